@@ -1,0 +1,42 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="wxr_plugin",
+    version="0.1.0",
+    description="Rain, haze and snow removal for BasicSR, with vision-language models in the loop",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11,<3.13",
+    packages=find_packages(include=["wxr_plugin", "wxr_plugin.*"]),
+    include_package_data=True,
+    package_data={"wxr_plugin": ["assets/**/*", "**/*.yml", "**/*.json", "**/*.html"]},
+    install_requires=[
+        "addict",
+        "basicsr==1.4.2",
+        "lmdb",
+        "mmengine",
+        "msgspec",
+        "numpy>=2",
+        "open_clip_torch",
+        "opencv-python",
+        "opencv-python-headless",
+        "pillow",
+        "pyiqa",
+        "pyyaml",
+        "rich",
+        "safetensors",
+        "scikit-image",
+        "scikit-learn",
+        "scipy<1.18",
+        "setuptools",
+        "tokenizers",
+        "torch",
+        "torchvision",
+        "transformers",
+    ],
+    extras_require={"dev": ["pytest", "pytest-xdist", "ruff"]},
+    entry_points={"console_scripts": ["wxr=wxr_plugin.cli:main"]},
+)

@@ -1,0 +1,13 @@
+"""Rain, haze and snow removal for BasicSR, with vision-language models in the loop.
+
+Importing this package is enough: it repairs BasicSR 1.4.2 for current packages (`wxr_plugin.compat`) and registers its
+networks, datasets, losses, metrics and models in BasicSR's registries. Import it before `basicsr`.
+"""
+
+from wxr_plugin import compat
+
+compat.repair()
+
+from wxr_plugin import archs, data, losses, metrics, models  # noqa: E402, F401
+
+__version__ = "0.1.0"

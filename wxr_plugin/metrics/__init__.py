@@ -1,0 +1,7 @@
+"""Metrics that BasicSR's registry knows after this import: every `*_metric.py` of this folder."""
+
+from pathlib import Path
+
+from wxr_plugin.modules import import_all
+
+import_all(__name__, str(Path(__file__).parent), "_metric")

@@ -1,0 +1,43 @@
+# make demo   trains a small weather-restoration network with a vision-language model in the loop, and shows the result
+# make test   runs the tests
+# Both set up .venv on their first run. PYTHON=… picks the interpreter (3.11 or 3.12).
+
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+REAL ?=
+TESTS ?= tests
+
+.PHONY: demo test lint install clean-demo
+.DELETE_ON_ERROR:
+
+install: $(READY)
+
+# torch comes first because basicsr's source build asks for it: without --no-build-isolation pip would fetch it twice.
+# basicsr wants opencv-python and pyiqa opencv-python-headless; both write the same cv2 folder. The headless build of the
+# same version is written last: it needs no libGL, and pip still finds both requirements satisfied.
+$(READY): setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else \
+	"wxr_plugin needs Python 3.11 or 3.12 (basicsr 1.4.2 does not build on %d.%d): make PYTHON=python3.12 …" % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip setuptools wheel cython
+	$(BIN)/python -m pip install -q torch torchvision "numpy>=2" "scipy<1.18"
+	$(BIN)/python -m pip install -q --no-build-isolation -e ".[dev]"
+	$(BIN)/python -m pip install -q --force-reinstall --no-deps opencv-python-headless==$$( \
+	$(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))')
+	$(BIN)/python -c 'import cv2, wxr_plugin'
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/wxr demo -o demo $(if $(REAL),--real "$(REAL)")
+
+test: $(READY)
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean-demo:
+	rm -rf demo

@@ -1,0 +1,61 @@
+"""The photos that the demo works on when nothing is downloaded: those that scikit-image and scikit-learn ship."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from wxr_plugin.data.image_io import write_image
+from wxr_plugin.data.weather import KINDS, add_weather
+
+TRAIN = ("astronaut", "chelsea", "rocket", "motorcycle_left", "motorcycle_right", "flower")
+HELD_OUT = ("china", "coffee")
+
+
+def packaged_photo(name: str) -> np.ndarray:
+    """One of the packaged colour photos, uint8 RGB (H, W, 3)."""
+    if name in ("china", "flower"):
+        from sklearn.datasets import load_sample_image
+
+        return load_sample_image(f"{name}.jpg")
+    from skimage import data, io
+
+    file = Path(data.__file__).parent / f"{name}.{'jpg' if name == 'rocket' else 'png'}"
+    return np.ascontiguousarray(io.imread(file)[..., :3])
+
+
+def weathered(photo: np.ndarray, kind: str, severity: float, seed: int, style: str) -> np.ndarray:
+    """`photo` (uint8 RGB) with synthetic weather, uint8 RGB; the same for the same arguments."""
+    drawn = add_weather(photo.astype(np.float32) / 255, kind, severity, np.random.default_rng(seed), style)
+    return (drawn * 255).round().astype(np.uint8)
+
+
+def write_clean(folder: Path) -> None:
+    """Write the clean training photos to `folder`, one PNG each."""
+    for name in TRAIN:
+        write_image(folder / f"{name}.png", packaged_photo(name))
+
+
+def write_unlabelled(folder: Path, per_kind: int = 2) -> None:
+    """Write the stand-in for real photos: training photos under the shifted weather, in a sub-folder a kind."""
+    for seed, (name, kind, severity) in enumerate(_settings(TRAIN, per_kind)):
+        photo = weathered(packaged_photo(name), kind, severity, 1000 + seed, "shifted")
+        write_image(folder / kind / f"{name}_{seed}.png", photo)
+
+
+def write_held_out(folder: Path, per_kind: int = 2) -> None:
+    """Write pairs that training never sees: lq/ and gt/ with equal names `photo_style_kind_number.png`."""
+    for style in ("default", "shifted"):
+        for seed, (name, kind, severity) in enumerate(_settings(HELD_OUT, per_kind)):
+            photo = packaged_photo(name)
+            file = f"{name}_{style}_{kind}_{seed}.png"
+            write_image(folder / "gt" / file, photo)
+            write_image(folder / "lq" / file, weathered(photo, kind, severity, 2000 + seed, style))
+
+
+def _settings(names: tuple[str, ...], per_kind: int) -> Iterator[tuple[str, str, float]]:
+    """Every photo under every kind, `per_kind` times, with severities spread over [0.4, 0.9]."""
+    for name in names:
+        for kind in KINDS:
+            for severity in np.linspace(0.4, 0.9, per_kind):
+                yield name, kind, float(severity)

@@ -1,0 +1,68 @@
+"""The demo's result as one self-contained HTML page and as a table for the terminal."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+
+import numpy as np
+from PIL import Image
+
+TEMPLATE = Path(__file__).with_name("report.html")
+FIGURE = Template(
+    """<figure><div class="pair"><img src="$before" alt="$name before">
+<img class="after" src="$after" alt="$name after"><span class="bar"></span>
+<input type="range" min="0" max="100" value="50" aria-label="before and after: $name"
+oninput="this.parentNode.style.setProperty('--cut', this.value + '%')">
+<span class="tag l">before</span><span class="tag r">after</span></div><figcaption>$caption</figcaption></figure>"""
+)
+
+
+def data_uri(photo: np.ndarray, side: int = 640) -> str:
+    """`photo` (uint8 RGB) as a JPEG data URI, its longer side at most `side` pixels."""
+    image = Image.fromarray(photo)
+    image.thumbnail((side, side))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def figure(name: str, before: np.ndarray, after: np.ndarray, caption: str) -> str:
+    """One photo with a slider between `before` and `after`; `caption` is plain text."""
+    return FIGURE.substitute(
+        name=html.escape(name), before=data_uri(before), after=data_uri(after), caption=html.escape(caption)
+    )
+
+
+def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; a row that starts with "all" is set in bold, a cell that starts with * is marked as best."""
+    lines = [
+        "<table><thead><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in header) + "</tr></thead><tbody>"
+    ]
+    for row in rows:
+        kind = ' class="all"' if row[0].startswith("all") else ""
+        lines.append(f"<tr{kind}>" + "".join(_cell(cell) for cell in row) + "</tr>")
+    return "\n".join([*lines, "</tbody></table>"])
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same table for a terminal, columns aligned; the best mark stays as *."""
+    table = [list(header), *map(list, rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    lines = []
+    for row in table:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def page(**parts: str) -> str:
+    """The whole page; `parts` are HTML for the template's places (summary, photos, pair_table, …)."""
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(parts)
+
+
+def _cell(cell: str) -> str:
+    mark = ' class="best"' if cell.startswith("*") else ""
+    return f"<td{mark}>{html.escape(cell.removeprefix('*'))}</td>"

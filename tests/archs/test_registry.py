@@ -1,0 +1,54 @@
+"""Every network that this package registers, walked: a new `*_arch.py` needs no line here.
+
+A class may carry `smoke`, the constructor arguments of a quick instance; without it the defaults are built.
+"""
+
+import pytest
+import torch
+from basicsr.archs import build_network
+from basicsr.utils.registry import ARCH_REGISTRY
+
+import wxr_plugin  # noqa: F401
+
+OURS = sorted(name for name, cls in ARCH_REGISTRY if cls.__module__.startswith("wxr_plugin.archs."))
+
+
+def build(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_network({"type": name, **getattr(ARCH_REGISTRY.get(name), "smoke", {})})
+
+
+def test_there_are_networks():
+    assert "MSBDN" in OURS
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_parameter_learns_from_an_odd_sized_image(name):
+    net = build(name).train()
+    image = torch.rand(2, 3, 45, 51)
+    restored = net(image)
+    assert restored.shape == image.shape
+    restored.square().mean().backward()
+    dead = [key for key, p in net.named_parameters() if p.requires_grad and p.grad is None]
+    assert not dead, f"{name}: no gradient reaches {dead}"
+    assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("size", [(33, 64), (64, 47), (64, 64)])
+def test_sizes_are_kept(name, size):
+    with torch.no_grad():
+        assert build(name).eval()(torch.rand(1, 3, *size)).shape == (1, 3, *size)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_state_dict_brings_the_same_network_back(name, tmp_path):
+    net, other = build(name).eval(), build(name).eval()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    other.load_state_dict(torch.load(tmp_path / "net.pth", weights_only=True))
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(net(image), other(image))

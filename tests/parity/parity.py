@@ -1,0 +1,79 @@
+"""Weight-free parity: does a network have the published one's state dict and compute the same?
+
+A fixture is a JSON file with the names and shapes of the authors' state dict and a few sampled values of their
+network's output when every parameter is set by `fill` and every input by `make_input`. `check` compares.
+"""
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def _seeded(name: str) -> np.random.RandomState:
+    return np.random.RandomState(zlib.crc32(name.encode()))
+
+
+def _values(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    noise = _seeded(key).standard_normal(shape)
+    if key.endswith("running_var"):
+        return 1 + 0.1 * np.abs(noise)
+    if len(shape) >= 2:
+        return noise / np.sqrt(max(1, np.prod(shape[1:])))
+    return 1 + 0.1 * noise if key.endswith("weight") else 0.05 * noise
+
+
+@torch.no_grad()
+def fill(net: nn.Module) -> nn.Module:
+    """Overwrite each floating entry of the state dict, in place, by a rule of its name and shape; sets eval mode."""
+    for key, tensor in net.state_dict().items():
+        if tensor.is_floating_point():
+            values = np.asarray(_values(key, tuple(tensor.shape)), dtype=np.float32)
+            tensor.copy_(torch.from_numpy(values))
+    return net.eval()
+
+
+def make_input(name: str, shape: tuple[int, ...], dtype: str = "float32", high: int | None = None) -> Tensor:
+    """Uniform [0, 1) floats, or integers below `high`, from a generator seeded by `name`."""
+    if dtype.startswith("int"):
+        return torch.from_numpy(_seeded(name).randint(0, high, size=shape).astype(dtype))
+    return torch.from_numpy(_seeded(name).random_sample(shape).astype(np.float32))
+
+
+def check(
+    net: nn.Module, path: str | Path, call: Callable | None = None, rtol: float = 1e-4, atol: float = 1e-5
+) -> None:
+    """Raise AssertionError that names every kind of difference between `net` and the fixture at `path`.
+
+    `call(net, inputs)` runs a network whose inputs a plain call does not fit. `net` is filled and in eval mode after.
+    """
+    fixture = json.loads(Path(path).read_text())
+    _check_state(net, fixture)
+    inputs = {name: make_input(name, **spec) for name, spec in fixture["inputs"].items()}
+    with torch.no_grad():
+        output = call(fill(net), inputs) if call else fill(net)(*inputs.values())
+    outputs = dict(_flatten(output))
+    for wanted in fixture["outputs"]:
+        got = outputs[wanted["name"]]
+        assert list(got.shape) == wanted["shape"], f"{wanted['name']} is {list(got.shape)}, not {wanted['shape']}"
+        values = got.double().flatten().numpy()[wanted["at"]]
+        np.testing.assert_allclose(values, wanted["values"], rtol=rtol, atol=atol * max(1.0, wanted["std"]))
+
+
+def _check_state(net: nn.Module, fixture: dict) -> None:
+    want = {key: tuple(shape) for key, shape, _ in fixture["state_dict"]}
+    have = {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}
+    missing, extra = sorted(want.keys() - have.keys()), sorted(have.keys() - want.keys())
+    shapes = {key: (have[key], want[key]) for key in want.keys() & have.keys() if have[key] != want[key]}
+    assert not (missing or extra or shapes), f"missing {missing[:5]}, extra {extra[:5]}, shapes (ours, theirs) {shapes}"
+
+
+def _flatten(output: object, name: str = "out") -> list[tuple[str, Tensor]]:
+    if torch.is_tensor(output):
+        return [(name, output)]
+    items = output.items() if isinstance(output, dict) else enumerate(output)
+    return [pair for key, value in items for pair in _flatten(value, f"{name}.{key}")]

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from skimage.data import astronaut
+
+from wxr_plugin.data import weather_fields
+from wxr_plugin.data.weather import KINDS, STYLES, WEATHERS, add_weather
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return astronaut()[40:200, 60:300].astype(np.float32) / 255
+
+
+def weathered(photo, kind, severity, seed=0, **more):
+    return add_weather(photo, kind, severity, np.random.default_rng(seed), **more)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("kind", KINDS)
+class TestEveryKind:
+    def test_the_seed_decides(self, photo, kind, style):
+        first = weathered(photo, kind, 0.6, seed=3, style=style)
+        assert np.array_equal(first, weathered(photo, kind, 0.6, seed=3, style=style))
+        assert not np.allclose(first, weathered(photo, kind, 0.6, seed=4, style=style), atol=0.02)
+
+    def test_type_range_and_input_untouched(self, photo, kind, style):
+        before = photo.copy()
+        result = weathered(photo, kind, 1.0, style=style)
+        assert result.dtype == np.float32 and result.shape == photo.shape
+        assert result.min() >= 0 and result.max() <= 1
+        assert np.array_equal(photo, before)
+
+    def test_severity_zero_changes_nothing(self, photo, kind, style):
+        assert np.abs(weathered(photo, kind, 0.0, style=style) - photo).max() < 1e-5
+
+    def test_severity_is_monotone(self, photo, kind, style):
+        steps = np.linspace(0, 1, 6)
+        away = [
+            np.mean([np.abs(weathered(photo, kind, s, i, style=style) - photo).mean() for i in range(8)]) for s in steps
+        ]
+        assert np.all(np.diff(away) > 0.005), away
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (33, 2), (37, 51)])
+    def test_any_size(self, kind, style, shape):
+        image = np.random.default_rng(0).random((*shape, 3), dtype=np.float32)
+        result = weathered(image, kind, 0.8, style=style)
+        assert result.shape == image.shape and np.isfinite(result).all()
+
+
+def test_clear_is_a_copy(photo):
+    result = weathered(photo, "clear", 0.9)
+    assert np.array_equal(result, photo) and result is not photo
+    assert WEATHERS == ("clear", "rain", "haze", "snow")
+
+
+def test_haze_follows_the_depth(photo):
+    depth = np.zeros(photo.shape[:2])
+    depth[:, 120:] = 8.0
+    change = np.abs(weathered(photo, "haze", 0.8, depth=depth) - photo).mean(axis=(0, 2))
+    assert change[120:].mean() > 1.3 * change[:120].mean()
+
+
+def test_haze_obeys_the_scattering_model():
+    """On a scene of two even greys at one depth, I1 - I2 = t (J1 - J2): the veil scales every contrast alike."""
+    image = np.full((40, 40, 3), 0.2, np.float32)
+    image[:, 20:] = 0.6
+    hazy = [weathered(image, "haze", s, seed=5, depth=np.zeros((40, 40)), style="default") for s in (0.0, 0.4, 0.8)]
+    contrast = [float((one[20, 30] - one[20, 10]).mean()) for one in hazy]
+    assert contrast[0] == pytest.approx(0.4, abs=1e-5)
+    assert 0 < contrast[2] < contrast[1] < contrast[0]
+    assert hazy[2].mean() > hazy[0].mean()
+
+
+def test_rain_falls_along_its_direction(photo):
+    """Streaks are long along the direction of fall: neighbours down the streak agree more than neighbours across."""
+    layer = weather_fields.Layer(width=(1, 1), length=(20, 20), cover=(0.2, 0.2), opacity=(1, 1))
+    upright = weather_fields.particle_layer((128, 128), layer, 0.0, 1.0, np.random.default_rng(0))
+    level = weather_fields.particle_layer((128, 128), layer, 90.0, 1.0, np.random.default_rng(0))
+    down, across = (np.abs(np.diff(upright, axis=axis)).mean() for axis in (0, 1))
+    assert down < 0.4 * across
+    down, across = (np.abs(np.diff(level, axis=axis)).mean() for axis in (0, 1))
+    assert across < 0.4 * down
+
+
+def test_particles_cover_what_is_asked():
+    layer = weather_fields.Layer(width=(2, 2), length=(1, 1), cover=(0.1, 0.1), opacity=(1, 1))
+    maps = [weather_fields.particle_layer((200, 200), layer, 20.0, s, np.random.default_rng(1)) for s in (0, 0.5, 1)]
+    assert maps[0].max() == 0
+    assert 0.02 < maps[1].mean() < maps[2].mean() < 0.15
+    assert np.all(maps[2] >= maps[1] - 1e-6)
+
+
+def test_styles_differ(photo):
+    """The shifted style keeps less of the photo's contrast, and its haze is warmer, its rain and snow bluer."""
+    for kind, sign in (("haze", 1), ("rain", -1), ("snow", -1)):
+        usual, other = (
+            np.stack([weathered(photo, kind, 0.8, seed, style=style) for seed in range(8)]) for style in STYLES
+        )
+        warmth = [float((one[..., 0] - one[..., 2]).mean()) for one in (usual, other)]
+        assert sign * (warmth[1] - warmth[0]) > 0.02, kind
+        kept = [np.mean([np.corrcoef(one.ravel(), photo.ravel())[0, 1] for one in some]) for some in (usual, other)]
+        assert kept[1] < kept[0] - 0.03, kind
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"image": np.zeros((4, 4, 3), np.uint8)}, TypeError, "float32 RGB array .* not uint8"),
+        ({"image": [[0.5]]}, TypeError, "not list"),
+        ({"image": np.zeros((4, 4), np.float32)}, ValueError, r"shape \(H, W, 3\)"),
+        ({"kind": "hail"}, ValueError, "unknown weather 'hail': take one of clear, rain, haze, snow"),
+        ({"severity": 1.5}, ValueError, "severity"),
+        ({"style": "odd"}, ValueError, "default, shifted"),
+        ({"depth": np.zeros((3, 4))}, ValueError, "depth"),
+        ({"depth": np.full((4, 4), np.nan)}, ValueError, "finite"),
+    ],
+)
+def test_wrong_arguments(change, error, message):
+    arguments = {"image": np.zeros((4, 4, 3), np.float32), "kind": "rain", "severity": 0.5} | change
+    with pytest.raises(error, match=message):
+        add_weather(rng=np.random.default_rng(0), **arguments)

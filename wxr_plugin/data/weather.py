@@ -1,0 +1,111 @@
+"""Synthetic rain, haze and snow on clean photographs, seeded, with a continuous severity.
+
+One image model serves the three kinds:
+
+    I = (1 - m) (J t + A (1 - t)) + m C,    t = exp(-beta d)
+
+J is the scene under a clouded sky, t the transmission at depth d and A the airlight: the atmospheric scattering model
+(Koschmieder 1924; Narasimhan and Nayar, "Vision and the atmosphere", IJCV 2002). For rain, t is the veil of far drops
+and m the mask of near streaks, as in the heavy rain model of Li, Cheong and Tan (CVPR 2019), save that the near streaks
+lie before the veil (our choice). For snow, m holds the flakes and C their colour, as in DesnowNet (Liu et al., IEEE
+TIP 2018), plus the veil. The ranges stand in `weather_styles.py`.
+"""
+
+import numpy as np
+
+from wxr_plugin.data import weather_fields as fields
+from wxr_plugin.data.weather_styles import STYLES as _STYLES
+from wxr_plugin.data.weather_styles import Style
+
+KINDS = ("rain", "haze", "snow")
+WEATHERS = ("clear", *KINDS)
+STYLES = tuple(_STYLES)
+GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def add_weather(
+    image: np.ndarray,
+    kind: str,
+    severity: float,
+    rng: np.random.Generator,
+    style: str = "default",
+    depth: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return a copy of a clean photo with weather on it.
+
+    `image` is float32 RGB (H, W, 3) in [0, 1], and so is the result. `kind` is one of WEATHERS ("clear" gives a plain
+    copy), `severity` in [0, 1]: 0 changes nothing, 1 is extreme. The same state of `rng` draws the same weather, and
+    only its strength follows `severity`. `style` is one of STYLES; "shifted" differs from "default" in direction,
+    size, colour and unevenness, and is harder. `depth` is a map (H, W) of non-negative distances in any unit, larger
+    being farther; without one it is guessed. Raises TypeError or ValueError on anything else.
+    """
+    _check(image, kind, severity, style, depth)
+    if kind == "clear":
+        return image.copy()
+    ranges = _STYLES[style][kind]
+    far = fields.guess_depth(image, rng) if depth is None else _normalised(depth)
+    seen = _veil(_clouded(image, ranges, severity, rng), far, ranges, severity, rng)
+    return np.clip(_particles(seen, ranges, severity, rng), 0.0, 1.0, out=seen)
+
+
+def _clouded(image: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> np.ndarray:
+    """The scene under a clouded sky: darker and less colourful."""
+    dim, grey = rng.uniform(*ranges.dim) * severity, rng.uniform(*ranges.grey) * severity
+    luminance = (image @ GREY_WEIGHTS)[..., None]
+    return image * np.float32((1 - dim) * (1 - grey)) + luminance * np.float32((1 - dim) * grey)
+
+
+def _veil(scene: np.ndarray, far: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> np.ndarray:
+    """The scattering model I = J t + A (1 - t), with t = exp(-beta d) made uneven, and spray over the ground."""
+    extinction, near = rng.uniform(*ranges.extinction), rng.uniform(*ranges.near)
+    uneven = 1.0 + rng.uniform(*ranges.patchy) * (2.0 * fields.smooth_noise(far.shape, 5, rng) - 1.0)
+    depth = extinction * (near + (1.0 - near) * far) * uneven
+    mist = rng.uniform(*ranges.mist) * (rng.random() < 0.5)
+    depth += mist * fields.ground_ramp(far.shape, rng) * uneven
+    transmission = np.exp(-severity * depth).astype(np.float32)[..., None]
+    light = _light(ranges.airlight, ranges.warmth, rng)
+    scene -= light
+    scene *= transmission
+    scene += light
+    return scene
+
+
+def _particles(scene: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw the layers of particles over the scene, in place: I (1 - m) + C m."""
+    if not ranges.layers:
+        return scene
+    angle = rng.uniform(*ranges.angle) * rng.choice((-1.0, 1.0))
+    clear = 1.0
+    for layer in ranges.layers:
+        clear = clear * (1.0 - fields.particle_layer(scene.shape[:2], layer, angle + rng.normal(0, 3), severity, rng))
+    uneven = 1.0 - rng.uniform(*ranges.patchy) * fields.smooth_noise(scene.shape[:2], 4, rng)
+    mask = ((1.0 - clear) * uneven).astype(np.float32)[..., None]
+    light = _light(ranges.particle_light, (-0.03, 0.0), rng)
+    scene += (light - scene) * mask
+    return scene
+
+
+def _light(brightness: tuple[float, float], warmth: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+    level, warm = rng.uniform(*brightness), rng.uniform(*warmth)
+    return np.clip([level + warm / 2, level + rng.normal(0, 0.01), level - warm / 2], 0, 1).astype(np.float32)
+
+
+def _normalised(depth: np.ndarray) -> np.ndarray:
+    farthest = float(depth.max())
+    return (depth / farthest if farthest > 0 else depth).astype(np.float32)
+
+
+def _check(image: np.ndarray, kind: str, severity: float, style: str, depth: np.ndarray | None) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.float32:
+        found = getattr(image, "dtype", type(image).__name__)
+        raise TypeError(f"add_weather needs a float32 RGB array in [0, 1], not {found}; divide uint8 by 255 first")
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"add_weather needs an image of shape (H, W, 3), not {image.shape}")
+    if kind not in WEATHERS:
+        raise ValueError(f"unknown weather {kind!r}: take one of {', '.join(WEATHERS)}")
+    if style not in STYLES:
+        raise ValueError(f"unknown style {style!r}: take one of {', '.join(STYLES)}")
+    if not 0.0 <= severity <= 1.0:
+        raise ValueError(f"severity must lie in [0, 1], not {severity}")
+    if depth is not None and (depth.shape != image.shape[:2] or not np.isfinite(depth).all() or depth.min() < 0):
+        raise ValueError(f"depth must hold finite, non-negative values of shape {image.shape[:2]}, not {depth.shape}")

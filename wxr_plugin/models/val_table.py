@@ -1,0 +1,94 @@
+"""Validation's pure parts: who takes which image, what an image is called, its metrics, and the table of rows."""
+
+import csv
+import inspect
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from basicsr.metrics import calculate_metric
+from basicsr.utils.registry import METRIC_REGISTRY
+
+from wxr_plugin.files import write_text
+
+Row = dict[str, Any]
+"""`iter`, `image`, then one value a metric."""
+
+
+def image_name(path: str, dataset: Mapping[str, Any]) -> str:
+    """Name of an image, unique within its set: its path below the set's folders, without the suffix.
+
+    Args:
+        path: `lq_path` of the item; a file's path, or an LMDB key.
+        dataset: the set's option block; dataroot (which may be a dict of folders), dataroot_lq and dataroot_gt count.
+    """
+    roots = []
+    for key in ("dataroot_lq", "dataroot", "dataroot_gt"):
+        root = dataset.get(key) or []
+        roots += list(root.values()) if isinstance(root, dict) else [root] if isinstance(root, str) else []
+    for root in roots:
+        if Path(path).is_relative_to(root):
+            prefix = Path(root).name if isinstance(dataset.get("dataroot"), dict) else ""
+            return (Path(prefix) / Path(path).relative_to(root)).with_suffix("").as_posix()
+    return Path(path).with_suffix("").name if Path(path).is_absolute() else Path(path).with_suffix("").as_posix()
+
+
+def usable_metrics(metrics: Mapping[str, Mapping], with_gt: bool) -> dict[str, Mapping]:
+    """Those of `metrics` that an image can have: all with ground truth, else those that need none (no `img2`)."""
+    return {name: options for name, options in metrics.items() if with_gt or not _needs_gt(options["type"])}
+
+
+def measure(result: np.ndarray, gt: np.ndarray | None, metrics: Mapping[str, Mapping]) -> dict[str, float]:
+    """Each metric of one restored image.
+
+    Args:
+        result: HxWx3 uint8 BGR, as `tensor2img` gives it.
+        gt: the same of the ground truth, or None.
+        metrics: name -> options with the registered `type`.
+    """
+    values = {}
+    for name, options in metrics.items():
+        data = {"img": result}
+        if gt is not None and _accepts_gt(options["type"]):
+            data["img2"] = gt
+        values[name] = float(calculate_metric(data, dict(options)))
+    return values
+
+
+def means(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
+    """Mean of each metric over `rows`; summed exactly, so that the number of ranks makes no difference."""
+    return {name: math.fsum(row[name] for row in rows) / len(rows) for name in metrics}
+
+
+def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
+    """Put the rows of one validation into the CSV at `path`, in one step.
+
+    Older rows stay; those of this iteration and of later ones (of a run that was resumed from an earlier state) go.
+    A new metric gets a column of its own, empty in older rows.
+    """
+    path = Path(path)
+    old = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))) if path.is_file() else []
+    table = [row for row in old if _is_before(row["iter"], rows[0]["iter"])] + list(rows)
+    columns = list(dict.fromkeys(key for row in [*old, *rows] for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    write_text(path, text.getvalue())
+
+
+def _is_before(old: str, new: int | str) -> bool:
+    return int(old) < new if isinstance(new, int) and old.isdigit() else old != str(new)
+
+
+def _needs_gt(metric: str) -> bool:
+    parameter = inspect.signature(METRIC_REGISTRY.get(metric)).parameters.get("img2")
+    return parameter is not None and parameter.default is inspect.Parameter.empty
+
+
+def _accepts_gt(metric: str) -> bool:
+    parameters = inspect.signature(METRIC_REGISTRY.get(metric)).parameters.values()
+    return any(p.name == "img2" or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)

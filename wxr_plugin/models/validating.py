@@ -1,0 +1,153 @@
+"""Validation on every rank, with a row an image."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils.dist_util import get_dist_info
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from wxr_plugin.checkpoint import preserved_rng
+from wxr_plugin.models.guard import gathered
+from wxr_plugin.models.val_table import Row, image_name, means, measure, usable_metrics, write_rows
+
+
+class Validating:
+    """The part of WxrModel that validates.
+
+    Rank r of n restores images r, r + n, ... in float32; all ranks learn all rows, so that none waits for long and the
+    best metrics agree. Validation leaves the random generators as they were: how often one validates does not change
+    what is trained.
+    """
+
+    def validation(
+        self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool = False
+    ) -> None:
+        """Validate one set and log, keep and tabulate its metrics. Every rank has to call it.
+
+        The host counts one iteration too many when it validates after training; the label here is that of the last
+        iteration trained, and a set that has been validated there is not validated again.
+
+        Args:
+            dataloader: its dataset is read directly, image by image; `dataset.opt['metrics']` overrides `val.metrics`.
+            current_iter: iteration, or in testing the run's name.
+            tb_logger: a SummaryWriter on rank 0, or None.
+            save_img: write each restored image to visualization/<dataset>/.
+        """
+        name = dataloader.dataset.opt["name"]
+        if self.is_train:
+            current_iter = min(current_iter, self.iteration)
+            if self.validated.get(name) == current_iter:
+                return
+            self.validated[name] = current_iter
+        with preserved_rng():
+            self.nondist_validation(dataloader, current_iter, tb_logger, save_img)
+        self.clock.wait()
+
+    def nondist_validation(
+        self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool
+    ) -> None:
+        """As `validation`, unconditionally. It is the distributed one too."""
+        dataset = dataloader.dataset.opt
+        metrics = dataset.get("metrics", (self.opt.get("val") or {}).get("metrics")) or {}
+        rows = self._all_rows(dataloader, current_iter, metrics, save_img)
+        shared = [name for name in metrics if rows and all(name in row for row in rows)]
+        if len(shared) < len(metrics):
+            left_out = ", ".join(set(metrics) - set(shared))
+            get_root_logger().warning(f"Validation {dataset['name']}: no ground truth, so no {left_out}.")
+        if shared:
+            self._keep_metrics(dataset["name"], rows, {name: metrics[name] for name in shared}, current_iter, tb_logger)
+
+    dist_validation = nondist_validation
+
+    def test(self) -> None:
+        """Restore `self.lq` into `self.output` (float32) with the EMA network, or with net_g where there is none."""
+        # not through DistributedDataParallel: its forward talks to the other ranks, whose shards may be shorter
+        net = getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
+        training = net.training
+        net.eval()
+        with torch.no_grad(), self._uncompiled():
+            self.output = net(self.lq).float()
+        net.train(training)
+
+    def _all_rows(self, dataloader: DataLoader, label: int | str, metrics: dict, save_img: bool) -> list[Row]:
+        """Rows of every rank in the dataset's order; an error on one rank becomes one on all, instead of a hang."""
+        self._share_buffers()
+        rows, error = {}, None
+        try:
+            rows = dict(self._shard(dataloader, label, metrics, save_img))
+        except Exception as caught:
+            error = caught
+        shares = gathered((rows, error and f"{type(error).__name__}: {error}"))
+        if error:
+            raise error
+        failed = [f"rank {rank}: {message}" for rank, (_, message) in enumerate(shares) if message]
+        if failed:
+            raise RuntimeError(f"Validation of {dataloader.dataset.opt['name']} failed on {'; '.join(failed)}")
+        return [row for _, row in sorted((item for share, _ in shares for item in share.items()), key=lambda i: i[0])]
+
+    def _shard(
+        self, dataloader: DataLoader, label: int | str, metrics: dict, save_img: bool
+    ) -> Iterator[tuple[int, Row]]:
+        """(index, row) of each image of this rank."""
+        dataset = dataloader.dataset
+        rank, world_size = get_dist_info()
+        for index in self._tracked(range(rank, len(dataset), world_size), dataset.opt["name"]):
+            data = dataloader.collate_fn([dataset[index]])
+            image = image_name(data["lq_path"][0], dataset.opt) if "lq_path" in data else f"{index:06d}"
+            self.feed_data(data)
+            self.test()
+            visuals = self.get_current_visuals()
+            result = tensor2img([visuals["result"]])
+            gt = tensor2img([visuals["gt"]]) if "gt" in visuals else None
+            if save_img:
+                imwrite(result, str(self._image_path(dataset.opt["name"], image, label)))
+            yield index, {"iter": label, "image": image, **measure(result, gt, usable_metrics(metrics, gt is not None))}
+
+    def _keep_metrics(self, name: str, rows: list[Row], metrics: dict, label: int | str, tb_logger: Any) -> None:
+        self.metric_results = means(rows, list(metrics))
+        if self.is_train:
+            self._update_best(name, metrics, label)
+        if get_dist_info()[0] == 0:
+            columns = ["iter", "image", *metrics]
+            folder = self.opt["path"].get("experiments_root") or self.opt["path"]["results_root"]
+            write_rows(Path(folder) / "validation" / f"{name}.csv", [{c: row[c] for c in columns} for row in rows])
+            self._log_validation_metric_values(label, name, tb_logger)
+
+    def _update_best(self, name: str, metrics: dict, label: int) -> None:
+        best = self.best_metric_results.setdefault(name, {})
+        for metric, options in metrics.items():
+            better = options.get("better", "higher")
+            worst = float("-inf") if better == "higher" else float("inf")
+            best.setdefault(metric, {"better": better, "val": worst, "iter": -1})
+            self._update_best_metric_result(name, metric, self.metric_results[metric], label)
+        choice = self.options.save_best
+        if choice and choice.dataset == name and best.get(choice.metric, {}).get("iter") == label:
+            self.save_networks("best")
+
+    def _share_buffers(self) -> None:
+        """Give every rank rank 0's running statistics, which are the ones that get saved."""
+        if dist.is_initialized():
+            for net in [self.get_bare_model(self.net_g), *([self.net_g_ema] if hasattr(self, "net_g_ema") else [])]:
+                for buffer in net.buffers():
+                    dist.broadcast(buffer, 0)
+
+    def _tracked(self, indices: range, name: str) -> Iterator[int]:
+        if self.progress:
+            return self.progress.track(indices, len(indices), f"validate {name}")
+        silent = get_dist_info()[0] != 0 or not (self.opt.get("val") or {}).get("pbar", False)
+        return iter(tqdm(indices, desc=f"validate {name}", unit="image", disable=silent))
+
+    def _image_path(self, dataset: str, image: str, label: int | str) -> Path:
+        suffix = label if self.is_train else (self.opt["val"].get("suffix") or self.opt["name"])
+        return Path(self.opt["path"]["visualization"]) / dataset / f"{image}_{suffix}.png"
+
+    def _uncompiled(self) -> Any:
+        """Images come in many sizes; compiling for each would take longer than restoring it."""
+        compiled = self.is_train and self.options.compile
+        return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

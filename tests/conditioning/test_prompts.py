@@ -1,0 +1,108 @@
+import pytest
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+
+from wxr_plugin.conditioning.prompts import PromptError, WeatherPrompts, accuracy, fit
+from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.losses.weather_prompt_loss import WeatherPromptLoss
+
+
+def random_clip(name: str, seed: int):
+    """A small CLIP of random weights: a text tower is all that prompts need."""
+    from open_clip import CLIP, SimpleTokenizer, set_model_preprocess_cfg
+
+    from wxr_plugin.conditioning.clip import ClipGuide
+
+    torch.manual_seed(seed)
+    vision = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
+    text = {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    model = CLIP(16, vision, text)
+    set_model_preprocess_cfg(model, {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic"})
+    return ClipGuide(model, SimpleTokenizer(context_length=20), name, "cpu")
+
+
+@pytest.fixture(scope="module")
+def guide():
+    return random_clip("random", 0)
+
+
+def clustered(count: list[int], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Unit features around a centre for each weather, `count` of each, and their classes."""
+    centres = torch.randn(4, 16, generator=torch.Generator().manual_seed(7))
+    classes = torch.repeat_interleave(torch.arange(4), torch.tensor(count))
+    noise = torch.randn(len(classes), 16, generator=torch.Generator().manual_seed(seed))
+    return F.normalize(centres[classes] + 0.3 * noise, dim=1), classes
+
+
+@pytest.fixture(scope="module")
+def prompts(guide) -> WeatherPrompts:
+    return fit(*clustered([40, 40, 40, 5]), guide, range(60), lr=0.01)
+
+
+def test_learnt_prompts_sort_photos_never_seen_also_of_a_rare_class(prompts, guide):
+    shares = accuracy(prompts, *clustered([50, 50, 50, 50], seed=1), guide)
+    assert list(shares) == [*WEATHERS, "all"]
+    assert min(shares.values()) > 0.9
+
+
+def test_without_learning_they_do_not(guide):
+    untrained = fit(*clustered([4, 4, 4, 4]), guide, range(0), lr=0.01)
+    assert accuracy(untrained, *clustered([50, 50, 50, 50], seed=1), guide)["all"] < 0.6
+
+
+def test_learning_is_repeatable_and_leaves_clip_alone(guide):
+    before = guide.sha256
+    first, second = (fit(*clustered([4, 4, 4, 4]), guide, range(3), lr=0.01, seed=5) for _ in range(2))
+    assert torch.equal(first.embeddings, second.embeddings)
+    assert first.embeddings.shape == (4, 16, guide.width)
+    from wxr_plugin.conditioning.clip import hash_weights
+
+    assert hash_weights(guide._model) == before
+
+
+def test_accuracy_counts_classes_alike_and_only_those_that_occur(prompts, guide):
+    features, classes = clustered([30, 10, 0, 0], seed=2)
+    shares = accuracy(prompts, features, 1 - classes, guide)  # clear called rain and rain clear: all wrong
+    assert shares == {"clear": 0.0, "rain": 0.0, "all": 0.0}
+
+
+def test_a_file_brings_them_back(prompts, guide, tmp_path):
+    prompts.save(tmp_path / "prompts.safetensors")
+    loaded = WeatherPrompts.load(tmp_path / "prompts.safetensors", guide)
+    assert torch.equal(loaded.embeddings, prompts.embeddings)
+    assert (loaded.clip, loaded.sha256) == ("random", guide.sha256)
+    features = loaded.features(guide)
+    assert features.shape == (4, 16) and not features.requires_grad
+
+
+def test_another_clip_is_refused(prompts, tmp_path):
+    other = random_clip("random2", 1)
+    prompts.save(tmp_path / "prompts.safetensors")
+    with pytest.raises(PromptError, match=r"prompts.safetensors were learnt with CLIP 'random'.*'random2'"):
+        WeatherPrompts.load(tmp_path / "prompts.safetensors", other)
+    with pytest.raises(PromptError, match="learn them anew"):
+        prompts.features(other)
+
+
+def test_files_that_are_no_prompts_are_named(guide, tmp_path):
+    with pytest.raises(PromptError, match=r"no weather prompts at .*none.safetensors: make them with"):
+        WeatherPrompts.load(tmp_path / "none.safetensors", guide)
+    (tmp_path / "text.safetensors").write_text("not tensors")
+    with pytest.raises(PromptError, match="no readable safetensors"):
+        WeatherPrompts.load(tmp_path / "text.safetensors", guide)
+    safetensors.torch.save_file({"embeddings": torch.zeros(4, 16, 32)}, tmp_path / "other.safetensors")
+    with pytest.raises(PromptError, match="something else"):
+        WeatherPrompts.load(tmp_path / "other.safetensors", guide)
+
+
+def test_the_loss_pulls_an_image_towards_clear(prompts, guide, tmp_path, monkeypatch):
+    monkeypatch.setattr("wxr_plugin.conditioning.clip.load_clip", lambda name: {"random": guide}[name])
+    prompts.save(tmp_path / "prompts.safetensors")
+    loss = WeatherPromptLoss(str(tmp_path / "prompts.safetensors"), clip="random", logit_scale=1.0, loss_weight=0.2)
+    image = torch.full((2, 3, 40, 40), 0.5, requires_grad=True)
+    before = loss(guide.encode_image(image))
+    before.backward()
+    moved = image - 0.5 * image.grad / image.grad.abs().max()
+    assert loss(guide.encode_image(moved)) < before
+    assert not list(loss.parameters()) and not loss.state_dict()

@@ -1,0 +1,133 @@
+"""`wxr prompts`: learn the weather prompts of WResVLM, and look at what a file of them knows."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.errors import WxrError
+
+if TYPE_CHECKING:
+    from wxr_plugin.conditioning.clip import ClipGuide
+    from wxr_plugin.conditioning.prompt_photos import EncodedPhotos
+    from wxr_plugin.conditioning.prompts import WeatherPrompts
+
+LEARN_EXAMPLE = """example:
+  wxr prompts learn --clear gt/ --rain rain/ --haze haze/ --snow snow/ -o prompts.safetensors
+  wxr prompts learn --synthetic gt/ --crop-size 96 -o prompts.safetensors
+"""
+CHECK_EXAMPLE = """example:
+  wxr prompts check prompts.safetensors
+  wxr prompts check prompts.safetensors --clear gt/ --rain rain/ --haze haze/ --snow snow/
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add `prompts` with `learn` and `check` to the `wxr` command."""
+    parser = subparsers.add_parser(
+        "prompts",
+        help="learn the prompts of the weather prompt loss",
+        description="Four learnt text prompts (clear, rain, haze, snow) that sort photos through a frozen CLIP.",
+        epilog=LEARN_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+    _add_learn(actions)
+    _add_check(actions)
+
+
+def _add_learn(actions: argparse._SubParsersAction) -> None:
+    parser = _add_action(actions, "learn", "learn prompts from photos, with a held-out test", LEARN_EXAMPLE)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="safetensors file to write")
+    parser.add_argument("--clip", default="tiny", help="tiny, or ARCHITECTURE:WEIGHTS of open_clip (default: tiny)")
+    parser.add_argument("--iterations", type=int, default=400, help="Adam steps (default: 400, for the tiny CLIP)")
+    parser.add_argument("--lr", type=float, default=2e-3, help="learning rate (default: 2e-3, for the tiny CLIP)")
+    _add_photos(parser)
+    parser.set_defaults(func=learn)
+
+
+def _add_check(actions: argparse._SubParsersAction) -> None:
+    parser = _add_action(actions, "check", "what a file of prompts is, and how well it sorts photos", CHECK_EXAMPLE)
+    parser.add_argument("prompts", type=Path, help="file written by `wxr prompts learn`")
+    _add_photos(parser)
+    parser.set_defaults(func=check)
+
+
+def _add_action(actions: argparse._SubParsersAction, name: str, help: str, example: str) -> argparse.ArgumentParser:
+    return actions.add_parser(
+        name, help=help, description=help, epilog=example, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _add_photos(parser: argparse.ArgumentParser) -> None:
+    for weather in WEATHERS:
+        parser.add_argument(f"--{weather}", metavar="FOLDER", help=f"{weather} photos: a folder or an .lmdb")
+    parser.add_argument("--synthetic", metavar="CLEAR_FOLDER", help="clear photos, to be used in all four weathers")
+    parser.add_argument("--crops", type=int, default=4, help="random crops of each photo beside the whole (default 4)")
+    parser.add_argument("--crop-size", type=int, default=224, help="their side; take that of the training crops")
+    parser.add_argument("--seed", type=int, default=0, help="of the held-out fifth, crops, weather and start")
+
+
+def learn(args: argparse.Namespace) -> int:
+    """Encode the photos once, fit the prompts to four fifths of them, print the accuracy on the rest, save."""
+    from rich.progress import track
+
+    from wxr_plugin.conditioning.clip import load_clip
+    from wxr_plugin.conditioning.prompts import accuracy, fit
+
+    if args.iterations < 1 or args.lr <= 0:
+        raise WxrError("--iterations and --lr must be positive")
+    guide = load_clip(args.clip)
+    data = _encode(args, guide)
+    known = ~data.held_out
+    steps = track(range(args.iterations), description="learning")
+    prompts = fit(data.features[known], data.classes[known], guide, steps, args.lr, seed=args.seed)
+    prompts.save(args.output)
+    test = accuracy(prompts, data.features[data.held_out], data.classes[data.held_out], guide)
+    _print_accuracy(test, f"held-out accuracy ({int(data.held_out.sum())} photos and crops)")
+    print(f"wrote {args.output}")
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Print which CLIP the prompts belong to and how alike they are; with photos, how well they sort all of these."""
+    from wxr_plugin.conditioning.clip import load_clip
+    from wxr_plugin.conditioning.prompts import WeatherPrompts, accuracy
+
+    clip = WeatherPrompts.load(args.prompts).clip
+    guide = load_clip(clip)
+    prompts = WeatherPrompts.load(args.prompts, guide)
+    print(f"{args.prompts}: {', '.join(WEATHERS)}; CLIP '{clip}', weights {prompts.sha256[:12]}")
+    _print_cosines(prompts, guide)
+    if args.synthetic or any(getattr(args, weather) for weather in WEATHERS):
+        data = _encode(args, guide)
+        _print_accuracy(accuracy(prompts, data.features, data.classes, guide), f"accuracy ({len(data.classes)} views)")
+    return 0
+
+
+def _encode(args: argparse.Namespace, guide: "ClipGuide") -> "EncodedPhotos":
+    from rich.progress import track
+
+    from wxr_plugin.conditioning.prompt_photos import encode, list_photos
+
+    if args.crops < 0 or args.crop_size < 1:
+        raise WxrError("--crops must not be negative and --crop-size must be positive")
+    folders = {weather: getattr(args, weather) for weather in WEATHERS if getattr(args, weather)}
+    photos = list_photos(folders, args.synthetic, args.seed)
+    data = encode(track(photos, description="encoding"), guide, args.crops, args.crop_size, args.seed)
+    for reason in data.bad:
+        print(f"passed over: {reason}")
+    return data
+
+
+def _print_accuracy(shares: dict[str, float], title: str) -> None:
+    print(title)
+    for weather, share in shares.items():
+        print(f"  {weather:<6} {share:6.1%}")
+
+
+def _print_cosines(prompts: "WeatherPrompts", guide: "ClipGuide") -> None:
+    features = prompts.features(guide)
+    print("cosines of the prompts")
+    for weather, row in zip(WEATHERS, (features @ features.T).tolist()):
+        print(f"  {weather:<6}" + "".join(f" {value:6.3f}" for value in row))

@@ -1,0 +1,48 @@
+"""L_wpl of WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101): a restored photo must look clear to CLIP.
+
+The authors' slide prints the probability of the clear prompt itself. Taken as a loss it would drive photos away from
+clear, so it is read as a score, and its negative logarithm is minimised (our reading).
+"""
+
+import torch.nn.functional as F
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import Tensor, nn
+
+from wxr_plugin.conditioning.prompts import WeatherPrompts, weather_logits
+from wxr_plugin.data.weather import WEATHERS
+
+
+def weather_prompt_loss(image_features: Tensor, prompt_features: Tensor, logit_scale: float = 100.0) -> Tensor:
+    """Mean of -log p(clear), a scalar, p being the softmax of `logit_scale` times the cosines over the four weathers.
+
+    `image_features` (N, D) and `prompt_features` (4, D, in the order of WEATHERS) have unit length. The slide prints
+    logit_scale 1; CLIP-LIT (Liang et al., ICCV 2023), its evident parent, uses 100.
+    """
+    logits = weather_logits(image_features, prompt_features, logit_scale)
+    return -F.log_softmax(logits, dim=1)[:, WEATHERS.index("clear")].mean()
+
+
+@LOSS_REGISTRY.register()
+class WeatherPromptLoss(nn.Module):
+    """`loss_weight` times `weather_prompt_loss` with the learnt prompts of a file.
+
+    Args:
+        prompts: file written by `wxr prompts learn`.
+        clip: name of the CLIP that they were learnt with; another one is refused (PromptError).
+        logit_scale: 100 as CLIP-LIT, or 1 as the slide prints.
+
+    `guide` is that CLIP, shared by the whole process: its image features of the restored photos are the input, so that
+    all losses that need them can share one forward.
+    """
+
+    def __init__(self, prompts: str, clip: str = "tiny", logit_scale: float = 100.0, loss_weight: float = 1.0):
+        super().__init__()
+        from wxr_plugin.conditioning.clip import load_clip
+
+        self.guide = load_clip(clip)
+        self.logit_scale, self.loss_weight = logit_scale, loss_weight
+        features = WeatherPrompts.load(prompts, self.guide).features(self.guide)
+        self.register_buffer("prompt_features", features, persistent=False)
+
+    def forward(self, image_features: Tensor) -> Tensor:
+        return self.loss_weight * weather_prompt_loss(image_features, self.prompt_features, self.logit_scale)

@@ -20,6 +20,9 @@ oninput="this.parentNode.style.setProperty('--cut', this.value + '%')">
 )
 
 
+escape = html.escape
+
+
 def data_uri(photo: np.ndarray, side: int = 640) -> str:
     """`photo` (uint8 RGB) as a JPEG data URI, its longer side at most `side` pixels."""
     image = Image.fromarray(photo)

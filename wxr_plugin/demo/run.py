@@ -1,0 +1,160 @@
+"""The demo from photos to report: each function is one stage, `run` puts them in order."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from string import Template
+
+from wxr_plugin.demo import photos, scores
+from wxr_plugin.demo.stages import Stages
+from wxr_plugin.errors import WxrError
+from wxr_plugin.files import write_text
+
+HERE = Path(__file__).parent
+KIND_FOLDERS = ("rain", "haze", "snow")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long the demo trains and what it shows."""
+
+    warmup: int = 150
+    """Supervised iterations before the vision-language model joins."""
+    iterations: int = 150
+    """Iterations after that, once semi-supervised and once, for comparison, supervised only."""
+    shown: int = 12
+    """Unlabelled photos on the page, at the most."""
+    seed: int = 0
+    """Seed of both trainings."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders of one demo run."""
+
+    work: Path
+    real: Path
+
+    @property
+    def clean(self) -> Path:
+        """LMDB of the clean training photos."""
+        return self.work / "clean.lmdb"
+
+    @property
+    def held_out(self) -> Path:
+        """Pairs (lq/, gt/) that training never sees."""
+        return self.work / "held_out"
+
+    def real_classes(self) -> dict[str, Path]:
+        """LMDBs of the unlabelled photos by weather, or under "all" when they are not sorted into weathers."""
+        return {name: self.work / f"real_{name}.lmdb" for name in self.real_folders()}
+
+    def real_folders(self) -> dict[str, Path]:
+        """The unlabelled photos' folders: sub-folders rain, haze, snow where there are any, else the folder itself."""
+        named = {kind: self.real / kind for kind in KIND_FOLDERS if (self.real / kind).is_dir()}
+        return named or {"all": self.real}
+
+    def checkpoint(self, name: str, iteration: int | str) -> Path:
+        """A network that the training `name` saved."""
+        return self.work / "experiments" / name / "models" / f"net_g_{iteration}.pth"
+
+
+def run(output: Path, real: Path | None, settings: Settings) -> Path:
+    """Run every stage that is not done yet below `output` and return the report's path.
+
+    `real` is a folder of photos (or one with sub-folders rain, haze, snow); None takes packaged photos under a weather
+    setting that training does not draw. Raises WxrError when a stage fails.
+    """
+    work = output / "runs" / (_folder_name(real) if real else "packaged")
+    work.mkdir(parents=True, exist_ok=True)
+    places = Places(work.resolve(), (real or work / "unlabelled").resolve())
+    stages = Stages(work)
+    stages.run("photos", lambda: write_photos(places, real is None))
+    stages.run("lmdb", lambda: build_lmdbs(places), real=real and photo_list(places.real))
+    stages.run("ratings", lambda: rate(places))
+    stages.run("prompts", lambda: learn_prompts(places), seed=settings.seed)
+    stages.run("supervised training", lambda: train(places, "supervised", settings), **asdict(settings))
+    stages.run("semi-supervised training", lambda: train(places, "semi_supervised", settings))
+    stages.run("restoration", lambda: scores.measure(places, settings.shown))
+    page = scores.write_report(places, asdict(settings), real)
+    write_text(output / "index.html", page.read_text(encoding="utf-8"))
+    return output / "index.html"
+
+
+def write_photos(places: Places, stand_in: bool) -> None:
+    """Write the packaged photos: clean ones, held-out pairs, and the stand-in for real photos when asked."""
+    photos.write_clean(places.work / "clean")
+    photos.write_held_out(places.held_out)
+    if stand_in:
+        photos.write_unlabelled(places.real)
+
+
+def build_lmdbs(places: Places) -> None:
+    """Turn the clean and the unlabelled photos into LMDBs."""
+    wxr("lmdb", "build", places.work / "clean", places.clean)
+    for name, folder in places.real_folders().items():
+        wxr("lmdb", "build", folder, places.real_classes()[name], "--max-bad", 1000)
+
+
+def rate(places: Places) -> None:
+    """Rate every unlabelled photo with the packaged vision-language model."""
+    for lmdb in places.real_classes().values():
+        wxr("label", "rate", lmdb, "-o", places.work / "labels.lmdb")
+
+
+def learn_prompts(places: Places) -> None:
+    """Learn the four weather prompts on clean photos, synthetic weather and, where sorted, the unlabelled photos."""
+    real = [item for name, lmdb in places.real_classes().items() if name != "all" for item in (f"--{name}", lmdb)]
+    arguments = ["--clear", places.clean, "--synthetic", places.clean, *real]
+    wxr("prompts", "learn", *arguments, "-o", places.work / "prompts.safetensors")
+
+
+def train(places: Places, name: str, settings: Settings) -> None:
+    """Train from the packaged option file `name`.yml with BasicSR, resuming a run that was killed."""
+    from wxr_plugin.inference.restorer import TINY, read_network_options
+
+    roots = {k: str(v) for k, v in places.real_classes().items()}
+    text = Template((HERE / f"{name}.yml").read_text(encoding="utf-8")).substitute(
+        clean=places.clean,
+        held_out=places.held_out,
+        real=json.dumps(roots.get("all", roots)),
+        network=json.dumps(read_network_options(TINY)),
+        start=TINY if name == "supervised" else places.checkpoint("supervised", settings.warmup),
+        prompts=places.work / "prompts.safetensors",
+        warmup=settings.warmup,
+        iterations=settings.iterations + (settings.warmup if name == "supervised" else 0),
+        seed=settings.seed,
+    )
+    file = places.work / "options" / f"{name}.yml"
+    write_text(file, text)
+    command = [sys.executable, "-m", "wxr_plugin.train", "-opt", str(file), "--auto_resume"]
+    if subprocess.run(command, cwd=places.work).returncode:
+        raise WxrError(f"{name} training failed; its log is below {places.work / 'experiments' / name}")
+
+
+def wxr(*arguments: object) -> None:
+    """Call the `wxr` command in this process; a photo that fails is reported by it and does not end the demo."""
+    from wxr_plugin import cli
+
+    words = [str(word) for word in arguments]
+    if cli.main(words) not in (0, 1):
+        raise WxrError(f"wxr {' '.join(words)} failed")
+
+
+def photo_list(folder: Path) -> list[tuple[str, int]]:
+    """Names and sizes of the photos in `folder`, to notice when they change; WxrError if there are none."""
+    from wxr_plugin.data.image_io import list_images
+
+    if not folder.is_dir():
+        raise WxrError(f"{folder}: no such folder; REAL must name a folder of photos")
+    found = [(str(file.relative_to(folder)), file.stat().st_size) for file in list_images(folder)]
+    if not found:
+        raise WxrError(f"{folder}: no photos in this folder")
+    return found
+
+
+def _folder_name(real: Path) -> str:
+    return f"{real.resolve().name}-{hashlib.sha256(str(real.resolve()).encode()).hexdigest()[:8]}"

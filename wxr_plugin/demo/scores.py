@@ -1,0 +1,133 @@
+"""Measuring what the demo trained, and laying the figures out."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from wxr_plugin.data.image_io import BadImageError, list_images, read_image, write_image
+from wxr_plugin.demo import report
+from wxr_plugin.errors import WxrError
+from wxr_plugin.files import write_text
+
+NETWORKS = {"supervised": "supervised only", "semi_supervised": "semi-supervised"}
+RATED = 48
+"""Unlabelled photos that are restored and rated, at the most; they are taken evenly from all."""
+
+RATING_NOTE = "The rater is the packaged tiny LLaVA, which also chose the pseudo-labels: it is no independent judge."
+
+
+def measure(places, shown: int) -> None:
+    """Restore and score held-out pairs and unlabelled photos; write scores.json and restored/ in the work folder."""
+    from wxr_plugin.inference.restorer import Restorer
+
+    nets = {name: Restorer.from_checkpoint(places.checkpoint(name, "latest"), tile=768) for name in NETWORKS}
+    pairs = [score_pair(file, nets) for file in list_images(places.held_out / "lq")]
+    photos = rate_photos(places, nets)
+    write_text(places.work / "scores.json", json.dumps({"pairs": pairs, "photos": photos, "shown": shown}, indent=1))
+
+
+def score_pair(lq_file: Path, nets: dict) -> dict:
+    """PSNR (dB) and SSIM on RGB of one held-out pair, for the input and for every network."""
+    from skimage.metrics import peak_signal_noise_ratio as psnr
+    from skimage.metrics import structural_similarity as ssim
+
+    gt, lq = read_image(lq_file.parents[1] / "gt" / lq_file.name), read_image(lq_file)
+    results = {"input": lq, **{name: net.restore(lq) for name, net in nets.items()}}
+    _, style, kind, _ = lq_file.stem.rsplit("_", 3)
+    scores = {name: [psnr(gt, image), ssim(gt, image, channel_axis=2)] for name, image in results.items()}
+    return {"style": style, "kind": kind, **scores}
+
+
+def rate_photos(places, nets: dict) -> list[dict]:
+    """Restore up to RATED unlabelled photos with every network and rate the photo and each result."""
+    from wxr_plugin.vlm.rater import build_rater
+
+    rater, rows = build_rater(None), []
+    for number, (kind, file) in enumerate(_spread(places)):
+        try:
+            photo = read_image(file)
+        except BadImageError:
+            continue
+        results = {"input": photo, **{name: net.restore(photo) for name, net in nets.items()}}
+        ratings = rater.rate(list(results.values())).rating.tolist()
+        target = places.work / "restored" / f"{number:03d}_{file.stem}.png"
+        write_image(target, results["semi_supervised"])
+        rows.append({"kind": kind, "photo": str(file), "restored": str(target), **dict(zip(results, ratings))})
+    if not rows:
+        raise WxrError(f"{places.real}: none of its photos could be read")
+    return rows
+
+
+def write_report(places, settings: dict, real: Path | None) -> Path:
+    """Write index.html into the work folder from scores.json and print the tables; returns its path."""
+    scores = json.loads((places.work / "scores.json").read_text())
+    pairs, photos = pair_table(scores["pairs"]), rating_table(scores["photos"])
+    print("\nHeld-out synthetic pairs (PSNR in dB, SSIM; RGB)\n" + report.text_table(*pairs))
+    print("\nRating of the unlabelled photos, 1 to 5\n" + report.text_table(*photos))
+    source = str(real) if real else "packaged photos under a weather setting that training never drew"
+    page = report.page(
+        summary=f"A small MSBDN trained with BasicSR on this machine. Unlabelled photos: {report.escape(source)}.",
+        photos="\n".join(figures(scores["photos"], scores["shown"])),
+        rating_table=report.html_table(*photos),
+        rating_note=RATING_NOTE,
+        pair_table=report.html_table(*pairs),
+        facts=report.html_table(["setting", "value"], [[key, str(value)] for key, value in settings.items()]),
+    )
+    write_text(places.work / "index.html", page)
+    return places.work / "index.html"
+
+
+def pair_table(pairs: list[dict]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: mean PSNR and SSIM of input and networks, by weather setting and weather; best marked by *."""
+    columns = ["input", *NETWORKS]
+    header = ["weather", *(f"{metric} {NETWORKS.get(c, c)}" for metric in ("PSNR", "SSIM") for c in columns)]
+    groups = {(pair["style"], pair["kind"]): [] for pair in pairs}
+    for pair in pairs:
+        groups[pair["style"], pair["kind"]].append(pair)
+    named = {f"{style} {kind}": group for (style, kind), group in groups.items()}
+    named |= {f"all {style}": [p for p in pairs if p["style"] == style] for style, _ in groups}
+    rows = [
+        [name, *_means(group, columns, 0, ".2f"), *_means(group, columns, 1, ".3f")] for name, group in named.items()
+    ]
+    return header, rows
+
+
+def rating_table(photos: list[dict]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: count and mean rating of the photos before and after, by weather where it is known."""
+    header = ["photos", "count", "before", *NETWORKS.values()]
+    kinds = sorted({photo["kind"] for photo in photos} - {"all"})
+    groups = {kind: [p for p in photos if p["kind"] == kind] for kind in kinds} | {"all photos": photos}
+    columns = ("input", *NETWORKS)
+    rows = [
+        [name, str(len(group)), *_best([fmean(p[c] for p in group) for c in columns], ".2f")]
+        for name, group in groups.items()
+    ]
+    return header, rows
+
+
+def figures(photos: list[dict], shown: int) -> Iterator[str]:
+    """A slider for up to `shown` photos, spread evenly over all."""
+    for index in np.unique(np.linspace(0, len(photos) - 1, min(shown, len(photos))).round().astype(int)):
+        row = photos[index]
+        before, after = read_image(row["photo"]), read_image(row["restored"])
+        caption = f"{Path(row['photo']).name} ({row['kind']}): rating {row['input']:.2f} → {row['semi_supervised']:.2f}"
+        yield report.figure(Path(row["photo"]).name, before, after, caption)
+
+
+def _spread(places) -> Iterator[tuple[str, Path]]:
+    folders = places.real_folders()
+    for kind, folder in folders.items():
+        files, share = list_images(folder), RATED // len(folders)
+        for index in np.unique(np.linspace(0, len(files) - 1, min(share, len(files))).round().astype(int)):
+            yield kind, files[index]
+
+
+def _means(group: list[dict], columns: list[str], metric: int, spec: str) -> list[str]:
+    return _best([fmean(pair[column][metric] for pair in group) for column in columns], spec)
+
+
+def _best(values: list[float], spec: str) -> list[str]:
+    return [("*" if value == max(values) else "") + format(value, spec) for value in values]

@@ -1,0 +1,71 @@
+"""BasicSR's data loaders over seeded samples: reproducible, resumable, apart from global random state."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from basicsr.data.data_sampler import EnlargedSampler
+from basicsr.utils.dist_util import get_dist_info
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from wxr_plugin.data.seeding import DrawSampler, SeededDataset, mixed
+from wxr_plugin.resuming import consumed
+
+
+def build_dataloader(
+    build: Callable[..., DataLoader],
+    dataset: Dataset,
+    dataset_opt: dict[str, Any],
+    num_gpu: int = 1,
+    dist: bool = False,
+    sampler: Sampler | None = None,
+    seed: int | None = None,
+) -> DataLoader:
+    """BasicSR's `build_dataloader` (`build`) with a training set whose samples depend on `seed` and their place alone.
+
+    That needs an EnlargedSampler, which `train_pipeline` gives; with another one, or without a seed, samples are as in
+    stock BasicSR. After a resume the first epoch goes on where it stopped (`dataset_opt['resume']`).
+    """
+    usable = _usable(dataset_opt)
+    if seed is not None and dataset_opt["phase"] == "train" and isinstance(sampler, EnlargedSampler):
+        sampler.seed = seed
+        sampler, dataset = DrawSampler(sampler), SeededDataset(dataset, seed)
+    loader = build(dataset, usable, num_gpu, dist, sampler, seed)
+    if isinstance(sampler, DrawSampler) and dataset_opt.get("resume"):
+        _take_up(loader, sampler, dataset_opt["resume"])
+    if seed is not None:
+        _own_generator(loader, mixed(seed, get_dist_info()[0]))
+    return loader
+
+
+def _usable(dataset_opt: dict[str, Any]) -> dict[str, Any]:
+    """The options without what this machine or the number of workers cannot serve."""
+    workers = dataset_opt["num_worker_per_gpu"] if dataset_opt["phase"] == "train" else 0
+    usable = {
+        **dataset_opt,
+        "pin_memory": dataset_opt.get("pin_memory", False) and torch.cuda.is_available(),
+        "persistent_workers": dataset_opt.get("persistent_workers", False) and workers > 0,
+    }
+    if dataset_opt.get("prefetch_mode") == "cpu" and workers == 0:  # two threads would share one random state
+        usable["prefetch_mode"] = None
+    return usable
+
+
+def _take_up(loader: DataLoader, sampler: DrawSampler, resume: dict[str, int]) -> None:
+    done = consumed(resume, len(loader))
+    if done is None:
+        warnings.warn(
+            f"the state of iteration {resume['iter']} in epoch {resume['epoch']} does not fit epochs of {len(loader)} "
+            "iterations (batch size, data or processes have changed): this epoch begins anew",
+            stacklevel=4,
+        )
+    else:
+        sampler.resume = {"epoch": resume["epoch"], "skip": done * loader.batch_size}
+
+
+def _own_generator(loader: DataLoader, seed: int) -> None:
+    """Let `loader` draw its workers' seeds and its shuffling from a generator of its own."""
+    loader.generator = torch.Generator().manual_seed(seed)
+    if isinstance(loader.sampler, torch.utils.data.RandomSampler):
+        loader.sampler.generator = loader.generator

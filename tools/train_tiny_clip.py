@@ -1,0 +1,236 @@
+"""Train the packaged tiny CLIP.
+
+    python tools/train_tiny_clip.py --photos BSDS500/train BSDS500/val --test BSDS500/test
+
+Writes open_clip's own folder format (`local-dir:`) with a model card that holds the held-out figures. `--real` adds
+those on real photos in folders rain, haze and snow.
+"""
+
+import argparse
+import gzip
+import json
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from open_clip.model import CLIP
+from open_clip.tokenizer import SimpleTokenizer
+from rich.progress import track
+from safetensors.torch import save as to_safetensors
+from sklearn.metrics import roc_auc_score
+from tiny_clip_captions import caption, corpus, holds, traits
+from tiny_data import change_light, draw_view, read_photos, recompress, to_square
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
+
+from wxr_plugin.conditioning.clip import BPE, TINY, load_clip, zero_shot
+from wxr_plugin.data.weather import KINDS, STYLES, WEATHERS, add_weather
+from wxr_plugin.files import write_bytes, write_text
+
+WEIGHTS = "open_clip_model.safetensors"
+CARD = Path(__file__).with_name("tiny_clip_card.md")
+SIDE = 128
+MERGES = 480
+CONTEXT = 32
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+def write_bpe(path: Path) -> None:
+    """Learn byte pairs from the captions' words and write them as open_clip's SimpleTokenizer reads them."""
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    words = pre_tokenizers.Split(Regex(WORDS), "removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=2 * len(alphabet) + MERGES,
+        initial_alphabet=alphabet,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus(), trainer)
+    merges = [" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"][:MERGES]]
+    write_bytes(path, gzip.compress("\n".join(["wxr tiny clip", *merges]).encode(), mtime=0))
+
+
+def model_config(vocabulary: int) -> dict:
+    """open_clip's model_cfg: a small ModifiedResNet, because 300 photos teach convolutions more than attention."""
+    return {
+        "embed_dim": 64,
+        "vision_cfg": {"image_size": SIDE, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64},
+        "text_cfg": {"context_length": CONTEXT, "vocab_size": vocabulary, "width": 128, "heads": 4, "layers": 2},
+    }
+
+
+def make_pool(photos: list[np.ndarray], rounds: int, seed: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures uint8 (N, 3, SIDE, SIDE) and their traits (N, 5): `rounds` views of each photo under each weather."""
+    jobs = [(photo, (seed, index), rounds) for index, photo in enumerate(photos)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+        parts = list(track(pool.map(_photo_samples, jobs, chunksize=4), "pictures", len(jobs)))
+    images, seen = zip(*(sample for part in parts for sample in part))
+    return np.stack(images), np.stack(seen)
+
+
+def _photo_samples(job: tuple[np.ndarray, tuple[int, int], int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    torch.set_num_threads(1)
+    photo, seed, rounds = job
+    rng = np.random.default_rng(seed)
+    samples = []
+    for _ in range(rounds):
+        view = draw_view(photo, rng)
+        samples += [_sample(view, kind, rng) for kind in WEATHERS]
+    return samples
+
+
+def _sample(view: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    severity = float(rng.uniform(0.15, 1.0))
+    view = change_light(view, rng, overcast=rng.random() < (0.25 if kind == "clear" else 0.5))
+    style = "default" if rng.random() < 0.75 else "shifted"
+    image = add_weather(view, kind, severity, rng, style)
+    return to_square(recompress(image, rng), SIDE), traits(view, WEATHERS.index(kind), severity)
+
+
+def contrast(images: Tensor, texts: Tensor, true: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy, each side's target spread evenly over all that match (`true`: bool (T, N)).
+
+    A short caption is true of many pictures in a batch; counting those as negatives would teach it to be false.
+    """
+    logits, true = scale * texts @ images.T, true.float()
+    rows = F.cross_entropy(logits, true / true.sum(1, keepdim=True))
+    columns = F.cross_entropy(logits.T, (true / true.sum(0, keepdim=True)).T)
+    return (rows + columns) / 2
+
+
+def train(model: CLIP, tokenizer: SimpleTokenizer, pool: tuple[np.ndarray, np.ndarray], steps: int, seed: int) -> None:
+    """AdamW with one cycle of the learning rate; a fresh caption for every picture at every step."""
+    images, seen = torch.from_numpy(pool[0]), pool[1]
+    rng = np.random.default_rng(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
+    mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (MEAN, STD))
+    for step in track(range(steps), "training"):
+        chosen = rng.choice(len(images), 128, replace=False)
+        texts, said = zip(*(caption(seen[i], rng) for i in chosen))
+        batch = (images[chosen] / 255 - mean) / std
+        batch = batch.flip(3) if rng.random() < 0.5 else batch
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        features = model.encode_image(batch, normalize=True)
+        words = model.encode_text(tokenizer(list(texts), CONTEXT), normalize=True)
+        loss = contrast(features, words, torch.from_numpy(holds(np.stack(said), seen[chosen])), model.logit_scale.exp())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, np.log(100))
+        if step % 50 == 0:
+            print(f"step {step} loss {loss.item():.3f} scale {model.logit_scale.exp().item():.1f}", flush=True)
+
+
+def save(model: CLIP, config: dict, out: Path) -> None:
+    """Weights in half precision and the configuration, as open_clip reads them from a folder."""
+    weights = {key: value.half().contiguous() for key, value in model.state_dict().items() if value.is_floating_point()}
+    weights |= {key: value for key, value in model.state_dict().items() if not value.is_floating_point()}
+    write_bytes(out / WEIGHTS, to_safetensors(weights))
+    preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "squash"}
+    write_text(out / "open_clip_config.json", json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2))
+
+
+@torch.no_grad()
+def test_probabilities(guide, photos: list[np.ndarray], style: str, seed: int) -> np.ndarray:
+    """Zero-shot probabilities (photos, 4 weathers shown, 4 weathers answered); severity uniform in [0.25, 1]."""
+    rows = []
+    for index, photo in enumerate(photos):
+        rng = np.random.default_rng((seed, index))
+        shown = [add_weather(np.float32(photo) / 255, kind, rng.uniform(0.25, 1), rng, style) for kind in WEATHERS]
+        rows.append(zero_shot(guide, torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)).numpy())
+    return np.stack(rows)
+
+
+@torch.no_grad()
+def real_rows(guide, folder: Path, clear: np.ndarray) -> list[str]:
+    """Rows on real photos: share whose weather is named rightly, and AUC of 1 - p(clear) against clean test photos."""
+    rows = []
+    for kind in KINDS:
+        photos = [torch.from_numpy(photo).permute(2, 0, 1)[None] / 255 for photo in read_photos([folder / kind])]
+        found = torch.cat([zero_shot(guide, photo) for photo in photos]).numpy()
+        right = (found.argmax(1) == WEATHERS.index(kind)).mean()
+        labels = np.repeat([0, 1], [len(clear), len(found)])
+        auc = roc_auc_score(labels, 1 - np.concatenate([clear[:, 0], found[:, 0]]))
+        rows.append(f"| {kind} | {len(photos)} | {right:.1%} | {(found.argmax(1) != 0).mean():.1%} | {auc:.3f} |")
+    return rows
+
+
+def report(guide, arguments: argparse.Namespace) -> str:
+    """The held-out tables in Markdown."""
+    photos = read_photos(arguments.test)
+    lines = ["| style | " + " | ".join(WEATHERS) + " | all |", "|---" * 6 + "|"]
+    clear = None
+    for style in STYLES:
+        found = test_probabilities(guide, photos, style, arguments.seed)
+        clear = found[:, 0] if clear is None else clear
+        right = (found.argmax(2) == np.arange(4)).mean(0)
+        lines.append(f"| {style} | " + " | ".join(f"{share:.1%}" for share in [*right, right.mean()]) + " |")
+    if arguments.real:
+        head = "| real weather | photos | weather right | not called clear | AUC against clean test photos |"
+        lines += ["", head, "|---" * 5 + "|", *real_rows(guide, arguments.real, clear)]
+    return "\n".join(lines)
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of clean training photos")
+    parser.add_argument("--test", type=Path, nargs="+", required=True, help="folders of held-out clean photos")
+    parser.add_argument("--real", type=Path, help="folder with the folders rain, haze, snow of real photos")
+    parser.add_argument("--out", type=Path, default=TINY)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=8, help="views of each photo, each under every weather")
+    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--workers", type=int, default=1, help="processes that make the pictures")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, save, measure what was saved, and write the card."""
+    arguments = parse()
+    torch.set_num_threads(1)
+    torch.manual_seed(arguments.seed)
+    start, out = time.time(), arguments.out
+    write_bpe(out / BPE)
+    tokenizer = SimpleTokenizer(str(out / BPE), context_length=CONTEXT)
+    config = model_config(tokenizer.vocab_size)
+    model = CLIP(**config).to(memory_format=torch.channels_last)
+    photos = read_photos(arguments.photos)
+    pool = make_pool(photos, arguments.rounds, arguments.seed, arguments.workers)
+    print(f"{len(pool[0])} pictures in {time.time() - start:.0f} s", flush=True)
+    train(model, tokenizer, pool, arguments.steps, arguments.seed)
+    save(model, config, out)
+    minutes = (time.time() - start) / 60
+    guide = load_clip(f"local-dir:{out}", "cpu")
+    tables = report(guide, arguments)
+    print(f"{minutes:.1f} minutes\n{tables}")
+    card = CARD.read_text(encoding="utf-8").format(
+        context=CONTEXT,
+        vocabulary=tokenizer.vocab_size,
+        size=(out / WEIGHTS).stat().st_size / 1e6,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        photos=len(photos),
+        pictures=len(pool[0]),
+        steps=arguments.steps,
+        seed=arguments.seed,
+        minutes=minutes,
+        tested=len(read_photos(arguments.test)),
+        tables=tables,
+    )
+    write_text(out / "README.md", card)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Frozen CLIP models of open_clip as guides: image, text and prompt features, differentiable to image and prompt."""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+import yaml
+from torch import Tensor, nn
+
+from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.errors import WxrError
+
+if TYPE_CHECKING:
+    from open_clip.tokenizer import SimpleTokenizer
+
+TINY = Path(str(package_files("wxr_plugin"))) / "assets" / "tiny_clip"
+TEXTS = Path(__file__).with_name("weather_texts.yml")
+BPE = "bpe.txt.gz"
+
+
+class ClipError(WxrError):
+    """A CLIP that cannot be loaded or that cannot do what is asked."""
+
+
+class ClipGuide:
+    """A frozen CLIP. All features have unit length; images are float RGB (N, 3, H, W) in [0, 1] of any size."""
+
+    def __init__(self, model: nn.Module, tokenizer: "SimpleTokenizer", name: str, device: torch.device | str):
+        self.name = name
+        """What `load_clip` was called with."""
+        self.device = torch.device(device)
+        self._model = model.float().eval().requires_grad_(False).to(self.device)
+        self._tokenizer = tokenizer
+        self._text = getattr(model, "text", model)
+        self.sha256 = hash_weights(model)
+        """Hash of all weights: the same on every machine, whatever file they came from."""
+
+    @property
+    def width(self) -> int:
+        """Length of a token embedding, and so of each vector of a prompt."""
+        return self._text.token_embedding.weight.shape[1]
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens of a text, the start and the end token among them."""
+        return self._text.context_length
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor on cosines with which this CLIP was trained (100 for OpenAI's)."""
+        return float(self._model.logit_scale.exp())
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Features (N, D) of images; gradients flow to the images.
+
+        Each image is clamped to [0, 1] and resized as a whole to the model's square, with antialiasing, as CLIP-LIT
+        (Liang et al., ICCV 2023) does with its crops.
+        """
+        config = self._model.visual.preprocess_cfg
+        mean, std = (images.new_tensor(config[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+        resized = fit_square(images.clamp(0, 1), self._model.visual.image_size, config["interpolation"])
+        return self._model.encode_image((resized - mean) / std, normalize=True)
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Features (K, D) of texts; longer ones than the context are cut."""
+        return self._model.encode_text(self.tokenize(texts), normalize=True)
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Token ids (K, context_length): start, text, end, zeros."""
+        return self._tokenizer(list(texts), context_length=self.context_length).to(self.device)
+
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """Token ids (…) to the vectors (…, width) that `encode_prompts` takes."""
+        return self._text.token_embedding(tokens)
+
+    def encode_prompts(self, embeddings: Tensor) -> Tensor:
+        """Features (K, D) of prompts (K, T, width) that stand in a text's place, between its start and end tokens.
+
+        They pass through the frozen text tower as a text does (positions, causal mask, pooling at the end token), as
+        in CoOp (Zhou et al., IJCV 2022). Gradients flow to the embeddings. Raises ClipError if T + 2 exceeds the
+        context, if the width differs, or for a text tower without causal mask.
+        """
+        self._check_prompts(embeddings)
+        text, length = self._text, embeddings.shape[1] + 2
+        ends = torch.tensor([self._tokenizer.sot_token_id, self._tokenizer.eot_token_id], device=self.device)
+        start, end = self.embed_tokens(ends).expand(len(embeddings), 2, -1).split(1, dim=1)
+        x = torch.cat([start, embeddings, end], dim=1) + text.positional_embedding[:length]
+        x = text.ln_final(text.transformer(x, attn_mask=text.attn_mask[:length, :length]))[:, -1]
+        projection = text.text_projection
+        return F.normalize(projection(x) if isinstance(projection, nn.Module) else x @ projection, dim=-1)
+
+    def _check_prompts(self, embeddings: Tensor) -> None:
+        pool = getattr(self._text, "text_pool_type", getattr(self._text, "pool_type", None))
+        if pool not in ("argmax", "eos") or getattr(self._text, "attn_mask", None) is None:
+            raise ClipError(f"CLIP '{self.name}' cannot take prompts: its text tower is not OpenAI's kind; use another")
+        count, width = embeddings.shape[1:]
+        if count + 2 > self.context_length or width != self.width:
+            raise ClipError(
+                f"prompts of {count} vectors of length {width} do not fit CLIP '{self.name}': at most "
+                f"{self.context_length - 2} vectors of length {self.width}"
+            )
+
+
+def load_clip(name: str = "tiny", device: torch.device | str | None = None) -> ClipGuide:
+    """Return the CLIP of that name, loaded once a process and device.
+
+    `name` is "tiny" (the packaged one), ARCHITECTURE:WEIGHTS with a model of open_clip and either one of its pretrained
+    tags or a local file ("ViT-B-32:openai", "ViT-B-32:/path/weights.safetensors"), "local-dir:FOLDER" or
+    "hf-hub:ORG/NAME". `device` is CUDA where there is one, unless given. Raises ClipError with what to do instead.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return _load(name, str(device))
+
+
+def zero_shot(guide: ClipGuide, images: Tensor) -> Tensor:
+    """Probabilities (N, 4) of WEATHERS for images (N, 3, H, W), from the texts in `weather_texts.yml`.
+
+    A weather's feature is the mean over its texts (the prompt ensemble of Radford et al., ICML 2021, section 3.1.4).
+    """
+    texts = yaml.safe_load(TEXTS.read_text(encoding="utf-8"))
+    features = torch.stack([guide.encode_text(texts[weather]).mean(0) for weather in WEATHERS])
+    cosines = guide.encode_image(images) @ F.normalize(features, dim=-1).T
+    return (guide.logit_scale * cosines).softmax(dim=1)
+
+
+def fit_square(images: Tensor, size: int | tuple[int, int], mode: str = "bicubic") -> Tensor:
+    """Resize images (N, 3, H, W) to a square of `size` pixels, antialiased; the aspect ratio is not kept."""
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    return images if images.shape[-2:] == size else F.interpolate(images, size, mode=mode, antialias=True)
+
+
+def hash_weights(model: nn.Module) -> str:
+    """SHA-256 over the names, shapes and float values of all weights in a model."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(f"{key} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@cache
+def _load(name: str, device: str) -> ClipGuide:
+    import open_clip
+
+    architecture, _, weights = name.partition(":")
+    source = {"tiny": f"local-dir:{TINY}", "local-dir": name, "hf-hub": name}.get(architecture, architecture)
+    if source == architecture:
+        _check_name(name, open_clip.list_models(), open_clip.list_pretrained_tags_by_model(architecture))
+    own_bpe = Path(source.partition(":")[2]) / BPE
+    try:
+        model = open_clip.create_model(source, weights if source == architecture else None, require_pretrained=True)
+        tokenizer = open_clip.get_tokenizer(source, **({"bpe_path": str(own_bpe)} if own_bpe.is_file() else {}))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ClipError(f"CLIP '{name}' cannot be loaded: {error}") from error
+    logging.getLogger("basicsr").info(f"CLIP {name} loaded on {device}")
+    return ClipGuide(model, tokenizer, name, device)
+
+
+def _check_name(name: str, architectures: list[str], tags: list[str]) -> None:
+    architecture, _, weights = name.partition(":")
+    if architecture not in architectures:
+        raise ClipError(f"unknown CLIP '{name}': take tiny, or ARCHITECTURE:WEIGHTS with a model of open_clip")
+    if weights not in tags and not Path(weights).is_file():
+        raise ClipError(
+            f"CLIP '{name}' has no such weights: after '{architecture}:' put a file, or one of {', '.join(tags)}"
+        )

@@ -1,0 +1,145 @@
+"""Opening a label store: its schema, who may write, and changes grouped into one step."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import lmdb
+import msgspec
+
+from wxr_plugin.labels.environment import Change, Environment, LabelStoreError, open_environment
+from wxr_plugin.labels.rows import SCHEMA_VERSION
+
+_SCHEMA = b"schema"
+
+
+class StoreBase:
+    """An LMDB with a schema row; see `store.LabelStore` for what it holds."""
+
+    def __init__(self, path: str | os.PathLike, readonly: bool = False):
+        self.path, self.readonly = Path(path), readonly
+        self._pending: list[Change] | None = None
+        self._environment: Environment | None = None
+        _check_folder(self.path, readonly)
+        self._environment = _open(self.path)
+        try:
+            self._start()
+        except BaseException:
+            self._environment.close()
+            self._environment = None
+            raise
+
+    def close(self) -> None:
+        """Give the store back; a store that was closed cannot be used again."""
+        if self._environment is None:
+            return
+        if not self.readonly:
+            self._environment.stop_writing()
+        self._environment.close()
+        self._environment = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Everything put inside the block is stored in one step at its end, or not at all if the block raises.
+
+        Until then the store's getters do not see it.
+        """
+        if self._pending is not None:
+            raise RuntimeError("a batch inside a batch")
+        self._pending = []
+        try:
+            yield
+            self._own().write(self._pending)
+        finally:
+            self._pending = None
+
+    def _start(self) -> None:
+        if self.readonly:
+            return _check_schema(self.path, self._get(_SCHEMA))
+        self._own().start_writing()
+        try:
+            found = self._get(_SCHEMA)
+            if found is None and not self._keys(b""):
+                self._write([(_SCHEMA, msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION}))])
+            else:
+                _check_schema(self.path, found)
+        except BaseException:
+            self._own().stop_writing()
+            raise
+
+    def _own(self) -> Environment:
+        if self._environment is None:
+            raise LabelStoreError(f"{self.path}: this label store was closed")
+        if self._environment.owner != os.getpid():
+            raise LabelStoreError(f"{self.path}: opened by the parent process; open the store anew in this process")
+        return self._environment
+
+    def _write(self, changes: Sequence[Change]) -> None:
+        if self.readonly:
+            raise LabelStoreError(f"{self.path}: opened for reading only")
+        if self._pending is None:
+            self._own().write(changes)
+        else:
+            self._pending.extend(changes)
+
+    def _get(self, key: bytes) -> bytes | None:
+        return self._own().read(lambda transaction: transaction.get(key))
+
+    def _keys(self, prefix: bytes) -> list[bytes]:
+        return self._own().read(lambda transaction: [key for key, _ in _below(transaction, prefix, values=False)])
+
+    def _items(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        return self._own().read(lambda transaction: list(_below(transaction, prefix)))
+
+
+def _below(transaction: lmdb.Transaction, prefix: bytes, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
+    """Rows whose key starts with `prefix`, in order."""
+    with transaction.cursor() as cursor:
+        cursor.set_range(prefix)
+        for key in cursor.iternext(keys=True, values=False):
+            if not key.startswith(prefix):
+                return
+            yield key, cursor.value() if values else b""
+
+
+def _check_folder(path: Path, readonly: bool) -> None:
+    """Refuse what is not a store before LMDB puts its files there."""
+    if (path / "data.mdb").is_file():
+        return
+    if readonly:
+        raise LabelStoreError(f"{path}: no label store here; `wxr label rate FOLDER -o {path}` makes one")
+    if path.exists() and (not path.is_dir() or any(file.name not in _OWN_FILES for file in path.iterdir())):
+        raise LabelStoreError(f"{path}: exists and is not a label store; give another name")
+    path.mkdir(parents=True, exist_ok=True)
+
+
+_OWN_FILES = {"data.mdb", "lock.mdb", "writer.lock"}
+
+
+def _open(path: Path) -> Environment:
+    try:
+        return open_environment(path)
+    except lmdb.Error as error:
+        raise LabelStoreError(f"{path}: cannot be opened as a label store ({error})") from error
+
+
+def _check_schema(path: Path, found: bytes | None) -> None:
+    try:
+        version: Any = msgspec.msgpack.decode(found or b"").get("wxr_labels")
+    except (msgspec.DecodeError, AttributeError):
+        version = None
+    if version is None:
+        raise LabelStoreError(f"{path}: an LMDB, but not a label store; give another name")
+    if version != SCHEMA_VERSION:
+        raise LabelStoreError(
+            f"{path}: a label store of schema version {version}, and this wxr_plugin reads version {SCHEMA_VERSION}; "
+            "use the wxr_plugin that wrote it, or label into a new store"
+        )

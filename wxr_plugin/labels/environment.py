@@ -1,0 +1,123 @@
+"""One LMDB environment a process, opened for writing by one process at a time, growing on demand."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import lmdb
+
+from wxr_plugin.errors import WxrError
+
+T = TypeVar("T")
+
+Change = tuple[bytes, bytes | None]
+"""A key and its new value; None removes it."""
+
+FIRST_SIZE = 16 << 20
+"""Bytes of address space that a new store reserves; doubled whenever it is full."""
+
+_open: dict[tuple[str, int], "Environment"] = {}
+
+
+class LabelStoreError(WxrError):
+    """A label store that cannot be opened or written; the message says how to mend it."""
+
+
+class Environment:
+    """The LMDB below every label store of this process that has the same path.
+
+    LMDB commits a transaction to the disk as a whole or not at all, so a killed writer leaves every committed row. Each
+    call of `read` sees one consistent state, whatever another process writes meanwhile.
+    """
+
+    def __init__(self, path: str):
+        self.path, self.owner, self.users, self.writers = path, os.getpid(), 0, 0
+        self._lock = threading.RLock()
+        self._lock_file: int | None = None
+        frozen = not os.access(path, os.W_OK)
+        self._lmdb = lmdb.open(path, map_size=0, readonly=frozen, lock=not frozen, readahead=False, max_readers=1024)
+
+    def read(self, look: Callable[[lmdb.Transaction], T]) -> T:
+        """What `look` makes of a read transaction; it must copy what it keeps."""
+        with self._lock:
+            try:
+                with self._lmdb.begin() as transaction:
+                    return look(transaction)
+            except lmdb.MapResizedError:  # another process has let the store grow
+                self._lmdb.set_mapsize(0)
+                with self._lmdb.begin() as transaction:
+                    return look(transaction)
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Make all `changes` in one transaction, on the disk when this returns."""
+        while changes:
+            with self._lock:
+                try:
+                    with self._lmdb.begin(write=True) as transaction:
+                        for key, value in changes:
+                            transaction.delete(key) if value is None else transaction.put(key, value)
+                    return
+                except lmdb.MapFullError:
+                    self._lmdb.set_mapsize(max(2 * self._lmdb.info()["map_size"], FIRST_SIZE))
+                except lmdb.MapResizedError:
+                    self._lmdb.set_mapsize(0)
+
+    def start_writing(self) -> None:
+        """Become the one process that writes.
+
+        The lock goes with the process, however it ends, so a killed writer never blocks the next one.
+
+        Raises:
+            LabelStoreError: another process is writing; the message gives its number.
+        """
+        self.writers += 1
+        if self._lock_file is None:
+            try:
+                self._lock_file = _take(os.path.join(self.path, "writer.lock"))
+            except BaseException:
+                self.writers -= 1
+                raise
+
+    def stop_writing(self) -> None:
+        """Let another process write, once the last writer of this one has stopped."""
+        self.writers -= 1
+        if not self.writers and self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def close(self) -> None:
+        """Give the environment back; the last user closes it."""
+        self.users -= 1
+        if not self.users:
+            self._lmdb.close()
+            _open.pop((self.path, self.owner), None)
+
+
+def open_environment(path: str | os.PathLike) -> Environment:
+    """This process's environment of the LMDB folder `path`, made when there is none; py-lmdb refuses a second one."""
+    key = os.path.realpath(path), os.getpid()
+    if key not in _open:
+        _open[key] = Environment(key[0])
+    _open[key].users += 1
+    return _open[key]
+
+
+def _take(file: str) -> int:
+    """Lock `file` for this process and write the process number into it."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        # A record lock, unlike flock, is not inherited by forked data-loading workers that outlive a killed trainer.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(descriptor, 64).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise LabelStoreError(
+            f"{Path(file).parent}: process {holder or 'unknown'} is writing to this label store; wait for it to end, "
+            "stop it, or give another store"
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()} on {os.uname().nodename}\n".encode())
+    return descriptor

@@ -32,7 +32,14 @@ AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Block(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class BlockMeta(msgspec.StructMeta):
+    """Makes every block keyword-only, so that a required key may follow one with a default."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **settings: Any) -> type:
+        return super().__new__(mcs, name, bases, namespace, **{"kw_only": True} | settings)
+
+
+class Block(msgspec.Struct, metaclass=BlockMeta, forbid_unknown_fields=True):
     """Base class for a block of an option file.
 
     Derive from it beside the class whose options it describes, and hang it on that class:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from wxr_plugin import schema
 from wxr_plugin.checks import stock
 from wxr_plugin.checks.components import check_component, find, lookup
@@ -52,13 +50,12 @@ def _check_undeclared_networks(report: Report, opt: Mapping[str, Any], model: ty
 
 def _paths_of_networks(opt: Mapping[str, Any]) -> type[Block]:
     """The keys of `path` that go with the networks of this file: pretrain_network_X, param_key_X, strict_load_X."""
-    labels = [str(key).removeprefix("network_") for key in opt if str(key).startswith("network_")]
-    fields: list[tuple[str, Any, Any]] = []
-    for label in labels:
-        fields.append((f"pretrain_network_{label}", ExistingPath | None, None))
-        fields.append((f"param_key_{label}", str | None, "params"))
-        fields.append((f"strict_load_{label}", bool, True))
-    return msgspec.defstruct("NetworkPaths", fields, bases=(Block,), kw_only=True)
+    hints: dict[str, Any] = {}
+    for label in (str(key).removeprefix("network_") for key in opt if str(key).startswith("network_")):
+        hints[f"pretrain_network_{label}"] = ExistingPath | None
+        hints[f"param_key_{label}"] = str | None
+        hints[f"strict_load_{label}"] = bool | None
+    return type(Block)("NetworkPaths", (Block,), {"__annotations__": hints, **dict.fromkeys(hints)})
 
 
 def check_dataset(report: Report, name: str, block: Any) -> None:

@@ -47,7 +47,7 @@ def _sets(report: Report, opt: Mapping[str, Any]) -> None:
 def _validation(report: Report, opt: Mapping[str, Any]) -> None:
     has_sets = any(str(name).split("_")[0] in ("val", "test") for name in block(opt, "datasets"))
     has_block = opt.get("val") is not None
-    draws = "num_val_samples" in block(opt, "val")  # StyleGAN2 validates on noise
+    draws = opt.get("model_type") == "StyleGAN2Model"  # its published option file validates on noise alone
     if report.is_train and has_block and not has_sets and not draws:
         report.add(("val",), "nothing to validate on", "add datasets.val, or take the val block out")
     if has_sets and not has_block:

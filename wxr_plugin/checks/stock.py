@@ -142,8 +142,8 @@ class Video(Crops):
     """Text file that lists the clips."""
     num_frame: int
     """Frames of a sample; -1: all."""
-    interval_list: list[int] = [1]
-    """Steps between frames, drawn at random."""
+    interval_list: list[int] | None = None
+    """Steps between frames, drawn at random; [1] when absent."""
     random_reverse: bool = False
     """Play clips backwards at random."""
 

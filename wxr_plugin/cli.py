@@ -1,0 +1,62 @@
+"""The `wxr` command: one sub-command a job, each a thin function in the part of the package that does it."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from wxr_plugin.errors import WxrError
+
+MODULES = (
+    "wxr_plugin.commands",
+    "wxr_plugin.inference.commands",
+    "wxr_plugin.data.commands",
+    "wxr_plugin.labels.commands",
+    "wxr_plugin.conditioning.commands",
+    "wxr_plugin.demo.commands",
+)
+"""Each has `add_parser(subparsers)`, which adds its sub-commands; they set `func(args) -> exit code`."""
+
+EXAMPLE = """example:
+  wxr check options/train/mine.yml && wxr train -opt options/train/mine.yml
+
+wxr COMMAND --help shows the arguments of a command, with an example.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `wxr` with `argv` (the process's own arguments when None) and return its exit code.
+
+    What the user has to mend is one line on stderr and code 2; 130 after Ctrl-C.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        return args.func(args) or 0
+    except (WxrError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        print(f"wxr {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"wxr {args.command}: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `wxr` with all sub-commands."""
+    from wxr_plugin import __version__
+
+    style = argparse.RawDescriptionHelpFormatter
+    purpose = "Rain, haze and snow removal for BasicSR, with vision-language models in the loop."
+    parser = argparse.ArgumentParser("wxr", description=purpose, epilog=EXAMPLE, formatter_class=style)
+    parser.add_argument("--version", action="version", version=f"wxr_plugin {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in MODULES:
+        importlib.import_module(module).add_parser(subparsers)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -31,7 +31,7 @@ class BadImageError(WxrError):
 def decode(data: bytes, header: Image.Image) -> np.ndarray:
     """uint8 RGB (H, W, 3), upright, from the bytes of a file and what Pillow read of its header.
 
-    Plain 8-bit files take OpenCV's faster decoders, 16-bit ones too (Pillow would drop the low byte), the rest Pillow's.
+    OpenCV decodes plain 8-bit files, being faster, and 16-bit ones, whose low byte Pillow would drop; Pillow the rest.
     """
     if _is_deep(data, header):
         image = _decode_deep(data)

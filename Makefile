@@ -2,7 +2,8 @@
 # make test   runs the tests
 # Both set up .venv on their first run. PYTHON=… picks the interpreter (3.11 or 3.12).
 
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -18,8 +19,8 @@ install: $(READY)
 # basicsr wants opencv-python and pyiqa opencv-python-headless; both write the same cv2 folder. The headless build of the
 # same version is written last: it needs no libGL, and pip still finds both requirements satisfied.
 $(READY): setup.py pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else \
-	"wxr_plugin needs Python 3.11 or 3.12 (basicsr 1.4.2 does not build on %d.%d): make PYTHON=python3.12 …" % v)'
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(FITS)' || { echo "wxr_plugin needs Python 3.11 or 3.12 (basicsr 1.4.2 does \
+	not build on 3.13); name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip setuptools wheel cython
 	$(BIN)/python -m pip install -q torch torchvision "numpy>=2" "scipy<1.18"

@@ -47,15 +47,15 @@ def save_state(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
 
 
 def load_state(path: str | os.PathLike) -> dict[str, Any]:
-    """Read what `save_state` wrote, with every tensor on the CPU.
+    """Read what `save_state` wrote, with every tensor on the CPU. Checksums are compared, which torch does not.
 
     Raises:
         FileNotFoundError: there is no such file.
         CheckpointError: the file is broken, holds code, or holds no dict.
     """
-    state = _load_pickle(path)
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: holds a {type(state).__name__}, not a dict. Give a checkpoint file.")
+    state = _load_dict(path)
+    if zipfile.is_zipfile(path) and not is_whole(path):
+        raise CheckpointError(f"{path}: no checkpoint, or a broken one (a checksum does not fit).")
     return state
 
 
@@ -84,7 +84,7 @@ def load_weights(path: str | os.PathLike, key: str | None = None) -> dict[str, t
         FileNotFoundError: there is no such file.
         CheckpointError: the file is broken, holds code, lacks `key`, or holds no weights.
     """
-    loaded = _load_safetensors(path) if Path(path).suffix == ".safetensors" else load_state(path)
+    loaded = _load_safetensors(path) if Path(path).suffix == ".safetensors" else _load_dict(path)
     weights = _open_container(loaded, key, path)
     odd = [name for name, value in weights.items() if not isinstance(value, torch.Tensor)]
     if odd or not weights:
@@ -147,10 +147,12 @@ def preserved_rng() -> Iterator[None]:
         set_rng_state(state)
 
 
-def _load_pickle(path: str | os.PathLike) -> Any:
+def _load_dict(path: str | os.PathLike) -> dict[str, Any]:
+    with open(path, "rb"):
+        pass  # what is wrong with the path itself; torch raises OSError for damaged contents too
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, MemoryError):
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
         raise
     except Exception as error:
         reason = str(error.__context__ or error).strip().split(". ")[0] or type(error).__name__
@@ -160,6 +162,9 @@ def _load_pickle(path: str | os.PathLike) -> Any:
                 "Ask its author for a state dict or a .safetensors file."
             ) from error
         raise CheckpointError(f"{path}: no checkpoint, or a broken one, perhaps cut short ({reason}).") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a dict. Give a checkpoint file.")
+    return content
 
 
 def _load_safetensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:

@@ -105,6 +105,7 @@ class Resuming:
             self.guard.load_state_dict(resume_state["guard"])
         self.load_extra_state(resume_state["extra"])
         self._load_rng(resume_state["rng"])
+        self._clear_halves()
         self._validate_missed()
 
     def load_network(
@@ -112,8 +113,6 @@ class Resuming:
     ) -> None:
         """As the host's, from any container that `checkpoint.load_weights` knows."""
         net = self.get_bare_model(net)
-        if self.opt["path"].get("resume_state") and not Path(load_path).exists():
-            return  # deleted since (train.keep): the training state holds the weights as well
         weights = fit_prefix(load_weights(load_path, param_key), net.state_dict())
         get_root_logger().info(f"Loading {type(net).__name__} from {load_path}, key {param_key}.")
         self._print_different_keys_loading(net, weights, strict)
@@ -144,8 +143,9 @@ class Resuming:
             if state.get("ema") and hasattr(self, "net_g_ema") and "network_g" not in ignored:
                 self.net_g_ema.load_state_dict(state["ema"])
         except (KeyError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
             raise CheckpointError(
-                f"{self.opt['path']['resume_state']}: a state of another network ({error}). Give this run another "
+                f"{self.opt['path']['resume_state']}: a state of another network ({reason}). Give this run another "
                 "`name`, or go back to the network options with which it began."
             ) from error
 
@@ -175,6 +175,13 @@ class Resuming:
             for weights in Path(self.opt["path"]["models"]).glob(f"*_{old}.pth"):
                 weights.unlink()
             (self._states() / f"{old}.state").unlink()
+
+    @master_only
+    def _clear_halves(self) -> None:
+        """Remove what saves that were killed have left under temporary names."""
+        for folder in (self._states(), Path(self.opt["path"]["models"])):
+            for half in folder.glob(".*.tmp"):
+                half.unlink()
 
     def _states(self) -> Path:
         return Path(self.opt["path"]["training_states"])

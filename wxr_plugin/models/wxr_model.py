@@ -1,5 +1,6 @@
 """The base model: BasicSR's SRModel with what long runs on real machines need."""
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -112,7 +113,9 @@ class WxrModel(Updating, Resuming, Validating, SRModel):
         reaches its full rate; here each schedule goes on from its own last rate.
         """
         self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
-        super().update_learning_rate(current_iter, warmup_iter)
+        with warnings.catch_warnings():  # torch warns of a schedule that moves before the first update (accumulate)
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+            super().update_learning_rate(current_iter, warmup_iter)
 
     def feed_data(self, data: Mapping[str, Any]) -> None:
         """Take a batch: its tensors go to the device, and `lq` and `gt` become attributes."""

@@ -1,0 +1,213 @@
+"""Checkpoints: what is written comes back, what is broken or malicious is refused, and a crash leaves no halves."""
+
+import multiprocessing
+import os
+import pickle
+import random
+import resource
+import signal
+import time
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from wxr_plugin.checkpoint import (
+    CheckpointError,
+    fit_prefix,
+    is_whole,
+    load_state,
+    load_weights,
+    preserved_rng,
+    rng_state,
+    save_state,
+    set_rng_state,
+)
+
+WEIGHTS = {"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.ones(2)}
+
+
+def draws():
+    return random.random(), np.random.rand(), np.random.normal(), torch.rand(1).item()
+
+
+def test_random_generators_come_back_through_a_file(tmp_path):
+    np.random.normal()  # leaves the second normal number of a pair in the state
+    save_state(tmp_path / "a.state", {"rng": [rng_state()]})
+    expected = draws()
+    draws()
+    set_rng_state(load_state(tmp_path / "a.state")["rng"][0])
+    assert draws() == expected
+
+
+def test_preserved_rng_hides_what_a_block_draws():
+    before = rng_state()
+    expected = draws()
+    set_rng_state(before)
+    with pytest.raises(KeyError), preserved_rng():
+        draws()
+        raise KeyError
+    assert draws() == expected
+
+
+def test_a_state_keeps_types_and_bits(tmp_path):
+    state = {"iter": 3, "best": {"psnr": float("-inf")}, "w": torch.rand(3), "pair": (1, None, "a"), "odd": [True]}
+    save_state(tmp_path / "a.state", state)
+    loaded = load_state(tmp_path / "a.state")
+    assert torch.equal(loaded.pop("w"), state.pop("w")) and loaded == state
+    assert [p.name for p in tmp_path.iterdir()] == ["a.state"]
+
+
+def test_what_a_safe_load_refuses_is_not_written(tmp_path):
+    with pytest.raises(TypeError, match=r"state\['best'\]\[1\] is a numpy.float64, which a safe load refuses"):
+        save_state(tmp_path / "a.state", {"best": [1.0, np.float64(2)]})
+    assert not list(tmp_path.iterdir())
+
+
+class Malice:
+    """A pickle of it runs a command when an unsafe loader reads it."""
+
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.canary}",)
+
+
+@pytest.mark.parametrize("load", [load_weights, load_state])
+@pytest.mark.parametrize("container", ["zip", "legacy", "pickle"])
+def test_malice_is_refused_unrun(tmp_path, load, container):
+    path, canary = tmp_path / "evil.pth", tmp_path / "canary"
+    content = {"params": {"conv.weight": Malice(canary)}}
+    if container == "pickle":
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=container == "zip")
+    with pytest.raises(CheckpointError, match=r"evil.pth: (refused, since loading it would run code|no checkpoint)"):
+        load(path)
+    assert not canary.exists()
+    if container != "pickle":  # the file does bite when it is loaded unsafely
+        torch.load(path, weights_only=False)
+        assert canary.exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "zeros", "html", "flipped"])
+def test_broken_files_are_named(tmp_path, damage):
+    path = tmp_path / "net.pth"
+    save_state(path, {"params": {"w": torch.rand(4000)}})
+    data = path.read_bytes()
+    assert is_whole(path)
+    middle = len(data) // 2
+    path.write_bytes(
+        {
+            "truncated": data[:-100],
+            "empty": b"",
+            "zeros": bytes(len(data)),
+            "html": b"<html>404</html>",
+            "flipped": data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :],
+        }[damage]
+    )
+    assert not is_whole(path)
+    with pytest.raises(CheckpointError, match=r"net.pth: no checkpoint, or a broken one"):
+        load_state(path)
+
+
+def test_a_missing_file_is_just_that(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_weights(tmp_path / "none.pth")
+    assert not is_whole(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        WEIGHTS,
+        {"params": WEIGHTS},
+        {"params_ema": WEIGHTS},
+        {"params": {k: v * 0 for k, v in WEIGHTS.items()}, "params_ema": WEIGHTS},
+        {"state_dict": WEIGHTS, "epoch": 3, "optimizer": {"lr": 0.1}},
+        {"model": OrderedDict(WEIGHTS)},
+        {"params": {f"module.{k}": v for k, v in WEIGHTS.items()}},
+        {"params": {f"_orig_mod.{k}": v for k, v in WEIGHTS.items()}},
+        {f"module._orig_mod.{k}": v for k, v in WEIGHTS.items()},
+    ],
+)
+def test_containers(tmp_path, content):
+    torch.save(content, tmp_path / "net.pth")
+    loaded = load_weights(tmp_path / "net.pth")
+    assert loaded.keys() == WEIGHTS.keys() and all(torch.equal(loaded[k], WEIGHTS[k]) for k in WEIGHTS)
+
+
+def test_a_key_is_taken_at_its_word_but_for_a_missing_ema(tmp_path):
+    path = tmp_path / "net.pth"
+    torch.save({"params": WEIGHTS, "params_ema": {"w": torch.ones(1)}}, path)
+    assert load_weights(path, "params").keys() == WEIGHTS.keys()
+    assert load_weights(path, "params_ema").keys() == {"w"}
+    torch.save({"params": WEIGHTS}, path)
+    assert load_weights(path, "params_ema").keys() == WEIGHTS.keys()
+    with pytest.raises(CheckpointError, match=r"no key 'generator'. The file has \['params'\]"):
+        load_weights(path, "generator")
+    torch.save({"epoch": 3, "lr": 0.1}, path)
+    with pytest.raises(CheckpointError, match="no weights"):
+        load_weights(path)
+
+
+def test_safetensors_and_legacy_archives(tmp_path):
+    save_file(WEIGHTS, tmp_path / "net.safetensors")
+    torch.save({"params": WEIGHTS}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    for name in ("net.safetensors", "old.pth"):
+        loaded = load_weights(tmp_path / name)
+        assert all(torch.equal(loaded[k], WEIGHTS[k]) for k in WEIGHTS)
+    (tmp_path / "net.safetensors").write_bytes(b"<html>")
+    with pytest.raises(CheckpointError, match="safetensors file, or a broken one"):
+        load_weights(tmp_path / "net.safetensors")
+
+
+def test_a_lightning_module_around_the_network_is_seen_through():
+    wrapped = {f"net.{k}": v for k, v in WEIGHTS.items()} | {"loss.scale": torch.ones(1)}
+    assert fit_prefix(wrapped, WEIGHTS).keys() == WEIGHTS.keys()
+    assert fit_prefix(WEIGHTS, WEIGHTS).keys() == WEIGHTS.keys()
+    assert fit_prefix(wrapped, ["other"]).keys() == wrapped.keys()
+
+
+def test_a_full_disk_raises_and_leaves_the_old_state(tmp_path):
+    path = tmp_path / "a.state"
+    save_state(path, {"iter": 1})
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises((OSError, RuntimeError)):
+            save_state(path, {"w": torch.zeros(1_000_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.state"]
+
+
+def _save_for_ever(folder):
+    for iteration in range(1, 10**6):
+        save_state(folder / f"{iteration}.state", {"iter": iteration, "w": torch.full((200_000,), float(iteration))})
+
+
+def test_killing_a_save_leaves_no_halves(tmp_path):
+    """SIGKILL at random moments, twenty times: whatever bears a final name is whole and the newest loads."""
+    waits = random.Random(0)
+    spent = 0
+    for round_ in range(20):
+        folder = tmp_path / str(round_)
+        folder.mkdir()
+        process = multiprocessing.get_context("fork").Process(target=_save_for_ever, args=(folder,))
+        process.start()
+        while not (folder / "2.state").exists():
+            time.sleep(0.001)
+        time.sleep(waits.uniform(0, 0.02))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        iterations = sorted(int(p.stem) for p in folder.glob("*.state"))
+        spent += len(list(folder.glob(".*.tmp")))
+        for iteration in iterations:
+            state = load_state(folder / f"{iteration}.state")
+            assert state["iter"] == iteration and torch.all(state["w"] == iteration)
+    assert spent > 0, "no kill hit a save: the test shows nothing"

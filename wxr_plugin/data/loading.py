@@ -10,6 +10,7 @@ from basicsr.utils.dist_util import get_dist_info
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wxr_plugin.data.seeding import DrawSampler, SeededDataset, mixed
+from wxr_plugin.errors import OptionError
 from wxr_plugin.resuming import consumed
 
 
@@ -26,12 +27,20 @@ def build_dataloader(
 
     That needs an EnlargedSampler, which `train_pipeline` gives; with another one, or without a seed, samples are as in
     stock BasicSR. After a resume the first epoch goes on where it stopped (`dataset_opt['resume']`).
+
+    Raises:
+        OptionError: a training set that does not fill one batch; stock would train on nothing, and say nothing.
     """
     usable = _usable(dataset_opt)
     if seed is not None and dataset_opt["phase"] == "train" and isinstance(sampler, EnlargedSampler):
         sampler.seed = seed
         sampler, dataset = DrawSampler(sampler), SeededDataset(dataset, seed)
     loader = build(dataset, usable, num_gpu, dist, sampler, seed)
+    if dataset_opt["phase"] == "train" and len(loader) == 0:
+        raise OptionError(
+            f"datasets.train: {len(loader.sampler)} samples a process fill no batch of {loader.batch_size}, so there "
+            "is nothing to train on; lower batch_size_per_gpu, or raise dataset_enlarge_ratio"
+        )
     if isinstance(sampler, DrawSampler) and dataset_opt.get("resume"):
         _take_up(loader, sampler, dataset_opt["resume"])
     if seed is not None:

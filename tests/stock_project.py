@@ -1,0 +1,94 @@
+"""A small project of a BasicSR user: pairs of images in folders, and an option file with stock types only."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+
+def write_pairs(folder: Path, count: int = 6, size: int = 32) -> None:
+    """`count` PNGs each in folder/gt and folder/lq, the latter with noise."""
+    rng = np.random.default_rng(0)
+    for kind in ("gt", "lq"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        gt = cv2.resize(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8), (size, size))
+        lq = np.clip(gt.astype(int) + rng.integers(-30, 30, gt.shape), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / "gt" / f"{i}.png"), gt)
+        cv2.imwrite(str(folder / "lq" / f"{i}.png"), lq)
+
+
+def options(root: Path, **changes: Any) -> dict[str, Any]:
+    """Options of a training on root/train and root/val; `changes` replace top-level keys."""
+    blocks = {
+        "name": "stock",
+        "model_type": "SRModel",
+        "scale": 1,
+        "num_gpu": 0,
+        "manual_seed": 7,
+        "datasets": {"train": train_set(root), "val": val_set(root)},
+        "network_g": {"type": "MSRResNet", "num_feat": 4, "num_block": 1, "upscale": 1},
+        "path": {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None},
+        "train": {
+            "ema_decay": 0.9,
+            "optim_g": {"type": "Adam", "lr": 1e-3, "betas": [0.9, 0.99]},
+            "scheduler": {"type": "MultiStepLR", "milestones": [4], "gamma": 0.5},
+            "total_iter": 6,
+            "warmup_iter": -1,
+            "pixel_opt": {"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"},
+        },
+        "val": {"val_freq": 3, "save_img": False, "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}},
+        "logger": {"print_freq": 1, "save_checkpoint_freq": 2, "use_tb_logger": False, "wandb": None},
+        "dist_params": {"backend": "nccl", "port": 29500},
+    }
+    return {**blocks, **changes}
+
+
+def train_set(root: Path, **changes: Any) -> dict[str, Any]:
+    """Block of the training set, in stock's words."""
+    block = {
+        "name": "pairs",
+        "type": "PairedImageDataset",
+        "dataroot_gt": str(root / "train" / "gt"),
+        "dataroot_lq": str(root / "train" / "lq"),
+        "io_backend": {"type": "disk"},
+        "gt_size": 16,
+        "use_hflip": True,
+        "use_rot": True,
+        "num_worker_per_gpu": 0,
+        "batch_size_per_gpu": 2,
+        "dataset_enlarge_ratio": 1,
+        "prefetch_mode": None,
+    }
+    return {**block, **changes}
+
+
+def val_set(root: Path, **changes: Any) -> dict[str, Any]:
+    """Block of the validation set."""
+    block = {
+        "name": "held_out",
+        "type": "PairedImageDataset",
+        "dataroot_gt": str(root / "val" / "gt"),
+        "dataroot_lq": str(root / "val" / "lq"),
+        "io_backend": {"type": "disk"},
+    }
+    return {**block, **changes}
+
+
+def write_project(root: Path, **changes: Any) -> Path:
+    """Images and option file below `root`; the file's path."""
+    write_pairs(root / "train")
+    write_pairs(root / "val", count=2)
+    path = root / "stock.yml"
+    path.write_text(yaml.safe_dump(options(root, **changes), sort_keys=False))
+    return path
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

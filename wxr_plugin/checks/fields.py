@@ -134,15 +134,15 @@ def _check_inside(report: Report, keys: Keys, value: Any, hint: Any) -> None:
 
 def _report_type(report: Report, keys: Keys, value: Any, hint: Any, error: str) -> None:
     mend = f"write {expected(hint)}"
-    if isinstance(value, str) and looks_like_number(value) and re.search(r"number", mend):
-        mend = f"YAML reads {value} as text; write {float(value)!r} or !!float {value}"
+    if isinstance(value, str) and looks_like_number(value) and "number" in mend:
+        mend = f"take the quotes off: {value}"
     place = re.search(r"at `\$(\[\d+\])+`", error)
     where = f" (entry {place.group(1)})" if place else ""
     report.add(keys, f"{describe(value)}{where} has the wrong type or range", mend)
 
 
 def looks_like_number(text: str) -> bool:
-    """Whether `text` is a number in quotes, or one such as 2e-4 that YAML 1.1 does not take for a number."""
+    """Whether `text` is a number in quotes."""
     try:
         float(text)
     except ValueError:

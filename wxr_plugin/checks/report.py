@@ -68,9 +68,9 @@ def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
     """The mend for a wrong `name`: the nearest of `known`, or all of them after the words `otherwise`."""
     names = sorted(set(known))
     folded = {candidate.lower(): candidate for candidate in names}
-    near = get_close_matches(name.lower(), folded, n=2, cutoff=0.6)
+    near = get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
     if near:
-        return "did you mean " + " or ".join(folded[match] for match in near) + "?"
+        return f"did you mean {folded[near[0]]}?"
     return f"{otherwise} {', '.join(names)}" if names else ""
 
 

@@ -82,13 +82,15 @@ def check_pairs(report: Report, keys: Keys, block: Mapping[str, Any]) -> None:
     listing = next((Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)), None)
     if not (gt.is_dir() and lq.is_dir()) or (listing and not listing.is_file()):
         return
+    if not is_template(block.get("filename_tmpl", "{}")):
+        report.add((*keys, "filename_tmpl"), "no template for a file name", "write {} for the name of gt: '{}x4'")
+        return
     if gt.suffix == ".lmdb" or lq.suffix == ".lmdb":
         _check_same(report, keys, lmdb_keys(gt), lmdb_keys(lq), block)
     elif listing:
         _check_listed(report, keys, block, listing, gt, lq)
     else:
-        template = block.get("filename_tmpl") or "{}"
-        wanted = {template.format(Path(name).stem) + Path(name).suffix for name in file_names(gt)}
+        wanted = {lq_name(name, block) for name in file_names(gt)}
         _check_same(report, keys, wanted, set(file_names(lq)), block)
 
 
@@ -103,20 +105,33 @@ def file_names(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
-def listed_pairs(listing: Path, template: str) -> list[tuple[str, str]]:
+def lq_name(gt: str, block: Mapping[str, Any]) -> str:
+    """The file name of the partner of `gt`, by the template of `block` (`{}x4`)."""
+    return block.get("filename_tmpl", "{}").format(Path(gt).stem) + Path(gt).suffix
+
+
+def is_template(template: Any) -> bool:
+    """Whether `template` turns one name into another."""
+    try:
+        return "name" in template.format("name")
+    except (AttributeError, KeyError, IndexError, ValueError):
+        return False
+
+
+def listed_pairs(listing: Path, block: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(gt, lq) of each line of a meta_info file: `gt (h,w,c)`, or `gt, lq`."""
     pairs = []
     for line in filter(None, map(str.strip, listing.read_text().splitlines())):
         gt, comma, lq = line.partition(", ")
         if not comma:
             gt = line.split(" ")[0]
-            lq = template.format(Path(gt).stem) + Path(gt).suffix
+            lq = lq_name(gt, block)
         pairs.append((gt, lq))
     return pairs
 
 
 def _check_listed(report: Report, keys: Keys, block: Mapping[str, Any], listing: Path, gt: Path, lq: Path) -> None:
-    pairs = listed_pairs(listing, block.get("filename_tmpl") or "{}")
+    pairs = listed_pairs(listing, block)
     for key, root, names in (("dataroot_gt", gt, [p[0] for p in pairs]), ("dataroot_lq", lq, [p[1] for p in pairs])):
         absent = [name for name in names if not (root / name).is_file()]
         if absent:

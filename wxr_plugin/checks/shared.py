@@ -50,7 +50,7 @@ def _images(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[Image, int]]
         return
     listing = next((Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)), None)
     if listing and listing.is_file():
-        files = [root / gt for gt, _ in listed_pairs(listing, "{}")]
+        files = [root / gt for gt, _ in listed_pairs(listing, {})]
     else:
         files = [file for file in sorted(root.rglob("*")) if not file.name.startswith(".")]
     for file in files:

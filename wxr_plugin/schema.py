@@ -213,6 +213,8 @@ class LoggerOptions(Block):
     """Iterations between two checkpoints."""
     use_tb_logger: bool
     """Write TensorBoard files to tb_logger/."""
+    progress: bool = False
+    """WxrModel: draw a progress bar when the output is a terminal."""
     wandb: WandbOptions | None = None
     """Weights & Biases."""
 

@@ -32,7 +32,7 @@ class ImageStore:
     """
 
     def __init__(self, root: str | PathLike, cache: bool = False):
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self.is_lmdb = self.root.suffix == ".lmdb"
         self._files = {} if self.is_lmdb else keyed(self.root, list_images(self.root))
         self._keys = _lmdb_keys(self.root) if self.is_lmdb else sorted(self._files)

@@ -1,0 +1,161 @@
+"""Pairs of a weather-ridden and a clean photo: both given, or the weather drawn on clean photos on the fly."""
+
+from typing import Annotated, Any, Literal
+
+import cv2
+import msgspec
+import numpy as np
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from wxr_plugin.data.choice import weather_of
+from wxr_plugin.data.crops import Turn, crop, random_box, to_float, to_tensor
+from wxr_plugin.data.image_io import BadImageError
+from wxr_plugin.data.image_store import ImageStore
+from wxr_plugin.data.weather import WEATHERS, add_weather
+from wxr_plugin.data.weather_dataset import Item, WeatherDataset, open_store
+from wxr_plugin.errors import OptionError
+from wxr_plugin.schema import AtLeastOne, Block, ExistingPath, NeededInTraining, NotNegative
+
+Kind = Literal["rain", "haze", "snow", "clear"]
+Severity = Annotated[float, msgspec.Meta(ge=0, le=1)]
+UNKNOWN_SEVERITY = -1.0
+
+
+class SyntheticOptions(Block):
+    """Weather drawn on clean photos; see `wxr_plugin.data.weather`."""
+
+    kinds: Annotated[tuple[Kind, ...], msgspec.Meta(min_length=1)] = ("rain", "haze", "snow")
+    """Drawn equally often; a validation set takes turns over them."""
+    severity: tuple[Severity, Severity] = (0.1, 1.0)
+    """Lowest and highest severity, drawn uniformly."""
+    style: Literal["default", "shifted"] = "default"
+    """shifted: other directions, sizes and colours, and harder."""
+
+
+class PairedWeatherOptions(Block):
+    """Options of PairedWeatherDataset: either dataroot_lq or synthetic."""
+
+    dataroot_gt: ExistingPath
+    """Folder or .lmdb of clean photos."""
+    dataroot_lq: ExistingPath | None = None
+    """Folder or .lmdb of the same photos with weather, under the same names (see filename_tmpl) but for the suffix."""
+    filename_tmpl: str = "{}"
+    """Name of the photo with weather, where {} stands for the name of the clean one, without suffix."""
+    weather: Literal["clear", "rain", "haze", "snow"] | None = None
+    """Weather of dataroot_lq; by default the sub-folder says it (rain/…), or it is unknown."""
+    synthetic: SyntheticOptions | None = None
+    """Draw the weather on the fly, in place of dataroot_lq."""
+    dataroot_depth: ExistingPath | None = None
+    """Depth maps for synthetic weather, names as in dataroot_gt: 8 or 16 bits grey, brighter is farther."""
+    gt_size: NeededInTraining[AtLeastOne | None] = None
+    """Side of the training crops, in pixels; smaller photos are filled up by reflection."""
+    use_hflip: bool = True
+    """Mirror half of the training crops."""
+    use_rot: bool = False
+    """Turn training crops upside down and transpose them, half of them each."""
+    cache: bool = False
+    """Keep the encoded files of folders in memory."""
+    max_bad: NotNegative = 10
+    """Photos that may turn out unreadable; each is named and another takes its place."""
+
+
+@DATASET_REGISTRY.register()
+class PairedWeatherDataset(WeatherDataset):
+    """Items: lq and gt, float32 RGB (3, H, W) in [0, 1]; lq_path, gt_path; weather, an index of WEATHERS or -1 where
+    unknown; severity in [0, 1], or -1.0 where unknown.
+
+    In training, crops of gt_size; else whole photos, and synthetic weather depends on the index alone. Where photos lie
+    in sub-folders named after weathers, training takes these equally often.
+
+    Raises:
+        WxrError: roots that hold no images, or not the same ones; options that contradict each other.
+    """
+
+    Options = PairedWeatherOptions
+
+    def __init__(self, opt: dict[str, Any]):
+        super().__init__(opt)
+        options = self.options
+        _check(opt.get("name"), options, self.training)
+        self.gt = open_store(opt, options.dataroot_gt, options.cache)
+        self.lq = open_store(opt, options.dataroot_lq, options.cache) if options.dataroot_lq else None
+        self.depth = ImageStore(options.dataroot_depth, options.cache) if options.dataroot_depth else None
+        keys = self.gt.keys()
+        if self.lq:
+            _check_partners([self.lq_key(key) for key in keys], self.lq, options.dataroot_gt)
+        if self.depth:
+            _check_partners(keys, self.depth, options.dataroot_gt, surplus=True)
+        told = WEATHERS.index(options.weather) if options.weather else -1
+        self.use([(self.gt, key) for key in keys], [weather_of(key, told) for key in keys])
+
+    def lq_key(self, key: str) -> str:
+        """The key in dataroot_lq of the partner of `key`."""
+        folder, slash, name = key.rpartition("/")
+        return folder + slash + self.options.filename_tmpl.format(name)
+
+    def draw(self, index: int, rng: np.random.Generator) -> Item:
+        """The sample at `index` with photo (where that one is bad), crop, turn and weather taken from `rng`."""
+        number, images = self.quota.first_good(index, self.numbers, rng, self._read)
+        if self.training:
+            images = self._augment(images, rng)
+        gt, lq, depth = images
+        key, weather, severity = self.photos[number][1], self.weathers[number], UNKNOWN_SEVERITY
+        if lq is None:
+            lq, weather, severity = self._add_weather(gt, depth, index, rng)
+        return {
+            "lq": to_tensor(lq),
+            "gt": to_tensor(gt),
+            "lq_path": self.lq.path(self.lq_key(key)) if self.lq else self.gt.path(key),
+            "gt_path": self.gt.path(key),
+            "weather": weather,
+            "severity": severity,
+        }
+
+    def _read(self, number: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        key = self.photos[number][1]
+        gt = self.gt.read(key)
+        lq = self.lq.read(self.lq_key(key)) if self.lq else None
+        if lq is not None and lq.shape != gt.shape:
+            sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (lq, gt)]
+            raise BadImageError(f"{self.lq.path(self.lq_key(key))}: {sizes[0]} pixels, but its ground truth {sizes[1]}")
+        depth = self.depth.read_depth(key) if self.depth else None
+        if depth is not None and depth.shape != gt.shape[:2]:
+            depth = cv2.resize(depth, gt.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return gt, lq, depth
+
+    def _augment(self, images: tuple, rng: np.random.Generator) -> list[np.ndarray | None]:
+        """One box and one turn for all, while they still have 8 bits."""
+        size = self.options.gt_size
+        box = random_box(*images[0].shape[:2], size, rng)
+        turn = Turn.draw(rng, self.options.use_hflip, self.options.use_rot)
+        return [None if image is None else turn.apply(crop(image, box, size)) for image in images]
+
+    def _add_weather(self, gt: np.ndarray, depth: np.ndarray | None, index: int, rng: np.random.Generator):
+        synthetic = self.options.synthetic
+        choice = rng.integers(len(synthetic.kinds)) if self.training else index % len(synthetic.kinds)
+        kind, severity = synthetic.kinds[choice], float(rng.uniform(*synthetic.severity))
+        lq = add_weather(to_float(gt), kind, severity, rng, synthetic.style, depth)
+        return lq, WEATHERS.index(kind), 0.0 if kind == "clear" else severity
+
+
+def _check(name: str | None, options: PairedWeatherOptions, training: bool) -> None:
+    if (options.dataroot_lq is None) == (options.synthetic is None):
+        raise OptionError(f"dataset {name}: give either dataroot_lq or synthetic")
+    if options.synthetic is None and options.dataroot_depth:
+        raise OptionError(f"dataset {name}: dataroot_depth serves synthetic weather only; take it out")
+    if options.synthetic and options.synthetic.severity[0] > options.synthetic.severity[1]:
+        raise OptionError(f"dataset {name}: severity {options.synthetic.severity} goes from high to low; swap the two")
+    if options.synthetic and options.weather:
+        raise OptionError(f"dataset {name}: synthetic weather knows its kind; take weather out")
+    if training and options.gt_size is None:
+        raise OptionError(f"dataset {name}: training needs gt_size, the side of the crops in pixels")
+
+
+def _check_partners(wanted: list[str], store: ImageStore, root: str, surplus: bool = False) -> None:
+    """Every image of `root` needs its partner in `store`, and those there theirs, unless `surplus` ones may be."""
+    there = set(store.keys())
+    missing, extra = sorted(set(wanted) - there), sorted(there - set(wanted))
+    if missing or (extra and not surplus):
+        parts = [f"{len(missing)} missing ({', '.join(missing[:3])} …)"] if missing else []
+        parts += [f"{len(extra)} without a partner ({', '.join(extra[:3])} …)"] if extra and not surplus else []
+        raise OptionError(f"{store.root} does not pair with {root}: {', '.join(parts)}; give each image its partner")

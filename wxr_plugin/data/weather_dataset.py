@@ -1,0 +1,71 @@
+"""What the weather datasets have in common."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from wxr_plugin.data.choice import ClassIndex, Quota
+from wxr_plugin.data.image_store import ImageStore
+from wxr_plugin.errors import OptionError
+from wxr_plugin.schema import Block
+
+Item = dict[str, Tensor | str | int | float]
+VAL_SEED = 20240
+
+
+class WeatherDataset(Dataset):
+    """A dataset of photos whose sample is a function of an index and a random generator: `draw(index, rng)`.
+
+    In training, `rng` comes from (manual_seed, draw) if the loader is the repaired one, else from numpy's global state.
+    In validation it comes from the index, so that an item is always the same.
+    """
+
+    Options: type[Block]
+
+    def __init__(self, opt: dict[str, Any]):
+        super().__init__()
+        self.opt = opt
+        self.options = self.Options.read(opt)
+        self.training = opt["phase"] == "train"
+        _refuse_what_does_not_fit(opt)
+
+    def use(self, photos: list[tuple[ImageStore, str]], weathers: list[int]) -> None:
+        """Take `photos`, (store, key) each, with these weathers."""
+        self.photos, self.weathers = photos, weathers
+        self.numbers = ClassIndex(weathers, balanced=self.training)
+        self.quota = Quota(len(photos), self.options.max_bad, self.path)
+
+    def path(self, number: int) -> str:
+        """Where photo `number` lies."""
+        store, key = self.photos[number]
+        return store.path(key)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Item:
+        seed = np.random.randint(1 << 31) if self.training else (VAL_SEED, index)
+        return self.draw(index, np.random.default_rng(seed))
+
+    def draw(self, index: int, rng: np.random.Generator) -> Item:
+        """The sample at `index` with everything random taken from `rng`."""
+        raise NotImplementedError
+
+
+def open_store(opt: dict[str, Any], root: str, cache: bool = False) -> ImageStore:
+    """The folder or LMDB `root` of a dataset block. Raises OptionError where io_backend asks for the other kind."""
+    store, backend = ImageStore(root, cache), (opt.get("io_backend") or {}).get("type")
+    if backend is not None and (backend == "lmdb") != store.is_lmdb:
+        raise OptionError(f"io_backend is {backend}, but {root} is not: mend one of them, or leave io_backend out")
+    return store
+
+
+def _refuse_what_does_not_fit(opt: dict[str, Any]) -> None:
+    name, kind = opt.get("name"), opt.get("type")
+    if opt.get("scale", 1) != 1:
+        raise OptionError(f"dataset {name}: {kind} has lq and gt of one size; set scale: 1, not {opt['scale']}")
+    for key in ("mean", "std"):
+        if opt.get(key) is not None:
+            raise OptionError(f"dataset {name}: images of {kind} stay in [0, 1]; take {key} out")

@@ -211,7 +211,7 @@ def test_adamw_decays_weights(build):
 
 
 def test_cosine_ends_at_its_minimum_and_warmup_does_not_bend_it(build):
-    cosine = {"type": "CosineAnnealingLR", "eta_min": 1e-4}
+    cosine = {"type": "cosine", "eta_min": 1e-4}
     rates = train(build(scheduler=dict(cosine)), batches(21))
     expected = [1e-4 + (1e-2 - 1e-4) * (1 + math.cos(math.pi * i / 20)) / 2 for i in range(21)]
     assert rates == pytest.approx(expected, rel=1e-6)

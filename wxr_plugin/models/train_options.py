@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from wxr_plugin.schema import Block
+from wxr_plugin.schema import Block, Scheduler
 
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -30,6 +30,8 @@ class SaveBestOptions(Block):
 class WxrTrainOptions(Block):
     """Keys of the `train` block, beside BasicSR's own (total_iter, warmup_iter, optim_g, scheduler, ema_decay, ...)."""
 
+    scheduler: Scheduler | None = None
+    """One of the host's schedules, or CosineAnnealingLR (cosine): T_max (total_iter), eta_min (0). Constant when absent."""
     amp: Literal["bf16", "fp16"] | None = None
     """Autocast of the network's forward pass; the losses stay in float32. fp16 scales the loss. Off when absent."""
     accumulate: Positive = 1

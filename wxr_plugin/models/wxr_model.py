@@ -16,11 +16,13 @@ from wxr_plugin.errors import OptionError
 from wxr_plugin.models.guard import NanGuard
 from wxr_plugin.models.progress import ProgressBar, StepClock
 from wxr_plugin.models.resuming import Resuming
+from wxr_plugin.models.schedules import CosineAnnealingLR
 from wxr_plugin.models.train_options import WxrTrainOptions
 from wxr_plugin.models.updating import Updating
 from wxr_plugin.models.validating import Validating
 
 AMP = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
+CONSTANT = {"type": "MultiStepLR", "milestones": []}
 
 
 @MODEL_REGISTRY.register()
@@ -41,6 +43,7 @@ class WxrModel(Updating, Resuming, Validating, SRModel):
     """
 
     TrainOptions = WxrTrainOptions
+    SCHEDULERS = {"CosineAnnealingLR": CosineAnnealingLR, "cosine": CosineAnnealingLR}
 
     def __init__(self, opt: dict[str, Any]):
         self.options = self.TrainOptions.read(opt["train"]) if opt["is_train"] else None
@@ -99,12 +102,12 @@ class WxrModel(Updating, Resuming, Validating, SRModel):
 
     def setup_schedulers(self) -> None:
         """The host's schedules, and CosineAnnealingLR (T_max: total_iter, eta_min: 0). A constant rate without."""
-        options = self.opt["train"].setdefault("scheduler", {"type": "MultiStepLR", "milestones": []})
-        if options["type"] != "CosineAnnealingLR":
+        options = self.opt["train"]["scheduler"] = dict(self.opt["train"].get("scheduler") or CONSTANT)
+        if options["type"] not in self.SCHEDULERS:
             return super().setup_schedulers()
+        schedule = self.SCHEDULERS[options.pop("type")]
         options = {"T_max": int(self.opt["train"]["total_iter"]), **options}
-        del options["type"]
-        self.schedulers += [torch.optim.lr_scheduler.CosineAnnealingLR(o, **options) for o in self.optimizers]
+        self.schedulers += [schedule(optimizer, **options) for optimizer in self.optimizers]
 
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
         """The host's: initial rate * iteration / warmup_iter below warmup_iter, then what the schedule says.

@@ -45,7 +45,7 @@ def _snapshot(model: str, revision: str | None) -> Path:
     except Exception as error:
         try:
             return Path(snapshot_download(model, revision=revision, local_files_only=True))
-        except OSError:
+        except (OSError, ValueError):
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             at = f" at revision '{revision}'" if revision else ""
             raise WxrError(

@@ -66,7 +66,7 @@ def start(root: Path, options: Path, *arguments: str, processes: int = 1) -> sub
     root.mkdir(exist_ok=True)
     launch = [sys.executable]
     if processes > 1:
-        launch += ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_port=0"]
+        launch += ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--standalone"]
         arguments = (*arguments, "--launcher", "pytorch")
     command = [*launch, "-m", "wxr_plugin.train", "-opt", str(options), *arguments]
     with open(root / "log.txt", "a") as log:

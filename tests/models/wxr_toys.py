@@ -38,12 +38,13 @@ class ToyTrainOptions(WxrModel.TrainOptions):
 
 @MODEL_REGISTRY.register()
 class ToyModel(WxrModel):
-    """WxrModel with a trail of what it has seen and done."""
+    """WxrModel with a trail of what it has seen and done; with one, its first iteration has no random part."""
 
     TrainOptions = ToyTrainOptions
 
     def losses(self, current_iter):
-        if current_iter == 1 and self.options.trail:
+        self.net_g.train(not (current_iter == 1 and self.options.trail))
+        if not self.net_g.training:
             self.first = {"lq": self.lq, "gt": self.gt, "net": _copy(self.net_g)}
         if current_iter in self.options.poison and self.opt["rank"] == self.opt["world_size"] - 1:
             self.lq = self.lq * float("nan")

@@ -5,7 +5,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from wxr_plugin.checks.report import Report, suggest
@@ -38,12 +39,18 @@ def import_into(report: Report, opt: dict) -> None:
             problem = failure(lambda name=name: importlib.import_module(name))
             if problem:
                 report.add(("plugins", index), f"{name} cannot be imported: {problem}", _mend(name, problem))
-    for entry in entry_points(group=GROUP):
+    for entry in installed():
         problem = failure(entry.load)
         if problem:
             package = entry.dist.name if entry.dist else entry.value
             what = f"the installed plug-in {entry.name} ({entry.value}) cannot be imported: {problem}"
             report.add((), what, f"mend or uninstall {package}")
+
+
+@cache
+def installed() -> tuple[EntryPoint, ...]:
+    """The entry points of the group `wxr_plugin.plugins`; looked up once a process."""
+    return tuple(entry_points(group=GROUP))
 
 
 def failure(load: Callable[[], object]) -> str | None:

@@ -69,6 +69,7 @@ class Block(msgspec.Struct, metaclass=BlockMeta, forbid_unknown_fields=True):
       what its base classes declare is known too.
     - Strings annotated `ExistingPath` are checked to exist. Blocks annotated `Network`, `Loss`, `Metric`, `Optimizer`
       or `Scheduler` are checked against what is registered under their `type`.
+    - `__post_init__` may raise ValueError("what is wrong; how to mend it") for keys that do not go together.
     - In the class itself, turn a block into a struct with `HazyDatasetOptions.read(opt)`.
     """
 
@@ -217,6 +218,8 @@ class LoggerOptions(Block):
     """WxrModel: draw a progress bar when the output is a terminal."""
     wandb: WandbOptions | None = None
     """Weights & Biases."""
+    progress: bool = False
+    """WxrModel and its kin: a progress bar in the terminal."""
 
 
 class TrainCommon(Block):

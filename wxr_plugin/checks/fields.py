@@ -4,6 +4,7 @@ import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -27,13 +28,17 @@ class Field:
 
 def fields_of(structs: Sequence[type[Block]]) -> dict[str, Field]:
     """The keys that `structs` declare together; where two declare one, the later struct counts."""
-    fields = {}
-    for struct in structs:
-        hints = get_type_hints(struct, include_extras=True)
-        for info in msgspec.structs.fields(struct):
-            hint = hints[info.name]
-            fields[info.encode_name] = Field(hint, info.required, notes(hint).get("needed") == "train")
-    return fields
+    return {name: field for struct in structs for name, field in _fields(struct).items()}
+
+
+@cache
+def _fields(struct: type[Block]) -> dict[str, Field]:
+    hints = get_type_hints(struct, include_extras=True)
+    found = {}
+    for info in msgspec.structs.fields(struct):
+        hint = hints[info.name]
+        found[info.encode_name] = Field(hint, info.required, notes(hint).get("needed") == "train")
+    return found
 
 
 def notes(hint: Any) -> dict[str, Any]:
@@ -65,6 +70,7 @@ def check_block(
     if not isinstance(block, Mapping):
         report.add(keys, f"{describe(block)}, where a block of keys belongs", "indent its keys below it")
         return
+    before = len(report.problems)
     fields = fields_of([*structs, *optional])
     for key, value in block.items():
         if key in fields:
@@ -75,6 +81,18 @@ def check_block(
         absent = key not in block or (block[key] is None and field.needed_in_training)
         if absent and (field.required or (field.needed_in_training and report.is_train)):
             report.add((*keys, key), "missing", f"add it: {expected(field.hint)}")
+    if len(report.problems) == before:
+        _check_together(report, keys, block, structs)
+
+
+def _check_together(report: Report, keys: Keys, block: Mapping[str, Any], structs: Sequence[type[Block]]) -> None:
+    """Run the `__post_init__` of `structs`, which says what keys do not go together."""
+    for struct in structs:
+        if hasattr(struct, "__post_init__"):
+            try:
+                struct.read(block)
+            except msgspec.ValidationError as error:
+                report.add(keys, re.sub(r" - at `.*`$", "", str(error)))
 
 
 def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:

@@ -45,8 +45,10 @@ class Report:
         return replace(self, is_train=is_train)
 
     def add(self, keys: Keys, what: str, mend: str = "") -> None:
-        """Add a problem at `keys`."""
-        self.problems.append(Problem(self.file, dotted(keys), what, mend, self._line(keys)))
+        """Add a problem at `keys`, unless another check has found it there."""
+        key = dotted(keys)
+        if not any((problem.key, problem.what) == (key, what) for problem in self.problems):
+            self.problems.append(Problem(self.file, key, what, mend, self._line(keys)))
 
     def unknown(self, keys: Keys, known: Iterable[str]) -> None:
         """Add the problem that the last of `keys` is not one of `known`."""

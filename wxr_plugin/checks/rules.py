@@ -9,7 +9,7 @@ from wxr_plugin.checks.report import Report
 
 def check_rules(report: Report, opt: Mapping[str, Any]) -> None:
     """Check every rule; each one does nothing where its keys are absent or have the wrong type."""
-    for rule in (_loading, _sets, _validation, _metrics, _sizes, _schedule, _losses, _logging, _precision):
+    for rule in (_loading, _sets, _validation, _metrics, _sizes, _schedule, _losses, _logging, _precision, _saving):
         rule(report, opt)
 
 
@@ -126,6 +126,32 @@ def _precision(report: Report, opt: Mapping[str, Any]) -> None:
     amp = block(opt, "train").get("amp")
     if opt.get("num_gpu") == 0 and amp in ("fp16", "float16"):
         report.add(("train", "amp"), f"{amp} does not train on a CPU (num_gpu: 0)", "use bf16, or take it out")
+
+
+def _saving(report: Report, opt: Mapping[str, Any]) -> None:
+    """WxrModel: checkpoints between two updates, and a best network by a metric that is not measured."""
+    train, logger = block(opt, "train"), block(opt, "logger")
+    every, frequency = train.get("accumulate"), logger.get("save_checkpoint_freq")
+    if isinstance(every, int) and every > 1 and isinstance(frequency, int | float) and frequency % every:
+        what = f"{frequency} is not a multiple of train.accumulate {every}, so checkpoints would fall between updates"
+        report.add(("logger", "save_checkpoint_freq"), what, f"use a multiple of {every}")
+    best = block(train, "save_best")
+    measured = measured_metrics(opt)
+    if {"dataset", "metric"} <= best.keys() and best["metric"] not in measured.get(best["dataset"], ()):
+        known = "; ".join(f"{name}: {', '.join(metrics)}" for name, metrics in measured.items()) or "nothing"
+        what = f"no metric {best['metric']!r} is measured on a validation set called {best['dataset']!r}"
+        report.add(("train", "save_best"), what, f"measured are {known}")
+
+
+def measured_metrics(opt: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Name of each validation set -> names of its metrics: its own, or else those of the `val` block."""
+    found = {}
+    for key in block(opt, "datasets"):
+        dataset = block(opt, "datasets", key)
+        if str(key).split("_")[0] == "val":
+            own = "metrics" in dataset
+            found[str(dataset.get("name"))] = list(block(dataset, "metrics") if own else block(opt, "val", "metrics"))
+    return found
 
 
 def _model(opt: Mapping[str, Any]) -> type | None:

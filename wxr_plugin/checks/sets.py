@@ -1,6 +1,6 @@
 """The files of the datasets: are they there, and does every image have its partner?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def check_sets(report: Report, opt: Mapping[str, Any]) -> None:
         for keys, inner in inner_blocks(("datasets", str(name)), block):
             check_paths(report, keys, inner)
             if is_paired(block, inner):
-                check_pairs(report, keys, inner)
+                check_pairs(report, keys, inner, getattr(registered("dataset")[block["type"]], "unpaired", None))
 
 
 def inner_blocks(keys: Keys, block: Mapping[str, Any]) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
@@ -76,8 +76,13 @@ def check_root(report: Report, keys: Keys, root: str, wants_lmdb: bool) -> None:
         report.add(keys, f"{root} is empty", "put the images there or correct the path")
 
 
-def check_pairs(report: Report, keys: Keys, block: Mapping[str, Any]) -> None:
-    """Check that dataroot_gt and dataroot_lq (folders, LMDBs, or what a list names) hold the same images."""
+def check_pairs(
+    report: Report, keys: Keys, block: Mapping[str, Any], unpaired: Callable[[Mapping[str, Any]], str] | None = None
+) -> None:
+    """Check that dataroot_gt and dataroot_lq (folders, LMDBs, or what a list names) hold the same images.
+
+    A dataset that pairs by rules of its own says in `unpaired(block)` what does not pair.
+    """
     gt, lq = (Path(block[key]).expanduser() for key in ("dataroot_gt", "dataroot_lq"))
     listing = next((Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)), None)
     if not (gt.is_dir() and lq.is_dir()) or (listing and not listing.is_file()):
@@ -85,7 +90,11 @@ def check_pairs(report: Report, keys: Keys, block: Mapping[str, Any]) -> None:
     if not is_template(block.get("filename_tmpl", "{}")):
         report.add((*keys, "filename_tmpl"), "no template for a file name", "write {} for the name of gt: '{}x4'")
         return
-    if gt.suffix == ".lmdb" or lq.suffix == ".lmdb":
+    if unpaired:
+        fault = unpaired(block)
+        if fault:
+            report.add((*keys, "dataroot_lq"), fault, "give each image its partner")
+    elif gt.suffix == ".lmdb" or lq.suffix == ".lmdb":
         _check_same(report, keys, lmdb_keys(gt), lmdb_keys(lq), block)
     elif listing:
         _check_listed(report, keys, block, listing, gt, lq)

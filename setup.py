@@ -16,6 +16,7 @@ setup(
     install_requires=[
         "addict",
         "basicsr==1.4.2",
+        "filelock",
         "lmdb",
         "mmengine",
         "msgspec",

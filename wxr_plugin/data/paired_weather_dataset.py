@@ -1,5 +1,6 @@
 """Pairs of a weather-ridden and a clean photo: both given, or the weather drawn on clean photos on the fly."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import cv2
@@ -7,13 +8,14 @@ import msgspec
 import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from wxr_plugin.data.choice import weather_of
+from wxr_plugin.data.choice import UNKNOWN, weather_of
 from wxr_plugin.data.crops import Turn, crop, random_box, to_float, to_tensor
 from wxr_plugin.data.image_io import BadImageError
 from wxr_plugin.data.image_store import ImageStore
+from wxr_plugin.data.pairs import partner, unpaired
 from wxr_plugin.data.weather import WEATHERS, add_weather
 from wxr_plugin.data.weather_dataset import Item, WeatherDataset, open_store
-from wxr_plugin.errors import OptionError
+from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.schema import AtLeastOne, Block, ExistingPath, NeededInTraining, NotNegative
 
 Kind = Literal["rain", "haze", "snow", "clear"]
@@ -42,7 +44,7 @@ class PairedWeatherOptions(Block):
     filename_tmpl: str = "{}"
     """Name of the photo with weather, where {} stands for the name of the clean one, without suffix."""
     weather: Literal["clear", "rain", "haze", "snow"] | None = None
-    """Weather of dataroot_lq; by default the sub-folder says it (rain/…), or it is unknown."""
+    """Weather of those photos of dataroot_lq whose sub-folder (rain/…) does not say it; by default unknown."""
     synthetic: SyntheticOptions | None = None
     """Draw the weather on the fly, in place of dataroot_lq."""
     dataroot_depth: ExistingPath | None = None
@@ -80,44 +82,50 @@ class PairedWeatherDataset(WeatherDataset):
         self.gt = open_store(opt, options.dataroot_gt, options.cache)
         self.lq = open_store(opt, options.dataroot_lq, options.cache) if options.dataroot_lq else None
         self.depth = ImageStore(options.dataroot_depth, options.cache) if options.dataroot_depth else None
+        self._check_partners()
         keys = self.gt.keys()
-        if self.lq:
-            _check_partners([self.lq_key(key) for key in keys], self.lq, options.dataroot_gt)
-        if self.depth:
-            _check_partners(keys, self.depth, options.dataroot_gt, surplus=True)
-        told = WEATHERS.index(options.weather) if options.weather else -1
-        self.use([(self.gt, key) for key in keys], [weather_of(key, told) for key in keys])
+        told = WEATHERS.index(options.weather) if options.weather else UNKNOWN
+        weathers = [weather_of(key, told) if self.lq else UNKNOWN for key in keys]
+        self.use([(self.gt, key) for key in keys], weathers)
 
-    def lq_key(self, key: str) -> str:
-        """The key in dataroot_lq of the partner of `key`."""
-        folder, slash, name = key.rpartition("/")
-        return folder + slash + self.options.filename_tmpl.format(name)
+    @staticmethod
+    def unpaired(block: Mapping[str, Any]) -> str:
+        """What does not pair in an option block that has both roots, in words; empty if all is well."""
+        try:
+            stores = [ImageStore(block[key]) for key in ("dataroot_gt", "dataroot_lq")]
+            return unpaired(*stores, block.get("filename_tmpl", "{}"))
+        except WxrError as error:
+            return str(error)
+
+    def _check_partners(self) -> None:
+        fault = unpaired(self.gt, self.lq, self.options.filename_tmpl) if self.lq else ""
+        if fault:
+            raise OptionError(f"{fault}; give each image its partner")
+        missing = set(self.gt.keys()) - set(self.depth.keys()) if self.depth else ()
+        if missing:
+            raise OptionError(f"{self.depth.root} lacks {len(missing)} depth maps, such as {min(missing)}; make them")
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
         """The sample at `index` with photo (where that one is bad), crop, turn and weather taken from `rng`."""
         number, images = self.quota.first_good(index, self.numbers, rng, self._read)
-        if self.training:
-            images = self._augment(images, rng)
-        gt, lq, depth = images
-        key, weather, severity = self.photos[number][1], self.weathers[number], UNKNOWN_SEVERITY
+        gt, lq, depth = self._augment(images, rng) if self.training else images
+        weather, severity = self.weathers[number], UNKNOWN_SEVERITY
         if lq is None:
             lq, weather, severity = self._add_weather(gt, depth, index, rng)
-        return {
-            "lq": to_tensor(lq),
-            "gt": to_tensor(gt),
-            "lq_path": self.lq.path(self.lq_key(key)) if self.lq else self.gt.path(key),
-            "gt_path": self.gt.path(key),
-            "weather": weather,
-            "severity": severity,
-        }
+        item = {"lq": to_tensor(lq), "gt": to_tensor(gt), "weather": weather, "severity": severity}
+        return item | {"lq_path": self._lq_path(number), "gt_path": self.path(number)}
+
+    def _lq_path(self, number: int) -> str:
+        key = self.photos[number][1]
+        return self.lq.path(partner(key, self.options.filename_tmpl)) if self.lq else self.gt.path(key)
 
     def _read(self, number: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         key = self.photos[number][1]
         gt = self.gt.read(key)
-        lq = self.lq.read(self.lq_key(key)) if self.lq else None
+        lq = self.lq.read(partner(key, self.options.filename_tmpl)) if self.lq else None
         if lq is not None and lq.shape != gt.shape:
             sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (lq, gt)]
-            raise BadImageError(f"{self.lq.path(self.lq_key(key))}: {sizes[0]} pixels, but its ground truth {sizes[1]}")
+            raise BadImageError(f"{self._lq_path(number)}: {sizes[0]} pixels, but its ground truth {sizes[1]}")
         depth = self.depth.read_depth(key) if self.depth else None
         if depth is not None and depth.shape != gt.shape[:2]:
             depth = cv2.resize(depth, gt.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -149,13 +157,3 @@ def _check(name: str | None, options: PairedWeatherOptions, training: bool) -> N
         raise OptionError(f"dataset {name}: synthetic weather knows its kind; take weather out")
     if training and options.gt_size is None:
         raise OptionError(f"dataset {name}: training needs gt_size, the side of the crops in pixels")
-
-
-def _check_partners(wanted: list[str], store: ImageStore, root: str, surplus: bool = False) -> None:
-    """Every image of `root` needs its partner in `store`, and those there theirs, unless `surplus` ones may be."""
-    there = set(store.keys())
-    missing, extra = sorted(set(wanted) - there), sorted(there - set(wanted))
-    if missing or (extra and not surplus):
-        parts = [f"{len(missing)} missing ({', '.join(missing[:3])} …)"] if missing else []
-        parts += [f"{len(extra)} without a partner ({', '.join(extra[:3])} …)"] if extra and not surplus else []
-        raise OptionError(f"{store.root} does not pair with {root}: {', '.join(parts)}; give each image its partner")

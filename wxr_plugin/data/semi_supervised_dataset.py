@@ -12,6 +12,8 @@ from wxr_plugin.data.weather_dataset import Item
 from wxr_plugin.errors import OptionError
 from wxr_plugin.schema import AtLeastOne, Block
 
+_SHARED = ("name", "phase", "scale", "io_backend", "gt_size", "mean", "std")
+
 
 class PairedPart(PairedWeatherOptions):
     """The paired stream: options of PairedWeatherDataset."""
@@ -50,6 +52,7 @@ class SemiSupervisedDataset(Dataset):
     """
 
     Options = SemiSupervisedOptions
+    unpaired = staticmethod(PairedWeatherDataset.unpaired)
 
     def __init__(self, opt: dict[str, Any]):
         super().__init__()
@@ -57,7 +60,7 @@ class SemiSupervisedDataset(Dataset):
         SemiSupervisedOptions.read(opt)
         if opt["phase"] != "train":
             raise OptionError(f"dataset {opt.get('name')}: validate with PairedWeatherDataset or RealWeatherDataset")
-        shared = {key: opt[key] for key in ("name", "phase", "scale", "gt_size", "mean", "std") if key in opt}
+        shared = {key: opt[key] for key in _SHARED if key in opt}
         self.paired = PairedWeatherDataset({**shared, "type": "PairedWeatherDataset", **opt["paired"]})
         self.real = RealWeatherDataset({**shared, "type": "RealWeatherDataset", **opt["real"]})
 

@@ -140,8 +140,8 @@ class Resuming:
             for label, weights in state.get("networks", {}).items():
                 if f"network_{label.removeprefix('net_')}" not in ignored:
                     self.get_bare_model(self.networks()[label]).load_state_dict(weights)
-            if state.get("ema") and hasattr(self, "net_g_ema") and "network_g" not in ignored:
-                self.net_g_ema.load_state_dict(state["ema"])
+            if hasattr(self, "net_g_ema") and "networks" in state and "network_g" not in ignored:
+                self.net_g_ema.load_state_dict(state["ema"] or self._weights(self.net_g))
         except (KeyError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(
@@ -159,7 +159,10 @@ class Resuming:
         )
 
     def _validate_missed(self) -> None:
-        """The host saves before it validates, so a state never knows the validation of its own iteration."""
+        """The host saves before it validates, so a state never knows the validation of its own iteration.
+
+        TensorBoard, which the host opens later, does not hear of it; the table, the log and the best metrics do.
+        """
         options = self.opt.get("val")
         if not options or self.iteration % options["val_freq"] != 0:
             return

@@ -12,6 +12,7 @@ import numpy as np
 from basicsr.metrics import calculate_metric
 from basicsr.utils.registry import METRIC_REGISTRY
 
+from wxr_plugin.data.image_io import SUFFIXES
 from wxr_plugin.files import write_text
 
 Row = dict[str, Any]
@@ -25,15 +26,12 @@ def image_name(path: str, dataset: Mapping[str, Any]) -> str:
         path: `lq_path` of the item; a file's path, or an LMDB key.
         dataset: the set's option block; dataroot (which may be a dict of folders), dataroot_lq and dataroot_gt count.
     """
-    roots = []
     for key in ("dataroot_lq", "dataroot", "dataroot_gt"):
-        root = dataset.get(key) or []
-        roots += list(root.values()) if isinstance(root, dict) else [root] if isinstance(root, str) else []
-    for root in roots:
-        if Path(path).is_relative_to(root):
-            prefix = Path(root).name if isinstance(dataset.get("dataroot"), dict) else ""
-            return (Path(prefix) / Path(path).relative_to(root)).with_suffix("").as_posix()
-    return Path(path).with_suffix("").name if Path(path).is_absolute() else Path(path).with_suffix("").as_posix()
+        root = dataset.get(key) or {}
+        for name, folder in (root if isinstance(root, Mapping) else {"": root}).items():
+            if isinstance(folder, str) and Path(path).is_relative_to(folder):
+                return _stem(Path(name) / Path(path).relative_to(folder))
+    return _stem(Path(path).name if Path(path).is_absolute() else path)
 
 
 def usable_metrics(metrics: Mapping[str, Mapping], with_gt: bool) -> dict[str, Mapping]:
@@ -78,6 +76,12 @@ def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
     writer.writeheader()
     writer.writerows(table)
     write_text(path, text.getvalue())
+
+
+def _stem(path: str | Path) -> str:
+    """`path` without the suffix of an image; an LMDB key such as `photo.v2` has none."""
+    is_file = Path(path).suffix.lower() in SUFFIXES
+    return (Path(path).with_suffix("") if is_file else Path(path)).as_posix()
 
 
 def _is_before(old: str, new: int | str) -> bool:

@@ -57,9 +57,10 @@ class Validating:
         metrics = dataset.get("metrics", (self.opt.get("val") or {}).get("metrics")) or {}
         rows = self._all_rows(dataloader, current_iter, metrics, save_img)
         shared = [name for name in metrics if rows and all(name in row for row in rows)]
-        if len(shared) < len(metrics):
-            left_out = ", ".join(set(metrics) - set(shared))
-            get_root_logger().warning(f"Validation {dataset['name']}: no ground truth, so no {left_out}.")
+        left_out = f"Validation {dataset['name']}: no {', no '.join(m for m in metrics if m not in shared)}: "
+        if len(shared) < len(metrics) and left_out not in self.told:
+            get_root_logger().warning(left_out + ("no ground truth." if rows else "no images."))
+            self.told.add(left_out)
         if shared:
             self._keep_metrics(dataset["name"], rows, {name: metrics[name] for name in shared}, current_iter, tb_logger)
 

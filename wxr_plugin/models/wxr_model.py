@@ -50,6 +50,7 @@ class WxrModel(Updating, Resuming, Validating, SRModel):
         self.amp_dtype = AMP[self.options.amp] if self.options else None
         self.iteration = 0
         self.validated: dict[str, int] = {}
+        self.told: set[str] = set()
         self.clock = StepClock()
         self.progress: ProgressBar | None = None
         super().__init__(opt)

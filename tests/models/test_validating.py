@@ -1,0 +1,137 @@
+"""Validation in one process: rows, means, labels, the best network."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from basicsr.data import build_dataloader, build_dataset
+from basicsr.models import build_model
+from torch.utils.tensorboard import SummaryWriter
+from toy_training import batches, train
+
+from wxr_plugin.checkpoint import load_weights
+from wxr_plugin.errors import OptionError
+from wxr_plugin.models.val_table import image_name, means, write_rows
+
+PSNR = {"type": "calculate_psnr", "crop_border": 0}
+
+
+def loaders(model):
+    sets = model.opt["datasets"].values()
+    return [build_dataloader(build_dataset(s), s, num_gpu=0, seed=None) for s in sets]
+
+
+def test_validation_has_a_row_an_image_and_metrics_of_its_own_set(build, photos, tmp_path):
+    pairs, real = photos
+    pairs["metrics"] = {"psnr": PSNR, "ssim": {"type": "calculate_ssim", "crop_border": 0}}
+    model = build(val=[pairs, real])
+    for loader in loaders(model):
+        model.validation(loader, 0, None, save_img=True)
+    lines = (tmp_path / "validation/pairs.csv").read_text().splitlines()
+    assert lines[0] == "iter,image,psnr,ssim"
+    assert sorted(line.split(",")[1] for line in lines[1:]) == ["photo0", "photo1", "photo2"]
+    psnr = [float(line.split(",")[2]) for line in lines[1:]]
+    assert model.best_metric_results["pairs"]["psnr"] == {
+        "better": "higher",
+        "val": pytest.approx(np.mean(psnr)),
+        "iter": 0,
+    }
+    assert "real" not in model.best_metric_results and not (tmp_path / "validation/real.csv").exists()
+    assert cv2.imread(str(tmp_path / "visualization/real/photo1_0.png")).shape == (14, 17, 3)
+
+
+def test_the_last_validation_bears_the_right_iteration_and_is_not_repeated(build, photos, tmp_path):
+    model = build(val=photos[:1])
+    (loader,) = loaders(model)
+    train(model, batches(5))
+    model.validation(loader, 5, None)
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    model.validation(loader, 6, None)
+    model.iteration = 7
+    model.validation(loader, 9, None)
+    assert torch.equal(torch.rand(1), expected), "validation must not draw from the run's generators"
+    rows = [line.split(",")[0] for line in (tmp_path / "validation/pairs.csv").read_text().splitlines()[1:]]
+    assert rows == ["5"] * 3 + ["7"] * 3
+
+
+def test_rows_of_an_abandoned_run_are_replaced(build, photos, tmp_path):
+    model = build(val=photos[:1])
+    (loader,) = loaders(model)
+    for iteration in (5, 10, 7):
+        model.iteration = iteration
+        model.validation(loader, iteration, None)
+    rows = [line.split(",")[0] for line in (tmp_path / "validation/pairs.csv").read_text().splitlines()[1:]]
+    assert rows == ["5"] * 3 + ["7"] * 3
+
+
+def test_the_best_network_is_kept(build, photos, tmp_path):
+    model = build(val=photos[:1], save_best={"dataset": "pairs", "metric": "psnr"}, ema_decay=0.5)
+    (loader,) = loaders(model)
+    scores = []
+    for iteration, weight in ((1, 0.0), (2, 0.3), (3, 0.1)):
+        with torch.no_grad():
+            model.net_g_ema.body[-1].weight.fill_(weight)
+        model.iteration = iteration
+        model.validation(loader, iteration, None)
+        scores.append(model.metric_results["psnr"])
+    best = int(np.argmax(scores))
+    saved = load_weights(tmp_path / "models/net_g_best.pth", "params_ema")
+    assert model.best_metric_results["pairs"]["psnr"]["iter"] == best + 1
+    assert torch.all(saved["body.4.weight"] == [0.0, 0.3, 0.1][best])
+
+
+def test_save_best_must_name_a_metric_that_is_there(build, photos):
+    with pytest.raises(
+        OptionError, match=r"no metric 'lpips' of a validation set 'pairs'. Known: {'pairs': \['psnr'\]"
+    ):
+        build(val=photos[:1], save_best={"dataset": "pairs", "metric": "lpips"})
+
+
+def test_testing_writes_a_table_too(build, options, photos, tmp_path):
+    opt = options(val=photos)
+    opt |= {"is_train": False, "val": {**opt["val"], "suffix": None}}
+    opt["path"] = {"results_root": str(tmp_path / "results"), "visualization": str(tmp_path / "results/visualization")}
+    del opt["train"]
+    model = build_model(opt)
+    for loader in loaders(model):
+        model.validation(loader, "run", None, save_img=True)
+    lines = (tmp_path / "results/validation/pairs.csv").read_text().splitlines()
+    assert len(lines) == 4 and all(line.startswith("run,photo") for line in lines[1:])
+    assert (tmp_path / "results/visualization/real/photo0_run.png").exists()
+
+
+def test_tensorboard_hears_of_every_metric(build, photos, tmp_path):
+    model = build(val=photos[:1])
+    (loader,) = loaders(model)
+    with SummaryWriter(tmp_path / "tb") as writer:
+        model.validation(loader, 0, writer)
+    (events,) = (tmp_path / "tb").iterdir()
+    assert b"metrics/pairs/psnr" in events.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("path", "dataset", "name"),
+    [
+        ("/d/lq/a/x.png", {"dataroot_lq": "/d/lq", "dataroot_gt": "/d/gt"}, "a/x"),
+        ("d/lq/x.v2.jpg", {"dataroot_lq": "d/lq"}, "x.v2"),
+        ("/a/in/x.png", {"dataroot": {"rain": "/a/in", "snow": "/b/in"}}, "rain/x"),
+        ("/b/in/x.png", {"dataroot": {"rain": "/a/in", "snow": "/b/in"}}, "snow/x"),
+        ("photo.v2", {"dataroot_lq": "/d/lq.lmdb"}, "photo.v2"),
+        ("/elsewhere/x.png", {"dataroot_lq": "/d/lq"}, "x"),
+    ],
+)
+def test_images_have_short_names_that_differ(path, dataset, name):
+    assert image_name(path, dataset) == name
+
+
+def test_a_new_metric_gets_a_column(tmp_path):
+    write_rows(tmp_path / "a.csv", [{"iter": 9, "image": "x", "psnr": 1.5}])
+    write_rows(tmp_path / "a.csv", [{"iter": 10, "image": "x", "psnr": 2.5, "ssim": 0.5}])
+    assert (tmp_path / "a.csv").read_text() == "iter,image,psnr,ssim\n9,x,1.5,\n10,x,2.5,0.5\n"
+
+
+def test_means_do_not_depend_on_the_order():
+    rows = [{"psnr": value} for value in (1e16, 1.0, -1e16, 3.0)]
+    assert means(rows, ["psnr"]) == means(rows[::-1], ["psnr"]) == {"psnr": 1.0}

@@ -1,0 +1,46 @@
+"""Training a toy model for a few iterations and looking at all that it has."""
+
+import copy
+
+import torch
+
+
+def batches(count, size=2, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (size, 3, 12, 12)
+    names = [[f"{i}_{j}.png" for j in range(size)] for i in range(count)]
+    draw = lambda: torch.rand(shape, generator=generator)  # noqa: E731
+    return [{"lq": draw(), "gt": draw(), "lq_path": name, "gt_path": name} for name in names]
+
+
+def train(model, data, start=1, warmup=-1):
+    rates = []
+    for iteration, batch in enumerate(data, start):
+        model.update_learning_rate(iteration, warmup)
+        rates.append(model.get_current_learning_rate()[0])
+        model.feed_data(batch)
+        model.optimize_parameters(iteration)
+    return rates
+
+
+def everything(model):
+    """Copies of all that a bad update could spoil."""
+    nets = [model.net_g, *([model.net_g_ema] if hasattr(model, "net_g_ema") else [])]
+    states = [net.state_dict() for net in nets] + [model.optimizer_g.state_dict()]
+    return copy.deepcopy(states)
+
+
+def assert_equal(one, two):
+    assert type(one) is type(two)
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, two)
+    elif isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for key in one:
+            assert_equal(one[key], two[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(two)
+        for a, b in zip(one, two):
+            assert_equal(a, b)
+    else:
+        assert one == two

@@ -62,17 +62,18 @@ class StoreBase:
             self._pending = None
 
     def _start(self) -> None:
-        if self.readonly:
-            return _check_schema(self.path, self._get(_SCHEMA))
-        self._own().start_writing()
+        if not self.readonly:
+            self._own().start_writing()
         try:
             found = self._get(_SCHEMA)
-            if found is None and not self._keys(b""):
-                self._write([(_SCHEMA, msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION}))])
-            else:
+            # A writer that is just starting, or was killed then, leaves an LMDB without any row: an empty store.
+            if found is not None or self._keys(b""):
                 _check_schema(self.path, found)
+            elif not self.readonly:
+                self._write([(_SCHEMA, msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION}))])
         except BaseException:
-            self._own().stop_writing()
+            if not self.readonly:
+                self._own().stop_writing()
             raise
 
     def _own(self) -> Environment:

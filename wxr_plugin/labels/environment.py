@@ -19,7 +19,7 @@ Change = tuple[bytes, bytes | None]
 FIRST_SIZE = 16 << 20
 """Bytes of address space that a new store reserves; doubled whenever it is full."""
 
-_open: dict[tuple[str, int], "Environment"] = {}
+_open: dict[str, "Environment"] = {}
 
 
 class LabelStoreError(WxrError):
@@ -88,21 +88,35 @@ class Environment:
             os.close(self._lock_file)
             self._lock_file = None
 
+    def abandon(self) -> None:
+        """Close what a fork inherited."""
+        self._lmdb.close()
+
     def close(self) -> None:
         """Give the environment back; the last user closes it."""
         self.users -= 1
         if not self.users:
             self._lmdb.close()
-            _open.pop((self.path, self.owner), None)
+            if _open.get(self.path) is self:
+                del _open[self.path]
 
 
 def open_environment(path: str | os.PathLike) -> Environment:
-    """This process's environment of the LMDB folder `path`, made when there is none; py-lmdb refuses a second one."""
-    key = os.path.realpath(path), os.getpid()
-    if key not in _open:
-        _open[key] = Environment(key[0])
-    _open[key].users += 1
-    return _open[key]
+    """This process's environment of the LMDB folder `path`, made when there is none.
+
+    py-lmdb refuses to open one twice in a process. A forked child must not go on with its parent's: the one inherited
+    is closed in the child, which leaves the parent's as it is.
+
+    Raises:
+        lmdb.Error: the files there are not an LMDB's, or damaged.
+    """
+    real = os.path.realpath(path)
+    if real in _open and _open[real].owner != os.getpid():
+        _open.pop(real).abandon()
+    if real not in _open:
+        _open[real] = Environment(real)
+    _open[real].users += 1
+    return _open[real]
 
 
 def _take(file: str) -> int:

@@ -36,6 +36,10 @@ class PseudoLabels(StoreBase):
         row = self._get(versions[-1]) if versions else None
         return None if row is None else msgspec.msgpack.decode(row, type=PseudoLabel)
 
+    def pseudo_history(self, key: str) -> list[PseudoLabel]:
+        """Every version of the pseudo-label of `key` that is still kept, oldest first."""
+        return [msgspec.msgpack.decode(row, type=PseudoLabel) for _, row in self._items(pseudo_prefix(key))]
+
     def pseudo_labels(self) -> list[PseudoLabel]:
         """The newest pseudo-label of every image, by name, from one consistent state of the store."""
         newest = {_image(key): row for key, row in self._items(_PREFIX)}

@@ -1,0 +1,423 @@
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import lmdb
+import msgspec
+import numpy as np
+import pytest
+
+from wxr_plugin.labels.environment import FIRST_SIZE
+from wxr_plugin.labels.rows import SCHEMA_VERSION
+from wxr_plugin.labels.store import LabelStore, LabelStoreError, content_hash, provenance_hash
+
+ASKER = {"type": "TransformersRater", "model": "a", "weights": "sha256:1", "prompt": "Rate it.", "preprocessing": "p"}
+LOGITS = (1.5, -0.25, 3.0, 0.1, 1e-7)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with LabelStore(tmp_path / "labels.lmdb") as opened:
+        yield opened
+
+
+def image(seed, size=(12, 10)):
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+@contextmanager
+def process(work, path):
+    """A forked process that calls `work(path, connection)`, and our end of the connection; killed at the end."""
+    ours, theirs = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(target=work, args=(path, theirs))
+    child.start()
+    theirs.close()
+    try:
+        yield child, ours
+    finally:
+        child.kill()
+        child.join()
+        ours.close()
+
+
+# Answers
+
+
+def test_a_rating_comes_back_as_it_was_put_also_by_a_later_process(store):
+    store.put_rating("rain/ä.jpg@0,0,64,64", "c1", ASKER, 3.0718, LOGITS)
+    row = store.get_rating("rain/ä.jpg@0,0,64,64", "c1", ASKER)
+    assert (row.rating, row.logits, row.key) == (3.0718, LOGITS, "rain/ä.jpg@0,0,64,64")
+    path = store.path
+    store.close()
+    with LabelStore(path, readonly=True) as later:
+        assert later.get_rating("rain/ä.jpg@0,0,64,64", "c1", ASKER) == row
+        assert later.provenances() == {provenance_hash(ASKER): ASKER}
+
+
+@pytest.mark.parametrize("changed", ["prompt", "model", "weights", "preprocessing", "type"])
+def test_an_answer_is_not_reused_when_what_it_depends_on_changes(store, changed):
+    store.put_rating("a", "c1", ASKER, 3.0, LOGITS)
+    store.put_description("a", "c1", ASKER, "Rain.")
+    other = {**ASKER, changed: "another"}
+    assert store.get_rating("a", "c1", other) is None and store.get_description("a", "c1", other) is None
+    store.put_rating("a", "c1", other, 4.0, LOGITS)
+    assert store.get_rating("a", "c1", ASKER).rating == 3.0
+    assert store.get_rating("a", "c1", dict(reversed(ASKER.items()))).rating == 3.0
+
+
+def test_an_answer_is_not_reused_for_another_content_or_name(store):
+    store.put_rating("a", content_hash(b"one"), ASKER, 3.0, LOGITS)
+    assert store.get_rating("a", content_hash(b"two"), ASKER) is None
+    assert store.get_rating("b", content_hash(b"one"), ASKER) is None
+
+
+def test_content_hashes_tell_shape_and_values_apart():
+    flat = np.arange(12, dtype=np.uint8)
+    arrays = [flat.reshape(2, 2, 3), flat.reshape(4, 1, 3), flat[::-1].reshape(2, 2, 3), flat.reshape(2, 2, 3) * 1.0]
+    assert len({content_hash(array) for array in arrays}) == 4
+    assert content_hash(flat.reshape(2, 2, 3)[:, ::-1]) == content_hash(flat.reshape(2, 2, 3)[:, ::-1].copy())
+
+
+def test_failures_stay_count_their_attempts_and_give_way_to_an_answer(store):
+    store.put_failure("a", "c1", ASKER, "cut short")
+    store.put_failure("a", "c1", ASKER, "still cut short")
+    store.put_failure("a", "c1", ASKER, "said nothing", "description")
+    failure = store.get_failure("a", "c1", ASKER)
+    assert (failure.reason, failure.attempts) == ("still cut short", 2)
+    assert store.get_failure("a", "c1", ASKER, "description").attempts == 1
+    assert store.get_rating("a", "c1", ASKER) is None
+    store.put_rating("a", "c1", ASKER, 2.0, LOGITS)
+    assert store.get_failure("a", "c1", ASKER) is None and store.get_rating("a", "c1", ASKER).rating == 2.0
+
+
+def test_answers_are_listed_by_name(store):
+    for name in ("b", "a", "c"):
+        store.put_rating(name, "c", ASKER, 3.0, LOGITS)
+    store.put_description("b", "c", ASKER, "Snow.")
+    assert [(row.key, type(row).__name__) for row in store.answers()] == [
+        ("a", "Rating"),
+        ("b", "Rating"),
+        ("b", "Description"),
+        ("c", "Rating"),
+    ]
+    assert [row.key for row in store.answers("description")] == ["b"]
+
+
+def test_names_longer_than_lmdbs_keys(store):
+    names = ["x" * 2000 + end for end in "ab"]
+    for i, name in enumerate(names):
+        store.put_rating(name, "c", ASKER, 1.0 + i, LOGITS)
+        store.put_pseudo(name, image(i), 1.0 + i, "input", 0)
+    assert [store.get_rating(name, "c", ASKER).rating for name in names] == [1.0, 2.0]
+    assert [store.get_pseudo(name).rating for name in names] == [1.0, 2.0]
+
+
+# Steps
+
+
+def test_a_batch_is_stored_as_a_whole_or_not_at_all(store):
+    with pytest.raises(ZeroDivisionError), store.batch():
+        store.put_rating("a", "c", ASKER, 1.0, LOGITS)
+        store.put_pseudo("a", image(0), 1.0, "input", 0)
+        raise ZeroDivisionError
+    assert store.answers() == [] and store.pseudo_labels() == []
+    with store.batch():
+        store.put_rating("a", "c", ASKER, 1.0, LOGITS)
+        store.put_rating("b", "c", ASKER, 2.0, LOGITS)
+        assert store.get_rating("a", "c", ASKER) is None
+    assert [row.key for row in store.answers()] == ["a", "b"]
+
+
+def test_the_store_grows_beyond_its_first_size_also_under_a_reader(store):
+    def count_twice(path, connection):
+        reader = LabelStore(path, readonly=True)
+        for _ in range(2):
+            connection.recv()
+            connection.send(len(reader.pseudo_labels()))
+
+    large = image(0, (1200, 1200))  # 4.3 MB each, as noise does not compress
+    with process(count_twice, store.path) as (_, reader):
+        reader.send("count")
+        assert reader.recv() == 0
+        for i in range(8):
+            store.put_pseudo(str(i), large, 3.0, "input", 0)
+        reader.send("count")
+        assert reader.recv() == 8
+    assert (store.path / "data.mdb").stat().st_size > 2 * FIRST_SIZE
+    assert all(np.array_equal(store.get_pseudo(str(i)).image, large) for i in range(8))
+
+
+def test_readers_see_one_consistent_state_while_a_writer_writes(store):
+    def write(path, connection):
+        writer = LabelStore(path)
+        for generation in range(100000):
+            with writer.batch():
+                for name in range(50):
+                    writer.put_rating(str(name), "c", ASKER, generation, LOGITS)
+            if generation == 0:
+                connection.send("begun")
+
+    store.close()
+    with process(write, store.path) as (_, writer):
+        assert writer.recv() == "begun"
+        with LabelStore(store.path, readonly=True) as reader:
+            seen, end = [], time.monotonic() + 60
+            while len(set(map(tuple, seen))) < 10 and time.monotonic() < end:
+                seen.append(sorted({row.rating for row in reader.answers()}))
+    assert all(len(one) == 1 for one in seen)
+    assert len(set(map(tuple, seen))) == 10
+
+
+# Crashes and writers
+
+
+@pytest.mark.parametrize("after", [1, 20, 150])
+def test_every_committed_row_survives_kill_9_and_the_next_writer_goes_on(tmp_path, after):
+    def write(path, connection):
+        writer = LabelStore(path)
+        for i in range(100000):
+            with writer.batch():
+                writer.put_rating(str(i), "c", ASKER, 1 + i % 4, LOGITS)
+                writer.put_pseudo(str(i), image(i), 1 + i % 4, f"teacher@{i}", i)
+            connection.send(i)
+
+    told = []
+    with process(write, tmp_path / "labels.lmdb") as (child, writer):
+        while len(told) < after:
+            told.append(writer.recv())
+        os.kill(child.pid, signal.SIGKILL)
+        with suppress(EOFError):
+            while True:
+                told.append(writer.recv())
+    with LabelStore(tmp_path / "labels.lmdb") as store:
+        count = len(store.answers())
+        assert count in (len(told), len(told) + 1)  # the one more was stored but not yet told
+        assert len(store.pseudo_labels()) == count
+        for i in told:
+            assert store.get_rating(str(i), "c", ASKER).rating == 1 + i % 4
+            assert np.array_equal(store.get_pseudo(str(i)).image, image(i))
+        store.put_rating("more", "c", ASKER, 5.0, LOGITS)
+        assert len(store.answers()) == count + 1
+
+
+def test_a_second_writer_is_refused_by_number_until_the_first_ends(store):
+    def write(path, connection):
+        for _ in range(2):
+            connection.recv()
+            try:
+                with LabelStore(path) as second:
+                    second.put_rating("b", "c", ASKER, 2.0, LOGITS)
+                connection.send("written")
+            except LabelStoreError as error:
+                connection.send(str(error))
+
+    with process(write, store.path) as (_, second):
+        second.send("try")
+        told = second.recv()
+        assert f"process {os.getpid()} on" in told and "is writing to this label store" in told and "\n" not in told
+        assert store.answers() == []
+        store.close()
+        second.send("try")
+        assert second.recv() == "written"
+    with LabelStore(store.path, readonly=True) as reader:
+        assert [row.key for row in reader.answers()] == ["b"]
+
+
+def test_a_killed_writers_forked_workers_do_not_keep_the_lock(tmp_path):
+    def train(path, connection):
+        trainer = LabelStore(path)
+        worker = os.fork()
+        if worker:
+            connection.send(worker)
+        time.sleep(60)
+        trainer.close()
+
+    with process(train, tmp_path / "labels.lmdb") as (child, trainer):
+        worker = trainer.recv()
+        try:
+            child.kill()
+            child.join()
+            os.kill(worker, 0)  # still there
+            LabelStore(tmp_path / "labels.lmdb").close()
+        finally:
+            os.kill(worker, signal.SIGKILL)
+
+
+def test_stores_of_one_process_share_the_environment(store):
+    with LabelStore(store.path) as other, LabelStore(store.path, readonly=True) as reader:
+        other.put_rating("a", "c", ASKER, 3.0, LOGITS)
+        assert reader.get_rating("a", "c", ASKER) == store.get_rating("a", "c", ASKER)
+    store.put_rating("b", "c", ASKER, 3.0, LOGITS)
+    assert len(store.answers()) == 2
+
+
+def test_threads_may_read_while_the_store_grows(store, monkeypatch):
+    monkeypatch.setattr("wxr_plugin.labels.environment.FIRST_SIZE", 1 << 20)
+    store.put_rating("a", "c", ASKER, 3.0, LOGITS)
+    stop, wrong = threading.Event(), []
+
+    def look():
+        while not stop.is_set():
+            if store.get_rating("a", "c", ASKER).rating != 3.0:
+                wrong.append(1)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for i in range(6):
+        store.put_pseudo(str(i), image(i, (600, 600)), 3.0, "input", 0)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong and len(store.pseudo_labels()) == 6
+
+
+def test_a_forked_child_cannot_use_its_parents_store_but_its_own(store):
+    store.put_rating("a", "c", ASKER, 3.0, LOGITS)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        told = "nothing"
+        try:
+            store.get_rating("a", "c", ASKER)
+        except LabelStoreError as error:
+            told = str(error)
+        with LabelStore(store.path, readonly=True) as own:
+            os.write(writing, f"{told}|{own.get_rating('a', 'c', ASKER).rating}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    told, rating = os.read(reading, 4096).decode().split("|")
+    assert "open the store anew in this process" in told and rating == "3.0"
+    store.put_rating("b", "c", ASKER, 3.0, LOGITS)
+    assert len(store.answers()) == 2
+
+
+# What cannot be opened
+
+
+def test_a_store_of_another_schema_version_is_refused(tmp_path):
+    with lmdb.open(str(tmp_path / "labels.lmdb")) as other, other.begin(write=True) as transaction:
+        transaction.put(b"schema", msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION + 1}))
+    for readonly in (False, True):
+        with pytest.raises(LabelStoreError, match=f"schema version {SCHEMA_VERSION + 1}.*version {SCHEMA_VERSION};"):
+            LabelStore(tmp_path / "labels.lmdb", readonly)
+
+
+def test_a_writer_killed_before_its_first_row_leaves_an_empty_store(tmp_path):
+    lmdb.open(str(tmp_path / "labels.lmdb")).close()
+    with LabelStore(tmp_path / "labels.lmdb", readonly=True) as reader:
+        assert reader.answers() == [] and reader.get_pseudo("a") is None
+    with LabelStore(tmp_path / "labels.lmdb") as store:
+        store.put_rating("a", "c", ASKER, 3.0, LOGITS)
+        assert len(store.answers()) == 1
+
+
+@pytest.mark.parametrize("rows", [{b"0001": b"\x89PNG"}, {b"schema": b"\xc1 not msgpack"}, {b"schema": b"\x01"}])
+def test_an_lmdb_of_something_else_is_refused_and_left_alone(tmp_path, rows):
+    with lmdb.open(str(tmp_path / "photos.lmdb")) as other, other.begin(write=True) as transaction:
+        for key, value in rows.items():
+            transaction.put(key, value)
+    with pytest.raises(LabelStoreError, match="not a label store"):
+        LabelStore(tmp_path / "photos.lmdb")
+    with lmdb.open(str(tmp_path / "photos.lmdb")) as other, other.begin() as transaction:
+        assert dict(transaction.cursor()) == rows
+
+
+def test_a_folder_of_photos_and_a_file_are_refused_and_left_alone(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"jpeg")
+    for path in (tmp_path / "photos", tmp_path / "photos" / "a.jpg"):
+        with pytest.raises(LabelStoreError, match="exists and is not a label store"):
+            LabelStore(path)
+    assert [file.name for file in (tmp_path / "photos").iterdir()] == ["a.jpg"]
+
+
+def test_damaged_files_and_missing_stores_are_one_line(tmp_path):
+    (tmp_path / "broken.lmdb").mkdir()
+    (tmp_path / "broken.lmdb" / "data.mdb").write_bytes(b"not an LMDB" * 1000)
+    with pytest.raises(LabelStoreError, match="cannot be opened as a label store"):
+        LabelStore(tmp_path / "broken.lmdb")
+    with pytest.raises(LabelStoreError, match="no label store here"):
+        LabelStore(tmp_path / "none.lmdb", readonly=True)
+    assert not (tmp_path / "none.lmdb").exists()
+
+
+def test_reading_stores_and_closed_stores_do_not_write(store):
+    with (
+        LabelStore(store.path, readonly=True) as reader,
+        pytest.raises(LabelStoreError, match="opened for reading only"),
+    ):
+        reader.put_rating("a", "c", ASKER, 3.0, LOGITS)
+    store.close()
+    store.close()
+    with pytest.raises(LabelStoreError, match="was closed"):
+        store.put_rating("a", "c", ASKER, 3.0, LOGITS)
+
+
+# Pseudo-labels
+
+
+def test_a_pseudo_label_comes_back_to_the_bit_with_its_history(store):
+    assert store.get_pseudo("a") is None
+    store.put_pseudo("a", image(1), 3.5, "teacher@7", 7, rater="abc")
+    label = store.get_pseudo("a")
+    assert np.array_equal(label.image, image(1)) and label.png.startswith(b"\x89PNG")
+    assert (label.key, label.rating, label.source, label.iteration, label.rater) == ("a", 3.5, "teacher@7", 7, "abc")
+
+
+def test_only_uint8_rgb_images_become_pseudo_labels(store):
+    for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)):
+        with pytest.raises(ValueError, match="uint8 RGB"):
+            store.put_pseudo("a", wrong, 3.0, "input", 0)
+
+
+def put_versions(store, *iterations):
+    for iteration in iterations:
+        store.put_pseudo("a", image(iteration), 1 + iteration / 1000, f"teacher@{iteration}", iteration)
+
+
+def test_rollback_gives_exactly_what_the_checkpoint_knew(store):
+    put_versions(store, 0, 5, 12)
+    store.put_pseudo("b", image(99), 2.0, "teacher@14", 14)
+    assert store.rollback_pseudo(10) == 2
+    assert store.get_pseudo("a").iteration == 5 and np.array_equal(store.get_pseudo("a").image, image(5))
+    assert store.get_pseudo("b") is None
+    put_versions(store, 11)
+    assert [row.iteration for row in store.pseudo_labels()] == [11]
+    assert store.rollback_pseudo(11) == 0
+
+
+def test_checkpoints_that_are_kept_can_be_resumed_and_older_versions_go(store):
+    put_versions(store, 0, 5)
+    store.put_pseudo("b", image(0), 2.0, "input", 0)
+    store.commit_pseudo(10, keep=2)
+    put_versions(store, 12, 18)
+    store.commit_pseudo(20, keep=2)
+    assert versions(store) == [5, 12, 18]  # 12 is seen by no checkpoint, but may become one's after a rollback to 15
+    put_versions(store, 25)
+    store.commit_pseudo(30, keep=2)
+    assert versions(store) == [18, 25]
+    assert store.get_pseudo("b").iteration == 0
+    with pytest.raises(LabelStoreError, match="cannot go back to iteration 10"):
+        store.rollback_pseudo(10)
+    store.rollback_pseudo(20)
+    assert versions(store) == [18]
+    store.commit_pseudo(30, keep=2)  # the run that was resumed at 20 comes to 30 again
+    assert versions(store) == [18]
+    store.rollback_pseudo(20)
+
+
+def test_clearing_pseudo_labels_lets_a_run_start_anew_and_keeps_the_answers(store):
+    store.put_rating("a", "c", ASKER, 3.0, LOGITS)
+    put_versions(store, 0, 5)
+    store.commit_pseudo(10, keep=1)
+    assert store.clear_pseudo() == 1
+    assert store.get_pseudo("a") is None and store.rollback_pseudo(0) == 0
+    assert len(store.answers()) == 1
+
+
+def versions(store):
+    return [label.iteration for label in store.pseudo_history("a")]

@@ -5,4 +5,5 @@ from pathlib import Path
 
 import wxr_plugin  # noqa: F401
 
-sys.path.insert(0, str(Path(__file__).parent / "parity"))
+for helpers in ("parity", "vlm"):  # modules that tests of other folders share
+    sys.path.insert(0, str(Path(__file__).parent / helpers))

@@ -27,7 +27,7 @@ class WeatherPromptLoss(nn.Module):
     """`loss_weight` times `weather_prompt_loss` with the learnt prompts of a file.
 
     Args:
-        prompts: file written by `wxr prompts learn`.
+        prompts_path: file written by `wxr prompts learn`.
         clip: name of the CLIP that they were learnt with; another one is refused (PromptError).
         logit_scale: 100 as CLIP-LIT, or 1 as the slide prints.
 
@@ -35,13 +35,13 @@ class WeatherPromptLoss(nn.Module):
     all losses that need them can share one forward.
     """
 
-    def __init__(self, prompts: str, clip: str = "tiny", logit_scale: float = 100.0, loss_weight: float = 1.0):
+    def __init__(self, prompts_path: str, clip: str = "tiny", logit_scale: float = 100.0, loss_weight: float = 1.0):
         super().__init__()
         from wxr_plugin.conditioning.clip import load_clip
 
         self.guide = load_clip(clip)
         self.logit_scale, self.loss_weight = logit_scale, loss_weight
-        features = WeatherPrompts.load(prompts, self.guide).features(self.guide)
+        features = WeatherPrompts.load(prompts_path, self.guide).features(self.guide)
         self.register_buffer("prompt_features", features, persistent=False)
 
     def forward(self, image_features: Tensor) -> Tensor:

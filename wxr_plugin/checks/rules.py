@@ -60,9 +60,13 @@ def _validation(report: Report, opt: Mapping[str, Any]) -> None:
 
 
 def _metrics(report: Report, opt: Mapping[str, Any]) -> None:
-    """Metrics that compare with ground truth, on a set that has none. Models of this package pass over them."""
-    known = registered("metric")
-    if not getattr(_model(opt), "__module__", "").startswith("basicsr."):
+    """Metrics that compare with ground truth, on a set that has none.
+
+    Models of this package pass over them, and so does SRModel, which `compat` repairs.
+    """
+    known, model = registered("metric"), _model(opt)
+    repaired = hasattr(getattr(model, "nondist_validation", None), "repaired_by")
+    if repaired or not getattr(model, "__module__", "").startswith("basicsr."):
         return
     for name, dataset in block(opt, "datasets").items():
         if block({name: dataset}, name).get("type") != "SingleImageDataset":

@@ -1,0 +1,181 @@
+"""The checks of what datasets name: paths, pairs, and ground truth that is both trained and tested on."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import lmdb
+import option_files
+import pytest
+from option_files import make_folders, problems, said
+
+
+@pytest.fixture
+def root(tmp_path):
+    make_folders(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def opt(root):
+    return option_files.parse(option_files.MSRRESNET, root)
+
+
+@pytest.mark.parametrize(
+    ("block", "key"),
+    [
+        ("datasets.train", "dataroot_gt"),
+        ("datasets.val", "dataroot_lq"),
+        ("datasets.val", "meta_info_file"),
+        ("path", "pretrain_network_g"),
+        ("path", "resume_state"),
+    ],
+)
+def test_a_path_that_is_not_there(opt, root, block, key):
+    inner = opt["path"] if block == "path" else opt["datasets"][block.split(".")[1]]
+    inner[key] = str(root / "nowhere")
+    found = problems(opt, root)
+    assert [(problem.key, problem.what) for problem in found] == [(f"{block}.{key}", f"{root}/nowhere does not exist")]
+    assert found[0].line
+
+
+def test_paths_of_further_networks_are_known(opt, root):
+    opt["path"]["pretrain_network_x"] = None
+    assert list(said(opt, root)) == ["path.pretrain_network_x"]
+    opt |= option_files.parse(option_files.ESRGAN, root)
+    opt["path"] = {"pretrain_network_d": str(root / "nowhere")}
+    assert list(said(opt, root)) == ["path.pretrain_network_d"]
+
+
+def test_a_home_folder_counts(opt, root, monkeypatch):
+    monkeypatch.setenv("HOME", str(root))
+    opt["datasets"]["val"]["dataroot_gt"] = "~/val_gt"
+    assert problems(opt, root) == []
+
+
+def test_a_folder_without_images_or_in_place_of_an_lmdb(opt, root):
+    (root / "empty").mkdir()
+    opt["datasets"]["val"]["dataroot_gt"] = str(root / "empty")
+    opt["datasets"]["train"]["io_backend"]["type"] = "lmdb"
+    found = said(opt, root)
+    assert "is empty" in found["datasets.val.dataroot_gt"]
+    assert f"wxr lmdb build FOLDER {root}/train_gt.lmdb" in found["datasets.train.dataroot_gt"]
+
+
+def test_an_image_without_its_partner_is_named(opt, root):
+    (root / "train_lq" / "0001.png").unlink()
+    (root / "train_lq" / "odd.png").write_bytes(b"x")
+    (root / "val_lq" / ".hidden").touch()
+    found = said(opt, root)
+    assert list(found) == ["datasets.train.dataroot_lq"]
+    assert "missing here: 0001.png; without ground truth: odd.png" in found["datasets.train.dataroot_lq"]
+
+
+def test_pairs_follow_the_template(opt, root):
+    for file in (root / "val_lq").iterdir():
+        file.rename(file.with_stem(f"{file.stem}x4"))
+    assert "3 in" not in said(opt, root)["datasets.val.dataroot_lq"]
+    opt["datasets"]["val"]["filename_tmpl"] = "{}x4"
+    assert problems(opt, root) == []
+    opt["datasets"]["val"]["filename_tmpl"] = "{name}x4"
+    assert list(said(opt, root)) == ["datasets.val.filename_tmpl"]
+
+
+def test_a_list_of_images_is_held_against_both_folders(opt, root):
+    (root / "list.txt").write_text("0000.png (32,32,3)\n0001.png (32,32,3)\n0009.png (32,32,3)\n")
+    opt["datasets"]["train"]["meta_info_file"] = str(root / "list.txt")
+    (root / "train_lq" / "0001.png").unlink()
+    found = said(opt, root)
+    assert "1 of the 3 images" in found["datasets.train.dataroot_gt"]
+    assert "2 of the 3 images" in found["datasets.train.dataroot_lq"]
+    assert "0001.png, 0009.png" in found["datasets.train.dataroot_lq"]
+
+
+def test_lmdbs_pair_by_key(opt, root):
+    for kind in ("gt", "lq"):
+        make_lmdb(root / f"train_{kind}")
+        opt["datasets"]["train"][f"dataroot_{kind}"] = str(root / f"train_{kind}.lmdb")
+    opt["datasets"]["train"]["io_backend"]["type"] = "lmdb"
+    assert problems(opt, root) == []
+    meta = root / "train_lq.lmdb" / "meta_info.txt"
+    meta.write_text("".join(meta.read_text().splitlines(keepends=True)[:2]))
+    assert "3 in dataroot_gt" in said(opt, root)["datasets.train.dataroot_lq"]
+    (root / "train_gt.lmdb" / "data.mdb").unlink()
+    assert "not a finished LMDB" in said(opt, root)["datasets.train.dataroot_gt"]
+
+
+@pytest.mark.parametrize("training_as_lmdb", [False, True])
+def test_ground_truth_in_both_sets_is_found_by_content(opt, root, training_as_lmdb):
+    shutil.copy(root / "train_gt" / "0002.png", root / "val_gt" / "9000.png")
+    shutil.copy(root / "val_lq" / "0000.png", root / "val_lq" / "9000.png")
+    if training_as_lmdb:
+        for kind in ("gt", "lq"):
+            make_lmdb(root / f"train_{kind}")
+            opt["datasets"]["train"][f"dataroot_{kind}"] = str(root / f"train_{kind}.lmdb")
+        opt["datasets"]["train"]["io_backend"]["type"] = "lmdb"
+    trained = root / ("train_gt.lmdb/0002" if training_as_lmdb else "train_gt/0002.png")
+    found = said(opt, root)
+    assert list(found) == ["datasets.val.dataroot_gt"]
+    assert f"1 ground-truth images are also in datasets.train: {root}/val_gt/9000.png = {trained}" in found.popitem()[1]
+    assert problems(opt | {"allow_shared_gt": True}, root) == []
+
+
+def test_equal_size_and_equal_edges_are_not_enough(opt, root):
+    size = 3 * 4096
+    (root / "train_gt" / "0000.png").write_bytes(bytes(size))
+    (root / "val_gt" / "0000.png").write_bytes(bytes(size // 2) + b"\x01" + bytes(size - size // 2 - 1))
+    assert problems(opt, root) == []
+
+
+def test_one_folder_split_by_lists_is_no_sharing(opt, root):
+    for name, lines in (("a", ["0000.png", "0001.png"]), ("b", ["0002.png"])):
+        (root / f"{name}.txt").write_text("\n".join(lines))
+    train = opt["datasets"]["train"]
+    opt["datasets"]["val"] |= {key: train[key] for key in ("dataroot_gt", "dataroot_lq")}
+    assert "2 ground-truth" not in said(opt, root)["datasets.val.dataroot_gt"]
+    train["meta_info_file"], opt["datasets"]["val"]["meta_info_file"] = str(root / "a.txt"), str(root / "b.txt")
+    assert problems(opt, root) == []
+
+
+def test_weather_datasets_declare_their_keys(opt, root):
+    for folder in ("rain", "haze"):
+        shutil.copytree(root / "val_gt", root / "photos" / folder)
+    clean = {"name": "clean", "type": "PairedWeatherDataset", "dataroot_gt": str(root / "train_gt")}
+    loader = {"num_worker_per_gpu": 0, "batch_size_per_gpu": 1}
+    real = {"dataroot": str(root / "photos")}
+    opt["datasets"] = {
+        "train": {
+            "name": "both",
+            "type": "SemiSupervisedDataset",
+            "gt_size": 16,
+            "paired": {"dataroot_gt": str(root / "train_gt"), "synthetic": {"kinds": ["rain"], "severity": [0.1, 0.9]}},
+            "real": real,
+            **loader,
+        },
+        "val": clean | {"dataroot_gt": str(root / "val_gt"), "dataroot_lq": str(root / "val_gt")},
+    }
+    opt["scale"] = opt["network_g"]["upscale"] = 1
+    assert problems(opt, root) == []
+    real["dataroot"] = {"rain": str(root / "photos" / "rian")}
+    opt["datasets"]["train"]["paired"]["synthetic"]["kinds"] = ["rain", "hail"]
+    opt["datasets"]["train"]["paired"]["stlye"] = "shifted"
+    opt["datasets"]["val"]["dataroot_lq"] = str(root / "train_gt")
+    found = said(opt, root)
+    assert set(found) == {
+        "datasets.train.real.dataroot.rain",
+        "datasets.train.paired.synthetic.kinds",
+        "datasets.train.paired.stlye",
+        "datasets.val.dataroot_lq",
+    }
+
+
+def make_lmdb(folder: Path) -> None:
+    """An LMDB in BasicSR's format with the bytes of the files of `folder`."""
+    target = folder.with_name(folder.name + ".lmdb")
+    lines = []
+    with lmdb.open(str(target), map_size=1 << 24) as environment, environment.begin(write=True) as transaction:
+        for file in sorted(folder.iterdir()):
+            height, width, channels = cv2.imread(str(file)).shape
+            transaction.put(file.stem.encode(), file.read_bytes())
+            lines.append(f"{file.name} ({height},{width},{channels}) 1\n")
+    (target / "meta_info.txt").write_text("".join(lines))

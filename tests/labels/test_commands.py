@@ -110,6 +110,7 @@ def test_bad_photos_are_stored_as_failed_listed_and_tried_again_only_on_demand(c
     assert counts(wxr(capsys, *rate)[1]) == (1, 1, 6, 2)
 
 
+@pytest.mark.slow
 def test_a_run_killed_with_kill_9_goes_on_where_it_stopped(capsys, model, tmp_path):
     make_photos(tmp_path / "photos", 120)
     rate = ["label", "rate", tmp_path / "photos", "--model", model, "--batch-size", "1"]

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
@@ -10,7 +11,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from wxr_plugin.labels.environment import FIRST_SIZE
 from wxr_plugin.labels.rows import SCHEMA_VERSION
 from wxr_plugin.labels.store import LabelStore, LabelStoreError, content_hash, provenance_hash
 
@@ -131,14 +131,17 @@ def test_a_batch_is_stored_as_a_whole_or_not_at_all(store):
     assert [row.key for row in store.answers()] == ["a", "b"]
 
 
-def test_the_store_grows_beyond_its_first_size_also_under_a_reader(store):
+def test_the_store_grows_beyond_its_first_size_also_under_a_reader(store, monkeypatch):
+    first_size = 2 << 20
+    monkeypatch.setattr("wxr_plugin.labels.environment.FIRST_SIZE", first_size)
+
     def count_twice(path, connection):
         reader = LabelStore(path, readonly=True)
         for _ in range(2):
             connection.recv()
             connection.send(len(reader.pseudo_labels()))
 
-    large = image(0, (1200, 1200))  # 4.3 MB each, as noise does not compress
+    large = image(0, (600, 600))  # 1 MB each, as noise does not compress
     with process(count_twice, store.path) as (_, reader):
         reader.send("count")
         assert reader.recv() == 0
@@ -146,7 +149,7 @@ def test_the_store_grows_beyond_its_first_size_also_under_a_reader(store):
             store.put_pseudo(str(i), large, 3.0, "input", 0)
         reader.send("count")
         assert reader.recv() == 8
-    assert (store.path / "data.mdb").stat().st_size > 2 * FIRST_SIZE
+    assert (store.path / "data.mdb").stat().st_size > 3 * first_size
     assert all(np.array_equal(store.get_pseudo(str(i)).image, large) for i in range(8))
 
 
@@ -201,6 +204,25 @@ def test_every_committed_row_survives_kill_9_and_the_next_writer_goes_on(tmp_pat
             assert np.array_equal(store.get_pseudo(str(i)).image, image(i))
         store.put_rating("more", "c", ASKER, 5.0, LOGITS)
         assert len(store.answers()) == count + 1
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing_that_was_stored(tmp_path):
+    def write(path, connection):
+        writer = LabelStore(path)
+        writer.put_rating("a", "c", ASKER, 3.0, LOGITS)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        try:
+            writer.put_pseudo("a", image(0, (1000, 1000)), 3.0, "input", 0)
+        except LabelStoreError as error:
+            connection.send(str(error))
+
+    with process(write, tmp_path / "labels.lmdb") as (_, writer):
+        told = writer.recv()
+    assert "cannot be written" in told and "\n" not in told
+    with LabelStore(tmp_path / "labels.lmdb") as store:
+        assert store.get_rating("a", "c", ASKER).rating == 3.0 and store.get_pseudo("a") is None
+        store.put_pseudo("a", image(0, (1000, 1000)), 3.0, "input", 0)
+        assert np.array_equal(store.get_pseudo("a").image, image(0, (1000, 1000)))
 
 
 def test_a_second_writer_is_refused_by_number_until_the_first_ends(store):
@@ -372,6 +394,16 @@ def test_only_uint8_rgb_images_become_pseudo_labels(store):
     for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)):
         with pytest.raises(ValueError, match="uint8 RGB"):
             store.put_pseudo("a", wrong, 3.0, "input", 0)
+
+
+def test_the_newest_version_is_found_among_neighbours(store):
+    for name in "abcdef":
+        for iteration in (0, 3, 20, 100000):
+            store.put_pseudo(name, image(iteration), 3.0, name, iteration)
+    assert [(store.get_pseudo(name).source, store.get_pseudo(name).iteration) for name in "abcdef"] == [
+        (name, 100000) for name in "abcdef"
+    ]
+    assert store.get_pseudo("g") is None and [row.iteration for row in store.pseudo_history("c")] == [0, 3, 20, 100000]
 
 
 def put_versions(store, *iterations):

@@ -94,6 +94,9 @@ class StoreBase:
     def _get(self, key: bytes) -> bytes | None:
         return self._own().read(lambda transaction: transaction.get(key))
 
+    def _last(self, prefix: bytes) -> bytes | None:
+        return self._own().read(lambda transaction: _last_below(transaction, prefix))
+
     def _keys(self, prefix: bytes) -> list[bytes]:
         return self._own().read(lambda transaction: [key for key, _ in _below(transaction, prefix, values=False)])
 
@@ -109,6 +112,13 @@ def _below(transaction: lmdb.Transaction, prefix: bytes, values: bool = True) ->
             if not key.startswith(prefix):
                 return
             yield key, cursor.value() if values else b""
+
+
+def _last_below(transaction: lmdb.Transaction, prefix: bytes) -> bytes | None:
+    """The value of the last row whose key starts with `prefix`."""
+    with transaction.cursor() as cursor:
+        found = cursor.prev() if cursor.set_range(prefix + b"\xff") else cursor.last()
+        return cursor.value() if found and cursor.key().startswith(prefix) else None
 
 
 def _check_folder(path: Path, readonly: bool) -> None:

@@ -52,7 +52,11 @@ class Environment:
                     return look(transaction)
 
     def write(self, changes: Sequence[Change]) -> None:
-        """Make all `changes` in one transaction, on the disk when this returns."""
+        """Make all `changes` in one transaction, on the disk when this returns.
+
+        Raises:
+            LabelStoreError: the disk is full or fails; nothing of this transaction is stored.
+        """
         while changes:
             with self._lock:
                 try:
@@ -64,6 +68,10 @@ class Environment:
                     self._lmdb.set_mapsize(max(2 * self._lmdb.info()["map_size"], FIRST_SIZE))
                 except lmdb.MapResizedError:
                     self._lmdb.set_mapsize(0)
+                except lmdb.Error as error:
+                    raise LabelStoreError(
+                        f"{self.path}: cannot be written ({error}); is the disk full? What was stored before is safe"
+                    ) from error
 
     def start_writing(self) -> None:
         """Become the one process that writes.

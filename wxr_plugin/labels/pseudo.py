@@ -32,8 +32,7 @@ class PseudoLabels(StoreBase):
 
     def get_pseudo(self, key: str) -> PseudoLabel | None:
         """The newest pseudo-label of `key`, None if it has none."""
-        versions = self._keys(pseudo_prefix(key))
-        row = self._get(versions[-1]) if versions else None
+        row = self._last(pseudo_prefix(key))
         return None if row is None else msgspec.msgpack.decode(row, type=PseudoLabel)
 
     def pseudo_history(self, key: str) -> list[PseudoLabel]:

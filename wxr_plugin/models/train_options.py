@@ -31,7 +31,7 @@ class WxrTrainOptions(Block):
     """Keys of the `train` block, beside BasicSR's own (total_iter, warmup_iter, optim_g, scheduler, ema_decay, ...)."""
 
     scheduler: Scheduler | None = None
-    """A schedule of the host's, or CosineAnnealingLR (cosine): T_max (total_iter), eta_min (0). Constant when absent."""
+    """One of the host's, or CosineAnnealingLR (cosine): T_max (total_iter), eta_min (0). Constant when absent."""
     amp: Literal["bf16", "fp16"] | None = None
     """Autocast of the network's forward pass; the losses stay in float32. fp16 scales the loss. Off when absent."""
     accumulate: Positive = 1

@@ -9,9 +9,9 @@ import numpy as np
 import yaml
 
 
-def write_pairs(folder: Path, count: int = 6, size: int = 32) -> None:
+def write_pairs(folder: Path, count: int = 6, size: int = 32, seed: int = 0) -> None:
     """`count` PNGs each in folder/gt and folder/lq, the latter with noise."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for kind in ("gt", "lq"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     for i in range(count):
@@ -30,7 +30,7 @@ def options(root: Path, **changes: Any) -> dict[str, Any]:
         "num_gpu": 0,
         "manual_seed": 7,
         "datasets": {"train": train_set(root), "val": val_set(root)},
-        "network_g": {"type": "MSRResNet", "num_feat": 4, "num_block": 1, "upscale": 1},
+        "network_g": {"type": "SRVGGNetCompact", "num_feat": 4, "num_conv": 1, "upscale": 1},
         "path": {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None},
         "train": {
             "ema_decay": 0.9,
@@ -81,7 +81,7 @@ def val_set(root: Path, **changes: Any) -> dict[str, Any]:
 def write_project(root: Path, **changes: Any) -> Path:
     """Images and option file below `root`; the file's path."""
     write_pairs(root / "train")
-    write_pairs(root / "val", count=2)
+    write_pairs(root / "val", count=2, seed=1)
     path = root / "stock.yml"
     path.write_text(yaml.safe_dump(options(root, **changes), sort_keys=False))
     return path

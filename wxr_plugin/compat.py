@@ -263,7 +263,10 @@ def _init_dist_pytorch(original: Callable, backend: str, timeout: float = TIMEOU
 
 @repairs("basicsr.utils.dist_util:_init_dist_slurm", lacks("SLURM_LOCALID"))
 def _init_dist_slurm(original: Callable, backend: str, port: int | None = None, **kwargs: Any) -> None:
-    """As `_init_dist_pytorch`, with the ranks that slurm gives; MASTER_ADDR is the first node unless it is set."""
+    """As `_init_dist_pytorch`, with the ranks that slurm gives; MASTER_ADDR is the first node unless it is set.
+
+    No upstream thread known.
+    """
     from basicsr.utils import dist_util
 
     environment = os.environ
@@ -414,7 +417,7 @@ def _knows_adam_only(get_optimizer: Callable) -> bool:
 def get_optimizer(
     original: Callable, self: Any, optim_type: str, params: Any, lr: float | None = None, **kwargs: Any
 ) -> Any:
-    """Any optimizer of torch.optim by its name; upstream's head has more than Adam too, its last release not."""
+    """Any optimizer of torch.optim by its name. No upstream thread known; BasicSR's head has some more than Adam."""
     from torch import optim
 
     known = [name for name, value in vars(optim).items() if isinstance(value, type) and name != "Optimizer"]
@@ -453,7 +456,10 @@ def save_network(
 
 @repairs("basicsr.models.base_model:BaseModel.save_training_state", names("retry"))
 def save_training_state(original: Callable, self: Any, epoch: int, current_iter: int) -> None:
-    """Write the state in one step, with the seed that a resume needs, and raise on failure (as `save_network`)."""
+    """Write the state in one step, with the seed that a resume needs, and raise on failure.
+
+    As `save_network`; BasicSR#718 may be a case of it.
+    """
     from basicsr.utils.dist_util import get_dist_info
 
     from wxr_plugin.checkpoint import save_state

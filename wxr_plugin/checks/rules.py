@@ -3,13 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
+from wxr_plugin.checks import stock
 from wxr_plugin.checks.components import parameters_of, registered
 from wxr_plugin.checks.report import Report
 
 
 def check_rules(report: Report, opt: Mapping[str, Any]) -> None:
     """Check every rule; each one does nothing where its keys are absent or have the wrong type."""
-    for rule in (_loading, _sets, _validation, _metrics, _sizes, _schedule, _losses, _logging, _precision, _saving):
+    for rule in (
+        _loading,
+        _sets,
+        _validation,
+        _metrics,
+        _sizes,
+        _schedule,
+        _losses,
+        _logging,
+        _precision,
+        _saving,
+        _streams,
+    ):
         rule(report, opt)
 
 
@@ -156,6 +169,19 @@ def measured_metrics(opt: Mapping[str, Any]) -> dict[str, list[str]]:
             own = "metrics" in dataset
             found[str(dataset.get("name"))] = list(block(dataset, "metrics") if own else block(opt, "val", "metrics"))
     return found
+
+
+def _streams(report: Report, opt: Mapping[str, Any]) -> None:
+    """WResVLM trains on real photos beside the pairs, which of this package's and BasicSR's sets only one yields."""
+    models, sets = ({cls.__name__ for cls in getattr(item, "__mro__", ())} for item in (_model(opt), _train_set(opt)))
+    known = sets & {"WeatherDataset", *stock.DATASETS}
+    if report.is_train and "WResVLMModel" in models and known:
+        what = f"{opt['model_type']} needs real photos beside the pairs, which this dataset has not"
+        report.add(("datasets", "train", "type"), what, "use SemiSupervisedDataset")
+
+
+def _train_set(opt: Mapping[str, Any]) -> type | None:
+    return registered("dataset").get(str(block(opt, "datasets", "train").get("type")))
 
 
 def _model(opt: Mapping[str, Any]) -> type | None:

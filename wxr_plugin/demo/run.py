@@ -24,7 +24,7 @@ class Settings:
     warmup: int = 150
     """Supervised iterations before the vision-language model joins."""
     iterations: int = 150
-    """Iterations after that, once semi-supervised and once, for comparison, supervised only."""
+    """Iterations after that: once semi-supervised and once, for comparison, supervised only."""
     shown: int = 12
     """Unlabelled photos on the page, at the most."""
     seed: int = 0
@@ -57,9 +57,9 @@ class Places:
         named = {kind: self.real / kind for kind in KIND_FOLDERS if (self.real / kind).is_dir()}
         return named or {"all": self.real}
 
-    def checkpoint(self, name: str, iteration: int | str) -> Path:
-        """A network that the training `name` saved."""
-        return self.work / "experiments" / name / "models" / f"net_g_{iteration}.pth"
+    def checkpoint(self, name: str) -> Path:
+        """The network that the training `name` ended with."""
+        return self.work / "experiments" / name / "models" / "net_g_latest.pth"
 
 
 def run(output: Path, real: Path | None, settings: Settings) -> Path:
@@ -76,8 +76,9 @@ def run(output: Path, real: Path | None, settings: Settings) -> Path:
     stages.run("lmdb", lambda: build_lmdbs(places), real=real and photo_list(places.real))
     stages.run("ratings", lambda: rate(places))
     stages.run("prompts", lambda: learn_prompts(places), seed=settings.seed)
-    stages.run("supervised training", lambda: train(places, "supervised", settings), **asdict(settings))
-    stages.run("semi-supervised training", lambda: train(places, "semi_supervised", settings))
+    stages.run("warm-up", lambda: train(places, "warm_up", settings.warmup, settings.seed), **asdict(settings))
+    for name in scores.NETWORKS:
+        stages.run(name, lambda name=name: train(places, name, settings.iterations, settings.seed))
     stages.run("restoration", lambda: scores.measure(places, settings.shown))
     page = scores.write_report(places, asdict(settings), real)
     write_text(output / "index.html", page.read_text(encoding="utf-8"))
@@ -109,24 +110,25 @@ def learn_prompts(places: Places) -> None:
     """Learn the four weather prompts on clean photos, synthetic weather and, where sorted, the unlabelled photos."""
     real = [item for name, lmdb in places.real_classes().items() if name != "all" for item in (f"--{name}", lmdb)]
     arguments = ["--clear", places.clean, "--synthetic", places.clean, *real]
-    wxr("prompts", "learn", *arguments, "-o", places.work / "prompts.safetensors")
+    wxr("prompts", "learn", *arguments, "--crop-size", 96, "-o", places.work / "prompts.safetensors")
 
 
-def train(places: Places, name: str, settings: Settings) -> None:
-    """Train from the packaged option file `name`.yml with BasicSR, resuming a run that was killed."""
+def train(places: Places, name: str, iterations: int, seed: int) -> None:
+    """Train with BasicSR, resuming a run that was killed: `warm_up` from the packaged network, the others from that."""
     from wxr_plugin.inference.restorer import TINY, read_network_options
 
-    roots = {k: str(v) for k, v in places.real_classes().items()}
-    text = Template((HERE / f"{name}.yml").read_text(encoding="utf-8")).substitute(
+    roots = {weather: str(lmdb) for weather, lmdb in places.real_classes().items()}
+    template = HERE / ("semi_supervised.yml" if name == "semi_supervised" else "supervised.yml")
+    text = Template(template.read_text(encoding="utf-8")).substitute(
+        name=name,
         clean=places.clean,
         held_out=places.held_out,
         real=json.dumps(roots.get("all", roots)),
         network=json.dumps(read_network_options(TINY)),
-        start=TINY if name == "supervised" else places.checkpoint("supervised", settings.warmup),
+        start=TINY if name == "warm_up" else places.checkpoint("warm_up"),
         prompts=places.work / "prompts.safetensors",
-        warmup=settings.warmup,
-        iterations=settings.iterations + (settings.warmup if name == "supervised" else 0),
-        seed=settings.seed,
+        iterations=iterations,
+        seed=seed,
     )
     file = places.work / "options" / f"{name}.yml"
     write_text(file, text)

@@ -23,7 +23,7 @@ def measure(places, shown: int) -> None:
     """Restore and score held-out pairs and unlabelled photos; write scores.json and restored/ in the work folder."""
     from wxr_plugin.inference.restorer import Restorer
 
-    nets = {name: Restorer.from_checkpoint(places.checkpoint(name, "latest"), tile=768) for name in NETWORKS}
+    nets = {name: Restorer.from_checkpoint(places.checkpoint(name), tile=768) for name in NETWORKS}
     pairs = [score_pair(file, nets) for file in list_images(places.held_out / "lq")]
     photos = rate_photos(places, nets)
     write_text(places.work / "scores.json", json.dumps({"pairs": pairs, "photos": photos, "shown": shown}, indent=1))

@@ -7,6 +7,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    Idefics3ImageProcessor,
+    Idefics3Processor,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -169,3 +173,31 @@ def vision() -> CLIPVisionConfig:
     """A small CLIP tower."""
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     return CLIPVisionConfig(image_size=SIDE, patch_size=PATCH, projection_dim=32, **sizes)
+
+
+def idefics3(folder: Path) -> Path:
+    """Idefics3's and SmolVLM's kind: images are cut into tiles, and the processor alone knows how."""
+    tiles = tuple(f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7))
+    marks = ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", *tiles)
+    tokenizer = word_tokenizer(bos=False, special=(*SPECIAL[:4], *marks))
+    config = Idefics3Config(
+        text_config=LlamaConfig(vocab_size=len(tokenizer), **LANGUAGE),
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "image_size": SIDE,
+            "patch_size": PATCH,
+        },
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=3,
+    )
+    processor = Idefics3Processor(
+        Idefics3ImageProcessor(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE}),
+        tokenizer,
+        image_seq_len=4,
+        chat_template=TEMPLATE,
+    )
+    return save(folder, Idefics3ForConditionalGeneration(config), processor)

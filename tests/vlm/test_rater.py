@@ -15,7 +15,7 @@ from wxr_plugin.vlm.describer import build_describer
 from wxr_plugin.vlm.rater import RATING_WORDS, build_rater, rating_from_logits, word_ids
 
 SLIDE = (13.1, 16.2, 18.8, 12.6, 11.5)
-BUILDERS = ("llava", "llava_next", "qwen2_vl")
+BUILDERS = ("llava", "llava_next", "qwen2_vl", "idefics3")
 
 
 @pytest.fixture(scope="module", params=BUILDERS)
@@ -210,6 +210,22 @@ def test_the_question_is_tokenised_once_a_size(any_model):
     first = question(images)
     processor.tokenizer = None
     assert torch.equal(question(images * 3)["input_ids"], first["input_ids"].expand(3, -1))
+
+
+def test_a_processor_that_adds_to_its_image_processors_work_is_always_used_whole(llava):
+    from transformers import LlavaProcessor
+
+    class Doubling(LlavaProcessor):
+        def __call__(self, *args, **kwargs):
+            found = super().__call__(*args, **kwargs)
+            found["pixel_values"] = found["pixel_values"] * 2
+            return found
+
+    processor = Doubling.from_pretrained(llava)
+    question = inputs.QuestionInputs(processor, inputs.chat(processor, "Rate the image ."))
+    for seed in range(3):
+        images = inputs.to_uint8(photos((60, 90), seed=seed))
+        assert torch.equal(question(images)["pixel_values"], question.whole(images)["pixel_values"])
 
 
 def test_padding_to_a_square_centres_on_the_mean_colour():

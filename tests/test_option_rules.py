@@ -109,6 +109,19 @@ def test_a_test_file_that_saves_images_needs_the_suffix_key_in_stock_models(opt,
     assert problems(opt | {"model_type": "WxrModel"}, root, is_train=False) == []
 
 
+def test_a_model_brings_schedules_of_its_own(opt, root):
+    opt["train"]["scheduler"] = {"type": "CosineAnnealingLR", "eta_min": 1e-6}
+    assert "no scheduler 'CosineAnnealingLR'" in said(opt, root)["train.scheduler.type"]
+    assert problems(opt | {"model_type": "WxrModel"}, root) == []
+
+
+def test_the_semi_supervised_model_needs_both_streams(opt, root):
+    opt["model_type"] = "WResVLMModel"
+    assert "use SemiSupervisedDataset" in said(opt, root)["datasets.train.type"]
+    opt["datasets"]["train"]["type"] = "SemiSupervisedDataset"
+    assert "datasets.train.type" not in said(opt, root)
+
+
 def test_keys_that_a_block_itself_refuses_together():
     class Pair(Block):
         low: float = 0

@@ -156,14 +156,15 @@ def test_weather_datasets_declare_their_keys(opt, root):
     }
     opt["scale"] = opt["network_g"]["upscale"] = 1
     assert problems(opt, root) == []
-    real["dataroot"] = {"rain": str(root / "photos" / "rian")}
+    real["dataroot"] = {"rain": str(root / "photos" / "rian"), "snwo": str(root / "photos" / "haze")}
     opt["datasets"]["train"]["paired"]["synthetic"]["kinds"] = ["rain", "hail"]
     opt["datasets"]["train"]["paired"]["stlye"] = "shifted"
     opt["datasets"]["val"]["dataroot_lq"] = str(root / "train_gt")
     found = said(opt, root)
     assert set(found) == {
         "datasets.train.real.dataroot.rain",
-        "datasets.train.paired.synthetic.kinds",
+        "datasets.train.real.dataroot.snwo",
+        "datasets.train.paired.synthetic.kinds[1]",
         "datasets.train.paired.stlye",
         "datasets.val.dataroot_lq",
     }

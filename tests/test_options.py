@@ -160,6 +160,12 @@ def test_required_arguments_of_a_network_are_missed(opt, root):
     assert said(opt, root) == {"network_g.num_out_ch": "missing; RRDBNet needs it"}
 
 
+def test_entries_of_lists_and_dicts_have_places_of_their_own(opt, root):
+    opt["datasets"]["train"] |= {"mean": [0.5, "0.5", "half"], "std": [1, 1, 1], "metrics": {"psnr": 3}}
+    places = {f"datasets.train.{key}" for key in ("mean[1]", "mean[2]", "metrics.psnr")}
+    assert said(opt, root).keys() == places
+
+
 def test_all_problems_come_at_once(opt, root):
     opt["naem"] = "x"
     opt["network_g"]["type"] = "MSRResnet"
@@ -203,6 +209,7 @@ def test_check_file_prints_every_problem_on_rank_0_and_raises(opt, root, capsys,
         options.check_file(root / "options.yml")
     assert capsys.readouterr().err.splitlines() == [str(problem) for problem in caught.value.problems]
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(options, "PATIENCE", 0)
     with pytest.raises(OptionError):
         options.check_file(root / "options.yml")
     assert capsys.readouterr().err == ""

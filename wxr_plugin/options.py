@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from wxr_plugin.errors import OptionError
 from wxr_plugin.plugins import import_into, import_plugins
 
 __all__ = ["OptionError", "Problem", "check", "check_file", "import_plugins", "load", "override"]
+
+PATIENCE = 10
+"""Seconds that the other ranks leave rank 0 to print its problems."""
 
 
 def load(path: str | os.PathLike, overrides: Iterable[str] = ()) -> dict[str, Any]:
@@ -63,7 +67,7 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), is_train, key_lines(text))
     import_into(report, opt)
-    for look in (check_blocks, check_sets, check_rules):
+    for look in (check_sets, check_blocks, check_rules):
         look(report, opt)
     if is_train:
         check_shared(report, opt)
@@ -73,7 +77,8 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
 def check_file(path: str | os.PathLike, is_train: bool = True, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """Load and check an option file; return its options, or print all its problems to stderr and raise.
 
-    Under a launcher every rank checks, and rank 0 prints.
+    Under a launcher every rank checks and rank 0 prints; the others wait for it, since torchrun ends all processes as
+    soon as one has ended with an error.
 
     Raises:
         OptionError: the file has problems; they are its `problems`. Commands end with exit code 2.
@@ -83,7 +88,9 @@ def check_file(path: str | os.PathLike, is_train: bool = True, overrides: Iterab
     if not problems:
         return opt
     if int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0) == 0:
-        print(*problems, sep="\n", file=sys.stderr)
+        print(*problems, sep="\n", file=sys.stderr, flush=True)
+    else:
+        time.sleep(PATIENCE)
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     raise OptionError(f"{path}: {count}; nothing was started", tuple(problems))
 

@@ -96,7 +96,7 @@ def _check_together(report: Report, keys: Keys, block: Mapping[str, Any], struct
 
 
 def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
-    """Check one value against its type, into blocks, lists of blocks and registered components."""
+    """Check one value against its type, into blocks, lists, dicts and registered components."""
     said = notes(hint)
     options = alternatives(hint)
     if value is None and type(None) in options:
@@ -104,9 +104,11 @@ def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
     if "registry" in said:
         check_component(report, keys, value, said["registry"])
         return
-    inner = next((option for option in options if _holds_blocks(option, value)), None)
-    if inner is not None:
-        _check_inside(report, keys, value, inner)
+    before = len(report.problems)
+    inner = [option for option in options if _could_hold(option, value)]
+    if len(inner) == 1:
+        _check_inside(report, keys, value, inner[0])
+    if len(report.problems) > before:
         return
     try:
         convert(value, hint)
@@ -130,24 +132,29 @@ def _is_block(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
 
 
-def _holds_blocks(hint: Any, value: Any) -> bool:
-    """Whether `hint` is a block, or a dict or list of blocks or components, that `value` could be."""
+def _could_hold(hint: Any, value: Any) -> bool:
+    """Whether `hint` is a block, a dict or a list of one type, and `value` of that kind."""
     if _is_block(hint):
         return isinstance(value, Mapping)
-    shape = {dict: Mapping, list: list, tuple: list}.get(get_origin(hint))
-    items = [part for item in get_args(hint) for part in alternatives(item)]
-    inside = any(_is_block(part) for part in items) or any("registry" in notes(item) for item in get_args(hint))
-    return shape is not None and isinstance(value, shape) and inside
+    if get_origin(hint) is dict:
+        return isinstance(value, Mapping)
+    one_type = get_origin(hint) is list or (get_origin(hint) is tuple and Ellipsis in get_args(hint))
+    return one_type and isinstance(value, list)
 
 
 def _check_inside(report: Report, keys: Keys, value: Any, hint: Any) -> None:
     if _is_block(hint):
         check_block(report, keys, value, [hint])
-        return
-    items = value.items() if isinstance(value, Mapping) else enumerate(value)
-    item_hint = get_args(hint)[1] if get_origin(hint) is dict else get_args(hint)[0]
-    for key, item in items:
-        check_value(report, (*keys, key), item, item_hint)
+    elif get_origin(hint) is dict:
+        names, item_hint = get_args(hint)
+        for key, item in value.items():
+            if get_origin(names) is Literal and key not in get_args(names):
+                report.unknown((*keys, key), get_args(names))
+            else:
+                check_value(report, (*keys, key), item, item_hint)
+    else:
+        for index, item in enumerate(value):
+            check_value(report, (*keys, index), item, get_args(hint)[0])
 
 
 def _report_type(report: Report, keys: Keys, value: Any, hint: Any, error: str) -> None:

@@ -27,7 +27,7 @@ from tiny_data import change_light, draw_view, read_photos, recompress, to_squar
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
-from wxr_plugin.conditioning.clip import BPE, TINY, load_clip, zero_shot
+from wxr_plugin.conditioning.clip import BPE, TINY, ClipGuide, load_clip, zero_shot
 from wxr_plugin.data.weather import KINDS, STYLES, WEATHERS, add_weather
 from wxr_plugin.files import write_bytes, write_text
 
@@ -143,7 +143,7 @@ def save(model: CLIP, config: dict, out: Path) -> None:
 
 
 @torch.no_grad()
-def test_probabilities(guide, photos: list[np.ndarray], style: str, seed: int) -> np.ndarray:
+def test_probabilities(guide: ClipGuide, photos: list[np.ndarray], style: str, seed: int) -> np.ndarray:
     """Zero-shot probabilities (photos, 4 weathers shown, 4 weathers answered); severity uniform in [0.25, 1]."""
     rows = []
     for index, photo in enumerate(photos):
@@ -154,7 +154,7 @@ def test_probabilities(guide, photos: list[np.ndarray], style: str, seed: int) -
 
 
 @torch.no_grad()
-def real_rows(guide, folder: Path, clear: np.ndarray) -> list[str]:
+def real_rows(guide: ClipGuide, folder: Path, clear: np.ndarray) -> list[str]:
     """Rows on real photos: share whose weather is named rightly, and AUC of 1 - p(clear) against clean test photos."""
     rows = []
     for kind in KINDS:
@@ -167,19 +167,16 @@ def real_rows(guide, folder: Path, clear: np.ndarray) -> list[str]:
     return rows
 
 
-def report(guide, arguments: argparse.Namespace) -> str:
+def report(guide: ClipGuide, photos: list[np.ndarray], real: Path | None, seed: int) -> str:
     """The held-out tables in Markdown."""
-    photos = read_photos(arguments.test)
     lines = ["| style | " + " | ".join(WEATHERS) + " | all |", "|---" * 6 + "|"]
-    clear = None
+    found = {style: test_probabilities(guide, photos, style, seed) for style in STYLES}
     for style in STYLES:
-        found = test_probabilities(guide, photos, style, arguments.seed)
-        clear = found[:, 0] if clear is None else clear
-        right = (found.argmax(2) == np.arange(4)).mean(0)
+        right = (found[style].argmax(2) == np.arange(4)).mean(0)
         lines.append(f"| {style} | " + " | ".join(f"{share:.1%}" for share in [*right, right.mean()]) + " |")
-    if arguments.real:
+    if real:
         head = "| real weather | photos | weather right | not called clear | AUC against clean test photos |"
-        lines += ["", head, "|---" * 5 + "|", *real_rows(guide, arguments.real, clear)]
+        lines += ["", head, "|---" * 5 + "|", *real_rows(guide, real, found[STYLES[0]][:, 0])]
     return "\n".join(lines)
 
 
@@ -192,9 +189,23 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=TINY)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=8, help="views of each photo, each under every weather")
-    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--workers", type=int, default=1, help="processes that make the pictures")
     return parser.parse_args()
+
+
+def write_card(out: Path, model: CLIP, arguments: argparse.Namespace, **facts: object) -> None:
+    """The model card beside the weights: the template filled with what was measured."""
+    card = CARD.read_text(encoding="utf-8").format(
+        context=CONTEXT,
+        vocabulary=model.vocab_size,
+        size=(out / WEIGHTS).stat().st_size / 1e6,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        steps=arguments.steps,
+        seed=arguments.seed,
+        **facts,
+    )
+    write_text(out / "README.md", card)
 
 
 def main() -> None:
@@ -202,34 +213,21 @@ def main() -> None:
     arguments = parse()
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
-    start, out = time.time(), arguments.out
+    start, out, photos = time.time(), arguments.out, read_photos(arguments.photos)
     write_bpe(out / BPE)
     tokenizer = SimpleTokenizer(str(out / BPE), context_length=CONTEXT)
     config = model_config(tokenizer.vocab_size)
     model = CLIP(**config).to(memory_format=torch.channels_last)
-    photos = read_photos(arguments.photos)
     pool = make_pool(photos, arguments.rounds, arguments.seed, arguments.workers)
     print(f"{len(pool[0])} pictures in {time.time() - start:.0f} s", flush=True)
     train(model, tokenizer, pool, arguments.steps, arguments.seed)
     save(model, config, out)
     minutes = (time.time() - start) / 60
-    guide = load_clip(f"local-dir:{out}", "cpu")
-    tables = report(guide, arguments)
+    tested = read_photos(arguments.test)
+    tables = report(load_clip(f"local-dir:{out}", "cpu"), tested, arguments.real, arguments.seed)
     print(f"{minutes:.1f} minutes\n{tables}")
-    card = CARD.read_text(encoding="utf-8").format(
-        context=CONTEXT,
-        vocabulary=tokenizer.vocab_size,
-        size=(out / WEIGHTS).stat().st_size / 1e6,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        photos=len(photos),
-        pictures=len(pool[0]),
-        steps=arguments.steps,
-        seed=arguments.seed,
-        minutes=minutes,
-        tested=len(read_photos(arguments.test)),
-        tables=tables,
-    )
-    write_text(out / "README.md", card)
+    counts = {"photos": len(photos), "pictures": len(pool[0]), "tested": len(tested)}
+    write_card(out, model, arguments, minutes=minutes, tables=tables, **counts)
 
 
 if __name__ == "__main__":

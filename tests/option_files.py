@@ -203,6 +203,16 @@ def parse(text: str, root: Path) -> dict:
     return safe_yaml.parse(text.replace("ROOT", str(root)))
 
 
+def short(opt: dict) -> dict:
+    """`opt` cut down to a network and a run of a second."""
+    opt["network_g"] |= {"num_feat": 4, "num_block": 1}
+    opt["train"] |= {"total_iter": 2, "ema_decay": 0, "scheduler": {"type": "MultiStepLR", "milestones": [1]}}
+    opt["datasets"]["train"] |= {"num_worker_per_gpu": 0, "batch_size_per_gpu": 1, "dataset_enlarge_ratio": 1}
+    opt["logger"] |= {"use_tb_logger": False}
+    opt["val"]["metrics"] = {"psnr": opt["val"]["metrics"]["psnr"]}
+    return opt
+
+
 def problems(opt: dict, root: Path, is_train: bool = True) -> list[options.Problem]:
     """What the checker says of `opt`, written to a file below `root`; JSON is YAML, one key a line."""
     file = root / "options.yml"

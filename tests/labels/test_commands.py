@@ -112,10 +112,10 @@ def test_bad_photos_are_stored_as_failed_listed_and_tried_again_only_on_demand(c
 
 @pytest.mark.slow
 def test_a_run_killed_with_kill_9_goes_on_where_it_stopped(capsys, model, tmp_path):
-    make_photos(tmp_path / "photos", 120)
+    make_photos(tmp_path / "photos", 200)
     rate = ["label", "rate", tmp_path / "photos", "--model", model, "--batch-size", "1"]
     killed = subprocess.Popen([sys.executable, "-m", "wxr_plugin.cli", *rate], stderr=subprocess.DEVNULL)
-    store, end = default_store(tmp_path / "photos"), time.monotonic() + 120
+    store, end = default_store(tmp_path / "photos"), time.monotonic() + 300
     try:
         while answered(store) < 5 and killed.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
@@ -123,9 +123,9 @@ def test_a_run_killed_with_kill_9_goes_on_where_it_stopped(capsys, model, tmp_pa
         killed.kill()
         killed.wait()
     kept = answered(store)
-    assert killed.returncode == -9 and 5 <= kept < 120
+    assert killed.returncode == -9 and 5 <= kept < 200
     code, out, _ = wxr(capsys, *rate)
-    assert code == 0 and counts(out) == (120 - kept, 120 - kept, kept, 0)
+    assert code == 0 and counts(out) == (200 - kept, 200 - kept, kept, 0)
 
 
 def answered(store: Path) -> int:

@@ -369,6 +369,9 @@ def test_folders_that_are_not_such_models_are_refused(llava, tmp_path):
         rater(tmp_path / "empty")
     with pytest.raises(WxrError, match="has no chat template"):
         rater(small_models.llava(tmp_path / "mute", template=None))
+    with pytest.raises(WxrError, match=r"chat template of .*textual' leaves the image out: 'USER: Rate"):
+        textual = small_models.TEMPLATE.replace("{{ '<image>\n' }}", "")
+        rater(small_models.llava(tmp_path / "textual", template=textual))
     with pytest.raises(WxrError, match="revision 'main' given for the folder"):
         rater(llava, revision="main")
 

@@ -1,6 +1,7 @@
 """`wxr label`: rate and describe photos with a vision-language model, and look at what is stored."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def _label(args: argparse.Namespace, build: Any, summarise: Any) -> int:
     from wxr_plugin.labels.store import LabelStore
 
     photos = ImageStore(args.folder)
+    print(f"loading the model {args.model}", file=sys.stderr)
     asker = build()
     with LabelStore(args.output or default_store(args.folder)) as store:
         with report.bar(f"{args.action} {args.folder}", len(photos)) as progress:

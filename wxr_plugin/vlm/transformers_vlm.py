@@ -32,8 +32,15 @@ class TransformersVLM:
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
 
     def question(self, text: str) -> QuestionInputs:
-        """The inputs of this model for the question `text` about an image."""
-        return QuestionInputs(self.processor, chat(self.processor, text, self.entry.system), self.entry.pad_to_square)
+        """The inputs of this model for the question `text` about an image.
+
+        Raises:
+            WxrError: the model's chat template writes text only.
+        """
+        written = chat(self.processor, text, self.entry.system)
+        if (getattr(self.processor, "image_token", None) or "") not in written:
+            raise WxrError(f"the chat template of '{self.entry.model}' leaves the image out: {written!r}")
+        return QuestionInputs(self.processor, written, self.entry.pad_to_square)
 
     def next_token_logits(self, question: QuestionInputs, images: Images, token_ids: list[int]) -> torch.Tensor:
         """Logits (N, len(token_ids)), float32 on the CPU, of the first token of the answer.
@@ -127,10 +134,13 @@ def _load(folder: Path, name: str, dtype: str, device: torch.device) -> tuple[An
 
     if dtype == "auto" and device.type == "cpu":
         dtype = "float32"
+    safe = {"trust_remote_code": False}  # the default asks on the terminal whether to run the folder's own code
     try:
         with _quiet():
-            processor = AutoProcessor.from_pretrained(folder)
-            model, report = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+            processor = AutoProcessor.from_pretrained(folder, **safe)
+            model, report = AutoModelForImageTextToText.from_pretrained(
+                folder, dtype=dtype, output_loading_info=True, **safe
+            )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise WxrError(
             f"cannot load '{name}' from {folder} as an image-text-to-text model: {str(error).strip().splitlines()[0]}; "

@@ -3,7 +3,8 @@
     python tools/train_tiny_clip.py --photos BSDS500/train BSDS500/val --test BSDS500/test
 
 Writes open_clip's own folder format (`local-dir:`) with a model card that holds the held-out figures. `--real` adds
-those on real photos in folders rain, haze and snow.
+those on real photos in folders rain, haze and snow. The packaged vocabulary is used again where there is one, because
+`tokenizers` breaks ties at random and a vocabulary learnt anew numbers its tokens otherwise.
 """
 
 import argparse
@@ -214,7 +215,10 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
     start, out, photos = time.time(), arguments.out, read_photos(arguments.photos)
-    write_bpe(out / BPE)
+    if (TINY / BPE).is_file():
+        write_bytes(out / BPE, (TINY / BPE).read_bytes())
+    else:
+        write_bpe(out / BPE)
     tokenizer = SimpleTokenizer(str(out / BPE), context_length=CONTEXT)
     config = model_config(tokenizer.vocab_size)
     model = CLIP(**config).to(memory_format=torch.channels_last)

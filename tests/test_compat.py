@@ -38,7 +38,7 @@ def python(code, *arguments, **environment):
         capture_output=True,
         text=True,
         env=os.environ | environment,
-        timeout=240,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -351,7 +351,7 @@ if __name__ == "__main__":
     assert len(spawned) == 3 and all(a.equal(b) for a, b in zip(spawned, alone))
     print("same samples")
 """)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240, cwd=tmp_path)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=400, cwd=tmp_path)
     assert done.returncode == 0 and "same samples" in done.stdout, done.stderr
 
 

@@ -13,6 +13,7 @@ from stock_project import free_port, train_set, val_set, write_project
 
 from wxr_plugin import test as test_command
 from wxr_plugin import train
+from wxr_plugin.arguments import command_line
 
 STEPS = "train:total_iter"
 
@@ -98,7 +99,7 @@ def test_two_validation_sets_one_of_them_without_ground_truth(project):
     sets = {"train": train_set(project), "val": val_set(project), "val_2": single}
     write_project(project, datasets=sets)
     assert train.main(["-opt", "stock.yml"]) == 0
-    assert "Validation real: no ground truth, so no psnr" in log(project, "stock")
+    assert log(project, "stock").count("Validation real: no ground truth, so no psnr") == 1
     assert "Validation held_out" in log(project, "stock")
 
 
@@ -138,6 +139,34 @@ def test_a_file_that_cannot_be_used_ends_with_exit_code_2(project, capsys, line,
     assert message in capsys.readouterr().err
 
 
+PLUGIN = """
+from basicsr.data.paired_image_dataset import PairedImageDataset
+from basicsr.utils.registry import DATASET_REGISTRY
+from wxr_plugin.errors import WxrError
+
+@DATASET_REGISTRY.register()
+class BrokenPairs(PairedImageDataset):
+    def __getitem__(self, index):
+        raise WxrError("all photos are broken; mend them")
+"""
+
+
+def test_what_a_worker_finds_wrong_with_the_data_is_one_line(project, capsys):
+    (project / "plugin_with_broken_pairs.py").write_text(PLUGIN)
+    sets = {"train": train_set(project, type="BrokenPairs", num_worker_per_gpu=1), "val": val_set(project)}
+    write_project(project, datasets=sets, plugins=["plugin_with_broken_pairs"])
+    assert train.main(["-opt", "stock.yml"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "all photos are broken; mend them"
+
+
+def test_a_project_of_its_own_gains_the_repairs_by_the_import_alone(project):
+    from basicsr.train import train_pipeline
+
+    with command_line(["-opt", "stock.yml", "--force_yml", "datasets:train:prefetch_mode=cpu"]):
+        train_pipeline(str(project))
+    assert (project / "experiments" / "stock" / "training_states" / "6.state").exists()
+
+
 @pytest.mark.parametrize("command", [train, test_command])
 def test_help_describes_the_command_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as left:
@@ -152,7 +181,7 @@ def test_two_processes_train_and_resume_on_the_cpu_as_one_with_twice_the_batch(p
     line = ["-m", "wxr_plugin.train", "-opt", "stock.yml", "--auto_resume", "--force_yml", "name=two"]
     for total in (4, 6):
         run = begin(*torchrun, free_port(), *line, f"{STEPS}={total}")
-        out, _ = run.communicate(timeout=240)
+        out, _ = run.communicate(timeout=400)
         assert run.returncode == 0, out
     text = log(project, "two")
     assert "Resuming training from epoch: 3, iter: 4" in text and iterations(text) == [5, 6] and "psnr" in text

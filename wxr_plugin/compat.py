@@ -487,7 +487,7 @@ def nondist_validation(original: Callable, self: Any, dataloader: Any, *args: An
     ground truth with the last one of the training.
     """
     before = self.opt["val"].get("metrics")
-    self.opt["val"]["metrics"] = _metrics_of(dataloader.dataset, before) or None
+    self.opt["val"]["metrics"] = _metrics_of(self, dataloader.dataset, before) or None
     for left_over in ("metric_results", "gt"):
         vars(self).pop(left_over, None)
     try:
@@ -496,8 +496,11 @@ def nondist_validation(original: Callable, self: Any, dataloader: Any, *args: An
         self.opt["val"]["metrics"] = before
 
 
-def _metrics_of(dataset: Any, common: dict | None) -> dict:
-    """The metrics that `dataset` asks for (`common` if it does not say), as far as it has what they need."""
+def _metrics_of(model: Any, dataset: Any, common: dict | None) -> dict:
+    """The metrics that `dataset` asks for (`common` if it does not say), as far as it has what they need.
+
+    What is left out is logged once for each set that `model` validates.
+    """
     from basicsr.utils import get_root_logger
 
     from wxr_plugin.checkpoint import preserved_rng
@@ -509,13 +512,11 @@ def _metrics_of(dataset: Any, common: dict | None) -> dict:
     with preserved_rng():
         usable = usable_metrics(metrics, len(dataset) > 0 and "gt" in dataset[0])
     left_out = ", ".join(name for name in metrics if name not in usable)
-    if left_out and dataset.opt["name"] not in _told:
+    told = vars(model).setdefault("told_without_gt", set())
+    if left_out and dataset.opt["name"] not in told:
         get_root_logger().warning(f"Validation {dataset.opt['name']}: no ground truth, so no {left_out}.")
-        _told.add(dataset.opt["name"])
+        told.add(dataset.opt["name"])
     return usable
-
-
-_told: set[str] = set()
 
 
 @repairs("basicsr.metrics.niqe:niqe", lacks("LinAlgError"))

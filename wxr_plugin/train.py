@@ -57,10 +57,11 @@ def drive(pipeline: Callable[[str], None], args: argparse.Namespace, is_train: b
 
     try:
         check_file(args.opt, is_train, args.force_yml or ())
+        _release_log()  # one that was opened before would keep the pipeline from writing its own
         with arguments.command_line(arguments.words(args)):
             pipeline(os.path.abspath(args.root))
     except WxrError as error:
-        print(error, file=sys.stderr)
+        print(_message(error), file=sys.stderr)
         return 2
     finally:
         _release_log()
@@ -68,8 +69,14 @@ def drive(pipeline: Callable[[str], None], args: argparse.Namespace, is_train: b
     return 0
 
 
+def _message(error: Exception) -> str:
+    """What `error` says, without the traceback of the worker process that torch puts before it."""
+    text = str(error)
+    return text.rpartition(f"{type(error).__name__}: ")[2].rstrip() if text.startswith("Caught ") else text
+
+
 def _release_log() -> None:
-    """Close BasicSR's logger, which otherwise goes on writing to this run's file when the process starts another."""
+    """Close BasicSR's logger, which would go on writing to this run's file when the process starts another run."""
     from basicsr.utils.logger import initialized_logger
 
     logger = logging.getLogger("basicsr")

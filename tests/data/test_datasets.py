@@ -17,6 +17,7 @@ from wxr_plugin.data.choice import ClassIndex
 from wxr_plugin.data.crops import Box, Turn, crop, fixed_boxes
 from wxr_plugin.data.image_io import read_image, write_image
 from wxr_plugin.data.lmdb_io import build
+from wxr_plugin.data.pairs import partner
 from wxr_plugin.data.weather import KINDS, WEATHERS, add_weather
 from wxr_plugin.errors import OptionError, WxrError
 
@@ -374,6 +375,18 @@ def test_images_without_a_partner_are_named(clean, tmp_path):
     folder(tmp_path / "lq", ["0.png", "1.png", "other.png"])
     opt = synthetic(clean, synthetic=None, dataroot_lq=str(tmp_path / "lq"))
     with pytest.raises(OptionError, match="missing there: 2, 3, 4 and 3 more; without ground truth: other"):
+        dataset(opt)
+
+
+def test_partners_are_found_by_two_templates():
+    assert partner("rain/norain-7", "input-{}.v2", "norain-{}") == "rain/input-7%2Ev2"
+    assert partner("a", "{}_rain") == "a_rain"
+
+
+def test_templates_that_give_one_partner_to_several_are_refused(clean, tmp_path):
+    folder(tmp_path / "lq", ["x.png"])
+    opt = synthetic(clean, synthetic=None, dataroot_lq=str(tmp_path / "lq"), filename_tmpl="x")
+    with pytest.raises(OptionError, match="one partner to several"):
         dataset(opt)
 
 

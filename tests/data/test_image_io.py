@@ -180,8 +180,16 @@ def test_quality_and_level_change_the_size():
     assert len(encode(PHOTO, ".png", level=0)) > len(encode(PHOTO, ".png", level=9))
 
 
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
+    write_image(tmp_path / "elsewhere" / "a.png", PHOTO)
+    (tmp_path / "root" / "deep").mkdir(parents=True)
+    (tmp_path / "root" / "rain").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "root" / "deep" / "back").symlink_to(tmp_path / "root")
+    assert list_images(tmp_path / "root") == [tmp_path / "root" / "rain" / "a.png"]
+
+
 def test_images_are_listed_with_sub_folders_and_without_hidden_ones(tmp_path):
-    for name in ("b.JPG", "a.png", "deep/c.webp", ".hidden.png", "notes.txt", "fake.png/x.txt"):
+    for name in ("b.JPG", "a.png", "deep/c.webp", ".hidden.png", ".trash/d.png", "notes.txt", "fake.png/x.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     assert [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)] == [

@@ -1,6 +1,5 @@
 """LMDBs: BasicSR's format, original bytes, resumed after kill -9, and every kind of damage found."""
 
-import argparse
 import multiprocessing
 import os
 import shutil
@@ -16,9 +15,8 @@ from basicsr.data import build_dataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from filelock import FileLock
 
-from wxr_plugin import lmdb_cache
+from wxr_plugin import cli, lmdb_cache
 from wxr_plugin.data import lmdb_build
-from wxr_plugin.data.commands import add_parser
 from wxr_plugin.data.image_io import encode, write_image
 from wxr_plugin.data.image_store import ImageStore, image_key, read_meta_info
 from wxr_plugin.data.lmdb_entries import sub_images
@@ -50,10 +48,7 @@ def quiet(src, dst, **options):
 
 
 def command(*words) -> int:
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    args = parser.parse_args([str(word) for word in words])
-    return args.func(args)
+    return cli.main([str(word) for word in words])
 
 
 def test_the_files_own_bytes_are_stored_under_their_names(photos, tmp_path):
@@ -149,12 +144,19 @@ def test_two_files_with_one_key_are_refused_by_name(photos, tmp_path):
             use()
 
 
+def test_names_that_are_not_utf8_are_refused(photos):
+    (photos / os.fsdecode(b"caf\xe9.png")).write_bytes((photos / "a.png").read_bytes())
+    with pytest.raises(WxrError, match=r"caf\\udce9\.png': the name is not UTF-8"):
+        ImageStore(photos)
+
+
 def test_bad_files_are_named_and_left_out_within_the_quota(photos, tmp_path, capsys):
     (photos / "empty.png").write_bytes(b"")
     (photos / "page.jpg").write_bytes(b"<!DOCTYPE html>")
     with pytest.raises(WxrError, match=r"(?s)more than --max-bad 1.*empty\.png: empty file.*page\.jpg: a web page"):
         quiet(photos, tmp_path / "p.lmdb", max_bad=1)
     assert not (tmp_path / "p.lmdb" / "meta_info.txt").exists()
+    assert command("lmdb", "build", photos, tmp_path / "p.lmdb", "--max-bad", 0) == 2
     assert command("lmdb", "build", photos, tmp_path / "p.lmdb", "--max-bad", 2) == 0
     assert "left out: empty.png: empty file" in capsys.readouterr().out
     assert len(contents(tmp_path / "p.lmdb")) == 5
@@ -345,6 +347,8 @@ def test_meta_info_lines_of_another_kind_are_refused(photos, tmp_path):
     assert "expected" in check(tmp_path / "p.lmdb")[0]
 
 
-def test_check_of_nothing_is_an_error(tmp_path):
-    with pytest.raises(WxrError, match="no such folder"):
-        check(tmp_path / "none.lmdb")
+def test_commands_on_nothing_end_with_one_line_and_code_2(tmp_path, capsys):
+    assert command("lmdb", "check", tmp_path / "none.lmdb") == 2
+    assert command("lmdb", "build", tmp_path / "none", tmp_path / "p.lmdb") == 2
+    assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == ["no such folder"] * 2
+    assert not (tmp_path / "p.lmdb").exists()

@@ -1,6 +1,7 @@
 """Reading any photo as 8-bit RGB, naming what is not one, and writing photos in one step."""
 
 import io
+import os
 from os import PathLike
 from pathlib import Path
 
@@ -57,18 +58,23 @@ def encode(rgb: np.ndarray, suffix: str, level: int = 3, quality: int = 95) -> b
 
 
 def list_images(folder: str | PathLike) -> list[Path]:
-    """Every image below `folder`, by suffix, sub-folders included, hidden files not, sorted.
+    """Every image below `folder`, by suffix, sorted; sub-folders and links to folders included, hidden ones not.
 
     Raises:
         WxrError: there is no such folder.
     """
     if not Path(folder).is_dir():
         raise WxrError(f"{folder}: no such folder")
-    return sorted(path for path in Path(folder).rglob("*") if _looks_like_image(path))
+    found = []
+    for place, inner, names in os.walk(folder, followlinks=True):
+        inner[:] = [name for name in inner if not name.startswith(".") and not _leads_back(Path(place, name))]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
 
 
-def _looks_like_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _leads_back(folder: Path) -> bool:
+    """Whether `folder` is a link to a folder that it lies in."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _read(source, name, decode) -> np.ndarray:

@@ -84,10 +84,17 @@ def image_key(relative: str | PathLike) -> str:
 
 
 def keyed(root: str | PathLike, files: Iterable[Path]) -> dict[str, Path]:
-    """Map the key of each file below `root` to the file. Raises WxrError for two files with one key, naming both."""
+    """Map the key of each file below `root` to the file.
+
+    Raises:
+        WxrError: two files have one key, or a name is not UTF-8.
+    """
     found: dict[str, Path] = {}
     for file in files:
-        key = image_key(file.relative_to(root))
+        try:
+            key = image_key(file.relative_to(root))
+        except UnicodeEncodeError:
+            raise WxrError(f"{str(file)!a}: the name is not UTF-8; rename it") from None
         if key in found:
             raise WxrError(f"{found[key]} and {file} would both be '{key}': rename or remove one of them")
         found[key] = file

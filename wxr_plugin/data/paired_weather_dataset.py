@@ -42,7 +42,9 @@ class PairedWeatherOptions(Block):
     dataroot_lq: ExistingPath | None = None
     """Folder or .lmdb of the same photos with weather, under the same names (see filename_tmpl) but for the suffix."""
     filename_tmpl: str = "{}"
-    """Name of the photo with weather, where {} stands for the name of the clean one, without suffix."""
+    """Name of the photo with weather, without suffix, where {} stands for the name of the clean one."""
+    gt_tmpl: str = "{}"
+    """Name of the clean photo where {} stands for a part of it only: norain{}, with filename_tmpl: input{}."""
     weather: Literal["clear", "rain", "haze", "snow"] | None = None
     """Weather of those photos of dataroot_lq whose sub-folder (rain/…) does not say it; by default unknown."""
     synthetic: SyntheticOptions | None = None
@@ -79,6 +81,7 @@ class PairedWeatherDataset(WeatherDataset):
         super().__init__(opt)
         options = self.options
         _check(opt.get("name"), options, self.training)
+        self.templates = options.filename_tmpl, options.gt_tmpl
         self.gt = open_store(opt, options.dataroot_gt, options.cache)
         self.lq = open_store(opt, options.dataroot_lq, options.cache) if options.dataroot_lq else None
         self.depth = ImageStore(options.dataroot_depth, options.cache) if options.dataroot_depth else None
@@ -93,12 +96,12 @@ class PairedWeatherDataset(WeatherDataset):
         """What does not pair in an option block that has both roots, in words; empty if all is well."""
         try:
             stores = [ImageStore(block[key]) for key in ("dataroot_gt", "dataroot_lq")]
-            return unpaired(*stores, block.get("filename_tmpl", "{}"))
+            return unpaired(*stores, block.get("filename_tmpl", "{}"), block.get("gt_tmpl", "{}"))
         except WxrError as error:
             return str(error)
 
     def _check_partners(self) -> None:
-        fault = unpaired(self.gt, self.lq, self.options.filename_tmpl) if self.lq else ""
+        fault = unpaired(self.gt, self.lq, *self.templates) if self.lq else ""
         if fault:
             raise OptionError(f"{fault}; give each image its partner")
         missing = set(self.gt.keys()) - set(self.depth.keys()) if self.depth else ()
@@ -117,12 +120,12 @@ class PairedWeatherDataset(WeatherDataset):
 
     def _lq_path(self, number: int) -> str:
         key = self.photos[number][1]
-        return self.lq.path(partner(key, self.options.filename_tmpl)) if self.lq else self.gt.path(key)
+        return self.lq.path(partner(key, *self.templates)) if self.lq else self.gt.path(key)
 
     def _read(self, number: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         key = self.photos[number][1]
         gt = self.gt.read(key)
-        lq = self.lq.read(partner(key, self.options.filename_tmpl)) if self.lq else None
+        lq = self.lq.read(partner(key, *self.templates)) if self.lq else None
         if lq is not None and lq.shape != gt.shape:
             sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (lq, gt)]
             raise BadImageError(f"{self._lq_path(number)}: {sizes[0]} pixels, but its ground truth {sizes[1]}")

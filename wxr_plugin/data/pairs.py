@@ -3,18 +3,23 @@
 from wxr_plugin.data.image_store import ImageStore
 
 
-def partner(key: str, template: str = "{}") -> str:
-    """The key of the partner of `key`: the same folder, and `template` with the name in place of {}."""
+def partner(key: str, template: str = "{}", gt_template: str = "{}") -> str:
+    """The key of the partner of the clean photo `key`: in the same folder, named by `template`.
+
+    {} stands for what it stands for in `gt_template`: norain{} and input{} pair norain7 with input7.
+    """
     folder, slash, name = key.rpartition("/")
-    return folder + slash + template.format(name).replace(".", "%2E")  # as image_key writes dots
+    before, _, after = gt_template.replace(".", "%2E").partition("{}")  # as image_key writes dots
+    return folder + slash + template.replace(".", "%2E").format(name.removeprefix(before).removesuffix(after))
 
 
-def unpaired(gt: ImageStore, lq: ImageStore, template: str = "{}") -> str:
+def unpaired(gt: ImageStore, lq: ImageStore, template: str = "{}", gt_template: str = "{}") -> str:
     """What is missing or surplus in `lq`, in words; empty if every image has its partner. Suffixes do not count."""
     keys, there = gt.keys(), set(lq.keys())
-    wanted = {partner(key, template) for key in keys}
+    wanted = {partner(key, template, gt_template) for key in keys}
     parts = [f"missing there: {_some(wanted - there)}"] if wanted - there else []
     parts += [f"without ground truth: {_some(there - wanted)}"] if there - wanted else []
+    parts += ["the templates give one partner to several images"] if len(wanted) < len(keys) else []
     return f"{lq.root} does not pair with {gt.root}: {'; '.join(parts)}" if parts else ""
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import small_models
 
 from wxr_plugin.cli import main
 from wxr_plugin.data import lmdb_io
 from wxr_plugin.data.image_io import write_image
+from wxr_plugin.data.weather import add_weather
 from wxr_plugin.labels.commands import default_store
 from wxr_plugin.labels.store import LabelStore
 
@@ -62,6 +64,21 @@ def test_rating_a_folder_prints_a_summary_and_asks_nothing_twice(capsys, photos,
         assert [row.key for row in store.answers()] == [f"rain/{i:03d}" for i in (1, 2, 4, 5)] + [
             f"snow/{i:03d}" for i in (0, 3, 6)
         ]
+
+
+def test_without_options_the_packaged_model_puts_heavy_haze_below_clear_photos(capsys, tmp_path):
+    for name, photo in (("astronaut", skimage.data.astronaut()), ("coffee", skimage.data.coffee())):
+        write_image(tmp_path / "photos" / f"clear_{name}.png", photo)
+        hazy = add_weather(photo.astype(np.float32) / 255, "haze", 0.9, np.random.default_rng(0))
+        write_image(tmp_path / "photos" / f"hazy_{name}.png", (hazy * 255).round().astype(np.uint8))
+    code, out, _ = wxr(capsys, "label", "rate", tmp_path / "photos")
+    assert code == 0 and counts(out) == (4, 1, 0, 0)
+    assert re.search(r"^worst: hazy_\w+ \d\.\d\d, hazy_\w+ \d\.\d\d, clear_", out, re.M)
+    code, out, _ = wxr(capsys, "label", "describe", tmp_path / "photos")
+    assert code == 0 and counts(out) == (4, 1, 0, 0)
+    with LabelStore(default_store(tmp_path / "photos"), readonly=True) as store:
+        hazy = {row.key for row in store.answers("description") if "haze" in row.text}
+    assert hazy >= {"hazy_astronaut", "hazy_coffee"}
 
 
 def test_a_new_photo_a_changed_photo_another_prompt_and_another_model_are_asked_about(capsys, photos, model, tmp_path):

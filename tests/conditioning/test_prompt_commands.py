@@ -31,7 +31,7 @@ def learn(folders, output, *more: str) -> int:
 
 def test_learn_then_check(folders, tmp_path, capsys):
     file = tmp_path / "prompts.safetensors"
-    assert learn(folders, file, "--iterations", "100") == 0
+    assert learn(folders, file, "--iterations", "20") == 0
     said = capsys.readouterr().out
     assert "held-out accuracy (8 photos and crops)" in said and str(file) in said
     assert all(weather in said for weather in (*WEATHERS, "all"))

@@ -40,7 +40,7 @@ def _add_learn(actions: argparse._SubParsersAction) -> None:
     parser = _add_action(actions, "learn", "learn prompts from photos, with a held-out test", LEARN_EXAMPLE)
     parser.add_argument("-o", "--output", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--clip", default="tiny", help="tiny, or ARCHITECTURE:WEIGHTS of open_clip (default: tiny)")
-    parser.add_argument("--iterations", type=int, default=400, help="Adam steps (default: 400, for the tiny CLIP)")
+    parser.add_argument("--iterations", type=int, default=200, help="Adam steps (default: 200, for the tiny CLIP)")
     parser.add_argument("--lr", type=float, default=2e-3, help="learning rate (default: 2e-3, for the tiny CLIP)")
     _add_photos(parser)
     parser.set_defaults(func=learn)

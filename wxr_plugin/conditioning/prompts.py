@@ -96,7 +96,7 @@ def fit(
     guide: "ClipGuide",
     steps: Iterable[int],
     lr: float,
-    batch: int = 64,
+    batch: int = 256,
     seed: int = 0,
 ) -> WeatherPrompts:
     """Learn prompts from frozen unit image features (N, D) and their `classes` (N,), indices into WEATHERS.

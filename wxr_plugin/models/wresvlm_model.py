@@ -35,9 +35,10 @@ class WResVLMTrainOptions(WxrTrainOptions):
     pixel_opt: Loss
     """L_sup, say {type: L1Loss}."""
     pseudo_opt: Loss = msgspec.field(default_factory=lambda: {"type": "PseudoLabelLoss", "loss_weight": 0.5})
-    """L_ps; w1 is its loss_weight."""
+    """L_ps, a PseudoLabelLoss or one that is called alike (images, labels, ratings); w1 is its loss_weight."""
     weather_prompt_opt: Loss | None = None
-    """L_wpl, a WeatherPromptLoss; w2 is its loss_weight, 0.2 in the paper. Off when absent."""
+    """L_wpl, a WeatherPromptLoss or one with a `guide` whose image features it takes; w2, 0.2 in the paper, is its
+    loss_weight. Off when absent."""
     rater: RaterOptions = msgspec.field(default_factory=RaterOptions)
     """The vision-language model that rates; the packaged tiny one when absent."""
     rate_every: AtLeastOne = 1

@@ -6,13 +6,16 @@ from copy import deepcopy
 from pathlib import Path
 
 import basicsr.data
+import basicsr.train
 import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from basicsr.train import create_train_val_dataloader
 from basicsr.utils import get_root_logger
 
+from wxr_plugin import options
 from wxr_plugin.data.choice import ClassIndex
 from wxr_plugin.data.crops import Box, Turn, crop, fixed_boxes
 from wxr_plugin.data.image_io import read_image, write_image
@@ -378,6 +381,21 @@ def test_images_without_a_partner_are_named(clean, tmp_path):
         dataset(opt)
 
 
+def test_the_option_check_pairs_by_the_same_rules(clean, tmp_path):
+    folder(tmp_path / "lq", [f"{number}.jpg" for number in range(8)])
+    block = synthetic(clean, synthetic=None, dataroot_lq=str(tmp_path / "lq"))
+
+    def faults() -> list[str]:
+        opt = {"datasets": {"train": block, "val": {"type": "SemiSupervisedDataset", "paired": block}}}
+        return [str(problem) for problem in options.check(opt, "x.yml") if "pair with" in str(problem)]
+
+    assert faults() == []
+    (tmp_path / "lq" / "3.jpg").unlink()
+    train, val = faults()
+    assert "datasets.train.dataroot_lq" in train and "missing there: 3;" in train
+    assert "datasets.val.paired.dataroot_lq" in val
+
+
 def test_partners_are_found_by_two_templates():
     assert partner("rain/norain-7", "input-{}.v2", "norain-{}") == "rain/input-7%2Ev2"
     assert partner("a", "{}_rain") == "a_rain"
@@ -395,3 +413,35 @@ def test_semi_supervised_refuses_validation_and_missing_sizes(clean, real):
         dataset(semi(clean, real, phase="val"))
     with pytest.raises(OptionError, match="training needs gt_size"):
         dataset(semi(clean, real, gt_size=None))
+
+
+def test_stock_train_pipeline_drives_both_streams(clean, real, tmp_path, monkeypatch):
+    """Its own model and network, two epochs with two workers, and validation on pairs and on real photos."""
+    train = semi(clean, real) | {"num_worker_per_gpu": 2, "batch_size_per_gpu": 4, "dataset_enlarge_ratio": 1}
+    val = synthetic(clean, phase=None) | {"metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}}
+    opt = {
+        **{"name": "both", "model_type": "SRModel", "scale": 1, "num_gpu": 0, "manual_seed": 1},
+        "datasets": {
+            "train": without(train, "phase"),
+            "val": without(val, "phase", "gt_size"),
+            "val_2": without(real_options(real), "phase", "gt_size"),
+        },
+        "network_g": {"type": "SRVGGNetCompact", "num_feat": 4, "num_conv": 1, "upscale": 1},
+        "path": {},
+        "train": {
+            **{"total_iter": 4, "pixel_opt": {"type": "L1Loss"}, "optim_g": {"type": "Adam", "lr": 1e-3}},
+            "scheduler": {"type": "MultiStepLR", "milestones": [3]},
+        },
+        "val": {"val_freq": 4, "save_img": False, "metrics": {}},
+        "logger": {"print_freq": 1, "save_checkpoint_freq": 4, "use_tb_logger": False},
+    }
+    (tmp_path / "both.yml").write_text(yaml.safe_dump(opt))
+    monkeypatch.setattr("sys.argv", ["train.py", "-opt", str(tmp_path / "both.yml")])
+    basicsr.train.train_pipeline(str(tmp_path))
+    assert (tmp_path / "experiments" / "both" / "models" / "net_g_latest.pth").is_file()
+    log = next((tmp_path / "experiments" / "both").glob("train_both_*.log")).read_text()
+    assert "Number of val images/folders in real: 8" in log and "[epoch:  1, iter:       4" in log and "# psnr:" in log
+
+
+def without(block: dict, *keys: str) -> dict:
+    return {key: value for key, value in block.items() if key not in keys}

@@ -119,29 +119,42 @@ def _same_files(rows: list[Row], sources: dict[str, Path]) -> bool:
     return {row.file for row in rows} == set(sources) and all(row.is_of(sources[row.file]) for row in rows)
 
 
-def _write(dst: Path, plan: Plan, sources: dict[str, Path], rows: list[Row], max_bad, workers, map_size, progress):
+def _write(dst, plan: Plan, sources: dict[str, Path], rows: list[Row], max_bad, workers, map_size, progress):
+    """Convert what `rows` do not cover yet, and finish; the rows of all files."""
     journal = Journal(dst)
-    lmdb_cache.forget(dst)
-    for leftover in dst.glob(".*.tmp"):  # of a write that was killed
-        leftover.unlink()
-    with lmdb.open(str(dst), map_size=map_size) as database:
+    _clear(dst)
+    with lmdb.open(str(dst), map_size=map_size) as database, ThreadPoolExecutor(workers) as pool:
         done = _still_good(rows, sources, database)
         journal.start(plan, done)
         todo = sorted(set(sources) - {row.file for row in done})
         work = partial(convert, crop_size=plan.crop_size, step=plan.step)
-        with ThreadPoolExecutor(workers) as pool:
-            for names in batches(todo, _BATCH, dst.name, len(done), progress):
-                results = list(pool.map(work, names, [sources[name] for name in names]))
-                _put(database, {key: value for _, values in results for key, value in values.items()})
-                journal.add([row for row, _ in results])
-                done += [row for row, _ in results]
-                _check_quota(done, max_bad)
-        lines = sorted(entry.meta_line for row in done for entry in row.entries)
+        for names in batches(todo, _BATCH, dst.name, len(done), progress):
+            done += _store(database, journal, list(pool.map(work, names, [sources[name] for name in names])))
+            _check_quota(done, max_bad)
         _drop_surplus(database, {entry.key.encode() for row in done for entry in row.entries})
-    if not lines:
-        raise WxrError(f"{plan.source}: none of its images can be read")
-    files.write_text(dst / META_INFO, "".join(line + "\n" for line in lines))
+    _finish(dst, plan, done)
     return done
+
+
+def _clear(dst: Path) -> None:
+    """Close readers of this process, and remove half-written files of a build that was killed."""
+    lmdb_cache.forget(dst)
+    for leftover in dst.glob(".*.tmp"):
+        leftover.unlink()
+
+
+def _store(database: lmdb.Environment, journal: Journal, results: list[tuple[Row, dict[str, bytes]]]) -> list[Row]:
+    rows = [row for row, _ in results]
+    _put(database, {key: value for _, values in results for key, value in values.items()})
+    journal.add(rows)
+    return rows
+
+
+def _finish(dst: Path, plan: Plan, rows: list[Row]) -> None:
+    entries = sorted((entry for row in rows for entry in row.entries), key=lambda entry: entry.key)
+    if not entries:
+        raise WxrError(f"{plan.source}: none of its images can be read")
+    files.write_text(dst / META_INFO, "".join(entry.meta_line + "\n" for entry in entries))
 
 
 def _still_good(rows: list[Row], sources: dict[str, Path], database: lmdb.Environment) -> list[Row]:

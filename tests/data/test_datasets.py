@@ -437,6 +437,7 @@ def test_stock_train_pipeline_drives_both_streams(clean, real, tmp_path, monkeyp
     }
     (tmp_path / "both.yml").write_text(yaml.safe_dump(opt))
     monkeypatch.setattr("sys.argv", ["train.py", "-opt", str(tmp_path / "both.yml")])
+    monkeypatch.setattr("basicsr.utils.logger.initialized_logger", {})  # this run's log gets a file of its own
     basicsr.train.train_pipeline(str(tmp_path))
     assert (tmp_path / "experiments" / "both" / "models" / "net_g_latest.pth").is_file()
     log = next((tmp_path / "experiments" / "both").glob("train_both_*.log")).read_text()

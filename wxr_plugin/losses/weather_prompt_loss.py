@@ -12,7 +12,7 @@ from wxr_plugin.conditioning.prompts import WeatherPrompts, weather_logits
 from wxr_plugin.data.weather import WEATHERS
 
 
-def weather_prompt_loss(image_features: Tensor, prompt_features: Tensor, logit_scale: float = 100.0) -> Tensor:
+def weather_prompt_loss(image_features: Tensor, prompt_features: Tensor, logit_scale: float = 1.0) -> Tensor:
     """Mean of -log p(clear), a scalar, p being the softmax of `logit_scale` times the cosines over the four weathers.
 
     `image_features` (N, D) and `prompt_features` (4, D, in the order of WEATHERS) have unit length. The slide prints
@@ -29,13 +29,13 @@ class WeatherPromptLoss(nn.Module):
     Args:
         prompts_path: file written by `wxr prompts learn`.
         clip: name of the CLIP that they were learnt with; another one is refused (PromptError).
-        logit_scale: 100 as CLIP-LIT, or 1 as the slide prints.
+        logit_scale: 1 as the slide prints, or 100 as CLIP-LIT; docs/wresvlm.md has the gradients of both.
 
     `guide` is that CLIP, shared by the whole process: its image features of the restored photos are the input, so that
     all losses that need them can share one forward.
     """
 
-    def __init__(self, prompts_path: str, clip: str = "tiny", logit_scale: float = 100.0, loss_weight: float = 1.0):
+    def __init__(self, prompts_path: str, clip: str = "tiny", logit_scale: float = 1.0, loss_weight: float = 1.0):
         super().__init__()
         from wxr_plugin.conditioning.clip import load_clip
 

@@ -253,7 +253,7 @@ def _init_dist_pytorch(original: Callable, backend: str, timeout: float = TIMEOU
     import torch.distributed as dist
 
     kwargs.pop("port", None)
-    if torch.cuda.is_available() and backend != "gloo":
+    if torch.cuda.is_available():
         local_rank = int(os.environ.get("LOCAL_RANK", os.environ["RANK"]))
         torch.cuda.set_device(local_rank % torch.cuda.device_count())
     else:

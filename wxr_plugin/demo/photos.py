@@ -54,8 +54,8 @@ def write_held_out(folder: Path, per_kind: int = 2) -> None:
 
 
 def _settings(names: tuple[str, ...], per_kind: int) -> Iterator[tuple[str, str, float]]:
-    """Every photo under every kind, `per_kind` times, with severities spread over [0.4, 0.9]."""
+    """Every photo under every kind, `per_kind` times, with severities spread over [0.35, 0.75]."""
     for name in names:
         for kind in KINDS:
-            for severity in np.linspace(0.4, 0.9, per_kind):
+            for severity in np.linspace(0.35, 0.75, per_kind):
                 yield name, kind, float(severity)

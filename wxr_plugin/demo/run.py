@@ -122,7 +122,6 @@ def train(places: Places, name: str, iterations: int, seed: int) -> None:
     text = Template(template.read_text(encoding="utf-8")).substitute(
         name=name,
         clean=places.clean,
-        held_out=places.held_out,
         real=json.dumps(roots.get("all", roots)),
         network=json.dumps(read_network_options(TINY)),
         start=TINY if name == "warm_up" else places.checkpoint("warm_up"),

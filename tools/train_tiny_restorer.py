@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from wxr_plugin import options
@@ -22,7 +22,7 @@ from wxr_plugin.checkpoint import load_weights
 from wxr_plugin.data import lmdb_io
 from wxr_plugin.data.image_io import list_images, read_image
 from wxr_plugin.data.weather import KINDS, STYLES, add_weather
-from wxr_plugin.files import write_text
+from wxr_plugin.files import write_bytes, write_text
 from wxr_plugin.inference.restorer import TINY, Restorer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,9 +57,8 @@ def train(photos: list[Path], work: Path, iterations: int, seed: int) -> Path:
 def export(checkpoint: Path, target: Path) -> None:
     """Write the EMA weights of `checkpoint` in half precision, with the network's options in the metadata."""
     weights = {key: value.half().contiguous() for key, value in load_weights(checkpoint, "params_ema").items()}
-    target.parent.mkdir(parents=True, exist_ok=True)
     network = dict(options.load(str(OPTIONS))["network_g"])
-    save_file(weights, target, metadata={"network_g": json.dumps(network)})
+    write_bytes(target, save(weights, metadata={"network_g": json.dumps(network)}))
 
 
 def evaluate(restorer: Restorer, folder: Path, severities: tuple[float, ...] = (0.3, 0.6, 0.9)) -> list[str]:
@@ -94,7 +93,7 @@ A small MSBDN (width 8, 2 bottleneck blocks, 1 block a stage, global residual; {
 float16) that removes synthetic rain, haze and snow. The demo's training starts from it, and `wxr restore` uses it
 when no other checkpoint is named. It is small and trained for minutes: a starting point, not a product.
 
-- Data: the 400 train and val photos of BSDS500 with synthetic weather (`wxr_plugin/data/weather.py`, style "default",
+- Data: the 300 train and val photos of BSDS500 with synthetic weather (`wxr_plugin/data/weather.py`, style "default",
   severity 0.1 to 1) drawn on the fly. No real weather photo and no test photo was seen.
 - Recipe: `options/tiny/restorer.yml`, {iterations} iterations of batch 8 at 128x128, AdamW, cosine, L1, EMA 0.995.
 - Seed: {seed}. Command: `python tools/train_tiny_restorer.py --photos TRAIN VAL --test TEST`

@@ -4,6 +4,7 @@ Nothing here runs code from a file: pickles are read with `weights_only=True`, s
 Everything is written through `wxr_plugin.files`, so that a file under its final name is always whole.
 """
 
+import json
 import os
 import random
 import zipfile
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from wxr_plugin.errors import WxrError
@@ -93,6 +94,21 @@ def load_weights(path: str | os.PathLike, key: str | None = None) -> dict[str, t
             f"{path}: no weights ({what}). Name the container's key; the file has {list(loaded)[:8]}."
         )
     return {_unwrap(name): value for name, value in weights.items()}
+
+
+def load_network_options(path: str | os.PathLike) -> dict[str, Any] | None:
+    """The `network_g` block that our models store beside the weights: a .pth's own key, or safetensors metadata.
+
+    None if the file has none. Raises as `load_weights`.
+    """
+    if os.fspath(path).endswith(".safetensors"):
+        try:
+            with safe_open(path, "pt") as file:
+                stored = (file.metadata() or {}).get("network_g")
+        except SafetensorError as error:
+            raise CheckpointError(f"{path}: not a safetensors file, or a broken one ({error}).") from error
+        return json.loads(stored) if stored else None
+    return _load_dict(path).get("network_g")
 
 
 def fit_prefix(weights: Mapping[str, torch.Tensor], expected: Iterable[str]) -> dict[str, torch.Tensor]:

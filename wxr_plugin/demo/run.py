@@ -115,7 +115,8 @@ def learn_prompts(places: Places) -> None:
 
 def train(places: Places, name: str, iterations: int, seed: int) -> None:
     """Train with BasicSR, resuming a run that was killed: `warm_up` from the packaged network, the others from that."""
-    from wxr_plugin.inference.restorer import TINY, read_network_options
+    from wxr_plugin.checkpoint import load_network_options
+    from wxr_plugin.inference.restorer import TINY
 
     roots = {weather: str(lmdb) for weather, lmdb in places.real_classes().items()}
     template = HERE / ("semi_supervised.yml" if name == "semi_supervised" else "supervised.yml")
@@ -123,7 +124,7 @@ def train(places: Places, name: str, iterations: int, seed: int) -> None:
         name=name,
         clean=places.clean,
         real=json.dumps(roots.get("all", roots)),
-        network=json.dumps(read_network_options(TINY)),
+        network=json.dumps(load_network_options(TINY)),
         start=TINY if name == "warm_up" else places.checkpoint("warm_up"),
         prompts=places.work / "prompts.safetensors",
         iterations=iterations,

@@ -1,15 +1,13 @@
 """A trained network and what is needed to run it on photographs of any size."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 from basicsr.archs import build_network
-from safetensors import safe_open
 from torch import Tensor, nn
 
-from wxr_plugin.checkpoint import load_weights
+from wxr_plugin.checkpoint import load_network_options, load_weights
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.tiling import run_tiled
 
@@ -38,12 +36,12 @@ class Restorer:
         path = TINY if str(checkpoint) == "tiny" else Path(checkpoint)
         if not path.is_file():
             raise WxrError(f"{path}: no such checkpoint; give a .pth or .safetensors file, or 'tiny'")
-        network = network or read_network_options(path)
+        network = network or load_network_options(path)
         if network is None:
             raise WxrError(f"{path} does not say which network it is for; add --opt with the option file it came from")
         try:
             net = build_network(dict(network))
-            net.load_state_dict(load_weights(path))
+            net.load_state_dict(load_weights(path, "params_ema"))
         except (KeyError, TypeError, RuntimeError) as error:
             raise WxrError(f"{path} does not fit the network {network.get('type')}: {error}") from error
         return cls(net, **kwargs)
@@ -61,16 +59,3 @@ class Restorer:
         else:
             result = self.restore_tensor(lq)
         return (result[0].permute(1, 2, 0) * 255).round().clamp(0, 255).byte().cpu().numpy()
-
-
-def read_network_options(path: Path) -> dict | None:
-    """The `network_g` block stored in a checkpoint, or None: safetensors metadata, or the .pth's own key."""
-    if path.suffix == ".safetensors":
-        with safe_open(path, "pt") as file:
-            stored = (file.metadata() or {}).get("network_g")
-        return json.loads(stored) if stored else None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WxrError(f"{path} cannot be read safely as a checkpoint: {error}") from error
-    return content.get("network_g") if isinstance(content, dict) else None

@@ -1,0 +1,52 @@
+import re
+
+import numpy as np
+import pytest
+
+from wxr_plugin import cli
+from wxr_plugin.data.image_io import list_images, read_image, write_image
+from wxr_plugin.demo import photos
+
+
+def test_packaged_photos_are_there_and_split():
+    assert not set(photos.TRAIN) & set(photos.HELD_OUT)
+    for name in (*photos.TRAIN, *photos.HELD_OUT):
+        photo = photos.packaged_photo(name)
+        assert photo.dtype == np.uint8
+        assert photo.ndim == 3
+        assert min(photo.shape[:2]) >= 300
+
+
+def test_stand_in_photos_are_the_same_every_time(tmp_path):
+    for folder in ("one", "two"):
+        photos.write_unlabelled(tmp_path / folder, per_kind=1)
+    first, second = (list_images(tmp_path / folder) for folder in ("one", "two"))
+    assert len(first) == 3 * len(photos.TRAIN)
+    assert all(np.array_equal(read_image(a), read_image(b)) for a, b in zip(first[:4], second[:4]))
+
+
+@pytest.mark.slow
+def test_a_folder_of_photos_becomes_a_report_and_a_second_call_skips_everything(tmp_path, capfd):
+    real = tmp_path / "my photos"
+    for number, name in enumerate(("coffee", "china")):
+        photo = photos.packaged_photo(name)[:150, :200]
+        write_image(real / f"{name}.png", photos.weathered(photo, "haze", 0.5, number, "shifted"))
+    (real / "broken.jpg").write_bytes(b"not a photo")
+    words = ["demo", "-o", str(tmp_path / "demo"), "--real", str(real), "--warmup", "2", "--iterations", "2"]
+    assert cli.main(words) == 0
+    output = capfd.readouterr().out
+    assert re.search(r"all default +[\d.*]+ +[\d.*]+ +[\d.*]+", output)
+    page = (tmp_path / "demo" / "index.html").read_text()
+    assert "coffee.png" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert cli.main(words) == 0
+    output = capfd.readouterr().out
+    assert "[semi_supervised] done before, skipped" in output
+    assert "Training statistics" not in output
+
+
+def test_a_folder_without_photos_is_one_line(tmp_path, capsys):
+    assert cli.main(["demo", "-o", str(tmp_path / "demo"), "--real", str(tmp_path / "nowhere")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "nowhere: no such folder" in error
+    assert len(error.splitlines()) == 1

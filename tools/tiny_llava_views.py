@@ -1,0 +1,60 @@
+"""How a clean photo is varied before weather falls on it, and a picture after."""
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of luminance."""
+
+
+def draw_view(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The whole photo or a crop of 96 px or more, at a random scale and perhaps mirrored; float32 RGB (h, w, 3)."""
+    image = Image.fromarray(photo)
+    if rng.random() < 0.45:
+        width, height = (int(rng.uniform(96, side)) for side in image.size)
+        left, top = int(rng.uniform(0, image.width - width)), int(rng.uniform(0, image.height - height))
+        image = image.crop((left, top, left + width, top + height))
+    scale = rng.uniform(200, 640) / max(image.size) if rng.random() < 0.4 else 1.0
+    size = [max(32, round(side * scale)) for side in image.size]
+    image = image.resize(size, Image.Resampling.BICUBIC)
+    if rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.asarray(image, np.float32) / 255
+
+
+def change_light(image: np.ndarray, rng: np.random.Generator, overcast: bool) -> np.ndarray:
+    """Change gamma, contrast, saturation and colour cast, so that grey or dark photos are not taken for weather.
+
+    `overcast` gives the flat, cool, colourless light under clouds: likelier in bad weather, and not absent without.
+    """
+    saturation = rng.uniform(0.1, 0.7) if overcast else rng.uniform(0.6, 1.4)
+    if rng.random() < 0.06:
+        saturation = 0.0
+    contrast, gamma = rng.uniform(0.7, 1.25), np.exp(rng.normal(0, 0.3))
+    grey = (image @ GREY)[..., None]
+    image = np.clip(grey + (image - grey) * np.float32(saturation), 0, 1) ** np.float32(gamma)
+    cast = rng.normal(0, 0.03, 3) + (np.array([-0.02, 0, 0.02]) if overcast else 0)
+    level = image.mean()
+    image = level + (image - level) * np.float32(contrast) + cast.astype(np.float32)
+    return np.clip(image, 0, 1, out=image).astype(np.float32)
+
+
+def as_bytes(image: np.ndarray) -> np.ndarray:
+    """Float pictures in [0, 1] (values outside are clipped) to uint8."""
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def recompress(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """To uint8, perhaps blurred, noisy, and through JPEG: what happens to photos after any weather."""
+    if rng.random() < 0.1:
+        image = image + rng.normal(0, rng.uniform(0.005, 0.04), image.shape).astype(np.float32)
+    picture = Image.fromarray(as_bytes(image))
+    if rng.random() < 0.12:
+        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+    if rng.random() < 0.5:
+        buffer = BytesIO()
+        picture.save(buffer, "JPEG", quality=int(rng.uniform(40, 96)))
+        picture = Image.open(buffer)
+    return np.asarray(picture)

@@ -1,0 +1,70 @@
+"""The first training of the tiny LLaVA: its vision tower alone, with a supervised head."""
+
+import time
+
+import torch
+from tiny_llava_data import Pool
+from tiny_llava_steps import batches, optimizer_for, report, update
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wxr_plugin.data.weather import WEATHERS
+
+
+class VisionHead(nn.Module):
+    """Weather logits (N, 4) and severity logit (N,) from the mean patch token, and the effect (N, T, 3) on each patch.
+
+    Thrown away after training.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.line = nn.Linear(width, len(WEATHERS) + 1)
+        self.effect = nn.Linear(width, 3)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        tokens = self.norm(tokens).float()
+        outputs = self.line(tokens.mean(1)).float()
+        return outputs[:, :-1], outputs[:, -1], self.effect(tokens).float()
+
+
+def fit_vision(tower: nn.Module, pool: Pool, seed: int, epochs: float, rate: float = 1.5e-3, batch: int = 48) -> None:
+    """Train the vision tower on what the weather is, how severe, and what it did to each patch (AdamW, bfloat16)."""
+    torch.manual_seed(seed)
+    head = VisionHead(tower.config.hidden_size)
+    steps = int(epochs * len(pool.patches) / batch)
+    optimizer, schedule = optimizer_for([tower, head], rate, steps)
+    clock = time.monotonic()
+    for step, rows in enumerate(batches(len(pool.patches), batch, steps, seed)):
+        patches, weather, severity, effect = pool.rows(rows)
+        chosen = _some(patches.shape[1], 0.5 if step < 0.85 * steps else 1.0)
+        with torch.autocast("cpu", torch.bfloat16):
+            kind_logits, severity_logit, seen = head(patch_tokens(tower, patches, chosen))
+        loss = vision_loss(kind_logits, severity_logit, weather, severity)
+        loss = loss + 8 * F.smooth_l1_loss(seen, effect[:, chosen], beta=0.1)
+        update(loss, optimizer, schedule)
+        report("vision", step, steps, loss, clock)
+
+
+def patch_tokens(tower: nn.Module, patches: Tensor, chosen: Tensor | slice = slice(None)) -> Tensor:
+    """The last layer's patch tokens (N, T, width), computed on the `chosen` patches alone.
+
+    Weather is everywhere in a picture, so half the patches tell it too, at half the time (Li et al., "Scaling
+    language-image pre-training via masking", CVPR 2023).
+    """
+    places = tower.embeddings.position_embedding.weight
+    start = (tower.embeddings.class_embedding + places[0]).expand(len(patches), 1, -1)
+    tokens = torch.cat([start, (patches + places[1:])[:, chosen]], 1)
+    return tower.encoder(inputs_embeds=tower.pre_layrnorm(tokens)).last_hidden_state[:, 1:]
+
+
+def _some(count: int, share: float) -> Tensor:
+    return torch.randperm(count)[: int(share * count)].sort().values
+
+
+def vision_loss(kind_logits: Tensor, severity_logit: Tensor, weather: Tensor, severity: Tensor) -> Tensor:
+    """Cross-entropy on the kind (weak where weather is hardly seen) plus three times that on the severity."""
+    sure = torch.where(weather == 0, 1.0, (severity / 0.2).clamp(0, 1))
+    kind = F.cross_entropy(kind_logits, weather, reduction="none", label_smoothing=0.02)
+    return (kind * sure).mean() + 3 * F.binary_cross_entropy_with_logits(severity_logit, severity)

@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(FITS)' 2>
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Threads that wait give their core away, so that a busy machine slows a training by its share and not tenfold.
+export OMP_WAIT_POLICY ?= passive
 REAL ?=
 TESTS ?= tests
 

@@ -25,8 +25,10 @@ class Scores(msgspec.Struct):
     weather: str
     rho: float | None
     """Spearman's |rho| between rating and severity, photos of the test folder, severity uniform in [0, 1]."""
+    pictures: int
+    """How many clear pictures, or pictures with weather of severity >= SEEN."""
     named: float
-    """Share of descriptions with the right weather word, severity >= SEEN."""
+    """Share of their descriptions with the right weather word."""
     named_all: float
     """The same at any severity: below JUST_SEEN "clear" is right as well."""
     strength: float | None
@@ -47,7 +49,7 @@ def evaluate(folder: str | Path, test: str | Path, real: str | Path, seed: int =
     clean = read_photos(test)
     clean_rating, clean_text = models[0].rate(clean).rating.numpy(), models[1].describe(clean)
     right = share("clear" in text for text in clean_text)
-    rows = [Scores("clear", None, right, right, None, None, len(clean), float(clean_rating.mean()), right)]
+    rows = [Scores("clear", None, len(clean), right, right, None, None, len(clean), float(clean_rating.mean()), right)]
     for index, kind in enumerate(KINDS):
         rng = np.random.default_rng([seed, index])
         severity = rng.uniform(0, 1, len(clean))
@@ -67,6 +69,7 @@ def _row(kind: str, models: tuple, clean_rating: np.ndarray, drawn: tuple, photo
     return Scores(
         weather=kind,
         rho=abs(float(spearmanr(rater.rate(images).rating.numpy(), severity).statistic)),
+        pictures=int((severity >= SEEN).sum()),
         named=float(named[severity >= SEEN].mean()),
         named_all=float(loose.mean()),
         strength=float(np.mean(strong)),
@@ -79,10 +82,13 @@ def _row(kind: str, models: tuple, clean_rating: np.ndarray, drawn: tuple, photo
 
 def table(rows: list[Scores]) -> str:
     """The scores as a Markdown table."""
-    head = ["weather", "rho", f"named (s >= {SEEN})", "named (all s)", "strength", "AUC real", "real photos"]
-    head += ["mean rating", "named (real)"]
+    head = ["weather", "rho", f"pictures (s >= {SEEN})", "named", "named (all s)", "strength", "AUC real"]
+    head += ["real photos", "mean rating", "named (real)"]
     lines = [head, ["---"] * len(head)]
     lines += [[_cell(value) for value in msgspec.structs.astuple(row)] for row in rows]
+    total = sum(row.pictures for row in rows)
+    named = sum(row.named * row.pictures for row in rows) / total
+    lines.append(["all", "-", str(total), _cell(named), *["-"] * 6])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

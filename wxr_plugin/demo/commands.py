@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("demo"), help="folder for everything (default: demo)")
     parser.add_argument("--real", type=Path, help="your own weather photos; sub-folders rain, haze, snow are used")
-    parser.add_argument("--warmup", type=int, default=150, help="supervised iterations first")
+    parser.add_argument("--warmup", type=int, default=100, help="supervised iterations first")
     parser.add_argument("--iterations", type=int, default=150, help="iterations after that")
     parser.set_defaults(func=run)
 

@@ -21,7 +21,7 @@ KIND_FOLDERS = ("rain", "haze", "snow")
 class Settings:
     """How long the demo trains and what it shows."""
 
-    warmup: int = 150
+    warmup: int = 100
     """Supervised iterations before the vision-language model joins."""
     iterations: int = 150
     """Iterations after that: once semi-supervised and once, for comparison, supervised only."""

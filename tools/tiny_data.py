@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional as F
 from wxr_plugin.data.image_io import list_images, read_image
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of luminance."""
 
 
 def read_photos(folders: list[Path]) -> list[np.ndarray]:
@@ -21,15 +22,18 @@ def read_photos(folders: list[Path]) -> list[np.ndarray]:
     return photos
 
 
-def draw_view(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The whole photo or a crop of 96 px or more, at a random scale and perhaps mirrored; float32 RGB (h, w, 3)."""
+def draw_view(photo: np.ndarray, rng: np.random.Generator, crop: float, scale: float) -> np.ndarray:
+    """The whole photo or a crop of 96 px or more, at a random scale and perhaps mirrored; float32 RGB (h, w, 3).
+
+    `crop` and `scale` are the chances of a crop and of another scale.
+    """
     image = Image.fromarray(photo)
-    if rng.random() < 0.5:
+    if rng.random() < crop:
         width, height = (int(rng.uniform(min(96, side), side)) for side in image.size)
         left, top = int(rng.uniform(0, image.width - width)), int(rng.uniform(0, image.height - height))
         image = image.crop((left, top, left + width, top + height))
-    scale = rng.uniform(200, 640) / max(image.size) if rng.random() < 0.6 else 1.0
-    image = image.resize([max(32, round(side * scale)) for side in image.size], Image.Resampling.BICUBIC)
+    factor = rng.uniform(200, 640) / max(image.size) if rng.random() < scale else 1.0
+    image = image.resize([max(32, round(side * factor)) for side in image.size], Image.Resampling.BICUBIC)
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return np.asarray(image, np.float32) / 255
@@ -52,14 +56,22 @@ def change_light(image: np.ndarray, rng: np.random.Generator, overcast: bool) ->
     return np.clip(image, 0, 1, out=image).astype(np.float32)
 
 
-def recompress(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """To uint8, perhaps noisy, blurred, and through JPEG: what happens to photos after any weather."""
-    if rng.random() < 0.15:
+def as_bytes(image: np.ndarray) -> np.ndarray:
+    """Float pictures in [0, 1] (values outside are clipped) to uint8."""
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def recompress(image: np.ndarray, rng: np.random.Generator, noise: float, blur: float, jpeg: float) -> np.ndarray:
+    """To uint8, perhaps noisy, blurred, and through JPEG: what happens to photos after any weather.
+
+    `noise`, `blur` and `jpeg` are the chances of each.
+    """
+    if rng.random() < noise:
         image = image + rng.normal(0, rng.uniform(0.005, 0.04), image.shape).astype(np.float32)
-    picture = Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
-    if rng.random() < 0.2:
+    picture = Image.fromarray(as_bytes(image))
+    if rng.random() < blur:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
-    if rng.random() < 0.6:
+    if rng.random() < jpeg:
         buffer = BytesIO()
         picture.save(buffer, "JPEG", quality=int(rng.uniform(40, 96)))
         picture = Image.open(buffer)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 from scipy.ndimage import uniform_filter
+from tiny_data import LUMA, as_bytes, change_light, draw_view, recompress
 from tiny_llava_model import MEAN, PATCH, SIDE, STD
-from tiny_llava_views import GREY, as_bytes, change_light, draw_view, recompress
 from torch.nn.functional import conv2d
 from torchvision.transforms.v2 import functional as F
 
@@ -73,7 +73,7 @@ def draw_pictures(photo: np.ndarray, seed: int | tuple[int, ...], rounds: int) -
     """Training pictures of one photo, each as by `draw_sample`."""
     rng, samples = np.random.default_rng(seed), []
     for _ in range(rounds):
-        view = draw_view(photo, rng)
+        view = draw_view(photo, rng, crop=0.45, scale=0.4)
         samples += [draw_sample(view, kind, rng) for kind in WEATHERS]
     return samples
 
@@ -102,7 +102,7 @@ def draw_sample(view: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[
         veil = float(rng.uniform(0, 0.4)) * severity
         image, severity = add_weather(image, "haze", veil, rng, "default"), 1 - (1 - severity) * (1 - 0.5 * veil)
     effect = patch_effect(to_square(as_bytes(before)), to_square(as_bytes(image)))
-    return to_square(recompress(image, rng)), WEATHERS.index(kind), severity, effect
+    return to_square(recompress(image, rng, noise=0.1, blur=0.12, jpeg=0.5)), WEATHERS.index(kind), severity, effect
 
 
 def patch_effect(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -112,7 +112,7 @@ def patch_effect(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     neighbours), twice the rise of the mean, and five times the deviation of what is left (streaks and flakes). Such
     targets at each patch teach a small network from few photos far faster than one label a picture. Our choice.
     """
-    x, y = (_patches(np.tensordot(GREY, image.astype(np.float32) / 255, (0, 0))) for image in (before, after))
+    x, y = (_patches(np.tensordot(LUMA, image.astype(np.float32) / 255, (0, 0))) for image in (before, after))
     (mx, my) = (v.mean(-1) for v in (x, y))
     variance, covariance = x.var(-1), ((x - mx[..., None]) * (y - my[..., None])).mean(-1)
     slope = (uniform_filter(covariance, 3) + 1e-3) / (uniform_filter(variance, 3) + 1e-3)

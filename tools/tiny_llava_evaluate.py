@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
+from tiny_data import as_bytes
 from tiny_llava_data import read_photos
 from tiny_llava_language import JUST_SEEN
 from tiny_llava_model import TEXTS
-from tiny_llava_views import as_bytes
 
 from wxr_plugin.data.weather import KINDS, add_weather
 from wxr_plugin.vlm.describer import build_describer

@@ -83,7 +83,7 @@ def _photo_samples(job: tuple[np.ndarray, tuple[int, int], int]) -> list[tuple[n
     rng = np.random.default_rng(seed)
     samples = []
     for _ in range(rounds):
-        view = draw_view(photo, rng)
+        view = draw_view(photo, rng, crop=0.5, scale=0.6)
         samples += [_sample(view, kind, rng) for kind in WEATHERS]
     return samples
 
@@ -93,7 +93,9 @@ def _sample(view: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[np.n
     view = change_light(view, rng, overcast=rng.random() < (0.25 if kind == "clear" else 0.5))
     style = "default" if rng.random() < 0.75 else "shifted"
     image = add_weather(view, kind, severity, rng, style)
-    return to_square(recompress(image, rng), SIDE), traits(view, WEATHERS.index(kind), severity)
+    return to_square(recompress(image, rng, noise=0.15, blur=0.2, jpeg=0.6), SIDE), traits(
+        view, WEATHERS.index(kind), severity
+    )
 
 
 def contrast(images: Tensor, texts: Tensor, true: Tensor, scale: Tensor) -> Tensor:

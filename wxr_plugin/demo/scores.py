@@ -13,6 +13,8 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.files import write_text
 
 NETWORKS = {"supervised": "supervised only", "semi_supervised": "semi-supervised"}
+START = "packaged"
+"""The packaged network that the training started from, as a column beside them."""
 RATED = 48
 """Unlabelled photos that are restored and rated, at the most; they are taken evenly from all."""
 
@@ -24,7 +26,8 @@ def measure(places, shown: int) -> None:
     from wxr_plugin.inference.restorer import Restorer
 
     nets = {name: Restorer.from_checkpoint(places.checkpoint(name), tile=768) for name in NETWORKS}
-    pairs = [score_pair(file, nets) for file in list_images(places.held_out / "lq")]
+    compared = {START: Restorer.from_checkpoint("tiny"), **nets}
+    pairs = [score_pair(file, compared) for file in list_images(places.held_out / "lq")]
     photos = rate_photos(places, nets)
     write_text(places.work / "scores.json", json.dumps({"pairs": pairs, "photos": photos, "shown": shown}, indent=1))
 
@@ -82,7 +85,7 @@ def write_report(places, settings: dict, real: Path | None) -> Path:
 
 def pair_table(pairs: list[dict]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: mean PSNR and SSIM of input and networks, by weather setting and weather; best marked by *."""
-    columns = ["input", *NETWORKS]
+    columns = ["input", START, *NETWORKS]
     header = ["weather", *(f"{metric} {NETWORKS.get(c, c)}" for metric in ("PSNR", "SSIM") for c in columns)]
     groups = {(pair["style"], pair["kind"]): [] for pair in pairs}
     for pair in pairs:

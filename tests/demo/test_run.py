@@ -6,6 +6,7 @@ import pytest
 from wxr_plugin import cli
 from wxr_plugin.data.image_io import list_images, read_image, write_image
 from wxr_plugin.demo import photos
+from wxr_plugin.demo.run import Settings, work_folder
 
 
 def test_packaged_photos_are_there_and_split():
@@ -43,6 +44,15 @@ def test_a_folder_of_photos_becomes_a_report_and_a_second_call_skips_everything(
     output = capfd.readouterr().out
     assert "[semi_supervised] done before, skipped" in output
     assert "Training statistics" not in output
+
+
+def test_other_settings_or_photos_get_a_folder_of_their_own(tmp_path):
+    write_image(tmp_path / "photos" / "a.png", photos.packaged_photo("coffee")[:20, :20])
+    first = work_folder(tmp_path, tmp_path / "photos", Settings())
+    assert work_folder(tmp_path, tmp_path / "photos", Settings()) == first
+    write_image(tmp_path / "photos" / "b.png", photos.packaged_photo("coffee")[:20, :20])
+    others = [work_folder(tmp_path, tmp_path / "photos", Settings(**change)) for change in ({}, {"iterations": 9})]
+    assert len({first, *others, work_folder(tmp_path, None, Settings())}) == 4
 
 
 def test_a_folder_without_photos_is_one_line(tmp_path, capsys):

@@ -68,15 +68,15 @@ def run(output: Path, real: Path | None, settings: Settings) -> Path:
     `real` is a folder of photos (or one with sub-folders rain, haze, snow); None takes packaged photos under a weather
     setting that training does not draw. Raises WxrError when a stage fails.
     """
-    work = output / "runs" / (_folder_name(real) if real else "packaged")
+    work = work_folder(output, real, settings)
     work.mkdir(parents=True, exist_ok=True)
     places = Places(work.resolve(), (real or work / "unlabelled").resolve())
     stages = Stages(work)
     stages.run("photos", lambda: write_photos(places, real is None))
-    stages.run("lmdb", lambda: build_lmdbs(places), real=real and photo_list(places.real))
+    stages.run("lmdb", lambda: build_lmdbs(places))
     stages.run("ratings", lambda: rate(places))
-    stages.run("prompts", lambda: learn_prompts(places), seed=settings.seed)
-    stages.run("warm-up", lambda: train(places, "warm_up", settings.warmup, settings.seed), **asdict(settings))
+    stages.run("prompts", lambda: learn_prompts(places))
+    stages.run("warm_up", lambda: train(places, "warm_up", settings.warmup, settings.seed))
     for name in scores.NETWORKS:
         stages.run(name, lambda name=name: train(places, name, settings.iterations, settings.seed))
     stages.run("restoration", lambda: scores.measure(places, settings.shown))
@@ -147,7 +147,7 @@ def wxr(*arguments: object) -> None:
 
 
 def photo_list(folder: Path) -> list[tuple[str, int]]:
-    """Names and sizes of the photos in `folder`, to notice when they change; WxrError if there are none."""
+    """Names and sizes of the photos in `folder`; WxrError if there are none."""
     from wxr_plugin.data.image_io import list_images
 
     if not folder.is_dir():
@@ -158,5 +158,12 @@ def photo_list(folder: Path) -> list[tuple[str, int]]:
     return found
 
 
-def _folder_name(real: Path) -> str:
-    return f"{real.resolve().name}-{hashlib.sha256(str(real.resolve()).encode()).hexdigest()[:8]}"
+def work_folder(output: Path, real: Path | None, settings: Settings) -> Path:
+    """The folder of one run: another one for other photos, settings or another version of what the package ships."""
+    shipped = [
+        file for folder in (HERE, HERE.parent / "assets") for file in sorted(folder.rglob("*")) if file.is_file()
+    ]
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in shipped if file.suffix != ".pyc"]
+    inputs = [digests, asdict(settings), real and [str(real.resolve()), photo_list(real)]]
+    key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:8]
+    return output / "runs" / f"{real.resolve().name if real else 'packaged'}-{key}"

@@ -79,7 +79,7 @@ def run(output: Path, real: Path | None, settings: Settings) -> Path:
     stages.run("warm_up", lambda: train(places, "warm_up", settings.warmup, settings.seed))
     for name in scores.NETWORKS:
         stages.run(name, lambda name=name: train(places, name, settings.iterations, settings.seed))
-    stages.run("restoration", lambda: scores.measure(places, settings.shown))
+    stages.run("restoration", lambda: scores.measure(places))
     page = scores.write_report(places, asdict(settings), real)
     write_text(output / "index.html", page.read_text(encoding="utf-8"))
     return output / "index.html"

@@ -21,7 +21,7 @@ RATED = 48
 RATING_NOTE = "The rater is the packaged tiny LLaVA, which also chose the pseudo-labels: it is no independent judge."
 
 
-def measure(places, shown: int) -> None:
+def measure(places) -> None:
     """Restore and score held-out pairs and unlabelled photos; write scores.json and restored/ in the work folder."""
     from wxr_plugin.inference.restorer import Restorer
 
@@ -29,7 +29,7 @@ def measure(places, shown: int) -> None:
     compared = {START: Restorer.from_checkpoint("tiny"), **nets}
     pairs = [score_pair(file, compared) for file in list_images(places.held_out / "lq")]
     photos = rate_photos(places, nets)
-    write_text(places.work / "scores.json", json.dumps({"pairs": pairs, "photos": photos, "shown": shown}, indent=1))
+    write_text(places.work / "scores.json", json.dumps({"pairs": pairs, "photos": photos}, indent=1))
 
 
 def score_pair(lq_file: Path, nets: dict) -> dict:
@@ -73,7 +73,7 @@ def write_report(places, settings: dict, real: Path | None) -> Path:
     source = str(real) if real else "packaged photos under a weather setting that training never drew"
     page = report.page(
         summary=f"A small MSBDN trained with BasicSR on this machine. Unlabelled photos: {report.escape(source)}.",
-        photos="\n".join(figures(scores["photos"], scores["shown"])),
+        photos="\n".join(figures(scores["photos"], settings["shown"])),
         rating_table=report.html_table(*photos),
         rating_note=RATING_NOTE,
         pair_table=report.html_table(*pairs),
@@ -113,8 +113,7 @@ def rating_table(photos: list[dict]) -> tuple[list[str], list[list[str]]]:
 
 def figures(photos: list[dict], shown: int) -> Iterator[str]:
     """A slider for up to `shown` photos, spread evenly over all."""
-    for index in np.unique(np.linspace(0, len(photos) - 1, min(shown, len(photos))).round().astype(int)):
-        row = photos[index]
+    for row in _evenly(photos, shown):
         before, after = read_image(row["photo"]), read_image(row["restored"])
         caption = f"{Path(row['photo']).name} ({row['kind']}): rating {row['input']:.2f} → {row['semi_supervised']:.2f}"
         yield report.figure(Path(row["photo"]).name, before, after, caption)
@@ -124,8 +123,14 @@ def _spread(places) -> Iterator[tuple[str, Path]]:
     folders = places.real_folders()
     for kind, folder in folders.items():
         files, share = list_images(folder), RATED // len(folders)
-        for index in np.unique(np.linspace(0, len(files) - 1, min(share, len(files))).round().astype(int)):
-            yield kind, files[index]
+        for file in _evenly(files, share):
+            yield kind, file
+
+
+def _evenly(items: list, most: int) -> list:
+    """Up to `most` of `items`, spread evenly over them."""
+    chosen = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
+    return [items[index] for index in chosen]
 
 
 def _means(group: list[dict], columns: list[str], metric: int, spec: str) -> list[str]:

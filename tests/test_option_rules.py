@@ -141,6 +141,38 @@ def test_keys_that_a_block_itself_refuses_together():
 # the JSON schema for editors
 
 
+class Labelled(Block):
+    rater: schema.Rater = {}
+    panel: list[schema.Rater] = []
+    describer: schema.Describer | None = None
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "words"),
+    [
+        ({"rater": {"model": "tiny", "batch_size": 4}, "panel": [{"type": "TransformersRater"}, {}]}, None, None),
+        ({"rater": {"modle": "tiny"}}, "rater.modle", "did you mean model?"),
+        ({"rater": {"type": "TransformerRater"}}, "rater.type", "did you mean TransformersRater?"),
+        ({"rater": {"batch_size": 0}}, "rater.batch_size", "at least 1"),
+        ({"rater": "tiny"}, "rater", "where a block with a type belongs"),
+        ({"panel": [{}, {"prompt": 3}]}, "panel[1].prompt", "write a text"),
+        ({"describer": {"max_token": 5}}, "describer.max_token", "did you mean max_tokens?"),
+    ],
+)
+def test_blocks_of_raters_and_describers_are_checked_by_their_options(block, key, words):
+    report = Report("file")
+    check_block(report, (), block, [Labelled])
+    assert [problem.key for problem in report.problems] == ([key] if key else [])
+    assert all(words in str(problem) for problem in report.problems)
+
+
+def test_editors_know_the_keys_of_a_rater_with_and_without_a_type():
+    rules = {json.dumps(rule["if"], sort_keys=True): rule["then"] for rule in editor.engine("rater")["allOf"]}
+    absent = rules[json.dumps({"not": {"required": ["type"]}}, sort_keys=True)]
+    named = next(then for rule, then in rules.items() if '"TransformersRater"' in rule)
+    assert "prompt" in absent["properties"] and absent == named and not absent["additionalProperties"]
+
+
 def test_the_shipped_schema_is_current():
     is_current = editor.SHIPPED.read_text(encoding="utf-8") == editor.text()
     assert is_current, "write it anew: wxr schema --write wxr_plugin/options.schema.json"

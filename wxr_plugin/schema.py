@@ -28,6 +28,16 @@ Optimizer = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "optimizer
 Scheduler = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "scheduler"})]
 """A block whose `type` names a learning-rate schedule and whose other keys are its arguments."""
 
+Rater = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "rater"})]
+"""A block for `wxr_plugin.vlm.rater.build_rater`: its other keys are those of the registered class's `Options`, and
+without a `type` it is a TransformersRater. `rater: Rater = {}` is the packaged tiny one."""
+
+Describer = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "describer"})]
+"""The same for `wxr_plugin.vlm.describer.build_describer`; a TransformersDescriber without a `type`."""
+
+Rewriter = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "rewriter"})]
+"""The same for `wxr_plugin.vlm.rewriter.build_rewriter`; a RuleRewriter without a `type`."""
+
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -67,8 +77,8 @@ class Block(msgspec.Struct, metaclass=BlockMeta, forbid_unknown_fields=True):
       type, phase, scale, io_backend, batch_size_per_gpu, ...) are known anyway, and may be repeated to narrow them.
     - Models: `TrainOptions` lists what the model adds to the `train` block, `TopOptions` what it adds to the top level;
       what its base classes declare is known too.
-    - Strings annotated `ExistingPath` are checked to exist. Blocks annotated `Network`, `Loss`, `Metric`, `Optimizer`
-      or `Scheduler` are checked against what is registered under their `type`.
+    - Strings annotated `ExistingPath` are checked to exist. Blocks annotated `Network`, `Loss`, `Metric`, `Optimizer`,
+      `Scheduler`, `Rater`, `Describer` or `Rewriter` are checked against what is registered under their `type`.
     - `__post_init__` may raise ValueError("what is wrong; how to mend it") for keys that do not go together.
     - In the class itself, turn a block into a struct with `HazyDatasetOptions.read(opt)`.
     """

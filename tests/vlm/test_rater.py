@@ -12,7 +12,8 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.vlm import inputs
 from wxr_plugin.vlm.catalog import find_model, prompt_text
 from wxr_plugin.vlm.describer import build_describer
-from wxr_plugin.vlm.rater import RATING_WORDS, build_rater, rating_from_logits, word_ids
+from wxr_plugin.vlm.rater import RATING_WORDS, build_rater, rating_from_logits
+from wxr_plugin.vlm.transformers_rater import word_ids
 
 SLIDE = (13.1, 16.2, 18.8, 12.6, 11.5)
 BUILDERS = ("llava", "llava_next", "qwen2_vl", "idefics3")

@@ -7,14 +7,19 @@ from typing import Any
 
 from wxr_plugin.checks.report import Keys, Report, describe, suggest
 
+ENGINES = ("rater", "describer", "rewriter")
+"""Kinds whose blocks may lack a type, and whose classes declare their keys as `Options`."""
+
 GIVEN = {"metric": ("img", "img2"), "optimizer": ("params",), "scheduler": ("optimizer", "last_epoch")}
 """Arguments that BasicSR itself passes, besides those of the block."""
 
 
 def registered(kind: str) -> dict[str, Any]:
-    """All classes or functions of a kind (network, model, dataset, loss, metric, optimizer, scheduler) by name."""
+    """All classes or functions of a kind (network, model, dataset, loss, metric, optimizer, rater, …) by name."""
     from basicsr.utils import registry
 
+    if kind in ENGINES:
+        return engines(kind)
     if kind == "optimizer":
         return optimizers()
     if kind == "scheduler":
@@ -45,15 +50,32 @@ def schedulers() -> dict[str, type]:
     }
 
 
+def engines(kind: str) -> dict[str, type]:
+    """The raters, describers or rewriters that are registered."""
+    from wxr_plugin.vlm.registries import REGISTRIES
+
+    return dict(iter(REGISTRIES[kind]))
+
+
+def default_type(kind: str) -> str | None:
+    """What a block of this kind is when it has no type; None where it needs one."""
+    if kind not in ENGINES:
+        return None
+    from wxr_plugin.vlm.registries import DEFAULT_TYPES
+
+    return DEFAULT_TYPES[kind]
+
+
 def find(report: Report, keys: Keys, block: Any, kind: str) -> Any | None:
-    """The registered item that `block['type']` names, or None with a problem added."""
+    """The registered item that `block['type']` or the kind's default names, or None with a problem added."""
     if not isinstance(block, Mapping):
         report.add(keys, f"{describe(block)}, where a block with a type belongs", "write {type: ...}")
         return None
-    if "type" not in block:
+    name = block.get("type", default_type(kind))
+    if name is None and "type" not in block:
         report.add((*keys, "type"), "missing", f"name a registered {kind}")
         return None
-    return lookup(report, (*keys, "type"), block["type"], kind)
+    return lookup(report, (*keys, "type"), name, kind)
 
 
 def lookup(report: Report, keys: Keys, name: Any, kind: str) -> Any | None:

@@ -14,7 +14,16 @@ import msgspec
 
 from wxr_plugin import schema
 from wxr_plugin.checks import stock
-from wxr_plugin.checks.components import GIVEN, optimizers, parameters_of, registered, schedulers, takes_any
+from wxr_plugin.checks.components import (
+    ENGINES,
+    GIVEN,
+    default_type,
+    optimizers,
+    parameters_of,
+    registered,
+    schedulers,
+    takes_any,
+)
 from wxr_plugin.checks.fields import alternatives, fields_of, notes
 from wxr_plugin.schema import Block
 
@@ -40,6 +49,7 @@ def option_file() -> Json:
     }
     definitions = {"dataset": dataset_block()}
     definitions |= {kind: component(kind) for kind in ("network", "loss", "metric", "optimizer", "scheduler")}
+    definitions |= {kind: engine(kind) for kind in ENGINES if ours(kind)}
     required = ["name", "model_type", "num_gpu", "datasets", "path"]
     rules = [when("model_type", name, model_blocks(model)) for name, model in sorted(models.items())]
     return {
@@ -95,6 +105,15 @@ def component(kind: str) -> Json:
     if kind != "optimizer":  # torch's arguments change from version to version
         result["allOf"] = [when("type", name, call(item, kind)) for name, item in sorted(names.items())]
     return result
+
+
+def engine(kind: str) -> Json:
+    """A rater, describer or rewriter: its type, which has a default, and the keys of that type."""
+    names, usual = ours(kind), default_type(kind)
+    words = {"type": "string", "default": usual, "examples": sorted(names), "description": f"Class of the {kind}."}
+    rules = [when("type", name, block([item.Options])) for name, item in sorted(names.items())]
+    absent = {"if": {"not": {"required": ["type"]}}, "then": block([names[usual].Options])}
+    return {"type": "object", "properties": {"type": words}, "allOf": [*rules, absent]}
 
 
 def call(item: Any, kind: str) -> Json:

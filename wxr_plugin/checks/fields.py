@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from wxr_plugin.checks.components import check_component
+from wxr_plugin.checks.components import ENGINES, check_component, find
 from wxr_plugin.checks.report import Keys, Report, describe
 from wxr_plugin.schema import Block, convert
 
@@ -102,7 +102,7 @@ def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
     if value is None and type(None) in options:
         return
     if "registry" in said:
-        check_component(report, keys, value, said["registry"])
+        _check_registered(report, keys, value, said["registry"])
         return
     before = len(report.problems)
     inner = [option for option in options if _could_hold(option, value)]
@@ -117,6 +117,14 @@ def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
         return
     if said.get("exists") and isinstance(value, str) and not Path(value).expanduser().exists():
         report.add(keys, f"{value} does not exist", "correct the path or make the file")
+
+
+def _check_registered(report: Report, keys: Keys, block: Any, kind: str) -> None:
+    """Check a block by the signature of what its type names, or by the `Options` of an engine."""
+    if kind not in ENGINES:
+        check_component(report, keys, block, kind)
+    elif (engine := find(report, keys, block, kind)) is not None:
+        check_block(report, keys, block, [engine.Options])
 
 
 def alternatives(hint: Any) -> list[Any]:

@@ -20,8 +20,8 @@ from wxr_plugin.errors import OptionError
 from wxr_plugin.models.pseudo_labels import TEACHER, PseudoLabels
 from wxr_plugin.models.train_options import WxrTrainOptions
 from wxr_plugin.models.wxr_model import WxrModel
-from wxr_plugin.schema import AtLeastOne, Loss
-from wxr_plugin.vlm.rater import RaterOptions, build_rater
+from wxr_plugin.schema import AtLeastOne, Loss, Rater
+from wxr_plugin.vlm.rater import build_rater
 
 CHECKPOINTS = 3
 """Without `train.keep`: the last so many checkpoints can be resumed with exactly their pseudo-labels."""
@@ -39,8 +39,9 @@ class WResVLMTrainOptions(WxrTrainOptions):
     weather_prompt_opt: Loss | None = None
     """L_wpl, a WeatherPromptLoss or one with a `guide` whose image features it takes; w2, 0.2 in the paper, is its
     loss_weight. Off when absent."""
-    rater: RaterOptions = msgspec.field(default_factory=RaterOptions)
-    """The vision-language model that rates; the packaged tiny one when absent."""
+    rater: Rater = {}
+    """What rates: a vision-language model, a metric of pyiqa or a server (docs/raters.md); the packaged tiny model when
+    absent."""
     rate_every: AtLeastOne = 1
     """Let the teacher restore and have its images rated every so many iterations."""
     labels: str | None = None
@@ -67,7 +68,7 @@ class WResVLMModel(WxrModel):
         self.cri_ps = build_loss(self.options.pseudo_opt).to(self.device)
         prompt_opt = self.options.weather_prompt_opt
         self.cri_wpl = build_loss(prompt_opt).to(self.device) if prompt_opt else None
-        rater = build_rater(msgspec.to_builtins(self.options.rater))
+        rater = build_rater(self.options.rater)
         self.labels = PseudoLabels(self._label_path(), rater)
         if not self.opt["path"].get("resume_state"):
             self.labels.start()

@@ -1,0 +1,8 @@
+"""Raters, describers and rewriters: each `*_rater.py`, `*_describer.py`, `*_rewriter.py` of this folder registers."""
+
+from pathlib import Path
+
+from wxr_plugin.modules import import_all
+
+for _suffix in ("_rater", "_describer", "_rewriter"):
+    import_all(__name__, str(Path(__file__).parent), _suffix)

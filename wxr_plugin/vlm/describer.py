@@ -1,55 +1,31 @@
-"""Describing an image and its weather with a vision-language model."""
+"""Describing an image and its weather."""
 
-from typing import Any, Literal
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from wxr_plugin.schema import AtLeastOne
-from wxr_plugin.vlm.catalog import prompt_text
-from wxr_plugin.vlm.inputs import to_uint8
-from wxr_plugin.vlm.rater import RaterOptions, read_options
+from wxr_plugin.vlm.registries import build
 
 
-class DescriberOptions(RaterOptions):
-    """Options of a vision-language model that describes images."""
-
-    type: Literal["TransformersDescriber"] = "TransformersDescriber"
-    """Class that describes."""
-    prompt: str = "describe"
-    """A description prompt of vlm/prompts.yml, or a whole question."""
-    max_tokens: AtLeastOne = 64
-    """Longest description, in the model's tokens; CLIP's text encoders read 77 of their own."""
-
-
-class Describer:
-    """Describes images with an image-text-to-text model of transformers, by greedy decoding."""
-
-    def __init__(self, options: DescriberOptions):
-        from wxr_plugin.vlm.transformers_vlm import load_vlm
-
-        self.prompt = prompt_text("description", options.prompt)
-        self.vlm = load_vlm(options.model, options.revision, options.dtype, options.device)
-        self.batch_size, self.max_tokens = options.batch_size, options.max_tokens
-        self._question = self.vlm.question(self.prompt)
+class Describer(Protocol):
+    """What `build_describer` gives."""
 
     def describe(self, images: torch.Tensor | list[np.ndarray]) -> list[str]:
-        """One text an image, of float RGB (N, 3, H, W) in [0, 1] or a list of uint8 RGB arrays (H, W, 3)."""
-        pixels = to_uint8(images)
-        parts = (pixels[start : start + self.batch_size] for start in range(0, len(pixels), self.batch_size))
-        return [text for part in parts for text in self.vlm.answers(self._question, part, self.max_tokens)]
+        """One text an image, of float RGB (N, 3, H, W) in [0, 1] or a list of uint8 RGB arrays (H, W, 3).
+
+        Empty where nothing usable was answered. WxrError only if the describer as a whole does not work.
+        """
 
     @property
     def provenance(self) -> dict[str, Any]:
         """All that a description depends on, in plain types."""
-        own = {"type": "TransformersDescriber", "max_tokens": self.max_tokens}
-        return {**own, **self.vlm.provenance(self.prompt)}
 
 
 def build_describer(opt: dict[str, Any] | None = None) -> Describer:
     """The describer that a block of options describes; the packaged tiny model without one.
 
     Raises:
-        WxrError: an unknown key, model or prompt, or a model that cannot be loaded.
+        WxrError: an unknown type, key, model or prompt, or a model that cannot be loaded.
     """
-    return Describer(read_options({"type": "TransformersDescriber", **(opt or {})}, DescriberOptions))
+    return build("describer", opt)

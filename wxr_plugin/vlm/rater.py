@@ -1,23 +1,15 @@
-"""Rating an image in [1, 5] with a vision-language model, from the logits of five words (WResVLM, arXiv 2409.02101)."""
+"""Rating an image in [1, 5]: by a vision-language model (WResVLM, arXiv 2409.02101) or by anything else that judges."""
 
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 import torch
-from basicsr.utils.registry import Registry
 
-from wxr_plugin.errors import WxrError
-from wxr_plugin.schema import AtLeastOne, Block
-from wxr_plugin.vlm.catalog import nearest, prompt_text
-from wxr_plugin.vlm.inputs import to_uint8
+from wxr_plugin.vlm.registries import build
 
 RATING_WORDS = ("excellent", "good", "fair", "poor", "bad")
 MATHS_VERSION = 1
 """Goes up when the same model would give other ratings than before, so that stored ones are not reused."""
-
-RATER_REGISTRY = Registry("rater")
-"""Classes that rate images, by the `type` of a rater block; a plug-in may register its own."""
 
 
 class Ratings(NamedTuple):
@@ -26,37 +18,21 @@ class Ratings(NamedTuple):
     rating: torch.Tensor
     """(N,) in [1, 5]."""
     logits: torch.Tensor
-    """(N, 5), of RATING_WORDS."""
+    """(N, 5), of RATING_WORDS; NaN from a rater that has none."""
 
 
 class Rater(Protocol):
     """What `build_rater` gives."""
 
     def rate(self, images: torch.Tensor | list[np.ndarray]) -> Ratings:
-        """Ratings of float RGB (N, 3, H, W) in [0, 1], or of a list of uint8 RGB arrays (H, W, 3)."""
+        """Ratings of float RGB (N, 3, H, W) in [0, 1], or of a list of uint8 RGB arrays (H, W, 3).
+
+        An image without a usable answer gets NaN. WxrError only if the rater as a whole does not work.
+        """
 
     @property
     def provenance(self) -> dict[str, Any]:
         """All that a rating depends on, in plain types."""
-
-
-class RaterOptions(Block):
-    """Options of a vision-language model that rates images."""
-
-    type: Literal["TransformersRater"] = "TransformersRater"
-    """Class that rates."""
-    model: str = "tiny"
-    """A name of vlm/models.yml, a local folder, or a hub id."""
-    prompt: str = "visibility"
-    """A rating prompt of vlm/prompts.yml, or a whole question."""
-    batch_size: AtLeastOne = 8
-    """Images in one forward pass."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the weights; auto is float32 on the CPU and the checkpoint's own on a GPU."""
-    device: str | None = None
-    """cpu, cuda, cuda:1, …; the GPU if there is one when absent."""
-    revision: str | None = None
-    """Branch, tag or commit of a hub id."""
 
 
 def rating_from_logits(logits: torch.Tensor) -> torch.Tensor:
@@ -70,22 +46,11 @@ def rating_from_logits(logits: torch.Tensor) -> torch.Tensor:
     return rating.masked_fill(~logits.isfinite().all(-1), torch.nan)
 
 
-def word_ids(tokenizer: Any, words: tuple[str, ...] = RATING_WORDS) -> list[int]:
-    """The first sub-token of each word, with or without a space marker, skipping BOS and whatever else is special.
-
-    For LLaVA's tokenizers these are the ids that WResVLM's script takes: `input_ids[1]` after a BOS, else `[0]`.
-
-    Raises:
-        WxrError: a word starts with nothing but unknown tokens, or two words start alike.
-    """
-    ids = {word: _first_id(tokenizer, word) for word in words}
-    owners: dict[int, list[str]] = {}
-    for word, number in ids.items():
-        owners.setdefault(number, []).append(word)
-    if alike := [names for names in owners.values() if len(names) > 1]:
-        pairs = "; ".join(" and ".join(f"'{name}'" for name in names) for names in alike)
-        raise WxrError(f"this tokenizer cannot rate: {pairs} start with the same token; use another model")
-    return list(ids.values())
+def finite_images(images: torch.Tensor | list[np.ndarray]) -> torch.Tensor:
+    """(N,) bool on the CPU: which images hold no NaN and no infinity."""
+    if isinstance(images, torch.Tensor):
+        return images.detach().isfinite().flatten(1).all(1).cpu()
+    return torch.ones(len(images), dtype=torch.bool)
 
 
 def build_rater(opt: dict[str, Any] | None = None) -> Rater:
@@ -94,57 +59,4 @@ def build_rater(opt: dict[str, Any] | None = None) -> Rater:
     Raises:
         WxrError: an unknown type, key, model or prompt, or a model that cannot be loaded.
     """
-    opt = {"type": "TransformersRater", **(opt or {})}
-    if opt["type"] not in RATER_REGISTRY:
-        raise WxrError(f"unknown rater type '{opt['type']}'; {nearest(opt['type'], RATER_REGISTRY.keys())}")
-    rater = RATER_REGISTRY.get(opt["type"])
-    return rater(read_options(opt, rater.Options))
-
-
-def read_options(opt: dict[str, Any], kind: type[Block]) -> Any:
-    """`opt` as the struct `kind`, or a WxrError that names the offending key."""
-    try:
-        return msgspec.convert(opt, kind)
-    except msgspec.ValidationError as error:
-        raise WxrError(f"{opt['type']}: {error}; keys: {', '.join(kind.__struct_fields__)}") from error
-
-
-@RATER_REGISTRY.register()
-class TransformersRater:
-    """Rates with an image-text-to-text model of transformers: one prefill a batch, nothing is generated."""
-
-    Options = RaterOptions
-
-    def __init__(self, options: RaterOptions):
-        from wxr_plugin.vlm.transformers_vlm import load_vlm
-
-        self.prompt = prompt_text("rating", options.prompt)
-        self.vlm = load_vlm(options.model, options.revision, options.dtype, options.device)
-        self.batch_size = options.batch_size
-        self._ids = word_ids(self.vlm.tokenizer)
-        self._question = self.vlm.question(self.prompt)
-
-    def rate(self, images: torch.Tensor | list[np.ndarray]) -> Ratings:
-        """Ratings of float RGB (N, 3, H, W) in [0, 1], or of a list of uint8 RGB arrays (H, W, 3)."""
-        pixels = to_uint8(images)
-        parts = [self.vlm.next_token_logits(self._question, list(part), self._ids) for part in self._batches(pixels)]
-        logits = torch.cat(parts) if parts else torch.empty(0, 5)
-        if isinstance(images, torch.Tensor):
-            logits[~images.detach().isfinite().flatten(1).all(1).cpu()] = torch.nan
-        return Ratings(rating_from_logits(logits), logits)
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """All that a rating depends on, in plain types."""
-        return {"type": type(self).__name__, "maths": MATHS_VERSION, **self.vlm.provenance(self.prompt)}
-
-    def _batches(self, pixels: list[torch.Tensor]) -> Any:
-        return (pixels[start : start + self.batch_size] for start in range(0, len(pixels), self.batch_size))
-
-
-def _first_id(tokenizer: Any, word: str) -> int:
-    special = set(tokenizer.all_special_ids)
-    for number in tokenizer(word, add_special_tokens=False)["input_ids"]:
-        if number not in special and tokenizer.convert_ids_to_tokens(number).strip("▁Ġ "):
-            return number
-    raise WxrError(f"this tokenizer cannot rate: it does not know the word '{word}'; use another model")
+    return build("rater", opt)

@@ -1,0 +1,43 @@
+"""Raters, describers and rewriters by the `type` of their option blocks; a plug-in may register its own."""
+
+from typing import Any
+
+import msgspec
+from basicsr.utils.registry import Registry
+
+from wxr_plugin.errors import WxrError
+from wxr_plugin.schema import Block, convert
+from wxr_plugin.vlm.catalog import nearest
+
+RATER_REGISTRY = Registry("rater")
+"""Classes that rate images: `Options`, `rate` and `provenance` (see `rater.Rater`)."""
+DESCRIBER_REGISTRY = Registry("describer")
+"""Classes that describe images: `Options`, `describe` and `provenance` (see `describer.Describer`)."""
+REWRITER_REGISTRY = Registry("rewriter")
+"""Classes that rewrite descriptions: `Options`, `rewrite` and `provenance` (see `rewriter.Rewriter`)."""
+
+REGISTRIES = {"rater": RATER_REGISTRY, "describer": DESCRIBER_REGISTRY, "rewriter": REWRITER_REGISTRY}
+DEFAULT_TYPES = {"rater": "TransformersRater", "describer": "TransformersDescriber", "rewriter": "RuleRewriter"}
+"""What a block without a `type` means."""
+
+
+def build(kind: str, opt: dict[str, Any] | None) -> Any:
+    """The rater, describer or rewriter (`kind`) that a block of options describes.
+
+    Raises:
+        WxrError: an unknown type or key, or what the class itself refuses.
+    """
+    opt = {"type": DEFAULT_TYPES[kind], **(opt or {})}
+    registry = REGISTRIES[kind]
+    if opt["type"] not in registry:
+        raise WxrError(f"unknown {kind} type '{opt['type']}'; {nearest(str(opt['type']), registry.keys())}")
+    registered = registry.get(opt["type"])
+    return registered(read_options(opt, registered.Options))
+
+
+def read_options(opt: dict[str, Any], kind: type[Block]) -> Any:
+    """`opt` as the struct `kind`, or a WxrError that names the offending key."""
+    try:
+        return convert(opt, kind)
+    except msgspec.ValidationError as error:
+        raise WxrError(f"{opt['type']}: {error}; keys: {', '.join(kind.__struct_fields__)}") from error

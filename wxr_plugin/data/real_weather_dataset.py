@@ -1,13 +1,14 @@
 """Real photos with weather and no ground truth."""
 
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from wxr_plugin.data.choice import weather_of
 from wxr_plugin.data.crops import crop, fixed_boxes, to_tensor
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.real_photos import RealPhotos, crop_key
 from wxr_plugin.data.weather_dataset import Item, WeatherDataset, open_store
 from wxr_plugin.errors import OptionError
 from wxr_plugin.schema import AtLeastOne, Block, ExistingPath, NeededInTraining, NotNegative
@@ -47,16 +48,12 @@ class RealWeatherDataset(WeatherDataset):
         super().__init__(opt)
         if self.training and self.options.gt_size is None:
             raise OptionError(f"dataset {opt.get('name')}: training needs gt_size, the side of the crops in pixels")
-        root = self.options.dataroot
-        roots = root if isinstance(root, dict) else {"": root}
-        photos, weathers, self.names = [], [], []
-        for weather, folder in roots.items():
-            store = open_store(opt, folder, self.options.cache)
-            keys = store.keys()
-            photos += [(store, key) for key in keys]
-            weathers += [WEATHERS.index(weather) if weather else weather_of(key) for key in keys]
-            self.names += [f"{weather}/{key}" if weather else key for key in keys]
-        self.use(photos, weathers)
+        self.real = RealPhotos(self.options.dataroot, partial(open_store, opt, cache=self.options.cache))
+        for folder in self.real.empty:
+            get_root_logger().warning(f"{folder}: no images in it, so there are no photos of this weather")
+        photos = self.real.photos
+        self.names = [photo.key for photo in photos]
+        self.use([(photo.store, photo.name) for photo in photos], [photo.weather for photo in photos])
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
         """The sample at `index`, with the box (and the photo, where that one is bad) taken from `rng`."""
@@ -65,7 +62,7 @@ class RealWeatherDataset(WeatherDataset):
         if self.training:
             size, count = self.options.gt_size, self.options.boxes_per_image
             box = fixed_boxes(key, *image.shape[:2], size, count)[rng.integers(count)]
-            image, key = crop(image, box, size), f"{key}@{box}"
+            image, key = crop(image, box, size), crop_key(key, box)
         return {"lq": to_tensor(image), "lq_path": self.path(number), "weather": self.weathers[number], "key": key}
 
     def _read(self, number: int) -> np.ndarray:

@@ -136,7 +136,7 @@ def _load(folder: Path, name: str, dtype: str, device: torch.device) -> tuple[An
         dtype = "float32"
     safe = {"trust_remote_code": False}  # the default asks on the terminal whether to run the folder's own code
     try:
-        with _quiet():
+        with quiet():
             processor = AutoProcessor.from_pretrained(folder, **safe)
             model, report = AutoModelForImageTextToText.from_pretrained(
                 folder, dtype=dtype, output_loading_info=True, **safe
@@ -160,7 +160,7 @@ def _check(name: str, processor: Any, model: torch.nn.Module, report: dict) -> N
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Holds back transformers' progress bars while a model loads; the commands draw their own."""
     from transformers.utils import logging
 

@@ -1,0 +1,50 @@
+"""L_feat of WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101): a restored photo keeps its structure.
+
+The CLIP losses can be lowered by noise that nobody wants to see; features of Depth Anything's encoder show it.
+"""
+
+import torch.nn.functional as F
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import Tensor, nn
+
+
+def feature_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Mean over images and patches of 1 - cos, a scalar; tokens (N, T, C) of any length, in the same order."""
+    return (1 - F.cosine_similarity(features, target, dim=-1)).mean()
+
+
+@LOSS_REGISTRY.register()
+class DepthFeatureLoss(nn.Module):
+    """`loss_weight` times the weighted sum of `feature_loss` towards the pseudo-label and towards the photo itself.
+
+    Args:
+        model: name of the depth encoder, as `load_depth` takes it: tiny, depth-anything-small, a folder, a hub id.
+        label_weight: weight of the distance to the pseudo-label.
+        input_weight: weight of the distance to the unrestored photo. The paper aligns with both and states no weights;
+            their mean is our choice.
+        cache_mb: memory for features of targets that come again.
+        size: shorter side in pixels at which images are encoded; none: their own, to the nearest whole patches.
+
+    `guide` gives the tokens (N, T, C) of all three, `cache` keeps those of the targets, which get no gradient.
+    """
+
+    def __init__(
+        self,
+        model: str = "tiny",
+        loss_weight: float = 1.0,
+        label_weight: float = 0.5,
+        input_weight: float = 0.5,
+        cache_mb: float = 256,
+        size: int | None = None,
+    ):
+        super().__init__()
+        from wxr_plugin.conditioning.depth import load_depth
+        from wxr_plugin.conditioning.feature_cache import FeatureCache
+
+        self.guide, self.cache = load_depth(model, size=size), FeatureCache(cache_mb)
+        self.loss_weight, self.label_weight, self.input_weight = loss_weight, label_weight, input_weight
+
+    def forward(self, restored_features: Tensor, label_features: Tensor, input_features: Tensor) -> Tensor:
+        to_label = feature_loss(restored_features, label_features.detach())
+        to_input = feature_loss(restored_features, input_features.detach())
+        return self.loss_weight * (self.label_weight * to_label + self.input_weight * to_input)

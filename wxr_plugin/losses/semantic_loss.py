@@ -1,0 +1,42 @@
+"""L_sem of WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101): a restored photo must fit its rewritten text.
+
+The authors' slide prints the probability itself; its negative logarithm is minimised, as for L_wpl (our reading).
+"""
+
+import torch.nn.functional as F
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import Tensor, nn
+
+
+def semantic_loss(image_features: Tensor, positive: Tensor, negative: Tensor, logit_scale: float = 1.0) -> Tensor:
+    """Mean of -log p(positive), a scalar, p being the softmax of `logit_scale` times two cosines.
+
+    `image_features` (M, D), and of each image the features of its rewrite for clear weather (`positive`, d_pos) and of
+    its description (`negative`, d_neg), all (M, D) of unit length. The slide prints logit_scale 1. No images at all
+    give 0.
+    """
+    if not len(image_features):
+        return image_features.sum()
+    return F.softplus(logit_scale * (image_features * (negative - positive)).sum(dim=1)).mean()
+
+
+@LOSS_REGISTRY.register()
+class SemanticLoss(nn.Module):
+    """`loss_weight` times `semantic_loss`.
+
+    Args:
+        clip: name of the CLIP, as `load_clip` takes it; with that of WeatherPromptLoss one forward serves both.
+        logit_scale: 1 as the slide prints; CLIP itself was trained with 100. docs/guides.md tells what it changes.
+
+    `guide` is that CLIP; DescriptionFeatures of the same one gives the text features.
+    """
+
+    def __init__(self, clip: str = "tiny", logit_scale: float = 1.0, loss_weight: float = 1.0):
+        super().__init__()
+        from wxr_plugin.conditioning.clip import load_clip
+
+        self.guide = load_clip(clip)
+        self.logit_scale, self.loss_weight = logit_scale, loss_weight
+
+    def forward(self, image_features: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        return self.loss_weight * semantic_loss(image_features, positive, negative, self.logit_scale)

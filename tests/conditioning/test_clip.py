@@ -1,4 +1,5 @@
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -70,6 +71,36 @@ def test_prompts_that_do_not_fit(guide):
 def test_unknown_words_are_spelt(guide):
     features = guide.encode_text(["ein Löwe im Zoo 7", "snow", " ".join(["rain"] * 200)])
     assert features.shape[0] == 3 and features.isfinite().all()
+
+
+def test_long_texts_are_cut_at_a_word_and_that_is_said_once(guide, caplog, monkeypatch):
+    monkeypatch.setattr("wxr_plugin.conditioning.clip._CUT", set())
+    text = "a street with parked cars and people under umbrellas in heavy rain , wet asphalt and lamps " * 4
+    words = text.split()
+    counts = [len(guide._tokenizer.encode(" ".join(words[:n]))) for n in range(len(words))]
+    fitting = max(n for n, count in enumerate(counts) if count + 2 <= guide.context_length)
+    assert counts[fitting] + 2 < guide.context_length  # so the next word would have been cut in its middle
+    with caplog.at_level(logging.WARNING, "basicsr"):
+        tokens = guide.tokenize(["heavy rain", text, text])
+    assert torch.equal(tokens, guide.tokenize(["heavy rain", *[" ".join(words[:fitting])] * 2]))
+    assert [record.message for record in caplog.records] == [
+        "CLIP 'tiny' reads texts of 32 tokens; longer ones are cut at a word (not said again), the first: "
+        f"'{text[:60]}…'"
+    ]
+
+
+def test_a_text_that_just_fits_is_left_alone(guide, caplog):
+    letters = " ".join("x" * (guide.context_length - 2))
+    with caplog.at_level(logging.WARNING, "basicsr"):
+        tokens = guide.tokenize([letters])
+    assert not caplog.records and tokens[0, -1] == guide._tokenizer.eot_token_id
+    assert torch.equal(guide.tokenize([letters + " y"]), tokens)
+
+
+def test_a_word_that_is_too_long_is_cut_within(guide):
+    tokens = guide.tokenize(["7" * 100, ""])
+    assert tokens[0, -1] == guide._tokenizer.eot_token_id and (tokens[0] > 0).all()
+    assert guide.encode_text([]).shape[0] == 0
 
 
 def test_zero_shot_on_photos_that_it_never_saw(guide):

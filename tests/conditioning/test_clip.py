@@ -74,7 +74,7 @@ def test_unknown_words_are_spelt(guide):
 
 
 def test_long_texts_are_cut_at_a_word_and_that_is_said_once(guide, caplog, monkeypatch):
-    monkeypatch.setattr("wxr_plugin.conditioning.clip._CUT", set())
+    monkeypatch.setattr("wxr_plugin.conditioning.long_texts._TOLD", set())
     text = "a street with parked cars and people under umbrellas in heavy rain , wet asphalt and lamps " * 4
     words = text.split()
     counts = [len(guide._tokenizer.encode(" ".join(words[:n]))) for n in range(len(words))]

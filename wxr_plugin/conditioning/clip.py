@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files as package_files
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
+from wxr_plugin.conditioning.long_texts import shorten
 from wxr_plugin.data.weather import WEATHERS
 from wxr_plugin.errors import WxrError
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 TINY = Path(str(package_files("wxr_plugin"))) / "assets" / "tiny_clip"
 TEXTS = Path(__file__).with_name("weather_texts.yml")
 BPE = "bpe.txt.gz"
-_CUT: set[str] = set()
-"""CLIPs of which it was said that they cut texts."""
 
 
 class ClipError(WxrError):
@@ -80,7 +78,7 @@ class ClipGuide:
         A text that does not fit is cut after the last word that does; the log says so once. Within a word only where
         the first one alone is too long.
         """
-        fitting = [text if fits else self._cut(text) for text, fits in zip(texts, self._fit(texts))]
+        fitting = shorten(texts, self._tokenizer, self.context_length, self.name)
         return self._tokenizer(fitting, context_length=self.context_length).to(self.device)
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
@@ -102,19 +100,6 @@ class ClipGuide:
         x = text.ln_final(text.transformer(x, attn_mask=text.attn_mask[:length, :length]))[:, -1]
         projection = text.text_projection
         return F.normalize(projection(x) if isinstance(projection, nn.Module) else x @ projection, dim=-1)
-
-    def _fit(self, texts: Sequence[str]) -> list[bool]:
-        """Whether each text fits the context: one place more would then hold padding, as after an empty text."""
-        if not texts:
-            return []
-        last = self._tokenizer([*texts, ""], context_length=self.context_length + 1)[:, -1]
-        return (last[:-1] == last[-1]).tolist()
-
-    def _cut(self, text: str) -> str:
-        words = text.split()
-        fitting = bisect_left(range(1, len(words)), True, key=lambda count: not self._fit([" ".join(words[:count])])[0])
-        _say_cut(self.name, self.context_length, text)
-        return " ".join(words[:fitting]) or text
 
     def _check_prompts(self, embeddings: Tensor) -> None:
         pool = getattr(self._text, "text_pool_type", getattr(self._text, "pool_type", None))
@@ -163,16 +148,6 @@ def hash_weights(model: nn.Module) -> str:
         digest.update(f"{key} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _say_cut(name: str, length: int, text: str) -> None:
-    if name in _CUT:
-        return
-    _CUT.add(name)
-    logging.getLogger("basicsr").warning(
-        f"CLIP '{name}' reads texts of {length} tokens; longer ones are cut at a word (not said again), the first: "
-        f"'{text[:60]}…'"
-    )
 
 
 @cache

@@ -1,35 +1,31 @@
 """The gate: what becomes a pseudo-label, when, and how it comes back."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
+from rating_toys import BrightnessRater, grey, red_corner
 
+from wxr_plugin.data.crops import Box, crop, fixed_boxes
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.store import LabelStore
+from wxr_plugin.models.asking import DirectAsker
 from wxr_plugin.models.pseudo_labels import PseudoLabels
-from wxr_plugin.vlm.rater import Ratings
-
-
-class BrightnessRater:
-    """1 for black, 5 for white; black with a red corner cannot be rated."""
-
-    def __init__(self, name: str = "brightness"):
-        self.provenance = {"type": name}
-        self.calls: list[int] = []
-
-    def rate(self, images: list[np.ndarray]) -> Ratings:
-        self.calls.append(len(images))
-        ratings = [np.nan if image[0, 0, 0] > image[0, 0, 1] else 1 + 4 * image.mean() / 255 for image in images]
-        return Ratings(torch.tensor(ratings), torch.zeros(len(images), 5))
-
-
-def grey(*values: float) -> torch.Tensor:
-    return torch.tensor(values).view(-1, 1, 1, 1).expand(-1, 3, 4, 4).clone()
 
 
 @pytest.fixture
 def labels(tmp_path):
-    return PseudoLabels(tmp_path / "labels.lmdb", BrightnessRater())
+    return PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
+
+
+def visit(labels, iteration, keys, photos, restored, rivals=None, write=True):
+    """One iteration of a batch: ask about what is due, then store what was learnt."""
+    rows = labels.due(keys, iteration)
+    found = labels.best(keys, photos, iteration, rows, restored[rows] if rows else None, rivals)
+    if write:
+        labels.write(iteration)
+    return found
 
 
 def stored(labels: PseudoLabels) -> dict[str, tuple[float, str, int]]:
@@ -37,94 +33,191 @@ def stored(labels: PseudoLabels) -> dict[str, tuple[float, str, int]]:
     return {row.key: (round(row.rating, 4), row.source, row.iteration) for row in rows}
 
 
-def test_a_photo_without_a_label_stands_for_itself(labels):
-    images, ratings = labels.best(["a", "b"], grey(0.2, 0.6), None, "teacher@1")
-    torch.testing.assert_close(images, grey(0.2, 0.6))
-    torch.testing.assert_close(ratings, torch.tensor([1.8, 3.4]))
+def test_a_photo_without_a_better_restoration_stands_for_itself(labels):
+    found = visit(labels, 1, ["a", "b"], grey(0.2, 0.6), grey(0.1, 0.1), write=False)
+    torch.testing.assert_close(found.images, grey(0.2, 0.6))
+    torch.testing.assert_close(found.ratings, torch.tensor([1.8, 3.4]))
     assert stored(labels) == {}  # nothing before write
     labels.write(1)
     assert stored(labels) == {"a": (1.8, "input", 1), "b": (3.4, "input", 1)}
-    assert labels.accepted == 0
+    assert labels.accepted == 0 and labels.rated == 4
 
 
 def test_the_gate_opens_upwards_only(labels):
     photos = grey(0.4, 0.4)
     for iteration, (first, second) in enumerate([(0.6, 0.2), (0.8, 0.4), (0.2, 0.2)], 1):
-        images, _ = labels.best(["a", "b"], photos, grey(first, second), f"teacher@{iteration}")
-        labels.write(iteration)
-    torch.testing.assert_close(images, grey(0.8, 0.4))
+        found = visit(labels, iteration, ["a", "b"], photos, grey(first, second))
+    torch.testing.assert_close(found.images, grey(0.8, 0.4))
     assert stored(labels) == {"a": (4.2, "teacher@2", 2), "b": (2.6, "input", 1)}
     assert labels.accepted == 2
     assert labels.ratings == pytest.approx({"a": 4.2, "b": 2.6})
 
 
 def test_a_better_restoration_is_the_label_of_its_own_iteration(labels):
-    images, ratings = labels.best(["a"], grey(0.4), grey(0.8), "teacher@1")
-    torch.testing.assert_close(images, grey(0.8))
-    assert ratings.item() == pytest.approx(4.2)
-    labels.write(1)
+    found = visit(labels, 1, ["a"], grey(0.4), grey(0.8))
+    torch.testing.assert_close(found.images, grey(0.8))
+    assert found.ratings.item() == pytest.approx(4.2)
     assert stored(labels) == {"a": (4.2, "teacher@1", 1)}
 
 
 def test_everything_new_is_rated_in_one_call_and_only_once(labels):
-    labels.best(["a", "b"], grey(0.4, 0.4), grey(0.6, 0.6), "teacher@1")
-    labels.write(1)
-    labels.best(["a", "c"], grey(0.4, 0.4), grey(0.6, 0.6), "teacher@2")
-    labels.write(2)
-    labels.best(["a", "b", "c"], grey(0.4, 0.4, 0.4), None, "teacher@3")
-    assert labels.rater.calls == [4, 3]
+    visit(labels, 1, ["a", "b"], grey(0.4, 0.4), grey(0.6, 0.6))
+    visit(labels, 2, ["a", "c"], grey(0.4, 0.4), grey(0.6, 0.6))
+    labels.best(["a", "b", "c"], grey(0.4, 0.4, 0.4), 3)
+    assert labels.asker.rater.calls == [4, 3]
+
+
+def test_each_crop_is_asked_about_at_most_every_so_many_iterations(tmp_path):
+    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()), every=3)
+    due = []
+    for iteration in range(1, 8):
+        keys = ["a", "b"] if iteration % 2 else ["a"]
+        due.append([keys[row] for row in labels.due(keys, iteration)])
+        visit(labels, iteration, keys, grey(*[0.1] * len(keys)), grey(*[iteration / 10] * len(keys)))
+    assert due == [["a", "b"], [], [], ["a"], ["b"], [], ["a"]]
+    assert stored(labels) == {"a": (3.7922, "teacher@7", 7), "b": (3.0078, "teacher@5", 5)}
+    again = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()), every=3)
+    again.resume(labels.state(), 7)
+    assert again.due(["a", "b"], 8) == [1]
+
+
+def test_the_strict_gate_wants_more_than_the_students_image(labels):
+    photos, restored = grey(0.2, 0.2), grey(0.6, 0.6)
+    found = visit(labels, 1, ["a", "b"], photos, restored, rivals=grey(0.7, 0.5))
+    torch.testing.assert_close(found.images, grey(0.2, 0.6))
+    assert {key: row[1] for key, row in stored(labels).items()} == {"a": "input", "b": "teacher@1"}
 
 
 def test_a_dropped_update_leaves_nothing(labels):
-    labels.best(["a"], grey(0.4), grey(0.8), "teacher@1")
+    visit(labels, 1, ["a"], grey(0.4), grey(0.8), write=False)
     labels.discard()
     labels.write(1)
     assert stored(labels) == {} and labels.accepted == 0
 
 
+def test_a_label_of_the_same_window_is_known(labels):
+    visit(labels, 1, ["a"], grey(0.4), grey(0.8), write=False)
+    found = visit(labels, 2, ["a"], grey(0.4), grey(0.6))
+    torch.testing.assert_close(found.images, grey(0.8))
+    assert labels.asker.rater.calls == [2, 1] and stored(labels) == {"a": (4.2, "teacher@1", 2)}
+
+
 def test_what_cannot_be_rated_or_is_not_finite_never_wins(labels):
-    unrateable, broken = grey(0.9), grey(0.9)
-    unrateable[0, 1:, 0, 0] = 0
+    broken = grey(0.9)
     broken[0, 0, 0, 0] = float("nan")
-    restored = torch.cat((unrateable, broken))
-    images, ratings = labels.best(["a", "b"], grey(0.0, 0.0), restored, "teacher@1")
-    torch.testing.assert_close(images, grey(0.0, 0.0))
-    assert ratings.tolist() == [1, 1]
+    restored = torch.cat((red_corner(grey(0.9)), broken))
+    found = visit(labels, 1, ["a", "b"], grey(0.0, 0.0), restored)
+    torch.testing.assert_close(found.images, grey(0.0, 0.0))
+    assert found.ratings.tolist() == [1, 1]
+    assert labels.failures.count == 1
+
+
+def test_a_photo_that_cannot_be_rated_keeps_its_label(labels):
+    photo = red_corner(grey(0.3))
+    found = visit(labels, 1, ["a"], photo, grey(0.9))
+    torch.testing.assert_close(found.images, photo, atol=0.003, rtol=0)
+    assert stored(labels) == {}
+
+
+def test_a_rater_that_fails_leaves_labels_and_training_alone(labels, caplog):
+    visit(labels, 1, ["a"], grey(0.4), grey(0.6))
+    labels.asker.rater.broken = True
+    with caplog.at_level(logging.WARNING, "basicsr"):
+        for iteration in range(2, 30):
+            found = visit(labels, iteration, ["a"], grey(0.4), grey(0.8))
+            torch.testing.assert_close(found.images, grey(0.6))
+    assert labels.asker.rater.calls == [2, 1, 1, 1, 1]  # and between them 1, 3, 7, 15 calls were left out
+    assert labels.failures.count == 4
+    said = [record.message for record in caplog.records]
+    assert len(said) == 1 and "ConnectionError: the server is gone" in said[0] and "`wxr label rate`" in said[0]
+    labels.asker.rater.broken = False
+    for iteration in range(30, 34):
+        visit(labels, iteration, ["a"], grey(0.4), grey(0.8))
+    assert stored(labels) == {"a": (4.2, "teacher@32", 32)}
+
+
+def test_failures_are_logged_more_and_more_rarely(labels, caplog):
+    with caplog.at_level(logging.WARNING, "basicsr"):
+        for iteration in range(1, 13):
+            visit(labels, iteration, ["a"], red_corner(grey(0.4)), red_corner(grey(0.6)))
+    said = [record.message for record in caplog.records]
+    assert [line.split(":")[0] for line in said] == ["rating_failures 2", "rating_failures 10"]
+    assert "nor on any other image of this call" in said[0] and "brightness" in said[0]
 
 
 def test_a_photo_that_comes_twice_in_a_batch_gets_one_label(labels):
-    images, _ = labels.best(["a", "a"], grey(0.4, 0.4), grey(0.6, 0.8), "teacher@1")
-    torch.testing.assert_close(images, grey(0.8, 0.8))
-    labels.write(1)
+    found = visit(labels, 1, ["a", "a"], grey(0.4, 0.4), grey(0.6, 0.8))
+    torch.testing.assert_close(found.images, grey(0.8, 0.8))
     assert stored(labels) == {"a": (4.2, "teacher@1", 1)} and labels.accepted == 1
 
 
 def test_a_label_from_another_rater_is_rated_anew(tmp_path):
     with LabelStore(tmp_path / "labels.lmdb") as store:
         store.put_pseudo("a", np.full((4, 4, 3), 128, np.uint8), 4.9, "restormer", 0, "another rater")
-    labels = PseudoLabels(tmp_path / "labels.lmdb", BrightnessRater())
+    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
     labels.start()
-    images, ratings = labels.best(["a"], grey(0.2), grey(0.4), "teacher@1")
-    assert ratings.item() == pytest.approx(1 + 4 * 128 / 255)
-    torch.testing.assert_close(images, grey(128 / 255))
-    labels.write(1)
+    assert labels.best(["a"], grey(0.2), 1).ratings.item() == pytest.approx(4.9)  # all that is known of it so far
+    found = visit(labels, 1, ["a"], grey(0.2), grey(0.4))
+    assert found.ratings.item() == pytest.approx(1 + 4 * 128 / 255)
+    torch.testing.assert_close(found.images, grey(128 / 255))
     assert stored(labels) == {"a": (pytest.approx(3.0078, abs=1e-4), "restormer", 1)}
 
 
+@pytest.mark.parametrize("sides", [(40, 50), (10, 50), (12, 9)])
+def test_a_crop_begins_with_the_crop_of_its_photos_label(tmp_path, sides):
+    """`crop` fills small photos up by reflection; the label of such a photo is filled up alike."""
+    whole = np.random.default_rng(0).integers(0, 256, (*sides, 1), dtype=np.uint8).repeat(3, 2)
+    with LabelStore(tmp_path / "labels.lmdb") as store:
+        store.put_pseudo("rain/a@home", whole, 3.5, "restormer", 0, "panel")
+    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
+    labels.start()
+    box = fixed_boxes("rain/a@home", *sides, 16, 1)[0]
+    key = f"rain/a@home@{box}"
+    found = visit(labels, 1, [key], grey(0.0, size=16), grey(0.1, size=16))
+    expected = torch.from_numpy(crop(whole, box, 16).copy()).permute(2, 0, 1)[None] / 255
+    torch.testing.assert_close(found.images, expected)
+    assert stored(labels)[key][1:] == ("restormer", 1)
+    assert stored(labels)["rain/a@home"] == (3.5, "restormer", 0)
+
+
+def test_a_whole_label_of_another_size_is_named_and_left_alone(tmp_path, caplog):
+    with LabelStore(tmp_path / "labels.lmdb") as store:
+        store.put_pseudo("a", np.full((8, 8, 3), 255, np.uint8), 3.5, "restormer", 0, "panel")
+    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
+    with caplog.at_level(logging.WARNING, "basicsr"):
+        for iteration in (1, 2):
+            found = labels.best([f"a@{Box(10, 0, 14, 4)}"], grey(0.2), iteration)
+    torch.testing.assert_close(found.images, grey(0.2))
+    assert [record.message for record in caplog.records] == [
+        "the pseudo-label of a is 8 x 8 pixels, and the crop 10,0,14,4 does not fit in: its crops begin with the photo "
+        "itself. Make it again from the photo as it is now with `wxr label init`"
+    ]
+
+
 def test_labels_of_another_run_are_not_taken_for_a_start(labels):
-    labels.best(["a"], grey(0.4), None, "teacher@7")
-    labels.write(7)
+    visit(labels, 7, ["a"], grey(0.4), grey(0.6))
+    labels.commit(7, keep=3)
     with pytest.raises(WxrError, match="came to iteration 7: resume that run, or give this one another"):
         labels.start()
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path):
+    with LabelStore(tmp_path / "labels.lmdb") as store:
+        store.put_pseudo("a", np.full((4, 4, 3), 128, np.uint8), 3.0, "restormer", 0, "panel")
+    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
+    labels.start()
+    visit(labels, 4, ["a", "b"], grey(0.4, 0.4), grey(0.8, 0.8))
+    assert stored(labels).keys() == {"a", "b"}
+    labels.start()
+    assert stored(labels) == {"a": (3.0, "restormer", 0)}
+    assert labels.ratings == {}
+
+
 def test_a_resumed_run_has_the_labels_of_its_checkpoint(labels):
-    labels.best(["a", "b"], grey(0.2, 0.2), grey(0.4, 0.1), "teacher@1")
-    labels.write(1)
+    visit(labels, 1, ["a", "b"], grey(0.2, 0.2), grey(0.4, 0.1))
     labels.commit(1, keep=3)
     known, state = stored(labels), labels.state()
-    labels.best(["a", "c"], grey(0.2, 0.2), grey(0.8, 0.8), "teacher@2")
-    labels.write(2)
+    visit(labels, 2, ["a", "c"], grey(0.2, 0.2), grey(0.8, 0.8))
     assert stored(labels) != known and labels.accepted == 3
     labels.resume(state, 1)
     assert stored(labels) == known and labels.accepted == 1 and labels.state() == state

@@ -37,6 +37,7 @@ def write_options(root):
             "optim_g": {"type": "Adam", "lr": 1e-2},
             "scheduler": {"type": "MultiStepLR", "milestones": [100]},
             "pixel_opt": {"type": "L1Loss"},
+            "pseudo_opt": {"type": "PseudoLabelLoss", "loss_weight": 0.5},
             "rater": {"model": str(root / "rater")},
         },
         "logger": {"print_freq": 1, "save_checkpoint_freq": 2, "use_tb_logger": False},

@@ -74,6 +74,7 @@ def options(root, tmp_path):
                 "ema_decay": 0.9,
                 "optim_g": {"type": "Adam", "lr": 1e-2},
                 "pixel_opt": {"type": "L1Loss"},
+                "pseudo_opt": {"type": "PseudoLabelLoss", "loss_weight": 0.5},
                 "weather_prompt_opt": prompts,
                 "rater": {"model": str(root / "rater")},
                 "nan_guard": {},
@@ -140,7 +141,7 @@ def test_ratings_never_fall(options):
 def test_the_student_is_compared_with_the_stored_label(options):
     """L_ps alone draws the student to the label: with the label of a photo set to white, its output gets brighter."""
     torch.manual_seed(0)
-    opt = options(pseudo_opt={"type": "PseudoLabelLoss", "loss_weight": 100.0}, weather_prompt_opt=None, rate_every=99)
+    opt = options(pseudo_opt={"type": "PseudoLabelLoss", "loss_weight": 100.0}, weather_prompt_opt=None)
     model = build_model(opt)
     (batch,) = batches(opt, 1)
     for key in batch["real_key"]:
@@ -152,16 +153,6 @@ def test_the_student_is_compared_with_the_stored_label(options):
     assert model.net_g(batch["real"]).mean() > before
     assert logs[0]["l_ps"] == pytest.approx(100 * (1 - batch["real"]).mean().item(), rel=1e-3)
     assert [row[1] for row in labels_of(model).values()] == ["white"] * len(labels_of(model))
-
-
-def test_rate_every_spares_the_teacher(options):
-    torch.manual_seed(0)
-    opt = options(rate_every=3)
-    model = build_model(opt)
-    for iteration, batch in enumerate(batches(opt, 3), 1):
-        model.feed_data(batch)
-        model._pseudo_labels(iteration)
-    assert {candidate.source for candidate in model.labels._pending} == {"input", "teacher@3"}
 
 
 def test_the_teacher_follows_quickly_at_first(options):

@@ -154,8 +154,8 @@ def properties(structs: Iterable[type[Block]]) -> Json:
         hints = get_type_hints(struct, include_extras=True)
         for info in msgspec.structs.fields(struct):
             found[info.encode_name] = value(hints[info.name])
-            if info.encode_name in words:
-                found[info.encode_name] = found[info.encode_name] | {"description": words[info.encode_name]}
+            if info.name in words:
+                found[info.encode_name] = found[info.encode_name] | {"description": words[info.name]}
             if isinstance(info.default, bool | int | float | str):
                 found[info.encode_name] = found[info.encode_name] | {"default": info.default}
     return found

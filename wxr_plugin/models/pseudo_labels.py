@@ -1,99 +1,146 @@
 """The pseudo-labels of a training run: of each real photo the best-rated restoration so far, in a label store."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.distributed as dist
+from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import get_dist_info
 from torch import Tensor
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.labels.store import LabelStore, provenance_hash
+from wxr_plugin.labels.store import LabelStore, LabelStoreError, content_hash, provenance_hash
+from wxr_plugin.models.asking import Asker, FailureLog
+from wxr_plugin.models.candidates import TEACHER, Candidate, Question, from_array, is_better, to_arrays
 from wxr_plugin.models.guard import gathered
-from wxr_plugin.vlm.inputs import to_uint8
-from wxr_plugin.vlm.rater import Rater
-
-TEACHER = "teacher@"
+from wxr_plugin.models.rating_proxy import Lesson, RatingProxy
+from wxr_plugin.models.stored_labels import StoredLabels
 
 
-class Candidate(NamedTuple):
-    """An image that is, or may become, the pseudo-label of `key`."""
+class Labels(NamedTuple):
+    """Pseudo-labels of a batch."""
 
-    key: str
-    image: np.ndarray
-    """uint8 RGB (H, W, 3)."""
-    source: str
-    """ "input", "teacher@<iteration>", or whatever the store was filled from."""
-    rating: float | None = None
-    """In [1, 5]; None until the rater of this run has seen the image."""
+    images: Tensor
+    """(N, 3, H, W) in [0, 1]."""
+    ratings: Tensor
+    """(N,) in [1, 5]."""
+    versions: list[str] | None
+    """What tells one label of a crop from the next, by content; None for images that never come again."""
 
 
-def is_better(candidate: Candidate, stored: Candidate | None) -> bool:
-    """WResVLM's gate: a rated candidate replaces a stored one only if its rating is higher, or if there is none."""
-    return stored is None or stored.rating is None or candidate.rating > stored.rating
+class News(NamedTuple):
+    """What one process has learnt since the last update."""
+
+    better: list[Candidate]
+    asked: dict[str, int]
+    lessons: list[Lesson]
+    failures: list[str]
+    rated: int
 
 
 class PseudoLabels:
     """Reads, compares and, at `write`, stores pseudo-labels.
 
     Nothing reaches the store before `write`, so that an update that is dropped leaves no trace. With several processes
-    each rates the photos of its own batch, and rank 0 alone writes.
+    each asks about the photos of its own batch, and what they learnt is shared at `write`; then the first process of
+    each node writes, the same everywhere, and the others on its node read.
+
+    Args:
+        path: the label store; with several nodes, a folder of each node's own.
+        asker: how the rater is asked.
+        every: a crop is asked about at most once in so many iterations.
+        proxy: decides what is worth asking about; everything when None.
 
     Attributes:
-        ratings: on rank 0, the rating of each pseudo-label by key.
-        accepted: on rank 0, how many restorations of the teacher have become pseudo-labels.
+        ratings: on writers, the rating of each pseudo-label by key.
+        accepted: on writers, how many restorations of the teacher have become pseudo-labels.
+        rated: how many images were rated, by all processes.
+        failures: images that got no rating, and the log of it.
     """
 
-    def __init__(self, path: Path, rater: Rater):
-        self.rater, self.rater_hash = rater, provenance_hash(rater.provenance)
-        self.is_writer = get_dist_info()[0] == 0
-        writable = LabelStore(path) if self.is_writer else None
-        _wait_for_all()
-        self.store = writable or LabelStore(path, readonly=True)
+    def __init__(self, path: Path, asker: Asker, every: int = 1, proxy: RatingProxy | None = None):
+        self.asker, self.every, self.proxy = asker, every, proxy
+        self.rater_hash = provenance_hash(asker.provenance)
+        self.is_writer = _local_rank() == 0
+        self.store = _open(path, self.is_writer)
+        self.stored = StoredLabels(self.store, self.rater_hash)
+        self.failures = FailureLog(asker.provenance)
         self.ratings: dict[str, float] = {}
-        self.accepted = 0
-        self._pending: list[Candidate] = []
+        self.accepted = self.rated = 0
+        self._asked: dict[str, int] = {}
+        self.discard()
 
     def start(self) -> None:
-        """Begin a new run from what the store holds; WxrError if that is of another run's iterations."""
+        """Begin a new run from what the store holds.
+
+        What a run that was killed before its first checkpoint has added is taken back.
+
+        Raises:
+            WxrError: the store is that of a run with checkpoints, or the stores of several nodes differ.
+        """
         labels = self.store.pseudo_labels()
         newest = max((label.iteration for label in labels), default=0)
-        if newest > 0:
-            raise WxrError(
-                f"{self.store.path} holds pseudo-labels of a run that came to iteration {newest}: resume that run, or "
-                "give this one another train.labels"
-            )
+        if newest > 0 and self.is_writer:
+            self._take_back(newest)
+        _wait_for_all()
+        labels = self.store.pseudo_labels()
         self.ratings = {label.key: label.rating for label in labels if label.rater == self.rater_hash}
+        self._compare_nodes([(label.key, label.rating, label.rater, content_hash(label.png)) for label in labels])
 
-    def best(self, keys: Sequence[str], photos: Tensor, restored: Tensor | None, source: str) -> tuple[Tensor, Tensor]:
-        """The best-rated images (N, 3, H, W) in [0, 1] for `photos` of that shape, and their ratings (N,).
+    def due(self, keys: Sequence[str], iteration: int) -> list[int]:
+        """The positions in `keys` of the crops that may be asked about now."""
+        asked = self._asked | self._news_asked if self.every > 1 else {}
+        late = [iteration - asked.get(key, -self.every) >= self.every for key in keys]
+        return [row for row, key in enumerate(keys) if late[row] and not self.asker.is_busy(key)]
 
-        For each photo they compare the stored pseudo-label (the photo itself where there is none) and, unless None,
-        `restored`, the teacher's image, which `source` names. What has no rating yet is rated in one call and waits for
-        `write`; an image that cannot be rated counts as 1, one that is not finite is left out.
+    def best(
+        self,
+        keys: Sequence[str],
+        photos: Tensor,
+        iteration: int,
+        rows: Sequence[int] = (),
+        restored: Tensor | None = None,
+        rivals: Tensor | None = None,
+    ) -> Labels:
+        """The best-rated images for `photos` (N, 3, H, W) in [0, 1], as far as is known now.
+
+        The label of a photo is the stored one, the crop of its whole photo's, or the photo itself. `restored`
+        (M, 3, H, W) are the teacher's images of the photos at `rows`; the rater is asked about them, and about those of
+        their labels that it has not seen. An image that is not finite, or that gets no rating, changes nothing.
+        `rivals` (M, 3, H, W) are images that they have to beat besides.
         """
-        stored = [self._stored(key) or Candidate(key, image, "input") for key, image in zip(keys, _arrays(photos))]
-        offered = [] if restored is None else _finite(keys, restored, source)
-        best: dict[str, Candidate] = {}
-        for candidate in self._rated([*stored, *offered]):
-            if is_better(candidate, best.get(candidate.key)):
-                best[candidate.key] = candidate
-        images = torch.stack([_tensor(best[key].image) for key in keys])
-        return images.to(photos.device), torch.tensor([best[key].rating for key in keys], device=photos.device)
+        known = {key: self._label(key, image) for key, image in zip(keys, to_arrays(photos))}
+        questions = self._questions([known[keys[row]] for row in rows], restored, rivals, iteration)
+        for question in self.asker.ask(questions):
+            self._learn(question, known, iteration)
+        best = [known[key] for key in keys]
+        images = torch.stack([from_array(label.image) for label in best]).to(photos.device)
+        ratings = [label.trust if label.rating is None else label.rating for label in best]
+        return Labels(images, torch.tensor(ratings, device=photos.device), [content_hash(x.image) for x in best])
 
     def discard(self) -> None:
         """Forget what waits for `write`."""
-        self._pending = []
+        self._better: dict[str, Candidate] = {}
+        self._news_asked: dict[str, int] = {}
+        self._lessons: list[Lesson] = []
+        self._rated = 0
 
     def write(self, iteration: int) -> None:
         """Store, as of `iteration`, what waits on all ranks and is still better. Every rank has to call it."""
-        waiting = [candidate for part in gathered(self._pending) for candidate in part]
+        failures, self.asker.failures = self.asker.failures, []
+        news = gathered(News(list(self._better.values()), self._news_asked, self._lessons, failures, self._rated))
         self.discard()
+        for part in news:
+            self._asked |= part.asked
+            self.rated += part.rated
+            self.failures.add(part.failures)
+        if self.proxy:
+            self.proxy.learn([lesson for part in news for lesson in part.lessons])
         if self.is_writer:
-            self._store_better(waiting, iteration)
+            self._store_better([candidate for part in news for candidate in part.better], iteration)
         _wait_for_all()
 
     def commit(self, iteration: int, keep: int) -> None:
@@ -101,55 +148,115 @@ class PseudoLabels:
         if self.is_writer:
             self.store.commit_pseudo(iteration, keep)
 
+    def close(self) -> None:
+        """Nothing will be asked any more."""
+        self.asker.close()
+
     def state(self) -> dict[str, Any]:
-        """What a training state needs besides the store."""
-        return {"accepted": self.accepted, "ratings": dict(self.ratings)}
+        """What a training state needs besides the store; plain types and tensors."""
+        counts = {"accepted": self.accepted, "rated": self.rated, "failures": self.failures.count}
+        proxy = self.proxy.state() if self.proxy else None
+        return {**counts, "ratings": dict(self.ratings), "asked": dict(self._asked), "proxy": proxy}
 
     def resume(self, state: dict[str, Any], iteration: int) -> None:
         """Go back to the pseudo-labels that the checkpoint of `iteration` knew. Every rank has to call it."""
         self.accepted, self.ratings = state["accepted"], dict(state["ratings"])
+        self.rated, self.failures.count = state.get("rated", 0), state.get("failures", 0)
+        self._asked = dict(state.get("asked", {}))
+        if self.proxy and state.get("proxy"):
+            self.proxy.load_state(state["proxy"])
         if self.is_writer:
             self.store.rollback_pseudo(iteration)
         _wait_for_all()
 
-    def _stored(self, key: str) -> Candidate | None:
-        label = self.store.get_pseudo(key)
-        if label is None:
-            return None
-        rating = label.rating if label.rater == self.rater_hash else None  # other raters' ratings do not compare
-        return Candidate(key, label.image, label.source, rating)
+    def _label(self, key: str, photo: Any) -> Candidate:
+        stored = self._better.get(key) or self.stored.of(key, photo.shape[:2])
+        return stored or Candidate(key, photo, "input")
 
-    def _rated(self, candidates: list[Candidate]) -> list[Candidate]:
-        new = [candidate for candidate in candidates if candidate.rating is None]
-        if new:
-            ratings = self.rater.rate([candidate.image for candidate in new]).rating.nan_to_num(nan=1.0).tolist()
-            new = [candidate._replace(rating=rating) for candidate, rating in zip(new, ratings)]
-        self._pending += new
-        return [candidate for candidate in candidates if candidate.rating is not None] + new
+    def _questions(
+        self, labels: list[Candidate], restored: Tensor | None, rivals: Tensor | None, iteration: int
+    ) -> list[Question]:
+        if not labels:
+            return []
+        finite = restored.isfinite().flatten(1).all(1).tolist()
+        images = [image if fine else None for image, fine in zip(to_arrays(restored), finite)]
+        features = self.proxy.features(restored) if self.proxy else [None] * len(labels)
+        others = to_arrays(rivals) if rivals is not None else [None] * len(labels)
+        made = [self._question(*parts, iteration) for parts in zip(labels, images, others, features)]
+        return sorted((each for each in made if each and each.unrated()), key=lambda each: -each.chance)
+
+    def _question(self, label: Candidate, image: Any, other: Any, features: Any, iteration: int) -> Question | None:
+        if image is None:
+            return Question(label, None)
+        offered = Candidate(label.key, image, f"{TEACHER}{iteration}")
+        rival = Candidate(label.key, other, "student") if other is not None else None
+        chance = 1.0
+        if self.proxy and label.rating is not None:
+            chance = self.proxy.chance(label.key, features, label.rating)
+            if not self.proxy.is_worth_it(chance):
+                return None
+        return Question(label, offered, rival, features, chance)
+
+    def _learn(self, question: Question, known: dict[str, Candidate], iteration: int) -> None:
+        key, offered = question.key, question.offered
+        self._news_asked |= {key: iteration} if self.every > 1 else {}
+        self._rated += sum(each is not None and each.rating is not None for each in question[:3])
+        for candidate in question.valid():
+            if is_better(candidate, known.get(key) or self._better.get(key) or self.stored.own(key)):
+                known[key] = self._better[key] = candidate
+        if self.proxy and question.label.rating is not None and offered is not None and offered.rating is not None:
+            self._lessons.append(Lesson(key, question.features, offered.rating, question.label.rating))
 
     def _store_better(self, candidates: list[Candidate], iteration: int) -> None:
         better: dict[str, Candidate] = {}
         for candidate in candidates:
-            if is_better(candidate, better.get(candidate.key) or self._stored(candidate.key)):
+            if is_better(candidate, better.get(candidate.key) or self.stored.own(candidate.key)):
                 better[candidate.key] = candidate
         with self.store.batch():
-            for key, image, source, rating in better.values():
+            for key, image, source, rating, _ in better.values():
                 self.store.put_pseudo(key, image, rating, source, iteration, self.rater_hash)
         self.ratings |= {key: candidate.rating for key, candidate in better.items()}
         self.accepted += sum(candidate.source.startswith(TEACHER) for candidate in better.values())
 
+    def _take_back(self, newest: int) -> None:
+        try:
+            count = self.store.rollback_pseudo(0)
+        except LabelStoreError as error:
+            raise WxrError(
+                f"{self.store.path} holds pseudo-labels of a run that came to iteration {newest}: resume that run, or "
+                "give this one another train.labels, say one made with `wxr label init --from` this one"
+            ) from error
+        get_root_logger().warning(
+            f"{self.store.path}: {count} pseudo-labels of a run that ended at iteration {newest} without a checkpoint "
+            "were taken back; this run begins from those before it"
+        )
 
-def _finite(keys: Sequence[str], restored: Tensor, source: str) -> list[Candidate]:
-    finite = restored.isfinite().flatten(1).all(1).tolist()
-    return [Candidate(key, image, source) for key, image, ok in zip(keys, _arrays(restored), finite) if ok]
+    def _compare_nodes(self, labels: list[tuple]) -> None:
+        digests = gathered(content_hash(repr(labels).encode()))
+        if any(digest != digests[0] for digest in digests):
+            raise WxrError(
+                f"{self.store.path}: the label stores of the nodes differ: copy that of the first node to the others"
+            )
 
 
-def _arrays(images: Tensor) -> list[np.ndarray]:
-    return [image.permute(1, 2, 0).contiguous().numpy() for image in to_uint8(images)]
+def _local_rank() -> int:
+    if not dist.is_initialized():
+        return 0
+    return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", get_dist_info()[0])))
 
 
-def _tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1).float() / 255
+def _open(path: Path, is_writer: bool) -> LabelStore:
+    try:
+        writable = LabelStore(path) if is_writer else None
+    except LabelStoreError as error:
+        if get_dist_info()[0] == 0:
+            raise
+        raise WxrError(
+            f"{error}. The label store is written once on each node: set train.labels to a folder on each node's own "
+            "disk, with the same content everywhere"
+        ) from error
+    _wait_for_all()
+    return writable or LabelStore(path, readonly=True)
 
 
 def _wait_for_all() -> None:

@@ -15,7 +15,7 @@ from wxr_plugin.cli import main
 from wxr_plugin.data import lmdb_io
 from wxr_plugin.data.image_io import write_image
 from wxr_plugin.data.weather import add_weather
-from wxr_plugin.labels.commands import default_store
+from wxr_plugin.labels.running import default_store
 from wxr_plugin.labels.store import LabelStore
 
 
@@ -195,7 +195,7 @@ def test_showing_a_store_as_a_table_and_as_csv(capsys, photos, model, tmp_path):
         (("rate", "{photos}", "--model", "tinny"), "unknown vision-language model 'tinny'.*did you mean tiny"),
         (("rate", "{photos}", "--prompt", "visbility"), "unknown rating prompt.*did you mean visibility"),
         (("describe", "{photos}", "--prompt", "describ"), "unknown description prompt.*did you mean describe"),
-        (("rate", "{photos}", "--batch-size", "0"), "batch_size"),
+        (("rate", "{photos}", "--batch-size", "0"), "--batch-size must be 1 or more, not 0"),
         (("rate", "{photos}", "--dtype", "float8"), "float8"),
         (("rate", "{photos}", "--model", "{model}", "-o", "{photos}"), "exists and is not a label store"),
         (("show", "{none}"), "no label store here"),

@@ -324,7 +324,9 @@ def test_a_store_of_another_schema_version_is_refused(tmp_path):
     with lmdb.open(str(tmp_path / "labels.lmdb")) as other, other.begin(write=True) as transaction:
         transaction.put(b"schema", msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION + 1}))
     for readonly in (False, True):
-        with pytest.raises(LabelStoreError, match=f"schema version {SCHEMA_VERSION + 1}.*version {SCHEMA_VERSION};"):
+        with pytest.raises(
+            LabelStoreError, match=f"schema version {SCHEMA_VERSION + 1}.*versions 1 and {SCHEMA_VERSION};"
+        ):
             LabelStore(tmp_path / "labels.lmdb", readonly)
 
 

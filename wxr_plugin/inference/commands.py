@@ -73,7 +73,7 @@ def restore_all(jobs: dict[Path, Path], args: argparse.Namespace) -> list[str]:
     from rich.progress import track
 
     from wxr_plugin.data.image_io import BadImageError, read_image, write_image
-    from wxr_plugin.inference.restorer import Restorer
+    from wxr_plugin.inference.restorer import RestoreError, Restorer
 
     network = read_network_block(args.opt) if args.opt else None
     restorer = Restorer.from_checkpoint(
@@ -85,6 +85,8 @@ def restore_all(jobs: dict[Path, Path], args: argparse.Namespace) -> list[str]:
             write_image(target, restorer.restore(read_image(photo)))
         except (BadImageError, OSError) as error:
             failures.append(str(error))
+        except RestoreError as error:
+            failures.append(f"{photo}: {error}")
     return failures
 
 

@@ -1,7 +1,7 @@
 """Opening a label store: its schema, who may write, and changes grouped into one step."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -10,9 +10,9 @@ import lmdb
 import msgspec
 
 from wxr_plugin.labels.environment import Change, Environment, LabelStoreError, open_environment
-from wxr_plugin.labels.rows import SCHEMA_VERSION
+from wxr_plugin.labels.rows import READABLE_VERSIONS, SCHEMA_VERSION
 
-_SCHEMA = b"schema"
+SCHEMA = b"schema"
 
 
 class StoreBase:
@@ -61,16 +61,35 @@ class StoreBase:
         finally:
             self._pending = None
 
+    def each_row(self, take: Callable[[bytes, memoryview], None]) -> None:
+        """Call `take` with the key and value of every row, in order of keys, from one consistent state of the store.
+
+        A value is gone when `take` returns.
+        """
+
+        def look(transaction: lmdb.Transaction) -> None:
+            for key, value in transaction.cursor():
+                take(bytes(key), value)
+
+        self._own().read(look, buffers=True)
+
+    def put_rows(self, rows: Iterable[Change]) -> None:
+        """Store rows as they are, all in one step; see `Environment.write` for rows that are made one by one."""
+        if self.readonly or self._pending is not None:
+            self._write(list(rows))
+        else:
+            self._own().write(rows)
+
     def _start(self) -> None:
         if not self.readonly:
             self._own().start_writing()
         try:
-            found = self._get(_SCHEMA)
+            found, current = self._get(SCHEMA), msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION})
             # A writer that is just starting, or was killed then, leaves an LMDB without any row: an empty store.
             if found is not None or self._keys(b""):
                 _check_schema(self.path, found)
-            elif not self.readonly:
-                self._write([(_SCHEMA, msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION}))])
+            if not self.readonly and found != current:
+                self._write([(SCHEMA, current)])
         except BaseException:
             if not self.readonly:
                 self._own().stop_writing()
@@ -149,8 +168,9 @@ def _check_schema(path: Path, found: bytes | None) -> None:
         version = None
     if version is None:
         raise LabelStoreError(f"{path}: an LMDB, but not a label store; give another name")
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_VERSIONS:
+        known = " and ".join(map(str, READABLE_VERSIONS))
         raise LabelStoreError(
-            f"{path}: a label store of schema version {version}, and this wxr_plugin reads version {SCHEMA_VERSION}; "
-            "use the wxr_plugin that wrote it, or label into a new store"
+            f"{path}: a label store of schema version {version}, and this wxr_plugin reads versions {known}; use the "
+            "wxr_plugin that wrote it, or label into a new store. Nothing in it was changed"
         )

@@ -1,108 +1,105 @@
-"""`wxr label`: rate and describe photos with a vision-language model, and look at what is stored."""
+"""`wxr label`: rate, describe and rewrite, choose the first pseudo-labels, and look at what is stored."""
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Any
+
+from wxr_plugin.labels import running
+
+WEATHERS = ("rain", "haze", "snow", "clear")
 
 EXAMPLE = """example:
   wxr label rate photos/
   wxr label rate photos/ --model llava-1.5-7b --prompt quality -o labels.lmdb
-  wxr label describe photos.lmdb --model models/llava-v1.6-mistral-7b-hf
-  wxr label show photos.labels.lmdb --csv ratings.csv
+  wxr label describe --rain rain/ --haze haze.lmdb --snow snow/ --boxes 4 --size 256 -o labels.lmdb
+  wxr label rewrite labels.lmdb
+  wxr label init photos/ -o labels.lmdb --restorers restormer.yml mine=net_g.pth --raters llava-1.5-7b pyiqa:musiq
+  wxr label show photos.labels.lmdb --csv rows.csv
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `label` to the `wxr` command."""
-    parser = _new(
-        subparsers, "label", "rate and describe photos", "Label photos with a vision-language model, each once."
-    )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{rate,describe,show}")
-    rate = _new(actions, "rate", "rate photos from 1 (bad) to 5 (excellent)", "Rate every photo of a folder or LMDB.")
-    _add_asking(rate, "visibility", "a rating prompt, or a whole question that the five words answer")
-    rate.set_defaults(func=run_rate)
-    describe = _new(
-        actions, "describe", "describe photos and their weather", "Describe every photo of a folder or LMDB."
-    )
-    _add_asking(describe, "describe", "a description prompt, or a whole question")
-    describe.add_argument("--max-tokens", type=int, default=64, help="longest description (default: 64)")
-    describe.set_defaults(func=run_describe)
-    show = _new(actions, "show", "print what a label store holds", "Print the rows of a label store.")
-    show.add_argument("store", type=Path, help="the label store")
-    show.add_argument("--csv", type=Path, metavar="FILE", help="write all columns to this file instead")
-    show.set_defaults(func=run_show)
+    purpose = "Label photos with a vision-language model, each once, and choose their pseudo-labels."
+    parser = _new(subparsers, "label", "rate and describe photos, choose pseudo-labels", purpose)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{rate,describe,rewrite,init,show}")
+    for add in (_add_rate, _add_describe, _add_rewrite, _add_init, _add_show):
+        add(actions)
 
 
-def run_rate(args: argparse.Namespace) -> int:
-    """Rate what the store does not know yet and sum up; exit code 1 if a photo has no rating."""
-    from wxr_plugin.labels import report
-    from wxr_plugin.labels.labelling import RatingAsker
-    from wxr_plugin.vlm.rater import build_rater
-
-    return _label(args, lambda: RatingAsker(build_rater(_options(args))), report.print_ratings)
-
-
-def run_describe(args: argparse.Namespace) -> int:
-    """Describe what the store does not know yet; exit code 1 if a photo has no description."""
-    from wxr_plugin.labels import report
-    from wxr_plugin.labels.labelling import DescriptionAsker
-    from wxr_plugin.vlm.describer import build_describer
-
-    options = {**_options(args), "max_tokens": args.max_tokens}
-    return _label(args, lambda: DescriptionAsker(build_describer(options)), report.print_descriptions)
+def _add_rate(actions: argparse._SubParsersAction) -> None:
+    purpose = "Rate every photo of a folder or LMDB."
+    parser = _new(actions, "rate", "rate photos from 1 (bad) to 5 (excellent)", purpose)
+    _add_photos(parser)
+    _add_asking(parser, "a rating prompt, or a whole question that the five words answer (default: visibility)")
+    parser.set_defaults(func=running.run_rate)
 
 
-def run_show(args: argparse.Namespace) -> int:
-    """Print the rows as a table, or write them to a CSV file."""
-    from wxr_plugin.labels import report
-    from wxr_plugin.labels.store import LabelStore
-
-    with LabelStore(args.store, readonly=True) as store:
-        rows = report.rows(store)
-    if args.csv:
-        report.write_csv(rows, args.csv)
-        print(f"{len(rows)} rows in {args.csv}")
-    else:
-        report.print_rows(rows)
-    return 0
+def _add_describe(actions: argparse._SubParsersAction) -> None:
+    purpose = "Describe every photo of a folder or LMDB."
+    parser = _new(actions, "describe", "describe photos and their weather", purpose)
+    _add_photos(parser)
+    what = "describe the pseudo-labels of the store, under the names of their photos, instead of the photos"
+    parser.add_argument("--pseudo-labels", action="store_true", help=what)
+    _add_asking(parser, "a description prompt, or a whole question (default: describe)")
+    parser.add_argument("--max-tokens", type=int, help="longest description, in the model's tokens (default: 64)")
+    parser.set_defaults(func=running.run_describe)
 
 
-def default_store(photos: Path) -> Path:
-    """Where the labels of a folder or LMDB go unless -o says otherwise: beside it, as NAME.labels.lmdb."""
-    photos = photos.absolute()
-    return photos.with_name(f"{photos.name.removesuffix('.lmdb')}.labels.lmdb")
+def _add_rewrite(actions: argparse._SubParsersAction) -> None:
+    purpose = "Rewrite the newest description of every photo as if the weather were clear."
+    parser = _new(actions, "rewrite", "rewrite the descriptions for clear weather", purpose)
+    parser.add_argument("store", type=Path, help="the label store")
+    rules = "rules (no model), a model, http://HOST/v1#MODEL, or a YAML file of options (default: rules)"
+    parser.add_argument("--rewriter", metavar="SPEC", default="rules", help=rules)
+    parser.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    parser.set_defaults(func=running.run_rewrite)
 
 
-def _label(args: argparse.Namespace, build: Any, summarise: Any) -> int:
-    from wxr_plugin.data.lmdb_io import ImageStore
-    from wxr_plugin.labels import report
-    from wxr_plugin.labels.labelling import label_photos
-    from wxr_plugin.labels.store import LabelStore
+def _add_init(actions: argparse._SubParsersAction) -> None:
+    purpose = "Let a panel of raters choose, of each photo, its best restoration as the first pseudo-label."
+    parser = _new(actions, "init", "choose the first pseudo-labels", purpose)
+    _add_photos(parser)
+    specs = "checkpoints (.pth, .safetensors), option files (.yml) with weights, or tiny; NAME=PATH gives a name"
+    parser.add_argument("--restorers", nargs="+", metavar="SPEC", default=[], help=specs)
+    raters = "the panel: models, MODEL:PROMPT, pyiqa:METRIC, http://HOST/v1#MODEL, YAML files (default: tiny)"
+    parser.add_argument("--raters", nargs="+", metavar="SPEC", default=["tiny"], help=raters)
+    copy = "make STORE from this store first; its newest pseudo-labels are candidates too"
+    parser.add_argument("--from", dest="source", type=Path, metavar="OLD", help=copy)
+    parser.add_argument("--tile", type=int, default=1024, help="cut larger photos into tiles of this side; 0: never")
+    parser.add_argument("--overlap", type=int, default=32, help="pixels that neighbouring tiles share (default: 32)")
+    parser.add_argument("--device", help="where restorers run: cpu, cuda, … (default: the GPU if there is one)")
+    parser.add_argument("--batch-size", type=int, default=8, help="images that a rater gets at once (default: 8)")
+    parser.add_argument("--retry-failed", action="store_true", help="ask the raters again about what failed before")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the summary to this file too")
+    remove = "delete STORE.candidates, the restorations, at the end; kept, they save restoring again"
+    parser.add_argument("--remove-candidates", action="store_true", help=remove)
+    parser.set_defaults(func=running.run_init)
 
-    photos = ImageStore(args.folder)
-    print(f"loading the model {args.model}", file=sys.stderr)
-    asker = build()
-    with LabelStore(args.output or default_store(args.folder)) as store:
-        with report.bar(f"{args.action} {args.folder}", len(photos)) as progress:
-            tally = label_photos(photos, asker, store, args.batch_size, args.retry_failed, progress)
-        summarise(store, asker, tally)
-        report.print_tally(store, tally)
-    return 1 if tally.failed else 0
+
+def _add_show(actions: argparse._SubParsersAction) -> None:
+    parser = _new(actions, "show", "print what a label store holds", "Print the rows of a label store.")
+    parser.add_argument("store", type=Path, help="the label store")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write all columns to this file instead")
+    parser.set_defaults(func=running.run_show)
 
 
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-    names = ("model", "prompt", "batch_size", "dtype", "device", "revision")
-    return {name: value for name in names if (value := getattr(args, name)) is not None}
+def _add_photos(parser: argparse.ArgumentParser) -> None:
+    photos = "folder of photos, or an LMDB; the sub-folders rain, haze, snow and clear tell the weather"
+    parser.add_argument("photos", nargs="?", type=Path, metavar="PHOTOS", help=photos)
+    for weather in WEATHERS:
+        parser.add_argument(f"--{weather}", type=Path, metavar="ROOT", help=f"{weather} photos, instead of PHOTOS")
+    parser.add_argument("-o", "--output", type=Path, metavar="STORE", help="label store (default: PHOTOS.labels.lmdb)")
+    boxes = "take so many crops of each photo, those of training with boxes_per_image: N"
+    parser.add_argument("--boxes", type=int, metavar="N", help=boxes)
+    parser.add_argument("--size", type=int, metavar="S", help="side of these crops, gt_size in training")
 
 
-def _add_asking(parser: argparse.ArgumentParser, prompt: str, meaning: str) -> None:
-    parser.add_argument("folder", type=Path, help="folder of photos, sub-folders included, or an LMDB of photos")
-    parser.add_argument("-o", "--output", type=Path, metavar="STORE", help="label store (default: FOLDER.labels.lmdb)")
-    parser.add_argument("--model", default="tiny", help="a known name, a local folder, or a hub id (default: tiny)")
-    parser.add_argument("--prompt", default=prompt, help=f"{meaning} (default: {prompt})")
+def _add_asking(parser: argparse.ArgumentParser, prompt: str) -> None:
+    model = "a known name, a local folder, a hub id, pyiqa:METRIC, http://HOST/v1#MODEL, or a YAML file (default: tiny)"
+    parser.add_argument("--model", metavar="SPEC", default="tiny", help=model)
+    parser.add_argument("--prompt", help=prompt)
     parser.add_argument("--batch-size", type=int, default=8, help="photos in one forward pass (default: 8)")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: auto)")
+    parser.add_argument("--dtype", help="auto, float32, bfloat16 or float16 (default: auto)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--retry-failed", action="store_true", help="try again what failed before")

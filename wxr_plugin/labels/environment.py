@@ -3,7 +3,7 @@
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,19 +40,21 @@ class Environment:
         frozen = not os.access(path, os.W_OK)
         self._lmdb = lmdb.open(path, map_size=0, readonly=frozen, lock=not frozen, readahead=False, max_readers=1024)
 
-    def read(self, look: Callable[[lmdb.Transaction], T]) -> T:
-        """What `look` makes of a read transaction; it must copy what it keeps."""
+    def read(self, look: Callable[[lmdb.Transaction], T], buffers: bool = False) -> T:
+        """What `look` makes of a read transaction; with `buffers` it sees memoryviews, and must copy what it keeps."""
         with self._lock:
             try:
-                with self._lmdb.begin() as transaction:
+                with self._lmdb.begin(buffers=buffers) as transaction:
                     return look(transaction)
             except lmdb.MapResizedError:  # another process has let the store grow
                 self._lmdb.set_mapsize(0)
-                with self._lmdb.begin() as transaction:
+                with self._lmdb.begin(buffers=buffers) as transaction:
                     return look(transaction)
 
-    def write(self, changes: Sequence[Change]) -> None:
+    def write(self, changes: Iterable[Change]) -> None:
         """Make all `changes` in one transaction, on the disk when this returns.
+
+        They are iterated once more each time the store has to grow, so they may be made as they are iterated.
 
         Raises:
             LabelStoreError: the disk is full or fails; nothing of this transaction is stored.

@@ -7,10 +7,10 @@ import numpy as np
 
 from wxr_plugin.labels.base import StoreBase
 from wxr_plugin.labels.environment import Change, LabelStoreError
-from wxr_plugin.labels.rows import PseudoLabel, encode_png, pseudo_key, pseudo_prefix
+from wxr_plugin.labels.rows import PseudoInfo, PseudoLabel, encode_png, pseudo_prefix, pseudo_row
 
-_COMMITS = b"pseudo-commits"
-_PREFIX = b"pseudo/"
+COMMITS = b"pseudo-commits"
+PSEUDO = b"pseudo/"
 
 
 class PseudoLabels(StoreBase):
@@ -27,8 +27,8 @@ class PseudoLabels(StoreBase):
 
         `rater` is the `provenance_hash` of what rated it.
         """
-        row = PseudoLabel(key, encode_png(image), float(rating), source, iteration, rater)
-        self._write([(pseudo_key(key, iteration), msgspec.msgpack.encode(row))])
+        row = PseudoLabel(key, float(rating), source, iteration, rater, png=encode_png(image))
+        self._write([pseudo_row(row)])
 
     def get_pseudo(self, key: str) -> PseudoLabel | None:
         """The newest pseudo-label of `key`, None if it has none."""
@@ -41,15 +41,26 @@ class PseudoLabels(StoreBase):
 
     def pseudo_labels(self) -> list[PseudoLabel]:
         """The newest pseudo-label of every image, by name, from one consistent state of the store."""
-        newest = {_image(key): row for key, row in self._items(_PREFIX)}
+        newest = {_image(key): row for key, row in self._items(PSEUDO)}
         rows = [msgspec.msgpack.decode(row, type=PseudoLabel) for row in newest.values()]
         return sorted(rows, key=lambda row: row.key)
+
+    def pseudo_index(self) -> dict[str, PseudoInfo]:
+        """By name what is known of the newest pseudo-label of every image; the images stay on the disk."""
+        found: dict[bytes, PseudoInfo] = {}
+
+        def take(key: bytes, value: memoryview) -> None:
+            if key.startswith(PSEUDO):
+                found[_image(key)] = msgspec.msgpack.decode(value, type=PseudoInfo)
+
+        self.each_row(take)
+        return {row.key: row for row in sorted(found.values(), key=lambda row: row.key)}
 
     def commit_pseudo(self, iteration: int, keep: int = 3) -> None:
         """A checkpoint of `iteration` is on the disk: drop what only checkpoints before the last `keep` need."""
         commits = sorted({*(old for old in self._commits() if old < iteration), iteration})[-keep:]
-        drop = [(key, None) for key in _older(self._keys(_PREFIX), commits[0])]
-        self._write([*drop, (_COMMITS, msgspec.msgpack.encode(commits))])
+        drop = [(key, None) for key in _older(self._keys(PSEUDO), commits[0])]
+        self._write([*drop, (COMMITS, msgspec.msgpack.encode(commits))])
 
     def rollback_pseudo(self, iteration: int) -> int:
         """Forget every version newer than the checkpoint of `iteration`, and return how many there were.
@@ -63,19 +74,19 @@ class PseudoLabels(StoreBase):
                 f"{self.path}: cannot go back to iteration {iteration}, the pseudo-labels before {commits[0]} were "
                 "dropped; resume from a newer checkpoint, or start with a new store"
             )
-        drop: list[Change] = [(key, None) for key in self._keys(_PREFIX) if _iteration(key) > iteration]
+        drop: list[Change] = [(key, None) for key in self._keys(PSEUDO) if _iteration(key) > iteration]
         kept = [old for old in commits if old <= iteration]
-        self._write([*drop, (_COMMITS, msgspec.msgpack.encode(kept))])
+        self._write([*drop, (COMMITS, msgspec.msgpack.encode(kept))])
         return len(drop)
 
     def clear_pseudo(self) -> int:
         """Forget every pseudo-label, for a run that starts anew, and return how many versions there were."""
-        keys = self._keys(_PREFIX)
-        self._write([(key, None) for key in [*keys, _COMMITS]])
+        keys = self._keys(PSEUDO)
+        self._write([(key, None) for key in [*keys, COMMITS]])
         return len(keys)
 
     def _commits(self) -> list[int]:
-        row = self._get(_COMMITS)
+        row = self._get(COMMITS)
         return [] if row is None else msgspec.msgpack.decode(row, type=list[int])
 
 

@@ -14,26 +14,26 @@ from rich.table import Table
 
 from wxr_plugin import files
 from wxr_plugin.labels.labelling import Asker, Tally
-from wxr_plugin.labels.store import Answer, Description, Failure, LabelStore, PseudoLabel, Rating
+from wxr_plugin.labels.rewriting import without_description
+from wxr_plugin.labels.store import Answer, Description, Failure, LabelStore, PseudoInfo, Rating, Rewrite
 from wxr_plugin.vlm.rater import RATING_WORDS
 
 COLUMNS = ("kind", "image", "rating", "text", "model", "prompt", "time")
-DETAILS = (*RATING_WORDS, "attempts", "iteration", "weights", "dtype", "content")
+DETAILS = (*RATING_WORDS, "source", "attempts", "iteration", "weights", "dtype", "content")
 EXTREMES = 3
 """How many of the worst and of the best photos a summary names."""
 
 
 @contextmanager
-def bar(title: str, total: int) -> Iterator[Callable[[int, Tally], None]]:
-    """A progress bar, as the function that `label_photos` calls."""
+def bar(title: str, total: int) -> Iterator[Callable[[int, object], None]]:
+    """A progress bar with counts beside it, as the function that stages call: how many more are done, the counts."""
     counts = TextColumn("{task.fields[counts]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), counts)
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task(title, total=total, counts="")
 
-        def advance(done: int, tally: Tally) -> None:
-            counts = f"asked {tally.asked}, reused {tally.reused}, failed {len(tally.failed)}"
-            progress.update(task, advance=done, counts=counts)
+        def advance(done: int, counts: object) -> None:
+            progress.update(task, advance=done, counts=str(counts))
 
         yield advance
 
@@ -58,13 +58,24 @@ def print_descriptions(store: LabelStore, asker: Asker, tally: Tally) -> None:
         print(f"{row.key}: {row.text}")
 
 
-def print_tally(store: LabelStore, tally: Tally) -> None:
+def print_rewrites(store: LabelStore, provenance: dict[str, Any], tally: Tally) -> None:
+    """The first few pairs of a description and its rewrite, and which photos have no description at all."""
+    newest = store.descriptions()
+    found = (store.get_rewrite(key, newest[key].text, provenance) for key, _ in tally.seen)
+    for row, _ in zip((row for row in found if row), range(EXTREMES)):
+        print(f"{row.key}: {row.source}\n  -> {row.text}")
+    if without := without_description(store):
+        names = ", ".join(without[:EXTREMES]) + (", …" if len(without) > EXTREMES else "")
+        print(f"without description: {len(without)} ({names}); `wxr label describe` makes them")
+
+
+def print_tally(store: LabelStore, tally: Tally, asked_about: str = "photos") -> None:
     """What failed, then the counts in one line."""
     for line in tally.failed:
         print(f"failed: {line}")
     if any(line.endswith("(earlier)") for line in tally.failed):
         print("--retry-failed tries again what failed earlier")
-    counts = f"asked about {tally.asked} photos in {tally.calls} model calls, reused {tally.reused}"
+    counts = f"asked about {tally.asked} {asked_about} in {tally.calls} model calls, reused {tally.reused}"
     print(f"{store.path}: {counts}, failed {len(tally.failed)}")
 
 
@@ -81,7 +92,7 @@ def histogram(ratings: list[float], width: int = 40) -> list[str]:
 def rows(store: LabelStore) -> list[dict[str, Any]]:
     """Everything in `store` as flat rows with COLUMNS and DETAILS, by image."""
     asked = store.provenances()
-    labels = [*store.answers(), *store.pseudo_labels()]
+    labels = [*store.answers(), *store.pseudo_index().values()]
     return sorted((_flat(label, asked) for label in labels), key=lambda row: (row["image"], row["time"]))
 
 
@@ -105,9 +116,9 @@ def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
     files.write_text(path, text.getvalue())
 
 
-def _flat(label: Answer | PseudoLabel, asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    provenance = asked.get(label.rater if isinstance(label, PseudoLabel) else label.provenance, {})
-    row = {name: provenance.get(name, "") for name in ("model", "prompt", "weights", "dtype")}
+def _flat(label: Answer | PseudoInfo, asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    provenance = asked.get(label.rater if isinstance(label, PseudoInfo) else label.provenance, {})
+    row = {name: _named(provenance, name) for name in ("model", "prompt", "weights", "dtype")}
     row |= {"image": label.key, "time": datetime.fromtimestamp(label.time).isoformat(timespec="seconds")}
     match label:
         case Rating():
@@ -115,12 +126,21 @@ def _flat(label: Answer | PseudoLabel, asked: dict[str, dict[str, Any]]) -> dict
             return row | logits | {"kind": "rating", "rating": label.rating, "content": label.content}
         case Description():
             return row | {"kind": "description", "text": label.text, "content": label.content}
+        case Rewrite():
+            return row | {"kind": "rewrite", "text": label.text, "source": label.source, "content": label.content}
         case Failure():
             row |= {"kind": "failure", "text": label.reason, "attempts": label.attempts}
             return row | {"content": label.content}
-        case PseudoLabel():
+        case PseudoInfo():
             row |= {"kind": "pseudo-label", "rating": label.rating, "text": label.source}
             return row | {"iteration": label.iteration}
+
+
+def _named(provenance: dict[str, Any], name: str) -> str:
+    """An entry of a provenance; of a panel's those of its raters, and where an asker has no model, its type."""
+    if provenance.get("type") == "panel":
+        return " + ".join(_named(rater, name) for rater in provenance["raters"])
+    return str(provenance.get(name, provenance.get("type", "") if name == "model" else ""))
 
 
 def _text(value: Any) -> str:

@@ -10,8 +10,10 @@ import cv2
 import msgspec
 import numpy as np
 
-SCHEMA_VERSION = 1
-"""Goes up when a row changes in a way that older code would misread."""
+SCHEMA_VERSION = 2
+"""Goes up when a row changes in a way that older code would misread. 2: rewrites."""
+READABLE_VERSIONS = (1, 2)
+"""Versions that this code reads; opening a store for writing makes it one of SCHEMA_VERSION."""
 
 
 class Rating(msgspec.Struct, tag="rating"):
@@ -41,8 +43,22 @@ class Description(msgspec.Struct, tag="description"):
     time: float = msgspec.field(default_factory=time.time)
 
 
+class Rewrite(msgspec.Struct, tag="rewrite"):
+    """A description (d_neg) as it would be in clear weather (d_pos); the other fields as in Rating."""
+
+    key: str
+    content: str
+    """`content_hash` of `source` in UTF-8."""
+    provenance: str
+    source: str
+    """The description, d_neg."""
+    text: str
+    """Its rewrite, d_pos."""
+    time: float = msgspec.field(default_factory=time.time)
+
+
 class Failure(msgspec.Struct, tag="failure"):
-    """An image that could not be rated or described; the other fields as in Rating."""
+    """An image or text that got no usable answer; the other fields as in Rating."""
 
     key: str
     content: str
@@ -53,13 +69,11 @@ class Failure(msgspec.Struct, tag="failure"):
     time: float = msgspec.field(default_factory=time.time)
 
 
-class PseudoLabel(msgspec.Struct):
-    """A restoration of a real photo that stands in for the ground truth it does not have."""
+class PseudoInfo(msgspec.Struct):
+    """What is known of a pseudo-label, without its image."""
 
     key: str
     """Name of the photo or crop."""
-    png: bytes
-    """The restoration, losslessly."""
     rating: float
     """In [1, 5]."""
     source: str
@@ -71,13 +85,20 @@ class PseudoLabel(msgspec.Struct):
     time: float = msgspec.field(default_factory=time.time)
     """Seconds since 1970."""
 
+
+class PseudoLabel(PseudoInfo, kw_only=True):
+    """A restoration of a real photo that stands in for the ground truth it does not have."""
+
+    png: bytes
+    """The restoration, losslessly."""
+
     @property
     def image(self) -> np.ndarray:
         """The restoration as uint8 RGB (H, W, 3), decoded at each call."""
         return cv2.cvtColor(cv2.imdecode(np.frombuffer(self.png, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-Answer = Rating | Description | Failure
+Answer = Rating | Description | Rewrite | Failure
 
 
 def content_hash(image: bytes | np.ndarray) -> str:
@@ -98,7 +119,7 @@ def provenance_json(provenance: Mapping[str, Any]) -> bytes:
 
 
 def answer_key(kind: str, key: str, content: str, provenance: str) -> bytes:
-    """Row of the answer of `kind` ("rating" or "description"); names of any length fit LMDB's 511 bytes."""
+    """Row of the answer of `kind` ("rating", "description" or "rewrite"); names of any length fit LMDB's 511 bytes."""
     image = _short_hash(f"{key}\0{content}".encode())
     return f"{kind}/{provenance}/{image}".encode()
 
@@ -106,6 +127,11 @@ def answer_key(kind: str, key: str, content: str, provenance: str) -> bytes:
 def pseudo_key(key: str, iteration: int) -> bytes:
     """Row of one version of a pseudo-label; versions of one image lie together, in order."""
     return pseudo_prefix(key) + f"{iteration:012d}".encode()
+
+
+def pseudo_row(label: PseudoLabel) -> tuple[bytes, bytes]:
+    """Key and value of the row that holds `label`."""
+    return pseudo_key(label.key, label.iteration), msgspec.msgpack.encode(label)
 
 
 def pseudo_prefix(key: str) -> bytes:

@@ -11,8 +11,10 @@ from wxr_plugin.labels.rows import (
     Answer,
     Description,
     Failure,
+    PseudoInfo,
     PseudoLabel,
     Rating,
+    Rewrite,
     answer_key,
     content_hash,
     provenance_hash,
@@ -25,21 +27,24 @@ __all__ = [
     "Failure",
     "LabelStore",
     "LabelStoreError",
+    "PseudoInfo",
     "PseudoLabel",
     "Rating",
+    "Rewrite",
     "content_hash",
     "provenance_hash",
 ]
 
-KINDS = ("rating", "description")
-_Kind = TypeVar("_Kind", Rating, Description, Failure)
+KINDS = ("rating", "description", "rewrite")
+_Kind = TypeVar("_Kind", Rating, Description, Rewrite, Failure)
 
 
 class LabelStore(PseudoLabels):
-    """Ratings, descriptions, failures and pseudo-labels of photos and crops.
+    """Ratings, descriptions and their rewrites, failures and pseudo-labels of photos and crops.
 
-    An answer is kept under the image's name, the hash of its content and the hash of the asker's provenance (model,
-    weights, prompt, preprocessing, …): when any of them changes, the old answer is not found. What was put is on the
+    An answer is kept under the image's name, the hash of its content (for a rewrite, that of the description) and the
+    hash of the asker's provenance (model, weights, prompt, preprocessing, …): when any of them changes, the old answer
+    is not found. What was put is on the
     disk when the call, or the `batch()` around it, returns. One process writes at a time; any number read.
 
     Raises:
@@ -66,25 +71,55 @@ class LabelStore(PseudoLabels):
         """Store a description in place of what was there."""
         self._put("description", Description(key, content, provenance_hash(provenance), text), provenance)
 
+    def get_rewrite(self, key: str, source: str, provenance: Mapping[str, Any]) -> Rewrite | None:
+        """The rewrite of image `key`'s description `source`; None if there is none or it failed."""
+        return self._answer("rewrite", key, content_hash(source.encode()), provenance, Rewrite)
+
+    def put_rewrite(self, key: str, source: str, provenance: Mapping[str, Any], text: str) -> None:
+        """Store the rewrite of a description in place of what was there."""
+        row = Rewrite(key, content_hash(source.encode()), provenance_hash(provenance), source, text)
+        self._put("rewrite", row, provenance)
+
+    def descriptions(self) -> dict[str, Description]:
+        """By name the newest description of every image that has one, whoever made it."""
+        rows = self.answers("description")  # by name and time
+        return {row.key: row for row in rows if isinstance(row, Description)}
+
+    def texts(self) -> dict[str, tuple[str, str]]:
+        """By name the newest description that has a rewrite, with its newest rewrite: (d_neg, d_pos).
+
+        A description whose rewrite failed, or was not made yet, leaves the pair before it in force.
+        """
+        rewrites = {(row.key, row.source): row for row in self.answers("rewrite") if isinstance(row, Rewrite)}
+        described = [row for row in self.answers("description") if isinstance(row, Description)]
+        pairs = ((row.key, rewrites.get((row.key, row.text))) for row in described)
+        return {key: (pair.source, pair.text) for key, pair in pairs if pair}
+
     def get_failure(
         self, key: str, content: str, provenance: Mapping[str, Any], kind: str = "rating"
     ) -> Failure | None:
-        """Why image `key` has no answer of `kind` ("rating" or "description"); None if it did not fail."""
+        """Why image `key` has no answer of `kind`, one of KINDS; None if it did not fail."""
         return self._answer(kind, key, content, provenance, Failure)
 
     def put_failure(
         self, key: str, content: str, provenance: Mapping[str, Any], reason: str, kind: str = "rating"
     ) -> None:
-        """Note that image `key` could not be rated or described, and that it was tried once more."""
+        """Note that image `key` got no answer of `kind`, one of KINDS, and that it was tried once more."""
         before = self.get_failure(key, content, provenance, kind)
         attempts = before.attempts + 1 if before else 1
         self._put(kind, Failure(key, content, provenance_hash(provenance), reason, attempts), provenance)
 
     def answers(self, kind: str | None = None) -> list[Answer]:
-        """Every answer of `kind`, or of both, by name and time, from one consistent state of the store."""
+        """Every answer of `kind`, or of all KINDS, by name and time; each kind from one consistent state."""
         kinds = KINDS if kind is None else (kind,)
         rows = [_decode(row) for each in kinds for _, row in self._items(f"{each}/".encode())]
         return sorted(rows, key=lambda row: (row.key, row.time))
+
+    def put_provenance(self, provenance: Mapping[str, Any]) -> str:
+        """Store what ratings under `provenance_hash(provenance)` depend on, for `provenances`; returns that hash."""
+        found = provenance_hash(provenance)
+        self._write([(f"provenance/{found}".encode(), provenance_json(provenance))])
+        return found
 
     def provenances(self) -> dict[str, dict[str, Any]]:
         """What the answers depend on, by `provenance_hash`."""

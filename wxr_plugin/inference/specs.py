@@ -1,0 +1,83 @@
+"""Naming a restorer in a few words: a checkpoint, or an option file that says which network and which weights."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from wxr_plugin import options
+from wxr_plugin.checkpoint import load_network_options
+from wxr_plugin.errors import WxrError
+from wxr_plugin.inference.restorer import TINY, Restorer
+
+
+class RestorerSpec(msgspec.Struct, frozen=True):
+    """A restorer that is known but not loaded."""
+
+    name: str
+    """What it is called in tables and labels."""
+    checkpoint: Path
+    network: dict[str, Any] | None = None
+    """The `network_g` block; None where the checkpoint has it."""
+    key: str = "params_ema"
+    """Entry of the weights file; another one is taken where this is not there."""
+    strict: bool = True
+    """Every parameter must be in the file, and no other."""
+
+    def digest(self, **settings: Any) -> str:
+        """12 hex digits of all that its results depend on: weights, network, and `settings` (tile, overlap)."""
+        with open(self.checkpoint, "rb") as file:
+            weights = hashlib.file_digest(file, "sha256").hexdigest()
+        parts = [weights, self.network, self.key, self.strict, settings]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+    def load(self, **settings: Any) -> Restorer:
+        """The restorer itself; `settings` go to its constructor. Raises as `Restorer.from_checkpoint`."""
+        return Restorer.from_checkpoint(self.checkpoint, self.network, self.key, self.strict, **settings)
+
+
+def read_spec(text: str) -> RestorerSpec:
+    """The restorer that `text` names: PATH or NAME=PATH, or "tiny" for the packaged one.
+
+    PATH is a checkpoint (.pth, .safetensors) that knows its network, or an option file (.yml), for training or testing,
+    with `network_g` and `path.pretrain_network_g`, whose plug-ins are imported. Without NAME it is called after the
+    file.
+
+    Raises:
+        WxrError: there is no such file, or it does not say which network or which weights.
+    """
+    name, equals, place = text.partition("=")
+    if not equals or "/" in name or Path(text).is_file():
+        name, place = "", text
+    path = TINY if place == "tiny" else Path(place).expanduser()
+    name = name or ("tiny" if place == "tiny" else path.stem)
+    if not path.is_file():
+        raise WxrError(
+            f"{place}: no such file; a restorer is a checkpoint (.pth, .safetensors), an option file or tiny"
+        )
+    if path.suffix.lower() in (".yml", ".yaml"):
+        return _of_options(name, path)
+    options.import_plugins({})  # installed ones: the network may be one of theirs
+    if load_network_options(path) is None:
+        raise WxrError(
+            f"{path} does not say which network it is for; give an option file (.yml) with its network_g and with "
+            "path.pretrain_network_g instead"
+        )
+    return RestorerSpec(name, path)
+
+
+def _of_options(name: str, path: Path) -> RestorerSpec:
+    opt = options.load(path)
+    network, place = opt.get("network_g"), opt.get("path") or {}
+    if not isinstance(network, dict):
+        raise WxrError(f"{path} has no network_g block")
+    weights = place.get("pretrain_network_g")
+    if not weights:
+        raise WxrError(f"{path} does not say which weights to restore with: set path.pretrain_network_g")
+    checkpoint = Path(weights).expanduser()
+    if not checkpoint.is_file():
+        raise WxrError(f"{path}: path.pretrain_network_g: {weights}: no such file")
+    options.import_plugins(opt)
+    return RestorerSpec(name, checkpoint, network, place.get("param_key_g", "params"), place.get("strict_load_g", True))

@@ -1,0 +1,63 @@
+"""What `wxr label init` prints and writes."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from wxr_plugin import files
+from wxr_plugin.labels.outcomes import InitResult, Line, summary
+
+NAMED = 5
+"""Photos without any rating that are named."""
+
+
+def print_result(result: InitResult, store: Path) -> None:
+    """What failed, the summary as a table, and the counts in one line."""
+    for line in result.failed:
+        print(f"failed: {line}")
+    if any(line.endswith("(earlier)") for line in result.failed):
+        print("--retry-failed asks the raters again about what failed earlier")
+    if unrated := result.unrated:
+        names = ", ".join(unrated[:NAMED]) + (", …" if len(unrated) > NAMED else "")
+        print(f"no rater rated {len(unrated)} of {len(result.outcomes)}: {names}; they stay as they were")
+    lines = summary(result)
+    if lines:
+        console = Console()
+        table = _table(lines, result.raters)
+        console.print(table) if console.is_terminal else Console(width=240).print(table)
+    voted = len(result.outcomes) - len(unrated)
+    print(f"{store}: {voted} pseudo-labels chosen, {result.stored} of them new or changed")
+
+
+def write_csv(result: InitResult, path: Path) -> None:
+    """Replace `path` by the summary, a row for each line of it."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*_COLUMNS, *(f"rating {name}" for name in result.raters)])
+    for line in summary(result):
+        values = [line.weather, line.method, line.images, line.won, line.share, line.mean_rank]
+        writer.writerow([*values, *(_cell(value) for value in line.ratings.values())])
+    files.write_text(path, text.getvalue())
+
+
+_COLUMNS = ("weather", "method", "images", "won", "share", "mean rank")
+
+
+def _table(lines: Sequence[Line], raters: Sequence[str]) -> Table:
+    table = Table(*_COLUMNS, *(f"rating {name}" for name in raters))
+    for before, line in zip([None, *lines], lines):
+        if before and before.weather != line.weather:
+            table.add_section()
+        ratings = (f"{value:.3f}" if value == value else "-" for value in line.ratings.values())
+        counts = f"{line.images}", f"{line.won}", f"{line.share:.1%}", f"{line.mean_rank:.2f}"
+        table.add_row(line.weather, line.method, *counts, *ratings)
+    return table
+
+
+def _cell(value: float) -> float | str:
+    return "" if math.isnan(value) else value

@@ -1,0 +1,226 @@
+"""The first pseudo-labels: restorers restore the real photos, a panel of raters votes, and the winners are stored.
+
+WResVLM (arXiv 2409.02101) initialises its database of pseudo-labels so, and between rounds lets the panel judge again.
+Which restorers, which raters and how they vote is not in the paper; docs/labels.md says what is our choice.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from wxr_plugin.data.real_photos import RealPhotos
+from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.errors import WxrError
+from wxr_plugin.inference.specs import RestorerSpec
+from wxr_plugin.labels.candidates import INPUT, STORED, Candidates
+from wxr_plugin.labels.copying import copy_store
+from wxr_plugin.labels.labelling import RatingAsker, label_photos
+from wxr_plugin.labels.outcomes import UNKNOWN, InitResult, Outcome
+from wxr_plugin.labels.panel import panel_provenance, vote
+from wxr_plugin.labels.restoring import Restorations, check_names, free_memory, photo_contents, restore_photos
+from wxr_plugin.labels.rows import PseudoLabel, encode_png, pseudo_row
+from wxr_plugin.labels.sources import Crops
+from wxr_plugin.labels.store import LabelStore, provenance_hash
+
+Advance = Callable[[int, object], None]
+"""Called with how many more items are done, and with counts whose `str` may be shown."""
+Bars = Callable[[str, int], AbstractContextManager[Advance]]
+"""Called with a stage's title and its number of items; gives what the stage calls as it goes on."""
+
+
+class InitSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How pseudo-labels are initialised; every default is our choice."""
+
+    crops: Crops | None = None
+    """Choose for each of the training's crops instead of for whole photos."""
+    tile: int | None = 1024
+    """Cut larger photos into tiles of this side, in pixels; None: never."""
+    overlap: int = 32
+    """Pixels that neighbouring tiles share."""
+    device: str | None = None
+    """Where restorers run: cpu, cuda, …; the GPU if there is one when None."""
+    batch_size: int = 8
+    """Images that a rater is given at once."""
+    retry_failed: bool = False
+    """Ask again about images that a rater could not rate before."""
+
+
+@contextmanager
+def no_bars(title: str, total: int) -> Iterator[Advance]:
+    """Shows nothing."""
+    yield lambda done, counts: None
+
+
+def init_labels(
+    photos: RealPhotos,
+    path: str | os.PathLike,
+    restorers: Sequence[RestorerSpec],
+    raters: Mapping[str, dict[str, Any]],
+    settings: InitSettings | None = None,
+    start_from: str | os.PathLike | None = None,
+    bars: Bars = no_bars,
+) -> InitResult:
+    """Let the panel choose the pseudo-label of each photo, or of each crop, in the store `path`.
+
+    Candidates are the photo, what the store holds for it, and what each restorer makes of it. `raters` are the panel:
+    names for tables, and the options of `build_rater`. With `start_from` the store is first copied from that one (see
+    `copy_store`), unless `path` is there already because an earlier call was stopped.
+
+    It goes stage by stage, and each keeps what it has: restorations in STORE.candidates, ratings in the store. Killed
+    at any moment, the next call restores and rates only what is missing. The winners are stored in one step at the end,
+    as pseudo-labels of iteration 0. One restorer or rater is in memory at a time.
+
+    Raises:
+        WxrError: nothing to choose from, names that clash, a restorer or rater that cannot be loaded or stops working,
+            or a store that a training has gone on with.
+    """
+    settings, path = settings or InitSettings(), Path(path)
+    check_names(restorers, (INPUT, STORED))
+    if not raters:
+        raise WxrError("a panel needs one rater at least")
+    if not restorers and start_from is None and not path.exists():
+        raise WxrError(f"nothing to choose from: name restorers; there is no {path} with pseudo-labels")
+    if start_from is not None and not path.exists():
+        copy_store(start_from, path)
+    with LabelStore(path) as store:
+        _check(store, restorers)
+        result = InitResult(list(raters))
+        candidates = _restore(photos, store, restorers, settings, bars, result)
+        provenances = [_rate(name, opt, candidates, store, settings, bars, result) for name, opt in raters.items()]
+        _refuse_twins(dict(zip(raters, provenances)))
+        result.outcomes = list(_votes(photos, candidates, store, provenances))
+        result.stored = _store(store, candidates, result.outcomes, provenances, bars)
+    return result
+
+
+def _check(store: LabelStore, restorers: Sequence[RestorerSpec]) -> None:
+    index = store.pseudo_index()
+    newest = max((label.iteration for label in index.values()), default=0)
+    if newest > 0:
+        raise WxrError(
+            f"{store.path} holds pseudo-labels of a training that came to iteration {newest} and may go on; write to a "
+            f"new store: -o NEW --from {store.path}"
+        )
+    if not restorers and not index:
+        raise WxrError(f"nothing to choose from: name restorers; {store.path} holds no pseudo-labels")
+
+
+def _refuse_twins(provenances: Mapping[str, dict[str, Any]]) -> None:
+    """A rater that is in the panel twice would count twice."""
+    names: dict[str, str] = {}
+    for name, provenance in provenances.items():
+        twin = names.setdefault(provenance_hash(provenance), name)
+        if twin != name:
+            raise WxrError(f"the raters '{twin}' and '{name}' are the same; name each rater of a panel once")
+
+
+def _restore(
+    photos: RealPhotos,
+    store: LabelStore,
+    restorers: Sequence[RestorerSpec],
+    settings: InitSettings,
+    bars: Bars,
+    result: InitResult,
+) -> Candidates:
+    folder = Restorations(store.path)
+    with bars("reading the photos", len(photos)) as advance:
+        contents, result.failed = photo_contents(photos, advance)
+    if not contents:
+        raise WxrError("none of the photos can be read: " + "; ".join(result.failed[:3]))
+    restored: dict[str, dict[str, Path]] = {}
+    for spec in restorers:
+        digest = spec.digest(tile=settings.tile, overlap=settings.overlap)
+        files = {key: folder.file(spec, digest, key, content) for key, content in contents.items()}
+        with bars(f"restoring: {spec.name}", len(files)) as advance:
+            how = {"tile": settings.tile, "overlap": settings.overlap, "device": settings.device}
+            result.failed += restore_photos(photos, files, spec, how, advance).failed
+        restored[spec.name] = {key: file for key, file in files.items() if file.is_file()}
+    return Candidates(photos, contents, restored, store, settings.crops)
+
+
+def _rate(
+    name: str,
+    opt: dict[str, Any],
+    candidates: Candidates,
+    store: LabelStore,
+    settings: InitSettings,
+    bars: Bars,
+    result: InitResult,
+) -> dict[str, Any]:
+    """Have one rater rate every candidate that it did not rate before; its provenance."""
+    from wxr_plugin.vlm.rater import build_rater
+
+    asker = RatingAsker(build_rater(opt))
+    with bars(f"rating: {name}", len(candidates) * candidates.each) as advance:
+        tally = label_photos(candidates, asker, store, settings.batch_size, settings.retry_failed, advance)
+    result.failed += [f"{name}: {line}" for line in tally.failed]
+    provenance = asker.provenance
+    del asker
+    _forget_models()
+    return provenance
+
+
+def _forget_models() -> None:
+    from wxr_plugin.vlm.transformers_vlm import load_vlm
+
+    load_vlm.cache_clear()
+    free_memory()
+
+
+def _votes(
+    photos: RealPhotos, candidates: Candidates, store: LabelStore, provenances: list[dict[str, Any]]
+) -> Iterator[Outcome]:
+    for key, choice in sorted(candidates.choices.items()):
+        found = [
+            [store.get_rating(key, candidate.content, provenance) for candidate in choice.candidates]
+            for provenance in provenances
+        ]
+        ratings = np.array([[row.rating if row else np.nan for row in rater] for rater in found])
+        weather = photos.weather(choice.photo)
+        name = WEATHERS[weather] if weather >= 0 else UNKNOWN
+        yield Outcome(key, name, choice.candidates, ratings, vote(ratings))
+
+
+def _store(
+    store: LabelStore,
+    candidates: Candidates,
+    outcomes: Sequence[Outcome],
+    provenances: list[dict[str, Any]],
+    bars: Bars,
+) -> int:
+    """Store the winners that differ from what is stored, all in one step; how many those are."""
+    rater = store.put_provenance(panel_provenance(provenances))
+    known = store.pseudo_index()
+    changed = []
+    for outcome in outcomes:
+        if outcome.winner is None:
+            continue
+        same_image = candidates.choices[outcome.key].stored == outcome.winner.name
+        label = known.get(outcome.key)
+        if not (label and same_image and (label.rating, label.rater) == (outcome.rating, rater)):
+            changed.append(outcome)
+    with bars("storing the winners", len(changed)) as advance:
+        store.put_rows(_Rows(candidates, changed, rater, advance))
+    return len(changed)
+
+
+class _Rows:
+    """The rows of the winners, made one by one each time they are iterated: all of them may not fit the memory."""
+
+    def __init__(self, candidates: Candidates, outcomes: Sequence[Outcome], rater: str, advance: Advance):
+        self.candidates, self.outcomes, self.rater = candidates, outcomes, rater
+        self.advance, self.shown = advance, 0
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        for number, outcome in enumerate(self.outcomes, 1):
+            image = self.candidates.image(outcome.key, outcome.winner.name)
+            yield pseudo_row(
+                PseudoLabel(outcome.key, outcome.rating, outcome.winner.source, 0, self.rater, png=encode_png(image))
+            )
+            self.advance(int(number > self.shown), "")
+            self.shown = max(self.shown, number)

@@ -1,0 +1,172 @@
+"""Having restorers restore real photos, each once, into a folder beside the label store."""
+
+import contextlib
+import gc
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from wxr_plugin.data.image_io import BadImageError, read_image, write_image
+from wxr_plugin.data.real_photos import RealPhotos
+from wxr_plugin.errors import WxrError
+from wxr_plugin.inference.restorer import Restorer
+from wxr_plugin.inference.specs import RestorerSpec
+from wxr_plugin.labels.labelling import READERS
+from wxr_plugin.labels.store import content_hash
+
+LONGEST_NAME = 200
+"""Bytes of a file's name that hold a photo's; file systems allow 255."""
+
+
+class Restorations:
+    """The folder STORE.candidates: of each restorer the PNGs of what it made of the photos.
+
+    A file's name has the photo's content in it and its folder's the restorer's weights and settings, so that nothing
+    outdated is ever taken for the restoration of a photo.
+    """
+
+    def __init__(self, store: Path):
+        self.root = store.with_name(f"{store.name}.candidates")
+
+    def file(self, spec: RestorerSpec, digest: str, key: str, content: str) -> Path:
+        """Where the restoration of photo `key` with that `content_hash` lies, or will."""
+        parts = [_short(part) for part in key.split("/")]
+        return self.root.joinpath(_short(f"{spec.name}-{digest}"), *parts[:-1], f"{parts[-1]}.{content[:12]}.png")
+
+    def remove(self) -> None:
+        """Delete the folder with everything in it."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+class Restored(msgspec.Struct):
+    """What a pass of one restorer came to."""
+
+    made: int = 0
+    """Photos it restored."""
+    reused: int = 0
+    """Photos it had restored before."""
+    failed: list[str] = msgspec.field(default_factory=list)
+    """A line for each photo that it could not restore."""
+
+    def __str__(self) -> str:
+        return f"restored {self.made}, reused {self.reused}, failed {len(self.failed)}"
+
+
+def photo_contents(photos: RealPhotos, progress: Callable[[int, str], None]) -> tuple[dict[str, str], list[str]]:
+    """The `content_hash` of the file of every photo that can be read, by name, and a line for each that cannot.
+
+    `progress(1, "")` is called for each photo.
+    """
+
+    def look(key: str) -> tuple[str, str, str]:
+        place = photos.path(key)
+        try:
+            data = photos.encoded(key)
+            read_image(data, place)
+            return key, content_hash(data), ""
+        except BadImageError as error:
+            return key, "", str(error)
+
+    found, failed = {}, []
+    with ThreadPoolExecutor(READERS) as readers:
+        for key, content, reason in readers.map(look, photos.keys()):
+            progress(1, "")
+            if reason:
+                failed.append(reason)
+            else:
+                found[key] = content
+    return found, failed
+
+
+def restore_photos(
+    photos: RealPhotos,
+    files: dict[str, Path],
+    spec: RestorerSpec,
+    settings: dict[str, Any],
+    progress: Callable[[int, Restored], None],
+) -> Restored:
+    """Write the restoration of each photo of `files` (name -> file), unless its file is there.
+
+    The restorer is loaded only if there is something to do, and given up afterwards. `settings` are those of Restorer.
+    A photo that it cannot restore is named in `failed` and tried again by the next call; the others go on. Each file
+    appears in one step.
+
+    Raises:
+        WxrError: the restorer cannot be loaded, or a file cannot be written.
+    """
+    todo = {key: file for key, file in files.items() if not file.is_file()}
+    result = Restored(reused=len(files) - len(todo))
+    progress(result.reused, result)
+    if not todo:
+        return result
+    with _loaded(spec, settings) as restorer:
+        for key, file in todo.items():
+            image, reason = _try(restorer, photos, key)
+            if image is None:
+                result.failed.append(f"{photos.path(key)}: {spec.name}: {reason}")
+            else:
+                _write(file, image)
+                result.made += 1
+            progress(1, result)
+    return result
+
+
+def check_names(specs: Sequence[RestorerSpec], taken: Sequence[str]) -> None:
+    """Raise WxrError where two restorers have one name, or one of those in `taken`."""
+    names = [*taken, *(spec.name for spec in specs)]
+    for name in taken:
+        if names.count(name) > 1:
+            raise WxrError(f"a restorer cannot be called '{name}'; give it another name: NAME=PATH")
+    for spec in specs:
+        if names.count(spec.name) > 1:
+            raise WxrError(f"two restorers are called '{spec.name}'; give them names: NAME=PATH")
+
+
+@contextlib.contextmanager
+def _loaded(spec: RestorerSpec, settings: dict[str, Any]) -> Iterator[Restorer]:
+    restorer = spec.load(**settings)
+    try:
+        yield restorer
+    finally:
+        restorer.net.to("meta")  # gives its memory back whoever still holds the restorer
+        free_memory()
+
+
+def free_memory() -> None:
+    """Give back what dropped models held, so that only one is in memory at a time."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _try(restorer: Restorer, photos: RealPhotos, key: str) -> tuple[np.ndarray | None, str]:
+    """The restoration, or why there is none: whatever a network raises must not end the work of the others."""
+    try:
+        return restorer.restore(photos.read(key)), ""
+    except torch.OutOfMemoryError:
+        reason = "does not fit the GPU's memory; give a smaller --tile"
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    free_memory()
+    return None, reason
+
+
+def _write(file: Path, image: np.ndarray) -> None:
+    try:
+        write_image(file, image)
+    except OSError as error:
+        raise WxrError(f"{file}: cannot be written ({error.strerror}); what was restored before is kept") from error
+
+
+def _short(name: str) -> str:
+    data = name.encode()
+    if len(data) <= LONGEST_NAME and name not in ("", ".", ".."):
+        return name
+    return data[: LONGEST_NAME - 17].decode(errors="ignore") + "~" + sha256(data).hexdigest()[:16]

@@ -64,4 +64,4 @@ def test_photos_without_description_are_named_once_and_only_the_first_few(guide,
 
 def test_photo_of():
     assert photo_of("rain/a@0,0,8,8") == "rain/a" == photo_of("rain/a")
-    assert photo_of("a@home@0,0,8,8") == "a@home"
+    assert photo_of("a@home@0,0,8,8") == "a@home" == photo_of("a@home")

@@ -3,12 +3,14 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from wxr_plugin import cli
 from wxr_plugin.conditioning.clip import load_clip
 from wxr_plugin.conditioning.prompts import WeatherPrompts
 from wxr_plugin.data.image_io import write_image
 from wxr_plugin.data.weather import KINDS, WEATHERS, add_weather
+from wxr_plugin.labels.store import LabelStore
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,28 @@ def test_clear_photos_alone_are_enough(folders, tmp_path, capsys):
     assert "held-out accuracy (4 photos and crops)" in capsys.readouterr().out
 
 
+def test_restored_photos_join(folders, tmp_path, capsys):
+    """Of six rain photos one is held out, so its restoration stays out too; one key tells no weather."""
+    with LabelStore(tmp_path / "labels.lmdb") as store:
+        for key in [*(f"rain/{number}" for number in range(6)), "rain/0@0,0,32,32", "street"]:
+            store.put_pseudo(key, np.full((64, 64, 3), 99, np.uint8), 4.0, "teacher@9", 9)
+    plain, file = tmp_path / "plain.safetensors", tmp_path / "prompts.safetensors"
+    assert learn(folders, plain, "--iterations", "2") == 0
+    assert "restored photos" not in capsys.readouterr().out
+    assert learn(folders, file, "--iterations", "2", "--pseudo-labels", str(tmp_path / "labels.lmdb")) == 0
+    said = capsys.readouterr().out
+    assert "left out 1 of unknown weather" in said and "left out 1 whose photos are held out" in said
+    assert "restored photos: 6 joined" in said and "held-out accuracy (8 photos and crops)" in said
+    with LabelStore(tmp_path / "labels.lmdb", readonly=True) as store:
+        assert len(store.pseudo_labels()) == 8
+    assert not torch.equal(WeatherPrompts.load(file).embeddings, WeatherPrompts.load(plain).embeddings)
+
+
+def test_a_label_store_that_is_not_there_is_one_line_and_exit_2(folders, tmp_path, capsys):
+    assert learn(folders, tmp_path / "p.safetensors", "--pseudo-labels", str(tmp_path / "none.lmdb")) == 2
+    assert "no label store here" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("missing", [*KINDS, "clear"])
 def test_an_empty_or_missing_class_is_one_line_and_exit_2(folders, tmp_path, missing, capsys):
     words = [word for weather in WEATHERS if weather != missing for word in (f"--{weather}", str(folders / weather))]
@@ -63,7 +87,7 @@ def test_an_empty_or_missing_class_is_one_line_and_exit_2(folders, tmp_path, mis
     (tmp_path / "empty").mkdir()
     assert cli.main(["prompts", "learn", *words, f"--{missing}", str(tmp_path / "empty"), *output]) == 2
     said = capsys.readouterr().err
-    assert "no images" in said and "Traceback" not in said
+    assert "no images" in said and f"the class '{missing}'" in said and "Traceback" not in said
     assert not (tmp_path / "prompts.safetensors").exists()
 
 

@@ -3,7 +3,7 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-from wxr_plugin.conditioning.prompts import PromptError, WeatherPrompts, accuracy, fit
+from wxr_plugin.conditioning.prompts import LOGIT_SCALE, PromptError, WeatherPrompts, accuracy, fit, weather_logits
 from wxr_plugin.data.weather import WEATHERS
 from wxr_plugin.losses.weather_prompt_loss import WeatherPromptLoss
 
@@ -44,6 +44,33 @@ def test_learnt_prompts_sort_photos_never_seen_also_of_a_rare_class(prompts, gui
     shares = accuracy(prompts, *clustered([50, 50, 50, 50], seed=1), guide)
     assert list(shares) == [*WEATHERS, "all"]
     assert min(shares.values()) > 0.9
+
+
+def test_hard_targets_are_soft_targets_of_ones(guide):
+    features, classes = clustered([5, 4, 3, 2])
+    hard, soft = (fit(features, each, guide, range(5), lr=0.01) for each in (classes, F.one_hot(classes, 4).float()))
+    assert torch.equal(hard.embeddings, soft.embeddings)
+
+
+def test_soft_targets_teach_what_a_restored_photo_shows(guide):
+    """Of a fifth cluster the prompts learn the shares they are told, here those of a restoration rated 4."""
+    features, classes = clustered([40, 40, 40, 40])
+    centre = F.normalize(torch.randn(1, 16, generator=torch.Generator().manual_seed(11)), dim=1)
+    features = torch.cat([features, centre.expand(40, -1)])
+    share = torch.tensor([0.75, 0.25, 0.0, 0.0])
+    targets = torch.cat([F.one_hot(classes, 4).float(), share.expand(40, -1)])
+    prompts = fit(features, targets, guide, range(150), lr=0.01)
+    found = weather_logits(centre, prompts.features(guide), LOGIT_SCALE).softmax(1)[0]
+    torch.testing.assert_close(found, share, atol=0.12, rtol=0)
+    assert accuracy(prompts, *clustered([50, 50, 50, 50], seed=1), guide)["all"] > 0.9
+
+
+def test_a_class_without_photos_is_named_with_the_mend(guide):
+    with pytest.raises(PromptError, match=r"the class 'haze' has no photos .*--haze a folder"):
+        fit(*clustered([4, 4, 0, 4]), guide, range(1), lr=0.01)
+    features, classes = clustered([4, 4, 4, 0])
+    with pytest.raises(PromptError, match="the class 'snow'"):
+        fit(features, F.one_hot(classes, 4).float(), guide, range(1), lr=0.01)
 
 
 def test_without_learning_they_do_not(guide):

@@ -1,20 +1,24 @@
 """`wxr prompts`: learn the weather prompts of WResVLM, and look at what a file of them knows."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wxr_plugin.data.weather import WEATHERS
 from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.clip import ClipGuide
-    from wxr_plugin.conditioning.prompt_photos import EncodedPhotos
+    from wxr_plugin.conditioning.prompt_restored import EncodedRestorations
     from wxr_plugin.conditioning.prompts import WeatherPrompts
+
+T = TypeVar("T")
 
 LEARN_EXAMPLE = """example:
   wxr prompts learn --clear gt/ --rain rain/ --haze haze/ --snow snow/ -o prompts.safetensors
   wxr prompts learn --synthetic gt/ --crop-size 96 -o prompts.safetensors
+  wxr prompts learn --synthetic gt/ --pseudo-labels labels.lmdb -o prompts2.safetensors
 """
 CHECK_EXAMPLE = """example:
   wxr prompts check prompts.safetensors
@@ -40,6 +44,11 @@ def _add_learn(actions: argparse._SubParsersAction) -> None:
     parser = _add_action(actions, "learn", "learn prompts from photos, with a held-out test", LEARN_EXAMPLE)
     parser.add_argument("-o", "--output", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--clip", default="tiny", help="tiny, or ARCHITECTURE:WEIGHTS of open_clip (default: tiny)")
+    parser.add_argument(
+        "--pseudo-labels",
+        metavar="STORE",
+        help="label store whose restored photos join, as clear as they are rated",
+    )
     parser.add_argument("--iterations", type=int, default=200, help="Adam steps (default: 200, for the tiny CLIP)")
     parser.add_argument("--lr", type=float, default=2e-3, help="learning rate (default: 2e-3, for the tiny CLIP)")
     _add_photos(parser)
@@ -70,21 +79,17 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
 
 def learn(args: argparse.Namespace) -> int:
     """Encode the photos once, fit the prompts to four fifths of them, print the accuracy on the rest, save."""
-    from rich.progress import track
-
-    from wxr_plugin.conditioning.clip import load_clip
-    from wxr_plugin.conditioning.prompts import accuracy, fit
+    from wxr_plugin.conditioning.prompt_learning import PromptOptions, learn_prompts
 
     if args.iterations < 1 or args.lr <= 0:
         raise WxrError("--iterations and --lr must be positive")
-    guide = load_clip(args.clip)
-    data = _encode(args, guide)
-    known = ~data.held_out
-    steps = track(range(args.iterations), description="learning")
-    prompts = fit(data.features[known], data.classes[known], guide, steps, args.lr, seed=args.seed)
-    prompts.save(args.output)
-    test = accuracy(prompts, data.features[data.held_out], data.classes[data.held_out], guide)
-    _print_accuracy(test, f"held-out accuracy ({int(data.held_out.sum())} photos and crops)")
+    more = {"pseudo_labels": args.pseudo_labels, "iterations": args.iterations, "lr": args.lr}
+    learnt = learn_prompts(PromptOptions(clip=args.clip, **more, **_photo_options(args)), _track)
+    learnt.prompts.save(args.output)
+    _print_passed_over(learnt.bad)
+    if learnt.restored:
+        _print_restored(learnt.restored)
+    _print_accuracy(learnt.accuracy, f"held-out accuracy ({learnt.held_out} photos and crops)")
     print(f"wrote {args.output}")
     return 0
 
@@ -92,6 +97,8 @@ def learn(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> int:
     """Print which CLIP the prompts belong to and how alike they are; with photos, how well they sort all of these."""
     from wxr_plugin.conditioning.clip import load_clip
+    from wxr_plugin.conditioning.prompt_learning import PromptPhotoOptions, encode_photos
+    from wxr_plugin.conditioning.prompt_photos import list_photos
     from wxr_plugin.conditioning.prompts import WeatherPrompts, accuracy
 
     clip = WeatherPrompts.load(args.prompts).clip
@@ -100,24 +107,42 @@ def check(args: argparse.Namespace) -> int:
     print(f"{args.prompts}: {', '.join(WEATHERS)}; CLIP '{clip}', weights {prompts.sha256[:12]}")
     _print_cosines(prompts, guide)
     if args.synthetic or any(getattr(args, weather) for weather in WEATHERS):
-        data = _encode(args, guide)
+        options = PromptPhotoOptions(**_photo_options(args))
+        photos = list_photos(options.photos, options.synthetic, options.seed)
+        data = encode_photos(options, guide, photos, _track)
+        _print_passed_over(data.bad)
         _print_accuracy(accuracy(prompts, data.features, data.classes, guide), f"accuracy ({len(data.classes)} views)")
     return 0
 
 
-def _encode(args: argparse.Namespace, guide: "ClipGuide") -> "EncodedPhotos":
-    from rich.progress import track
-
-    from wxr_plugin.conditioning.prompt_photos import encode, list_photos
-
+def _photo_options(args: argparse.Namespace) -> dict[str, Any]:
     if args.crops < 0 or args.crop_size < 1:
         raise WxrError("--crops must not be negative and --crop-size must be positive")
     folders = {weather: getattr(args, weather) for weather in WEATHERS if getattr(args, weather)}
-    photos = list_photos(folders, args.synthetic, args.seed)
-    data = encode(track(photos, description="encoding"), guide, args.crops, args.crop_size, args.seed)
-    for reason in data.bad:
+    same = {key: getattr(args, key) for key in ("synthetic", "crops", "crop_size", "seed")}
+    return {"photos": folders, **same}
+
+
+def _track(items: Iterable[T], description: str) -> Iterable[T]:
+    from rich.progress import track
+
+    return track(items, description=description)
+
+
+def _print_passed_over(bad: list[str]) -> None:
+    for reason in bad:
         print(f"passed over: {reason}")
-    return data
+
+
+def _print_restored(restored: "EncodedRestorations") -> None:
+    print(f"restored photos: {restored.used} joined")
+    for count, reason in (
+        (restored.unknown, "of unknown weather: their names do not begin with a weather (rain/…)"),
+        (restored.unrated, "without a rating in [1, 5]"),
+        (restored.held_out, "whose photos are held out"),
+    ):
+        if count:
+            print(f"  left out {count} {reason}")
 
 
 def _print_accuracy(shares: dict[str, float], title: str) -> None:

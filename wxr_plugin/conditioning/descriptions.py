@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from wxr_plugin.data.real_photos import split_key
+
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.clip import ClipGuide
 
@@ -65,8 +67,8 @@ class DescriptionFeatures:
 
 
 def photo_of(key: str) -> str:
-    """The photo that `key` is, or is a crop of: what stands before the last "@"."""
-    return key.rpartition("@")[0] or key
+    """The key of the photo that `key` is, or is a crop of."""
+    return split_key(key)[0]
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 Tokenizer = Callable[..., Tensor]
-"""Called with texts and `context_length`: token ids (K, context_length), padded or cut, as open_clip's tokenizers do."""
+"""Takes texts and `context_length`, gives token ids (K, context_length), padded or cut, as open_clip's tokenizers."""
 
 _TOLD: set[str] = set()
 """CLIPs of which the log has said that they cut texts."""

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from wxr_plugin.conditioning.prompts import PromptError
+from wxr_plugin.data.crops import to_tensor
 from wxr_plugin.data.image_io import BadImageError
 from wxr_plugin.data.image_store import ImageStore
 from wxr_plugin.data.weather import KINDS, WEATHERS, add_weather
+from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.clip import ClipGuide
@@ -50,9 +52,9 @@ def list_photos(folders: Mapping[str, str], synthetic: str | None = None, seed: 
     is held out in all its forms.
 
     Raises:
-        PromptError: a weather has no photos, or a folder has fewer than two.
+        PromptError: a weather has no photos, or a folder has fewer than two; it names the weather.
     """
-    photos = [photo for weather in folders for photo in _of(folders[weather], (weather,), False, seed)]
+    photos = [photo for weather, folder in folders.items() for photo in _class(weather, folder, seed)]
     if synthetic:
         photos += _of(synthetic, WEATHERS, True, seed)
     for weather in WEATHERS:
@@ -61,6 +63,16 @@ def list_photos(folders: Mapping[str, str], synthetic: str | None = None, seed: 
                 f"no photos of the class '{weather}': give --{weather} FOLDER or --synthetic CLEAR_FOLDER"
             )
     return photos
+
+
+def _class(weather: str, folder: str, seed: int) -> list[Photo]:
+    try:
+        return _of(folder, (weather,), False, seed)
+    except WxrError as error:
+        raise PromptError(
+            f"the class '{weather}' has too few photos: {error}. Put some there, give another --{weather} FOLDER, or "
+            "leave it out and give --synthetic CLEAR_FOLDER"
+        ) from error
 
 
 def _of(root: str, weathers: Iterable[str], synthetic: bool, seed: int) -> list[Photo]:
@@ -83,11 +95,11 @@ def encode(
     features, classes, held_out, bad = [], [], [], []
     for photo in photos:
         try:
-            rgb, rng = photo.store.read(photo.key), _generator(photo, seed)
+            rgb, rng = photo.store.read(photo.key), generator(seed, photo.key, photo.weather)
         except BadImageError as error:
             bad.append(str(error))
             continue
-        views = _features(guide, _tensor(_weathered(rgb, photo, rng)), crops, crop_size, rng)
+        views = encode_views(guide, to_tensor(_weathered(rgb, photo, rng)), crops, crop_size, rng)
         features.append(views)
         classes += [WEATHERS.index(photo.weather)] * len(views)
         held_out += [photo.held_out] * len(views)
@@ -96,8 +108,9 @@ def encode(
     return EncodedPhotos(torch.cat(features), torch.tensor(classes), torch.tensor(held_out), bad)
 
 
-def _generator(photo: Photo, seed: int) -> np.random.Generator:
-    digest = hashlib.sha256(f"{seed} {photo.key} {photo.weather}".encode()).digest()
+def generator(*of: object) -> np.random.Generator:
+    """Random numbers that depend on `of` alone."""
+    digest = hashlib.sha256(" ".join(map(str, of)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
@@ -108,12 +121,9 @@ def _weathered(rgb: np.ndarray, photo: Photo, rng: np.random.Generator) -> np.nd
     return add_weather(image, photo.weather, rng.uniform(*SEVERITY), rng)
 
 
-def _tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-
-
 @torch.no_grad()
-def _features(guide: "ClipGuide", image: Tensor, crops: int, size: int, rng: np.random.Generator) -> Tensor:
+def encode_views(guide: "ClipGuide", image: Tensor, crops: int, size: int, rng: np.random.Generator) -> Tensor:
+    """Features (1 + crops, D) of an image (3, H, W) in [0, 1] and of random squares of it, on the CPU."""
     views = [guide.encode_image(image[None].to(guide.device))]
     if crops:
         squares = torch.stack([_square(image, size, rng) for _ in range(crops)])

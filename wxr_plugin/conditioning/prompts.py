@@ -99,24 +99,42 @@ def fit(
     batch: int = 256,
     seed: int = 0,
 ) -> WeatherPrompts:
-    """Learn prompts from frozen unit image features (N, D) and their `classes` (N,), indices into WEATHERS.
+    """Learn prompts from frozen unit image features (N, D) and what they show.
 
+    `classes` are indices (N,) into WEATHERS, or soft targets (N, 4), each row a share of each weather that sum to 1.
     Cross-entropy with logits of 100 times the cosine and Adam, one step for each item of `steps`; a batch is drawn with
-    all four classes equally likely, however many photos each has.
+    all four classes equally likely, however many photos (or shares of photos) each has. Raises PromptError for a class
+    that has none.
     """
     generator = torch.Generator().manual_seed(seed)
-    features, classes = features.to(guide.device), classes.to(guide.device)
+    features, targets = features.to(guide.device), soft_targets(classes).to(guide.device)
+    likely = (targets / _masses(targets)).sum(1).cpu()
     embeddings = 0.02 * torch.randn(len(WEATHERS), TOKENS, guide.width, generator=generator)
     embeddings = embeddings.to(guide.device).requires_grad_()
     optimizer = torch.optim.Adam([embeddings], lr)
-    likely = 1 / classes.bincount(minlength=len(WEATHERS))[classes].cpu()
     for _ in steps:
         chosen = likely.multinomial(batch, replacement=True, generator=generator).to(guide.device)
         logits = weather_logits(features[chosen], guide.encode_prompts(embeddings), LOGIT_SCALE)
         optimizer.zero_grad()
-        F.cross_entropy(logits, classes[chosen]).backward()
+        F.cross_entropy(logits, targets[chosen]).backward()
         optimizer.step()
     return WeatherPrompts(embeddings.detach().cpu(), guide.name, guide.sha256)
+
+
+def soft_targets(classes: Tensor) -> Tensor:
+    """Indices (N,) into WEATHERS as targets (N, 4) of ones and zeros; targets (N, 4) as they are."""
+    return classes if classes.ndim == 2 else F.one_hot(classes, len(WEATHERS)).float()
+
+
+def _masses(targets: Tensor) -> Tensor:
+    masses = targets.sum(0)
+    for weather, mass in zip(WEATHERS, masses.tolist()):
+        if not mass > 0:
+            raise PromptError(
+                f"the class '{weather}' has no photos to learn from: give --{weather} a folder or .lmdb with readable "
+                "photos, or --synthetic a folder of clear ones"
+            )
+    return masses
 
 
 def weather_logits(image_features: Tensor, prompt_features: Tensor, logit_scale: float) -> Tensor:

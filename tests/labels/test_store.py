@@ -115,6 +115,35 @@ def test_names_longer_than_lmdbs_keys(store):
     assert [store.get_pseudo(name).rating for name in names] == [1.0, 2.0]
 
 
+# Rewrites
+
+
+def test_a_rewrite_belongs_to_a_description_and_a_rewriter(store):
+    store.put_rewrite("a", "Rain falls.", ASKER, "The weather looks good.")
+    row = store.get_rewrite("a", "Rain falls.", ASKER)
+    assert (row.key, row.source, row.text) == ("a", "Rain falls.", "The weather looks good.")
+    assert row.content == content_hash(b"Rain falls.")
+    assert store.get_rewrite("a", "Rain fell.", ASKER) is None and store.get_rewrite("b", "Rain falls.", ASKER) is None
+    assert store.get_rewrite("a", "Rain falls.", {**ASKER, "model": "b"}) is None
+    assert store.answers("rewrite") == [row] and store.provenances() == {provenance_hash(ASKER): ASKER}
+
+
+def test_texts_are_the_newest_description_with_a_rewrite_and_its_newest_rewrite(store):
+    store.put_description("a", "c1", ASKER, "Rain.")
+    store.put_description("b", "c1", ASKER, "Snow.")
+    assert store.texts() == {}
+    store.put_rewrite("a", "Rain.", ASKER, "Good weather.")
+    store.put_rewrite("a", "Rain.", {**ASKER, "model": "b"}, "The weather looks good.")
+    assert store.texts() == {"a": ("Rain.", "The weather looks good.")}
+    store.put_description("a", "c2", ASKER, "A little rain.")  # of an improved image, not rewritten yet
+    assert store.descriptions()["a"].text == "A little rain."
+    assert store.texts() == {"a": ("Rain.", "The weather looks good.")}
+    store.put_rewrite("a", "A little rain.", ASKER, "A street.")
+    store.put_failure("a", "c3", ASKER, "said nothing", "description")
+    assert store.texts() == {"a": ("A little rain.", "A street.")}
+    assert set(store.descriptions()) == {"a", "b"}
+
+
 # Steps
 
 
@@ -330,6 +359,26 @@ def test_a_store_of_another_schema_version_is_refused(tmp_path):
             LabelStore(tmp_path / "labels.lmdb", readonly)
 
 
+def test_a_store_of_version_1_is_read_as_it_is_and_becomes_one_of_today_when_it_is_written(tmp_path):
+    row = {"type": "rating", "key": "a", "content": "c", "provenance": "p", "rating": 3.5, "logits": [1, 2, 3, 4, 5]}
+    label = {"key": "a", "png": b"png", "rating": 4.0, "source": "input", "iteration": 7, "rater": "r", "time": 1.0}
+    rows = {b"rating/p/i": {**row, "time": 2.0}, b"pseudo/i/000000000007": label, b"schema": {"wxr_labels": 1}}
+    with lmdb.open(str(tmp_path / "labels.lmdb")) as old, old.begin(write=True) as transaction:
+        for key, value in rows.items():
+            transaction.put(key, msgspec.msgpack.encode(value))
+
+    def version():
+        with lmdb.open(str(tmp_path / "labels.lmdb")) as opened, opened.begin() as transaction:
+            return msgspec.msgpack.decode(transaction.get(b"schema"))["wxr_labels"]
+
+    for readonly, after in ((True, 1), (False, 2), (True, 2)):
+        with LabelStore(tmp_path / "labels.lmdb", readonly) as store:
+            assert [row.rating for row in store.answers()] == [3.5]
+            (found,) = store.pseudo_labels()
+            assert (found.key, found.png, found.iteration) == ("a", b"png", 7)
+        assert version() == after
+
+
 def test_a_writer_killed_before_its_first_row_leaves_an_empty_store(tmp_path):
     lmdb.open(str(tmp_path / "labels.lmdb")).close()
     with LabelStore(tmp_path / "labels.lmdb", readonly=True) as reader:
@@ -390,6 +439,15 @@ def test_a_pseudo_label_comes_back_to_the_bit_with_its_history(store):
     label = store.get_pseudo("a")
     assert np.array_equal(label.image, image(1)) and label.png.startswith(b"\x89PNG")
     assert (label.key, label.rating, label.source, label.iteration, label.rater) == ("a", 3.5, "teacher@7", 7, "abc")
+
+
+def test_the_index_of_pseudo_labels_has_the_newest_versions_without_images(store):
+    assert store.pseudo_index() == {}
+    for name, iteration in (("b", 0), ("a", 3), ("a", 20)):
+        store.put_pseudo(name, image(iteration), 3.0, f"teacher@{iteration}", iteration, rater="abc")
+    index = store.pseudo_index()
+    assert list(index) == ["a", "b"] and not hasattr(index["a"], "png")
+    assert (index["a"].source, index["a"].iteration, index["a"].rater) == ("teacher@20", 20, "abc")
 
 
 def test_only_uint8_rgb_images_become_pseudo_labels(store):

@@ -14,6 +14,9 @@ from wxr_plugin.labels.rows import READABLE_VERSIONS, SCHEMA_VERSION
 
 SCHEMA = b"schema"
 
+CHUNK = 32 << 20
+"""Bytes that `put_rows` stores in one step."""
+
 
 class StoreBase:
     """An LMDB with a schema row; see `store.LabelStore` for what it holds."""
@@ -74,11 +77,15 @@ class StoreBase:
         self._own().read(look, buffers=True)
 
     def put_rows(self, rows: Iterable[Change]) -> None:
-        """Store rows as they are, all in one step; see `Environment.write` for rows that are made one by one."""
-        if self.readonly or self._pending is not None:
-            self._write(list(rows))
-        else:
-            self._own().write(rows)
+        """Store rows as they are, in steps of some CHUNK bytes: all of them may not fit the memory."""
+        chunk, size = [], 0
+        for key, value in rows:
+            chunk.append((key, value))
+            size += len(value or b"")
+            if size > CHUNK:
+                self._write(chunk)
+                chunk, size = [], 0
+        self._write(chunk)
 
     def _start(self) -> None:
         if not self.readonly:

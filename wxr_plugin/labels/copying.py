@@ -6,13 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from wxr_plugin.labels.base import SCHEMA
+from wxr_plugin.labels.base import CHUNK, SCHEMA
 from wxr_plugin.labels.pseudo import COMMITS, PSEUDO
 from wxr_plugin.labels.rows import PseudoLabel, pseudo_row
 from wxr_plugin.labels.store import LabelStore, LabelStoreError
-
-CHUNK = 32 << 20
-"""Bytes that are copied in one step."""
 
 
 def copy_store(source: str | os.PathLike, target: str | os.PathLike) -> None:

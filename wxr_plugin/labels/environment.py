@@ -3,7 +3,7 @@
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,10 +51,8 @@ class Environment:
                 with self._lmdb.begin(buffers=buffers) as transaction:
                     return look(transaction)
 
-    def write(self, changes: Iterable[Change]) -> None:
+    def write(self, changes: Sequence[Change]) -> None:
         """Make all `changes` in one transaction, on the disk when this returns.
-
-        They are iterated once more each time the store has to grow, so they may be made as they are iterated.
 
         Raises:
             LabelStoreError: the disk is full or fails; nothing of this transaction is stored.

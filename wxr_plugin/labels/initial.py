@@ -72,8 +72,8 @@ def init_labels(
     `copy_store`), unless `path` is there already because an earlier call was stopped.
 
     It goes stage by stage, and each keeps what it has: restorations in STORE.candidates, ratings in the store. Killed
-    at any moment, the next call restores and rates only what is missing. The winners are stored in one step at the end,
-    as pseudo-labels of iteration 0. One restorer or rater is in memory at a time.
+    at any moment, the next call restores and rates only what is missing. The winners are stored at the end, when all is
+    decided, as pseudo-labels of iteration 0. One restorer or rater is in memory at a time.
 
     Raises:
         WxrError: nothing to choose from, names that clash, a restorer or rater that cannot be loaded or stops working,
@@ -193,7 +193,7 @@ def _store(
     provenances: list[dict[str, Any]],
     bars: Bars,
 ) -> int:
-    """Store the winners that differ from what is stored, all in one step; how many those are."""
+    """Store the winners that differ from what is stored; how many those are."""
     rater = store.put_provenance(panel_provenance(provenances))
     known = store.pseudo_index()
     changed = []
@@ -205,22 +205,14 @@ def _store(
         if not (label and same_image and (label.rating, label.rater) == (outcome.rating, rater)):
             changed.append(outcome)
     with bars("storing the winners", len(changed)) as advance:
-        store.put_rows(_Rows(candidates, changed, rater, advance))
+        store.put_rows(_rows(candidates, changed, rater, advance))
     return len(changed)
 
 
-class _Rows:
-    """The rows of the winners, made one by one each time they are iterated: all of them may not fit the memory."""
-
-    def __init__(self, candidates: Candidates, outcomes: Sequence[Outcome], rater: str, advance: Advance):
-        self.candidates, self.outcomes, self.rater = candidates, outcomes, rater
-        self.advance, self.shown = advance, 0
-
-    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        for number, outcome in enumerate(self.outcomes, 1):
-            image = self.candidates.image(outcome.key, outcome.winner.name)
-            yield pseudo_row(
-                PseudoLabel(outcome.key, outcome.rating, outcome.winner.source, 0, self.rater, png=encode_png(image))
-            )
-            self.advance(int(number > self.shown), "")
-            self.shown = max(self.shown, number)
+def _rows(
+    candidates: Candidates, outcomes: Sequence[Outcome], rater: str, advance: Advance
+) -> Iterator[tuple[bytes, bytes]]:
+    for outcome in outcomes:
+        winner, png = outcome.winner, encode_png(candidates.image(outcome.key, outcome.winner.name))
+        yield pseudo_row(PseudoLabel(outcome.key, outcome.rating, winner.source, 0, rater, png=png))
+        advance(1, "")

@@ -72,10 +72,15 @@ def recompress(image: np.ndarray, rng: np.random.Generator, noise: float, blur: 
     if rng.random() < blur:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
     if rng.random() < jpeg:
-        buffer = BytesIO()
-        picture.save(buffer, "JPEG", quality=int(rng.uniform(40, 96)))
-        picture = Image.open(buffer)
+        picture = as_jpeg(picture, int(rng.uniform(40, 96)))
     return np.asarray(picture)
+
+
+def as_jpeg(picture: Image.Image, quality: int) -> Image.Image:
+    """The picture after it was kept as a JPEG of that quality."""
+    buffer = BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer)
 
 
 def to_square(image: np.ndarray, side: int) -> np.ndarray:

@@ -1,11 +1,30 @@
 """The network of the packaged tiny depth encoder: Depth Anything's own classes, small."""
 
+import torch
+from tiny_llava_start import oriented_filters
+from torch import Tensor
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 
 SIDE = 126
 PATCH = 14
 WIDTH = 96
 LAYERS = 4
+
+
+def start_filters(model: DepthAnythingForDepthEstimation, pixels: Tensor) -> None:
+    """Set the patch filters to a bank that answers `pixels` (N, 3, H, W), normalised, with one deviation and mean 0.
+
+    They are not trained (our choice): filters that learn from few photos become smooth, and then neither noise nor
+    blur reaches the tokens. See also tools/tiny_llava_start.py.
+    """
+    filters = model.backbone.embeddings.patch_embeddings.projection
+    with torch.no_grad():
+        filters.weight.copy_(oriented_filters(WIDTH, PATCH))
+        filters.bias.zero_()
+        answers = filters(pixels)
+        filters.weight /= answers.std((0, 2, 3))[:, None, None, None]
+        filters.bias -= answers.mean((0, 2, 3)) / answers.std((0, 2, 3))
+    filters.requires_grad_(False)
 
 
 def build() -> DepthAnythingForDepthEstimation:
@@ -18,7 +37,6 @@ def build() -> DepthAnythingForDepthEstimation:
         patch_size=PATCH,
         out_features=[f"stage{number}" for number in range(1, LAYERS + 1)],
         reshape_hidden_states=False,
-        layerscale_value=0.1,
     )
     config = DepthAnythingConfig(
         backbone_config=backbone,

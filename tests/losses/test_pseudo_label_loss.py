@@ -14,6 +14,16 @@ def test_it_is_the_mean_absolute_difference():
     assert pseudo_label_loss(images(0.5, 0.2), images(0.1, 0.4)) == pytest.approx((0.4 + 0.2) / 2)
 
 
+def test_without_ratings_it_is_the_same_l1_as_l_sup():
+    """L_sup is BasicSR's own L1Loss."""
+    prediction, truth = torch.rand(2, 2, 3, 4, 4, dtype=torch.float64)
+    supervised = build_loss({"type": "L1Loss", "loss_weight": 0.5})
+    assert supervised(images(0.5, 0.2), images(0.1, 0.4)) == pytest.approx(0.5 * 0.3)
+    assert supervised(prediction, truth).item() == pytest.approx(0.5 * pseudo_label_loss(prediction, truth).item())
+    apart = (truth + 0.1 + truth.flip(0)).requires_grad_()
+    assert gradcheck(lambda x: supervised(x, truth), apart)
+
+
 def test_a_rating_of_1_weighs_nothing_and_5_fully():
     prediction, label = images(0.5, 0.5, 0.5), images(0.1, 0.3, 0.4)
     loss = pseudo_label_loss(prediction, label, torch.tensor([1.0, 5.0, 3.0]))

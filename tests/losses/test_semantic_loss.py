@@ -8,6 +8,7 @@ from torch.autograd import gradcheck
 
 from wxr_plugin.conditioning.clip import load_clip
 from wxr_plugin.conditioning.descriptions import DescriptionFeatures
+from wxr_plugin.conditioning.prompts import WeatherPrompts
 from wxr_plugin.losses.semantic_loss import semantic_loss
 
 IMAGE = torch.tensor([[0.6, 0.8], [1.0, 0.0]])
@@ -59,6 +60,21 @@ def test_options_reach_the_loss_and_the_guide_is_shared():
     assert loss(IMAGE, POSITIVE, NEGATIVE).item() == pytest.approx(0.05 * plain.item())
     assert loss.guide is load_clip("tiny")
     assert not list(loss.parameters()) and not loss.state_dict()
+
+
+def test_one_clip_serves_both_losses_and_texts_are_encoded_before_training(tmp_path, monkeypatch):
+    """L_wpl and L_sem take features of the same guide, and no step runs its text tower."""
+    guide = load_clip("tiny")
+    WeatherPrompts(torch.randn(4, 16, guide.width), guide.name, guide.sha256).save(tmp_path / "prompts.safetensors")
+    prompt_loss = build_loss({"type": "WeatherPromptLoss", "prompts_path": str(tmp_path / "prompts.safetensors")})
+    semantic = build_loss({"type": "SemanticLoss"})
+    texts = DescriptionFeatures(guide, {"a": ("a street in rain", "a street")})
+    assert prompt_loss.guide is semantic.guide
+    for name in ("encode_text", "encode_prompts"):
+        monkeypatch.delattr(type(guide), name)
+    features = guide.encode_image(torch.rand(1, 3, 64, 64))
+    rows, negative, positive = texts.lookup(["a"])
+    assert (prompt_loss(features) + semantic(features[rows], positive, negative)).isfinite()
 
 
 def test_from_keys_to_a_gradient_on_pixels():

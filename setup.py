@@ -22,6 +22,7 @@ setup(
         "msgspec",
         "numpy>=2",
         "open_clip_torch",
+        "openai>=1.98",
         "opencv-python",
         "opencv-python-headless",
         "pillow",
@@ -38,6 +39,6 @@ setup(
         "torchvision",
         "transformers",
     ],
-    extras_require={"dev": ["pytest", "pytest-xdist", "ruff"]},
+    extras_require={"dev": ["pytest", "pytest-xdist", "ruff", "transformers[serving]"]},
     entry_points={"console_scripts": ["wxr=wxr_plugin.cli:main"]},
 )

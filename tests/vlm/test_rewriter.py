@@ -26,11 +26,11 @@ clouds; heavy gray clouds; cloud cover; blur; a bit of rain; some light snow; a 
 fog; the first snow; rainwater"""
 ADJECTIVES = """rainy; very rainy; drizzly; wet; soaking wet; damp; soaked; drenched; soggy; waterlogged; moist;
 stormy; foggy; very foggy; slightly foggy; hazy; somewhat hazy; misty; smoggy; smoky; murky; overcast; cloudy;
-partly cloudy; gloomy; dreary; dismal; bleak; snowy; extremely snowy; snow-covered; snow covered; snowbound; snow-capped;
-snow-dusted; rain-soaked; rain-slicked; rain-drenched; fog-shrouded; fog-filled; mist-covered; mist-veiled;
+partly cloudy; gloomy; dreary; dismal; bleak; snowy; extremely snowy; snow-covered; snow covered; snowbound;
+snow-capped; snow-dusted; rain-soaked; rain-slicked; rain-drenched; fog-shrouded; fog-filled; mist-covered; mist-veiled;
 frost-covered; ice-covered; wintry; frosty; icy; slushy; sleety; blurry; blurred; indistinct; slippery; slick; wet
 and slippery; wet, rainy; cold and rainy; foggy and gloomy; rainy, foggy and dark; rainy and overcast; overcast and
-gray; low- visibility; fogged up; raining; snowing; drizzling; inclement; misty, snow-covered; hazy and overcast"""
+gray; low-visibility; fogged up; raining; snowing; drizzling; inclement; misty, snow-covered; hazy and overcast"""
 DONE = """covered in snow; covered with deep snow; completely covered in snow; blanketed in fresh snow; dusted with
 snow; shrouded in mist; shrouded in thick fog; enveloped in fog; engulfed by haze; veiled in mist; obscured by fog;
 partially obscured by the haze; hidden by the mist; soaked by the rain; drenched in rain; wet from the rain; slick

@@ -27,7 +27,7 @@ class ModelEntry(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def prompt_text(kind: str, name: str) -> str:
-    """The prompt called `name` among those of `kind` ("rating" or "description").
+    """The prompt called `name` among those of `kind` ("rating", "description" or "rewrite").
 
     A name with a space in it is taken as the prompt itself.
 

@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from wxr_plugin.vlm.registries import build
+from wxr_plugin.vlm.weather_words import weather_words
 
 
 class Rewriter(Protocol):
@@ -26,3 +27,21 @@ def build_rewriter(opt: dict[str, Any] | None = None) -> Rewriter:
         WxrError: an unknown type, key, model or prompt, or a model that cannot be loaded.
     """
     return build("rewriter", opt)
+
+
+def question(prompt: str, text: str) -> str:
+    """What a language model is asked: `prompt`, then the description."""
+    return f"{prompt}\n\n{text}"
+
+
+def finished(answer: str, clean: bool) -> str | None:
+    """A model's answer on one line, without its quotation marks; None for an empty one.
+
+    With `clean`, the rules rewrite it once more if a weather word is left.
+    """
+    from wxr_plugin.vlm.rule_rewriter import clear_weather
+
+    answer = " ".join(answer.split()).strip("\"'“”")
+    if clean and weather_words(answer):
+        return clear_weather(answer)
+    return answer or None

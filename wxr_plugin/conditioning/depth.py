@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wxr_plugin.conditioning.clip import hash_weights
 from wxr_plugin.errors import WxrError
+from wxr_plugin.quiet import quiet_transformers
 
 _PACKAGE = Path(str(package_files("wxr_plugin")))
 TINY = _PACKAGE / "assets" / "tiny_depth"
@@ -101,11 +102,10 @@ def _guide(name: str, device: str, size: int | None) -> DepthGuide:
 def _backbone(name: str, device: str) -> nn.Module:
     """One module a device, whatever the sizes that guides use it with."""
     from wxr_plugin.vlm.fetch import local_folder
-    from wxr_plugin.vlm.transformers_vlm import quiet
 
     folder = str(local_folder(_source(name)))
     try:
-        with quiet():
+        with quiet_transformers():
             module, report = _read(folder)
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]

@@ -4,24 +4,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_chat_models
 import small_models
 import torch
 from safetensors.torch import load_file, save_file
+from skimage import data as packaged
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.vlm import inputs
+from wxr_plugin.vlm import catalog, inputs
 from wxr_plugin.vlm.catalog import find_model, prompt_text
 from wxr_plugin.vlm.describer import build_describer
 from wxr_plugin.vlm.rater import RATING_WORDS, build_rater, rating_from_logits
 from wxr_plugin.vlm.transformers_rater import word_ids
 
 SLIDE = (13.1, 16.2, 18.8, 12.6, 11.5)
-BUILDERS = ("llava", "llava_next", "qwen2_vl", "idefics3")
+BUILDERS = {
+    builder.__name__: builder
+    for builder in (
+        *(small_models.llava, small_models.llava_next, small_models.qwen2_vl, small_models.idefics3),
+        *(small_chat_models.internvl, small_chat_models.qwen2_5_vl, small_chat_models.qwen3_vl),
+    )
+}
 
 
 @pytest.fixture(scope="module", params=BUILDERS)
 def any_model(request, tmp_path_factory):
-    return getattr(small_models, request.param)(tmp_path_factory.mktemp(request.param) / "model")
+    return BUILDERS[request.param](tmp_path_factory.mktemp(request.param) / "model")
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +259,14 @@ def test_padding_to_a_square_lets_the_model_see_the_sides(llava):
     assert torch.equal(*seen[False][:, :, 5:-5, 5:-5]) and not torch.equal(*seen[True])
 
 
+def test_every_name_of_the_list_is_a_hub_id_or_packaged():
+    names = list(catalog._read("models.yml"))
+    assert {"tiny", "llava-1.6-34b", "internvl3-8b", "qwen2.5-vl-7b", "qwen3-vl-8b"} <= set(names)
+    entries = {name: find_model(name) for name in names}
+    assert all(Path(e.model).is_dir() if n == "tiny" else e.model.count("/") == 1 for n, e in entries.items())
+    assert len({entry.model.lower() for entry in entries.values()}) == len(entries)
+
+
 def test_the_system_message_and_the_published_prompts_reach_the_model(llava):
     entry = find_model("llava-1.5-7b")
     from transformers import AutoProcessor
@@ -332,6 +348,25 @@ def test_provenance_does_not_change_when_a_folder_is_moved(llava, tmp_path):
     assert rater(moved).provenance == rater(llava).provenance
 
 
+# Quantisation
+
+
+@pytest.mark.parametrize(("bits", "linear"), [("8bit", "Linear8bitLt"), ("4bit", "Linear4bit")])
+def test_quantised_weights_rate_nearly_alike_and_are_another_provenance(bits, linear):
+    whole, quantised = build_rater(), build_rater({"quantization": bits})
+    assert linear in {type(module).__name__ for module in quantised.vlm.model.modules()}
+    images = [packaged.coffee(), add_fog(packaged.coffee(), 0.6), add_fog(packaged.coffee(), 0.9)]
+    ratings = whole.rate(images).rating
+    assert ratings.max() - ratings.min() > 2
+    torch.testing.assert_close(quantised.rate(images).rating, ratings, atol=0.3, rtol=0)
+    assert quantised.provenance["quantization"] == bits and "quantization" not in whole.provenance
+    assert build_describer({"quantization": bits}).describe(images[-1:]) == build_describer().describe(images[-1:])
+
+
+def add_fog(image, share):
+    return (image * (1 - share) + 220 * share).astype(np.uint8)
+
+
 # What a person may get wrong
 
 
@@ -340,7 +375,7 @@ def test_provenance_does_not_change_when_a_folder_is_moved(llava, tmp_path):
     [
         ({"model": "lava-1.5-7b"}, "unknown vision-language model 'lava-1.5-7b'.*did you mean llava-1.5-7b"),
         ({"prompt": "visibilty"}, "unknown rating prompt 'visibilty'; did you mean visibility"),
-        ({"modle": "tiny"}, "unknown field `modle`.*keys: type, model, prompt"),
+        ({"modle": "tiny"}, "unknown field `modle`.*keys: .*type, model, prompt"),
         ({"batch_size": 0}, "batch_size"),
         ({"type": "TransformerRater"}, "unknown rater type 'TransformerRater'; did you mean TransformersRater"),
         ({"device": "gpu"}, "device 'gpu' cannot be used here"),
@@ -373,6 +408,8 @@ def test_folders_that_are_not_such_models_are_refused(llava, tmp_path):
     with pytest.raises(WxrError, match=r"chat template of .*textual' leaves the image out: 'USER: Rate"):
         textual = small_models.TEMPLATE.replace("{{ '<image>\n' }}", "")
         rater(small_models.llava(tmp_path / "textual", template=textual))
+    with pytest.raises(WxrError, match="is an encoder-decoder; what is asked here needs a model that continues"):
+        rater(small_chat_models.florence2(tmp_path / "both"))
     with pytest.raises(WxrError, match="revision 'main' given for the folder"):
         rater(llava, revision="main")
 

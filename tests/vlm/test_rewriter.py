@@ -3,6 +3,10 @@
 import re
 
 import pytest
+import small_chat_models
+import small_models
+import torch
+from safetensors.torch import load_file, save_file
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.vlm.rewriter import build_rewriter
@@ -303,3 +307,71 @@ def test_the_rules_are_the_default_and_say_what_they_depend_on():
     assert other.provenance != rewriter.provenance
     with pytest.raises(WxrError, match="unknown rewriter type 'RulesRewriter'; did you mean RuleRewriter"):
         build_rewriter({"type": "RulesRewriter"})
+
+
+# Models that rewrite in this process
+
+
+@pytest.mark.parametrize("builder", [small_chat_models.llama, small_models.llava])
+def test_a_models_answer_is_its_greedy_continuation(builder, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+
+    folder, prompt = builder(tmp_path / "model"), "Describe the weather"
+    auto = AutoModelForCausalLM if builder is small_chat_models.llama else AutoModelForImageTextToText
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), auto.from_pretrained(folder).eval()
+    expected = []
+    for text in ("fog", "the visibility of snow and rain"):
+        given = tokenizer(f"USER: {prompt}\n\n{text} ASSISTANT:", return_tensors="pt")["input_ids"]
+        tokens = given
+        for _ in range(6):
+            tokens = torch.cat([tokens, model(input_ids=tokens).logits[:, -1:].argmax(-1)], 1)
+            if tokens[0, -1] == 2:
+                break
+        expected.append(tokenizer.decode(tokens[0, given.shape[1] :], skip_special_tokens=True).strip() or None)
+    options = {"type": "TransformersRewriter", "model": str(folder), "prompt": prompt, "max_tokens": 6, "clean": False}
+    for batch_size in (1, 2):
+        rewriter = build_rewriter({**options, "batch_size": batch_size})
+        assert rewriter.rewrite(["fog", "the visibility of snow and rain"]) == expected
+    assert rewriter.rewrite([]) == []
+
+
+def test_what_a_model_leaves_of_the_weather_the_rules_take(tmp_path):
+    folder = small_chat_models.llama(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    tokenizer = small_models.word_tokenizer()
+    swapped = tokenizer.convert_tokens_to_ids(["and", "rain"])  # so that "rain" is what it likes to say
+    weights["lm_head.weight"][swapped] = weights["lm_head.weight"][swapped[::-1]]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    options = {"type": "TransformersRewriter", "model": str(folder), "max_tokens": 12, "prompt": "Describe the weather"}
+    texts = ["fog", "snow and rain", "Rate snow"]
+    raw = build_rewriter({**options, "clean": False}).rewrite(texts)
+    assert all("rain" in weather_words(text) for text in raw)
+    assert build_rewriter(options).rewrite(texts) == [clear_weather(text) for text in raw]
+
+
+def test_a_rewriters_provenance_changes_with_all_that_a_rewrite_depends_on(tmp_path):
+    folder = small_chat_models.llama(tmp_path / "model")
+    options = {"type": "TransformersRewriter", "model": str(folder)}
+    first = build_rewriter(options).provenance
+    assert first == build_rewriter({**options, "batch_size": 3}).provenance
+    for change in ({"prompt": "Say it again"}, {"clean": False}, {"max_tokens": 5}, {"dtype": "bfloat16"}):
+        assert build_rewriter({**options, **change}).provenance != first
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"type": "TransformersRewriter"}, "missing required field `model`"),
+        ({"type": "TransformersRewriter", "model": "no-such"}, "unknown language model 'no-such'"),
+        ({"type": "RuleRewriter", "openning": "x"}, "unknown field `openning`"),
+    ],
+)
+def test_wrong_options_are_one_line(options, message):
+    with pytest.raises(WxrError, match=message) as caught:
+        build_rewriter(options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_language_model_is_refused(tmp_path):
+    with pytest.raises(WxrError, match=r"cannot load .* as a language model"):
+        build_rewriter({"type": "TransformersRewriter", "model": str(tmp_path)})

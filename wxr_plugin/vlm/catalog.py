@@ -42,8 +42,10 @@ def prompt_text(kind: str, name: str) -> str:
     raise WxrError(f"unknown {kind} prompt '{name}'; {nearest(name, prompts)}")
 
 
-def find_model(name: str) -> ModelEntry:
+def find_model(name: str, kind: str = "vision-language model") -> ModelEntry:
     """The model called `name`: one of `models.yml`, else a local folder, else a hub id (`owner/name`).
+
+    `kind` is for the message.
 
     Raises:
         WxrError: it is none of these; the message lists the nearest names.
@@ -58,7 +60,7 @@ def find_model(name: str) -> ModelEntry:
     if _HUB_ID.fullmatch(name) and not name.startswith("."):
         return ModelEntry(model=name)
     raise WxrError(
-        f"unknown vision-language model '{name}', neither a name, nor a folder that exists, nor a hub id (owner/name); "
+        f"unknown {kind} '{name}', neither a name, nor a folder that exists, nor a hub id (owner/name); "
         f"{nearest(name, entries)}"
     )
 

@@ -46,6 +46,14 @@ def chat(processor: Any, question: str, system: str = "") -> str:
     return processor.apply_chat_template([*messages, user], tokenize=False, add_generation_prompt=True)
 
 
+def leaves_images_out(processor: Any, question: str, system: str = "") -> bool:
+    """Whether the chat template writes the same with an image as without one."""
+    user = {"role": "user", "content": [{"type": "text", "text": question}]}
+    messages = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
+    bare = processor.apply_chat_template([*messages, user], tokenize=False, add_generation_prompt=True)
+    return bare == chat(processor, question, system)
+
+
 class QuestionInputs:
     """Turns uint8 images into the inputs of a model that is asked the same `text` about each of them.
 
@@ -57,7 +65,7 @@ class QuestionInputs:
     def __init__(self, processor: Any, text: str, square: bool = False):
         self.processor, self.text, self.square = processor, text, square
         self._texts: dict[torch.Size, dict[str, torch.Tensor]] = {}
-        self._short = True
+        self._short, self._left_out = True, frozenset()
         bos = getattr(processor.tokenizer, "bos_token", None)
         self._text_options = {"add_special_tokens": False} if bos and text.startswith(bos) else {}
 
@@ -71,7 +79,8 @@ class QuestionInputs:
         if size not in self._texts:
             return self._learn(size, images)
         text = {key: value.expand(len(images), *value.shape[1:]) for key, value in self._texts[size].items()}
-        return {**text, **self._pixels(images)}
+        pixels = self._pixels(images)
+        return {**text, **{key: value for key, value in pixels.items() if key not in self._left_out}}
 
     def whole(self, images: Images) -> dict[str, torch.Tensor]:
         """The same by the processor alone."""
@@ -88,6 +97,8 @@ class QuestionInputs:
 
     def _learn(self, size: torch.Size, images: Images) -> dict[str, torch.Tensor]:
         whole, pixels = self.whole(images), self._pixels(images)
+        self._left_out = frozenset(pixels.keys() - whole.keys())  # counts of tiles and the like
+        pixels = {key: value for key, value in pixels.items() if key in whole}
         text = {key: value for key, value in whole.items() if key not in pixels}
         repeats = all(isinstance(value, torch.Tensor) and (value == value[:1]).all() for value in text.values())
         self._short = repeats and "input_ids" in text and _equal(pixels, whole)

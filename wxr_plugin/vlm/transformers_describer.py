@@ -8,6 +8,7 @@ import torch
 from wxr_plugin.schema import AtLeastOne
 from wxr_plugin.vlm.catalog import prompt_text
 from wxr_plugin.vlm.inputs import to_uint8
+from wxr_plugin.vlm.loading import settings_of
 from wxr_plugin.vlm.registries import DESCRIBER_REGISTRY
 from wxr_plugin.vlm.transformers_rater import TransformersRaterOptions
 
@@ -33,7 +34,7 @@ class TransformersDescriber:
         from wxr_plugin.vlm.transformers_vlm import load_vlm
 
         self.prompt = prompt_text("description", options.prompt)
-        self.vlm = load_vlm(options.model, options.revision, options.dtype, options.device)
+        self.vlm = load_vlm(options.model, settings_of(options))
         self.batch_size, self.max_tokens = options.batch_size, options.max_tokens
         self._question = self.vlm.question(self.prompt)
 

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.schema import AtLeastOne, Block
 from wxr_plugin.vlm.catalog import prompt_text
 from wxr_plugin.vlm.inputs import Images, to_uint8
+from wxr_plugin.vlm.loading import ModelOptions, settings_of
 from wxr_plugin.vlm.rater import MATHS_VERSION, RATING_WORDS, Ratings, finite_images, rating_from_logits
 from wxr_plugin.vlm.registries import RATER_REGISTRY
 
 
-class TransformersRaterOptions(Block):
+class TransformersRaterOptions(ModelOptions):
     """Options of a vision-language model that rates images in this process."""
 
     type: Literal["TransformersRater"] = "TransformersRater"
@@ -22,14 +22,6 @@ class TransformersRaterOptions(Block):
     """A name of vlm/models.yml, a local folder, or a hub id."""
     prompt: str = "visibility"
     """A rating prompt of vlm/prompts.yml, or a whole question."""
-    batch_size: AtLeastOne = 8
-    """Images in one forward pass."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the weights; auto is float32 on the CPU and the checkpoint's own on a GPU."""
-    device: str | None = None
-    """cpu, cuda, cuda:1, …; the GPU if there is one when absent."""
-    revision: str | None = None
-    """Branch, tag or commit of a hub id."""
 
 
 def word_ids(tokenizer: Any, words: tuple[str, ...] = RATING_WORDS) -> list[int]:
@@ -60,7 +52,7 @@ class TransformersRater:
         from wxr_plugin.vlm.transformers_vlm import load_vlm
 
         self.prompt = prompt_text("rating", options.prompt)
-        self.vlm = load_vlm(options.model, options.revision, options.dtype, options.device)
+        self.vlm = load_vlm(options.model, settings_of(options))
         self.batch_size = options.batch_size
         self._ids = word_ids(self.vlm.tokenizer)
         self._question = self.vlm.question(self.prompt)

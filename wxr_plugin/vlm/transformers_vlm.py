@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,21 @@ import torch
 from wxr_plugin.errors import WxrError
 from wxr_plugin.vlm.catalog import ModelEntry, find_model
 from wxr_plugin.vlm.fetch import identity, local_folder
-from wxr_plugin.vlm.inputs import Images, QuestionInputs, chat
+from wxr_plugin.vlm.inputs import Images, QuestionInputs, chat, leaves_images_out
+from wxr_plugin.vlm.loading import Settings, device_of, frozen, load
 
 
 class TransformersVLM:
     """A frozen model with its processor, and the two things asked of it: next-token logits and a generated answer."""
 
-    def __init__(self, entry: ModelEntry, revision: str | None = None, dtype: str = "auto", device: str | None = None):
-        self.device = _device(device)
-        folder = local_folder(entry.model, revision)
+    def __init__(self, entry: ModelEntry, settings: Settings = Settings()):  # noqa: B008 (it is immutable)
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        self.device, self.settings = device_of(settings.device), settings
+        folder = local_folder(entry.model, settings.revision)
         self.entry, self.weights = entry, identity(folder)
-        self.processor, self.model = _load(folder, entry.model, dtype, self.device)
+        classes = AutoProcessor, AutoModelForImageTextToText
+        self.processor, self.model = load(folder, entry.model, settings, classes, "an image-text-to-text model")
         self.tokenizer = self.processor.tokenizer
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -38,7 +41,7 @@ class TransformersVLM:
             WxrError: the model's chat template writes text only.
         """
         written = chat(self.processor, text, self.entry.system)
-        if (getattr(self.processor, "image_token", None) or "") not in written:
+        if leaves_images_out(self.processor, text, self.entry.system):
             raise WxrError(f"the chat template of '{self.entry.model}' leaves the image out: {written!r}")
         return QuestionInputs(self.processor, written, self.entry.pad_to_square)
 
@@ -47,7 +50,7 @@ class TransformersVLM:
 
         One prefill; only the last position's logits are computed where the model supports it, and no KV cache is kept.
         """
-        with _frozen(self.device):
+        with frozen(self.device):
             parts = [
                 (rows, self.model(**inputs, use_cache=False, **self._last_only).logits[:, -1, token_ids].float().cpu())
                 for rows, inputs in self._equal_lengths(question, images)
@@ -56,7 +59,7 @@ class TransformersVLM:
 
     def answers(self, question: QuestionInputs, images: Images, max_tokens: int) -> list[str]:
         """The model's answer about each image, by greedy decoding of at most `max_tokens` tokens."""
-        with _frozen(self.device):
+        with frozen(self.device):
             parts = [
                 (rows, self._generate(inputs, max_tokens)) for rows, inputs in self._equal_lengths(question, images)
             ]
@@ -73,6 +76,7 @@ class TransformersVLM:
             "chat": chat(self.processor, question, self.entry.system),
             "preprocessing": hashlib.sha256(json.dumps(processing, sort_keys=True, default=str).encode()).hexdigest(),
             "dtype": str(self.model.dtype).removeprefix("torch."),
+            **({"quantization": self.settings.quantization} if self.settings.quantization != "none" else {}),
         }
 
     def _generate(self, inputs: dict[str, torch.Tensor], max_tokens: int) -> list[str]:
@@ -99,78 +103,14 @@ class TransformersVLM:
         return value.to(self.device, self.model.dtype if value.is_floating_point() else None)
 
 
-@contextmanager
-def _frozen(device: torch.device) -> Iterator[None]:
-    """No gradients, and no autocast: a training loop's must not change a rating."""
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        yield
-
-
 @lru_cache
-def load_vlm(
-    model: str, revision: str | None = None, dtype: str = "auto", device: str | None = None
-) -> TransformersVLM:
-    """The model called `model` (see `catalog.find_model`), loaded once a process.
-
-    `dtype` "auto" is float32 on the CPU and the checkpoint's own on a GPU. `device` None is the GPU if there is one.
+def load_vlm(model: str, settings: Settings = Settings()) -> TransformersVLM:  # noqa: B008 (it is immutable)
+    """The model called `model` (see `catalog.find_model`), loaded once a process for each `settings`.
 
     Raises:
         WxrError: unknown name, no network, or not a model that answers questions about images.
     """
-    return TransformersVLM(find_model(model), revision, dtype, device)
-
-
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise WxrError(f"device '{name}' cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
-
-
-def _load(folder: Path, name: str, dtype: str, device: torch.device) -> tuple[Any, torch.nn.Module]:
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    if dtype == "auto" and device.type == "cpu":
-        dtype = "float32"
-    safe = {"trust_remote_code": False}  # the default asks on the terminal whether to run the folder's own code
-    try:
-        with quiet():
-            processor = AutoProcessor.from_pretrained(folder, **safe)
-            model, report = AutoModelForImageTextToText.from_pretrained(
-                folder, dtype=dtype, output_loading_info=True, **safe
-            )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise WxrError(
-            f"cannot load '{name}' from {folder} as an image-text-to-text model: {str(error).strip().splitlines()[0]}; "
-            "the folder has to hold what transformers' save_pretrained writes for the model and for its processor"
-        ) from error
-    _check(name, processor, model, report)
-    return processor, model.to(device).eval().requires_grad_(False)
-
-
-def _check(name: str, processor: Any, model: torch.nn.Module, report: dict) -> None:
-    if missing := sorted(report["missing_keys"]):
-        raise WxrError(f"'{name}' lacks {len(missing)} of the model's weights ({', '.join(missing[:3])}, …)")
-    if model.config.is_encoder_decoder:
-        raise WxrError(f"'{name}' is an encoder-decoder; a rating needs a model that continues its prompt")
-    if not getattr(processor, "chat_template", None):
-        raise WxrError(f"'{name}' has no chat template; put a chat_template.jinja into its folder")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Holds back transformers' progress bars while a model loads; the commands draw their own."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    return TransformersVLM(find_model(model), settings)
 
 
 def _in_order(parts: list[tuple[list[int], Any]]) -> list[Any]:

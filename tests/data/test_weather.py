@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from wxr_plugin.data import weather_fields
+from wxr_plugin.data import weather_fields, weather_styles
+from wxr_plugin.data.paired_weather_dataset import SyntheticOptions
 from wxr_plugin.data.weather import KINDS, STYLES, WEATHERS, add_weather
 
 
@@ -124,3 +125,26 @@ def test_wrong_arguments(change, error, message):
     arguments = {"image": np.zeros((4, 4, 3), np.float32), "kind": "rain", "severity": 0.5} | change
     with pytest.raises(error, match=message):
         add_weather(rng=np.random.default_rng(0), **arguments)
+
+
+class TestAddStyle:
+    def test_an_added_style_is_drawn_and_known_to_option_files(self, photo, monkeypatch):
+        monkeypatch.setitem(weather_styles.STYLES, "own", weather_styles.STYLES["shifted"])
+        weather_styles.add_style("own", weather_styles.STYLES["shifted"])
+        assert np.array_equal(
+            weathered(photo, "snow", 0.6, style="own"), weathered(photo, "snow", 0.6, style="shifted")
+        )
+        assert SyntheticOptions.read({"style": "own"}).style == "own"
+
+    def test_a_new_name_is_added(self, monkeypatch):
+        monkeypatch.setattr(weather_styles, "STYLES", dict(weather_styles.STYLES))
+        weather_styles.add_style("own", weather_styles.STYLES["shifted"])
+        assert weather_styles.STYLES["own"] == weather_styles.STYLES["shifted"]
+
+    def test_refused(self):
+        with pytest.raises(ValueError, match="each of rain, haze and snow"):
+            weather_styles.add_style("own", {"rain": weather_styles.STYLES["default"]["rain"]})
+        with pytest.raises(ValueError, match="another style 'default'"):
+            weather_styles.add_style("default", weather_styles.STYLES["shifted"])
+        with pytest.raises(ValueError, match="unknown style 'own'"):
+            SyntheticOptions.read({"style": "own"})

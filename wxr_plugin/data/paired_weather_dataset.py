@@ -15,6 +15,7 @@ from wxr_plugin.data.image_store import ImageStore
 from wxr_plugin.data.pairs import partner, unpaired
 from wxr_plugin.data.weather import WEATHERS, add_weather
 from wxr_plugin.data.weather_dataset import Item, WeatherDataset, open_store
+from wxr_plugin.data.weather_styles import STYLES
 from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.schema import AtLeastOne, Block, ExistingPath, NeededInTraining, NotNegative
 
@@ -30,8 +31,12 @@ class SyntheticOptions(Block):
     """Drawn equally often; a validation set takes turns over them."""
     severity: tuple[Severity, Severity] = (0.1, 1.0)
     """Lowest and highest severity, drawn uniformly."""
-    style: Literal["default", "shifted"] = "default"
-    """shifted: other directions, sizes and colours, and harder."""
+    style: str = "default"
+    """default; shifted: other directions, sizes and colours, and harder; or one that a plug-in adds (add_style)."""
+
+    def __post_init__(self) -> None:
+        if self.style not in STYLES:
+            raise ValueError(f"unknown style {self.style!r}: take one of {', '.join(STYLES)}, or list its plug-in")
 
 
 class PairedWeatherOptions(Block):

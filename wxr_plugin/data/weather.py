@@ -21,6 +21,7 @@ from wxr_plugin.data.weather_styles import Style
 KINDS = ("rain", "haze", "snow")
 WEATHERS = ("clear", *KINDS)
 STYLES = tuple(_STYLES)
+"""The packaged styles; `weather_styles.add_style` adds others."""
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -36,9 +37,9 @@ def add_weather(
 
     `image` is float32 RGB (H, W, 3) in [0, 1], and so is the result. `kind` is one of WEATHERS ("clear" gives a plain
     copy), `severity` in [0, 1]: 0 changes nothing, 1 is extreme. The same state of `rng` draws the same weather, and
-    only its strength follows `severity`. `style` is one of STYLES; "shifted" differs from "default" in direction,
-    size, colour and unevenness, and is harder. `depth` is a map (H, W) of non-negative distances in any unit, larger
-    being farther; without one it is guessed. Raises TypeError or ValueError on anything else.
+    only its strength follows `severity`. `style` is one of STYLES or an added one; "shifted" differs from "default" in
+    direction, size, colour and unevenness, and is harder. `depth` is a map (H, W) of non-negative distances in any
+    unit, larger being farther; without one it is guessed. Raises TypeError or ValueError on anything else.
     """
     _check(image, kind, severity, style, depth)
     if kind == "clear":
@@ -105,8 +106,8 @@ def _check(image: np.ndarray, kind: str, severity: float, style: str, depth: np.
         raise ValueError(f"add_weather needs an image of shape (H, W, 3), not {image.shape}")
     if kind not in WEATHERS:
         raise ValueError(f"unknown weather {kind!r}: take one of {', '.join(WEATHERS)}")
-    if style not in STYLES:
-        raise ValueError(f"unknown style {style!r}: take one of {', '.join(STYLES)}")
+    if style not in _STYLES:
+        raise ValueError(f"unknown style {style!r}: take one of {', '.join(_STYLES)}")
     if not 0.0 <= severity <= 1.0:
         raise ValueError(f"severity must lie in [0, 1], not {severity}")
     if depth is not None and (depth.shape != image.shape[:2] or not np.isfinite(depth).all() or depth.min() < 0):

@@ -4,6 +4,8 @@ The ranges are our choice, set by eye beside real photographs. Pixel sizes hold 
 area) and grow with larger ones.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 Range = tuple[float, float]
@@ -141,3 +143,18 @@ STYLES: dict[str, dict[str, Style]] = {
         ),
     },
 }
+
+
+def add_style(name: str, kinds: Mapping[str, Style]) -> None:
+    """Make `style: name` known to `add_weather` and to option files, with a Style for each of rain, haze and snow.
+
+    Call it in a module that the option file lists under `plugins`, so that loader processes know the style too.
+
+    Raises:
+        ValueError: the name is taken by other ranges, or a kind is missing or unknown.
+    """
+    if sorted(kinds) != ["haze", "rain", "snow"]:
+        raise ValueError(f"style {name!r} needs a Style for each of rain, haze and snow, not for {', '.join(kinds)}")
+    if STYLES.get(name, dict(kinds)) != dict(kinds):
+        raise ValueError(f"there is another style {name!r}: choose another name")
+    STYLES[name] = dict(kinds)

@@ -4,6 +4,7 @@ WResVLM (arXiv 2409.02101) initialises its database of pseudo-labels so, and bet
 Which restorers, which raters and how they vote is not in the paper; docs/labels.md says what is our choice.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +23,7 @@ from wxr_plugin.labels.copying import copy_store
 from wxr_plugin.labels.labelling import RatingAsker, label_photos
 from wxr_plugin.labels.outcomes import UNKNOWN, InitResult, Outcome
 from wxr_plugin.labels.panel import panel_provenance, vote
-from wxr_plugin.labels.restoring import Restorations, check_names, free_memory, photo_contents, restore_photos
+from wxr_plugin.labels.restoring import Restorations, check_names, free_gpu, photo_contents, restore_photos
 from wxr_plugin.labels.rows import PseudoLabel, encode_png, pseudo_row
 from wxr_plugin.labels.sources import Crops
 from wxr_plugin.labels.store import LabelStore, provenance_hash
@@ -166,10 +167,12 @@ def _rate(
 
 
 def _forget_models() -> None:
+    """Drop every loaded model, so that only one rater is in memory at a time."""
     from wxr_plugin.vlm.transformers_vlm import load_vlm
 
     load_vlm.cache_clear()
-    free_memory()
+    gc.collect()  # models hold themselves in cycles
+    free_gpu()
 
 
 def _votes(

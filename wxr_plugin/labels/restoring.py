@@ -1,7 +1,6 @@
 """Having restorers restore real photos, each once, into a folder beside the label store."""
 
 import contextlib
-import gc
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -136,12 +135,11 @@ def _loaded(spec: RestorerSpec, settings: dict[str, Any]) -> Iterator[Restorer]:
         yield restorer
     finally:
         restorer.net.to("meta")  # gives its memory back whoever still holds the restorer
-        free_memory()
+        free_gpu()
 
 
-def free_memory() -> None:
-    """Give back what dropped models held, so that only one is in memory at a time."""
-    gc.collect()
+def free_gpu() -> None:
+    """Give back the GPU memory that dropped models held."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
@@ -154,7 +152,7 @@ def _try(restorer: Restorer, photos: RealPhotos, key: str) -> tuple[np.ndarray |
         reason = "does not fit the GPU's memory; give a smaller --tile"
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    free_memory()
+    free_gpu()
     return None, reason
 
 

@@ -42,6 +42,7 @@ def run_rewrite(args: argparse.Namespace) -> int:
     from wxr_plugin.labels import report
     from wxr_plugin.labels.rewriting import rewrite_descriptions
     from wxr_plugin.labels.store import LabelStore
+    from wxr_plugin.vlm.arguments import spec_options
     from wxr_plugin.vlm.rewriter import build_rewriter
 
     _refuse_missing(args.store)
@@ -73,9 +74,7 @@ def run_init(args: argparse.Namespace) -> int:
         retry_failed=args.retry_failed,
     )
     restorers = [read_spec(text) for text in args.restorers]
-    raters = {spec: spec_options("rater", spec) for spec in args.raters}
-    if len(raters) < len(args.raters):
-        raise WxrError("--raters: one is named twice; name each rater of a panel once")
+    raters = _panel(args.raters, args.batch_size)
     if args.source and store.exists():
         print(f"{store} is there already: going on with it, nothing is copied from {args.source}")
     result = init_labels(photos, store, restorers, raters, settings, args.source, report.bar)
@@ -106,11 +105,6 @@ def default_store(photos: Path) -> Path:
     """Where the labels of a folder or LMDB go unless -o says otherwise: beside it, as NAME.labels.lmdb."""
     photos = photos.absolute()
     return photos.with_name(f"{photos.name.removesuffix('.lmdb')}.labels.lmdb")
-
-
-def spec_options(kind: str, spec: str) -> dict[str, Any]:
-    """The options of a rater, describer or rewriter (`kind`) that was named on the command line."""
-    return {} if spec == "rules" else {"model": spec}
 
 
 def _label(args: argparse.Namespace, build: Callable[[], "Asker"], summarise: Callable[..., None]) -> int:
@@ -200,6 +194,37 @@ def _title(args: argparse.Namespace) -> str:
 
 
 def _options(kind: str, args: argparse.Namespace) -> dict[str, Any]:
-    names = ("prompt", "batch_size", "dtype", "device", "revision", "max_tokens")
+    from wxr_plugin.vlm.arguments import spec_options
+
+    names = ("prompt", "dtype", "device", "revision", "max_tokens")
     given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
-    return {**spec_options(kind, args.model), **given}
+    block = spec_options(kind, args.model)
+    if twice := [name for name in given if block.get(name, given[name]) != given[name]]:
+        raise WxrError(
+            f"--{twice[0].replace('_', '-')} says '{given[twice[0]]}', and {args.model} another; leave one out"
+        )
+    return _with_batches(kind, {**block, **given}, args.batch_size)
+
+
+def _panel(specs: list[str], batch_size: int) -> dict[str, dict[str, Any]]:
+    """The options of each rater, by the name that tables give it; a YAML file may hold several."""
+    from wxr_plugin.vlm.arguments import panel_options
+
+    found: dict[str, dict[str, Any]] = {}
+    for spec in specs:
+        blocks = panel_options("rater", [spec])
+        for number, block in enumerate(blocks, 1):
+            name = spec if len(blocks) == 1 else f"{spec} {number}"
+            if name in found:
+                raise WxrError(f"--raters: {name} is named twice; name each rater of a panel once")
+            found[name] = _with_batches("rater", block, batch_size)
+    return found
+
+
+def _with_batches(kind: str, block: dict[str, Any], batch_size: int) -> dict[str, Any]:
+    """The block with --batch-size, where its class takes one and it does not say so itself."""
+    from wxr_plugin.vlm.registries import REGISTRIES
+
+    registered = REGISTRIES[kind].get(block["type"]) if block.get("type") in REGISTRIES[kind] else None
+    takes = registered is not None and "batch_size" in registered.Options.__struct_fields__
+    return {"batch_size": batch_size, **block} if takes else block

@@ -17,10 +17,12 @@ class Asker(Protocol):
 
     Attributes:
         provenance: all that a rating depends on.
-        failures: what went wrong since they were last taken, a line for each image without a rating.
+        rated: images that got a rating since this was last set to 0.
+        failures: what went wrong since this was last emptied, a line for each image without a rating.
     """
 
     provenance: dict[str, Any]
+    rated: int
     failures: list[str]
 
     def is_busy(self, key: str) -> bool:
@@ -42,7 +44,7 @@ class DirectAsker:
 
     def __init__(self, rater: Rater):
         self.rater, self.provenance = rater, rater.provenance
-        self.failures: list[str] = []
+        self.rated, self.failures = 0, []
         self._pause, self._in_a_row = 0, 0
 
     def is_busy(self, key: str) -> bool:
@@ -64,6 +66,7 @@ class DirectAsker:
             return []
         self._in_a_row = 0
         self.failures += unusable(ratings)
+        self.rated += len(ratings) - len(unusable(ratings))
         return answered(questions, ratings)
 
     def close(self) -> None:

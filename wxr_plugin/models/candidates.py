@@ -66,9 +66,12 @@ class Question(NamedTuple):
         return self.rival is None or (self.rival.rating is not None and self.offered.rating > self.rival.rating)
 
 
-def is_better(candidate: Candidate, stored: Candidate | None) -> bool:
-    """WResVLM's gate: a rated candidate replaces a stored one only if its rating is higher, or if there is none."""
-    return stored is None or stored.rating is None or candidate.rating > stored.rating
+def is_better(candidate: Candidate, stored: Candidate | None, margin: float = 0.0) -> bool:
+    """WResVLM's gate: a rated candidate replaces a stored one only if its rating is higher, or if there is none.
+
+    Higher by more than `margin`, which is ours; the paper has none.
+    """
+    return stored is None or stored.rating is None or candidate.rating > stored.rating + margin
 
 
 def to_arrays(images: Tensor) -> list[np.ndarray]:

@@ -29,7 +29,7 @@ class ProcessAsker:
     ):
         self.options = {**rater, "device": device} if device else dict(rater)
         self.room, self.restarts, self.plugins = room, restarts, plugins
-        self.failures: list[str] = []
+        self.rated, self.failures = 0, []
         self._asked: dict[int, Question] = {}
         self._landed: list[Question] = []
         self._number = 0
@@ -77,6 +77,7 @@ class ProcessAsker:
             self.failures += [message.error] * sum(len(question.unrated()) for question in questions)
             return
         self.failures += unusable(message.ratings)
+        self.rated += len(message.ratings) - len(unusable(message.ratings))
         self._landed += answered(questions, message.ratings)
 
     def _restart(self) -> None:

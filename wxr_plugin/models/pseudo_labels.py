@@ -53,6 +53,7 @@ class PseudoLabels:
         asker: how the rater is asked.
         every: a crop is asked about at most once in so many iterations.
         proxy: decides what is worth asking about; everything when None.
+        margin: by how much a new image has to be rated higher than the label it replaces.
 
     Attributes:
         ratings: on writers, the rating of each pseudo-label by key.
@@ -61,8 +62,8 @@ class PseudoLabels:
         failures: images that got no rating, and the log of it.
     """
 
-    def __init__(self, path: Path, asker: Asker, every: int = 1, proxy: RatingProxy | None = None):
-        self.asker, self.every, self.proxy = asker, every, proxy
+    def __init__(self, path: Path, asker: Asker, every: int = 1, proxy: RatingProxy | None = None, margin: float = 0.0):
+        self.asker, self.every, self.proxy, self.margin = asker, every, proxy, margin
         self.rater_hash = provenance_hash(asker.provenance)
         self.is_writer = _local_rank() == 0
         self.store = _open(path, self.is_writer)
@@ -126,12 +127,10 @@ class PseudoLabels:
         self._better: dict[str, Candidate] = {}
         self._news_asked: dict[str, int] = {}
         self._lessons: list[Lesson] = []
-        self._rated = 0
 
     def write(self, iteration: int) -> None:
         """Store, as of `iteration`, what waits on all ranks and is still better. Every rank has to call it."""
-        failures, self.asker.failures = self.asker.failures, []
-        news = gathered(News(list(self._better.values()), self._news_asked, self._lessons, failures, self._rated))
+        news = gathered(self._news())
         self.discard()
         for part in news:
             self._asked |= part.asked
@@ -169,6 +168,12 @@ class PseudoLabels:
             self.store.rollback_pseudo(iteration)
         _wait_for_all()
 
+    def _news(self) -> News:
+        """What this process has to tell, of which what the asker counted is told once."""
+        failures, self.asker.failures = self.asker.failures, []
+        rated, self.asker.rated = self.asker.rated, 0
+        return News(list(self._better.values()), self._news_asked, self._lessons, failures, rated)
+
     def _label(self, key: str, photo: Any) -> Candidate:
         stored = self._better.get(key) or self.stored.of(key, photo.shape[:2])
         return stored or Candidate(key, photo, "input")
@@ -192,7 +197,7 @@ class PseudoLabels:
         rival = Candidate(label.key, other, "student") if other is not None else None
         chance = 1.0
         if self.proxy and label.rating is not None:
-            chance = self.proxy.chance(label.key, features, label.rating)
+            chance = self.proxy.chance(label.key, features, label.rating + self.margin)
             if not self.proxy.is_worth_it(chance):
                 return None
         return Question(label, offered, rival, features, chance)
@@ -200,9 +205,8 @@ class PseudoLabels:
     def _learn(self, question: Question, known: dict[str, Candidate], iteration: int) -> None:
         key, offered = question.key, question.offered
         self._news_asked |= {key: iteration} if self.every > 1 else {}
-        self._rated += sum(each is not None and each.rating is not None for each in question[:3])
         for candidate in question.valid():
-            if is_better(candidate, known.get(key) or self._better.get(key) or self.stored.own(key)):
+            if is_better(candidate, known.get(key) or self._better.get(key) or self.stored.own(key), self.margin):
                 known[key] = self._better[key] = candidate
         if self.proxy and question.label.rating is not None and offered is not None and offered.rating is not None:
             self._lessons.append(Lesson(key, question.features, offered.rating, question.label.rating))
@@ -210,7 +214,7 @@ class PseudoLabels:
     def _store_better(self, candidates: list[Candidate], iteration: int) -> None:
         better: dict[str, Candidate] = {}
         for candidate in candidates:
-            if is_better(candidate, better.get(candidate.key) or self.stored.own(candidate.key)):
+            if is_better(candidate, better.get(candidate.key) or self.stored.own(candidate.key), self.margin):
                 better[candidate.key] = candidate
         with self.store.batch():
             for key, image, source, rating, _ in better.values():

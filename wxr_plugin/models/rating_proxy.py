@@ -2,7 +2,8 @@
 
 The paper names the cost of rating as its limitation; this answer to it is ours. Between two visits of a crop the
 teacher changes little, so the head predicts how the rating has changed since the crop was last rated, by Bayesian
-ridge regression on the change of the image's CLIP features, with the head's own errors as the spread.
+ridge regression on the change of the image's CLIP features, with the head's own errors as the spread. It works with
+log-odds of ratings, because a rating near 1 or 5 changes less than one in between.
 """
 
 import math
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 MEMORY = 0.98
 """Share of the old spread that stays at each new error."""
+FIRST_VARIANCE = 0.05
+"""Of the change of log-odds between two visits, before any was seen."""
+SCALE = 100.0
+"""On changes of unit features, which are small, so that the prior fits them."""
+EDGE = 1e-4
 
 
 class Lesson(NamedTuple):
@@ -48,6 +54,12 @@ class Ridge:
         self.inverse -= torch.outer(gain, self.inverse @ x)
 
 
+def log_odds(rating: float) -> float:
+    """Of (rating - 1) / 4, kept EDGE away from 0 and 1."""
+    share = min(max((rating - 1) / 4, EDGE), 1 - EDGE)
+    return math.log(share / (1 - share))
+
+
 def chance_above(mean: float, deviation: float, bound: float) -> float:
     """The probability that a normal variable is larger than `bound`."""
     return 0.5 * math.erfc((bound - mean) / (deviation * math.sqrt(2)))
@@ -68,7 +80,7 @@ class RatingProxy:
     def __init__(self, guide: "ClipGuide", threshold: float, explore: float):
         self.guide, self.threshold, self.explore = guide, threshold, explore
         self.ridge: Ridge | None = None
-        self.variance = 1.0
+        self.variance = FIRST_VARIANCE
         self.last: dict[str, Lesson] = {}
 
     @torch.no_grad()
@@ -76,14 +88,16 @@ class RatingProxy:
         """CLIP features (N, D) of images (N, 3, H, W) in [0, 1], on the CPU."""
         return self.guide.encode_image(images.nan_to_num()).float().cpu()
 
-    def chance(self, key: str, features: Tensor, label_rating: float) -> float:
-        """The probability that an image of `key` with these features (D,) is rated above its label."""
+    def chance(self, key: str, features: Tensor, bound: float) -> float:
+        """The probability that an image of `key` with these features (D,) is rated above `bound`."""
         last = self.last.get(key)
         if last is None or self.ridge is None:
             return 1.0
+        if bound >= 5:
+            return 0.0
         change, uncertainty = self.ridge.predict(_inputs(last, features))
         deviation = math.sqrt(self.variance * (1 + uncertainty))
-        return chance_above(last.rating + change, deviation, label_rating)
+        return chance_above(log_odds(last.rating) + change, deviation, log_odds(bound))
 
     def is_worth_it(self, chance: float) -> bool:
         """Whether to ask; random for unlikely images, from torch's generator on the CPU."""
@@ -93,7 +107,7 @@ class RatingProxy:
         """Take in what the rater said, in this order; of several processes each has to get the same lessons."""
         for lesson in lessons:
             if last := self.last.get(lesson.key):
-                self._fit(_inputs(last, lesson.features), lesson.rating - last.rating)
+                self._fit(_inputs(last, lesson.features), log_odds(lesson.rating) - log_odds(last.rating))
             self.last[lesson.key] = lesson
 
     def state(self) -> dict[str, Any]:
@@ -125,5 +139,6 @@ class RatingProxy:
 
 def _inputs(last: Lesson, features: Tensor) -> Tensor:
     """The change of features, how far the last image stood above or below its label, and 1."""
-    change = (features - last.features).double()
-    return torch.cat((change, change.new_tensor([last.rating - last.label_rating, 1.0])))
+    change = SCALE * (features - last.features).double()
+    ahead = log_odds(last.rating) - log_odds(last.label_rating)
+    return torch.cat((change, change.new_tensor([ahead, 1.0])))

@@ -165,7 +165,7 @@ class WResVLMModel(WxrModel):
 
             clip = load_clip(proxy.clip or "tiny", self.device)
         head = RatingProxy(clip, proxy.threshold, proxy.explore) if proxy else None
-        labels = PseudoLabels(self._label_path(), self._asker(), rating.every, head)
+        labels = PseudoLabels(self._label_path(), self._asker(), rating.every, head, rating.margin)
         get_root_logger().info(f"Pseudo-labels in {labels.store.path}, rated by {labels.asker.provenance}.")
         return labels
 

@@ -1,0 +1,350 @@
+"""What rating with an expensive vision-language model costs a WResVLM training, and what is lost by rating less.
+
+    python benchmarks/vlm_cost.py [--photos FOLDER] [--iterations 300] [--factor 35]
+
+1. A training that rates everything, with the packaged tiny restorer and the packaged tiny LLaVA, on packaged photos
+   with synthetic weather (or on the photos of a folder). What the teacher makes is kept.
+2. Steps without rating (`gate: teacher`), and with ratings by another process, in turns, by the clock. The rater takes
+   `factor` times a step for the images of a batch, which is the paper's situation: LLaVA-7B on eight crops is about 35
+   times the arithmetic of training on them. It sleeps so long, as if a second device were busy.
+3. Every policy decides on the images of 1, by the package's own code. Where training would wait for a rating, its
+   seconds are added, not slept; the other process is replaced by a clock that hands out an answer when it would come.
+
+Columns: `added`, what rating adds to a step without it; `share` of the whole step; `calls`, images rated in an
+iteration; `agreement`, share of the teacher's images with the same decision (accept or reject) as with everything
+rated; `recall`, share of the accepted ones that are accepted too; `label`, mean rating of the labels at the end, minus
+that with everything rated; then calls and agreement in the second half.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+import wxr_plugin
+
+# isort: split
+from basicsr.data import build_dataset
+from basicsr.models import build_model
+from torch.utils.data import default_collate
+
+from wxr_plugin.conditioning.clip import load_clip
+from wxr_plugin.demo.photos import write_clean, write_unlabelled
+from wxr_plugin.labels.store import content_hash
+from wxr_plugin.models.asking import DirectAsker, answered
+from wxr_plugin.models.candidates import TEACHER, Question
+from wxr_plugin.models.pseudo_labels import PseudoLabels
+from wxr_plugin.models.rater_process import TOGETHER
+from wxr_plugin.models.rating_proxy import RatingProxy
+from wxr_plugin.models.wresvlm_options import AsyncOptions, ProxyOptions
+from wxr_plugin.schema import Block
+from wxr_plugin.vlm.rater import Ratings, build_rater
+from wxr_plugin.vlm.registries import RATER_REGISTRY
+
+RESTORER = Path(wxr_plugin.__file__).parent / "assets/tiny_restorer/tiny_restorer.safetensors"
+NETWORK = {"type": "MSBDN", "width": 8, "bottleneck_blocks": 2, "stage_blocks": 1, "global_residual": True}
+BATCH, SIZE, BOXES = 4, 48, 2
+
+
+class Policy(NamedTuple):
+    """What is rated: each crop at most once in `every` iterations, aside, by a proxy."""
+
+    name: str
+    every: int = 1
+    aside: bool = False
+    proxy: bool = False
+
+
+class Frame(NamedTuple):
+    """One iteration of the training that rates everything."""
+
+    keys: list[str]
+    photos: torch.Tensor
+    restored: torch.Tensor
+    """The teacher's images."""
+
+
+class Decisions(NamedTuple):
+    """What a policy did with the teacher's images, each known by (crop, iteration)."""
+
+    accepted: set[tuple[str, int]]
+    calls: list[int]
+    ratings: dict[str, float]
+
+
+class SlowOptions(Block):
+    """Options of SlowRater."""
+
+    type: str = "SlowRater"
+    seconds: float = 0.0
+    """Time that an image takes."""
+
+
+@RATER_REGISTRY.register()
+class SlowRater:
+    """The packaged tiny LLaVA, as slow as a large one on a device of its own: it sleeps."""
+
+    Options = SlowOptions
+
+    def __init__(self, options: SlowOptions):
+        self.seconds, self.tiny = options.seconds, build_rater()
+        self.provenance = self.tiny.provenance
+
+    def rate(self, images: list[np.ndarray]) -> Ratings:
+        """The tiny model's ratings, late."""
+        time.sleep(self.seconds * len(images))
+        return self.tiny.rate(images)
+
+
+class KnownRater:
+    """The packaged tiny LLaVA, which looks at each image once, whatever policy asks."""
+
+    def __init__(self):
+        self.tiny, self.known = build_rater(), {}
+        self.provenance = self.tiny.provenance
+
+    def rate(self, images: list[np.ndarray]) -> Ratings:
+        """Ratings of uint8 RGB images."""
+        names = [content_hash(image) for image in images]
+        new = {name: image for name, image in zip(names, images) if name not in self.known}
+        if new:
+            self.known |= dict(zip(new, self.tiny.rate(list(new.values())).rating.tolist()))
+        return Ratings(torch.tensor([self.known[name] for name in names]), torch.empty(len(names), 5))
+
+
+class ClockAsker:
+    """ProcessAsker with a clock in place of the process: `seconds` for an image, one call for what waits."""
+
+    def __init__(self, rater: KnownRater, seconds: float, room: int):
+        self.rater, self.provenance, self.seconds, self.room = rater, rater.provenance, seconds, room
+        self.now = self.free = 0.0
+        self.rated, self.failures = 0, []
+        self.waiting: list[Question] = []
+        self.under_way: list[Question] = []
+        self.landed: list[Question] = []
+
+    def is_busy(self, key: str) -> bool:
+        """As ProcessAsker."""
+        self._turn()
+        asked = self.waiting + self.under_way
+        return len(asked) >= self.room or any(question.key == key for question in asked)
+
+    def ask(self, questions: Sequence[Question]) -> list[Question]:
+        """As ProcessAsker."""
+        for question in questions:
+            if not self.is_busy(question.key):
+                self.waiting.append(question)
+        self._turn()
+        landed, self.landed = self.landed, []
+        return landed
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    def _turn(self) -> None:
+        """What the process would have done until now."""
+        while self.free <= self.now and (self.under_way or self.waiting):
+            if self.under_way:
+                self.landed += self.under_way
+                self.rated += sum(len(question.unrated()) for question in self._asked)
+            self._asked, self.waiting = self.waiting[:TOGETHER], self.waiting[TOGETHER:]
+            images = [image for question in self._asked for image in question.unrated()]
+            self.under_way = answered(self._asked, self.rater.rate(images).rating.tolist()) if images else []
+            self.free = max(self.free, self.now - self.seconds) + self.seconds * len(images)
+
+
+def options(root: Path, photos: Path | None, iterations: int, **train: Any) -> dict[str, Any]:
+    """Options of a training in `root`."""
+    paired = {"dataroot_gt": str(root / "clean"), "synthetic": {}}
+    real = {"dataroot": str(photos or root / "real"), "boxes_per_image": BOXES}
+    data = {"type": "SemiSupervisedDataset", "name": "b", "phase": "train", "gt_size": SIZE}
+    paths = {name: str(root / name) for name in ("experiments_root", "models", "training_states")}
+    return {
+        "name": "vlm_cost",
+        "model_type": "WResVLMModel",
+        "num_gpu": 0,
+        "is_train": True,
+        "dist": False,
+        "rank": 0,
+        "world_size": 1,
+        "manual_seed": 0,
+        "path": {**paths, "pretrain_network_g": str(RESTORER)},
+        "datasets": {"train": {**data, "paired": paired, "real": real}},
+        "logger": {"save_checkpoint_freq": iterations, "print_freq": 1},
+        "network_g": dict(NETWORK),
+        "train": {
+            "total_iter": iterations,
+            "ema_decay": 0.99,
+            "ema_warmup": False,
+            "clip_grad": 1.0,
+            "optim_g": {"type": "AdamW", "lr": 2e-4, "weight_decay": 0},
+            "scheduler": {"type": "cosine", "eta_min": 2e-6},
+            "pixel_opt": {"type": "L1Loss"},
+            "pseudo_opt": {"type": "PseudoLabelLoss", "loss_weight": 0.5},
+            **train,
+        },
+    }
+
+
+def batches(opt: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """Batches of both streams, no crop of a photo twice in one."""
+    dataset, found = build_dataset(opt["datasets"]["train"]), []
+    for iteration in range(1, count + 1):
+        items: dict[str, Any] = {}
+        draw = 0
+        while len(items) < BATCH:
+            item = dataset.draw((BATCH * iteration + draw) % len(dataset), np.random.default_rng((iteration, draw)))
+            items.setdefault(item["real_key"], item)
+            draw += 1
+        found.append(default_collate(list(items.values())))
+    return found
+
+
+def step(model: Any, batch: dict[str, Any], iteration: int) -> float:
+    """Train on one batch; the seconds it took."""
+    model.update_learning_rate(iteration)
+    model.feed_data(batch)
+    start = time.perf_counter()
+    model.optimize_parameters(iteration)
+    return time.perf_counter() - start
+
+
+def record(opt: dict[str, Any], rater: KnownRater) -> list[Frame]:
+    """Train with everything rated; what the teacher made."""
+    model, frames = build_model(opt), []
+    model.labels.asker.rater = rater
+    for iteration, batch in enumerate(batches(opt, opt["train"]["total_iter"]), 1):
+        model.feed_data(batch)
+        with torch.no_grad():
+            frames.append(Frame(batch["real_key"], batch["real"], model._teach(model.real)))
+        step(model, batch, iteration)
+    return frames
+
+
+def timed(root: Path, photos: Path | None, factor: float, count: int) -> dict[str, float]:
+    """Median seconds of a step without rating, aside, and aside with a proxy; in turns, so that they compare."""
+    aside = {"async": {}}
+    ways = {"teacher": {"gate": "teacher"}, "async": {"rating": aside}, "proxy": {"rating": {**aside, "proxy": {}}}}
+    opts = {name: options(root / name, photos, count, **train) for name, train in ways.items()}
+    for opt in opts.values():
+        opt["datasets"]["train"]["paired"]["dataroot_gt"] = str(root / "clean")
+        opt["datasets"]["train"]["real"]["dataroot"] = str(photos or root / "real")
+    data = batches(opts["teacher"], count)
+    teacher = build_model(opts["teacher"])
+    base = statistics.median([step(teacher, batch, number) for number, batch in enumerate(data[:8], 1)][2:])
+    for name in ("async", "proxy"):
+        opts[name]["train"]["rater"] = {"type": "SlowRater", "seconds": factor * base / BATCH}
+    models = {"teacher": teacher, **{name: build_model(opts[name]) for name in ("async", "proxy")}}
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for number, batch in enumerate(data, 1):
+        for name, model in models.items():
+            times[name].append(step(model, batch, number))
+    for name in ("async", "proxy"):
+        models[name].labels.close()
+    return {name: statistics.median(values[2:]) for name, values in times.items()}
+
+
+def decide(
+    frames: list[Frame], rater: KnownRater, policy: Policy, margin: float, step_s: float, image_s: float
+) -> Decisions:
+    """Let a policy decide on the recorded images; a step takes `step_s` seconds, rating an image `image_s`."""
+    torch.manual_seed(0)
+    proxy, aside = ProxyOptions(), ClockAsker(rater, image_s, AsyncOptions().queue)
+    head = RatingProxy(load_clip("tiny"), proxy.threshold, proxy.explore) if policy.proxy else None
+    with tempfile.TemporaryDirectory() as folder:
+        asker = aside if policy.aside else DirectAsker(rater)
+        labels = PseudoLabels(Path(folder) / "labels.lmdb", asker, policy.every, head, margin)
+        accepted, calls = set(), []
+        for iteration, frame in enumerate(frames, 1):
+            aside.now += step_s
+            before, rated = dict(labels.ratings), labels.rated
+            rows = labels.due(frame.keys, iteration)
+            labels.best(frame.keys, frame.photos, iteration, rows, frame.restored[rows] if rows else None)
+            labels.write(iteration)
+            for key in (key for key, rating in labels.ratings.items() if rating != before.get(key)):
+                source = labels.stored.own(key).source
+                accepted |= {(key, int(source.removeprefix(TEACHER)))} if source.startswith(TEACHER) else set()
+            calls.append(labels.rated - rated)
+        labels.store.close()
+        return Decisions(accepted, calls, labels.ratings)
+
+
+def compare(frames: list[Frame], found: Decisions, whole: Decisions) -> dict[str, float]:
+    """Agreement, recall, calls and labels of a policy, against rating everything."""
+    images = [(key, number) for number, frame in enumerate(frames, 1) for key in frame.keys]
+    late = [image for image in images if image[1] > len(frames) / 2]
+    same = lambda part: sum((x in found.accepted) == (x in whole.accepted) for x in part) / len(part)  # noqa: E731
+    gap = [found.ratings.get(key, whole.ratings[key]) - whole.ratings[key] for key in whole.ratings]
+    return {
+        "calls": sum(found.calls) / len(frames),
+        "agreement": same(images),
+        "recall": len(found.accepted & whole.accepted) / max(1, len(whole.accepted)),
+        "label": sum(gap) / len(gap),
+        "late_calls": 2 * sum(found.calls[len(frames) // 2 :]) / len(frames),
+        "late": same(late),
+    }
+
+
+def policies(crops: int) -> list[Policy]:
+    """What is compared; `every` is four visits of a crop, of which there are `crops`."""
+    every = max(1, round(4 * crops / BATCH))
+    return [
+        Policy("everything"),
+        Policy(f"every: {every}", every=every),
+        Policy("async", aside=True),
+        Policy("proxy", proxy=True),
+        Policy("async, proxy", aside=True, proxy=True),
+    ]
+
+
+def report(frames: list[Frame], rater: KnownRater, seconds: dict[str, float], factor: float, margin: float) -> None:
+    """Decide by every policy and print a line for each."""
+    base, image_s = seconds["teacher"], factor * seconds["teacher"] / BATCH
+    crops = {key for frame in frames for key in frame.keys}
+    whole = decide(frames, rater, Policy("everything"), margin, base, image_s)
+    share = len(whole.accepted) / (len(frames) * BATCH)
+    print(f"\nmargin {margin}, factor {factor:g}: everything accepts {share:.1%} of the teacher's images")
+    print("policy          added   share  calls  agreement  recall    label | 2nd half: calls  agreement")
+    for policy in policies(len(crops)):
+        found = compare(frames, decide(frames, rater, policy, margin, base, image_s), whole)
+        step_s = seconds["proxy" if policy.proxy else "async" if policy.aside else "teacher"]
+        waiting = 0.0 if policy.aside else image_s * found["calls"]
+        added = max(0.0, (step_s + waiting - base) / base)
+        print(
+            f"{policy.name:14s}{added:7.0%}{added / (1 + added):8.0%}{found['calls']:7.2f}{found['agreement']:11.1%}"
+            f"{found['recall']:8.1%}{found['label']:9.4f} |{found['late_calls']:16.2f}{found['late']:11.1%}"
+        )
+
+
+def main() -> None:
+    """Record, measure, compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, help="folder of photos with weather (packaged ones with synthetic)")
+    parser.add_argument("--iterations", type=int, default=300, help="of the recorded training")
+    parser.add_argument("--timed", type=int, default=30, help="steps by the clock")
+    parser.add_argument("--factor", type=float, nargs="+", default=[35.0], help="rating a batch over a training step")
+    parser.add_argument("--margin", type=float, nargs="+", default=[0.0, 0.02], help="train.rating.margin")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write_clean(root / "clean")
+        if args.photos is None:
+            write_unlabelled(root / "real", per_kind=1)
+        rater = KnownRater()
+        torch.manual_seed(0)
+        frames = record(options(root, args.photos, args.iterations), rater)
+        seconds = timed(root, args.photos, max(args.factor), args.timed)
+        print("seconds of a step: " + ", ".join(f"{way} {value:.3f}" for way, value in seconds.items()))
+        for factor in args.factor:
+            for margin in args.margin:
+                report(frames, rater, seconds, factor, margin)
+
+
+if __name__ == "__main__":
+    main()

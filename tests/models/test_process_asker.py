@@ -1,0 +1,165 @@
+"""Rating in another process: nothing waits for it, and it ends whatever happens."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from rating_toys import grey, red_corner
+
+from wxr_plugin.errors import WxrError
+from wxr_plugin.models.process_asker import ProcessAsker
+from wxr_plugin.models.pseudo_labels import PseudoLabels
+
+
+def until(condition, seconds: float = 100):
+    """Wait until `condition()` gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "this never came"
+        time.sleep(0.02)
+    return found
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process is there, and more than a zombie."""
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "\nState:\tZ" not in status.read_text()
+
+
+def start_asker(**settings) -> ProcessAsker:
+    """The rater of rating_toys in another process."""
+    options = {"room": 2, "restarts": 1, **settings}
+    return ProcessAsker({"type": "BrightnessRater", "seconds": 0.2}, None, plugins=["rating_toys"], **options)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def path():
+    """Where the process finds rating_toys."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        yield
+
+
+@pytest.fixture(scope="module")
+def asker():
+    """One process for the tests that leave it alive."""
+    asker = start_asker()
+    yield asker
+    asker.close()
+
+
+@pytest.fixture
+def labels(tmp_path, asker):
+    return PseudoLabels(tmp_path / "labels.lmdb", asker)
+
+
+def visit(labels, iteration, keys, photos, restored):
+    """One iteration of a batch; the images that it trains with, and the crops that could be asked about."""
+    rows = labels.due(keys, iteration)
+    found = labels.best(keys, photos, iteration, rows, restored[rows] if rows else None)
+    labels.write(iteration)
+    return found.images, [keys[row] for row in rows]
+
+
+def idle(labels, iteration=9):
+    """An iteration that asks nothing, but takes in what has come."""
+    labels.best(["idle"], grey(0.5), iteration)
+    labels.write(iteration)
+    return labels
+
+
+def stored(labels):
+    return {row.key: (row.source, row.iteration) for row in labels.store.pseudo_labels()}
+
+
+def test_training_does_not_wait_and_labels_land_later(labels):
+    images, asked = visit(labels, 1, ["a", "b"], grey(0.2, 0.2), grey(0.6, 0.1))
+    torch.testing.assert_close(images, grey(0.2, 0.2))
+    assert asked == ["a", "b"] and stored(labels) == {}
+    until(lambda: len(stored(idle(labels))) == 2)
+    assert stored(labels) == {"a": ("teacher@1", 9), "b": ("input", 9)}
+    images, asked = visit(labels, 10, ["a"], grey(0.2), grey(0.5))
+    torch.testing.assert_close(images, grey(0.6))
+    assert asked == ["a"]
+    until(lambda: idle(labels).rated == 5)
+
+
+def test_no_more_than_the_queue_holds_is_asked(labels):
+    visit(labels, 1, ["a", "b", "c"], grey(0.2, 0.2, 0.2), grey(0.6, 0.6, 0.6))
+    assert labels.due(["a", "b", "c", "d"], 2) == []
+    until(lambda: idle(labels).due(["c"], 3))
+    visit(labels, 3, ["c"], grey(0.2), grey(0.6))
+    until(lambda: idle(labels).rated == 6)
+    assert stored(labels).keys() == {"a", "b", "c"}
+
+
+def test_an_image_without_an_answer_is_counted(labels):
+    visit(labels, 1, ["a"], grey(0.2), red_corner(grey(0.6)))
+    until(lambda: idle(labels).failures.count)
+    assert stored(labels) == {"a": ("input", 9)}
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_replaced_and_then_done_without(tmp_path, caplog):
+    asker = start_asker()
+    labels = PseudoLabels(tmp_path / "labels.lmdb", asker)
+    with caplog.at_level(logging.WARNING, "basicsr"):
+        visit(labels, 1, ["a"], grey(0.2), grey(0.6))
+        os.kill(asker.process.pid, signal.SIGKILL)
+        until(lambda: labels.due(["a"], 2))
+        visit(labels, 2, ["a"], grey(0.2), grey(0.6))
+        until(lambda: stored(idle(labels)))
+        os.kill(asker.process.pid, signal.SIGKILL)
+        until(lambda: idle(labels).asker.process is None)
+    assert stored(labels) == {"a": ("teacher@2", 9)}
+    images, asked = visit(labels, 10, ["a"], grey(0.2), grey(0.9))
+    torch.testing.assert_close(images, grey(0.6))
+    said = [record.message for record in caplog.records]
+    assert "died with 1 questions under way" in said[0] and "0 restarts are left" in said[0]
+    assert "training goes on without ratings" in said[1] and len(said) == 2 and asked == []
+
+
+def test_a_rater_that_cannot_be_built_is_named():
+    with pytest.raises(WxrError, match=r"train.rating.async: the rater does not start: .*no-such-model"):
+        ProcessAsker({"model": "no-such-model"}, "cpu", 4, 1)
+
+
+TRAINER = """
+import sys, time
+import torch
+import wxr_plugin
+from rating_toys import grey
+from wxr_plugin.models.candidates import Candidate, Question, to_arrays
+from wxr_plugin.models.process_asker import ProcessAsker
+if __name__ == "__main__":
+    asker = ProcessAsker({"type": "BrightnessRater", "seconds": 60}, None, 4, 1, ["rating_toys"])
+    image = to_arrays(grey(0.5))[0]
+    asker.ask([Question(Candidate("a", image, "input"), None)])
+    print(asker.process.pid, flush=True)
+    if sys.argv[1] == "error":
+        raise RuntimeError("training failed")
+    time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["error", signal.SIGINT, signal.SIGKILL])
+def test_no_process_is_left_when_the_trainer_ends(tmp_path, end):
+    """The rater is in the middle of a rating that takes a minute."""
+    script = tmp_path / "trainer.py"
+    script.write_text(TRAINER)
+    paths = f"{Path(__file__).parent}:{Path(__file__).parents[2]}"
+    command, environment = [sys.executable, str(script), str(end)], {**os.environ, "PYTHONPATH": paths}
+    with open(tmp_path / "log.txt", "w") as log:
+        trainer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+    pid = int(trainer.stdout.readline())
+    if end != "error":
+        trainer.send_signal(end)
+    trainer.wait(timeout=60)
+    until(lambda: not is_there(pid))

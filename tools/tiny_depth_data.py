@@ -12,6 +12,7 @@ from rich.progress import track
 from tiny_data import LUMA, as_bytes, change_light
 from tiny_depth_model import PATCH, SIDE
 from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from wxr_plugin.data.weather import WEATHERS, add_weather
 from wxr_plugin.data.weather_fields import guess_depth
@@ -62,6 +63,21 @@ def _crop(image: np.ndarray, clean: np.ndarray, depth: np.ndarray, rng: np.rando
     depth = cv2.resize(depth, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
     tokens = structure(torch.from_numpy(clean).permute(2, 0, 1)[None])[0]
     return Sample(as_bytes(image).transpose(2, 0, 1), np.float16(depth), np.float16(tokens.numpy()))
+
+
+def spoil(images: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Images (N, 3, H, W) in [0, 1], half of them noisy, a quarter blurred, and how much: (N, 2).
+
+    Noise has a deviation of up to 0.1, blur one of 0.5 to 2 px; the two levels are log(1 + deviation / 0.02) and
+    log(1 + deviation / 0.5 px), because the eye tells weak ones apart better than strong ones.
+    """
+    count = len(images)
+    noise = rng.uniform(0, 0.1, count) * (rng.random(count) < 0.5)
+    blur = rng.uniform(0.5, 2, count) * (rng.random(count) < 0.25)
+    blurred = [gaussian_blur(image, 9, sigma) if sigma else image for image, sigma in zip(images, blur.tolist())]
+    noise_map = torch.from_numpy(rng.normal(0, noise[:, None, None, None], images.shape)).float()
+    levels = np.stack([np.log1p(noise / 0.02), np.log1p(blur / 0.5)], axis=1)
+    return (torch.stack(blurred) + noise_map).clamp(0, 1), torch.from_numpy(levels).float()
 
 
 def structure(images: Tensor) -> Tensor:

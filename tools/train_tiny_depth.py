@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from rich.progress import track
 from safetensors.torch import save as to_safetensors
 from tiny_data import read_photos
-from tiny_depth_data import Sample, make_pool
+from tiny_depth_data import Sample, make_pool, spoil
 from tiny_depth_model import PATCH, SIDE, WIDTH, build, start_filters
 from tiny_depth_scores import Views, depth_rows, feature_scores
 from torch import Tensor, nn
@@ -31,12 +31,13 @@ CARD = Path(__file__).with_name("tiny_depth_card.md")
 WEIGHTS = "model.safetensors"
 CLIP_NORM = 1.0
 COLOUR_WEIGHT = 4.0
+LEVEL_WEIGHT = 0.3
 
 
 def normalised(images: Tensor) -> Tensor:
-    """uint8 images (N, 3, H, W) as the network takes them."""
+    """Images (N, 3, H, W) in [0, 1] as the network takes them."""
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
-    return (images / 255 - mean) / std
+    return (images - mean) / std
 
 
 def affine_free(depth: Tensor) -> Tensor:
@@ -54,29 +55,33 @@ def depth_loss(model: DepthAnythingForDepthEstimation, maps: tuple[Tensor, ...],
 
 
 def train(model: DepthAnythingForDepthEstimation, pool: Sample, steps: int, batch: int, seed: int) -> None:
-    """AdamW, one cycle of the rate: depth from all blocks, the clean photo's structure from the last one's tokens."""
+    """AdamW, one cycle of the rate; the last tokens tell the clean photo's structure and what spoils the picture."""
     images, depths, targets = (torch.from_numpy(field) for field in pool)
     middle, spread = targets.float().mean((0, 1)), targets.float().std((0, 1))
     weights = torch.ones_like(middle)
     weights[-3:] = COLOUR_WEIGHT
-    reader = nn.Linear(WIDTH, len(middle))
-    trained = [p for p in [*model.parameters(), *reader.parameters()] if p.requires_grad]
+    reader, level_reader = nn.Linear(WIDTH, len(middle)), nn.Linear(WIDTH, 2)
+    trained = [p for p in [*model.parameters(), *reader.parameters(), *level_reader.parameters()] if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, 2e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps, pct_start=0.15)
     rng = np.random.default_rng(seed)
     for step in track(range(steps), "training"):
         chosen = rng.choice(len(images), batch, replace=False)
-        maps = model.backbone(normalised(images[chosen])).feature_maps
+        spoilt, levels = spoil(images[chosen] / 255, rng)
+        maps = model.backbone(normalised(spoilt)).feature_maps
+        tokens = maps[-1][:, 1:]
         to_depth = depth_loss(model, maps, depths[chosen].float())
         wanted = (targets[chosen].float() - middle) / spread
-        to_structure = (F.smooth_l1_loss(reader(maps[-1][:, 1:]), wanted, reduction="none") * weights).mean()
+        to_structure = (F.smooth_l1_loss(reader(tokens), wanted, reduction="none") * weights).mean()
+        to_levels = F.smooth_l1_loss(level_reader(tokens), levels[:, None].expand(-1, tokens.shape[1], -1))
         optimizer.zero_grad()
-        (to_depth + to_structure).backward()
+        (to_depth + to_structure + LEVEL_WEIGHT * to_levels).backward()
         nn.utils.clip_grad_norm_(trained, CLIP_NORM)
         optimizer.step()
         schedule.step()
         if step % 100 == 0:
-            print(f"step {step} depth {to_depth.item():.3f} structure {to_structure.item():.3f}", flush=True)
+            losses = {"depth": to_depth, "structure": to_structure, "levels": to_levels}
+            print(f"step {step}", *(f"{name} {loss.item():.3f}" for name, loss in losses.items()), flush=True)
 
 
 def save(model: DepthAnythingForDepthEstimation, out: Path) -> None:
@@ -129,7 +134,7 @@ def main() -> None:
     torch.set_num_threads(1)
     start, busy, photos = time.time(), time.process_time(), read_photos(arguments.photos)
     pool = make_pool(photos, arguments.rounds, arguments.crops, arguments.seed, arguments.workers)
-    pixels = normalised(torch.from_numpy(pool.image[:: len(pool.image) // 120]))
+    pixels = normalised(torch.from_numpy(pool.image[:: len(pool.image) // 120]) / 255)
     drawn, started = untrained(pixels, arguments.seed)
     model = deepcopy(started).train()
     train(model, pool, arguments.steps, arguments.batch, arguments.seed)
@@ -138,7 +143,7 @@ def main() -> None:
     model = DepthAnythingForDepthEstimation.from_pretrained(arguments.out).float().eval()
     tested, seed = read_photos(arguments.test), arguments.seed
     encoders = {"trained": model, "its start": started, "random": drawn}
-    guides = {name: DepthGuide(network.backbone, name, "cpu") for name, network in encoders.items()}
+    guides = {name: DepthGuide(deepcopy(network.backbone), name, "cpu") for name, network in encoders.items()}
     facts = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "encoder": sum(p.numel() for p in model.backbone.parameters()),
@@ -147,7 +152,7 @@ def main() -> None:
         "features": feature_table(guides, tested, seed),
         **{"photos": len(photos), "pictures": len(pool.image), "tested": len(tested), "minutes": minutes, "busy": busy},
     }
-    card = CARD.read_text(encoding="utf-8").format(**vars(arguments), **facts)
+    card = CARD.read_text(encoding="utf-8").format(**{**vars(arguments), **facts})
     write_text(arguments.out / "README.md", card)
     print(card)
 

@@ -19,6 +19,7 @@ class FeatureCache:
         self.bytes = 0
         """What is kept now."""
         self.hits = self.misses = 0
+        """How many features were found, and how many had to be computed."""
         self._kept: OrderedDict[Hashable, Tensor] = OrderedDict()
 
     def __len__(self) -> int:

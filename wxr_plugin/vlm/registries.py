@@ -27,12 +27,18 @@ def build(kind: str, opt: dict[str, Any] | None) -> Any:
     Raises:
         WxrError: an unknown type or key, or what the class itself refuses.
     """
+    registered, options = chosen(kind, opt)
+    return registered(options)
+
+
+def chosen(kind: str, opt: dict[str, Any] | None) -> tuple[type, Block]:
+    """The class that `build` would make, and its options; nothing is loaded. Raises as `build`."""
     opt = {"type": DEFAULT_TYPES[kind], **(opt or {})}
     registry = REGISTRIES[kind]
     if opt["type"] not in registry:
         raise WxrError(f"unknown {kind} type '{opt['type']}'; {nearest(str(opt['type']), registry.keys())}")
     registered = registry.get(opt["type"])
-    return registered(read_options(opt, registered.Options))
+    return registered, read_options(opt, registered.Options)
 
 
 def read_options(opt: dict[str, Any], kind: type[Block]) -> Any:

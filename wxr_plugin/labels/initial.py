@@ -82,8 +82,7 @@ def init_labels(
     """
     settings, path = settings or InitSettings(), Path(path)
     check_names(restorers, (INPUT, STORED))
-    if not raters:
-        raise WxrError("a panel needs one rater at least")
+    _check_raters(raters)
     if not restorers and start_from is None and not path.exists():
         raise WxrError(f"nothing to choose from: name restorers; there is no {path} with pseudo-labels")
     if start_from is not None and not path.exists():
@@ -97,6 +96,21 @@ def init_labels(
         result.outcomes = list(_votes(photos, candidates, store, provenances))
         result.stored = _store(store, candidates, result.outcomes, provenances, bars)
     return result
+
+
+def _check_raters(raters: Mapping[str, dict[str, Any]]) -> None:
+    """Refuse before hours of restoring what would be refused when the raters are loaded, as far as names tell."""
+    from wxr_plugin.vlm.catalog import find_model, prompt_text
+    from wxr_plugin.vlm.registries import chosen
+    from wxr_plugin.vlm.transformers_rater import TransformersRaterOptions
+
+    if not raters:
+        raise WxrError("a panel needs one rater at least")
+    for opt in raters.values():
+        _, options = chosen("rater", opt)
+        if isinstance(options, TransformersRaterOptions):
+            find_model(options.model)
+            prompt_text("rating", options.prompt)
 
 
 def _check(store: LabelStore, restorers: Sequence[RestorerSpec]) -> None:

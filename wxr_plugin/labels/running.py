@@ -214,7 +214,8 @@ def _panel(specs: list[str], batch_size: int) -> dict[str, dict[str, Any]]:
     for spec in specs:
         blocks = panel_options("rater", [spec])
         for number, block in enumerate(blocks, 1):
-            name = spec if len(blocks) == 1 else f"{spec} {number}"
+            name = Path(spec).name if spec.endswith((".yml", ".yaml")) else spec
+            name = f"{name} {number}" if len(blocks) > 1 else name
             if name in found:
                 raise WxrError(f"--raters: {name} is named twice; name each rater of a panel once")
             found[name] = _with_batches("rater", block, batch_size)
@@ -223,8 +224,7 @@ def _panel(specs: list[str], batch_size: int) -> dict[str, dict[str, Any]]:
 
 def _with_batches(kind: str, block: dict[str, Any], batch_size: int) -> dict[str, Any]:
     """The block with --batch-size, where its class takes one and it does not say so itself."""
-    from wxr_plugin.vlm.registries import REGISTRIES
+    from wxr_plugin.vlm.registries import chosen
 
-    registered = REGISTRIES[kind].get(block["type"]) if block.get("type") in REGISTRIES[kind] else None
-    takes = registered is not None and "batch_size" in registered.Options.__struct_fields__
-    return {"batch_size": batch_size, **block} if takes else block
+    _, options = chosen(kind, block)
+    return {"batch_size": batch_size, **block} if hasattr(options, "batch_size") else block

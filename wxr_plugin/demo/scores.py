@@ -7,8 +7,8 @@ from statistics import fmean
 
 import numpy as np
 
+from wxr_plugin import report
 from wxr_plugin.data.image_io import BadImageError, list_images, read_image, write_image
-from wxr_plugin.demo import report
 from wxr_plugin.errors import WxrError
 from wxr_plugin.files import write_text
 
@@ -18,6 +18,7 @@ START = "packaged"
 RATED = 48
 """Unlabelled photos that are restored and rated, at the most; they are taken evenly from all."""
 
+BODY = Path(__file__).with_name("report.html")
 RATING_NOTE = "The rater is the packaged tiny LLaVA, which also chose the pseudo-labels: it is no independent judge."
 
 
@@ -72,6 +73,8 @@ def write_report(places, settings: dict, real: Path | None) -> Path:
     print("\nRating of the unlabelled photos, 1 to 5\n" + report.text_table(*photos))
     source = str(real) if real else "packaged photos under a weather setting that training never drew"
     page = report.page(
+        "wxr_plugin demo",
+        BODY,
         summary=f"A small MSBDN trained with BasicSR on this machine. Unlabelled photos: {report.escape(source)}.",
         photos="\n".join(figures(scores["photos"], settings["shown"])),
         rating_table=report.html_table(*photos),

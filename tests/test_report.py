@@ -2,13 +2,16 @@ import re
 
 import numpy as np
 
-from wxr_plugin.demo import report
+from wxr_plugin import report
+from wxr_plugin.demo.scores import BODY
 
 
 def test_the_page_is_self_contained_and_escapes_names():
     photo = np.full((30, 40, 3), 128, np.uint8)
     shown = report.figure('<b>"x"', photo, photo, "rating 2 & 3")
     html = report.page(
+        "<demo>",
+        BODY,
         summary="s",
         photos=shown,
         pair_table=report.html_table(["a"], [["all"]]),
@@ -17,6 +20,7 @@ def test_the_page_is_self_contained_and_escapes_names():
         rating_note="",
     )
     assert not re.search(r'(src|href)="(?!data:)', html)
+    assert "<title>&lt;demo&gt;</title>" in html
     assert "<b>" not in shown.split("figcaption")[0]
     assert "rating 2 &amp; 3" in html
     assert html.count("data:image/jpeg;base64,") == 2

@@ -1,4 +1,4 @@
-"""The demo's result as one self-contained HTML page and as a table for the terminal."""
+"""Self-contained HTML pages with before-and-after sliders, and the same tables for the terminal."""
 
 import base64
 import html
@@ -10,7 +10,7 @@ from string import Template
 import numpy as np
 from PIL import Image
 
-TEMPLATE = Path(__file__).with_name("report.html")
+PAGE = Path(__file__).with_name("report.html")
 FIGURE = Template(
     """<figure><div class="pair"><img src="$before" alt="$name before">
 <img class="after" src="$after" alt="$name after"><span class="bar"></span>
@@ -61,9 +61,10 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def page(**parts: str) -> str:
-    """The whole page; `parts` are HTML for the template's places (summary, photos, pair_table, …)."""
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(parts)
+def page(title: str, body: Path, **parts: str) -> str:
+    """A whole page: the template `body` with `parts`, HTML, in its places, below the styles of `report.html`."""
+    filled = Template(body.read_text(encoding="utf-8")).substitute(parts)
+    return Template(PAGE.read_text(encoding="utf-8")).substitute(title=escape(title), body=filled)
 
 
 def _cell(cell: str) -> str:

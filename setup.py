@@ -14,9 +14,12 @@ setup(
     include_package_data=True,
     package_data={"wxr_plugin": ["assets/**/*", "**/*.yml", "**/*.json", "**/*.html"]},
     install_requires=[
+        "accelerate",
         "addict",
         "basicsr==1.4.2",
+        "bitsandbytes",
         "filelock",
+        "icecream",
         "lmdb",
         "mmengine",
         "msgspec",

@@ -260,7 +260,7 @@ def test_padding_to_a_square_lets_the_model_see_the_sides(llava):
 
 
 def test_every_name_of_the_list_is_a_hub_id_or_packaged():
-    names = list(catalog._read("models.yml"))
+    names = list(catalog.read_data("models.yml"))
     assert {"tiny", "llava-1.6-34b", "internvl3-8b", "qwen2.5-vl-7b", "qwen3-vl-8b"} <= set(names)
     entries = {name: find_model(name) for name in names}
     assert all(Path(e.model).is_dir() if n == "tiny" else e.model.count("/") == 1 for n, e in entries.items())

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from basicsr.utils import get_root_logger
 from chat_server import serving
 from skimage import data
 
@@ -28,14 +27,6 @@ def photos() -> list[np.ndarray]:
         add_weather(photo, kind, s, np.random.default_rng(7)) for kind in ("rain", "haze") for s in (0.3, 0.9)
     ]
     return [(view * 255 + 0.5).astype(np.uint8) for view in views]
-
-
-@pytest.fixture
-def logged(caplog):
-    """What goes to BasicSR's log, which does not propagate."""
-    get_root_logger().addHandler(caplog.handler)
-    yield caplog
-    get_root_logger().removeHandler(caplog.handler)
 
 
 def rater(options, **more):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from basicsr.utils import get_root_logger
 from skimage import data
 
 import wxr_plugin
@@ -61,11 +60,9 @@ def photos() -> list[np.ndarray]:
 
 
 @pytest.mark.slow
-def test_the_word_that_it_answers_is_the_rating_and_that_is_logged(options, photos, caplog):
-    get_root_logger().addHandler(caplog.handler)
+def test_the_word_that_it_answers_is_the_rating_and_that_is_logged(options, photos, logged):
     rater = build_rater({"type": "ServerRater", **options})
-    get_root_logger().removeHandler(caplog.handler)
-    assert "gives no log-probabilities: the word that it answers counts" in caplog.text
+    assert "gives no log-probabilities: the word that it answers counts" in logged.text
     expected = 5 - build_rater().rate(photos).logits.argmax(1)
     assert rater.rate(photos).rating.tolist() == expected.tolist() and len(set(expected.tolist())) > 1
 

@@ -34,7 +34,7 @@ def prompt_text(kind: str, name: str) -> str:
     Raises:
         WxrError: no such prompt; the message lists the nearest names.
     """
-    prompts = _read("prompts.yml")[kind]
+    prompts = read_data("prompts.yml")[kind]
     if name in prompts:
         return prompts[name]
     if " " in name.strip():
@@ -50,7 +50,7 @@ def find_model(name: str, kind: str = "vision-language model") -> ModelEntry:
     Raises:
         WxrError: it is none of these; the message lists the nearest names.
     """
-    entries = _read("models.yml")
+    entries = read_data("models.yml")
     if name in entries:
         entry = msgspec.convert(entries[name], ModelEntry)
         packaged = _HERE.parent / entry.model
@@ -72,5 +72,6 @@ def nearest(name: str, known: Any) -> str:
 
 
 @lru_cache
-def _read(file: str) -> dict:
+def read_data(file: str) -> dict:
+    """The contents of a data file beside this module."""
     return yaml.safe_load((_HERE / file).read_text(encoding="utf-8"))

@@ -1,12 +1,12 @@
 """A server that speaks the OpenAI chat API (vLLM, SGLang, LMDeploy, `transformers serve`, …), over HTTP."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from basicsr.utils import get_root_logger
 from msgspec import Meta
 
 from wxr_plugin.errors import WxrError
@@ -79,7 +79,9 @@ class ChatServer:
             raise self._error(gone[-1]) from gone[-1]
         if failed:
             why = what(failed[-1], self.options.timeout)
-            get_root_logger().warning(f"{self.url}: {len(failed)} of {len(answers)} requests have no answer ({why})")
+            logging.getLogger("basicsr").warning(
+                f"{self.url}: {len(failed)} of {len(answers)} requests have no answer ({why})"
+            )
         return [None if isinstance(answer, Exception) else answer for answer in answers]
 
     def provenance(self) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Rating by a vision-language model behind an OpenAI-compatible server."""
 
+import logging
 import math
 import re
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from basicsr.utils import get_root_logger
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.vlm.catalog import prompt_text
@@ -118,7 +118,9 @@ class ServerRater:
             if not top or _top_logprobs(choice):
                 break
         if not top:
-            get_root_logger().warning(f"{self.server.url} gives no log-probabilities: the word that it answers counts")
+            logging.getLogger("basicsr").warning(
+                f"{self.server.url} gives no log-probabilities: the word that it answers counts"
+            )
         return top
 
     def _from_top(self, choice: Any) -> tuple[float, ...]:

@@ -1,0 +1,18 @@
+"""Fixtures of the tests of raters, describers and rewriters."""
+
+import logging
+
+import pytest
+
+from wxr_plugin.vlm import pyiqa_rater
+
+
+@pytest.fixture
+def logged(caplog, monkeypatch):
+    """What goes to BasicSR's log; nothing of it counts as said before."""
+    pyiqa_rater._say.cache_clear()
+    logger = logging.getLogger("basicsr")
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)

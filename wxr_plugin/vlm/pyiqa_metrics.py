@@ -1,0 +1,141 @@
+"""Loading a metric of pyiqa, with its weights from a file where one is given, and saying which file is missing."""
+
+import contextlib
+import importlib.util
+import io
+import pickle
+import sys
+import traceback
+import types
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+from wxr_plugin.errors import WxrError
+from wxr_plugin.vlm.catalog import nearest, read_data
+
+_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, ImportError, EOFError, pickle.UnpicklingError)
+
+
+@lru_cache
+def load_metric(name: str, weights: str | None, device: torch.device) -> torch.nn.Module:
+    """The no-reference metric `name`, loaded once a process; called with float RGB (N, 3, H, W) in [0, 1].
+
+    `weights` is a file for pyiqa's `pretrained_model_path`, with every weight of the network in it: backbones of timm
+    are not downloaded then. None means pyiqa's own files, which it keeps in torch's hub folder.
+
+    Raises:
+        WxrError: a file that is missing and how to give it, or weights that do not fit.
+    """
+    if weights is not None and not Path(weights).is_file():
+        raise WxrError(f"weights of the metric '{name}': {weights} does not exist; correct the path")
+    try:
+        metric = _made(name, weights, device)
+    except _ERRORS as error:
+        raise WxrError(_why_not(name, weights, error)) from error
+    if weights is not None:
+        _check_complete(name, weights, metric.net)
+    return metric.eval().requires_grad_(False)
+
+
+def check_name(name: str) -> None:
+    """WxrError if pyiqa has no metric `name`, or one that is not of a single image."""
+    from pyiqa.default_model_configs import DEFAULT_CONFIGS
+
+    known = [key for key, config in DEFAULT_CONFIGS.items() if config["metric_mode"] == "NR"]
+    if name not in known:
+        why = "compares two images and cannot rate one" if name in DEFAULT_CONFIGS else "is not one of pyiqa's"
+        raise WxrError(f"the metric '{name}' {why}; {nearest(name, known)}")
+    if name in read_data("metrics.yml")["not_of_one_image"]:
+        raise WxrError(f"the metric '{name}' is not of a single image and cannot rate one; take musiq or another")
+
+
+def _made(name: str, weights: str | None, device: torch.device) -> torch.nn.Module:
+    with contextlib.redirect_stdout(io.StringIO()), clip_importable(), _bare_backbones(weights is not None):
+        import pyiqa
+
+        given = {"pretrained_model_path": weights} if weights else {}
+        return pyiqa.create_metric(name, device=device, **given)
+
+
+@contextlib.contextmanager
+def clip_importable() -> Iterator[None]:
+    """Lets OpenAI's `clip`, on which CLIP-IQA and LIQE lean, be imported beside a current setuptools.
+
+    It takes `packaging` from pkg_resources, which has it no more (github.com/openai/CLIP, issue 446).
+    """
+    if "clip" in sys.modules or not importlib.util.find_spec("clip"):
+        yield
+        return
+    import packaging.version
+
+    stand_in = types.ModuleType("pkg_resources")
+    stand_in.packaging = packaging
+    with mock.patch.dict(sys.modules, {"pkg_resources": stand_in}):
+        importlib.import_module("clip")
+        clip = {key: module for key, module in sys.modules.items() if key.split(".")[0] == "clip"}
+    sys.modules.update(clip)
+    yield
+
+
+@contextlib.contextmanager
+def _bare_backbones(yes: bool) -> Iterator[None]:
+    """Keeps timm from downloading the backbone that a metric's own file is about to overwrite."""
+    if not yes:
+        yield
+        return
+    import timm
+
+    def create(*args: Any, make: Any = timm.create_model, **settings: Any) -> Any:
+        return make(*args, **{**settings, "pretrained": False})
+
+    with mock.patch.object(timm, "create_model", partial(create)):
+        yield
+
+
+def _check_complete(name: str, weights: str, net: torch.nn.Module) -> None:
+    """Refuse a file that leaves a part of the network as it was drawn."""
+    if Path(weights).suffix == ".mat":
+        return
+    found = torch.load(weights, map_location="cpu", weights_only=False)
+    found = found.get("params", found) if isinstance(found, dict) else {}
+    keys = {str(key).removeprefix("module.") for key in found}
+    missing = [key for key, _ in net.named_parameters() if key not in keys]
+    if keys and missing:
+        raise WxrError(
+            f"{weights} lacks {len(missing)} of {name}'s weights ({missing[0]}, …); give the whole network's"
+        )
+
+
+def _why_not(name: str, weights: str | None, error: Exception) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if weights and "pretrained_model_path" in reason:
+        return (
+            f"pyiqa's '{name}' takes no file of weights; leave `weights` out and put its files where pyiqa keeps them"
+        )
+    if wanted := _wanted(error):
+        return f"pyiqa cannot fetch a file of '{name}' here ({reason}): {wanted}"
+    given = f" with the weights {weights}" if weights else ""
+    return f"pyiqa cannot make the metric '{name}'{given}: {reason}"
+
+
+def _wanted(error: BaseException | None) -> str:
+    """How to give the file that was being fetched when `error` came up; from the frames, as the error does not say."""
+    while error is not None:
+        for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+            names = frame.f_locals
+            for key in ("cached_file", "download_target"):
+                if isinstance(names.get(key), str):
+                    path, url = Path(names[key]), names.get("url")
+                    own = ", or give it as `weights`" if path.parent.name == "pyiqa" else ""
+                    return f"put {path.name} of {url} at {path}{own}"
+            if isinstance(names.get("repo_id"), str):
+                file = f"{names['filename']} of " if isinstance(names.get("filename"), str) else ""
+                repo = names["repo_id"]
+                return f"fetch {file}the hub's {repo} elsewhere (`hf download {repo}`) and copy its cache (HF_HOME)"
+        error = error.__cause__ or error.__context__
+    return ""

@@ -8,7 +8,7 @@
    `factor` times a step for the images of a batch, which is the paper's situation: LLaVA-7B on eight crops is about 35
    times the arithmetic of training on them. It sleeps so long, as if a second device were busy.
 3. Every policy decides on the images of 1, by the package's own code. Where training would wait for a rating, its
-   seconds are added, not slept; the other process is replaced by a clock that hands out an answer when it would come.
+   seconds are added, not slept; the other process is replaced by a clock that gives an answer when it would come.
 
 Columns: `added`, what rating adds to a step without it; `share` of the whole step; `calls`, images rated in an
 iteration; `agreement`, share of the teacher's images with the same decision (accept or reject) as with everything
@@ -20,7 +20,6 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,10 +36,11 @@ from torch.utils.data import default_collate
 from wxr_plugin.conditioning.clip import load_clip
 from wxr_plugin.demo.photos import write_clean, write_unlabelled
 from wxr_plugin.labels.store import content_hash
-from wxr_plugin.models.asking import DirectAsker, answered
-from wxr_plugin.models.candidates import TEACHER, Question
+from wxr_plugin.models.asking import DirectAsker
+from wxr_plugin.models.candidates import TEACHER
+from wxr_plugin.models.process_asker import ProcessAsker
 from wxr_plugin.models.pseudo_labels import PseudoLabels
-from wxr_plugin.models.rater_process import TOGETHER
+from wxr_plugin.models.rater_process import Rated, Started
 from wxr_plugin.models.rating_proxy import RatingProxy
 from wxr_plugin.models.wresvlm_options import AsyncOptions, ProxyOptions
 from wxr_plugin.schema import Block
@@ -118,45 +118,28 @@ class KnownRater:
         return Ratings(torch.tensor([self.known[name] for name in names]), torch.empty(len(names), 5))
 
 
-class ClockAsker:
-    """ProcessAsker with a clock in place of the process: `seconds` for an image, one call for what waits."""
+class ClockProcess:
+    """A RaterProcess by a clock: an answer comes `seconds` an image after its images were sent."""
 
-    def __init__(self, rater: KnownRater, seconds: float, room: int):
-        self.rater, self.provenance, self.seconds, self.room = rater, rater.provenance, seconds, room
-        self.now = self.free = 0.0
-        self.rated, self.failures = 0, []
-        self.waiting: list[Question] = []
-        self.under_way: list[Question] = []
-        self.landed: list[Question] = []
+    def __init__(self, rater: KnownRater, seconds: float):
+        self.rater, self.seconds = rater, seconds
+        self.now = self.ready = 0.0
+        self.images: list[np.ndarray] = []
 
-    def is_busy(self, key: str) -> bool:
-        """As ProcessAsker."""
-        self._turn()
-        asked = self.waiting + self.under_way
-        return len(asked) >= self.room or any(question.key == key for question in asked)
+    def wait(self) -> Started:
+        """The rater is there at once."""
+        return Started(self.rater.provenance)
 
-    def ask(self, questions: Sequence[Question]) -> list[Question]:
-        """As ProcessAsker."""
-        for question in questions:
-            if not self.is_busy(question.key):
-                self.waiting.append(question)
-        self._turn()
-        landed, self.landed = self.landed, []
-        return landed
+    def send(self, images: list[np.ndarray]) -> None:
+        """Begin to rate."""
+        self.images, self.ready = images, self.now + self.seconds * len(images)
 
-    def close(self) -> None:
-        """Nothing to do."""
-
-    def _turn(self) -> None:
-        """What the process would have done until now."""
-        while self.free <= self.now and (self.under_way or self.waiting):
-            if self.under_way:
-                self.landed += self.under_way
-                self.rated += sum(len(question.unrated()) for question in self._asked)
-            self._asked, self.waiting = self.waiting[:TOGETHER], self.waiting[TOGETHER:]
-            images = [image for question in self._asked for image in question.unrated()]
-            self.under_way = answered(self._asked, self.rater.rate(images).rating.tolist()) if images else []
-            self.free = max(self.free, self.now - self.seconds) + self.seconds * len(images)
+    def messages(self) -> list[Rated]:
+        """The answer, if its time has come."""
+        if not self.images or self.now < self.ready:
+            return []
+        images, self.images = self.images, []
+        return [Rated(self.rater.rate(images).rating.tolist())]
 
 
 def options(root: Path, photos: Path | None, iterations: int, **train: Any) -> dict[str, Any]:
@@ -229,7 +212,7 @@ def record(opt: dict[str, Any], rater: KnownRater) -> list[Frame]:
 
 def timed(root: Path, photos: Path | None, factor: float, count: int) -> dict[str, float]:
     """Median seconds of a step without rating, aside, and aside with a proxy; in turns, so that they compare."""
-    aside = {"async": {}}
+    aside = {"async": {"batch": BATCH}}
     ways = {"teacher": {"gate": "teacher"}, "async": {"rating": aside}, "proxy": {"rating": {**aside, "proxy": {}}}}
     opts = {name: options(root / name, photos, count, **train) for name, train in ways.items()}
     for opt in opts.values():
@@ -255,14 +238,14 @@ def decide(
 ) -> Decisions:
     """Let a policy decide on the recorded images; a step takes `step_s` seconds, rating an image `image_s`."""
     torch.manual_seed(0)
-    proxy, aside = ProxyOptions(), ClockAsker(rater, image_s, AsyncOptions().queue)
+    proxy, process = ProxyOptions(), ClockProcess(rater, image_s)
     head = RatingProxy(load_clip("tiny"), proxy.threshold, proxy.explore) if policy.proxy else None
     with tempfile.TemporaryDirectory() as folder:
-        asker = aside if policy.aside else DirectAsker(rater)
+        asker = ProcessAsker(lambda: process, AsyncOptions().queue, BATCH) if policy.aside else DirectAsker(rater)
         labels = PseudoLabels(Path(folder) / "labels.lmdb", asker, policy.every, head, margin)
         accepted, calls = set(), []
         for iteration, frame in enumerate(frames, 1):
-            aside.now += step_s
+            process.now += step_s
             before, rated = dict(labels.ratings), labels.rated
             rows = labels.due(frame.keys, iteration)
             labels.best(frame.keys, frame.photos, iteration, rows, frame.restored[rows] if rows else None)

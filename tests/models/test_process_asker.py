@@ -1,6 +1,5 @@
 """Rating in another process: nothing waits for it, and it ends whatever happens."""
 
-import logging
 import os
 import signal
 import subprocess
@@ -13,8 +12,10 @@ import torch
 from rating_toys import grey, red_corner
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.models.candidates import Candidate, Question, to_arrays
 from wxr_plugin.models.process_asker import ProcessAsker
 from wxr_plugin.models.pseudo_labels import PseudoLabels
+from wxr_plugin.models.rater_process import RaterProcess, Started
 
 
 def until(condition, seconds: float = 100):
@@ -32,10 +33,10 @@ def is_there(pid: int) -> bool:
     return status.exists() and "\nState:\tZ" not in status.read_text()
 
 
-def start_asker(**settings) -> ProcessAsker:
+def start_asker(room: int = 2, batch: int = 2, restarts: int = 1) -> ProcessAsker:
     """The rater of rating_toys in another process."""
-    options = {"room": 2, "restarts": 1, **settings}
-    return ProcessAsker({"type": "BrightnessRater", "seconds": 0.2}, None, plugins=["rating_toys"], **options)
+    rater = {"type": "BrightnessRater", "seconds": 0.2}
+    return ProcessAsker(lambda: RaterProcess(rater, ["rating_toys"]), room, batch, restarts)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -90,13 +91,37 @@ def test_training_does_not_wait_and_labels_land_later(labels):
     until(lambda: idle(labels).rated == 5)
 
 
-def test_no_more_than_the_queue_holds_is_asked(labels):
+def test_while_a_batch_is_under_way_the_newest_images_wait(labels):
     visit(labels, 1, ["a", "b", "c"], grey(0.2, 0.2, 0.2), grey(0.6, 0.6, 0.6))
-    assert labels.due(["a", "b", "c", "d"], 2) == []
-    until(lambda: idle(labels).due(["c"], 3))
-    visit(labels, 3, ["c"], grey(0.2), grey(0.6))
-    until(lambda: idle(labels).rated == 6)
-    assert stored(labels).keys() == {"a", "b", "c"}
+    assert labels.due(["a", "b", "c", "d"], 2) == [0, 3]  # b and c are under way, a waits
+    for iteration, (key, light) in enumerate([("a", 0.7), ("d", 0.8), ("e", 0.9), ("d", 0.5)], 2):
+        visit(labels, iteration, [key], grey(0.2), grey(light))
+    until(lambda: idle(labels).rated == 8)
+    sources = {key: source for key, (source, _) in stored(labels).items()}
+    assert sources == {"b": "teacher@1", "c": "teacher@1", "e": "teacher@4", "d": "teacher@5"}
+
+
+def test_the_best_chances_go_first():
+    process = NeverAnswers()
+    asker = ProcessAsker(lambda: process, room=2, batch=1)
+    image = to_arrays(grey(0.5))[0]
+    chances = {"a": 0.1, "b": 0.9, "c": 0.5, "d": 0.2}
+    asker.ask([Question(Candidate(key, image, "input"), None, chance=chance) for key, chance in chances.items()])
+    assert [question.key for question in asker._under_way] == ["b"]
+    assert sorted(asker._waiting) == ["c", "d"]
+
+
+class NeverAnswers:
+    """A process that takes its time."""
+
+    def wait(self) -> Started:
+        return Started({"type": "never"})
+
+    def messages(self) -> list:
+        return []
+
+    def send(self, images: list) -> None:
+        """Nothing comes of it."""
 
 
 def test_an_image_without_an_answer_is_counted(labels):
@@ -106,28 +131,27 @@ def test_an_image_without_an_answer_is_counted(labels):
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_is_replaced_and_then_done_without(tmp_path, caplog):
+def test_a_process_that_dies_is_replaced_and_then_done_without(tmp_path, warnings_said):
     asker = start_asker()
     labels = PseudoLabels(tmp_path / "labels.lmdb", asker)
-    with caplog.at_level(logging.WARNING, "basicsr"):
-        visit(labels, 1, ["a"], grey(0.2), grey(0.6))
-        os.kill(asker.process.pid, signal.SIGKILL)
-        until(lambda: labels.due(["a"], 2))
-        visit(labels, 2, ["a"], grey(0.2), grey(0.6))
-        until(lambda: stored(idle(labels)))
-        os.kill(asker.process.pid, signal.SIGKILL)
-        until(lambda: idle(labels).asker.process is None)
+    visit(labels, 1, ["a"], grey(0.2), grey(0.6))
+    os.kill(asker.process.pid, signal.SIGKILL)
+    until(lambda: labels.due(["a"], 2))
+    visit(labels, 2, ["a"], grey(0.2), grey(0.6))
+    until(lambda: stored(idle(labels)))
+    os.kill(asker.process.pid, signal.SIGKILL)
+    until(lambda: idle(labels).asker.process is None)
     assert stored(labels) == {"a": ("teacher@2", 9)}
     images, asked = visit(labels, 10, ["a"], grey(0.2), grey(0.9))
     torch.testing.assert_close(images, grey(0.6))
-    said = [record.message for record in caplog.records]
+    said = warnings_said()
     assert "died with 1 questions under way" in said[0] and "0 restarts are left" in said[0]
     assert "training goes on without ratings" in said[1] and len(said) == 2 and asked == []
 
 
 def test_a_rater_that_cannot_be_built_is_named():
     with pytest.raises(WxrError, match=r"train.rating.async: the rater does not start: .*no-such-model"):
-        ProcessAsker({"model": "no-such-model"}, "cpu", 4, 1)
+        ProcessAsker(lambda: RaterProcess({"model": "no-such-model"}, []))
 
 
 TRAINER = """
@@ -137,8 +161,9 @@ import wxr_plugin
 from rating_toys import grey
 from wxr_plugin.models.candidates import Candidate, Question, to_arrays
 from wxr_plugin.models.process_asker import ProcessAsker
+from wxr_plugin.models.rater_process import RaterProcess
 if __name__ == "__main__":
-    asker = ProcessAsker({"type": "BrightnessRater", "seconds": 60}, None, 4, 1, ["rating_toys"])
+    asker = ProcessAsker(lambda: RaterProcess({"type": "BrightnessRater", "seconds": 60}, ["rating_toys"]))
     image = to_arrays(grey(0.5))[0]
     asker.ask([Question(Candidate("a", image, "input"), None)])
     print(asker.process.pid, flush=True)

@@ -1,7 +1,5 @@
 """The gate: what becomes a pseudo-label, when, and how it comes back."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
@@ -119,16 +117,15 @@ def test_a_photo_that_cannot_be_rated_keeps_its_label(labels):
     assert stored(labels) == {}
 
 
-def test_a_rater_that_fails_leaves_labels_and_training_alone(labels, caplog):
+def test_a_rater_that_fails_leaves_labels_and_training_alone(labels, warnings_said):
     visit(labels, 1, ["a"], grey(0.4), grey(0.6))
     labels.asker.rater.broken = True
-    with caplog.at_level(logging.WARNING, "basicsr"):
-        for iteration in range(2, 30):
-            found = visit(labels, iteration, ["a"], grey(0.4), grey(0.8))
-            torch.testing.assert_close(found.images, grey(0.6))
+    for iteration in range(2, 30):
+        found = visit(labels, iteration, ["a"], grey(0.4), grey(0.8))
+        torch.testing.assert_close(found.images, grey(0.6))
     assert labels.asker.rater.calls == [2, 1, 1, 1, 1]  # and between them 1, 3, 7, 15 calls were left out
     assert labels.failures.count == 4
-    said = [record.message for record in caplog.records]
+    said = warnings_said()
     assert len(said) == 1 and "ConnectionError: the server is gone" in said[0] and "`wxr label rate`" in said[0]
     labels.asker.rater.broken = False
     for iteration in range(30, 34):
@@ -136,11 +133,10 @@ def test_a_rater_that_fails_leaves_labels_and_training_alone(labels, caplog):
     assert stored(labels) == {"a": (4.2, "teacher@32", 32)}
 
 
-def test_failures_are_logged_more_and_more_rarely(labels, caplog):
-    with caplog.at_level(logging.WARNING, "basicsr"):
-        for iteration in range(1, 13):
-            visit(labels, iteration, ["a"], red_corner(grey(0.4)), red_corner(grey(0.6)))
-    said = [record.message for record in caplog.records]
+def test_failures_are_logged_more_and_more_rarely(labels, warnings_said):
+    for iteration in range(1, 13):
+        visit(labels, iteration, ["a"], red_corner(grey(0.4)), red_corner(grey(0.6)))
+    said = warnings_said()
     assert [line.split(":")[0] for line in said] == ["rating_failures 2", "rating_failures 10"]
     assert "nor on any other image of this call" in said[0] and "brightness" in said[0]
 
@@ -180,15 +176,14 @@ def test_a_crop_begins_with_the_crop_of_its_photos_label(tmp_path, sides):
     assert stored(labels)["rain/a@home"] == (3.5, "restormer", 0)
 
 
-def test_a_whole_label_of_another_size_is_named_and_left_alone(tmp_path, caplog):
+def test_a_whole_label_of_another_size_is_named_and_left_alone(tmp_path, warnings_said):
     with LabelStore(tmp_path / "labels.lmdb") as store:
         store.put_pseudo("a", np.full((8, 8, 3), 255, np.uint8), 3.5, "restormer", 0, "panel")
     labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
-    with caplog.at_level(logging.WARNING, "basicsr"):
-        for iteration in (1, 2):
-            found = labels.best([f"a@{Box(10, 0, 14, 4)}"], grey(0.2), iteration)
+    for iteration in (1, 2):
+        found = labels.best([f"a@{Box(10, 0, 14, 4)}"], grey(0.2), iteration)
     torch.testing.assert_close(found.images, grey(0.2))
-    assert [record.message for record in caplog.records] == [
+    assert warnings_said() == [
         "the pseudo-label of a is 8 x 8 pixels, and the crop 10,0,14,4 does not fit in: its crops begin with the photo "
         "itself. Make it again from the photo as it is now with `wxr label init`"
     ]

@@ -1,64 +1,66 @@
 """Asking a rater in another process: training never waits, the answers come when they come."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from basicsr.utils import get_root_logger
 
 from wxr_plugin.models.asking import answered, unusable
 from wxr_plugin.models.candidates import Question
-from wxr_plugin.models.rater_process import Job, Rated, RaterProcess, Started
+from wxr_plugin.models.rater_process import Rated, RaterProcess, Started
 
 
 class ProcessAsker:
     """An Asker whose rater is a `RaterProcess`.
 
-    A process that dies is started again, at most `restarts` times, and the questions that it had are forgotten; after
-    that nothing is asked any more, and training goes on with the labels there are.
+    It hands over a batch whenever the process has nothing to do: the questions with the best chance first, and of
+    equal ones the newest. Meanwhile a new question about a crop replaces the one that waits, and when too many wait the
+    least promising is forgotten. A process that dies is started again, at most `restarts` times, and the questions that
+    it had are forgotten; after that nothing is asked any more, and training goes on with the labels there are.
 
     Args:
-        rater: options of the rater.
-        device: where it rates, in place of the rater's own device.
-        room: how many questions may be under way; further ones are not asked.
+        start: starts a process; called again after its death.
+        room: how many questions may wait.
+        batch: how many are handed over at a time.
         restarts: how often the process is started again.
-        plugins: packages that may register the rater.
     """
 
-    def __init__(
-        self, rater: dict[str, Any], device: str | None, room: int, restarts: int, plugins: Sequence[str] = ()
-    ):
-        self.options = {**rater, "device": device} if device else dict(rater)
-        self.room, self.restarts, self.plugins = room, restarts, plugins
+    def __init__(self, start: Callable[[], RaterProcess], room: int = 16, batch: int = 8, restarts: int = 3):
+        self.start, self.room, self.batch, self.restarts = start, room, batch, restarts
         self.rated, self.failures = 0, []
-        self._asked: dict[int, Question] = {}
+        self._waiting: dict[str, Question] = {}
+        self._under_way: list[Question] = []
         self._landed: list[Question] = []
-        self._number = 0
-        self.process: RaterProcess | None = RaterProcess(self.options, plugins)
+        self.process: RaterProcess | None = start()
         self.provenance = self.process.wait().provenance
 
     def is_busy(self, key: str) -> bool:
-        """Whether a question about `key` cannot be asked now: one is under way, or there is no room, or no process."""
+        """Whether a question about `key` is under way, or nothing can be asked any more."""
         self._collect()
-        full = self.process is None or len(self._asked) >= self.room
-        return full or any(question.key == key for question in self._asked.values())
+        return self.process is None or any(question.key == key for question in self._under_way)
 
     def ask(self, questions: Sequence[Question]) -> list[Question]:
-        """Hand over what there is room for, in this order; the answers that have come since the last call."""
+        """Let `questions` wait for their turn; the answers that have come since the last call."""
         self._collect()
         for question in questions:
-            if not self.is_busy(question.key):
-                self._number += 1
-                self._asked[self._number] = question
-                self.process.send(Job(self._number, question.unrated()))
+            self._waiting.pop(question.key, None)  # so that the newest come last
+            self._waiting[question.key] = question
+        self._hand_over()
         landed, self._landed = self._landed, []
         return landed
 
     def close(self) -> None:
-        """End the process; what is under way is given up."""
+        """End the process; what waits or is under way is given up."""
         if self.process:
             self.process.stop()
-        self.process = None
-        self._asked.clear()
+        self.process, self._waiting, self._under_way = None, {}, []
+
+    def _hand_over(self) -> None:
+        newest = list(self._waiting.values())[::-1]
+        newest.sort(key=lambda question: -question.chance)
+        if self.process and newest and not self._under_way:
+            self._under_way, newest = newest[: self.batch], newest[self.batch :]
+            self.process.send([image for question in self._under_way for image in question.unrated()])
+        self._waiting = {question.key: question for question in reversed(newest[: self.room])}
 
     def _collect(self) -> None:
         try:
@@ -72,7 +74,7 @@ class ProcessAsker:
             if message.error:
                 get_root_logger().warning(f"rating process: the rater does not start again: {message.error}")
             return
-        questions = [self._asked.pop(number) for number in message.numbers]
+        questions, self._under_way = self._under_way, []
         if message.ratings is None:
             self.failures += [message.error] * sum(len(question.unrated()) for question in questions)
             return
@@ -81,7 +83,7 @@ class ProcessAsker:
         self._landed += answered(questions, message.ratings)
 
     def _restart(self) -> None:
-        lost, pid = len(self._asked), self.process.pid
+        lost, pid = len(self._under_way), self.process.pid
         self.close()
         said = f"rating process {pid} died with {lost} questions under way; the stored pseudo-labels stay"
         if not self.restarts:
@@ -92,4 +94,4 @@ class ProcessAsker:
             return
         self.restarts -= 1
         get_root_logger().warning(f"{said}. It is started again, {self.restarts} restarts are left")
-        self.process = RaterProcess(self.options, self.plugins)
+        self.process = self.start()

@@ -1,7 +1,6 @@
 """A rater in a process of its own."""
 
 import os
-import queue
 import signal
 import threading
 import time
@@ -18,15 +17,6 @@ from wxr_plugin.models.asking import reason
 
 PATIENCE = 5
 """Seconds that a process gets to end after SIGTERM."""
-TOGETHER = 8
-"""Jobs that are rated in one call, if so many wait."""
-
-
-class Job(NamedTuple):
-    """Images to rate, and a number by which to know the answer."""
-
-    number: int
-    images: list[np.ndarray]
 
 
 class Started(NamedTuple):
@@ -37,9 +27,8 @@ class Started(NamedTuple):
 
 
 class Rated(NamedTuple):
-    """Ratings of all images of some jobs, one after the other; None, with the error, where the rater raised."""
+    """Ratings of the images that were sent together; None, with the error, where the rater raised."""
 
-    numbers: list[int]
     ratings: list[float] | None
     error: str = ""
 
@@ -71,9 +60,9 @@ class RaterProcess:
         """Its process number."""
         return self._process.pid
 
-    def send(self, job: Job) -> None:
-        """Hand over images; never waits, a thread of the queue does."""
-        self._jobs.put(job)
+    def send(self, images: list[np.ndarray]) -> None:
+        """Hand over images, to be rated in one call; never waits, a thread of the queue does."""
+        self._jobs.put(images)
 
     def messages(self) -> list[Started | Rated]:
         """What has come since the last call; never waits. Raises EOFError if the process has died."""
@@ -106,7 +95,7 @@ def serve(rater: dict[str, Any], plugins: list[str], parent: int, jobs: Any, mes
         messages.send(Started({}, reason(error)))
         return
     while True:
-        messages.send(_rated(built, _waiting(jobs)))
+        messages.send(_rated(built, jobs.get()))
 
 
 def _build(rater: dict[str, Any], plugins: list[str]) -> Any:
@@ -117,23 +106,11 @@ def _build(rater: dict[str, Any], plugins: list[str]) -> Any:
     return build_rater(rater)
 
 
-def _waiting(jobs: Any) -> list[Job]:
-    """The next jobs, at least one."""
-    found = [jobs.get()]
-    while len(found) < TOGETHER:
-        try:
-            found.append(jobs.get_nowait())
-        except queue.Empty:
-            break
-    return found
-
-
-def _rated(rater: Any, jobs: list[Job]) -> Rated:
-    numbers = [job.number for job in jobs]
+def _rated(rater: Any, images: list[np.ndarray]) -> Rated:
     try:
-        return Rated(numbers, rater.rate([image for job in jobs for image in job.images]).rating.tolist())
+        return Rated(rater.rate(images).rating.tolist())
     except Exception as error:  # whatever a model or a server may raise; training goes on without these ratings
-        return Rated(numbers, None, reason(error))
+        return Rated(None, reason(error))
 
 
 def _watch(parent: int) -> None:

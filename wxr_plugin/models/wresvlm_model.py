@@ -6,6 +6,7 @@ The authors published no training code; docs/wresvlm.md says what is the paper's
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from wxr_plugin.models.asking import Asker, DirectAsker
 from wxr_plugin.models.guided_losses import GuidedLosses
 from wxr_plugin.models.process_asker import ProcessAsker
 from wxr_plugin.models.pseudo_labels import Labels, PseudoLabels
+from wxr_plugin.models.rater_process import RaterProcess
 from wxr_plugin.models.rating_proxy import RatingProxy
 from wxr_plugin.models.strong_augment import strong_view
 from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
@@ -173,8 +175,9 @@ class WResVLMModel(WxrModel):
         aside = self.options.rating.async_
         if aside is None:
             return DirectAsker(build_rater(self.options.rater))
-        plugins = self.opt.get("plugins") or []
-        return ProcessAsker(self.options.rater, aside.device, aside.queue, aside.restarts, plugins)
+        rater = {**self.options.rater, **({"device": aside.device} if aside.device else {})}
+        start = partial(RaterProcess, rater, self.opt.get("plugins") or [])
+        return ProcessAsker(start, aside.queue, aside.batch, aside.restarts)
 
     def _texts(self) -> dict[str, tuple[str, str]]:
         if not self.options.semantic_opt:

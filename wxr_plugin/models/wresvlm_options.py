@@ -19,7 +19,10 @@ class AsyncOptions(Block):
     device: str | None = None
     """Where that process has its rater: cpu, cuda:1, …; the rater's own `device` when absent."""
     queue: AtLeastOne = 16
-    """Photos that may wait for their rating or be under way; while it is full, further ones are not asked about."""
+    """Crops that may wait for their rating; the newest image of each, and where more would wait, the least promising by
+    the proxy (without one, the oldest) is forgotten."""
+    batch: AtLeastOne = 8
+    """Crops that are rated in one call."""
     restarts: NotNegative = 3
     """How often a process that died is started again; after that, training goes on with the labels there are."""
 

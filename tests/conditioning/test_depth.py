@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
+import skimage.data
 import torch
 from safetensors.torch import load_file, save_file
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from wxr_plugin.conditioning.depth import TINY, DepthError, DepthGuide, fit, load_depth
+from wxr_plugin.data.weather import KINDS, add_weather
 from wxr_plugin.errors import WxrError
 
 
@@ -107,3 +111,51 @@ def test_a_file_that_lacks_weights_is_refused(tmp_path):
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(DepthError, match=r"lacks 1 of its weights \(backbone.layernorm.bias"):
         load_depth(str(tmp_path), "cpu")
+
+
+class TestTiny:
+    """The packaged encoder does what L_feat needs, on photos of scikit-image that it never saw."""
+
+    @pytest.fixture(scope="class")
+    def photos(self) -> torch.Tensor:
+        names = ("astronaut", "chelsea", "coffee", "rocket")
+        squares = [getattr(skimage.data, name)()[100:296, 100:296] for name in names]
+        return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2) / 255
+
+    def moved(self, guide, changed, photos) -> torch.Tensor:
+        """1 - cos, mean over patches: (N,)."""
+        return (1 - torch.cosine_similarity(guide.encode(changed), guide.encode(photos), dim=-1)).mean(-1)
+
+    def test_noise_blur_and_a_green_cast_are_seen(self, guide, photos):
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(photos.shape, generator=generator)
+        weak, noisy, strong = (self.moved(guide, photos + sigma * noise, photos) for sigma in (0.02, 0.05, 0.1))
+        assert (weak < noisy).all() and (noisy < strong).all()
+        other = self.moved(guide, photos.roll(1, 0), photos).mean()
+        assert noisy.mean() > 0.1 * other
+        blurred = torch.stack([gaussian_blur(photo, 9, 1.5) for photo in photos])
+        cast = photos + torch.tensor([-0.05, 0.05, -0.05]).view(1, 3, 1, 1)
+        for change in (blurred, cast):
+            assert self.moved(guide, change, photos).mean() > 0.03 * other
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_weather_leaves_a_photo_nearer_to_itself_than_to_others(self, guide, photos, kind):
+        shown = photos.permute(0, 2, 3, 1).contiguous().numpy()
+        weathered = [add_weather(photo, kind, 0.5, np.random.default_rng(seed)) for seed, photo in enumerate(shown)]
+        weathered = torch.from_numpy(np.stack(weathered)).permute(0, 3, 1, 2)
+        own = self.moved(guide, weathered, photos)
+        for shift in (1, 2, 3):
+            assert (own < self.moved(guide, weathered, photos.roll(shift, 0))).all()
+
+    def test_going_downhill_removes_noise(self, guide, photos):
+        """Ten Adam steps on the pixels of noisy photos, without a restorer: each comes nearer to the clean one."""
+        noise = 0.05 * torch.randn(photos.shape, generator=torch.Generator().manual_seed(0))
+        noisy = (photos + noise).clamp(0, 1)
+        restored = noisy.clone().requires_grad_()
+        optimizer = torch.optim.Adam([restored], 0.002)
+        for _ in range(10):
+            optimizer.zero_grad()
+            self.moved(guide, restored, photos).sum().backward()
+            optimizer.step()
+        before, after = ((image - photos).square().flatten(1).mean(1) for image in (noisy, restored.detach()))
+        assert (after < 0.99 * before).all()

@@ -122,7 +122,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=2, help="looks of each photo, each under every weather")
     parser.add_argument("--crops", type=int, default=3, help="crops of each")
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--workers", type=int, default=1, help="processes that make the pictures")
     return parser.parse_args()

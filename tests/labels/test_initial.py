@@ -19,6 +19,9 @@ from wxr_plugin.labels.initial import InitSettings, init_labels
 from wxr_plugin.labels.outcomes import summary
 from wxr_plugin.labels.sources import Crops
 from wxr_plugin.labels.store import LabelStore, content_hash, provenance_hash
+from wxr_plugin.models.asking import DirectAsker
+from wxr_plugin.models.pseudo_labels import PseudoLabels
+from wxr_plugin.vlm.rater import build_rater
 
 BRIGHT, DARK, HALF = {"type": "LikesBright"}, {"type": "LikesDark"}, {"type": "LikesHalf"}
 SETTINGS = InitSettings(tile=None, device="cpu")
@@ -143,6 +146,22 @@ def test_ratings_of_the_photos_are_those_of_label_rate(photos, double, tmp_path)
         (provenance,) = store.provenances().values()
         row = store.get_rating("rain/a", content_hash(photos.encoded("rain/a")), provenance)
     assert row.rating == pytest.approx(1 + 4 * 60 / 255)
+
+
+def test_a_training_starts_from_them_and_knows_the_ratings_of_a_panel_of_one(photos, double, tmp_path):
+    path = tmp_path / "labels.lmdb"
+    init_labels(photos, path, [double], {"half": HALF}, SETTINGS)
+    labels = PseudoLabels(path, DirectAsker(build_rater(HALF)))
+    labels.start()
+    assert {key: round(value, 3) for key, value in labels.ratings.items()} == {
+        key: row[1] for key, row in stored(path).items()
+    }
+    labels.store.close()
+    init_labels(photos, path, [double], {"half": HALF, "bright": BRIGHT}, SETTINGS)
+    labels = PseudoLabels(path, DirectAsker(build_rater(HALF)))
+    labels.start()
+    assert labels.ratings == {}  # a panel's ratings are not those of one of its raters
+    labels.store.close()
 
 
 # Stored labels and crops
@@ -339,8 +358,8 @@ def run_until_killed(folder, stage):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES[1:])
-def test_killed_with_kill_9_the_same_holds(photos, tmp_path, stage):
+def test_killed_with_kill_9_the_same_holds(photos, tmp_path):
+    stage = STAGES[1]
     words = f"import sys; sys.path[:0] = {sys.path!r}; import wxr_plugin, pathlib, test_initial; "
     words += f"test_initial.run_until_killed(pathlib.Path({str(tmp_path)!r}), {stage!r})"
     assert subprocess.run([sys.executable, "-c", words]).returncode == -signal.SIGKILL

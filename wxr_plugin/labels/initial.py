@@ -9,24 +9,22 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 
 from wxr_plugin.data.real_photos import RealPhotos
-from wxr_plugin.data.weather import WEATHERS
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.specs import RestorerSpec
 from wxr_plugin.labels.candidates import INPUT, STORED, Candidates
 from wxr_plugin.labels.copying import copy_store
 from wxr_plugin.labels.labelling import RatingAsker, label_photos
-from wxr_plugin.labels.outcomes import UNKNOWN, InitResult, Outcome
-from wxr_plugin.labels.panel import panel_provenance, vote
+from wxr_plugin.labels.outcomes import InitResult
+from wxr_plugin.labels.panel import panel_provenance
 from wxr_plugin.labels.restoring import Restorations, check_names, free_gpu, photo_contents, restore_photos
-from wxr_plugin.labels.rows import PseudoLabel, encode_png, pseudo_row
 from wxr_plugin.labels.sources import Crops
 from wxr_plugin.labels.store import LabelStore, provenance_hash
+from wxr_plugin.labels.winners import changed_winners, votes, winner_rows
 
 Advance = Callable[[int, object], None]
 """Called with how many more items are done, and with counts whose `str` may be shown."""
@@ -89,13 +87,12 @@ def init_labels(
         copy_store(start_from, path)
     with LabelStore(path) as store:
         _check(store, restorers)
-        result = InitResult(list(raters))
-        candidates = _restore(photos, store, restorers, settings, bars, result)
-        provenances = [_rate(name, opt, candidates, store, settings, bars, result) for name, opt in raters.items()]
-        _refuse_twins(dict(zip(raters, provenances)))
-        result.outcomes = list(_votes(photos, candidates, store, provenances))
-        result.stored = _store(store, candidates, result.outcomes, provenances, bars)
-    return result
+        run = _Run(photos, store, settings, bars, InitResult(list(raters)))
+        candidates = run.restore(restorers)
+        provenances = {name: run.rate(name, opt, candidates) for name, opt in raters.items()}
+        _refuse_twins(provenances)
+        run.decide(candidates, list(provenances.values()))
+    return run.result
 
 
 def _check_raters(raters: Mapping[str, dict[str, Any]]) -> None:
@@ -134,50 +131,55 @@ def _refuse_twins(provenances: Mapping[str, dict[str, Any]]) -> None:
             raise WxrError(f"the raters '{twin}' and '{name}' are the same; name each rater of a panel once")
 
 
-def _restore(
-    photos: RealPhotos,
-    store: LabelStore,
-    restorers: Sequence[RestorerSpec],
-    settings: InitSettings,
-    bars: Bars,
-    result: InitResult,
-) -> Candidates:
-    folder = Restorations(store.path)
-    with bars("reading the photos", len(photos)) as advance:
-        contents, result.failed = photo_contents(photos, advance)
-    if not contents:
-        raise WxrError("none of the photos can be read: " + "; ".join(result.failed[:3]))
-    restored: dict[str, dict[str, Path]] = {}
-    for spec in restorers:
+class _Run(NamedTuple):
+    """What all stages share."""
+
+    photos: RealPhotos
+    store: LabelStore
+    settings: InitSettings
+    bars: Bars
+    result: InitResult
+
+    def restore(self, restorers: Sequence[RestorerSpec]) -> Candidates:
+        """Look at every photo, and have each restorer restore what it has not restored before."""
+        with self.bars("reading the photos", len(self.photos)) as advance:
+            contents, self.result.failed = photo_contents(self.photos, advance)
+        if not contents:
+            raise WxrError("none of the photos can be read: " + "; ".join(self.result.failed[:3]))
+        restored = {spec.name: self._restored(spec, contents) for spec in restorers}
+        return Candidates(self.photos, contents, restored, self.store, self.settings.crops)
+
+    def rate(self, name: str, opt: dict[str, Any], candidates: Candidates) -> dict[str, Any]:
+        """Have one rater rate every candidate that it did not rate before; its provenance."""
+        from wxr_plugin.vlm.rater import build_rater
+
+        asker, settings = RatingAsker(build_rater(opt)), self.settings
+        with self.bars(f"rating: {name}", len(candidates) * candidates.each) as advance:
+            tally = label_photos(candidates, asker, self.store, settings.batch_size, settings.retry_failed, advance)
+        self.result.failed += [f"{name}: {line}" for line in tally.failed]
+        provenance = asker.provenance
+        del asker
+        _forget_models()
+        return provenance
+
+    def decide(self, candidates: Candidates, provenances: list[dict[str, Any]]) -> None:
+        """Vote, and store the winners that differ from what is stored."""
+        self.result.outcomes = list(votes(self.photos, candidates, self.store, provenances))
+        rater = self.store.put_provenance(panel_provenance(provenances))
+        changed = changed_winners(candidates, self.result.outcomes, self.store.pseudo_index(), rater)
+        with self.bars("storing the winners", len(changed)) as advance:
+            self.store.put_rows(winner_rows(candidates, changed, rater, advance))
+        self.result.stored = len(changed)
+
+    def _restored(self, spec: RestorerSpec, contents: Mapping[str, str]) -> dict[str, Path]:
+        """The files of what one restorer made, by photo."""
+        settings, folder = self.settings, Restorations(self.store.path)
         digest = spec.digest(tile=settings.tile, overlap=settings.overlap)
         files = {key: folder.file(spec, digest, key, content) for key, content in contents.items()}
-        with bars(f"restoring: {spec.name}", len(files)) as advance:
-            how = {"tile": settings.tile, "overlap": settings.overlap, "device": settings.device}
-            result.failed += restore_photos(photos, files, spec, how, advance).failed
-        restored[spec.name] = {key: file for key, file in files.items() if file.is_file()}
-    return Candidates(photos, contents, restored, store, settings.crops)
-
-
-def _rate(
-    name: str,
-    opt: dict[str, Any],
-    candidates: Candidates,
-    store: LabelStore,
-    settings: InitSettings,
-    bars: Bars,
-    result: InitResult,
-) -> dict[str, Any]:
-    """Have one rater rate every candidate that it did not rate before; its provenance."""
-    from wxr_plugin.vlm.rater import build_rater
-
-    asker = RatingAsker(build_rater(opt))
-    with bars(f"rating: {name}", len(candidates) * candidates.each) as advance:
-        tally = label_photos(candidates, asker, store, settings.batch_size, settings.retry_failed, advance)
-    result.failed += [f"{name}: {line}" for line in tally.failed]
-    provenance = asker.provenance
-    del asker
-    _forget_models()
-    return provenance
+        how = {"tile": settings.tile, "overlap": settings.overlap, "device": settings.device}
+        with self.bars(f"restoring: {spec.name}", len(files)) as advance:
+            self.result.failed += restore_photos(self.photos, files, spec, how, advance).failed
+        return {key: file for key, file in files.items() if file.is_file()}
 
 
 def _forget_models() -> None:
@@ -187,49 +189,3 @@ def _forget_models() -> None:
     load_vlm.cache_clear()
     gc.collect()  # models hold themselves in cycles
     free_gpu()
-
-
-def _votes(
-    photos: RealPhotos, candidates: Candidates, store: LabelStore, provenances: list[dict[str, Any]]
-) -> Iterator[Outcome]:
-    for key, choice in sorted(candidates.choices.items()):
-        found = [
-            [store.get_rating(key, candidate.content, provenance) for candidate in choice.candidates]
-            for provenance in provenances
-        ]
-        ratings = np.array([[row.rating if row else np.nan for row in rater] for rater in found])
-        weather = photos.weather(choice.photo)
-        name = WEATHERS[weather] if weather >= 0 else UNKNOWN
-        yield Outcome(key, name, choice.candidates, ratings, vote(ratings))
-
-
-def _store(
-    store: LabelStore,
-    candidates: Candidates,
-    outcomes: Sequence[Outcome],
-    provenances: list[dict[str, Any]],
-    bars: Bars,
-) -> int:
-    """Store the winners that differ from what is stored; how many those are."""
-    rater = store.put_provenance(panel_provenance(provenances))
-    known = store.pseudo_index()
-    changed = []
-    for outcome in outcomes:
-        if outcome.winner is None:
-            continue
-        same_image = candidates.choices[outcome.key].stored == outcome.winner.name
-        label = known.get(outcome.key)
-        if not (label and same_image and (label.rating, label.rater) == (outcome.rating, rater)):
-            changed.append(outcome)
-    with bars("storing the winners", len(changed)) as advance:
-        store.put_rows(_rows(candidates, changed, rater, advance))
-    return len(changed)
-
-
-def _rows(
-    candidates: Candidates, outcomes: Sequence[Outcome], rater: str, advance: Advance
-) -> Iterator[tuple[bytes, bytes]]:
-    for outcome in outcomes:
-        winner, png = outcome.winner, encode_png(candidates.image(outcome.key, outcome.winner.name))
-        yield pseudo_row(PseudoLabel(outcome.key, outcome.rating, winner.source, 0, rater, png=png))
-        advance(1, "")

@@ -351,6 +351,7 @@ def test_provenance_does_not_change_when_a_folder_is_moved(llava, tmp_path):
 # Quantisation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bits", "linear"), [("8bit", "Linear8bitLt"), ("4bit", "Linear4bit")])
 def test_quantised_weights_rate_nearly_alike_and_are_another_provenance(bits, linear):
     whole, quantised = build_rater(), build_rater({"quantization": bits})

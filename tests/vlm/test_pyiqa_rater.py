@@ -159,6 +159,13 @@ def test_weights_come_from_a_file(weights, photos, offline):
     assert ratings.min() == 1 and ratings.max() == 5
 
 
+def test_a_bare_state_dict_does_as_well(weights, photos, tmp_path):
+    torch.save(torch.load(weights)["params"], tmp_path / "bare.pth")
+    options = {"range": [-1, 1]}
+    bare = rater("cnniqa", weights=str(tmp_path / "bare.pth"), **options).rate(photos).rating
+    assert torch.equal(bare, rater("cnniqa", weights=str(weights), **options).rate(photos).rating)
+
+
 def test_a_file_with_the_whole_network_needs_no_backbone_from_the_hub(tmp_path, offline):
     from pyiqa.archs.hypernet_arch import HyperNet
 

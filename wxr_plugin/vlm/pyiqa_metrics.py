@@ -5,6 +5,7 @@ import importlib.util
 import io
 import pickle
 import sys
+import tempfile
 import traceback
 import types
 from collections.abc import Iterator
@@ -36,7 +37,9 @@ def load_metric(name: str, weights: str | None, device: torch.device) -> torch.n
     try:
         metric = _made(name, weights, device)
     except _ERRORS as error:
-        raise WxrError(_why_not(name, weights, error)) from error
+        metric = _made_from_other_form(name, weights, device) if weights is not None else None
+        if metric is None:
+            raise WxrError(_why_not(name, weights, error)) from error
     if weights is not None:
         _check_complete(name, weights, metric.net)
     return metric.eval().requires_grad_(False)
@@ -60,6 +63,20 @@ def _made(name: str, weights: str | None, device: torch.device) -> torch.nn.Modu
 
         given = {"pretrained_model_path": weights} if weights else {}
         return pyiqa.create_metric(name, device=device, **given)
+
+
+def _made_from_other_form(name: str, weights: str, device: torch.device) -> torch.nn.Module | None:
+    """With the state dict under "params" if it was bare, or bare; None if that does not work either.
+
+    pyiqa reads some metrics' files in one form and some in the other, and MANIQA's own in the form that it does not
+    read as `pretrained_model_path`.
+    """
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(*_ERRORS):
+        found = torch.load(weights, map_location="cpu", weights_only=False)
+        file = Path(folder) / Path(weights).name
+        torch.save(found["params"] if "params" in found else {"params": found}, file)
+        return _made(name, str(file), device)
+    return None
 
 
 @contextlib.contextmanager

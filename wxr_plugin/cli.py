@@ -14,6 +14,7 @@ MODULES = (
     "wxr_plugin.data.commands",
     "wxr_plugin.labels.commands",
     "wxr_plugin.conditioning.commands",
+    "wxr_plugin.wresvlm.commands",
     "wxr_plugin.demo.commands",
 )
 """Each has `add_parser(subparsers)`, which adds its sub-commands; they set `func(args) -> exit code`."""

@@ -1,0 +1,64 @@
+"""Which weights a name stands for, as far as that can be told without loading a model or asking a hub."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wxr_plugin.conditioning.clip import TINY as TINY_CLIP
+from wxr_plugin.errors import WxrError
+from wxr_plugin.vlm.catalog import find_model
+from wxr_plugin.wresvlm.digests import FileDigests
+
+PACKAGE = Path(__file__).parents[1]
+DEPTH_MODELS = PACKAGE / "conditioning" / "depth_models.yml"
+KINDS = ("*.json", "*.jinja", "*.model", "*.txt", "*.safetensors", "*.bin", "*.gz")
+"""Files of a model's folder that count."""
+
+
+def weights(key: str, name: Any, digests: FileDigests, depth: bool = False) -> str | None:
+    """The weights of `key` (`model` or `clip`): `name`; None where they are not on this machine yet."""
+    if not isinstance(name, str):
+        return None
+    place = _clip(name) if key == "clip" else _depth(name) if depth else _vlm(name)
+    if place is None:
+        return None
+    if place.parent.name == "snapshots":
+        return f"commit {place.name[:12]}"
+    if place.is_dir():
+        return digests.files(place, (file for kind in KINDS for file in place.glob(kind)))
+    return digests.path(place)
+
+
+def _vlm(name: str) -> Path | None:
+    try:
+        return _here(find_model(name).model)
+    except WxrError:  # the stage itself says what is wrong with the name
+        return None
+
+
+def _depth(name: str) -> Path | None:
+    known = yaml.safe_load(DEPTH_MODELS.read_text(encoding="utf-8"))
+    source = known.get(name, name)
+    return _here(str(PACKAGE / source) if source.startswith("assets/") else source)
+
+
+def _clip(name: str) -> Path | None:
+    architecture, _, place = name.partition(":")
+    if architecture == "tiny":
+        return TINY_CLIP
+    if architecture == "hf-hub":
+        return _here(place)
+    return Path(place) if place and Path(place).exists() else None
+
+
+def _here(model: str) -> Path | None:
+    """A local folder, or the cached snapshot of a hub id."""
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, local_files_only=True))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,125 @@
+"""The report as a page, and its figures as a CSV file."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from wxr_plugin import report
+from wxr_plugin.data.image_io import read_image
+from wxr_plugin.data.real_photos import RealPhotos
+from wxr_plugin.files import write_text
+from wxr_plugin.wresvlm import tables
+from wxr_plugin.wresvlm.inputs import SPEED
+from wxr_plugin.wresvlm.measuring import INPUT, VIS, Row, spread
+from wxr_plugin.wresvlm.settings import Settings
+from wxr_plugin.wresvlm.tables import Scores
+
+BODY = Path(__file__).with_name("report.html")
+
+
+def write(settings: Settings, folder: Path, stages: Sequence[str], rows: Sequence[Row]) -> None:
+    """Write index.html and table.csv into `folder`, and print the tables of scores."""
+    real, held_out = tables.of_photos(rows), tables.of_validation(settings, stages)
+    for scores in (*real, *held_out):
+        print("\n" + report.text_table(*scores.table()))
+    if note := judge_note(settings):
+        print(f"\n{note}")
+    write_text(folder / "table.csv", _csv([*real, *held_out]))
+    write_text(folder / "index.html", _page(settings, stages, rows, real, held_out))
+
+
+def judge_note(settings: Settings) -> str:
+    """What the reader has to know of the rater behind VLM-Vis; empty if it took no part in training."""
+    options = settings.options
+    if not options.report.rater:
+        return ""
+    judge = options.raters[options.report.rater]
+    trained_with = dict.fromkeys([*(each.rater for each in options.rounds), *options.panel])
+    same = [name for name in trained_with if _same(judge, options.raters[name])]
+    if same:
+        return (
+            f"Warning: the rater behind {VIS} ({options.report.rater}) took part in training ({', '.join(same)}), so "
+            "it is no independent judge; name another one under report.rater."
+        )
+    model = [name for name in trained_with if judge.get("model", "tiny") == options.raters[name].get("model", "tiny")]
+    alike = [name for name in model if judge.get("type") == options.raters[name].get("type")]
+    if alike and "metric" not in judge:
+        return (
+            f"Warning: the rater behind {VIS} ({options.report.rater}) is the model of {', '.join(alike)}, which took "
+            "part in training, with another question: hardly an independent judge."
+        )
+    return ""
+
+
+def _same(one: dict, other: dict) -> bool:
+    return {k: v for k, v in one.items() if k not in SPEED} == {k: v for k, v in other.items() if k not in SPEED}
+
+
+def _page(
+    settings: Settings, stages: Sequence[str], rows: Sequence[Row], real: list[Scores], held_out: list[Scores]
+) -> str:
+    options = settings.options
+    lengths = ", ".join(f"{each.iterations} iterations with {each.rater}" for each in options.rounds)
+    done = sum(stage.startswith("round_") for stage in stages)
+    state = "" if done == len(options.rounds) else f" {done} of {len(options.rounds)} rounds are done so far."
+    return report.page(
+        f"WResVLM: {options.name}",
+        BODY,
+        name=report.escape(options.name),
+        summary=report.escape(f"{len(options.rounds)} rounds: {lengths}. Panel: {', '.join(options.panel)}.{state}"),
+        photos="\n".join(figures(settings, rows)) or "<p>None.</p>",
+        real=_joined([scores.table() for scores in real]),
+        real_note=report.escape(_rater_line(settings)),
+        held_out=_joined([scores.table() for scores in held_out]),
+        gates=_joined([tables.gates(settings, stages)]),
+        winners=_winners(settings, stages),
+        prompts=_joined([tables.accuracies(settings, stages)]),
+        texts="\n".join(_texts(settings, stages)) or "<p>None.</p>",
+        times=_joined([tables.times(settings, stages)]),
+    )
+
+
+def figures(settings: Settings, rows: Sequence[Row]) -> Iterator[str]:
+    """A slider a photo, between it and what the last network made of it; weathers in turn."""
+    photos = RealPhotos(settings.real)
+    for row in spread(rows, settings.options.report.shown):
+        last = list(row["files"])[-1]
+        ratings = [row["values"].get(step, {}).get(VIS) for step in (INPUT, last)]
+        told = f", {VIS} {ratings[0]:.3f} → {ratings[1]:.3f}" if None not in ratings else ""
+        after = read_image(row["files"][last])
+        yield report.figure(row["photo"], photos.read(row["photo"]), after, f"{row['photo']} ({row['weather']}){told}")
+
+
+def _rater_line(settings: Settings) -> str:
+    judge = settings.options.report.rater
+    return f"{VIS} is (rating - 1) / 4 of the rater {judge}. {judge_note(settings)}" if judge else ""
+
+
+def _winners(settings: Settings, stages: Sequence[str]) -> str:
+    found = tables.winners(settings, stages)
+    return "\n".join(f"<h3>{report.escape(stage)}</h3>{_joined([table])}" for stage, table in found.items()) or _joined(
+        []
+    )
+
+
+def _texts(settings: Settings, stages: Sequence[str]) -> Iterator[str]:
+    for stage, key, before, after in tables.texts(settings, stages, settings.options.report.texts):
+        where = f'<span class="soft">{report.escape(f"{key}, {stage}")}</span>'
+        yield f"<li>{report.escape(before)}<br>→ {report.escape(after)}<br>{where}</li>"
+
+
+def _joined(found: list[tuple[list[str], list[list[str]]]]) -> str:
+    """The tables that have rows, each scrolling by itself."""
+    shown = [f'<div class="scroll">{report.html_table(*table)}</div>' for table in found if table[1]]
+    return "\n".join(shown) or "<p>None.</p>"
+
+
+def _csv(found: list[Scores]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["measure", "stage", "weather", "value"])
+    for scores in found:
+        for step, values in scores.values.items():
+            writer.writerows([scores.title, step, weather, value] for weather, value in values.items())
+    return text.getvalue()

@@ -1,0 +1,184 @@
+"""The figures of a run, gathered from its folders."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.labels.store import LabelStore
+from wxr_plugin.wresvlm import records
+from wxr_plugin.wresvlm.measuring import INPUT, Row, steps
+from wxr_plugin.wresvlm.options import REAL
+from wxr_plugin.wresvlm.settings import Settings, block
+
+ALL, OVERALL = "all", "overall"
+_COUNT = r"{}: ([-+.e\d]+)"
+
+
+class Scores(NamedTuple):
+    """One measure over the steps of a run."""
+
+    title: str
+    values: dict[str, dict[str, float]]
+    """Step -> weather -> mean. `overall` is the unweighted mean over rain, haze and snow, as in the paper, whatever the
+    number of photos of each."""
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows, a step each; the highest of a column is marked by *."""
+        columns = list(dict.fromkeys(name for row in self.values.values() for name in row))
+        best = {name: max(row[name] for row in self.values.values() if name in row) for name in columns}
+        rows = [[step, *(_cell(row.get(name), best[name]) for name in columns)] for step, row in self.values.items()]
+        return [self.title, *columns], rows
+
+
+def of_photos(rows: Sequence[Row]) -> list[Scores]:
+    """What was measured on the real photos, a table a measure; a photo counts if it was measured at every step."""
+    found = []
+    shown = [INPUT, *(rows[0]["files"] if rows else ())]
+    for name in dict.fromkeys(name for row in rows for values in row["values"].values() for name in values):
+        whole = [row for row in rows if all(name in row["values"].get(step, {}) for step in shown)]
+        by_step = {step: [(row["weather"], row["values"][step][name]) for row in whole] for step in shown}
+        found += [Scores(name, {step: by_weather(pairs) for step, pairs in by_step.items()})] if whole else []
+    return found
+
+
+def of_validation(settings: Settings, stages: Sequence[str]) -> list[Scores]:
+    """The last validation of each training, a table a set and metric."""
+    found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    for stage in (name for name in steps(settings, stages) if name in stages):
+        opt = settings.supervised if stage == "supervised" else settings.train
+        for name, dataset in block(opt, "datasets").items():
+            if name.split("_")[0] == "val":
+                for metric, values in _validated(settings.experiment(stage), dataset).items():
+                    found.setdefault((dataset["name"], metric), {})[stage] = values
+    return [Scores(f"{metric}, {name}", values) for (name, metric), values in found.items()]
+
+
+def _validated(experiment: Path, dataset: Mapping) -> dict[str, dict[str, float]]:
+    """Metric -> weather -> mean of the last validation of one set; empty where there was none."""
+    file = experiment / "validation" / f"{dataset['name']}.csv"
+    rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8")))) if file.is_file() else []
+    rows = [row for row in rows if row["iter"] == rows[-1]["iter"]]
+    kinds = block(dataset, "synthetic").get("kinds", REAL) if dataset.get("synthetic") else ()
+    told = dataset.get("weather") or next((kind for kind in REAL if kind in str(dataset["name"]).lower()), None)
+    weathers = [
+        kinds[number % len(kinds)] if kinds else told or _folder(row["image"]) for number, row in enumerate(rows)
+    ]
+    metrics = [name for name in (rows[0] if rows else ()) if name not in ("iter", "image")]
+    return {
+        name: by_weather([(weather, float(row[name])) for weather, row in zip(weathers, rows) if row[name]])
+        for name in metrics
+    }
+
+
+def by_weather(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Means by weather, and `overall`: that of rain, haze and snow alike, or of all where none of these is there."""
+    found = {name: [value for weather, value in pairs if weather == name] for name in (*REAL, "clear", "unknown", ALL)}
+    means = {name: fmean(values) for name, values in found.items() if values}
+    real = [means[name] for name in REAL if name in means]
+    return {**means, OVERALL: fmean(real)} if len(real) > 1 else means
+
+
+def winners(settings: Settings, stages: Sequence[str]) -> dict[str, tuple[list[str], list[list[str]]]]:
+    """Of each vote its table: method by weather, how often it won."""
+    found = {}
+    for stage in stages:
+        file = settings.folder(stage) / "winners.csv"
+        if file.is_file():
+            header, *rows = csv.reader(io.StringIO(file.read_text(encoding="utf-8")))
+            found[stage] = header, [[_short(cell) for cell in row] for row in rows]
+    return found
+
+
+def gates(settings: Settings, stages: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """How often the gate opened in each round."""
+    header = [
+        "round",
+        "rater in the loop",
+        "rated",
+        "accepted",
+        "accepted of rated",
+        "labels",
+        "from the teacher",
+        "mean rating",
+    ]
+    rows = []
+    for number, options in enumerate(settings.options.rounds, 1):
+        stage = f"round_{number}"
+        if stage in stages and settings.uses_labels:
+            log = _log(settings.experiment(stage))
+            rated, accepted = (_last(log, name) for name in ("rated", "accepted"))
+            share = f"{accepted / rated:.1%}" if rated else "-"
+            rows.append(
+                [stage, options.rater, _count(rated), _count(accepted), share, *_labels(settings.labels(stage))]
+            )
+    return header, rows
+
+
+def accuracies(settings: Settings, stages: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Held-out accuracy of the prompts each time that they were learnt."""
+    rows = []
+    for stage in (stage for stage in stages if stage.split("_")[0] == "prompts"):
+        found = json.loads((settings.folder(stage) / "accuracy.json").read_text())
+        shares = [f"{found['accuracy'].get(name, float('nan')):.1%}" for name in (*WEATHERS, ALL)]
+        rows.append([stage, *shares, str(found["held_out"]), str(found["restored"])])
+    return ["prompts", *WEATHERS, ALL, "held out", "restored photos learnt from"], rows
+
+
+def texts(settings: Settings, stages: Sequence[str], most: int) -> list[tuple[str, str, str, str]]:
+    """Examples of (stage, photo or crop, description, rewrite), the same names of every stage."""
+    named = [stage for stage in stages if stage.split("_")[0] == "rewrite"]
+    found: list[tuple[str, str, str, str]] = []
+    for stage in named:
+        with LabelStore(settings.labels(stage), readonly=True) as store:
+            pairs = store.texts()
+        keys = sorted(pairs)[:: max(1, len(pairs) // max(most // len(named), 1))][: max(most // len(named), 1)]
+        found += [(stage, key, *pairs[key]) for key in keys]
+    return found[:most]
+
+
+def times(settings: Settings, stages: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """What each stage took."""
+    found = [(stage, records.read(settings.folder(stage))) for stage in stages]
+    rows = [[stage, f"{record.seconds:.0f} s", str(record.attempts)] for stage, record in found if record]
+    return ["stage", "time of the last attempt", "attempts"], rows
+
+
+def _folder(image: str) -> str:
+    first = image.partition("/")[0]
+    return first if first in WEATHERS else ALL
+
+
+def _log(experiment: Path) -> str:
+    files = sorted(experiment.glob("train_*.log"), key=lambda file: file.stat().st_mtime)
+    return "".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
+
+
+def _last(log: str, name: str) -> float:
+    found = re.findall(rf"\b{_COUNT.format(name)}", log)
+    return float(found[-1]) if found else 0.0
+
+
+def _labels(store: Path) -> list[str]:
+    with LabelStore(store, readonly=True) as labels:
+        index = labels.pseudo_index().values()
+    teacher = sum(label.source.startswith("teacher") for label in index)
+    mean = f"{fmean(label.rating for label in index):.2f}" if index else "-"
+    return [str(len(index)), str(teacher), mean]
+
+
+def _count(value: float) -> str:
+    return f"{value:.0f}"
+
+
+def _cell(value: float | None, best: float) -> str:
+    return "" if value is None else ("*" if value == best else "") + f"{value:.3f}"
+
+
+def _short(cell: str) -> str:
+    return f"{float(cell):.3f}" if re.fullmatch(r"\d+\.\d+", cell) else cell

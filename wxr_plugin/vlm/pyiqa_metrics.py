@@ -74,7 +74,7 @@ def _made_from_other_form(name: str, weights: str, device: torch.device) -> torc
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(*_ERRORS):
         found = torch.load(weights, map_location="cpu", weights_only=False)
         file = Path(folder) / Path(weights).name
-        torch.save(found["params"] if "params" in found else {"params": found}, file)
+        torch.save(found.get("params", {"params": found}), file)
         return _made(name, str(file), device)
     return None
 

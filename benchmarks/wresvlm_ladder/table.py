@@ -1,0 +1,116 @@
+"""Scores of the ladder's rows, as CSV, Markdown and a figure."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean, stdev
+
+import numpy as np
+from filelock import FileLock
+from photos import pairs_of
+from rows import TITLES
+
+from wxr_plugin.data.image_io import list_images, read_image
+from wxr_plugin.data.weather import KINDS
+from wxr_plugin.files import write_bytes, write_text
+from wxr_plugin.inference.restorer import Restorer
+
+Scores = dict[str, float]
+
+
+@contextmanager
+def lock(file: Path) -> Iterator[None]:
+    """Within the block nobody else has `file`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(str(file)):
+        yield
+
+
+def write(work: Path, rows: list[str], seeds: list[int], real: Path | None, judge: str | None) -> None:
+    """Score every row and seed, write scores.csv, table.md and ladder.png into `work`, and print the table."""
+    scores = {(row, seed): _scores(work, row, seed, real, judge) for seed in seeds for row in rows}
+    text = io.StringIO()
+    columns = ["row", "seed", *next(iter(scores.values()))]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"row": row, "seed": seed, **values} for (row, seed), values in scores.items())
+    write_text(work / "scores.csv", text.getvalue())
+    write_text(work / "table.md", table := markdown(scores, rows, seeds))
+    write_bytes(work / "ladder.png", figure(scores, rows, seeds))
+    print(table)
+
+
+def markdown(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int]) -> str:
+    """One line a row: mean and standard deviation over the seeds, and the step from the row before, seed by seed."""
+    names = list(next(iter(scores.values())))
+    lines = [f"| row | {' | '.join(names)} | step |", "|---" * (len(names) + 2) + "|"]
+    for number, row in enumerate(rows):
+        cells = [_spread([scores[row, seed][name] for seed in seeds]) for name in names]
+        before = rows[number - 1] if number else row
+        steps = [scores[row, seed]["all"] - scores[before, seed]["all"] for seed in seeds]
+        lines.append(f"| {TITLES[row]} | {' | '.join(cells)} | {_spread(steps, '+') if number else ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def figure(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int]) -> bytes:
+    """PSNR over the rows: each seed as a dot, the mean as a line; PNG."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(8, 4), layout="constrained")
+    axes = drawing.subplots()
+    for name, colour in (("all", "tab:blue"), ("seen", "tab:orange")):
+        means = [fmean(scores[row, seed][name] for seed in seeds) for row in rows]
+        label = {"all": "held-out photos", "seen": "the unlabelled photos"}[name]
+        axes.plot(range(len(rows)), means, color=colour, label=label)
+        for seed in seeds:
+            axes.plot(range(len(rows)), [scores[row, seed][name] for row in rows], "o", color=colour, alpha=0.4)
+    axes.set_xticks(range(len(rows)), [TITLES[row] for row in rows], rotation=20, ha="right")
+    axes.set_ylabel("PSNR on the unseen family, dB")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def _scores(work: Path, row: str, seed: int, real: Path | None, judge: str | None) -> Scores:
+    """Those of one network, kept beside it."""
+    model = work / f"seed_{seed}" / "experiments" / f"{row}_2" / "models" / "net_g_latest.pth"
+    file = model.with_name(f"scores_{'real' if real and judge else 'psnr'}.json")
+    if not file.is_file():
+        restorer = Restorer.from_checkpoint(model)
+        held = _psnr(restorer, work / "held_out" / "lq", work / "held_out" / "gt")
+        seen = _psnr(restorer, work / "unlabelled", work / "truth")
+        found = {**held, "all": fmean(held.values()), "seen": fmean(seen.values())}
+        if real and judge:
+            found["VLM-Vis (real)"] = _visibility(restorer, real, judge)
+        write_text(file, json.dumps(found))
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _psnr(restorer: Restorer, lq: Path, gt: Path) -> Scores:
+    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for kind, photo, truth in pairs_of(lq, gt):
+        error = np.mean((restorer.restore(photo).astype(np.float64) - truth) ** 2)
+        found[kind].append(float(10 * np.log10(255**2 / error)))
+    return {kind: fmean(values) for kind, values in found.items()}
+
+
+def _visibility(restorer: Restorer, real: Path, judge: str) -> float:
+    """(r - 1) / 4 of the restored real photos by `judge`, each weather counting alike."""
+    from wxr_plugin.vlm.rater import build_rater
+
+    rater = build_rater({"model": judge})
+    means = []
+    for kind in KINDS:
+        restored = [restorer.restore(read_image(file)) for file in list_images(real / kind)]
+        means.append(rater.rate(restored).rating.mean().item())
+    return (fmean(means) - 1) / 4
+
+
+def _spread(values: list[float], sign: str = "") -> str:
+    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{fmean(values):{sign}.2f}{spread}"

@@ -54,9 +54,8 @@ def read_spec(text: str) -> RestorerSpec:
     path = TINY if place == "tiny" else Path(place).expanduser()
     name = name or ("tiny" if place == "tiny" else path.stem)
     if not path.is_file():
-        raise WxrError(
-            f"{place}: no such file; a restorer is a checkpoint (.pth, .safetensors), an option file or tiny"
-        )
+        what = "a folder" if path.is_dir() else "no such file"
+        raise WxrError(f"{place}: {what}; a restorer is a checkpoint (.pth, .safetensors), an option file or tiny")
     if path.suffix.lower() in (".yml", ".yaml"):
         return _of_options(name, path)
     options.import_plugins({})  # installed ones: the network may be one of theirs

@@ -21,17 +21,13 @@ def rewrite_descriptions(
     """Rewrite the newest description of every image that has no rewrite of it by this rewriter.
 
     Images with the same description share one answer. Descriptions that failed before are passed over unless
-    `retry_failed`. `progress(n, tally)` is called when n more are done, of `len(store.descriptions())`. Killed at any
+    `retry_failed`. `progress(n, tally)` is called when n more are done, of `len(to_rewrite(store))`. Killed at any
     moment, the store holds every batch up to the last.
 
     Raises:
         WxrError: the store has no descriptions, or the rewriter as a whole does not work.
     """
-    newest = store.descriptions()
-    if not newest:
-        raise WxrError(
-            f"{store.path}: no descriptions in it to rewrite; `wxr label describe PHOTOS -o {store.path}` makes them"
-        )
+    newest = to_rewrite(store)
     work = _Work(store, rewriter, Tally(seen=[(row.key, row.content) for row in newest.values()]))
     todo = [row for row in newest.values() if not work.is_settled(row, retry_failed)]
     progress(len(newest) - len(todo), work.tally)
@@ -44,6 +40,15 @@ def rewrite_descriptions(
         work.ask(part)
         progress(sum(map(len, part.values())), work.tally)
     return work.tally
+
+
+def to_rewrite(store: LabelStore) -> dict[str, Description]:
+    """The newest description of every image, by name. WxrError if there are none."""
+    if newest := store.descriptions():
+        return newest
+    raise WxrError(
+        f"{store.path}: no descriptions in it to rewrite; `wxr label describe PHOTOS -o {store.path}` makes them"
+    )
 
 
 class _Work:

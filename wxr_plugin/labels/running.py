@@ -40,15 +40,17 @@ def run_describe(args: argparse.Namespace) -> int:
 def run_rewrite(args: argparse.Namespace) -> int:
     """Rewrite the newest descriptions that have no rewrite yet; exit code 1 if one could not be rewritten."""
     from wxr_plugin.labels import report
-    from wxr_plugin.labels.rewriting import rewrite_descriptions
+    from wxr_plugin.labels.rewriting import rewrite_descriptions, to_rewrite
     from wxr_plugin.labels.store import LabelStore
     from wxr_plugin.vlm.arguments import spec_options
     from wxr_plugin.vlm.rewriter import build_rewriter
 
-    _refuse_missing(args.store)
-    rewriter = build_rewriter(spec_options("rewriter", args.rewriter))
+    options = spec_options("rewriter", args.rewriter)
+    with LabelStore(args.store, readonly=True) as store:
+        count = len(to_rewrite(store))
+    rewriter = build_rewriter(options)
     with LabelStore(args.store) as store:
-        with report.bar(f"rewrite {args.store}", len(store.descriptions())) as progress:
+        with report.bar(f"rewrite {args.store}", count) as progress:
             tally = rewrite_descriptions(store, rewriter, args.retry_failed, progress)
         report.print_rewrites(store, rewriter.provenance, tally)
         report.print_tally(store, tally, "texts")
@@ -114,8 +116,9 @@ def _label(args: argparse.Namespace, build: Callable[[], "Asker"], summarise: Ca
 
     path, batch_size = _store_path(args), _positive(args.batch_size, "--batch-size")
     source = _of_photos(args) if not getattr(args, "pseudo_labels", False) else None
-    if source is None:
-        _refuse_missing(path)
+    if source is None:  # look before a model is loaded and a writer makes an empty store
+        with LabelStore(path, readonly=True) as store:
+            _of_labels(args, store)
     print(f"loading the model {args.model}", file=sys.stderr)
     asker = build()
     with LabelStore(path) as store:
@@ -148,6 +151,9 @@ def _photos(args: argparse.Namespace) -> "RealPhotos":
     roots = _roots(args)
     if bool(roots) == bool(args.photos):
         raise WxrError("name the photos: one folder or LMDB, or roots by weather (--rain, --haze, --snow, --clear)")
+    for root in (args.photos, *roots.values()):
+        if root and root.is_file():
+            raise WxrError(f"{root}: a file; name the folder that it lies in")
     photos = RealPhotos(roots or args.photos)
     if photos.empty:
         raise WxrError(f"{', '.join(photos.empty)}: no images in it; put photos of this weather there, or remove it")
@@ -172,13 +178,6 @@ def _store_path(args: argparse.Namespace) -> Path:
     if args.output is None and args.photos is None:
         raise WxrError("name the label store: -o STORE")
     return args.output or default_store(args.photos)
-
-
-def _refuse_missing(store: Path) -> None:
-    """Before a writer would make an empty store there."""
-    from wxr_plugin.labels.store import LabelStore
-
-    LabelStore(store, readonly=True).close()
 
 
 def _positive(value: int, name: str) -> int:

@@ -93,12 +93,12 @@ def test_training_does_not_wait_and_labels_land_later(labels):
 
 def test_while_a_batch_is_under_way_the_newest_images_wait(labels):
     visit(labels, 1, ["a", "b", "c"], grey(0.2, 0.2, 0.2), grey(0.6, 0.6, 0.6))
-    assert labels.due(["a", "b", "c", "d"], 2) == [0, 3]  # b and c are under way, a waits
-    for iteration, (key, light) in enumerate([("a", 0.7), ("d", 0.8), ("e", 0.9), ("d", 0.5)], 2):
+    assert labels.due(["a", "b", "c", "d"], 2) == [2, 3]  # a and b are under way, c waits
+    for iteration, (key, light) in enumerate([("c", 0.7), ("d", 0.8), ("e", 0.9), ("d", 0.5)], 2):
         visit(labels, iteration, [key], grey(0.2), grey(light))
     until(lambda: idle(labels).rated == 8)
     sources = {key: source for key, (source, _) in stored(labels).items()}
-    assert sources == {"b": "teacher@1", "c": "teacher@1", "e": "teacher@4", "d": "teacher@5"}
+    assert sources == {"a": "teacher@1", "b": "teacher@1", "c": "teacher@2", "d": "teacher@5"}  # no room for e
 
 
 def test_the_best_chances_go_first():

@@ -1,18 +1,22 @@
 """Two processes (gloo): each rates its own photos, one writes, and a resumed run goes on with the same labels."""
 
+import socket
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import small_models
 import torch
 import yaml
 from test_wresvlm_model import NETWORK, photo
-from toy_runs import finish, start
+from toy_runs import ENVIRONMENT, finish, start
 
 from wxr_plugin.data.image_io import write_image
 from wxr_plugin.labels.store import LabelStore
 
 
-def write_options(root):
+def write_options(root, **train):
     for seed in range(6):
         write_image(root / f"clear/{seed}.png", np.uint8(255 * photo(seed)))
         write_image(root / f"real/{seed}.png", np.uint8(255 * photo(10 + seed)))
@@ -23,7 +27,7 @@ def write_options(root):
     options = {
         "name": "run",
         "model_type": "TrailWResVLMModel",
-        "plugins": ["wresvlm_toys"],
+        "plugins": ["wresvlm_toys", "rating_toys"],
         "scale": 1,
         "num_gpu": 0,
         "manual_seed": 7,
@@ -39,6 +43,7 @@ def write_options(root):
             "pixel_opt": {"type": "L1Loss"},
             "pseudo_opt": {"type": "PseudoLabelLoss", "loss_weight": 0.5},
             "rater": {"model": str(root / "rater")},
+            **train,
         },
         "logger": {"print_freq": 1, "save_checkpoint_freq": 2, "use_tb_logger": False},
     }
@@ -47,8 +52,8 @@ def write_options(root):
     return path
 
 
-def labels(root):
-    with LabelStore(root / "experiments/run/labels.lmdb", readonly=True) as store:
+def labels(root, path="experiments/run/labels.lmdb"):
+    with LabelStore(root / path, readonly=True) as store:
         return {row.key: row for row in store.pseudo_labels()}
 
 
@@ -72,3 +77,69 @@ def test_two_processes_train_and_resume(tmp_path):
     assert all(second[key].rating >= row.rating for key, row in first.items())
     state = torch.load(tmp_path / "experiments/run/training_states/4.state", weights_only=True)
     assert state["extra"]["ratings"] == {key: row.rating for key, row in second.items()}
+
+
+@pytest.mark.slow
+def test_a_rank_that_cannot_rate_does_not_stop_the_others(tmp_path):
+    options = write_options(tmp_path, rater={"type": "OneRankRater"}, rating={"every": 2, "proxy": {}})
+    log = finish(start(tmp_path, options, processes=2), tmp_path)
+    (zero, one), found = seen(tmp_path), labels(tmp_path)
+    assert set(found) == zero and one - zero
+    assert "rating_failures" in log and "ConnectionError: the server is gone" in log
+    state = torch.load(tmp_path / "experiments/run/training_states/2.state", weights_only=True)["extra"]
+    assert state["failures"] > 0 and set(state["asked"]) == zero
+
+
+@pytest.mark.slow
+def test_each_node_writes_its_own_store_with_the_same_labels(tmp_path):
+    """Two nodes on this machine: launchers of a process each, in folders of their own with a copy of the store."""
+    options = write_nodes(tmp_path)
+    nodes = [tmp_path / "node0", tmp_path / "node1"]
+    port = free_port()
+    for node in nodes:
+        with LabelStore(node / "labels.lmdb") as store:
+            store.put_pseudo("0", np.full((72, 72, 3), 90, np.uint8), 3.0, "restormer", 0, "panel")
+    runs = [start_node(node, options, rank, port) for rank, node in enumerate(nodes)]
+    logs = [finish(run, node) for run, node in zip(runs, nodes)]
+    first, second = (labels(node, "labels.lmdb") for node in nodes)
+    assert {key: (row.png, row.rating) for key, row in first.items()} == {
+        key: (row.png, row.rating) for key, row in second.items()
+    }
+    assert len(first) > 1 and all("End of training" in log for log in logs[:1])
+
+
+@pytest.mark.slow
+def test_nodes_whose_stores_differ_are_named(tmp_path):
+    options = write_nodes(tmp_path)
+    nodes = [tmp_path / "node0", tmp_path / "node1"]
+    for node in nodes:
+        node.mkdir()
+    with LabelStore(nodes[0] / "labels.lmdb") as store:
+        store.put_pseudo("0", np.full((72, 72, 3), 90, np.uint8), 3.0, "restormer", 0, "panel")
+    port = free_port()
+    runs = [start_node(node, options, rank, port) for rank, node in enumerate(nodes)]
+    assert all(run.wait(timeout=240) for run in runs)
+    assert "the label stores of the nodes differ: copy that of the first node" in (nodes[0] / "log.txt").read_text()
+
+
+def write_nodes(root):
+    """Without the toy model, which writes to the experiment's folder; only the first node has one."""
+    options = write_options(root, labels="labels.lmdb", rater={"type": "BrightnessRater"})
+    options.write_text(options.read_text().replace("TrailWResVLMModel", "WResVLMModel"))
+    return options
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def start_node(root, options, rank, port):
+    """The only process of one of two nodes, as torchrun would set it up."""
+    root.mkdir(exist_ok=True)
+    place = {"RANK": str(rank), "LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}
+    environment = {**ENVIRONMENT, **place, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "wxr_plugin.train", "-opt", str(options), "--launcher", "pytorch"]
+    with open(root / "log.txt", "a") as log:
+        return subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)

@@ -1,10 +1,13 @@
-"""A plug-in for these tests: WResVLMModel that notes which real photos each process has seen."""
+"""A plug-in for these tests: WResVLMModel that notes what each process has seen, and a rater that fails on one."""
 
 from pathlib import Path
 
+from basicsr.utils.dist_util import get_dist_info
 from basicsr.utils.registry import MODEL_REGISTRY
+from rating_toys import BrightnessOptions, BrightnessRater
 
 from wxr_plugin.models.wresvlm_model import WResVLMModel
+from wxr_plugin.vlm.registries import RATER_REGISTRY
 
 
 @MODEL_REGISTRY.register()
@@ -16,3 +19,14 @@ class TrailWResVLMModel(WResVLMModel):
         path = Path(self.opt["path"]["experiments_root"]) / f"keys_{self.opt['rank']}.txt"
         with open(path, "a") as file:
             file.writelines(f"{key}\n" for key in self.data["real_key"])
+
+
+@RATER_REGISTRY.register()
+class OneRankRater(BrightnessRater):
+    """BrightnessRater that raises on every process but the first."""
+
+    Options = BrightnessOptions
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.broken = get_dist_info()[0] > 0

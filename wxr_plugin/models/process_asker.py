@@ -13,9 +13,9 @@ class ProcessAsker:
     """An Asker whose rater is a `RaterProcess`.
 
     It hands over a batch whenever the process has nothing to do: the questions with the best chance first, and of
-    equal ones the newest. Meanwhile a new question about a crop replaces the one that waits, and when too many wait the
-    least promising is forgotten. A process that dies is started again, at most `restarts` times, and the questions that
-    it had are forgotten; after that nothing is asked any more, and training goes on with the labels there are.
+    equal ones the crop that has waited longest. A new question about a crop that waits takes the place of the old one,
+    and when too many wait the last are forgotten. A process that dies is started again, at most `restarts` times, and
+    its questions are forgotten; after that nothing is asked any more, and training goes on with the labels there are.
 
     Args:
         start: starts a process; called again after its death.
@@ -42,8 +42,7 @@ class ProcessAsker:
         """Let `questions` wait for their turn; the answers that have come since the last call."""
         self._collect()
         for question in questions:
-            self._waiting.pop(question.key, None)  # so that the newest come last
-            self._waiting[question.key] = question
+            self._waiting[question.key] = question  # in the place that the crop has in the line
         self._hand_over()
         landed, self._landed = self._landed, []
         return landed
@@ -55,12 +54,12 @@ class ProcessAsker:
         self.process, self._waiting, self._under_way = None, {}, []
 
     def _hand_over(self) -> None:
-        newest = list(self._waiting.values())[::-1]
-        newest.sort(key=lambda question: -question.chance)
-        if self.process and newest and not self._under_way:
-            self._under_way, newest = newest[: self.batch], newest[self.batch :]
+        order = sorted(self._waiting.values(), key=lambda question: -question.chance)
+        if self.process and order and not self._under_way:
+            self._under_way, order = order[: self.batch], order[self.batch :]
             self.process.send([image for question in self._under_way for image in question.unrated()])
-        self._waiting = {question.key: question for question in reversed(newest[: self.room])}
+        kept = {question.key for question in order[: self.room]}
+        self._waiting = {key: question for key, question in self._waiting.items() if key in kept}
 
     def _collect(self) -> None:
         try:

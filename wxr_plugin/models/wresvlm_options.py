@@ -19,8 +19,8 @@ class AsyncOptions(Block):
     device: str | None = None
     """Where that process has its rater: cpu, cuda:1, …; the rater's own `device` when absent."""
     queue: AtLeastOne = 16
-    """Crops that may wait for their rating; the newest image of each, and where more would wait, the least promising by
-    the proxy (without one, the oldest) is forgotten."""
+    """Crops that may wait for their rating, with the newest image of each; where more would wait, the least promising
+    by the proxy (without one, the last that came) are forgotten."""
     batch: AtLeastOne = 8
     """Crops that are rated in one call."""
     restarts: NotNegative = 3

@@ -4,13 +4,13 @@ import logging
 
 import pytest
 
-from wxr_plugin.vlm import pyiqa_rater
+from wxr_plugin.vlm import pyiqa_scores
 
 
 @pytest.fixture
 def logged(caplog, monkeypatch):
     """What goes to BasicSR's log; nothing of it counts as said before."""
-    pyiqa_rater._say.cache_clear()
+    pyiqa_scores.say.cache_clear()
     logger = logging.getLogger("basicsr")
     monkeypatch.setattr(logger, "propagate", False)
     logger.addHandler(caplog.handler)

@@ -118,7 +118,7 @@ def test_an_image_that_a_metric_refuses_has_no_rating_and_the_reason_is_logged(w
 
 def test_a_metric_that_takes_one_image_at_a_time_gets_them_so(photos):
     one = rater()
-    whole, asked = one.metric, []
+    whole, asked = one.scores.metric, []
 
     class Single(torch.nn.Module):
         lower_better = True
@@ -128,7 +128,7 @@ def test_a_metric_that_takes_one_image_at_a_time_gets_them_so(photos):
             assert len(batch) == 1, "Currently, only support batch size 1."
             return whole(batch)
 
-    one.metric = Single()
+    one.scores.metric = Single()
     assert torch.equal(one.rate(photos).rating, rater().rate(photos).rating)
     one.rate(photos)
     assert asked == [4, *[1] * 8]
@@ -136,8 +136,8 @@ def test_a_metric_that_takes_one_image_at_a_time_gets_them_so(photos):
 
 def test_images_are_enlarged_to_what_the_metric_cuts(weights, photos):
     one = rater("cnniqa", weights=str(weights))
-    one.min_side, seen = 24, []
-    hook = one.metric.register_forward_pre_hook(lambda module, args: seen.append(tuple(args[0].shape)))
+    one.scores.min_side, seen = 24, []
+    hook = one.scores.metric.register_forward_pre_hook(lambda module, args: seen.append(tuple(args[0].shape)))
     assert one.rate([photos[0][:6, :9], photos[0][:30, :40]]).rating.isfinite().all()
     hook.remove()
     assert seen == [(1, 3, 24, 36), (1, 3, 30, 40)]

@@ -80,11 +80,14 @@ def run_init(args: argparse.Namespace) -> int:
     if args.source and store.exists():
         print(f"{store} is there already: going on with it, nothing is copied from {args.source}")
     result = init_labels(photos, store, restorers, raters, settings, args.source, report.bar)
+    restorations = Restorations(store)
+    if args.remove_candidates:
+        restorations.remove()
+    elif restorations.root.exists():
+        print(f"the restorations are kept in {restorations.root}; --remove-candidates deletes them")
     init_report.print_result(result, store)
     if args.csv:
         init_report.write_csv(result, args.csv)
-    if args.remove_candidates:
-        Restorations(store).remove()
     return 1 if result.failed or result.unrated else 0
 
 

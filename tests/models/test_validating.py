@@ -10,8 +10,9 @@ from torch.utils.tensorboard import SummaryWriter
 from toy_training import batches, train
 
 from wxr_plugin.checkpoint import load_weights
+from wxr_plugin.data.image_io import write_image
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models.val_table import image_name, means, write_rows
+from wxr_plugin.models.val_table import by_weather, image_name, means, write_rows
 
 PSNR = {"type": "calculate_psnr", "crop_border": 0}
 
@@ -135,3 +136,47 @@ def test_a_new_metric_gets_a_column(tmp_path):
 def test_means_do_not_depend_on_the_order():
     rows = [{"psnr": value} for value in (1e16, 1.0, -1e16, 3.0)]
     assert means(rows, ["psnr"]) == means(rows[::-1], ["psnr"]) == {"psnr": 1.0}
+
+
+def test_the_overall_is_the_unweighted_mean_over_weathers():
+    values = {"rain": [1.0, 2.0, 3.0], "haze": [10.0], "snow": [4.0, 6.0], "clear": [100.0], "": [50.0]}
+    rows = [{"weather": weather, "iqa": value} for weather, group in values.items() for value in group]
+    found = by_weather(rows, ["iqa"])
+    assert found == {"iqa_rain": 2.0, "iqa_haze": 10.0, "iqa_snow": 5.0, "iqa_overall": pytest.approx(17 / 3)}
+    assert by_weather([row for row in rows if row["weather"] in ("rain", "clear")], ["iqa"]) == {}
+
+
+def test_the_overall_of_the_paper():
+    means_of_sets = {"rain": 59.80, "haze": 56.09, "snow": 62.12}  # MUSIQ of "Our method", WResVLM's main table
+    rows = [{"weather": weather, "musiq": value} for weather, value in means_of_sets.items()]
+    assert by_weather(rows, ["musiq"])["musiq_overall"] == pytest.approx(59.34, abs=0.005)
+
+
+def test_what_a_metric_refuses_does_not_count():
+    assert means([{"iqa": 1.0}, {"iqa": float("nan")}, {"iqa": 3.0}], ["iqa"]) == {"iqa": 2.0}
+    assert np.isnan(means([{"iqa": float("nan")}], ["iqa"])["iqa"])
+
+
+def test_photos_of_several_weathers_are_summed_up_by_weather(build, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("rain/a", "rain/b", "snow/a"):
+        write_image(tmp_path / "wild" / f"{name}.png", rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    wild = {"name": "wild", "phase": "val", "type": "RealWeatherDataset", "dataroot": str(tmp_path / "wild")}
+    model = build(
+        val=[{**wild, "metrics": {"iqa": {"type": "calculate_iqa", "metric": "piqe", "better": "lower"}}}],
+        save_best={"dataset": "wild", "metric": "iqa_overall"},
+    )
+    (loader,) = loaders(model)
+    model.validation(loader, 0, None)
+    best = model.best_metric_results["wild"]
+    assert list(best) == ["iqa", "iqa_rain", "iqa_snow", "iqa_overall"] and best["iqa_overall"]["better"] == "lower"
+    assert best["iqa_overall"]["val"] == pytest.approx((best["iqa_rain"]["val"] + best["iqa_snow"]["val"]) / 2)
+    assert (tmp_path / "validation/wild.csv").read_text().startswith("iter,image,weather,iqa\n0,rain/a,rain,")
+    assert (tmp_path / "models/net_g_best.pth").is_file()
+
+
+def test_a_best_network_by_a_metric_that_the_set_does_not_have_is_refused(build, photos):
+    model = build(val=photos[:1], save_best={"dataset": "pairs", "metric": "psnr_overall"})
+    (loader,) = loaders(model)
+    with pytest.raises(OptionError, match="pairs has no metric 'psnr_overall', but psnr"):
+        model.validation(loader, 0, None)

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 @METRIC_REGISTRY.register()
 def calculate_iqa(
-    img: np.ndarray, metric: str, weights: str | None = None, device: str | None = None, crop_border: int = 0
+    img: np.ndarray,
+    metric: str,
+    weights: str | None = None,
+    device: str | None = None,
+    crop_border: int = 0,
+    better: str = "higher",
 ) -> float:
     """Score of one image by a no-reference metric of pyiqa, on that metric's own scale.
 
@@ -23,6 +28,7 @@ def calculate_iqa(
         weights: file of the metric's weights; pyiqa's own, fetched once, when None.
         device: cpu, cuda, …; the GPU if there is one when None.
         crop_border: pixels at each edge that do not count.
+        better: read by the model, which keeps the best value; changes nothing here.
 
     Returns:
         NaN where the metric refuses the image, say because it is too small; the log gives the reason.

@@ -23,7 +23,7 @@ def visibility(rating: float) -> float:
 
 
 @METRIC_REGISTRY.register()
-def calculate_vlm_vis(img: np.ndarray, rater: Rater = None, crop_border: int = 0) -> float:
+def calculate_vlm_vis(img: np.ndarray, rater: Rater = None, crop_border: int = 0, better: str = "higher") -> float:
     """`visibility` of one image, in [0, 1], higher being better.
 
     Args:
@@ -32,6 +32,7 @@ def calculate_vlm_vis(img: np.ndarray, rater: Rater = None, crop_border: int = 0
             the packaged tiny model when None. It should not be one that training was rated by: a network learns what
             its judge likes. WResVLMModel warns of that.
         crop_border: pixels at each edge that do not count.
+        better: read by the model; higher is.
 
     Returns:
         NaN where the rater gives no usable answer.

@@ -13,10 +13,11 @@ from basicsr.metrics import calculate_metric
 from basicsr.utils.registry import METRIC_REGISTRY
 
 from wxr_plugin.data.image_io import SUFFIXES
+from wxr_plugin.data.weather import KINDS, WEATHERS
 from wxr_plugin.files import write_text
 
 Row = dict[str, Any]
-"""`iter`, `image`, then one value a metric."""
+"""`iter`, `image`, `weather` (empty where unknown), then one value a metric."""
 
 
 def image_name(path: str, dataset: Mapping[str, Any]) -> str:
@@ -57,8 +58,38 @@ def measure(result: np.ndarray, gt: np.ndarray | None, metrics: Mapping[str, Map
 
 
 def means(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
-    """Mean of each metric over `rows`; summed exactly, so that the number of ranks makes no difference."""
-    return {name: math.fsum(row[name] for row in rows) / len(rows) for name in metrics}
+    """Mean of each metric over `rows`; summed exactly, so that the number of ranks makes no difference.
+
+    Images that a metric refused (NaN) do not count; the mean is NaN where it refused all.
+    """
+    return {name: _mean([row[name] for row in rows if row[name] == row[name]]) for name in metrics}
+
+
+def weather_name(data: Mapping[str, Any]) -> str:
+    """The weather of a batch of one image, by its index in WEATHERS; empty where the dataset does not know it."""
+    index = int(data["weather"][0]) if "weather" in data else -1
+    return WEATHERS[index] if index >= 0 else ""
+
+
+def by_weather(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
+    """`psnr_rain`, … and `psnr_overall`, for a set of several weathers; nothing for any other set.
+
+    Overall is the unweighted mean over rain, haze and snow (those that there are), as WResVLM's tables have it, so that
+    a weather with many photos counts no more than one with few. Clear photos and unknown weather stay out of it.
+    """
+    groups = {kind: [row for row in rows if row.get("weather") == kind] for kind in KINDS}
+    groups = {kind: group for kind, group in groups.items() if group}
+    if len(groups) < 2:
+        return {}
+    each = {kind: means(group, metrics) for kind, group in groups.items()}
+    found = {f"{name}_{kind}": values[name] for name in metrics for kind, values in each.items()}
+    overall = {f"{name}_overall": math.fsum(values[name] for values in each.values()) / len(each) for name in metrics}
+    return found | overall
+
+
+def is_of(name: str, metric: str) -> bool:
+    """Whether `name` is `metric`, or its value for a weather or for all of them."""
+    return name == metric or name in {f"{metric}_{group}" for group in (*KINDS, "overall")}
 
 
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
@@ -82,6 +113,10 @@ def _stem(path: str | Path) -> str:
     """`path` without the suffix of an image; an LMDB key such as `photo.v2` has none."""
     is_file = Path(path).suffix.lower() in SUFFIXES
     return (Path(path).with_suffix("") if is_file else Path(path)).as_posix()
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan
 
 
 def _is_before(old: str, new: int | str) -> bool:

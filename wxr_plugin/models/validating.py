@@ -13,8 +13,19 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from wxr_plugin.checkpoint import preserved_rng
+from wxr_plugin.errors import OptionError
 from wxr_plugin.models.guard import gathered
-from wxr_plugin.models.val_table import Row, image_name, means, measure, usable_metrics, write_rows
+from wxr_plugin.models.val_table import (
+    Row,
+    by_weather,
+    image_name,
+    is_of,
+    means,
+    measure,
+    usable_metrics,
+    weather_name,
+    write_rows,
+)
 
 
 class Validating:
@@ -108,26 +119,30 @@ class Validating:
             gt = tensor2img([visuals["gt"]]) if "gt" in visuals else None
             if save_img:
                 imwrite(result, str(self._image_path(dataset.opt["name"], image, label)))
-            yield index, {"iter": label, "image": image, **measure(result, gt, usable_metrics(metrics, gt is not None))}
+            row = {"iter": label, "image": image, "weather": weather_name(data)}
+            yield index, {**row, **measure(result, gt, usable_metrics(metrics, gt is not None))}
 
     def _keep_metrics(self, name: str, rows: list[Row], metrics: dict, label: int | str, tb_logger: Any) -> None:
-        self.metric_results = means(rows, list(metrics))
+        self.metric_results = means(rows, list(metrics)) | by_weather(rows, list(metrics))
         if self.is_train:
             self._update_best(name, metrics, label)
         if get_dist_info()[0] == 0:
-            columns = ["iter", "image", *metrics]
+            known = ["weather"] if any(row["weather"] for row in rows) else []
+            columns = ["iter", "image", *known, *metrics]
             folder = self.opt["path"].get("experiments_root") or self.opt["path"]["results_root"]
             write_rows(Path(folder) / "validation" / f"{name}.csv", [{c: row[c] for c in columns} for row in rows])
             self._log_validation_metric_values(label, name, tb_logger)
 
     def _update_best(self, name: str, metrics: dict, label: int) -> None:
         best = self.best_metric_results.setdefault(name, {})
-        for metric, options in metrics.items():
-            better = options.get("better", "higher")
+        for metric in self.metric_results:
+            better = next(options.get("better", "higher") for key, options in metrics.items() if is_of(metric, key))
             worst = float("-inf") if better == "higher" else float("inf")
             best.setdefault(metric, {"better": better, "val": worst, "iter": -1})
             self._update_best_metric_result(name, metric, self.metric_results[metric], label)
         choice = self.options.save_best
+        if choice and choice.dataset == name and choice.metric not in best:
+            raise OptionError(f"train.save_best: {name} has no metric {choice.metric!r}, but {', '.join(best)}")
         if choice and choice.dataset == name and best.get(choice.metric, {}).get("iter") == label:
             self.save_networks("best")
 

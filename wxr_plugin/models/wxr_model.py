@@ -19,6 +19,7 @@ from wxr_plugin.models.resuming import Resuming
 from wxr_plugin.models.schedules import CosineAnnealingLR
 from wxr_plugin.models.train_options import WxrTrainOptions
 from wxr_plugin.models.updating import Updating
+from wxr_plugin.models.val_table import is_of
 from wxr_plugin.models.validating import Validating
 
 AMP = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -158,7 +159,7 @@ class WxrModel(Updating, Resuming, Validating, SRModel):
                 f"updates cannot be resumed exactly. Take a multiple of {every} (a debug run saves every 8)."
             )
         choice, known = self.options.save_best, _validation_metrics(self.opt)
-        if choice and choice.metric not in known.get(choice.dataset, ()):
+        if choice and not any(is_of(choice.metric, name) for name in known.get(choice.dataset, ())):
             raise OptionError(
                 f"train.save_best: no metric {choice.metric!r} of a validation set {choice.dataset!r}. Known: {known}."
             )

@@ -98,6 +98,19 @@ def test_descriptions_made_again_on_pseudo_labels_are_the_newest_and_are_rewritt
     assert after["rain/a"] != before["rain/a"] and {**after, "rain/a": 0} == {**before, "rain/a": 0}
 
 
+def test_a_description_that_is_asked_for_again_is_the_newest_again_without_asking(capsys, photos, tmp_path):
+    store = tmp_path / "photos.labels.lmdb"
+    texts = []
+    for prompt, asked in (("describe", 4), ("What is the weather like?", 4), ("describe", 0), ("describe", 0)):
+        assert counts(wxr(capsys, "describe", photos, "--prompt", prompt)[1])[0] == asked
+        with LabelStore(store, readonly=True) as opened:
+            texts.append({key: (row.provenance, row.time) for key, row in opened.descriptions().items()})
+            assert len(opened.answers("description")) == 4 * min(len(texts), 2)
+    first, other, again, still = ({key: row[0] for key, row in one.items()} for one in texts)
+    assert first == again == still != other
+    assert texts[2] == texts[3] and all(texts[2][key][1] > texts[1][key][1] for key in first)
+
+
 def test_rewriting_asks_once_for_a_text_goes_on_and_names_what_fails(capsys, tmp_path):
     with LabelStore(tmp_path / "labels.lmdb") as store:
         for key, text in (("a", "Rain falls on a street."), ("b", "Rain falls on a street."), ("c", "  ")):

@@ -133,7 +133,19 @@ def label_photos(
                 waiting = []
     if waiting:
         progress(_ask(waiting, asker, store, tally), tally)
+    if asker.kind == "description":
+        _make_newest(tally.seen, asker, store)
     return tally
+
+
+def _make_newest(seen: list[tuple[str, str]], asker: Asker, store: LabelStore) -> None:
+    """Of several descriptions of an image the newest counts, so one that was asked for again is stored anew."""
+    newest = store.descriptions()
+    with store.batch():
+        for key, content in seen:
+            row = store.get_description(key, content, asker.provenance)
+            if row and row != newest.get(key):
+                asker.put(store, key, content, row.text)
 
 
 class _Loader:

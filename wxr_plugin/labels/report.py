@@ -122,7 +122,7 @@ def _flat(label: Answer | PseudoInfo, asked: dict[str, dict[str, Any]]) -> dict[
     row |= {"image": label.key, "time": datetime.fromtimestamp(label.time).isoformat(timespec="seconds")}
     match label:
         case Rating():
-            logits = dict(zip(RATING_WORDS, label.logits))
+            logits = {word: value for word, value in zip(RATING_WORDS, label.logits) if value == value}
             return row | logits | {"kind": "rating", "rating": label.rating, "content": label.content}
         case Description():
             return row | {"kind": "description", "text": label.text, "content": label.content}

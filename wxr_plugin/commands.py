@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from wxr_plugin import test, train
 
@@ -53,8 +54,7 @@ def run_check(args: argparse.Namespace) -> int:
     bad = 0
     for file in args.files:
         try:
-            opt = options.load(file, args.force_yml)
-            problems = options.check(opt, file, options.is_for_training(opt))
+            problems = _problems(options.load(file, args.force_yml), file)
         except options.OptionError as error:
             problems = [error]
         bad += bool(problems)
@@ -63,6 +63,17 @@ def run_check(args: argparse.Namespace) -> int:
         else:
             print(f"{file}: no problems")
     return 2 if bad else 0
+
+
+def _problems(opt: dict[str, Any], file: Path) -> list[Any]:
+    from wxr_plugin import options
+    from wxr_plugin.wresvlm.options import is_run_file
+
+    if is_run_file(opt):
+        from wxr_plugin.wresvlm.checking import check_run
+
+        return check_run(opt, file)
+    return options.check(opt, file, options.is_for_training(opt))
 
 
 def run_schema(args: argparse.Namespace) -> int:

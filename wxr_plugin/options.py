@@ -17,6 +17,7 @@ from wxr_plugin.checks.sets import check_sets
 from wxr_plugin.checks.shared import check_shared
 from wxr_plugin.errors import OptionError
 from wxr_plugin.plugins import import_into, import_plugins
+from wxr_plugin.wresvlm.options import is_run_file
 
 __all__ = ["OptionError", "Problem", "check", "check_file", "import_plugins", "load", "override"]
 
@@ -64,6 +65,9 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
     Imports its plug-ins, and reads names, sizes and some bytes of its images; builds nothing. `path` gives the name and
     the line numbers of the problems and need not exist.
     """
+    if is_run_file(opt):
+        what = "an option file of a whole run of WResVLM, not of one training"
+        return [Problem(str(path), "", what, f"start it with `wxr wresvlm run -opt {path}`")]
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), is_train, key_lines(text))
     import_into(report, opt)

@@ -44,9 +44,8 @@ def check_run(opt: Mapping[str, Any], path: str | os.PathLike) -> list[Problem]:
     report = Report(str(path), lines=key_lines(text))
     import_into(report, opt)
     check_block(report, (), opt, [RunOptions])
-    if report.problems:
-        return sorted(report.problems, key=lambda problem: problem.line or 0)
-    return _check_parts(report, convert(opt, RunOptions))
+    found = report.problems or _check_parts(report, convert(opt, RunOptions))
+    return sorted(found, key=lambda problem: problem.line or 0) if report.problems else found
 
 
 def _check_parts(report: Report, options: RunOptions) -> list[Problem]:
@@ -82,7 +81,7 @@ def _kinds(report: Report, settings: Settings) -> bool:
     """Whether the training files are of the right kind."""
     from wxr_plugin.models.wresvlm_model import WResVLMModel
 
-    known = registered("model")
+    known, before = registered("model"), len(report.problems)
     for key, opt in (("train", settings.train), ("supervised", settings.supervised)):
         if opt is None:
             continue
@@ -94,7 +93,7 @@ def _kinds(report: Report, settings: Settings) -> bool:
             report.add((key, "opt"), f"{file} trains a {opt['model_type']}", mend)
         elif key == "supervised" and model and issubclass(model, WResVLMModel):
             report.add((key, "opt"), f"{file} is not supervised only", "name one with model_type: WxrModel")
-    return not report.problems
+    return len(report.problems) == before
 
 
 def _photos(report: Report, settings: Settings) -> None:

@@ -151,23 +151,31 @@ def _rate(settings: Settings, photos: RealPhotos, contents: dict[str, str], rows
 
 
 def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
-    """Put the no-reference metrics into the rows."""
-    from wxr_plugin.models.val_table import measure as measure_image
-
-    metrics = settings.options.report.metrics
+    """Put the no-reference metrics into the rows; an image that one of them cannot take has none of it."""
+    metrics, failed = settings.options.report.metrics, {}
     if not metrics:
         return
     with bars.bar("measuring", len(rows)) as advance:
         for row in rows:
             images = {step: read_image(file) for step, file in row["files"].items()}
             for step, image in {INPUT: photos.read(row["photo"]), **images}.items():
-                bgr, values = np.ascontiguousarray(image[..., ::-1]), row["values"].setdefault(step, {})
-                for name, metric in metrics.items():
-                    try:
-                        values |= measure_image(bgr, None, {name: metric})
-                    except Exception as error:  # one odd photo must not cost the whole report
-                        print(f"failed: {row['photo']} ({step}): {name}: {error}")
+                for name, value in _measured(image, metrics, f"{row['photo']} ({step})", failed):
+                    row["values"].setdefault(step, {})[name] = value
             advance(1, "")
+    for name, lines in failed.items():
+        print(f"failed: {name} of {len(lines)} images: {lines[0]}")
+
+
+def _measured(
+    image: np.ndarray, metrics: dict[str, dict], place: str, failed: dict[str, list[str]]
+) -> Iterator[tuple[str, float]]:
+    from wxr_plugin.models.val_table import measure as measure_image
+
+    for name, metric in metrics.items():
+        try:
+            yield from measure_image(np.ascontiguousarray(image[..., ::-1]), None, {name: metric}).items()
+        except Exception as error:  # a metric may raise anything; one odd photo must not cost the whole report
+            failed.setdefault(name, []).append(f"{place}: {error}")
 
 
 def _weather(photos: RealPhotos, key: str) -> str:

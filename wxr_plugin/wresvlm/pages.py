@@ -13,16 +13,17 @@ from wxr_plugin.wresvlm import tables
 from wxr_plugin.wresvlm.inputs import SPEED
 from wxr_plugin.wresvlm.measuring import INPUT, VIS, Row, spread
 from wxr_plugin.wresvlm.settings import Settings
-from wxr_plugin.wresvlm.tables import Scores
+from wxr_plugin.wresvlm.tables import Scores, Table
 
 BODY = Path(__file__).with_name("report.html")
 
 
 def write(settings: Settings, folder: Path, stages: Sequence[str], rows: Sequence[Row]) -> None:
     """Write index.html and table.csv into `folder`, and print the tables of scores."""
-    real, held_out = tables.of_photos(rows), tables.of_validation(settings, stages)
+    real = tables.of_photos(rows, settings.options.report.metrics)
+    held_out = tables.of_validation(settings, stages)
     for scores in (*real, *held_out):
-        print("\n" + report.text_table(*scores.table()))
+        print(f"\n{scores.title}\n{report.text_table(*scores.table())}")
     if note := judge_note(settings):
         print(f"\n{note}")
     write_text(folder / "table.csv", _csv([*real, *held_out]))
@@ -69,11 +70,11 @@ def _page(
         name=report.escape(options.name),
         summary=report.escape(f"{len(options.rounds)} rounds: {lengths}. Panel: {', '.join(options.panel)}.{state}"),
         photos="\n".join(figures(settings, rows)) or "<p>None.</p>",
-        real=_joined([scores.table() for scores in real]),
+        real=_scores(real),
         real_note=report.escape(_rater_line(settings)),
-        held_out=_joined([scores.table() for scores in held_out]),
+        held_out=_scores(held_out),
         gates=_joined([tables.gates(settings, stages)]),
-        winners=_winners(settings, stages),
+        winners=_titled(tables.winners(settings, stages)),
         prompts=_joined([tables.accuracies(settings, stages)]),
         texts="\n".join(_texts(settings, stages)) or "<p>None.</p>",
         times=_joined([tables.times(settings, stages)]),
@@ -96,11 +97,13 @@ def _rater_line(settings: Settings) -> str:
     return f"{VIS} is (rating - 1) / 4 of the rater {judge}. {judge_note(settings)}" if judge else ""
 
 
-def _winners(settings: Settings, stages: Sequence[str]) -> str:
-    found = tables.winners(settings, stages)
-    return "\n".join(f"<h3>{report.escape(stage)}</h3>{_joined([table])}" for stage, table in found.items()) or _joined(
-        []
-    )
+def _scores(found: Sequence[Scores]) -> str:
+    return _titled({scores.title: scores.table() for scores in found})
+
+
+def _titled(found: dict[str, Table]) -> str:
+    parts = [f"<h3>{report.escape(title)}</h3>\n{_joined([table])}" for title, table in found.items()]
+    return "\n".join(parts) or _joined([])
 
 
 def _texts(settings: Settings, stages: Sequence[str]) -> Iterator[str]:
@@ -109,7 +112,7 @@ def _texts(settings: Settings, stages: Sequence[str]) -> Iterator[str]:
         yield f"<li>{report.escape(before)}<br>→ {report.escape(after)}<br>{where}</li>"
 
 
-def _joined(found: list[tuple[list[str], list[list[str]]]]) -> str:
+def _joined(found: list[Table]) -> str:
     """The tables that have rows, each scrolling by itself."""
     shown = [f'<div class="scroll">{report.html_table(*table)}</div>' for table in found if table[1]]
     return "\n".join(shown) or "<p>None.</p>"

@@ -17,6 +17,8 @@ from wxr_plugin.wresvlm.options import REAL
 from wxr_plugin.wresvlm.settings import Settings, block
 
 ALL, OVERALL = "all", "overall"
+Table = tuple[list[str], list[list[str]]]
+"""Header and rows."""
 _COUNT = r"{}: ([-+.e\d]+)"
 
 
@@ -27,36 +29,46 @@ class Scores(NamedTuple):
     values: dict[str, dict[str, float]]
     """Step -> weather -> mean. `overall` is the unweighted mean over rain, haze and snow, as in the paper, whatever the
     number of photos of each."""
+    better: str = "higher"
+    """`higher` or `lower`, the metric's own `better`."""
 
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """Header and rows, a step each; the highest of a column is marked by *."""
+    def table(self) -> Table:
+        """Header and rows, a step each; the best of a column is marked by *."""
         columns = list(dict.fromkeys(name for row in self.values.values() for name in row))
-        best = {name: max(row[name] for row in self.values.values() if name in row) for name in columns}
+        choose = min if self.better == "lower" else max
+        best = {name: choose(row[name] for row in self.values.values() if name in row) for name in columns}
         rows = [[step, *(_cell(row.get(name), best[name]) for name in columns)] for step, row in self.values.items()]
-        return [self.title, *columns], rows
+        return ["stage", *columns], rows
 
 
-def of_photos(rows: Sequence[Row]) -> list[Scores]:
-    """What was measured on the real photos, a table a measure; a photo counts if it was measured at every step."""
+def of_photos(rows: Sequence[Row], metrics: Mapping[str, Mapping]) -> list[Scores]:
+    """What was measured on the real photos, a table a measure; a photo counts if it was measured at every step.
+
+    `metrics` are the blocks of the measures that have one.
+    """
     found = []
     shown = [INPUT, *(rows[0]["files"] if rows else ())]
     for name in dict.fromkeys(name for row in rows for values in row["values"].values() for name in values):
         whole = [row for row in rows if all(name in row["values"].get(step, {}) for step in shown)]
         by_step = {step: [(row["weather"], row["values"][step][name]) for row in whole] for step in shown}
-        found += [Scores(name, {step: by_weather(pairs) for step, pairs in by_step.items()})] if whole else []
+        means = {step: by_weather(pairs) for step, pairs in by_step.items()}
+        found += [Scores(name, means, block(metrics, name).get("better", "higher"))] if whole else []
     return found
 
 
 def of_validation(settings: Settings, stages: Sequence[str]) -> list[Scores]:
     """The last validation of each training, a table a set and metric."""
-    found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    found: dict[tuple[str, str], Scores] = {}
     for stage in (name for name in steps(settings, stages) if name in stages):
         opt = settings.supervised if stage == "supervised" else settings.train
         for name, dataset in block(opt, "datasets").items():
             if name.split("_")[0] == "val":
+                metrics = dataset.get("metrics", block(opt, "val", "metrics")) or {}
                 for metric, values in _validated(settings.experiment(stage), dataset).items():
-                    found.setdefault((dataset["name"], metric), {})[stage] = values
-    return [Scores(f"{metric}, {name}", values) for (name, metric), values in found.items()]
+                    better = block(metrics, metric).get("better", "higher")
+                    scores = Scores(f"{metric}, {dataset['name']}", {}, better)
+                    found.setdefault((dataset["name"], metric), scores).values[stage] = values
+    return list(found.values())
 
 
 def _validated(experiment: Path, dataset: Mapping) -> dict[str, dict[str, float]]:
@@ -84,7 +96,7 @@ def by_weather(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
     return {**means, OVERALL: fmean(real)} if len(real) > 1 else means
 
 
-def winners(settings: Settings, stages: Sequence[str]) -> dict[str, tuple[list[str], list[list[str]]]]:
+def winners(settings: Settings, stages: Sequence[str]) -> dict[str, Table]:
     """Of each vote its table: method by weather, how often it won."""
     found = {}
     for stage in stages:
@@ -95,7 +107,7 @@ def winners(settings: Settings, stages: Sequence[str]) -> dict[str, tuple[list[s
     return found
 
 
-def gates(settings: Settings, stages: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def gates(settings: Settings, stages: Sequence[str]) -> Table:
     """How often the gate opened in each round."""
     header = [
         "round",
@@ -120,7 +132,7 @@ def gates(settings: Settings, stages: Sequence[str]) -> tuple[list[str], list[li
     return header, rows
 
 
-def accuracies(settings: Settings, stages: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def accuracies(settings: Settings, stages: Sequence[str]) -> Table:
     """Held-out accuracy of the prompts each time that they were learnt."""
     rows = []
     for stage in (stage for stage in stages if stage.split("_")[0] == "prompts"):
@@ -142,7 +154,7 @@ def texts(settings: Settings, stages: Sequence[str], most: int) -> list[tuple[st
     return found[:most]
 
 
-def times(settings: Settings, stages: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def times(settings: Settings, stages: Sequence[str]) -> Table:
     """What each stage took."""
     found = [(stage, records.read(settings.folder(stage))) for stage in stages]
     rows = [[stage, f"{record.seconds:.0f} s", str(record.attempts)] for stage, record in found if record]

@@ -1,0 +1,102 @@
+"""Figures of a run and their page."""
+
+import re
+
+import pytest
+from run_files import write_files
+
+from wxr_plugin.wresvlm import pages, tables
+from wxr_plugin.wresvlm.checking import load_run
+from wxr_plugin.wresvlm.digests import FileDigests
+from wxr_plugin.wresvlm.records import changes
+from wxr_plugin.wresvlm.tables import Scores
+
+
+def row(photo, weather, values):
+    return {"photo": photo, "weather": weather, "files": {"round_1": "f"}, "values": values}
+
+
+def test_overall_is_the_unweighted_mean_over_the_weathers():
+    found = tables.by_weather([("rain", 1.0), ("rain", 2.0), ("rain", 3.0), ("haze", 5.0), ("snow", 8.0)])
+    assert found == {"rain": 2.0, "haze": 5.0, "snow": 8.0, "overall": 5.0}
+    assert tables.by_weather([("all", 1.0), ("all", 2.0)]) == {"all": 1.5}
+
+
+def test_photos_that_were_not_measured_at_every_step_do_not_count():
+    rows = [
+        row("rain/a", "rain", {"input": {"VLM-Vis": 0.2}, "round_1": {"VLM-Vis": 0.4}}),
+        row("rain/b", "rain", {"input": {"VLM-Vis": 0.9}}),
+    ]
+    (scores,) = tables.of_photos(rows, {})
+    assert scores.values == {"input": {"rain": 0.2}, "round_1": {"rain": 0.4}}
+
+
+def test_the_best_of_a_column_is_marked_as_the_metric_says():
+    values = {"input": {"rain": 3.0, "overall": 3.0}, "round_1": {"rain": 2.0, "overall": 4.0}}
+    assert Scores("m", values).table()[1] == [["input", "*3.000", "3.000"], ["round_1", "2.000", "*4.000"]]
+    assert Scores("m", values, "lower").table()[1] == [["input", "3.000", "*3.000"], ["round_1", "*2.000", "4.000"]]
+
+
+def test_weathers_of_validation_rows_come_from_the_set(tmp_path):
+    (tmp_path / "validation").mkdir()
+    lines = ["iter,image,psnr", "2,a,1.0", "4,a,10.0", "4,b,20.0", "4,c,30.0", "4,d,50.0"]
+    (tmp_path / "validation/held.csv").write_text("\n".join(lines))
+    drawn = {"name": "held", "synthetic": {"kinds": ["rain", "snow"]}}
+    assert tables._validated(tmp_path, drawn) == {"psnr": {"rain": 20.0, "snow": 35.0, "overall": 27.5}}
+    assert tables._validated(tmp_path, {"name": "held", "weather": "haze"}) == {"psnr": {"haze": 27.5}}
+    assert tables._validated(tmp_path, {"name": "gone"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("judge", "words"),
+    [
+        ({"type": "RunBright", "device": "cpu"}, "took part in training (bright)"),
+        ({"type": "TransformersRater", "prompt": "quality"}, "hardly an independent judge"),
+        ({"type": "ServerRater", "url": "http://localhost:1/v1", "model": "other"}, ""),
+    ],
+)
+def test_a_judge_that_took_part_in_training_is_told(folder, judge, words):
+    raters = {"bright": {"type": "RunBright"}, "vlm": {"type": "TransformersRater"}, "judge": judge}
+    rounds = [{"rater": "bright", "iterations": 4}]
+    write_files(folder, raters=raters, panel=["bright", "vlm"], rounds=rounds, report={"rater": "judge"})
+    note = pages.judge_note(load_run("run.yml"))
+    assert words in note and bool(note) == bool(words)
+
+
+def test_what_changed_is_told_in_words():
+    before = {"lr": 1, "stage init": "a", "weights": None, "gone": 2}
+    now = {"lr": 2, "stage init": "b", "weights": "x", "new": 3}
+    assert changes(before, now) == [
+        "lr changed from 1 to 2",
+        "init was made again",
+        "gone was taken out",
+        "new is given now (3)",
+    ]
+    assert changes({"stage panel_2": "a"}, {"stage round_1": "b"}) == ["panel_2 left", "round_1 joined"]
+
+
+def test_files_are_read_again_only_where_size_or_time_changed(tmp_path):
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"one")
+    digests = FileDigests(tmp_path / "digests.json")
+    first = digests.file(file)
+    digests.save()
+    later = FileDigests(tmp_path / "digests.json")
+    later.known[str(file.resolve())][2] = "remembered"
+    assert later.file(file) == "remembered"
+    file.write_bytes(b"two!")
+    assert later.file(file) not in (first, "remembered")
+    (tmp_path / "digests.json").write_text("{broken")
+    assert FileDigests(tmp_path / "digests.json").file(file) == later.file(file)
+
+
+def test_a_folder_s_digest_tells_names_and_contents(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"x")
+    digests = FileDigests(tmp_path / "digests.json")
+    assert digests.path(tmp_path / "a") == digests.path(tmp_path / "b")
+    assert re.fullmatch(r"1 images [0-9a-f]{16}", digests.path(tmp_path / "a"))
+    (tmp_path / "b/1.png").rename(tmp_path / "b/2.png")
+    assert digests.path(tmp_path / "a") != digests.path(tmp_path / "b")
+    assert digests.path(tmp_path / "c") is None

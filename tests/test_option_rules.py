@@ -8,6 +8,7 @@ from option_files import make_folders, problems, said
 
 from wxr_plugin import schema
 from wxr_plugin.checks import editor, stock
+from wxr_plugin.checks.components import check_component
 from wxr_plugin.checks.fields import check_block
 from wxr_plugin.checks.report import Report
 from wxr_plugin.schema import Block
@@ -164,6 +165,13 @@ def test_blocks_of_raters_and_describers_are_checked_by_their_options(block, key
     check_block(report, (), block, [Labelled])
     assert [problem.key for problem in report.problems] == ([key] if key else [])
     assert all(words in str(problem) for problem in report.problems)
+
+
+def test_a_rater_inside_a_metric_is_checked_too():
+    report = Report("file")
+    block = {"type": "calculate_vlm_vis", "rater": {"promt": "quality"}, "better": "higher"}
+    check_component(report, ("vis",), block, "metric")
+    assert [problem.key for problem in report.problems] == ["vis.rater.promt"]
 
 
 def test_editors_know_the_keys_of_a_rater_with_and_without_a_type():

@@ -112,6 +112,7 @@ def check_arguments(
             report.unknown((*keys, name), parameters)
         elif name in parameters:
             _check_default(report, (*keys, name), value, parameters[name].default)
+            _check_inner_block(report, (*keys, name), value, parameters[name].annotation)
         _check_path(report, (*keys, name), value)
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in arguments:
@@ -141,6 +142,14 @@ def _check_default(report: Report, keys: Keys, value: Any, default: Any) -> None
         return
     wanted = "true or false" if isinstance(default, bool) else "a number"
     report.add(keys, f"{describe(value)} has the wrong type", f"write {wanted}, such as {default!r}")
+
+
+def _check_inner_block(report: Report, keys: Keys, value: Any, hint: Any) -> None:
+    """An argument that is annotated as a rater's, loss's, … block."""
+    from wxr_plugin.checks.fields import check_value, notes
+
+    if "registry" in notes(hint):
+        check_value(report, keys, value, hint)
 
 
 def _check_path(report: Report, keys: Keys, value: Any) -> None:

@@ -23,7 +23,9 @@ def visibility(rating: float) -> float:
 
 
 @METRIC_REGISTRY.register()
-def calculate_vlm_vis(img: np.ndarray, rater: Rater = None, crop_border: int = 0, better: str = "higher") -> float:
+def calculate_vlm_vis(
+    img: np.ndarray, rater: Rater | None = None, crop_border: int = 0, better: str = "higher"
+) -> float:
     """`visibility` of one image, in [0, 1], higher being better.
 
     Args:

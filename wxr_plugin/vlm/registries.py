@@ -19,6 +19,8 @@ REWRITER_REGISTRY = Registry("rewriter")
 REGISTRIES = {"rater": RATER_REGISTRY, "describer": DESCRIBER_REGISTRY, "rewriter": REWRITER_REGISTRY}
 DEFAULT_TYPES = {"rater": "TransformersRater", "describer": "TransformersDescriber", "rewriter": "RuleRewriter"}
 """What a block without a `type` means."""
+COST = frozenset({"device", "batch_size", "concurrency", "timeout", "retries"})
+"""Options that say how fast an answer comes, not what it is."""
 
 
 def build(kind: str, opt: dict[str, Any] | None) -> Any:
@@ -39,6 +41,18 @@ def chosen(kind: str, opt: dict[str, Any] | None) -> tuple[type, Block]:
         raise WxrError(f"unknown {kind} type '{opt['type']}'; {nearest(str(opt['type']), registry.keys())}")
     registered = registry.get(opt["type"])
     return registered, read_options(opt, registered.Options)
+
+
+def same_answers(kind: str, one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+    """Whether two blocks describe the same rater, describer or rewriter, be it on another device or in other batches.
+
+    Nothing is loaded, so the same model under two names counts as two. Raises as `build`.
+    """
+    return _what_counts(*chosen(kind, one)) == _what_counts(*chosen(kind, other))
+
+
+def _what_counts(registered: type, options: Block) -> tuple[type, dict[str, Any]]:
+    return registered, {key: value for key, value in msgspec.to_builtins(options).items() if key not in COST}
 
 
 def read_options(opt: dict[str, Any], kind: type[Block]) -> Any:

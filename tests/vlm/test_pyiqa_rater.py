@@ -249,3 +249,14 @@ def test_wrong_options_are_one_line(options, message):
 
 def test_a_metric_without_a_range_rates_with_one_given(photos):
     assert rater("entropy", range=[0, 8]).rate(photos).rating.isfinite().all()
+
+
+def test_weights_that_would_run_a_program_are_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"params": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(WxrError, match="could run a program"):
+        rater("cnniqa", weights=str(tmp_path / "evil.pth"))
+    assert not (tmp_path / "ran").exists()

@@ -34,6 +34,8 @@ def load_metric(name: str, weights: str | None, device: torch.device) -> torch.n
     """
     if weights is not None and not Path(weights).is_file():
         raise WxrError(f"weights of the metric '{name}': {weights} does not exist; correct the path")
+    if weights is not None:
+        _refuse_code(name, weights)
     try:
         metric = _made(name, weights, device)
     except _ERRORS as error:
@@ -72,7 +74,7 @@ def _made_from_other_form(name: str, weights: str, device: torch.device) -> torc
     read as `pretrained_model_path`.
     """
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(*_ERRORS):
-        found = torch.load(weights, map_location="cpu", weights_only=False)
+        found = torch.load(weights, map_location="cpu", weights_only=True)
         file = Path(folder) / Path(weights).name
         torch.save(found.get("params", {"params": found}), file)
         return _made(name, str(file), device)
@@ -114,11 +116,23 @@ def _bare_backbones(yes: bool) -> Iterator[None]:
         yield
 
 
+def _refuse_code(name: str, weights: str) -> None:
+    """WxrError for a pickle that holds more than tensors and plain types: pyiqa would run whatever is in it."""
+    try:
+        if Path(weights).suffix != ".mat":
+            torch.load(weights, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WxrError(
+            f"cannot make the metric '{name}' with the weights {weights}: it is no file of plain weights, and loading "
+            "it could run a program; take the file that pyiqa publishes"
+        ) from error
+
+
 def _check_complete(name: str, weights: str, net: torch.nn.Module) -> None:
     """Refuse a file that leaves a part of the network as it was drawn."""
     if Path(weights).suffix == ".mat":
         return
-    found = torch.load(weights, map_location="cpu", weights_only=False)
+    found = torch.load(weights, map_location="cpu", weights_only=True)
     found = found.get("params", found) if isinstance(found, dict) else {}
     keys = {str(key).removeprefix("module.") for key in found}
     missing = [key for key, _ in net.named_parameters() if key not in keys]

@@ -124,6 +124,11 @@ def load_clip(name: str = "tiny", device: torch.device | str | None = None) -> C
     return _load(name, str(device))
 
 
+def forget_clips() -> None:
+    """Give up every loaded CLIP, as far as nobody else holds it: another process may need the GPU's memory."""
+    _load.cache_clear()
+
+
 def zero_shot(guide: ClipGuide, images: Tensor) -> Tensor:
     """Probabilities (N, 4) of WEATHERS for images (N, 3, H, W), from the texts in `weather_texts.yml`.
 

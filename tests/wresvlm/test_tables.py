@@ -37,13 +37,13 @@ def test_the_best_of_a_column_is_marked_as_the_metric_says():
     assert Scores("m", values, "lower").table()[1] == [["input", "3.000", "*3.000"], ["round_1", "*2.000", "4.000"]]
 
 
-def test_weathers_of_validation_rows_come_from_the_set(tmp_path):
+def test_the_last_validation_counts_by_weather_without_what_a_metric_refused(tmp_path):
     (tmp_path / "validation").mkdir()
-    lines = ["iter,image,psnr", "2,a,1.0", "4,a,10.0", "4,b,20.0", "4,c,30.0", "4,d,50.0"]
+    lines = ["iter,image,weather,psnr", "2,a,rain,1.0", "4,a,rain,10.0", "4,b,rain,nan", "4,c,snow,30.0"]
     (tmp_path / "validation/held.csv").write_text("\n".join(lines))
-    drawn = {"name": "held", "synthetic": {"kinds": ["rain", "snow"]}}
-    assert tables._validated(tmp_path, drawn) == {"psnr": {"rain": 20.0, "snow": 35.0, "overall": 27.5}}
-    assert tables._validated(tmp_path, {"name": "held", "weather": "haze"}) == {"psnr": {"haze": 27.5}}
+    (tmp_path / "validation/Rain100H.csv").write_text("iter,image,psnr\n4,a,10.0\n4,b,20.0")
+    assert tables._validated(tmp_path, {"name": "held"}) == {"psnr": {"rain": 10.0, "snow": 30.0, "overall": 20.0}}
+    assert tables._validated(tmp_path, {"name": "Rain100H"}) == {"psnr": {"rain": 15.0}}
     assert tables._validated(tmp_path, {"name": "gone"}) == {}
 
 

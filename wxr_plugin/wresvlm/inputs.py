@@ -1,6 +1,7 @@
 """What stages are made from, as flat names and values that can be compared."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from wxr_plugin.inference.specs import RestorerSpec
@@ -95,6 +96,7 @@ class Inputs:
             depth = ".feature_opt." in name
             return {name: _plain(value), f"{name} weights": identity.weights(key, value, self.digests, depth)}
         is_path = name.split(".")[-2].startswith("dataroot") if "." in name else False
+        is_path = is_path or (key == "weights" and isinstance(value, str) and Path(value).is_file())
         if is_path or key.startswith(("dataroot", "pretrain_network", "meta_info")) or key.endswith("_path"):
             return {name: self.digests.path(value) if isinstance(value, str) else _plain(value)}
         return {name: _plain(value)}

@@ -19,6 +19,7 @@ from wxr_plugin.labels.labelling import RatingAsker, label_photos
 from wxr_plugin.labels.restoring import Restorations, photo_contents, restore_photos
 from wxr_plugin.labels.sources import Picture, of_pixels
 from wxr_plugin.labels.store import LabelStore, content_hash
+from wxr_plugin.metrics.vlm_vis_metric import visibility
 from wxr_plugin.wresvlm.labelling import trained
 from wxr_plugin.wresvlm.settings import Settings, block
 
@@ -147,7 +148,7 @@ def _rate(settings: Settings, photos: RealPhotos, contents: dict[str, str], rows
             hashes = {step: content_hash(read_image(file)) for step, file in row["files"].items()}
             for step, content in {INPUT: contents[row["photo"]], **hashes}.items():
                 if rating := store.get_rating(row["photo"], content, asker.provenance):
-                    row["values"].setdefault(step, {})[VIS] = (rating.rating - 1) / 4
+                    row["values"].setdefault(step, {})[VIS] = visibility(rating.rating)
 
 
 def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
@@ -173,9 +174,12 @@ def _measured(
 
     for name, metric in metrics.items():
         try:
-            yield from measure_image(np.ascontiguousarray(image[..., ::-1]), None, {name: metric}).items()
+            value = measure_image(np.ascontiguousarray(image[..., ::-1]), None, {name: metric})[name]
         except Exception as error:  # a metric may raise anything; one odd photo must not cost the whole report
             failed.setdefault(name, []).append(f"{place}: {error}")
+        else:
+            if value == value:  # NaN: the metric refuses the image, and has said why
+                yield name, value
 
 
 def _weather(photos: RealPhotos, key: str) -> str:

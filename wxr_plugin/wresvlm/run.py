@@ -84,7 +84,7 @@ class Run:
         for need in stage.needs:
             record = records.read(self.settings.folder(need))
             if record is None or record.seconds is None:
-                raise WxrError(f"{stage.name} needs {need}, which is not done: run without --until first")
+                raise WxrError(f"{stage.name} needs {need}, which is not done")
             found[f"stage {need}"] = record.made
         self.digests.save()
         return found
@@ -161,9 +161,11 @@ def only_here(work: Path) -> Iterator[None]:
 
 def forget_models() -> None:
     """Give up the models that a stage loaded: the next one may need their memory for others."""
+    from wxr_plugin.conditioning.clip import forget_clips
     from wxr_plugin.labels.restoring import free_gpu
     from wxr_plugin.vlm.transformers_vlm import load_vlm
 
     load_vlm.cache_clear()
+    forget_clips()
     gc.collect()
     free_gpu()

@@ -76,16 +76,10 @@ def _validated(experiment: Path, dataset: Mapping) -> dict[str, dict[str, float]
     file = experiment / "validation" / f"{dataset['name']}.csv"
     rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8")))) if file.is_file() else []
     rows = [row for row in rows if row["iter"] == rows[-1]["iter"]]
-    kinds = block(dataset, "synthetic").get("kinds", REAL) if dataset.get("synthetic") else ()
-    told = dataset.get("weather") or next((kind for kind in REAL if kind in str(dataset["name"]).lower()), None)
-    weathers = [
-        kinds[number % len(kinds)] if kinds else told or _folder(row["image"]) for number, row in enumerate(rows)
-    ]
-    metrics = [name for name in (rows[0] if rows else ()) if name not in ("iter", "image")]
-    return {
-        name: by_weather([(weather, float(row[name])) for weather, row in zip(weathers, rows) if row[name]])
-        for name in metrics
-    }
+    told = next((kind for kind in REAL if kind in str(dataset["name"]).lower()), ALL)
+    metrics = [name for name in (rows[0] if rows else ()) if name not in ("iter", "image", "weather")]
+    values = {name: [(row.get("weather") or told, float(row[name] or "nan")) for row in rows] for name in metrics}
+    return {name: by_weather([pair for pair in pairs if pair[1] == pair[1]]) for name, pairs in values.items()}
 
 
 def by_weather(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
@@ -159,11 +153,6 @@ def times(settings: Settings, stages: Sequence[str]) -> Table:
     found = [(stage, records.read(settings.folder(stage))) for stage in stages]
     rows = [[stage, f"{record.seconds:.0f} s", str(record.attempts)] for stage, record in found if record]
     return ["stage", "time of the last attempt", "attempts"], rows
-
-
-def _folder(image: str) -> str:
-    first = image.partition("/")[0]
-    return first if first in WEATHERS else ALL
 
 
 def _log(experiment: Path) -> str:

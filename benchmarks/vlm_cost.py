@@ -37,7 +37,7 @@ from wxr_plugin.conditioning.clip import load_clip
 from wxr_plugin.demo.photos import write_clean, write_unlabelled
 from wxr_plugin.labels.store import content_hash
 from wxr_plugin.models.asking import DirectAsker
-from wxr_plugin.models.candidates import TEACHER
+from wxr_plugin.models.candidates import TEACHER, to_arrays
 from wxr_plugin.models.process_asker import ProcessAsker
 from wxr_plugin.models.pseudo_labels import PseudoLabels
 from wxr_plugin.models.rater_process import Rated, Started
@@ -211,7 +211,11 @@ def record(opt: dict[str, Any], rater: KnownRater) -> list[Frame]:
 
 
 def timed(root: Path, photos: Path | None, factor: float, count: int) -> dict[str, float]:
-    """Median seconds of a step without rating, aside, and aside with a proxy; in turns, so that they compare."""
+    """Seconds of a step without rating, aside, and aside with a proxy.
+
+    The three take turns and each step is compared with the one without rating beside it, so that what else the machine
+    does counts little.
+    """
     aside = {"async": {"batch": BATCH}}
     ways = {"teacher": {"gate": "teacher"}, "async": {"rating": aside}, "proxy": {"rating": {**aside, "proxy": {}}}}
     opts = {name: options(root / name, photos, count, **train) for name, train in ways.items()}
@@ -230,7 +234,9 @@ def timed(root: Path, photos: Path | None, factor: float, count: int) -> dict[st
             times[name].append(step(model, batch, number))
     for name in ("async", "proxy"):
         models[name].labels.close()
-    return {name: statistics.median(values[2:]) for name, values in times.items()}
+    base = statistics.median(times["teacher"])
+    ratios = {name: [way / step for way, step in zip(values, times["teacher"])] for name, values in times.items()}
+    return {name: base * statistics.median(values[2:]) for name, values in ratios.items()}
 
 
 def decide(
@@ -255,6 +261,11 @@ def decide(
                 accepted |= {(key, int(source.removeprefix(TEACHER)))} if source.startswith(TEACHER) else set()
             calls.append(labels.rated - rated)
         labels.store.close()
+        photos = {key: photo for frame in frames for key, photo in zip(frame.keys, frame.photos)}
+        unseen = [key for key in photos if key not in labels.ratings]
+        if unseen:  # their label is the photo itself
+            ratings = rater.rate(to_arrays(torch.stack([photos[key] for key in unseen]))).rating.tolist()
+            labels.ratings |= dict(zip(unseen, ratings))
         return Decisions(accepted, calls, labels.ratings)
 
 
@@ -263,7 +274,7 @@ def compare(frames: list[Frame], found: Decisions, whole: Decisions) -> dict[str
     images = [(key, number) for number, frame in enumerate(frames, 1) for key in frame.keys]
     late = [image for image in images if image[1] > len(frames) / 2]
     same = lambda part: sum((x in found.accepted) == (x in whole.accepted) for x in part) / len(part)  # noqa: E731
-    gap = [found.ratings.get(key, whole.ratings[key]) - whole.ratings[key] for key in whole.ratings]
+    gap = [found.ratings[key] - whole.ratings[key] for key in whole.ratings]
     return {
         "calls": sum(found.calls) / len(frames),
         "agreement": same(images),

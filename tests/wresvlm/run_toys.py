@@ -14,11 +14,13 @@ from wxr_plugin.vlm.registries import DESCRIBER_REGISTRY, RATER_REGISTRY
 
 @ARCH_REGISTRY.register()
 class RunNet(nn.Module):
-    """A convolution and a skip."""
+    """A convolution and a skip; at first it changes nothing."""
 
     def __init__(self, width: int = 3):
         super().__init__()
         self.conv = nn.Conv2d(3, width, 3, padding=1)
+        nn.init.zeros_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)
 
     def forward(self, x):
         return x + self.conv(x)

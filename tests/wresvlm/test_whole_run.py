@@ -14,7 +14,7 @@ from wxr_plugin.demo import photos
 from wxr_plugin.wresvlm import records
 
 SMALL = ["datasets:train:gt_size=64", "datasets:train:batch_size_per_gpu=2", "datasets:train:num_worker_per_gpu=0"]
-SMALL += ["val:val_freq=2", "logger:save_checkpoint_freq=2", "logger:print_freq=1", "+train:keep=1"]
+SMALL += ["val:val_freq=1", "logger:save_checkpoint_freq=1", "logger:print_freq=1", "+train:keep=1"]
 
 
 def write_photos(folder):
@@ -34,11 +34,11 @@ def small_run():
     for part in ("supervised", "train"):
         run[part]["opt"] = str(REPOSITORY / run[part]["opt"])
         run[part]["force_yml"] += SMALL
-    run["supervised"]["force_yml"] += ["train:total_iter=2"]
+    run["supervised"]["force_yml"] += ["train:total_iter=1"]
     run["data"] = {"gt": f"{root}/clear", "real": f"{root}/real"}
     run["init"]["restorers"] = ["supervised"]
-    run["prompts"] = {"iterations": 3, "crops": 1, "synthetic": True}
-    run["rounds"] = [{"rater": "visibility", "iterations": 2}, {"rater": "quality", "iterations": 2}]
+    run["prompts"] = {"iterations": 3, "crops": 0, "synthetic": True}
+    run["rounds"] = [{"rater": "visibility", "iterations": 1}, {"rater": "quality", "iterations": 1}]
     return run | {"work": "work"}
 
 

@@ -5,11 +5,11 @@ import re
 import pytest
 from run_files import write_files
 
-from wxr_plugin.wresvlm import pages, tables
+from wxr_plugin.wresvlm import pages, scores
 from wxr_plugin.wresvlm.checking import load_run
 from wxr_plugin.wresvlm.digests import FileDigests
 from wxr_plugin.wresvlm.records import changes
-from wxr_plugin.wresvlm.tables import Scores
+from wxr_plugin.wresvlm.scores import Scores
 
 
 def row(photo, weather, values):
@@ -17,9 +17,9 @@ def row(photo, weather, values):
 
 
 def test_overall_is_the_unweighted_mean_over_the_weathers():
-    found = tables.by_weather([("rain", 1.0), ("rain", 2.0), ("rain", 3.0), ("haze", 5.0), ("snow", 8.0)])
+    found = scores.by_weather([("rain", 1.0), ("rain", 2.0), ("rain", 3.0), ("haze", 5.0), ("snow", 8.0)])
     assert found == {"rain": 2.0, "haze": 5.0, "snow": 8.0, "overall": 5.0}
-    assert tables.by_weather([("all", 1.0), ("all", 2.0)]) == {"all": 1.5}
+    assert scores.by_weather([("all", 1.0), ("all", 2.0)]) == {"all": 1.5}
 
 
 def test_photos_that_were_not_measured_at_every_step_do_not_count():
@@ -27,8 +27,8 @@ def test_photos_that_were_not_measured_at_every_step_do_not_count():
         row("rain/a", "rain", {"input": {"VLM-Vis": 0.2}, "round_1": {"VLM-Vis": 0.4}}),
         row("rain/b", "rain", {"input": {"VLM-Vis": 0.9}}),
     ]
-    (scores,) = tables.of_photos(rows, {})
-    assert scores.values == {"input": {"rain": 0.2}, "round_1": {"rain": 0.4}}
+    (found,) = scores.of_photos(rows, {})
+    assert found.values == {"input": {"rain": 0.2}, "round_1": {"rain": 0.4}}
 
 
 def test_the_best_of_a_column_is_marked_as_the_metric_says():
@@ -42,9 +42,9 @@ def test_the_last_validation_counts_by_weather_without_what_a_metric_refused(tmp
     lines = ["iter,image,weather,psnr", "2,a,rain,1.0", "4,a,rain,10.0", "4,b,rain,nan", "4,c,snow,30.0"]
     (tmp_path / "validation/held.csv").write_text("\n".join(lines))
     (tmp_path / "validation/Rain100H.csv").write_text("iter,image,psnr\n4,a,10.0\n4,b,20.0")
-    assert tables._validated(tmp_path, {"name": "held"}) == {"psnr": {"rain": 10.0, "snow": 30.0, "overall": 20.0}}
-    assert tables._validated(tmp_path, {"name": "Rain100H"}) == {"psnr": {"rain": 15.0}}
-    assert tables._validated(tmp_path, {"name": "gone"}) == {}
+    assert scores._validated(tmp_path, {"name": "held"}) == {"psnr": {"rain": 10.0, "snow": 30.0, "overall": 20.0}}
+    assert scores._validated(tmp_path, {"name": "Rain100H"}) == {"psnr": {"rain": 15.0}}
+    assert scores._validated(tmp_path, {"name": "gone"}) == {}
 
 
 @pytest.mark.parametrize(

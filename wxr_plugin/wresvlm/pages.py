@@ -9,21 +9,21 @@ from wxr_plugin import report
 from wxr_plugin.data.image_io import read_image
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.files import write_text
-from wxr_plugin.wresvlm import tables
+from wxr_plugin.wresvlm import scores, tables
 from wxr_plugin.wresvlm.inputs import SPEED
 from wxr_plugin.wresvlm.measuring import INPUT, VIS, Row, spread
+from wxr_plugin.wresvlm.scores import Scores, Table
 from wxr_plugin.wresvlm.settings import Settings
-from wxr_plugin.wresvlm.tables import Scores, Table
 
 BODY = Path(__file__).with_name("report.html")
 
 
 def write(settings: Settings, folder: Path, stages: Sequence[str], rows: Sequence[Row]) -> None:
     """Write index.html and table.csv into `folder`, and print the tables of scores."""
-    real = tables.of_photos(rows, settings.options.report.metrics)
-    held_out = tables.of_validation(settings, stages)
-    for scores in (*real, *held_out):
-        print(f"\n{scores.title}\n{report.text_table(*scores.table())}")
+    real = scores.of_photos(rows, settings.options.report.metrics)
+    held_out = scores.of_validation(settings, stages)
+    for measure in (*real, *held_out):
+        print(f"\n{measure.title}\n{report.text_table(*measure.table())}")
     if note := judge_note(settings):
         print(f"\n{note}")
     write_text(folder / "table.csv", _csv([*real, *held_out]))
@@ -98,7 +98,7 @@ def _rater_line(settings: Settings) -> str:
 
 
 def _scores(found: Sequence[Scores]) -> str:
-    return _titled({scores.title: scores.table() for scores in found})
+    return _titled({measure.title: measure.table() for measure in found})
 
 
 def _titled(found: dict[str, Table]) -> str:
@@ -122,7 +122,7 @@ def _csv(found: list[Scores]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["measure", "stage", "weather", "value"])
-    for scores in found:
-        for step, values in scores.values.items():
-            writer.writerows([scores.title, step, weather, value] for weather, value in values.items())
+    for measure in found:
+        for step, values in measure.values.items():
+            writer.writerows([measure.title, step, weather, value] for weather, value in values.items())
     return text.getvalue()

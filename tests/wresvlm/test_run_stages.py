@@ -115,6 +115,14 @@ def test_a_folder_without_a_record_is_set_aside(work, folder):
     assert (folder / "work/old/first.1/mine.txt").read_text() == "precious"
 
 
+def test_a_stage_that_was_killed_before_its_record_leaves_nothing_to_set_aside(work, folder):
+    (folder / "work/first").mkdir(parents=True)
+    (folder / "work/first/.stage.json.x1.tmp").write_text("{")
+    work.make()
+    assert work.calls == ["first", "second", "other"]
+    assert not (folder / "work/old").exists()
+
+
 def test_an_input_that_was_not_known_before_the_work_counts_from_then_on(work):
     work.inputs["first"] = {"weights": None}
     run = work.make()

@@ -49,6 +49,11 @@ def write(folder: Path, record: Record) -> None:
     write_bytes(folder / FILE, msgspec.json.format(msgspec.json.encode(record)))
 
 
+def is_bare(folder: Path) -> bool:
+    """Whether there is nothing in `folder`, or only what a call left that was killed as it began the stage."""
+    return not folder.exists() or all(file.name.startswith(f".{FILE}.") for file in folder.iterdir())
+
+
 def finish(folder: Path, record: Record, inputs: Inputs, seconds: float) -> None:
     """Note that the stage is done; inputs that could not be known before its work are those of `inputs`."""
     known = {name: inputs.get(name) if value is None else value for name, value in record.inputs.items()}

@@ -64,7 +64,7 @@ class Run:
         folder, inputs = self.settings.folder(stage.name), self.inputs(stage)
         record = records.read(folder)
         reasons = records.changes(record.inputs, inputs) if record else []
-        if folder.exists() and (again or record is None or reasons):
+        if not records.is_bare(folder) and (again or record is None or reasons):
             self._set_aside(folder, "as asked" if again else "; ".join(reasons[:SHOWN]) or "it holds no record")
             record = None
         if record and record.seconds is not None:

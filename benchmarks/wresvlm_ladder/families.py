@@ -1,6 +1,6 @@
 """Two families of synthetic weather that the labelled data do not have, as a plug-in: list it under `plugins`.
 
-`storm` plays the real world: haze that is thicker and less even than the labelled family's, rain and snow with a
+`storm` plays the real world: a veil that is thicker and less even than the labelled family's, rain and snow with a
 direction and sizes of their own. `gale` lies between it and `default`, and differs from both: it is what the restorers
 of other people were trained on. The colour of the light is that of `default` in both, because no rating of visibility
 can tell which colour is right.
@@ -19,7 +19,7 @@ GALE = {
         grey=(0.1, 0.4),
     ),
     "rain": Style(
-        extinction=(0.2, 1.3),
+        extinction=(0.6, 2.2),
         near=(0.1, 0.6),
         airlight=(0.55, 0.92),
         warmth=(-0.05, 0.04),
@@ -36,7 +36,7 @@ GALE = {
         ),
     ),
     "snow": Style(
-        extinction=(0.2, 1.3),
+        extinction=(0.6, 2.2),
         near=(0.1, 0.6),
         airlight=(0.72, 1.0),
         warmth=(-0.06, 0.02),
@@ -65,11 +65,11 @@ STORM = {
         grey=(0.1, 0.4),
     ),
     "rain": Style(
-        extinction=(0.3, 1.2),
+        extinction=(1.0, 2.4),
         near=(0.1, 0.6),
         airlight=(0.6, 0.92),
         warmth=(-0.05, 0.04),
-        patchy=(0.1, 0.7),
+        patchy=(0.2, 0.8),
         dim=(0.0, 0.15),
         grey=(0.2, 0.5),
         angle=(40.0, 65.0),
@@ -77,11 +77,11 @@ STORM = {
         layers=STYLES["shifted"]["rain"].layers,
     ),
     "snow": Style(
-        extinction=(0.3, 1.2),
+        extinction=(1.0, 2.4),
         near=(0.1, 0.6),
         airlight=(0.72, 1.0),
         warmth=(-0.06, 0.02),
-        patchy=(0.1, 0.6),
+        patchy=(0.2, 0.8),
         dim=(0.0, 0.1),
         grey=(0.2, 0.5),
         angle=(50.0, 80.0),

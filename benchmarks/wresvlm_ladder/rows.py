@@ -2,7 +2,7 @@
 
 from typing import Any
 
-WEIGHTS = {"pseudo": 0.5, "prompts": 0.05, "texts": 0.05, "features": 0.05}
+WEIGHTS = {"pseudo": 1.0, "prompts": 0.05, "texts": 0.05, "features": 0.05}
 """w1 to w4. The paper's are 0.5, 0.2, 0.05 and 0.2; docs/wresvlm.md tells why the tiny guides get less."""
 
 ROWS = ("sup", "ps", "gate", "init", "wpl", "sem", "iter")

@@ -118,9 +118,9 @@ def _round(ladder: Ladder, row: str, seed: int, number: int, begin: Path) -> Tra
         "real": {"gt_size": REAL_SIZE, "dataroot": roots, "boxes_per_image": BOXES, "cache": True},
         **_loading(4),
     }
-    rate = 1e-3 if number == 1 else 5e-4
-    return Training(folder, name, "WResVLMModel", data, begin, ladder.iterations // 2, rate, seed + 10 * number,
-                    block | {"ema_warmup": False})  # fmt: skip
+    last_rate = 1e-3 if number == 1 else 1e-5
+    return Training(folder, name, "WResVLMModel", data, begin, ladder.iterations // 2, 1e-3, seed + 10 * number,
+                    block | {"ema_warmup": False}, last_rate)  # fmt: skip
 
 
 def _labels(folder: Path, row: str, chosen: Path, name: str) -> None:
@@ -187,9 +187,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--margin", type=float, default=0.1, help="of the gate (train.rating.margin)")
     parser.add_argument("--unlabelled", type=int, default=90)
     parser.add_argument("--held-out", type=int, default=90)
-    parser.add_argument("--iterations", type=int, default=500, help="of each row, both rounds together")
-    parser.add_argument("--start-iterations", type=int, default=300)
-    parser.add_argument("--restorer-iterations", type=int, default=400)
+    parser.add_argument("--iterations", type=int, default=600, help="of each row, both rounds together")
+    parser.add_argument("--start-iterations", type=int, default=100)
+    parser.add_argument("--restorer-iterations", type=int, default=600)
     return parser
 
 

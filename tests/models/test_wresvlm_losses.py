@@ -210,3 +210,20 @@ def test_a_store_without_texts_or_of_another_version_stops_before_training(optio
         store._write([(b"schema", msgspec.msgpack.encode({"wxr_labels": 99}))])
     with pytest.raises(LabelStoreError, match="schema version 99"):
         build_model(options(labels=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("judge", "said"),
+    [
+        ({}, True),
+        ({"rater": {"type": "TransformersRater", "model": "tiny", "batch_size": 2}}, True),
+        ({"rater": {"prompt": "quality"}}, False),
+        ({"rater": {"type": "PyiqaRater", "metric": "piqe"}}, False),
+    ],
+)
+def test_a_judge_that_also_rated_the_training_is_warned_about(options, warnings_said, judge, said):  # noqa: F811
+    opt = options(rater={"model": "tiny"})
+    metric = {"type": "calculate_vlm_vis", **judge}
+    opt["datasets"]["val_1"] = {"name": "real", "metrics": {"vis": metric}}
+    build_model(opt)
+    assert any("The metric vis judges with the rater of this training" in line for line in warnings_said()) is said

@@ -71,6 +71,13 @@ def weather_name(data: Mapping[str, Any]) -> str:
     return WEATHERS[index] if index >= 0 else ""
 
 
+def validation_metrics(opt: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """(name, block) of the metrics of every validation set."""
+    sets = [block for key, block in opt["datasets"].items() if key.split("_")[0] == "val"]
+    common = (opt.get("val") or {}).get("metrics") or {}
+    return [item for each in sets for item in (each.get("metrics") or common).items()]
+
+
 def by_weather(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
     """`psnr_rain`, … and `psnr_overall`, for a set of several weathers; nothing for any other set.
 

@@ -26,9 +26,11 @@ from wxr_plugin.models.pseudo_labels import Labels, PseudoLabels
 from wxr_plugin.models.rater_process import RaterProcess
 from wxr_plugin.models.rating_proxy import RatingProxy
 from wxr_plugin.models.strong_augment import strong_view
+from wxr_plugin.models.val_table import validation_metrics
 from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
 from wxr_plugin.models.wxr_model import WxrModel
 from wxr_plugin.vlm.rater import build_rater
+from wxr_plugin.vlm.registries import same_answers
 
 CHECKPOINTS = 3
 """Without `train.keep`: the last so many checkpoints can be resumed with exactly their pseudo-labels."""
@@ -56,6 +58,7 @@ class WResVLMModel(WxrModel):
         self.labels = self._open_labels() if self.options.needs_labels else None
         self.rating_seconds = 0.0
         self._tell_missing_texts()
+        self._tell_judges()
         if self.labels and not self.opt["path"].get("resume_state"):
             self.labels.start()
 
@@ -193,6 +196,15 @@ class WResVLMModel(WxrModel):
                 f"L_sem leaves {len(missing)} of {len(photos)} real photos out, which have no texts (the first is "
                 f"{missing[0]}): `wxr label describe` and `wxr label rewrite` make them"
             )
+
+    def _tell_judges(self) -> None:
+        for name, block in validation_metrics(self.opt):
+            judge = block.get("type") == "calculate_vlm_vis" and self.labels is not None
+            if judge and same_answers("rater", block.get("rater"), self.options.rater):
+                get_root_logger().warning(
+                    f"The metric {name} judges with the rater of this training (train.rater), to which the network is "
+                    "trained, so it is no independent judge: give it a rater of its own"
+                )
 
     def _label_path(self) -> Path:
         return Path(self.options.labels or Path(self.opt["path"]["experiments_root"]) / "labels.lmdb")

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.quiet import quiet_transformers
 from wxr_plugin.schema import AtLeastOne, Block
 
 Quantization = Literal["none", "8bit", "4bit"]
@@ -66,7 +67,7 @@ def load(
     """
     device, safe = device_of(settings.device), {"trust_remote_code": False}  # the default asks on the terminal
     try:
-        with _quiet():
+        with quiet_transformers():
             processor = classes[0].from_pretrained(folder, **safe)
             how = _how(settings, device)
             model, report = classes[1].from_pretrained(folder, output_loading_info=True, **how, **safe)
@@ -119,17 +120,3 @@ def frozen(device: torch.device) -> Iterator[None]:
     """No gradients, and no autocast: a training loop's must not change an answer."""
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         yield
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Holds back transformers' progress bars while a model loads; the commands draw their own."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

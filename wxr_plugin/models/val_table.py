@@ -71,11 +71,11 @@ def weather_name(data: Mapping[str, Any]) -> str:
     return WEATHERS[index] if index >= 0 else ""
 
 
-def validation_metrics(opt: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """(name, block) of the metrics of every validation set."""
+def validation_metrics(opt: Mapping[str, Any]) -> dict[str, Mapping[str, Mapping[str, Any]]]:
+    """Name of each validation set -> the blocks of its metrics, by name."""
     sets = [block for key, block in opt["datasets"].items() if key.split("_")[0] == "val"]
-    common = (opt.get("val") or {}).get("metrics") or {}
-    return [item for each in sets for item in (each.get("metrics") or common).items()]
+    common = (opt.get("val") or {}).get("metrics")
+    return {block["name"]: block.get("metrics", common) or {} for block in sets}
 
 
 def by_weather(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:

@@ -198,7 +198,8 @@ class WResVLMModel(WxrModel):
             )
 
     def _tell_judges(self) -> None:
-        for name, block in validation_metrics(self.opt):
+        blocks = [item for metrics in validation_metrics(self.opt).values() for item in metrics.items()]
+        for name, block in blocks:
             judge = block.get("type") == "calculate_vlm_vis" and self.labels is not None
             if judge and same_answers("rater", block.get("rater"), self.options.rater):
                 get_root_logger().warning(

@@ -19,7 +19,7 @@ from wxr_plugin.models.resuming import Resuming
 from wxr_plugin.models.schedules import CosineAnnealingLR
 from wxr_plugin.models.train_options import WxrTrainOptions
 from wxr_plugin.models.updating import Updating
-from wxr_plugin.models.val_table import is_of
+from wxr_plugin.models.val_table import is_of, validation_metrics
 from wxr_plugin.models.validating import Validating
 
 AMP = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -158,15 +158,9 @@ class WxrModel(Updating, Resuming, Validating, SRModel):
                 f"logger.save_checkpoint_freq is {frequency} and train.accumulate {every}: a checkpoint between two "
                 f"updates cannot be resumed exactly. Take a multiple of {every} (a debug run saves every 8)."
             )
-        choice, known = self.options.save_best, _validation_metrics(self.opt)
+        choice = self.options.save_best
+        known = {name: list(metrics) for name, metrics in validation_metrics(self.opt).items()}
         if choice and not any(is_of(choice.metric, name) for name in known.get(choice.dataset, ())):
             raise OptionError(
                 f"train.save_best: no metric {choice.metric!r} of a validation set {choice.dataset!r}. Known: {known}."
             )
-
-
-def _validation_metrics(opt: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Name of each validation set -> names of its metrics."""
-    common = (opt.get("val") or {}).get("metrics")
-    sets = [dataset for key, dataset in opt["datasets"].items() if key.split("_")[0] == "val"]
-    return {dataset["name"]: list(dataset.get("metrics", common) or {}) for dataset in sets}

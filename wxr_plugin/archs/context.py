@@ -4,12 +4,19 @@ A network says in `context_inputs` which of them it takes and in `context_dim` h
 over a `Context`. A network without these attributes takes none. No network loads a guide.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from wxr_plugin.errors import WxrError
+
 NAMES = ("content", "degradation")
+
+
+class ContextError(WxrError):
+    """A context that does not fit the network: says what both are."""
 
 
 class Context(NamedTuple):
@@ -24,6 +31,26 @@ class Context(NamedTuple):
 def context_inputs(network: nn.Module) -> tuple[str, ...]:
     """Those of `NAMES` that `network` takes; empty for a network that knows of no context."""
     return tuple(getattr(network, "context_inputs", ()))
+
+
+def checked_inputs(inputs: Sequence[str]) -> tuple[str, ...]:
+    """`inputs` in the order of NAMES. Raises ValueError for a name that is none of them."""
+    if isinstance(inputs, str) or set(inputs) - set(NAMES):
+        raise ValueError(f"context is a list with one or both of {', '.join(NAMES)}, not {inputs!r}")
+    return tuple(name for name in NAMES if name in inputs)
+
+
+def check_context(context: Context | None, inputs: Sequence[str], context_dim: int) -> None:
+    """Raise ContextError unless `context` has all of `inputs`, `context_dim` long."""
+    for name in inputs:
+        embedding = getattr(context, name, None)
+        if embedding is None:
+            raise ContextError(f"the network takes a context with {' and '.join(inputs)}; it got no {name} embedding")
+        if embedding.dim() != 2 or embedding.shape[1] != context_dim:
+            raise ContextError(
+                f"the network takes {name} embeddings (N, {context_dim}), the guide gives {tuple(embedding.shape)}: "
+                f"set network_g.context_dim to {embedding.shape[-1]}, or take another guide"
+            )
 
 
 def degradation_prompt(degradation: Tensor, mlp: nn.Module, prompt: nn.Parameter, out: nn.Module) -> Tensor:

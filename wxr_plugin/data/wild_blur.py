@@ -33,7 +33,7 @@ def filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def random_kernel(side: int, sigma: tuple[float, float], rng: np.random.Generator, options: WildOptions) -> np.ndarray:
-    """A kernel (side, side) of a random kind, or a camera's PSF of its own size; sum 1."""
+    """A kernel of a random kind, (side, side) or a little less for a line, or a camera's PSF of its own size; sum 1."""
     weights = {kind: weight for kind, weight in WILD.kernels.items() if kind != "psf" or options.psf}
     shares = np.array(list(weights.values()))
     kind = list(weights)[rng.choice(len(shares), p=shares / shares.sum())]
@@ -60,9 +60,9 @@ def box_kernel(side: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def line_kernel(side: int, rng: np.random.Generator) -> np.ndarray:
-    """A straight motion of `side` - 1 pixels in a random direction."""
+    """A straight motion of `side` - 3 pixels in a random direction, so that its soft ends fit in."""
     angle = rng.uniform(0, math.pi)
-    return path_kernel(np.linspace(-0.5, 0.5, 8 * side)[:, None] * (side - 1) * (math.cos(angle), math.sin(angle)))
+    return path_kernel(np.linspace(-0.5, 0.5, 8 * side)[:, None] * (side - 3) * (math.cos(angle), math.sin(angle)))
 
 
 SHAPES = {"disk": disk_kernel, "box": box_kernel, "line": line_kernel}

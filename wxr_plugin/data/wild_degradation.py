@@ -51,7 +51,7 @@ class _Picture:
     def blur(self, stage: StageSettings) -> None:
         if self.rng.random() < stage.blur.probability:
             self.bgr = blurred(self.bgr, stage.blur, self.rng, self.options)
-        elif self.options.display_psf and self.rng.random() < stage.display:
+        elif self.rng.random() < stage.display and self.options.display_psf:
             psfs = load_psfs(self.options.display_psf)
             self.bgr = filtered(self.bgr, psfs[self.rng.integers(len(psfs))][..., ::-1])
 

@@ -12,7 +12,7 @@ from wxr_plugin.schema import Block, ExistingPath
 Range = tuple[float, float]
 
 
-class WildOptions(Block):
+class WildOptions(Block, frozen=True):
     """What a user adds to the wild pipeline: the authors' PSFs belong to their repository and are not shipped here."""
 
     psf: ExistingPath | None = None

@@ -1,0 +1,43 @@
+"""Which image of which degradation an index means; both classes serve `choice.Quota`."""
+
+import hashlib
+
+import numpy as np
+
+
+class Balanced:
+    """Index -> number of a random image of the degradation that is due; `word` is that of the last one."""
+
+    word = ""
+
+    def __init__(self, groups: list[tuple[str, list[int]]], size: int, rng: np.random.Generator):
+        self.groups, self.size, self.rng = groups, size, rng
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> int:
+        self.word, group = self.groups[index % len(self.groups)]
+        return group[self.rng.integers(len(group))]
+
+
+class InOrder:
+    """Index -> number of an image in the order of validation; `word` is that of the last one."""
+
+    word = ""
+
+    def __init__(self, order: list[tuple[str, int]]):
+        self.order = order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, index: int) -> int:
+        self.word, number = self.order[index]
+        return number
+
+
+def rng_of(word: str, key: str) -> np.random.Generator:
+    """The generator of a validation image: it follows from the degradation and the photo's name alone."""
+    digest = hashlib.sha256(f"{word}/{key}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little"))

@@ -155,20 +155,42 @@ def hash_weights(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-@cache
-def _load(name: str, device: str) -> ClipGuide:
+def build_clip(name: str) -> tuple[nn.Module, "SimpleTokenizer"]:
+    """A new model of open_clip with its weights, and its tokenizer; names and errors as for `load_clip`.
+
+    For whoever builds on a CLIP (DA-CLIP's controller); a guide that is only asked is shared through `load_clip`.
+    """
     import open_clip
 
     architecture, _, weights = name.partition(":")
-    source = {"tiny": f"local-dir:{TINY}", "local-dir": name, "hf-hub": name}.get(architecture, architecture)
+    source = clip_source(name)
     if source == architecture:
         _check_name(name, open_clip.list_models(), open_clip.list_pretrained_tags_by_model(architecture))
-    own_bpe = Path(source.partition(":")[2]) / BPE
     try:
         model = open_clip.create_model(source, weights if source == architecture else None, require_pretrained=True)
-        tokenizer = open_clip.get_tokenizer(source, **({"bpe_path": str(own_bpe)} if own_bpe.is_file() else {}))
+        return model, build_tokenizer(name)
     except (OSError, RuntimeError, ValueError) as error:
         raise ClipError(f"CLIP '{name}' cannot be loaded: {error}") from error
+
+
+def clip_source(name: str) -> str:
+    """What open_clip calls the CLIP `name`: its architecture, local-dir:FOLDER or hf-hub:ID."""
+    architecture = name.partition(":")[0]
+    return {"tiny": f"local-dir:{TINY}", "local-dir": name, "hf-hub": name}.get(architecture, architecture)
+
+
+def build_tokenizer(name: str) -> "SimpleTokenizer":
+    """The tokenizer of the CLIP `name`: that of its folder where it has one of its own."""
+    import open_clip
+
+    source = clip_source(name)
+    own_bpe = Path(source.partition(":")[2]) / BPE
+    return open_clip.get_tokenizer(source, **({"bpe_path": str(own_bpe)} if own_bpe.is_file() else {}))
+
+
+@cache
+def _load(name: str, device: str) -> ClipGuide:
+    model, tokenizer = build_clip(name)
     logging.getLogger("basicsr").info(f"CLIP {name} loaded on {device}")
     return ClipGuide(model, tokenizer, name, device)
 

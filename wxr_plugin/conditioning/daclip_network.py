@@ -1,0 +1,26 @@
+"""DA-CLIP as a network of an option file, for DaCLIPModel to train.
+
+Networks are steered by what they are given and load no CLIP. This one is itself the guide: its controller is a copy of
+a CLIP's image tower, so it names that CLIP. Hence it lies here and not among the restoration networks of `archs`.
+"""
+
+from typing import TYPE_CHECKING
+
+from basicsr.utils.registry import ARCH_REGISTRY
+
+if TYPE_CHECKING:
+    from wxr_plugin.conditioning import daclip
+
+
+@ARCH_REGISTRY.register()
+def DaCLIP(clip: str = "tiny") -> "daclip.DaCLIP":
+    """A frozen CLIP with a new controller (Luo et al., ICLR 2024).
+
+    Args:
+        clip: the CLIP, as `load_clip` takes it: tiny, ARCHITECTURE:WEIGHTS of open_clip (ViT-B-32:laion2b_s34b_b79k is
+            the published one), local-dir:FOLDER, hf-hub:ORG/NAME.
+    """
+    from wxr_plugin.conditioning import daclip
+    from wxr_plugin.conditioning.clip import build_clip
+
+    return daclip.DaCLIP(*build_clip(clip), name=clip)

@@ -1,0 +1,33 @@
+"""Noise that is the same wherever and whenever it is drawn (our choice; the authors seed one generator for all)."""
+
+import zlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+Generators = torch.Generator | Sequence[torch.Generator] | None
+"""Where noise comes from: a generator, one an image of the batch, or torch's own."""
+
+
+def image_generator(image: Tensor, seed: int) -> torch.Generator:
+    """A generator on the CPU whose numbers follow from `seed` and the 8-bit pixels of `image` (3, H, W) in [0, 1].
+
+    So a photo's sample does not depend on what is sampled before it or beside it, nor on its name or place.
+    """
+    pixels = (image.detach().clamp(0, 1) * 255).round().byte().cpu().contiguous()
+    words = f"{seed} {tuple(image.shape)}".encode() + pixels.numpy().tobytes()
+    return torch.Generator().manual_seed(zlib.crc32(words))  # of a longer seed, torch would use 32 bits on the CPU
+
+
+def normal_like(x: Tensor, generator: Generators) -> Tensor:
+    """Standard normal noise like `x` (N, …), drawn where its generator lives.
+
+    Raises ValueError if there are several generators, but not one an image.
+    """
+    if not isinstance(generator, Sequence):
+        device = x.device if generator is None else generator.device
+        return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
+    if len(generator) != len(x):
+        raise ValueError(f"{len(generator)} generators for {len(x)} images; give one, or one an image")
+    return torch.cat([normal_like(part[None], one) for part, one in zip(x, generator, strict=True)])

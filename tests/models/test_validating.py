@@ -12,7 +12,7 @@ from toy_training import batches, train
 from wxr_plugin.checkpoint import load_weights
 from wxr_plugin.data.image_io import write_image
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models.val_table import by_weather, image_name, means, write_rows
+from wxr_plugin.models.val_table import by_group, image_name, means, write_rows
 
 PSNR = {"type": "calculate_psnr", "crop_border": 0}
 
@@ -141,15 +141,15 @@ def test_means_do_not_depend_on_the_order():
 def test_the_overall_is_the_unweighted_mean_over_weathers():
     values = {"rain": [1.0, 2.0, 3.0], "haze": [10.0], "snow": [4.0, 6.0], "clear": [100.0], "": [50.0]}
     rows = [{"weather": weather, "iqa": value} for weather, group in values.items() for value in group]
-    found = by_weather(rows, ["iqa"])
+    found = by_group(rows, ["iqa"])
     assert found == {"iqa_rain": 2.0, "iqa_haze": 10.0, "iqa_snow": 5.0, "iqa_overall": pytest.approx(17 / 3)}
-    assert by_weather([row for row in rows if row["weather"] in ("rain", "clear")], ["iqa"]) == {}
+    assert by_group([row for row in rows if row["weather"] in ("rain", "clear")], ["iqa"]) == {}
 
 
 def test_the_overall_of_the_paper():
     means_of_sets = {"rain": 59.80, "haze": 56.09, "snow": 62.12}  # MUSIQ of "Our method", WResVLM's main table
     rows = [{"weather": weather, "musiq": value} for weather, value in means_of_sets.items()]
-    assert by_weather(rows, ["musiq"])["musiq_overall"] == pytest.approx(59.34, abs=0.005)
+    assert by_group(rows, ["musiq"])["musiq_overall"] == pytest.approx(59.34, abs=0.005)
 
 
 def test_what_a_metric_refuses_does_not_count():

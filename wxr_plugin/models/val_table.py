@@ -12,12 +12,17 @@ import numpy as np
 from basicsr.metrics import calculate_metric
 from basicsr.utils.registry import METRIC_REGISTRY
 
+from wxr_plugin.data.degradation_words import DEGRADATIONS
 from wxr_plugin.data.image_io import SUFFIXES
 from wxr_plugin.data.weather import KINDS, WEATHERS
 from wxr_plugin.files import write_text
+from wxr_plugin.metrics.set_share import SetShare
 
 Row = dict[str, Any]
-"""`iter`, `image`, `weather` (empty where unknown), then one value a metric."""
+"""`iter`, `image`, `weather` or `degradation` (empty where unknown), then one value a metric."""
+
+GROUPS = {"weather": KINDS, "degradation": (*DEGRADATIONS, "wild")}
+"""The columns that sort images into groups, and the groups in their order."""
 
 
 def image_name(path: str, dataset: Mapping[str, Any]) -> str:
@@ -40,8 +45,8 @@ def usable_metrics(metrics: Mapping[str, Mapping], with_gt: bool) -> dict[str, M
     return {name: options for name, options in metrics.items() if with_gt or not _needs_gt(options["type"])}
 
 
-def measure(result: np.ndarray, gt: np.ndarray | None, metrics: Mapping[str, Mapping]) -> dict[str, float]:
-    """Each metric of one restored image.
+def measure(result: np.ndarray, gt: np.ndarray | None, metrics: Mapping[str, Mapping]) -> dict[str, float | SetShare]:
+    """Each metric of one restored image; of a metric of whole sets, what the image adds to it.
 
     Args:
         result: HxWx3 uint8 BGR, as `tensor2img` gives it.
@@ -53,22 +58,34 @@ def measure(result: np.ndarray, gt: np.ndarray | None, metrics: Mapping[str, Map
         data = {"img": result}
         if gt is not None and _accepts_gt(options["type"]):
             data["img2"] = gt
-        values[name] = float(calculate_metric(data, dict(options)))
+        value = calculate_metric(data, dict(options))
+        values[name] = value if isinstance(value, SetShare) else float(value)
     return values
 
 
 def means(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
     """Mean of each metric over `rows`; summed exactly, so that the number of ranks makes no difference.
 
-    Images that a metric refused (NaN) do not count; the mean is NaN where it refused all.
+    Images that a metric refused (NaN) do not count; the mean is NaN where it refused all. A metric of whole sets (see
+    `SetShare`) has its value over them in place of a mean.
     """
-    return {name: _mean([row[name] for row in rows if row[name] == row[name]]) for name in metrics}
+    return {name: _over([row[name] for row in rows if row[name] == row[name]]) for name in metrics}
 
 
-def weather_name(data: Mapping[str, Any]) -> str:
-    """The weather of a batch of one image, by its index in WEATHERS; empty where the dataset does not know it."""
+def group_of(data: Mapping[str, Any]) -> dict[str, str]:
+    """Column and name of the group of a batch of one image: {"degradation": "hazy"}, or else {"weather": "rain"}.
+
+    The name is empty where the dataset does not know it.
+    """
+    if "degradation" in data:
+        return {"degradation": str(data["degradation"][0])}
     index = int(data["weather"][0]) if "weather" in data else -1
-    return WEATHERS[index] if index >= 0 else ""
+    return {"weather": WEATHERS[index] if index >= 0 else ""}
+
+
+def group_column(rows: Sequence[Row]) -> str | None:
+    """The column by which `rows` are sorted into groups; None where no image's group is known."""
+    return next((column for column in GROUPS if any(row.get(column) for row in rows)), None)
 
 
 def validation_metrics(opt: Mapping[str, Any]) -> dict[str, Mapping[str, Mapping[str, Any]]]:
@@ -78,25 +95,43 @@ def validation_metrics(opt: Mapping[str, Any]) -> dict[str, Mapping[str, Mapping
     return {block["name"]: block.get("metrics", common) or {} for block in sets}
 
 
-def by_weather(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
-    """`psnr_rain`, … and `psnr_overall`, for a set of several weathers; nothing for any other set.
+def by_group(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
+    """`psnr_rain`, … or `psnr_hazy`, … and `psnr_overall`, for a set of several weathers or degradations; else nothing.
 
-    Overall is the unweighted mean over rain, haze and snow (those that there are), as WResVLM's tables have it, so that
-    a weather with many photos counts no more than one with few. Clear photos and unknown weather stay out of it.
+    Overall is the unweighted mean over rain, haze and snow (those that there are), as WResVLM's tables have it, or over
+    the degradations, as DA-CLIP's Table 3 has it: one with many photos counts no more than one with few. Clear photos
+    and unknown weather stay out of it.
     """
-    groups = {kind: [row for row in rows if row.get("weather") == kind] for kind in KINDS}
-    groups = {kind: group for kind, group in groups.items() if group}
+    groups = grouped(rows)
     if len(groups) < 2:
         return {}
-    each = {kind: means(group, metrics) for kind, group in groups.items()}
-    found = {f"{name}_{kind}": values[name] for name in metrics for kind, values in each.items()}
-    overall = {f"{name}_overall": math.fsum(values[name] for values in each.values()) / len(each) for name in metrics}
-    return found | overall
+    each = {name: means(group, metrics) for name, group in groups.items()}
+    found = {f"{metric}_{name}": values[metric] for metric in metrics for name, values in each.items()}
+    return found | {f"{metric}_overall": value for metric, value in _overall(each, metrics).items()}
+
+
+def group_table(rows: Sequence[Row], metrics: Sequence[str]) -> list[Row]:
+    """A row a group with its means: iter, group, images and each metric; then `overall`, the unweighted mean of the
+    groups where there are several, and `all`, over all images alike."""
+    groups = grouped(rows)
+    each = {name: means(group, metrics) for name, group in groups.items()}
+    table = [(name, len(group), each[name]) for name, group in groups.items()]
+    table += [("overall", sum(map(len, groups.values())), _overall(each, metrics))] if len(groups) > 1 else []
+    table.append(("all", len(rows), means(rows, metrics)))
+    return [{"iter": rows[0]["iter"], "group": name, "images": count, **values} for name, count, values in table]
+
+
+def grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each group that there is, in the order of GROUPS."""
+    column = group_column(rows)
+    groups = {name: [row for row in rows if row.get(column) == name] for name in GROUPS.get(column, ())}
+    return {name: group for name, group in groups.items() if group}
 
 
 def is_of(name: str, metric: str) -> bool:
-    """Whether `name` is `metric`, or its value for a weather or for all of them."""
-    return name == metric or name in {f"{metric}_{group}" for group in (*KINDS, "overall")}
+    """Whether `name` is `metric`, or its value for a weather, a degradation, or for all of them."""
+    groups = {group for names in GROUPS.values() for group in names}
+    return name == metric or name in {f"{metric}_{group}" for group in (*groups, "overall")}
 
 
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
@@ -122,7 +157,13 @@ def _stem(path: str | Path) -> str:
     return (Path(path).with_suffix("") if is_file else Path(path)).as_posix()
 
 
-def _mean(values: Sequence[float]) -> float:
+def _overall(each: Mapping[str, Mapping[str, float]], metrics: Sequence[str]) -> dict[str, float]:
+    return {metric: math.fsum(values[metric] for values in each.values()) / len(each) for metric in metrics}
+
+
+def _over(values: Sequence[float | SetShare]) -> float:
+    if values and isinstance(values[0], SetShare):
+        return type(values[0]).over(values)
     return math.fsum(values) / len(values) if values else math.nan
 
 

@@ -14,16 +14,19 @@ from tqdm import tqdm
 
 from wxr_plugin.checkpoint import preserved_rng
 from wxr_plugin.errors import OptionError
+from wxr_plugin.metrics.set_share import SetShare
 from wxr_plugin.models.guard import gathered
 from wxr_plugin.models.val_table import (
     Row,
-    by_weather,
+    by_group,
+    group_column,
+    group_of,
+    group_table,
     image_name,
     is_of,
     means,
     measure,
     usable_metrics,
-    weather_name,
     write_rows,
 )
 
@@ -119,19 +122,26 @@ class Validating:
             gt = tensor2img([visuals["gt"]]) if "gt" in visuals else None
             if save_img:
                 imwrite(result, str(self._image_path(dataset.opt["name"], image, label)))
-            row = {"iter": label, "image": image, "weather": weather_name(data)}
+            row = {"iter": label, "image": image, **group_of(data)}
             yield index, {**row, **measure(result, gt, usable_metrics(metrics, gt is not None))}
 
     def _keep_metrics(self, name: str, rows: list[Row], metrics: dict, label: int | str, tb_logger: Any) -> None:
-        self.metric_results = means(rows, list(metrics)) | by_weather(rows, list(metrics))
+        self.metric_results = means(rows, list(metrics)) | by_group(rows, list(metrics))
         if self.is_train:
             self._update_best(name, metrics, label)
         if get_dist_info()[0] == 0:
-            known = ["weather"] if any(row["weather"] for row in rows) else []
-            columns = ["iter", "image", *known, *metrics]
-            folder = self.opt["path"].get("experiments_root") or self.opt["path"]["results_root"]
-            write_rows(Path(folder) / "validation" / f"{name}.csv", [{c: row[c] for c in columns} for row in rows])
+            self._write_tables(name, rows, list(metrics))
             self._log_validation_metric_values(label, name, tb_logger)
+
+    def _write_tables(self, name: str, rows: list[Row], metrics: list[str]) -> None:
+        """A row an image; and a row a group where there are degradations or metrics that only a whole set has."""
+        of_sets = [metric for metric in metrics if isinstance(rows[0][metric], SetShare)]
+        group = group_column(rows)
+        columns = ["iter", "image", *([group] if group else []), *(m for m in metrics if m not in of_sets)]
+        folder = Path(self.opt["path"].get("experiments_root") or self.opt["path"]["results_root"]) / "validation"
+        write_rows(folder / f"{name}.csv", [{column: row[column] for column in columns} for row in rows])
+        if of_sets or group == "degradation":
+            write_rows(folder / f"{name}_groups.csv", group_table(rows, metrics))
 
     def _update_best(self, name: str, metrics: dict, label: int) -> None:
         best = self.best_metric_results.setdefault(name, {})

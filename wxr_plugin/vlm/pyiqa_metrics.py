@@ -8,10 +8,10 @@ import sys
 import tempfile
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import torch
@@ -19,15 +19,18 @@ import torch
 from wxr_plugin.errors import WxrError
 from wxr_plugin.vlm.catalog import nearest, read_data
 
+TORCHVISION = ("alexnet", "vgg16", "squeezenet1_1")
+"""Networks of torchvision that LPIPS and its like build on."""
+
 _ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, ImportError, EOFError, pickle.UnpicklingError)
 
 
 @lru_cache
 def load_metric(name: str, weights: str | None, device: torch.device) -> torch.nn.Module:
-    """The no-reference metric `name`, loaded once a process; called with float RGB (N, 3, H, W) in [0, 1].
+    """The metric `name`, loaded once a process; called with float RGB (N, 3, H, W) in [0, 1], two if it compares.
 
     `weights` is a file for pyiqa's `pretrained_model_path`, with every weight of the network in it: backbones of timm
-    are not downloaded then. None means pyiqa's own files, which it keeps in torch's hub folder.
+    and torchvision are not downloaded then. None means pyiqa's own files, which it keeps in torch's hub folder.
 
     Raises:
         WxrError: a file that is missing and how to give it, or weights that do not fit.
@@ -41,19 +44,20 @@ def load_metric(name: str, weights: str | None, device: torch.device) -> torch.n
     except _ERRORS as error:
         metric = _made_from_other_form(name, weights, device) if weights is not None else None
         if metric is None:
-            raise WxrError(_why_not(name, weights, error)) from error
+            raise WxrError(why_not(name, weights, error)) from error
     if weights is not None:
         _check_complete(name, weights, metric.net)
     return metric.eval().requires_grad_(False)
 
 
-def check_name(name: str) -> None:
-    """WxrError if pyiqa has no metric `name`, or one that is not of a single image."""
+def check_name(name: str, mode: Literal["NR", "FR"] = "NR") -> None:
+    """WxrError if pyiqa has no metric `name`, or one that takes more or fewer images than `mode`: NR one, FR two."""
     from pyiqa.default_model_configs import DEFAULT_CONFIGS
 
-    known = [key for key, config in DEFAULT_CONFIGS.items() if config["metric_mode"] == "NR"]
+    known = [key for key, config in DEFAULT_CONFIGS.items() if config["metric_mode"] == mode]
     if name not in known:
-        why = "compares two images and cannot rate one" if name in DEFAULT_CONFIGS else "is not one of pyiqa's"
+        other = "compares two images and cannot rate one" if mode == "NR" else "rates one image and does not compare"
+        why = other if name in DEFAULT_CONFIGS else "is not one of pyiqa's"
         raise WxrError(f"the metric '{name}' {why}; {nearest(name, known)}")
     if name in read_data("metrics.yml")["not_of_one_image"]:
         raise WxrError(f"the metric '{name}' is not of a single image and cannot rate one; take musiq or another")
@@ -103,17 +107,27 @@ def clip_importable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bare_backbones(yes: bool) -> Iterator[None]:
-    """Keeps timm from downloading the backbone that a metric's own file is about to overwrite."""
+    """Keeps timm and torchvision from downloading the backbone that a metric's own file is about to overwrite."""
     if not yes:
         yield
         return
     import timm
+    import torchvision
 
     def create(*args: Any, make: Any = timm.create_model, **settings: Any) -> Any:
         return make(*args, **{**settings, "pretrained": False})
 
-    with mock.patch.object(timm, "create_model", partial(create)):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(timm, "create_model", create))
+        for backbone in TORCHVISION:
+            bare = partial(_bare, getattr(torchvision.models, backbone))
+            stack.enter_context(mock.patch.object(torchvision.models, backbone, bare))
         yield
+
+
+def _bare(make: Callable[..., torch.nn.Module], *_: Any, **__: Any) -> torch.nn.Module:
+    """A network of torchvision without weights, whatever its caller asks for."""
+    return make(weights=None)
 
 
 def _refuse_code(name: str, weights: str) -> None:
@@ -142,7 +156,8 @@ def _check_complete(name: str, weights: str, net: torch.nn.Module) -> None:
         )
 
 
-def _why_not(name: str, weights: str | None, error: Exception) -> str:
+def why_not(name: str, weights: str | None, error: Exception) -> str:
+    """Why the metric `name` cannot be made, in one line: which file is missing and where it belongs, if that is it."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if weights and "pretrained_model_path" in reason:
         return (

@@ -5,12 +5,16 @@ subtracts (the paper's eq. 4), and at every level a back-projection of all featu
 State-dict names are those of the authors' code, so that their weights load.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
+
+from wxr_plugin.archs.context import Context, checked_inputs
+from wxr_plugin.archs.context_hooks import ContextHooks
 
 LEVELS = 4
 STRIDE = 2**LEVELS
@@ -143,6 +147,8 @@ class MSBDN(nn.Module):
         stage_blocks: residual blocks of each encoder and decoder stage, 3 as published.
         global_residual: add the input to the output and start from the identity (last convolution zero). Our choice,
             for short trainings; the published network has none.
+        context: which embeddings of a guide steer it, of `content` and `degradation`; none as published.
+        context_dim: their length: 512 for DA-CLIP's ViT-B/32, 768 for its ViT-L/14.
     """
 
     smoke = {"variant": "rdff", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1}
@@ -155,12 +161,15 @@ class MSBDN(nn.Module):
         bottleneck_blocks: int = 18,
         stage_blocks: int = 3,
         global_residual: bool = False,
+        context: Sequence[str] = (),
+        context_dim: int = 512,
     ):
         super().__init__()
         if variant not in ("dff", "rdff"):
             raise ValueError(f"MSBDN: variant is 'dff' or 'rdff', not {variant!r}")
         if width < 1 or (variant == "rdff" and width % 2):
             raise ValueError(f"MSBDN: width must be positive, and even for 'rdff'; it is {width}")
+        self.context_inputs, self.context_dim = checked_inputs(context), context_dim
         self.split = variant == "rdff"
         self.global_residual = global_residual
         self._build_encoder(width, stage_blocks)
@@ -172,6 +181,8 @@ class MSBDN(nn.Module):
         if global_residual:
             nn.init.zeros_(self.conv_output.conv2d.weight)
             nn.init.zeros_(self.conv_output.conv2d.bias)
+        if self.context_inputs:
+            self.context = ContextHooks(self.context_inputs, context_dim, [width << i for i in range(LEVELS + 1)])
 
     def _build_encoder(self, width: int, stage_blocks: int) -> None:
         self.conv_input = ConvLayer(3, width, 11)
@@ -196,32 +207,39 @@ class MSBDN(nn.Module):
             self.add_module(dense, ResidualDenseBlock(channels // 2))
         self.add_module(fusion, DenseFusion(channels // 2 if self.split else channels, stored, finer))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, lq: Tensor, context: Context | None = None) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
         Sizes that are no multiple of 16 (or below 32) are extended right and below by reflection, or by repetition
-        where the image is too small for it, and the result is cropped (our choice).
+        where the image is too small for it, and the result is cropped (our choice). `context` is ignored by a network
+        built without; otherwise raises ContextError if it does not fit.
         """
-        height, width = x.shape[-2:]
-        return self._restore(_pad(x))[..., :height, :width]
+        height, width = lq.shape[-2:]
+        return self._restore(_pad(lq), context)[..., :height, :width]
 
-    def _restore(self, x: Tensor) -> Tensor:
-        *skips, deepest = self._encode(x)
+    def _restore(self, x: Tensor, context: Context | None = None) -> Tensor:
+        prompt = self.context.prepare(context) if self.context_inputs else None
+        *skips, deepest = self._encode(x, prompt)
+        if self.context_inputs:
+            deepest = self.context.deepest(deepest, context)
         restored = self.conv_output(self._decode(self._boost(deepest), skips))
         return restored + x if self.global_residual else restored
 
-    def _encode(self, x: Tensor) -> list[Tensor]:
+    def _encode(self, x: Tensor, prompt: Tensor | None) -> list[Tensor]:
         feature = self.conv_input(x)
         memory = [self._remembered(feature)]
-        skips = [self.dense0(feature) + feature]
+        skips = [self._steered(0, self.dense0(feature) + feature, prompt)]
         for level in range(1, LEVELS + 1):
             feature = getattr(self, f"conv{1 << level}x")(skips[-1])
             feature = self._fuse(f"conv{level}", f"fusion{level}", feature, memory)
             memory.append(self._remembered(feature))
             if level < LEVELS:
                 feature = getattr(self, f"dense{level}")(feature) + feature
-            skips.append(feature)
+            skips.append(self._steered(level, feature, prompt))
         return skips
+
+    def _steered(self, level: int, feature: Tensor, prompt: Tensor | None) -> Tensor:
+        return feature if prompt is None else self.context.level(level, feature, prompt)
 
     def _boost(self, feature: Tensor) -> Tensor:
         strengthened = 2 * feature

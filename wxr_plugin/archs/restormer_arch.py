@@ -1,0 +1,95 @@
+"""Restormer (Zamir et al., CVPR 2022), plain and steered by a context: spandrel's layers, our way through them."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from wxr_plugin.archs.context import Context, checked_inputs
+from wxr_plugin.archs.context_hooks import ContextHooks
+
+STRIDE = 8
+
+
+@ARCH_REGISTRY.register()
+class Restormer(nn.Module):
+    """Restormer with the authors' state-dict names, so that their weights load.
+
+    The layers are those of the package spandrel_extra_arches, which carries the authors' licence (academic use).
+
+    Args:
+        dim: channels at full size; doubles with each of the four levels.
+        num_blocks, num_refinement_blocks, heads, ffn_expansion_factor: as published.
+        layer_norm: 'WithBias' (deraining, deblurring) or 'BiasFree' (every denoising checkpoint).
+        context: which embeddings of a guide steer it, of `content` and `degradation`; none as published.
+        context_dim: their length: 512 for DA-CLIP's ViT-B/32, 768 for its ViT-L/14.
+    """
+
+    smoke = {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1, "heads": [1, 1, 2, 2]}
+    """Arguments of a quick instance, for the tests that walk all networks."""
+
+    def __init__(
+        self,
+        dim: int = 48,
+        num_blocks: Sequence[int] = (4, 6, 6, 8),
+        num_refinement_blocks: int = 4,
+        heads: Sequence[int] = (1, 2, 4, 8),
+        ffn_expansion_factor: float = 2.66,
+        layer_norm: str = "WithBias",
+        context: Sequence[str] = (),
+        context_dim: int = 512,
+    ):
+        super().__init__()
+        self.context_inputs, self.context_dim = checked_inputs(context), context_dim
+        published = _published(
+            dim=dim, num_blocks=list(num_blocks), num_refinement_blocks=num_refinement_blocks, heads=list(heads),
+            ffn_expansion_factor=ffn_expansion_factor, LayerNorm_type=layer_norm,
+        )  # fmt: skip
+        for name, layer in published.named_children():
+            self.add_module(name, layer)
+        if self.context_inputs:
+            self.context = ContextHooks(self.context_inputs, context_dim, [dim << level for level in range(4)])
+
+    def forward(self, lq: Tensor, context: Context | None = None) -> Tensor:
+        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+
+        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped, as the authors'
+        test script does. `context` is ignored by a network built without; otherwise raises ContextError.
+        """
+        height, width = lq.shape[-2:]
+        return self._restore(_pad(lq), context)[..., :height, :width]
+
+    def _restore(self, lq: Tensor, context: Context | None) -> Tensor:
+        skips, deepest = self._encode(lq, context)
+        x = self._joined(self.up4_3(deepest), skips[2], self.reduce_chan_level3)
+        x = self._joined(self.up3_2(self.decoder_level3(x)), skips[1], self.reduce_chan_level2)
+        x = torch.cat((self.up2_1(self.decoder_level2(x)), skips[0]), dim=1)
+        return self.output(self.refinement(self.decoder_level1(x))) + lq
+
+    def _encode(self, lq: Tensor, context: Context | None) -> tuple[list[Tensor], Tensor]:
+        prompt = self.context.prepare(context) if self.context_inputs else None
+        levels = (self.encoder_level1, self.encoder_level2, self.encoder_level3, self.latent)
+        downs = (self.patch_embed, self.down1_2, self.down2_3, self.down3_4)
+        x, skips = lq, []
+        for number, (down, blocks) in enumerate(zip(downs, levels)):
+            x = down(x)
+            x = blocks(self.context.level(number, x, prompt) if self.context_inputs else x)
+            skips.append(x)
+        return skips[:3], self.context.deepest(x, context) if self.context_inputs else x
+
+    def _joined(self, x: Tensor, skip: Tensor, reduce: nn.Module) -> Tensor:
+        return reduce(torch.cat((x, skip), dim=1))
+
+
+def _published(**arguments: object) -> nn.Module:
+    from spandrel_extra_arches.architectures.Restormer import Restormer as Published  # imports every network it has
+
+    return Published(**arguments)
+
+
+def _pad(x: Tensor) -> Tensor:
+    height, width = x.shape[-2:]
+    below, right = -height % STRIDE, -width % STRIDE
+    return F.pad(x, (0, right, 0, below), mode="reflect" if below < height and right < width else "replicate")

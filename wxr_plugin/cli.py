@@ -12,8 +12,10 @@ MODULES = (
     "wxr_plugin.commands",
     "wxr_plugin.inference.commands",
     "wxr_plugin.data.commands",
+    "wxr_plugin.data.degradation_commands",
     "wxr_plugin.labels.commands",
     "wxr_plugin.conditioning.commands",
+    "wxr_plugin.conditioning.daclip_commands",
     "wxr_plugin.wresvlm.commands",
     "wxr_plugin.demo.commands",
 )

@@ -109,8 +109,18 @@ def test_an_lmdb_holds_the_same_photos(table, tmp_path):
     files = build(table, phase="val")
     assert len(packed) == 9 and all(torch.equal(packed[i]["lq"], files[i]["lq"]) for i in range(9))
     write_table(tmp_path / "lq.lmdb" / "captions.csv", [*rows, CaptionRow("rainy/none.png", "a", "rainy")])
-    with pytest.raises(TableError, match=r"captions.csv:11: rainy/none is not in .*lq.lmdb"):
+    with pytest.raises(TableError, match=r"captions.csv:11: .*lq.lmdb/rainy/none is not there"):
         CaptionedDegradationDataset({**block, "dataroot": str(tmp_path / "lq.lmdb")})
+
+
+def test_file_names_may_lead_into_an_lmdb(table, tmp_path):
+    for word in ("hazy", "rainy", "noisy"):
+        lmdb_io.build(tmp_path / "lq" / word, tmp_path / f"packed/{word}.lmdb")
+    move = lambda row: row._replace(file=f"packed/{row.degradation}.lmdb/{row.file.split('/')[-1]}")  # noqa: E731
+    rows = [move(row) for row in read_table(table).values()]
+    write_table(tmp_path / "packed.csv", rows)
+    packed, files = build(tmp_path / "packed.csv", phase="val"), build(table, phase="val")
+    assert len(packed) == 9 and all(torch.equal(packed[i]["lq"], files[i]["lq"]) for i in range(9))
 
 
 def test_missing_photos_are_named_before_training(table):

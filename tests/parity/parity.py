@@ -29,9 +29,14 @@ def _values(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 @torch.no_grad()
 def fill(net: nn.Module) -> nn.Module:
-    """Overwrite each floating entry of the state dict, in place, by a rule of its name and shape; sets eval mode."""
-    for key, tensor in net.state_dict().items():
-        if tensor.is_floating_point():
+    """Overwrite each floating entry of the state dict, in place, by a rule of its name and shape; sets eval mode.
+
+    What is listed twice has the values of its last name, so those of the first are not drawn.
+    """
+    state = net.state_dict()
+    last = {(tensor.data_ptr(), tensor.shape): key for key, tensor in state.items()}
+    for key, tensor in state.items():
+        if tensor.is_floating_point() and last[tensor.data_ptr(), tensor.shape] == key:
             values = np.asarray(_values(key, tuple(tensor.shape)), dtype=np.float32)
             tensor.copy_(torch.from_numpy(values))
     return net.eval()

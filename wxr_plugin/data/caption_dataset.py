@@ -31,7 +31,8 @@ class CaptionedDegradationOptions(Block):
     """Tab-separated table with the columns filepath and title ("<caption>: <degradation>"), as `wxr label caption`
     writes it; captions.csv in dataroot when absent."""
     dataroot: ExistingPath | None = None
-    """Folder that relative file names start from, or an .lmdb of the same photos; the table's folder when absent."""
+    """Folder that relative file names start from, or an .lmdb of these photos; the table's folder when absent. A file
+    name may lead into an .lmdb too: hazy/LQ.lmdb/photo.png."""
     words: list[str] | None = None
     """Degradations that may occur; DA-CLIP's ten when absent."""
     size: AtLeastOne = 224
@@ -80,11 +81,11 @@ class CaptionedDegradationDataset(WeatherDataset):
         rows = read_table(self.table, options.words or DEGRADATIONS)
         if not rows:
             raise OptionError(f"dataset {opt.get('name')}: {self.table} has no rows; wxr label caption makes them")
-        store, keys = self._open(rows)
+        photos = self._open(rows)
         self.rows = list(rows.values())
         known = sorted({row.degradation for row in self.rows})
         classes = [known.index(row.degradation) for row in self.rows]
-        self.use([(store, key) for key in keys], classes)
+        self.use(photos, classes)
         self.numbers = ClassIndex(classes, balanced=self.training and options.balanced)
 
     @property
@@ -116,22 +117,24 @@ class CaptionedDegradationDataset(WeatherDataset):
             pixels = pixels[box.top : box.bottom, box.left : box.right]
         return random_resized_crop(pixels, self.options.size, self.options.scale_range, rng)
 
-    def _open(self, rows: dict[int, CaptionRow]) -> tuple[ImageStore | _Files, list[str]]:
+    def _open(self, rows: dict[int, CaptionRow]) -> list[tuple[ImageStore | _Files, str]]:
+        """(store, key) of each row's photo, which a file name with an .lmdb in it has there."""
         root = Path(self.options.dataroot or self.table.parent).expanduser()
-        if root.suffix == ".lmdb":
-            store = ImageStore(root)
-            keys, known = [image_key(row.file) for row in rows.values()], set(store.keys())
-            there = known.__contains__
-        else:
-            store, keys = _Files(), [str(root / Path(row.file).expanduser()) for row in rows.values()]
-            there = lambda file: Path(file).is_file()  # noqa: E731
-        missing = [
-            f"{self.table}:{line}: {key} is not {'in ' + str(root) if root.suffix == '.lmdb' else 'there'}"
-            for line, key in zip(rows, keys)
-            if not there(key)
-        ]
+        stores: dict[Path, tuple[ImageStore, set[str]]] = {}
+        found, missing = [], []
+        for line, row in rows.items():
+            path = root / Path(row.file).expanduser()
+            packed = next((parent for parent in path.parents if parent.suffix == ".lmdb"), None)
+            if packed and packed not in stores:
+                store = ImageStore(packed)
+                stores[packed] = store, set(store.keys())
+            store, known = stores[packed] if packed else (_Files(), None)
+            key = image_key(path.relative_to(packed)) if packed else str(path)
+            found.append((store, key))
+            if not (key in known if packed else path.is_file()):
+                missing.append(f"{self.table}:{line}: {store.path(key)} is not there")
         refuse(self.table, missing)
-        return store, keys
+        return found
 
 
 def random_resized_crop(

@@ -14,6 +14,8 @@ EXAMPLE = """example:
   wxr label rewrite labels.lmdb
   wxr label init photos/ -o labels.lmdb --restorers restormer.yml mine=net_g.pth --raters llava-1.5-7b pyiqa:musiq
   wxr label show photos.labels.lmdb --csv rows.csv
+  wxr label caption datasets/universal/train -o datasets/universal/train.csv
+  wxr label caption clean/ --lq hazy=hazy/ --lq rainy=rainy/ --model blip-base -o captions.csv
 """
 
 
@@ -21,8 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `label` to the `wxr` command."""
     purpose = "Label photos with a vision-language model, each once, and choose their pseudo-labels."
     parser = _new(subparsers, "label", "rate and describe photos, choose pseudo-labels", purpose)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{rate,describe,rewrite,init,show}")
-    for add in (_add_rate, _add_describe, _add_rewrite, _add_init, _add_show):
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{rate,describe,rewrite,init,show,caption}")
+    for add in (_add_rate, _add_describe, _add_rewrite, _add_init, _add_show, _add_caption):
         add(actions)
 
 
@@ -81,6 +83,31 @@ def _add_show(actions: argparse._SubParsersAction) -> None:
     parser.add_argument("store", type=Path, help="the label store")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write all columns to this file instead")
     parser.set_defaults(func=running.run_show)
+
+
+def _add_caption(actions: argparse._SubParsersAction) -> None:
+    purpose = "Caption clean photos with BLIP, for their degraded versions: the table that trains DA-CLIP."
+    parser = _new(actions, "caption", "caption clean photos to train DA-CLIP", purpose)
+    photos = "folder with <degradation>/GT and <degradation>/LQ; with --lq, the clean photos"
+    parser.add_argument("photos", type=Path, metavar="PHOTOS", help=photos)
+    lq = "degraded versions of the clean photos; once for each degradation"
+    parser.add_argument("--lq", action="append", default=[], metavar="DEGRADATION=FOLDER", help=lq)
+    table = "table to write, or to go on with: tab-separated, filepath and '<caption>: <degradation>'"
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.csv", help=table)
+    model = "a BLIP: blip-large, blip-base, a local folder or a hub id (default: blip-large)"
+    parser.add_argument("--model", metavar="MODEL", help=model)
+    parser.add_argument("--max-tokens", type=int, help="longest caption, in the model's tokens (default: 32)")
+    parser.add_argument("--batch-size", type=int, default=8, help="photos in one forward pass (default: 8)")
+    parser.add_argument("--dtype", help="auto, float32, bfloat16 or float16 (default: auto)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
+    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
+    parser.set_defaults(func=_run_caption)
+
+
+def _run_caption(args: argparse.Namespace) -> int:
+    from wxr_plugin.labels.captioning import run_caption
+
+    return run_caption(args)
 
 
 def _add_photos(parser: argparse.ArgumentParser) -> None:

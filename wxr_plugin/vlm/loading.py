@@ -55,11 +55,11 @@ def device_of(name: str | None) -> torch.device:
 
 
 def load(
-    folder: Path, name: str, settings: Settings, classes: tuple[Any, Any], kind: str
+    folder: Path, name: str, settings: Settings, classes: tuple[Any, Any], kind: str, chats: bool = True
 ) -> tuple[Any, torch.nn.Module]:
     """Processor and frozen model from `folder` by transformers' auto `classes` for them, on their device.
 
-    `name` and `kind` ("an image-text-to-text model") are for messages.
+    `name` and `kind` ("an image-text-to-text model") are for messages. Without `chats` no chat template is needed.
 
     Raises:
         WxrError: the folder does not hold such a model, some of its weights are missing, it is an encoder-decoder, it
@@ -77,7 +77,7 @@ def load(
             f"cannot load '{name}' from {folder} as {kind}{bits}: {_first_line(error)}; "
             + ("try quantization: none, which needs more memory" if bits else _HOLDS)
         ) from error
-    _check(name, processor, model, report)
+    _check(name, processor if chats else None, model, report)
     model = model if settings.quantization != "none" else model.to(device)
     return processor, model.eval().requires_grad_(False)
 
@@ -106,7 +106,7 @@ def _check(name: str, processor: Any, model: torch.nn.Module, report: dict) -> N
         raise WxrError(f"'{name}' lacks {len(missing)} of the model's weights ({', '.join(missing[:3])}, …)")
     if model.config.is_encoder_decoder:
         raise WxrError(f"'{name}' is an encoder-decoder; what is asked here needs a model that continues its prompt")
-    if not getattr(processor, "chat_template", None):
+    if processor is not None and not getattr(processor, "chat_template", None):
         raise WxrError(f"'{name}' has no chat template; put a chat_template.jinja into its folder")
 
 

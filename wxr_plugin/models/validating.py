@@ -87,7 +87,7 @@ class Validating:
         training = net.training
         net.eval()
         with torch.no_grad(), self._uncompiled():
-            self.output = net(self.lq).float()
+            self.output = self.apply(net, self.lq).float()
         net.train(training)
 
     def _all_rows(self, dataloader: DataLoader, label: int | str, metrics: dict, save_img: bool) -> list[Row]:

@@ -13,6 +13,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import nn
 
 from wxr_plugin.errors import OptionError
+from wxr_plugin.models.conditioned import Conditioned
 from wxr_plugin.models.guard import NanGuard
 from wxr_plugin.models.progress import ProgressBar, StepClock
 from wxr_plugin.models.resuming import Resuming
@@ -27,7 +28,7 @@ CONSTANT = {"type": "MultiStepLR", "milestones": []}
 
 
 @MODEL_REGISTRY.register()
-class WxrModel(Updating, Resuming, Validating, SRModel):
+class WxrModel(Updating, Resuming, Validating, Conditioned, SRModel):
     """Restoration from pairs, and the base of this package's other models.
 
     With no option of `WxrTrainOptions` set it computes what SRModel computes, except that warm-up ends at the full
@@ -55,6 +56,7 @@ class WxrModel(Updating, Resuming, Validating, SRModel):
         self.clock = StepClock()
         self.progress: ProgressBar | None = None
         super().__init__(opt)
+        self.load_guide()
 
     def losses(self, current_iter: int) -> "OrderedDict[str, torch.Tensor]":
         """Weighted losses of the batch, as scalars by name (`l_...`); their sum is minimised. Sets `self.output`."""
@@ -70,9 +72,9 @@ class WxrModel(Updating, Resuming, Validating, SRModel):
         """Called after each update of the weights and of their EMA; never after one that was dropped."""
 
     def predict(self, lq: torch.Tensor, net: nn.Module | None = None) -> torch.Tensor:
-        """`net` (net_g when None) on `lq` under `train.amp`; the result is float32."""
+        """`net` (net_g when None) on `lq`, with its context, under `train.amp`; the result is float32."""
         with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None):
-            return (self.net_g if net is None else net)(lq).float()
+            return self.apply(self.net_g if net is None else net, lq).float()
 
     # what follows overrides the host
 
@@ -125,6 +127,7 @@ class WxrModel(Updating, Resuming, Validating, SRModel):
     def feed_data(self, data: Mapping[str, Any]) -> None:
         """Take a batch: its tensors go to the device, and `lq` and `gt` become attributes."""
         self.clock.batch()
+        self.forget_context()
         self.data = {key: self._on_device(value) for key, value in data.items()}
         self.lq = self.data["lq"]
         if "gt" in self.data:

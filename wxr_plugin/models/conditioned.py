@@ -1,0 +1,116 @@
+"""A network that is steered by a frozen DA-CLIP gets its embeddings, computed once for each image."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from wxr_plugin.archs.context import Context, context_inputs
+from wxr_plugin.conditioning.feature_cache import FeatureCache
+from wxr_plugin.errors import OptionError
+from wxr_plugin.schema import Block, NotNegative
+
+
+class GuideOptions(Block):
+    """The frozen guide whose embeddings steer network_g."""
+
+    model: str
+    """A DA-CLIP: a published file, one that DaCLIPModel trained, or tiny, the packaged one."""
+    view: Literal["crop", "photo"] = "crop"
+    """What it sees in training. crop: what the network sees, as published. photo: all of the degraded photo, which the
+    dataset gives with `guide_size`, so that training and testing agree. Validation and testing see whole photos."""
+    bf16: bool | None = None
+    """Compute the embeddings in bfloat16; on CUDA alone when absent."""
+    cache_mb: NotNegative = 0
+    """Megabytes of embeddings to keep, for photos that come again unchanged; of use with view: photo."""
+
+    def __post_init__(self) -> None:
+        if self.cache_mb and self.view == "crop":
+            raise ValueError("guide.cache_mb: random crops never come again; take view: photo, or cache_mb out")
+
+
+class ConditionedTop(Block):
+    """Keys of the file itself."""
+
+    guide: GuideOptions | None = None
+    """What steers a network with `context`; to be left out for any other."""
+
+
+class Conditioned:
+    """The part of WxrModel that hands embeddings over. A network that takes none is called as ever."""
+
+    TopOptions = ConditionedTop
+
+    def load_guide(self) -> None:
+        """Load the guide that `network_g` needs.
+
+        Raises OptionError, before training starts, when one is missing, not used, or of another width.
+        """
+        self.guide, self._embedded = None, []
+        net, block = self.get_bare_model(self.net_g), self.opt.get("guide")
+        wanted = context_inputs(net)
+        _check_wanted(wanted, block, self.opt["network_g"]["type"])
+        if not wanted:
+            return
+        from wxr_plugin.conditioning.daclip import load_daclip
+
+        self.guide_options = GuideOptions.read(block)
+        self._check_view()
+        self.guide = load_daclip(self.guide_options.model, self.device)
+        bf16 = self.guide_options.bf16
+        self.guide_bf16 = self.device.type == "cuda" if bf16 is None else bf16
+        self.embeddings = FeatureCache(self.guide_options.cache_mb)
+        if self.guide.dim != net.context_dim:
+            raise OptionError(
+                f"guide.model {block['model']} gives embeddings of length {self.guide.dim}, network_g takes "
+                f"{net.context_dim}: set network_g.context_dim: {self.guide.dim}, or take another guide"
+            )
+
+    def context(self, lq: Tensor) -> Context | None:
+        """Embeddings of images (N, 3, H, W) in [0, 1], once a batch; None for a network that takes none."""
+        if self.guide is None:
+            return None
+        known = next((context for image, context in self._embedded if image is lq), None)
+        if known is None:
+            known = self._embed(lq)
+            self._embedded.append((lq, known))
+        return known
+
+    def forget_context(self) -> None:
+        """Another batch comes."""
+        self._embedded.clear()
+
+    def apply(self, net: nn.Module, lq: Tensor) -> Tensor:
+        """`net` on `lq`, with the context that it takes."""
+        context = self.context(lq)
+        return net(lq) if context is None else net(lq, context)
+
+    def _check_view(self) -> None:
+        whole = self.is_train and bool(self.opt["datasets"]["train"].get("guide_size"))
+        if self.is_train and whole != (self.guide_options.view == "photo"):
+            raise OptionError(
+                "guide.view: photo and datasets.train.guide_size go together: the dataset then gives the whole photo "
+                "besides its crop. Set both (guide_size: 224), or neither"
+            )
+
+    def _embed(self, lq: Tensor) -> Context:
+        if lq is not self.lq or "lq_guide" not in self.data:
+            return self.guide.embed(lq, self.guide_bf16)
+        seen, keys = self.data["lq_guide"], self.data["lq_guide_key"]
+        if not self.guide_options.cache_mb or not all(keys):
+            return self.guide.embed(seen, self.guide_bf16)
+        compute = lambda new: torch.stack(self.guide.embed(seen[new], self.guide_bf16), dim=1)  # noqa: E731
+        rows = self.embeddings.features(list(keys), compute)
+        return Context(*rows.unbind(1))
+
+
+def _check_wanted(wanted: tuple[str, ...], block: Any, network: str) -> None:
+    if wanted and not block:
+        raise OptionError(
+            f"network_g ({network}) takes a context of {' and '.join(wanted)}, and no guide makes it: add "
+            "guide: {model: ...} to the file, or take network_g.context out"
+        )
+    if block and not wanted:
+        raise OptionError(
+            f"guide: network_g ({network}) takes no context: set network_g.context, or take the guide out"
+        )

@@ -143,7 +143,6 @@ def test_images_reach_inception_as_pyiqa_makes_them(mode, tmp_path):
     torch.testing.assert_close(seen[0][0], expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_the_share_of_an_image_is_both_sides_features(inception, tmp_path):
     from pyiqa.archs.fid_arch import get_folder_features
 

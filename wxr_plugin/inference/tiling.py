@@ -22,7 +22,7 @@ def ramp(length: int, overlap: int, device: torch.device) -> Tensor:
 
 
 def run_tiled(function: Callable[[Tensor], Tensor], image: Tensor, tile: int, overlap: int = 32) -> Tensor:
-    """Apply `function` to tiles of `image` (1, 3, H, W) and blend the results to (1, 3, H, W).
+    """Apply `function` to tiles of `image` (N, C, H, W) and blend the results to (N, as many as it gives, H, W).
 
     The image and the result stay on the image's device; `function` moves one tile at a time to where it computes.
     Raises ValueError if `overlap` is not below `tile`.
@@ -30,13 +30,14 @@ def run_tiled(function: Callable[[Tensor], Tensor], image: Tensor, tile: int, ov
     if not 0 <= overlap < tile:
         raise ValueError(f"overlap must lie in [0, tile): got overlap {overlap} for tile {tile}")
     height, width = image.shape[-2:]
-    total, weights = torch.zeros_like(image), image.new_zeros(1, 1, height, width)
+    total, weights = None, image.new_zeros(1, 1, height, width)
     for top in starts(height, tile, overlap):
         for left in starts(width, tile, overlap):
-            part = image[..., top : top + tile, left : left + tile]
-            rows, columns = (ramp(n, overlap, image.device) for n in part.shape[-2:])
-            weight = rows[:, None] * columns
             area = (..., slice(top, top + tile), slice(left, left + tile))
-            total[area] += function(part).to(image.device) * weight
+            rows, columns = (ramp(n, overlap, image.device) for n in image[area].shape[-2:])
+            weight = rows[:, None] * columns
+            result = function(image[area]).to(image.device)
+            total = image.new_zeros(*result.shape[:-2], height, width) if total is None else total
+            total[area] += result * weight
             weights[area] += weight
     return total / weights

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from wxr_plugin.errors import WxrError
 
+STEPS = 100
+"""Of the published schedules."""
+
 
 class ScheduleError(WxrError):
     """A time or a number of steps that a schedule does not have."""
@@ -43,7 +46,9 @@ class Schedule:
         return dataclasses.replace(self, **arrays)
 
 
-def make_schedule(steps: int = 100, kind: str = "cosine", max_sigma: float = 50 / 255, eps: float = 0.005) -> Schedule:
+def make_schedule(
+    steps: int = STEPS, kind: str = "cosine", max_sigma: float = 50 / 255, eps: float = 0.005
+) -> Schedule:
     """The authors' schedule of `steps` steps.
 
     Args:

@@ -10,6 +10,7 @@ import yaml
 from basicsr.archs import build_network
 from basicsr.models import build_model
 from test_resume import differences
+from toy_runs import finish, start
 
 from wxr_plugin import train as train_command
 from wxr_plugin.checkpoint import load_state
@@ -21,7 +22,7 @@ from wxr_plugin.models.daclip_options import decay_groups
 
 WORDS = ("hazy", "noisy", "low-light")
 METRICS = {
-    "degradation": {"type": "calculate_degradation_accuracy"},
+    "accuracy": {"type": "calculate_degradation_accuracy"},
     "retrieval": {"type": "calculate_caption_retrieval"},
 }
 
@@ -92,7 +93,7 @@ def run(path, root, *more):
 @pytest.mark.slow
 def test_a_run_trains_measures_saves_and_resumes_to_the_bit(files, tmp_path):
     """Three batches an epoch, so the checkpoint of iteration 2 lies within one."""
-    best = {"dataset": "held", "metric": "degradation"}
+    best = {"dataset": "held", "metric": "accuracy_overall"}
     straight = files(save_best=best)
     assert run(straight, tmp_path / "straight") == 0
     # a cosine depends on total_iter, so the first half is cut off by taking its state away
@@ -103,7 +104,7 @@ def test_a_run_trains_measures_saves_and_resumes_to_the_bit(files, tmp_path):
     states = [
         load_state(tmp_path / place / "experiments/run/training_states/4.state") for place in ("straight", "half")
     ]
-    assert differences(*states) == [] and states[0]["best"]["held"].keys() == {"degradation", "retrieval"}
+    assert differences(*states) == [] and {"accuracy", "retrieval", "accuracy_hazy"} < states[0]["best"]["held"].keys()
 
     models = tmp_path / "straight/experiments/run/models"
     saved = torch.load(models / "net_g_4.pth", weights_only=True)
@@ -118,7 +119,21 @@ def test_a_run_trains_measures_saves_and_resumes_to_the_bit(files, tmp_path):
     assert len(rows) == 2 * 6
     last = [row for row in rows if row["iter"] == "4"]
     own = validated(guide, tmp_path / "held")
-    assert [float(row["degradation"]) for row in last] == own
+    assert [float(row["accuracy"]) for row in last] == own
+    assert [row["image"] for row in last] == [f"{word}/{i}" for i in range(2) for word in WORDS]
+    assert states[0]["best"]["held"]["accuracy"]["val"] >= sum(own) / 6
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_validate_together(files, tmp_path):
+    """Each rank has half of a batch; both validate, and the table has every photo once."""
+    log = finish(start(tmp_path / "two", files(total_iter=2), processes=2), tmp_path / "two")
+    assert "l_content" in log
+    root = tmp_path / "two/experiments/run"
+    with open(root / "validation/held.csv") as table:
+        images = [row["image"] for row in csv.DictReader(table)]
+    assert sorted(images) == sorted(f"{word}/{i}" for i in range(2) for word in WORDS)
+    assert load_daclip(str(root / "models/net_g_2.pth"), "cpu").dim == 64
 
 
 def validated(guide, folder):
@@ -136,7 +151,7 @@ def validated(guide, folder):
 
 @pytest.fixture
 def model(tmp_path):
-    def build(metrics=METRICS, network=None, **train):
+    def build(metrics=METRICS, data=None, **train):
         torch.manual_seed(0)
         paths = {"experiments_root": tmp_path, "models": tmp_path / "models"}
         return build_model(
@@ -150,10 +165,10 @@ def model(tmp_path):
                 "world_size": 1,
                 "manual_seed": 3,
                 "path": {key: str(path) for key, path in paths.items()} | {"training_states": str(tmp_path)},
-                "datasets": {"val": {"name": "held", "phase": "val"}},
+                "datasets": {"val": {"name": "held", "phase": "val"}, **({"train": {"type": data}} if data else {})},
                 "val": {"val_freq": 5, "save_img": False, "metrics": metrics},
                 "logger": {"save_checkpoint_freq": 10, "print_freq": 1},
-                "network_g": network or {"type": "DaCLIP", "clip": "tiny"},
+                "network_g": {"type": "DaCLIP", "clip": "tiny"},
                 "train": {
                     "total_iter": 20,
                     "optim_g": {"type": "AdamW", "lr": 1e-3, "weight_decay": 0.05},
@@ -231,6 +246,8 @@ def test_the_average_is_what_is_saved(model, tmp_path):
     ("settings", "message"),
     [
         ({"metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}}, "psnr .set held. measures restored"),
+        ({"metrics": {"degradation": METRICS["accuracy"]}}, "a column of the table has this name"),
+        ({"data": "PairedImageDataset"}, "datasets.train .PairedImageDataset. has no captions"),
         ({"pixel_opt": {"type": "L1Loss"}}, "pixel_opt compares images"),
         ({"save_best": {"dataset": "held", "metric": "psnr"}}, "no metric 'psnr'"),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -83,7 +84,8 @@ def list_photos(path: Path) -> list[tuple[str, Read]]:
         return [(path.name, partial(read_image, path))]
     store = ImageStore(path)
     keys = store.keys()
-    names = keys if store.is_lmdb else [str(Path(store.path(key)).relative_to(store.root)) for key in keys]
+    files = (Path(store.path(key)).relative_to(store.root) for key in keys)
+    names = map(unquote, keys) if store.is_lmdb else map(str, files)
     return [(name, partial(store.read, key)) for name, key in zip(names, keys)]
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from basicsr.metrics import calculate_metric
 from basicsr.utils.dist_util import get_dist_info
-from basicsr.utils.registry import MODEL_REGISTRY
+from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from wxr_plugin.checkpoint import load_weights
 from wxr_plugin.conditioning import daclip_network  # noqa: F401 (registers the network)
+from wxr_plugin.data.caption_dataset import CaptionedDegradationDataset
 from wxr_plugin.data.degradation_words import DEGRADATIONS
 from wxr_plugin.errors import OptionError
 from wxr_plugin.models.daclip_options import DaCLIPTrainOptions, decay_groups
@@ -119,7 +120,7 @@ class DaCLIPModel(WxrModel):
         found = super()._all_rows(dataloader, label, metrics, save_img)
         hits = {name: self._hits(found, METRICS[block["type"]], block) for name, block in metrics.items()}
         return [
-            {"iter": label, "image": row["image"], "weather": "", "degradation": row["degradation"]}
+            {"iter": label, "image": row["image"], "degradation": row["degradation"]}
             | {name: values[number] for name, values in hits.items()}
             for number, row in enumerate(found)
         ]
@@ -155,15 +156,29 @@ class DaCLIPModel(WxrModel):
 
     def _check_options(self) -> None:
         super()._check_options()
+        _check_train_set(self.opt["datasets"].get("train") or {})
         saves = (self.opt.get("val") or {}).get("save_img", False)
         for name, metrics in validation_metrics(self.opt).items():
             _check_metrics(name, metrics, saves)
+
+
+def _check_train_set(block: Mapping[str, Any]) -> None:
+    """Raise OptionError for a known dataset without captions, before the first batch; third parties may have them."""
+    kind = str(block.get("type", CaptionedDegradationDataset.__name__))
+    found = DATASET_REGISTRY.get(kind)
+    foreign = found.__module__.split(".")[0] not in ("basicsr", "wxr_plugin")
+    if not (foreign or issubclass(found, CaptionedDegradationDataset)):
+        raise OptionError(
+            f"datasets.train ({kind}) has no captions, with which DaCLIPModel trains: use CaptionedDegradationDataset"
+        )
 
 
 def _check_metrics(dataset: str, metrics: Mapping[str, Mapping], save_img: bool) -> None:
     """Raise OptionError for what a model without restored images cannot give."""
     if save_img:
         raise OptionError("val.save_img: DaCLIPModel restores no images; set it to false")
+    if taken := sorted({"iter", "image", "degradation", "weather"} & metrics.keys()):
+        raise OptionError(f"val.metrics.{taken[0]}: a column of the table has this name; call the metric otherwise")
     wrong = [name for name, block in metrics.items() if block.get("type") not in METRICS]
     if wrong:
         raise OptionError(

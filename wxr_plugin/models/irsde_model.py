@@ -1,0 +1,97 @@
+"""IR-SDE: restoration by a mean-reverting stochastic differential equation (Luo et al., ICML 2023).
+
+With a `ConditionalUNet` that takes a context it is the restorer of DA-CLIP (Luo et al., ICLR 2024).
+"""
+
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import Tensor, nn
+
+from wxr_plugin.archs.context import Context
+from wxr_plugin.errors import OptionError
+from wxr_plugin.inference.tiled_sampling import sample_tiled
+from wxr_plugin.models.irsde_options import (
+    IRSDETopOptions,
+    IRSDETrainOptions,
+    IRSDEValOptions,
+)
+from wxr_plugin.models.wxr_model import WxrModel
+from wxr_plugin.sampling import sde
+from wxr_plugin.sampling.noise import image_generator
+from wxr_plugin.sampling.sampler import check_steps
+
+
+@MODEL_REGISTRY.register()
+class IRSDEModel(WxrModel):
+    """Learns the noise in states between clean and degraded images; restores by sampling.
+
+    `network_g` is called as net(xt, lq, time) or, where there is one, net(xt, lq, time, context).
+
+    Attributes:
+        schedule: the times that are trained; `sample_schedule` those that validation samples.
+        output: in training the clean images that the predicted noise implies; in validation the sample.
+    """
+
+    TopOptions = IRSDETopOptions
+    TrainOptions = IRSDETrainOptions
+    ValOptions = IRSDEValOptions
+
+    def __init__(self, opt: dict[str, Any]):
+        self.sampling = IRSDEValOptions.read(opt.get("val") or {}).sampling
+        equation = IRSDETopOptions.read(opt).sde
+        check_steps(self.sampling.steps or equation.steps, equation.steps)
+        super().__init__(opt)
+        self.schedule = equation.make().to(self.device)
+        self.sample_schedule = equation.make(self.sampling.steps).to(self.device)
+
+    def context(self, lq: Tensor) -> Context | None:
+        """What steers the network besides `lq` (N, 3, H, W); None where nothing does."""
+        return None
+
+    def losses(self, current_iter: int) -> "OrderedDict[str, Tensor]":
+        """The matching loss at a time an image, drawn evenly (the paper's eq. 13)."""
+        schedule, lq, gt = self.schedule, self.lq, self.gt
+        t = torch.randint(1, schedule.steps + 1, (len(lq),), device=self.device)
+        xt = sde.noisy_state(gt, lq, torch.randn_like(gt), t, schedule)
+        noise = self.predict_noise(xt, lq, t, self.context(lq))
+        self.output = sde.x0_from_noise(xt, lq, noise.detach(), t, schedule)
+        return OrderedDict(l_match=sde.matching_loss(noise, xt, gt, lq, t, schedule, self.cri_pix))
+
+    def predict_noise(self, xt: Tensor, lq: Tensor, t: Tensor, context: Context | None) -> Tensor:
+        """net_g's noise in `xt` under `train.amp`; float32."""
+        with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None):
+            return _call(self.net_g, xt, lq, t, context).float()
+
+    def test(self) -> None:
+        """Sample restorations of `self.lq` into `self.output`, with the EMA network or, without one, net_g; float32."""
+        net = getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
+        training = net.training
+        net.eval()
+        with torch.no_grad(), self._uncompiled():
+            self.output = self._sample(net)
+        net.train(training)
+
+    def _sample(self, net: nn.Module) -> Tensor:
+        how, context = self.sampling, self.context(self.lq)
+        return sample_tiled(
+            lambda xt, lq, time: _call(net, xt, lq, time, context),
+            self.lq,
+            self.sample_schedule,
+            tile=how.tile,
+            overlap=how.overlap,
+            method=how.method,
+            train_steps=self.schedule.steps,
+            generator=[image_generator(image, how.seed) for image in self.lq],
+        )
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        if self.opt["train"].get("perceptual_opt"):
+            raise OptionError("train.perceptual_opt is not part of IRSDEModel's loss, which compares states: remove it")
+
+
+def _call(net: nn.Module, xt: Tensor, lq: Tensor, time: Tensor | float, context: Context | None) -> Tensor:
+    return net(xt, lq, time) if context is None else net(xt, lq, time, context)

@@ -52,7 +52,7 @@ class IRSDEModel(WxrModel):
         return None
 
     def losses(self, current_iter: int) -> "OrderedDict[str, Tensor]":
-        """The matching loss at a time an image, drawn evenly (the paper's eq. 13)."""
+        """The matching loss at a time an image, drawn evenly as in the paper."""
         schedule, lq, gt = self.schedule, self.lq, self.gt
         t = torch.randint(1, schedule.steps + 1, (len(lq),), device=self.device)
         xt = sde.noisy_state(gt, lq, torch.randn_like(gt), t, schedule)

@@ -27,7 +27,7 @@ class Schedule:
     sigma: Tensor
     """Dispersion of the noise: max_sigma sqrt(2 theta), so that its variance does not grow without limit."""
     sigma_bar: Tensor
-    """Standard deviation of the state given the clean image (the paper's eq. 6): 0 at first, near max_sigma at T."""
+    """Standard deviation of the state given the clean image: 0 at first, near max_sigma at T."""
     theta_cumsum: Tensor
     """Sum of theta over the steps until then; 0 at first."""
     dt: float

@@ -17,7 +17,7 @@ Time = int | Tensor
 
 
 def forward_mean(x0: Tensor, lq: Tensor, t: Time, s: Schedule) -> Tensor:
-    """Mean of x_t given x0 (eq. 6): x0 at t = 0, and nearly lq at T. t in 0 … T."""
+    """Mean of x_t given x0: x0 at t = 0, and nearly lq at T. t in 0 … T."""
     return lq + (x0 - lq) * torch.exp(-_at(s.theta_cumsum, t, first=0) * s.dt)
 
 
@@ -27,22 +27,22 @@ def noisy_state(x0: Tensor, lq: Tensor, noise: Tensor, t: Time, s: Schedule) -> 
 
 
 def forward_drift(x: Tensor, lq: Tensor, t: Time, s: Schedule) -> Tensor:
-    """What a step of the forward SDE adds to x but for its noise: theta (lq - x) dt (eq. 3). t in 1 … T."""
+    """What a step of the forward SDE adds to x but for its noise: theta (lq - x) dt. t in 1 … T."""
     return _at(s.theta, t) * (lq - x) * s.dt
 
 
 def dispersion_std(t: Time, s: Schedule) -> Tensor:
-    """Standard deviation of the noise of a step of the SDE: sigma sqrt(dt) (eq. 3). t in 1 … T."""
+    """Standard deviation of the noise of a step of the SDE: sigma sqrt(dt). t in 1 … T."""
     return _at(s.sigma, t) * s.dt**0.5
 
 
 def score(noise: Tensor, t: Time, s: Schedule) -> Tensor:
-    """Gradient of the log-density of x_t from the noise in it (eq. 9). t in 1 … T."""
+    """Gradient of the log-density of x_t from the noise in it. t in 1 … T."""
     return -noise / _at(s.sigma_bar, t)
 
 
 def reverse_sde_mean(xt: Tensor, lq: Tensor, score: Tensor, t: Time, s: Schedule) -> Tensor:
-    """x_{t-1} by the reverse SDE (eq. 8), without its noise of `dispersion_std`. t in 1 … T."""
+    """x_{t-1} by the reverse SDE, without its noise of `dispersion_std`. t in 1 … T."""
     return xt - forward_drift(xt, lq, t, s) + _at(s.sigma, t) ** 2 * score * s.dt
 
 
@@ -57,7 +57,7 @@ def x0_from_noise(xt: Tensor, lq: Tensor, noise: Tensor, t: Time, s: Schedule) -
 
 
 def optimum_step(xt: Tensor, x0: Tensor, lq: Tensor, t: Time, s: Schedule) -> Tensor:
-    """The likeliest x_{t-1} given x_t and x0 (eq. 11), which is also the mean of x_{t-1} given both. t in 1 … T."""
+    """The likeliest x_{t-1} given x_t and x0, which is also the mean of x_{t-1} given both. t in 1 … T."""
     step, total, before = _exponents(t, s)
     spread = _rest(total)
     state = torch.exp(-step) * _rest(before) / spread
@@ -81,7 +81,7 @@ def matching_loss(
     s: Schedule,
     criterion: Callable[[Tensor, Tensor], Tensor] = F.l1_loss,
 ) -> Tensor:
-    """The training loss (eq. 13): the step that the predicted `noise` leads to against the optimum one; a scalar."""
+    """The training loss: the step that the predicted `noise` leads to against the optimum one; a scalar."""
     return criterion(reverse_sde_mean(xt, lq, score(noise, t, s), t, s), optimum_step(xt, x0, lq, t, s))
 
 

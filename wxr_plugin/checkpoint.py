@@ -96,19 +96,21 @@ def load_weights(path: str | os.PathLike, key: str | None = None) -> dict[str, t
     return {_unwrap(name): value for name, value in weights.items()}
 
 
-def load_network_options(path: str | os.PathLike) -> dict[str, Any] | None:
+def load_network_options(path: str | os.PathLike, block: str = "network_g") -> dict[str, Any] | None:
     """The `network_g` block that our models store beside the weights: a .pth's own key, or safetensors metadata.
+
+    `block` names another one that a model stores: IRSDEModel its `sde`.
 
     None if the file has none. Raises as `load_weights`.
     """
     if os.fspath(path).endswith(".safetensors"):
         try:
             with safe_open(path, "pt") as file:
-                stored = (file.metadata() or {}).get("network_g")
+                stored = (file.metadata() or {}).get(block)
         except SafetensorError as error:
             raise CheckpointError(f"{path}: not a safetensors file, or a broken one ({error}).") from error
         return json.loads(stored) if stored else None
-    return _load_dict(path).get("network_g")
+    return _load_dict(path).get(block)
 
 
 def fit_prefix(weights: Mapping[str, torch.Tensor], expected: Iterable[str]) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from toy_training import assert_equal, batches, everything, train
 
 from wxr_plugin import options as option_reader
 from wxr_plugin.archs.context import Context, ContextError
-from wxr_plugin.checkpoint import load_state
+from wxr_plugin.checkpoint import load_network_options, load_state, load_weights
 from wxr_plugin.errors import OptionError
 from wxr_plugin.sampling import sde
 from wxr_plugin.sampling.noise import image_generator
@@ -188,3 +188,12 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(make, tmp_path):
     second.resume_training(load_state(tmp_path / "training_states" / "3.state"))
     train(second, data[3:], start=4)
     assert_equal(everything(second), everything(whole))
+
+
+def test_a_checkpoint_knows_its_equation_and_its_network(make, tmp_path):
+    make().save(0, 10)
+    path = tmp_path / "models" / "net_g_10.pth"
+    expected = {"steps": 10, "schedule": "cosine", "max_sigma": 25, "eps": 0.005}
+    assert load_network_options(path, "sde") == expected
+    assert load_network_options(path) == NET
+    assert "init_conv.weight" in load_weights(path)

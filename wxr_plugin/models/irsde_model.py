@@ -6,6 +6,7 @@ With a `ConditionalUNet` that takes a context it is the restorer of DA-CLIP (Luo
 from collections import OrderedDict
 from typing import Any
 
+import msgspec
 import torch
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class IRSDEModel(WxrModel):
 
     def __init__(self, opt: dict[str, Any]):
         self.sampling = IRSDEValOptions.read(opt.get("val") or {}).sampling
-        equation = IRSDETopOptions.read(opt).sde
+        self.equation = equation = IRSDETopOptions.read(opt).sde
         check_steps(self.sampling.steps or equation.steps, equation.steps)
         super().__init__(opt)
         self.schedule = equation.make().to(self.device)
@@ -73,6 +74,10 @@ class IRSDEModel(WxrModel):
         with torch.no_grad(), self._uncompiled():
             self.output = self._sample(net)
         net.train(training)
+
+    def beside_weights(self) -> dict[str, Any]:
+        """The equation, so that a checkpoint can be sampled without its option file."""
+        return {"sde": msgspec.to_builtins(self.equation)}
 
     def _sample(self, net: nn.Module) -> Tensor:
         how, context = self.sampling, self.context(self.lq)

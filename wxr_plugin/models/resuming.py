@@ -39,6 +39,10 @@ class Resuming:
         """What a subclass wants in the training state; plain types and tensors only. Taken on rank 0."""
         return {}
 
+    def beside_weights(self) -> dict[str, Any]:
+        """What a subclass keeps beside the weights in a .pth, for those who restore with them; plain types only."""
+        return {}
+
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Put back what `extra_state` gave."""
 
@@ -72,6 +76,7 @@ class Resuming:
         label = f"network_{net_label.removeprefix('net_')}"
         if label in self.opt:
             content[label] = _plain(self.opt[label])
+        content |= self.beside_weights()
         name = "latest" if current_iter == -1 else current_iter
         save_state(Path(self.opt["path"]["models"]) / f"{net_label}_{name}.pth", content)
 

@@ -56,6 +56,7 @@ def test_a_line_a_photo_and_a_table(model, photos, tmp_path, capsys):
 
 def test_one_photo_and_an_lmdb(model, photos, tmp_path, capsys):
     lmdb_io.build(photos, tmp_path / "photos.lmdb")
+    capsys.readouterr()
     assert run(photos / "street 1/1.v2.png", "--model", model, "--words", "hazy", "rainy") == 0
     one = capsys.readouterr().out.splitlines()[0].split()
     assert run(tmp_path / "photos.lmdb", "--model", model, "--words", "hazy", "rainy") == 0

@@ -29,7 +29,8 @@ from wxr_plugin.sampling.sampler import check_steps
 class IRSDEModel(WxrModel):
     """Learns the noise in states between clean and degraded images; restores by sampling.
 
-    `network_g` is called as net(xt, lq, time) or, where there is one, net(xt, lq, time, context).
+    `network_g` is called as net(xt, lq, time) or, where it takes a context, net(xt, lq, time, context); the context is
+    that of the whole image, also where it is sampled in tiles.
 
     Attributes:
         schedule: the times that are trained; `sample_schedule` those that validation samples.
@@ -47,10 +48,6 @@ class IRSDEModel(WxrModel):
         super().__init__(opt)
         self.schedule = equation.make().to(self.device)
         self.sample_schedule = equation.make(self.sampling.steps).to(self.device)
-
-    def context(self, lq: Tensor) -> Context | None:
-        """What steers the network besides `lq` (N, 3, H, W); None where nothing does."""
-        return None
 
     def losses(self, current_iter: int) -> "OrderedDict[str, Tensor]":
         """The matching loss at a time an image, drawn evenly as in the paper."""

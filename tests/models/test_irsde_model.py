@@ -11,8 +11,9 @@ from option_files import said
 from toy_training import assert_equal, batches, everything, train
 
 from wxr_plugin import options as option_reader
-from wxr_plugin.archs.context import Context, ContextError
 from wxr_plugin.checkpoint import load_network_options, load_state, load_weights
+from wxr_plugin.conditioning.clip import build_clip
+from wxr_plugin.conditioning.daclip import DaCLIP, load_daclip
 from wxr_plugin.errors import OptionError
 from wxr_plugin.sampling import sde
 from wxr_plugin.sampling.noise import image_generator
@@ -28,10 +29,12 @@ SDE = {"steps": 10, "max_sigma": 25}
 def make(options):
     """An IRSDEModel with a small U-Net; `sampling`, `equation` and `network` change its options, others `train`."""
 
-    def build(sampling=None, equation=None, network=None, **train):
+    def build(sampling=None, equation=None, network=None, guide=None, **train):
         opt = options(model="IRSDEModel", **{"ema_decay": 0.5, **train})
         opt["sde"] = SDE | (equation or {})
         opt["network_g"] = NET | (network or {})
+        if guide:
+            opt["guide"], opt["datasets"]["train"] = {"model": guide}, {"phase": "train"}
         opt["val"]["sampling"] = {"steps": 3, **(sampling or {})}
         torch.manual_seed(0)
         return build_model(opt)
@@ -56,7 +59,7 @@ def test_the_loss_is_the_matching_loss_at_even_times(make, monkeypatch):
         return loss
 
     monkeypatch.setattr(sde, "matching_loss", spy)
-    train(model, batches(30, size=8))
+    train(model, batches(8, size=32))
     times = torch.cat(seen)
     assert set(times.tolist()) == set(range(1, 11))
     assert times.float().mean() == pytest.approx(5.5, abs=0.6)
@@ -129,20 +132,31 @@ def test_validation_writes_a_row_an_image_and_repeats(make, photos, tmp_path):
     assert len(set(tables[0])) == 3
 
 
-def test_what_the_network_takes_is_handed_to_it(make, monkeypatch):
-    model = make(network={"nf": 32, "context": ["content", "degradation"], "context_dim": 4})
-    with pytest.raises(ContextError, match="it got no content"):
-        train(model, batches(1))
-    asked = []
+@pytest.fixture(scope="module")
+def guide(tmp_path_factory) -> str:
+    """A file with the packaged CLIP and a controller that is not trained."""
+    file = tmp_path_factory.mktemp("guide") / "daclip.pth"
+    torch.save({"state_dict": DaCLIP(*build_clip("tiny")).state_dict()}, file)
+    return str(file)
 
-    def context(lq):
-        asked.append(lq)
-        return Context(*torch.ones(2, len(lq), 4))
 
-    monkeypatch.setattr(model, "context", context)
+def test_what_the_network_takes_is_handed_to_it_once_for_the_whole_image(make, guide):
+    taken = {"nf": 32, "context": ["content", "degradation"], "context_dim": load_daclip(guide).dim}
+    model, contexts = make({"tile": 16, "overlap": 4}, network=taken, guide=guide), []
     train(model, batches(1))
-    restored(model, torch.rand(1, 3, 12, 12))
-    assert len(asked) == 2  # once a step of training, once an image in validation
+    image = torch.rand(1, 3, 24, 20)
+    hook = lambda net, given: contexts.append(given[3])  # noqa: E731
+    model.net_g_ema.register_forward_pre_hook(hook)
+    restored(model, image)
+    assert len(contexts) == 3 * 4  # steps and tiles
+    for name in ("content", "degradation"):
+        wanted = getattr(load_daclip(guide).embed(image), name)
+        assert all(torch.equal(getattr(context, name), wanted) for context in contexts)
+
+
+def test_a_network_that_takes_a_context_needs_a_guide(make):
+    with pytest.raises(OptionError, match="takes a context of content, and no guide makes it"):
+        make(network={"nf": 32, "context": ["content"]})
 
 
 def test_more_steps_than_were_trained_are_refused_before_training(make):

@@ -94,11 +94,12 @@ def classified(
 ) -> Iterator[Found]:
     """What `guide` says of each photo, one at a time, as sizes differ; those that cannot be read go to `bad`."""
     import torch
+    from rich.console import Console
     from rich.progress import track
 
     from wxr_plugin.data.image_io import BadImageError
 
-    for name, read in track(photos, "classify", transient=True):
+    for name, read in track(photos, "classify", transient=True, console=Console(stderr=True)):
         try:
             pixels = read()
         except BadImageError as error:

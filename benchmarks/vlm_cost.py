@@ -1,6 +1,6 @@
 """What rating with an expensive vision-language model costs a WResVLM training, and what is lost by rating less.
 
-    python benchmarks/vlm_cost.py [--photos FOLDER] [--iterations 300] [--factor 35]
+    python benchmarks/vlm_cost.py [--photos FOLDER] [--iterations 300] [--factor 35] [--begin nothing init]
 
 1. A training that rates everything, with the packaged tiny restorer and the packaged tiny LLaVA, on packaged photos
    with synthetic weather (or on the photos of a folder). What the teacher makes is kept.
@@ -9,6 +9,8 @@
    times the arithmetic of training on them. It sleeps so long, as if a second device were busy.
 3. Every policy decides on the images of 1, by the package's own code. Where training would wait for a rating, its
    seconds are added, not slept; the other process is replaced by a clock that gives an answer when it would come.
+   It begins without labels, or with those that `wxr label init --boxes` makes with the network that the training
+   starts from: the better rated of the crop itself and its restoration, rated by the same rater.
 
 Columns: `added`, what rating adds to a step without it; `share` of the whole step; `calls`, images rated in an
 iteration; `agreement`, share of the teacher's images with the same decision (accept or reject) as with everything
@@ -17,6 +19,7 @@ that with everything rated; then calls and agreement in the second half.
 """
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
@@ -35,6 +38,7 @@ from torch.utils.data import default_collate
 
 from wxr_plugin.conditioning.clip import load_clip
 from wxr_plugin.demo.photos import write_clean, write_unlabelled
+from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.labels.store import content_hash
 from wxr_plugin.models.asking import DirectAsker
 from wxr_plugin.models.candidates import TEACHER, to_arrays
@@ -68,6 +72,10 @@ class Frame(NamedTuple):
     photos: torch.Tensor
     restored: torch.Tensor
     """The teacher's images."""
+
+
+First = dict[str, tuple[np.ndarray, float]]
+"""Labels to begin with: image and rating of a crop."""
 
 
 class Decisions(NamedTuple):
@@ -239,8 +247,20 @@ def timed(root: Path, photos: Path | None, factor: float, count: int) -> dict[st
     return {name: base * statistics.median(values[2:]) for name, values in ratios.items()}
 
 
+def first_labels(frames: list[Frame], rater: KnownRater) -> First:
+    """Of every crop and its restoration by the network that the training starts from, the better rated one."""
+    restorer, found = Restorer.from_checkpoint(RESTORER), {}
+    photos = {key: photo for frame in frames for key, photo in zip(frame.keys, frame.photos)}
+    for key, photo in photos.items():
+        images = [to_arrays(photo[None])[0], restorer.restore(to_arrays(photo[None])[0])]
+        ratings = rater.rate(images).rating.tolist()
+        best = max(range(2), key=ratings.__getitem__)
+        found[key] = (images[best], ratings[best])
+    return found
+
+
 def decide(
-    frames: list[Frame], rater: KnownRater, policy: Policy, margin: float, step_s: float, image_s: float
+    frames: list[Frame], rater: KnownRater, policy: Policy, margin: float, step_s: float, image_s: float, first: First
 ) -> Decisions:
     """Let a policy decide on the recorded images; a step takes `step_s` seconds, rating an image `image_s`."""
     torch.manual_seed(0)
@@ -249,6 +269,9 @@ def decide(
     with tempfile.TemporaryDirectory() as folder:
         asker = ProcessAsker(lambda: process, AsyncOptions().queue, BATCH) if policy.aside else DirectAsker(rater)
         labels = PseudoLabels(Path(folder) / "labels.lmdb", asker, policy.every, head, margin)
+        for key, (image, rating) in first.items():
+            labels.store.put_pseudo(key, image, rating, "init", 0, labels.rater_hash)
+        labels.start()
         accepted, calls = set(), []
         for iteration, frame in enumerate(frames, 1):
             process.now += step_s
@@ -297,16 +320,19 @@ def policies(crops: int) -> list[Policy]:
     ]
 
 
-def report(frames: list[Frame], rater: KnownRater, seconds: dict[str, float], factor: float, margin: float) -> None:
+def report(
+    frames: list[Frame], rater: KnownRater, seconds: dict[str, float], factor: float, margin: float, first: First
+) -> None:
     """Decide by every policy and print a line for each."""
     base, image_s = seconds["teacher"], factor * seconds["teacher"] / BATCH
     crops = {key for frame in frames for key in frame.keys}
-    whole = decide(frames, rater, Policy("everything"), margin, base, image_s)
+    whole = decide(frames, rater, Policy("everything"), margin, base, image_s, first)
     share = len(whole.accepted) / (len(frames) * BATCH)
-    print(f"\nmargin {margin}, factor {factor:g}: everything accepts {share:.1%} of the teacher's images")
+    begin = "labels of init" if first else "no labels"
+    print(f"\n{begin}, margin {margin}, factor {factor:g}: everything accepts {share:.1%} of the teacher's images")
     print("policy          added   share  calls  agreement  recall    label | 2nd half: calls  agreement")
     for policy in policies(len(crops)):
-        found = compare(frames, decide(frames, rater, policy, margin, base, image_s), whole)
+        found = compare(frames, decide(frames, rater, policy, margin, base, image_s, first), whole)
         step_s = seconds["proxy" if policy.proxy else "async" if policy.aside else "teacher"]
         waiting = 0.0 if policy.aside else image_s * found["calls"]
         added = max(0.0, (step_s + waiting - base) / base)
@@ -324,6 +350,7 @@ def main() -> None:
     parser.add_argument("--timed", type=int, default=30, help="steps by the clock")
     parser.add_argument("--factor", type=float, nargs="+", default=[35.0], help="rating a batch over a training step")
     parser.add_argument("--margin", type=float, nargs="+", default=[0.0, 0.02], help="train.rating.margin")
+    parser.add_argument("--begin", choices=["nothing", "init"], nargs="+", default=["nothing", "init"])
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -335,9 +362,9 @@ def main() -> None:
         frames = record(options(root, args.photos, args.iterations), rater)
         seconds = timed(root, args.photos, max(args.factor), args.timed)
         print("seconds of a step: " + ", ".join(f"{way} {value:.3f}" for way, value in seconds.items()))
-        for factor in args.factor:
-            for margin in args.margin:
-                report(frames, rater, seconds, factor, margin)
+        for begin, factor, margin in itertools.product(args.begin, args.factor, args.margin):
+            first = first_labels(frames, rater) if begin == "init" else {}
+            report(frames, rater, seconds, factor, margin, first)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import argparse
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,9 @@ from wxr_plugin.inference.restorer import TINY
 
 RATER = {"type": "TransformersRater", "model": "tiny", "prompt": "visibility"}
 BOXES, REAL_SIZE, PAIR_SIZE = 2, 112, 80
+LIGHT = [0.1, 0.6]
+"""Severity of the labelled weather: lighter than the "real" one's (photos.SEVERITY), as synthetic weather mostly is."""
+START_RATE, RATE = 6e-4, 4e-4
 
 
 class Ladder(NamedTuple):
@@ -44,6 +48,8 @@ class Ladder(NamedTuple):
     restorer: int
     panel: list[str]
     margin: float
+    real: Path | None
+    judge: str | None
 
     def seed_folder(self, seed: int) -> Path:
         return self.work / f"seed_{seed}"
@@ -54,56 +60,71 @@ def main() -> None:
     args = _parser().parse_args()
     ladder = Ladder(
         args.out.resolve(), args.out.resolve() / "labelled.lmdb", args.iterations, args.start_iterations,
-        args.restorer_iterations, args.panel, args.margin,
+        args.restorer_iterations, args.panel, args.margin, args.real, args.judge,
     )  # fmt: skip
     photos.prepare(ladder.work, args.others, args.unlabelled, args.held_out)
     _labelled(ladder, args.labelled)
     with ThreadPoolExecutor(args.jobs) as jobs:
         list(jobs.map(lambda kind: restorer(ladder, kind).run(), KINDS))
-        list(jobs.map(lambda seed: start(ladder, seed).run(), args.seeds))
-        list(jobs.map(lambda seed: prepare_labels(ladder, seed), args.seeds))
-        list(jobs.map(lambda item: run_row(ladder, *item), [(row, seed) for seed in args.seeds for row in args.rows]))
+        order = sorted(args.rows, key=lambda row: row != "sem")  # early, because iter waits for its first round
+        tasks = [partial(prepare_labels, ladder, seed) for seed in args.seeds]
+        tasks += [partial(run_row, ladder, row, seed) for seed in args.seeds for row in order]
+        list(jobs.map(lambda task: task(), tasks))
     table.write(ladder.work, args.rows, args.seeds, args.real, args.judge)
 
 
 def restorer(ladder: Ladder, kind: str) -> Training:
     """A restorer of other people: the packaged one, trained on for one kind of weather of the family gale."""
-    data = _pairs(ladder, [kind], "gale", 96, batch=6)
+    data = _pairs(ladder, [kind], "gale", [0.1, 1.0], 96, batch=6)
     return Training(ladder.work / "restorers", kind, "WxrModel", data, TINY, ladder.restorer, 5e-4, 0)
 
 
 def start(ladder: Ladder, seed: int) -> Training:
-    """Where every row of this seed begins: a new network after a short supervised training at a constant rate."""
-    data = _pairs(ladder, list(KINDS), "default", 96, batch=6)
+    """Where every row of this seed begins: a network that was trained on the labelled photos alone."""
+    data = _pairs(ladder, list(KINDS), "default", LIGHT, PAIR_SIZE, batch=4)
     folder = ladder.seed_folder(seed)
-    return Training(folder, "start", "WxrModel", data, None, ladder.start, 1e-3, seed, last_rate=1e-3)
+    return Training(folder, "start", "WxrModel", data, None, ladder.start, START_RATE, seed)
+
+
+def describe(ladder: Ladder) -> Path:
+    """The descriptions of the unlabelled photos with their rewrites, the same for all seeds."""
+    texts = ladder.work / "texts.lmdb"
+    with table.lock(texts.with_suffix(".lock")):
+        if not (ladder.work / "texts_done").is_file():
+            wxr("label", "describe", ladder.work / "unlabelled", "-o", texts)
+            wxr("label", "rewrite", texts)
+            (ladder.work / "texts_done").touch()
+    return texts
 
 
 def prepare_labels(ladder: Ladder, seed: int) -> None:
-    """What init and the guides need: prompts, descriptions with their rewrites, and the pseudo-labels of the panel."""
+    """The start, and what init and the guides need: prompts, descriptions, and the pseudo-labels of the panel."""
     folder, unlabelled = ladder.seed_folder(seed), ladder.work / "unlabelled"
-    texts, chosen = folder / "texts.lmdb", folder / "init.lmdb"
-    if not (folder / "prompts.safetensors").is_file():
-        _learn_prompts(ladder, folder / "prompts.safetensors", seed)
-    if not (folder / "labels_done").is_file():
-        shutil.rmtree(texts, ignore_errors=True), shutil.rmtree(chosen, ignore_errors=True)
-        wxr("label", "describe", unlabelled, "-o", texts)
-        wxr("label", "rewrite", texts)
-        own = f"start={start(ladder, seed).network}"
+    chosen, begin = folder / "init.lmdb", start(ladder, seed)
+    with table.lock(folder / "start.lock"):
+        begin.run()
+        if not (folder / "prompts.safetensors").is_file():
+            _learn_prompts(ladder, folder / "prompts.safetensors", seed)
+        if (folder / "labels_done").is_file():
+            return
+        shutil.rmtree(chosen, ignore_errors=True)
+        own = f"start={begin.network}"
         others = [f"{kind}={restorer(ladder, kind).network}" for kind in KINDS]
         panel = ["--restorers", own, "tiny", *others, "--raters", *ladder.panel]
-        wxr("label", "init", unlabelled, "-o", chosen, "--from", texts, *panel, "--csv", folder / "init.csv")
+        wxr("label", "init", unlabelled, "-o", chosen, "--from", describe(ladder), *panel, "--csv", folder / "init.csv")
         (folder / "labels_done").touch()
 
 
 def run_row(ladder: Ladder, row: str, seed: int) -> None:
     """Both rounds of one row; `iter` shares its first one with `sem`, from which it does not differ."""
     folder = ladder.seed_folder(seed)
+    prepare_labels(ladder, seed)
     first = _round(ladder, "sem" if row == "iter" else row, seed, 1, start(ladder, seed).network)
     with table.lock(folder / f"{first.name}.lock"):
         first.run(before=lambda: _labels(folder, row, folder / "init.lmdb", first.name))
     second = _round(ladder, row, seed, 2, first.network)
     second.run(before=lambda: _between(ladder, seed, row, first, second.name))
+    table.scores(ladder.work, row, seed, ladder.real, ladder.judge)
 
 
 def _round(ladder: Ladder, row: str, seed: int, number: int, begin: Path) -> Training:
@@ -114,12 +135,12 @@ def _round(ladder: Ladder, row: str, seed: int, number: int, begin: Path) -> Tra
     data = {
         "name": "labelled and unlabelled",
         "type": "SemiSupervisedDataset",
-        "paired": {"gt_size": PAIR_SIZE, "dataroot_gt": str(ladder.labelled), "synthetic": {"severity": [0.1, 1.0]}},
+        "paired": {"gt_size": PAIR_SIZE, "dataroot_gt": str(ladder.labelled), "synthetic": {"severity": LIGHT}},
         "real": {"gt_size": REAL_SIZE, "dataroot": roots, "boxes_per_image": BOXES, "cache": True},
         **_loading(4),
     }
-    last_rate = 1e-3 if number == 1 else 1e-5
-    return Training(folder, name, "WResVLMModel", data, begin, ladder.iterations // 2, 1e-3, seed + 10 * number,
+    last_rate = RATE if number == 1 else RATE / 100
+    return Training(folder, name, "WResVLMModel", data, begin, ladder.iterations // 2, RATE, seed + 10 * number,
                     block | {"ema_warmup": False}, last_rate)  # fmt: skip
 
 
@@ -156,8 +177,8 @@ def _learn_prompts(ladder: Ladder, file: Path, seed: int, *more: object) -> None
     wxr("prompts", "learn", "--synthetic", ladder.labelled, *roots, *views, *more, "-o", file)
 
 
-def _pairs(ladder: Ladder, kinds: list[str], style: str, size: int, batch: int) -> dict:
-    drawn = {"kinds": kinds, "severity": [0.1, 1.0], "style": style}
+def _pairs(ladder: Ladder, kinds: list[str], style: str, severity: list[float], size: int, batch: int) -> dict:
+    drawn = {"kinds": kinds, "severity": severity, "style": style}
     own = {"name": style, "type": "PairedWeatherDataset", "dataroot_gt": str(ladder.labelled), "synthetic": drawn}
     return {**own, "gt_size": size, **_loading(batch)}
 
@@ -184,11 +205,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, one thread each")
     parser.add_argument("--panel", nargs="+", default=["tiny"], help="raters that vote, as for `wxr label init`")
-    parser.add_argument("--margin", type=float, default=0.1, help="of the gate (train.rating.margin)")
+    parser.add_argument("--margin", type=float, default=0.0, help="of the gate (train.rating.margin)")
     parser.add_argument("--unlabelled", type=int, default=90)
-    parser.add_argument("--held-out", type=int, default=90)
-    parser.add_argument("--iterations", type=int, default=600, help="of each row, both rounds together")
-    parser.add_argument("--start-iterations", type=int, default=100)
+    parser.add_argument("--held-out", type=int, default=60)
+    parser.add_argument("--iterations", type=int, default=500, help="of each row, both rounds together")
+    parser.add_argument("--start-iterations", type=int, default=1000)
     parser.add_argument("--restorer-iterations", type=int, default=600)
     return parser
 

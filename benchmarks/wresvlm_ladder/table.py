@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean, stdev
 
+import cv2
 import numpy as np
 from filelock import FileLock
 from photos import pairs_of
@@ -19,6 +20,8 @@ from wxr_plugin.files import write_bytes, write_text
 from wxr_plugin.inference.restorer import Restorer
 
 Scores = dict[str, float]
+REAL_PHOTOS, REAL_SIDE = 24, 512
+"""So many real photos of a kind are rated at the most, so large in pixels."""
 
 
 @contextmanager
@@ -31,15 +34,15 @@ def lock(file: Path) -> Iterator[None]:
 
 def write(work: Path, rows: list[str], seeds: list[int], real: Path | None, judge: str | None) -> None:
     """Score every row and seed, write scores.csv, table.md and ladder.png into `work`, and print the table."""
-    scores = {(row, seed): _scores(work, row, seed, real, judge) for seed in seeds for row in rows}
+    found = {(row, seed): scores(work, row, seed, real, judge) for seed in seeds for row in rows}
     text = io.StringIO()
-    columns = ["row", "seed", *next(iter(scores.values()))]
+    columns = ["row", "seed", *next(iter(found.values()))]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({"row": row, "seed": seed, **values} for (row, seed), values in scores.items())
+    writer.writerows({"row": row, "seed": seed, **values} for (row, seed), values in found.items())
     write_text(work / "scores.csv", text.getvalue())
-    write_text(work / "table.md", table := markdown(scores, rows, seeds))
-    write_bytes(work / "ladder.png", figure(scores, rows, seeds))
+    write_text(work / "table.md", table := markdown(found, rows, seeds))
+    write_bytes(work / "ladder.png", figure(found, rows, seeds))
     print(table)
 
 
@@ -76,7 +79,7 @@ def figure(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[i
     return buffer.getvalue()
 
 
-def _scores(work: Path, row: str, seed: int, real: Path | None, judge: str | None) -> Scores:
+def scores(work: Path, row: str, seed: int, real: Path | None, judge: str | None) -> Scores:
     """Those of one network, kept beside it."""
     model = work / f"seed_{seed}" / "experiments" / f"{row}_2" / "models" / "net_g_latest.pth"
     file = model.with_name(f"scores_{'real' if real and judge else 'psnr'}.json")
@@ -106,9 +109,16 @@ def _visibility(restorer: Restorer, real: Path, judge: str) -> float:
     rater = build_rater({"model": judge})
     means = []
     for kind in KINDS:
-        restored = [restorer.restore(read_image(file)) for file in list_images(real / kind)]
+        photos = [_shrunk(read_image(file)) for file in list_images(real / kind)[:REAL_PHOTOS]]
+        restored = [restorer.restore(photo) for photo in photos]
         means.append(rater.rate(restored).rating.mean().item())
     return (fmean(means) - 1) / 4
+
+
+def _shrunk(photo: np.ndarray) -> np.ndarray:
+    """`photo`, its longer side at most REAL_SIDE."""
+    share = min(1.0, REAL_SIDE / max(photo.shape[:2]))
+    return cv2.resize(photo, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
 
 
 def _spread(values: list[float], sign: str = "") -> str:

@@ -2,12 +2,21 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wxr_plugin.errors import WxrError
 
-EXAMPLE = """example:
+if TYPE_CHECKING:
+    from wxr_plugin.inference.restorer import Restorer
+    from wxr_plugin.inference.specs import RestorerSpec
+
+METHODS = ("posterior", "sde", "ode")
+"""As in wxr_plugin.sampling.sampler, which imports torch."""
+
+EXAMPLE = """examples:
   wxr restore holiday/ -o restored/
   wxr restore rain.jpg --checkpoint experiments/mine/models/net_g_latest.pth --tile 512 -o restored/
+  wxr restore street.jpg --method daclip --checkpoint universal-ir.pth --guide daclip_ViT-B-32.pt --seed 1 -o restored/
 """
 
 
@@ -16,18 +25,26 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "restore",
         help="restore photos with a trained network",
-        description="Remove rain, haze and snow from photos of any size; the results are PNG files.",
+        description="Remove rain, haze, snow and what else a network was trained for from photos of any size; the "
+        "results are PNG files. A network that is steered by a DA-CLIP also tells what it took for the degradation.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", nargs="+", type=Path, help="photos or folders of photos")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--checkpoint", default="tiny", help=".pth or .safetensors (default: the packaged one)")
+    parser.add_argument("--checkpoint", type=Path, help=".pth or .safetensors (default: the packaged one)")
     parser.add_argument("--opt", type=Path, help="option file with the network_g of a checkpoint that does not name it")
+    parser.add_argument("--method", help="a published method with its official files: daclip, daclip-mix, wild-daclip")
+    parser.add_argument("--guide", help="DA-CLIP of a network that takes a context (default: the checkpoint tells)")
     parser.add_argument("--tile", type=int, default=1024, help="cut larger photos into tiles of this side; 0: never")
     parser.add_argument("--overlap", type=int, default=32, help="pixels that neighbouring tiles share")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: cuda where there is one)")
     parser.add_argument("--overwrite", action="store_true", help="restore again what the folder already holds")
+    group = parser.add_argument_group("networks that are sampled")
+    group.add_argument("--steps", type=int, help="forward passes a photo (default: as many as were trained)")
+    group.add_argument("--sampler", choices=METHODS, help="how a step is made (default: posterior)")
+    group.add_argument("--seed", type=int, help="of the noise (default: 0)")
+    group.add_argument("--frames", action="store_true", help="the photos are a video's: all start from the same noise")
     parser.set_defaults(func=run)
 
 
@@ -70,32 +87,67 @@ def plan(sources: list[Path], output: Path) -> dict[Path, Path]:
 
 def restore_all(jobs: dict[Path, Path], args: argparse.Namespace) -> list[str]:
     """Restore `jobs` under a progress bar and return a line for each photo that failed."""
-    from rich.progress import track
+    from rich.progress import Progress
 
     from wxr_plugin.data.image_io import BadImageError, read_image, write_image
-    from wxr_plugin.inference.restorer import RestoreError, Restorer
+    from wxr_plugin.inference.restorer import RestoreError
 
-    network = read_network_block(args.opt) if args.opt else None
-    restorer = Restorer.from_checkpoint(
-        args.checkpoint, network, device=args.device, tile=args.tile or None, overlap=args.overlap
-    )
-    failures = []
-    for target, photo in track(jobs.items(), description="restoring", total=len(jobs)):
-        try:
-            write_image(target, restorer.restore(read_image(photo)))
-        except (BadImageError, OSError) as error:
-            failures.append(str(error))
-        except RestoreError as error:
-            failures.append(f"{photo}: {error}")
+    restorer, failures = load_restorer(args), []
+    with Progress() as progress:
+        for target, photo in progress.track(jobs.items(), total=len(jobs), description="restoring"):
+            try:
+                image = read_image(photo)
+                write_image(target, restorer.restore(image))
+                if restorer.guide:
+                    word, chance = restorer.degradation(image)
+                    progress.console.print(f"{photo}: {word} {chance:.1%}", highlight=False, soft_wrap=True)
+            except (BadImageError, OSError) as error:
+                failures.append(str(error))
+            except RestoreError as error:
+                failures.append(f"{photo}: {error}")
     return failures
 
 
-def read_network_block(path: Path) -> dict:
-    """The `network_g` block of an option file; WxrError if it has none."""
+def load_restorer(args: argparse.Namespace) -> "Restorer":
+    """The restorer that the options name. Raises WxrError for options that do not go together."""
+    from wxr_plugin.sampling.options import SamplingOptions
+
+    asked = {"steps": args.steps, "method": args.sampler, "seed": args.seed}
+    asked = {key: value for key, value in asked.items() if value is not None}
+    settings = {"device": args.device, "tile": args.tile or None, "overlap": args.overlap}
+    restorer = _spec(args).load(**settings, sampling=SamplingOptions.read(asked))
+    if restorer.diffusion:
+        restorer.diffusion = restorer.diffusion.checked(args.frames)
+    elif asked or args.frames:
+        raise WxrError(
+            "--steps, --sampler, --seed and --frames are for networks that are sampled, which this one is not"
+        )
+    if args.guide and not restorer.guide:
+        raise WxrError("--guide: this network takes no context, so nothing would come of it; leave it out")
+    return restorer
+
+
+def _spec(args: argparse.Namespace) -> "RestorerSpec":
+    from wxr_plugin.inference.methods import method_spec
+    from wxr_plugin.inference.restorer import TINY
+    from wxr_plugin.inference.specs import RestorerSpec
+
+    if args.method and args.opt:
+        raise WxrError("--method says which network it is; leave --opt out, or --method")
+    if args.method:
+        return method_spec(args.method, args.checkpoint, args.guide)
+    opt = read_options(args.opt) if args.opt else {}
+    guide = args.guide or (opt.get("guide") or {}).get("model")
+    is_tiny = args.checkpoint in (None, Path("tiny"))
+    return RestorerSpec("", TINY if is_tiny else args.checkpoint, opt.get("network_g"), guide=guide, sde=opt.get("sde"))
+
+
+def read_options(path: Path) -> dict:
+    """An option file with its plug-ins imported; WxrError if it has no `network_g` block."""
     from wxr_plugin import options
 
     opt = options.load(str(path))
     if not isinstance(opt.get("network_g"), dict):
         raise WxrError(f"{path} has no network_g block")
     options.import_plugins(opt)
-    return opt["network_g"]
+    return opt

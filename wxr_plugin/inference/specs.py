@@ -21,21 +21,27 @@ class RestorerSpec(msgspec.Struct, frozen=True):
     checkpoint: Path
     network: dict[str, Any] | None = None
     """The `network_g` block; None where the checkpoint has it."""
-    key: str = "params_ema"
+    key: str | None = "params_ema"
     """Entry of the weights file; another one is taken where this is not there."""
     strict: bool = True
     """Every parameter must be in the file, and no other."""
+    guide: str | None = None
+    """Name of the DA-CLIP that steers it; None where the checkpoint tells, or nothing does."""
+    sde: dict[str, Any] | None = None
+    """The block of the equation that it samples; None where the checkpoint has it, or there is none."""
 
     def digest(self, **settings: Any) -> str:
         """12 hex digits of all that its results depend on: weights, network, and `settings` (tile, overlap)."""
         with open(self.checkpoint, "rb") as file:
             weights = hashlib.file_digest(file, "sha256").hexdigest()
-        parts = [weights, self.network, self.key, self.strict, settings]
+        parts = [weights, self.network, self.key, self.strict, *filter(None, [self.guide, self.sde]), settings]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def load(self, **settings: Any) -> Restorer:
         """The restorer itself; `settings` go to its constructor. Raises as `Restorer.from_checkpoint`."""
-        return Restorer.from_checkpoint(self.checkpoint, self.network, self.key, self.strict, **settings)
+        return Restorer.from_checkpoint(
+            self.checkpoint, self.network, self.key, self.strict, **{"guide": self.guide, "sde": self.sde, **settings}
+        )
 
 
 def read_spec(text: str) -> RestorerSpec:
@@ -79,4 +85,5 @@ def _of_options(name: str, path: Path) -> RestorerSpec:
     if not checkpoint.is_file():
         raise WxrError(f"{path}: path.pretrain_network_g: {weights}: no such file")
     options.import_plugins(opt)
-    return RestorerSpec(name, checkpoint, network, place.get("param_key_g", "params"), place.get("strict_load_g", True))
+    guide, key, strict = opt.get("guide") or {}, place.get("param_key_g", "params"), place.get("strict_load_g", True)
+    return RestorerSpec(name, checkpoint, network, key, strict, guide.get("model"), opt.get("sde"))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context
 from wxr_plugin.errors import OptionError
-from wxr_plugin.inference.tiled_sampling import sample_tiled
+from wxr_plugin.inference.diffusion import Diffusion, predict
 from wxr_plugin.models.irsde_options import (
     IRSDETopOptions,
     IRSDETrainOptions,
@@ -21,7 +21,6 @@ from wxr_plugin.models.irsde_options import (
 )
 from wxr_plugin.models.wxr_model import WxrModel
 from wxr_plugin.sampling import sde
-from wxr_plugin.sampling.noise import image_generator
 from wxr_plugin.sampling.sampler import check_steps
 
 
@@ -33,7 +32,7 @@ class IRSDEModel(WxrModel):
     that of the whole image, also where it is sampled in tiles.
 
     Attributes:
-        schedule: the times that are trained; `sample_schedule` those that validation samples.
+        schedule: the times that are trained.
         output: in training the clean images that the predicted noise implies; in validation the sample.
     """
 
@@ -47,7 +46,6 @@ class IRSDEModel(WxrModel):
         check_steps(self.sampling.steps or equation.steps, equation.steps)
         super().__init__(opt)
         self.schedule = equation.make().to(self.device)
-        self.sample_schedule = equation.make(self.sampling.steps).to(self.device)
 
     def losses(self, current_iter: int) -> "OrderedDict[str, Tensor]":
         """The matching loss at a time an image, drawn evenly as in the paper."""
@@ -61,7 +59,7 @@ class IRSDEModel(WxrModel):
     def predict_noise(self, xt: Tensor, lq: Tensor, t: Tensor, context: Context | None) -> Tensor:
         """net_g's noise in `xt` under `train.amp`; float32."""
         with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None):
-            return _call(self.net_g, xt, lq, t, context).float()
+            return predict(self.net_g, xt, lq, t, context).float()
 
     def test(self) -> None:
         """Sample restorations of `self.lq` into `self.output`, with the EMA network or, without one, net_g; float32."""
@@ -74,26 +72,13 @@ class IRSDEModel(WxrModel):
 
     def beside_weights(self) -> dict[str, Any]:
         """The equation, so that a checkpoint can be sampled without its option file."""
-        return {"sde": msgspec.to_builtins(self.equation)}
+        return super().beside_weights() | {"sde": msgspec.to_builtins(self.equation)}
 
     def _sample(self, net: nn.Module) -> Tensor:
-        how, context = self.sampling, self.context(self.lq)
-        return sample_tiled(
-            lambda xt, lq, time: _call(net, xt, lq, time, context),
-            self.lq,
-            self.sample_schedule,
-            tile=how.tile,
-            overlap=how.overlap,
-            method=how.method,
-            train_steps=self.schedule.steps,
-            generator=[image_generator(image, how.seed) for image in self.lq],
-        )
+        how = self.sampling
+        return Diffusion(self.equation, how).sample(net, self.lq, self.context(self.lq), how.tile, how.overlap)
 
     def _check_options(self) -> None:
         super()._check_options()
         if self.opt["train"].get("perceptual_opt"):
             raise OptionError("train.perceptual_opt is not part of IRSDEModel's loss, which compares states: remove it")
-
-
-def _call(net: nn.Module, xt: Tensor, lq: Tensor, time: Tensor | float, context: Context | None) -> Tensor:
-    return net(xt, lq, time) if context is None else net(xt, lq, time, context)

@@ -40,8 +40,8 @@ class Resuming:
         return {}
 
     def beside_weights(self) -> dict[str, Any]:
-        """What a subclass keeps beside the weights in a .pth, for those who restore with them; plain types only."""
-        return {}
+        """What a .pth holds beside weights and network, for those who restore with them; plain types only."""
+        return {"guide": _plain(self.opt["guide"])} if self.opt.get("guide") else {}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Put back what `extra_state` gave."""

@@ -1,0 +1,146 @@
+"""Restorers that a guide steers, and restorers that are sampled: from a checkpoint and from the command line."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from wxr_plugin.archs.conditional_unet_arch import ConditionalUNet
+from wxr_plugin.archs.nafnet_arch import NAFNet
+from wxr_plugin.checkpoint import save_state
+from wxr_plugin.cli import main
+from wxr_plugin.conditioning.clip import build_clip
+from wxr_plugin.conditioning.daclip import DaCLIP, load_daclip
+from wxr_plugin.data.degradation_words import DEGRADATIONS
+from wxr_plugin.data.image_io import read_image, write_image
+from wxr_plugin.errors import WxrError
+from wxr_plugin.inference.methods import method_spec, methods
+from wxr_plugin.inference.restorer import Restorer
+from wxr_plugin.sampling.options import SamplingOptions
+
+UNET = {"type": "ConditionalUNet", "nf": 8, "ch_mult": [1, 2], "context": ["degradation"]}
+NAF = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}
+
+
+def shaken(net: torch.nn.Module) -> torch.nn.Module:
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return net
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """guide.pth; unet.pth, which is sampled and tells its guide; naf.pth, steered by a guide that it does not tell."""
+    folder = tmp_path_factory.mktemp("guided")
+    torch.manual_seed(0)
+    guide = folder / "guide.pth"
+    weights = DaCLIP(*build_clip("tiny")).state_dict()
+    torch.save({"state_dict": weights, "network_g": {"type": "DaCLIP", "clip": "tiny"}}, guide)
+    dim = {"context_dim": load_daclip(str(guide)).dim}
+    parts = {"guide": {"model": str(guide)}, "sde": {"steps": 4, "max_sigma": 50}}
+    options = [{**UNET, **dim}, {**NAF, **dim, "context": ["degradation"]}]
+    for name, net, block, more in zip(("unet", "naf"), (ConditionalUNet, NAFNet), options, (parts, {})):
+        made = shaken(net(**{key: value for key, value in block.items() if key != "type"}))
+        save_state(folder / f"{name}.pth", {"params": made.state_dict(), "network_g": block, **more})
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        write_image(folder / "photos" / f"{name}.png", rng.integers(0, 256, (40, 52, 3), dtype=np.uint8))
+    return folder
+
+
+@pytest.fixture
+def photo(folder):
+    return read_image(folder / "photos" / "a.png")
+
+
+def test_a_checkpoint_tells_its_guide_and_its_equation(folder, photo):
+    restorer = Restorer.from_checkpoint(folder / "unet.pth", device="cpu")
+    assert restorer.guide is load_daclip(str(folder / "guide.pth"), "cpu")
+    assert np.array_equal(restorer.restore(photo), restorer.restore(photo))
+    word, chance = restorer.degradation(photo)
+    assert word in DEGRADATIONS and 0.1 <= chance <= 1
+
+
+def test_the_seed_and_the_steps_count(folder, photo):
+    def restored(**how) -> np.ndarray:
+        sampling = SamplingOptions(**how)
+        return Restorer.from_checkpoint(folder / "unet.pth", device="cpu", sampling=sampling).restore(photo)
+
+    same, other, fewer = restored(), restored(seed=1), restored(steps=2)
+    assert np.array_equal(same, restored(seed=0, steps=4))
+    assert not np.array_equal(same, other) and not np.array_equal(same, fewer)
+
+
+def test_tiles_see_the_embedding_of_the_whole_photo(folder, photo):
+    guide = str(folder / "guide.pth")
+    restorer = Restorer.from_checkpoint(folder / "naf.pth", device="cpu", guide=guide, tile=32, overlap=8)
+    seen = []
+    restorer.net.register_forward_pre_hook(lambda net, inputs: seen.append(inputs))
+    restorer.restore(photo)
+    whole = restorer.guide.embed(torch.from_numpy(photo).permute(2, 0, 1)[None] / 255)
+    assert len(seen) == 4 and all(torch.equal(context.degradation, whole.degradation) for _, context in seen)
+
+
+def test_frames_share_their_noise(folder):
+    still = np.full((24, 24, 3), 90, np.uint8)
+    moved = still.copy()
+    moved[20:, 20:] = 200
+    apart, shared = (Restorer.from_checkpoint(folder / "unet.pth", device="cpu") for _ in range(2))
+    shared.diffusion = shared.diffusion.checked(same_noise=True)
+    change = [np.abs(r.restore(still)[:8, :8].astype(int) - r.restore(moved)[:8, :8]).mean() for r in (apart, shared)]
+    assert change[1] < change[0] / 3
+
+
+def test_the_command_tells_what_it_took_for_the_degradation(folder, tmp_path, capsys):
+    photos = str(folder / "photos")
+    assert main(["restore", photos, "-o", str(tmp_path / "one"), "--checkpoint", str(folder / "unet.pth")]) == 0
+    said = capsys.readouterr().out
+    assert any(f"a.png: {word} " in said for word in DEGRADATIONS) and "2 photos restored" in said
+    again = ["restore", photos, "-o", str(tmp_path / "two"), "--checkpoint", str(folder / "unet.pth"), "--seed", "7"]
+    assert main(again) == 0
+    one, two = (read_image(tmp_path / name / "a.png") for name in ("one", "two"))
+    assert one.shape == (40, 52, 3) and not np.array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--checkpoint", "naf.pth"], "is steered by degradation: add --guide"),
+        (["--checkpoint", "naf.pth", "--guide", "guide.pth", "--seed", "1"], "this one is not"),
+        (["--checkpoint", "unet.pth", "--steps", "5"], "takes 5 steps, but the network was trained on a schedule of 4"),
+        (["--checkpoint", "tiny", "--guide", "guide.pth"], "takes no context"),
+        (["--method", "daclop"], "there are daclip, daclip-mix, wild-daclip"),
+        (["--method", "daclip"], "universal-ir.pth: no such file; fetch it from https"),
+        (["--method", "daclip", "--checkpoint", "unet.pth"], "daclip_ViT-B-32.pt: no such file.*--guide"),
+        (["--method", "daclip", "--checkpoint", "naf.pth", "--guide", "guide.pth"], "does not fit the network"),
+    ],
+)
+def test_wrong_words_are_told(folder, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(folder)
+    assert main(["restore", "photos", "-o", str(tmp_path / "out"), *words]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(message, said), said
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_does_not_fit_is_refused(folder):
+    with pytest.raises(WxrError, match="predicts noise, and no `sde`"):
+        Restorer(ConditionalUNet(nf=8, ch_mult=[1, 2]), "cpu")
+    with pytest.raises(WxrError, match="gives embeddings of length 64, the network takes 5"):
+        Restorer(
+            NAFNet(4, [1], 1, [1], context=["degradation"], context_dim=5),
+            "cpu",
+            guide=load_daclip(str(folder / "guide.pth")),
+        )
+
+
+@pytest.mark.parametrize("name", methods())
+def test_a_published_method_is_what_its_option_says(name, folder):
+    spec = method_spec(name, folder / "unet.pth", "guide")
+    assert spec.guide == "guide" and spec.sde["steps"] == 100
+    with torch.device("meta"):
+        net = ConditionalUNet(**{key: value for key, value in spec.network.items() if key != "type"})
+    assert sum(parameter.numel() for parameter in net.parameters()) > 40e6

@@ -37,6 +37,8 @@ setup(
         "scikit-learn",
         "scipy<1.18",
         "setuptools",
+        "spandrel",
+        "spandrel_extra_arches",
         "tokenizers",
         "torch",
         "torchvision",

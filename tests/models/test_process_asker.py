@@ -155,7 +155,7 @@ def test_a_rater_that_cannot_be_built_is_named():
 
 
 TRAINER = """
-import sys, time
+import signal, sys, time
 import torch
 import wxr_plugin
 from rating_toys import grey
@@ -163,6 +163,7 @@ from wxr_plugin.models.candidates import Candidate, Question, to_arrays
 from wxr_plugin.models.process_asker import ProcessAsker
 from wxr_plugin.models.rater_process import RaterProcess
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     asker = ProcessAsker(lambda: RaterProcess({"type": "BrightnessRater", "seconds": 60}, ["rating_toys"]))
     image = to_arrays(grey(0.5))[0]
     asker.ask([Question(Candidate("a", image, "input"), None)])

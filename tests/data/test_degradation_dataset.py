@@ -103,6 +103,17 @@ def test_items_are_pairs_cut_and_turned_alike(root):
     assert item["lq_path"].startswith(f"{root}/train/hazy/LQ/") and item["gt_path"].endswith("_clean.png")
 
 
+def test_the_guide_sees_the_whole_photo_as_it_prepares_it(root):
+    from wxr_plugin.conditioning.clip import build_clip
+    from wxr_plugin.conditioning.daclip import DaCLIP
+
+    model = DaCLIP(*build_clip("tiny"))
+    item = dataset(dataroot=root, phase="train", gt_size=16, guide_size=model.image_size).draw(0, rng(1))
+    photo = torch.from_numpy(read_image(item["lq_guide_key"])).permute(2, 0, 1)[None] / 255
+    assert item["lq_guide_key"] == item["lq_path"] and item["lq"].shape == (3, 16, 16)
+    torch.testing.assert_close(model.prepare(item["lq_guide"][None]), model.prepare(photo), rtol=0, atol=1e-4)
+
+
 def test_degradations_take_turns_and_images_are_drawn(root):
     train = dataset(dataroot=root)
     assert len(train) == 3 * 5
@@ -276,6 +287,7 @@ def test_sorting_goes_by_file_name(tmp_path):
         ({"dataroot": "CLEAN"}, r"CLEAN/train: no such folder; the layout is .*/\{train,val\}/<degradation>"),
         ({"dataroot_gt": "CLEAN", "synthetic": {"degradations": ["wild"], "wild": {"psf": "none.npz"}}}, "none.npz"),
         ({"dataroot_gt": "CLEAN", "synthetic": {}, "scale": 2}, "scale: 1"),
+        ({"dataroot_gt": "CLEAN", "synthetic": {}, "guide_size": 64}, "guide_size needs the whole degraded photo"),
     ],
 )
 def test_options_that_do_not_go_together(clean, options, message):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
@@ -35,6 +36,7 @@ class _Entry(NamedTuple):
 class DegradationDataset(WeatherDataset):
     """Items: lq and gt, float32 RGB (3, H, W) in [0, 1]; lq_path, gt_path; degradation, one of DEGRADATIONS or "wild".
 
+    With guide_size lq_guide, all of the degraded photo as a guide sees it, and lq_guide_key, its name, come besides.
     In training, crops of gt_size, all degradations equally often: the index modulo their number chooses the
     degradation, then any image of it is taken. Else every pair in order, whole, then every clean photo with every
     synthetic degradation, which depends on the photo's name alone. The lq_path of a synthetic image is no file, but
@@ -72,14 +74,17 @@ class DegradationDataset(WeatherDataset):
         """The sample at `index` with photo, crop, turn and degradation taken from `rng`; no validation item does."""
         choice = Balanced(self.groups, len(self), rng) if self.training else InOrder(self.order)
         number, (gt, lq) = self.quota.first_good(index, choice, rng, self._read)
+        paths = {"lq_path": self._lq_path(number, choice.word), "gt_path": self.path(number)}
+        whole = {}
         if self.training:
+            if self.options.guide_size:
+                whole = {"lq_guide": guide_view(lq, self.options.guide_size), "lq_guide_key": paths["lq_path"]}
             gt, lq = self._augment((gt, lq), rng)
         else:
             rng = rng_of(choice.word, self.entries[number].gt_key)
         if lq is None:
             gt, lq = self._degrade(gt, choice.word, rng)
-        paths = {"lq_path": self._lq_path(number, choice.word), "gt_path": self.path(number)}
-        return {"lq": to_tensor(lq), "gt": to_tensor(gt), "degradation": choice.word, **paths}
+        return {"lq": to_tensor(lq), "gt": to_tensor(gt), "degradation": choice.word, **paths, **whole}
 
     def _add(self, entries: list[_Entry]) -> list[int]:
         """Append to `entries`; their numbers."""
@@ -128,6 +133,19 @@ class DegradationDataset(WeatherDataset):
             return entry.lq.path(entry.lq_key)
         root = Path(self.options.dataroot_gt).expanduser()
         return str(root / word / Path(self.path(number)).relative_to(root))
+
+
+def guide_view(photo: np.ndarray, size: int) -> torch.Tensor:
+    """(3, size, size) in [0, 1] of a uint8 RGB photo, as a DA-CLIP prepares its images before it normalises them:
+
+    the short side resized (bicubic, antialiased), the centre cut out.
+    """
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional
+
+    image = to_tensor(to_float(photo))[None]
+    resized = functional.resize(image, [size], InterpolationMode.BICUBIC, antialias=True)
+    return functional.center_crop(resized, [size, size])[0].clamp(0, 1)
 
 
 def _tell_of_wild(synthetic: SyntheticDegradations) -> None:

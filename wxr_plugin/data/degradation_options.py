@@ -58,6 +58,9 @@ class DegradationOptions(Block):
     """Draw degradations on the photos of dataroot_gt on the fly."""
     gt_size: NeededInTraining[AtLeastOne | None] = None
     """Side of the training crops, in pixels; smaller photos are filled up by reflection."""
+    guide_size: AtLeastOne | None = None
+    """Also give all of the degraded photo as the guide sees it (lq_guide): its short side resized to so many pixels
+    (224 for the published guides) and the centre cut out. For guide.view: photo; with pairs alone."""
     use_hflip: bool = True
     """Mirror half of the training crops."""
     use_rot: bool = True
@@ -78,3 +81,7 @@ def check_options(name: str | None, options: DegradationOptions, training: bool)
         raise OptionError(f"dataset {name}: degradations and split are of dataroot, which is absent; take them out")
     if training and options.gt_size is None:
         raise OptionError(f"dataset {name}: training needs gt_size, the side of the crops in pixels")
+    if options.guide_size and options.synthetic:
+        raise OptionError(
+            f"dataset {name}: guide_size needs the whole degraded photo, and synthetic degrades crops; leave one out"
+        )

@@ -60,7 +60,7 @@ def test_a_checkpoint_tells_its_guide_and_its_equation(folder, photo):
     restorer = Restorer.from_checkpoint(folder / "unet.pth", device="cpu")
     assert restorer.guide is load_daclip(str(folder / "guide.pth"), "cpu")
     assert np.array_equal(restorer.restore(photo), restorer.restore(photo))
-    word, chance = restorer.degradation(photo)
+    word, chance = restorer.degradation()
     assert word in DEGRADATIONS and 0.1 <= chance <= 1
 
 
@@ -111,6 +111,7 @@ def test_the_command_tells_what_it_took_for_the_degradation(folder, tmp_path, ca
         (["--checkpoint", "naf.pth"], "is steered by degradation: add --guide"),
         (["--checkpoint", "naf.pth", "--guide", "guide.pth", "--seed", "1"], "this one is not"),
         (["--checkpoint", "unet.pth", "--steps", "5"], "takes 5 steps, but the network was trained on a schedule of 4"),
+        (["--checkpoint", "unet.pth", "--steps", "0"], "--steps 0"),
         (["--checkpoint", "tiny", "--guide", "guide.pth"], "takes no context"),
         (["--method", "daclop"], "there are daclip, daclip-mix, wild-daclip"),
         (["--method", "daclip"], "universal-ir.pth: no such file; fetch it from https"),

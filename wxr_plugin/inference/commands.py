@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def restore_all(jobs: dict[Path, Path], args: argparse.Namespace) -> list[str]:
                 image = read_image(photo)
                 write_image(target, restorer.restore(image))
                 if restorer.guide:
-                    word, chance = restorer.degradation(image)
+                    word, chance = restorer.degradation()
                     progress.console.print(f"{photo}: {word} {chance:.1%}", highlight=False, soft_wrap=True)
             except (BadImageError, OSError) as error:
                 failures.append(str(error))
@@ -115,7 +117,11 @@ def load_restorer(args: argparse.Namespace) -> "Restorer":
     asked = {"steps": args.steps, "method": args.sampler, "seed": args.seed}
     asked = {key: value for key, value in asked.items() if value is not None}
     settings = {"device": args.device, "tile": args.tile or None, "overlap": args.overlap}
-    restorer = _spec(args).load(**settings, sampling=SamplingOptions.read(asked))
+    try:
+        sampling = SamplingOptions.read(asked)
+    except msgspec.ValidationError as error:
+        raise WxrError(f"--steps {args.steps}, --seed {args.seed}: {error}") from error
+    restorer = _spec(args).load(**settings, sampling=sampling)
     if restorer.diffusion:
         restorer.diffusion = restorer.diffusion.checked(args.frames)
     elif asked or args.frames:

@@ -46,6 +46,7 @@ class Restorer:
         self.net = net.to(self.device).eval().requires_grad_(False)
         self.tile, self.overlap = tile, overlap
         self.guide, self.diffusion = guide, diffusion
+        self.seen: Context | None = None
         _check_guide(net, guide)
         if predicts_noise(net) != bool(diffusion):
             what = "predicts noise, and no `sde` block says of what: add --opt with its option file"
@@ -108,20 +109,20 @@ class Restorer:
             raise RestoreError("the network gave values that are not numbers (NaN)")
         return (result[0].permute(1, 2, 0) * 255).round().clamp(0, 255).byte().cpu().numpy()
 
-    def degradation(self, photo: np.ndarray) -> tuple[str, float]:
-        """What the guide takes the degradation of a photo, uint8 RGB (H, W, 3), to be, and its probability.
+    def degradation(self) -> tuple[str, float]:
+        """What the guide took the degradation of the photo restored last to be, and its probability.
 
-        Raises WxrError for a restorer without a guide.
+        Raises WxrError for a restorer without a guide, or before the first photo.
         """
         from wxr_plugin.data.degradation_words import DEGRADATIONS
 
-        if self.guide is None:
-            raise WxrError("this restorer has no guide that could name a degradation")
-        chance, word = self.guide.classify(_to_tensor(photo))[0].max(0)
+        if self.seen is None:
+            raise WxrError("no guide has seen a photo that it could name the degradation of; restore one with a guide")
+        chance, word = self.guide.probabilities(self.seen.degradation)[0].max(0)
         return DEGRADATIONS[int(word)], float(chance)
 
     def _restore(self, lq: Tensor, tile: int | None) -> Tensor:
-        context = self.guide.embed(lq) if self.guide else None
+        context = self.seen = self.guide.embed(lq) if self.guide else None
         if self.diffusion:
             return self.diffusion.sample(self.net, lq, context, tile, self.overlap).clamp(0, 1)
         run = lambda part: self._call(part, context)  # noqa: E731

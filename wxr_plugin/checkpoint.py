@@ -69,7 +69,7 @@ def is_whole(path: str | os.PathLike) -> bool:
         return False
 
 
-def load_weights(path: str | os.PathLike, key: str | None = None) -> dict[str, torch.Tensor]:
+def load_weights(path: str | os.PathLike, key: str | None = None, mapped: bool = False) -> dict[str, torch.Tensor]:
     """Read a network's weights from a .safetensors file or from any common kind of .pth/.pt/.ckpt file.
 
     Args:
@@ -77,6 +77,7 @@ def load_weights(path: str | os.PathLike, key: str | None = None) -> dict[str, t
             dicts are known; `module.` and `_orig_mod.` are taken off the names.
         key: the container's key, such as 'params_ema'. When None, or when the file lacks a 'params_ema' that was asked
             for, the first of `CONTAINERS` that is there.
+        mapped: leave the numbers in the file until they are read, for those who look at names and shapes alone.
 
     Returns:
         Parameter name -> tensor on the CPU.
@@ -85,7 +86,7 @@ def load_weights(path: str | os.PathLike, key: str | None = None) -> dict[str, t
         FileNotFoundError: there is no such file.
         CheckpointError: the file is broken, holds code, lacks `key`, or holds no weights.
     """
-    loaded = _load_safetensors(path) if Path(path).suffix == ".safetensors" else _load_dict(path)
+    loaded = _load_safetensors(path) if Path(path).suffix == ".safetensors" else _load_dict(path, mapped)
     weights = _open_container(loaded, key, path)
     odd = [name for name, value in weights.items() if not isinstance(value, torch.Tensor)]
     if odd or not weights:
@@ -110,7 +111,7 @@ def load_network_options(path: str | os.PathLike, block: str = "network_g") -> d
         except SafetensorError as error:
             raise CheckpointError(f"{path}: not a safetensors file, or a broken one ({error}).") from error
         return json.loads(stored) if stored else None
-    return _load_dict(path).get(block)
+    return _load_dict(path, mapped=True).get(block)
 
 
 def fit_prefix(weights: Mapping[str, torch.Tensor], expected: Iterable[str]) -> dict[str, torch.Tensor]:
@@ -165,11 +166,12 @@ def preserved_rng() -> Iterator[None]:
         set_rng_state(state)
 
 
-def _load_dict(path: str | os.PathLike) -> dict[str, Any]:
+def _load_dict(path: str | os.PathLike, mapped: bool = False) -> dict[str, Any]:
     with open(path, "rb"):
         pass  # what is wrong with the path itself; torch raises OSError for damaged contents too
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        mapped = mapped and zipfile.is_zipfile(path)  # torch's older format cannot be
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except MemoryError:
         raise
     except Exception as error:

@@ -11,8 +11,10 @@ import yaml
 
 from wxr_plugin import safe_yaml
 from wxr_plugin.checks.blocks import check_blocks
+from wxr_plugin.checks.guide import check_guide
 from wxr_plugin.checks.report import Problem, Report, key_lines
 from wxr_plugin.checks.rules import check_rules
+from wxr_plugin.checks.sampling import check_sampling
 from wxr_plugin.checks.sets import check_sets
 from wxr_plugin.checks.shared import check_shared
 from wxr_plugin.errors import OptionError
@@ -71,7 +73,7 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), is_train, key_lines(text))
     import_into(report, opt)
-    for look in (check_sets, check_blocks, check_rules):
+    for look in (check_sets, check_blocks, check_rules, check_guide, check_sampling):
         look(report, opt)
     if is_train:
         check_shared(report, opt)

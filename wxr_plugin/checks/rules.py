@@ -6,7 +6,6 @@ from typing import Any
 from wxr_plugin.checks import stock
 from wxr_plugin.checks.components import parameters_of, registered
 from wxr_plugin.checks.report import Report
-from wxr_plugin.sampling.schedules import STEPS
 
 
 def check_rules(report: Report, opt: Mapping[str, Any]) -> None:
@@ -23,7 +22,6 @@ def check_rules(report: Report, opt: Mapping[str, Any]) -> None:
         _precision,
         _saving,
         _streams,
-        _steps,
     ):
         rule(report, opt)
 
@@ -180,14 +178,6 @@ def _streams(report: Report, opt: Mapping[str, Any]) -> None:
     if report.is_train and "WResVLMModel" in models and known:
         what = f"{opt['model_type']} needs real photos beside the pairs, which this dataset has not"
         report.add(("datasets", "train", "type"), what, "use SemiSupervisedDataset")
-
-
-def _steps(report: Report, opt: Mapping[str, Any]) -> None:
-    """IRSDEModel: a network knows no more times than it was trained for."""
-    trained, sampled = block(opt, "sde").get("steps", STEPS), block(opt, "val", "sampling").get("steps")
-    if isinstance(trained, int) and isinstance(sampled, int) and sampled > trained:
-        what = f"sampling takes {sampled} steps, but the network is trained on a schedule of {trained} (sde.steps)"
-        report.add(("val", "sampling", "steps"), what, f"take {trained} or fewer")
 
 
 def _train_set(opt: Mapping[str, Any]) -> type | None:

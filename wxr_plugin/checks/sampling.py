@@ -1,0 +1,50 @@
+"""The equation of an IR-SDE: more steps than were trained, or another equation than the weights were trained on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from wxr_plugin.checkpoint import load_network_options
+from wxr_plugin.checks.components import registered
+from wxr_plugin.checks.report import Report
+from wxr_plugin.checks.rules import block
+from wxr_plugin.errors import WxrError
+from wxr_plugin.sampling.options import SDEOptions
+from wxr_plugin.sampling.schedules import STEPS
+
+
+def check_sampling(report: Report, opt: Mapping[str, Any]) -> None:
+    """IRSDEModel: `val.sampling` against `sde` and, in a file for testing, `sde` against that of the weights."""
+    trained, sampled = block(opt, "sde").get("steps", STEPS), block(opt, "val", "sampling").get("steps")
+    if isinstance(trained, int) and isinstance(sampled, int) and sampled > trained:
+        what = f"sampling takes {sampled} steps, but the network is trained on a schedule of {trained} (sde.steps)"
+        report.add(("val", "sampling", "steps"), what, f"take {trained} or fewer")
+    if not report.is_train and any(cls.__name__ == "IRSDEModel" for cls in _bases(opt)):
+        _check_trained(report, opt)
+
+
+def _check_trained(report: Report, opt: Mapping[str, Any]) -> None:
+    weights = block(opt, "path").get("pretrain_network_g")
+    trained = _stored(weights) if isinstance(weights, str) else None
+    try:
+        asked = msgspec.to_builtins(SDEOptions.read(block(opt, "sde")))
+    except msgspec.ValidationError:  # the check of blocks tells
+        return
+    for key, value in (trained or {}).items():
+        if key in asked and asked[key] != value:
+            what = f"{asked[key]}, but {weights} was trained with {value}"
+            report.add(("sde", key), what, f"set sde.{key}: {value}")
+
+
+def _stored(weights: str) -> dict[str, Any] | None:
+    """The `sde` block in a file of weights; None where there is none, or no such file."""
+    try:
+        return load_network_options(Path(weights).expanduser(), "sde")
+    except (OSError, WxrError):  # loading tells
+        return None
+
+
+def _bases(opt: Mapping[str, Any]) -> tuple[type, ...]:
+    return getattr(registered("model").get(str(opt.get("model_type"))), "__mro__", ())

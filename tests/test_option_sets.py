@@ -120,6 +120,55 @@ def test_ground_truth_in_both_sets_is_found_by_content(opt, root, training_as_lm
     assert problems(opt | {"allow_shared_gt": True}, root) == []
 
 
+@pytest.fixture
+def universal(opt, root):
+    """`opt` on the ten degradations' layout: two hazy pairs to train, two rainy ones to validate, no image twice."""
+    for split, word in (("train", "hazy"), ("val", "rainy")):
+        for side, kind in (("LQ", "lq"), ("GT", "gt")):
+            folder = root / "universal" / split / word / side
+            folder.mkdir(parents=True)
+            for number in range(2):
+                shutil.copy(root / f"{split}_{kind}" / f"000{number}.png", folder / f"{number}.png")
+    block = {"name": "ten", "type": "DegradationDataset", "dataroot": str(root / "universal")}
+    opt["datasets"] = {"train": block | {"gt_size": 8, "num_worker_per_gpu": 0, "batch_size_per_gpu": 1}, "val": block}
+    return opt | {"scale": 1}
+
+
+@pytest.mark.parametrize("as_lmdb", [False, True])
+def test_ground_truth_shared_by_splits_of_the_ten_degradations(universal, root, as_lmdb):
+    assert problems(universal, root) == []
+    trained, held = (root / "universal" / place / "GT" for place in ("train/hazy", "val/rainy"))
+    shutil.copy(trained / "1.png", held / "0.png")
+    for folder in (trained, held) if as_lmdb else ():
+        make_lmdb(folder)
+        shutil.rmtree(folder)
+    pair = [f"{trained}.lmdb/1", f"{held}.lmdb/0"] if as_lmdb else [f"{trained}/1.png", f"{held}/0.png"]
+    found = said(universal, root)
+    assert f"1 ground-truth images are also in datasets.train: {pair[1]} = {pair[0]}" in found.pop(
+        "datasets.val.dataroot"
+    )
+    assert not found
+    universal["datasets"]["train"]["degradations"] = ["hazy"]
+    universal["datasets"]["val"]["split"] = "train"
+    assert "2 ground-truth images" in said(universal, root)["datasets.val.dataroot"]
+    universal["datasets"]["val"] |= {"split": 3, "degradations": 7}
+    assert {"datasets.val.split", "datasets.val.degradations"} <= said(universal, root).keys()
+
+
+def test_photos_for_synthetic_degradations_that_are_validated_on(universal, root):
+    train = universal["datasets"]["train"]
+    del train["dataroot"]
+    train |= {"dataroot_gt": str(root / "train_gt"), "synthetic": {"degradations": ["noisy"]}}
+    assert problems(universal, root) == []
+    shutil.copy(root / "train_gt" / "0002.png", root / "universal/val/rainy/GT/1.png")
+    assert "rainy/GT/1.png = " in said(universal, root)["datasets.val.dataroot"]
+    universal["datasets"]["val"] = {"name": "own", "type": "DegradationDataset", "dataroot_gt": str(root / "val_gt")}
+    universal["datasets"]["val"] |= {"synthetic": {"degradations": ["noisy"]}}
+    assert problems(universal, root) == []
+    shutil.copy(root / "train_gt" / "0000.png", root / "val_gt" / "new.png")
+    assert f"{root}/val_gt/new.png = " in said(universal, root)["datasets.val.dataroot_gt"]
+
+
 def test_equal_size_and_equal_edges_are_not_enough(opt, root):
     size = 3 * 4096
     (root / "train_gt" / "0000.png").write_bytes(bytes(size))

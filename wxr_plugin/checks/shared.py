@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from wxr_plugin.checks.components import registered
 from wxr_plugin.checks.report import Report
 from wxr_plugin.checks.sets import PATH_KEYS, inner_blocks, listed_pairs, some
 from wxr_plugin.lmdb_cache import environment
@@ -22,7 +23,7 @@ def check_shared(report: Report, opt: Mapping[str, Any]) -> None:
     datasets = opt.get("datasets")
     if not isinstance(datasets, Mapping) or opt.get("allow_shared_gt") is True:
         return
-    training = _by_size(ground_truth(datasets.get("train")))
+    training = _by_size(ground_truth(datasets.get("train"), training=True))
     for name, block in datasets.items():
         if name == "train" or not training:
             continue
@@ -31,17 +32,24 @@ def check_shared(report: Report, opt: Mapping[str, Any]) -> None:
             examples = some([f"{show(mine)} = {show(theirs)}" for mine, theirs in pairs])
             what = f"{len(pairs)} ground-truth images are also in datasets.train: {examples}"
             mend = "take them out of one of the sets, or set allow_shared_gt: true at the top of the file"
-            report.add(("datasets", name, "dataroot_gt"), what, mend)
+            key = "dataroot" if "dataroot" in block and "dataroot_gt" not in block else "dataroot_gt"
+            report.add(("datasets", name, key), what, mend)
 
 
-def ground_truth(dataset: Any) -> Iterator[tuple[Image, int]]:
-    """Every ground-truth image of a dataset block, with its size in bytes. Sets of clips are left out."""
+def ground_truth(dataset: Any, training: bool = False) -> Iterator[tuple[Image, int]]:
+    """Every ground-truth image of a dataset block, with its size in bytes. Sets of clips are left out.
+
+    It lies where `dataroot_gt` says, and where a class that has a layout of its own tells with `gt_roots`.
+    """
     if not isinstance(dataset, Mapping):
         return
     for _, block in inner_blocks((), dataset):
         root = block.get("dataroot_gt")
         if isinstance(root, str) and "num_frame" not in block and Path(root).expanduser().is_dir():
             yield from _images(Path(root).expanduser(), block)
+    own = getattr(registered("dataset").get(str(dataset.get("type"))), "gt_roots", None)
+    for root in own(dataset, training) if own else ():
+        yield from _images(root, {})
 
 
 def _images(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[Image, int]]:

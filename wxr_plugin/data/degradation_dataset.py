@@ -1,6 +1,6 @@
 """Pairs of DA-CLIP's ten degradations: given in the official layout, drawn on clean photos on the fly, or both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from wxr_plugin.data.crops import Turn, crop, random_box, to_float, to_tensor
 from wxr_plugin.data.degradation_choice import Balanced, InOrder, rng_of
-from wxr_plugin.data.degradation_layout import read_pairs, split_of, words_in
+from wxr_plugin.data.degradation_layout import gt_folders, read_pairs, split_of, words_in
 from wxr_plugin.data.degradation_options import WILD, DegradationOptions, SyntheticDegradations, check_options
 from wxr_plugin.data.degradation_words import DEGRADATIONS
 from wxr_plugin.data.degradations import degrade
@@ -65,6 +65,13 @@ class DegradationDataset(WeatherDataset):
         self.order = [(word, number) for word, group in self.groups for number in group]
         self.use([(entry.gt, entry.gt_key) for entry in self.entries], [0] * len(self.entries))
 
+    @staticmethod
+    def gt_roots(block: Mapping[str, Any], training: bool) -> list[Path]:
+        """Where the ground truth of a block's pairs lies, for the check of leaks; what is there."""
+        root, words = block.get("dataroot"), block.get("degradations")
+        split = str(_split(block.get("split"), training))
+        return gt_folders(root, split, words if isinstance(words, list) else ()) if isinstance(root, str) else []
+
     def __len__(self) -> int:
         """In training the number of degradations times the images of the largest; else the pairs and photos."""
         largest = max(len(group) for _, group in self.groups)
@@ -92,7 +99,7 @@ class DegradationDataset(WeatherDataset):
         return list(range(len(self.entries) - len(entries), len(self.entries)))
 
     def _pairs(self, opt: dict[str, Any]) -> dict[str, list[_Entry]]:
-        folder = split_of(self.options.dataroot, self.options.split or ("train" if self.training else "val"))
+        folder = split_of(self.options.dataroot, _split(self.options.split, self.training))
         there = words_in(folder)
         missing = [word for word in self.options.degradations or () if word not in there]
         if missing:
@@ -133,6 +140,10 @@ class DegradationDataset(WeatherDataset):
             return entry.lq.path(entry.lq_key)
         root = Path(self.options.dataroot_gt).expanduser()
         return str(root / word / Path(self.path(number)).relative_to(root))
+
+
+def _split(named: str | None, training: bool) -> str:
+    return named or ("train" if training else "val")
 
 
 def guide_view(photo: np.ndarray, size: int) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """The official layout of the ten degradations, `<root>/{train,val}/<degradation>/{LQ,GT}`, folders or LMDBs."""
 
 import re
+from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -38,10 +39,17 @@ def split_of(root: str | PathLike, split: str) -> Path:
 
 def side_of(folder: str | PathLike, side: str) -> Path:
     """`<folder>/LQ` or `GT`, or the LMDB of that name, which goes first. Raises OptionError where neither is there."""
-    found = [path for path in (Path(folder, f"{side}.lmdb"), Path(folder, side)) if path.is_dir()]
-    if not found:
+    found = _side(folder, side)
+    if found is None:
         raise OptionError(f"{folder}: neither {side} nor {side}.lmdb in it; put the images of that side there")
-    return found[0]
+    return found
+
+
+def gt_folders(root: str | PathLike, split: str, words: Collection[str] = ()) -> list[Path]:
+    """The ground truth below `<root>/<split>`, folders and LMDBs, of `words` or of all degradations; what is there."""
+    folder = Path(root).expanduser() / split
+    found = (_side(folder / word, "GT") for word in words_in(folder) if word in (words or DEGRADATIONS))
+    return [path for path in found if path is not None]
 
 
 def read_pairs(folder: str | PathLike, check_names: bool = True, cache: bool = False) -> Pairs:
@@ -89,6 +97,10 @@ def names_fit(one: str, other: str) -> bool:
         return all(number in rest for number in short)
     words = [set(re.findall(r"[^\W\d_]+", unquote(key).lower())) for key in (one, other)]
     return bool(words[0] & words[1]) or not all(words)
+
+
+def _side(folder: str | PathLike, side: str) -> Path | None:
+    return next((path for path in (Path(folder, f"{side}.lmdb"), Path(folder, side)) if path.is_dir()), None)
 
 
 def _as_file_name(key: str) -> str:

@@ -82,6 +82,8 @@ def calculate_fid(
 ) -> FidShare:
     """What one image adds to the FID of the set, which WxrModel works out when all are restored.
 
+    Features of ground truth are kept, so that the next validation need not compute them again.
+
     Args:
         img, img2: uint8 BGR (H, W, 3): the restored image and the ground truth.
         weights: file of Inception's weights, pt_inception-2015-12-05-6726825d.pth; pyiqa fetches it once when None.
@@ -95,9 +97,11 @@ def calculate_fid(
     """
     from wxr_plugin.vlm.loading import device_of
 
-    net = fid_features.load_inception(weights, device_of(device))
-    pair = [cropped_rgb(image, crop_border) for image in (img, img2)]
-    return FidShare(*fid_features.features(net, pair, mode))
+    device = device_of(device)
+    restored, clean = (cropped_rgb(image, crop_border) for image in (img, img2))
+    net = fid_features.load_inception(weights, device)
+    own = fid_features.features(net, [restored], mode)[0]
+    return FidShare(own, fid_features.kept_features(weights, device, clean, mode))
 
 
 @lru_cache

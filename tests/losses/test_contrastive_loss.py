@@ -65,7 +65,8 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = str(listener.getsockname()[1])
-    runs = [subprocess.Popen([sys.executable, __file__, str(rank), port, str(tmp_path)]) for rank in (0, 1)]
+    command = [sys.executable, "-W", "error:torch.distributed.nn.functional.all_gather is deprecated", __file__]
+    runs = [subprocess.Popen([*command, str(rank), port, str(tmp_path)]) for rank in (0, 1)]
     assert [run.wait(timeout=180) for run in runs] == [0, 0]
     alone = torch.nn.Linear(6, 4, bias=False)
     alone.load_state_dict(torch.load(tmp_path / "start.pth"))

@@ -29,7 +29,11 @@ def gather_rows(rows: Tensor) -> Tensor:
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return rows
-    from torch.distributed.nn.functional import all_gather
+    from torch.distributed import _functional_collectives as collectives  # where torch's own hint leads
+
+    if hasattr(collectives, "all_gather_single"):
+        return collectives.all_gather_single(rows.contiguous(), 0, dist.group.WORLD)
+    from torch.distributed.nn.functional import all_gather  # older torch
 
     return torch.cat(all_gather(rows))
 

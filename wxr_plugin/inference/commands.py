@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.inference.frames import UNPACK, check_sizes, in_order, refuse_video
 
 if TYPE_CHECKING:
     from wxr_plugin.inference.restorer import Restorer
@@ -18,6 +19,7 @@ METHODS = ("posterior", "sde", "ode")
 EXAMPLE = """examples:
   wxr restore holiday/ -o restored/
   wxr restore rain.jpg --checkpoint experiments/mine/models/net_g_latest.pth --tile 512 -o restored/
+  wxr restore frames/ --checkpoint experiments/irsde/models/net_g_latest.pth --frames -o restored/
   wxr restore street.jpg --method daclip --checkpoint universal-ir.pth --guide daclip_ViT-B-32.pt --seed 1 -o restored/
 """
 
@@ -53,6 +55,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Restore every photo; files that fail are listed at the end and make the exit code 1."""
     jobs = plan(args.photos, args.output)
+    if args.frames:
+        check_sizes(jobs.values())
     if args.tile and not 0 <= args.overlap < args.tile:
         raise WxrError(f"--overlap {args.overlap} must be smaller than --tile {args.tile}")
     todo = {target: photo for target, photo in jobs.items() if args.overwrite or not target.exists()}
@@ -66,16 +70,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def plan(sources: list[Path], output: Path) -> dict[Path, Path]:
-    """Map each result file to its photo; two photos that would write one file are an error."""
-    from wxr_plugin.data.image_io import list_images
+    """Map each result file to its photo, those of a folder in the order in which people count.
+
+    Raises WxrError for two photos that would write one file, and for sources that hold none.
+    """
+    from wxr_plugin.data.image_io import SUFFIXES, list_images
 
     jobs: dict[Path, Path] = {}
     for source in sources:
         if not source.exists():
             raise WxrError(f"{source}: no such file or folder")
-        photos = list_images(source) if source.is_dir() else [source]
+        refuse_video(source)
+        photos = in_order(list_images(source)) if source.is_dir() else [source]
         if not photos:
-            raise WxrError(f"{source}: no images in this folder")
+            raise WxrError(f"{source}: no images in this folder (looked for {', '.join(SUFFIXES)}); {UNPACK}")
         for photo in photos:
             name = photo.relative_to(source) if source.is_dir() else Path(photo.name)
             target = output / name.with_suffix(".png")
@@ -126,7 +134,8 @@ def load_restorer(args: argparse.Namespace) -> "Restorer":
         restorer.diffusion = restorer.diffusion.checked(args.frames)
     elif asked or args.frames:
         raise WxrError(
-            "--steps, --sampler, --seed and --frames are for networks that are sampled, which this one is not"
+            "--steps, --sampler, --seed and --frames are for networks that are sampled, which this one is not: leave "
+            "them out"
         )
     if args.guide and not restorer.guide:
         raise WxrError("--guide: this network takes no context, so nothing would come of it; leave it out")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context, checked_inputs
 from wxr_plugin.archs.context_hooks import ContextHooks
+from wxr_plugin.archs.sizes import cropped, extended
 
 LEVELS = 4
 STRIDE = 2**LEVELS
@@ -214,8 +215,7 @@ class MSBDN(nn.Module):
         where the image is too small for it, and the result is cropped (our choice). `context` is ignored by a network
         built without; otherwise raises ContextError if it does not fit.
         """
-        height, width = lq.shape[-2:]
-        return self._restore(_pad(lq), context)[..., :height, :width]
+        return cropped(self._restore(extended(lq, STRIDE, SMALLEST), context), lq)
 
     def _restore(self, x: Tensor, context: Context | None = None) -> Tensor:
         prompt = self.context.prepare(context) if self.context_inputs else None
@@ -268,13 +268,3 @@ class MSBDN(nn.Module):
 
 def _stage(channels: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
-
-
-def _pad(x: Tensor) -> Tensor:
-    height, width = x.shape[-2:]
-    below = max(SMALLEST, -(-height // STRIDE) * STRIDE) - height
-    right = max(SMALLEST, -(-width // STRIDE) * STRIDE) - width
-    if not below and not right:
-        return x
-    mode = "reflect" if below < height and right < width else "replicate"
-    return F.pad(x, (0, right, 0, below), mode=mode)

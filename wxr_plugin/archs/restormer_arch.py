@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context, checked_inputs
 from wxr_plugin.archs.context_hooks import ContextHooks
+from wxr_plugin.archs.sizes import cropped, extended
 
 STRIDE = 8
 
@@ -58,8 +58,7 @@ class Restormer(nn.Module):
         Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped, as the authors'
         test script does. `context` is ignored by a network built without; otherwise raises ContextError.
         """
-        height, width = lq.shape[-2:]
-        return self._restore(_pad(lq), context)[..., :height, :width]
+        return cropped(self._restore(extended(lq, STRIDE), context), lq)
 
     def _restore(self, lq: Tensor, context: Context | None) -> Tensor:
         skips, deepest = self._encode(lq, context)
@@ -87,9 +86,3 @@ def _published(**arguments: object) -> nn.Module:
     from spandrel_extra_arches.architectures.Restormer import Restormer as Published  # imports every network it has
 
     return Published(**arguments)
-
-
-def _pad(x: Tensor) -> Tensor:
-    height, width = x.shape[-2:]
-    below, right = -height % STRIDE, -width % STRIDE
-    return F.pad(x, (0, right, 0, below), mode="reflect" if below < height and right < width else "replicate")

@@ -76,7 +76,7 @@ def test_a_name_that_no_embedding_has(opt, tmp_path):
 
 def test_a_guide_that_is_not_there_or_no_daclip(opt, tmp_path):
     opt["guide"]["model"] = str(tmp_path / "gone.pt")
-    assert f"there is no file {tmp_path}/gone.pt" in said(opt, tmp_path)["guide.model"]
+    assert f"{tmp_path}/gone.pt does not exist" in said(opt, tmp_path)["guide.model"]
     other = tmp_path / "other.pt"
     torch.save({"weight": torch.zeros(2)}, other)
     opt["guide"]["model"] = str(other)
@@ -124,7 +124,7 @@ def test_the_width_is_told_without_reading_the_numbers(guide, tmp_path, monkeypa
     old = tmp_path / "old.pt"
     torch.save({"visual_control.proj": torch.zeros(8, 6)}, old, _use_new_zipfile_serialization=False)
     assert guide_width(str(old)) == 6
-    with pytest.raises(WxrError, match="there is no file"):
+    with pytest.raises(WxrError, match="does not exist"):
         guide_width("nowhere.pt")
 
 
@@ -156,3 +156,21 @@ def test_a_test_of_weights_that_were_trained_on_another_equation(opt, tmp_path):
     opt["datasets"] = {"test_1": opt["datasets"]["val"]}
     wanted = f"200, but {weights} was trained with 100; set sde.steps: 100"
     assert said(opt, tmp_path, is_train=False) == {"sde.steps": wanted}
+
+
+# who calls whom
+
+
+def test_a_network_that_the_model_cannot_call(opt, tmp_path):
+    opt = sampled(opt)
+    assert problems(opt, tmp_path) == []
+    found = said(opt | {"model_type": "WxrModel"}, tmp_path)["network_g.type"]
+    assert found.startswith("WxrModel calls net(lq), which ConditionalUNet (xt, lq, time, context) does not take; use")
+    found = said(opt | {"network_g": {"type": "NAFNet"}}, tmp_path)["network_g.type"]
+    assert "IRSDEModel calls net(xt, lq, time), which NAFNet (lq, context) does not take; use ConditionalUNet" in found
+
+
+def test_the_controllers_model_trains_a_controller(opt, tmp_path):
+    del opt["guide"]
+    found = said(opt | {"model_type": "DaCLIPModel", "network_g": {"type": "NAFNet"}}, tmp_path)
+    assert found["network_g.type"] == "DaCLIPModel trains a DaCLIP, and NAFNet is none; use DaCLIP"

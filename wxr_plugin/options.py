@@ -11,6 +11,7 @@ import yaml
 
 from wxr_plugin import safe_yaml
 from wxr_plugin.checks.blocks import check_blocks
+from wxr_plugin.checks.calls import check_calls
 from wxr_plugin.checks.guide import check_guide
 from wxr_plugin.checks.report import Problem, Report, key_lines
 from wxr_plugin.checks.rules import check_rules
@@ -73,7 +74,7 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), is_train, key_lines(text))
     import_into(report, opt)
-    for look in (check_sets, check_blocks, check_rules, check_guide, check_sampling):
+    for look in (check_sets, check_blocks, check_rules, check_guide, check_sampling, check_calls):
         look(report, opt)
     if is_train:
         check_shared(report, opt)

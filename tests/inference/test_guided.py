@@ -1,5 +1,6 @@
 """Restorers that a guide steers, and restorers that are sampled: from a checkpoint and from the command line."""
 
+import json
 import re
 
 import numpy as np
@@ -45,6 +46,10 @@ def folder(tmp_path_factory):
     for name, net, block, more in zip(("unet", "naf"), (ConditionalUNet, NAFNet), options, (parts, {})):
         made = shaken(net(**{key: value for key, value in block.items() if key != "type"}))
         save_state(folder / f"{name}.pth", {"params": made.state_dict(), "network_g": block, **more})
+    wide = {**NAF, "context": ["degradation"], "context_dim": 7}
+    made = NAFNet(**{key: value for key, value in wide.items() if key != "type"})
+    save_state(folder / "wide.pth", {"params": made.state_dict(), "network_g": wide, "guide": {"model": str(guide)}})
+    (folder / "wide.yml").write_text(json.dumps({"network_g": wide}))
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
         write_image(folder / "photos" / f"{name}.png", rng.integers(0, 256, (40, 52, 3), dtype=np.uint8))
@@ -111,7 +116,12 @@ def test_the_command_tells_what_it_took_for_the_degradation(folder, tmp_path, ca
         (["--checkpoint", "naf.pth"], "is steered by degradation: add --guide"),
         (["--checkpoint", "naf.pth", "--guide", "guide.pth", "--seed", "1"], "this one is not"),
         (["--checkpoint", "unet.pth", "--steps", "5"], "takes 5 steps, but the network was trained on a schedule of 4"),
-        (["--checkpoint", "unet.pth", "--steps", "0"], "--steps 0"),
+        (["--checkpoint", "unet.pth", "--steps", "0"], "--steps 0: take 1 or more"),
+        (["--checkpoint", "unet.pth", "--seed", "-1"], "--seed -1: take 0 or more"),
+        (["--checkpoint", "naf.pth", "--guide", "naf.pth"], "naf.pth: holds no DA-CLIP"),
+        (["--checkpoint", "wide.pth"], "gives embeddings of length 64, the network takes 7"),
+        (["--checkpoint", "naf.pth", "--opt", "wide.yml"], r"is \(256, 64\) in the file and \(256, 7\) in the network"),
+        (["--checkpoint", "guide.pth"], "DaCLIP is no network that restores a photo: .* give it with --guide"),
         (["--checkpoint", "tiny", "--guide", "guide.pth"], "takes no context"),
         (["--method", "daclop"], "there are daclip, daclip-mix, wild-daclip"),
         (["--method", "daclip"], "universal-ir.pth: no such file; fetch it from https"),

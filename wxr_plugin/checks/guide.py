@@ -104,7 +104,7 @@ def guide_width(name: str) -> int:
 
     path = TINY if name == "tiny" else Path(name).expanduser()
     if not path.is_file():
-        raise WxrError(f"there is no file {path}; name a DA-CLIP's file (docs/daclip.md)")
+        raise WxrError(f"{path} does not exist; name a DA-CLIP's file (docs/daclip.md)")
     weights = load_weights(path, mapped=True)
     heads = {f"{CONTROLLER}proj": 1, f"{CONTROLLER}attnpool.c_proj.weight": 0}  # of a ViT, of a ResNet
     found = [weights[key].shape[axis] for key, axis in heads.items() if key in weights]

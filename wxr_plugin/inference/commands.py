@@ -4,8 +4,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.frames import UNPACK, check_sizes, in_order, refuse_video
 
@@ -125,11 +123,10 @@ def load_restorer(args: argparse.Namespace) -> "Restorer":
     asked = {"steps": args.steps, "method": args.sampler, "seed": args.seed}
     asked = {key: value for key, value in asked.items() if value is not None}
     settings = {"device": args.device, "tile": args.tile or None, "overlap": args.overlap}
-    try:
-        sampling = SamplingOptions.read(asked)
-    except msgspec.ValidationError as error:
-        raise WxrError(f"--steps {args.steps}, --seed {args.seed}: {error}") from error
-    restorer = _spec(args).load(**settings, sampling=sampling)
+    for key, least in (("steps", 1), ("seed", 0)):
+        if asked.get(key, least) < least:
+            raise WxrError(f"--{key} {asked[key]}: take {least} or more")
+    restorer = _spec(args).load(**settings, sampling=SamplingOptions.read(asked))
     if restorer.diffusion:
         restorer.diffusion = restorer.diffusion.checked(args.frames)
     elif asked or args.frames:

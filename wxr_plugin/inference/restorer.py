@@ -1,5 +1,6 @@
 """A trained network and what is needed to run it on photographs of any size."""
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from wxr_plugin.archs.context import Context, context_inputs
 from wxr_plugin.checkpoint import load_network_options, load_weights
 from wxr_plugin.errors import WxrError
+from wxr_plugin.fitting import load_into
 from wxr_plugin.inference.diffusion import Diffusion, predicts_noise
 from wxr_plugin.inference.tiling import run_tiled
 from wxr_plugin.sampling.options import SamplingOptions, SDEOptions
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from wxr_plugin.conditioning.daclip import DaClipGuide
 
 TINY = Path(__file__).parents[1] / "assets" / "tiny_restorer" / "tiny_restorer.safetensors"
+
+
+PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class RestoreError(WxrError):
@@ -47,6 +52,7 @@ class Restorer:
         self.tile, self.overlap = tile, overlap
         self.guide, self.diffusion = guide, diffusion
         self.seen: Context | None = None
+        _check_called(net)
         _check_guide(net, guide)
         if predicts_noise(net) != bool(diffusion):
             what = "predicts noise, and no `sde` block says of what: add --opt with its option file"
@@ -81,9 +87,9 @@ class Restorer:
             raise WxrError(f"{path} does not say which network it is for; add --opt with the option file it came from")
         try:
             net = build_network(dict(network))
-            net.load_state_dict(load_weights(path, key), strict=strict)
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise WxrError(f"{path} does not fit the network {network.get('type')}: {error}") from error
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise WxrError(f"{path}: its network {network.get('type')} cannot be built: {error}") from error
+        load_into(net, load_weights(path, key), path, strict)
         guide = guide or (load_network_options(path, "guide") or {}).get("model")
         equation = sde or load_network_options(path, "sde")
         diffusion = Diffusion(SDEOptions.read(equation), sampling or SamplingOptions()) if equation else None
@@ -140,6 +146,14 @@ def _load_guide(net: nn.Module, name: str | None, path: Path, device: str | None
     from wxr_plugin.conditioning.daclip import load_daclip
 
     return load_daclip(name, device)
+
+
+def _check_called(net: nn.Module) -> None:
+    needed = [p for p in inspect.signature(net.forward).parameters.values() if p.default is p.empty and p.kind in PLAIN]
+    if len(needed) > 1 + bool(context_inputs(net)) and not predicts_noise(net):
+        names = ", ".join(parameter.name for parameter in needed)
+        hint = "; a DA-CLIP is a guide: give it with --guide" if type(net).__name__ == "DaCLIP" else ""
+        raise WxrError(f"{type(net).__name__} is no network that restores a photo: it takes ({names}){hint}")
 
 
 def _check_guide(net: nn.Module, guide: "DaClipGuide | None") -> None:

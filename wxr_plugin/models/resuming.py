@@ -19,6 +19,7 @@ from wxr_plugin.checkpoint import (
     save_state,
     set_rng_state,
 )
+from wxr_plugin.fitting import load_into
 from wxr_plugin.models.guard import gathered
 
 
@@ -116,12 +117,15 @@ class Resuming:
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
     ) -> None:
-        """As the host's, from any container that `checkpoint.load_weights` knows."""
+        """As the host's, from any container that `checkpoint.load_weights` knows.
+
+        Raises CheckpointError, which names both sides, for weights of another network.
+        """
         net = self.get_bare_model(net)
         weights = fit_prefix(load_weights(load_path, param_key), net.state_dict())
         get_root_logger().info(f"Loading {type(net).__name__} from {load_path}, key {param_key}.")
         self._print_different_keys_loading(net, weights, strict)
-        net.load_state_dict(weights, strict=strict)
+        load_into(net, weights, load_path, strict)
 
     def _training_state(self) -> dict[str, Any]:
         return {

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from rich.progress import track
@@ -35,6 +36,8 @@ ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = ROOT / "options" / "tiny" / "daclip.yml"
 CARD = Path(__file__).with_name("tiny_daclip_card.md")
 FROZEN = ("clip.", "visual.")
+SIDES = (128, 224)
+"""Short side of a view in pixels: the tiny CLIP sees 128, and noise and blocks of JPEG are lost when more is shrunk."""
 
 
 def content(view: np.ndarray, rng: np.random.Generator) -> str:
@@ -44,6 +47,13 @@ def content(view: np.ndarray, rng: np.random.Generator) -> str:
         text, said = caption(seen, rng)
         if said[0] == UNSAID and (said[2:] != UNSAID).any():
             return text
+
+
+def small(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`view` with a short side drawn from SIDES, or from what it has where that is less."""
+    short = min(view.shape[:2])
+    side = rng.uniform(SIDES[0], np.clip(short, *SIDES))
+    return cv2.resize(view, None, fx=side / short, fy=side / short, interpolation=cv2.INTER_AREA).clip(0, 1)
 
 
 def write_set(photos: list[np.ndarray], words: list[str], rounds: int, folder: Path, seed: int) -> Path:
@@ -57,7 +67,7 @@ def write_set(photos: list[np.ndarray], words: list[str], rounds: int, folder: P
     for index, photo in enumerate(track(photos, f"degrade {folder.name}")):
         for turn in range(rounds):
             rng = np.random.default_rng((seed, index, turn))
-            view = draw_view(photo, rng, crop=0.5, scale=0.6)
+            view = small(draw_view(photo, rng, crop=0.5, scale=0.0), rng)
             text = content(view, rng)
             for word in words:
                 name = f"{word}/{index}_{turn}.png"
@@ -114,7 +124,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder for the degraded photos and the checkpoints")
     parser.add_argument("--words", nargs="+", choices=DEGRADATIONS, default=list(DEGRADATIONS), metavar="WORD")
     parser.add_argument("--rounds", type=int, default=2, help="views of each training photo")
-    parser.add_argument("--iterations", type=int, default=600)
+    parser.add_argument("--iterations", type=int, default=800)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=TINY)
     return parser.parse_args()

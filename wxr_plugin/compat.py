@@ -504,7 +504,7 @@ def _metrics_of(model: Any, dataset: Any, common: dict | None) -> dict:
     from basicsr.utils import get_root_logger
 
     from wxr_plugin.checkpoint import preserved_rng
-    from wxr_plugin.models.val_table import usable_metrics
+    from wxr_plugin.models.val_metrics import usable_metrics
 
     metrics = dataset.opt.get("metrics", common) or {}
     if usable_metrics(metrics, False) == metrics:

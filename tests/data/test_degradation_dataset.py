@@ -18,7 +18,7 @@ from wxr_plugin.data.degradations import degrade
 from wxr_plugin.data.image_io import read_image, write_image
 from wxr_plugin.data.lmdb_io import build
 from wxr_plugin.errors import OptionError, WxrError
-from wxr_plugin.models.val_table import image_name
+from wxr_plugin.models.val_metrics import image_name
 
 SIZES = {"hazy": 5, "noisy": 2, "rainy": 1}
 

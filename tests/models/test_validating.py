@@ -12,7 +12,8 @@ from toy_training import batches, train
 from wxr_plugin.checkpoint import load_weights
 from wxr_plugin.data.image_io import write_image
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models.val_table import by_group, image_name, means, write_rows
+from wxr_plugin.models.val_metrics import image_name
+from wxr_plugin.models.val_table import by_group, means, write_rows
 
 PSNR = {"type": "calculate_psnr", "crop_border": 0}
 

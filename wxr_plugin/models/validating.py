@@ -13,25 +13,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from wxr_plugin.checkpoint import preserved_rng
-from wxr_plugin.errors import OptionError
-from wxr_plugin.metrics.set_share import SetShare
 from wxr_plugin.models.guard import gathered
-from wxr_plugin.models.val_table import (
-    Row,
-    by_group,
-    group_column,
-    group_of,
-    group_table,
-    image_name,
-    is_of,
-    means,
-    measure,
-    usable_metrics,
-    write_rows,
-)
+from wxr_plugin.models.keeping import Keeping
+from wxr_plugin.models.val_metrics import image_name, measure, usable_metrics
+from wxr_plugin.models.val_table import Row, group_of
 
 
-class Validating:
+class Validating(Keeping):
     """The part of WxrModel that validates.
 
     Rank r of n restores images r, r + n, ... in float32; all ranks learn all rows, so that none waits for long and the
@@ -124,37 +112,6 @@ class Validating:
                 imwrite(result, str(self._image_path(dataset.opt["name"], image, label)))
             row = {"iter": label, "image": image, **group_of(data)}
             yield index, {**row, **measure(result, gt, usable_metrics(metrics, gt is not None))}
-
-    def _keep_metrics(self, name: str, rows: list[Row], metrics: dict, label: int | str, tb_logger: Any) -> None:
-        self.metric_results = means(rows, list(metrics)) | by_group(rows, list(metrics))
-        if self.is_train:
-            self._update_best(name, metrics, label)
-        if get_dist_info()[0] == 0:
-            self._write_tables(name, rows, list(metrics))
-            self._log_validation_metric_values(label, name, tb_logger)
-
-    def _write_tables(self, name: str, rows: list[Row], metrics: list[str]) -> None:
-        """A row an image; and a row a group where there are degradations or metrics that only a whole set has."""
-        of_sets = [metric for metric in metrics if isinstance(rows[0][metric], SetShare)]
-        group = group_column(rows)
-        columns = ["iter", "image", *([group] if group else []), *(m for m in metrics if m not in of_sets)]
-        folder = Path(self.opt["path"].get("experiments_root") or self.opt["path"]["results_root"]) / "validation"
-        write_rows(folder / f"{name}.csv", [{column: row[column] for column in columns} for row in rows])
-        if of_sets or group == "degradation":
-            write_rows(folder / f"{name}_groups.csv", group_table(rows, metrics))
-
-    def _update_best(self, name: str, metrics: dict, label: int) -> None:
-        best = self.best_metric_results.setdefault(name, {})
-        for metric in self.metric_results:
-            better = next(options.get("better", "higher") for key, options in metrics.items() if is_of(metric, key))
-            worst = float("-inf") if better == "higher" else float("inf")
-            best.setdefault(metric, {"better": better, "val": worst, "iter": -1})
-            self._update_best_metric_result(name, metric, self.metric_results[metric], label)
-        choice = self.options.save_best
-        if choice and choice.dataset == name and choice.metric not in best:
-            raise OptionError(f"train.save_best: {name} has no metric {choice.metric!r}, but {', '.join(best)}")
-        if choice and choice.dataset == name and best.get(choice.metric, {}).get("iter") == label:
-            self.save_networks("best")
 
     def _share_buffers(self) -> None:
         """Give every rank rank 0's running statistics, which are the ones that get saved."""

@@ -26,7 +26,7 @@ from wxr_plugin.models.pseudo_labels import Labels, PseudoLabels
 from wxr_plugin.models.rater_process import RaterProcess
 from wxr_plugin.models.rating_proxy import RatingProxy
 from wxr_plugin.models.strong_augment import strong_view
-from wxr_plugin.models.val_table import validation_metrics
+from wxr_plugin.models.val_metrics import validation_metrics
 from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
 from wxr_plugin.models.wxr_model import WxrModel
 from wxr_plugin.vlm.rater import build_rater

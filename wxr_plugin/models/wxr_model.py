@@ -20,7 +20,8 @@ from wxr_plugin.models.resuming import Resuming
 from wxr_plugin.models.schedules import CosineAnnealingLR
 from wxr_plugin.models.train_options import WxrTrainOptions
 from wxr_plugin.models.updating import Updating
-from wxr_plugin.models.val_table import is_of, validation_metrics
+from wxr_plugin.models.val_metrics import validation_metrics
+from wxr_plugin.models.val_table import is_of
 from wxr_plugin.models.validating import Validating
 
 AMP = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}

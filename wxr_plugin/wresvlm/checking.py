@@ -138,7 +138,7 @@ def _idle(report: Report, settings: Settings) -> None:
 
 def _metrics(report: Report, settings: Settings) -> None:
     """Metrics of real photos, which have no ground truth."""
-    from wxr_plugin.models.val_table import usable_metrics
+    from wxr_plugin.models.val_metrics import usable_metrics
 
     metrics = settings.options.report.metrics
     for name in set(metrics) - set(usable_metrics(metrics, with_gt=False)):

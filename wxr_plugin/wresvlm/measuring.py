@@ -170,7 +170,7 @@ def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
 def _measured(
     image: np.ndarray, metrics: dict[str, dict], place: str, failed: dict[str, list[str]]
 ) -> Iterator[tuple[str, float]]:
-    from wxr_plugin.models.val_table import measure as measure_image
+    from wxr_plugin.models.val_metrics import measure as measure_image
 
     for name, metric in metrics.items():
         try:

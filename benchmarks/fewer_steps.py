@@ -1,0 +1,109 @@
+"""How good the samples of an IR-SDE are with fewer steps, by each sampler, and what they cost.
+
+    python benchmarks/fewer_steps.py experiments/tiny_irsde/models/net_g_latest.pth CLEAN_PHOTOS [--save samples/]
+
+Synthetic weather is drawn on the clean photos (rain, haze, snow in turn), the same for every row; `--lq` takes
+degraded photos instead, under the same names. Of each of the first `--photos` the middle is cut out. Columns: PSNR and
+SSIM (RGB) by BasicSR, GMSD by pyiqa (a distance of gradients without weights; lower is better), and the processor's
+seconds a crop with one thread, network and sampler (time.process_time; on a GPU they say nothing). Images are compared
+as saved, with 8 bits. The first row is the degraded crop itself.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+import wxr_plugin  # noqa: F401
+
+# isort: split
+from basicsr.data import build_dataset
+from basicsr.metrics import calculate_metric
+from basicsr.utils import tensor2img
+from torch import Tensor
+
+from wxr_plugin.inference.restorer import Restorer
+from wxr_plugin.sampling.options import SamplingOptions
+from wxr_plugin.sampling.sampler import METHODS
+
+METRICS = {
+    "psnr": {"type": "calculate_psnr", "crop_border": 0},
+    "ssim": {"type": "calculate_ssim", "crop_border": 0},
+    "gmsd": {"type": "calculate_fr_iqa", "metric": "gmsd"},
+}
+
+
+def read_pairs(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """Degraded and clean crops, (N, 3, size, size) each."""
+    severity = {"synthetic": {"severity": [0.2, 1.0]}}
+    source = {"dataroot_lq": str(args.lq)} if args.lq else severity
+    block = {"type": "PairedWeatherDataset", "name": "crops", "phase": "val", "io_backend": {"type": "disk"}}
+    dataset = build_dataset({**block, "dataroot_gt": str(args.clean), **source})
+    items = [dataset[number] for number in range(min(args.photos, len(dataset)))]
+    return tuple(torch.stack([middle(item[key], args.size) for item in items]) for key in ("lq", "gt"))
+
+
+def middle(image: Tensor, size: int) -> Tensor:
+    """The square of `size` pixels in the middle of an image (3, H, W)."""
+    top, left = (image.shape[1] - size) // 2, (image.shape[2] - size) // 2
+    return image[:, top : top + size, left : left + size]
+
+
+def scores(images: Tensor, clean: Tensor) -> dict[str, float]:
+    """Means of METRICS over images (N, 3, H, W)."""
+    pairs = [{"img": tensor2img(one), "img2": tensor2img(other)} for one, other in zip(images, clean, strict=True)]
+    return {name: float(np.mean([calculate_metric(pair, how) for pair in pairs])) for name, how in METRICS.items()}
+
+
+def sample(restorer: Restorer, lq: Tensor, batch: int) -> tuple[Tensor, float]:
+    """Restorations of `lq` and the seconds of each."""
+    start = time.process_time()
+    restored = torch.cat([restorer.restore_tensor(part).cpu() for part in lq.split(batch)])
+    return restored, (time.process_time() - start) / len(lq)
+
+
+def line(name: str, steps: object, found: dict[str, float], cost: float) -> str:
+    """A row of a Markdown table."""
+    return f"| {name} | {steps} | {found['psnr']:.2f} | {found['ssim']:.4f} | {found['gmsd']:.4f} | {cost:.2f} |"
+
+
+def save(folder: Path | None, name: str, images: Tensor) -> None:
+    """Write the crops side by side, as one picture."""
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{name}.png"), np.hstack([tensor2img(image) for image in images]))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("clean", type=Path, help="folder of clean photos that no training saw")
+    parser.add_argument("--lq", type=Path, help="folder of the same photos degraded (default: synthetic weather)")
+    parser.add_argument("--photos", type=int, default=24)
+    parser.add_argument("--size", type=int, default=128, help="side of the crops, in pixels")
+    parser.add_argument("--steps", type=int, nargs="+", default=[100, 50, 20, 10, 5])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--save", type=Path, help="folder for pictures of the crops")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    lq, gt = read_pairs(args)
+    save(args.save, "clean", gt)
+    save(args.save, "degraded", lq)
+    print("| sampler | steps | PSNR | SSIM | GMSD | s a crop |\n|---|---|---|---|---|---|")
+    print(line("degraded", "", scores(lq, gt), 0), flush=True)
+    for method in args.methods:
+        for steps in args.steps:
+            how = SamplingOptions(method=method, steps=steps, seed=args.seed)
+            restored, cost = sample(Restorer.from_checkpoint(args.checkpoint, sampling=how), lq, args.batch)
+            save(args.save, f"{method}_{steps}", restored)
+            print(line(method, steps, scores(restored, gt), cost), flush=True)
+
+
+if __name__ == "__main__":
+    main()

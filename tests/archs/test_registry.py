@@ -1,6 +1,7 @@
 """Every network that this package registers, walked: a new `*_arch.py` needs no line here.
 
-A class may carry `smoke`, the constructor arguments of a quick instance; without it the defaults are built.
+A class may carry `smoke`, the constructor arguments of a quick instance; without it the defaults are built. And
+`unused`: how the names of parameters begin that are kept for the published weights only; no gradient need reach those.
 """
 
 import inspect
@@ -16,6 +17,10 @@ OURS = sorted(name for name, cls in ARCH_REGISTRY if cls.__module__.startswith("
 def build(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
     return build_network({"type": name, **getattr(ARCH_REGISTRY.get(name), "smoke", {})})
+
+
+def unused(name: str) -> tuple[str, ...]:
+    return getattr(ARCH_REGISTRY.get(name), "unused", ())
 
 
 def run(net: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
@@ -35,9 +40,22 @@ def test_every_parameter_learns_from_an_odd_sized_image(name):
     restored = run(net, image)
     assert restored.shape == image.shape
     restored.square().mean().backward()
-    dead = [key for key, p in net.named_parameters() if p.requires_grad and p.grad is None]
+    trained = {key: p for key, p in net.named_parameters() if p.requires_grad and not key.startswith(unused(name))}
+    dead = [key for key, p in trained.items() if p.grad is None]
     assert not dead, f"{name}: no gradient reaches {dead}"
     assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if unused(name)])
+def test_what_is_called_unused_is_there_and_changes_nothing(name):
+    net, image = build(name).eval(), torch.rand(1, 3, 32, 32)
+    found = [(key, p) for key, p in net.named_parameters() if key.startswith(unused(name))]
+    assert all(any(key.startswith(prefix) for key, _ in found) for prefix in unused(name))
+    with torch.no_grad():
+        before = run(net, image)
+        for _, parameter in found:
+            parameter.add_(1)
+        assert torch.equal(run(net, image), before)
 
 
 @pytest.mark.parametrize("name", OURS)

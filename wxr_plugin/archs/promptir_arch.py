@@ -1,0 +1,152 @@
+"""PromptIR (Potlapalli et al., PromptIR: Prompting for All-in-One Blind Image Restoration, NeurIPS 2023).
+
+Restormer's encoder and decoder; before each decoder level a mixture of learnt prompts, chosen by the features, is
+joined to them. State-dict names are those of the authors' code, so that their weights load. Those are under the Academic
+Public License: for non-commercial use, passed on under the same licence only.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.archs.transposed import TransformerBlock
+
+STRIDE = 8
+
+
+class PromptGenBlock(nn.Module):
+    """A weighted sum of learnt prompts, resized to the features that the weights come from."""
+
+    def __init__(self, channels: int, prompts: int, size: int, features: int):
+        super().__init__()
+        self.prompt_param = nn.Parameter(torch.rand(1, prompts, channels, size, size))
+        self.linear_layer = nn.Linear(features, prompts)
+        self.conv3x3 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.linear_layer(x.mean((2, 3))).softmax(1)
+        prompt = torch.einsum("np,pchw->nchw", weights, self.prompt_param[0])
+        return self.conv3x3(F.interpolate(prompt, x.shape[-2:], mode="bilinear", align_corners=False))
+
+
+class Resampled(nn.Module):
+    """A 3x3 convolution and a pixel (un)shuffle: half the channels upwards, twice as many downwards."""
+
+    def __init__(self, channels: int, upwards: bool):
+        super().__init__()
+        width, shuffle = (2 * channels, nn.PixelShuffle(2)) if upwards else (channels // 2, nn.PixelUnshuffle(2))
+        self.body = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), shuffle)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+@ARCH_REGISTRY.register()
+class PromptIR(nn.Module):
+    """PromptIR: one network for several degradations, which it tells apart by itself.
+
+    The authors' code holds six layers that take no part (`unused`); they are kept for the weights and not trained.
+
+    Args:
+        dim: channels at full size; doubles with each of the four levels.
+        num_blocks, num_refinement_blocks, heads, ffn_expansion_factor: as in Restormer.
+        prompt_dims: channels of the prompts at the decoder's three levels, full size first.
+        prompt_sizes: their height and width as stored.
+        num_prompts: how many are mixed.
+    """
+
+    smoke = {
+        "dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1, "heads": [1, 1, 2, 2],
+        "prompt_dims": [4, 4, 10], "prompt_sizes": [8, 4, 2],
+    }  # fmt: skip
+    """Arguments of a quick instance, for the tests that walk all networks."""
+    unused = ("chnl_reduce", "reduce_noise_channel_")
+    """How the names of parameters begin that the result does not depend on."""
+
+    def __init__(
+        self,
+        dim: int = 48,
+        num_blocks: Sequence[int] = (4, 6, 6, 8),
+        num_refinement_blocks: int = 4,
+        heads: Sequence[int] = (1, 2, 4, 8),
+        ffn_expansion_factor: float = 2.66,
+        prompt_dims: Sequence[int] = (64, 128, 320),
+        prompt_sizes: Sequence[int] = (64, 32, 16),
+        num_prompts: int = 5,
+    ):
+        super().__init__()
+        self.expansion = ffn_expansion_factor
+        self.patch_embed = nn.Module()
+        self.patch_embed.proj = nn.Conv2d(3, dim, 3, padding=1, bias=False)
+        self._add_encoder(dim, num_blocks, heads)
+        self._add_prompts(dim, prompt_dims, prompt_sizes, num_prompts, heads[2])
+        self._add_decoder(dim, num_blocks, heads)
+        self.refinement = self._blocks(2 * dim, num_refinement_blocks, heads[0])
+        self.output = nn.Conv2d(2 * dim, 3, 3, padding=1, bias=False)
+        self._add_unused(dim, prompt_dims)
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+
+        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped, as in the authors'
+        demo. Their test of benchmarks crops images to multiples of 16 instead.
+        """
+        return cropped(self._restore(extended(lq, STRIDE)), lq)
+
+    def _restore(self, lq: Tensor) -> Tensor:
+        full = self.encoder_level1(self.patch_embed.proj(lq))
+        half = self.encoder_level2(self.down1_2(full))
+        quarter = self.encoder_level3(self.down2_3(half))
+        x = self._prompted(3, self.latent(self.down3_4(quarter)))
+        x = self.decoder_level3(self.reduce_chan_level3(torch.cat((self.up4_3(x), quarter), 1)))
+        x = self._prompted(2, x)
+        x = self.decoder_level2(self.reduce_chan_level2(torch.cat((self.up3_2(x), half), 1)))
+        x = self._prompted(1, x)
+        x = self.decoder_level1(torch.cat((self.up2_1(x), full), 1))
+        return self.output(self.refinement(x)) + lq
+
+    def _prompted(self, level: int, x: Tensor) -> Tensor:
+        x = torch.cat((x, getattr(self, f"prompt{level}")(x)), 1)
+        return getattr(self, f"reduce_noise_level{level}")(getattr(self, f"noise_level{level}")(x))
+
+    def _blocks(self, channels: int, count: int, heads: int) -> nn.Sequential:
+        return nn.Sequential(*(TransformerBlock(channels, heads, self.expansion) for _ in range(count)))
+
+    def _add_encoder(self, dim: int, counts: Sequence[int], heads: Sequence[int]) -> None:
+        for level in range(4):
+            name = f"encoder_level{level + 1}" if level < 3 else "latent"
+            setattr(self, name, self._blocks(dim << level, counts[level], heads[level]))
+        for level in range(3):
+            setattr(self, f"down{level + 1}_{level + 2}", Resampled(dim << level, upwards=False))
+
+    def _add_prompts(self, dim: int, dims: Sequence[int], sizes: Sequence[int], count: int, heads: int) -> None:
+        after = (2 * dim, 4 * dim, 4 * dim)  # the deepest features leave their prompt with half of their channels
+        for level in range(3):
+            features, joined = 2 * dim << level, (2 * dim << level) + dims[level]
+            setattr(self, f"prompt{level + 1}", PromptGenBlock(dims[level], count, sizes[level], features))
+            setattr(self, f"noise_level{level + 1}", TransformerBlock(joined, heads, self.expansion))
+            setattr(self, f"reduce_noise_level{level + 1}", _mixed(joined, after[level]))
+
+    def _add_decoder(self, dim: int, counts: Sequence[int], heads: Sequence[int]) -> None:
+        self.up4_3, self.up3_2 = Resampled(4 * dim, upwards=True), Resampled(4 * dim, upwards=True)
+        self.up2_1 = Resampled(2 * dim, upwards=True)
+        self.reduce_chan_level3, self.reduce_chan_level2 = _mixed(6 * dim, 4 * dim), _mixed(4 * dim, 2 * dim)
+        self.decoder_level3 = self._blocks(4 * dim, counts[2], heads[2])
+        self.decoder_level2 = self._blocks(2 * dim, counts[1], heads[1])
+        self.decoder_level1 = self._blocks(2 * dim, counts[0], heads[0])
+
+    def _add_unused(self, dim: int, prompt_dims: Sequence[int]) -> None:
+        widths = (prompt_dims[0], prompt_dims[1], prompt_dims[2] * 4 // 5)
+        for level, (prompt, width) in enumerate(zip(prompt_dims, widths)):
+            setattr(self, f"chnl_reduce{level + 1}", _mixed(prompt, width).requires_grad_(False))
+            channels = dim << level
+            reduce = _mixed(channels + width, channels).requires_grad_(False)
+            setattr(self, f"reduce_noise_channel_{level + 1}", reduce)
+
+
+def _mixed(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 1, bias=False)

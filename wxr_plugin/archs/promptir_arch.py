@@ -1,8 +1,8 @@
 """PromptIR (Potlapalli et al., PromptIR: Prompting for All-in-One Blind Image Restoration, NeurIPS 2023).
 
 Restormer's encoder and decoder; before each decoder level a mixture of learnt prompts, chosen by the features, is
-joined to them. State-dict names are those of the authors' code, so that their weights load. Those are under the Academic
-Public License: for non-commercial use, passed on under the same licence only.
+joined to them. State-dict names are those of the authors' code, so that their weights load. Those are under the
+Academic Public License: for non-commercial use, passed on under the same licence only.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,55 @@
+import copy
+from pathlib import Path
+
+import parity
+import pytest
+import torch
+from torch import Tensor
+
+from wxr_plugin.archs.airnet_arch import AirNet, BentConv
+
+PARITY = Path(__file__).parents[1] / "parity"
+
+
+def parts(net: AirNet, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The fixture's outputs; the whole is damped, or float32 could not tell it (offsets grow from block to block)."""
+    x = inputs["x"]
+    fea, inter = net.E.E.encoder_q(x)
+    group = net.R.body[0](net.R.head(x), inter)
+    damped = copy.deepcopy(net)
+    for name, parameter in damped.named_parameters():
+        if name.startswith("R.body.") and ".conv2." in name:
+            parameter.mul_(0.1)
+    return {"fea": fea, "inter": inter, "dgg0": group, "restored": damped(x)}
+
+
+@pytest.mark.slow
+def test_computes_what_the_published_network_computes():
+    parity.check(AirNet(), PARITY / "airnet.json", call=parts)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (33, 50)])
+def test_any_size_comes_back(size):
+    with torch.no_grad():
+        assert AirNet(**AirNet.smoke).eval()(torch.rand(2, 3, *size)).shape == (2, 3, *size)
+
+
+def test_a_bent_convolution_starts_as_half_of_a_plain_one():
+    torch.manual_seed(0)
+    layer, x = BentConv(4), torch.rand(1, 4, 9, 8)
+    with torch.no_grad():
+        plain = torch.nn.functional.conv2d(x, layer.weight, padding=1)
+        torch.testing.assert_close(layer(x, torch.rand(1, 4, 9, 8)), plain / 2)
+
+
+def test_runs_in_half_and_double_precision():
+    net, image = AirNet(**AirNet.smoke).eval(), torch.rand(1, 3, 12, 10)
+    with torch.no_grad():
+        wanted = net(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(net(image).float(), wanted, rtol=0.1, atol=0.05)
+        torch.testing.assert_close(net.double()(image.double()).float(), wanted)
+
+
+def test_the_queue_is_as_long_as_the_authors_files_have_it():
+    assert AirNet(**AirNet.smoke | {"tasks": 3}).state_dict()["E.E.queue"].shape == (32, 768)

@@ -1,0 +1,184 @@
+"""AirNet (Li et al., All-In-One Image Restoration for Unknown Corruption, CVPR 2022).
+
+An encoder describes the degradation at every pixel; that description bends and modulates the convolutions of the
+restorer. State-dict names are those of the authors' code, so that their weights load; no licence is stated for these.
+"""
+
+import torch
+import torch.nn.functional as F
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
+
+SLOPE = 0.1
+QUEUE_OF_TASK = 256
+
+
+class EncoderBlock(nn.Module):
+    """Two normalised convolutions beside a 1x1 one."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.backbone = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.backbone(x) + self.shortcut(x), SLOPE)
+
+
+class DegradationEncoder(nn.Module):
+    """The map that steers the restorer (`inter`), and the vector that the authors train it by (`fea`, `mlp`)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.E_pre = EncoderBlock(3, width, 1)
+        self.E = nn.Sequential(
+            EncoderBlock(width, 2 * width, 2), EncoderBlock(2 * width, 4 * width, 2), nn.AdaptiveAvgPool2d(1)
+        )
+        self.mlp = nn.Sequential(nn.Linear(4 * width, 4 * width), nn.LeakyReLU(SLOPE), nn.Linear(4 * width, 4 * width))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        inter = self.E_pre(x)
+        return self.E(inter).flatten(1), inter
+
+
+class Contrast(nn.Module):
+    """What MoCo keeps: the encoder that is trained, its slow copy and a queue. Only the first serves to restore."""
+
+    def __init__(self, width: int, tasks: int):
+        super().__init__()
+        self.encoder_q, self.encoder_k = DegradationEncoder(width), DegradationEncoder(width)
+        self.register_buffer("queue", torch.zeros(4 * width, QUEUE_OF_TASK * tasks))
+        self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.long))
+
+
+class BentConv(nn.Module):
+    """A 3x3 convolution whose taps are moved and weighted as features and degradation say (deformable, modulated)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width, width, 3, 3))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        self.conv_offset_mask = nn.Conv2d(2 * width, 27, 3, padding=1)
+        nn.init.zeros_(self.conv_offset_mask.weight)
+        nn.init.zeros_(self.conv_offset_mask.bias)
+
+    def forward(self, x: Tensor, inter: Tensor) -> Tensor:
+        offset, mask = self.conv_offset_mask(torch.cat((x, inter), 1)).to(self.weight.dtype).split((18, 9), 1)
+        return deform_conv2d(x.to(self.weight.dtype), offset, self.weight, padding=1, mask=mask.sigmoid())
+
+
+class Modulation(nn.Module):
+    """Features scaled and shifted by the degradation."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv_gamma, self.conv_beta = self._branch(width), self._branch(width)
+
+    def forward(self, x: Tensor, inter: Tensor) -> Tensor:
+        return x * self.conv_gamma(inter) + self.conv_beta(inter)
+
+    def _branch(self, width: int) -> nn.Sequential:
+        first, last = (nn.Conv2d(width, width, 1, bias=False) for _ in range(2))
+        return nn.Sequential(first, nn.LeakyReLU(SLOPE), last)
+
+
+class Guided(nn.Module):
+    """The paper's DGM: the bent and the modulated features, added to the features."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.dcn, self.sft = BentConv(width), Modulation(width)
+
+    def forward(self, x: Tensor, inter: Tensor) -> Tensor:
+        return x + self.dcn(x, inter) + self.sft(x, inter)
+
+
+class GuidedBlock(nn.Module):
+    """The paper's DGB: two guided layers, each before a convolution."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.dgm1, self.dgm2 = Guided(width), Guided(width)
+        self.conv1, self.conv2 = _conv(width, width), _conv(width, width)
+
+    def forward(self, x: Tensor, inter: Tensor) -> Tensor:
+        y = _leaky(self.conv1(_leaky(self.dgm1(x, inter))))
+        return x + self.conv2(_leaky(self.dgm2(y, inter)))
+
+
+class GuidedGroup(nn.Module):
+    """The paper's DGG: guided blocks and a convolution, added to what came in."""
+
+    def __init__(self, width: int, blocks: int):
+        super().__init__()
+        self.body = nn.Sequential(*(GuidedBlock(width) for _ in range(blocks)), _conv(width, width))
+
+    def forward(self, x: Tensor, inter: Tensor) -> Tensor:
+        return x + _through(self.body, x, inter)
+
+
+class Restorer(nn.Module):
+    """The paper's DGRN. Its result is the image itself, without the input added."""
+
+    def __init__(self, width: int, groups: int, blocks: int):
+        super().__init__()
+        self.head = nn.Sequential(_conv(3, width))
+        self.body = nn.Sequential(*(GuidedGroup(width, blocks) for _ in range(groups)), _conv(width, width))
+        self.tail = nn.Sequential(_conv(width, 3))
+
+    def forward(self, x: Tensor, inter: Tensor) -> Tensor:
+        x = self.head(x)
+        return self.tail(x + _through(self.body, x, inter))
+
+
+@ARCH_REGISTRY.register()
+class AirNet(nn.Module):
+    """AirNet: one restorer for degradations that it is not told.
+
+    The authors train the encoder by contrast first (MoCo); what that needs is kept for the weights (`unused`) but not
+    trained here: a new network learns its encoder through the restored image alone.
+
+    Args:
+        width: channels.
+        groups, blocks: guided groups, and guided blocks of each.
+        tasks: the authors' `batch_size`, one image of each degradation; it only tells the length of the queue in
+            their file: 5 for All.pth, 3 for Denoise.pth, 1 for Derain.pth and Dehaze.pth.
+    """
+
+    smoke = {"width": 8, "groups": 1, "blocks": 1, "tasks": 1}
+    """Arguments of a quick instance, for the tests that walk all networks."""
+    unused = ("E.E.encoder_k.", "E.E.encoder_q.E.", "E.E.encoder_q.mlp.")
+    """How the names of parameters begin that the result does not depend on."""
+
+    def __init__(self, width: int = 64, groups: int = 5, blocks: int = 5, tasks: int = 5):
+        super().__init__()
+        self.R = Restorer(width, groups, blocks)
+        self.E = nn.Module()
+        self.E.E = Contrast(width, tasks)
+        for part in (self.E.E.encoder_k, self.E.E.encoder_q.E, self.E.E.encoder_q.mlp):
+            part.requires_grad_(False)
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped."""
+        return self.R(lq, self.E.E.encoder_q.E_pre(lq))
+
+
+def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+def _leaky(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, SLOPE)
+
+
+def _through(body: nn.Sequential, x: Tensor, inter: Tensor) -> Tensor:
+    for part in body[:-1]:
+        x = part(x, inter)
+    return body[-1](x)

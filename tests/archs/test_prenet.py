@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import parity
+import pytest
+import torch
+
+from wxr_plugin.archs.prenet_arch import PReNet
+
+PARITY = Path(__file__).parents[1] / "parity"
+
+
+def test_computes_what_the_published_network_computes():
+    parity.check(PReNet(), PARITY / "prenet.json", call=lambda net, inputs: net.published(*inputs.values()))
+
+
+def test_forward_is_the_last_stage():
+    net, image = parity.fill(PReNet(stages=3)), torch.rand(1, 3, 9, 12)
+    with torch.no_grad():
+        restored, estimates = net.published(image)
+        assert torch.equal(net(image), restored) and torch.equal(restored, estimates[2])
+    assert len(estimates) == 3 and not torch.equal(estimates[1], restored)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (33, 50)])
+def test_any_size_comes_back(size):
+    net, image = parity.fill(PReNet(**PReNet.smoke)), torch.rand(2, 3, *size)
+    with torch.no_grad():
+        restored = net(image)
+    assert restored.shape == image.shape and restored.isfinite().all()

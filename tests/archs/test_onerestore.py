@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import parity
+import pytest
+import torch
+
+from wxr_plugin.archs.onerestore_arch import OneRestore, Restorer, joined
+from wxr_plugin.archs.onerestore_embedder import TYPES, Embedder
+
+PARITY = Path(__file__).parents[1] / "parity"
+
+
+@pytest.mark.parametrize("name, antialias", [("onerestore", True), ("onerestore_noaa", False)])
+def test_computes_what_the_published_network_computes(name, antialias):
+    parity.check(Restorer(antialias=antialias), PARITY / f"{name}.json")
+
+
+def test_embeds_as_the_published_embedder():
+    def answers(net, inputs):
+        return {"visual": net.visual(inputs["x"]), "table": net.table(), "auto": net(inputs["x"])}
+
+    parity.check(Embedder(), PARITY / "onerestore_embedder.json", call=answers)
+
+
+@pytest.fixture(scope="module")
+def net() -> OneRestore:
+    return parity.fill(OneRestore(**OneRestore.smoke))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (33, 50)])
+def test_the_restorer_is_told_what_the_embedder_sees(net, size):
+    image = torch.rand(2, 3, *size)
+    with torch.no_grad():
+        restored = net(image)
+        assert restored.shape == image.shape
+        assert torch.equal(restored, net.published(image, net.embedder(image)))
+
+
+def test_a_named_degradation_is_told_in_place_of_the_seen_one(net):
+    told = OneRestore(**OneRestore.smoke, degradation="haze_snow").eval()
+    told.load_state_dict(net.state_dict())
+    image = torch.rand(2, 3, 12, 9)
+    with torch.no_grad():
+        row = net.embedder.table()[TYPES.index("haze_snow")].expand(2, -1)
+        assert torch.equal(told(image), net.published(image, row))
+    with pytest.raises(ValueError, match="no degradation 'fog'; take one of clear, low"):
+        OneRestore(**OneRestore.smoke, degradation="fog")
+    with pytest.raises(ValueError, match="multiple of them, not 12"):
+        OneRestore(channel=12)
+
+
+def test_two_published_files_make_one_state_dict(net):
+    torch.manual_seed(1)
+    restorer, embedder = Restorer(8), Embedder()
+    other = OneRestore(**OneRestore.smoke)
+    other.load_state_dict(joined(restorer.state_dict(), embedder.state_dict()))
+    assert torch.equal(other.embedder.img_final.weight, embedder.img_final.weight)
+    assert torch.equal(other.in_conv.weight, restorer.in_conv.weight)
+
+
+def test_the_embedder_is_not_trained():
+    net = OneRestore(**OneRestore.smoke).train()
+    before = {name: tensor.clone() for name, tensor in net.embedder.state_dict().items()}
+    net(torch.rand(2, 3, 16, 16)).mean().backward()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.embedder.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in net.embedder.parameters())

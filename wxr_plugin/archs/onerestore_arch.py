@@ -1,0 +1,170 @@
+"""OneRestore (Guo et al., A Universal Restoration Framework for Composite Degradation, ECCV 2024).
+
+Blocks of attention over channels on four levels, each told the degradation by an embedding of it. State-dict names are
+those of the authors' code, so that their weights load; no licence is stated for these.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from wxr_plugin.archs.onerestore_embedder import EMBEDDING, Embedder
+from wxr_plugin.archs.transposed import ChannelNorm, GatedFeedForward, TransposedAttention, attended, by_head
+
+HEADS = 8
+KEY_SIDE = 18
+EXPANSION = 2.66
+
+
+class ToldAttention(nn.Module):
+    """Attention of the embedding to the channels, seen as maps of 18x18 pixels (which is the embedding's length).
+
+    Every channel asks the same question, the authors' way; so one answer a head is computed and given to all.
+    """
+
+    def __init__(self, channels: int, antialias: bool):
+        super().__init__()
+        self.antialias = antialias
+        self.temperature = nn.Parameter(torch.ones(HEADS, 1, 1))
+        self.q = nn.Linear(EMBEDDING, EMBEDDING, bias=False)
+        self.kv = nn.Conv2d(channels, 2 * channels, 1, bias=False)
+        self.kv_dwconv = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels, bias=False)
+        self.project_out = nn.Conv2d(channels, channels, 1, bias=False)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        k, v = self.kv_dwconv(self.kv(x)).chunk(2, dim=1)
+        small = F.interpolate(
+            k, (KEY_SIDE, KEY_SIDE), mode="bilinear", align_corners=False, antialias=self.antialias
+        )  # fmt: skip
+        q = self.q(embedding)[:, None, None].expand(-1, HEADS, -1, -1)
+        answer = attended(q, by_head(small, HEADS), by_head(v, HEADS), self.temperature)
+        return self.project_out(answer.expand(-1, -1, x.shape[1] // HEADS, -1).reshape(x.shape))
+
+
+class ToldBlock(nn.Module):
+    """Restormer's block after attention to the embedding."""
+
+    def __init__(self, channels: int, antialias: bool):
+        super().__init__()
+        self.norm1, self.norm2, self.norm3 = (ChannelNorm(channels) for _ in range(3))
+        self.cross_attn = ToldAttention(channels, antialias)
+        self.self_attn = TransposedAttention(channels, HEADS)
+        self.ffn = GatedFeedForward(channels, EXPANSION)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        x = x + self.cross_attn(self.norm1(x), embedding)
+        x = x + self.self_attn(self.norm2(x))
+        return x + self.ffn(self.norm3(x))
+
+
+class Restorer(nn.Module):
+    """The authors' network, which takes the embedding. `OneRestore` is this with an embedder."""
+
+    def __init__(self, channel: int = 32, antialias: bool = False):
+        super().__init__()
+        if channel % HEADS:
+            raise ValueError(f"OneRestore has {HEADS} heads; channel must be a multiple of them, not {channel}")
+        widths = [channel << level for level in range(4)]
+        self.in_conv, self.out_conv = _mixed(3, channel), _mixed(channel, 3)
+        self.encoder = _stages(("el", "em", "es", "ess"), widths, antialias)
+        self.middle = _stages(("s1", "s2"), [widths[3]] * 2, antialias)
+        self.decoder = _stages(("dss", "ds", "dm", "dl"), widths[::-1], antialias)
+        for level, name in enumerate(("eltem", "emtes", "estess", "esstesss")):
+            self.encoder.add_module(f"conv_{name}", _mixed(widths[level], 2 * widths[level]))
+        self.encoder.conv_esstesss.requires_grad_(False)
+        for level, name in enumerate(("dmtdl", "dstdm", "dsstds")):
+            self.decoder.add_module(f"conv_{name}", _mixed(2 * widths[level], widths[level]))
+
+    def published(self, image: Tensor, embedding: Tensor) -> Tensor:
+        """The authors' call: RGB (N, 3, H, W) in [0, 1], embedding (N, 324), to RGB of that size on the same scale."""
+        skips = self._encode(self.in_conv(2 * image - 1), embedding)
+        x = skips[-1]
+        for name in ("s1", "s2"):
+            x = self.middle.get_submodule(name).el(x, embedding)
+        return (self.out_conv(self._decode(x, skips, embedding)) + image + 1) / 2
+
+    def forward(self, image: Tensor, embedding: Tensor) -> Tensor:
+        """See `published`."""
+        return self.published(image, embedding)
+
+    def _encode(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
+        encoder, skips = self.encoder, []
+        for name, widen in zip(("el", "em", "es", "ess"), (None, "eltem", "emtes", "estess")):
+            if widen:
+                x = encoder.get_submodule(f"conv_{widen}")(F.max_pool2d(x, 3, stride=2, padding=1))
+            x = encoder.get_submodule(name).el(x, embedding)
+            skips.append(x)
+        return skips
+
+    def _decode(self, x: Tensor, skips: list[Tensor], embedding: Tensor) -> Tensor:
+        decoder = self.decoder
+        for name, narrow, skip in zip(("dss", "ds", "dm", "dl"), (None, "dsstds", "dstdm", "dmtdl"), skips[::-1]):
+            if narrow:
+                x = F.interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=False)
+                x = decoder.get_submodule(f"conv_{narrow}")(x)
+            x = decoder.get_submodule(name).el(x + skip, embedding)
+        return x
+
+
+@ARCH_REGISTRY.register()
+class OneRestore(Restorer):
+    """OneRestore: one network for low light, haze, rain, snow and their mixtures.
+
+    It is told the degradation by `embedder`, which is not trained here (the authors train it first) and whose weights
+    are a file of their own; `joined` makes one state dict of the two.
+
+    Args:
+        channel: channels at full size, a multiple of 8; doubles with each of the four levels.
+        degradation: what to restore, a type of `onerestore_embedder.TYPES`; without it the embedder looks at each
+            image, as the authors' test does unless told.
+        antialias: keys are resized with antialiasing. The authors' torchvision (0.14) did not.
+    """
+
+    smoke = {"channel": 8}
+    """Arguments of a quick instance, for the tests that walk all networks."""
+    unused = ("encoder.conv_esstesss.",)
+    """How the names of parameters begin that the result does not depend on."""
+
+    def __init__(self, channel: int = 32, degradation: str | None = None, antialias: bool = False):
+        super().__init__(channel, antialias)
+        self.embedder = Embedder().requires_grad_(False)
+        self.degradation = degradation
+        if degradation is not None:
+            self.embedder.named(degradation)
+        self.train()
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped."""
+        with torch.no_grad():
+            if self.degradation is None:
+                embedding = self.embedder(lq)
+            else:
+                embedding = self.embedder.named(self.degradation).expand(len(lq), -1)
+        return self.published(lq, embedding)
+
+    def train(self, mode: bool = True) -> "OneRestore":
+        """As in torch, but the embedder stays as it is: its statistics and dropout are not those of training."""
+        super().train(mode)
+        self.embedder.eval()
+        return self
+
+
+def joined(restorer: Mapping[str, Tensor], embedder: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One state dict for `OneRestore` of the authors' two: onerestore_*.tar and embedder_model.tar."""
+    return dict(restorer) | {f"embedder.{name}": tensor for name, tensor in embedder.items()}
+
+
+def _stages(names: tuple[str, ...], widths: list[int], antialias: bool) -> nn.Module:
+    """Blocks under the authors' names; each of theirs is wrapped once more, as `el`."""
+    stages = nn.Module()
+    for name, width in zip(names, widths):
+        stages.add_module(name, nn.Module())
+        stages.get_submodule(name).el = ToldBlock(width, antialias)
+    return stages
+
+
+def _mixed(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 1, bias=False)

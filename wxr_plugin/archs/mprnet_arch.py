@@ -1,0 +1,55 @@
+"""MPRNet (Zamir et al., Multi-Stage Progressive Image Restoration, CVPR 2021): spandrel's layers under our forward."""
+
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from wxr_plugin.archs.sizes import cropped, extended
+
+STRIDE = 8
+
+
+@ARCH_REGISTRY.register()
+class MPRNet(nn.Module):
+    """MPRNet with the authors' state-dict names, so that their weights load.
+
+    The layers are those of the package spandrel_extra_arches. They and the weights carry the authors' licence: the
+    Academic Public License, for non-commercial use, passed on under the same licence only. One PReLU serves all
+    blocks, so a state dict repeats its one value under many names.
+
+    Args:
+        n_feat: channels at full size: 40 for deraining, 96 for deblurring, 80 for denoising.
+        scale_unetfeats: how many more on each lower level: 20, 48, 48.
+        scale_orsnetfeats: how many more in the last stage: 16, 32, 32.
+        num_cab: attention blocks of each of the last stage's three parts.
+    """
+
+    smoke = {"n_feat": 8, "scale_unetfeats": 4, "scale_orsnetfeats": 4, "num_cab": 1}
+    """Arguments of a quick instance, for the tests that walk all networks."""
+
+    def __init__(self, n_feat: int = 40, scale_unetfeats: int = 20, scale_orsnetfeats: int = 16, num_cab: int = 8):
+        super().__init__()
+        self._network = _published()
+        network = self._network(
+            n_feat=n_feat, scale_unetfeats=scale_unetfeats, scale_orsnetfeats=scale_orsnetfeats, num_cab=num_cab
+        )
+        for name, layer in network.named_children():
+            self.add_module(name, layer)
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+
+        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped, as the authors'
+        test scripts do. The first stage works on quarters of the image and the second on halves, as published, so the
+        whole image is needed to tell where those end.
+        """
+        return cropped(self.published(extended(lq, STRIDE))[0], lq)
+
+    def published(self, image: Tensor) -> list[Tensor]:
+        """The authors' call: sides are multiples of 8; the images of the third, second and first stage."""
+        return self._network.forward(self, image)
+
+
+def _published() -> type[nn.Module]:
+    from spandrel_extra_arches.architectures.MPRNet import MPRNet as Published  # imports every network it has
+
+    return Published

@@ -101,7 +101,7 @@ class SteeredBlock(NAFBlock):
         if prompt is None:
             return _same, _same
         shift_1, scale_1, shift_2, scale_2 = self.mlp(prompt)[..., None, None].chunk(4, dim=1)
-        return lambda x: x * (1 + scale_1) + shift_1, lambda x: x * (1 + scale_2) + shift_2
+        return lambda x: torch.addcmul(shift_1, x, 1 + scale_1), lambda x: torch.addcmul(shift_2, x, 1 + scale_2)
 
     def attend(self, x: Tensor, content: Tensor | None) -> Tensor:
         if not hasattr(self, "attention"):

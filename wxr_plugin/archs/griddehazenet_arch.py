@@ -1,0 +1,131 @@
+"""GridDehazeNet (Liu et al., Attention-Based Multi-Scale Network for Image Dehazing, ICCV 2019).
+
+The authors' README says MIT; their repository holds no licence file. Kept as they have it: the learnt weights of all
+places of the grid lie in one parameter, of which many entries are never used.
+"""
+
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+ROWS, COLUMNS = 3, 6
+DOWN, UP = range(COLUMNS // 2), range(COLUMNS // 2, COLUMNS)
+"""Columns in which features go down to coarser rows, and up to finer ones."""
+
+
+class DenseLayer(nn.Module):
+    """Adds to the channels of its input the ReLU of a convolution of it."""
+
+    def __init__(self, inputs: int, growth: int):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, growth, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((x, F.relu(self.conv(x))), dim=1)
+
+
+class ResidualDenseBlock(nn.Module):
+    """Dense layers, a 1x1 convolution back to the width, and the input."""
+
+    def __init__(self, channels: int, layers: int, growth: int):
+        super().__init__()
+        self.residual_dense_layers = nn.Sequential(
+            *(DenseLayer(channels + growth * number, growth) for number in range(layers))
+        )
+        self.conv_1x1 = nn.Conv2d(channels + growth * layers, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv_1x1(self.residual_dense_layers(x)) + x
+
+
+class DownSample(nn.Module):
+    """Half the size, twice the channels."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(channels, 2 * channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv2(F.relu(self.conv1(x))))
+
+
+class UpSample(nn.Module):
+    """To `size` (H, W), of which its input has half, with half the channels."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.deconv = nn.ConvTranspose2d(channels, channels, 3, stride=2, padding=1)
+        self.conv = nn.Conv2d(channels, channels // 2, 3, padding=1)
+
+    def forward(self, x: Tensor, size: torch.Size) -> Tensor:
+        return F.relu(self.conv(F.relu(self.deconv(x, output_size=size))))
+
+
+@ARCH_REGISTRY.register()
+class GridDehazeNet(nn.Module):
+    """A grid of three rows, each of half the size of the one above, and six columns of residual dense blocks.
+
+    State-dict names are those of the authors' code.
+
+    Args:
+        width: channels of the first row; doubles with each row.
+        layers: dense layers of a block.
+        growth: channels that each of them adds.
+    """
+
+    smoke = {"width": 8, "layers": 1, "growth": 8}
+    """Arguments of a quick instance, for the tests that walk all networks."""
+
+    def __init__(self, width: int = 16, layers: int = 4, growth: int = 16):
+        super().__init__()
+        widths = [width << row for row in range(ROWS)]
+        self.coefficient = nn.Parameter(torch.ones(ROWS, COLUMNS, 2, widths[-1]))
+        self.rdb_module = nn.ModuleDict(
+            {
+                f"{i}_{j}": ResidualDenseBlock(widths[i], layers, growth)
+                for i, j in product(range(ROWS), range(COLUMNS - 1))
+            }
+        )
+        places = range(ROWS - 1)
+        self.downsample_module = nn.ModuleDict({f"{i}_{j}": DownSample(widths[i]) for i, j in product(places, DOWN)})
+        self.upsample_module = nn.ModuleDict({f"{i}_{j}": UpSample(widths[i + 1]) for i, j in product(places, UP)})
+        self.conv_in, self.conv_out = nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, 3, 3, padding=1)
+        self.rdb_in, self.rdb_out = (ResidualDenseBlock(width, layers, growth) for _ in range(2))
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and never below 0."""
+        return self.published(2 * lq - 1)
+
+    def published(self, x: Tensor) -> Tensor:
+        """The authors' network: images in [-1, 1] become images from 0 up."""
+        rows: list[Tensor] = []
+        for column in range(COLUMNS):
+            rows = self._up(rows, column) if column in UP else self._down(rows, column, x)
+        return F.relu(self.conv_out(self.rdb_out(rows[0])))
+
+    def _down(self, before: list[Tensor], column: int, x: Tensor) -> list[Tensor]:
+        """The features of a column of the first half: each row takes what the row above has in the same column."""
+        rows = [self._block(0, column, before) if column else self.rdb_in(self.conv_in(x))]
+        for row in range(1, ROWS):
+            lowered = self.downsample_module[f"{row - 1}_{column}"](rows[-1])
+            rows.append(self._joined(row, column, before, lowered) if column else lowered)
+        return rows
+
+    def _up(self, before: list[Tensor], column: int) -> list[Tensor]:
+        """The features of a column of the second half: each row takes what the row below has in the same column."""
+        rows = [self._block(ROWS - 1, column, before)]
+        for row in reversed(range(ROWS - 1)):
+            raised = self.upsample_module[f"{row}_{column}"](rows[0], before[row].shape[-2:])
+            rows.insert(0, self._joined(row, column, before, raised))
+        return rows
+
+    def _joined(self, row: int, column: int, before: list[Tensor], vertical: Tensor) -> Tensor:
+        weights = self.coefficient[row, column, :, : vertical.shape[1], None, None]
+        return weights[0] * self._block(row, column, before) + weights[1] * vertical
+
+    def _block(self, row: int, column: int, before: list[Tensor]) -> Tensor:
+        return self.rdb_module[f"{row}_{column - 1}"](before[row])

@@ -1,0 +1,249 @@
+"""WGWS-Net (Zhu et al., CVPR 2023): a network for all weathers (stage 1) and what each weather adds to it (stage 2).
+
+Three scales with dense blocks, like MIMO-UNet. In stage 2 each convolution has three further kernels, one a weather,
+each behind a gate that is learnt. The authors state no licence for code or weights.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from wxr_plugin.archs.sizes import cropped, extended
+
+STRIDE = 4
+BRANCHES = (1, 2, 3)
+OPEN = 0.1  # the gate of a branch is open from here on
+
+Flag = Sequence[float]
+
+
+class GeneralConv(nn.Conv2d):
+    """The convolution of stage 1, which is the same for all weathers."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int):
+        super().__init__(inputs, outputs, kernel, stride, kernel // 2)
+
+    def forward(self, x: Tensor, flag: Flag) -> Tensor:
+        return super().forward(x)
+
+
+class SpecificConv(nn.Conv2d):
+    """The convolution of stage 2: `branch` is the size of the weathers' kernels, the largest that fits into its own.
+
+    Kernels are added before the image is convolved, which is the same as adding the results.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, branch: int):
+        super().__init__(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        side = min(branch, kernel)
+        self.margin = (kernel - side) // 2
+        for number in BRANCHES:
+            self.register_parameter(f"B{number}_residual", nn.Parameter(torch.zeros(outputs, inputs, side, side)))
+            self.register_parameter(f"B{number}_indicator", nn.Parameter(torch.full((1,), 0.15)))
+
+    def forward(self, x: Tensor, flag: Flag) -> Tensor:
+        added = sum(on * self._branch(number) for number, on in zip(BRANCHES, flag))
+        return F.conv2d(x, self.weight + F.pad(added, 4 * [self.margin]), None, self.stride, self.padding)
+
+    def _branch(self, number: int) -> Tensor:
+        indicator = getattr(self, f"B{number}_indicator")
+        gate = (indicator >= OPEN).to(indicator) + (indicator - indicator.detach())  # its gradient passes the gate
+        return gate * getattr(self, f"B{number}_residual")
+
+
+CONVS = {
+    "stage1": GeneralConv,
+    "K1": lambda *shape: SpecificConv(*shape, branch=1),
+    "K3": lambda *shape: SpecificConv(*shape, branch=3),
+}
+
+
+class BasicConv(nn.Module):
+    """A convolution of the kind `variant`, and GELU unless `gelu` is False."""
+
+    def __init__(self, variant: str, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, gelu: bool = True):
+        super().__init__()
+        self.layer = CONVS[variant](inputs, outputs, kernel, stride)
+        self.gelu = gelu
+
+    def forward(self, x: Tensor, flag: Flag) -> Tensor:
+        x = self.layer(x, flag)
+        return F.gelu(x) if self.gelu else x
+
+
+class UpConv(nn.Module):
+    """Transposed convolution and GELU, to half the channels at twice the size; the same for all weathers."""
+
+    def __init__(self, inputs: int):
+        super().__init__()
+        self.layer = nn.ConvTranspose2d(inputs, inputs // 2, 4, 2, 1)
+
+    def forward(self, x: Tensor, flag: Flag) -> Tensor:
+        return F.gelu(self.layer(x))
+
+
+class DenseConv(nn.Module):
+    """Concatenates to its input a convolution of it."""
+
+    def __init__(self, variant: str, inputs: int, growth: int):
+        super().__init__()
+        self.conv = BasicConv(variant, inputs, growth, 3)
+
+    def forward(self, x: Tensor, flag: Flag) -> Tensor:
+        return torch.cat((x, self.conv(x, flag)), 1)
+
+
+class DenseBlock(nn.Module):
+    """Three dense convolutions, brought back to the width of the input and added to it."""
+
+    def __init__(self, variant: str, channels: int):
+        super().__init__()
+        for number in range(3):
+            self.add_module(f"conv{number}", DenseConv(variant, (number + 1) * channels, channels))
+        self.LFF = BasicConv(variant, 4 * channels, channels, gelu=False)
+
+    def forward(self, x: Tensor, flag: Flag) -> Tensor:
+        dense = self.conv2(self.conv1(self.conv0(x, flag), flag), flag)
+        return self.LFF(dense, flag) + x
+
+
+class Stage(nn.Module):
+    """Dense blocks, layer1 to the last."""
+
+    def __init__(self, variant: str, channels: int, blocks: int):
+        super().__init__()
+        for number in range(blocks):
+            self.add_module(f"layer{number + 1}", DenseBlock(variant, channels))
+
+    def forward(self, x: Tensor, flag: Flag) -> Tensor:
+        for block in self.children():
+            x = block(x, flag)
+        return x
+
+
+class ScaleFusion(nn.Module):
+    """Features of all three scales, brought to one size, become those of one scale (AFF)."""
+
+    def __init__(self, variant: str, inputs: int, outputs: int):
+        super().__init__()
+        self.conv1 = BasicConv(variant, inputs, outputs)
+        self.conv2 = BasicConv(variant, outputs, outputs, 3, gelu=False)
+
+    def forward(self, x: Sequence[Tensor], flag: Flag) -> Tensor:
+        return self.conv2(self.conv1(torch.cat(x, 1), flag), flag)
+
+
+class ImageFeatures(nn.Module):
+    """Features of a smaller copy of the image, which stays among them (SCM)."""
+
+    def __init__(self, variant: str, channels: int):
+        super().__init__()
+        quarter, half = channels // 4, channels // 2
+        self.layer1 = BasicConv(variant, 3, quarter, 3)
+        self.layer2 = BasicConv(variant, quarter, half)
+        self.layer3 = BasicConv(variant, half, half, 3)
+        self.layer4 = BasicConv(variant, half, channels - 3)
+        self.conv = BasicConv(variant, channels, channels, gelu=False)
+
+    def forward(self, image: Tensor, flag: Flag) -> Tensor:
+        x = image
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x, flag)
+        return self.conv(torch.cat((image, x), 1), flag)
+
+
+class FeatureAttention(nn.Module):
+    """Adds to the features what those of the smaller image make of them (FAM)."""
+
+    def __init__(self, variant: str, channels: int):
+        super().__init__()
+        self.merge = BasicConv(variant, channels, channels, 3, gelu=False)
+
+    def forward(self, x: Tensor, image: Tensor, flag: Flag) -> Tensor:
+        return x + self.merge(x * image, flag)
+
+
+@ARCH_REGISTRY.register()
+class WGWSNet(nn.Module):
+    """WGWS-Net with the authors' state-dict names, so that their weights load.
+
+    Args:
+        variant: 'K1' (published weights) and 'K3': stage 2, the weathers' kernels being 1x1 or as large as the
+            convolution's own; 'stage1': the network of stage 1, without them but with biases.
+        base_channel: channels at full size, at least 6: 18 in the authors' setting 1, 20 in their setting 2; for
+            setting 3 their README says 18 and their script 20, the first convolution of the file tells which.
+        blocks: dense blocks of each stage, 6 as published.
+        flag: weight of each of the three weathers in `forward`, one of them 1 as published. Setting 1: snow, rain with
+            fog, raindrops; setting 2: snow, rain, haze; setting 3: haze, rain, snow. All 0: none of their kernels.
+    """
+
+    smoke = {"base_channel": 8, "blocks": 1}
+    """Arguments of a quick instance, for the tests that walk all networks."""
+
+    def __init__(self, variant: str = "K1", base_channel: int = 18, blocks: int = 6, flag: Flag = (1, 0, 0)):
+        super().__init__()
+        if variant not in CONVS:
+            raise ValueError(f"WGWSNet: variant is one of {', '.join(CONVS)}, not {variant!r}")
+        if len(flag) != len(BRANCHES):
+            raise ValueError(f"WGWSNet: flag has a weight for each of three weathers; it is {list(flag)}")
+        self.flag = tuple(flag)
+        widths = [base_channel, 2 * base_channel, 4 * base_channel]
+        self.Encoder = nn.ModuleList(Stage(variant, width, blocks) for width in widths)
+        self.Decoder = nn.ModuleList(Stage(variant, width, blocks) for width in reversed(widths))
+        self._build_joints(variant, *widths)
+
+    def _build_joints(self, variant: str, fine: int, middle: int, coarse: int) -> None:
+        self.feat_extract = nn.ModuleList(
+            [
+                BasicConv(variant, 3, fine, 3),
+                BasicConv(variant, fine, middle, 3, stride=2),
+                BasicConv(variant, middle, coarse, 3, stride=2),
+                UpConv(coarse),
+                UpConv(middle),
+                BasicConv(variant, fine, 3, 3, gelu=False),
+            ]
+        )
+        self.Convs = nn.ModuleList([BasicConv(variant, coarse, middle), BasicConv(variant, middle, fine)])
+        widths = (fine, middle, coarse)
+        self.AFFs = nn.ModuleList(ScaleFusion(variant, sum(widths), width) for width in widths)
+        self.FAM1, self.SCM1 = FeatureAttention(variant, coarse), ImageFeatures(variant, coarse)
+        self.FAM2, self.SCM2 = FeatureAttention(variant, middle), ImageFeatures(variant, middle)
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """Restore RGB images (N, 3, H, W) in [0, 1] from the weather of the argument `flag`, any H and W.
+
+        The result is of that size and not clamped. Sides that are no multiple of 4 are extended right and below by
+        reflection and the result is cropped (our choice; the authors' loader resizes to multiples of 16).
+        """
+        return cropped(self.published(extended(lq, STRIDE), self.flag), lq)
+
+    def published(self, image: Tensor, flag: Flag) -> Tensor:
+        """The authors' call: RGB in [0, 1], sides multiples of 4, and the weights of the three weathers."""
+        fine, middle, coarse = self._fused(*self._encode(image, flag), flag)
+        x = self.feat_extract[3](self.Decoder[0](coarse, flag), flag)
+        x = self.Decoder[1](self.Convs[0](torch.cat((x, middle), 1), flag), flag)
+        x = self.Convs[1](torch.cat((self.feat_extract[4](x, flag), fine), 1), flag)
+        return self.feat_extract[5](self.Decoder[2](x, flag), flag) + image
+
+    def _encode(self, image: Tensor, flag: Flag) -> tuple[Tensor, Tensor, Tensor]:
+        half = _resized(image, 0.5)
+        quarter = _resized(half, 0.5)
+        fine = self.Encoder[0](self.feat_extract[0](image, flag), flag)
+        middle = self.FAM2(self.feat_extract[1](fine, flag), self.SCM2(half, flag), flag)
+        middle = self.Encoder[1](middle, flag)
+        coarse = self.FAM1(self.feat_extract[2](middle, flag), self.SCM1(quarter, flag), flag)
+        return fine, middle, self.Encoder[2](coarse, flag)
+
+    def _fused(self, fine: Tensor, middle: Tensor, coarse: Tensor, flag: Flag) -> tuple[Tensor, Tensor, Tensor]:
+        return (
+            self.AFFs[0]((fine, _resized(middle, 2), _resized(coarse, 4)), flag),
+            self.AFFs[1]((_resized(fine, 0.5), middle, _resized(coarse, 2)), flag),
+            self.AFFs[2]((_resized(fine, 0.25), _resized(middle, 0.5), coarse), flag),
+        )
+
+
+def _resized(x: Tensor, factor: float) -> Tensor:
+    return F.interpolate(x, scale_factor=factor)

@@ -1,0 +1,152 @@
+"""MWDT (Patil et al., ICCV 2023): a photo is translated into fog, rain and snow, and restored from all four at once.
+
+The authors state no licence for code or weights. Their files hold whole pickled modules, one a network; take the
+state dicts of those with the authors' code and load them into the parts `restorer`, `fog`, `rain` and `snow`.
+"""
+
+from itertools import pairwise
+
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from wxr_plugin.archs.mwdt_layers import (
+    KERNELS,
+    AlignedSlot,
+    Deformable,
+    FeatureBlock,
+    SkipAttention,
+    SkipBlock,
+    SlotMerge,
+    Up,
+    conv3,
+)
+from wxr_plugin.archs.sizes import cropped, extended
+
+STRIDE = 8
+SMALLEST = 16  # instance norm at 1/8 of the size needs more than one pixel
+FACTORS = (1, 2, 4)
+
+
+def _widths(factor: int) -> tuple[int, int, int, int]:
+    return tuple((32 << level) // factor for level in range(4))
+
+
+class TranslatorDecoder(nn.Module):
+    def __init__(self, widths: tuple[int, int, int, int]):
+        super().__init__()
+        for level, (finer, width) in enumerate(pairwise(widths), 1):
+            name = str(level + 1)
+            self.add_module(f"skip{level}", SkipBlock(width))
+            self.add_module(f"conv_skip{5 - level}", conv3(2 * width, width))
+            self.add_module(f"Up{name}", Up(width, finer))
+            self.add_module(f"Up_conv{name}", conv3(finer, finer))
+        self.tanh_out = nn.Conv2d(widths[0], 3, 1)  # the authors' name; there is no tanh
+
+    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+        for level in (3, 2, 1):
+            skip = getattr(self, f"skip{level}")(skips[level])
+            x = getattr(self, f"conv_skip{5 - level}")(torch.cat((x, skip), 1))
+            x = getattr(self, f"Up_conv{level + 1}")(getattr(self, f"Up{level + 1}")(x))
+        return self.tanh_out(x)
+
+
+class Translator(nn.Module):
+    """Draws one kind of weather: BGR (N, 3, H, W) in [-1, 1], sides multiples of 8, to the same."""
+
+    def __init__(self, factor: int):
+        super().__init__()
+        widths = _widths(factor)
+        for level, (inputs, outputs) in enumerate(zip((3, *widths), widths), 1):
+            self.add_module(f"Conv{level}", conv3(inputs, outputs, stride=1 if level == 1 else 2))
+        self.res_block = Deformable(widths[3], widths[3])
+        self.dec1 = TranslatorDecoder(widths)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x, skips = image, []
+        for conv in (self.Conv1, self.Conv2, self.Conv3, self.Conv4):
+            x = conv(x)
+            skips.append(x)
+        for _ in range(3):
+            x = self.res_block(x)
+        return self.dec1(x, skips)
+
+
+class RestorerDecoder(nn.Module):
+    def __init__(self, widths: tuple[int, int, int, int]):
+        super().__init__()
+        for level, (finer, width) in enumerate(pairwise(widths)):
+            self.add_module(f"Up{level + 3}", Up(width, finer))
+            self.add_module(f"Up_conv{level + 3}", conv3(finer, finer))
+            self.add_module(f"conv_skip{4 - level}", SkipAttention(finer))
+        self.tanh_out = nn.Conv2d(widths[0], 3, 1)
+
+    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+        for level in (2, 1, 0):
+            x = getattr(self, f"Up_conv{level + 3}")(getattr(self, f"Up{level + 3}")(x))
+            x = getattr(self, f"conv_skip{4 - level}")(x, skips[level])
+        return self.tanh_out(x)
+
+
+class Restorer(nn.Module):
+    """Restores a photo from itself and its translations: four BGR (N, 3, H, W) in [-1, 1], sides multiples of 8."""
+
+    def __init__(self, factor: int):
+        super().__init__()
+        widths = _widths(factor)
+        for stream in range(1, 5):
+            self.add_module(f"Conv1{stream}", conv3(3, widths[0]))
+            for level, (inputs, outputs) in enumerate(zip((widths[0], *widths), widths), 1):
+                block = FeatureBlock(inputs, outputs, stride=1 if level == 1 else 2)
+                self.add_module(f"feat_extract{level}{stream}", block)
+        for level, width in enumerate(widths[:3], 1):
+            slots = [AlignedSlot(width // 4, kernel) for kernel in KERNELS]
+            self.add_module(f"skip_l{level}", SlotMerge(width, slots))
+        self.res_block1 = Deformable(4 * widths[3], widths[3])
+        self.res_block2 = Deformable(widths[3], widths[3])
+        self.res_block3 = Deformable(widths[3], widths[3])
+        self.dec1 = RestorerDecoder(widths)
+
+    def forward(self, image: Tensor, fog: Tensor, rain: Tensor, snow: Tensor) -> Tensor:
+        streams = [getattr(self, f"Conv1{i}")(x) for i, x in enumerate((image, fog, rain, snow), 1)]
+        skips = []
+        for level in (1, 2, 3, 4):
+            streams = [getattr(self, f"feat_extract{level}{i}")(x) for i, x in enumerate(streams, 1)]
+            if level < 4:
+                skips.append(getattr(self, f"skip_l{level}")(*streams))
+        deepest = self.res_block3(self.res_block2(self.res_block1(torch.cat(streams, 1))))
+        return self.dec1(deepest, skips)
+
+
+@ARCH_REGISTRY.register()
+class MWDT(nn.Module):
+    """MWDT: the parts `fog`, `rain` and `snow` translate, `restorer` restores; each has the authors' state-dict names.
+
+    Args:
+        factor: what the widths 32, 64, 128 and 256 are divided by: 1, 2 or 4. Which one the published files have is
+            not stated (a comment in the authors' code says 4): their first convolution has 32 / factor channels.
+    """
+
+    smoke = {"factor": 4}
+    """Arguments of a quick instance, for the tests that walk all networks."""
+
+    def __init__(self, factor: int = 4):
+        super().__init__()
+        if factor not in FACTORS:
+            raise ValueError(f"MWDT: factor is one of {', '.join(map(str, FACTORS))}, not {factor!r}")
+        self.fog, self.rain, self.snow = Translator(factor), Translator(factor), Translator(factor)
+        self.restorer = Restorer(factor)
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+
+        The authors' script crops photos to their left square and resizes it to 256x256. The network takes any multiple
+        of 8: other sides (or below 16) are extended right and below by reflection, and the result is cropped (our
+        choice). Instance norms see the whole image.
+        """
+        image = 2 * extended(lq, STRIDE, SMALLEST).flip(1) - 1
+        return cropped((self.published(image).flip(1) + 1) / 2, lq)
+
+    def published(self, image: Tensor) -> Tensor:
+        """The authors' call: BGR in [-1, 1], sides multiples of 8 from 16, to the restored image of that kind."""
+        return self.restorer(image, self.fog(image), self.rain(image), self.snow(image))

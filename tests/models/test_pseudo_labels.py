@@ -58,6 +58,22 @@ def test_a_better_restoration_is_the_label_of_its_own_iteration(labels):
     assert stored(labels) == {"a": (4.2, "teacher@1", 1)}
 
 
+def test_a_margin_below_0_lets_the_newer_image_win_where_it_is_about_as_good(tmp_path):
+    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()), margin=-0.1)
+    for iteration, teacher in enumerate([0.6, 0.58, 0.5], 1):
+        visit(labels, iteration, ["a"], grey(0.4), grey(teacher))
+    assert stored(labels) == {"a": (3.3216, "teacher@2", 2)}
+    assert labels.accepted == 2
+
+
+def test_a_margin_above_0_leaves_small_gains_out(tmp_path):
+    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()), margin=0.1)
+    for iteration, teacher in enumerate([0.6, 0.62, 0.65], 1):
+        visit(labels, iteration, ["a"], grey(0.4), grey(teacher))
+    assert stored(labels)["a"][1:] == ("teacher@3", 3)
+    assert labels.accepted == 2
+
+
 def test_everything_new_is_rated_in_one_call_and_only_once(labels):
     visit(labels, 1, ["a", "b"], grey(0.4, 0.4), grey(0.6, 0.6))
     visit(labels, 2, ["a", "c"], grey(0.4, 0.4), grey(0.6, 0.6))

@@ -69,7 +69,7 @@ class Question(NamedTuple):
 def is_better(candidate: Candidate, stored: Candidate | None, margin: float = 0.0) -> bool:
     """WResVLM's gate: a rated candidate replaces a stored one only if its rating is higher, or if there is none.
 
-    Higher by more than `margin`, which is ours; the paper has none.
+    Higher by more than `margin`, which is ours and may be below 0; the paper has none.
     """
     return stored is None or stored.rating is None or candidate.rating > stored.rating + margin
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +54,8 @@ class PseudoLabels:
         asker: how the rater is asked.
         every: a crop is asked about at most once in so many iterations.
         proxy: decides what is worth asking about; everything when None.
-        margin: by how much a new image has to be rated higher than the label it replaces.
+        margin: by how much a new image has to be rated higher than the label it replaces; below 0, how much lower it
+            may be rated.
 
     Attributes:
         ratings: on writers, the rating of each pseudo-label by key.
@@ -206,7 +208,8 @@ class PseudoLabels:
         key, offered = question.key, question.offered
         self._news_asked |= {key: iteration} if self.every > 1 else {}
         for candidate in question.valid():
-            if is_better(candidate, known.get(key) or self._better.get(key) or self.stored.own(key), self.margin):
+            stored = known.get(key) or self._better.get(key) or self.stored.own(key)
+            if is_better(candidate, stored, self.margin if candidate is offered else inf):
                 known[key] = self._better[key] = candidate
         if self.proxy and question.label.rating is not None and offered is not None and offered.rating is not None:
             self._lessons.append(Lesson(key, question.features, offered.rating, question.label.rating))

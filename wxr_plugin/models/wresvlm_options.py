@@ -43,9 +43,10 @@ class RatingOptions(Block):
 
     every: AtLeastOne = 1
     """Rate each crop at most once in so many iterations; between two ratings the teacher does not restore it either."""
-    margin: Annotated[float, Meta(ge=0)] = 0.0
+    margin: Annotated[float, Meta(ge=-4, le=4)] = 0.0
     """A new image replaces a pseudo-label only where it is rated higher by more than this. The paper has none; 0.02 to
-    0.05 leaves out changes too small to see, and most of what there is to rate with them."""
+    0.05 leaves out changes too small to see, and most of what there is to rate with them. Below 0 the newer image also
+    wins where it is rated lower by less, so that labels do not grow old."""
     async_: AsyncOptions | None = msgspec.field(default=None, name="async")
     """Rate in another process, say on another GPU. Off when absent: training waits for the ratings."""
     proxy: ProxyOptions | None = None

@@ -13,6 +13,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -46,9 +47,10 @@ def main() -> None:
     photos = [file for folder in args.photos for file in list_images(folder)]
     prepare(photos, args.words, work / "data" / "train")
     prepare(list_images(args.test)[: args.held_out], args.words, work / "data" / "val")
-    found = {
-        (row, seed): train(work, row, seed, args.iterations, args.words) for seed in args.seeds for row in args.rows
-    }
+    tasks = [(row, seed) for seed in args.seeds for row in args.rows]
+    with ThreadPoolExecutor(args.jobs) as jobs:
+        scores = jobs.map(lambda task: train(work, *task, args.iterations, args.words), tasks)
+        found = dict(zip(tasks, scores))
     write_text(work / "table.md", table := markdown(found, args.rows, args.seeds, [*args.words, AVERAGE]))
     print(table)
 
@@ -91,7 +93,7 @@ def train(work: Path, row: str, seed: int, iterations: int, words: list[str]) ->
                 raise WxrError(f"{name} failed; see {log}")
         print(f"trained {name}", flush=True)
     with table.open(encoding="utf-8") as file:
-        return {line["degradation"]: float(line["psnr"]) for line in csv.DictReader(file)}
+        return {line["group"]: float(line["psnr"]) for line in csv.DictReader(file)}
 
 
 def options_of(work: Path, name: str, row: str, seed: int, iterations: int, words: list[str]) -> dict:
@@ -134,6 +136,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--words", nargs="+", choices=DEGRADATIONS, default=list(WORDS), metavar="WORD")
     parser.add_argument("--held-out", type=int, default=40, help="photos to test on, each under every degradation")
     parser.add_argument("--iterations", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, one thread each")
     return parser.parse_args()
 
 

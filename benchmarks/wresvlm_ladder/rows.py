@@ -3,7 +3,7 @@
 from typing import Any
 
 WEIGHTS = {"pseudo": 1.0, "prompts": 0.05, "texts": 0.0125, "features": 0.05}
-"""w1 to w4. The paper's are 0.5, 0.2, 0.05 and 0.2. Twice that for the labels, because the rows are short; a quarter for
+"""w1 to w4. The paper's are 0.5, 0.2, 0.05 and 0.2. Twice that for labels, because the rows are short; a quarter for
 what the guides say, because the tiny CLIP likes a colour cast (docs/wresvlm.md)."""
 
 ROWS = ("sup", "ps", "gate", "init", "wpl", "sem", "iter")

@@ -3,8 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -80,29 +81,53 @@ def figure(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[i
 
 
 def scores(work: Path, row: str, seed: int, real: Path | None, judge: str | None) -> Scores:
-    """Those of one network, kept beside it."""
+    """Those of one network. Each part is kept beside it."""
     model = work / f"seed_{seed}" / "experiments" / f"{row}_2" / "models" / "net_g_latest.pth"
-    file = model.with_name(f"scores_{'real' if real and judge else 'psnr'}.json")
-    if not file.is_file():
-        restorer = Restorer.from_checkpoint(model)
-        held = _psnr(restorer, work / "held_out" / "lq", work / "held_out" / "gt")
-        seen = _psnr(restorer, work / "unlabelled", work / "truth")
-        found = {**held, "all": fmean(held.values()), "seen": fmean(seen.values())}
-        if real and judge:
-            found["VLM-Vis (real)"] = _visibility(restorer, real, judge)
-        write_text(file, json.dumps(found))
-    return json.loads(file.read_text(encoding="utf-8"))
+    parts: dict[str, Callable[[Restorer], Scores]] = {"psnr": partial(_psnr, work), "untoned": partial(_untoned, work)}
+    if real and judge:
+        parts["real"] = partial(_visibility, real, judge)
+    found: Scores = {}
+    for name, measure in parts.items():
+        file = model.with_name(f"scores_{name}.json")
+        if not file.is_file():
+            write_text(file, json.dumps(measure(Restorer.from_checkpoint(model))))
+        found |= json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
-def _psnr(restorer: Restorer, lq: Path, gt: Path) -> Scores:
+def _psnr(work: Path, restorer: Restorer) -> Scores:
+    """Of held-out photos by weather and over all, and of the unlabelled photos."""
+    held = _means(restorer, work / "held_out" / "lq", work / "held_out" / "gt", psnr)
+    seen = _means(restorer, work / "unlabelled", work / "truth", psnr)
+    return {**held, "all": fmean(held.values()), "seen": fmean(seen.values())}
+
+
+def _untoned(work: Path, restorer: Restorer) -> Scores:
+    """PSNR of held-out photos after the mean of each channel was made that of the truth."""
+    held = _means(restorer, work / "held_out" / "lq", work / "held_out" / "gt", psnr_without_tone)
+    return {"without tone": fmean(held.values())}
+
+
+def _means(restorer: Restorer, lq: Path, gt: Path, measure: Callable[[np.ndarray, np.ndarray], float]) -> Scores:
     found: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for kind, photo, truth in pairs_of(lq, gt):
-        error = np.mean((restorer.restore(photo).astype(np.float64) - truth) ** 2)
-        found[kind].append(float(10 * np.log10(255**2 / error)))
+        found[kind].append(measure(restorer.restore(photo), truth))
     return {kind: fmean(values) for kind, values in found.items()}
 
 
-def _visibility(restorer: Restorer, real: Path, judge: str) -> float:
+def psnr(restored: np.ndarray, truth: np.ndarray) -> float:
+    """In dB, of two uint8 images."""
+    error = restored.astype(np.float64) - truth
+    return float(10 * np.log10(255**2 / np.mean(error**2)))
+
+
+def psnr_without_tone(restored: np.ndarray, truth: np.ndarray) -> float:
+    """In dB, leaving out that brightness and colour differ as a whole: each channel's mean error is taken off."""
+    error = restored.astype(np.float64) - truth
+    return float(10 * np.log10(255**2 / np.mean((error - error.mean((0, 1))) ** 2)))
+
+
+def _visibility(real: Path, judge: str, restorer: Restorer) -> Scores:
     """(r - 1) / 4 of the restored real photos by `judge`, each weather counting alike."""
     from wxr_plugin.vlm.rater import build_rater
 
@@ -112,7 +137,7 @@ def _visibility(restorer: Restorer, real: Path, judge: str) -> float:
         photos = [_shrunk(read_image(file)) for file in list_images(real / kind)[:REAL_PHOTOS]]
         restored = [restorer.restore(photo) for photo in photos]
         means.append(rater.rate(restored).rating.mean().item())
-    return (fmean(means) - 1) / 4
+    return {"VLM-Vis (real)": (fmean(means) - 1) / 4}
 
 
 def _shrunk(photo: np.ndarray) -> np.ndarray:

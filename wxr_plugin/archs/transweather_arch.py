@@ -49,12 +49,10 @@ class TransWeather(nn.Module):
         drop_path: float = 0.1,
     ):
         super().__init__()
-        self.Tenc = Encoder(tuple(dims), tuple(depths), tuple(heads), drop_path)
-        self.Tenc.mini_patch_embed4 = PatchEmbed(dims[0], dims[3])
-        initialise(self.Tenc)
+        self.Tenc = initialise(Encoder(dims, depths, heads, drop_path))
+        self.Tenc.mini_patch_embed4 = PatchEmbed(dims[0], dims[3]).requires_grad_(False)
         if weather_queries:
-            self.Tdec = Decoder(dims[3], drop_path=drop_path)
-            initialise(self.Tdec)
+            self.Tdec = initialise(Decoder(dims[3], drop_path=drop_path))
             self.convtail = Tail(dims)
         else:
             self.convproj = Tail(dims, decoded=False)

@@ -5,6 +5,7 @@ Feature maps between transformer blocks are channel-last, (N, H, W, C); features
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from torchvision.ops import StochasticDepth
 STRIDE = 16
 SMALLEST = 48  # the reduced keys of the last patch block need 2x2 features at 1/32
 QUERIES = 48
+REDUCTIONS = (4, 2, 2, 1)  # of the keys' map, by stage
+RATIO = 2  # of an encoder's MLP
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -128,16 +131,27 @@ class Block(nn.Module):
         return x + self.drop_path(self.mlp(self.norm2(x), *steer))
 
 
+def plain_block(stage: int, channels: int, heads: int, drop_path: float) -> Block:
+    return Block(channels, Attention(channels, heads, REDUCTIONS[stage]), Mlp(channels, RATIO), drop_path)
+
+
 class Encoder(nn.Module):
     """Up to four stages at 1/4, 1/8, 1/16 and 1/32 of the size; each but the last hands patches of its input on.
 
     `dims`, `depths`, `heads`: channels, blocks and attention heads a stage; the number of stages is theirs. `drop_path`
-    rises linearly from 0 to its value over the blocks. `inputs`: channels of the image.
+    rises linearly from 0 to its value over the blocks. `inputs`: channels of the image. `make_block` makes one from
+    the stage, from 0 on, its channels, its heads and its rate.
     """
 
-    reductions = (4, 2, 2, 1)
-
-    def __init__(self, dims: tuple, depths: tuple, heads: tuple, drop_path: float = 0.1, inputs: int = 3):
+    def __init__(
+        self,
+        dims: Sequence[int],
+        depths: Sequence[int],
+        heads: Sequence[int],
+        drop_path: float = 0.1,
+        inputs: int = 3,
+        make_block: Callable[[int, int, int, float], Block] = plain_block,
+    ):
         super().__init__()
         self.stages = len(dims)
         rates = iter([drop_path * i / max(1, sum(depths) - 1) for i in range(sum(depths))])
@@ -146,19 +160,15 @@ class Encoder(nn.Module):
             below = inputs if stage == 0 else dims[stage - 1]
             self.add_module(f"patch_embed{name}", PatchEmbed(below, dims[stage], *(() if stage else (7, 4))))
             own = [next(rates) for _ in range(depths[stage])]
-            blocks = (self._block(stage, dims[stage], heads[stage], rate) for rate in own)
+            blocks = (make_block(stage, dims[stage], heads[stage], rate) for rate in own)
             self.add_module(f"block{name}", nn.ModuleList(blocks))
             self.add_module(f"norm{name}", nn.LayerNorm(dims[stage], eps=1e-6))
             if stage + 1 < self.stages:
                 above = dims[stage + 1]
                 self.add_module(f"mini_patch_embed{name}", PatchEmbed(dims[stage], above))
-                block = self._block(stage, above, heads[min(stage, 1)], own[0])
+                block = make_block(stage, above, heads[min(stage, 1)], own[0])
                 self.add_module(f"patch_block{name}", nn.ModuleList([block]))
                 self.add_module(f"pnorm{name}", nn.LayerNorm(above, eps=1e-6))
-
-    def _block(self, stage: int, channels: int, heads: int, drop_path: float) -> Block:
-        attention = Attention(channels, heads, self.reductions[stage])
-        return Block(channels, attention, Mlp(channels, ratio=2), drop_path)
 
     def _embed(self, stage: int, x: Tensor, *steer: Tensor) -> Tensor:
         return getattr(self, f"patch_embed{stage}")(x)
@@ -237,7 +247,7 @@ class ResidualBlock(nn.Module):
 class Tail(nn.Module):
     """From the features of four stages, and `deepest` at 1/64 where there is a decoder, to 8 channels at full size."""
 
-    def __init__(self, dims: tuple, decoded: bool = True):
+    def __init__(self, dims: Sequence[int], decoded: bool = True):
         super().__init__()
         if decoded:
             self.convd32x = UpsampleConvLayer(dims[3], dims[3])
@@ -247,7 +257,7 @@ class Tail(nn.Module):
             self.add_module(f"convd{1 << level}x", UpsampleConvLayer(inputs, outputs))
             self.add_module(f"dense_{level}", nn.Sequential(ResidualBlock(outputs)))
         self.convd1x = UpsampleConvLayer(16, 8)
-        self.conv_output = ConvLayer(8, 3)  # not used; in the authors' files
+        self.conv_output = ConvLayer(8, 3).requires_grad_(False)  # not used; in the authors' files
 
     def forward(self, features: list[Tensor], deepest: Tensor | None = None) -> Tensor:
         skips = list(features)
@@ -267,8 +277,8 @@ def _cut(x: Tensor, like: Tensor) -> Tensor:
     return x[..., : like.shape[-2], : like.shape[-1]]
 
 
-def initialise(net: nn.Module) -> None:
-    """Weights of transformer layers as the authors draw them."""
+def initialise(net: nn.Module) -> nn.Module:
+    """`net` with the weights of its transformer layers as the authors draw them."""
     for layer in net.modules():
         if isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.02)
@@ -277,3 +287,4 @@ def initialise(net: nn.Module) -> None:
             fan_out = layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels // layer.groups
             nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_out))
             nn.init.zeros_(layer.bias)
+    return net

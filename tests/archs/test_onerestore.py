@@ -36,6 +36,16 @@ def test_the_restorer_is_told_what_the_embedder_sees(net, size):
         assert torch.equal(restored, net.published(image, net.embedder(image)))
 
 
+@pytest.mark.parametrize("antialias", [False, True])
+def test_runs_in_half_precision(antialias):
+    torch.manual_seed(0)
+    net, image = OneRestore(**OneRestore.smoke, antialias=antialias).eval(), torch.rand(1, 3, 40, 40)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        half = net(image).float()
+    with torch.no_grad():
+        torch.testing.assert_close(half, net(image), rtol=0.1, atol=0.1)
+
+
 def test_a_named_degradation_is_told_in_place_of_the_seen_one(net):
     told = OneRestore(**OneRestore.smoke, degradation="haze_snow").eval()
     told.load_state_dict(net.state_dict())

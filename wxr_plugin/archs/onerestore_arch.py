@@ -36,9 +36,9 @@ class ToldAttention(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         k, v = self.kv_dwconv(self.kv(x)).chunk(2, dim=1)
-        small = F.interpolate(
-            k, (KEY_SIDE, KEY_SIDE), mode="bilinear", align_corners=False, antialias=self.antialias
-        )  # fmt: skip
+        wide = k.to(torch.promote_types(k.dtype, torch.float32))  # torch smooths no bfloat16
+        size = (KEY_SIDE, KEY_SIDE)
+        small = F.interpolate(wide, size, mode="bilinear", align_corners=False, antialias=self.antialias)
         q = self.q(embedding)[:, None, None].expand(-1, HEADS, -1, -1)
         answer = attended(q, by_head(small, HEADS), by_head(v, HEADS), self.temperature)
         return self.project_out(answer.expand(-1, -1, x.shape[1] // HEADS, -1).reshape(x.shape))

@@ -1,0 +1,286 @@
+"""Layers of MAXIM. Features are (N, H, W, C), as in the authors' code, whose names the attributes bear."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+REDUCTION = 4
+SLOPE = 0.2
+
+
+class Conv(nn.Conv2d):
+    """A convolution of (N, H, W, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(-1, 1)).movedim(1, -1)
+
+
+class Raise(nn.ConvTranspose2d):
+    """Twice the size of (N, H, W, C)."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(-1, 1)).movedim(1, -1)
+
+
+class Resize(nn.Module):
+    """Features at another level's size and width; smoothed where they shrink, as jax.image.resize does."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.Conv_0 = mixed(inputs, outputs)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        if x.shape[1:3] != size:
+            shrinks = size[0] < x.shape[1]
+            wide = x.movedim(-1, 1).to(torch.promote_types(x.dtype, torch.float32))  # torch smooths no bfloat16
+            x = F.interpolate(wide, size, mode="bilinear", align_corners=False, antialias=shrinks).movedim(1, -1)
+        return self.Conv_0(x)
+
+
+class GatingUnit(nn.Module):
+    """One half of the channels times the other, which is mixed over places."""
+
+    def __init__(self, channels: int, places: int, over: int):
+        super().__init__()
+        self.over = over
+        self.intermediate_layernorm = norm(channels)
+        self.Dense_0 = nn.Linear(places, places)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept, gate = x.chunk(2, dim=-1)
+        return kept * (over_places(self.Dense_0, self.intermediate_layernorm(gate), self.over) + 1)
+
+
+class GatedMlp(nn.Module):
+    """The paper's gMLP over the cells of a `side` x `side` grid, or over the pixels of patches of `side` x `side`."""
+
+    def __init__(self, channels: int, side: int, grid: bool):
+        super().__init__()
+        self.side, self.grid = side, grid
+        self.LayerNorm, self.in_project = norm(channels), nn.Linear(channels, 2 * channels)
+        self.unit = "GridGatingUnit" if grid else "BlockGatingUnit"
+        self.add_module(self.unit, GatingUnit(channels, side**2, 1 if grid else 2))
+        self.out_project = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sides = patch_sides(x, self.side, self.grid)
+        patches = cut(x, sides)
+        mixed_up = self.get_submodule(self.unit)(gelu(self.in_project(self.LayerNorm(patches))))
+        return joined(patches + self.out_project(mixed_up), sides, x.shape)
+
+
+class MultiAxisMlp(nn.Module):
+    """The paper's multi-axis gated MLP: one half of the channels mixed over the grid, one within patches."""
+
+    def __init__(self, channels: int, side: int):
+        super().__init__()
+        self.LayerNorm_in, self.in_project = norm(channels), nn.Linear(channels, 2 * channels)
+        self.GridGmlpLayer = GatedMlp(channels, side, grid=True)
+        self.BlockGmlpLayer = GatedMlp(channels, side, grid=False)
+        self.out_project = nn.Linear(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        u, v = gelu(self.in_project(self.LayerNorm_in(x))).chunk(2, dim=-1)
+        return x + self.out_project(torch.cat((self.GridGmlpLayer(u), self.BlockGmlpLayer(v)), -1))
+
+
+class MultiAxisGate(nn.Module):
+    """What one branch of cross gating multiplies the other by."""
+
+    def __init__(self, channels: int, side: int):
+        super().__init__()
+        self.side = side
+        self.LayerNorm_in, self.in_project = norm(channels), nn.Linear(channels, 2 * channels)
+        self.Dense_0, self.Dense_1 = nn.Linear(side**2, side**2), nn.Linear(side**2, side**2)
+        self.out_project = nn.Linear(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        u, v = gelu(self.in_project(self.LayerNorm_in(x))).chunk(2, dim=-1)
+        return self.out_project(
+            torch.cat((self._mixed(u, self.Dense_0, True), self._mixed(v, self.Dense_1, False)), -1)
+        )
+
+    def _mixed(self, x: Tensor, dense: nn.Linear, grid: bool) -> Tensor:
+        sides = patch_sides(x, self.side, grid)
+        return joined(over_places(dense, cut(x, sides), 1 if grid else 2), sides, x.shape)
+
+
+class CrossGating(nn.Module):
+    """The paper's CGB: two feature maps, each gated by the other.
+
+    `raised`: channels of the second, where it has half the size.
+    """
+
+    def __init__(self, inputs: int, channels: int, side: int, raised: int | None = None):
+        super().__init__()
+        if raised:
+            self.ConvTranspose_0 = Raise(raised, channels)
+        self.Conv_0, self.Conv_1 = mixed(inputs, channels), mixed(channels, channels)
+        for branch in "xy":
+            self.add_module(f"LayerNorm_{branch}", norm(channels))
+            self.add_module(f"in_project_{branch}", nn.Linear(channels, channels))
+            self.add_module(f"SplitHeadMultiAxisGating_{branch}", MultiAxisGate(channels, side))
+            self.add_module(f"out_project_{branch}", nn.Linear(channels, channels))
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.ConvTranspose_0(y) if hasattr(self, "ConvTranspose_0") else y
+        first, second = self.Conv_0(x), self.Conv_1(y)
+        x = gelu(self.in_project_x(self.LayerNorm_x(first)))
+        y = gelu(self.in_project_y(self.LayerNorm_y(second)))
+        gate_x, gate_y = self.SplitHeadMultiAxisGating_x(x), self.SplitHeadMultiAxisGating_y(y)
+        y = second + self.out_project_y(y * gate_x)
+        return first + y + self.out_project_x(x * gate_y), y
+
+
+class ChannelAttention(nn.Module):
+    """Each channel weighted by the means of all."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.Conv_0 = mixed(channels, channels // REDUCTION)
+        self.Conv_1 = mixed(channels // REDUCTION, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.Conv_1(self.Conv_0(x.mean((1, 2), keepdim=True)).relu()).sigmoid()
+
+
+class ConvAttention(nn.Module):
+    """The authors' RCAB: two convolutions and channel attention, added to what came in."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.LayerNorm = norm(channels)
+        self.conv1, self.conv2 = Conv(channels, channels, 3, padding=1), Conv(channels, channels, 3, padding=1)
+        self.channel_attention = ChannelAttention(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv2(F.leaky_relu(self.conv1(self.LayerNorm(x)), SLOPE))
+        return x + self.channel_attention(y)
+
+
+class DenseAttention(nn.Module):
+    """The authors' RDCAB: a small MLP and channel attention, added to what came in."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.LayerNorm = norm(channels)
+        self.channel_mixing = nn.Module()
+        self.channel_mixing.Dense_0 = nn.Linear(channels, channels)
+        self.channel_mixing.Dense_1 = nn.Linear(channels, channels)
+        self.channel_attention = ChannelAttention(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mixing = self.channel_mixing
+        return x + self.channel_attention(mixing.Dense_1(gelu(mixing.Dense_0(self.LayerNorm(x)))))
+
+
+class Block(nn.Module):
+    """A level of the encoder: inputs joined, multi-axis MLPs and attention, and gating by the stage before."""
+
+    def __init__(self, inputs: int, channels: int, side: int, groups: int, gated: bool = False, halves: bool = True):
+        super().__init__()
+        self.groups = groups
+        self.Conv_0 = mixed(inputs, channels)
+        for group in range(groups):
+            self.add_module(f"SplitHeadMultiAxisGmlpLayer_{group}", MultiAxisMlp(channels, side))
+            self.add_module(f"channel_attention_block_1{group}", ConvAttention(channels))
+        if gated:
+            self.cross_gating_block = CrossGating(channels, channels, side)
+        if halves:
+            self.Conv_1 = Conv(channels, channels, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor, skip: Tensor, before: Tensor | None = None) -> Tensor:
+        """Features of this level; the next one's input is `Conv_1` of them."""
+        shortcut = x = self.Conv_0(torch.cat((x, skip), -1))
+        for group in range(self.groups):
+            x = self.get_submodule(f"SplitHeadMultiAxisGmlpLayer_{group}")(x)
+            x = self.get_submodule(f"channel_attention_block_1{group}")(x)
+        x = x + shortcut
+        return x if before is None else self.cross_gating_block(x, before)[0]
+
+
+class DecoderBlock(nn.Module):
+    """A level of the decoder: twice the size, then a block."""
+
+    def __init__(self, inputs: int, skips: int, channels: int, side: int, groups: int):
+        super().__init__()
+        self.ConvTranspose_0 = Raise(inputs, channels)
+        self.UNetEncoderBlock_0 = Block(channels + skips, channels, side, groups, halves=False)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return self.UNetEncoderBlock_0(self.ConvTranspose_0(x), skip)
+
+
+class Bottleneck(nn.Module):
+    """Groups of multi-axis MLP and dense attention at the smallest size."""
+
+    def __init__(self, channels: int, side: int, groups: int):
+        super().__init__()
+        self.groups = groups
+        self.input_proj = mixed(channels, channels)
+        for group in range(groups):
+            self.add_module(f"SplitHeadMultiAxisGmlpLayer_{group}", MultiAxisMlp(channels, side))
+            self.add_module(f"channel_attention_block_1_{group}", DenseAttention(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x = self.input_proj(x)
+        for group in range(self.groups):
+            x = self.get_submodule(f"SplitHeadMultiAxisGmlpLayer_{group}")(x)
+            x = self.get_submodule(f"channel_attention_block_1_{group}")(x)
+        return x + shortcut
+
+
+class SupervisedAttention(nn.Module):
+    """A stage's image, and its features weighted by that image."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.Conv_0 = Conv(channels, channels, 3, padding=1)
+        self.Conv_1, self.Conv_2 = Conv(channels, 3, 3, padding=1), Conv(3, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        restored = self.Conv_1(x) + image
+        return self.Conv_0(x) * self.Conv_2(restored).sigmoid() + x, restored
+
+
+def mixed(inputs: int, outputs: int) -> Conv:
+    """A 1x1 convolution."""
+    return Conv(inputs, outputs, 1)
+
+
+def norm(channels: int) -> nn.LayerNorm:
+    """Layer normalisation as in flax."""
+    return nn.LayerNorm(channels, eps=1e-6)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU as in flax."""
+    return F.gelu(x, approximate="tanh")
+
+
+def patch_sides(x: Tensor, side: int, grid: bool) -> tuple[int, int]:
+    """Height and width of the cells of a `side` x `side` grid, or of patches with that side."""
+    return (x.shape[1] // side, x.shape[2] // side) if grid else (side, side)
+
+
+def cut(x: Tensor, sides: tuple[int, int]) -> Tensor:
+    """(N, H, W, C) in patches: (N, patches, pixels, C)."""
+    height, width = sides
+    number, rows, columns, channels = x.shape
+    x = x.reshape(number, rows // height, height, columns // width, width, channels)
+    return x.transpose(2, 3).reshape(number, -1, height * width, channels)
+
+
+def joined(patches: Tensor, sides: tuple[int, int], shape: torch.Size) -> Tensor:
+    """What `cut` took apart, as (N, H, W, C) of `shape`."""
+    height, width = sides
+    x = patches.reshape(shape[0], shape[1] // height, shape[2] // width, height, width, shape[3])
+    return x.transpose(2, 3).reshape(shape)
+
+
+def over_places(dense: nn.Linear, x: Tensor, axis: int) -> Tensor:
+    """`dense` along `axis` in place of the last."""
+    return dense(x.transpose(axis, -1)).transpose(axis, -1)

@@ -1,0 +1,133 @@
+"""URetinex-Net (Wu et al., Retinex-based Deep Unfolding Network for Low-light Image Enhancement, CVPR 2022).
+
+The authors' code and weights are under the MIT licence. An image is taken for the product of reflectance and
+illumination; three rounds of solving for both, each with a network for what is known of them, then more light.
+"""
+
+import torch
+import torch.nn.functional as F
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+
+class Decomposition(nn.Module):
+    """A first reflectance (N, 3, H, W) and illumination (N, 1, H, W) of an image."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs in (3, width, width):
+            layers += [_conv(inputs, width, 3), nn.LeakyReLU(0.2)]
+        self.decom = nn.Sequential(*layers, _conv(width, 4, 3), nn.ReLU())
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return self.decom(image).split((3, 1), dim=1)
+
+
+class ChannelWeights(nn.Module):
+    """Squeeze and excitation: each channel times a weight that follows from the means of all."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        hidden = max(channels // 16, 1)
+        self.fc = nn.Sequential(
+            nn.Linear(channels, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, channels, bias=False), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.fc(x.mean((2, 3)))[..., None, None]
+
+
+class Reflectance(nn.Module):
+    """The reflectance without its noise, given the illumination."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv1, self.conv2, self.se_layer = _conv(3, width, 3), _conv(1, width, 3), ChannelWeights(2 * width)
+        for number in range(3, 8):
+            self.add_module(f"conv{number}", _conv(2 * width, 2 * width, 3))
+        self.conv8 = _conv(2 * width, 3, 3)
+
+    def forward(self, reflectance: Tensor, illumination: Tensor) -> Tensor:
+        x = torch.cat((F.relu(self.conv1(reflectance)), F.relu(self.conv2(illumination))), dim=1)
+        x = self.se_layer(x)
+        for number in range(3, 8):
+            x = F.relu(getattr(self, f"conv{number}")(x))
+        return reflectance + self.conv8(x)
+
+
+class Illumination(nn.Module):
+    """The illumination smoothed (one channel to one), or brightened by a ratio that is the second of two channels."""
+
+    def __init__(self, inputs: int, width: int, inner: int, last_kernel: int):
+        super().__init__()
+        self.inner = inner
+        for number in range(1, inner + 1):
+            self.add_module(f"conv{number}", _conv(inputs if number == 1 else width, width, 5))
+        self.add_module(f"conv{inner + 1}", _conv(width, 1, last_kernel))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number in range(1, self.inner + 1):
+            x = F.leaky_relu(getattr(self, f"conv{number}")(x), 0.2)
+        return F.relu(getattr(self, f"conv{self.inner + 1}")(x))
+
+
+@ARCH_REGISTRY.register()
+class URetinexNet(nn.Module):
+    """URetinex-Net, whole: the authors' three files hold its parts; `wxr_plugin/zoo/uretinexnet.yml` tells which.
+
+    Args:
+        ratio: how much brighter the illumination becomes; the authors recommend 3 to 5, and in the paper take it from
+            the ground truth.
+        rounds: of solving for reflectance and illumination.
+        gamma, lamda: how much the networks' reflectance and illumination count against the image.
+        offset: what both grow by with every round after the first.
+        width: channels of the features.
+    """
+
+    smoke = {"width": 8}
+    """Arguments of a quick instance, for the tests that walk all networks."""
+
+    def __init__(
+        self,
+        ratio: float = 5,
+        rounds: int = 3,
+        gamma: float = 0.1,
+        lamda: float = 0.5,
+        offset: float = 0.05,
+        width: int = 32,
+    ):
+        super().__init__()
+        self.ratio, self.rounds, self.gamma, self.lamda, self.offset = ratio, rounds, gamma, lamda, offset
+        self.model_Decom_low, self.model_R = Decomposition(width), Reflectance(width)
+        self.model_L = Illumination(1, width, inner=4, last_kernel=1)
+        self.adjust_model = Illumination(2, width, inner=3, last_kernel=5)
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """Brighten RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped."""
+        return self.published(lq)[0]
+
+    def published(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The brightened image, and the reflectance (N, 3, H, W) and illumination (N, 1, H, W) of the dark one."""
+        p, q = self.model_Decom_low(image)
+        reflectance, illumination = self.model_R(p, q), self.model_L(q)
+        for number in range(1, self.rounds):
+            p = _reflectance(image, q, reflectance, self.gamma + self.offset * number)
+            q = _illumination(image, p, illumination, self.lamda + self.offset * number)
+            reflectance, illumination = self.model_R(p, q), self.model_L(q)
+        ratio = torch.full_like(illumination, self.ratio)
+        return self.adjust_model(torch.cat((illumination, ratio), dim=1)) * reflectance, reflectance, illumination
+
+
+def _reflectance(image: Tensor, q: Tensor, known: Tensor, weight: float) -> Tensor:
+    """P for which |image - P q|^2 + weight |P - known|^2 is least."""
+    return (image * q + weight * known) / (q * q + weight)
+
+
+def _illumination(image: Tensor, p: Tensor, known: Tensor, weight: float) -> Tensor:
+    """Q for which |image - p Q|^2 + weight |Q - known|^2, summed over the colours, is least."""
+    return ((image * p).sum(1, keepdim=True) + weight * known) / ((p * p).sum(1, keepdim=True) + weight)
+
+
+def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)

@@ -1,0 +1,114 @@
+"""DeepDeblur (Nah et al., Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring, CVPR 2017).
+
+The authors' PyTorch code and weights are under the MIT licence. Kept as they have it: levels of 8 bits less 127.5, and
+a pyramid whose every level is smoothed by a Gaussian before it is halved.
+"""
+
+import torch
+import torch.nn.functional as F
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from wxr_plugin.archs.sizes import cropped, extended
+
+RANGE = 255
+SIGMA, REACH = 2 / 3, 3
+"""Of the Gaussian, in pixels: a third of the factor of two; cut off at four times it."""
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions and the input, with no normalisation."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.body = nn.Sequential(_conv(width, width), nn.ReLU(), _conv(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x) + x
+
+
+class Scale(nn.Module):
+    """The network of one level of the pyramid."""
+
+    def __init__(self, inputs: int, width: int, blocks: int):
+        super().__init__()
+        self.body = nn.Sequential(_conv(inputs, width), *(ResidualBlock(width) for _ in range(blocks)), _conv(width, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+class UpSample(nn.Module):
+    """An image of one level as what the next finer level takes beside its own image."""
+
+    def __init__(self):
+        super().__init__()
+        self.uppath = nn.Sequential(_conv(3, 12), nn.PixelShuffle(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.uppath(x)
+
+
+@ARCH_REGISTRY.register()
+class DeepDeblur(nn.Module):
+    """Residual networks for a pyramid of images; each takes the blurred image and what the coarser one restored.
+
+    State-dict names are those of the authors' PyTorch code.
+
+    Args:
+        scales: levels of the pyramid.
+        blocks: residual blocks of each level.
+        width: channels of the features.
+    """
+
+    smoke = {"scales": 2, "blocks": 1, "width": 8}
+    """Arguments of a quick instance, for the tests that walk all networks."""
+
+    def __init__(self, scales: int = 3, blocks: int = 19, width: int = 64):
+        super().__init__()
+        self.scales = scales
+        inputs = [6] * (scales - 1) + [3]
+        self.body_models = nn.ModuleList(Scale(channels, width, blocks) for channels in inputs)
+        self.conv_end_models = nn.ModuleDict({str(scale): UpSample() for scale in range(1, scales)})
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+
+        Sides that are no multiple of 2 ** (scales - 1) are extended right and below by repetition and the result is
+        cropped, as published.
+        """
+        image = extended(lq, 2 ** (self.scales - 1), mode="replicate") * RANGE
+        return cropped(self.published(pyramid(image, self.scales))[0], lq) / RANGE
+
+    def published(self, images: list[Tensor]) -> list[Tensor]:
+        """The authors' network: images in [0, 255], each of half the size of the one before, restored."""
+        centred = [image - RANGE / 2 for image in images]
+        restored = [self.body_models[-1](centred[-1])]
+        for scale in reversed(range(self.scales - 1)):
+            raised = self.conv_end_models[str(scale + 1)](restored[0])
+            restored.insert(0, self.body_models[scale](torch.cat((centred[scale], raised), dim=1)))
+        return [image + RANGE / 2 for image in restored]
+
+
+def pyramid(image: Tensor, scales: int) -> list[Tensor]:
+    """Images (N, C, H, W), smoothed and halved again and again: `scales` of them, the first as it is.
+
+    The values are those of scikit-image's pyramid_gaussian. H and W are multiples of 2 ** (scales - 1).
+    """
+    images = [image]
+    for _ in range(scales - 1):
+        images.append(F.avg_pool2d(_smoothed(_smoothed(images[-1]).mT).mT, 2))
+    return images
+
+
+def _smoothed(x: Tensor) -> Tensor:
+    """A Gaussian over the rows; beyond the borders they are mirrored, the last pixel included."""
+    width = x.shape[-1]
+    places = torch.arange(-REACH, width + REACH, device=x.device) % (2 * width)
+    padded = x[..., torch.minimum(places, 2 * width - 1 - places)]
+    weights = torch.softmax(-0.5 * (torch.arange(-REACH, REACH + 1.0) / SIGMA) ** 2, dim=0).tolist()
+    return sum(weight * padded[..., start : start + width] for start, weight in enumerate(weights))
+
+
+def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 5, padding=2)

@@ -21,14 +21,16 @@ class PReNet(nn.Module):
     Args:
         stages: how often the network runs; its weights are shared by all stages.
         width: channels of its features.
+        memory_last: the memory follows the residual blocks and a stage gives the image itself, not what is added to the
+            rainy one; so, with 4 stages, is the authors' network for real photos, whose files have the same names.
     """
 
     smoke = {"stages": 2, "width": 8}
     """Arguments of a quick instance, for the tests that walk all networks."""
 
-    def __init__(self, stages: int = 6, width: int = 32):
+    def __init__(self, stages: int = 6, width: int = 32, memory_last: bool = False):
         super().__init__()
-        self.stages, self.width = stages, width
+        self.stages, self.width, self.memory_last = stages, width, memory_last
         self.conv0 = _relu_conv(6, width)
         for number in range(1, BLOCKS + 1):
             self.add_module(f"res_conv{number}", nn.Sequential(*_relu_conv(width, width), *_relu_conv(width, width)))
@@ -46,8 +48,10 @@ class PReNet(nn.Module):
         estimates = [lq]
         for _ in range(self.stages):
             feature = self.conv0(torch.cat((lq, estimates[-1]), dim=1))
+            if self.memory_last:
+                feature = self._residual_blocks(feature)
             hidden, cell = self._remember(torch.cat((feature, hidden), dim=1), cell)
-            estimates.append(self.conv(self._residual_blocks(hidden)) + lq)
+            estimates.append(self.conv(hidden) if self.memory_last else self.conv(self._residual_blocks(hidden)) + lq)
         return estimates[-1], estimates[1:]
 
     def _remember(self, x: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

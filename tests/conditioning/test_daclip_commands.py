@@ -77,6 +77,7 @@ def test_damaged_photos_are_passed_over(model, photos, capsys):
         (["--top", "0"], "--top 0: take 1 to 10"),
         (["--words", "hazy", "rainy", "--top", "3"], "--top 3: take 1 to 2"),
         (["--words", "hazy", "hazy"], "name each degradation once"),
+        (["--words", "hazy", ""], "one of them is blank"),
         (["--model", "daclip_ViT-B-33.pt"], "there is no file daclip_ViT-B-33.pt"),
         (["--device", "cuda:99"], "cuda:99"),
     ],

@@ -63,6 +63,8 @@ def classify(args: argparse.Namespace) -> int:
         raise WxrError(f"--top {args.top}: take 1 to {len(args.words)}, the number of words")
     if len(set(args.words)) < len(args.words):
         raise WxrError(f"--words {' '.join(args.words)}: name each degradation once")
+    if not all(word.strip() for word in args.words):
+        raise WxrError(f"--words {args.words}: one of them is blank; name a degradation, say hazy")
     photos = list_photos(args.photos)
     bad: list[str] = []
     found = list(classified(photos, load_daclip(args.model, device_of(args.device)), args.words, bad))

@@ -200,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--others", type=Path, required=True, help="folder of other clear photos")
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
     parser.add_argument("--real", type=Path, help="folder with real photos in rain/, haze/, snow/, to be rated")
-    parser.add_argument("--judge", default=None, help="rater of the real photos, none of the panel (a model's folder)")
+    parser.add_argument("--judge", default=None, help="rater of the real photos: a folder, pyiqa:METRIC")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, one thread each")

@@ -129,15 +129,16 @@ def psnr_without_tone(restored: np.ndarray, truth: np.ndarray) -> float:
 
 def _visibility(real: Path, judge: str, restorer: Restorer) -> Scores:
     """(r - 1) / 4 of the restored real photos by `judge`, each weather counting alike."""
+    from wxr_plugin.vlm.arguments import rater_options
     from wxr_plugin.vlm.rater import build_rater
 
-    rater = build_rater({"model": judge})
+    rater = build_rater(rater_options(judge))
     means = []
     for kind in KINDS:
         photos = [_shrunk(read_image(file)) for file in list_images(real / kind)[:REAL_PHOTOS]]
         restored = [restorer.restore(photo) for photo in photos]
         means.append(rater.rate(restored).rating.mean().item())
-    return {"VLM-Vis (real)": (fmean(means) - 1) / 4}
+    return {"real": (fmean(means) - 1) / 4}
 
 
 def _shrunk(photo: np.ndarray) -> np.ndarray:

@@ -127,7 +127,7 @@ class WeatherDiff(nn.Module):
     ):
         super().__init__()
         widths = [ch * factor for factor in ch_mult]
-        self.multiple = 2 ** (len(widths) - 1)
+        self.multiple, self.patch = 2 ** (len(widths) - 1), image_size  # the latter tells that it is sampled in patches
         attends = [image_size / 2**level in attn_resolutions for level in range(len(widths))]
         self.temb = TimeEmbedding(ch)
         self.conv_in = nn.Conv2d(6, ch, 3, padding=1)

@@ -1,15 +1,17 @@
-"""Restoring by sampling an IR-SDE with a network that predicts its noise."""
+"""Restoring by sampling with a network that predicts noise: an IR-SDE's, or WeatherDiff's in patches."""
 
 import inspect
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context
+from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.tiled_sampling import sample_tiled
 from wxr_plugin.sampling.noise import image_generator
 from wxr_plugin.sampling.options import SamplingOptions, SDEOptions
+from wxr_plugin.sampling.patch_ddim import TRAIN_STEPS, sample_in_patches
 from wxr_plugin.sampling.sampler import check_steps
 
 
@@ -37,13 +39,63 @@ class Diffusion(NamedTuple):
             overlap=overlap,
             method=how.method,
             train_steps=self.sde.steps,
-            generator=[self._generator(image) for image in lq],
+            generator=_generators(lq, self.sampling.seed, self.same_noise),
         )
 
-    def _generator(self, image: Tensor) -> torch.Generator:
-        if self.same_noise:
-            return torch.Generator().manual_seed(self.sampling.seed)
-        return image_generator(image, self.sampling.seed)
+
+class PatchDiffusion(NamedTuple):
+    """WeatherDiff's diffusion: one state of the whole image, whose noise is found in overlapping patches of it."""
+
+    patch: int
+    """Side of the patches in pixels, as in training."""
+    sampling: SamplingOptions
+    same_noise: bool = False
+    """As in `Diffusion`."""
+    steps: int = 25
+    """Where `sampling` names none: as many as the authors take."""
+    stride: int = 16
+    """Pixels from one patch to the next; the authors' grid_r."""
+
+    def checked(self, same_noise: bool) -> "PatchDiffusion":
+        """With `same_noise`. Raises ScheduleError for more steps than were trained, WxrError for an IR-SDE's method."""
+        check_steps(self.sampling.steps or self.steps, TRAIN_STEPS)
+        if self.sampling.method != "posterior":
+            raise WxrError(f"'{self.sampling.method}' is a way to sample an IR-SDE; this network has DDIM alone")
+        return self._replace(same_noise=same_noise)
+
+    def sample(self, net: nn.Module, lq: Tensor, context: Context | None, tile: int | None, overlap: int) -> Tensor:
+        """As `Diffusion.sample`; `tile` and `overlap` have no effect, since the patches bound the memory already."""
+        return sample_in_patches(
+            lambda xt, part, time: predict(net, xt, part, time, context),
+            lq,
+            self.sampling.steps or self.steps,
+            self.patch,
+            min(self.stride, self.patch),
+            generator=_generators(lq, self.sampling.seed, self.same_noise),
+        )
+
+
+def make_diffusion(
+    net: nn.Module, equation: dict[str, Any] | None, sampling: SamplingOptions | None = None
+) -> Diffusion | PatchDiffusion | None:
+    """How `net` is sampled: by the `sde` block, in patches if it was trained on such (it has a `patch`), or not at all.
+
+    Raises WxrError for an `sde` block beside a network of patches, and as SDEOptions.
+    """
+    sampling, patch = sampling or SamplingOptions(), getattr(net, "patch", None)
+    if patch and equation:
+        raise WxrError(
+            f"{type(net).__name__} is sampled by DDIM in patches, which no `sde` block describes: leave it out"
+        )
+    if patch:
+        return PatchDiffusion(patch, sampling)
+    return Diffusion(SDEOptions.read(equation), sampling) if equation else None
+
+
+def _generators(lq: Tensor, seed: int, same_noise: bool) -> list[torch.Generator]:
+    if same_noise:
+        return [torch.Generator().manual_seed(seed) for _ in lq]
+    return [image_generator(image, seed) for image in lq]
 
 
 def predicts_noise(net: nn.Module) -> bool:

@@ -13,9 +13,9 @@ from wxr_plugin.archs.context import Context, context_inputs
 from wxr_plugin.checkpoint import load_network_options, load_weights
 from wxr_plugin.errors import WxrError
 from wxr_plugin.fitting import load_into
-from wxr_plugin.inference.diffusion import Diffusion, predicts_noise
+from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion, make_diffusion, predicts_noise
 from wxr_plugin.inference.tiling import run_tiled
-from wxr_plugin.sampling.options import SamplingOptions, SDEOptions
+from wxr_plugin.sampling.options import SamplingOptions
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.daclip import DaClipGuide
@@ -45,7 +45,7 @@ class Restorer:
         tile: int | None = None,
         overlap: int = 32,
         guide: "DaClipGuide | None" = None,
-        diffusion: Diffusion | None = None,
+        diffusion: Diffusion | PatchDiffusion | None = None,
     ):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.net = net.to(self.device).eval().requires_grad_(False)
@@ -69,6 +69,7 @@ class Restorer:
         sde: dict | None = None,
         sampling: SamplingOptions | None = None,
         device: str | None = None,
+        weights: dict[str, Tensor] | None = None,
         **kwargs,
     ) -> "Restorer":
         """Load `checkpoint` (.pth or .safetensors; "tiny" is the packaged one); `kwargs` go to the constructor.
@@ -77,10 +78,11 @@ class Restorer:
         which our models write. `key` is the entry with the weights: unless told otherwise, those of the EMA where there
         are any. `strict` as in torch: every parameter must be there, and no other. `guide` is the name of a DA-CLIP and
         `sde` the block of an equation; both are in the checkpoints that our models write. `sampling` says how an
-        equation is sampled.
+        equation is sampled. `weights` are those of `checkpoint` where they have been read already, say from the several
+        files of a folder.
         """
         path = TINY if str(checkpoint) == "tiny" else Path(checkpoint)
-        if not path.is_file():
+        if not path.is_file() and weights is None:
             raise WxrError(f"{path}: no such checkpoint; give a .pth or .safetensors file, or 'tiny'")
         network = network or load_network_options(path)
         if network is None:
@@ -89,10 +91,9 @@ class Restorer:
             net = build_network(dict(network))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise WxrError(f"{path}: its network {network.get('type')} cannot be built: {error}") from error
-        load_into(net, load_weights(path, key), path, strict)
+        load_into(net, weights or load_weights(path, key), path, strict)
         guide = guide or (load_network_options(path, "guide") or {}).get("model")
-        equation = sde or load_network_options(path, "sde")
-        diffusion = Diffusion(SDEOptions.read(equation), sampling or SamplingOptions()) if equation else None
+        diffusion = make_diffusion(net, sde or load_network_options(path, "sde"), sampling)
         return cls(net, device, guide=_load_guide(net, guide, path, device), diffusion=diffusion, **kwargs)
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The equation of an IR-SDE: more steps than were trained, or another equation than the weights were trained on."""
+"""Diffusions: more steps than were trained, gaps between patches, another equation than that of the weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,18 +11,46 @@ from wxr_plugin.checks.components import registered
 from wxr_plugin.checks.report import Report
 from wxr_plugin.checks.rules import block
 from wxr_plugin.errors import WxrError
+from wxr_plugin.models.patch_ddpm_options import DDPMOptions
 from wxr_plugin.sampling.options import SDEOptions
 from wxr_plugin.sampling.schedules import STEPS
 
 
 def check_sampling(report: Report, opt: Mapping[str, Any]) -> None:
-    """IRSDEModel: `val.sampling` against `sde` and, in a file for testing, `sde` against that of the weights."""
+    """IRSDEModel: `val.sampling` against `sde` and, in a file for testing, `sde` against that of the weights.
+
+    PatchDDPMModel: `val.sampling` and gt_size against `ddpm`.
+    """
+    models = {cls.__name__ for cls in _bases(opt)}
+    if "PatchDDPMModel" in models:
+        _check_patches(report, opt)
+    if "IRSDEModel" in models:
+        _check_equation(report, opt)
+
+
+def _check_equation(report: Report, opt: Mapping[str, Any]) -> None:
     trained, sampled = block(opt, "sde").get("steps", STEPS), block(opt, "val", "sampling").get("steps")
     if isinstance(trained, int) and isinstance(sampled, int) and sampled > trained:
         what = f"sampling takes {sampled} steps, but the network is trained on a schedule of {trained} (sde.steps)"
         report.add(("val", "sampling", "steps"), what, f"take {trained} or fewer")
-    if not report.is_train and any(cls.__name__ == "IRSDEModel" for cls in _bases(opt)):
+    if not report.is_train:
         _check_trained(report, opt)
+
+
+def _check_patches(report: Report, opt: Mapping[str, Any]) -> None:
+    """Values of the wrong type are left to the check of blocks."""
+    default, how, keys = DDPMOptions(), block(opt, "val", "sampling"), ("val", "sampling")
+    trained, patch = (block(opt, "ddpm").get(name, getattr(default, name)) for name in ("steps", "patch"))
+    steps, stride, size = how.get("steps"), how.get("stride"), block(opt, "datasets", "train").get("gt_size")
+    if isinstance(trained, int) and isinstance(steps, int) and steps > trained:
+        what = f"sampling takes {steps} steps, but the network is trained on {trained} (ddpm.steps)"
+        report.add((*keys, "steps"), what, f"take {trained} or fewer")
+    if isinstance(patch, int) and isinstance(stride, int) and stride > patch:
+        what = f"{stride} leaves gaps between patches of {patch} pixels (ddpm.patch)"
+        report.add((*keys, "stride"), what, f"take {patch} or less")
+    if isinstance(patch, int) and isinstance(size, int) and size < patch:
+        what = f"a crop of {size} pixels holds no patch of {patch} pixels (ddpm.patch)"
+        report.add(("datasets", "train", "gt_size"), what, f"take {patch} or more")
 
 
 def _check_trained(report: Report, opt: Mapping[str, Any]) -> None:

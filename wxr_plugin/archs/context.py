@@ -59,13 +59,21 @@ def degradation_prompt(degradation: Tensor, mlp: nn.Module, prompt: nn.Parameter
 
 
 class DegradationPrompt(nn.Module):
-    """A degradation embedding (N, context_dim) as a vector (N, width) that is added to a time or level embedding."""
+    """A degradation embedding (N, context_dim) as a vector (N, width) that is added to a time or level embedding.
+
+    The formula is the published one, the start is ours. An embedding has unit length, so its entries are small, and the
+    softmax makes those of the learnt vector `width` times smaller: with torch's own start two degradations differ by
+    1e-5 here, and a short training does not get to use them. So each of the three is scaled up to about 1.
+    """
 
     def __init__(self, context_dim: int, width: int):
         super().__init__()
         self.text_mlp = nn.Sequential(nn.Linear(context_dim, width), nn.SiLU(), nn.Linear(width, width))
-        self.prompt = nn.Parameter(torch.rand(1, width))
+        self.prompt = nn.Parameter(width * torch.rand(1, width))
         self.prompt_mlp = nn.Linear(width, width)
+        with torch.no_grad():
+            self.text_mlp[0].weight.mul_(context_dim**0.5)
+            self.text_mlp[2].weight.mul_(4)
 
     def forward(self, degradation: Tensor) -> Tensor:
         return degradation_prompt(degradation, self.text_mlp, self.prompt, self.prompt_mlp)

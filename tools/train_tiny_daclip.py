@@ -110,7 +110,7 @@ def accuracies(table: Path, model: str, words: list[str]) -> dict[str, tuple[int
 
 
 def told_apart(words: list[str]) -> list[str]:
-    """Those of `words` whose texts the tiny CLIP, which reads them in pieces, tells from all others (cosine to CLOSE)."""
+    """Those of `words` whose texts the tiny CLIP, which reads in pieces, tells from all others (cosine up to CLOSE)."""
     texts = load_clip("tiny", "cpu").encode_text(words)
     close = (texts @ texts.T).fill_diagonal_(0).amax(1) > CLOSE
     return [word for word, lost in zip(words, close.tolist()) if not lost]

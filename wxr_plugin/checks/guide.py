@@ -24,10 +24,10 @@ def check_guide(report: Report, opt: Mapping[str, Any]) -> None:
     wanted = _wanted(report, opt)
     if wanted is None or not _reaches(report, opt, wanted):
         return
-    from wxr_plugin.models.conditioned import _check_wanted
+    from wxr_plugin.models.conditioned import check_wanted
 
     try:
-        _check_wanted(wanted, opt.get("guide"), str(block(opt, "network_g")["type"]))
+        check_wanted(wanted, opt.get("guide"), str(block(opt, "network_g")["type"]))
     except OptionError as error:
         report.add(("guide",), str(error).removeprefix("guide: "))
         return

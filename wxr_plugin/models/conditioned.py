@@ -49,7 +49,7 @@ class Conditioned:
         self.guide, self._embedded = None, []
         net, block = self.get_bare_model(self.net_g), self.opt.get("guide")
         wanted = context_inputs(net)
-        _check_wanted(wanted, block, self.opt["network_g"]["type"])
+        check_wanted(wanted, block, self.opt["network_g"]["type"])
         if not wanted:
             return
         from wxr_plugin.conditioning.daclip import load_daclip
@@ -104,7 +104,7 @@ class Conditioned:
         return Context(*rows.unbind(1))
 
 
-def _check_wanted(wanted: tuple[str, ...], block: Any, network: str) -> None:
+def check_wanted(wanted: tuple[str, ...], block: Any, network: str) -> None:
     if wanted and not block:
         raise OptionError(
             f"network_g ({network}) takes a context of {' and '.join(wanted)}, and no guide makes it: add "

@@ -105,6 +105,7 @@ class Conditioned:
 
 
 def check_wanted(wanted: tuple[str, ...], block: Any, network: str) -> None:
+    """Raise OptionError unless a `network` that takes the embeddings `wanted` has a guide's block, and no other has."""
     if wanted and not block:
         raise OptionError(
             f"network_g ({network}) takes a context of {' and '.join(wanted)}, and no guide makes it: add "

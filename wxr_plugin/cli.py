@@ -17,6 +17,7 @@ MODULES = (
     "wxr_plugin.conditioning.commands",
     "wxr_plugin.conditioning.daclip_commands",
     "wxr_plugin.wresvlm.commands",
+    "wxr_plugin.benchmark.commands",
     "wxr_plugin.demo.commands",
 )
 """Each has `add_parser(subparsers)`, which adds its sub-commands; they set `func(args) -> exit code`."""

@@ -67,8 +67,13 @@ def run_check(args: argparse.Namespace) -> int:
 
 def _problems(opt: dict[str, Any], file: Path) -> list[Any]:
     from wxr_plugin import options
+    from wxr_plugin.benchmark.options import is_benchmark_file
     from wxr_plugin.wresvlm.options import is_run_file
 
+    if is_benchmark_file(opt):
+        from wxr_plugin.benchmark.checking import check_benchmark
+
+        return check_benchmark(opt, file)
     if is_run_file(opt):
         from wxr_plugin.wresvlm.checking import check_run
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from wxr_plugin import safe_yaml
+from wxr_plugin.benchmark.options import is_benchmark_file
 from wxr_plugin.checks.blocks import check_blocks
 from wxr_plugin.checks.calls import check_calls
 from wxr_plugin.checks.guide import check_guide
@@ -71,6 +72,9 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
     if is_run_file(opt):
         what = "an option file of a whole run of WResVLM, not of one training"
         return [Problem(str(path), "", what, f"start it with `wxr wresvlm run -opt {path}`")]
+    if is_benchmark_file(opt):
+        what = "an option file of a benchmark, not of a training"
+        return [Problem(str(path), "", what, f"start it with `wxr benchmark -opt {path}`")]
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), is_train, key_lines(text))
     import_into(report, opt)

@@ -45,13 +45,20 @@ def write_unlabelled(folder: Path, per_kind: int = 2) -> None:
 
 
 def write_held_out(folder: Path, per_kind: int = 2) -> None:
-    """Write pairs that training never sees: lq/ and gt/ with equal names `photo_style_kind_number.png`."""
-    for style in ("default", "shifted"):
-        for seed, (name, kind, severity) in enumerate(_settings(HELD_OUT, per_kind)):
-            photo = packaged_photo(name)
-            file = f"{name}_{style}_{kind}_{seed}.png"
-            write_image(folder / "gt" / file, photo)
-            write_image(folder / "lq" / file, weathered(photo, kind, severity, 2000 + seed, style))
+    """Write pairs that training never sees: lq/ and gt/ with equal names, those of `held_out`."""
+    for file, (name, kind, severity, seed, style) in held_out(per_kind).items():
+        photo = packaged_photo(name)
+        write_image(folder / "gt" / file, photo)
+        write_image(folder / "lq" / file, weathered(photo, kind, severity, seed, style))
+
+
+def held_out(per_kind: int = 2) -> dict[str, tuple[str, str, float, int, str]]:
+    """`photo_style_kind_number.png` -> photo, and the arguments of `weathered` for it."""
+    return {
+        f"{name}_{style}_{kind}_{number}.png": (name, kind, severity, 2000 + number, style)
+        for style in ("default", "shifted")
+        for number, (name, kind, severity) in enumerate(_settings(HELD_OUT, per_kind))
+    }
 
 
 def _settings(names: tuple[str, ...], per_kind: int) -> Iterator[tuple[str, str, float]]:

@@ -1,0 +1,1 @@
+"""Methods over sets: restoring, measuring, keeping the results and telling of them."""

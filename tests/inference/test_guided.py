@@ -16,9 +16,11 @@ from wxr_plugin.conditioning.daclip import DaCLIP, load_daclip
 from wxr_plugin.data.degradation_words import DEGRADATIONS
 from wxr_plugin.data.image_io import read_image, write_image
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.methods import method_spec, methods
+from wxr_plugin.inference.methods import method_spec
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.sampling.options import SamplingOptions
+from wxr_plugin.zoo.rows import find_row
+from wxr_plugin.zoo.shapes import network_shapes
 
 UNET = {"type": "ConditionalUNet", "nf": 8, "ch_mult": [1, 2], "context": ["degradation"]}
 NAF = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}
@@ -123,9 +125,9 @@ def test_the_command_tells_what_it_took_for_the_degradation(folder, tmp_path, ca
         (["--checkpoint", "naf.pth", "--opt", "wide.yml"], r"is \(256, 64\) in the file and \(256, 7\) in the network"),
         (["--checkpoint", "guide.pth"], "DaCLIP is no network that restores a photo: .* give it with --guide"),
         (["--checkpoint", "tiny", "--guide", "guide.pth"], "takes no context"),
-        (["--method", "daclop"], "there are daclip, daclip-mix, wild-daclip"),
+        (["--method", "daclop"], "is it daclip"),
         (["--method", "daclip"], "universal-ir.pth: no such file; fetch it from https"),
-        (["--method", "daclip", "--checkpoint", "unet.pth"], "daclip_ViT-B-32.pt: no such file.*--guide"),
+        (["--method", "daclip", "--checkpoint", "unet.pth"], "unet.pth does not fit the network of daclip"),
         (["--method", "daclip", "--checkpoint", "naf.pth", "--guide", "guide.pth"], "does not fit the network"),
     ],
 )
@@ -148,10 +150,16 @@ def test_what_does_not_fit_is_refused(folder):
         )
 
 
-@pytest.mark.parametrize("name", methods())
-def test_a_published_method_is_what_its_option_says(name, folder):
-    spec = method_spec(name, folder / "unet.pth", "guide")
-    assert spec.guide == "guide" and spec.sde["steps"] == 100
-    with torch.device("meta"):
-        net = ConditionalUNet(**{key: value for key, value in spec.network.items() if key != "type"})
-    assert sum(parameter.numel() for parameter in net.parameters()) > 40e6
+@pytest.mark.parametrize("name", ["daclip", "daclip-mix", "wild-daclip"])
+def test_a_published_method_is_what_its_option_says(name, tmp_path, monkeypatch):
+    row = find_row(name)
+    weights = {part: torch.empty(shape) for part, shape in network_shapes(row.network_g).items()}
+    torch.save(weights, tmp_path / row.file)
+    spec = method_spec(name, tmp_path / row.file, "guide")
+    assert spec.guide == "guide" and spec.sde["steps"] == 100 and spec.network["context_dim"] in (512, 768)
+    assert sum(tensor.numel() for tensor in weights.values()) > 40e6
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WxrError, match=rf"{row.guide}: no such file; fetch it from https.*--guide"):
+        method_spec(name, tmp_path / row.file)
+    (tmp_path / row.guide).touch()
+    assert method_spec(name, tmp_path / row.file).guide == str(tmp_path / row.guide)

@@ -11,14 +11,17 @@ from wxr_plugin import options
 from wxr_plugin.checkpoint import load_network_options
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.restorer import TINY, Restorer
+from wxr_plugin.zoo.files import Found, read_weights
+from wxr_plugin.zoo.rows import find_row
 
 
 class RestorerSpec(msgspec.Struct, frozen=True):
     """A restorer that is known but not loaded."""
 
     name: str
-    """What it is called in tables and labels."""
+    """What it is called in tables and labels; of a published method, the row of the zoo."""
     checkpoint: Path
+    """The weights; of several files the first."""
     network: dict[str, Any] | None = None
     """The `network_g` block; None where the checkpoint has it."""
     key: str | None = "params_ema"
@@ -30,18 +33,30 @@ class RestorerSpec(msgspec.Struct, frozen=True):
     sde: dict[str, Any] | None = None
     """The block of the equation that it samples; None where the checkpoint has it, or there is none."""
 
+    found: Found | None = None
+    """The files of a published method; None for any other restorer."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of weights, each once."""
+        return tuple(dict.fromkeys(self.found.files)) if self.found else (self.checkpoint,)
+
+    def sha256(self) -> str:
+        """Of the file of weights; of several files, of their digests in a row."""
+        digests = [_sha256(path) for path in self.files]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
     def digest(self, **settings: Any) -> str:
         """12 hex digits of all that its results depend on: weights, network, and `settings` (tile, overlap)."""
-        with open(self.checkpoint, "rb") as file:
-            weights = hashlib.file_digest(file, "sha256").hexdigest()
-        parts = [weights, self.network, self.key, self.strict, *filter(None, [self.guide, self.sde]), settings]
+        parts = [self.sha256(), self.network, self.key, self.strict, *filter(None, [self.guide, self.sde]), settings]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def load(self, **settings: Any) -> Restorer:
         """The restorer itself; `settings` go to its constructor. Raises as `Restorer.from_checkpoint`."""
-        return Restorer.from_checkpoint(
-            self.checkpoint, self.network, self.key, self.strict, **{"guide": self.guide, "sde": self.sde, **settings}
-        )
+        settings = {"guide": self.guide, "sde": self.sde, **settings}
+        if self.found:
+            settings["weights"] = read_weights(find_row(self.name), self.found)
+        return Restorer.from_checkpoint(self.checkpoint, self.network, self.key, self.strict, **settings)
 
 
 def read_spec(text: str) -> RestorerSpec:
@@ -87,3 +102,8 @@ def _of_options(name: str, path: Path) -> RestorerSpec:
     options.import_plugins(opt)
     guide, key, strict = opt.get("guide") or {}, place.get("param_key_g", "params"), place.get("strict_load_g", True)
     return RestorerSpec(name, checkpoint, network, key, strict, guide.get("model"), opt.get("sde"))
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,55 @@
+"""Names and shapes of a network's weights, without the memory and time that its numbers take."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+from basicsr.archs import build_network
+from torch import Tensor
+
+from wxr_plugin.checkpoint import fit_prefix
+from wxr_plugin.zoo.rows import Row
+
+Shapes = Mapping[str, tuple[int, ...]]
+COUNTER = "num_batches_tracked"
+"""Statistics of files from before torch 0.4.1 have none; torch puts one in, and nothing here reads it."""
+
+
+def network_shapes(network: Mapping[str, Any]) -> Shapes:
+    """Parameter and buffer name -> shape of the network of a `network_g` block, built on torch's meta device."""
+    return _shapes(json.dumps(network, sort_keys=True))
+
+
+def networks(row: Row) -> Iterator[dict[str, Any]]:
+    """The `network_g` block of a row, and then those with the other arguments that its file may be for."""
+    for other in ({}, *row.either):
+        yield row.network_g | other
+
+
+def aligned(weights: Mapping[str, Tensor], expected: Shapes, prefix: str = "") -> dict[str, Tensor]:
+    """`weights` under the names that are expected: without `prefix`, or whatever else all of them begin with."""
+    if prefix and all(name.startswith(prefix) for name in weights):
+        weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    weights = fit_prefix(weights, [name for name in expected if not name.endswith(COUNTER)])
+    missing = [name for name in expected if name not in weights and name.endswith(COUNTER)]
+    return weights | {name: torch.tensor(0) for name in missing}
+
+
+def fits(weights: Mapping[str, Tensor], expected: Shapes) -> bool:
+    """Whether names and shapes are the same."""
+    return weights.keys() == expected.keys() and all(tuple(weights[name].shape) == expected[name] for name in expected)
+
+
+@lru_cache(maxsize=256)
+def _shapes(text: str) -> Shapes:
+    level = logging.root.manager.disable
+    logging.disable(logging.INFO)  # BasicSR says what it builds
+    try:
+        with torch.device("meta"):
+            net = build_network(json.loads(text))
+    finally:
+        logging.disable(level)
+    return {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}

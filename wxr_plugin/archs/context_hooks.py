@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from wxr_plugin.archs.context import Context, DegradationPrompt, check_context, checked_inputs
+from wxr_plugin.archs.context import Context, DegradationPrompt, check_context, checked_inputs, unit
 from wxr_plugin.archs.context_layers import SpatialTransformer
 
 HEAD = 32
@@ -57,7 +57,7 @@ class ContextHooks(nn.Module):
 
     def deepest(self, x: Tensor, context: Context | None) -> Tensor:
         """The deepest feature map (N, C, H, W) after attention to the content."""
-        return self.attention(x, context.content[:, None]) if "content" in self.inputs else x
+        return self.attention(x, unit(context.content)[:, None]) if "content" in self.inputs else x
 
 
 def content_attention(width: int, context_dim: int) -> SpatialTransformer:

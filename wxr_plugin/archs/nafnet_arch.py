@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from wxr_plugin.archs.context import Context, DegradationPrompt, check_context, checked_inputs
+from wxr_plugin.archs.context import Context, DegradationPrompt, check_context, checked_inputs, unit
 from wxr_plugin.archs.context_hooks import content_attention, zeroed
 from wxr_plugin.archs.context_layers import PreNorm, Residual
 
@@ -167,7 +167,7 @@ class NAFNet(nn.Module):
 
     def _restore(self, lq: Tensor, context: Context | None) -> Tensor:
         prompt = self.degradation(context.degradation) if "degradation" in self.context_inputs else None
-        content = context.content[:, None] if "content" in self.context_inputs else None
+        content = unit(context.content)[:, None] if "content" in self.context_inputs else None
         x, skips = self.intro(lq), []
         for blocks, down in zip(self.encoders, self.downs):
             skips.append(_through(blocks, x, prompt, content))

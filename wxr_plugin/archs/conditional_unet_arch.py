@@ -122,6 +122,7 @@ class ConditionalUNet(nn.Module):
             raise ValueError(f"ConditionalUNet: scale is 1 or 0.5, not {scale}")
         self.context_inputs, self.context_dim = checked_inputs(context), context_dim
         self.multiple = 2 ** len(ch_mult)
+        self.least = self.multiple // 2 + 1
         self.halved = scale == 0.5
         self._build_ends(nf)
         self._build_embeddings(nf)
@@ -179,7 +180,8 @@ class ConditionalUNet(nn.Module):
         return self._noise(torch.cat((xt - lq, lq), dim=1), time, content)
 
     def _time(self, time: Tensor, context: Context | None) -> Tensor:
-        embedding = self.time_mlp(time.reshape(-1))
+        sinusoid = self.time_mlp[0](time.reshape(-1)).to(self.time_mlp[1].weight.dtype)
+        embedding = self.time_mlp[1:](sinusoid)
         if "degradation" in self.context_inputs:
             prompt = degradation_prompt(context.degradation, self.text_mlp, self.prompt, self.prompt_mlp)
             embedding = embedding + prompt

@@ -114,7 +114,7 @@ class WeatherDiff(nn.Module):
             the way down and the way up there is always an attention.
     """
 
-    smoke = {"ch": 32, "ch_mult": [1, 1, 2], "num_res_blocks": 1}
+    smoke = {"ch": 32, "ch_mult": [1, 2, 2], "num_res_blocks": 1}
     """Arguments of a quick instance, for the tests that walk all networks."""
 
     def __init__(

@@ -31,3 +31,6 @@ def DaCLIP(clip: str = "tiny", logit_scale: float | None = None) -> "daclip.DaCL
     if logit_scale is not None:
         torch.nn.init.constant_(model.logit_scale, math.log(logit_scale))
     return model
+
+
+DaCLIP.waived = {"restores": "a guide: it makes embeddings of images of one size, and no images"}

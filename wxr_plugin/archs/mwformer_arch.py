@@ -76,13 +76,17 @@ class MWFormer(nn.Module):
         self.backbone = Backbone(dims, depths, heads, drop_path, vector)
         self.style_filter = initialise(StyleFilter(dims, depths, heads, drop_path, vector))
 
-    def forward(self, lq: Tensor) -> Tensor:
+    def forward(self, lq: Tensor, vector: Tensor | None = None) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
         Sides that are no multiple of 16 (or below 48) are extended right and below by reflection, and the result is
-        cropped (our choice; the authors take multiples of 16).
+        cropped (our choice; the authors take multiples of 16). `vector` is as in `published`.
         """
-        return cropped(self.published(2 * extended(lq, STRIDE, SMALLEST) - 1), lq)
+        return cropped(self.published(_scaled(lq), vector), lq)
+
+    def look(self, lq: Tensor) -> Tensor:
+        """The vectors (N, C) of the weather of images as in `forward`. They grow with the size of the images."""
+        return self.style_filter(_scaled(lq))
 
     def published(self, image: Tensor, vector: Tensor | None = None) -> Tensor:
         """The authors' call: RGB in [-1, 1], sides multiples of 16 from 48, to the image on the scale of [0, 1].
@@ -90,3 +94,7 @@ class MWFormer(nn.Module):
         `vector` (N, C) is used in place of that of the image, say one of another photo with the weather to remove.
         """
         return self.backbone(image, self.style_filter(image) if vector is None else vector)
+
+
+def _scaled(lq: Tensor) -> Tensor:
+    return 2 * extended(lq, STRIDE, SMALLEST) - 1

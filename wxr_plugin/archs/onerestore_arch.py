@@ -136,14 +136,19 @@ class OneRestore(Restorer):
             self.embedder.named(degradation)
         self.train()
 
-    def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped."""
+    def forward(self, lq: Tensor, embedding: Tensor | None = None) -> Tensor:
+        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+
+        `embedding` (N, 324) takes the place of what `look` makes of the images, say because they are tiles of one.
+        """
+        return self.published(lq, self.look(lq) if embedding is None else embedding)
+
+    def look(self, lq: Tensor) -> Tensor:
+        """The embeddings (N, 324) of what degrades images as in `forward`."""
         with torch.no_grad():
             if self.degradation is None:
-                embedding = self.embedder(lq)
-            else:
-                embedding = self.embedder.named(self.degradation).expand(len(lq), -1)
-        return self.published(lq, embedding)
+                return self.embedder(lq)
+            return self.embedder.named(self.degradation).expand(len(lq), -1)
 
     def train(self, mode: bool = True) -> "OneRestore":
         """As in torch, but the embedder stays as it is: its statistics and dropout are not those of training."""

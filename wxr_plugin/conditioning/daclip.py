@@ -153,7 +153,8 @@ class DaClipGuide:
         no effect. The result is an ordinary tensor, which training may keep for its backward pass.
         """
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
-            found = self._model.encode_image(self._model.prepare(images.to(self.device).float()), control=True)
+            small = self._model.prepare(images.float()).to(self.device)  # prepared where they lie: they may be large
+            found = self._model.encode_image(small, control=True)
         return Context(*(embedding.float().clone() for embedding in found))
 
     def classify(self, images: Tensor, words: Sequence[str] | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Decoding the bytes of an image file, of whatever kind, into upright 8-bit RGB."""
+"""Decoding the bytes of an image file, of whatever kind, into upright RGB."""
 
 import threading
 from collections.abc import Iterator
@@ -31,6 +31,14 @@ class BadImageError(WxrError):
 def decode(data: bytes, header: Image.Image) -> np.ndarray:
     """uint8 RGB (H, W, 3), upright, from the bytes of a file and what Pillow read of its header.
 
+    16 bits are rounded to 8, and what is transparent is laid over white.
+    """
+    return np.ascontiguousarray(over_white(eight_bits(decode_channels(data, header))))
+
+
+def decode_channels(data: bytes, header: Image.Image) -> np.ndarray:
+    """RGB (H, W, 3), or RGBA (H, W, 4) of what has transparency, upright; uint8, or uint16 of a file with 16 bits.
+
     OpenCV decodes plain 8-bit files, being faster, and 16-bit ones, whose low byte Pillow would drop; Pillow the rest.
     """
     if _is_deep(data, header):
@@ -40,6 +48,19 @@ def decode(data: bytes, header: Image.Image) -> np.ndarray:
     else:
         image = _decode_odd(header)
     return _TURNS.get(_orientation(header), lambda image: image)(image)
+
+
+def eight_bits(image: np.ndarray) -> np.ndarray:
+    """`image` as uint8, rounded (v / 257) if it is uint16."""
+    return np.round(image / 257.0).astype(np.uint8) if image.dtype == np.uint16 else image
+
+
+def over_white(image: np.ndarray) -> np.ndarray:
+    """uint8 RGB of RGB, or of RGBA laid over white."""
+    if image.shape[2] == 3:
+        return image
+    alpha = image[..., 3:] / 255.0
+    return np.round(image[..., :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)
 
 
 def _orientation(header: Image.Image) -> int:
@@ -69,24 +90,14 @@ def _decode_deep(data: bytes) -> np.ndarray:
         raise BadImageError("damaged or cut short")
     if image.dtype != np.uint16:
         raise BadImageError(f"{image.dtype} values; convert it to 8 or 16 bits a channel")
-    image = np.round(image / 257.0).astype(np.uint8)
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    if image.shape[2] == 4:
-        return _over_white(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA))
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
 
 def _decode_odd(header: Image.Image) -> np.ndarray:
     with _strict_pillow():
-        if header.has_transparency_data:
-            return _over_white(np.asarray(header.convert("RGBA")))
-        return np.asarray(header.convert("RGB"))
-
-
-def _over_white(rgba: np.ndarray) -> np.ndarray:
-    alpha = rgba[..., 3:] / 255.0
-    return np.round(rgba[..., :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)
+        return np.asarray(header.convert("RGBA" if header.has_transparency_data else "RGB"))
 
 
 def decode_depth(data: bytes, header: Image.Image) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 import io
 import os
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from wxr_plugin import files
 from wxr_plugin.data.image_decode import BadImageError, decode, decode_depth
 from wxr_plugin.errors import WxrError
 
+T = TypeVar("T")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 """File names that `list_images` takes for images, in lower case."""
 
@@ -28,12 +31,12 @@ def read_image(source: str | PathLike | bytes, name: str | None = None) -> np.nd
         BadImageError: missing, empty, cut short, damaged, or not an image at all (say a web page saved as .jpg).
             Damage inside a JPEG that still decodes is not seen here; `wxr lmdb check` finds it by checksum.
     """
-    return _read(source, name, decode)
+    return read_with(decode, source, name)
 
 
 def read_depth(source: str | PathLike | bytes, name: str | None = None) -> np.ndarray:
     """Read a depth map, 8 or 16 bits grey, as float32 (H, W) in [0, 1]; brighter is farther. Raises BadImageError."""
-    return _read(source, name, decode_depth)
+    return read_with(decode_depth, source, name)
 
 
 def write_image(path: str | PathLike, rgb: np.ndarray, quality: int = 95) -> None:
@@ -77,14 +80,18 @@ def _leads_back(folder: Path) -> bool:
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
-def _read(source, name, decode) -> np.ndarray:
+def read_with(decode: Callable[[bytes, Image.Image], T], source: str | PathLike | bytes, name: str | None = None) -> T:
+    """What `decode(data, header)` makes of a file's bytes and of what Pillow read of its header.
+
+    Raises BadImageError, as `read_image`, for what is no image and for whatever `decode` stumbles over.
+    """
     name = name or ("image" if isinstance(source, bytes) else str(source))
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
         _refuse_non_image(data)
         with Image.open(io.BytesIO(data)) as header:  # reads no pixels yet
             _refuse_cut_short(data, header.format)
-            return np.ascontiguousarray(decode(data, header))
+            return decode(data, header)
     except BadImageError as error:
         raise BadImageError(f"{name}: {error}") from None
     except OSError as error:  # not there, or neither a known format nor complete

@@ -1,6 +1,7 @@
 """Restoring by sampling with a network that predicts noise: an IR-SDE's, or WeatherDiff's in patches."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,9 @@ from wxr_plugin.sampling.noise import image_generator
 from wxr_plugin.sampling.options import SamplingOptions, SDEOptions
 from wxr_plugin.sampling.patch_ddim import TRAIN_STEPS, sample_in_patches
 from wxr_plugin.sampling.sampler import check_steps
+
+Noise = Callable[..., Tensor]
+"""A network that predicts noise, or what stands for it: (xt, lq, time) or (xt, lq, time, context)."""
 
 
 class Diffusion(NamedTuple):
@@ -28,7 +32,9 @@ class Diffusion(NamedTuple):
         check_steps(self.sampling.steps or self.sde.steps, self.sde.steps)
         return self._replace(same_noise=same_noise)
 
-    def sample(self, net: nn.Module, lq: Tensor, context: Context | None, tile: int | None, overlap: int) -> Tensor:
+    def sample(
+        self, net: Noise, lq: Tensor, context: Context | None, tile: int | None, overlap: int, batch: int = 1
+    ) -> Tensor:
         """Restorations (N, 3, H, W), not clamped, of `lq`; raises ScheduleError for more steps than were trained."""
         how = self.sampling
         return sample_tiled(
@@ -37,6 +43,7 @@ class Diffusion(NamedTuple):
             self.sde.make(how.steps).to(lq.device),
             tile=tile,
             overlap=overlap,
+            batch=batch,
             method=how.method,
             train_steps=self.sde.steps,
             generator=_generators(lq, self.sampling.seed, self.same_noise),
@@ -63,8 +70,10 @@ class PatchDiffusion(NamedTuple):
             raise WxrError(f"'{self.sampling.method}' is a way to sample an IR-SDE; this network has DDIM alone")
         return self._replace(same_noise=same_noise)
 
-    def sample(self, net: nn.Module, lq: Tensor, context: Context | None, tile: int | None, overlap: int) -> Tensor:
-        """As `Diffusion.sample`; `tile` and `overlap` have no effect, since the patches bound the memory already."""
+    def sample(
+        self, net: Noise, lq: Tensor, context: Context | None, tile: int | None, overlap: int, batch: int = 1
+    ) -> Tensor:
+        """As `Diffusion.sample`; `tile` and the rest have no effect, since the patches bound the memory already."""
         return sample_in_patches(
             lambda xt, part, time: predict(net, xt, part, time, context),
             lq,
@@ -103,6 +112,6 @@ def predicts_noise(net: nn.Module) -> bool:
     return "time" in inspect.signature(net.forward).parameters
 
 
-def predict(net: nn.Module, xt: Tensor, lq: Tensor, time: Tensor | float, context: Context | None) -> Tensor:
+def predict(net: Noise, xt: Tensor, lq: Tensor, time: Tensor | float, context: Context | None) -> Tensor:
     """The noise that `net` finds in the state `xt`; with `context` where it takes one."""
     return net(xt, lq, time) if context is None else net(xt, lq, time, context)

@@ -1,8 +1,10 @@
 """A trained network and what is needed to run it on photographs of any size."""
 
 import inspect
+import logging
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -14,15 +16,21 @@ from wxr_plugin.checkpoint import load_network_options, load_weights
 from wxr_plugin.errors import WxrError
 from wxr_plugin.fitting import load_into
 from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion, make_diffusion, predicts_noise
-from wxr_plugin.inference.tiling import run_tiled
+from wxr_plugin.inference.memory import free, is_out_of_memory
+from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
+from wxr_plugin.inference.tiling import blended_rows
+from wxr_plugin.inference.whole_image import reason
 from wxr_plugin.sampling.options import SamplingOptions
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.daclip import DaClipGuide
 
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+SMALLEST_TILE = 32
+"""Smaller ones are not tried when memory runs out."""
+_LOG = logging.getLogger("basicsr")
 TINY = Path(__file__).parents[1] / "assets" / "tiny_restorer" / "tiny_restorer.safetensors"
-
-
 PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -33,9 +41,17 @@ class RestoreError(WxrError):
 class Restorer:
     """Removes weather and other degradations from photos with one network.
 
-    `tile` is the side in pixels of the tiles that larger photos are cut into (None: whole photo at once) and `overlap`
-    what neighbouring tiles share. A network that takes a context needs a `guide`, which always sees the whole photo;
-    one that predicts the noise of a diffusion needs the `diffusion`, by which it is sampled.
+    Args:
+        net: the network. One that takes a context needs a `guide`, which always sees the whole photo, and one that
+            predicts the noise of a diffusion the `diffusion` by which it is sampled. One with a method `look` is shown
+            the whole photo first, made no larger than a tile; what that gives is the second argument of its forward.
+        device: where the network computes; a GPU where there is one unless told.
+        tile: side in pixels of the tiles that larger photos are cut into; None: whole photos.
+        overlap: pixels that neighbouring tiles share.
+        precision: fp32, or bf16 or fp16 under torch's autocast, which keeps in float32 what needs it.
+        batch: tiles that go through the network together.
+
+    Where memory runs out, `batch` and then `tile` are halved for this and all later photos, and the log says so.
     """
 
     def __init__(
@@ -46,12 +62,16 @@ class Restorer:
         overlap: int = 32,
         guide: "DaClipGuide | None" = None,
         diffusion: Diffusion | PatchDiffusion | None = None,
+        precision: Precision = "fp32",
+        batch: int = 1,
     ):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.precision = _checked_precision(precision, self.device)
         self.net = net.to(self.device).eval().requires_grad_(False)
-        self.tile, self.overlap = tile, overlap
+        self.tile, self.overlap, self.batch = tile, overlap, batch
         self.guide, self.diffusion = guide, diffusion
         self.seen: Context | None = None
+        self._warned = False
         _check_called(net)
         _check_guide(net, guide)
         if predicts_noise(net) != bool(diffusion):
@@ -99,22 +119,32 @@ class Restorer:
     @torch.no_grad()
     def restore_tensor(self, lq: Tensor) -> Tensor:
         """Restore (N, 3, H, W) in [0, 1] whole; the result is clamped to [0, 1] and lies on the restorer's device."""
-        return self._restore(lq.to(self.device), None)
+        lq = lq.to(self.device)
+        if self.diffusion:
+            return self._sample(lq, None).clamp(0, 1)
+        self.seen = self.guide.embed(lq) if self.guide else None
+        return self._call(lq, self.seen).clamp(0, 1)
 
     def restore(self, photo: np.ndarray) -> np.ndarray:
-        """Restore one photo, uint8 RGB (H, W, 3) of any size, tiled when it is larger than `tile`.
+        """Restore one photo, RGB (H, W, 3) of uint8 or uint16 and of any size, to the same.
+
+        A photo that is larger than `tile` stays in the host's memory, and only tiles of it go to the device.
 
         Raises:
             RestoreError: the network gave NaN, or an image of another size.
+            ValueError: not such an array.
+            torch.OutOfMemoryError, RuntimeError: not even the smallest tiles fit into memory.
         """
-        lq = _to_tensor(photo).to(self.device)
-        with torch.no_grad():
-            result = self._restore(lq, self.tile if self.tile and max(photo.shape[:2]) > self.tile else None)
-        if result.shape != lq.shape:
-            raise RestoreError(f"the network made {_size(result)} pixels of {_size(lq)}; only one size is supported")
-        if result.isnan().any():
-            raise RestoreError("the network gave values that are not numbers (NaN)")
-        return (result[0].permute(1, 2, 0) * 255).round().clamp(0, 255).byte().cpu().numpy()
+        if photo.dtype not in (np.uint8, np.uint16) or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+            raise ValueError(f"need an RGB array (H, W, 3) of uint8 or uint16, not {photo.dtype} {photo.shape}")
+        while True:
+            try:
+                with torch.inference_mode():
+                    return self._restored(photo)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or not self._halve(max(photo.shape[:2])):
+                    raise
+            free()  # out here no traceback holds the tensors
 
     def degradation(self) -> tuple[str, float]:
         """What the guide took the degradation of the photo restored last to be, and its probability.
@@ -128,15 +158,102 @@ class Restorer:
         chance, word = self.guide.probabilities(self.seen.degradation)[0].max(0)
         return DEGRADATIONS[int(word)], float(chance)
 
-    def _restore(self, lq: Tensor, tile: int | None) -> Tensor:
-        context = self.seen = self.guide.embed(lq) if self.guide else None
-        if self.diffusion:
-            return self.diffusion.sample(self.net, lq, context, tile, self.overlap).clamp(0, 1)
-        run = lambda part: self._call(part, context)  # noqa: E731
-        return (run_tiled(run, lq, tile, self.overlap) if tile else run(lq)).clamp(0, 1)
+    def _restored(self, photo: np.ndarray) -> np.ndarray:
+        size = photo.shape[:2]
+        tile = self.tile if self.tile and max(size) > self.tile else None
+        restored, top = np.empty(photo.shape, photo.dtype), 0
+        for rows in self._in_tiles(photo, tile) if not self.diffusion else self._sampled(photo, tile):
+            if rows.isnan().any():
+                raise RestoreError("the network gave values that are not numbers (NaN)")
+            restored[top : top + rows.shape[-2]] = to_pixels(rows, photo.dtype)
+            top += rows.shape[-2]
+        return restored
 
-    def _call(self, lq: Tensor, context: Context | None) -> Any:
-        return self.net(lq) if context is None else self.net(lq, context)
+    def _in_tiles(self, photo: np.ndarray, tile: int | None) -> Iterator[Tensor]:
+        """The result from top to bottom, in the host's memory where the photo is cut."""
+        if tile:
+            self._warn()
+        steering = self._look(photo, tile)
+
+        def run(part: Tensor) -> Tensor:
+            result = self._call(part, steering)
+            if result.shape != part.shape:
+                raise RestoreError(
+                    f"the network made {_size(result)} pixels of {_size(part)}; only one size is supported"
+                )
+            return result.cpu() if tile else result
+
+        read = lambda *area: to_tensor(photo, area, self.device)  # noqa: E731
+        return blended_rows(run, read, photo.shape[:2], tile, self.overlap, self.batch)
+
+    def _sampled(self, photo: np.ndarray, tile: int | None) -> list[Tensor]:
+        """The sample of a diffusion, whose state lies in the host's memory where the photo is cut."""
+        if tile and not isinstance(self.diffusion, PatchDiffusion):
+            self._warn()
+        return [self._sample(to_tensor(photo, device="cpu" if tile else self.device), tile)]
+
+    def _sample(self, lq: Tensor, tile: int | None) -> Tensor:
+        self.seen = self.guide.embed(lq) if self.guide else None
+        return self.diffusion.sample(self._noise, lq, self.seen, tile, self.overlap, self.batch)
+
+    def _look(self, photo: np.ndarray, tile: int | None) -> Any:
+        """What the network is told of the whole photo: the guide's context, what it sees itself, or None."""
+        self.seen = self.guide.embed(to_tensor(photo)) if self.guide else None
+        if self.seen is None and tile and hasattr(self.net, "look"):
+            with self._autocast():
+                return self.net.look(to_tensor(shrunk(photo, tile), device=self.device))
+        return self.seen
+
+    def _call(self, lq: Tensor, steering: Any) -> Tensor:
+        with self._autocast():
+            return (self.net(lq) if steering is None else self.net(lq, _repeated(steering, len(lq)))).float()
+
+    def _noise(self, xt: Tensor, lq: Tensor, time: Tensor | float, *context: Context) -> Tensor:
+        """The network's noise, where `xt` lies."""
+        told = [_repeated(one, len(xt)) for one in context]
+        with self._autocast():
+            return self.net(xt.to(self.device), lq.to(self.device), time, *told).to(xt)
+
+    def _autocast(self) -> torch.autocast:
+        kind = PRECISIONS[self.precision]
+        return torch.autocast(self.device.type, kind, enabled=kind is not torch.float32)
+
+    def _warn(self) -> None:
+        why = None if self._warned else reason(self.net)
+        if why:
+            _LOG.warning(
+                f"{type(self.net).__name__} depends on the whole image ({why}), so tiles may differ in tone where they "
+                "meet; a larger tile makes that less, none (--tile 0) avoids it"
+            )
+        self._warned = True
+
+    def _halve(self, longest: int) -> bool:
+        """Ask for less memory at once; False if there is nothing left to halve."""
+        cut = self.tile is not None and longest > self.tile
+        tile = (self.tile if cut else longest) // 2
+        if cut and self.batch > 1:
+            self.batch //= 2
+        elif tile >= SMALLEST_TILE and not isinstance(self.diffusion, PatchDiffusion):
+            self.tile, self.overlap = tile, min(self.overlap, tile // 4)
+        else:
+            return False
+        _LOG.warning(f"out of memory; from now on tiles of {self.tile} pixels, {self.batch} at a time")
+        return True
+
+
+def _repeated(steering: Any, count: int) -> Any:
+    """A context, or what a network saw in one photo, for `count` tiles of it."""
+    if isinstance(steering, Tensor):
+        return steering.expand(count, *steering.shape[1:]) if len(steering) == 1 else steering
+    return type(steering)(*(None if part is None else _repeated(part, count) for part in steering))
+
+
+def _checked_precision(precision: Precision, device: torch.device) -> Precision:
+    if precision not in PRECISIONS:
+        raise WxrError(f"precision {precision!r}: take one of {', '.join(PRECISIONS)}")
+    if precision == "fp16" and device.type == "cpu":
+        raise WxrError("fp16 is for GPUs, a CPU is slower with it than with fp32; take bf16, or fp32")
+    return precision
 
 
 def _load_guide(net: nn.Module, name: str | None, path: Path, device: str | None) -> "DaClipGuide | None":
@@ -166,10 +283,6 @@ def _check_guide(net: nn.Module, guide: "DaClipGuide | None") -> None:
             f"DA-CLIP '{guide.name}' gives embeddings of length {guide.dim}, the network takes {net.context_dim}: "
             "restore with the guide that it was trained with"
         )
-
-
-def _to_tensor(photo: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)[None].float() / 255
 
 
 def _size(image: Tensor) -> str:

@@ -17,6 +17,7 @@ def sample_tiled(
     schedule: Schedule,
     tile: int | None = 512,
     overlap: int = 64,
+    batch: int = 1,
     **settings: Any,
 ) -> Tensor:
     """`sample` with a network that sees at most `tile` pixels a side at once; the samples (N, 3, H, W), not clamped.
@@ -31,6 +32,7 @@ def sample_tiled(
         lq, schedule, settings: as in `sample`.
         tile: side of the tiles, in pixels; a multiple of the network's stride spares it the padding. None: all at once.
         overlap: pixels that neighbouring tiles share, below `tile`.
+        batch: tiles that `predict` is called on at once.
 
     Raises as `sample`, and ValueError if `overlap` is not below `tile`.
     """
@@ -39,6 +41,6 @@ def sample_tiled(
 
     def predict_in_tiles(xt: Tensor, time: float) -> Tensor:
         both = torch.cat((xt, lq), dim=1)
-        return run_tiled(lambda part: predict(*part.chunk(2, dim=1), time), both, tile, overlap)
+        return run_tiled(lambda part: predict(*part.chunk(2, dim=1), time), both, tile, overlap, batch)
 
     return sample(predict_in_tiles, lq, schedule, **settings)

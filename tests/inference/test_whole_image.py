@@ -1,0 +1,88 @@
+"""Which networks see the whole image is measured, and what those of them are told that look at it once."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from basicsr.archs import build_network
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
+
+from wxr_plugin.inference.restorer import Restorer
+from wxr_plugin.inference.whole_image import reason, reasons
+
+NETWORKS = [
+    name for name, cls in sorted(ARCH_REGISTRY) if cls.__module__.startswith("wxr_plugin.") and name != "DaCLIP"
+]
+HEIGHT, WIDTH = 32, 512
+FAR = 448
+"""Pixels; quick instances of local networks see less than 400 far."""
+
+
+def built(name, **options):
+    torch.manual_seed(0)
+    net = build_network({"type": name, **getattr(ARCH_REGISTRY.get(name), "smoke", {}), **options})
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return net.eval()
+
+
+def far_change(net):
+    """By how much the left of a result changes with the right of the image."""
+    image = torch.rand(1, 3, HEIGHT, WIDTH)
+    other = image.clone()
+    other[..., FAR + 32 :] *= 0.2
+    sampled = "time" in inspect.signature(net.forward).parameters
+    with torch.no_grad():
+        one, two = (net(x, x, 5.0) if sampled else net(x) for x in (image, other))
+    return (one - two)[..., :32].abs().max().item()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_list_has_those_networks_that_see_the_whole_image(name):
+    assert (far_change(built(name)) > 0) == (name in reasons())
+
+
+def test_the_list_has_no_others():
+    assert reasons().keys() <= set(NETWORKS) and reason(built("Restormer")) == "attention over channels"
+
+
+def test_local_windows_make_nafnet_local():
+    net = built("NAFNet", local_size=64)
+    assert far_change(net) == 0 and reason(net) is None
+
+
+def test_networks_of_others_say_it_themselves():
+    net = nn.Conv2d(3, 3, 1)
+    assert reason(net) is None
+    net.whole_image = "a histogram"
+    assert reason(net) == "a histogram"
+
+
+@pytest.mark.parametrize("name", ["OneRestore", "MWFormer"])
+def test_what_looks_at_the_photo_looks_once_and_every_tile_is_told(name, monkeypatch, caplog):
+    net, told, seen = built(name), [], []
+    look = net.look
+    monkeypatch.setattr(net, "look", lambda image: seen.append(image.shape) or look(image))
+    net.register_forward_pre_hook(lambda net, inputs: told.append(inputs[1]))
+    photo = np.random.default_rng(0).integers(0, 256, (80, 128, 3), np.uint8)
+    Restorer(net, "cpu", tile=64, overlap=16).restore(photo)
+    assert seen == [(1, 3, 40, 64)] and len(told) == 6
+    assert all(torch.equal(one, told[0]) for one in told)
+    assert f"{name} depends on the whole image" in caplog.text
+    told.clear()
+    seen.clear()
+    with torch.no_grad():
+        whole = net(
+            torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), look(torch.zeros(1, 3, 64, 64))
+        )
+    assert whole.shape == (1, 3, 64, 64) and not seen
+
+
+def test_a_whole_photo_needs_no_look(monkeypatch):
+    net = built("OneRestore")
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(net(image), net(image, net.look(image)))

@@ -12,7 +12,7 @@ setup(
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["wxr_plugin", "wxr_plugin.*"]),
     include_package_data=True,
-    package_data={"wxr_plugin": ["assets/**/*", "**/*.yml", "**/*.json", "**/*.html"]},
+    package_data={"wxr_plugin": ["assets/**/*", "**/*.yml", "**/*.json", "**/*.html", "contributing/templates/*"]},
     install_requires=[
         "accelerate",
         "addict",

@@ -75,6 +75,8 @@ class Figure(msgspec.Struct, frozen=True):
     """Key of the paper, as in `Published.papers`."""
     table: str
     """Key of the table."""
+    set: str
+    metric: str
 
 
 class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,14 +95,33 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         wanted = {plain(name) for name in sets}
         for key, table in self.tables.items():
-            methods = [name for name in table.rows if self._is_method(name, zoo, title)]
             names = [name for name in table.sets if wanted & self._spellings(name)]
-            metrics = [name for name in table.metrics if metric in self.metrics[name].keys]
-            if methods and names and metrics:
-                value = table.value(methods[0], names[0], metrics[0])
-                digits, count = self.metrics[metrics[0]].digits, self.sets[names[0]].count
-                return Figure(value, digits, count, methods[0], table.paper, key)
+            if names and (figure := self._figure(key, zoo, title, names[0], metric)):
+                return figure
         return None
+
+    def find_average(self, zoo: str | None, title: str, sets: list[list[str]], metric: str) -> Figure | None:
+        """The printed average of a method over sets, each given by its names; None unless they are a table's sets."""
+        ours = [{plain(name) for name in names} for names in sets]
+        for key, table in self.tables.items():
+            theirs = [self._spellings(name) for name in table.sets if name != table.average]
+            same = len(ours) == len(theirs) and all(any(names & other for other in theirs) for names in ours)
+            if table.average and same and (figure := self._figure(key, zoo, title, table.average, metric)):
+                return figure
+        return None
+
+    def names(self, table: PublishedTable) -> list[set[str]]:
+        """The spellings of each set of a table, as `plain` gives them."""
+        return [self._spellings(name) for name in table.sets]
+
+    def _figure(self, key: str, zoo: str | None, title: str, name: str, metric: str) -> Figure | None:
+        table = self.tables[key]
+        methods = [method for method in table.rows if self._is_method(method, zoo, title)]
+        metrics = [each for each in table.metrics if metric in self.metrics[each].keys]
+        if not methods or not metrics:
+            return None
+        value, digits = table.value(methods[0], name, metrics[0]), self.metrics[metrics[0]].digits
+        return Figure(value, digits, self.sets[name].count, methods[0], table.paper, key, name, metrics[0])
 
     def _is_method(self, name: str, zoo: str | None, title: str) -> bool:
         known = self.methods.get(name)

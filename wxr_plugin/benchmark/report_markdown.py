@@ -1,0 +1,48 @@
+"""The report as Markdown."""
+
+import re
+from collections.abc import Iterator
+
+from wxr_plugin.benchmark.report_content import Content
+from wxr_plugin.benchmark.tables import Cell, Table
+
+
+def to_markdown(content: Content) -> str:
+    """The whole report; best figures are bold, second ones underlined."""
+    parts = [f"# {escape(content.name)}", *(f"- Note: {escape(text)}." for text in content.warnings)]
+    parts += ["Best in **bold**, second <u>underlined</u>."]
+    parts += [
+        "\n\n".join(_table(table)) for table in (*content.quality, content.comparison, content.cost) if table.rows
+    ]
+    parts += ["## Protocol", "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in content.facts)]
+    parts += [
+        "\n\n".join(_table(table)) for table in (content.protocol, content.errors, content.overlaps) if table.rows
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(table: Table) -> Iterator[str]:
+    """Heading, table and notes. A column is named by its group and its own title, as Markdown knows no spans."""
+    yield f"## {escape(table.title)}"
+    groups = [name for name, span in table.groups for _ in range(span)] or [""] * len(table.columns)
+    heads = [f"{escape(group)} {escape(each.title)} {each.arrow}".strip() for group, each in zip(groups, table.columns)]
+    align = ":--" if table.texts else "--:"
+    lines = [_line([escape(table.corner), *heads]), _line([":--", *[align] * len(heads)])]
+    lines += [_line([escape(name), *map(_cell, cells)]) for name, cells in table.rows]
+    yield "\n".join(lines)
+    if table.notes:
+        yield "  \n".join(escape(note) for note in table.notes)
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, in one line."""
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(text.split()))
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cell(cell: Cell) -> str:
+    text = escape(cell.text)
+    return {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.rank] + "†" * cell.partial

@@ -1,0 +1,152 @@
+"""Reading the files of a benchmark folder."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from wxr_plugin.errors import WxrError
+
+FACTS, ROWS, SET_VALUES, OVERLAPS = "benchmark.json", "rows.csv", "sets.csv", "overlaps.csv"
+PROTOCOL = ("checkpoint_sha256", "colour", "crop", "precision", "tile", "overlap", "versions")
+_COLUMNS = ("method", "set", "image", "lq", "gt", "restored", "width", "height", "seconds", "peak_mib", "error")
+
+
+class Method(msgspec.Struct, frozen=True):
+    """Who restored."""
+
+    title: str = ""
+    zoo: str | None = None
+    """Row of the zoo, for a published method."""
+    checkpoint: str | None = None
+    sha256: str | None = None
+    parameters: int | None = None
+    macs_per_megapixel: float | None = None
+    precision: str | None = None
+    tile: int | None = None
+    overlap: int | None = None
+    network: Any = None
+
+
+class ImageSet(msgspec.Struct, frozen=True):
+    """What was restored."""
+
+    title: str = ""
+    task: str | None = None
+    lq: Any = None
+    gt: Any = None
+    """None: photos without ground truth."""
+    count: int | None = None
+    """Images that there are to measure."""
+
+
+class MetricInfo(msgspec.Struct, frozen=True):
+    """What was measured."""
+
+    title: str = ""
+    better: Literal["higher", "lower"] = "higher"
+    needs_gt: bool = False
+    digits: int = 3
+    of: Literal["image", "set"] = "image"
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """benchmark.json."""
+
+    methods: dict[str, Method]
+    sets: dict[str, ImageSet]
+    metrics: dict[str, MetricInfo]
+    name: str = "benchmark"
+    options: Any = None
+    versions: dict[str, Any] = {}
+    device: str = ""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One image that one method restored."""
+
+    method: str
+    set: str
+    image: str
+    lq: str
+    gt: str
+    restored: str
+    """Relative to the folder; empty if it was not restored."""
+    size: tuple[int, int]
+    """Width and height; zeros where they are not known."""
+    seconds: float
+    """NaN where it was not timed."""
+    peak_mib: float
+    """NaN where it was not measured."""
+    error: str
+    scores: dict[str, float]
+    """Metric -> value; NaN where there is none."""
+    protocol: dict[str, str]
+
+    @property
+    def megapixels(self) -> float:
+        """Millions of pixels."""
+        return self.size[0] * self.size[1] / 1e6
+
+
+def read_facts(file: Path) -> Facts:
+    """benchmark.json. Raises WxrError where there is none, or one that nobody can read."""
+    if not file.is_file():
+        raise WxrError(f"{file.parent}: no {file.name} there; name the folder that `wxr benchmark` wrote")
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Facts)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise WxrError(f"{file}: {error}; run `wxr benchmark` again, which writes it anew") from None
+
+
+def read_rows(file: Path, facts: Facts) -> Iterator[Row]:
+    """The rows of rows.csv whose method and set benchmark.json names; none without the file. Raises WxrError."""
+    reader = csv.DictReader(_open(file)) if file.is_file() else []
+    for line in reader:
+        if None in line or None in line.values() or not set(_COLUMNS) <= line.keys():
+            where = f"{file}, line {reader.line_num}"
+            raise WxrError(f"{where}: not as many columns as its header, or not a benchmark's; run it again")
+        if line["method"] in facts.methods and line["set"] in facts.sets:
+            yield _row(line, facts.metrics)
+
+
+def _row(line: dict[str, str], metrics: Iterable[str]) -> Row:
+    width, height, seconds, peak = (_number(line[key]) for key in ("width", "height", "seconds", "peak_mib"))
+    return Row(
+        *(line[key] for key in _COLUMNS[:6]),
+        size=(int(width), int(height)) if math.isfinite(width * height) else (0, 0),
+        seconds=seconds,
+        peak_mib=peak,
+        error=line["error"],
+        scores={key: _number(line.get(key, "")) for key in metrics},
+        protocol={key: line.get(key, "") for key in PROTOCOL},
+    )
+
+
+def read_set_values(file: Path) -> Iterator[tuple[tuple[str, str, str], float, int]]:
+    """Method, set and metric with value and number of images, of metrics of whole sets."""
+    for line in csv.DictReader(_open(file)) if file.is_file() else ():
+        value, count = _number(line["value"]), _number(line["count"])
+        if math.isfinite(value) and math.isfinite(count):
+            yield (line["method"], line["set"], line["metric"]), value, int(count)
+
+
+def read_overlaps(file: Path) -> list[dict[str, str]]:
+    """The rows of overlaps.csv; none without the file."""
+    return list(csv.DictReader(_open(file))) if file.is_file() else []
+
+
+def _open(file: Path) -> io.StringIO:
+    """The text of a file, its line ends as they are, as the csv module wants them."""
+    return io.StringIO(file.read_text(encoding="utf-8"), newline="")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

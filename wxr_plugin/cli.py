@@ -11,6 +11,7 @@ from wxr_plugin.errors import WxrError
 MODULES = (
     "wxr_plugin.commands",
     "wxr_plugin.inference.commands",
+    "wxr_plugin.zoo.commands",
     "wxr_plugin.data.commands",
     "wxr_plugin.data.degradation_commands",
     "wxr_plugin.labels.commands",
@@ -18,7 +19,9 @@ MODULES = (
     "wxr_plugin.conditioning.daclip_commands",
     "wxr_plugin.wresvlm.commands",
     "wxr_plugin.benchmark.commands",
+    "wxr_plugin.benchmark.report_commands",
     "wxr_plugin.demo.commands",
+    "wxr_plugin.contributing.commands",
 )
 """Each has `add_parser(subparsers)`, which adds its sub-commands; they set `func(args) -> exit code`."""
 

@@ -73,6 +73,13 @@ def places(row: Row, official: str) -> list[Path]:
     return [WEIGHTS / official, WEIGHTS / row.name / last, *named, *alone]
 
 
+def available(row: Row) -> list[Path]:
+    """Its files in WEIGHTS; empty unless all are there. What is in them is not looked at."""
+    names = row.official or (row.name,)
+    found = [next((path for path in places(row, name) if path.is_file()), None) for name in names]
+    return [path for path in found if path] if all(found) else []
+
+
 def _single(row: Row, given: Sequence[Path]) -> Path:
     if len(given) > 1:
         raise WxrError(f"{row.name} is one file, not {len(given)}")

@@ -9,7 +9,7 @@ from wxr_plugin.archs.conditional_unet_arch import ConditionalUNet
 from wxr_plugin.checkpoint import save_state
 from wxr_plugin.cli import main
 from wxr_plugin.data.image_io import read_image, write_image
-from wxr_plugin.inference.commands import plan
+from wxr_plugin.inference.jobs import plan
 
 PHOTO = astronaut()[:24, :32]
 NAMES = ["1", "2", "3", "4", "10", "11"]

@@ -1,24 +1,37 @@
 """`wxr restore`: remove rain, haze and snow from photographs."""
 
 import argparse
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.frames import UNPACK, check_sizes, in_order, refuse_video
+from wxr_plugin.inference.frames import check_sizes
+from wxr_plugin.inference.jobs import FORMATS, plan
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from wxr_plugin.inference.pipeline import Outcome
     from wxr_plugin.inference.restorer import Restorer
     from wxr_plugin.inference.specs import RestorerSpec
 
 METHODS = ("posterior", "sde", "ode")
 """As in wxr_plugin.sampling.sampler, which imports torch."""
+PRECISIONS = ("fp32", "bf16", "fp16")
+"""As in wxr_plugin.inference.restorer, which imports torch."""
+QUALITY = 95
 
 EXAMPLE = """examples:
   wxr restore holiday/ -o restored/
   wxr restore rain.jpg --checkpoint experiments/mine/models/net_g_latest.pth --tile 512 -o restored/
+  wxr restore holiday/ --method restormer-derain --format same --quality 90 -o restored/
+  wxr restore panorama.tif --precision bf16 --tile 768 --overlap 96 --batch 4 --device cuda -o restored/
   wxr restore frames/ --checkpoint experiments/irsde/models/net_g_latest.pth --frames -o restored/
   wxr restore street.jpg --method daclip --checkpoint universal-ir.pth --guide daclip_ViT-B-32.pt --seed 1 -o restored/
+
+A call that was stopped goes on where it was when it is given again: results that are there are kept. Photos that fail
+are listed at the end and make the exit code 1; 2 means that nothing could be done. More in docs/restore.md.
 """
 
 
@@ -27,36 +40,57 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "restore",
         help="restore photos with a trained network",
-        description="Remove rain, haze, snow and what else a network was trained for from photos of any size; the "
-        "results are PNG files. A network that is steered by a DA-CLIP also tells what it took for the degradation.",
+        description="Remove rain, haze, snow and what else a network was trained for from photos of any size. Grey "
+        "photos stay grey, 16 bits stay 16, transparency is kept, and photos are turned upright. A network that is "
+        "steered by a DA-CLIP also tells what it took for the degradation.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", nargs="+", type=Path, help="photos or folders of photos")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--checkpoint", type=Path, help=".pth or .safetensors (default: the packaged one)")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        action="append",
+        help=".pth or .safetensors (default: the packaged one); once for each file of a method that has several",
+    )
     parser.add_argument("--opt", type=Path, help="option file with the network_g of a checkpoint that does not name it")
-    parser.add_argument("--method", help="a published method with its official files: daclip, daclip-mix, wild-daclip")
+    parser.add_argument("--method", help="a published method with its official files; wxr zoo list shows them")
+    parser.add_argument("--instruction", help="words for a method that takes some, in place of the published ones")
     parser.add_argument("--guide", help="DA-CLIP of a network that takes a context (default: the checkpoint tells)")
-    parser.add_argument("--tile", type=int, default=1024, help="cut larger photos into tiles of this side; 0: never")
-    parser.add_argument("--overlap", type=int, default=32, help="pixels that neighbouring tiles share")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 … (default: cuda where there is one)")
     parser.add_argument("--overwrite", action="store_true", help="restore again what the folder already holds")
-    group = parser.add_argument_group("networks that are sampled")
+    _add_files(parser.add_argument_group("results"))
+    _add_means(parser.add_argument_group("memory and speed"))
+    _add_sampling(parser.add_argument_group("networks that are sampled"))
+    parser.set_defaults(func=run)
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--format", choices=FORMATS, default="png", help="of the results; same: each photo's own (png)")
+    group.add_argument("--quality", type=int, help=f"1 to 100, of jpg and webp ({QUALITY})")
+
+
+def _add_means(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--tile", type=int, default=1024, help="side of tiles, in pixels; 0: whole photos (1024)")
+    group.add_argument("--overlap", type=int, default=32, help="pixels that neighbouring tiles share (32)")
+    group.add_argument("--batch", type=int, default=1, help="tiles that go through the network together (1)")
+    group.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network's numbers (fp32)")
+    group.add_argument("--device", help="cpu, cuda, cuda:1 … (default: cuda where there is one)")
+
+
+def _add_sampling(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--steps", type=int, help="forward passes a photo (default: as many as were trained)")
     group.add_argument("--sampler", choices=METHODS, help="how a step is made (default: posterior)")
     group.add_argument("--seed", type=int, help="of the noise (default: 0)")
     group.add_argument("--frames", action="store_true", help="the photos are a video's: all start from the same noise")
-    parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Restore every photo; files that fail are listed at the end and make the exit code 1."""
-    jobs = plan(args.photos, args.output)
+    check(args)
+    jobs = plan(args.photos, args.output, args.format)
     if args.frames:
         check_sizes(jobs.values())
-    if args.tile and not 0 <= args.overlap < args.tile:
-        raise WxrError(f"--overlap {args.overlap} must be smaller than --tile {args.tile}")
     todo = {target: photo for target, photo in jobs.items() if args.overwrite or not target.exists()}
     if len(todo) < len(jobs):
         print(f"{len(jobs) - len(todo)} of {len(jobs)} are already in {args.output} (--overwrite restores them again)")
@@ -67,53 +101,53 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def plan(sources: list[Path], output: Path) -> dict[Path, Path]:
-    """Map each result file to its photo, those of a folder in the order in which people count.
-
-    Raises WxrError for two photos that would write one file, and for sources that hold none.
-    """
-    from wxr_plugin.data.image_io import SUFFIXES, list_images
-
-    jobs: dict[Path, Path] = {}
-    for source in sources:
-        if not source.exists():
-            raise WxrError(f"{source}: no such file or folder")
-        refuse_video(source)
-        photos = in_order(list_images(source)) if source.is_dir() else [source]
-        if not photos:
-            raise WxrError(f"{source}: no images in this folder (looked for {', '.join(SUFFIXES)}); {UNPACK}")
-        for photo in photos:
-            name = photo.relative_to(source) if source.is_dir() else Path(photo.name)
-            target = output / name.with_suffix(".png")
-            if target in jobs:
-                raise WxrError(f"{photo} and {jobs[target]} would both become {target}; restore them in two calls")
-            if target.resolve() == photo.resolve():
-                raise WxrError(f"{photo} would be overwritten by its own result; choose another folder with -o")
-            jobs[target] = photo
-    return jobs
+def check(args: argparse.Namespace) -> None:
+    """Raise WxrError that tells every option that is out of its range or has no effect."""
+    problems = []
+    if args.tile < 0:
+        problems.append(f"--tile {args.tile}: take a side in pixels, or 0 for whole photos")
+    elif args.tile and not 0 <= args.overlap < args.tile:
+        problems.append(f"--overlap {args.overlap} must be smaller than --tile {args.tile}, and 0 or more")
+    if args.batch < 1:
+        problems.append(f"--batch {args.batch}: take 1 or more")
+    if args.batch > 1 and not args.tile:
+        problems.append("--batch counts tiles, and --tile 0 cuts none: leave one of them out")
+    if args.quality is not None and not 1 <= args.quality <= 100:
+        problems.append(f"--quality {args.quality}: take 1 to 100")
+    if args.quality is not None and args.format == "png":
+        problems.append("--quality is for jpg and webp; PNG loses nothing: leave it out, or give --format")
+    if problems:
+        raise WxrError("; ".join(problems))
 
 
-def restore_all(jobs: dict[Path, Path], args: argparse.Namespace) -> list[str]:
+def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> list[str]:
     """Restore `jobs` under a progress bar and return a line for each photo that failed."""
-    from rich.progress import Progress
+    from wxr_plugin.inference.pipeline import restore_files
 
-    from wxr_plugin.data.image_io import BadImageError, read_image, write_image
-    from wxr_plugin.inference.restorer import RestoreError
+    restorer = load_restorer(args)
+    outcomes = restore_files(jobs, restorer, QUALITY if args.quality is None else args.quality)
+    return [outcome.error for outcome in shown(outcomes, len(jobs)) if outcome.error]
 
-    restorer, failures = load_restorer(args), []
-    with Progress() as progress:
-        for target, photo in progress.track(jobs.items(), total=len(jobs), description="restoring"):
-            try:
-                image = read_image(photo)
-                write_image(target, restorer.restore(image))
-                if restorer.guide:
-                    word, chance = restorer.degradation()
-                    progress.console.print(f"{photo}: {word} {chance:.1%}", highlight=False, soft_wrap=True)
-            except (BadImageError, OSError) as error:
-                failures.append(str(error))
-            except RestoreError as error:
-                failures.append(f"{photo}: {error}")
-    return failures
+
+def shown(outcomes: "Iterator[Outcome]", count: int) -> "Iterator[Outcome]":
+    """`outcomes`, with a bar of `count` photos, the rate, and what there is to tell of them."""
+    megapixels = 0.0
+    with _bar() as bar:
+        task = bar.add_task("restoring", total=count, rate="")
+        for outcome in outcomes:
+            megapixels += outcome.pixels / 1e6
+            seconds = bar.tasks[task].elapsed
+            bar.update(task, advance=1, rate=f"{megapixels / seconds:.2f} megapixels/s" if seconds else "")
+            if outcome.note:
+                bar.console.print(f"{outcome.photo}: {outcome.note}", highlight=False, soft_wrap=True)
+            yield outcome
+
+
+def _bar() -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    text = TextColumn("[progress.description]{task.description}")
+    return Progress(text, BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
 
 
 def load_restorer(args: argparse.Namespace) -> "Restorer":
@@ -122,11 +156,11 @@ def load_restorer(args: argparse.Namespace) -> "Restorer":
 
     asked = {"steps": args.steps, "method": args.sampler, "seed": args.seed}
     asked = {key: value for key, value in asked.items() if value is not None}
-    settings = {"device": args.device, "tile": args.tile or None, "overlap": args.overlap}
+    settings = {"device": args.device, "tile": args.tile or None, "overlap": args.overlap, "batch": args.batch}
     for key, least in (("steps", 1), ("seed", 0)):
         if asked.get(key, least) < least:
             raise WxrError(f"--{key} {asked[key]}: take {least} or more")
-    restorer = _spec(args).load(**settings, sampling=SamplingOptions.read(asked))
+    restorer = _spec(args).load(**settings, precision=args.precision, sampling=SamplingOptions.read(asked))
     if restorer.diffusion:
         restorer.diffusion = restorer.diffusion.checked(args.frames)
     elif asked or args.frames:
@@ -147,11 +181,16 @@ def _spec(args: argparse.Namespace) -> "RestorerSpec":
     if args.method and args.opt:
         raise WxrError("--method says which network it is; leave --opt out, or --method")
     if args.method:
-        return method_spec(args.method, args.checkpoint, args.guide)
+        return method_spec(args.method, args.checkpoint, args.guide, args.instruction)
+    given = args.checkpoint or [Path("tiny")]
+    if len(given) > 1:
+        raise WxrError("--checkpoint: several files are for a --method that has several; give one")
+    if args.instruction:
+        raise WxrError("--instruction is for a --method that takes one; leave it out")
     opt = read_options(args.opt) if args.opt else {}
     guide = args.guide or (opt.get("guide") or {}).get("model")
-    is_tiny = args.checkpoint in (None, Path("tiny"))
-    return RestorerSpec("", TINY if is_tiny else args.checkpoint, opt.get("network_g"), guide=guide, sde=opt.get("sde"))
+    checkpoint = TINY if given[0] == Path("tiny") else given[0]
+    return RestorerSpec("", checkpoint, opt.get("network_g"), guide=guide, sde=opt.get("sde"))
 
 
 def read_options(path: Path) -> dict:

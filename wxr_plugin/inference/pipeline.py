@@ -1,0 +1,104 @@
+"""Restoring many photos: while one is computed, the next is read and the last ones are written."""
+
+import errno
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from wxr_plugin.data.photo_io import Photo, read_photo, write_photo
+from wxr_plugin.errors import WxrError
+
+if TYPE_CHECKING:
+    from wxr_plugin.inference.restorer import Restorer
+
+AHEAD = 1
+"""Photos that wait for the network, beside the one that it works on."""
+WRITERS = 2
+"""Results that are written at once, each by a thread; the network waits before there are more."""
+HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+class Outcome(NamedTuple):
+    """What came of a photo."""
+
+    photo: Path
+    pixels: int = 0
+    """Of the photo; 0 if it failed."""
+    error: str = ""
+    """Why there is no result, with the name of the file; empty if there is."""
+    note: str = ""
+    """What a person may want to know."""
+
+
+def restore_files(jobs: Mapping[Path, Path], restorer: "Restorer", quality: int = 95) -> Iterator[Outcome]:
+    """Restore the photo of each result file of `jobs`; yield an outcome for each, those that fail included.
+
+    At most AHEAD + 1 photos and WRITERS + 1 results are in memory. Each result appears in one step. When the caller
+    stops, or is stopped by Ctrl-C, what has been computed is still written.
+
+    Raises:
+        WxrError: the disk is full or cannot be written to at all; what was restored before is kept.
+    """
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(WRITERS) as writer:
+        reading = _read_ahead(jobs, reader)
+        writing: deque[tuple[Outcome, Path, Future]] = deque()
+        try:
+            for target, source, future in reading:
+                outcome, restored = _restored(source, future, restorer)
+                while len(writing) >= WRITERS:
+                    yield _written(*writing.popleft())
+                if restored is None:
+                    yield outcome
+                else:
+                    writing.append((outcome, target, writer.submit(write_photo, target, restored, quality)))
+            while writing:
+                yield _written(*writing.popleft())
+        finally:
+            reader.shutdown(wait=False, cancel_futures=True)
+
+
+def _read_ahead(jobs: Mapping[Path, Path], reader: ThreadPoolExecutor) -> Iterator[tuple[Path, Path, Future]]:
+    waiting: deque[tuple[Path, Path, Future]] = deque()
+    for target, source in jobs.items():
+        waiting.append((target, source, reader.submit(read_photo, source)))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _restored(source: Path, future: Future, restorer: "Restorer") -> tuple[Outcome, Photo | None]:
+    """The photo restored; None, and why, if that fails: one photo must not end the work on the others."""
+    try:
+        photo = future.result()
+        restored = photo._replace(pixels=restorer.restore(photo.pixels))
+        return Outcome(source, photo.pixels.size // 3, note=_note(photo, restorer)), restored
+    except WxrError as error:
+        told = str(error) if str(error).startswith(str(source)) else f"{source}: {error}"
+        return Outcome(source, error=told), None
+    except Exception as error:  # networks of others raise anything
+        return Outcome(source, error=f"{source}: {type(error).__name__}: {' '.join(str(error).split())}"), None
+
+
+def _note(photo: Photo, restorer: "Restorer") -> str:
+    notes = []
+    if restorer.guide:
+        word, chance = restorer.degradation()
+        notes.append(f"{word} {chance:.1%}")
+    if photo.frames > 1:
+        notes.append(f"holds {photo.frames} images; the first one is restored")
+    return "; ".join(notes)
+
+
+def _written(outcome: Outcome, target: Path, future: Future) -> Outcome:
+    try:
+        future.result()
+        return outcome
+    except WxrError as error:
+        return outcome._replace(pixels=0, error=f"{outcome.photo}: {error}")
+    except OSError as error:
+        why = f"{target}: cannot be written ({error.strerror})"
+        if error.errno in HOPELESS:
+            raise WxrError(f"{why}; what was restored before is kept") from error
+        return outcome._replace(pixels=0, error=why)

@@ -37,6 +37,11 @@ def checkpoint(file: Path, network: dict = NAFNET, seed: int = 0) -> str:
     return str(file)
 
 
+def net_file(folder: Path) -> str:
+    """The checkpoint that most tests use."""
+    return checkpoint(folder / "net.safetensors")
+
+
 def photos(folder: Path, number: int = 4, side: int = 48) -> dict[str, str]:
     """Write pairs input{}/norain{} of different scenes into lq/ and gt/; the block of the set."""
     for index in range(number):
@@ -60,8 +65,8 @@ def write(folder: Path, **changes) -> Path:
         "name": "toy",
         "output": str(folder / "out"),
         "device": "cpu",
-        "methods": {"input": None, "net": {"checkpoint": checkpoint(folder / "net.safetensors")}},
-        "sets": {"rain": photos(folder)},
+        "methods": changes.get("methods") or {"input": None, "net": {"checkpoint": net_file(folder)}},
+        "sets": changes.get("sets") or {"rain": photos(folder)},
         "metrics": ["psnr", "ssim_y"],
         **changes,
     }

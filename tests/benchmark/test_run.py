@@ -113,13 +113,13 @@ def test_another_crop_measures_again_and_restores_nothing(made, tmp_path):
     assert cell(tmp_path, "net", "input0", "crop") == "8"
 
 
-@pytest.mark.parametrize("changes, reason", [(["+tile=32", "+overlap=8"], "the tile changed from 1024 to 32")])
+@pytest.mark.parametrize("changes, reason", [(["+tile=512"], "the tile changed from 1024 to 512")])
 def test_another_protocol_restores_again(made, tmp_path, capsys, changes, reason):
     images = stamps(tmp_path)
     assert run(made, "--force_yml", *changes) == 0
     assert f"net, rain: 4 photos restored again, because {reason}" in capsys.readouterr().out
     assert not images.items() & stamps(tmp_path).items()
-    assert cell(tmp_path, "net", "input0", "tile") == "32"
+    assert cell(tmp_path, "net", "input0", "tile") == "512"
 
 
 def test_another_checkpoint_restores_again(made, tmp_path, capsys):

@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         summary.print_sets() if args.sets else summary.print_metrics()
         return 0
     from wxr_plugin.benchmark.checking import load_benchmark
+    from wxr_plugin.benchmark.report import write_report
     from wxr_plugin.benchmark.run import Run
 
     plan = load_benchmark(args.opt, args.force_yml, args.available)
@@ -49,4 +50,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     job.make()
     summary.print_results(job)
+    print(f"\nOpen {write_report(job.folder)}")
     return 1 if job.failures else 0

@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from wxr_plugin import schema
+from wxr_plugin.benchmark.options import BenchmarkOptions
 from wxr_plugin.checks import stock
 from wxr_plugin.checks.components import (
     ENGINES,
@@ -38,7 +39,7 @@ def text() -> str:
 
 
 def option_file() -> Json:
-    """The schema of a whole option file."""
+    """The schema of a whole option file, of a training or of a benchmark."""
     models = ours("model")
     top = properties([schema.FileOptions]) | {
         "path": block([schema.PathOptions], closed=False),
@@ -47,7 +48,7 @@ def option_file() -> Json:
         "datasets": {"type": "object", "additionalProperties": {"$ref": "#/definitions/dataset"}},
         "model_type": {"type": "string", "examples": sorted(models), "description": "Registered name of the model."},
     }
-    definitions = {"dataset": dataset_block()}
+    definitions = {"dataset": dataset_block(), "benchmark": block([BenchmarkOptions])}
     definitions |= {kind: component(kind) for kind in ("network", "loss", "metric", "optimizer", "scheduler")}
     definitions |= {kind: engine(kind) for kind in ENGINES if ours(kind)}
     required = ["name", "model_type", "num_gpu", "datasets", "path"]
@@ -57,7 +58,9 @@ def option_file() -> Json:
         "title": "Option file of BasicSR with wxr_plugin",
         "type": "object",
         "properties": top,
-        "required": required,
+        "if": {"required": ["methods", "sets"]},
+        "then": {"$ref": "#/definitions/benchmark"},
+        "else": {"required": required},
         "allOf": rules,
         "definitions": definitions,
     }

@@ -11,7 +11,9 @@ from toy_training import assert_equal, batches, everything, train
 from wxr_plugin import options as option_reader
 from wxr_plugin.checkpoint import load_network_options, load_state
 from wxr_plugin.errors import OptionError
+from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.sampling.noise import image_generator
+from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.sampling.patch_ddim import alpha_bars, sample_in_patches
 from wxr_plugin.sampling.schedules import ScheduleError
 
@@ -147,6 +149,19 @@ def test_a_checkpoint_knows_its_diffusion_and_its_network(make, tmp_path):
     path = tmp_path / "models" / "net_g_10.pth"
     assert load_network_options(path, "ddpm") == {"steps": 20, "patch": 8}
     assert load_network_options(path) == NET
+
+
+def test_a_checkpoint_restores_photos_as_it_was_trained(make, tmp_path):
+    model = make()
+    train(model, batches(1))
+    model.save(0, 1)
+    restorer = Restorer.from_checkpoint(tmp_path / "models" / "net_g_1.pth", sampling=SamplingOptions(steps=4, seed=2))
+    lq = torch.rand(1, 3, 12, 15)
+    generators = [image_generator(lq[0], 2)]
+    expected = sample_in_patches(model.net_g_ema, lq, 4, patch=8, stride=8, train_steps=20, generator=generators)
+    torch.testing.assert_close(restorer.restore_tensor(lq), expected.clamp(0, 1))
+    with pytest.raises(ScheduleError, match="trained on a schedule of 20"):
+        restorer.diffusion._replace(sampling=SamplingOptions(steps=21)).checked(same_noise=False)
 
 
 def test_what_does_not_go_together_is_refused_before_training(make):

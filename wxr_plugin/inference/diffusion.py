@@ -62,10 +62,12 @@ class PatchDiffusion(NamedTuple):
     """Where `sampling` names none: as many as the authors take."""
     stride: int = 16
     """Pixels from one patch to the next; the authors' grid_r."""
+    train_steps: int = TRAIN_STEPS
+    """Times that the network was trained for."""
 
     def checked(self, same_noise: bool) -> "PatchDiffusion":
         """With `same_noise`. Raises ScheduleError for more steps than were trained, WxrError for an IR-SDE's method."""
-        check_steps(self.sampling.steps or self.steps, TRAIN_STEPS)
+        check_steps(self.sampling.steps or min(self.steps, self.train_steps), self.train_steps)
         if self.sampling.method != "posterior":
             raise WxrError(f"'{self.sampling.method}' is a way to sample an IR-SDE; this network has DDIM alone")
         return self._replace(same_noise=same_noise)
@@ -77,27 +79,34 @@ class PatchDiffusion(NamedTuple):
         return sample_in_patches(
             lambda xt, part, time: predict(net, xt, part, time, context),
             lq,
-            self.sampling.steps or self.steps,
+            self.sampling.steps or min(self.steps, self.train_steps),
             self.patch,
             min(self.stride, self.patch),
+            train_steps=self.train_steps,
             generator=_generators(lq, self.sampling.seed, self.same_noise),
         )
 
 
 def make_diffusion(
-    net: nn.Module, equation: dict[str, Any] | None, sampling: SamplingOptions | None = None
+    net: nn.Module,
+    equation: dict[str, Any] | None,
+    sampling: SamplingOptions | None = None,
+    ddpm: dict[str, Any] | None = None,
 ) -> Diffusion | PatchDiffusion | None:
-    """How `net` is sampled: by the `sde` block, in patches if it was trained on such (it has a `patch`), or not at all.
+    """How `net` is sampled: by the `sde` block, in patches if it was trained on such, or not at all.
+
+    It was trained on patches if its checkpoint has a `ddpm` block, as PatchDDPMModel writes it, or it has a `patch`.
 
     Raises WxrError for an `sde` block beside a network of patches, and as SDEOptions.
     """
-    sampling, patch = sampling or SamplingOptions(), getattr(net, "patch", None)
+    sampling, ddpm = sampling or SamplingOptions(), ddpm or {}
+    patch = ddpm.get("patch", getattr(net, "patch", None))
     if patch and equation:
         raise WxrError(
             f"{type(net).__name__} is sampled by DDIM in patches, which no `sde` block describes: leave it out"
         )
     if patch:
-        return PatchDiffusion(patch, sampling)
+        return PatchDiffusion(patch, sampling, train_steps=ddpm.get("steps", TRAIN_STEPS))
     return Diffusion(SDEOptions.read(equation), sampling) if equation else None
 
 

@@ -113,7 +113,8 @@ class Restorer:
             raise WxrError(f"{path}: its network {network.get('type')} cannot be built: {error}") from error
         load_into(net, weights or load_weights(path, key), path, strict)
         guide = guide or (load_network_options(path, "guide") or {}).get("model")
-        diffusion = make_diffusion(net, sde or load_network_options(path, "sde"), sampling)
+        equation, ddpm = sde or load_network_options(path, "sde"), load_network_options(path, "ddpm")
+        diffusion = make_diffusion(net, equation, sampling, ddpm)
         return cls(net, device, guide=_load_guide(net, guide, path, device), diffusion=diffusion, **kwargs)
 
     @torch.no_grad()

@@ -126,6 +126,7 @@ def test_results_that_are_no_image_are_refused(checkpoint):
     [
         ("none.pth", "none.pth: no such file; a restorer is a checkpoint"),
         ("mine=none.pth", "none.pth: no such file"),
+        ("mine=mirnet-lol", r"model_lol\.pth: no such file; fetch it from https"),
         ("{folder}", "a folder; a restorer is a checkpoint"),
         ("{folder}/no_network.yml", "has no network_g block"),
         ("{folder}/no_weights.yml", "does not say which weights to restore with: set path.pretrain_network_g"),

@@ -36,7 +36,7 @@ def method_spec(
         found = _instructed(row, found, words or row.instruction)
     elif words:
         raise WxrError(f"{name} takes no instruction; leave it out")
-    return RestorerSpec(name, found.files[0], found.network, None, guide=guide, sde=row.sde, found=found)
+    return RestorerSpec(name, found.files[0], found.network, None, guide=guide, sde=row.sde, found=found, row=name)
 
 
 def _beside(row: Row, name: str, found: Found, option: str | None = None) -> Path:

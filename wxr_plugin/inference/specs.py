@@ -12,14 +12,14 @@ from wxr_plugin.checkpoint import load_network_options
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.restorer import TINY, Restorer
 from wxr_plugin.zoo.files import Found, read_weights
-from wxr_plugin.zoo.rows import find_row
+from wxr_plugin.zoo.rows import find_row, rows
 
 
 class RestorerSpec(msgspec.Struct, frozen=True):
     """A restorer that is known but not loaded."""
 
     name: str
-    """What it is called in tables and labels; of a published method, the row of the zoo."""
+    """What it is called in tables and labels."""
     checkpoint: Path
     """The weights; of several files the first."""
     network: dict[str, Any] | None = None
@@ -35,6 +35,8 @@ class RestorerSpec(msgspec.Struct, frozen=True):
 
     found: Found | None = None
     """The files of a published method; None for any other restorer."""
+    row: str | None = None
+    """Name of its row in the zoo."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -55,16 +57,16 @@ class RestorerSpec(msgspec.Struct, frozen=True):
         """The restorer itself; `settings` go to its constructor. Raises as `Restorer.from_checkpoint`."""
         settings = {"guide": self.guide, "sde": self.sde, **settings}
         if self.found:
-            settings["weights"] = read_weights(find_row(self.name), self.found)
+            settings["weights"] = read_weights(find_row(self.row), self.found)
         return Restorer.from_checkpoint(self.checkpoint, self.network, self.key, self.strict, **settings)
 
 
 def read_spec(text: str) -> RestorerSpec:
-    """The restorer that `text` names: PATH or NAME=PATH, or "tiny" for the packaged one.
+    """The restorer that `text` names: PATH or NAME=PATH, "tiny" for the packaged one, or a published method.
 
-    PATH is a checkpoint (.pth, .safetensors) that knows its network, or an option file (.yml), for training or testing,
-    with `network_g` and `path.pretrain_network_g`, whose plug-ins are imported. Without NAME it is called after the
-    file.
+    A published method is a name of `wxr zoo list` whose files are where they belong. PATH is a checkpoint (.pth,
+    .safetensors) that knows its network, or an option file (.yml), for training or testing, with `network_g` and
+    `path.pretrain_network_g`, whose plug-ins are imported. Without NAME it is called after the file.
 
     Raises:
         WxrError: there is no such file, or it does not say which network or which weights.
@@ -72,11 +74,16 @@ def read_spec(text: str) -> RestorerSpec:
     name, equals, place = text.partition("=")
     if not equals or "/" in name or Path(text).is_file():
         name, place = "", text
+    if place in rows() and not Path(place).exists():
+        return _published(place, name)
     path = TINY if place == "tiny" else Path(place).expanduser()
     name = name or ("tiny" if place == "tiny" else path.stem)
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no such file"
-        raise WxrError(f"{place}: {what}; a restorer is a checkpoint (.pth, .safetensors), an option file or tiny")
+        raise WxrError(
+            f"{place}: {what}; a restorer is a checkpoint (.pth, .safetensors), an option file, tiny or a "
+            "published method (wxr zoo list)"
+        )
     if path.suffix.lower() in (".yml", ".yaml"):
         return _of_options(name, path)
     options.import_plugins({})  # installed ones: the network may be one of theirs
@@ -86,6 +93,12 @@ def read_spec(text: str) -> RestorerSpec:
             "path.pretrain_network_g instead"
         )
     return RestorerSpec(name, path)
+
+
+def _published(method: str, name: str) -> RestorerSpec:
+    from wxr_plugin.inference.methods import method_spec
+
+    return msgspec.structs.replace(method_spec(method), name=name or method)
 
 
 def _of_options(name: str, path: Path) -> RestorerSpec:

@@ -43,6 +43,7 @@ def unsorted_half(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def put_back(x: Tensor, index: Tensor, dim: int) -> Tensor:
+    """`x` unsorted along `dim`, where `index`, of the same shape, says from where each value came."""
     return torch.zeros_like(x).scatter(dim, index, x)
 
 

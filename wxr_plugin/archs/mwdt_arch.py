@@ -33,6 +33,8 @@ def _widths(factor: int) -> tuple[int, int, int, int]:
 
 
 class TranslatorDecoder(nn.Module):
+    """From the coarsest map (N, widths[3], H/8, W/8) and those of all levels, finest first, to (N, 3, H, W)."""
+
     def __init__(self, widths: tuple[int, int, int, int]):
         super().__init__()
         for level, (finer, width) in enumerate(pairwise(widths), 1):
@@ -73,6 +75,8 @@ class Translator(nn.Module):
 
 
 class RestorerDecoder(nn.Module):
+    """As `TranslatorDecoder`, but a level's map joins after the coarser one has grown to its size."""
+
     def __init__(self, widths: tuple[int, int, int, int]):
         super().__init__()
         for level, (finer, width) in enumerate(pairwise(widths)):

@@ -11,6 +11,7 @@ KERNELS = (1, 3, 5, 7)  # of the four slots that channels are split into
 
 
 def conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size, or divides it by `stride`."""
     return nn.Conv2d(inputs, outputs, 3, stride, 1)
 
 

@@ -19,10 +19,12 @@ RATIO = 2  # of an encoder's MLP
 
 
 def channels_last(x: Tensor) -> Tensor:
+    """(N, C, H, W) as (N, H, W, C)."""
     return x.permute(0, 2, 3, 1)
 
 
 def channels_first(x: Tensor) -> Tensor:
+    """(N, H, W, C) as (N, C, H, W)."""
     return x.permute(0, 3, 1, 2)
 
 
@@ -132,6 +134,7 @@ class Block(nn.Module):
 
 
 def plain_block(stage: int, channels: int, heads: int, drop_path: float) -> Block:
+    """TransWeather's block for a stage, 0 … 3, whose attention sees the map made smaller by REDUCTIONS[stage]."""
     return Block(channels, Attention(channels, heads, REDUCTIONS[stage]), Mlp(channels, RATIO), drop_path)
 
 

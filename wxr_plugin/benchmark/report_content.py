@@ -1,11 +1,12 @@
 """All that a report tells, without a form."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from wxr_plugin.benchmark.published import published
+from wxr_plugin.benchmark.report_comparison import comparable, side_by_side
 from wxr_plugin.benchmark.report_quality import quality_tables
 from wxr_plugin.benchmark.report_tables import cost_table, published_tables, title
 from wxr_plugin.benchmark.results import INPUT, PROTOCOL, Results
@@ -20,8 +21,14 @@ class Content(msgspec.Struct):
 
     name: str
     warnings: list[str]
+    """What makes figures less than they look."""
+    notes: list[str]
+    """What the benchmark says of its sets."""
     quality: list[Table]
-    comparison: Table
+    comparison: list[Table]
+    """Of each table of `quality` the columns that have published figures, with these and the differences."""
+    comparable: list[str]
+    """How far published figures can be compared, and where they come from."""
     cost: Table
     facts: list[tuple[str, str]]
     protocol: Table
@@ -36,8 +43,10 @@ def content(results: Results) -> Content:
     return Content(
         name=results.facts.name,
         warnings=list(_warnings(results)),
+        notes=results.facts.notes,
         quality=quality,
-        comparison=_comparison(quality),
+        comparison=[found for table in quality if (found := side_by_side(table)).rows],
+        comparable=comparable(quality),
         cost=cost_table(results),
         facts=list(_facts(results)),
         protocol=_protocol(results),
@@ -52,33 +61,6 @@ def _text_table(title: str, corner: str, columns: list[str], rows: list[tuple[st
     return Table(title, [Heading(name) for name in columns], cells, corner=corner, texts=True)
 
 
-def _comparison(quality: list[Table]) -> Table:
-    """Every figure that has a published one, a row each."""
-    rows, papers, fewer = [], {}, {}
-    for table in quality:
-        for name, cells in table.rows:
-            for heading, cell in zip(table.columns, cells):
-                if figure := cell.published:
-                    theirs = f"{figure.value:.{figure.digits}f}"
-                    where = [figure.set, heading.title, cell.text + "†" * cell.partial]
-                    rows.append((name, [*where, theirs, cell.difference, figure.paper]))
-                    papers[figure.paper] = f"{figure.paper}: {published().papers[figure.paper]}"
-                    if figure.count and cell.count and figure.count != cell.count:
-                        fewer[figure.set] = f"{figure.set}: {cell.count:,} images here, {figure.count:,} there"
-    table = _text_table(
-        "Beside the published figures", "Method", ["Set", "Metric", "Ours", "Published", "Difference", "Paper"], rows
-    )
-    notes = [published().methods[name].note for name in _published_methods(quality) if name in published().methods]
-    unlike = [f"Not the same images, so not the same figure: {'; '.join(fewer.values())}."] if fewer else []
-    table.notes = [*unlike, *(f"{note[:1].upper()}{note[1:]}." for note in notes if note), *papers.values()]
-    return table
-
-
-def _published_methods(quality: list[Table]) -> list[str]:
-    shown = (cell.published for table in quality for _, cells in table.rows for cell in cells)
-    return list(dict.fromkeys(figure.method for figure in shown if figure))
-
-
 def _protocol(results: Results) -> Table:
     columns = ["Zoo", "Network", "Checkpoint", "sha256", "Precision", "Tile", "Overlap"]
     rows = []
@@ -86,7 +68,8 @@ def _protocol(results: Results) -> Table:
         network = method.network.get("type", "") if isinstance(method.network, Mapping) else method.network or ""
         tile = "whole images" if method.tile in (0, None) and method.checkpoint else method.tile
         overlap = method.overlap if method.tile else None
-        told = [method.zoo, network, method.checkpoint, method.sha256, method.precision, tile, overlap]
+        checkpoint = method.checkpoint and Path(method.checkpoint).name
+        told = [method.zoo, network, checkpoint, method.sha256, method.precision, tile, overlap]
         rows.append((title(results, name), ["" if each is None else str(each) for each in told]))
     return _text_table("Methods", "Method", columns, rows)
 
@@ -94,15 +77,28 @@ def _protocol(results: Results) -> Table:
 def _facts(results: Results) -> Iterator[tuple[str, str]]:
     """What holds for all methods, as name and text."""
     found = [results.protocols(name) for name in results.methods]
-    for key, words in (("colour", "Colour space of the metrics"), ("crop", "Pixels cropped at each edge")):
+    in_y = any("(Y)" in metric.title for metric in results.metrics.values())
+    for key, words in (("colour", "Colour space"), ("crop", "Pixels that metrics crop at each edge")):
         if values := sorted({value for each in found for value in each[key]} - {""}):
-            yield words, ", ".join(values)
-    if results.facts.device:
-        yield "Device", results.facts.device
-    versions = results.facts.versions
-    nested = [each for each in versions.values() if isinstance(each, Mapping)]
-    for each in nested or ([versions] if versions else []):
-        yield "Packages", ", ".join(f"{name} {version}" for name, version in each.items())
+            yield (
+                words,
+                ", ".join(values) + ("; of metrics with (Y) the Y of YCbCr" if key == "colour" and in_y else ""),
+            )
+    devices = dict.fromkeys(value for each in found for value in each["device"] if value)
+    if devices or results.facts.device:
+        yield "Device", ", ".join(devices) or results.facts.device
+    yield from _packages(results, {digest for each in found for told in each["versions"] for digest in told.split("+")})
+
+
+def _packages(results: Results, digests: set[str]) -> Iterator[tuple[str, str]]:
+    """The packages of all rows, told apart where they are not the same for all."""
+    known = {key: each for key, each in results.facts.versions_by_digest.items() if key in digests}
+    if len(known) < 2:
+        known = {"": next(iter(known.values()), results.facts.versions)}
+    for digest, each in known.items():
+        if each:
+            told = ", ".join(f"{name} {version}" for name, version in each.items())
+            yield f"Packages {digest}".strip(), told
 
 
 def _warnings(results: Results) -> Iterator[str]:
@@ -112,11 +108,15 @@ def _warnings(results: Results) -> Iterator[str]:
                 told = ", ".join(value or "none" for value in values)
                 yield f"{title(results, name)}: its means mix images made under several values of {key} ({told})"
         for key, each in results.sets.items():
-            done = sum(bool(row.restored) for row in results.of(name, key))
-            if each.count and done < each.count:
+            rows = results.of(name, key)
+            done = sum(bool(row.restored) for row in rows)
+            if rows and each.count and done < each.count:
                 yield f"{title(results, name)}: {done} of {each.count} images of {each.title or key} are there"
-    if results.methods.keys() <= {INPUT}:
-        yield "no method has been measured"
+    methods = [name for name in results.methods if name != INPUT]
+    if not any(
+        results.mean(name, key, metric).count for name in methods for key in results.sets for metric in results.metrics
+    ):
+        yield "nothing that a method restored has been measured"
 
 
 def _errors(results: Results) -> Table:

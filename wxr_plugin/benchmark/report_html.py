@@ -27,6 +27,7 @@ def to_html(content: Content, results: Results, data: dict[str, Any], side: int)
         name=escape(content.name),
         summary=escape(_summary(results)),
         warnings="\n".join(f'<p class="warning">{escape(text)}.</p>' for text in content.warnings),
+        notes="\n".join(f'<p class="note">{escape(text)}</p>' for text in content.notes),
         quality=_sections(content.quality),
         comparison=_compared(content),
         charts=_charts(results),
@@ -37,7 +38,7 @@ def to_html(content: Content, results: Results, data: dict[str, Any], side: int)
         facts="\n".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in content.facts),
         protocol=_sections([content.protocol]),
         errors=_bare(content.errors) or "<p>No image failed.</p>",
-        overlaps=_bare(content.overlaps) or "<p>None were found, or none were looked for.</p>",
+        overlaps=_bare(content.overlaps) or f"<p>{_no_overlaps(results)}</p>",
         published=_sections(content.published) or "<p>None has a set of this benchmark.</p>",
     )
 
@@ -89,15 +90,21 @@ def _sections(tables: list[Table]) -> str:
     return "\n".join(f"<h3>{escape(table.title)}</h3>\n{html_table(table)}" for table in tables if table.rows)
 
 
+def _no_overlaps(results: Results) -> str:
+    options = results.facts.options
+    looked = isinstance(options, dict) and options.get("overlaps")
+    return "None were found." if looked else "None were looked for; `overlaps` in the benchmark's options does."
+
+
 def _bare(table: Table) -> str:
     return html_table(table) if table.rows else ""
 
 
 def _compared(content: Content) -> str:
     """What the small figures in the tables are; empty where nothing was published."""
-    if not content.comparison.rows:
+    if not content.comparison:
         return ""
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in content.comparison.notes)
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in content.comparable)
     return (
         "<p>The small figures below ours are published ones, and ours minus the published one. They are comparable "
         f"only as far as weights, images and protocol are.</p>{notes}"

@@ -34,8 +34,9 @@ SPECIAL = {
 
 def to_latex(content: Content) -> str:
     """All tables of figures: best ones bold, second ones underlined."""
-    tables = [table for table in (*content.quality, content.comparison, content.cost, content.protocol) if table.rows]
-    return HEAD + "\n" + "\n".join("\n".join(_table(table)) + "\n" for table in tables)
+    tables = [table for table in (*content.quality, *content.comparison, content.cost, content.protocol) if table.rows]
+    head = HEAD + "".join(f"% {text}\n" for text in content.comparable)
+    return head + "\n" + "\n".join("\n".join(_table(table)) + "\n" for table in tables)
 
 
 def escape(text: str) -> str:

@@ -9,16 +9,21 @@ from wxr_plugin.benchmark.tables import Cell, Table
 
 def to_markdown(content: Content) -> str:
     """The whole report; best figures are bold, second ones underlined."""
-    parts = [f"# {escape(content.name)}", *(f"- Note: {escape(text)}." for text in content.warnings)]
+    notes = [
+        *(f"- Note: {escape(text)}." for text in content.warnings),
+        *(f"- {escape(each)}" for each in content.notes),
+    ]
+    parts = [f"# {escape(content.name)}", "\n".join(notes)]
     parts += ["Best in **bold**, second <u>underlined</u>."]
-    parts += [
-        "\n\n".join(_table(table)) for table in (*content.quality, content.comparison, content.cost) if table.rows
-    ]
+    parts += _tables([*content.quality, *content.comparison])
+    parts += ["  \n".join(map(escape, content.comparable)), *_tables([content.cost])]
     parts += ["## Protocol", "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in content.facts)]
-    parts += [
-        "\n\n".join(_table(table)) for table in (content.protocol, content.errors, content.overlaps) if table.rows
-    ]
+    parts += _tables([content.protocol, content.errors, content.overlaps])
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _tables(tables: list[Table]) -> list[str]:
+    return ["\n\n".join(_table(table)) for table in tables if table.rows]
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -95,7 +95,7 @@ def log_axis(low: float, high: float) -> Axis:
     """A logarithmic axis over whole decades with ticks at 1, and at 2 and 5 where there is room."""
     low, high = low / 1.3, high * 1.3
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if len(decades) <= 4 else (1,)
+    steps = (1, 2, 5) if high < 2000 * low else (1,)
     values = [step * 10.0**power for power in decades for step in steps]
     return Axis([(value, f"{value:.6g}") for value in values if low <= value <= high], low, high, True)
 

@@ -12,7 +12,7 @@ import msgspec
 from wxr_plugin.errors import WxrError
 
 FACTS, ROWS, SET_VALUES, OVERLAPS = "benchmark.json", "rows.csv", "sets.csv", "overlaps.csv"
-PROTOCOL = ("checkpoint_sha256", "colour", "crop", "precision", "tile", "overlap", "versions")
+PROTOCOL = ("checkpoint_sha256", "colour", "crop", "precision", "tile", "overlap", "versions", "device")
 _COLUMNS = ("method", "set", "image", "lq", "gt", "restored", "width", "height", "seconds", "peak_mib", "error")
 
 
@@ -62,8 +62,12 @@ class Facts(msgspec.Struct, frozen=True):
     metrics: dict[str, MetricInfo]
     name: str = "benchmark"
     options: Any = None
-    versions: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    versions_by_digest: dict[str, dict[str, str]] = {}
+    """What the column `versions` of rows stands for; a + joins those of restoring and of measuring."""
     device: str = ""
+    notes: list[str] = []
+    """What a reader of the figures has to know."""
 
 
 class Row(msgspec.Struct, frozen=True):

@@ -61,8 +61,8 @@ def figure_text(value: float, digits: int, sign: bool = False) -> str:
 
 
 def difference(value: float, digits: int, figure: Figure) -> str:
-    """Ours minus the published figure, to the fewer of both digits."""
-    return figure_text(value - figure.value, min(digits, figure.digits), sign=True)
+    """Ours, as it is shown, minus the published figure, to the fewer of both digits."""
+    return figure_text(round(value, digits) - figure.value, min(digits, figure.digits), sign=True)
 
 
 def rank(cells: Sequence[Cell], values: Sequence[float], heading: Heading, digits: int) -> None:

@@ -146,8 +146,8 @@ def test_what_is_written_passes_the_walk_check_ruff_and_trains(tmp_path):
     shutil.copytree(REPOSITORY / "wxr_plugin", tmp_path / "wxr_plugin", ignore=unwanted)
     (tmp_path / "wxr_plugin" / "assets").symlink_to(REPOSITORY / "wxr_plugin" / "assets")
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
-    for phase in ("train", "val"):
-        write_pairs(tmp_path / "datasets" / phase, count=2)
+    for seed, phase in enumerate(("train", "val")):
+        write_pairs(tmp_path / "datasets" / phase, count=2, seed=seed)
     own = tmp_path / "own"
     own.mkdir()
     (own / "datasets").symlink_to(tmp_path / "datasets")

@@ -1,0 +1,181 @@
+"""Folders of photos through `wxr restore`: what is kept, what fails, and what is done at once."""
+
+import errno
+import threading
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from wxr_plugin import cli
+from wxr_plugin.data.image_io import read_image, write_image
+from wxr_plugin.errors import WxrError
+from wxr_plugin.inference import commands, pipeline
+from wxr_plugin.inference.jobs import plan
+from wxr_plugin.inference.restorer import Restorer
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+
+
+class Negative(nn.Module):
+    def forward(self, lq):
+        return 1 - lq
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(6):
+        write_image(tmp_path / "in" / f"{number}.png", PHOTO + np.uint8(number))
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def restore(tmp_path, monkeypatch, capsys):
+    """Runs the command with a network that makes negatives: the exit code, and what it says."""
+    restorer = lambda args: Restorer(Negative(), "cpu", tile=args.tile or None, overlap=args.overlap)  # noqa: E731
+    monkeypatch.setattr(commands, "load_restorer", restorer)
+
+    def run(*words):
+        code = cli.main(["restore", *map(str, words), "-o", str(tmp_path / "out")])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run
+
+
+def test_every_photo_comes_back_under_its_name(folder, restore, tmp_path):
+    code, said = restore(folder)
+    assert code == 0 and "6 photos restored" in said and "megapixels/s" in said
+    for number in range(6):
+        assert np.array_equal(read_image(tmp_path / "out" / f"{number}.png"), 255 - (PHOTO + np.uint8(number)))
+
+
+def test_failures_are_listed_and_the_others_are_restored(folder, restore, tmp_path):
+    (folder / "1.png").write_bytes(b"<html>")
+    (folder / "3.png").write_bytes(b"")
+    code, said = restore(folder)
+    assert code == 1 and "4 photos restored" in said
+    assert f"failed: {folder / '1.png'}: a web page" in said and f"failed: {folder / '3.png'}: empty file" in said
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_a_network_that_fails_on_a_photo_fails_on_that_alone(folder, tmp_path):
+    class Picky(nn.Module):
+        def forward(self, lq):
+            if torch.equal((lq[0, :, 0, 0] * 255).round().byte(), torch.from_numpy(PHOTO[0, 0] + np.uint8(2))):
+                raise RuntimeError("no such photo\nplease")
+            return lq
+
+    jobs = {tmp_path / "out" / photo.name: photo for photo in sorted(folder.iterdir())}
+    outcomes = {one.photo.name: one for one in pipeline.restore_files(jobs, Restorer(Picky(), "cpu"))}
+    assert [name for name, one in outcomes.items() if one.error] == ["2.png"]
+    assert outcomes["2.png"].error.endswith("2.png: RuntimeError: no such photo please")
+    assert outcomes["0.png"].pixels == 30 * 40
+
+
+def test_the_next_photo_is_read_and_the_last_written_while_one_is_computed(folder, tmp_path, monkeypatch):
+    """Each waits for the others: done one after the other, this would never end."""
+    read, written = threading.Event(), threading.Event()
+    count = iter(range(6))
+
+    class Waiting(nn.Module):
+        def forward(self, lq):
+            number = next(count)
+            assert number != 0 or read.wait(30)
+            assert number != 1 or written.wait(30)
+            return lq
+
+    def reading(path):
+        if path.name == "1.png":
+            read.set()
+        return original(path)
+
+    original, write = pipeline.read_photo, pipeline.write_photo
+    monkeypatch.setattr(pipeline, "read_photo", reading)
+    monkeypatch.setattr(pipeline, "write_photo", lambda *args: (write(*args), written.set()))
+    jobs = {tmp_path / "out" / photo.name: photo for photo in sorted(folder.iterdir())}
+    assert not [one.error for one in pipeline.restore_files(jobs, Restorer(Waiting(), "cpu")) if one.error]
+
+
+def test_stopping_writes_what_was_computed_and_the_next_call_goes_on(folder, restore, tmp_path, monkeypatch):
+    calls = iter(range(99))
+
+    class Stopped(Negative):
+        def forward(self, lq):
+            if next(calls) == 3:
+                raise KeyboardInterrupt
+            return super().forward(lq)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "load_restorer", lambda args: Restorer(Stopped(), "cpu"))
+        assert restore(folder)[0] == 130
+    done = sorted(file.name for file in (tmp_path / "out").iterdir())
+    assert done == ["0.png", "1.png", "2.png"]
+    kept = (tmp_path / "out" / "0.png").stat().st_mtime_ns
+    code, said = restore(folder)
+    assert code == 0 and "3 of 6 are already" in said and "3 photos restored" in said
+    assert (tmp_path / "out" / "0.png").stat().st_mtime_ns == kept
+    assert "6 photos restored" in restore(folder, "--overwrite")[1]
+
+
+def test_a_full_disk_ends_the_work(folder, restore, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pipeline, "write_photo", full)
+    code, said = restore(folder)
+    assert code == 2 and "cannot be written (No space left on device); what was restored before is kept" in said
+
+
+def test_odd_files_keep_what_they_have(tmp_path, restore):
+    source, alpha = tmp_path / "odd", np.full((30, 40), 7, np.uint8)
+    source.mkdir()
+    deep = PHOTO.astype(np.uint16) * 257 + 3 * (PHOTO < 200).astype(np.uint16)
+    cv2.imwrite(str(source / "deep.png"), deep)
+    Image.fromarray(np.dstack((PHOTO, alpha))).save(source / "alpha.png")
+    Image.fromarray(PHOTO[..., 0]).save(source / "grey.png")
+    Image.fromarray(PHOTO[:1, :1]).save(source / "one.png")
+    Image.fromarray(PHOTO).save(source / "a.webp", save_all=True, append_images=[Image.fromarray(255 - PHOTO)])
+    code, said = restore(source, "--tile", 16, "--overlap", 4)
+    assert code == 0 and "a.webp: holds 2 images" in said, said
+    out = tmp_path / "out"
+    assert np.abs(cv2.imread(str(out / "deep.png"), cv2.IMREAD_UNCHANGED) - (65535.0 - deep)).max() <= 1
+    assert np.array_equal(np.asarray(Image.open(out / "alpha.png"))[..., 3], alpha)
+    assert Image.open(out / "grey.png").mode == "L" and Image.open(out / "one.png").size == (1, 1)
+
+
+@pytest.mark.parametrize(("kind", "names"), [("same", ["a.JPG", "b.webp"]), ("jpg", ["a.jpg", "b.jpg"])])
+def test_formats(tmp_path, restore, kind, names):
+    Image.fromarray(PHOTO).save(tmp_path / "a.JPG")
+    Image.fromarray(PHOTO).save(tmp_path / "b.webp")
+    assert restore(tmp_path / "a.JPG", tmp_path / "b.webp", "--format", kind, "--quality", 30)[0] == 0
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == names
+    small = (tmp_path / "out" / names[0]).stat().st_size
+    restore(tmp_path / "a.JPG", "--format", kind, "--overwrite")
+    assert (tmp_path / "out" / names[0]).stat().st_size > small
+
+
+def test_results_inside_the_folder_are_not_photos(tmp_path, folder):
+    write_image(folder / "out" / "0.png", PHOTO)
+    assert len(plan([folder], folder / "out")) == 6
+
+
+def test_photos_of_one_name_are_told(tmp_path, folder):
+    Image.fromarray(PHOTO).save(folder / "1.jpg")
+    with pytest.raises(WxrError, match=r"would both become .*1\.png; restore them apart or with --format same"):
+        plan([folder], tmp_path / "out")
+    assert len(plan([folder], tmp_path / "out", "same")) == 7
+    with pytest.raises(WxrError, match="is a file; -o names the folder"):
+        plan([folder], folder / "1.png")
+
+
+def test_all_wrong_options_are_told_at_once(folder, restore):
+    code, said = restore(folder, "--tile", 0, "--batch", 2, "--quality", 0)
+    assert code == 2
+    for problem in ("--batch counts tiles", "--quality 0: take 1 to 100", "--quality is for jpg and webp"):
+        assert problem in said
+    assert "--batch 0: take 1 or more" in restore(folder, "--batch", 0)[1]
+    assert "--tile -1" in restore(folder, "--tile", -1)[1]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from published_files import hollow, publish
 
+from wxr_plugin.archs.instructir_arch import LMHead
 from wxr_plugin.archs.nafnet_arch import NAFNet
 from wxr_plugin.archs.prenet_arch import PReNet
 from wxr_plugin.cli import main
@@ -51,7 +52,8 @@ def test_list_names_what_there_is(told):
 
 def test_show_tells_how_to_use_it(told):
     code, out, _ = told("show", "daclip")
-    assert code == 0 and "daclip_ViT-B-32.pt" in out and "wxr restore PHOTOS -o restored --method daclip" in out
+    assert code == 0 and "either" not in out and "range: [0" in out
+    assert "daclip_ViT-B-32.pt" in out and "wxr restore PHOTOS -o restored --method daclip" in out
     assert "wxr train -opt options/train/daclip_universal_ir.yml" in out
     code, _, err = told("show", "restormer")
     assert code == 2 and "has the variants restormer-derain" in err
@@ -85,6 +87,15 @@ def test_our_own_checkpoints_name_their_network(told, tmp_path):
     torch.save({"epoch": 1, "iter": 5, "optimizers": [], "schedulers": []}, tmp_path / "5.state")
     code, out, _ = told("verify", tmp_path / "5.state")
     assert code == 0 and "a training state of BasicSR" in out
+
+
+def test_files_beside_networks_are_told(told, tmp_path):
+    torch.save(LMHead().state_dict(), tmp_path / "lm.pt")
+    code, out, _ = told("verify", tmp_path / "lm.pt")
+    assert code == 0 and "the head of InstructIR's instructions" in out
+    torch.save({"state_dict": {"module.visual_control.conv1.weight": torch.ones(2)}}, tmp_path / "guide.pt")
+    code, out, _ = told("verify", tmp_path / "guide.pt")
+    assert code == 0 and "a DA-CLIP" in out and "daclip_ViT-B-32.pt" in out
 
 
 def test_what_fits_nothing_is_compared_with_the_closest(told, tmp_path):

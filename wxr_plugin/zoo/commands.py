@@ -101,8 +101,8 @@ def show_row(args: argparse.Namespace) -> int:
     from wxr_plugin.zoo.rows import find_row
 
     row = find_row(args.name)
-    shown = {key: value for key, value in msgspec.to_builtins(_plain(row)).items() if value not in (None, [], "")}
-    print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=110), end="")
+    shown = {key: value for key, value in msgspec.to_builtins(_plain(row)).items() if value not in (None, (), [])}
+    print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None), end="")
     print("\nto use it:")
     names = row.official or (f"{row.name}.pth",)
     extra = [name for name in (row.guide, "lm_instructir-7d.pt" if row.instruction else None) if name]

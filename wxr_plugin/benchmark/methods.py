@@ -1,6 +1,7 @@
 """Who restores in a benchmark, known but not loaded."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -41,8 +42,8 @@ class Method:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the checkpoint; empty where nothing is run."""
-        return _sha256(self.spec.checkpoint) if self.spec else ""
+        """Of the checkpoint, or of the digests of several; empty where nothing is run."""
+        return self.spec.sha256() if self.spec else ""
 
     @cached_property
     def protocol(self) -> dict[str, str]:
@@ -100,7 +101,7 @@ def _first(own: MethodOptions, whole: BenchmarkOptions, key: str) -> Any:
 def _spec(name: str, options: MethodOptions) -> RestorerSpec:
     checkpoint = TINY if options.checkpoint == "tiny" else options.checkpoint and Path(options.checkpoint).expanduser()
     if options.method:
-        return method_spec(options.method, checkpoint or None, options.guide)
+        return _published(options.method, checkpoint or None, options.guide)
     if not checkpoint.is_file():
         raise WxrError(f"{options.checkpoint}: no such checkpoint; give a .pth or .safetensors file, or tiny")
     opt = _option_file(options.opt) if options.opt else {}
@@ -108,6 +109,13 @@ def _spec(name: str, options: MethodOptions) -> RestorerSpec:
         raise WxrError(f"{checkpoint} does not say which network it is for; add opt: with its option file, or method:")
     guide = options.guide or (opt.get("guide") or {}).get("model")
     return RestorerSpec(name, checkpoint, opt.get("network_g"), guide=guide, sde=opt.get("sde"))
+
+
+def _published(name: str, checkpoint: Path | None, guide: str | None) -> RestorerSpec:
+    try:
+        return method_spec(name, checkpoint, guide)
+    except WxrError as error:  # which speaks of the options of `wxr restore`
+        raise WxrError(re.sub(r"--(checkpoint|guide)", r"`\1`", str(error))) from None
 
 
 def _option_file(path: str) -> dict[str, Any]:

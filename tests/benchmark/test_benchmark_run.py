@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from basicsr.utils.registry import METRIC_REGISTRY
 from bench_files import PRENET, TIMED, cell, checkpoint, photos, rows, run, write
 from filelock import FileLock
 
+from wxr_plugin.archs.nafnet_arch import NAFNet
 from wxr_plugin.data.image_io import read_image, write_image
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.restorer import Restorer
@@ -250,3 +252,18 @@ def test_the_table_and_the_notes(made, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "PSNR (RGB) ↑" in out and "s/MP" in out and "rain, 2 photos" in out
     assert "note: rain: 2 of 4 photos, spread evenly" in out
+
+
+def test_tiles_that_the_protocol_does_not_state_are_an_error(tmp_path, monkeypatch):
+    forward = NAFNet.forward
+
+    def hungry(net, lq, context=None):
+        if lq.shape[-1] > 40:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(net, lq, context)
+
+    monkeypatch.setattr(NAFNet, "forward", hungry)
+    monkeypatch.setattr("wxr_plugin.inference.restorer.SMALLEST_TILE", 8)
+    assert run(write(tmp_path)) == 1
+    errors = [row["error"] for row in rows(tmp_path) if row["method"] == "net"]
+    assert len(errors) == 4 and all("memory ran out; tiles of 28 pixels fit" in error for error in errors)

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -102,7 +102,7 @@ class Restoring(NamedTuple):
     def _restored(self, restorer: "Restorer", which: str, photo: Photo, before: float | None) -> Restored:
         data = photo.lq.read_bytes()
         lq = read_image(data, str(photo.lq))
-        with cost.measured(restorer.device, before) as taken:
+        with cost.measured(restorer.device, before) as taken, as_stated(restorer, self.method.settings):
             image = restorer.restore(lq)
         written = _write(image_file(self.folder, self.method.name, which, photo.name), image)
         height, width = image.shape[:2]
@@ -147,6 +147,16 @@ class Restoring(NamedTuple):
         except Exception as error:  # networks with operations that the counter does not know
             note = one_line(error)
         costs.add(Cost(self.method.protocol, cost.parameters(restorer), macs, note))
+
+
+@contextlib.contextmanager
+def as_stated(restorer: "Restorer", settings: dict[str, Any]) -> Iterator[None]:
+    """Cut photos as `settings` say. Raises WxrError if memory ran out, so that this one was cut into smaller tiles."""
+    restorer.tile, restorer.overlap = settings["tile"], settings["overlap"]
+    yield
+    if restorer.tile != settings["tile"]:
+        tile = restorer.tile
+        raise WxrError(f"memory ran out; tiles of {tile} pixels fit: set tile: {tile}, so that the protocol says so")
 
 
 class UnwritableError(WxrError):

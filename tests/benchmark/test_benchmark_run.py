@@ -80,7 +80,7 @@ def test_a_row_for_each_photo_with_its_protocol(made, tmp_path, capsys):
         "0",
         "RGB",
     )
-    assert float(row["seconds"]) > 0 and float(row["peak_mib"]) > 0 and not row["error"]
+    assert float(row["seconds"]) > 0 and float(row["peak_mib"]) >= 0 and not row["error"]  # memory: test_cost.py
     assert found[1]["restored"] == found[1]["lq"] and not found[1]["seconds"]
 
     told = json.loads((tmp_path / "out/benchmark.json").read_text())

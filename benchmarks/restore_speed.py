@@ -63,9 +63,11 @@ def make_checkpoint(file: Path, width: int) -> None:
 
 def ours(checkpoint: Path, tile: int | None, args: argparse.Namespace) -> Callable[[list[Path], Path], object]:
     """`wxr restore`'s engine."""
+    from wxr_plugin.inference.memory import reuse_memory
     from wxr_plugin.inference.pipeline import restore_files
     from wxr_plugin.inference.restorer import Restorer
 
+    reuse_memory()
     restorer = Restorer.from_checkpoint(
         checkpoint, device=args.device, tile=tile, overlap=args.overlap, precision=args.precision, batch=args.batch
     )

@@ -1,5 +1,9 @@
 """Memory that runs out, tiles in the host's memory, lower precision and 16 bits."""
 
+import ctypes
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -104,3 +108,19 @@ def test_bfloat16_is_near_and_not_the_same():
 def test_precisions_that_do_not_go(precision, message):
     with pytest.raises(WxrError, match=message):
         Restorer(nn.Identity(), "cpu", precision=precision)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="no glibc")
+def test_freed_memory_is_used_again():
+    code = """
+import resource, torch
+from wxr_plugin.inference.memory import reuse_memory
+def faults():
+    for _ in range(9):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(12 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults(), reuse_memory() or faults())
+"""
+    usual, kept = map(int, subprocess.check_output([sys.executable, "-c", code]).split())
+    assert kept < 100 < usual, "pages of 48 MiB that the system has to clear the ninth time"

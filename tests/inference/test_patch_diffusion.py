@@ -49,6 +49,35 @@ def test_what_does_not_go_with_patches_is_refused(checkpoint):
         PatchDiffusion(8, SamplingOptions(steps=1001)).checked(False)
 
 
+def test_fewer_patches_at_a_time_where_memory_runs_out(checkpoint, monkeypatch, caplog):
+    restorer = Restorer.from_checkpoint(checkpoint, sampling=SamplingOptions(steps=1), device="cpu")
+    expected, forward, seen = restorer.restore(PHOTO), restorer.net.forward, []
+
+    def hungry(xt, lq, time):
+        if len(xt) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        seen.append(len(xt))
+        return forward(xt, lq, time)
+
+    restorer.diffusion = restorer.diffusion.with_stride(4)._replace(at_once=16)
+    monkeypatch.setattr(restorer.net, "forward", hungry)
+    restored = restorer.restore(PHOTO)
+    assert restorer.diffusion.at_once == 4 and max(seen) == 4 and sum(seen) == 3 * 4, "12 patches, 4 pixels apart"
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [f"out of memory; from now on {count} patches at a time" for count in (8, 4)]
+    assert restored.shape == expected.shape and not np.array_equal(restored, expected)
+    monkeypatch.setattr(restorer.net, "forward", lambda *_: hungry(torch.zeros(5), None, None))
+    with pytest.raises(torch.OutOfMemoryError):
+        restorer.restore(PHOTO)
+    assert restorer.diffusion.at_once == 1
+
+
+@pytest.mark.parametrize("stride", [0, 9])
+def test_patches_that_leave_gaps_are_refused(stride):
+    with pytest.raises(WxrError, match="patches of 8 pixels need 1 to 8"):
+        PatchDiffusion(8, SamplingOptions()).with_stride(stride)
+
+
 def test_other_networks_are_sampled_as_before():
     unet = ConditionalUNet(nf=8, ch_mult=[1, 2])
     assert isinstance(make_diffusion(unet, {"steps": 7}), Diffusion)

@@ -12,6 +12,7 @@ from wxr_plugin.inference.jobs import FORMATS, plan
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion
     from wxr_plugin.inference.pipeline import Outcome
     from wxr_plugin.inference.restorer import Restorer
     from wxr_plugin.inference.specs import RestorerSpec
@@ -81,6 +82,7 @@ def _add_means(group: argparse._ArgumentGroup) -> None:
 def _add_sampling(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--steps", type=int, help="forward passes a photo (default: as many as were trained)")
     group.add_argument("--sampler", choices=METHODS, help="how a step is made (default: posterior)")
+    group.add_argument("--stride", type=int, help="pixels from patch to patch, for WeatherDiff (16; 4: slower, better)")
     group.add_argument("--seed", type=int, help="of the noise (default: 0)")
     group.add_argument("--frames", action="store_true", help="the photos are a video's: all start from the same noise")
 
@@ -122,9 +124,12 @@ def check(args: argparse.Namespace) -> None:
 
 def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> list[str]:
     """Restore `jobs` under a progress bar and return a line for each photo that failed."""
+    from wxr_plugin.inference.memory import reuse_memory
     from wxr_plugin.inference.pipeline import restore_files
 
     restorer = load_restorer(args)
+    if restorer.device.type == "cpu":
+        reuse_memory()
     outcomes = restore_files(jobs, restorer, QUALITY if args.quality is None else args.quality)
     return [outcome.error for outcome in shown(outcomes, len(jobs)) if outcome.error]
 
@@ -168,9 +173,19 @@ def load_restorer(args: argparse.Namespace) -> "Restorer":
             "--steps, --sampler, --seed and --frames are for networks that are sampled, which this one is not: leave "
             "them out"
         )
+    if args.stride is not None:
+        restorer.diffusion = _with_stride(restorer.diffusion, args.stride)
     if args.guide and not restorer.guide:
         raise WxrError("--guide: this network takes no context, so nothing would come of it; leave it out")
     return restorer
+
+
+def _with_stride(diffusion: "Diffusion | PatchDiffusion | None", stride: int) -> "PatchDiffusion":
+    from wxr_plugin.inference.diffusion import PatchDiffusion
+
+    if not isinstance(diffusion, PatchDiffusion):
+        raise WxrError("--stride is for networks that are sampled in patches (WeatherDiff); leave it out")
+    return diffusion.with_stride(stride)
 
 
 def _spec(args: argparse.Namespace) -> "RestorerSpec":

@@ -64,6 +64,14 @@ class PatchDiffusion(NamedTuple):
     """Pixels from one patch to the next; the authors' grid_r."""
     train_steps: int = TRAIN_STEPS
     """Times that the network was trained for."""
+    at_once: int = 64
+    """Patches that the network sees together."""
+
+    def with_stride(self, stride: int) -> "PatchDiffusion":
+        """With another `stride`. Raises WxrError if patches so far apart would leave gaps."""
+        if not 1 <= stride <= self.patch:
+            raise WxrError(f"a stride of {stride}: patches of {self.patch} pixels need 1 to {self.patch}")
+        return self._replace(stride=stride)
 
     def checked(self, same_noise: bool) -> "PatchDiffusion":
         """With `same_noise`. Raises ScheduleError for more steps than were trained, WxrError for an IR-SDE's method."""
@@ -75,13 +83,14 @@ class PatchDiffusion(NamedTuple):
     def sample(
         self, net: Noise, lq: Tensor, context: Context | None, tile: int | None, overlap: int, batch: int = 1
     ) -> Tensor:
-        """As `Diffusion.sample`; `tile` and the rest have no effect, since the patches bound the memory already."""
+        """As `Diffusion.sample`; `tile` and the rest have no effect: `at_once` patches bound the memory already."""
         return sample_in_patches(
             lambda xt, part, time: predict(net, xt, part, time, context),
             lq,
             self.sampling.steps or min(self.steps, self.train_steps),
             self.patch,
             min(self.stride, self.patch),
+            self.at_once,
             train_steps=self.train_steps,
             generator=_generators(lq, self.sampling.seed, self.same_noise),
         )

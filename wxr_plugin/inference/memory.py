@@ -1,6 +1,8 @@
-"""Telling that memory ran out, on whatever device, and giving back what can be given."""
+"""Telling that memory ran out, on whatever device, giving back what can be given, and keeping what comes again."""
 
+import ctypes
 import gc
+import sys
 
 import torch
 
@@ -26,3 +28,19 @@ def free() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+KEPT_BLOCK, KEPT = 64 << 20, 512 << 20
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names and values of glibc's malloc.h
+
+
+def reuse_memory() -> None:
+    """Let this process keep up to 512 MiB of freed memory, in blocks of up to 64 MiB; for restoring on a CPU.
+
+    glibc gives each large block back to the system and asks for it again at the next layer, and the system then clears
+    it: a quarter to half of the time of a narrow network. Does nothing where there is no glibc.
+    """
+    malloc = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if malloc:
+        malloc(M_MMAP_THRESHOLD, KEPT_BLOCK)
+        malloc(M_TRIM_THRESHOLD, KEPT)

@@ -16,6 +16,7 @@ from wxr_plugin.checkpoint import load_network_options, load_weights
 from wxr_plugin.errors import WxrError
 from wxr_plugin.fitting import load_into
 from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion, make_diffusion, predicts_noise
+from wxr_plugin.inference.layout import laid_out
 from wxr_plugin.inference.memory import free, is_out_of_memory
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows
@@ -51,7 +52,8 @@ class Restorer:
         precision: fp32, or bf16 or fp16 under torch's autocast, which keeps in float32 what needs it.
         batch: tiles that go through the network together.
 
-    Where memory runs out, `batch` and then `tile` are halved for this and all later photos, and the log says so.
+    Where memory runs out, `batch` and then `tile`, or the patches that are sampled at a time, are halved for this and
+    all later photos, and the log says so.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Restorer:
     ):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = _checked_precision(precision, self.device)
-        self.net = net.to(self.device).eval().requires_grad_(False)
+        self.net = laid_out(net, self.device).eval().requires_grad_(False)
         self.tile, self.overlap, self.batch = tile, overlap, batch
         self.guide, self.diffusion = guide, diffusion
         self.seen: Context | None = None
@@ -230,16 +232,25 @@ class Restorer:
 
     def _halve(self, longest: int) -> bool:
         """Ask for less memory at once; False if there is nothing left to halve."""
+        if isinstance(self.diffusion, PatchDiffusion):
+            return self._halve_patches()
         cut = self.tile is not None and longest > self.tile
         tile = (self.tile if cut else longest) // 2
         if cut and self.batch > 1:
             self.batch //= 2
-        elif tile >= SMALLEST_TILE and not isinstance(self.diffusion, PatchDiffusion):
+        elif tile >= SMALLEST_TILE:
             self.tile, self.overlap = tile, min(self.overlap, tile // 4)
         else:
             return False
         _LOG.warning(f"out of memory; from now on tiles of {self.tile} pixels, {self.batch} at a time")
         return True
+
+    def _halve_patches(self) -> bool:
+        patches = self.diffusion.at_once // 2
+        if patches:
+            self.diffusion = self.diffusion._replace(at_once=patches)
+            _LOG.warning(f"out of memory; from now on {patches} patches at a time")
+        return bool(patches)
 
 
 def _repeated(steering: Any, count: int) -> Any:

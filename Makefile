@@ -1,5 +1,5 @@
 # make demo   trains a small weather-restoration network with a vision-language model in the loop, and shows the result
-# make test   runs the tests, each process on one thread: more only get into each other's way
+# make test   runs the tests in two processes (WORKERS=0: in one), each on one thread: more only get into each other's way
 # Both set up .venv on their first run. PYTHON=… picks the interpreter (3.11 or 3.12).
 
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
@@ -11,6 +11,7 @@ READY := $(VENV)/.ready
 export OMP_WAIT_POLICY ?= passive
 REAL ?=
 TESTS ?= tests
+WORKERS ?= 2
 
 .PHONY: demo test lint install clean-demo
 .DELETE_ON_ERROR:
@@ -36,7 +37,7 @@ demo: $(READY)
 	$(BIN)/wxr demo -o demo $(if $(REAL),--real "$(REAL)")
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

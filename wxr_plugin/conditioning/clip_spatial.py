@@ -102,8 +102,10 @@ def without_maps(name: str, kind: str) -> ClipError:
 
 
 def _intermediates(visual: nn.Module, images: Tensor, numbers: list[int]) -> list[Tensor]:
+    # open_clip's ResNet stops at the last wanted layer without `stop_early`, its ViT with it
+    is_vit = hasattr(visual, "class_embedding")
     found = visual.forward_intermediates(
-        images, indices=numbers, stop_early=True, normalize_intermediates=True, intermediates_only=True
+        images, indices=numbers, stop_early=is_vit, normalize_intermediates=True, intermediates_only=True
     )
     return found["image_intermediates"]
 

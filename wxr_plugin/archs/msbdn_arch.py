@@ -222,7 +222,7 @@ class MSBDN(nn.Module):
             self.add_module(dense, ResidualDenseBlock(channels // 2))
         self.add_module(fusion, DenseFusion(channels // 2 if self.split else channels, stored, finer))
 
-    def forward(self, lq: Tensor, context: Context | None = None, masks: bool = False) -> Tensor | Masked:
+    def forward(self, lq: Tensor, context: Context | None = None, *, masks: bool = False) -> Tensor | Masked:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
         Sizes that are no multiple of 16 (or below 32) are extended right and below by reflection, or by repetition

@@ -66,7 +66,7 @@ class Restormer(nn.Module):
         """Channels of the stages that give masks, the one at full size first; empty without SAR."""
         return self.gates.widths
 
-    def forward(self, lq: Tensor, context: Context | None = None, masks: bool = False) -> Tensor | Masked:
+    def forward(self, lq: Tensor, context: Context | None = None, *, masks: bool = False) -> Tensor | Masked:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
         Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped, as the authors'

@@ -1,7 +1,8 @@
 """A U-Net with SAR in its encoder and CWP in its decoder, after Tan et al. (TIP 2024, arXiv 2306.09008).
 
 Only the abstract is public, so this is no reproduction: the parts are the paper's, what they compute is ours
-(`sar.py`, `cwp.py`), and so are the backbone (blocks of NAFNet, four levels) and its sizes. docs/sarcwp.md
+(`sar.py`, `cwp.py`), and so are the backbone (blocks of NAFNet, four levels) and its sizes. The blocks start at full
+strength and not at zero as NAFNet's do: a mask learns nothing from a residual that is not there. docs/sarcwp.md
 """
 
 from collections.abc import Sequence
@@ -86,5 +87,11 @@ class SARCWP(nn.Module):
 
 
 def _stage(channels: int, blocks: int) -> nn.Sequential:
-    return nn.Sequential(*(NAFBlock(channels, nn.AdaptiveAvgPool2d(1)) for _ in range(blocks)))
+    return nn.Sequential(*(_block(channels) for _ in range(blocks)))
 
+
+def _block(channels: int) -> NAFBlock:
+    block = NAFBlock(channels, nn.AdaptiveAvgPool2d(1))
+    nn.init.ones_(block.beta)
+    nn.init.ones_(block.gamma)
+    return block

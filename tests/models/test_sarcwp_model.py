@@ -161,3 +161,28 @@ def test_the_photos_of_a_checkpoint_are_restored_with_its_clip(made, tmp_path):
     assert restored.shape == photo.shape and not restorer.names_degradations
     given = Restorer(restorer.net, "cpu", tile=32, overlap=8)
     assert np.array_equal(given.restore(photo, restorer.seen), restored) and given.guide is None
+
+
+@pytest.mark.slow
+def test_masks_go_through_compile(made):
+    net, image = made().net_g, batch()["lq"]
+    with torch.no_grad():
+        plain = net(image, masks=True)
+        net.compile(backend="eager")
+        torch.testing.assert_close(net(image, masks=True).masks, plain.masks)
+    torch.compiler.reset()
+
+
+def test_masks_go_through_ddp(made, tmp_path):
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+
+    net, image = made().net_g, batch()["lq"]
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        found = DistributedDataParallel(net)(image, masks=True)
+        torch.testing.assert_close(found.masks, net(image, masks=True).masks)
+        (found.restored.mean() + sum(mask.mean() for mask in found.masks)).backward()
+        assert all(p.grad is not None for p in net.parameters())
+    finally:
+        dist.destroy_process_group()

@@ -76,5 +76,4 @@ def test_a_model_that_has_no_such_loss(opt, tmp_path):
 
 def assert_said(found: dict[str, str], place: str, message: str) -> None:
 
-
     assert set(found) == {place} and re.search(message, found[place]), found

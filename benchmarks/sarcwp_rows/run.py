@@ -2,8 +2,8 @@
 
     python benchmarks/sarcwp_rows/run.py --photos BSDS500/train BSDS500/val --test BSDS500/test --out rows --seeds 0 1 2
 
-Every row is options/tiny/sarcwp.yml, trained in a process of its own with the same pairs, seeds, iterations, batches and
-learning rate. Scored on held-out photos: PSNR in dB (RGB) by weather, and the correlation of the masks with the true
+Every row is options/tiny/sarcwp.yml, trained in a process of its own with the same pairs, seeds, iterations, batches
+and learning rate. Scored on held-out photos: PSNR in dB (RGB) by weather, and the correlation of the masks with the true
 difference |lq - gt|, photo by photo. What is finished is not made again: another call goes on.
 """
 
@@ -130,7 +130,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--held-out", type=int, default=40, help="photos to test on, each in every weather")
-    parser.add_argument("--iterations", type=int, default=1000)
+    parser.add_argument("--iterations", type=int, default=600)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, one thread each")
     return parser.parse_args()
 

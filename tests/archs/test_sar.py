@@ -46,7 +46,7 @@ def test_a_mask_looks_at_feature_and_residual_and_starts_in_the_middle(kind, cha
     torch.manual_seed(0)
     head, feature, residual = SoftMask(5, kind), torch.randn(2, 5, 8, 9), torch.randn(2, 5, 8, 9)
     mask = head(feature, residual)
-    assert mask.shape == (2, channels, 8, 9) and 0 < mask.min() and mask.max() < 1
+    assert mask.shape == (2, channels, 8, 9) and mask.min() > 0 and mask.max() < 1
     assert abs(mask.mean().item() - 0.5) < 0.15 and not head.reduce.bias.any()
     assert not torch.equal(mask, head(feature, 2 * residual)) and not torch.equal(mask, head(2 * feature, residual))
 
@@ -68,7 +68,7 @@ def test_masks_come_at_the_size_of_the_image_beside_the_same_result(name, kind):
         restored, masks, residuals = found = net(image, masks=True)
         assert isinstance(found, Masked) and torch.equal(restored, net(image))
     assert len(masks) == len(residuals) == len(net.sar_widths) > 0
-    assert all(mask.shape == (2, 1, 37, 53) and 0 < mask.min() and mask.max() < 1 for mask in masks)
+    assert all(mask.shape == (2, 1, 37, 53) and mask.min() > 0 and mask.max() < 1 for mask in masks)
     sizes = [(-(-37 // (1 << level)), -(-53 // (1 << level))) for level in range(len(masks))]
     assert [tuple(part.shape[1:]) for part in residuals] == [
         (width, *size) for width, size in zip(net.sar_widths, sizes)

@@ -55,14 +55,16 @@ def test_what_a_tower_lacks_is_told(vit):
     guide = load_clip("tiny", "cpu")
     with pytest.raises(ClipError, match=r"'tiny' has layers 1 to 4 with spatial features, not \[5\]"):
         spatial_features(guide, torch.rand(1, 3, 64, 64), [5])
-    with pytest.raises(ClipError, match="63 pixels are too small for layer 4 of CLIP 'tiny', whose stride is 32: take at"):
+    with pytest.raises(
+        ClipError, match="63 pixels are too small for layer 4 of CLIP 'tiny', whose stride is 32: take at"
+    ):
         spatial_features(guide, torch.rand(1, 3, 63, 99), [1, 4])
-    with pytest.raises(ClipError, match="31 pixels .* stride is 16"):
+    with pytest.raises(ClipError, match=r"31 pixels .* stride is 16"):
         spatial_features(vit, torch.rand(1, 3, 31, 31), [1])
     bare = type("Timm", (torch.nn.Module,), {"image_size": 64})()
     model = type("Clip", (torch.nn.Module,), {})()
     model.visual = bare
-    with pytest.raises(ClipError, match="'odd' has no spatial features that are known here .Timm.: take a ResNet or"):
+    with pytest.raises(ClipError, match=r"'odd' has no spatial features that are known here .Timm.: take a ResNet or"):
         tower_of(ClipGuide(model, None, "odd", "cpu"))
 
 
@@ -71,12 +73,12 @@ def test_the_tower_is_told_from_the_configuration(vit):
     assert told_tower("ViT-B-16:openai") == (12, 16, 224) and told_tower("RN50:openai") == (4, None, 224)
     assert tower_of(vit) == (3, 16, 64)
     assert told_tower("hf-hub:org/name") is None
-    with pytest.raises(ClipError, match="convnext_base.* take a ResNet or a ViT"):
+    with pytest.raises(ClipError, match=r"convnext_base.* take a ResNet or a ViT"):
         told_tower("convnext_base:laion400m_s13b_b51k")
 
 
 def test_a_folder_without_configuration_is_told(tmp_path):
-    with pytest.raises(ClipError, match="open_clip_config.json is no configuration of open_clip"):
+    with pytest.raises(ClipError, match=r"open_clip_config.json is no configuration of open_clip"):
         clip_config(f"local-dir:{tmp_path}")
     shutil.copy(TINY / "open_clip_config.json", tmp_path)
     assert clip_config(f"local-dir:{tmp_path}") == json.loads((TINY / "open_clip_config.json").read_text())["model_cfg"]

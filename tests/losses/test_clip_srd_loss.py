@@ -64,7 +64,9 @@ def test_gradients_in_float64(criterion):
     step = torch.zeros_like(mask)
     step[0, 0, 1, 2] = 1e-3
     mask.requires_grad_()
-    slope = (mask_loss(mask + step, target, counts, criterion) - mask_loss(mask - step, target, counts, criterion)) / 2e-3
+    slope = (
+        mask_loss(mask + step, target, counts, criterion) - mask_loss(mask - step, target, counts, criterion)
+    ) / 2e-3
     mask_loss(mask, target, counts, criterion).backward()
     assert mask.grad[0, 0, 1, 2].item() == pytest.approx(slope.item(), rel=2e-2)
     assert not mask.grad[1].any()

@@ -24,12 +24,12 @@ SRD = {"type": "ClipSRDLoss", "clip": "tiny", "layers": [1, 1, 2, 3], "loss_weig
 def made(options):
     """A model with the loss on the masks, with changes to network, loss and training set."""
 
-    def make(net=None, srd=None, data=None, guide=None, val=None, **settings):
+    def make(net=None, srd=None, data=None, guide=None, view="crop", val=None, **settings):
         opt = options(model="SarCwpModel", net=None, val=val, srd_opt={**SRD, **(srd or {})}, **settings)
         opt["network_g"] = {**NET, **(net or {})}
         opt["datasets"]["train"] = {"phase": "train", "type": "PairedWeatherDataset", **(data or {})}
         if guide:
-            opt["guide"] = {"model": guide}
+            opt["guide"] = {"model": guide, "view": view, "cache_mb": 1 if view == "photo" else 0}
         torch.manual_seed(0)
         return build_model(opt)
 
@@ -74,7 +74,20 @@ def test_the_prior_of_plain_clip_steers_it(made):
     model.test()
     with torch.no_grad():
         assert torch.equal(model.output, model.net_g_ema.eval()(model.lq, Context(image=wanted.image)))
-    assert model.beside_weights() == {"guide": {"model": "tiny"}}
+    assert model.beside_weights()["guide"]["model"] == "tiny"
+
+
+def test_whole_photos_are_embedded_once_and_kept(made, monkeypatch):
+    model = made({"context": ["image"], "context_dim": 64}, guide="tiny", data={"guide_size": 128}, view="photo")
+    seen, real = [], type(model.guide).embed
+    monkeypatch.setattr(type(model.guide), "embed", lambda *given: seen.append(len(given[1])) or real(*given))
+    whole = torch.rand(2, 3, 128, 128)
+    for keys in (["a", "b"], ["b", "a"], ["a", "c"]):
+        photos = torch.stack([whole["abc".index(key) % 2] for key in keys])
+        train(model, [batch() | {"lq_guide": photos, "lq_guide_key": keys}])
+    assert seen == [2, 1]
+    wanted = real(model.guide, whole[:1]).image
+    torch.testing.assert_close(model.context(model.lq).image, wanted.expand(2, -1))
 
 
 @pytest.mark.parametrize("variant", ["feature", "both"])
@@ -93,7 +106,7 @@ def test_projectors_learn_and_are_resumed(made, tmp_path, variant):
     train(model, [batch()], start=11)
     assert_equal(everything(again), everything(model))
     saved = torch.load(tmp_path / "models" / "net_g_10.pth", weights_only=True)
-    assert not any("stages.0.weight" == key for key in saved["params"])
+    assert not any(key == "stages.0.weight" for key in saved["params"])
 
 
 def test_pictures_of_masks_lie_beside_the_images(made, photos, tmp_path):
@@ -130,7 +143,11 @@ def test_a_picture_is_red_where_the_mask_is_high():
     [
         ({"net": {"sar": None}}, OptionError, r"SARCWP\) has none: set network_g.sar: spatial"),
         ({"srd": {"layers": [1, 2]}}, OptionError, r"names 2 layers, and network_g \(SARCWP\) has 4 masks"),
-        ({"data": {"gt_size": 24}}, OptionError, "gt_size: images of 24 pixels are too small for layer 3 .*at least 32"),
+        (
+            {"data": {"gt_size": 24}},
+            OptionError,
+            "gt_size: images of 24 pixels are too small for layer 3 .*at least 32",
+        ),
         ({"srd": {"clip": "RN51:openai"}}, ClipError, "unknown CLIP 'RN51:openai'"),
     ],
 )

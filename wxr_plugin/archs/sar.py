@@ -1,8 +1,8 @@
 """SAR: encoder stages whose residual is gated by a predicted soft mask of what is degraded.
 
 'Exploring the Application of Large-scale Pre-trained Models on Adverse Weather Removal' (Tan et al., TIP 2024, arXiv
-2306.09008) has a Spatially-Adaptive Residual encoder that finds degraded areas; only its abstract is public. All that is
-computed here is our design: M = sigmoid(conv1x1(GELU(depthwise3x3([F, R])))) and F' = F + M * R. docs/sarcwp.md
+2306.09008) has a Spatially-Adaptive Residual encoder that finds degraded areas; only its abstract is public. All that
+is computed here is our design: M = sigmoid(conv1x1(GELU(depthwise3x3([F, R])))) and F' = F + M * R. docs/sarcwp.md
 """
 
 from collections.abc import Iterable, Sequence
@@ -85,7 +85,9 @@ class SAREncoder(nn.Module):
         kind: one of KINDS; None: no masks, a plain encoder.
     """
 
-    def __init__(self, stages: Iterable[nn.Module], downs: Iterable[nn.Module], widths: Sequence[int], kind: str | None):
+    def __init__(
+        self, stages: Iterable[nn.Module], downs: Iterable[nn.Module], widths: Sequence[int], kind: str | None
+    ):
         super().__init__()
         self.stages, self.downs = nn.ModuleList(stages), nn.ModuleList(downs)
         self.gates = SoftGates(widths, kind)

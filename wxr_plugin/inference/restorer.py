@@ -42,9 +42,10 @@ class Restorer:
     """Removes weather and other degradations from photos with one network.
 
     Args:
-        net: the network. One that takes a context needs a `guide`, which always sees the whole photo, or is given the
-            context with each photo; and one that predicts the noise of a diffusion the `diffusion` by which it is sampled. One with a method `look` is shown
-            the whole photo first, made no larger than a tile; what that gives is the second argument of its forward.
+        net: the network. One that takes a context needs a `guide`, which always sees the whole photo, or the context
+            with each photo; one that predicts the noise of a diffusion needs the `diffusion` by which it is sampled.
+            One with a method `look` is shown the whole photo first, made no larger than a tile; what that gives is the
+            second argument of its forward.
         device: where the network computes; a GPU where there is one unless told.
         tile: side in pixels of the tiles that larger photos are cut into; None: whole photos.
         overlap: pixels that neighbouring tiles share.
@@ -97,9 +98,9 @@ class Restorer:
         `network` is the `network_g` block of an option file. Without it the block stored in the checkpoint is used,
         which our models write. `key` is the entry with the weights: unless told otherwise, those of the EMA where there
         are any. `strict` as in torch: every parameter must be there, and no other. `guide` is the name of a DA-CLIP, or
-        of a CLIP for a network that takes `image`, and `sde` the block of an equation; both are in the checkpoints that our models write. `sampling` says how an
-        equation is sampled. `weights` are those of `checkpoint` where they have been read already, say from the several
-        files of a folder.
+        of a CLIP for a network that takes `image`, and `sde` the block of an equation; both are in the checkpoints that
+        our models write. `sampling` says how an equation is sampled. `weights` are those of `checkpoint` where they have
+        been read already, say from the several files of a folder.
         """
         path = TINY if str(checkpoint) == "tiny" else Path(checkpoint)
         if not path.is_file() and weights is None:
@@ -163,7 +164,9 @@ class Restorer:
         from wxr_plugin.data.degradation_words import DEGRADATIONS
 
         if self.seen is None or not self.names_degradations:
-            raise WxrError("no guide has seen a photo that it could name the degradation of; restore one with a DA-CLIP")
+            raise WxrError(
+                "no guide has seen a photo that it could name the degradation of; restore one with a DA-CLIP"
+            )
         chance, word = self.guide.probabilities(self.seen.degradation)[0].max(0)
         return DEGRADATIONS[int(word)], float(chance)
 

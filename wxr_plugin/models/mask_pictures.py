@@ -14,8 +14,8 @@ SHARE = 0.5
 def mask_picture(lq: Tensor, masks: Sequence[Tensor]) -> np.ndarray:
     """The photo, the mean of its masks in colour over it, and each mask in grey, side by side; (H, n W, 3) uint8 BGR.
 
-    `lq` is (1, 3, H, W) in [0, 1], `masks` are (1, 1, H, W) in (0, 1), 1 where degraded. Blue is 0 and red is 1; grey is
-    stretched to the mask's own range, since masks are told by where they are high, not by how high.
+    `lq` is (1, 3, H, W) in [0, 1], `masks` are (1, 1, H, W) in (0, 1), 1 where degraded. Blue is 0 and red is 1; grey
+    is stretched to the mask's own range, since masks are told by where they are high, not by how high.
     """
     photo = tensor2img([lq])
     grey = [mask[0, 0].float().cpu().numpy() for mask in masks]

@@ -6,7 +6,6 @@ Only the paper's abstract is public; docs/sarcwp.md says what is the paper's and
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ from basicsr.utils import imwrite
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 
-from wxr_plugin.archs.sar import Masked
 from wxr_plugin.errors import OptionError
 from wxr_plugin.losses.clip_srd_loss import ClipSRDLoss
 from wxr_plugin.models.mask_pictures import mask_picture
@@ -96,7 +94,9 @@ class SarCwpModel(WxrModel):
     def _checked(self, loss: ClipSRDLoss) -> ClipSRDLoss:
         stages, kind = len(self._widths()), self.opt["network_g"]["type"]
         if not stages:
-            raise OptionError(f"train.srd_opt trains masks, and network_g ({kind}) has none: set network_g.sar: spatial")
+            raise OptionError(
+                f"train.srd_opt trains masks, and network_g ({kind}) has none: set network_g.sar: spatial"
+            )
         if stages != len(loss.layers):
             raise OptionError(
                 f"train.srd_opt.layers names {len(loss.layers)} layers, and network_g ({kind}) has {stages} masks: "

@@ -3,8 +3,8 @@
     python benchmarks/sarcwp_rows/run.py --photos BSDS500/train BSDS500/val --test BSDS500/test --out rows --seeds 0 1 2
 
 Every row is options/tiny/sarcwp.yml, trained in a process of its own with the same pairs, seeds, iterations, batches
-and learning rate. Scored on held-out photos: PSNR in dB (RGB) by weather, and the correlation of the masks with the true
-difference |lq - gt|, photo by photo. What is finished is not made again: another call goes on.
+and learning rate. Scored on held-out photos: PSNR in dB (RGB) by weather, and the correlation of the masks with the
+true difference |lq - gt|, photo by photo. What is finished is not made again: another call goes on.
 """
 
 import argparse

@@ -33,6 +33,14 @@ def test_tokens_are_the_sample_and_what_was_learnt():
     assert torch.equal(one[1, 1:], priors.vectors) and not torch.equal(one[:, 0], two[:, 0])
     scaled = priors.tokens(Context(image=3 * torch.ones(1, 6)))
     torch.testing.assert_close(scaled, priors.tokens(Context(image=torch.ones(1, 6))))
+    with torch.no_grad():
+        added = WeatherPriors(["image"], 6, [8], vectors=5, join="add")
+        added.load_state_dict(priors.state_dict())
+        context = Context(image=torch.rand(2, 6))
+        apart = priors.tokens(context)
+        torch.testing.assert_close(added.tokens(context), apart[:, 1:] + apart[:, :1])
+    with pytest.raises(ValueError, match="one of append, add, not 'sum'"):
+        WeatherPriors(["image"], 6, [8], join="sum")
     with pytest.raises(ContextError, match="got no image embedding"):
         priors.tokens(Context(content=torch.rand(2, 6)))
 

@@ -2,8 +2,8 @@
 
 'Exploring the Application of Large-scale Pre-trained Models on Adverse Weather Removal' (Tan et al., TIP 2024, arXiv
 2306.09008): a weather prior of the sample from CLIP's image encoder, and learnt parameters, through cross-attention.
-Only the abstract is public. Ours: tokens [MLP(c); P] with N learnt vectors P, shared by all levels; per level keys and
-values from them, queries from normed features, and a gate that starts at zero. docs/sarcwp.md
+Only the abstract is public. Ours: tokens [MLP(c); P] or P + MLP(c) with N learnt vectors P, shared by all levels; per
+level keys and values from them, queries from normed features, and a gate that starts at zero. docs/sarcwp.md
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ DIM = 128
 """Length of a token."""
 HEAD = 32
 """Channels of a head of attention, or all where there are fewer."""
+JOINS = ("append", "add")
 
 
 class PriorAttention(nn.Module):
@@ -47,10 +48,23 @@ class WeatherPriors(nn.Module):
         context_dim: length of the embedding, as the guide gives it.
         widths: channels of the levels, in the order of `level`'s numbers.
         vectors: number of learnt vectors; 48 is TransWeather's number of queries.
+        join: append: the sample is one more token; add: it is added to every learnt vector.
+
+    Raises ValueError for another `join`.
     """
 
-    def __init__(self, inputs: Sequence[str], context_dim: int, widths: Sequence[int], vectors: int = 48):
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        context_dim: int,
+        widths: Sequence[int],
+        vectors: int = 48,
+        join: str = "append",
+    ):
         super().__init__()
+        if join not in JOINS:
+            raise ValueError(f"the sample's prior joins the learnt vectors by one of {', '.join(JOINS)}, not {join!r}")
+        self.join = join
         self.inputs, self.context_dim = tuple(name for name in inputs if name == "image"), context_dim
         if self.inputs:
             self.mlp = nn.Sequential(nn.Linear(context_dim, DIM), nn.GELU(), nn.Linear(DIM, DIM))
@@ -58,7 +72,7 @@ class WeatherPriors(nn.Module):
             self.levels = nn.ModuleList(PriorAttention(width) for width in widths)
 
     def tokens(self, context: Context | None) -> Tensor | None:
-        """The tokens (N, 1 + vectors, DIM) of a batch, once a forward; None when they are not used.
+        """The tokens (N, T, DIM) of a batch, T = 1 + vectors (append) or vectors (add); None when they are not used.
 
         Raises ContextError if `context` has no embedding of the image, or one of another length.
         """
@@ -66,7 +80,8 @@ class WeatherPriors(nn.Module):
             return None
         check_context(context, self.inputs, self.context_dim)
         sample = self.mlp(unit(context.image))[:, None]
-        return torch.cat((sample, self.vectors.expand(len(sample), -1, -1)), dim=1)
+        learnt = self.vectors.expand(len(sample), -1, -1)
+        return torch.cat((sample, learnt), dim=1) if self.join == "append" else learnt + sample
 
     def level(self, number: int, x: Tensor, tokens: Tensor | None) -> Tensor:
         """Level `number`'s features (N, C, H, W) after attention to the tokens."""

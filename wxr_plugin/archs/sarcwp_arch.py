@@ -32,6 +32,7 @@ class SARCWP(nn.Module):
         context: [image] for CWP, which needs a guide's embedding; [] without.
         context_dim: its length: 1024 for RN50, 512 for ViT-B/32.
         vectors: learnt vectors beside the embedding.
+        join: append: the embedding is one more token of CWP; add: it is added to every learnt vector.
     """
 
     smoke = {"width": 4, "enc_blk_nums": [1, 1, 1, 1], "dec_blk_nums": [1, 1, 1], "context_dim": 8}
@@ -47,6 +48,7 @@ class SARCWP(nn.Module):
         context: Sequence[str] = ("image",),
         context_dim: int = 1024,
         vectors: int = 48,
+        join: str = "append",
     ):
         super().__init__()
         if (len(enc_blk_nums), len(dec_blk_nums)) != (LEVELS, LEVELS - 1):
@@ -58,7 +60,7 @@ class SARCWP(nn.Module):
         self.encoder = SAREncoder(map(_stage, widths, enc_blk_nums), downs, widths, sar)
         self.decoder = nn.ModuleList(map(_stage, widths[-2::-1], dec_blk_nums))
         self.ups = nn.ModuleList(up_layer(channels) for channels in widths[:0:-1])
-        self.priors = WeatherPriors(self.context_inputs, context_dim, widths[::-1], vectors)
+        self.priors = WeatherPriors(self.context_inputs, context_dim, widths[::-1], vectors, join)
 
     @property
     def sar_widths(self) -> tuple[int, ...]:

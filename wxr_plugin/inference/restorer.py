@@ -99,8 +99,8 @@ class Restorer:
         which our models write. `key` is the entry with the weights: unless told otherwise, those of the EMA where there
         are any. `strict` as in torch: every parameter must be there, and no other. `guide` is the name of a DA-CLIP, or
         of a CLIP for a network that takes `image`, and `sde` the block of an equation; both are in the checkpoints that
-        our models write. `sampling` says how an equation is sampled. `weights` are those of `checkpoint` where they have
-        been read already, say from the several files of a folder.
+        our models write. `sampling` says how an equation is sampled. `weights` are those of `checkpoint` where they
+        have been read already, say from the several files of a folder.
         """
         path = TINY if str(checkpoint) == "tiny" else Path(checkpoint)
         if not path.is_file() and weights is None:

@@ -4,7 +4,8 @@
 
 Every row is options/tiny/sarcwp.yml, trained in a process of its own with the same pairs, seeds, iterations, batches
 and learning rate. Scored on held-out photos: PSNR in dB (RGB) by weather, and the correlation of the masks with the
-true difference |lq - gt|, photo by photo. What is finished is not made again: another call goes on.
+true difference |lq - gt|, photo by photo. Also told: how much masks vary within a photo, and the PSNR with each mask
+replaced by its mean. What is finished is not made again: another call goes on.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import yaml
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from correlation import correlations, of_clip
+from masks import of_clip, of_network
 
 from benchmarks.daclip_rows.run import prepare, spread
 from wxr_plugin import options
@@ -88,12 +89,12 @@ def options_of(work: Path, name: str, row: str, seed: int, iterations: int) -> d
     return found
 
 
-def masks_of(work: Path, row: str, seed: int) -> Scores:
-    """Correlation of the masks of a finished training by weather, kept beside it."""
+def masks_of(work: Path, row: str, seed: int) -> dict[str, Scores]:
+    """What the masks of a finished training are worth, kept beside it."""
     folder = work / "experiments" / f"{row}_{seed}"
-    file = folder / "masks.json"
+    file = folder / "mask_scores.json"
     if not file.is_file():
-        found = correlations(folder / "models" / "net_g_latest.pth", work / "data" / "val", WORDS)
+        found = of_network(folder / "models" / "net_g_latest.pth", work / "data" / "val", WORDS)
         write_text(file, json.dumps(found))
     return json.loads(file.read_text(encoding="utf-8"))
 
@@ -109,16 +110,17 @@ def markdown(found: dict[tuple[str, int], Scores], rows: list[str], seeds: list[
     return "\n".join(lines) + "\n"
 
 
-def mask_table(found: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int], clip: Scores) -> str:
-    """A line a row that has masks: correlation with |lq - gt| over the seeds by weather; last, that of CLIP's map."""
+def mask_table(found: dict[tuple[str, int], dict], rows: list[str], seeds: list[int], clip: dict[str, Scores]) -> str:
+    """A line a row that has masks: correlation with |lq - gt| by weather, spread, and dB by which flat ones differ."""
     columns = [*WORDS, AVERAGE]
-    lines = [f"| masks of | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for row in rows:
-        each = [found[row, seed] for seed in seeds if (row, seed) in found]
-        cells = [spread([scores[name] for scores in each]) for name in columns if each]
-        lines += [f"| {ROWS[row]} | {' | '.join(cells)} |"] if each else []
-    lines.append(f"| CLIP's distance itself | {' | '.join(f'{clip[name]:.2f}' for name in columns)} |")
-    return "\n".join(lines) + "\n"
+    lines = [f"| masks of | {' | '.join(columns)} | spread | flat |", "|---" * (len(columns) + 3) + "|"]
+    for row in [row for row in rows if (row, seeds[0]) in found]:
+        each = [found[row, seed] for seed in seeds]
+        cells = [spread([scores["correlation"][name] for scores in each]) for name in columns]
+        cells += [spread([scores[name][AVERAGE] for scores in each]) for name in ("spread", "flat")]
+        lines.append(f"| {ROWS[row]} | {' | '.join(cells)} |")
+    own = [f"{clip['correlation'][name]:.2f}" for name in columns]
+    return "\n".join([*lines, f"| CLIP's distance itself | {' | '.join(own)} | | |"]) + "\n"
 
 
 def parse() -> argparse.Namespace:

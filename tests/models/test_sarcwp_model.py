@@ -53,6 +53,13 @@ def test_the_masks_learn_where_the_photo_is_degraded(made):
     assert model.masked.restored.shape == model.lq.shape and model.net_p is None
 
 
+def test_losses_are_float32_under_autocast(made):
+    model = made(srd={"variant": "both"}, amp="bf16")
+    train(model, [batch()])
+    assert model.masked.masks[0].dtype == torch.bfloat16 and model.output.dtype == torch.float32
+    assert all(p.grad.isfinite().all() for p in model.net_g.parameters())
+
+
 def test_without_the_loss_it_trains_as_wxr_model(options):
     states = []
     for kind in ("SarCwpModel", "WxrModel"):

@@ -101,6 +101,15 @@ def test_every_mask_learns(name):
     assert not dead
 
 
+def test_masks_go_through_compile():
+    net, image = build("NAFNet", "spatial"), torch.rand(1, 3, 24, 24)
+    with torch.no_grad():
+        plain = net(image, masks=True)
+        net.compile(backend="eager")
+        torch.testing.assert_close(net(image, masks=True), plain)
+    torch.compiler.reset()
+
+
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="sar is one of spatial, channel, or absent; not 'hard'"):
         SoftGates([4], "hard")

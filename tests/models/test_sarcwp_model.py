@@ -187,16 +187,6 @@ def test_the_photos_of_a_checkpoint_are_restored_with_its_clip(made, tmp_path):
     assert np.array_equal(given.restore(photo, restorer.seen), restored) and given.guide is None
 
 
-@pytest.mark.slow
-def test_masks_go_through_compile(made):
-    net, image = made().net_g, batch()["lq"]
-    with torch.no_grad():
-        plain = net(image, masks=True)
-        net.compile(backend="eager")
-        torch.testing.assert_close(net(image, masks=True).masks, plain.masks)
-    torch.compiler.reset()
-
-
 def test_masks_go_through_ddp(made, tmp_path):
     import torch.distributed as dist
     from torch.nn.parallel import DistributedDataParallel

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import fmean
 
 import yaml
 
@@ -117,7 +118,7 @@ def mask_table(found: dict[tuple[str, int], dict], rows: list[str], seeds: list[
     for row in [row for row in rows if (row, seeds[0]) in found]:
         each = [found[row, seed] for seed in seeds]
         cells = [spread([scores["correlation"][name] for scores in each]) for name in columns]
-        cells += [spread([scores[name][AVERAGE] for scores in each]) for name in ("spread", "flat")]
+        cells += [f"{fmean(scores[name][AVERAGE] for scores in each):.3f}" for name in ("spread", "flat")]
         lines.append(f"| {ROWS[row]} | {' | '.join(cells)} |")
     own = [f"{clip['correlation'][name]:.2f}" for name in columns]
     return "\n".join([*lines, f"| CLIP's distance itself | {' | '.join(own)} | | |"]) + "\n"

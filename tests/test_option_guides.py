@@ -71,7 +71,7 @@ def test_a_width_that_is_not_the_guides(opt, tmp_path, guide):
 
 def test_a_name_that_no_embedding_has(opt, tmp_path):
     opt["network_g"]["context"] = ["degradations"]
-    assert "one or both of content, degradation" in said(opt, tmp_path)["network_g.context"]
+    assert "one or more of content, degradation, image" in said(opt, tmp_path)["network_g.context"]
 
 
 def test_a_guide_that_is_not_there_or_no_daclip(opt, tmp_path):

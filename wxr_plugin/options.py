@@ -19,6 +19,7 @@ from wxr_plugin.checks.rules import check_rules
 from wxr_plugin.checks.sampling import check_sampling
 from wxr_plugin.checks.sets import check_sets
 from wxr_plugin.checks.shared import check_shared
+from wxr_plugin.checks.srd import check_srd
 from wxr_plugin.errors import OptionError
 from wxr_plugin.plugins import import_into, import_plugins
 from wxr_plugin.wresvlm.options import is_run_file
@@ -78,7 +79,7 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), is_train, key_lines(text))
     import_into(report, opt)
-    for look in (check_sets, check_blocks, check_rules, check_guide, check_sampling, check_calls):
+    for look in (check_sets, check_blocks, check_rules, check_guide, check_srd, check_sampling, check_calls):
         look(report, opt)
     if is_train:
         check_shared(report, opt)

@@ -1,6 +1,7 @@
 """Every network that takes a `context` argument, walked: a new one needs no line here.
 
-A class may carry `smoke_context`, what of its `smoke` arguments is otherwise when it takes context.
+A class may carry `smoke_context`, what of its `smoke` arguments is otherwise when it takes context, and
+`context_names`, which embeddings it may take.
 """
 
 import inspect
@@ -10,15 +11,23 @@ import torch
 from basicsr.archs import build_network
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from wxr_plugin.archs.context import Context, ContextError, DegradationPrompt, context_inputs
+from wxr_plugin.archs.context import NAMES, Context, ContextError, DegradationPrompt, checked_inputs, context_inputs
 
 STEERED = sorted(
     name
     for name, cls in ARCH_REGISTRY
     if cls.__module__.startswith("wxr_plugin.archs.") and "context" in inspect.signature(cls.__init__).parameters
 )
-CHOICES = [("degradation",), ("content",), ("content", "degradation")]
 DIM = 6
+
+
+def names_of(name: str) -> tuple[str, ...]:
+    return getattr(ARCH_REGISTRY.get(name), "context_names", NAMES)
+
+
+ONE = [(name, one) for name in STEERED for one in names_of(name)]
+BOTH = [name for name in STEERED if "content" in names_of(name)]
+CHOICES = [(name, (one,)) for name, one in ONE] + [(name, ("content", "degradation")) for name in BOTH]
 
 
 def build(name: str, context: tuple[str, ...]) -> torch.nn.Module:
@@ -30,7 +39,7 @@ def build(name: str, context: tuple[str, ...]) -> torch.nn.Module:
 
 def embeddings(seed: int = 0, count: int = 2) -> Context:
     made = torch.Generator().manual_seed(seed)
-    return Context(*(torch.randn(count, DIM, generator=made) for _ in range(2)))
+    return Context(*(torch.randn(count, DIM, generator=made) for _ in NAMES))
 
 
 def run(net: torch.nn.Module, image: torch.Tensor, *context: Context) -> torch.Tensor:
@@ -52,8 +61,7 @@ def test_there_are_networks_with_context():
     assert {"MSBDN", "NAFNet", "Restormer"} <= set(STEERED)
 
 
-@pytest.mark.parametrize("name", STEERED)
-@pytest.mark.parametrize("context", CHOICES)
+@pytest.mark.parametrize(("name", "context"), CHOICES)
 def test_every_parameter_learns(name, context):
     net = moved(build(name, context))
     assert context_inputs(net) == context
@@ -64,9 +72,8 @@ def test_every_parameter_learns(name, context):
     assert not dead, f"{name}: no gradient reaches {dead}"
 
 
-@pytest.mark.parametrize("name", STEERED)
-@pytest.mark.parametrize("used", ["content", "degradation"])
-def test_the_embedding_counts_and_the_other_does_not(name, used):
+@pytest.mark.parametrize(("name", "used"), ONE)
+def test_the_embedding_counts_and_the_others_do_not(name, used):
     net, image = moved(build(name, (used,))), torch.rand(2, 3, 32, 32)
     one, other = embeddings(0), embeddings(1)
     with torch.no_grad():
@@ -76,13 +83,13 @@ def test_the_embedding_counts_and_the_other_does_not(name, used):
         assert torch.equal(restored, run(net, image, Context()._replace(**{used: getattr(one, used)})))
 
 
-@pytest.mark.parametrize("name", STEERED)
-def test_an_image_is_steered_by_its_own_embedding(name):
-    net, image = moved(build(name, ("content", "degradation"))), torch.rand(2, 3, 32, 32)
+@pytest.mark.parametrize(("name", "context"), CHOICES[len(ONE) :] + [pair for pair in CHOICES if "image" in pair[1]])
+def test_an_image_is_steered_by_its_own_embedding(name, context):
+    net, image = moved(build(name, context)), torch.rand(2, 3, 32, 32)
     context = embeddings()
     with torch.no_grad():
         both = run(net, image, context)
-        alone = run(net, image[1:], Context(context.content[1:], context.degradation[1:]))
+        alone = run(net, image[1:], Context(*(part[1:] for part in context)))
     torch.testing.assert_close(both[1:], alone, rtol=1e-4, atol=1e-5)
 
 
@@ -95,13 +102,19 @@ def test_without_context_it_is_ignored(name):
 
 @pytest.mark.parametrize("name", STEERED)
 def test_what_does_not_fit_is_refused(name):
-    net, image = build(name, ("degradation",)), torch.rand(1, 3, 32, 32)
-    with pytest.raises(ContextError, match="got no degradation embedding"):
+    known = names_of(name)
+    net, image = build(name, (known[-1],)), torch.rand(1, 3, 32, 32)
+    with pytest.raises(ContextError, match=f"got no {known[-1]} embedding"):
         run(net, image)
     with pytest.raises(ContextError, match=rf"\(N, {DIM}\), the guide gives \(1, 9\).*context_dim to 9"):
-        run(net, image, Context(degradation=torch.rand(1, 9)))
-    with pytest.raises(ValueError, match="content, degradation, not 'content'"):
+        run(net, image, Context()._replace(**{known[-1]: torch.rand(1, 9)}))
+    with pytest.raises(ValueError, match=f"{', '.join(known)}, not 'content'"):
         ARCH_REGISTRY.get(name)(**(ARCH_REGISTRY.get(name).smoke | {"context": "content"}))
+
+
+def test_a_network_has_one_guide():
+    with pytest.raises(ValueError, match="image is made by a CLIP, content and degradation by a DA-CLIP"):
+        checked_inputs(["image", "content"])
 
 
 def test_the_prompt_on_numbers():

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from wxr_plugin.cli import main
-from wxr_plugin.data.degradation_words import COUNTS_FILE, DEGRADATIONS, PUBLISHED
+from wxr_plugin.data.degradation_words import BENCHMARKS, COUNTS_FILE, DEGRADATIONS, PUBLISHED
 from wxr_plugin.data.image_io import write_image
 
 
@@ -55,6 +55,27 @@ def test_published_counts_are_recognised(root, capsys, monkeypatch):
     monkeypatch.setitem(PUBLISHED, "hazy", msgspec.structs.replace(PUBLISHED["hazy"], train=3, test=2))
     _, text = run(root, capsys)
     assert row(text, "train", "hazy")[4] == "as published" and row(text, "val", "hazy")[4].startswith("1 fewer")
+
+
+def test_all_weather_is_told_by_its_total(root, capsys, monkeypatch):
+    for word, count in (("raindrop", 2), ("rainy", 3), ("snowy", 1)):
+        for side in ("LQ", "GT"):
+            for number in range(count):
+                write_image(root / "train" / word / side / f"{number}.png", picture(number))
+    code, text = run(root, capsys, "--set", "allweather")
+    assert code == 0 and "total of train: 6 pairs, 18069 are published" in text and "total of test" not in text
+    assert row(text, "train", "rainy")[3:] == ["9000", "8997 fewer than papers repeat: see the total"]
+    assert row(text, "val", "snowy")[2:4] == ["0", "16801"]
+    assert sum(line.startswith(("train", "val")) for line in text.splitlines()) == 6
+    monkeypatch.setitem(BENCHMARKS["allweather"].total, "train", 6)
+    assert "total of train: 6 pairs, as published" in run(root, capsys, "--set", "allweather")[1]
+
+
+def test_the_quoted_parts_of_all_weather_do_not_add_up():
+    """If they ever do, they are no hearsay any more."""
+    entries = BENCHMARKS["allweather"].degradations
+    assert all(entry.quoted for entry in entries.values()) and list(entries) == ["raindrop", "rainy", "snowy"]
+    assert sum(entry.train for entry in entries.values()) != BENCHMARKS["allweather"].total["train"]
 
 
 def test_the_table_of_counts_adds_up():

@@ -9,9 +9,10 @@ import torch
 
 from wxr_plugin.archs.conditional_unet_arch import ConditionalUNet
 from wxr_plugin.archs.nafnet_arch import NAFNet
+from wxr_plugin.archs.sarcwp_arch import SARCWP
 from wxr_plugin.checkpoint import save_state
 from wxr_plugin.cli import main
-from wxr_plugin.conditioning.clip import build_clip
+from wxr_plugin.conditioning.clip import build_clip, load_clip
 from wxr_plugin.conditioning.daclip import DaCLIP, load_daclip
 from wxr_plugin.data.degradation_words import DEGRADATIONS
 from wxr_plugin.data.image_io import read_image, write_image
@@ -163,3 +164,30 @@ def test_a_published_method_is_what_its_option_says(name, tmp_path, monkeypatch)
         method_spec(name, tmp_path / row.file)
     (tmp_path / row.guide).touch()
     assert method_spec(name, tmp_path / row.file).guide == str(tmp_path / row.guide)
+
+
+def test_a_network_with_clips_prior_is_restored_from_the_command_line(folder, tmp_path, capsys):
+    block = {"type": "SARCWP", **SARCWP.smoke, "context_dim": 64}
+    net = shaken(SARCWP(**{key: value for key, value in block.items() if key != "type"}))
+    save_state(tmp_path / "cwp.pth", {"params": net.state_dict(), "network_g": block})
+    words = ["restore", str(folder / "photos"), "-o", str(tmp_path / "out"), "--checkpoint", str(tmp_path / "cwp.pth")]
+    assert main(words) == 2
+    assert "is steered by image: add --guide with its CLIP" in " ".join(capsys.readouterr().err.split())
+    assert main([*words, "--guide", "tiny"]) == 0
+    assert "2 photos restored" in (said := capsys.readouterr().out) and "%" not in said
+    whole = Restorer(net, "cpu", guide=load_clip("tiny", "cpu")).restore(read_image(folder / "photos" / "a.png"))
+    assert np.array_equal(read_image(tmp_path / "out" / "a.png"), whole)
+
+
+def test_known_embeddings_need_no_guide(photo, monkeypatch):
+    clip, net = load_clip("tiny", "cpu"), shaken(SARCWP(**SARCWP.smoke | {"context_dim": 64}))
+    guided = Restorer(net, "cpu", guide=clip)
+    wanted = guided.restore(photo)
+    known = guided.seen
+    monkeypatch.setattr(type(clip), "embed", lambda *given: pytest.fail("CLIP was run"))
+    assert np.array_equal(guided.restore(photo, known), wanted)
+    image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
+    alone = Restorer(net, "cpu")
+    torch.testing.assert_close(alone.restore_tensor(image, known), guided.restore_tensor(image, known))
+    with pytest.raises(WxrError, match="takes a context, and there is no guide: give one, or the photo's context"):
+        alone.restore(photo)

@@ -9,6 +9,7 @@ from basicsr.archs import build_network
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
+from wxr_plugin.archs.context import Context, context_inputs
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.whole_image import reason, reasons
 
@@ -35,8 +36,9 @@ def far_change(net):
     other = image.clone()
     other[..., FAR + 32 :] *= 0.2
     sampled = "time" in inspect.signature(net.forward).parameters
+    steering = [Context(image=torch.ones(1, net.context_dim))] if context_inputs(net) else []
     with torch.no_grad():
-        one, two = (net(x, x, 5.0) if sampled else net(x) for x in (image, other))
+        one, two = (net(x, x, 5.0) if sampled else net(x, *steering) for x in (image, other))
     return (one - two)[..., :32].abs().max().item()
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from wxr_plugin.archs.context import Context, check_context, checked_inputs, degradation_prompt
+from wxr_plugin.archs.context import STEERING, Context, check_context, checked_inputs, degradation_prompt
 from wxr_plugin.archs.context_layers import LinearAttention, PreNorm, Residual, SpatialTransformer
 from wxr_plugin.errors import WxrError
 
@@ -106,6 +106,8 @@ class ConditionalUNet(nn.Module):
     """Arguments of a quick instance, for the tests that walk all networks."""
     smoke_context = {"nf": 32, "ch_mult": [1, 1]}
     """What of `smoke` is otherwise when it takes context."""
+    context_names = STEERING
+    """What it may take."""
 
     def __init__(
         self,
@@ -120,7 +122,7 @@ class ConditionalUNet(nn.Module):
             raise ValueError(f"ConditionalUNet: nf is an even number from 4 on, ch_mult not empty: {nf}, {ch_mult}")
         if scale not in (1, 0.5):
             raise ValueError(f"ConditionalUNet: scale is 1 or 0.5, not {scale}")
-        self.context_inputs, self.context_dim = checked_inputs(context), context_dim
+        self.context_inputs, self.context_dim = checked_inputs(context, STEERING), context_dim
         self.multiple = 2 ** len(ch_mult)
         self.least = self.multiple // 2 + 1
         self.halved = scale == 0.5

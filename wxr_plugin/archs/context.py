@@ -1,7 +1,8 @@
-"""What may steer a network besides the photo: the two embeddings that DA-CLIP makes of it (Luo et al., ICLR 2024).
+"""What may steer a network besides the photo: embeddings that a frozen guide makes of it.
 
-A network says in `context_inputs` which of them it takes and in `context_dim` how long they are; whoever calls it hands
-over a `Context`. A network without these attributes takes none. No network loads a guide.
+DA-CLIP (Luo et al., ICLR 2024) makes two of them, plain CLIP one. A network says in `context_inputs` which of them it
+takes and in `context_dim` how long they are; whoever calls it hands over a `Context`. A network without these
+attributes takes none. No network loads a guide.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 
 from wxr_plugin.errors import WxrError
 
-NAMES = ("content", "degradation")
+STEERING = ("content", "degradation")
+"""The embeddings of a DA-CLIP."""
+NAMES = (*STEERING, "image")
 
 
 class ContextError(WxrError):
@@ -27,6 +30,8 @@ class Context(NamedTuple):
     """What the photo shows: one token for cross-attention."""
     degradation: Tensor | None = None
     """What spoils it: becomes a prompt, see `DegradationPrompt`."""
+    image: Tensor | None = None
+    """Plain CLIP's embedding of it: a prior of its weather, see `cwp.WeatherPriors`."""
 
 
 def context_inputs(network: nn.Module) -> tuple[str, ...]:
@@ -34,10 +39,12 @@ def context_inputs(network: nn.Module) -> tuple[str, ...]:
     return tuple(getattr(network, "context_inputs", ()))
 
 
-def checked_inputs(inputs: Sequence[str]) -> tuple[str, ...]:
-    """`inputs` in the order of NAMES. Raises ValueError for a name that is none of them."""
-    if isinstance(inputs, str) or set(inputs) - set(NAMES):
-        raise ValueError(f"context is a list with one or both of {', '.join(NAMES)}, not {inputs!r}")
+def checked_inputs(inputs: Sequence[str], names: Sequence[str] = NAMES) -> tuple[str, ...]:
+    """`inputs` in the order of NAMES. Raises ValueError for what is none of `names`, or of two guides."""
+    if isinstance(inputs, str) or set(inputs) - set(names):
+        raise ValueError(f"context is a list with one or more of {', '.join(names)}, not {inputs!r}")
+    if "image" in inputs and len(set(inputs)) > 1:
+        raise ValueError("image is made by a CLIP, content and degradation by a DA-CLIP: a network has one guide")
     return tuple(name for name in NAMES if name in inputs)
 
 

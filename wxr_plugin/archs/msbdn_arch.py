@@ -2,7 +2,7 @@
 
 Four levels of halved size and doubled width, a bottleneck of residual blocks, a decoder that strengthens, operates and
 subtracts (the paper's eq. 4), and at every level a back-projection of all features made before it (its section 3.3).
-State-dict names are those of the authors' code, so that their weights load.
+State-dict names are those of the authors' code, so that their weights load. SAR and CWP: docs/sarcwp.md.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from wxr_plugin.archs.context import Context, checked_inputs
+from wxr_plugin.archs.context import STEERING, Context, checked_inputs
 from wxr_plugin.archs.context_hooks import ContextHooks
+from wxr_plugin.archs.cwp import WeatherPriors
+from wxr_plugin.archs.sar import Gate, Masked, SoftGates, with_masks
 from wxr_plugin.archs.sizes import cropped, extended
 
 LEVELS = 4
@@ -148,8 +150,10 @@ class MSBDN(nn.Module):
         stage_blocks: residual blocks of each encoder and decoder stage, 3 as published.
         global_residual: add the input to the output and start from the identity (last convolution zero). Our choice,
             for short trainings; the published network has none.
-        context: which embeddings of a guide steer it, of `content` and `degradation`; none as published.
-        context_dim: their length: 512 for DA-CLIP's ViT-B/32, 768 for its ViT-L/14.
+        context: which embeddings of a guide steer it: `content`, `degradation` or both of DA-CLIP, or `image` of CLIP
+            (CWP); none as published.
+        context_dim: their length: 512 for a ViT-B/32, 768 for a ViT-L/14, 1024 for RN50.
+        sar: spatial or channel: soft masks on the residual of each encoder stage; none as published.
     """
 
     smoke = {"variant": "rdff", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1}
@@ -164,6 +168,7 @@ class MSBDN(nn.Module):
         global_residual: bool = False,
         context: Sequence[str] = (),
         context_dim: int = 512,
+        sar: str | None = None,
     ):
         super().__init__()
         if variant not in ("dff", "rdff"):
@@ -182,8 +187,17 @@ class MSBDN(nn.Module):
         if global_residual:
             nn.init.zeros_(self.conv_output.conv2d.weight)
             nn.init.zeros_(self.conv_output.conv2d.bias)
-        if self.context_inputs:
-            self.context = ContextHooks(self.context_inputs, context_dim, [width << i for i in range(LEVELS + 1)])
+        widths = [width << i for i in range(LEVELS + 1)]
+        self.is_steered = any(name in STEERING for name in self.context_inputs)
+        if self.is_steered:
+            self.context = ContextHooks(self.context_inputs, context_dim, widths)
+        self.gates = SoftGates(widths[:-1], sar)
+        self.priors = WeatherPriors(self.context_inputs, context_dim, widths[::-1])
+
+    @property
+    def sar_widths(self) -> tuple[int, ...]:
+        """Channels of the stages that give masks, the one at full size first; empty without SAR."""
+        return self.gates.widths
 
     def _build_encoder(self, width: int, stage_blocks: int) -> None:
         self.conv_input = ConvLayer(3, width, 11)
@@ -208,35 +222,41 @@ class MSBDN(nn.Module):
             self.add_module(dense, ResidualDenseBlock(channels // 2))
         self.add_module(fusion, DenseFusion(channels // 2 if self.split else channels, stored, finer))
 
-    def forward(self, lq: Tensor, context: Context | None = None) -> Tensor:
+    def forward(self, lq: Tensor, context: Context | None = None, *, masks: bool = False) -> Tensor | Masked:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
         Sizes that are no multiple of 16 (or below 32) are extended right and below by reflection, or by repetition
         where the image is too small for it, and the result is cropped (our choice). `context` is ignored by a network
-        built without; otherwise raises ContextError if it does not fit.
+        built without; otherwise raises ContextError if it does not fit. With `masks` the result is a Masked.
         """
-        return cropped(self._restore(extended(lq, STRIDE, SMALLEST), context), lq)
+        padded, found = extended(lq, STRIDE, SMALLEST), []
+        restored = cropped(self._restore(padded, context, found), lq)
+        return with_masks(restored, found, padded) if masks else restored
 
-    def _restore(self, x: Tensor, context: Context | None = None) -> Tensor:
-        prompt = self.context.prepare(context) if self.context_inputs else None
-        *skips, deepest = self._encode(x, prompt)
-        if self.context_inputs:
+    def _restore(self, x: Tensor, context: Context | None = None, found: list[Gate] | None = None) -> Tensor:
+        prompt, tokens = self.context.prepare(context) if self.is_steered else None, self.priors.tokens(context)
+        *skips, deepest = self._encode(x, prompt, found)
+        if self.is_steered:
             deepest = self.context.deepest(deepest, context)
-        restored = self.conv_output(self._decode(self._boost(deepest), skips))
+        feature = self.priors.level(0, self._boost(deepest), tokens)
+        restored = self.conv_output(self._decode(feature, skips, tokens))
         return restored + x if self.global_residual else restored
 
-    def _encode(self, x: Tensor, prompt: Tensor | None) -> list[Tensor]:
+    def _encode(self, x: Tensor, prompt: Tensor | None, found: list[Gate] | None = None) -> list[Tensor]:
         feature = self.conv_input(x)
         memory = [self._remembered(feature)]
-        skips = [self._steered(0, self.dense0(feature) + feature, prompt)]
+        skips = [self._steered(0, self._stage(0, feature, found), prompt)]
         for level in range(1, LEVELS + 1):
             feature = getattr(self, f"conv{1 << level}x")(skips[-1])
             feature = self._fuse(f"conv{level}", f"fusion{level}", feature, memory)
             memory.append(self._remembered(feature))
             if level < LEVELS:
-                feature = getattr(self, f"dense{level}")(feature) + feature
+                feature = self._stage(level, feature, found)
             skips.append(self._steered(level, feature, prompt))
         return skips
+
+    def _stage(self, level: int, feature: Tensor, found: list[Gate] | None) -> Tensor:
+        return self.gates.gate(level, feature, getattr(self, f"dense{level}")(feature) + feature, found)
 
     def _steered(self, level: int, feature: Tensor, prompt: Tensor | None) -> Tensor:
         return feature if prompt is None else self.context.level(level, feature, prompt)
@@ -245,7 +265,7 @@ class MSBDN(nn.Module):
         strengthened = 2 * feature
         return self.dehaze(strengthened) + strengthened - feature
 
-    def _decode(self, feature: Tensor, skips: list[Tensor]) -> Tensor:
+    def _decode(self, feature: Tensor, skips: list[Tensor], tokens: Tensor | None = None) -> Tensor:
         memory = [self._remembered(feature)]
         for level in range(LEVELS, 0, -1):
             skip = skips[level - 1]
@@ -253,6 +273,7 @@ class MSBDN(nn.Module):
             strengthened = raised + skip
             boosted = getattr(self, f"dense_{level}")(strengthened) + strengthened - raised
             feature = self._fuse(f"conv_{level}", f"fusion_{level}", boosted, memory)
+            feature = self.priors.level(LEVELS + 1 - level, feature, tokens)
             memory.append(self._remembered(feature))
         return feature
 

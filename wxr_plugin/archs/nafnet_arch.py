@@ -1,7 +1,8 @@
-"""NAFNet (Chen et al., Simple Baselines for Image Restoration, ECCV 2022), plain and steered by DA-CLIP.
+"""NAFNet (Chen et al., Simple Baselines for Image Restoration, ECCV 2022), plain, steered by DA-CLIP, with SAR and CWP.
 
 State-dict names are those of the authors' code, so that their weights load. The steered form follows what the authors
 of DA-CLIP told of theirs, which was never released; what is unknown is named at `SteeredBlock` and in docs/context.md.
+SAR and CWP: docs/sarcwp.md.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from wxr_plugin.archs.context import Context, DegradationPrompt, check_context, checked_inputs, unit
 from wxr_plugin.archs.context_hooks import content_attention, zeroed
 from wxr_plugin.archs.context_layers import PreNorm, Residual
+from wxr_plugin.archs.cwp import WeatherPriors
+from wxr_plugin.archs.sar import Gate, Masked, SoftGates, with_masks
+from wxr_plugin.archs.sizes import cropped
 
 PROMPT_WIDTH = 256
 LOCAL_SHARE = 1.5
@@ -119,8 +123,10 @@ class NAFNet(nn.Module):
             published: [1, 1, 1, 28], 1, [1, 1, 1, 1] for GoPro and REDS, [2, 2, 4, 8], 12, [2, 2, 2, 2] for SIDD.
         local_size: side of the training crops. In evaluation the channel attention then averages over 1.5 times as
             much instead of the whole image (NAFNetLocal, for GoPro and REDS 256); the weights are the same.
-        context: which embeddings of a guide steer it, of `content` and `degradation`; none as published.
-        context_dim: their length: 512 for DA-CLIP's ViT-B/32, 768 for its ViT-L/14.
+        context: which embeddings of a guide steer it: `content`, `degradation` or both of DA-CLIP, or `image` of CLIP
+            (CWP); none as published.
+        context_dim: their length: 512 for a ViT-B/32, 768 for a ViT-L/14, 1024 for RN50.
+        sar: spatial or channel: soft masks on the residual of each encoder stage; none as published.
     """
 
     smoke = {"width": 4, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1]}
@@ -137,6 +143,7 @@ class NAFNet(nn.Module):
         local_size: int | None = None,
         context: Sequence[str] = (),
         context_dim: int = 512,
+        sar: str | None = None,
     ):
         super().__init__()
         if len(enc_blk_nums) != len(dec_blk_nums):
@@ -150,31 +157,42 @@ class NAFNet(nn.Module):
         )
         self.middle_blks = self._blocks(width, self.levels, middle_blk_num)
         widths = [width << level for level in range(self.levels)]
-        self.ups = nn.ModuleList(_raise(2 * channels) for channels in reversed(widths))
+        self.ups = nn.ModuleList(up_layer(2 * channels) for channels in reversed(widths))
         self.downs = nn.ModuleList(nn.Conv2d(channels, 2 * channels, 2, 2) for channels in widths)
         if "degradation" in self.context_inputs:
             self.degradation = DegradationPrompt(context_dim, PROMPT_WIDTH)
+        self.gates = SoftGates(widths, sar)
+        self.priors = WeatherPriors(self.context_inputs, context_dim, [width << self.levels, *reversed(widths)])
 
-    def forward(self, lq: Tensor, context: Context | None = None) -> Tensor:
+    @property
+    def sar_widths(self) -> tuple[int, ...]:
+        """Channels of the stages that give masks, the one at full size first; empty without SAR."""
+        return self.gates.widths
+
+    def forward(self, lq: Tensor, context: Context | None = None, *, masks: bool = False) -> Tensor | Masked:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
         Sizes that are no multiple of 2 ** levels are extended by zeros and cropped, as published. `context` is ignored
-        by a network built without; otherwise raises ContextError if it does not fit.
+        by a network built without; otherwise raises ContextError if it does not fit. With `masks` the result is a
+        Masked.
         """
         check_context(context, self.context_inputs, self.context_dim)
-        height, width = lq.shape[-2:]
-        return self._restore(self._pad(lq), context)[..., :height, :width]
+        padded, found = self._pad(lq), []
+        restored = cropped(self._restore(padded, context, found), lq)
+        return with_masks(restored, found, padded) if masks else restored
 
-    def _restore(self, lq: Tensor, context: Context | None) -> Tensor:
+    def _restore(self, lq: Tensor, context: Context | None, found: list[Gate]) -> Tensor:
+        tokens = self.priors.tokens(context)
         prompt = self.degradation(context.degradation) if "degradation" in self.context_inputs else None
         content = unit(context.content)[:, None] if "content" in self.context_inputs else None
         x, skips = self.intro(lq), []
-        for blocks, down in zip(self.encoders, self.downs):
-            skips.append(_through(blocks, x, prompt, content))
+        for level, (blocks, down) in enumerate(zip(self.encoders, self.downs)):
+            skips.append(self.gates.gate(level, x, _through(blocks, x, prompt, content), found))
             x = down(skips[-1])
-        x = _through(self.middle_blks, x, prompt, content)
-        for blocks, up in zip(self.decoders, self.ups):
-            x = _through(blocks, up(x) + skips.pop(), prompt, content)
+        x = self.priors.level(0, _through(self.middle_blks, x, prompt, content), tokens)
+        for number, (blocks, up) in enumerate(zip(self.decoders, self.ups), start=1):
+            x = self.priors.level(number, up(x) + skips.pop(), tokens)
+            x = _through(blocks, x, prompt, content)
         return self.ending(x) + lq
 
     def _blocks(self, width: int, level: int, count: int) -> nn.ModuleList:
@@ -209,7 +227,7 @@ def _same(x: Tensor) -> Tensor:
     return x
 
 
-def _raise(channels: int) -> nn.Sequential:
+def up_layer(channels: int) -> nn.Sequential:
     """Twice the size, half the channels."""
     return nn.Sequential(nn.Conv2d(channels, 2 * channels, 1, bias=False), nn.PixelShuffle(2))
 

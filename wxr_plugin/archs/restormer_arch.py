@@ -1,4 +1,4 @@
-"""Restormer (Zamir et al., CVPR 2022), plain and steered by a context: spandrel's layers, our way through them."""
+"""Restormer (Zamir et al., CVPR 2022), plain, steered, with SAR and CWP: spandrel's layers, our way through them."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,10 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from wxr_plugin.archs.context import Context, checked_inputs
+from wxr_plugin.archs.context import STEERING, Context, checked_inputs
 from wxr_plugin.archs.context_hooks import ContextHooks
+from wxr_plugin.archs.cwp import WeatherPriors
+from wxr_plugin.archs.sar import Gate, Masked, SoftGates, with_masks
 from wxr_plugin.archs.sizes import cropped, extended
 
 STRIDE = 8
@@ -23,8 +25,10 @@ class Restormer(nn.Module):
         dim: channels at full size; doubles with each of the four levels.
         num_blocks, num_refinement_blocks, heads, ffn_expansion_factor: as published.
         layer_norm: 'WithBias' (deraining, deblurring) or 'BiasFree' (every denoising checkpoint).
-        context: which embeddings of a guide steer it, of `content` and `degradation`; none as published.
-        context_dim: their length: 512 for DA-CLIP's ViT-B/32, 768 for its ViT-L/14.
+        context: which embeddings of a guide steer it: `content`, `degradation` or both of DA-CLIP, or `image` of CLIP
+            (CWP); none as published.
+        context_dim: their length: 512 for a ViT-B/32, 768 for a ViT-L/14, 1024 for RN50.
+        sar: spatial or channel: soft masks on the residual of each encoder stage; none as published.
     """
 
     smoke = {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1, "heads": [1, 1, 2, 2]}
@@ -40,6 +44,7 @@ class Restormer(nn.Module):
         layer_norm: str = "WithBias",
         context: Sequence[str] = (),
         context_dim: int = 512,
+        sar: str | None = None,
     ):
         super().__init__()
         self.context_inputs, self.context_dim = checked_inputs(context), context_dim
@@ -49,34 +54,51 @@ class Restormer(nn.Module):
         )  # fmt: skip
         for name, layer in published.named_children():
             self.add_module(name, layer)
-        if self.context_inputs:
-            self.context = ContextHooks(self.context_inputs, context_dim, [dim << level for level in range(4)])
+        widths = [dim << level for level in range(4)]
+        self.is_steered = any(name in STEERING for name in self.context_inputs)
+        if self.is_steered:
+            self.context = ContextHooks(self.context_inputs, context_dim, widths)
+        self.gates = SoftGates(widths, sar)
+        self.priors = WeatherPriors(self.context_inputs, context_dim, [*widths[:0:-1], 2 * dim])
 
-    def forward(self, lq: Tensor, context: Context | None = None) -> Tensor:
+    @property
+    def sar_widths(self) -> tuple[int, ...]:
+        """Channels of the stages that give masks, the one at full size first; empty without SAR."""
+        return self.gates.widths
+
+    def forward(self, lq: Tensor, context: Context | None = None, *, masks: bool = False) -> Tensor | Masked:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
         Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped, as the authors'
-        test script does. `context` is ignored by a network built without; otherwise raises ContextError.
+        test script does. `context` is ignored by a network built without; otherwise raises ContextError. With `masks`
+        the result is a Masked.
         """
-        return cropped(self._restore(extended(lq, STRIDE), context), lq)
+        padded, found = extended(lq, STRIDE), []
+        restored = cropped(self._restore(padded, context, found), lq)
+        return with_masks(restored, found, padded) if masks else restored
 
-    def _restore(self, lq: Tensor, context: Context | None) -> Tensor:
-        skips, deepest = self._encode(lq, context)
-        x = self._joined(self.up4_3(deepest), skips[2], self.reduce_chan_level3)
-        x = self._joined(self.up3_2(self.decoder_level3(x)), skips[1], self.reduce_chan_level2)
-        x = torch.cat((self.up2_1(self.decoder_level2(x)), skips[0]), dim=1)
-        return self.output(self.refinement(self.decoder_level1(x))) + lq
+    def _restore(self, lq: Tensor, context: Context | None, found: list[Gate]) -> Tensor:
+        tokens = self.priors.tokens(context)
+        skips, deepest = self._encode(lq, context, found)
+        x = self._joined(self.up4_3(self.priors.level(0, deepest, tokens)), skips[2], self.reduce_chan_level3)
+        x = self.decoder_level3(self.priors.level(1, x, tokens))
+        x = self._joined(self.up3_2(x), skips[1], self.reduce_chan_level2)
+        x = self.decoder_level2(self.priors.level(2, x, tokens))
+        x = torch.cat((self.up2_1(x), skips[0]), dim=1)
+        x = self.decoder_level1(self.priors.level(3, x, tokens))
+        return self.output(self.refinement(x)) + lq
 
-    def _encode(self, lq: Tensor, context: Context | None) -> tuple[list[Tensor], Tensor]:
-        prompt = self.context.prepare(context) if self.context_inputs else None
+    def _encode(self, lq: Tensor, context: Context | None, found: list[Gate]) -> tuple[list[Tensor], Tensor]:
+        prompt = self.context.prepare(context) if self.is_steered else None
         levels = (self.encoder_level1, self.encoder_level2, self.encoder_level3, self.latent)
         downs = (self.patch_embed, self.down1_2, self.down2_3, self.down3_4)
         x, skips = lq, []
         for number, (down, blocks) in enumerate(zip(downs, levels)):
             x = down(x)
-            x = blocks(self.context.level(number, x, prompt) if self.context_inputs else x)
+            x = self.context.level(number, x, prompt) if self.is_steered else x
+            x = self.gates.gate(number, x, blocks(x), found)
             skips.append(x)
-        return skips[:3], self.context.deepest(x, context) if self.context_inputs else x
+        return skips[:3], self.context.deepest(x, context) if self.is_steered else x
 
     def _joined(self, x: Tensor, skip: Tensor, reduce: nn.Module) -> Tensor:
         return reduce(torch.cat((x, skip), dim=1))

@@ -38,7 +38,7 @@ def call(net: nn.Module, image: Tensor) -> Tensor:
     given = [image, image.flip(-1), 3] if predicts_noise else [image]
     if context_inputs(net):
         ones = image.new_ones(len(image), net.context_dim)
-        given.append(Context(ones, ones))
+        given.append(Context(ones, ones, ones))
     return net(*given)
 
 

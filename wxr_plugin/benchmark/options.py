@@ -29,7 +29,7 @@ class MethodOptions(Block):
     opt: str | None = None
     """Option file with the network_g of a checkpoint that does not name it."""
     guide: str | None = None
-    """DA-CLIP of a network that takes a context, where the checkpoint or the zoo does not tell."""
+    """DA-CLIP, or CLIP, of a network that takes a context, where the checkpoint or the zoo does not tell."""
     folder: str | dict[str, str] | None = None
     """Images restored elsewhere, by the names of the photos: one folder with a sub-folder for each set, or a folder a
     set."""

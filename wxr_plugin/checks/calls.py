@@ -9,7 +9,7 @@ from wxr_plugin.checks.guide import HOUSES
 from wxr_plugin.checks.report import Report
 from wxr_plugin.checks.rules import block
 
-CALLS = {"WxrModel": "lq", "WResVLMModel": "lq", "IRSDEModel": "xt, lq, time"}
+CALLS = {"WxrModel": "lq", "SarCwpModel": "lq", "WResVLMModel": "lq", "IRSDEModel": "xt, lq, time"}
 """Model -> the arguments of its network, before a context."""
 
 
@@ -37,4 +37,5 @@ def takes(network: type, count: int) -> bool:
 
 
 def _shown(network: type) -> str:
-    return ", ".join(list(inspect.signature(network.forward).parameters)[1:])
+    parameters = list(inspect.signature(network.forward).parameters.values())[1:]
+    return ", ".join(parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY)

@@ -4,7 +4,7 @@ Nothing is built: what a network takes is told from its signature, and of the gu
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,12 @@ def check_guide(report: Report, opt: Mapping[str, Any]) -> None:
         return
     name = block(opt, "guide").get("model")
     if wanted and isinstance(name, str):
-        _check_file(report, opt, name)
+        _check_width(report, opt, name, clip_width if "image" in wanted else guide_width)
 
 
 def _wanted(report: Report, opt: Mapping[str, Any]) -> tuple[str, ...] | None:
     """The embeddings that network_g takes; None where its class does not tell, or tells nonsense."""
-    from wxr_plugin.archs.context import checked_inputs, context_inputs
+    from wxr_plugin.archs.context import NAMES, checked_inputs, context_inputs
 
     network = block(opt, "network_g")
     item = registered("network").get(str(network.get("type")))
@@ -49,7 +49,7 @@ def _wanted(report: Report, opt: Mapping[str, Any]) -> tuple[str, ...] | None:
     if parameter is None:
         return context_inputs(item) or (() if ours else None)
     try:
-        return checked_inputs(network.get("context", parameter.default))
+        return checked_inputs(network.get("context", parameter.default), getattr(item, "context_names", NAMES))
     except (TypeError, ValueError) as error:
         if ours:
             report.add(("network_g", "context"), str(error))
@@ -78,18 +78,29 @@ def _check_view(report: Report, opt: Mapping[str, Any]) -> None:
         report.add(("datasets", "train", "guide_size"), what, "set guide: {view: photo}, or take guide_size out")
 
 
-def _check_file(report: Report, opt: Mapping[str, Any], name: str) -> None:
+def _check_width(report: Report, opt: Mapping[str, Any], name: str, width_of: Callable[[str], int | None]) -> None:
     try:
-        width = guide_width(name)
+        width = width_of(name)
     except WxrError as error:
         report.add(("guide", "model"), str(error))
         return
     network = block(opt, "network_g")
     parameter = (parameters_of(registered("network")[network["type"]]) or {}).get("context_dim")
     taken = network.get("context_dim", parameter.default if parameter else inspect.Parameter.empty)
-    if isinstance(taken, int) and taken != width:
+    if isinstance(taken, int) and width and taken != width:
         what = f"network_g takes embeddings of length {taken}, and guide.model {name} gives {width}"
         report.add(("network_g", "context_dim"), what, f"set context_dim: {width}, or take another guide")
+
+
+def clip_width(name: str) -> int | None:
+    """Length of the embeddings of the CLIP `name`, told from its configuration; None where that is not here (hf-hub).
+
+    Raises WxrError for a name that nothing has.
+    """
+    from wxr_plugin.conditioning.clip import clip_config
+
+    config = clip_config(name)
+    return config["embed_dim"] if config else None
 
 
 def guide_width(name: str) -> int:

@@ -1,18 +1,20 @@
 """Frozen CLIP models of open_clip as guides: image, text and prompt features, differentiable to image and prompt."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
+from wxr_plugin.archs.context import Context
 from wxr_plugin.conditioning.long_texts import shorten
 from wxr_plugin.data.weather import WEATHERS
 from wxr_plugin.errors import WxrError
@@ -32,6 +34,9 @@ class ClipError(WxrError):
 class ClipGuide:
     """A frozen CLIP. All features have unit length; images are float RGB (N, 3, H, W) in [0, 1] of any size."""
 
+    gives = ("image",)
+    """The embeddings of `embed`."""
+
     def __init__(self, model: nn.Module, tokenizer: "SimpleTokenizer", name: str, device: torch.device | str):
         self.name = name
         """What `load_clip` was called with."""
@@ -41,6 +46,16 @@ class ClipGuide:
         self._text = getattr(model, "text", model)
         self.sha256 = hash_weights(model)
         """Hash of all weights: the same on every machine, whatever file they came from."""
+
+    @property
+    def visual(self) -> nn.Module:
+        """The image tower, as open_clip has it."""
+        return self._model.visual
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding; the `context_dim` of a network that takes it."""
+        return self._model.visual.output_dim
 
     @property
     def width(self) -> int:
@@ -63,10 +78,25 @@ class ClipGuide:
         Each image is clamped to [0, 1] and resized as a whole to the model's square, with antialiasing, as CLIP-LIT
         (Liang et al., ICCV 2023) does with its crops.
         """
-        config = self._model.visual.preprocess_cfg
-        mean, std = (images.new_tensor(config[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
-        resized = fit_square(images.clamp(0, 1), self._model.visual.image_size, config["interpolation"])
-        return self._model.encode_image((resized - mean) / std, normalize=True)
+        mode = self.visual.preprocess_cfg["interpolation"]
+        resized = fit_square(images.clamp(0, 1), self.visual.image_size, mode)
+        return self._model.encode_image(self.normalised(resized), normalize=True)
+
+    def embed(self, images: Tensor, bf16: bool = False) -> Context:
+        """Embeddings (N, dim) with which a network is steered: float32, of unit length, without gradients.
+
+        The short side is resized to the model's square and the centre cut out, as CLIP's own preparation has it and
+        DA-CLIP's. `bf16` computes under bfloat16 autocast. The result is an ordinary tensor, which training may keep.
+        """
+        with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+            small = centre_square(images.float().clamp(0, 1), self.visual.image_size).to(self.device)
+            found = self._model.encode_image(self.normalised(small), normalize=True)
+        return Context(image=found.float().clone())
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] with the mean and the deviation that this CLIP was trained with."""
+        mean, std = (images.new_tensor(self.visual.preprocess_cfg[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+        return (images - mean) / std
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Features (K, D) of texts; see `tokenize` for those that are longer than the context."""
@@ -146,6 +176,16 @@ def fit_square(images: Tensor, size: int | tuple[int, int], mode: str = "bicubic
     return images if images.shape[-2:] == size else F.interpolate(images, size, mode=mode, antialias=True)
 
 
+def centre_square(images: Tensor, size: int | tuple[int, int]) -> Tensor:
+    """The centre of images (N, 3, H, W), `size` pixels square, once their short side is resized (bicubic) to that."""
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional
+
+    side = size if isinstance(size, int) else size[0]
+    resized = functional.resize(images, [side], InterpolationMode.BICUBIC, antialias=True)
+    return functional.center_crop(resized, [side, side]).clamp(0, 1)
+
+
 def hash_weights(model: nn.Module) -> str:
     """SHA-256 over the names, shapes and float values of all weights in a model."""
     digest = hashlib.sha256()
@@ -171,6 +211,26 @@ def build_clip(name: str) -> tuple[nn.Module, "SimpleTokenizer"]:
         return model, build_tokenizer(name)
     except (OSError, RuntimeError, ValueError) as error:
         raise ClipError(f"CLIP '{name}' cannot be loaded: {error}") from error
+
+
+def clip_config(name: str) -> dict[str, Any] | None:
+    """The configuration of the CLIP `name`: embed_dim, vision_cfg, …; None where it is not on this machine (hf-hub).
+
+    Raises ClipError for an architecture that open_clip does not know, or a folder without configuration.
+    """
+    import open_clip
+
+    source, architecture = clip_source(name), name.partition(":")[0]
+    if architecture == "hf-hub":
+        return None
+    if source == architecture:
+        _check_name(name, open_clip.list_models(), open_clip.list_pretrained_tags_by_model(architecture))
+        return open_clip.get_model_config(architecture)
+    file = Path(source.partition(":")[2]) / "open_clip_config.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ClipError(f"CLIP '{name}': {file} is no configuration of open_clip ({error})") from error
 
 
 def clip_source(name: str) -> str:

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wxr_plugin.archs.context import Context
-from wxr_plugin.conditioning.clip import hash_weights
+from wxr_plugin.archs.context import STEERING, Context
+from wxr_plugin.conditioning.clip import centre_square, hash_weights
 from wxr_plugin.conditioning.daclip_towers import DaClipError, make_controller, run_controlled, run_controller
 from wxr_plugin.conditioning.long_texts import shorten
 from wxr_plugin.data.degradation_words import DEGRADATIONS
@@ -78,13 +78,9 @@ class DaCLIP(nn.Module):
         As published, the short side is resized to S (bicubic, antialiased) and the centre is cut out; `ClipGuide`
         squeezes the whole photo into the square instead. The authors round to 8 bits before and after resizing.
         """
-        from torchvision.transforms import InterpolationMode
-        from torchvision.transforms.v2 import functional
-
         config = getattr(self.visual, "preprocess_cfg", None) or openai_preprocessing()
         mean, std = (images.new_tensor(config[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
-        resized = functional.resize(images.clamp(0, 1), [self.image_size], InterpolationMode.BICUBIC, antialias=True)
-        return (functional.center_crop(resized, [self.image_size] * 2).clamp(0, 1) - mean) / std
+        return (centre_square(images.clamp(0, 1), self.image_size) - mean) / std
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids (K, context_length); texts that do not fit are cut at a word, and the log says so once."""
@@ -131,6 +127,9 @@ class DaCLIP(nn.Module):
 
 class DaClipGuide:
     """A frozen DA-CLIP. Images are float RGB (N, 3, H, W) in [0, 1] of any size, prepared as `DaCLIP.prepare` says."""
+
+    gives = STEERING
+    """The embeddings of `embed`."""
 
     def __init__(self, model: DaCLIP, name: str, device: torch.device | str):
         self.name = name

@@ -1,4 +1,4 @@
-"""Looking over a prepared tree of the ten degradations: what is there, what is broken, what differs from the paper."""
+"""Looking over a prepared tree of degradations: what is there, what is broken, what differs from what is published."""
 
 import io
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from wxr_plugin.data.degradation_layout import SIDES, SPLITS, paired, side_of
-from wxr_plugin.data.degradation_words import DEGRADATIONS, PUBLISHED
+from wxr_plugin.data.degradation_words import BENCHMARKS, DEGRADATIONS, Published
 from wxr_plugin.data.image_store import ImageStore, read_meta_info
 from wxr_plugin.errors import WxrError
 
@@ -25,18 +25,24 @@ class Found:
     word: str
     pairs: int
     """Images of the side that has fewer; 0 where a side is missing."""
+    entry: Published
+    """What the benchmark has of it."""
     broken: list[str] = field(default_factory=list)
     """What training would fail on, each with its mend."""
 
     @property
     def published(self) -> int:
         """Pairs of the published benchmark."""
-        entry = PUBLISHED[self.word]
-        return entry.train if self.split == "train" else entry.test
+        return self.entry.train if self.split == "train" else self.entry.test
+
+    @property
+    def is_quoted(self) -> bool:
+        """Whether that number is hearsay."""
+        return self.entry.quoted and self.split == "train"
 
 
-def check_tree(root: str | Path) -> list[Found]:
-    """Each split and degradation of `root`, in order, those that are not there included; reads no pixels.
+def check_tree(root: str | Path, benchmark: str = "universal") -> list[Found]:
+    """Each split of `root` and degradation of a benchmark, in order, those not there included; reads no pixels.
 
     Raises:
         WxrError: `root` has neither train nor val in it.
@@ -46,7 +52,8 @@ def check_tree(root: str | Path) -> list[Found]:
         raise WxrError(
             f"{root}: neither train nor val in it; the layout is {root}/{{train,val}}/<degradation>/{{LQ,GT}}"
         )
-    return [_found(root, split, word) for split in SPLITS for word in DEGRADATIONS]
+    entries = BENCHMARKS[benchmark].degradations
+    return [_found(root, split, word, entry) for split in SPLITS for word, entry in entries.items()]
 
 
 def strangers(root: str | Path) -> list[str]:
@@ -63,8 +70,8 @@ def sources(root: str | Path) -> Iterator[Path]:
     return (side for side in sides if side.suffix != ".lmdb")
 
 
-def _found(root: Path, split: str, word: str) -> Found:
-    folder, found = root / split / word, Found(split, word, 0)
+def _found(root: Path, split: str, word: str, entry: Published) -> Found:
+    folder, found = root / split / word, Found(split, word, 0, entry)
     if not folder.is_dir():
         return found
     try:

@@ -1,7 +1,7 @@
 """`wxr data degradations`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 EXAMPLE = """examples:
   wxr data degradations datasets/universal
   wxr data degradations datasets/universal --lmdb datasets/universal_lmdb
+  wxr data degradations datasets/allweather --set allweather
 
 ROOT holds {train,val}/<degradation>/{LQ,GT}, each side a folder or an LMDB (LQ.lmdb).
 """
@@ -24,14 +25,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="{degradations}")
     check = actions.add_parser(
         "degradations",
-        help="check a tree of the ten degradations against the published benchmark",
-        description="Check that every pair of the ten degradations is complete, of one size, and rightly named, and "
+        help="check a tree of degradations against a published benchmark",
+        description="Check that every pair of each degradation is complete, of one size, and rightly named, and "
         "compare the counts with the published ones. Exit code 1 if anything is broken; counts that differ are said "
         "but do no harm.",
         epilog=EXAMPLE,
         formatter_class=style,
     )
     check.add_argument("root", help="folder of the splits train and val")
+    which = "published counts: of DA-CLIP's ten degradations, or of All-weather (raindrop, rainy, snowy)"
+    check.add_argument("--set", choices=("universal", "allweather"), default="universal", help=which)
     check.add_argument("--lmdb", metavar="OUT", help="then build an LMDB of every side below OUT, in the same layout")
     check.add_argument("--all", action="store_true", help=f"every broken pair, not the first {MOST_SHOWN} of each kind")
     check.set_defaults(func=run)
@@ -41,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
     """Print the table and what is broken; 1 if anything is. Build LMDBs only of a sound tree."""
     from wxr_plugin.data.degradation_check import check_tree, strangers
 
-    found = check_tree(args.root)
+    found = check_tree(args.root, args.set)
     print("\n".join(table(found)))
+    print("\n".join(_totals(found, args.set)))
     for line in strangers(args.root):
         print(f"note: {line}")
     broken = [line for item in found for line in _shown(item.broken, args.all)]
@@ -65,6 +69,16 @@ def table(found: "Sequence[Found]") -> list[str]:
     ]
 
 
+def _totals(found: "Sequence[Found]", name: str) -> Iterator[str]:
+    """The pairs of each split whose total is published."""
+    from wxr_plugin.data.degradation_words import BENCHMARKS
+
+    for split, published in BENCHMARKS[name].total.items():
+        pairs = sum(item.pairs for item in found if (item.split == "train") == (split == "train"))
+        said = "as published" if pairs == published else f"{published} are published"
+        yield f"total of {split}: {pairs} pairs, {said}"
+
+
 def _said(item: "Found") -> str:
     if item.broken:
         return f"broken ({len(item.broken)})"
@@ -72,8 +86,11 @@ def _said(item: "Found") -> str:
         return "not there: training takes the others"
     difference = item.pairs - item.published
     if difference == 0:
-        return "as published"
-    return f"{abs(difference)} {'fewer' if difference < 0 else 'more'}: results are not those of the paper's set"
+        return "as papers repeat" if item.is_quoted else "as published"
+    count = f"{abs(difference)} {'fewer' if difference < 0 else 'more'}"
+    if item.is_quoted:
+        return f"{count} than papers repeat: see the total"
+    return f"{count}: results are not those of the paper's set"
 
 
 def _shown(lines: list[str], everything: bool) -> list[str]:

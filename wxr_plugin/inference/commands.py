@@ -58,7 +58,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--opt", type=Path, help="option file with the network_g of a checkpoint that does not name it")
     parser.add_argument("--method", help="a published method with its official files; wxr zoo list shows them")
     parser.add_argument("--instruction", help="words for a method that takes some, in place of the published ones")
-    parser.add_argument("--guide", help="DA-CLIP of a network that takes a context (default: the checkpoint tells)")
+    parser.add_argument(
+        "--guide", help="DA-CLIP or CLIP of a network that takes a context (default: the checkpoint tells)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="restore again what the folder already holds")
     _add_files(parser.add_argument_group("results"))
     _add_means(parser.add_argument_group("memory and speed"))

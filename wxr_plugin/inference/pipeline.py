@@ -83,7 +83,7 @@ def _restored(source: Path, future: Future, restorer: "Restorer") -> tuple[Outco
 
 def _note(photo: Photo, restorer: "Restorer") -> str:
     notes = []
-    if restorer.guide:
+    if restorer.names_degradations:
         word, chance = restorer.degradation()
         notes.append(f"{word} {chance:.1%}")
     if photo.frames > 1:

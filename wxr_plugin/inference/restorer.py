@@ -24,7 +24,7 @@ from wxr_plugin.inference.whole_image import reason
 from wxr_plugin.sampling.options import SamplingOptions
 
 if TYPE_CHECKING:
-    from wxr_plugin.conditioning.daclip import DaClipGuide
+    from wxr_plugin.conditioning.guides import Guide
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -43,9 +43,10 @@ class Restorer:
     """Removes weather and other degradations from photos with one network.
 
     Args:
-        net: the network. One that takes a context needs a `guide`, which always sees the whole photo, and one that
-            predicts the noise of a diffusion the `diffusion` by which it is sampled. One with a method `look` is shown
-            the whole photo first, made no larger than a tile; what that gives is the second argument of its forward.
+        net: the network. One that takes a context needs a `guide`, which always sees the whole photo, or the context
+            with each photo; one that predicts the noise of a diffusion needs the `diffusion` by which it is sampled.
+            One with a method `look` is shown the whole photo first, made no larger than a tile; what that gives is the
+            second argument of its forward.
         device: where the network computes; a GPU where there is one unless told.
         tile: side in pixels of the tiles that larger photos are cut into; None: whole photos.
         overlap: pixels that neighbouring tiles share.
@@ -62,7 +63,7 @@ class Restorer:
         device: str | None = None,
         tile: int | None = None,
         overlap: int = 32,
-        guide: "DaClipGuide | None" = None,
+        guide: "Guide | None" = None,
         diffusion: Diffusion | PatchDiffusion | None = None,
         precision: Precision = "fp32",
         batch: int = 1,
@@ -98,10 +99,10 @@ class Restorer:
 
         `network` is the `network_g` block of an option file. Without it the block stored in the checkpoint is used,
         which our models write. `key` is the entry with the weights: unless told otherwise, those of the EMA where there
-        are any. `strict` as in torch: every parameter must be there, and no other. `guide` is the name of a DA-CLIP and
-        `sde` the block of an equation; both are in the checkpoints that our models write. `sampling` says how an
-        equation is sampled. `weights` are those of `checkpoint` where they have been read already, say from the several
-        files of a folder.
+        are any. `strict` as in torch: every parameter must be there, and no other. `guide` is the name of a DA-CLIP, or
+        of a CLIP for a network that takes `image`, and `sde` the block of an equation; both are in the checkpoints that
+        our models write. `sampling` says how an equation is sampled. `weights` are those of `checkpoint` where they
+        have been read already, say from the several files of a folder.
         """
         path = TINY if str(checkpoint) == "tiny" else Path(checkpoint)
         if not path.is_file() and weights is None:
@@ -120,18 +121,21 @@ class Restorer:
         return cls(net, device, guide=_load_guide(net, guide, path, device), diffusion=diffusion, **kwargs)
 
     @torch.no_grad()
-    def restore_tensor(self, lq: Tensor) -> Tensor:
-        """Restore (N, 3, H, W) in [0, 1] whole; the result is clamped to [0, 1] and lies on the restorer's device."""
+    def restore_tensor(self, lq: Tensor, context: Context | None = None) -> Tensor:
+        """Restore (N, 3, H, W) in [0, 1] whole; the result is clamped to [0, 1] and lies on the restorer's device.
+
+        With a `context` of the N images the guide is not run.
+        """
         lq = lq.to(self.device)
         if self.diffusion:
-            return self._sample(lq, None).clamp(0, 1)
-        self.seen = self.guide.embed(lq) if self.guide else None
-        return self._call(lq, self.seen).clamp(0, 1)
+            return self._sample(lq, None, context).clamp(0, 1)
+        return self._call(lq, self._embedded(lq, context)).clamp(0, 1)
 
-    def restore(self, photo: np.ndarray) -> np.ndarray:
+    def restore(self, photo: np.ndarray, context: Context | None = None) -> np.ndarray:
         """Restore one photo, RGB (H, W, 3) of uint8 or uint16 and of any size, to the same.
 
-        A photo that is larger than `tile` stays in the host's memory, and only tiles of it go to the device.
+        A photo that is larger than `tile` stays in the host's memory, and only tiles of it go to the device. With a
+        `context` of the photo, embeddings (1, D), the guide is not run, and need not be there.
 
         Raises:
             RestoreError: the network gave NaN, or an image of another size.
@@ -143,40 +147,48 @@ class Restorer:
         while True:
             try:
                 with torch.inference_mode():
-                    return self._restored(photo)
+                    return self._restored(photo, context)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or not self._halve(max(photo.shape[:2])):
                     raise
             free()  # out here no traceback holds the tensors
 
+    @property
+    def names_degradations(self) -> bool:
+        """Whether the guide can tell what degrades a photo: a DA-CLIP does, a CLIP does not."""
+        return hasattr(self.guide, "probabilities")
+
     def degradation(self) -> tuple[str, float]:
         """What the guide took the degradation of the photo restored last to be, and its probability.
 
-        Raises WxrError for a restorer without a guide, or before the first photo.
+        Raises WxrError for a restorer without a DA-CLIP, or before the first photo.
         """
         from wxr_plugin.data.degradation_words import DEGRADATIONS
 
-        if self.seen is None:
-            raise WxrError("no guide has seen a photo that it could name the degradation of; restore one with a guide")
+        if self.seen is None or not self.names_degradations:
+            raise WxrError(
+                "no guide has seen a photo that it could name the degradation of; restore one with a DA-CLIP"
+            )
         chance, word = self.guide.probabilities(self.seen.degradation)[0].max(0)
         return DEGRADATIONS[int(word)], float(chance)
 
-    def _restored(self, photo: np.ndarray) -> np.ndarray:
+    def _restored(self, photo: np.ndarray, context: Context | None) -> np.ndarray:
         size = photo.shape[:2]
         tile = self.tile if self.tile and max(size) > self.tile else None
         restored, top = np.empty(photo.shape, photo.dtype), 0
-        for rows in self._in_tiles(photo, tile) if not self.diffusion else self._sampled(photo, tile):
+        run = self._sampled if self.diffusion else self._in_tiles
+        for rows in run(photo, tile, context):
             if rows.isnan().any():
                 raise RestoreError("the network gave values that are not numbers (NaN)")
             restored[top : top + rows.shape[-2]] = to_pixels(rows, photo.dtype)
             top += rows.shape[-2]
         return restored
 
-    def _in_tiles(self, photo: np.ndarray, tile: int | None) -> Iterator[Tensor]:
+    def _in_tiles(self, photo: np.ndarray, tile: int | None, context: Context | None) -> Iterator[Tensor]:
         """The result from top to bottom, in the host's memory where the photo is cut."""
         if tile:
             self._warn()
-        steering = self._look(photo, tile)
+        steering = self._look(photo, tile, context)
 
         def run(part: Tensor) -> Tensor:
             result = self._call(part, steering)
@@ -189,19 +201,27 @@ class Restorer:
         read = lambda *area: to_tensor(photo, area, self.device)  # noqa: E731
         return blended_rows(run, read, photo.shape[:2], tile, self.overlap, self.batch)
 
-    def _sampled(self, photo: np.ndarray, tile: int | None) -> list[Tensor]:
+    def _sampled(self, photo: np.ndarray, tile: int | None, context: Context | None) -> list[Tensor]:
         """The sample of a diffusion, whose state lies in the host's memory where the photo is cut."""
         if tile and not isinstance(self.diffusion, PatchDiffusion):
             self._warn()
-        return [self._sample(to_tensor(photo, device="cpu" if tile else self.device), tile)]
+        return [self._sample(to_tensor(photo, device="cpu" if tile else self.device), tile, context)]
 
-    def _sample(self, lq: Tensor, tile: int | None) -> Tensor:
-        self.seen = self.guide.embed(lq) if self.guide else None
-        return self.diffusion.sample(self._noise, lq, self.seen, tile, self.overlap, self.batch)
+    def _sample(self, lq: Tensor, tile: int | None, context: Context | None) -> Tensor:
+        seen = self._embedded(lq, context)
+        return self.diffusion.sample(self._noise, lq, seen, tile, self.overlap, self.batch)
 
-    def _look(self, photo: np.ndarray, tile: int | None) -> Any:
-        """What the network is told of the whole photo: the guide's context, what it sees itself, or None."""
-        self.seen = self.guide.embed(to_tensor(photo)) if self.guide else None
+    def _embedded(self, lq: Tensor, context: Context | None) -> Context | None:
+        """The context of images: what was given, or else what the guide makes of them; None without either."""
+        if context is None and self.guide is None and context_inputs(self.net):
+            raise WxrError("the network takes a context, and there is no guide: give one, or the photo's context")
+        known = context is not None or self.guide is None
+        self.seen = _on(context, self.device) if known else self.guide.embed(lq)
+        return self.seen
+
+    def _look(self, photo: np.ndarray, tile: int | None, context: Context | None) -> Any:
+        """What the network is told of the whole photo: its context, what it sees itself, or None."""
+        self._embedded(to_tensor(photo) if self.guide and context is None else None, context)
         if self.seen is None and tile and hasattr(self.net, "look"):
             with self._autocast():
                 return self.net.look(to_tensor(shrunk(photo, tile), device=self.device))
@@ -253,6 +273,10 @@ class Restorer:
         return bool(patches)
 
 
+def _on(context: Context | None, device: torch.device) -> Context | None:
+    return context and Context(*(None if part is None else part.to(device) for part in context))
+
+
 def _repeated(steering: Any, count: int) -> Any:
     """A context, or what a network saw in one photo, for `count` tiles of it."""
     if isinstance(steering, Tensor):
@@ -268,14 +292,16 @@ def _checked_precision(precision: Precision, device: torch.device) -> Precision:
     return precision
 
 
-def _load_guide(net: nn.Module, name: str | None, path: Path, device: str | None) -> "DaClipGuide | None":
+def _load_guide(net: nn.Module, name: str | None, path: Path, device: str | None) -> "Guide | None":
     if not context_inputs(net):
         return None
+    wanted = context_inputs(net)
     if not name:
-        raise WxrError(f"{path} is steered by {' and '.join(context_inputs(net))}: add --guide with its DA-CLIP")
-    from wxr_plugin.conditioning.daclip import load_daclip
+        kind = "CLIP" if "image" in wanted else "DA-CLIP"
+        raise WxrError(f"{path} is steered by {' and '.join(wanted)}: add --guide with its {kind}")
+    from wxr_plugin.conditioning.guides import load_guide
 
-    return load_daclip(name, device)
+    return load_guide(wanted, name, device)
 
 
 def _check_called(net: nn.Module) -> None:
@@ -286,13 +312,12 @@ def _check_called(net: nn.Module) -> None:
         raise WxrError(f"{type(net).__name__} is no network that restores a photo: it takes ({names}){hint}")
 
 
-def _check_guide(net: nn.Module, guide: "DaClipGuide | None") -> None:
-    wanted = context_inputs(net)
-    if bool(wanted) != bool(guide):
-        raise WxrError("the network takes a context, and there is no guide" if wanted else "the network takes no guide")
+def _check_guide(net: nn.Module, guide: "Guide | None") -> None:
+    if guide and not context_inputs(net):
+        raise WxrError("the network takes no guide")
     if guide and guide.dim != net.context_dim:
         raise WxrError(
-            f"DA-CLIP '{guide.name}' gives embeddings of length {guide.dim}, the network takes {net.context_dim}: "
+            f"the guide '{guide.name}' gives embeddings of length {guide.dim}, the network takes {net.context_dim}: "
             "restore with the guide that it was trained with"
         )
 

@@ -29,7 +29,7 @@ class RestorerSpec(msgspec.Struct, frozen=True):
     strict: bool = True
     """Every parameter must be in the file, and no other."""
     guide: str | None = None
-    """Name of the DA-CLIP that steers it; None where the checkpoint tells, or nothing does."""
+    """Name of the DA-CLIP or CLIP that steers it; None where the checkpoint tells, or nothing does."""
     sde: dict[str, Any] | None = None
     """The block of the equation that it samples; None where the checkpoint has it, or there is none."""
 

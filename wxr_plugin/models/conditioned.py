@@ -1,4 +1,4 @@
-"""A network that is steered by a frozen DA-CLIP gets its embeddings, computed once for each image."""
+"""A network that is steered by a frozen guide gets its embeddings, computed once for each image."""
 
 from typing import Any, Literal
 
@@ -15,7 +15,8 @@ class GuideOptions(Block):
     """The frozen guide whose embeddings steer network_g."""
 
     model: str
-    """A DA-CLIP: a published file, one that DaCLIPModel trained, or tiny, the packaged one."""
+    """For content and degradation a DA-CLIP: a published file, one that DaCLIPModel trained, or tiny, the packaged one.
+    For image a CLIP: tiny, ARCHITECTURE:WEIGHTS of open_clip (RN50:openai), local-dir:FOLDER or hf-hub:ORG/NAME."""
     view: Literal["crop", "photo"] = "crop"
     """What it sees in training. crop: what the network sees, as published. photo: all of the degraded photo, which the
     dataset gives with `guide_size`, so that training and testing agree. Validation and testing see whole photos."""
@@ -52,11 +53,11 @@ class Conditioned:
         check_wanted(wanted, block, self.opt["network_g"]["type"])
         if not wanted:
             return
-        from wxr_plugin.conditioning.daclip import load_daclip
+        from wxr_plugin.conditioning.guides import load_guide
 
         self.guide_options = GuideOptions.read(block)
         self._check_view()
-        self.guide = load_daclip(self.guide_options.model, self.device)
+        self.guide = load_guide(wanted, self.guide_options.model, self.device)
         bf16 = self.guide_options.bf16
         self.guide_bf16 = self.device.type == "cuda" if bf16 is None else bf16
         self.embeddings = FeatureCache(self.guide_options.cache_mb)
@@ -80,10 +81,10 @@ class Conditioned:
         """Another batch comes."""
         self._embedded.clear()
 
-    def apply(self, net: nn.Module, lq: Tensor) -> Tensor:
-        """`net` on `lq`, with the context that it takes."""
+    def apply(self, net: nn.Module, lq: Tensor, **how: Any) -> Any:
+        """`net` on `lq`, with the context that it takes; `how` goes to its forward."""
         context = self.context(lq)
-        return net(lq) if context is None else net(lq, context)
+        return net(lq, **how) if context is None else net(lq, context, **how)
 
     def _check_view(self) -> None:
         whole = self.is_train and bool(self.opt["datasets"]["train"].get("guide_size"))
@@ -99,9 +100,13 @@ class Conditioned:
         seen, keys = self.data["lq_guide"], self.data["lq_guide_key"]
         if not self.guide_options.cache_mb or not all(keys):
             return self.guide.embed(seen, self.guide_bf16)
-        compute = lambda new: torch.stack(self.guide.embed(seen[new], self.guide_bf16), dim=1)  # noqa: E731
-        rows = self.embeddings.features(list(keys), compute)
-        return Context(*rows.unbind(1))
+        rows = self.embeddings.features(list(keys), lambda new: self._stacked(seen[new]))
+        return Context(**dict(zip(self.guide.gives, rows.unbind(1), strict=True)))
+
+    def _stacked(self, images: Tensor) -> Tensor:
+        """What the guide gives of N images: (N, embeddings, length)."""
+        found = self.guide.embed(images, self.guide_bf16)
+        return torch.stack([getattr(found, name) for name in self.guide.gives], dim=1)
 
 
 def check_wanted(wanted: tuple[str, ...], block: Any, network: str) -> None:

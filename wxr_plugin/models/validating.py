@@ -5,10 +5,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from basicsr.utils import get_root_logger, imwrite, tensor2img
 from basicsr.utils.dist_util import get_dist_info
+from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -75,8 +77,16 @@ class Validating(Keeping):
         training = net.training
         net.eval()
         with torch.no_grad(), self._uncompiled():
-            self.output = self.apply(net, self.lq).float()
+            self.output = self.restore_tested(net).float()
         net.train(training)
+
+    def restore_tested(self, net: nn.Module) -> torch.Tensor:
+        """What `net` makes of `self.lq`; for a subclass that wants more of it than the image."""
+        return self.apply(net, self.lq)
+
+    def write_image(self, result: np.ndarray, path: Path) -> None:
+        """Write a restored image (H, W, 3) of uint8 BGR; for a subclass that has more to show of it."""
+        imwrite(result, str(path))
 
     def _all_rows(self, dataloader: DataLoader, label: int | str, metrics: dict, save_img: bool) -> list[Row]:
         """Rows of every rank in the dataset's order; an error on one rank becomes one on all, instead of a hang."""
@@ -109,7 +119,7 @@ class Validating(Keeping):
             result = tensor2img([visuals["result"]])
             gt = tensor2img([visuals["gt"]]) if "gt" in visuals else None
             if save_img:
-                imwrite(result, str(self._image_path(dataset.opt["name"], image, label)))
+                self.write_image(result, self._image_path(dataset.opt["name"], image, label))
             row = {"iter": label, "image": image, **group_of(data)}
             yield index, {**row, **measure(result, gt, usable_metrics(metrics, gt is not None))}
 

@@ -1,0 +1,94 @@
+"""What masks are worth: how they follow the true difference, how they vary, and what a flat one costs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wxr_plugin.archs.context import context_inputs
+from wxr_plugin.archs.sar import Masked, SoftMask
+from wxr_plugin.conditioning.clip import load_clip
+from wxr_plugin.conditioning.clip_spatial import spatial_features
+from wxr_plugin.data.image_io import list_images, read_image
+from wxr_plugin.inference.restorer import Restorer
+from wxr_plugin.losses.clip_srd_loss import feature_distance, soft_target
+
+AVERAGE = "overall"
+Scores = dict[str, float]
+
+
+def of_network(checkpoint: Path, folder: Path, words: Sequence[str]) -> dict[str, Scores]:
+    """Means over the photos of each word, and over the words, of what a trained network's masks are worth.
+
+    `correlation` of their mean with |lq - gt|, `spread`, the standard deviation within a photo (mean over the stages),
+    and `flat`, the PSNR in dB that is gained by masks that are replaced by their mean over the photo.
+    """
+    restorer = Restorer.from_checkpoint(checkpoint, device="cpu")
+    net = restorer.net
+
+    @torch.no_grad()
+    def score(lq: Tensor, gt: Tensor) -> Scores:
+        context = [restorer.guide.embed(lq)] if context_inputs(net) else []
+        found: Masked = net(lq, *context, masks=True)
+        with flattened(net):
+            flat = psnr(net(lq, *context), gt) - psnr(found.restored, gt)
+        spread = fmean(float(mask.std()) for mask in found.masks)
+        mean = torch.stack(found.masks).mean(0)
+        return {"correlation": correlation(mean, (lq - gt).abs().mean(1)), "spread": spread, "flat": flat}
+
+    return _by_word(score, folder, words)
+
+
+def of_clip(folder: Path, words: Sequence[str], srd: dict) -> dict[str, Scores]:
+    """The correlation of what the masks are trained towards: the mean of the soft targets of all layers."""
+    guide = load_clip(srd["clip"], "cpu")
+
+    @torch.no_grad()
+    def score(lq: Tensor, gt: Tensor) -> Scores:
+        pairs = zip(*(spatial_features(guide, image, srd["layers"]) for image in (lq, gt)))
+        maps = [soft_target(feature_distance(*pair))[0][:, None] for pair in pairs]
+        mean = torch.stack([F.interpolate(one, lq.shape[-2:], mode="bilinear") for one in maps]).mean(0)
+        return {"correlation": correlation(mean, (lq - gt).abs().mean(1))}
+
+    return _by_word(score, folder, words)
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    """Pearson's; 0 where one of them is constant."""
+    one, other = (image.flatten().double() - image.double().mean() for image in (one, other))
+    return float((one @ other) / (one.norm() * other.norm()).clamp_min(1e-12))
+
+
+def psnr(restored: Tensor, gt: Tensor) -> float:
+    """In dB, in RGB, of 8 bits, as validation has it."""
+    one, other = ((255 * image.clamp(0, 1)).round().double() for image in (restored, gt))
+    return float(10 * torch.log10(255**2 / (one - other).square().mean()))
+
+
+@contextmanager
+def flattened(net: nn.Module) -> Iterator[None]:
+    """Every mask is replaced by its mean over the photo."""
+    flat = lambda module, inputs, mask: mask.mean(dim=(2, 3), keepdim=True).expand_as(mask)  # noqa: E731
+    hooks = [module.register_forward_hook(flat) for module in net.modules() if isinstance(module, SoftMask)]
+    yield
+    for hook in hooks:
+        hook.remove()
+
+
+def _by_word(score: Callable[[Tensor, Tensor], Scores], folder: Path, words: Sequence[str]) -> dict[str, Scores]:
+    """Name of a score -> its mean over the photos of each word, and over the words."""
+    rows = {word: [score(*pair) for pair in _pairs(folder / word)] for word in words}
+    found = {name: {word: fmean(row[name] for row in rows[word]) for word in words} for name in rows[words[0]][0]}
+    return {name: each | {AVERAGE: fmean(each.values())} for name, each in found.items()}
+
+
+def _pairs(folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
+    for lq in list_images(folder / "LQ"):
+        yield tuple(
+            torch.from_numpy(read_image(file)).permute(2, 0, 1)[None].float() / 255
+            for file in (lq, folder / "GT" / lq.name)
+        )

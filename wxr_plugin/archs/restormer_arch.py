@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context, checked_inputs
 from wxr_plugin.archs.context_hooks import ContextHooks
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 STRIDE = 8
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class Restormer(nn.Module):
     """Restormer with the authors' state-dict names, so that their weights load.
 

@@ -1,7 +1,8 @@
 """Checkpoints: weights in their many containers, one training state a file, and the random generators' state.
 
-Nothing here runs code from a file: pickles are read with `weights_only=True` or, of published weights, with stand-ins
-for what lies beside them (`wxr_plugin.stand_ins`); safetensors hold no code at all.
+Nothing here runs code from a file: pickles are read with `weights_only=True`, which for checkpoints of MMEngine knows
+the histories of its log (`wxr_plugin.message_hub`), or, of published weights, with stand-ins for what lies beside them
+(`wxr_plugin.stand_ins`); safetensors hold no code at all.
 Everything is written through `wxr_plugin.files`, so that a file under its final name is always whole.
 """
 
@@ -21,7 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from wxr_plugin import stand_ins
+from wxr_plugin import message_hub, stand_ins
 from wxr_plugin.errors import WxrError
 from wxr_plugin.files import write_with
 
@@ -65,6 +66,14 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
     if zipfile.is_zipfile(path) and not is_whole(path):
         raise CheckpointError(f"{path}: no checkpoint, or a broken one (a checksum does not fit).")
     return state
+
+
+def load_any(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a file of MMEngine's Runner, or any other of tensors and plain types, with every tensor on the CPU.
+
+    Raises as `load_state`.
+    """
+    return _load_dict(path)
 
 
 def is_whole(path: str | os.PathLike) -> bool:
@@ -210,7 +219,8 @@ def _read_pickle(path: str | os.PathLike, mapped: bool, published: bool) -> Any:
         pass  # what is wrong with the path itself; torch raises OSError for damaged contents too
     mapped = mapped and zipfile.is_zipfile(path)  # torch's older format cannot be
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with message_hub.readable():
+            return message_hub.rebuilt(torch.load(path, map_location="cpu", weights_only=True, mmap=mapped))
     except MemoryError:
         raise
     except Exception as error:

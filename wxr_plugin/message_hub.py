@@ -1,9 +1,9 @@
 """Reading what MMEngine's Runner keeps beside the weights, without running code of a file.
 
-A checkpoint of MMEngine holds the histories of its log: `HistoryBuffer` objects around numpy arrays, and a `getattr` for
-each of their four statistics. torch.load(weights_only=True) refuses all that, so mmengine 0.10.7 cannot resume under
-torch 2.6 and later. Here these names stand for classes of our own, which take numbers and nothing else; torch's own
-restricted unpickler does the reading and refuses every other name.
+A checkpoint of MMEngine holds the histories of its log: `HistoryBuffer` objects around numpy arrays, and a `getattr`
+for each of their four statistics. torch.load(weights_only=True) refuses all that, so mmengine 0.10.7 cannot resume
+under torch 2.6 and later. Here these names stand for classes of our own, which take numbers and nothing else; torch's
+own restricted unpickler does the reading and refuses every other name.
 """
 
 from collections.abc import Iterable

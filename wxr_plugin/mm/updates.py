@@ -4,6 +4,7 @@ A hook of MMEngine comes before an iteration or after it, never between gradient
 `backward` and `step` are called through here: all else, accumulation and mixed precision included, is the host's.
 """
 
+import functools
 import logging
 from typing import Any
 
@@ -34,7 +35,9 @@ class Updates:
         self._losses: list[Tensor] = []
         self._buffers: list[tuple[Tensor, Tensor]] = []
         self._backward, self._step = wrapper.backward, wrapper.step
-        wrapper.backward, wrapper.step = self.backward, self.step
+        wrapper.backward = self.backward
+        wrapper.step = functools.wraps(wrapper.step)(lambda **kwargs: self.step(**kwargs))  # with its marks
+        wrapper.updates = self
 
     def begin(self, iteration: int, images: list[str]) -> None:
         """Iteration `iteration`, counted from 1, begins; the first one after an update opens a window."""
@@ -97,10 +100,9 @@ def updates_of(runner: Runner) -> Updates:
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper):
         raise OptionError(f"optim_wrapper is a {type(wrapper).__name__}: our hooks need one optimiser, an OptimWrapper")
-    if not isinstance(getattr(wrapper.step, "__self__", None), Updates):
-        model = getattr(runner.model, "module", runner.model)
-        return Updates(wrapper, model)
-    return wrapper.step.__self__
+    if not hasattr(wrapper, "updates"):
+        Updates(wrapper, getattr(runner.model, "module", runner.model))
+    return wrapper.updates
 
 
 def images_of(batch: Any) -> list[str]:

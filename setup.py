@@ -44,6 +44,9 @@ setup(
         "torchvision",
         "transformers",
     ],
-    extras_require={"dev": ["pytest", "pytest-xdist", "ruff", "transformers[serving]"]},
+    extras_require={
+        "dev": ["pytest", "pytest-xdist", "ruff", "transformers[serving]"],
+        "mmagic": ["mmagic==1.2.0", "mmcv-lite==2.1.0", "albumentations==2.0.8"],
+    },
     entry_points={"console_scripts": ["wxr=wxr_plugin.cli:main"]},
 )

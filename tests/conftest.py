@@ -9,4 +9,5 @@ import wxr_plugin  # noqa: F401
 for helpers in ("parity", "vlm"):  # modules that tests of other folders share
     sys.path.insert(0, str(Path(__file__).parent / helpers))
 
-collect_ignore = [] if importlib.util.find_spec("mmagic") else ["mmagic"]  # make test-mmagic
+_mmagic = importlib.util.find_spec("mmagic")  # the folder of tests beside this file would be a spec without an origin
+collect_ignore = [] if _mmagic and _mmagic.origin else ["mmagic"]  # for make test-mmagic

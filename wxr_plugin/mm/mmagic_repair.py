@@ -60,6 +60,12 @@ def connect() -> Bridge:
     return Bridge(True, skipped)
 
 
+def is_installed() -> bool:
+    """Whether there is a package mmagic; a mere folder of that name, such as a clone's, is none."""
+    spec = importlib.util.find_spec("mmagic")
+    return spec is not None and spec.origin is not None
+
+
 def imports_by_itself() -> bool:
     """Whether mmagic can be imported as it is: tried in another process, since a failed try cannot be repeated."""
     code = f"import {', '.join(NEEDED)}"
@@ -67,7 +73,7 @@ def imports_by_itself() -> bool:
 
 
 def _check_installed() -> None:
-    if importlib.util.find_spec("mmagic") is None:
+    if not is_installed():
         raise MMagicError(f"mmagic is not installed: {INSTALL}")
     try:
         version = importlib.import_module("mmcv").__version__

@@ -1,6 +1,6 @@
 # MMagic trains a network of ours: stock BaseEditModel, BasicImageDataset and evaluators. docs/mmagic.md
 #   python -m wxr_plugin.mm.photos datasets/photos
-#   mim train mmagic options/mm/mmagic_msbdn.py        # or python -m wxr_plugin.mm.train options/mm/mmagic_msbdn.py
+#   python -m wxr_plugin.mm.train options/mm/mmagic_msbdn.py
 custom_imports = dict(imports=["wxr_plugin.mm.mmagic_bridge"], allow_failed_imports=False)  # before anything else
 default_scope = "mmagic"
 randomness = dict(seed=0)

@@ -1,6 +1,6 @@
 # MMagic trains its own NAFNet with a loss of ours. docs/mmagic.md
 #   python -m wxr_plugin.mm.photos datasets/photos
-#   mim train mmagic options/mm/mmagic_nafnet.py        # or python -m wxr_plugin.mm.train options/mm/mmagic_nafnet.py
+#   python -m wxr_plugin.mm.train options/mm/mmagic_nafnet.py
 custom_imports = dict(imports=["wxr_plugin.mm.mmagic_bridge"], allow_failed_imports=False)  # before anything else
 default_scope = "mmagic"
 randomness = dict(seed=0)

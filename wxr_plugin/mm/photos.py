@@ -11,7 +11,7 @@ from wxr_plugin.demo import photos
 def write_all(folder: Path) -> None:
     """Write clear/, pairs/{gt,lq}, real/{rain,haze,snow} and held_out/{gt,lq}; some seconds, 30 MB."""
     photos.write_clean(folder / "clear")
-    photos.write_unlabelled(folder / "real")
+    photos.write_unlabelled(folder / "real", per_kind=1)
     photos.write_held_out(folder / "held_out", per_kind=1)
     for seed, name in enumerate(photos.TRAIN):
         photo, kind = photos.packaged_photo(name), photos.KINDS[seed % len(photos.KINDS)]

@@ -2,7 +2,8 @@
 
     torchrun --nproc_per_node 2 -m wxr_plugin.mm.train CONFIG --launcher pytorch
 
-Any other way to start a Runner, such as `mim train mmagic CONFIG`, does as well.
+Any script that reads a config and starts a Runner does as well. mmagic's own, which `mim train` calls, imports mmagic
+before the config is read, so that the bridge comes too late.
 """
 
 import argparse
@@ -38,6 +39,8 @@ def read_config(args: argparse.Namespace) -> Config:
     config.merge_from_dict(args.cfg_options or {})
     config.launcher = args.launcher
     config.work_dir = args.work_dir or config.get("work_dir") or str(Path("work_dirs") / Path(args.config).stem)
+    if args.amp:
+        config.optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")
     if args.resume:
         config.resume, config.load_from = True, None if args.resume == "auto" else args.resume
     return config
@@ -51,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "--resume", nargs="?", const="auto", metavar="CHECKPOINT", help="go on from the newest checkpoint, or from this"
     )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config")
+    parser.add_argument("--amp", action="store_true", help="mixed precision, on a GPU: optim_wrapper AmpOptimWrapper")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # torch.distributed.launch
     return parser

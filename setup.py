@@ -21,7 +21,7 @@ setup(
         "filelock",
         "icecream",
         "lmdb",
-        "mmengine",
+        "mmengine>=0.10.7",
         "msgspec",
         "numpy>=2",
         "open_clip_torch",

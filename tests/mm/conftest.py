@@ -5,6 +5,7 @@ import itertools
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.runner import Runner
 
 import wxr_plugin.mm  # noqa: F401
@@ -18,6 +19,15 @@ def photo(seed: int, size: int = 40) -> np.ndarray:
     """Coloured blobs, uint8 RGB."""
     coarse = np.random.default_rng(seed).random((5, 5, 3), dtype=np.float32)
     return np.uint8(255 * np.clip(cv2.resize(coarse, (size, size + 3), interpolation=cv2.INTER_CUBIC), 0, 1))
+
+
+@pytest.fixture
+def one_thread():
+    """A forked process hangs where it wants the threads that OpenMP had in its parent."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

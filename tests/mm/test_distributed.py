@@ -38,7 +38,7 @@ def _rank(rank, config, folder):
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_network(semi, tmp_path):  # noqa: F811
+def test_two_processes_train_one_network(semi, tmp_path, one_thread):  # noqa: F811
     config = semi("run", strong_augment=None)
     config |= {"launcher": "pytorch", "model_wrapper_cfg": {"type": "MMDistributedDataParallel", "device_ids": None}}
     config["train_dataloader"]["batch_size"] = 1

@@ -102,7 +102,7 @@ def _train(config, *hooks):
     runner.train()
 
 
-def test_a_killed_and_resumed_run_ends_bit_equal(config, restless, tmp_path):
+def test_a_killed_and_resumed_run_ends_bit_equal(config, restless, tmp_path, one_thread):
     """Four iterations an epoch, checkpoints within one; dropout, running statistics, EMA, schedule, accumulation."""
     settings = {
         "model": restless,

@@ -51,15 +51,16 @@ class WxrSemiSupervised(WxrSupervised):
         self.unlabelled: Unlabelled | None = None
         self.iteration = 0
 
-    def begin(self, folder: Path, state: dict[str, Any] | None, iteration: int) -> None:
+    def begin(self, folder: Path, state: dict[str, Any] | None, iteration: int, plugins: Sequence[str] = ()) -> None:
         """Load guides and rater and open the label store.
 
         Args:
             folder: where the label store lies, unless the options say where.
             state: what a checkpoint of `iteration` has of it; None for a new run.
+            plugins: modules that a process of its own for rating has to import.
         """
         device = next(self.generator.parameters()).device
-        self.unlabelled = Unlabelled(self.options, device, folder / "labels.lmdb")
+        self.unlabelled = Unlabelled(self.options, device, folder / "labels.lmdb", plugins)
         if state:
             self.unlabelled.resume(state, iteration)
         elif self.unlabelled.labels:

@@ -38,7 +38,9 @@ class WxrLabelHook(Hook):
         if any(isinstance(hook, EMAHook) for hook in runner.hooks):
             raise OptionError("WxrSemiSupervised has its own average, the teacher: take the EMAHook out")
         updates_of(runner)
-        model.begin(Path(runner.work_dir), self.state, runner.iter)
+        imports = (runner.cfg.get("custom_imports") or {}).get("imports") or ()
+        plugins = [name for name in imports if not name.startswith("wxr_plugin.")]
+        model.begin(Path(runner.work_dir), self.state, runner.iter, plugins)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Drop what no kept checkpoint needs, once one is written."""

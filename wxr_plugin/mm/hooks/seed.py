@@ -33,6 +33,11 @@ class WxrSeedHook(Hook):
             sampler.seed(runner.seed)
             loop.dataloader_iterator = Epochs(loop.dataloader, loop.iter)
 
+    def after_train(self, runner: Runner) -> None:
+        """End the loader's processes, which would otherwise be waited for when the Runner is collected."""
+        if isinstance(runner.train_loop.dataloader_iterator, Epochs):
+            runner.train_loop.dataloader_iterator = None
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed python's, numpy's and torch's generators."""
         set_random_seed(mixed(runner.seed, get_rank(), runner.iter) % 2**32)

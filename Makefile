@@ -1,19 +1,22 @@
 # make demo   trains a small weather-restoration network with a vision-language model in the loop, and shows the result
 # make test   runs the tests in two processes (WORKERS=0: in one), each on one thread: more only get into each other's way
-# Both set up .venv on their first run. PYTHON=… picks the interpreter (3.11 or 3.12).
+# make test-mmagic   runs tests/mmagic beside mmagic 1.2.0, in .venv-mmagic, which lies over .venv and leaves it alone
+# All set up what they need on their first run. PYTHON=… picks the interpreter (3.11 or 3.12).
 
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+MMAGIC := .venv-mmagic
+MMAGIC_READY := $(MMAGIC)/.ready
 # Threads that wait give their core away, so that a busy machine slows a training by its share and not tenfold.
 export OMP_WAIT_POLICY ?= passive
 REAL ?=
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: demo test lint install clean-demo
+.PHONY: demo test test-mmagic lint install clean-demo
 .DELETE_ON_ERROR:
 
 install: $(READY)
@@ -38,6 +41,21 @@ demo: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+# The extra's packages alone are installed; everything else is seen through a .pth file. mediapipe, which mmagic asks for
+# and training does not need, brings another cv2, which is taken out again: it wants libGL.
+$(MMAGIC_READY): $(READY)
+	rm -rf $(MMAGIC)
+	$(BIN)/python -m venv $(MMAGIC)
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	> $$($(MMAGIC)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/below.pth
+	$(MMAGIC)/bin/python -m pip install -q --no-build-isolation -e ".[mmagic]"
+	$(MMAGIC)/bin/python -m pip uninstall -q -y opencv-contrib-python
+	$(MMAGIC)/bin/python -c 'import cv2, wxr_plugin.mm.mmagic_bridge'
+	@touch $(MMAGIC_READY)
+
+test-mmagic: $(MMAGIC_READY)
+	OMP_NUM_THREADS=1 $(MMAGIC)/bin/python -m pytest tests/mmagic
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ setup(
         "filelock",
         "icecream",
         "lmdb",
-        "mmengine",
+        "mmengine>=0.10.7",
         "msgspec",
         "numpy>=2",
         "open_clip_torch",
@@ -44,6 +44,9 @@ setup(
         "torchvision",
         "transformers",
     ],
-    extras_require={"dev": ["pytest", "pytest-xdist", "ruff", "transformers[serving]"]},
+    extras_require={
+        "dev": ["pytest", "pytest-xdist", "ruff", "transformers[serving]"],
+        "mmagic": ["mmagic==1.2.0", "mmcv-lite==2.1.0", "albumentations==2.0.8"],
+    },
     entry_points={"console_scripts": ["wxr=wxr_plugin.cli:main"]},
 )

@@ -1,7 +1,8 @@
 """Checkpoints: weights in their many containers, one training state a file, and the random generators' state.
 
-Nothing here runs code from a file: pickles are read with `weights_only=True` or, of published weights, with stand-ins
-for what lies beside them (`wxr_plugin.stand_ins`); safetensors hold no code at all.
+Nothing here runs code from a file: pickles are read with `weights_only=True`, which for checkpoints of MMEngine knows
+the histories of its log (`wxr_plugin.message_hub`), or, of published weights, with stand-ins for what lies beside them
+(`wxr_plugin.stand_ins`); safetensors hold no code at all.
 Everything is written through `wxr_plugin.files`, so that a file under its final name is always whole.
 """
 
@@ -21,7 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from wxr_plugin import stand_ins
+from wxr_plugin import config_text, message_hub, stand_ins
 from wxr_plugin.errors import WxrError
 from wxr_plugin.files import write_with
 
@@ -65,6 +66,14 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
     if zipfile.is_zipfile(path) and not is_whole(path):
         raise CheckpointError(f"{path}: no checkpoint, or a broken one (a checksum does not fit).")
     return state
+
+
+def load_any(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a file of MMEngine's Runner, or any other of tensors and plain types, with every tensor on the CPU.
+
+    Raises as `load_state`.
+    """
+    return _load_dict(path)
 
 
 def is_whole(path: str | os.PathLike) -> bool:
@@ -125,7 +134,8 @@ def find_weights(content: dict[str, Any], key: str | None, path: str | os.PathLi
 def load_network_options(path: str | os.PathLike, block: str = "network_g") -> dict[str, Any] | None:
     """The `network_g` block that our models store beside the weights: a .pth's own key, or safetensors metadata.
 
-    `block` names another one that a model stores: IRSDEModel its `sde`.
+    Of a checkpoint of MMEngine it is the generator in its config, if that is a network of ours. `block` names another
+    block that a model stores: IRSDEModel its `sde`.
 
     None if the file has none, or is a folder. Raises as `load_weights`.
     """
@@ -138,20 +148,25 @@ def load_network_options(path: str | os.PathLike, block: str = "network_g") -> d
         except SafetensorError as error:
             raise CheckpointError(f"{path}: not a safetensors file, or a broken one ({error}).") from error
         return json.loads(stored) if stored else None
-    stored = read_content(path, mapped=True).get(block)
+    content = read_content(path, mapped=True)
+    stored = content.get(block)
+    if stored is None and block == "network_g":
+        stored = config_text.network_of(content.get("meta"))
     return stored if isinstance(stored, dict) else None
 
 
 def fit_prefix(weights: Mapping[str, torch.Tensor], expected: Iterable[str]) -> dict[str, torch.Tensor]:
     """Take off the one prefix (such as Lightning's `net.`) behind which all `expected` names are found.
 
-    When there is no such prefix, or none is needed, `weights` come back as they are.
+    When there is no such prefix, or none is needed, `weights` come back as they are. Of several, MMEngine's average
+    (`generator_ema.`) comes first.
     """
     expected = set(expected)
     if not expected or expected & set(weights):
         return dict(weights)
     probe = min(expected)
-    for prefix in sorted({name[: -len(probe)] for name in weights if name.endswith("." + probe)}, key=len):
+    prefixes = {name[: -len(probe)] for name in weights if name.endswith("." + probe)}
+    for prefix in sorted(prefixes, key=lambda prefix: (not prefix.endswith("_ema."), len(prefix))):
         inner = {name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)}
         if expected <= set(inner):
             return inner
@@ -210,7 +225,8 @@ def _read_pickle(path: str | os.PathLike, mapped: bool, published: bool) -> Any:
         pass  # what is wrong with the path itself; torch raises OSError for damaged contents too
     mapped = mapped and zipfile.is_zipfile(path)  # torch's older format cannot be
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with message_hub.readable():
+            return message_hub.rebuilt(torch.load(path, map_location="cpu", weights_only=True, mmap=mapped))
     except MemoryError:
         raise
     except Exception as error:

@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wxr_plugin.message_hub import STATISTICS
+
 HARMLESS = (
     "argparse.Namespace",
     "types.SimpleNamespace",
@@ -130,6 +132,12 @@ class _Unpickler(pickle._Unpickler):
     dispatch = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: _build}
 
 
+def _statistic(owner: type, name: str) -> None:
+    """MMEngine's log names the statistics of its histories by getattr; nothing else may."""
+    if owner is not _stand_in("mmengine.logging.history_buffer.HistoryBuffer") or name not in STATISTICS:
+        raise RefusedError("builtins.getattr")
+
+
 @cache
 def _stand_in(full: str) -> type:
     return type(full.rpartition(".")[2], (StandIn,), {"__slots__": (), "dump_patches": False})
@@ -144,6 +152,7 @@ def _known() -> dict[str, Any]:
         **plain,
         **dtypes,
         "builtins.object": StandIn,
+        "builtins.getattr": _statistic,
         "collections.OrderedDict": OrderedDict,
         "collections.defaultdict": lambda *_: {},
         "collections.Counter": Counter,

@@ -6,9 +6,10 @@ restorer. State-dict names are those of the authors' code, so that their weights
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
+
+from wxr_plugin.registry import register_arch
 
 SLOPE = 0.1
 QUEUE_OF_TASK = 256
@@ -138,7 +139,7 @@ class Restorer(nn.Module):
         return self.tail(x + _through(self.body, x, inter))
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class AirNet(nn.Module):
     """AirNet: one restorer for degradations that it is not told.
 

@@ -11,12 +11,12 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import STEERING, Context, check_context, checked_inputs, degradation_prompt
 from wxr_plugin.archs.context_layers import LinearAttention, PreNorm, Residual, SpatialTransformer
 from wxr_plugin.errors import WxrError
+from wxr_plugin.registry import register_arch
 
 HEAD = 32
 
@@ -83,7 +83,7 @@ class ContentAttention(Residual):
         super().__init__(PreNorm(dim, SpatialTransformer(dim, context_dim, dim // HEAD, HEAD)))
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class ConditionalUNet(nn.Module):
     """The noise in a state between a clean image and its degraded one, in the three published forms.
 

@@ -6,10 +6,10 @@ after training; and since 2019 their code has, by the order of its operators, on
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 STRIDE = 4
 SMALLEST = 8  # of a single pixel there are no statistics
@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
         return x + self.conv_block(x)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class DeblurGAN(nn.Module):
     """DeblurGAN's generator, with the authors' state-dict names, so that their weights load.
 

@@ -7,12 +7,12 @@ extended by at least one row and column, in grey.
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.deblurgan_arch import ImageNorm
 from wxr_plugin.archs.deblurganv2_trunks import Trunk, inception, mobilenet
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 STRIDE = 32
 TRUNKS = {"inception": (inception, 256), "mobilenet": (mobilenet, 128)}
@@ -57,7 +57,7 @@ class FPNHead(nn.Module):
         return F.relu(self.block1(F.relu(self.block0(x))))
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class DeblurGANv2(nn.Module):
     """DeblurGAN-v2's generator, with the authors' state-dict names, so that their weights load.
 

@@ -6,10 +6,10 @@ a pyramid whose every level is smoothed by a Gaussian before it is halved.
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 RANGE = 255
 SIGMA, REACH = 2 / 3, 3
@@ -49,7 +49,7 @@ class UpSample(nn.Module):
         return self.uppath(x)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class DeepDeblur(nn.Module):
     """Residual networks for a pyramid of images; each takes the blurred image and what the coarser one restored.
 

@@ -7,11 +7,11 @@ normalised, and the differences of places lie in the state dict.
 from collections.abc import Sequence
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.dehazeformer_layers import WINDOW, Block, SKFusion, initialise
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 STRIDE = 4
 SMALLEST = 28  # of the sides at a quarter, 7 is the least that reflection fills up to whole windows
@@ -57,7 +57,7 @@ class Layer(nn.Module):
         return x
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class DehazeFormer(nn.Module):
     """A U-Net of transformer blocks, of whose result one channel scales the image and three are taken from it.
 

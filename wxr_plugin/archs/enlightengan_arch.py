@@ -7,17 +7,17 @@ batch normalisation after the activation.
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 LEVELS = 5
 STRIDE = 2 ** (LEVELS - 1)
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class EnlightenGAN(nn.Module):
     """EnlightenGAN's generator with the authors' state-dict names, so that their weights load.
 

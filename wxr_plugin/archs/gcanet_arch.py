@@ -6,10 +6,10 @@ range of levels and a fourth channel of edges; deraining gives the image, dehazi
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 STRIDE = 4
 DILATIONS = (2, 2, 2, 4, 4, 4, 1)
@@ -51,7 +51,7 @@ class ResidualBlock(nn.Module):
         return getattr(self, f"norm{number}")(getattr(self, f"conv{number}")(x))
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class GCANet(nn.Module):
     """GCANet with the authors' state-dict names, so that their weights load.
 

@@ -8,8 +8,9 @@ from itertools import product
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
+
+from wxr_plugin.registry import register_arch
 
 ROWS, COLUMNS = 3, 6
 DOWN, UP = range(COLUMNS // 2), range(COLUMNS // 2, COLUMNS)
@@ -65,7 +66,7 @@ class UpSample(nn.Module):
         return F.relu(self.conv(F.relu(self.deconv(x, output_size=size))))
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class GridDehazeNet(nn.Module):
     """A grid of three rows, each of half the size of the one above, and six columns of residual dense blocks.
 

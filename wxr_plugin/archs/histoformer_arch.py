@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 STRIDE = 8
 
@@ -146,7 +146,7 @@ class Projection(nn.Module):
         return self.proj(x)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class Histoformer(nn.Module):
     """Histoformer with the authors' state-dict names, so that their weights load.
 

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.nafnet_arch import NAFBlock, NAFNet
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 KINDS = ("noise", "blur", "rain", "haze", "low light", "enhancement", "upsampling")
 """What the published head tells instructions apart by, in its order."""
@@ -55,7 +55,7 @@ class InstructedBlock(nn.Module):
         return x + self.block((x * self.gamma + self.beta) * gate)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class InstructIR(NAFNet):
     """InstructIR: one network for the degradations of `KINDS`, told by an instruction which to mend.
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
+
+from wxr_plugin.registry import register_arch
 
 RANGE = 255
 DILATIONS = (1, 1, 2, 2, 2, 4)
@@ -99,7 +100,7 @@ class Jorder(nn.Module):
         return getattr(self, f"{name}_encoder2")(F.relu(getattr(self, f"{name}_encoder1")(estimate)))
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class JORDER_E(nn.Module):
     """JORDER-E: two passes over the rainy image, the second with all that the first found.
 

@@ -6,7 +6,6 @@ are those of the authors' JAX code; `maxim_weights.from_jax` converts their weig
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.maxim_layers import (
@@ -19,6 +18,7 @@ from wxr_plugin.archs.maxim_layers import (
     SupervisedAttention,
 )
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 LEVELS = 3
 STRIDE = 64
@@ -26,7 +26,7 @@ SIDES = (16, 16, 8)
 """Side of grid and patches on each level; that of the smallest size is the last one's."""
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class MAXIM(nn.Module):
     """MAXIM with an image of every stage and level, of which `forward` takes the last.
 

@@ -7,10 +7,10 @@ the same licence only; their blur is under CC BY-NC-SA 4.0. MIRNet-v2, which spa
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 STREAMS = 3
 STRIDE = 4
@@ -181,7 +181,7 @@ class RecursiveGroup(nn.Module):
         return x + self.body(x)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class MIRNet(nn.Module):
     """MIRNet: the first version, for low light, noise and super-resolution.
 

@@ -1,14 +1,14 @@
 """MPRNet (Zamir et al., Multi-Stage Progressive Image Restoration, CVPR 2021): spandrel's layers under our forward."""
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 STRIDE = 8
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class MPRNet(nn.Module):
     """MPRNet with the authors' state-dict names, so that their weights load.
 

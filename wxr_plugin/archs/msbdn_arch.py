@@ -10,7 +10,6 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import STEERING, Context, checked_inputs
@@ -18,6 +17,7 @@ from wxr_plugin.archs.context_hooks import ContextHooks
 from wxr_plugin.archs.cwp import WeatherPriors
 from wxr_plugin.archs.sar import Gate, Masked, SoftGates, with_masks
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 LEVELS = 4
 STRIDE = 2**LEVELS
@@ -138,7 +138,7 @@ class ResidualDenseBlock(nn.Module):
         return x + self.conv_1x1(self.dense_layers(x))
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class MSBDN(nn.Module):
     """Multi-scale boosted dehazing network, in its two published forms.
 

@@ -7,7 +7,6 @@ state dicts of those with the authors' code and load them into the parts `restor
 from itertools import pairwise
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.mwdt_layers import (
@@ -22,6 +21,7 @@ from wxr_plugin.archs.mwdt_layers import (
     conv3,
 )
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 STRIDE = 8
 SMALLEST = 16  # instance norm at 1/8 of the size needs more than one pixel
@@ -122,7 +122,7 @@ class Restorer(nn.Module):
         return self.dec1(deepest, skips)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class MWDT(nn.Module):
     """MWDT: the parts `fog`, `rain` and `snow` translate, `restorer` restores; each has the authors' state-dict names.
 

@@ -6,7 +6,6 @@ their files hold the parameters: TransWeather's two, a norm and the fixed projec
 
 from collections.abc import Sequence
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.mwformer_layers import SteeredEncoder, StyleFilter
@@ -20,6 +19,7 @@ from wxr_plugin.archs.transweather_layers import (
     Tail,
     initialise,
 )
+from wxr_plugin.registry import register_arch
 
 
 class Backbone(nn.Module):
@@ -38,7 +38,7 @@ class Backbone(nn.Module):
         return self.clean(self.convtail(features, self.Tdec(features[-1])))
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class MWFormer(nn.Module):
     """MWFormer: the authors' two files, the backbone and the style filter, are its parts of these names.
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context, DegradationPrompt, check_context, checked_inputs, unit
@@ -18,6 +17,7 @@ from wxr_plugin.archs.context_layers import PreNorm, Residual
 from wxr_plugin.archs.cwp import WeatherPriors
 from wxr_plugin.archs.sar import Gate, Masked, SoftGates, with_masks
 from wxr_plugin.archs.sizes import cropped
+from wxr_plugin.registry import register_arch
 
 PROMPT_WIDTH = 256
 LOCAL_SHARE = 1.5
@@ -113,7 +113,7 @@ class SteeredBlock(NAFBlock):
         return self.attention(x, content)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class NAFNet(nn.Module):
     """NAFNet: a U-Net of blocks without activation functions.
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.onerestore_embedder import EMBEDDING, Embedder
 from wxr_plugin.archs.transposed import ChannelNorm, GatedFeedForward, TransposedAttention, attended, by_head
+from wxr_plugin.registry import register_arch
 
 HEADS = 8
 KEY_SIDE = 18
@@ -109,7 +109,7 @@ class Restorer(nn.Module):
         return x
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class OneRestore(Restorer):
     """OneRestore: one network for low light, haze, rain, snow and their mixtures.
 

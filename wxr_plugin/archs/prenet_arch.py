@@ -6,13 +6,14 @@ blocks a ReLU follows both convolutions and, once more, the sum.
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
+
+from wxr_plugin.registry import register_arch
 
 BLOCKS = 5
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class PReNet(nn.Module):
     """One small network, run stage after stage on the rainy image and its own last estimate, with an LSTM as memory.
 

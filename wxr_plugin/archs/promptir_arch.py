@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.archs.transposed import TransformerBlock
+from wxr_plugin.registry import register_arch
 
 STRIDE = 8
 
@@ -45,7 +45,7 @@ class Resampled(nn.Module):
         return self.body(x)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class PromptIR(nn.Module):
     """PromptIR: one network for several degradations, which it tells apart by itself.
 

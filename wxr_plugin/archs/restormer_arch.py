@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import STEERING, Context, checked_inputs
@@ -11,11 +10,12 @@ from wxr_plugin.archs.context_hooks import ContextHooks
 from wxr_plugin.archs.cwp import WeatherPriors
 from wxr_plugin.archs.sar import Gate, Masked, SoftGates, with_masks
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 STRIDE = 8
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class Restormer(nn.Module):
     """Restormer with the authors' state-dict names, so that their weights load.
 

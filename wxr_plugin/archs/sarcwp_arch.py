@@ -7,7 +7,6 @@ strength and not at zero as NAFNet's do: a mask learns nothing from a residual t
 
 from collections.abc import Sequence
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context, checked_inputs
@@ -15,12 +14,13 @@ from wxr_plugin.archs.cwp import WeatherPriors
 from wxr_plugin.archs.nafnet_arch import NAFBlock, up_layer
 from wxr_plugin.archs.sar import Gate, Masked, SAREncoder, with_masks
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 LEVELS = 4
 STRIDE = 1 << (LEVELS - 1)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class SARCWP(nn.Module):
     """Four levels: gated residual stages down, plain stages that attend to weather priors up, a global residual.
 

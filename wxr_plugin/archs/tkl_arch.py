@@ -4,14 +4,14 @@ Students and teachers are one network, that of MSBDN with residual dense fusion.
 licence, but the network's file comes from the MSBDN repository, which states none.
 """
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
 from wxr_plugin.archs.msbdn_arch import MSBDN, SMALLEST, STRIDE
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class TKL(MSBDN):
     """The network of TKL's students and teachers, with the authors' state-dict names, so that their weights load.
 

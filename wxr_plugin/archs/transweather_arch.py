@@ -6,7 +6,6 @@ the fourth mini patch embedding and the tail's output convolution take no part i
 
 from collections.abc import Sequence
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.sizes import cropped, extended
@@ -20,9 +19,10 @@ from wxr_plugin.archs.transweather_layers import (
     Tail,
     initialise,
 )
+from wxr_plugin.registry import register_arch
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class TransWeather(nn.Module):
     """TransWeather with the authors' state-dict names, so that their weights load.
 

@@ -6,8 +6,9 @@ illumination; three rounds of solving for both, each with a network for what is 
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
+
+from wxr_plugin.registry import register_arch
 
 
 class Decomposition(nn.Module):
@@ -72,7 +73,7 @@ class Illumination(nn.Module):
         return F.relu(getattr(self, f"conv{self.inner + 1}")(x))
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class URetinexNet(nn.Module):
     """URetinex-Net, whole: the authors' three files hold its parts; `wxr_plugin/zoo/uretinexnet.yml` tells which.
 

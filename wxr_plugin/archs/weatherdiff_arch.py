@@ -9,11 +9,11 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.conditional_unet_arch import SinusoidalTime
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 
 class TimeEmbedding(nn.Module):
@@ -99,7 +99,7 @@ class Middle(nn.Module):
         return self.block_2(self.attn_1(self.block_1(x, time)), time)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class WeatherDiff(nn.Module):
     """The noise in a state of DDPM's diffusion from a clean image to noise, given the degraded image.
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
 
 STRIDE = 4
 BRANCHES = (1, 2, 3)
@@ -166,7 +166,7 @@ class FeatureAttention(nn.Module):
         return x + self.merge(x * image, flag)
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 class WGWSNet(nn.Module):
     """WGWS-Net with the authors' state-dict names, so that their weights load.
 

@@ -8,13 +8,14 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
+
+from wxr_plugin.registry import register_arch
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning import daclip
 
 
-@ARCH_REGISTRY.register()
+@register_arch
 def DaCLIP(clip: str = "tiny", logit_scale: float | None = None) -> "daclip.DaCLIP":
     """A frozen CLIP with a new controller (Luo et al., ICLR 2024).
 

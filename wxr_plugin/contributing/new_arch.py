@@ -81,7 +81,9 @@ def _words(name: str, places: dict[str, Path], root: Path, into: Path | None) ->
     package = into.resolve().name if into else "wxr_plugin"
     option = places["option"] if into else places["option"].relative_to(root)
     plugins = f"plugins: [{package}]\n" if into else ""
-    return {"name": name, "module": name.lower(), "package": package, "option": option.as_posix(), "plugins": plugins}
+    gap = "" if into else "\n"  # above wxr_plugin, which is a third party to a plug-in only
+    words = {"name": name, "module": name.lower(), "package": package, "option": option.as_posix()}
+    return words | {"plugins": plugins, "gap": gap}
 
 
 def _template(kind: str) -> str:

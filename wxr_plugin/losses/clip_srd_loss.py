@@ -10,10 +10,10 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.errors import OptionError, WxrError
+from wxr_plugin.registry import register_loss
 
 LOW, HIGH = 0.05, 0.95
 LEAST_SPREAD = 1e-3
@@ -70,7 +70,7 @@ class Projectors(nn.Module):
         return [stage(residual) for stage, residual in zip(self.stages, residuals, strict=True)]
 
 
-@LOSS_REGISTRY.register()
+@register_loss
 class ClipSRDLoss(nn.Module):
     """`loss_weight` times the mean over the stages of `mask_loss`, of `residual_loss`, or of their sum.
 

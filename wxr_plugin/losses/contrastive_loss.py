@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
+
+from wxr_plugin.registry import register_loss
 
 
 def info_nce(image: Tensor, text: Tensor, logit_scale: Tensor | float) -> Tensor:
@@ -38,7 +39,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     return torch.cat(all_gather(rows))
 
 
-@LOSS_REGISTRY.register()
+@register_loss
 class DaClipLoss(nn.Module):
     """InfoNCE of content embeddings and captions, and of degradation embeddings and words, over all ranks.
 

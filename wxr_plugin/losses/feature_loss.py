@@ -4,8 +4,9 @@ The CLIP losses can be lowered by noise that nobody wants to see; features of De
 """
 
 import torch.nn.functional as F
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
+
+from wxr_plugin.registry import register_loss
 
 
 def feature_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -13,7 +14,7 @@ def feature_loss(features: Tensor, target: Tensor) -> Tensor:
     return (1 - F.cosine_similarity(features, target, dim=-1)).mean()
 
 
-@LOSS_REGISTRY.register()
+@register_loss
 class DepthFeatureLoss(nn.Module):
     """`loss_weight` times the weighted sum of `feature_loss` towards the pseudo-label and towards the photo itself.
 

@@ -1,7 +1,8 @@
 """L_ps of WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101): the student against the best-rated restoration so far."""
 
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
+
+from wxr_plugin.registry import register_loss
 
 
 def pseudo_label_loss(prediction: Tensor, label: Tensor, rating: Tensor | None = None) -> Tensor:
@@ -16,7 +17,7 @@ def pseudo_label_loss(prediction: Tensor, label: Tensor, rating: Tensor | None =
     return (difference.mean(dim=(1, 2, 3)) * (rating - 1) / 4).mean()
 
 
-@LOSS_REGISTRY.register()
+@register_loss
 class PseudoLabelLoss(nn.Module):
     """`loss_weight` times `pseudo_label_loss`; the ratings count only with `by_rating`."""
 

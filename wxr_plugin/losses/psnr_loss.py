@@ -1,7 +1,8 @@
 """The loss of HINet (Chen et al., CVPRW 2021) and NAFNet (Chen et al., ECCV 2022): the PSNR itself, to be raised."""
 
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
+
+from wxr_plugin.registry import register_loss
 
 LEAST = 1e-8
 """Added to the squared error as published: an image without error has 80 dB, and a gradient."""
@@ -13,7 +14,7 @@ def psnr_loss(prediction: Tensor, target: Tensor) -> Tensor:
     return 10 * (error + LEAST).log10().mean()
 
 
-@LOSS_REGISTRY.register()
+@register_loss
 class PSNRLoss(nn.Module):
     """`loss_weight` times `psnr_loss`."""
 

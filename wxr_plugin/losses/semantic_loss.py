@@ -4,8 +4,9 @@ The authors' slide prints the probability itself; its negative logarithm is mini
 """
 
 import torch.nn.functional as F
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
+
+from wxr_plugin.registry import register_loss
 
 
 def semantic_loss(image_features: Tensor, positive: Tensor, negative: Tensor, logit_scale: float = 1.0) -> Tensor:
@@ -20,7 +21,7 @@ def semantic_loss(image_features: Tensor, positive: Tensor, negative: Tensor, lo
     return F.softplus(logit_scale * (image_features * (negative - positive)).sum(dim=1)).mean()
 
 
-@LOSS_REGISTRY.register()
+@register_loss
 class SemanticLoss(nn.Module):
     """`loss_weight` times `semantic_loss`.
 

@@ -5,11 +5,11 @@ clear, so it is read as a score, and its negative logarithm is minimised (our re
 """
 
 import torch.nn.functional as F
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.conditioning.prompts import WeatherPrompts, weather_logits
 from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.registry import register_loss
 
 
 def weather_prompt_loss(image_features: Tensor, prompt_features: Tensor, logit_scale: float = 1.0) -> Tensor:
@@ -22,7 +22,7 @@ def weather_prompt_loss(image_features: Tensor, prompt_features: Tensor, logit_s
     return -F.log_softmax(logits, dim=1)[:, WEATHERS.index("clear")].mean()
 
 
-@LOSS_REGISTRY.register()
+@register_loss
 class WeatherPromptLoss(nn.Module):
     """`loss_weight` times `weather_prompt_loss` with the learnt prompts of a file.
 

@@ -1,4 +1,4 @@
-"""`wxr zoo list`, `wxr zoo show` and `wxr zoo verify`."""
+"""`wxr zoo list`, `wxr zoo show`, `wxr zoo verify` and `wxr zoo convert`."""
 
 import argparse
 import sys
@@ -23,6 +23,11 @@ VERIFY_EXAMPLE = """examples:
 
 exit code: 0 every file is recognised; 1 some file fits nothing; 2 some file cannot be read
 """
+CONVERT_EXAMPLE = """examples:
+  wxr zoo convert net_g_latest.pth net_g.safetensors
+  wxr zoo convert net_g_latest.pth for_mmagic.pth --to mmagic
+  wxr zoo convert work_dirs/mine/iter_10000.pth net_g.pth --to basicsr
+"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -30,13 +35,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     style = argparse.RawDescriptionHelpFormatter
     parser = subparsers.add_parser(
         "zoo",
-        help="published checkpoints: list, show, recognise",
+        help="published checkpoints: list, show, recognise; convert any",
         description="The published checkpoints that `wxr restore --method` knows. Nothing is fetched: a row says where "
         "the authors publish a file and what they permit.",
         epilog=LIST_EXAMPLE + SHOW_EXAMPLE.removeprefix("example:\n"),
         formatter_class=style,
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,show,verify}")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,show,verify,convert}")
     listing = actions.add_parser("list", help="a line for each", epilog=LIST_EXAMPLE, formatter_class=style)
     listing.add_argument("--task", help="only this task: derain, dehaze, desnow, weather, all-in-one …")
     listing.add_argument("--method", help="only this method: Restormer, NAFNet …")
@@ -46,6 +51,47 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     show.add_argument("name", help="as `wxr zoo list` writes it")
     show.set_defaults(func=show_row)
     _add_verify(actions)
+    _add_convert(actions)
+
+
+def _add_convert(actions: argparse._SubParsersAction) -> None:
+    convert = actions.add_parser(
+        "convert",
+        help="weights of BasicSR for MMagic, of MMagic for BasicSR, or as safetensors",
+        description="Write the weights of one network in another container. The source may be any file of weights "
+        "that `wxr restore` reads. What is written is read back and compared, number by number.",
+        epilog=CONVERT_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    convert.add_argument("source", type=Path, help="file with the weights")
+    convert.add_argument("target", type=Path, help="file to write: .pth, or .safetensors")
+    convert.add_argument(
+        "--to",
+        choices=("basicsr", "mmagic", "safetensors"),
+        help="basicsr: `params`; mmagic: `state_dict` with `generator.` before the names; told by .safetensors",
+    )
+    convert.add_argument("--key", help="key of the source's weights: params, params_ema, …; the EMA where there is one")
+    convert.add_argument("--opt", type=Path, help="option file whose network_g the weights have to fit")
+    convert.add_argument("--force", action="store_true", help="replace a target that is there")
+    convert.set_defaults(func=convert_file)
+
+
+def convert_file(args: argparse.Namespace) -> int:
+    """Convert, and print what was written."""
+    from wxr_plugin.zoo.convert import convert
+
+    network = None
+    if args.opt:
+        from wxr_plugin.inference.commands import read_options
+
+        network = dict(read_options(args.opt)["network_g"])
+    done = convert(args.source, args.target, args.to, args.key, network, args.force)
+    what = f"for {done.network['type']}" if done.network else "for a network that the file does not name"
+    print(f"{args.target}: {done.tensors} tensors {what}, read back without a difference")
+    if done.left_out:
+        more = f" and {len(done.left_out) - 3} more" if len(done.left_out) > 3 else ""
+        print(f"  left out, as no part of the network: {', '.join(done.left_out[:3])}{more}")
+    return 0
 
 
 def _add_verify(actions: argparse._SubParsersAction) -> None:

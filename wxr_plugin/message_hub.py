@@ -1,0 +1,101 @@
+"""Reading what MMEngine's Runner keeps beside the weights, without running code of a file.
+
+A checkpoint of MMEngine holds the histories of its log: `HistoryBuffer` objects around numpy arrays, and a `getattr`
+for each of their four statistics. torch.load(weights_only=True) refuses all that, so mmengine 0.10.7 cannot resume
+under torch 2.6 and later. Here these names stand for classes of our own, which take numbers and nothing else; torch's
+own restricted unpickler does the reading and refuses every other name.
+"""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+
+STATISTICS = ("min", "max", "mean", "current")
+NUMBERS = "biuf"
+"""Kinds of numpy's dtypes that a log has: booleans, integers, floats."""
+
+
+class _Dtype:
+    """In place of numpy.dtype: its name, and the order of bytes that BUILD gives."""
+
+    def __init__(self, name: str, *_: Any):
+        self.order = "="
+        self.name = name
+
+    def __setstate__(self, state: tuple) -> None:
+        self.order = state[1] if state[1] in ("<", ">") else "="
+
+    def read(self, data: bytes) -> np.ndarray:
+        """A copy of the numbers in `data`."""
+        kind = np.dtype(self.name)
+        if kind.kind not in NUMBERS or not isinstance(data, bytes):
+            raise UnpicklingError(f"Unsupported GLOBAL numpy.dtype of {kind}")
+        return np.frombuffer(data, kind.newbyteorder(self.order)).astype(kind)
+
+
+class _Array:
+    """In place of an array that is rebuilt."""
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, column_order, data = state
+        self.value = dtype.read(data).reshape(shape, order="F" if column_order else "C")
+
+
+class _History:
+    """In place of a HistoryBuffer."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        parts = [state["_log_history"], state["_count_history"]]
+        self.arrays = [part.value for part in parts if isinstance(part, _Array)]
+        self.length = int(state["max_length"])
+
+
+def _array(*_: Any) -> _Array:
+    return _Array()
+
+
+def _scalar(dtype: _Dtype, data: bytes) -> np.generic:
+    return dtype.read(data)[0]
+
+
+def _statistic(owner: type, name: str) -> None:
+    """In place of getattr: for the statistics of a HistoryBuffer, which it knows without being told."""
+    if owner is not _History or name not in STATISTICS:
+        raise UnpicklingError(f"Unsupported GLOBAL getattr of {name!r}")
+
+
+def readable() -> AbstractContextManager:
+    """Within the block, torch.load(weights_only=True) reads MMEngine's message hub; `rebuilt` makes sense of it."""
+    names = {"numpy.dtype": _Dtype, "numpy.ndarray": _Array, "builtins.getattr": _statistic}
+    names["mmengine.logging.history_buffer.HistoryBuffer"] = _History
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        names |= {f"{module}._reconstruct": _array, f"{module}.scalar": _scalar}
+    return torch.serialization.safe_globals([(value, name) for name, value in names.items()])
+
+
+def rebuilt(content: Any) -> Any:
+    """`content` with numpy's arrays and MMEngine's histories where `readable` has put our own classes."""
+    if isinstance(content, _Array):
+        return content.value
+    if isinstance(content, _History):
+        return _history(content)
+    if isinstance(content, dict):
+        content.update({key: rebuilt(value) for key, value in content.items()})
+    elif type(content) in (list, tuple):
+        return type(content)(_rebuilt_all(content))
+    return content
+
+
+def _rebuilt_all(items: Iterable[Any]) -> list[Any]:
+    return [rebuilt(item) for item in items]
+
+
+def _history(found: _History) -> Any:
+    from mmengine.logging import HistoryBuffer
+
+    values, counts = found.arrays
+    return HistoryBuffer(values, counts, found.length)

@@ -1,0 +1,51 @@
+"""Restored images of a validation as files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from basicsr.utils import imwrite, tensor2img
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class WxrPicturesHook(Hook):
+    """Writes restored images to WORK_DIR/visualization/SET/IMAGE_ITERATION.png, as `val.save_img` does.
+
+    Args:
+        most: write the first so many images of the set alone; all when None.
+        out_dir: another folder in place of WORK_DIR.
+    """
+
+    def __init__(self, most: int | None = None, out_dir: str | None = None):
+        self.most, self.out_dir = most, out_dir
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Write the images of a batch."""
+        self._write(runner, runner.val_dataloader, batch_idx, outputs or ())
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """As `after_val_iter`."""
+        self._write(runner, runner.test_dataloader, batch_idx, outputs or ())
+
+    def _write(self, runner: Runner, loader: Any, batch_idx: int, outputs: Sequence[Mapping[str, Any]]) -> None:
+        folder = Path(self.out_dir or runner.work_dir) / "visualization" / loader.dataset.metainfo["name"]
+        first = (batch_idx * runner.world_size + runner.rank) * loader.batch_size
+        for number, sample in enumerate(outputs, first):
+            if self.most is None or number < self.most:
+                image = sample.get("name") or f"{number:06d}"
+                imwrite(tensor2img([sample["pred"]]), str(folder / f"{image}_{runner.iter}.png"))

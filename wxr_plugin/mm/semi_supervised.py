@@ -1,0 +1,123 @@
+"""WResVLM under MMEngine's Runner: the losses, label store and pseudo-labels of WResVLMModel."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor
+
+from wxr_plugin.errors import OptionError
+from wxr_plugin.mm.datasets import plain
+from wxr_plugin.mm.supervised import WxrSupervised
+from wxr_plugin.models.train_options import WxrTrainOptions
+from wxr_plugin.models.unlabelled import Unlabelled, restored_together
+from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
+
+OPTIONS = set(WResVLMTrainOptions.__struct_fields__) - set(WxrTrainOptions.__struct_fields__) - {"pixel_opt"}
+"""What `wresvlm` may hold; the rest of `train` is MMEngine's business here."""
+
+
+@MODELS.register_module()
+class WxrSemiSupervised(WxrSupervised):
+    """L = L_sup + w1 L_ps + w2 L_wpl + w3 L_sem + w4 L_feat of a student, with its moving average as the teacher.
+
+    Batches are those of a SemiSupervisedDataset in a WxrDataset. The student is `generator`, the teacher, with which
+    one validates, `generator_ema`. It needs WxrLabelHook, which opens the label store and moves the teacher; no
+    WxrEMAHook beside it.
+
+    Args:
+        generator, pixel_loss, pretrained: as in WxrSupervised; the teacher starts from the same weights.
+        wresvlm: the other losses, rater, gate, labels, …: keys of the `train` block of WResVLMModel (docs/wresvlm.md).
+
+    Raises:
+        OptionError: keys in `wresvlm` that are wrong, unknown, or contradict each other.
+    """
+
+    def __init__(
+        self,
+        generator: Mapping[str, Any],
+        pixel_loss: Mapping[str, Any],
+        wresvlm: Mapping[str, Any],
+        pretrained: str | None = None,
+        **more: Any,
+    ):
+        super().__init__(generator, pixel_loss, pretrained=pretrained, **more)
+        self.options = read_options(wresvlm, pixel_loss)
+        self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
+        self.unlabelled: Unlabelled | None = None
+        self.iteration = 0
+
+    def begin(self, folder: Path, state: dict[str, Any] | None, iteration: int, plugins: Sequence[str] = ()) -> None:
+        """Load guides and rater and open the label store.
+
+        Args:
+            folder: where the label store lies, unless the options say where.
+            state: what a checkpoint of `iteration` has of it; None for a new run.
+            plugins: modules that a process of its own for rating has to import.
+        """
+        device = next(self.generator.parameters()).device
+        self.unlabelled = Unlabelled(self.options, device, folder / "labels.lmdb", plugins)
+        if state:
+            self.unlabelled.resume(state, iteration)
+        elif self.unlabelled.labels:
+            self.unlabelled.labels.start()
+
+    def train(self, mode: bool = True) -> "WxrSemiSupervised":
+        """As in torch, but the teacher stays as it is in use."""
+        super().train(mode)
+        self.generator_ema.eval()
+        return self
+
+    def restore(self, lq: Tensor) -> Tensor:
+        """The teacher's restoration, which is validated."""
+        return self.generator_ema(lq)
+
+    def losses(
+        self, lq: Tensor, gt: Tensor, real: Tensor | None = None, real_key: Sequence[str] = (), **more: Any
+    ) -> dict[str, Tensor]:
+        """L_sup as `loss_pix`, and whatever else is on: `loss_ps`, `loss_wpl`, `loss_sem`, `loss_feat`."""
+        if real is None:
+            raise OptionError(
+                "train_dataloader yields no unlabelled photos: use SemiSupervisedDataset in its WxrDataset"
+            )
+        if self.unlabelled is None:
+            raise OptionError("WxrSemiSupervised needs custom_hooks = [dict(type='WxrLabelHook')]")
+        output, restored = restored_together(self._student, lq, self.unlabelled.view(real))
+        with torch.autocast(lq.device.type, enabled=False):
+            found = self.unlabelled.losses(restored, real, real_key, self.iteration, self._teach)
+        return self.paired(output, gt) | {f"loss_{name.removeprefix('l_')}": loss for name, loss in found.items()}
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Move the teacher towards the student; buffers are copied."""
+        decay = self.options.ema_decay
+        decay = min(decay, 1 - 1 / (self.iteration + 1)) if self.options.ema_warmup else decay
+        for teacher, student in zip(self.generator_ema.parameters(), self.generator.parameters()):
+            teacher.mul_(decay).add_(student, alpha=1 - decay)
+        for teacher, student in zip(self.generator_ema.buffers(), self.generator.buffers()):
+            teacher.copy_(student)
+
+    def _student(self, images: Tensor) -> Tensor:
+        return self.generator(images).float()
+
+    @torch.no_grad()
+    def _teach(self, photos: Tensor) -> Tensor:
+        return self.generator_ema(photos).float().clamp(0, 1)
+
+
+def read_options(wresvlm: Mapping[str, Any], pixel_loss: Mapping[str, Any]) -> WResVLMTrainOptions:
+    """`wresvlm` as the options that WResVLMModel reads. Raises OptionError."""
+    unknown = set(wresvlm) - {field if field != "async_" else "async" for field in OPTIONS}
+    if unknown:
+        raise OptionError(
+            f"wresvlm: {', '.join(sorted(unknown))}: no such key; there are {', '.join(sorted(OPTIONS))}. What else a "
+            "`train` block has is the Runner's: optim_wrapper, param_scheduler, train_cfg, WxrNanGuardHook"
+        )
+    try:
+        return WResVLMTrainOptions.read({"pixel_opt": plain(pixel_loss), **plain(wresvlm)})
+    except msgspec.ValidationError as error:
+        raise OptionError(f"wresvlm: {error}") from error

@@ -1,0 +1,64 @@
+"""python -m wxr_plugin.mm.train CONFIG: MMEngine's Runner on a config, be it MMagic's or MMEngine's.
+
+    torchrun --nproc_per_node 2 -m wxr_plugin.mm.train CONFIG --launcher pytorch
+
+Any script that reads a config and starts a Runner does as well. mmagic's own, which `mim train` calls, imports mmagic
+before the config is read, so that the bridge comes too late.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from wxr_plugin.errors import WxrError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train; the exit code. What the user has to mend is a line on stderr and code 2."""
+    args = _parser().parse_args(argv)
+    try:
+        Runner.from_cfg(read_config(args)).train()
+    except (WxrError, FileNotFoundError) as error:
+        print(f"{args.config}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The config with what the command line says; its `custom_imports` are imported.
+
+    Raises:
+        WxrError: they include the bridge to mmagic, and mmagic is not to be had.
+        FileNotFoundError: there is no such file.
+    """
+    config = Config.fromfile(args.config)
+    config.merge_from_dict(args.cfg_options or {})
+    config.launcher = args.launcher
+    config.work_dir = args.work_dir or config.get("work_dir") or str(Path("work_dirs") / Path(args.config).stem)
+    if args.amp:
+        config.optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")
+    if args.resume:
+        config.resume, config.load_from = True, None if args.resume == "auto" else args.resume
+    return config
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m wxr_plugin.mm.train", description="Train with MMEngine's Runner.")
+    parser.add_argument("config", help="config file of MMEngine or MMagic")
+    parser.add_argument("--work-dir", help="folder of logs and checkpoints; work_dirs/CONFIG where nothing names one")
+    parser.add_argument(
+        "--resume", nargs="?", const="auto", metavar="CHECKPOINT", help="go on from the newest checkpoint, or from this"
+    )
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config")
+    parser.add_argument("--amp", action="store_true", help="mixed precision, on a GPU: optim_wrapper AmpOptimWrapper")
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # torch.distributed.launch
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from wxr_plugin.checkpoint import CheckpointError, load_weights
+from wxr_plugin.checkpoint import load_weights
 from wxr_plugin.fitting import load_into
+from wxr_plugin.reading import CheckpointError
 
 
 def net(width: int = 4, layers: int = 2) -> nn.Sequential:

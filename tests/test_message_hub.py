@@ -10,7 +10,8 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
-from wxr_plugin.checkpoint import CheckpointError, load_any, load_state, load_weights
+from wxr_plugin.checkpoint import load_state, load_weights
+from wxr_plugin.reading import CheckpointError, read_dict
 
 
 def hub() -> dict:
@@ -26,7 +27,7 @@ def test_the_log_comes_back(tmp_path):
     torch.save({"state_dict": {"w": torch.ones(2)}, "message_hub": hub()}, tmp_path / "iter_3.pth")
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "iter_3.pth", weights_only=True)
-    found = load_any(tmp_path / "iter_3.pth")
+    found = read_dict(tmp_path / "iter_3.pth")
     history = found["message_hub"]["log_scalars"]["train/loss"]
     assert type(history) is HistoryBuffer and [part.tolist() for part in history.data] == [[0.5, 0.25, 1.0], [2, 2, 2]]
     assert history.mean() == pytest.approx(1.75 / 6) and history.statistics("min", 2) == 0.25
@@ -79,7 +80,7 @@ MALICE = {
 
 
 @pytest.mark.parametrize("name", MALICE)
-@pytest.mark.parametrize("read", [load_any, load_state])
+@pytest.mark.parametrize("read", [read_dict, load_state])
 def test_code_in_it_is_refused(tmp_path, name, read):
     canary, path = tmp_path / "canary", tmp_path / "iter_3.pth"
     content = {"state_dict": {"w": torch.ones(2)}, "message_hub": hub()}

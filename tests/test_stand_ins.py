@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from wxr_plugin.checkpoint import CheckpointError, load_network_options, load_state, load_weights
+from wxr_plugin.checkpoint import load_network_options, load_state, load_weights
+from wxr_plugin.reading import CheckpointError
 
 WEIGHTS = {"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.ones(2)}
 OLD_AND_NEW = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

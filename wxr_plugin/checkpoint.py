@@ -1,46 +1,34 @@
-"""Checkpoints: weights in their many containers, one training state a file, and the random generators' state.
+"""Checkpoints: weights in their many containers, and one training state a file.
 
-Nothing here runs code from a file: pickles are read with `weights_only=True`, which for checkpoints of MMEngine knows
-the histories of its log (`wxr_plugin.message_hub`), or, of published weights, with stand-ins for what lies beside them
-(`wxr_plugin.stand_ins`); safetensors hold no code at all.
-Everything is written through `wxr_plugin.files`, so that a file under its final name is always whole.
+Files are read by `wxr_plugin.reading`, which runs no code from them, and written through `wxr_plugin.files`, so that a
+file under its final name is always whole.
 """
 
 import json
 import os
-import pickle
-import random
 import zipfile
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 
-from wxr_plugin import config_text, message_hub, stand_ins
-from wxr_plugin.errors import WxrError
+from wxr_plugin import config_text, stand_ins
 from wxr_plugin.files import write_with
+from wxr_plugin.reading import JAX, CheckpointError, is_whole, read_content, read_dict
 
 CONTAINERS = (
     "params_ema", "ema_helper", "g_ema", "model_ema", "params", "state_dict", "model_state_dict", "model", "net",
     "net_g", "netG", "generator", "network", "weights", "G",
 )  # fmt: skip
 """Keys under which others keep their weights; the first that is there counts. EMA weights lead: they restore best."""
-JAX = ".npz"
 WRAPPERS = ("module.", "_orig_mod.")
 """Prefixes that DataParallel and torch.compile leave on parameter names."""
 _SCALARS = (bool, int, float, str, type(None))
 _SEQUENCES = (list, tuple, set, torch.Size)
 _MAPPINGS = (dict, OrderedDict, Counter, defaultdict)
-
-
-class CheckpointError(WxrError):
-    """A checkpoint that cannot be read, or that must not be."""
 
 
 def save_state(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
@@ -62,27 +50,10 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         CheckpointError: the file is broken, holds code, or holds no dict.
     """
-    state = _load_dict(path)
+    state = read_dict(path)
     if zipfile.is_zipfile(path) and not is_whole(path):
         raise CheckpointError(f"{path}: no checkpoint, or a broken one (a checksum does not fit).")
     return state
-
-
-def load_any(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a file of MMEngine's Runner, or any other of tensors and plain types, with every tensor on the CPU.
-
-    Raises as `load_state`.
-    """
-    return _load_dict(path)
-
-
-def is_whole(path: str | os.PathLike) -> bool:
-    """Whether `path` is a complete torch file: its archive opens and every checksum in it fits."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile):
-        return False
 
 
 def load_weights(path: str | os.PathLike, key: str | None = None, mapped: bool = False) -> dict[str, torch.Tensor]:
@@ -104,19 +75,6 @@ def load_weights(path: str | os.PathLike, key: str | None = None, mapped: bool =
         CheckpointError: the file is broken, holds code, lacks `key`, or holds no weights.
     """
     return find_weights(read_content(path, mapped), key, path)
-
-
-def read_content(path: str | os.PathLike, mapped: bool = False) -> dict[str, Any]:
-    """What a file of weights holds, containers and all; `mapped` as in `load_weights`.
-
-    Raises as `load_weights`.
-    """
-    if Path(path).suffix == ".safetensors":
-        return _load_safetensors(path)
-    if Path(path).suffix == JAX:
-        return _load_jax(path)
-    content = _read_pickle(path, mapped, published=True)
-    return stand_ins.state_dict(content) if stand_ins.is_network(content) else _checked_dict(content, path)
 
 
 def find_weights(content: dict[str, Any], key: str | None, path: str | os.PathLike) -> dict[str, torch.Tensor]:
@@ -171,114 +129,6 @@ def fit_prefix(weights: Mapping[str, torch.Tensor], expected: Iterable[str]) -> 
         if expected <= set(inner):
             return inner
     return dict(weights)
-
-
-def rng_state() -> dict[str, Any]:
-    """State of this process's global random generators (python, numpy, torch, CUDA), in plain types and tensors."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
-    cuda = (
-        [torch.cuda.get_rng_state(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_initialized() else []
-    )
-    return {
-        "python": random.getstate(),
-        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)),
-        "torch": torch.get_rng_state(),
-        "cuda": cuda,
-    }
-
-
-def set_rng_state(state: Mapping[str, Any]) -> None:
-    """Put the generators back to what `rng_state` gave. CUDA devices that are no longer there are passed over."""
-    version, internal, gauss_next = state["python"]
-    random.setstate((version, tuple(internal), gauss_next))
-    kind, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(state["torch"])
-    devices = torch.cuda.device_count() if state["cuda"] else 0
-    for device, cuda in zip(range(devices), state["cuda"]):
-        torch.cuda.set_rng_state(cuda, device)
-
-
-@contextmanager
-def preserved_rng() -> Iterator[None]:
-    """Whatever the block draws from the global generators, they continue afterwards as if it had not run."""
-    state = rng_state()
-    try:
-        yield
-    finally:
-        set_rng_state(state)
-
-
-def _load_dict(path: str | os.PathLike) -> dict[str, Any]:
-    return _checked_dict(_read_pickle(path, mapped=False, published=False), path)
-
-
-def _checked_dict(content: Any, path: str | os.PathLike) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a dict. Give a checkpoint file.")
-    return content
-
-
-def _read_pickle(path: str | os.PathLike, mapped: bool, published: bool) -> Any:
-    """`published`: what lies beside the weights may be of classes that are not here."""
-    with open(path, "rb"):
-        pass  # what is wrong with the path itself; torch raises OSError for damaged contents too
-    mapped = mapped and zipfile.is_zipfile(path)  # torch's older format cannot be
-    try:
-        with message_hub.readable():
-            return message_hub.rebuilt(torch.load(path, map_location="cpu", weights_only=True, mmap=mapped))
-    except MemoryError:
-        raise
-    except Exception as error:
-        if published and isinstance(error, pickle.UnpicklingError):
-            return _read_published(path, mapped, error)
-        raise _unreadable(path, error) from error
-
-
-def _read_published(path: str | os.PathLike, mapped: bool, first: Exception) -> Any:
-    from wxr_plugin.zoo.rows import rows
-
-    try:
-        return stand_ins.read(path, tuple({name for row in rows().values() for name in row.classes}), mapped)
-    except stand_ins.RefusedError as error:
-        raise _refused(path, str(error)) from error
-    except MemoryError:
-        raise
-    except Exception:
-        raise _unreadable(path, first) from first
-
-
-def _unreadable(path: str | os.PathLike, error: Exception) -> CheckpointError:
-    reason = str(error.__context__ or error).strip().split(". ")[0] or type(error).__name__
-    if "GLOBAL" in reason:
-        return _refused(path, reason)
-    return CheckpointError(f"{path}: no checkpoint, or a broken one, perhaps cut short ({reason}).")
-
-
-def _refused(path: str | os.PathLike, what: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: refused, since loading it would run code that is no part of a checkpoint ({what}). "
-        "Ask its author for a state dict or a .safetensors file."
-    )
-
-
-def _load_safetensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file, or a broken one ({error}).") from error
-
-
-def _load_jax(path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    from wxr_plugin.archs.maxim_weights import from_jax
-
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return from_jax(arrays)
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise CheckpointError(f"{path}: no .npz file of arrays, or a broken one ({error}).") from error
 
 
 def _open_container(loaded: dict[str, Any], key: str | None, path: str | os.PathLike) -> dict[str, Any]:

@@ -503,8 +503,8 @@ def _metrics_of(model: Any, dataset: Any, common: dict | None) -> dict:
     """
     from basicsr.utils import get_root_logger
 
-    from wxr_plugin.checkpoint import preserved_rng
     from wxr_plugin.models.val_metrics import usable_metrics
+    from wxr_plugin.rng import preserved_rng
 
     metrics = dataset.opt.get("metrics", common) or {}
     if usable_metrics(metrics, False) == metrics:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from wxr_plugin.checkpoint import CheckpointError, fit_prefix, load_network_options
+from wxr_plugin.checkpoint import fit_prefix, load_network_options
+from wxr_plugin.reading import CheckpointError
 
 
 def load_into(net: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLike, strict: bool = True) -> None:

@@ -6,10 +6,10 @@ from open_clip.model import CLIP
 from safetensors.torch import save_file
 from test_daclip import SMALL_VIT, packaged, small, trained
 
-from wxr_plugin.checkpoint import CheckpointError
 from wxr_plugin.conditioning.daclip import DaCLIP, load_daclip
 from wxr_plugin.conditioning.daclip_checkpoint import config_from_shapes, fit_weights, named_config, read_daclip
 from wxr_plugin.conditioning.daclip_towers import DaClipError
+from wxr_plugin.reading import CheckpointError
 
 IMAGES = torch.rand(2, 3, 40, 56, generator=torch.Generator().manual_seed(0))
 

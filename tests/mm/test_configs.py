@@ -7,13 +7,14 @@ import torch
 from basicsr.archs import build_network
 from mmengine.config import Config
 
-from wxr_plugin.checkpoint import load_any, save_state
+from wxr_plugin.checkpoint import save_state
 from wxr_plugin.conditioning.clip import load_clip
 from wxr_plugin.conditioning.prompt_photos import encode, list_photos
 from wxr_plugin.conditioning.prompts import fit
 from wxr_plugin.mm import photos, train
 from wxr_plugin.mm.mmagic_repair import is_installed
 from wxr_plugin.mm.semi_supervised import read_options
+from wxr_plugin.reading import read_dict
 
 OPTIONS = Path(__file__).parents[2] / "options/mm"
 CONFIGS = sorted(path.name for path in OPTIONS.glob("*.py"))
@@ -48,12 +49,12 @@ def test_the_small_configs_train_one_after_the_other(work, capsys):
     weights = work / "work_dirs/tiny_supervised/iter_2.pth"
     assert len(list((work / "work_dirs/tiny_supervised/visualization/held_out").iterdir())) == 2
     assert run("tiny_supervised.py", "--resume", **{"train_cfg.max_iters": 3}) == 0
-    assert load_any(weights.with_name("iter_3.pth"))["meta"]["iter"] == 3
+    assert read_dict(weights.with_name("iter_3.pth"))["meta"]["iter"] == 3
     guide = load_clip("tiny")
     learnt = encode(list_photos({}, str(work / "datasets/photos/clear")), guide, crops=0)
     fit(learnt.features, learnt.classes, guide, range(5), lr=0.01).save(work / "datasets/photos/prompts.safetensors")
     assert run("tiny_wresvlm.py", **{"model.pretrained": weights}) == 0
-    assert load_any(work / "work_dirs/tiny_wresvlm/iter_2.pth")["wxr_labels"]["rated"] > 0
+    assert read_dict(work / "work_dirs/tiny_wresvlm/iter_2.pth")["wxr_labels"]["rated"] > 0
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from test_semi_supervised import labels_of, semi  # noqa: F401
 
-from wxr_plugin.checkpoint import load_any
+from wxr_plugin.reading import read_dict
 
 
 class PoisonOne(Hook):
@@ -51,7 +51,7 @@ def test_two_processes_train_one_network(semi, tmp_path, one_thread):  # noqa: F
     assert [process.exitcode for process in ranks] == [0, 0]
     ends = [torch.load(tmp_path / f"end_{rank}.pth") for rank in (0, 1)]
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
-    state = load_any(tmp_path / "run/iter_6.pth")
+    state = read_dict(tmp_path / "run/iter_6.pth")
     assert state["wxr_nan_guard"] == {"skipped": 1, "in_a_row": 0}
     keys = [(tmp_path / f"keys_{rank}.txt").read_text().split() for rank in (0, 1)]
     assert len(keys[0]) == len(keys[1]) == 6 and keys[0] != keys[1]

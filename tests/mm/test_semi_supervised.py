@@ -8,12 +8,12 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from wxr_plugin.checkpoint import load_any
 from wxr_plugin.data.image_io import write_image
 from wxr_plugin.errors import OptionError
 from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.mm.semi_supervised import WxrSemiSupervised, read_options
 from wxr_plugin.models.wresvlm_model import WResVLMModel
+from wxr_plugin.reading import read_dict
 
 NETWORK = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}
 OPTIONS = {
@@ -83,7 +83,7 @@ def test_a_stopped_and_resumed_run_has_the_same_labels_and_weights(semi, tmp_pat
     resumed = Listener()
     train({**semi("stopped"), "resume": True}, resumed)
     assert resumed.logs == listener.logs[3:]
-    ends = [load_any(tmp_path / folder / "iter_6.pth") for folder in ("straight", "stopped")]
+    ends = [read_dict(tmp_path / folder / "iter_6.pth") for folder in ("straight", "stopped")]
     assert all(torch.equal(value, ends[1]["state_dict"][name]) for name, value in ends[0]["state_dict"].items())
     assert ends[0]["wxr_labels"] == ends[1]["wxr_labels"]
     labels = labels_of(tmp_path / "straight")

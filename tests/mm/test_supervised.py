@@ -14,11 +14,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from wxr_plugin.checkpoint import load_any, load_weights, save_state
+from wxr_plugin.checkpoint import load_weights, save_state
 from wxr_plugin.errors import OptionError
 from wxr_plugin.mm.supervised import WxrSupervised
 from wxr_plugin.models.guard import NonFiniteError
 from wxr_plugin.models.val_metrics import measure
+from wxr_plugin.reading import read_dict
 
 EMA = {"type": "WxrEMAHook", "momentum": 0.1}
 
@@ -125,7 +126,7 @@ def test_a_killed_and_resumed_run_ends_bit_equal(config, restless, tmp_path, one
     assert not (tmp_path / "killed/iter_12.pth").exists()
     loader = {**killed["train_dataloader"], "num_workers": 1}
     _train({**killed, "experiment_name": "resumed", "resume": True, "train_dataloader": loader})
-    ends = [load_any(tmp_path / run / "iter_12.pth") for run in ("straight", "killed")]
+    ends = [read_dict(tmp_path / run / "iter_12.pth") for run in ("straight", "killed")]
     assert differences(*map(model_of, ends)) == []
     assert ends[0]["param_schedulers"] == ends[1]["param_schedulers"]
     logs = [end["message_hub"]["log_scalars"]["train/loss"].data[0] for end in ends]

@@ -13,9 +13,10 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
 from wxr_plugin import cli
-from wxr_plugin.checkpoint import CheckpointError, load_any, load_network_options, load_weights
+from wxr_plugin.checkpoint import load_network_options, load_weights
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.mm import mmagic_bridge, train
+from wxr_plugin.reading import CheckpointError, read_dict
 
 OPTIONS = Path(__file__).parents[2] / "options/mm"
 SKIPPED = {
@@ -85,7 +86,7 @@ def test_it_goes_on_from_its_checkpoint(trained, data, monkeypatch):
     runner = Runner.from_cfg(config("mmagic_msbdn.py", folder, "--resume", **{"train_cfg.max_iters": 12}))
     runner.train()
     assert runner.iter == 12 and len(runner.message_hub.get_scalar("train/loss").data[0]) == 12
-    states = [load_any(folder / f"iter_{iteration}.pth") for iteration in (10, 12)]
+    states = [read_dict(folder / f"iter_{iteration}.pth") for iteration in (10, 12)]
     assert [state["ema_state_dict"]["steps"].item() for state in states] == [10, 12]
 
 
@@ -96,7 +97,7 @@ def test_a_checkpoint_with_code_is_not_resumed(trained, data, tmp_path, monkeypa
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'canary'}",)
 
-    content = load_any(trained[1] / "iter_10.pth")
+    content = read_dict(trained[1] / "iter_10.pth")
     content["message_hub"]["runtime_info"]["evil"] = Evil()
     torch.save(content, tmp_path / "iter_10.pth")
     runner = Runner.from_cfg(config("mmagic_msbdn.py", tmp_path, "--resume", str(tmp_path / "iter_10.pth")))

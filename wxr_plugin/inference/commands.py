@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 METHODS = ("posterior", "sde", "ode")
 """As in wxr_plugin.sampling.sampler, which imports torch."""
 PRECISIONS = ("fp32", "bf16", "fp16")
-"""As in wxr_plugin.inference.restorer, which imports torch."""
+"""As in wxr_plugin.inference.fit, which imports torch."""
 QUALITY = 95
 
 EXAMPLE = """examples:

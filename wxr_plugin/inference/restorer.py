@@ -1,10 +1,9 @@
 """A trained network and what is needed to run it on photographs of any size."""
 
-import inspect
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +14,16 @@ from wxr_plugin.archs.context import Context, context_inputs
 from wxr_plugin.checkpoint import load_network_options, load_weights
 from wxr_plugin.errors import WxrError
 from wxr_plugin.fitting import load_into
-from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion, make_diffusion, predicts_noise
+from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion, make_diffusion
+from wxr_plugin.inference.fit import (
+    PRECISIONS,
+    Precision,
+    check_called,
+    check_diffusion,
+    check_guide,
+    checked_precision,
+    guide_of,
+)
 from wxr_plugin.inference.layout import laid_out
 from wxr_plugin.inference.memory import free, is_out_of_memory
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
@@ -26,13 +34,10 @@ from wxr_plugin.sampling.options import SamplingOptions
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.guides import Guide
 
-Precision = Literal["fp32", "bf16", "fp16"]
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SMALLEST_TILE = 32
 """Smaller ones are not tried when memory runs out."""
 _LOG = logging.getLogger("basicsr")
 TINY = Path(__file__).parents[1] / "assets" / "tiny_restorer" / "tiny_restorer.safetensors"
-PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class RestoreError(WxrError):
@@ -69,17 +74,15 @@ class Restorer:
         batch: int = 1,
     ):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.precision = _checked_precision(precision, self.device)
+        self.precision = checked_precision(precision, self.device)
         self.net = laid_out(net, self.device).eval().requires_grad_(False)
         self.tile, self.overlap, self.batch = tile, overlap, batch
         self.guide, self.diffusion = guide, diffusion
         self.seen: Context | None = None
         self._warned = False
-        _check_called(net)
-        _check_guide(net, guide)
-        if predicts_noise(net) != bool(diffusion):
-            what = "predicts noise, and no `sde` block says of what: add --opt with its option file"
-            raise WxrError(f"the network {what if predicts_noise(net) else 'predicts no noise; leave `sde` out'}")
+        check_called(net)
+        check_guide(net, guide)
+        check_diffusion(net, bool(diffusion))
 
     @classmethod
     def from_checkpoint(
@@ -118,7 +121,7 @@ class Restorer:
         guide = guide or (load_network_options(path, "guide") or {}).get("model")
         equation, ddpm = sde or load_network_options(path, "sde"), load_network_options(path, "ddpm")
         diffusion = make_diffusion(net, equation, sampling, ddpm)
-        return cls(net, device, guide=_load_guide(net, guide, path, device), diffusion=diffusion, **kwargs)
+        return cls(net, device, guide=guide_of(net, guide, path, device), diffusion=diffusion, **kwargs)
 
     @torch.no_grad()
     def restore_tensor(self, lq: Tensor, context: Context | None = None) -> Tensor:
@@ -282,44 +285,6 @@ def _repeated(steering: Any, count: int) -> Any:
     if isinstance(steering, Tensor):
         return steering.expand(count, *steering.shape[1:]) if len(steering) == 1 else steering
     return type(steering)(*(None if part is None else _repeated(part, count) for part in steering))
-
-
-def _checked_precision(precision: Precision, device: torch.device) -> Precision:
-    if precision not in PRECISIONS:
-        raise WxrError(f"precision {precision!r}: take one of {', '.join(PRECISIONS)}")
-    if precision == "fp16" and device.type == "cpu":
-        raise WxrError("fp16 is for GPUs, a CPU is slower with it than with fp32; take bf16, or fp32")
-    return precision
-
-
-def _load_guide(net: nn.Module, name: str | None, path: Path, device: str | None) -> "Guide | None":
-    if not context_inputs(net):
-        return None
-    wanted = context_inputs(net)
-    if not name:
-        kind = "CLIP" if "image" in wanted else "DA-CLIP"
-        raise WxrError(f"{path} is steered by {' and '.join(wanted)}: add --guide with its {kind}")
-    from wxr_plugin.conditioning.guides import load_guide
-
-    return load_guide(wanted, name, device)
-
-
-def _check_called(net: nn.Module) -> None:
-    needed = [p for p in inspect.signature(net.forward).parameters.values() if p.default is p.empty and p.kind in PLAIN]
-    if len(needed) > 1 + bool(context_inputs(net)) and not predicts_noise(net):
-        names = ", ".join(parameter.name for parameter in needed)
-        hint = "; a DA-CLIP is a guide: give it with --guide" if type(net).__name__ == "DaCLIP" else ""
-        raise WxrError(f"{type(net).__name__} is no network that restores a photo: it takes ({names}){hint}")
-
-
-def _check_guide(net: nn.Module, guide: "Guide | None") -> None:
-    if guide and not context_inputs(net):
-        raise WxrError("the network takes no guide")
-    if guide and guide.dim != net.context_dim:
-        raise WxrError(
-            f"the guide '{guide.name}' gives embeddings of length {guide.dim}, the network takes {net.context_dim}: "
-            "restore with the guide that it was trained with"
-        )
 
 
 def _size(image: Tensor) -> str:

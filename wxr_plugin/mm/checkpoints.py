@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
-from wxr_plugin.checkpoint import CheckpointError, load_any
+from wxr_plugin.reading import CheckpointError, read_dict
 
 
 @CheckpointLoader.register_scheme(prefixes="", force=True)
@@ -22,7 +22,7 @@ def load_local(filename: str, map_location: Any = None) -> dict[str, Any]:
         CheckpointError: it is broken or holds code, or it is BasicSR's, of which MMEngine would silently take nothing.
     """
     path = os.path.expanduser(filename)
-    content = load_any(path)
+    content = read_dict(path)
     ours = [key for key in ("params", "params_ema") if _is_weights(content.get(key))]
     if ours and "state_dict" not in content:
         raise CheckpointError(

@@ -10,17 +10,11 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import get_dist_info, master_only
 from torch import nn
 
-from wxr_plugin.checkpoint import (
-    CheckpointError,
-    fit_prefix,
-    is_whole,
-    load_weights,
-    rng_state,
-    save_state,
-    set_rng_state,
-)
+from wxr_plugin.checkpoint import fit_prefix, load_weights, save_state
 from wxr_plugin.fitting import load_into
 from wxr_plugin.models.guard import gathered
+from wxr_plugin.reading import CheckpointError, is_whole
+from wxr_plugin.rng import rng_state, set_rng_state
 
 
 class Resuming:

@@ -14,11 +14,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from wxr_plugin.checkpoint import preserved_rng
 from wxr_plugin.models.guard import gathered
 from wxr_plugin.models.keeping import Keeping
 from wxr_plugin.models.val_metrics import image_name, measure, usable_metrics
 from wxr_plugin.models.val_table import Row, group_of
+from wxr_plugin.rng import preserved_rng
 
 
 class Validating(Keeping):

@@ -75,8 +75,8 @@ class DaCLIP(nn.Module):
     def prepare(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [0, 1] as the towers take them: (N, 3, S, S), normalised.
 
-        As published, the short side is resized to S (bicubic, antialiased) and the centre is cut out; `ClipGuide`
-        squeezes the whole photo into the square instead. The authors round to 8 bits before and after resizing.
+        As published, the short side is resized to S (bicubic, antialiased) and the centre is cut out;
+        `ClipGuide.encode_image` squeezes all of it into the square. The authors round to 8 bits before and after.
         """
         config = getattr(self.visual, "preprocess_cfg", None) or openai_preprocessing()
         mean, std = (images.new_tensor(config[key]).view(1, 3, 1, 1) for key in ("mean", "std"))

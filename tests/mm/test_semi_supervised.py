@@ -168,3 +168,20 @@ def test_what_it_needs_beside_is_said(semi, tmp_path):
     model = WxrSemiSupervised(NETWORK, {"type": "L1Loss"}, {"ema_decay": 0.9})
     with pytest.raises(OptionError, match="yields no unlabelled photos"):
         model(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8), mode="loss")
+
+
+def test_after_a_dropped_window_the_next_one_teaches_with_all_its_batches(semi, tmp_path):
+    class PoisonFirst(Hook):
+        keys = []
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            self.keys.append(data_batch["real_key"])
+            if runner.iter == 0:
+                data_batch["lq"][0] = float("nan")
+
+    config, poison = semi("run", feature_opt=None), PoisonFirst()
+    config["optim_wrapper"]["accumulative_counts"] = 2
+    config["train_cfg"]["max_iters"] = 4
+    runner = train(config, poison)
+    assert runner.message_hub.get_scalar("train/dropped_updates").current() == 1
+    assert set(labels_of(tmp_path / "run")) == {key for keys in poison.keys[2:] for key in keys}

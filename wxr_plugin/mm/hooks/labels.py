@@ -53,7 +53,7 @@ class WxrLabelHook(Hook):
         if updates.counted():
             model.average()
             model.unlabelled.write(model.iteration)
-        elif updates.dropped:
+        elif updates.wrapper.should_update():
             model.unlabelled.discard()
         for name, value in model.unlabelled.log().items():
             runner.message_hub.update_scalar(f"train/{name}", value)

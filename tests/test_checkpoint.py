@@ -6,7 +6,7 @@ import random
 import resource
 import signal
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
@@ -21,9 +21,11 @@ WEIGHTS = {"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.on
 
 def test_a_state_keeps_types_and_bits(tmp_path):
     state = {"iter": 3, "best": {"psnr": float("-inf")}, "w": torch.rand(3), "pair": (1, None, "a"), "odd": [True]}
+    state["milestones"] = Counter({4: 1, 8: 2})
     save_state(tmp_path / "a.state", state)
     loaded = load_state(tmp_path / "a.state")
     assert torch.equal(loaded.pop("w"), state.pop("w")) and loaded == state
+    assert [type(value) for value in loaded.values()] == [type(value) for value in state.values()]
     assert [p.name for p in tmp_path.iterdir()] == ["a.state"]
 
 

@@ -84,7 +84,8 @@ def rebuilt(content: Any) -> Any:
     if isinstance(content, _History):
         return _history(content)
     if isinstance(content, dict):
-        content.update({key: rebuilt(value) for key, value in content.items()})
+        for key in content:  # not update(), which adds to what a Counter has
+            content[key] = rebuilt(content[key])
     elif type(content) in (list, tuple):
         return type(content)(_rebuilt_all(content))
     return content

@@ -48,11 +48,9 @@ class Handler(BaseHTTPRequestHandler):
             behaviour.running += 1
             behaviour.most_running = max(behaviour.most_running, behaviour.running)
         time.sleep(behaviour.seconds)
-        try:
-            self.answer(body, behaviour, count)
-        finally:
-            with server.lock:
-                behaviour.running -= 1
+        with server.lock:  # before the answer: whoever has it may ask again at once
+            behaviour.running -= 1
+        self.answer(body, behaviour, count)
 
     def answer(self, body, behaviour, count):
         if behaviour.dies_after is not None and count > behaviour.dies_after:

@@ -141,7 +141,7 @@ def test_bad_input(basicsr, net, tmp_path, capsys):
         ((basicsr, tmp_path / "x.pth"), "Add --to basicsr or --to mmagic"),
         ((basicsr, tmp_path / "x.pth", "--to", "safetensors"), "end in .safetensors"),
         ((basicsr, basicsr, "--to", "basicsr", "--force"), "is the source itself"),
-        ((tmp_path / "none.pth", tmp_path / "x.pth", "--to", "basicsr"), "No such file"),
+        ((tmp_path / "none.pth", tmp_path / "x.pth"), "none.pth: no such file"),
         ((short, tmp_path / "x.pth", "--to", "mmagic"), "does not fit the network NAFNet: intro.weight is missing"),
         ((there, tmp_path / "x.pth", "--to", "mmagic"), "no checkpoint, or a broken one"),
     ]:

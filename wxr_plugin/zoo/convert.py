@@ -53,7 +53,7 @@ def convert(
         force: replace a target that is there.
 
     Raises:
-        WxrError: the target is there, or its suffix and `form` contradict each other.
+        WxrError: there is no source, the target is there, or its suffix and `form` contradict each other.
         CheckpointError: the source cannot be read, or does not fit the network.
     """
     form = _checked(Path(source), Path(target), form, force)
@@ -68,6 +68,8 @@ def convert(
 
 
 def _checked(source: Path, target: Path, form: Form | None, force: bool) -> Form:
+    if not source.is_file():
+        raise WxrError(f"{source}: no such file")
     is_safe = target.suffix == ".safetensors"
     form = form or ("safetensors" if is_safe else None)
     if form is None:

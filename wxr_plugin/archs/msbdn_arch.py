@@ -229,7 +229,7 @@ class MSBDN(nn.Module):
         where the image is too small for it, and the result is cropped (our choice). `context` is ignored by a network
         built without; otherwise raises ContextError if it does not fit. With `masks` the result is a Masked.
         """
-        padded, found = extended(lq, STRIDE, SMALLEST), []
+        padded, found = extended(lq, STRIDE, SMALLEST), [] if masks else None
         restored = cropped(self._restore(padded, context, found), lq)
         return with_masks(restored, found, padded) if masks else restored
 

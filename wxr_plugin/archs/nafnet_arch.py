@@ -177,11 +177,11 @@ class NAFNet(nn.Module):
         Masked.
         """
         check_context(context, self.context_inputs, self.context_dim)
-        padded, found = self._pad(lq), []
+        padded, found = self._pad(lq), [] if masks else None
         restored = cropped(self._restore(padded, context, found), lq)
         return with_masks(restored, found, padded) if masks else restored
 
-    def _restore(self, lq: Tensor, context: Context | None, found: list[Gate]) -> Tensor:
+    def _restore(self, lq: Tensor, context: Context | None, found: list[Gate] | None) -> Tensor:
         tokens = self.priors.tokens(context)
         prompt = self.degradation(context.degradation) if "degradation" in self.context_inputs else None
         content = unit(context.content)[:, None] if "content" in self.context_inputs else None

@@ -73,11 +73,11 @@ class Restormer(nn.Module):
         test script does. `context` is ignored by a network built without; otherwise raises ContextError. With `masks`
         the result is a Masked.
         """
-        padded, found = extended(lq, STRIDE), []
+        padded, found = extended(lq, STRIDE), [] if masks else None
         restored = cropped(self._restore(padded, context, found), lq)
         return with_masks(restored, found, padded) if masks else restored
 
-    def _restore(self, lq: Tensor, context: Context | None, found: list[Gate]) -> Tensor:
+    def _restore(self, lq: Tensor, context: Context | None, found: list[Gate] | None) -> Tensor:
         tokens = self.priors.tokens(context)
         skips, deepest = self._encode(lq, context, found)
         x = self._joined(self.up4_3(self.priors.level(0, deepest, tokens)), skips[2], self.reduce_chan_level3)
@@ -88,7 +88,7 @@ class Restormer(nn.Module):
         x = self.decoder_level1(self.priors.level(3, x, tokens))
         return self.output(self.refinement(x)) + lq
 
-    def _encode(self, lq: Tensor, context: Context | None, found: list[Gate]) -> tuple[list[Tensor], Tensor]:
+    def _encode(self, lq: Tensor, context: Context | None, found: list[Gate] | None) -> tuple[list[Tensor], Tensor]:
         prompt = self.context.prepare(context) if self.is_steered else None
         levels = (self.encoder_level1, self.encoder_level2, self.encoder_level3, self.latent)
         downs = (self.patch_embed, self.down1_2, self.down2_3, self.down3_4)

@@ -38,7 +38,7 @@ def reuse_memory() -> None:
     """Let this process keep up to 512 MiB of freed memory, in blocks of up to 64 MiB; for restoring on a CPU.
 
     glibc gives each large block back to the system and asks for it again at the next layer, and the system then clears
-    it: a quarter to half of the time of a narrow network. Does nothing where there is no glibc.
+    it: a quarter of the time of a narrow network in tiles of 512 pixels. Does nothing where there is no glibc.
     """
     malloc = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if malloc:

@@ -22,30 +22,21 @@ class WxrPicturesHook(Hook):
     def __init__(self, most: int | None = None, out_dir: str | None = None):
         self.most, self.out_dir = most, out_dir
 
-    def after_val_iter(
+    def _after_iter(
         self,
         runner: Runner,
         batch_idx: int,
         data_batch: Any = None,
         outputs: Sequence[Mapping[str, Any]] | None = None,
+        mode: str = "train",
     ) -> None:
-        """Write the images of a batch."""
-        self._write(runner, runner.val_dataloader, batch_idx, outputs or ())
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence[Mapping[str, Any]] | None = None,
-    ) -> None:
-        """As `after_val_iter`."""
-        self._write(runner, runner.test_dataloader, batch_idx, outputs or ())
-
-    def _write(self, runner: Runner, loader: Any, batch_idx: int, outputs: Sequence[Mapping[str, Any]]) -> None:
+        """Write the images of a batch of a validation or a test."""
+        if mode == "train":
+            return
+        loader = runner.val_dataloader if mode == "val" else runner.test_dataloader
         folder = Path(self.out_dir or runner.work_dir) / "visualization" / loader.dataset.metainfo["name"]
         first = (batch_idx * runner.world_size + runner.rank) * loader.batch_size
-        for number, sample in enumerate(outputs, first):
+        for number, sample in enumerate(outputs or (), first):
             if self.most is None or number < self.most:
                 image = sample.get("name") or f"{number:06d}"
                 imwrite(tensor2img([sample["pred"]]), str(folder / f"{image}_{runner.iter}.png"))

@@ -7,6 +7,7 @@ import torch
 from basicsr.train import load_resume_state
 
 from wxr_plugin.resuming import ResumeError, consumed
+from wxr_plugin.rng import rng_state
 
 
 def state(iteration, epoch=1, **more):
@@ -51,6 +52,34 @@ def test_broken_states_are_passed_over_and_named(opt):
         assert load_resume_state(opt)["iter"] == 900
     told = "\n".join(str(warning.message) for warning in caught)
     assert "5000.state" in told and "1000.state" in told and "lacks epoch" in told
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "problem"),
+    [
+        ("optimizers", "abc", "optimizers"),
+        ("optimizers", [3], "optimizers"),
+        ("schedulers", {}, "schedulers"),
+        ("iter", "../../x", "iter"),
+        ("iter", -5, "iter"),
+        ("epoch", 1e18, "epoch"),
+        ("networks", [], "networks"),
+        ("networks", {"net_g": 1}, "networks"),
+        ("rng", [{}], "rng of rank 0"),
+        ("rng", [rng_state() | {"torch": torch.zeros(3)}], "rng of rank 0"),
+        ("rng", "abc", "rng"),
+    ],
+)
+def test_a_state_with_an_entry_of_another_type_is_passed_over(opt, entry, value, problem):
+    torch.save(state(5000, networks={}, rng=[rng_state()]) | {entry: value}, states(opt) / "5000.state")
+    with pytest.warns(UserWarning, match=rf"5000\.state.*not a training state.*{problem}"):
+        assert load_resume_state(opt)["iter"] == 1000
+
+
+def test_a_state_with_entries_of_the_right_types_is_taken(opt):
+    whole = state(6000, networks={"net_g": {"weight": torch.ones(1)}}, rng=[rng_state()], ema=None, scaler={}, best={})
+    torch.save(whole, states(opt) / "6000.state")
+    assert load_resume_state(opt)["iter"] == 6000
 
 
 def test_a_state_whose_network_is_cut_short_is_broken_too(opt):

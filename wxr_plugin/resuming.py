@@ -3,14 +3,38 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
+
+import msgspec
 
 from wxr_plugin.checkpoint import load_state
 from wxr_plugin.errors import WxrError
+from wxr_plugin.rng import check_rng_state
 
 
 class ResumeError(WxrError):
     """There are training states, but none that can be read."""
+
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+"""A number of batches or epochs."""
+
+
+class TrainingState(TypedDict):
+    """Types of the entries of a .state file that resuming relies on, stock BasicSR's four and then our own."""
+
+    epoch: Count
+    iter: Count
+    optimizers: list[dict]
+    schedulers: list[dict]
+    manual_seed: NotRequired[int]
+    networks: NotRequired[dict[str, dict]]
+    ema: NotRequired[dict | None]
+    scaler: NotRequired[dict | None]
+    best: NotRequired[dict]
+    guard: NotRequired[dict | None]
+    extra: NotRequired[dict]
+    rng: NotRequired[list[dict]]
 
 
 def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
@@ -77,15 +101,29 @@ def _newest_readable(paths: list[Path], opt: dict[str, Any]) -> tuple[Path, dict
 
 
 def _read(path: Path, opt: dict[str, Any]) -> dict[str, Any]:
-    """The state in `path`; checked to be one, and its networks' own files, as far as there are any, to be whole."""
+    """Return the state in `path` after checking its entries and the network files that belong to it."""
     state = load_state(path)
-    missing = {"epoch", "iter", "optimizers", "schedulers"} - state.keys()
-    if missing:
-        raise ResumeError(f"is no training state, it lacks {', '.join(sorted(missing))}")
+    _check_types(state)
     for label, file in network_paths(opt, state["iter"]).items():
         if label not in state.get("networks", ()) and file.exists():
             load_state(file)
     return state
+
+
+def _check_types(state: dict[str, Any]) -> None:
+    """Raise ResumeError if an entry is missing or of another type than resuming expects."""
+    missing = TrainingState.__required_keys__ - state.keys()
+    if missing:
+        raise ResumeError(f"not a training state: it lacks {', '.join(sorted(missing))}")
+    try:
+        msgspec.convert(state, TrainingState)
+    except msgspec.ValidationError as error:
+        raise ResumeError(f"not a training state: {str(error)[0].lower()}{str(error)[1:]}") from None
+    for rank, generators in enumerate(state.get("rng", ())):
+        try:
+            check_rng_state(generators)
+        except ValueError as error:
+            raise ResumeError(f"not a training state: rng of rank {rank} is {error}") from error
 
 
 def _restore_paths(opt: dict[str, Any], state: dict[str, Any]) -> None:

@@ -25,14 +25,34 @@ def rng_state() -> dict[str, Any]:
 
 def set_rng_state(state: Mapping[str, Any]) -> None:
     """Put the generators back to what `rng_state` gave. CUDA devices that are no longer there are passed over."""
-    version, internal, gauss_next = state["python"]
-    random.setstate((version, tuple(internal), gauss_next))
-    kind, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    random.setstate(_python_state(state))
+    np.random.set_state(_numpy_state(state))
     torch.set_rng_state(state["torch"])
     devices = torch.cuda.device_count() if state["cuda"] else 0
     for device, cuda in zip(range(devices), state["cuda"]):
         torch.cuda.set_rng_state(cuda, device)
+
+
+def check_rng_state(state: Mapping[str, Any]) -> None:
+    """Raise ValueError if `set_rng_state` could not take `state`; the global generators are not touched."""
+    try:
+        random.Random().setstate(_python_state(state))
+        np.random.RandomState().set_state(_numpy_state(state))
+        torch.Generator().set_state(state["torch"])
+        if not all(isinstance(cuda, torch.Tensor) for cuda in state["cuda"]):
+            raise TypeError("an entry of 'cuda' is not a tensor")
+    except Exception as error:  # generators raise what they like at a state of another shape
+        raise ValueError(f"not a state of random generators ({type(error).__name__}: {error})") from error
+
+
+def _python_state(state: Mapping[str, Any]) -> tuple:
+    version, internal, gauss_next = state["python"]
+    return version, tuple(internal), gauss_next
+
+
+def _numpy_state(state: Mapping[str, Any]) -> tuple:
+    kind, keys, position, has_gauss, gauss = state["numpy"]
+    return kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss
 
 
 @contextmanager

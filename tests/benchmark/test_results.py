@@ -116,7 +116,7 @@ def test_a_folder_without_benchmark_says_what_to_name(tmp_path):
 def test_damaged_files_are_named(folder):
     with (folder / "rows.csv").open("a") as file:
         file.write("mine,rtts,9")
-    with pytest.raises(WxrError, match=r"rows.csv, line \d+: not as many columns"):
+    with pytest.raises(WxrError, match=r"rows.csv, row \d+: not as many columns"):
         Results.read(folder)
     (folder / "benchmark.json").write_text('{"methods": {}, "sets": {}, "metrics": {"psnr": {"better": "up"}}}')
     with pytest.raises(WxrError, match=r"benchmark.json: Invalid enum value 'up'"):

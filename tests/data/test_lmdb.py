@@ -339,6 +339,37 @@ def test_a_data_file_cut_short_is_named_and_not_fatal(photos, tmp_path):
     assert "cannot be opened as an LMDB" in check(target)[0]
 
 
+@pytest.mark.parametrize("share", [0, 0.3, 0.9, None])
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_damaged_data_file_is_built_again(photos, tmp_path, share, finished):
+    target = tmp_path / "p.lmdb"
+    quiet(photos, target)
+    whole = contents(target)
+    lmdb_cache.forget(target)
+    if not finished:
+        (target / "meta_info.txt").unlink()
+    data = target / "data.mdb"
+    if share is None:
+        data.unlink()
+    else:
+        os.truncate(data, int(share * data.stat().st_size))
+    result = quiet(photos, target)
+    assert (result.images, result.already_built) == (5, False)
+    assert "p.lmdb" in result.damage
+    assert contents(target) == whole and check(target) == []
+    assert quiet(photos, target).already_built
+
+
+def test_a_damaged_data_file_is_kept_when_its_source_has_changed(photos, tmp_path):
+    target = tmp_path / "p.lmdb"
+    quiet(photos, target)
+    os.truncate(target / "data.mdb", 100)
+    (photos / "a.png").unlink()
+    with pytest.raises(WxrError, match="the images are others now"):
+        quiet(photos, target)
+    assert (target / "data.mdb").stat().st_size == 100
+
+
 def test_meta_info_lines_of_another_kind_are_refused(photos, tmp_path):
     quiet(photos, tmp_path / "p.lmdb")
     (tmp_path / "p.lmdb" / "meta_info.txt").write_text("a.png\n")

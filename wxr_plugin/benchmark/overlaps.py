@@ -1,7 +1,5 @@
 """Test images that methods were trained on, found by content, by what is seen, and by known names."""
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from wxr_plugin.benchmark.sets import BenchmarkSet
 from wxr_plugin.data.image_store import ImageStore
 from wxr_plugin.errors import WxrError
 from wxr_plugin.files import write_text
+from wxr_plugin.utils.csv_text import to_csv
 
 FILE = "overlaps.csv"
 COLUMNS = ("set", "image", "which", "file", "training", "kind", "distance")
@@ -69,10 +68,7 @@ def find(
 
 def write(folder: Path, found: list[Overlap]) -> None:
     """Write FILE into the benchmark's folder."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([COLUMNS, *found])
-    write_text(folder / FILE, text.getvalue())
+    write_text(folder / FILE, to_csv(COLUMNS, found))
 
 
 def tell(found: list[Overlap], sets: list[BenchmarkSet]) -> Iterator[str]:

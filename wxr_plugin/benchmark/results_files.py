@@ -1,7 +1,5 @@
 """Reading the files of a benchmark folder."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.csv_text import read_dicts
 
 FACTS, ROWS, SET_VALUES, OVERLAPS = "benchmark.json", "rows.csv", "sets.csv", "overlaps.csv"
 PROTOCOL = ("checkpoint_sha256", "colour", "crop", "precision", "tile", "overlap", "versions", "device")
@@ -109,11 +108,11 @@ def read_facts(file: Path) -> Facts:
 
 def read_rows(file: Path, facts: Facts) -> Iterator[Row]:
     """The rows of rows.csv whose method and set benchmark.json names; none without the file. Raises WxrError."""
-    reader = csv.DictReader(_open(file)) if file.is_file() else []
-    for line in reader:
+    lines = read_dicts(file) if file.is_file() else ()
+    for number, line in enumerate(lines, 1):
         if None in line or None in line.values() or not set(_COLUMNS) <= line.keys():
-            where = f"{file}, line {reader.line_num}"
-            raise WxrError(f"{where}: not as many columns as its header, or not a benchmark's; run it again")
+            where = f"{file}, row {number}"
+            raise WxrError(f"{where}: not as many columns as the header, or not a benchmark's; run the benchmark again")
         if line["method"] in facts.methods and line["set"] in facts.sets:
             yield _row(line, facts.metrics)
 
@@ -133,7 +132,7 @@ def _row(line: dict[str, str], metrics: Iterable[str]) -> Row:
 
 def read_set_values(file: Path) -> Iterator[tuple[tuple[str, str, str], float, int]]:
     """Method, set and metric with value and number of images, of metrics of whole sets."""
-    for line in csv.DictReader(_open(file)) if file.is_file() else ():
+    for line in read_dicts(file) if file.is_file() else ():
         value, count = _number(line["value"]), _number(line["count"])
         if math.isfinite(value) and math.isfinite(count):
             yield (line["method"], line["set"], line["metric"]), value, int(count)
@@ -141,12 +140,7 @@ def read_set_values(file: Path) -> Iterator[tuple[tuple[str, str, str], float, i
 
 def read_overlaps(file: Path) -> list[dict[str, str]]:
     """The rows of overlaps.csv; none without the file."""
-    return list(csv.DictReader(_open(file))) if file.is_file() else []
-
-
-def _open(file: Path) -> io.StringIO:
-    """The text of a file, its line ends as they are, as the csv module wants them."""
-    return io.StringIO(file.read_text(encoding="utf-8"), newline="")
+    return list(read_dicts(file)) if file.is_file() else []
 
 
 def _number(text: str) -> float:

@@ -1,7 +1,5 @@
 """What a benchmark leaves for its reader: benchmark.json, rows.csv and sets.csv."""
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -17,6 +15,7 @@ from wxr_plugin.benchmark.methods import Method
 from wxr_plugin.benchmark.metrics import Metric
 from wxr_plugin.benchmark.sets import BenchmarkSet
 from wxr_plugin.files import write_text
+from wxr_plugin.utils.csv_text import dicts_to_csv
 
 if TYPE_CHECKING:
     from wxr_plugin.benchmark.run import Run
@@ -163,8 +162,4 @@ def _scores(run: "Run", cells: Cells, photo: str, row: Row) -> Row:
 
 
 def _write_csv(path: Path, columns: Iterable[str], content: Iterable[Row]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(content)
-    write_text(path, text.getvalue())
+    write_text(path, dicts_to_csv(columns, content))

@@ -1,8 +1,6 @@
 """`wxr daclip`: what DA-CLIP says of photos."""
 
 import argparse
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -126,12 +124,11 @@ def print_found(found: Sequence[Found], top: int) -> None:
 def write_found(path: Path, found: Sequence[Found], words: Sequence[str]) -> None:
     """Replace the CSV at `path`: photo, degradation, probability, then the probability of each word."""
     from wxr_plugin.files import write_text
+    from wxr_plugin.utils.csv_text import to_csv
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["photo", "degradation", "probability", *words])
+    rows = []
     for row in found:
         by_word = dict(zip(row.words, row.probabilities))
         values = [row.probabilities[0], *(by_word[word] for word in words)]
-        writer.writerow([row.photo, row.words[0], *(f"{value:.6f}" for value in values)])
-    write_text(path, text.getvalue())
+        rows.append([row.photo, row.words[0], *(f"{value:.6f}" for value in values)])
+    write_text(path, to_csv(["photo", "degradation", "probability", *words], rows))

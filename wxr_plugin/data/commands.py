@@ -62,6 +62,8 @@ def build(args: argparse.Namespace) -> int:
     result = lmdb_io.build(args.src, args.dst, args.crop_size, args.step, args.max_bad, args.workers)
     for bad in result.bad:
         print(f"left out: {bad}")
+    if result.damage:
+        print(f"built again, since the earlier one was damaged: {result.damage}")
     state = "was built already and holds" if result.already_built else "holds"
     print(f"{args.dst} {state} {result.images} images")
     return 0

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from wxr_plugin import files, lmdb_cache
 from wxr_plugin.data.image_io import SUFFIXES, list_images
-from wxr_plugin.data.image_store import META_INFO, keyed
+from wxr_plugin.data.image_store import META_INFO, keyed, refuse_cut_database
 from wxr_plugin.data.lmdb_entries import convert
 from wxr_plugin.data.lmdb_journal import Journal, Plan, Row
 from wxr_plugin.data.progress import batches
@@ -25,11 +25,16 @@ _KEY_BYTES = 511
 
 @dataclass
 class BuildResult:
-    """What the LMDB holds, whether it had been finished before, and what was wrong with each file left out."""
+    """Outcome of a build."""
 
     images: int
+    """Number of images in the LMDB."""
     already_built: bool
+    """Whether an earlier build had finished, so that nothing was written."""
     bad: list[str] = field(default_factory=list)
+    """One line for each file that was left out: its name and the reason."""
+    damage: str = ""
+    """Damage for which an earlier data.mdb was thrown away and built again; empty if there was none."""
 
 
 def build(
@@ -50,7 +55,8 @@ def build(
     extract_subimages names them. Smaller images are stored whole. `map_size` is the first size of the memory map in
     bytes; it doubles as needed. Files that cannot be read are left out, up to `max_bad` of them.
 
-    meta_info.txt is written last: without it, the LMDB is not finished. build.jsonl keeps checksums for `check`.
+    meta_info.txt is written last: without it, the LMDB is not finished. build.jsonl keeps checksums for `check`. A
+    data.mdb that is cut short or cannot be opened is removed and built again.
 
     Raises:
         WxrError: `src` holds no images or two with one key, too many bad files, `dst` holds something else or a
@@ -65,10 +71,13 @@ def build(
     sources = _sources(src)
     with _only_writer(dst):
         rows = _earlier_rows(dst, plan, sources)
+        damage = _remove_damaged_database(dst) if rows else ""
         already_built = (dst / META_INFO).is_file()
         if not already_built:
             rows = _write(dst, plan, sources, rows, max_bad, workers or os.cpu_count() or 1, map_size, progress)
-    return BuildResult(sum(len(row.entries) for row in rows), already_built, [row.bad for row in rows if row.bad])
+    return BuildResult(
+        sum(len(row.entries) for row in rows), already_built, [row.bad for row in rows if row.bad], damage
+    )
 
 
 def _sources(src: Path) -> dict[str, Path]:
@@ -108,6 +117,21 @@ def _earlier_rows(dst: Path, plan: Plan, sources: dict[str, Path]) -> list[Row]:
     if finished and not _same_files(rows, sources):
         raise WxrError(f"{dst}: {_described(earlier, True)}, and the images are others now; delete it to build anew")
     return rows
+
+
+def _remove_damaged_database(dst: Path) -> str:
+    """Remove data.mdb and meta_info.txt if data.mdb is missing, cut short or unreadable; return what was wrong.
+
+    The images it held are stored again from the source, which `_earlier_rows` found unchanged.
+    """
+    try:
+        refuse_cut_database(dst)
+        return ""
+    except (WxrError, OSError) as error:
+        lmdb_cache.forget(dst)
+        for name in (META_INFO, "data.mdb", "lock.mdb"):  # meta_info.txt first: it marks a finished build
+            (dst / name).unlink(missing_ok=True)
+        return str(error)
 
 
 def _described(plan: Plan, finished: bool) -> str:

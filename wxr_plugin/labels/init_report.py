@@ -1,7 +1,5 @@
 """What `wxr label init` prints and writes."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from rich.table import Table
 
 from wxr_plugin import files
 from wxr_plugin.labels.outcomes import InitResult, Line, summary
+from wxr_plugin.utils.csv_text import to_csv
 
 NAMED = 5
 """Photos without any rating that are named."""
@@ -36,13 +35,11 @@ def print_result(result: InitResult, store: Path) -> None:
 
 def write_csv(result: InitResult, path: Path) -> None:
     """Replace `path` by the summary, a row for each line of it."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*_COLUMNS, *(f"rating {name}" for name in result.raters)])
+    rows = []
     for line in summary(result):
         values = [line.weather, line.method, line.images, line.won, line.share, line.mean_rank]
-        writer.writerow([*values, *(_cell(value) for value in line.ratings.values())])
-    files.write_text(path, text.getvalue())
+        rows.append([*values, *(_cell(value) for value in line.ratings.values())])
+    files.write_text(path, to_csv([*_COLUMNS, *(f"rating {name}" for name in result.raters)], rows))
 
 
 _COLUMNS = ("weather", "method", "images", "won", "share", "mean rank")

@@ -1,7 +1,5 @@
 """What `wxr label` prints and writes."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,6 +14,7 @@ from wxr_plugin import files
 from wxr_plugin.labels.labelling import Asker, Tally
 from wxr_plugin.labels.rewriting import without_description
 from wxr_plugin.labels.store import Answer, Description, Failure, LabelStore, PseudoInfo, Rating, Rewrite
+from wxr_plugin.utils.csv_text import dicts_to_csv
 from wxr_plugin.vlm.rater import RATING_WORDS
 
 COLUMNS = ("kind", "image", "rating", "text", "model", "prompt", "time")
@@ -109,11 +108,7 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
 
 def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
     """Replace `path` by the rows with every column."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, (*COLUMNS, *DETAILS))
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
+    files.write_text(path, dicts_to_csv((*COLUMNS, *DETAILS), rows))
 
 
 def _flat(label: Answer | PseudoInfo, asked: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """The rows of a validation: their means, by weather or degradation too, and the tables that they are written to."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from wxr_plugin.data.degradation_words import DEGRADATIONS
 from wxr_plugin.data.weather import KINDS, WEATHERS
 from wxr_plugin.files import write_text
 from wxr_plugin.metrics.set_share import SetShare
+from wxr_plugin.utils.csv_text import dicts_to_csv, read_dicts
 
 Row = dict[str, Any]
 """`iter`, `image`, `weather` or `degradation` (empty where unknown), then one value a metric."""
@@ -90,14 +89,10 @@ def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
     A new metric gets a column of its own, empty in older rows.
     """
     path = Path(path)
-    old = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))) if path.is_file() else []
+    old = list(read_dicts(path)) if path.is_file() else []
     table = [row for row in old if _is_before(row["iter"], rows[0]["iter"])] + list(rows)
     columns = list(dict.fromkeys(key for row in [*old, *rows] for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    write_text(path, text.getvalue())
+    write_text(path, dicts_to_csv(columns, table))
 
 
 def _overall(each: Mapping[str, Mapping[str, float]], metrics: Sequence[str]) -> dict[str, float]:

@@ -1,7 +1,5 @@
 """The report as a page, and its figures as a CSV file."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +7,7 @@ from wxr_plugin import report
 from wxr_plugin.data.image_io import read_image
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.files import write_text
+from wxr_plugin.utils.csv_text import to_csv
 from wxr_plugin.wresvlm import scores, tables
 from wxr_plugin.wresvlm.inputs import SPEED
 from wxr_plugin.wresvlm.measuring import INPUT, VIS, Row, spread
@@ -119,10 +118,8 @@ def _joined(found: list[Table]) -> str:
 
 
 def _csv(found: list[Scores]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["measure", "stage", "weather", "value"])
+    rows = []
     for measure in found:
         for step, values in measure.values.items():
-            writer.writerows([measure.title, step, weather, value] for weather, value in values.items())
-    return text.getvalue()
+            rows += [[measure.title, step, weather, value] for weather, value in values.items()]
+    return to_csv(["measure", "stage", "weather", "value"], rows)

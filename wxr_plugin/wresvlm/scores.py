@@ -1,12 +1,11 @@
 """How good the network of each stage is: on real photos, and in the validation of its training."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from wxr_plugin.utils.csv_text import read_dicts
 from wxr_plugin.wresvlm.measuring import INPUT, Row, steps
 from wxr_plugin.wresvlm.options import REAL
 from wxr_plugin.wresvlm.settings import Settings, block
@@ -68,7 +67,7 @@ def of_validation(settings: Settings, stages: Sequence[str]) -> list[Scores]:
 def _validated(experiment: Path, dataset: Mapping) -> dict[str, dict[str, float]]:
     """Metric -> weather -> mean of the last validation of one set; empty where there was none."""
     file = experiment / "validation" / f"{dataset['name']}.csv"
-    rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8")))) if file.is_file() else []
+    rows = list(read_dicts(file)) if file.is_file() else []
     rows = [row for row in rows if row["iter"] == rows[-1]["iter"]]
     told = next((kind for kind in REAL if kind in str(dataset["name"]).lower()), ALL)
     metrics = [name for name in (rows[0] if rows else ()) if name not in ("iter", "image", "weather")]

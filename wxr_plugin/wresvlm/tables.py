@@ -1,7 +1,5 @@
 """What happened in a run, gathered from its folders: votes, gates, prompts, texts, times."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Sequence
@@ -10,6 +8,7 @@ from statistics import fmean
 
 from wxr_plugin.data.weather import WEATHERS
 from wxr_plugin.labels.store import LabelStore
+from wxr_plugin.utils.csv_text import read_csv
 from wxr_plugin.wresvlm import records
 from wxr_plugin.wresvlm.scores import ALL, Table
 from wxr_plugin.wresvlm.settings import Settings
@@ -23,7 +22,7 @@ def winners(settings: Settings, stages: Sequence[str]) -> dict[str, Table]:
     for stage in stages:
         file = settings.folder(stage) / "winners.csv"
         if file.is_file():
-            header, *rows = csv.reader(io.StringIO(file.read_text(encoding="utf-8")))
+            header, *rows = read_csv(file)
             found[stage] = header, [[_short(cell) for cell in row] for row in rows]
     return found
 

@@ -156,7 +156,7 @@ def test_what_a_worker_finds_wrong_with_the_data_is_one_line(project, capsys):
     sets = {"train": train_set(project, type="BrokenPairs", num_worker_per_gpu=1), "val": val_set(project)}
     write_project(project, datasets=sets, plugins=["plugin_with_broken_pairs"])
     assert train.main(["-opt", "stock.yml"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == "all photos are broken; mend them"
+    assert capsys.readouterr().err.splitlines()[-1] == "python -m wxr_plugin.train: all photos are broken; mend them"
 
 
 def test_a_project_of_its_own_gains_the_repairs_by_the_import_alone(project):

@@ -80,9 +80,9 @@ def load_weights(path: str | os.PathLike, key: str | None = None, mapped: bool =
 def find_weights(content: dict[str, Any], key: str | None, path: str | os.PathLike) -> dict[str, torch.Tensor]:
     """The weights in the `content` of the file `path`; as `load_weights`."""
     weights = _open_container(content, key, path)
-    odd = [name for name, value in weights.items() if not isinstance(value, torch.Tensor)]
+    odd = [name for name, value in weights.items() if not isinstance(name, str) or not isinstance(value, torch.Tensor)]
     if odd or not weights:
-        what = f"{odd[0]!r} is a {type(weights[odd[0]]).__name__}" if odd else "it is empty"
+        what = f"entry {odd[0]!r} is a {type(weights[odd[0]]).__name__}" if odd else "it is empty"
         raise CheckpointError(
             f"{path}: no weights ({what}). Name the container's key; the file has {list(content)[:8]}."
         )
@@ -105,12 +105,22 @@ def load_network_options(path: str | os.PathLike, block: str = "network_g") -> d
                 stored = (file.metadata() or {}).get(block)
         except SafetensorError as error:
             raise CheckpointError(f"{path}: not a safetensors file, or a broken one ({error}).") from error
-        return json.loads(stored) if stored else None
+        return _options_in_metadata(stored, block, path) if stored else None
     content = read_content(path, mapped=True)
     stored = content.get(block)
     if stored is None and block == "network_g":
         stored = config_text.network_of(content.get("meta"))
     return stored if isinstance(stored, dict) else None
+
+
+def _options_in_metadata(stored: str, block: str, path: str | os.PathLike) -> dict[str, Any]:
+    try:
+        options = json.loads(stored)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its metadata entry {block!r} is not JSON ({error})") from error
+    if not isinstance(options, dict):
+        raise CheckpointError(f"{path}: its metadata entry {block!r} is not a JSON object")
+    return options
 
 
 def fit_prefix(weights: Mapping[str, torch.Tensor], expected: Iterable[str]) -> dict[str, torch.Tensor]:

@@ -2,11 +2,10 @@
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
-from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.commands import run_command
 
 MODULES = (
     "wxr_plugin.commands",
@@ -35,20 +34,10 @@ wxr COMMAND --help shows the arguments of a command, with an example.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `wxr` with `argv` (the process's own arguments when None) and return its exit code.
 
-    What the user has to mend is one line on stderr and code 2; 130 after Ctrl-C.
+    An error that the user can fix is one line on stderr and code 2; see `run_command` for the other codes.
     """
     args = build_parser().parse_args(argv)
-    try:
-        return args.func(args) or 0
-    except (WxrError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        print(f"wxr {args.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"wxr {args.command}: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output, such as head, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return run_command(f"wxr {args.command}", lambda: args.func(args))
 
 
 def build_parser() -> argparse.ArgumentParser:

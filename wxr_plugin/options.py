@@ -109,4 +109,5 @@ def check_file(path: str | os.PathLike, is_train: bool = True, overrides: Iterab
 
 def is_for_training(opt: Mapping[str, Any]) -> bool:
     """Whether a file is for training: it has a `train` block or a training set."""
-    return "train" in opt or "train" in (opt.get("datasets") or {})
+    datasets = opt.get("datasets")
+    return "train" in opt or (isinstance(datasets, Mapping) and "train" in datasets)

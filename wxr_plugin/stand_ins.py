@@ -71,7 +71,7 @@ def read(path: str | os.PathLike, classes: tuple[str, ...] = (), mapped: bool = 
     Call it after weights_only=True has failed with an UnpicklingError, which rules out TorchScript and tar archives.
 
     Raises:
-        RefusedError: the file names something else; nothing of it has run.
+        RefusedError: the file names something else, or holds a network that contains itself; nothing of it has run.
         Exception: what torch raises for a broken file.
     """
 
@@ -82,7 +82,23 @@ def read(path: str | os.PathLike, classes: tuple[str, ...] = (), mapped: bool = 
     loader.__name__ = "pickle"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the sources of stand-ins cannot be compared
-        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=loader, mmap=mapped)
+        content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=loader, mmap=mapped)
+    _refuse_cycles(content, above=())
+    return content
+
+
+def _refuse_cycles(content: Any, above: tuple[int, ...]) -> None:
+    """Raise RefusedError if a network in `content` contains itself; `above` are the ids of what `content` lies in."""
+    if id(content) in above:
+        if is_network(content):
+            raise RefusedError("a network that contains itself")
+        return
+    if is_network(content):
+        parts = [part for part in content.state["_modules"].values() if is_network(part)]
+    else:
+        parts = list(content.values()) if isinstance(content, dict) else []
+    for part in parts:
+        _refuse_cycles(part, (*above, id(content)))
 
 
 def is_network(thing: Any) -> bool:

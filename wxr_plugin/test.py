@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from wxr_plugin import arguments
 from wxr_plugin.train import add_root, drive
+from wxr_plugin.utils.commands import run_command
 
 DESCRIPTION = """\
 Restore the sets of an option file with a trained network and measure its metrics, with BasicSR's pipeline. The file is
@@ -22,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Test by the command line `argv` (`sys.argv` when None); the exit code, 2 for a file that cannot be used."""
     parser = argparse.ArgumentParser("python -m wxr_plugin.test", formatter_class=argparse.RawDescriptionHelpFormatter)
     configure(parser)
-    return run(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    return run_command(parser.prog, lambda: run(args))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from wxr_plugin import arguments
+from wxr_plugin.utils.commands import run_command
 
 DESCRIPTION = """\
 Train what an option file describes, with BasicSR's pipeline. The file is checked first: all its problems are printed at
@@ -25,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train by the command line `argv` (`sys.argv` when None); the exit code, 2 for a file that cannot be used."""
     parser = argparse.ArgumentParser("python -m wxr_plugin.train", formatter_class=argparse.RawDescriptionHelpFormatter)
     configure(parser)
-    return run(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    return run_command(parser.prog, lambda: run(args))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def drive(pipeline: Callable[[str], None], args: argparse.Namespace, is_train: bool) -> int:
-    """Check the option file and run one of BasicSR's pipelines on it; 0, or 2 with a message for what a user can mend.
+    """Check the option file, run one of BasicSR's pipelines on it and return 0.
 
-    The pipeline reads `sys.argv`, which holds the arguments meanwhile.
+    The pipeline reads `sys.argv`, which holds the arguments meanwhile. Raises what the check and the pipeline raise:
+    WxrError for what the user can fix.
     """
-    from wxr_plugin.errors import WxrError
     from wxr_plugin.options import check_file
 
     try:
@@ -60,19 +62,10 @@ def drive(pipeline: Callable[[str], None], args: argparse.Namespace, is_train: b
         _release_log()  # one that was opened before would keep the pipeline from writing its own
         with arguments.command_line(arguments.words(args)):
             pipeline(os.path.abspath(args.root))
-    except WxrError as error:
-        print(_message(error), file=sys.stderr)
-        return 2
     finally:
         _release_log()
     _leave_group()
     return 0
-
-
-def _message(error: Exception) -> str:
-    """What `error` says, without the traceback of the worker process that torch puts before it."""
-    text = str(error)
-    return text.rpartition(f"{type(error).__name__}: ")[2].rstrip() if text.startswith("Caught ") else text
 
 
 def _release_log() -> None:

@@ -1,6 +1,7 @@
 """The first half of a benchmark: every photo restored by every method, each once."""
 
 import contextlib
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -168,6 +169,8 @@ def _write(file: Path, image: np.ndarray) -> bytes:
     try:
         write_bytes(file, data)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise WxrError(f"the name of its restored image is too long for this disk: {file.name}") from error
         raise UnwritableError(f"{file}: cannot be written ({error.strerror}); what is done is kept") from error
     return data
 

@@ -21,7 +21,7 @@ from wxr_plugin.benchmark.scoring import Scored
 from wxr_plugin.benchmark.sets import BenchmarkSet, Photo, write_packaged
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.report import bar
-from wxr_plugin.vlm.loading import device_of
+from wxr_plugin.utils.devices import device_of
 
 
 class Run:

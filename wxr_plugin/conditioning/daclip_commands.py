@@ -55,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def classify(args: argparse.Namespace) -> int:
     """Print each photo's likeliest degradations with their probabilities; exit code 1 if a photo cannot be read."""
     from wxr_plugin.conditioning.daclip import load_daclip
-    from wxr_plugin.vlm.loading import device_of
+    from wxr_plugin.utils.devices import device_of
 
     if not 1 <= args.top <= len(args.words):
         raise WxrError(f"--top {args.top}: take 1 to {len(args.words)}, the number of words")

@@ -56,7 +56,9 @@ def encode(rgb: np.ndarray, suffix: str, level: int = 3, quality: int = 95) -> b
         raise ValueError(f"need a uint8 RGB array (H, W, 3), not {rgb.dtype} {rgb.shape}")
     flags = [cv2.IMWRITE_PNG_COMPRESSION, level, cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_WEBP_QUALITY, quality]
     chosen = {".png": flags[:2], ".jpg": flags[2:4], ".jpeg": flags[2:4], ".webp": flags[4:]}.get(suffix, [])
-    _, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), chosen)
+    encoded, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), chosen)
+    if not encoded:
+        raise WxrError(f"OpenCV cannot encode {rgb.shape[1]}x{rgb.shape[0]} pixels as {suffix}; use .png")
     return data.tobytes()
 
 

@@ -14,7 +14,7 @@ from wxr_plugin.data.image_io import SUFFIXES, BadImageError, list_images, read_
 from wxr_plugin.errors import WxrError
 
 META_INFO = "meta_info.txt"
-_META_LINE = re.compile(r"(?P<name>.+) \((?P<h>\d+),(?P<w>\d+),(?P<c>\d+)\) (?P<level>\d+)")
+_META_LINE = re.compile(r"(?P<name>.+) \((?P<h>\d{1,9}),(?P<w>\d{1,9}),(?P<c>\d{1,9})\) (?P<level>\d+)")
 _KEPT = "".join(chr(code) for code in range(32, 127) if chr(code) not in "%.")
 
 
@@ -110,11 +110,15 @@ def read_meta_info(folder: str | PathLike) -> dict[str, tuple[int, int, int]]:
     path = Path(folder) / META_INFO
     if not path.is_file():
         raise WxrError(f"{folder}: no {META_INFO} in it; run the `wxr lmdb build` that makes it, to its end")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise WxrError(f"{path}: not a text file in UTF-8; build the LMDB again") from None
     shapes = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         match = _META_LINE.fullmatch(line)
         if match is None:
-            raise WxrError(f"{path}:{number}: expected `name.png (height,width,channels) level`, found {line!r}")
+            raise WxrError(f"{path}:{number}: expected `name.png (height,width,channels) level`, found {line[:200]!r}")
         shapes[match["name"].rsplit(".", 1)[0]] = int(match["h"]), int(match["w"]), int(match["c"])
     return shapes
 

@@ -18,6 +18,8 @@ from wxr_plugin.errors import WxrError
 
 DEEP = (".png", ".tif", ".tiff")
 """Suffixes of files that hold 16 bits and transparency; the others hold 8 bits."""
+COLOUR_ONLY = (".ppm",)
+"""Suffixes of formats without a grey variant, to which grey photos are written with three equal channels."""
 PILLOWS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 _PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH] if hasattr(cv2, "IMWRITE_PNG_FILTER") else []
@@ -76,7 +78,7 @@ def encode_photo(photo: Photo, suffix: str, quality: int = 95) -> bytes:
     if suffix not in DEEP:
         channels = eight_bits(channels)
         channels = channels if suffix == ".webp" else over_white(channels)
-    if photo.grey and channels.shape[2] == 3:
+    if photo.grey and channels.shape[2] == 3 and suffix not in COLOUR_ONLY:
         channels = cv2.cvtColor(channels, cv2.COLOR_RGB2GRAY)
     known = {"icc_profile": _fitting(photo.icc, channels), "exif": photo.exif}
     known = {key: value for key, value in known.items() if value}
@@ -85,7 +87,9 @@ def encode_photo(photo: Photo, suffix: str, quality: int = 95) -> bytes:
         Image.fromarray(channels).save(stream, PILLOWS[suffix], quality=quality, **known)
         return stream.getvalue()
     ordered = channels if channels.ndim == 2 else cv2.cvtColor(channels, _ORDERS[channels.shape[2]])
-    _, data = cv2.imencode(suffix, ordered, _PNG if suffix == ".png" else [])
+    encoded, data = cv2.imencode(suffix, ordered, _PNG if suffix == ".png" else [])
+    if not encoded:
+        raise ValueError(f"OpenCV cannot encode it as {suffix}")
     return _with_chunks(data.tobytes(), known) if suffix == ".png" and known else data.tobytes()
 
 

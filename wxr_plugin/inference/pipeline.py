@@ -102,3 +102,6 @@ def _written(outcome: Outcome, target: Path, future: Future) -> Outcome:
         if error.errno in HOPELESS:
             raise WxrError(f"{why}; what was restored before is kept") from error
         return outcome._replace(pixels=0, error=why)
+    except Exception as error:  # encoders raise what they like; the other photos must still be restored
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return outcome._replace(pixels=0, error=f"{target}: cannot be written ({reason})")

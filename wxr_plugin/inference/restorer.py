@@ -30,6 +30,7 @@ from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows
 from wxr_plugin.inference.whole_image import reason
 from wxr_plugin.sampling.options import SamplingOptions
+from wxr_plugin.utils.devices import device_of
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.guides import Guide
@@ -73,7 +74,7 @@ class Restorer:
         precision: Precision = "fp32",
         batch: int = 1,
     ):
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = device_of(device)
         self.precision = checked_precision(precision, self.device)
         self.net = laid_out(net, self.device).eval().requires_grad_(False)
         self.tile, self.overlap, self.batch = tile, overlap, batch

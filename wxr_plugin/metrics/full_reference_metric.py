@@ -95,7 +95,7 @@ def calculate_fid(
     Raises:
         WxrError: weights that are missing or do not fit; it says which file and where to put it.
     """
-    from wxr_plugin.vlm.loading import device_of
+    from wxr_plugin.utils.devices import device_of
 
     device = device_of(device)
     restored, clean = (cropped_rgb(image, crop_border) for image in (img, img2))
@@ -106,7 +106,7 @@ def calculate_fid(
 
 @lru_cache
 def _metric(name: str, weights: str | None, device: str | None) -> torch.nn.Module:
-    from wxr_plugin.vlm.loading import device_of
+    from wxr_plugin.utils.devices import device_of
     from wxr_plugin.vlm.pyiqa_metrics import check_name, load_metric
 
     check_name(name, "FR")

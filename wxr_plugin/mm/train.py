@@ -14,18 +14,17 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.commands import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train; the exit code. What the user has to mend is a line on stderr and code 2."""
+    """Train and return the exit code; see `run_command`."""
     args = _parser().parse_args(argv)
-    try:
+
+    def train() -> None:
         Runner.from_cfg(read_config(args)).train()
-    except (WxrError, FileNotFoundError) as error:
-        print(f"{args.config}: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return run_command(args.config, train)
 
 
 def read_config(args: argparse.Namespace) -> Config:

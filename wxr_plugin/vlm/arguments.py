@@ -70,7 +70,7 @@ def _served(spec: str) -> dict[str, str]:
 def _from_file(kind: str, path: Path) -> list[dict[str, Any]]:
     try:
         found = safe_yaml.load(path)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise WxrError(f"{path}: no options of a {kind} can be read ({' '.join(str(error).split())})") from error
     blocks = found if isinstance(found, list) else [found]
     if not blocks or not all(isinstance(block, dict) for block in blocks):

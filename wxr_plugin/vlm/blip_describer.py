@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from wxr_plugin.schema import AtLeastOne
+from wxr_plugin.utils.devices import device_of
 from wxr_plugin.vlm.catalog import find_model
 from wxr_plugin.vlm.fetch import identity, local_folder
 from wxr_plugin.vlm.inputs import to_uint8
-from wxr_plugin.vlm.loading import ModelOptions, Settings, device_of, frozen, load, settings_of
+from wxr_plugin.vlm.loading import ModelOptions, Settings, frozen, load, settings_of
 from wxr_plugin.vlm.registries import DESCRIBER_REGISTRY
 
 

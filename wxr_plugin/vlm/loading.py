@@ -1,5 +1,6 @@
 """Loading a frozen model of transformers and its processor from a folder."""
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,10 @@ import torch
 from wxr_plugin.errors import WxrError
 from wxr_plugin.quiet import quiet_transformers
 from wxr_plugin.schema import AtLeastOne, Block
+from wxr_plugin.utils.devices import device_of
 
 Quantization = Literal["none", "8bit", "4bit"]
-_LOAD_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError)
+_LOAD_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, pickle.UnpicklingError)
 
 
 class ModelOptions(Block):
@@ -42,16 +44,6 @@ class Settings(NamedTuple):
 def settings_of(options: ModelOptions) -> Settings:
     """The part of `options` that loading depends on."""
     return Settings(options.revision, options.dtype, options.device, options.quantization)
-
-
-def device_of(name: str | None) -> torch.device:
-    """The device called `name`; None is the GPU if there is one. WxrError if it cannot be used here."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise WxrError(f"device '{name}' cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
 
 
 def load(

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wxr_plugin.utils.devices import device_of
 from wxr_plugin.vlm.catalog import read_data
 from wxr_plugin.vlm.inputs import Images, to_uint8
-from wxr_plugin.vlm.loading import device_of
 from wxr_plugin.vlm.pyiqa_metrics import check_name, load_metric
 from wxr_plugin.vlm.rater import finite_images
 

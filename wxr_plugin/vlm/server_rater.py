@@ -132,4 +132,5 @@ def _top_logprobs(choice: Any) -> list[tuple[str, float]]:
     """The likeliest first tokens that a `choice` lists; empty if it lists none."""
     tokens = getattr(getattr(choice, "logprobs", None), "content", None) or []
     listed = getattr(tokens[0], "top_logprobs", None) or [] if tokens else []
-    return [(item.token, item.logprob) for item in listed if isinstance(item.logprob, float | int)]
+    pairs = [(getattr(item, "token", None), getattr(item, "logprob", None)) for item in listed]
+    return [(token, logprob) for token, logprob in pairs if isinstance(token, str) and isinstance(logprob, float | int)]

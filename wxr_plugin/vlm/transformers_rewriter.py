@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wxr_plugin.schema import AtLeastOne
+from wxr_plugin.utils.devices import device_of
 from wxr_plugin.vlm.catalog import find_model, prompt_text
 from wxr_plugin.vlm.fetch import identity, local_folder
-from wxr_plugin.vlm.loading import ModelOptions, Settings, device_of, frozen, load, settings_of
+from wxr_plugin.vlm.loading import ModelOptions, Settings, frozen, load, settings_of
 from wxr_plugin.vlm.registries import REWRITER_REGISTRY
 from wxr_plugin.vlm.rewriter import finished, question
 

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.devices import device_of
 from wxr_plugin.vlm.catalog import ModelEntry, find_model
 from wxr_plugin.vlm.fetch import identity, local_folder
 from wxr_plugin.vlm.inputs import Images, QuestionInputs, chat, leaves_images_out
-from wxr_plugin.vlm.loading import Settings, device_of, frozen, load
+from wxr_plugin.vlm.loading import Settings, frozen, load
 
 
 class TransformersVLM:

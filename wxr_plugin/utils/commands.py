@@ -1,0 +1,99 @@
+"""How a command ends: exit codes, and one line in place of a traceback for an error that the user can fix."""
+
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from wxr_plugin.errors import WxrError
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM arrived. A KeyboardInterrupt, so that whatever ends well after Ctrl-C ends well after SIGTERM too."""
+
+
+def run_command(name: str, job: Callable[[], int | None]) -> int:
+    """Run `job` and return the exit code of the command `name`.
+
+    That is the job's own (None counts as 0); 2 for an error that `user_message` explains, which is printed to stderr;
+    130 after Ctrl-C and 143 after SIGTERM, the codes that shells give such processes; 1 if the reader of stdout, such
+    as head, has gone. Other errors keep their traceback.
+    """
+    try:
+        with _sigterm_as_interrupt():
+            return job() or 0
+    except TerminatedError:
+        print(f"{name}: stopped by SIGTERM", file=sys.stderr)
+        return 128 + signal.SIGTERM
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        message = user_message(error)
+        if message is None:
+            raise
+        print(f"{name}: {message}", file=sys.stderr)
+        return 2
+
+
+def user_message(error: BaseException) -> str | None:
+    """Return the line that explains `error` to a user, or None for a fault of the code.
+
+    A full disk is looked for among the causes too: torch reports one as a RuntimeError about file positions.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+            return f"{_place(cause)}; free some space and run the command again, what was finished is kept"
+    if isinstance(error, WxrError):
+        return _without_worker_traceback(error)
+    if isinstance(error, OSError):
+        return _place(error)
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield `error` and the errors that it was raised from or while handling."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _place(error: OSError) -> str:
+    """Return the file and the reason, without "[Errno 2]"."""
+    reason = (error.strerror or str(error) or type(error).__name__).lower()
+    return f"{os.fsdecode(error.filename)}: {reason}" if isinstance(error.filename, str | bytes) else reason
+
+
+def _without_worker_traceback(error: Exception) -> str:
+    """Return the message of `error` without the traceback of the data worker that torch puts before it."""
+    text = str(error)
+    return text.rpartition(f"{type(error).__name__}: ")[2].rstrip() if text.startswith("Caught ") else text
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Raise TerminatedError in the main thread when SIGTERM arrives within the block, unless it is ignored."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def interrupt(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second SIGTERM ends the process at once
+        raise TerminatedError
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

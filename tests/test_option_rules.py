@@ -1,14 +1,17 @@
 """The checks of options that are each right but contradict one another, and of how files say so to editors."""
 
+import ast
 import json
+from pathlib import Path
 
+import msgspec
 import option_files
 import pytest
 from option_files import make_folders, problems, said
 
 from wxr_plugin import schema
-from wxr_plugin.checks import editor, stock
-from wxr_plugin.checks.components import check_component
+from wxr_plugin.checks import editor, json_types, stock
+from wxr_plugin.checks.components import check_component, optimizers
 from wxr_plugin.checks.fields import check_block
 from wxr_plugin.checks.report import Report
 from wxr_plugin.schema import Block
@@ -183,7 +186,26 @@ def test_editors_know_the_keys_of_a_rater_with_and_without_a_type():
 
 def test_the_shipped_schema_is_current():
     is_current = editor.SHIPPED.read_text(encoding="utf-8") == editor.text()
-    assert is_current, "write it anew: wxr schema --write wxr_plugin/options.schema.json"
+    assert is_current, "write it again: wxr schema --write wxr_plugin/options.schema.json"
+
+
+def test_the_schema_does_not_depend_on_msgspecs_version(monkeypatch):
+    def changed(*args, **settings):
+        raise AssertionError("the output of msgspec.json.schema changes between versions")
+
+    monkeypatch.setattr(msgspec.json, "schema", changed)
+    assert json.loads(editor.text()) == json.loads(editor.SHIPPED.read_text(encoding="utf-8"))
+
+
+def test_suggested_optimizers_are_torchs():
+    assert set(editor.OPTIMIZERS) <= set(optimizers())
+
+
+def test_no_block_declares_a_key_twice():
+    tree = ast.parse(Path(schema.__file__).read_text(encoding="utf-8"))
+    for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        names = [item.target.id for item in cls.body if isinstance(item, ast.AnnAssign)]
+        assert len(names) == len(set(names)), cls.name
 
 
 def test_the_schema_tells_what_editors_show():
@@ -213,6 +235,6 @@ def test_every_field_of_the_schemas_has_a_description():
         f"{block.__name__}.{name}"
         for block in blocks
         for name in block.__struct_fields__
-        if name not in editor.descriptions(block)
+        if name not in json_types.descriptions(block)
     ]
     assert len(blocks) > 20 and bare == []

@@ -228,8 +228,6 @@ class LoggerOptions(Block):
     """WxrModel: draw a progress bar when the output is a terminal."""
     wandb: WandbOptions | None = None
     """Weights & Biases."""
-    progress: bool = False
-    """WxrModel and its kin: a progress bar in the terminal."""
 
 
 class TrainCommon(Block):

@@ -268,6 +268,19 @@ def test_a_build_that_stops_between_two_steps_goes_on(photos, tmp_path, monkeypa
     assert check(target) == [] and not list(target.glob("*.tmp"))
 
 
+def test_what_the_journal_lists_and_the_lmdb_lacks_is_stored_again(photos, tmp_path):
+    """A power failure can lose a commit whose line in the journal reached the disk."""
+    target = tmp_path / "p.lmdb"
+    quiet(photos, target)
+    expected = contents(target)
+    (target / "meta_info.txt").unlink()
+    lmdb_cache.forget(target)
+    with lmdb.open(str(target)) as database, database.begin(write=True) as transaction:
+        assert transaction.delete(b"rain/c")
+    assert quiet(photos, target).images == 5
+    assert contents(target) == expected and check(target) == []
+
+
 def test_a_stopped_build_of_something_else_is_refused(photos, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(lmdb_build, "_drop_surplus", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -8,7 +8,15 @@ from rating_toys import BrightnessRater, grey
 from wxr_plugin.conditioning.clip import load_clip
 from wxr_plugin.models.asking import DirectAsker
 from wxr_plugin.models.pseudo_labels import PseudoLabels
-from wxr_plugin.models.rating_proxy import Lesson, RatingProxy, Ridge, chance_above, log_odds
+from wxr_plugin.models.rating_proxy import (
+    FIRST_VARIANCE,
+    MEMORY,
+    Lesson,
+    RatingProxy,
+    Ridge,
+    chance_above,
+    log_odds,
+)
 
 
 def test_ridge_is_the_solution_of_the_normal_equations():
@@ -41,6 +49,24 @@ def test_what_is_new_is_always_worth_it_and_a_perfect_label_never():
     assert proxy.chance("a", features, 5.0) == 0 and proxy.chance("b", features, 4.0) == 1
     assert proxy.is_worth_it(0.1) and not proxy.is_worth_it(0.09)
     assert RatingProxy(None, 0.1, 1.0).is_worth_it(0.0)
+
+
+def test_the_variance_is_that_of_the_rating_without_the_weights_uncertainty():
+    """An error of the head has variance v (1 + u), where u is the uncertainty of its weights at that input."""
+    proxy, direct = RatingProxy(None, 0.1, 0.0), Ridge(4)
+    features = torch.zeros(2)  # the inputs are the change of features, the label's lead, and 1
+    variance, last = FIRST_VARIANCE, 2.0
+    proxy.learn([Lesson("a", features, last, 4.0)])
+    for rating in (2.5, 3.0, 2.2):
+        x = torch.tensor([0.0, 0.0, log_odds(last) - log_odds(4.0), 1.0], dtype=torch.float64)
+        change = log_odds(rating) - log_odds(last)
+        guess, uncertainty = direct.predict(x)
+        assert uncertainty > 0.1
+        variance = MEMORY * variance + (1 - MEMORY) * (change - guess) ** 2 / (1 + uncertainty)
+        direct.learn(x, change)
+        proxy.learn([Lesson("a", features, rating, 4.0)])
+        assert proxy.variance == pytest.approx(variance, rel=1e-9)
+        last = rating
 
 
 def test_it_learns_what_a_change_of_features_means():

@@ -6,7 +6,7 @@ import parity
 import pytest
 import torch
 
-from wxr_plugin.sampling import sde
+from wxr_plugin.sampling import sampler, sde
 from wxr_plugin.sampling.noise import image_generator, normal_like
 from wxr_plugin.sampling.sampler import METHODS, sample
 from wxr_plugin.sampling.schedules import ScheduleError, make_schedule
@@ -38,6 +38,18 @@ def test_the_posterior_chain_is_the_published_one_without_its_noise(monkeypatch)
     monkeypatch.setattr("wxr_plugin.sampling.sampler.normal_like", lambda x, generator: torch.zeros_like(x))
     got = sample(lambda x, t: 0.1 * x * t / S.steps, photo("mu"), S, start=photo("xT"))
     np.testing.assert_allclose(got.flatten()[PUBLISHED["at"]], PUBLISHED["posterior_mean_chain"], rtol=2e-4)
+
+
+def test_a_step_of_the_sde_adds_noise_of_its_dispersion(monkeypatch):
+    """sigma_t sqrt(dt) z, as the paper's equation 2 discretised; z is fixed here."""
+    fixed = torch.linspace(-2, 2, 192).reshape(1, 3, 8, 8)
+    chains = {}
+    for name, z in (("quiet", torch.zeros_like(fixed)), ("noisy", fixed)):
+        monkeypatch.setattr("wxr_plugin.sampling.sampler.normal_like", lambda x, generator, z=z: z)
+        chains[name] = sampler.STEPS["sde"](photo("xT"), photo("mu"), photo("x0"), 40, S, None)
+    std = float(S.sigma[40]) * S.dt**0.5
+    torch.testing.assert_close(chains["noisy"], chains["quiet"] - std * fixed)
+    assert std == pytest.approx(float(sde.dispersion_std(40, S))) != pytest.approx(float(sde.posterior_std(40, S)))
 
 
 @pytest.mark.parametrize(("method", "close"), [("posterior", 1e-4), ("sde", 0.02), ("ode", 0.02)])

@@ -1,16 +1,10 @@
 """The JSON schema from which editors complete and check option files (draft 7, for yaml-language-server)."""
 
-import ast
 import inspect
 import json
-import textwrap
-from collections.abc import Iterable, Mapping
-from functools import cache
-from itertools import pairwise
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
-
-import msgspec
+from typing import Any
 
 from wxr_plugin import schema
 from wxr_plugin.benchmark.options import BenchmarkOptions
@@ -19,18 +13,19 @@ from wxr_plugin.checks.components import (
     ENGINES,
     GIVEN,
     default_type,
-    optimizers,
     parameters_of,
     registered,
     schedulers,
     takes_any,
 )
-from wxr_plugin.checks.fields import alternatives, fields_of, notes
+from wxr_plugin.checks.fields import fields_of
+from wxr_plugin.checks.json_types import Json, block, properties
 from wxr_plugin.schema import Block
 
 SHIPPED = Path(__file__).parents[1] / "options.schema.json"
 DRAFT = "http://json-schema.org/draft-07/schema#"
-Json = dict[str, Any]
+# Suggestions only: every optimizer of torch is accepted. The list of torch itself changes from version to version.
+OPTIMIZERS = ("ASGD", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
 
 
 def text() -> str:
@@ -49,7 +44,8 @@ def option_file() -> Json:
         "model_type": {"type": "string", "examples": sorted(models), "description": "Registered name of the model."},
     }
     definitions = {"dataset": dataset_block(), "benchmark": block([BenchmarkOptions])}
-    definitions |= {kind: component(kind) for kind in ("network", "loss", "metric", "optimizer", "scheduler")}
+    definitions |= {kind: component(kind) for kind in ("network", "loss", "metric", "scheduler")}
+    definitions["optimizer"] = typed(OPTIMIZERS)
     definitions |= {kind: engine(kind) for kind in ENGINES if ours(kind)}
     required = ["name", "model_type", "num_gpu", "datasets", "path"]
     rules = [when("model_type", name, model_blocks(model)) for name, model in sorted(models.items())]
@@ -101,13 +97,16 @@ def dataset_block() -> Json:
 
 
 def component(kind: str) -> Json:
-    """A network, loss, metric, optimizer or schedule: its type, and the arguments of its constructor."""
-    names = {"optimizer": optimizers, "scheduler": schedulers}.get(kind, lambda: ours(kind))()
-    result: Json = {"type": "object", "properties": {"type": {"type": "string", "examples": sorted(names)}}}
-    result["required"] = ["type"]
-    if kind != "optimizer":  # torch's arguments change from version to version
-        result["allOf"] = [when("type", name, call(item, kind)) for name, item in sorted(names.items())]
-    return result
+    """Return the schema of a network, loss, metric or schedule: its type, and the arguments of its constructor."""
+    items = schedulers() if kind == "scheduler" else ours(kind)
+    rules = [when("type", name, call(item, kind)) for name, item in sorted(items.items())]
+    return typed(items) | {"allOf": rules}
+
+
+def typed(names: Iterable[str]) -> Json:
+    """Return the schema of a block whose `type` may be one of `names`, among others."""
+    kind = {"type": "string", "examples": sorted(names)}
+    return {"type": "object", "properties": {"type": kind}, "required": ["type"]}
 
 
 def engine(kind: str) -> Json:
@@ -139,89 +138,3 @@ def default(parameter: inspect.Parameter) -> Json:
 def when(key: str, value: str, then: Json) -> Json:
     """`then` holds where `key` is `value`."""
     return {"if": {"properties": {key: {"const": value}}, "required": [key]}, "then": then}
-
-
-def block(structs: Iterable[type[Block]], closed: bool = True) -> Json:
-    """An object with the fields of `structs`, and no others if `closed`."""
-    structs = list(structs)
-    required = sorted(name for name, field in fields_of(structs).items() if field.required)
-    result: Json = {"type": "object", "properties": properties(structs), "required": required}
-    return result | {"additionalProperties": False} if closed else result
-
-
-def properties(structs: Iterable[type[Block]]) -> Json:
-    """The fields of `structs` as JSON-schema properties, with the strings below them as descriptions."""
-    found = {}
-    for struct in structs:
-        words = descriptions(struct)
-        hints = get_type_hints(struct, include_extras=True)
-        for info in msgspec.structs.fields(struct):
-            found[info.encode_name] = value(hints[info.name])
-            if info.name in words:
-                found[info.encode_name] = found[info.encode_name] | {"description": words[info.name]}
-            if isinstance(info.default, bool | int | float | str):
-                found[info.encode_name] = found[info.encode_name] | {"default": info.default}
-    return found
-
-
-def value(hint: Any) -> Json:
-    """The schema of one type; references and blocks are put where msgspec does not know them."""
-    registry = notes(hint).get("registry")
-    options = alternatives(hint)
-    if registry:
-        found: list[Json] = [{"$ref": f"#/definitions/{registry}"}]
-    elif not any(special(option) for option in options):
-        return draft_7(msgspec.json.schema(hint))
-    else:
-        found = [inner(option) for option in options if option is not type(None)]
-    if type(None) in options:
-        found.append({"type": "null"})
-    return found[0] if len(found) == 1 else {"anyOf": found}
-
-
-def special(hint: Any) -> bool:
-    """Whether a block or a registered component is in `hint`."""
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return True
-    return any("registry" in notes(part) or any(map(special, alternatives(part))) for part in get_args(hint))
-
-
-def inner(hint: Any) -> Json:
-    """A block, or a dict or list of blocks or components, or any plain type."""
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return block([hint])
-    if get_origin(hint) is dict and special(hint):
-        return {"type": "object", "additionalProperties": value(get_args(hint)[1])}
-    if get_origin(hint) in (list, tuple) and special(hint):
-        return {"type": "array", "items": value(get_args(hint)[0])}
-    return draft_7(msgspec.json.schema(hint))
-
-
-def draft_7(node: Any) -> Any:
-    """`node` with lists of fixed length as draft 7 writes them, which is what editors know."""
-    if isinstance(node, list | tuple):
-        return [draft_7(item) for item in node]
-    if not isinstance(node, Mapping):
-        return node
-    node = {key: draft_7(item) for key, item in node.items()}
-    return node | {"items": node.pop("prefixItems"), "additionalItems": False} if "prefixItems" in node else node
-
-
-@cache
-def descriptions(struct: type[Block]) -> Mapping[str, str]:
-    """The string below each field of `struct` and of its base classes."""
-    words: dict[str, str] = {}
-    for cls in reversed(struct.__mro__):
-        if issubclass(cls, Block) and cls is not Block:
-            body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-            words |= _strings_below(body.body)
-    return words
-
-
-def _strings_below(body: list[ast.stmt]) -> dict[str, str]:
-    words = {}
-    for field, below in pairwise(body):
-        is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-        if isinstance(field, ast.AnnAssign) and is_text and isinstance(below.value.value, str):
-            words[field.target.id] = " ".join(below.value.value.split())
-    return words

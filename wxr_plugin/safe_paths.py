@@ -8,7 +8,7 @@ from pathlib import Path
 from wxr_plugin.errors import WxrError
 
 LONGEST_NAME = 200
-"""Bytes of a plain name. File systems allow 255; the rest is for what is appended, such as _archived_20260101_120000."""
+"""Bytes of a plain name. File systems allow 255; the rest is for endings such as _archived_20260101_120000."""
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 
 

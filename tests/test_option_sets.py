@@ -1,5 +1,6 @@
 """The checks of what datasets name: paths, pairs, and ground truth that is both trained and tested on."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -51,6 +52,19 @@ def test_a_home_folder_counts(opt, root, monkeypatch):
     monkeypatch.setenv("HOME", str(root))
     opt["datasets"]["val"]["dataroot_gt"] = "~/val_gt"
     assert problems(opt, root) == []
+
+
+def test_an_lmdb_that_is_cut_or_has_keys_that_lead_out_is_named(opt, root):
+    for name, key in (("cut", "a"), ("unsafe", "/outside")):
+        with lmdb.open(str(root / f"{name}.lmdb")) as database, database.begin(write=True) as transaction:
+            transaction.put(key.encode(), b"x" * 90_000)
+        (root / f"{name}.lmdb" / "meta_info.txt").write_text(f"{key}.png (4,4,3) 1\n")
+    os.truncate(root / "cut.lmdb" / "data.mdb", 40_000)
+    for side in ("train", "val"):
+        opt["datasets"][side]["dataroot_gt"] = str(root / ("cut.lmdb" if side == "train" else "unsafe.lmdb"))
+    found = said(opt, root)
+    assert "data.mdb is cut short" in found["datasets.train.dataroot_gt"]
+    assert "'/outside' is an absolute path" in found["datasets.val.dataroot_gt"]
 
 
 def test_a_folder_without_images_or_in_place_of_an_lmdb(opt, root):

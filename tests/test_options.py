@@ -51,6 +51,22 @@ def test_a_stock_file_for_testing_passes(opt, root):
     assert problems(test | {"datasets": sets, "path": weights, "val": val}, root, is_train=False) == []
 
 
+@pytest.mark.parametrize(
+    "name", ["/elsewhere/run", "../run", "..", ".", "", " ", "group/run", "a\\b", "a\nb", "x" * 201]
+)
+def test_names_that_become_folders_are_plain(name, opt, root):
+    opt["name"] = opt["datasets"]["val"]["name"] = name
+    found = said(opt, root)
+    assert set(found) == {"name", "datasets.val.name"}
+    assert all("write a plain name: a file or folder is named after it" in text for text in found.values())
+
+
+@pytest.mark.parametrize("name", ["101_MSBDN v1.2 (train)", "épreuve", "..run", "debug_x2"])
+def test_plain_names_may_have_spaces_and_dots(name, opt, root):
+    opt["name"] = opt["datasets"]["val"]["name"] = name
+    assert problems(opt, root) == []
+
+
 def test_an_unknown_key_gets_its_line_and_the_nearest_name(opt, root):
     train = opt["datasets"]["train"]
     train["gt_siez"] = train.pop("gt_size")

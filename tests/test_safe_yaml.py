@@ -1,9 +1,12 @@
 """Option files are data: no code, the order kept, numbers as BasicSR's users write them."""
 
+import time
+
 import pytest
 import yaml
+from PIL import Image
 
-from wxr_plugin import safe_yaml
+from wxr_plugin import cli, safe_yaml
 
 
 def test_numbers_are_read_as_users_write_them():
@@ -27,6 +30,37 @@ def test_a_repeated_key_is_named_but_anchors_under_define_are_not():
     with pytest.warns(UserWarning, match="line 2: the key 'lr' is given twice"):
         assert safe_yaml.parse("lr: 1\nlr: 2") == {"lr": 2}
     assert safe_yaml.parse("define: &a {x: 1}\ndefine: &b {x: 2}\nuse: {<<: *a, y: 3}")["use"] == {"x": 1, "y": 3}
+
+
+LAUGHS = "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))])
+MERGES = "\n".join(["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 9))])
+HOSTILE = ["datasets: &a {train: *a}", "a: &a [1, [*a]]", "? &k {a: *k}\n: 1", LAUGHS, MERGES, "[" * 5000]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_aliases_that_recur_or_multiply_are_an_error_at_once(text):
+    before = time.monotonic()
+    with pytest.raises(yaml.YAMLError, match=r"refers to the block|aliases make .* values|nested too deeply"):
+        safe_yaml.parse(text)
+    assert time.monotonic() - before < 5
+
+
+@pytest.mark.parametrize("text", HOSTILE[:5])
+def test_every_command_that_reads_such_a_file_ends_in_one_line(text, tmp_path, capsys):
+    file = tmp_path / "file.yml"
+    file.write_text(text)
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos/a.png")
+    rate = ["label", "rate", str(tmp_path / "photos"), "-o", str(tmp_path / "store"), "--model", str(file)]
+    for words in (["check", str(file)], ["train", "-opt", str(file)], ["benchmark", "-opt", str(file)], rate):
+        assert cli.main(words) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_ordinary_aliases_and_long_files_are_read():
+    text = "base: &base {x: [1, 2], y: {z: 3}}\nuses: [" + "*base, " * 50 + "{<<: *base, y: 4}]"
+    assert safe_yaml.parse(text)["uses"][-1] == {"x": [1, 2], "y": 4}
+    assert len(safe_yaml.parse("- 1\n" * (safe_yaml.MOST_NODES + 1))) == safe_yaml.MOST_NODES + 1
 
 
 def test_load_takes_a_path_a_file_name_or_text(tmp_path):

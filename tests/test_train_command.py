@@ -9,11 +9,13 @@ import time
 
 import pytest
 import torch
+from basicsr.utils import options as host_options
 from stock_project import free_port, train_set, val_set, write_project
 
 from wxr_plugin import test as test_command
 from wxr_plugin import train
 from wxr_plugin.arguments import command_line
+from wxr_plugin.errors import OptionError
 
 STEPS = "train:total_iter"
 
@@ -116,6 +118,23 @@ def test_the_test_command_restores_and_measures(project):
     assert "psnr" in log(project, "tested", "test")
     images = project / "results" / "tested" / "visualization" / "held_out"
     assert {file.name for file in images.iterdir()} == {"0_tested.png", "1_tested.png"}
+
+
+@pytest.mark.parametrize("name", ["../victim", "..", "PLACE/victim"])
+def test_a_name_that_is_a_path_touches_no_folder(name, project, tmp_path_factory, capsys):
+    place = tmp_path_factory.mktemp("place")
+    (place / "victim").mkdir()
+    entry = f"name={name.replace('PLACE', str(place))}"
+    assert train.main(["-opt", "stock.yml", "--force_yml", entry]) == 2
+    assert "write a plain name" in capsys.readouterr().err
+    assert [file.name for file in place.iterdir()] == ["victim"]
+    assert not (project / "experiments").exists() and not (project / "victim").exists()
+
+
+def test_basicsr_s_own_commands_refuse_such_a_name_too(project):
+    line = command_line(["-opt", "stock.yml", "--force_yml", "name=../victim"])
+    with pytest.raises(OptionError, match=r"name: the name '../victim' holds a path separator"), line:
+        host_options.parse_options(str(project))
 
 
 def test_the_root_may_lie_elsewhere(project, tmp_path_factory):

@@ -49,11 +49,17 @@ def read_options(args: argparse.Namespace) -> dict[str, Any]:
     """Options of the file `args.opt` with the changes of `args.force_yml`, and the GPUs that this machine has.
 
     Raises:
-        OptionError: there is no such file, it is no option file, or a change does not fit.
+        OptionError: there is no such file, it is no option file, a change does not fit, or `name` is no plain name.
     """
+    from wxr_plugin.errors import OptionError
     from wxr_plugin.options import load
+    from wxr_plugin.safe_paths import name_fault
 
     options = load(args.opt, args.force_yml or ())
+    if fault := name_fault(str(options.get("name", "unnamed"))):
+        raise OptionError(
+            f"{args.opt}: name: the name {options['name']!r} {fault}; write a plain name: a folder is named after it"
+        )
     options["num_gpu"] = usable_gpus(options.get("num_gpu", "auto"))
     return options
 

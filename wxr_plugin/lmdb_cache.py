@@ -1,9 +1,23 @@
 """Read-only LMDB environments, one for each file and process, shared by everything that reads."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import lmdb
+
+from wxr_plugin.errors import WxrError
+
+_WALK = """
+import lmdb, os, sys
+environment = lmdb.open(sys.argv[1], readonly=True, lock=False)
+with environment.begin() as transaction:
+    for key, value in transaction.cursor():  # copies every value
+        pass
+environment.copyfd(os.open(os.devnull, os.O_WRONLY), compact=True)  # reads the list of free pages
+"""
 
 _environments: dict[str, tuple[int, int, lmdb.Environment]] = {}
 
@@ -17,6 +31,7 @@ def environment(path: str | os.PathLike, **options: Any) -> lmdb.Environment:
 
     Raises:
         lmdb.Error: there is no LMDB, or it is open for writing in this process.
+        CutDatabaseError: data.mdb is cut short.
     """
     real = os.path.realpath(path)
     owner, inode, opened = _environments.get(real, (0, 0, None))
@@ -27,8 +42,34 @@ def environment(path: str | os.PathLike, **options: Any) -> lmdb.Environment:
         opened.close()
         del _environments[real]
     opened = lmdb.open(real, **{"readonly": True, "lock": False, "readahead": False} | options)
+    try:
+        refuse_cut(opened, path)
+    except CutDatabaseError:
+        opened.close()
+        raise
     _environments[real] = (os.getpid(), current, opened)
     return opened
+
+
+class CutDatabaseError(WxrError):
+    """A data.mdb that lacks its end, as after a copy that was stopped; reading beyond it would kill the process."""
+
+
+def refuse_cut(opened: lmdb.Environment, folder: str | os.PathLike, fix: str = "copy or build it again") -> None:
+    """Raise CutDatabaseError if data.mdb in `folder` lacks pages that its own tables name; the message ends with `fix`.
+
+    LMDB may leave its last pages unwritten when a transaction freed them, so a short file alone proves nothing: another
+    process then reads every page in use, and ends by SIGBUS where one is missing.
+    """
+    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    size = (Path(folder) / "data.mdb").stat().st_size
+    if size < needed and not _every_page_is_there(folder):
+        raise CutDatabaseError(f"{folder}: data.mdb is cut short ({size} of {needed} bytes); {fix}")
+
+
+def _every_page_is_there(folder: str | os.PathLike) -> bool:
+    command = [sys.executable, "-c", _WALK, os.fspath(folder)]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def forget(path: str | os.PathLike) -> None:

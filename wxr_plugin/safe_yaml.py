@@ -10,11 +10,26 @@ from typing import Any
 
 import yaml
 
+MOST_NODES = 100_000
+"""Values and keys that a file may have once its aliases are written out, unless it has as many without aliases."""
 EXPONENT_FLOAT = re.compile(r"^[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+$")
 
 
 class OptionLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, strict on tags, with `2e-4` a float as in YAML 1.2."""
+    """PyYAML's safe loader, strict on tags and aliases, with `2e-4` a float as in YAML 1.2."""
+
+    def compose_document(self) -> yaml.Node:
+        """Refuse aliases to themselves, and files that aliases make too large, before anything walks them."""
+        try:
+            root = super().compose_document()
+        except RecursionError:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", self.get_mark()) from None
+        sizes: dict[int, int | None] = {}
+        size = _expanded_size(root, sizes)
+        if size > max(MOST_NODES, len(sizes)):
+            problem = f"aliases make {size:.3g} values of it, more than {MOST_NODES:,}; write out what you need"
+            raise yaml.composer.ComposerError(None, None, problem, root.start_mark)
+        return root
 
     def construct_undefined(self, node: yaml.Node) -> Any:
         """Refuse a tag that is not plain YAML, such as `!!python/name:os.system`."""
@@ -40,11 +55,30 @@ OptionLoader.add_constructor(None, OptionLoader.construct_undefined)
 OptionLoader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT_FLOAT, list("-+0123456789."))
 
 
+def _expanded_size(node: yaml.Node, sizes: dict[int, int | None]) -> int:
+    """Return the number of nodes below and with `node`, aliases written out.
+
+    `sizes` has those of the nodes seen before, by id, and None for a node that is being counted.
+    """
+    if id(node) in sizes:
+        if sizes[id(node)] is None:
+            problem = "an alias refers to the block that it is part of; write out what you need"
+            raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+        return sizes[id(node)]
+    sizes[id(node)] = None
+    children = [] if isinstance(node, yaml.ScalarNode) else node.value
+    pairs = isinstance(node, yaml.MappingNode)
+    flat = [child for pair in children for child in pair] if pairs else children
+    sizes[id(node)] = size = 1 + sum(_expanded_size(child, sizes) for child in flat)
+    return size
+
+
 def parse(text: str) -> Any:
     """Value of YAML `text`, mappings as dicts in the order written.
 
     Raises:
-        yaml.YAMLError: not YAML, or a tag beyond plain YAML; the message names line and column.
+        yaml.YAMLError: not YAML, a tag beyond plain YAML, an alias to itself, or aliases that multiply (MOST_NODES);
+            the message names line and column.
     """
     return yaml.load(text, Loader=OptionLoader)  # a SafeLoader
 

@@ -10,6 +10,9 @@ T = TypeVar("T")
 ExistingPath = Annotated[str, msgspec.Meta(extra={"exists": True})]
 """A file or folder that must be there before a run starts."""
 
+PlainName = Annotated[str, msgspec.Meta(extra={"plain": True})]
+"""A name that becomes a file or folder: without separators, not '.' or '..' (see `wxr_plugin.safe_paths`)."""
+
 NeededInTraining = Annotated[T, msgspec.Meta(extra={"needed": "train"})]
 """`NeededInTraining[int | None] = None`: required in a file for training, unused in one for testing."""
 
@@ -136,7 +139,7 @@ class IoBackend(Block):
 class DatasetCommon(Block):
     """What BasicSR itself reads from every dataset block, whatever the dataset's type."""
 
-    name: str
+    name: PlainName
     """Name in logs and in the folders of results."""
     type: str
     """Registered name of the dataset class."""
@@ -200,7 +203,7 @@ class ValOptions(Block):
     """Write the restored images."""
     pbar: bool = False
     """Show a progress bar."""
-    suffix: str | None = None
+    suffix: PlainName | None = None
     """Appended to the names of written images, in place of the experiment's name."""
     metrics: dict[str, Metric] | None = None
     """What is measured, by any name: {psnr: {type: calculate_psnr, crop_border: 0}}."""
@@ -242,7 +245,7 @@ class TrainCommon(Block):
 class FileOptions(Block):
     """The top level of an option file, whatever the model's type."""
 
-    name: str
+    name: PlainName
     """Experiment's name: its folder below experiments/ or results/. Names with `debug` in them log every step."""
     model_type: str
     """Registered name of the model class."""

@@ -62,6 +62,13 @@ def test_all_problems_at_once_and_nothing_is_started(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["..", "../victim", "/victim", ""])
+def test_the_name_of_a_benchmark_is_no_path(name, tmp_path, capsys):
+    file = write(tmp_path, name=name, sets={"rain": photos(tmp_path)})
+    assert run(file) == 2 and cli.main(["check", str(file)]) == 2
+    assert capsys.readouterr().err.count("write a plain name: a file or folder is named after it") == 2
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [

@@ -383,6 +383,40 @@ def test_a_damaged_data_file_is_kept_when_its_source_has_changed(photos, tmp_pat
     assert (target / "data.mdb").stat().st_size == 100
 
 
+@pytest.mark.parametrize("key", ["../../outside", "/outside", "a/../../b", "..\\outside", "C:\\outside"])
+def test_keys_that_lead_out_of_a_folder_are_refused(key, photos, tmp_path, capsys):
+    target = tmp_path / "p.lmdb"
+    quiet(photos, target)
+    damage(target, lambda transaction: transaction.put(key.encode(), encode(picture(5), ".png")))
+    with (target / "meta_info.txt").open("a") as file:
+        file.write(f"{key}.png (40,56,3) 1\n")
+    with pytest.raises(WxrError, match=r"p\.lmdb: the key '.*' (leads to a parent|is an absolute)"):
+        ImageStore(target)
+    assert command("lmdb", "check", target) == 1
+    assert f"unsafe: {key!a}" in capsys.readouterr().out
+
+
+def unwritten_pages(path: Path) -> int:
+    """Make an LMDB whose last transaction freed its last pages before they were written; return their bytes."""
+    with lmdb.open(str(path), map_size=1 << 22) as database:
+        for changes in ({b"b": 30_000}, {b"b": 0}, {b"e": 1}, {b"c": 90_000, b"d": 9000}):
+            with database.begin(write=True) as transaction:
+                for key, size in changes.items():
+                    transaction.put(key, b"x" * size) if size else transaction.delete(key)
+                    transaction.delete(b"c")
+        return (database.info()["last_pgno"] + 1) * 4096 - (path / "data.mdb").stat().st_size
+
+
+def test_pages_that_were_freed_before_they_were_written_are_no_damage(tmp_path):
+    assert unwritten_pages(tmp_path / "p.lmdb") > 0
+    with lmdb_cache.environment(tmp_path / "p.lmdb").begin() as transaction:
+        assert {key: len(value) for key, value in transaction.cursor()} == {b"d": 9000, b"e": 1}
+    unwritten_pages(tmp_path / "q.lmdb")
+    os.truncate(tmp_path / "q.lmdb/data.mdb", 3 * 4096)
+    with pytest.raises(lmdb_cache.CutDatabaseError, match="cut short"):
+        lmdb_cache.environment(tmp_path / "q.lmdb")
+
+
 def test_meta_info_lines_of_another_kind_are_refused(photos, tmp_path):
     quiet(photos, tmp_path / "p.lmdb")
     (tmp_path / "p.lmdb" / "meta_info.txt").write_text("a.png\n")

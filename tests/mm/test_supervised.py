@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,10 +17,12 @@ from torch import nn
 
 from wxr_plugin.checkpoint import load_weights, save_state
 from wxr_plugin.errors import OptionError
+from wxr_plugin.mm.hooks.pictures import WxrPicturesHook
 from wxr_plugin.mm.supervised import WxrSupervised
 from wxr_plugin.models.guard import NonFiniteError
 from wxr_plugin.models.val_metrics import measure
 from wxr_plugin.reading import read_dict
+from wxr_plugin.safe_paths import UnsafeNameError
 
 EMA = {"type": "WxrEMAHook", "momentum": 0.1}
 
@@ -90,6 +93,17 @@ def test_what_is_validated_logged_and_drawn(run, tmp_path):
         images = [(tensor2img([network.eval()(item["lq"][None])]), tensor2img([item["gt"]])) for item in items]
     assert values["val/psnr"] == pytest.approx(np.mean([measure(*pair, psnr)["psnr"] for pair in images]))
     assert np.array_equal(cv2.imread(str(tmp_path / "run/visualization/held/0_6.png")), images[0][0])
+
+
+def test_no_picture_is_written_outside_its_folder(tmp_path):
+    hook = WxrPicturesHook(out_dir=str(tmp_path / "out"))
+    dataset = SimpleNamespace(metainfo={"name": "held"})
+    loader = SimpleNamespace(dataset=dataset, batch_size=1)
+    runner = SimpleNamespace(val_dataloader=loader, world_size=1, rank=0, iter=3)
+    outputs = [{"name": "../../../outside", "pred": torch.zeros(3, 4, 4)}]
+    with pytest.raises(UnsafeNameError, match="leads to a parent folder"):
+        hook._after_iter(runner, 0, outputs=outputs, mode="val")
+    assert list(tmp_path.rglob("*.png")) == []
 
 
 def _die(runner, batch):

@@ -14,6 +14,7 @@ from wxr_plugin.data.image_io import write_image
 from wxr_plugin.errors import OptionError
 from wxr_plugin.models.val_metrics import image_name
 from wxr_plugin.models.val_table import by_group, means, write_rows
+from wxr_plugin.safe_paths import UnsafeNameError
 
 PSNR = {"type": "calculate_psnr", "crop_border": 0}
 
@@ -122,10 +123,22 @@ def test_tensorboard_hears_of_every_metric(build, photos, tmp_path):
         ("/b/in/x.png", {"dataroot": {"rain": "/a/in", "snow": "/b/in"}}, "snow/x"),
         ("photo.v2", {"dataroot_lq": "/d/lq.lmdb"}, "photo.v2"),
         ("/elsewhere/x.png", {"dataroot_lq": "/d/lq"}, "x"),
+        ("/d/lq/../other/x.png", {"dataroot_lq": "/d/lq"}, "x"),
+        ("d/../lq/x.png", {"dataroot_lq": "d/../lq"}, "x"),
     ],
 )
 def test_images_have_short_names_that_differ(path, dataset, name):
     assert image_name(path, dataset) == name
+
+
+@pytest.mark.parametrize("key", ["../../../outside", "/outside", "..\\..\\outside"])
+def test_no_key_leads_a_written_image_out_of_its_folder(key, build, tmp_path):
+    model = build()
+    with pytest.raises(UnsafeNameError, match="give it another name"):
+        model._image_path("set", key, 1)
+    with pytest.raises(UnsafeNameError):
+        model._image_path("../../set", "image", 1)
+    assert model._image_path("set", "rain/a", 1) == tmp_path / "visualization/set/rain/a_1.png"
 
 
 def test_a_new_metric_gets_a_column(tmp_path):

@@ -56,6 +56,7 @@ def test_a_sound_file_has_no_problems(folder, capsys):
         ({"train": {"opt": "round.yml", "force_yml": ["train:totl=3"]}}, ["the option file has no train:totl"]),
         ({"train": {"opt": "round.yml", "force_yml": ["+train:gate=teacher"]}}, ["init: chooses pseudo-labels, which"]),
         ({"train": {"opt": "round.yml", "force_yml": ["+train:speed=3"]}}, ["round.yml", "train.speed: unknown key"]),
+        ({"name": "../victim"}, ["name: the name '../victim' holds a path separator; write a plain name"]),
         ({"roundz": []}, ["roundz: unknown key; did you mean rounds?"]),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wxr_plugin.sampling.options import SamplingOptions
-from wxr_plugin.schema import AtLeastOne, Block, NotNegative
+from wxr_plugin.schema import AtLeastOne, Block, NotNegative, PlainName
 
 INPUT = "input"
 """The method that restores nothing: the photos as they are."""
@@ -112,7 +112,7 @@ class OverlapOptions(Block):
 class BenchmarkOptions(Block):
     """Methods × sets × metrics under one protocol."""
 
-    name: str
+    name: PlainName
     """The benchmark's name."""
     output: str | None = None
     """Folder that gets everything; runs/NAME when absent."""

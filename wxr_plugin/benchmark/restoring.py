@@ -17,6 +17,7 @@ from wxr_plugin.benchmark.sets import BenchmarkSet, Photo
 from wxr_plugin.data.image_io import encode, read_image
 from wxr_plugin.errors import WxrError
 from wxr_plugin.files import write_bytes
+from wxr_plugin.safe_paths import safe_join
 
 if TYPE_CHECKING:
     from wxr_plugin.inference.restorer import Restorer
@@ -27,8 +28,8 @@ Fail = Callable[[str, str], None]
 
 
 def image_file(folder: Path, method: str, which: str, photo: str) -> Path:
-    """Where the restoration of a photo is kept."""
-    return folder / IMAGES / method / which / f"{photo}.png"
+    """Return where the restoration of a photo is kept. Raises UnsafeNameError for a name that leads elsewhere."""
+    return safe_join(safe_join(folder / IMAGES, f"{method}/{which}"), f"{photo}.png")
 
 
 def why(method: Method, kept: Restored | None, lq: str, file: Path) -> str:

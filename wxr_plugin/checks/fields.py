@@ -12,6 +12,7 @@ import msgspec
 
 from wxr_plugin.checks.components import ENGINES, check_component, find
 from wxr_plugin.checks.report import Keys, Report, describe
+from wxr_plugin.safe_paths import name_fault
 from wxr_plugin.schema import Block, convert
 
 PLAIN = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list"}
@@ -117,6 +118,8 @@ def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
         return
     if said.get("exists") and isinstance(value, str) and not Path(value).expanduser().exists():
         report.add(keys, f"{value} does not exist", "correct the path or make the file")
+    if said.get("plain") and isinstance(value, str) and (fault := name_fault(value)):
+        report.add(keys, f"the name {value!r} {fault}", "write a plain name: a file or folder is named after it")
 
 
 def _check_registered(report: Report, keys: Keys, block: Any, kind: str) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from wxr_plugin.safe_yaml import OptionLoader
+
 Keys = tuple[str | int, ...]
 
 
@@ -91,7 +93,7 @@ def describe(value: Any) -> str:
 def key_lines(text: str) -> dict[Keys, int]:
     """Line numbers (from 1) of every key path in YAML `text`; none where it is not YAML."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=OptionLoader)
     except yaml.YAMLError:  # whoever reads the values reports it
         return {}
     lines: dict[Keys, int] = {}

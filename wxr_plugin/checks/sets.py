@@ -7,6 +7,9 @@ from typing import Any
 from wxr_plugin.checks import stock
 from wxr_plugin.checks.components import registered
 from wxr_plugin.checks.report import Keys, Report
+from wxr_plugin.data.image_store import refuse_cut_database
+from wxr_plugin.errors import WxrError
+from wxr_plugin.safe_paths import refuse_unsafe_keys
 
 PATH_KEYS = ("meta_info", "meta_info_file")
 
@@ -72,8 +75,21 @@ def check_root(report: Report, keys: Keys, root: str, wants_lmdb: bool) -> None:
         report.add(keys, f"{root} is not a folder", "name the folder that holds the images")
     elif root.endswith(".lmdb") and not all((path / name).is_file() for name in ("data.mdb", "meta_info.txt")):
         report.add(keys, f"{root} lacks data.mdb or meta_info.txt, so it is not a finished LMDB", build)
-    elif not root.endswith(".lmdb") and not any(path.iterdir()):
+    elif root.endswith(".lmdb"):
+        _check_lmdb(report, keys, path)
+    elif not any(path.iterdir()):
         report.add(keys, f"{root} is empty", "put the images there or correct the path")
+
+
+def _check_lmdb(report: Report, keys: Keys, path: Path) -> None:
+    """Check that a finished LMDB is whole and that none of its keys leads out of a folder."""
+    names = [line.split(" (")[0] for line in _meta_lines(path)]
+    try:
+        refuse_unsafe_keys(path, [name.rpartition(".")[0] or name for name in names])
+        refuse_cut_database(path)
+    except WxrError as error:
+        what, _, fix = str(error).partition("; ")
+        report.add(keys, what, fix)
 
 
 def check_pairs(
@@ -104,9 +120,14 @@ def check_pairs(
 
 
 def lmdb_keys(root: Path) -> set[str]:
-    """The keys that the meta_info.txt of an LMDB lists; empty without one."""
+    """Return the keys that the meta_info.txt of an LMDB lists, as BasicSR reads them; none without such a file."""
+    return {line.split(".")[0] for line in _meta_lines(root)}
+
+
+def _meta_lines(root: Path) -> list[str]:
     meta = root / "meta_info.txt"
-    return {line.split(".")[0] for line in meta.read_text().splitlines() if line} if meta.is_file() else set()
+    text = meta.read_text(encoding="utf-8", errors="replace") if meta.is_file() else ""
+    return [line for line in text.splitlines() if line]
 
 
 def file_names(root: Path) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Any
 from wxr_plugin.checks.components import registered
 from wxr_plugin.checks.report import Report
 from wxr_plugin.checks.sets import PATH_KEYS, inner_blocks, listed_pairs, some
+from wxr_plugin.data.image_store import open_lmdb
+from wxr_plugin.errors import WxrError
 from wxr_plugin.lmdb_cache import environment
 
 Image = tuple[Path, str]
@@ -69,7 +71,11 @@ def _images(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[Image, int]]
 def _entries(root: Path) -> Iterator[tuple[Image, int]]:
     if not (root / "data.mdb").is_file():
         return
-    with environment(root).begin(buffers=True) as transaction:
+    try:
+        database = open_lmdb(root)
+    except WxrError:  # check_sets reports it
+        return
+    with database.begin(buffers=True) as transaction:
         for key, value in transaction.cursor():
             yield (root, bytes(key).decode()), len(value)
 

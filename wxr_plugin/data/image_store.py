@@ -12,6 +12,7 @@ import numpy as np
 from wxr_plugin import lmdb_cache
 from wxr_plugin.data.image_io import SUFFIXES, BadImageError, list_images, read_depth, read_image
 from wxr_plugin.errors import WxrError
+from wxr_plugin.safe_paths import refuse_unsafe_keys
 
 META_INFO = "meta_info.txt"
 _META_LINE = re.compile(r"(?P<name>.+) \((?P<h>\d{1,9}),(?P<w>\d{1,9}),(?P<c>\d{1,9})\) (?P<level>\d+)")
@@ -28,7 +29,8 @@ class ImageStore:
     needs none: the system caches its pages).
 
     Raises:
-        WxrError: the root does not exist, holds no images, or holds two with one key; an LMDB that is not finished.
+        WxrError: the root does not exist, holds no images, or holds two with one key; an LMDB that is not finished, is
+            cut short, or has keys that lead out of a folder (`safe_paths`).
     """
 
     def __init__(self, root: str | PathLike, cache: bool = False):
@@ -137,17 +139,14 @@ def open_lmdb(folder: str | PathLike) -> lmdb.Environment:
 
 def _lmdb_keys(folder: Path) -> list[str]:
     keys = sorted(read_meta_info(folder))
+    refuse_unsafe_keys(folder, keys)
     refuse_cut_database(folder)
     return keys
 
 
 def refuse_cut_database(folder: str | PathLike) -> None:
-    """Raise WxrError if data.mdb is shorter than its own pages say; reading beyond its end would kill the process."""
-    environment = open_lmdb(folder)
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    there = (Path(folder) / "data.mdb").stat().st_size
-    if there < needed:
-        raise WxrError(f"{folder}: data.mdb is cut short ({there} of {needed} bytes); copy or build it again")
+    """Raise WxrError if data.mdb lacks pages that it needs; reading beyond its end would kill the process."""
+    lmdb_cache.refuse_cut(open_lmdb(folder), folder)
 
 
 def _bytes_or_none(file: Path) -> bytes | None:

@@ -11,6 +11,7 @@ from wxr_plugin.data.image_store import open_lmdb, read_meta_info, refuse_cut_da
 from wxr_plugin.data.lmdb_journal import Journal, sha256
 from wxr_plugin.data.progress import batches
 from wxr_plugin.errors import WxrError
+from wxr_plugin.safe_paths import key_fault
 
 _BATCH = 64
 
@@ -19,8 +20,8 @@ def check(dst: str | PathLike, progress: bool = False) -> list[str]:
     """Everything that is wrong with the LMDB `dst`, one line each; an empty list for a sound one.
 
     Each entry of meta_info.txt must be there, decode, have the shape that is written there and, where the LMDB was made
-    by `build`, the bytes of then (SHA-256). Entries that meta_info.txt does not name are surplus. LMDBs made by BasicSR
-    itself are checked as well, without checksums.
+    by `build`, the bytes of then (SHA-256). Entries that meta_info.txt does not name are surplus, and a key that would
+    lead out of a folder is unsafe. LMDBs made by BasicSR itself are checked as well, without checksums.
 
     Raises:
         WxrError: there is no such folder.
@@ -45,6 +46,7 @@ def _check_entries(dst: Path, shapes: dict[str, tuple[int, int, int]], progress:
         there = {key.decode(errors="backslashreplace") for key in transaction.cursor().iternext(values=False)}
         problems += [f"missing: {key}" for key in sorted(set(shapes) - there)]
         problems += [f"surplus: {key}" for key in sorted(there - set(shapes))]
+        problems += [f"unsafe: {key!a} {fault}" for key in sorted(there | set(shapes)) if (fault := key_fault(key))]
         with ThreadPoolExecutor() as pool:
             for keys in batches(sorted(set(shapes) & there), _BATCH, dst.name, shown=progress):
                 values = [transaction.get(key.encode()) for key in keys]

@@ -19,6 +19,7 @@ from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.specs import RestorerSpec
 from wxr_plugin.labels.labelling import READERS
 from wxr_plugin.labels.store import content_hash
+from wxr_plugin.safe_paths import safe_join
 
 LONGEST_NAME = 200
 """Bytes of a file's name that hold a photo's; file systems allow 255."""
@@ -37,7 +38,8 @@ class Restorations:
     def file(self, spec: RestorerSpec, digest: str, key: str, content: str) -> Path:
         """Where the restoration of photo `key` with that `content_hash` lies, or will."""
         parts = [_short(part) for part in key.split("/")]
-        return self.root.joinpath(_short(f"{spec.name}-{digest}"), *parts[:-1], f"{parts[-1]}.{content[:12]}.png")
+        folder = safe_join(self.root, _short(f"{spec.name}-{digest}"))
+        return safe_join(folder, "/".join([*parts[:-1], f"{parts[-1]}.{content[:12]}.png"]))
 
     def remove(self) -> None:
         """Delete the folder with everything in it."""

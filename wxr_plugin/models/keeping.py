@@ -8,6 +8,7 @@ from basicsr.utils.dist_util import get_dist_info
 from wxr_plugin.errors import OptionError
 from wxr_plugin.metrics.set_share import SetShare
 from wxr_plugin.models.val_table import Row, by_group, group_column, group_table, is_of, means, write_rows
+from wxr_plugin.safe_paths import safe_join
 
 
 class Keeping:
@@ -27,9 +28,9 @@ class Keeping:
         group = group_column(rows)
         columns = ["iter", "image", *([group] if group else []), *(m for m in metrics if m not in of_sets)]
         folder = Path(self.opt["path"].get("experiments_root") or self.opt["path"]["results_root"]) / "validation"
-        write_rows(folder / f"{name}.csv", [{column: row[column] for column in columns} for row in rows])
+        write_rows(safe_join(folder, f"{name}.csv"), [{column: row[column] for column in columns} for row in rows])
         if of_sets or group == "degradation":
-            write_rows(folder / f"{name}_groups.csv", group_table(rows, metrics))
+            write_rows(safe_join(folder, f"{name}_groups.csv"), group_table(rows, metrics))
 
     def _update_best(self, name: str, metrics: dict, label: int) -> None:
         best = self.best_metric_results.setdefault(name, {})

@@ -19,6 +19,7 @@ from wxr_plugin.losses.clip_srd_loss import ClipSRDLoss
 from wxr_plugin.models.mask_pictures import mask_picture
 from wxr_plugin.models.sarcwp_options import SarCwpTrainOptions, SarCwpValOptions
 from wxr_plugin.models.wxr_model import WxrModel
+from wxr_plugin.safe_paths import safe_join
 
 
 @MODEL_REGISTRY.register()
@@ -83,7 +84,8 @@ class SarCwpModel(WxrModel):
         """The restored image, and with `val.save_masks` the picture of its masks beside it."""
         super().write_image(result, path)
         if self._draws():
-            imwrite(mask_picture(self.lq, self.masked.masks), str(path.with_name(f"{path.stem}_masks.png")))
+            masks = safe_join(path.parent, f"{path.stem}_masks.png")
+            imwrite(mask_picture(self.lq, self.masked.masks), str(masks))
 
     def _draws(self) -> bool:
         return bool((self.opt.get("val") or {}).get("save_masks")) and bool(self._widths())

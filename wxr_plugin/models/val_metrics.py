@@ -1,6 +1,7 @@
 """Metrics of validation: which there are, what one image has of them, and what the image is called."""
 
 import inspect
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,20 @@ def validation_metrics(opt: Mapping[str, Any]) -> dict[str, Mapping[str, Mapping
 
 
 def image_name(path: str, dataset: Mapping[str, Any]) -> str:
-    """Name of an image, unique within its set: its path below the set's folders, without the suffix.
+    """Return the name of an image, unique within its set: its path below the set's folders, without the suffix.
+
+    Join it to a folder with `safe_paths.safe_join`: a key of an LMDB may be anything.
 
     Args:
         path: `lq_path` of the item; a file's path, or an LMDB key.
         dataset: the set's option block; dataroot (which may be a dict of folders), dataroot_lq and dataroot_gt count.
     """
+    path = os.path.normpath(path)  # a list may name ROOT/../other/photo.png
     for key in ("dataroot_lq", "dataroot", "dataroot_gt"):
         root = dataset.get(key) or {}
         for name, folder in (root if isinstance(root, Mapping) else {"": root}).items():
-            if isinstance(folder, str) and Path(path).is_relative_to(folder):
+            folder = os.path.normpath(folder) if isinstance(folder, str) else None
+            if folder and Path(path).is_relative_to(folder):
                 return _stem(Path(name) / Path(path).relative_to(folder))
     return _stem(Path(path).name if Path(path).is_absolute() else path)
 

@@ -19,6 +19,7 @@ from wxr_plugin.models.keeping import Keeping
 from wxr_plugin.models.val_metrics import image_name, measure, usable_metrics
 from wxr_plugin.models.val_table import Row, group_of
 from wxr_plugin.rng import preserved_rng
+from wxr_plugin.safe_paths import safe_join
 
 
 class Validating(Keeping):
@@ -138,7 +139,7 @@ class Validating(Keeping):
 
     def _image_path(self, dataset: str, image: str, label: int | str) -> Path:
         suffix = label if self.is_train else (self.opt["val"].get("suffix") or self.opt["name"])
-        return Path(self.opt["path"]["visualization"]) / dataset / f"{image}_{suffix}.png"
+        return safe_join(safe_join(self.opt["path"]["visualization"], dataset), f"{image}_{suffix}.png")
 
     def _uncompiled(self) -> Any:
         """Images come in many sizes; compiling for each would take longer than restoring it."""

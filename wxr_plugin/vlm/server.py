@@ -2,8 +2,9 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -11,9 +12,10 @@ from msgspec import Meta
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.schema import AtLeastOne, Block, NotNegative
-from wxr_plugin.vlm.server_errors import is_its_own_fault, mend, what
+from wxr_plugin.vlm.server_errors import is_its_own_fault, is_tried_again, mend, what
 
 Item = TypeVar("Item")
+T = TypeVar("T")
 Content = str | list[dict[str, Any]]
 """The content of a user's message, as the API has it."""
 
@@ -35,7 +37,7 @@ class ServerOptions(Block):
     concurrency: AtLeastOne = 8
     """Requests at a time."""
     timeout: Annotated[float, Meta(gt=0)] = 60
-    """Seconds that a request may take."""
+    """Seconds that a request may take, from the connection to the last byte of the answer."""
     retries: NotNegative = 4
     """Times that a request is sent again after a lost connection, a time-out or an overload, waiting 0.5 s to 8 s."""
     extra_body: dict[str, Any] = {}
@@ -43,22 +45,22 @@ class ServerOptions(Block):
 
 
 class ChatServer:
-    """Asks a server questions, several at a time, from any thread: a call has threads of its own and no event loop."""
+    """Asks a server questions, several at a time, from any thread: each call has an event loop in a thread of its own.
+
+    An event loop, since only there can a request be stopped at its deadline wherever it waits.
+    """
 
     def __init__(self, options: ServerOptions):
-        from openai import OpenAI
-
         self.options, self.url = options, _address(options.url)
-        retries = {"timeout": options.timeout, "max_retries": options.retries}
-        self.client = OpenAI(base_url=self.url, api_key=_key(options.api_key_env), **retries)
+        self.key = _key(options.api_key_env)
 
     def first(self, content: Content, **request: Any) -> Any:
-        """The server's `choice` for one message, asked to learn whether it works at all.
+        """Return the server's `choice` for one message, asked to learn whether it works at all.
 
         Raises:
             WxrError: it does not, after all retries.
         """
-        answer = self._try(content, request)
+        (answer,) = _in_a_loop(self._answers, [content], lambda content: content, request)
         if isinstance(answer, Exception):
             raise self._error(answer) from answer
         if answer is None:
@@ -66,13 +68,12 @@ class ChatServer:
         return answer
 
     def ask(self, items: Sequence[Item], content: Callable[[Item], Content], **request: Any) -> list[Any | None]:
-        """One `choice` for the message `content(item)` of each item; None where there is none to be had.
+        """Return one `choice` for the message `content(item)` of each item; None where there is none to be had.
 
         Raises:
             WxrError: the server is gone: no request got through, or some did not and it does not answer any more.
         """
-        with ThreadPoolExecutor(self.options.concurrency) as threads:
-            answers = list(threads.map(lambda item: self._try(content(item), request), items))
+        answers = _in_a_loop(self._answers, items, content, request)
         failed = [answer for answer in answers if isinstance(answer, Exception)]
         gone = [error for error in failed if not is_its_own_fault(error)]
         if gone and (len(gone) == len(answers) or not self._is_there()):
@@ -90,28 +91,58 @@ class ChatServer:
         extra = {"extra_body": own.extra_body} if own.extra_body else {}
         return {"server": own.identity or self.url, "model": own.model, "system": own.system, **extra}
 
-    def _try(self, content: Content, request: dict[str, Any], client: Any = None) -> Any:
+    async def _answers(self, items: Sequence[Item], content: Callable[[Item], Content], request: dict) -> list[Any]:
+        """Ask about every item, `concurrency` of them at a time."""
+        import anyio
+
+        answers: list[Any] = [None] * len(items)
+        limiter = anyio.CapacityLimiter(self.options.concurrency)
+
+        async def ask(number: int, client: Any) -> None:
+            async with limiter:
+                message = await anyio.to_thread.run_sync(content, items[number])  # encodes an image
+                answers[number] = await self._try(message, request, client)
+
+        async with self._client() as client, anyio.create_task_group() as group:
+            for number in range(len(items)):
+                group.start_soon(ask, number, client)
+        return answers
+
+    def _client(self, **settings: Any) -> Any:
+        from openai import AsyncOpenAI
+
+        from wxr_plugin.vlm.server_http import GuardedClient
+
+        settings = {"timeout": self.options.timeout, "max_retries": self.options.retries} | settings
+        return AsyncOpenAI(
+            base_url=self.url, api_key=self.key, http_client=GuardedClient(verify=_certificates()), **settings
+        )
+
+    async def _try(self, content: Content, request: dict[str, Any], client: Any) -> Any:
         from openai import OpenAIError
 
         messages = [{"role": "system", "content": self.options.system}] if self.options.system else []
         messages.append({"role": "user", "content": content})
-        create = (client or self.client).chat.completions.create
+        about = {"model": self.options.model, "messages": messages, "extra_body": self.options.extra_body}
         try:
-            answer = create(model=self.options.model, messages=messages, extra_body=self.options.extra_body, **request)
+            answer = await client.chat.completions.create(**about, **request)
         except OpenAIError as error:
             return error
-        except ValueError:  # what came back is not JSON
+        except (ValueError, RecursionError):  # what came back is not JSON, or nested too deeply
             return None
         choices = getattr(answer, "choices", None)
         return choices[0] if isinstance(choices, list) and choices else None
 
     def _is_there(self) -> bool:
-        once = self.client.with_options(max_retries=0, timeout=min(self.options.timeout, 10))
-        answer = self._try("Hello", {"max_tokens": 1}, once)
+        answer = _in_a_loop(self._hello)
         return not isinstance(answer, Exception) or is_its_own_fault(answer)
 
+    async def _hello(self) -> Any:
+        async with self._client(max_retries=0, timeout=min(self.options.timeout, 10)) as client:
+            return await self._try("Hello", {"max_tokens": 1}, client)
+
     def _error(self, error: Exception) -> WxrError:
-        tried = f"tried {self.options.retries + 1} times" if not is_its_own_fault(error) else "not tried again"
+        tried = f"tried {self.options.retries + 1} times" if is_tried_again(error) else "not tried again"
         return WxrError(f"{self.url}: {what(error, self.options.timeout)}, {tried}; {mend(error, self.options.model)}")
 
 
@@ -119,6 +150,20 @@ def text_of(choice: Any) -> str:
     """What a `choice` says; empty where it says nothing."""
     content = getattr(getattr(choice, "message", None), "content", None)
     return content.strip() if isinstance(content, str) else ""
+
+
+def _in_a_loop(function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+    """Return what the coroutine function returns in a new event loop; an interrupt of this thread cancels it."""
+    from anyio.from_thread import start_blocking_portal
+
+    with start_blocking_portal() as portal:
+        return portal.call(function, *arguments)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Return what https is verified with; loading it takes longer than a request on the same machine."""
+    return ssl.create_default_context()
 
 
 def _address(url: str) -> str:

@@ -6,10 +6,17 @@ def is_its_own_fault(error: Exception) -> bool:
     return getattr(error, "status_code", None) in (400, 413, 415, 422)
 
 
+def is_tried_again(error: Exception) -> bool:
+    """Return whether such a request is sent again: the failure may pass."""
+    return not is_its_own_fault(error) and _refusal(error) is None
+
+
 def what(error: Exception, timeout: float) -> str:
     """What went wrong, in a few words on one line."""
     from openai import APIConnectionError, APITimeoutError
 
+    if refusal := _refusal(error):
+        return str(refusal)
     if isinstance(error, APITimeoutError):
         return f"no answer within {timeout:g} s"
     if isinstance(error, APIConnectionError):
@@ -22,6 +29,8 @@ def mend(error: Exception, model: str) -> str:
     """What a person may do about it."""
     from openai import APITimeoutError
 
+    if _refusal(error):
+        return "correct `url`: give the address of the chat server itself, if you trust it with the photos"
     if isinstance(error, APITimeoutError):
         return "raise `timeout`, lower `concurrency`, or give the server more memory"
     status = getattr(error, "status_code", None)
@@ -32,6 +41,13 @@ def mend(error: Exception, model: str) -> str:
     if is_its_own_fault(error):
         return f"is '{model}' a model that takes such a request (images, its length)? correct `model` or the request"
     return "start it (for example `vllm serve MODEL`) or correct `url`"
+
+
+def _refusal(error: BaseException) -> Exception | None:
+    """Return the RefusedResponseError that `error` is, or that it was raised from; older `openai` wraps it."""
+    from wxr_plugin.vlm.server_http import RefusedResponseError
+
+    return next((each for each in (error, error.__cause__) if isinstance(each, RefusedResponseError)), None)
 
 
 def _line(error: BaseException) -> str:

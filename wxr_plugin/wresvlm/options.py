@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from wxr_plugin.schema import AtLeastOne, Block, Describer, ExistingPath, Metric, NotNegative, Rater, Rewriter
+from wxr_plugin.schema import (
+    AtLeastOne,
+    Block,
+    Describer,
+    ExistingPath,
+    Metric,
+    NotNegative,
+    PlainName,
+    Rater,
+    Rewriter,
+)
 
 REAL = ("rain", "haze", "snow")
 """Weathers of real photos, in the order of tables."""
@@ -128,7 +138,7 @@ class LaunchOptions(Block):
 class RunOptions(Block):
     """A whole run of WResVLM."""
 
-    name: str
+    name: PlainName
     """The run's name."""
     work: str | None = None
     """Folder that gets everything; runs/NAME when absent."""

@@ -1,4 +1,4 @@
-"""A project with a network, loss, model, dataset or metric of the same name as one of ours, imported before or after us."""
+"""A project with a class of the same name as one of ours, imported before or after us."""
 
 import subprocess
 import sys

@@ -50,5 +50,5 @@ def our_network(block: Mapping[str, Any]) -> dict[str, Any]:
     from basicsr.utils.registry import ARCH_REGISTRY
 
     kind = str(block["type"]).removesuffix(SUFFIX)
-    taken = kind + SUFFIX in ARCH_REGISTRY.keys()
+    taken = kind + SUFFIX in ARCH_REGISTRY._obj_map
     return {**block, "type": kind + SUFFIX if taken else kind}

@@ -46,4 +46,4 @@ def test_the_hint_at_plugins_is_always_there(opt, tmp_path, model):
 
 def test_an_optimizer_is_of_torch_and_of_no_plugin(opt, tmp_path):
     opt["train"]["optim_g"]["type"] = "AdamWW"
-    assert said(opt, tmp_path)["train.optim_g.type"] == "no optimizer 'Adma' is registered; did you mean Adam?"
+    assert said(opt, tmp_path)["train.optim_g.type"] == "no optimizer 'AdamWW' is registered; did you mean AdamW?"

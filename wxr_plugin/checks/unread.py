@@ -1,4 +1,4 @@
-"""What another project's model or network would pass over in silence: keys of ours, and losses that nobody registers."""
+"""What another project's model would ignore in silence: keys of ours, and losses that nobody registers."""
 
 import inspect
 import linecache
@@ -38,9 +38,8 @@ def check_unread(
     for key in more.keys() & _our_keys(declaration):
         if not mentions(package_source(model), key):
             what = f"only models of this package read it, and {model.__name__} is none"
-            report.add(
-                (*keys, key), what, "use model_type: " + " or ".join(_readers(declaration, key)) + ", or take it out"
-            )
+            readers = " or ".join(_readers(declaration, key))
+            report.add((*keys, key), what, f"use model_type: {readers}, or take it out")
 
 
 def _check_registered(report: Report, keys: Keys, name: str) -> None:

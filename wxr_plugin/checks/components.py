@@ -98,7 +98,7 @@ def lookup(report: Report, keys: Keys, name: Any, kind: str) -> Any | None:
 
 def _fix(name: str, known: Mapping[str, Any], kind: str) -> str:
     """Return how to correct a type that nothing registers: by the nearest name, or with another package."""
-    near = suggest(name, known, "the known ones are", cutoff=0.75)
+    near = suggest(name, known, "the known ones are", cutoff=0.85)
     if kind in ("optimizer", "scheduler"):  # of torch or of the model, which no plug-in registers
         return near
     if near.startswith("did you"):

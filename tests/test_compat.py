@@ -119,6 +119,16 @@ print(sys.modules["distutils"].__spec__)
         )
         assert degradations.random_add_jpg_compression(photo, (30, 90)).shape == photo.shape
 
+    def test_names_that_basicsr_moved_are_where_they_were(self):
+        from basicsr.losses import basic_loss, gan_loss, losses
+        from basicsr.losses.losses import GANLoss, L1Loss, r1_penalty
+        from basicsr.utils import color_util, matlab_functions
+
+        for name in ("rgb2ycbcr", "bgr2ycbcr", "ycbcr2rgb", "ycbcr2bgr"):
+            assert getattr(matlab_functions, name) is getattr(color_util, name)
+        assert (L1Loss, GANLoss, r1_penalty) == (basic_loss.L1Loss, gan_loss.GANLoss, gan_loss.r1_penalty)
+        assert losses.PerceptualLoss is basic_loss.PerceptualLoss
+
 
 class TestOptions:
     def parse(self, *line, is_train=True):
@@ -371,6 +381,24 @@ class TestModels:
     def test_an_unknown_optimizer_is_named_with_its_neighbours(self, name, near, tmp_path):
         with pytest.raises(NotImplementedError, match=near):
             base_model(tmp_path).get_optimizer(name, [torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+
+    def test_betas_may_be_whole_numbers(self, tmp_path):
+        """GFPGAN writes 0**1, and YAML reads [0, 0.99] as an int and a float, which torch refuses."""
+        weights = [torch.nn.Parameter(torch.zeros(1))]
+        with pytest.raises((TypeError, ValueError), match="betas"):
+            torch.optim.Adam(weights, 0.1, betas=(0, 0.99))
+        made = base_model(tmp_path).get_optimizer("Adam", weights, 0.1, betas=[0, 0.99])
+        assert made.param_groups[0]["betas"] == (0.0, 0.99)
+
+    def test_a_model_of_a_dict_falls_to_the_cpu_without_cuda(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        opt = {**options(tmp_path), "num_gpu": 2, "is_train": False, "dist": False}
+        with pytest.warns(UserWarning, match="num_gpu is 2, but CUDA is not available"):
+            model = SRModel(opt)
+        assert model.device.type == "cpu" and model.opt["num_gpu"] == 0 and opt["num_gpu"] == 2
+        assert next(model.net_g.parameters()).device.type == "cpu"
+        model = SRModel(opt | {"num_gpu": 0})
+        assert model.device.type == "cpu"
 
     def test_networks_are_saved_as_stock_reads_them(self, tmp_path):
         net, average = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)

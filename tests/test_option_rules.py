@@ -44,7 +44,6 @@ CONTRADICTIONS = [
     case("datasets.train.batch_size_per_gpu", "at least 1", **{"datasets:train:batch_size_per_gpu": 0}),
     case("datasets.train.gt_size", "not a multiple of scale 4", **{"datasets:train:gt_size": 30}),
     case("datasets.test_1", "no phase 'test' in a file for training", **{"datasets:test_1": "MOVE datasets:val"}),
-    case("val", "nothing to validate on", **{"datasets:val": "DELETE"}),
     case("val", "missing, while there are sets to validate on", **{"val": "DELETE"}),
     case("scale", "datasets.train reads it", **{"scale": "DELETE"}),
     case("train.scheduler.periods", "3 periods, but 4 restart_weights", **{"train:scheduler:periods": [4e5] * 3}),

@@ -33,6 +33,7 @@ def repair() -> None:
     """Apply every repair; calling it again changes nothing."""
     alias_functional_tensor()
     alias_distutils()
+    alias_moved_names()
     for place, fault, function in _repairs:
         _apply(place, fault, function)
 
@@ -121,6 +122,28 @@ def alias_distutils() -> None:
         sys.modules |= {"distutils": package, "distutils.version": module}
 
 
+COLOURS = ("rgb2ycbcr", "bgr2ycbcr", "ycbcr2rgb", "ycbcr2bgr")
+
+
+def alias_moved_names() -> None:
+    """Put back what BasicSR 1.4 moved: colour conversions, and losses in one module (HAT and DRCT want 1.3.4.9).
+
+    No upstream thread known.
+    """
+    from basicsr.losses import basic_loss, gan_loss
+    from basicsr.utils import color_util, matlab_functions
+
+    for name in COLOURS:
+        vars(matlab_functions).setdefault(name, getattr(color_util, name))
+    name = "basicsr.losses.losses"
+    if name not in sys.modules and importlib.util.find_spec(name) is None:
+        module = types.ModuleType(name)
+        for source in (basic_loss, gan_loss):
+            public = {key: value for key, value in vars(source).items() if not key.startswith("_")}
+            vars(module).update(public)
+        sys.modules[name] = sys.modules["basicsr.losses"].losses = module
+
+
 def _refuses_float_quality(add_jpg_compression: Callable) -> bool:
     import cv2
     import numpy as np
@@ -136,6 +159,36 @@ def _refuses_float_quality(add_jpg_compression: Callable) -> bool:
 def add_jpg_compression(original: Callable, img: Any, quality: float = 90) -> Any:
     """Round the quality, since cv2.imencode takes integers only (BasicSR#578)."""
     return original(img, round(quality))
+
+
+# ---- registries
+
+
+@repairs("basicsr.utils.registry:Registry._do_register", lacks("_wxr"))
+def do_register(original: Callable, self: Any, name: str, obj: Any, suffix: str | None = None) -> None:
+    """Let another project's class and ours have one name (see `namesakes`); stock raises AssertionError.
+
+    No upstream thread known.
+    """
+    from wxr_plugin.namesakes import register
+
+    register(original, self, name, obj, suffix)
+
+
+@repairs("basicsr.utils.registry:Registry.get", lacks("_wxr"))
+def registry_get(original: Callable, self: Any, name: str, suffix: str = "basicsr") -> Any:
+    """Find our NAFNet by `NAFNet_wxr`, also where it holds the bare name. No upstream thread known."""
+    from wxr_plugin.namesakes import key_of
+
+    return original(self, key_of(self, name), suffix)
+
+
+@repairs("basicsr.utils.registry:Registry.__contains__", lacks("_wxr"))
+def registry_contains(original: Callable, self: Any, name: str) -> bool:
+    """Know the same names as `Registry.get`. No upstream thread known."""
+    from wxr_plugin.namesakes import key_of
+
+    return original(self, key_of(self, name))
 
 
 # ---- options and the start of a run
@@ -403,6 +456,73 @@ def lmdb_backend(
 # ---- models
 
 
+@repairs("basicsr.models.base_model:BaseModel.__init__", lacks("is_available"))
+def base_model(original: Callable, self: Any, opt: dict) -> None:
+    """Take the CPU where there is no CUDA, whatever num_gpu says, in a model built from a dict too (BasicSR#107).
+
+    `parse_options` does the same for option files.
+    """
+    from wxr_plugin.arguments import usable_gpus
+
+    gpus = usable_gpus(opt["num_gpu"])
+    original(self, opt if gpus == opt["num_gpu"] else {**opt, "num_gpu": gpus})
+
+
+@repairs("basicsr.models.realesrgan_model:RealESRGANModel.__init__", names("cuda"))
+@repairs("basicsr.models.realesrnet_model:RealESRNetModel.__init__", names("cuda"))
+def degrading_model(original: Callable, self: Any, opt: dict) -> None:
+    """Build the JPEG simulator and the sharpener where the model computes; stock calls .cuda() (BasicSR#107)."""
+    from wxr_plugin.staying_on_cpu import as_told
+
+    with as_told(opt):
+        original(self, opt)
+
+
+@repairs("basicsr.models.realesrgan_model:RealESRGANModel._dequeue_and_enqueue", names("cuda"))
+@repairs("basicsr.models.realesrnet_model:RealESRNetModel._dequeue_and_enqueue", names("cuda"))
+def degrading_pool(original: Callable, self: Any) -> None:
+    """Keep the pool of samples where the model computes; stock calls .cuda() (BasicSR#107)."""
+    from wxr_plugin.staying_on_cpu import as_told
+
+    with as_told(self.opt):
+        original(self)
+
+
+@repairs("basicsr.models:build_model", lacks("StayOnCPU"))
+def build_model(original: Callable, opt: dict) -> Any:
+    """Let another project's model build and degrade its data on the CPU, as BasicSR's own do (BasicSR#107).
+
+    Real-ESRGAN and what derives from it have `.cuda()` in the constructor and in `feed_data`.
+    """
+    from wxr_plugin.staying_on_cpu import as_told, runs_on_cpu, wrapped
+
+    with as_told(opt):
+        model = original(opt)
+    if runs_on_cpu(opt) and type(model).__module__.split(".")[0] not in ("basicsr", "wxr_plugin"):
+        model.feed_data = wrapped(model.feed_data)
+    return model
+
+
+def _refuses_channels_last(filter2D: Callable) -> bool:
+    import torch
+
+    image = torch.zeros(2, 3, 8, 8).to(memory_format=torch.channels_last)
+    try:
+        filter2D(image, torch.zeros(2, 3, 3))
+    except RuntimeError:
+        return True
+    return False
+
+
+@repairs("basicsr.utils.img_process_util:filter2D", _refuses_channels_last)
+def filter2d(original: Callable, img: Any, kernel: Any) -> Any:
+    """Filter images of any memory format; no upstream thread known.
+
+    On the CPU torch's reflecting pad now keeps channels_last, which JPEG's simulator gives, and stock's view fails.
+    """
+    return original(img.contiguous(), kernel)
+
+
 def _knows_adam_only(get_optimizer: Callable) -> bool:
     import torch
 
@@ -417,7 +537,10 @@ def _knows_adam_only(get_optimizer: Callable) -> bool:
 def get_optimizer(
     original: Callable, self: Any, optim_type: str, params: Any, lr: float | None = None, **kwargs: Any
 ) -> Any:
-    """Any optimizer of torch.optim by its name. No upstream thread known; BasicSR's head has some more than Adam."""
+    """Return any optimizer of torch.optim by its name (no upstream thread; BasicSR's head has some more than Adam).
+
+    Whole numbers among `betas` become floats: torch refuses `[0, 0.99]`, which GFPGAN and option files have.
+    """
     from torch import optim
 
     known = [name for name, value in vars(optim).items() if isinstance(value, type) and name != "Optimizer"]
@@ -425,6 +548,8 @@ def get_optimizer(
         near = difflib.get_close_matches(str(optim_type), known, n=3, cutoff=0.4) or known
         raise NotImplementedError(f"torch.optim has no optimizer {optim_type!r}; near it: {', '.join(near)}")
     rate = {} if lr is None else {"lr": lr}
+    if isinstance(kwargs.get("betas"), list | tuple):
+        kwargs["betas"] = tuple(float(beta) if isinstance(beta, int) else beta for beta in kwargs["betas"])
     return getattr(optim, optim_type)(params, **rate, **kwargs)
 
 

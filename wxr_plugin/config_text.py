@@ -23,7 +23,11 @@ def network_of(meta: Any) -> dict[str, Any] | None:
 def _ours(network: dict[str, Any]) -> dict[str, Any] | None:
     from basicsr.utils.registry import ARCH_REGISTRY
 
+    from wxr_plugin.namesakes import our_network
+
     block = {**network, "type": network["type"].removeprefix(SCOPE)}
+    if network["type"].startswith(SCOPE):
+        block = our_network(block)
     known = dict(iter(ARCH_REGISTRY)).get(block["type"])
     arguments = {key: value for key, value in block.items() if key != "type"}
     try:

@@ -26,3 +26,11 @@ def test_no_error_is_80_dB_and_has_a_gradient():
 def test_gradients():
     target, prediction = torch.rand(2, 2, 3, 3, 3, dtype=torch.float64)
     assert gradcheck(psnr_loss, (prediction.requires_grad_(), target))
+
+
+def test_option_files_of_nafnet_name_the_only_reduction():
+    image = torch.rand(2, 3, 4, 4)
+    loss = build_loss({"type": "PSNRLoss", "loss_weight": 1, "reduction": "mean"})
+    assert loss(image, image.flip(0)) == psnr_loss(image, image.flip(0))
+    with pytest.raises(ValueError, match="reduction is mean, not 'sum'"):
+        build_loss({"type": "PSNRLoss", "reduction": "sum"})

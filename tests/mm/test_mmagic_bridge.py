@@ -1,12 +1,13 @@
 """The bridge to mmagic, with packages that stand for mmagic and mmcv; the real one is for `make test-mmagic`."""
 
+import inspect
 import sys
 
 import numpy as np
 import pytest
 from mmengine.registry import MODELS
 
-from wxr_plugin.mm.mmagic_repair import MMagicError, connect
+from wxr_plugin.mm.mmagic_repair import MMagicError, connect, keep_noise_in_float32
 
 PARTS = ("models", "datasets", "evaluation", "engine", "visualization", "registry")
 
@@ -65,6 +66,9 @@ def test_a_sick_one_gets_what_it_lacks_and_no_more(installed):
         f"{EDITORS}/ops/net.py": "import mmcv._ext\n" + NET.format("Ops", ""),
         f"{EDITORS}/old": "from .net import Old\n",
         f"{EDITORS}/old/net.py": "import diffusers.gone\n" + NET.format("Old", "'Older'"),
+        "mmagic/datasets": "from .transforms import random_degradations\n",
+        "mmagic/datasets/transforms": "",
+        "mmagic/datasets/transforms/random_degradations.py": "import numpy as np\n" + inspect.getsource(RandomNoise),
     }
     installed(packages("import numpy\nflag = numpy.bool8\n", sick))
     try:
@@ -75,6 +79,8 @@ def test_a_sick_one_gets_what_it_lacks_and_no_more(installed):
         from mmagic.registry import MODELS as THEIRS
 
         assert THEIRS.get("Good") is Good
+        noise = sys.modules["mmagic.datasets.transforms.random_degradations"].RandomNoise()
+        assert noise._apply_random_noise(np.zeros((2, 2, 3), np.float32)).dtype == np.float32
         with pytest.raises(MMagicError, match=r"Ops is of mmagic's editor ops, .*: it needs mmcv's compiled operators"):
             THEIRS.get("Ops")(width=3)
         with pytest.raises(MMagicError, match=r"Older is of mmagic's editor old, .* an older diffusers"):
@@ -102,3 +108,31 @@ def test_what_is_missing_or_wrong_is_said(installed, files, words):
     installed(files)
     with pytest.raises(MMagicError, match=words):
         connect()
+
+
+class RandomNoise:
+    """As mmagic's: the level of the noise is one of numpy's float64 scalars."""
+
+    def _apply_random_noise(self, images):
+        single = not isinstance(images, list)
+        noisy = [image + np.ones(image.shape, np.float32) * np.float64(2) for image in ([images] if single else images)]
+        return noisy[0] if single else noisy
+
+
+def test_noise_stays_in_float32(monkeypatch):
+    """numpy 2 gives float64 for float32 * np.float64, which numpy 1 did not."""
+    name = "mmagic.datasets.transforms.random_degradations"
+    noise = type("RandomNoise", (RandomNoise,), {"_apply_random_noise": RandomNoise._apply_random_noise})
+    monkeypatch.setitem(sys.modules, name, type(sys)(name))
+    sys.modules[name].RandomNoise = noise
+    photo = np.zeros((2, 2, 3), np.float32)
+    assert noise()._apply_random_noise(photo).dtype == np.float64, "the fault itself"
+    for _ in range(2):  # a second repair changes nothing
+        keep_noise_in_float32()
+        repaired = noise._apply_random_noise
+    keep_noise_in_float32()
+    assert noise._apply_random_noise is repaired
+    assert noise()._apply_random_noise(photo).dtype == np.float32
+    kinds = [image.dtype for image in noise()._apply_random_noise([photo, photo.astype(np.uint8), photo.astype(float)])]
+    assert kinds == [np.float32, np.float32, np.float64]
+    assert (noise()._apply_random_noise(photo) == 2).all()

@@ -6,8 +6,9 @@ from typing import Any
 from wxr_plugin import schema
 from wxr_plugin.checks import stock
 from wxr_plugin.checks.components import check_component, find, lookup
-from wxr_plugin.checks.fields import check_block
+from wxr_plugin.checks.fields import check_block, fields_of
 from wxr_plugin.checks.report import Report
+from wxr_plugin.checks.unread import check_unread
 from wxr_plugin.schema import Block, ExistingPath
 
 
@@ -30,12 +31,13 @@ def check_blocks(report: Report, opt: Mapping[str, Any]) -> None:
 def _check_for_model(
     report: Report, key: str, block: Any, common: list[type[Block]], model: type | None, declaration: str
 ) -> None:
-    """Check a block to which the model adds keys of its own."""
-    own = stock.declared(model, declaration) if model else []
+    """Check a block to which the model adds keys of its own; of a model that is not registered, the usual ones."""
+    own = stock.declared(model, declaration) if model else list(stock.USUAL.get(declaration, ()))
     is_open = model is None or stock.is_open(model, "TopOptions", "TrainOptions", "ValOptions")
     keys = (key,) if key else ()
     if is_open:
         check_block(report, keys, block, common, optional=own, closed=False)
+        check_unread(report, keys, block, fields_of([*common, *own]), model, declaration)
     else:
         check_block(report, keys, block, [*common, *own])
 

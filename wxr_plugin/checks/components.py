@@ -15,8 +15,13 @@ GIVEN = {"metric": ("img", "img2"), "optimizer": ("params",), "scheduler": ("opt
 
 
 def registered(kind: str) -> dict[str, Any]:
-    """All classes or functions of a kind (network, model, dataset, loss, metric, optimizer, rater, …) by name."""
+    """Return all classes or functions of a kind (network, model, dataset, loss, metric, optimizer, rater, …) by name.
+
+    A name leads to what `Registry.get` gives for it, so that a plug-in's class goes before BasicSR's of that name.
+    """
     from basicsr.utils import registry
+
+    from wxr_plugin.namesakes import aliases
 
     if kind in ENGINES:
         return engines(kind)
@@ -25,9 +30,11 @@ def registered(kind: str) -> dict[str, Any]:
     if kind == "scheduler":
         return schedulers()
     names = {"network": "ARCH"}
-    entries = getattr(registry, f"{names.get(kind, kind.upper())}_REGISTRY")
-    # Registry.get falls back to this suffix, which basicsr gives to the few names that Real-ESRGAN registers too.
-    return {name.removesuffix("_basicsr"): item for name, item in reversed(list(entries))}
+    entries = dict(iter(getattr(registry, f"{names.get(kind, kind.upper())}_REGISTRY")))
+    # Registry.get falls back to this suffix, which BasicSR gives to the few names that Real-ESRGAN registers too.
+    fallback = {name.removesuffix("_basicsr"): item for name, item in entries.items() if name.endswith("_basicsr")}
+    bare = {name: item for name, item in entries.items() if not name.endswith("_basicsr")}
+    return aliases(bare) | fallback | bare
 
 
 def optimizers() -> dict[str, type]:
@@ -52,9 +59,11 @@ def schedulers() -> dict[str, type]:
 
 def engines(kind: str) -> dict[str, type]:
     """The raters, describers or rewriters that are registered."""
+    from wxr_plugin.namesakes import aliases
     from wxr_plugin.vlm.registries import REGISTRIES
 
-    return dict(iter(REGISTRIES[kind]))
+    entries = dict(iter(REGISTRIES[kind]))
+    return aliases(entries) | entries
 
 
 def default_type(kind: str) -> str | None:
@@ -83,10 +92,18 @@ def lookup(report: Report, keys: Keys, name: Any, kind: str) -> Any | None:
     known = registered(kind) | report.types.get(kind, {})
     if isinstance(name, str) and name in known:
         return known[name]
-    near = suggest(str(name), known, "")
-    mend = near if near.startswith("did you") else "list the package that registers it under plugins"
-    report.add(keys, f"no {kind} {name!r} is registered", mend)
+    report.add(keys, f"no {kind} {name!r} is registered", _fix(str(name), known, kind))
     return None
+
+
+def _fix(name: str, known: Mapping[str, Any], kind: str) -> str:
+    """Return how to correct a type that nothing registers: by the nearest name, or with another package."""
+    near = suggest(name, known, "the known ones are", cutoff=0.85)
+    if kind in ("optimizer", "scheduler"):  # of torch or of the model, which no plug-in registers
+        return near
+    if near.startswith("did you"):
+        return f"{near} If another package registers {name}, list that package under plugins"
+    return "list the package that registers it under plugins"
 
 
 def check_component(report: Report, keys: Keys, block: Any, kind: str) -> None:

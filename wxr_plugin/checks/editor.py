@@ -20,6 +20,7 @@ from wxr_plugin.checks.components import (
 )
 from wxr_plugin.checks.fields import fields_of
 from wxr_plugin.checks.json_types import Json, block, properties
+from wxr_plugin.namesakes import SUFFIX
 from wxr_plugin.schema import Block
 
 SHIPPED = Path(__file__).parents[1] / "options.schema.json"
@@ -63,9 +64,10 @@ def option_file() -> Json:
 
 
 def ours(kind: str) -> dict[str, Any]:
-    """What this package and BasicSR register of a kind."""
+    """Return what this package and BasicSR register of a kind, by bare names."""
     packages = ("basicsr", "wxr_plugin")
-    return {name: item for name, item in registered(kind).items() if item.__module__.split(".")[0] in packages}
+    known = {name: item for name, item in registered(kind).items() if not name.endswith(SUFFIX)}
+    return {name: item for name, item in known.items() if item.__module__.split(".")[0] in packages}
 
 
 def model_blocks(model: type) -> Json:

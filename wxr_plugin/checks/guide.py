@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from wxr_plugin.checks.components import parameters_of, registered
+from wxr_plugin.checks.components import parameters_of, registered, takes_any
 from wxr_plugin.checks.report import Report
 from wxr_plugin.checks.rules import block
+from wxr_plugin.checks.unread import class_source, mentions
 from wxr_plugin.errors import OptionError, WxrError
+from wxr_plugin.namesakes import is_ours
 
 HOUSES = ("basicsr", "wxr_plugin")
 """Packages whose networks and models are known to take no context where they do not say that they do."""
@@ -46,14 +48,35 @@ def _wanted(report: Report, opt: Mapping[str, Any]) -> tuple[str, ...] | None:
         return None
     ours = item.__module__.split(".")[0] in HOUSES
     parameter = (parameters_of(item) or {}).get("context")
+    if parameter is None and (ours or knows_no_context(item)):
+        return _without_context(report, network, item)
     if parameter is None:
-        return context_inputs(item) or (() if ours else None)
+        return context_inputs(item) or None
     try:
         return checked_inputs(network.get("context", parameter.default), getattr(item, "context_names", NAMES))
     except (TypeError, ValueError) as error:
         if ours:
             report.add(("network_g", "context"), str(error))
         return None
+
+
+def knows_no_context(item: Any) -> bool:
+    """Return whether nothing in the source of another project's network speaks of a context."""
+    if not inspect.isclass(item) or any(map(is_ours, item.__mro__)):
+        return False
+    source = class_source(item)
+    return not any(mentions(source, word) for word in ("context", "context_inputs", "context_names"))
+
+
+def _without_context(report: Report, network: Mapping[str, Any], item: Any) -> tuple[str, ...] | None:
+    """Return the embeddings of a network without an argument `context`; report a context that it would swallow."""
+    from wxr_plugin.archs.context import context_inputs
+
+    if "context" not in network or not takes_any(item):  # without **kwargs it is an unknown key, which is reported
+        return context_inputs(item)
+    what = f"{network['type']} takes no context: its constructor accepts any argument and reads no such one"
+    report.add(("network_g", "context"), what, "take it and the guide out, or use a network of docs/context.md")
+    return None
 
 
 def _reaches(report: Report, opt: Mapping[str, Any], wanted: tuple[str, ...]) -> bool:

@@ -68,11 +68,14 @@ def dotted(keys: Keys) -> str:
     return text.removeprefix(".")
 
 
-def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
-    """The mend for a wrong `name`: the nearest of `known`, or all of them after the words `otherwise`."""
+def suggest(name: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -> str:
+    """Return how to correct a wrong `name`: the nearest of `known`, or all of them after the words `otherwise`.
+
+    `cutoff` in [0, 1] is the similarity, as difflib measures it, from which on a name is near.
+    """
     names = sorted(set(known))
     folded = {candidate.lower(): candidate for candidate in names}
-    near = get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    near = get_close_matches(name.lower(), folded, n=1, cutoff=cutoff)
     if near:
         return f"did you mean {folded[near[0]]}?"
     return f"{otherwise} {', '.join(names)}" if names else ""

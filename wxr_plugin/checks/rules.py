@@ -1,11 +1,15 @@
 """Options that are each right but contradict one another."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from wxr_plugin.checks import stock
 from wxr_plugin.checks.components import parameters_of, registered
 from wxr_plugin.checks.report import Report
+from wxr_plugin.namesakes import is_ours
+
+_LOG = logging.getLogger("basicsr")
 
 
 def check_rules(report: Report, opt: Mapping[str, Any]) -> None:
@@ -16,6 +20,7 @@ def check_rules(report: Report, opt: Mapping[str, Any]) -> None:
         _validation,
         _metrics,
         _sizes,
+        _upscaling,
         _schedule,
         _losses,
         _logging,
@@ -62,7 +67,7 @@ def _validation(report: Report, opt: Mapping[str, Any]) -> None:
     has_block = opt.get("val") is not None
     draws = opt.get("model_type") == "StyleGAN2Model"  # its published option file validates on noise alone
     if report.is_train and has_block and not has_sets and not draws:
-        report.add(("val",), "nothing to validate on", "add datasets.val, or take the val block out")
+        _LOG.warning(f"{report.file}: val: there is no set to validate on (datasets.val), so nothing is validated")
     if has_sets and not has_block:
         mend = "add val: {val_freq: ..., save_img: ...}" if report.is_train else "add val: {save_img: ...}"
         report.add(("val",), "missing, while there are sets to validate on", mend)
@@ -100,12 +105,28 @@ def _sizes(report: Report, opt: Mapping[str, Any]) -> None:
         what = f"gt_size {size} is not a multiple of scale {scale}"
         report.add(("datasets", "train", "gt_size"), what, f"use {size - size % scale or scale}")
     for name, dataset in block(opt, "datasets").items():
-        paired = block({name: dataset}, name).get("type") in ("PairedImageDataset", "RealESRGANPairedDataset")
-        if paired and scale is None:
+        dataset = block({name: dataset}, name)
+        paired = dataset.get("type") in ("PairedImageDataset", "RealESRGANPairedDataset")
+        if paired and scale is None and dataset.get("scale") is None:
             report.add(
                 ("scale",), f"missing, and datasets.{name} reads it", "add scale: 1, or the factor of gt over lq"
             )
             return
+
+
+def _upscaling(report: Report, opt: Mapping[str, Any]) -> None:
+    """Check that a network that says its factor of enlargement has that of the file, in a model of this package."""
+    network = block(opt, "network_g")
+    item = registered("network").get(str(network.get("type")))
+    if item is None or is_ours(item) or not is_ours(_model(opt)):
+        return
+    parameters = parameters_of(item) or {}
+    scale = opt.get("scale") or 1
+    for name in ("upscale", "scale"):
+        factor = network.get(name, getattr(parameters.get(name), "default", None))
+        if type(factor) is int and name in parameters and factor != scale:
+            what = f"{network['type']} enlarges by {factor}, and gt is {scale} times the size of lq (scale)"
+            report.add(("network_g", name), what, f"set network_g.{name}: {scale}, or scale to what the images have")
 
 
 def _schedule(report: Report, opt: Mapping[str, Any]) -> None:

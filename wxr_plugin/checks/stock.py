@@ -317,8 +317,8 @@ class EDVRTrain(Block):
 class FlowTrain(Block):
     """Recurrent video models: `train` block."""
 
-    fix_flow: NotNegative | None = None
-    """First iterations, in which the flow network stays as it is."""
+    fix_flow: int | None = None
+    """First iterations, in which the flow network stays as it is; none of them when negative."""
     flow_lr_mul: float = 1
     """Learning rate of the flow network over that of the rest."""
     lr_flow: float | None = None
@@ -374,6 +374,10 @@ MODELS: dict[str, dict[str, tuple[type[Block], ...]]] = {
     },
 }
 """What each model of BasicSR adds to the blocks of a file, besides what its base classes add."""
+
+
+USUAL: dict[str, tuple[type[Block], ...]] = {"TrainOptions": (SRTrain, GANTrain)}
+"""What is checked, where it is there, in the file of a model whose name is not registered."""
 
 
 def declared(model: type, block: str) -> list[type[Block]]:

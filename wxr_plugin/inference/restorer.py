@@ -29,6 +29,7 @@ from wxr_plugin.inference.memory import free, is_out_of_memory
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows
 from wxr_plugin.inference.whole_image import reason
+from wxr_plugin.namesakes import our_network
 from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.utils.devices import device_of
 
@@ -114,6 +115,8 @@ class Restorer:
         network = network or load_network_options(path)
         if network is None:
             raise WxrError(f"{path} does not say which network it is for; add --opt with the option file it came from")
+        if path == TINY:
+            network = our_network(network)
         try:
             net = build_network(dict(network))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -16,10 +16,20 @@ def psnr_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 @register_loss
 class PSNRLoss(nn.Module):
-    """`loss_weight` times `psnr_loss`."""
+    """`loss_weight` times `psnr_loss`.
 
-    def __init__(self, loss_weight: float = 1.0):
+    Args:
+        loss_weight: factor.
+        reduction: mean, the only one; option files of NAFNet have it.
+
+    Raises:
+        ValueError: another reduction.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, reduction: str = "mean"):
         super().__init__()
+        if reduction != "mean":
+            raise ValueError(f"PSNRLoss: reduction is mean, not {reduction!r}: PSNR is one number for an image")
         self.loss_weight = loss_weight
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ where mmagic imports by itself.
 """
 
 import ast
+import functools
 import importlib
 import importlib.util
 import pkgutil
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from mmengine.logging import print_log
@@ -55,6 +56,7 @@ def connect() -> Bridge:
         np.bool8 = np.bool_
     skipped = _load_editors()
     _name_the_missing(skipped)
+    keep_noise_in_float32()
     told = ", ".join(sorted(skipped)) or "none"
     print_log(f"mmagic was repaired for this process; editors left out: {told} (docs/mmagic.md)", "current")
     return Bridge(True, skipped)
@@ -122,6 +124,34 @@ def _import_needed(name: str) -> None:
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise MMagicError(f"{name} cannot be imported, repaired or not ({reason}): {INSTALL}") from error
+
+
+def keep_noise_in_float32() -> None:
+    """Let mmagic's RandomNoise return float32 for images of 8 or 32 bits, as it did before numpy 2.
+
+    It multiplies float32 arrays by numpy's float64 scalars. Before numpy 2 the result was float32; now it is float64,
+    which a network in float32 refuses. Nothing is changed where numpy still gives float32, or a second time.
+    """
+    module = sys.modules.get("mmagic.datasets.transforms.random_degradations")
+    noise = getattr(module, "RandomNoise", None)
+    promotes = (np.zeros(1, np.float32) * np.float64(1)).dtype == np.float64
+    if noise is None or not promotes or hasattr(noise._apply_random_noise, "__wrapped__"):
+        return
+    original = noise._apply_random_noise
+
+    @functools.wraps(original)
+    def apply(self: Any, images: Any) -> Any:
+        noisy = original(self, images)
+        if isinstance(images, list):
+            return [_as_before(one, image) for one, image in zip(noisy, images, strict=True)]
+        return _as_before(noisy, images)
+
+    noise._apply_random_noise = apply
+
+
+def _as_before(noisy: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Return `noisy` in float32, unless the `image` itself had 64 bits."""
+    return noisy if image.dtype == np.float64 else noisy.astype(np.float32)
 
 
 def _name_the_missing(skipped: dict[str, str]) -> None:

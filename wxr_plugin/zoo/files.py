@@ -43,7 +43,7 @@ def find_files(row: Row, given: Sequence[Path] = ()) -> Found:
     for network in networks(row):
         if fits(_read(row, file, network_shapes(network)), network_shapes(network)):
             return Found(network, (file,))
-    return _refuse(row, file, network_shapes(row.network_g))
+    return _refuse(row, file, network_shapes(next(networks(row))))
 
 
 def read_weights(row: Row, found: Found) -> dict[str, Tensor]:
@@ -110,7 +110,7 @@ def _find_parts(row: Row, given: Sequence[Path]) -> Found:
     for network in networks(row):
         if files := _assigned(row, network_shapes(network), choices):
             return Found(network, tuple(files[part.file] for part in row.files))
-    expected = network_shapes(row.network_g)
+    expected = network_shapes(next(networks(row)))
     for part in row.files:
         if not any(_part_fits(row, part, path, expected) for path in choices[part.file]):
             _refuse(part, choices[part.file][0], part_shapes(row, part, expected), row)

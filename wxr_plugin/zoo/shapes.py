@@ -11,6 +11,7 @@ from basicsr.archs import build_network
 from torch import Tensor
 
 from wxr_plugin.checkpoint import fit_prefix
+from wxr_plugin.namesakes import our_network
 from wxr_plugin.zoo.rows import Row
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -26,7 +27,7 @@ def network_shapes(network: Mapping[str, Any]) -> Shapes:
 def networks(row: Row) -> Iterator[dict[str, Any]]:
     """The `network_g` block of a row, and then those with the other arguments that its file may be for."""
     for other in ({}, *row.either):
-        yield row.network_g | other
+        yield our_network(row.network_g | other)
 
 
 def aligned(weights: Mapping[str, Tensor], expected: Shapes, prefix: str = "") -> dict[str, Tensor]:

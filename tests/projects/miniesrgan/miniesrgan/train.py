@@ -1,0 +1,14 @@
+"""The project's own start: one line is added to what it was, `import wxr_plugin`."""
+
+import os.path as osp
+
+import wxr_plugin  # noqa: F401
+
+# isort: split
+from basicsr.train import train_pipeline
+
+import miniesrgan  # noqa: F401
+
+if __name__ == "__main__":
+    root_path = osp.abspath(osp.join(__file__, osp.pardir, osp.pardir))
+    train_pipeline(root_path)

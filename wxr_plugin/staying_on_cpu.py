@@ -1,0 +1,41 @@
+"""Calls of `.cuda()` in code that runs on the CPU.
+
+Real-ESRGAN's models, BasicSR's copies of them and what derives from them put their JPEG simulator, their sharpener and
+their pool of samples on the GPU by a bare `.cuda()`, whatever `num_gpu` says.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+class StayOnCPU(TorchFunctionMode):
+    """Within the block, `tensor.cuda()` and `module.cuda()` leave what they are called on where it is."""
+
+    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+        """Call `func` of torch, unless it is `Tensor.cuda`."""
+        return args[0] if func is Tensor.cuda else func(*args, **(kwargs or {}))
+
+
+def as_told(opt: Mapping[str, Any]) -> contextlib.AbstractContextManager:
+    """Return a `with` block for code of a model with the options `opt`; it stays on the CPU where the model does."""
+    return StayOnCPU() if runs_on_cpu(opt) else contextlib.nullcontext()
+
+
+def runs_on_cpu(opt: Mapping[str, Any]) -> bool:
+    """Return whether a model with the options `opt` computes on the CPU."""
+    return opt.get("num_gpu") == 0 or not torch.cuda.is_available()
+
+
+def wrapped(method: Callable) -> Callable:
+    """Return a method of a model that runs with `StayOnCPU`."""
+
+    def on_cpu(*args: Any, **kwargs: Any) -> Any:
+        with StayOnCPU():
+            return method(*args, **kwargs)
+
+    return on_cpu

@@ -27,14 +27,22 @@ CHECKPOINTS = 3
 """Without `train.keep`: the last so many checkpoints can be resumed with exactly their pseudo-labels."""
 BEST = 5.0
 
+Predict = Callable[[Tensor], Tensor]
+"""A network on images, both (N, 3, H, W)."""
 Teach = Callable[[Tensor], Tensor]
 """The teacher's restorations of photos, both (N, 3, H, W) in [0, 1]."""
 
 
-def restored_together(predict: Callable[[Tensor], Tensor], lq: Tensor, photos: Tensor) -> tuple[Tensor, Tensor]:
-    """`predict` on both streams; in one forward where their sizes allow, which is what DDP expects."""
+def restored_together(
+    predict: Predict, lq: Tensor, photos: Tensor, predict_second: Predict | None = None
+) -> tuple[Tensor, Tensor]:
+    """Restore the images of both streams: in one forward if they have one size, else in two.
+
+    `predict_second` makes the second of two forwards, `predict` when None. Under DDP it is the network without its
+    wrapper, whose forward copies rank 0's BatchNorm statistics into the ones that the first forward's backward needs.
+    """
     if lq.shape[1:] != photos.shape[1:]:
-        return predict(lq), predict(photos)
+        return predict(lq), (predict_second or predict)(photos)
     return predict(torch.cat((lq, photos))).split((len(lq), len(photos)))
 
 

@@ -96,6 +96,7 @@ class WResVLMTrainOptions(WxrTrainOptions):
         return self.gate != "teacher" and bool(self.pseudo_opt or self.feature_opt)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if wrong := contradictions(self):
             raise ValueError("; ".join(wrong))
 

@@ -1,9 +1,11 @@
 """How many GPUs a training uses: one for each process, so all of them only under torchrun."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from wxr_plugin.errors import OptionError
 
@@ -30,3 +32,10 @@ def note_idle_gpus(opt: Mapping[str, Any], file: str = "FILE") -> None:
 def torchrun(processes: int, file: str, module: str = "train") -> str:
     """Return the command that starts `processes` of them on the option file `file`."""
     return f"torchrun --nproc_per_node {processes} -m wxr_plugin.{module} -opt {file} --launcher pytorch"
+
+
+def local_rank() -> int:
+    """Return the number of this process among those of its node; 0 where training is not distributed."""
+    if not dist.is_initialized():
+        return 0
+    return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", dist.get_rank())))

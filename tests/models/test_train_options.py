@@ -12,7 +12,7 @@ NO_GRAPHS = [True, {}, {"mode": "max-autotune-no-cudagraphs"}, {"options": {"max
 
 @pytest.mark.parametrize("compile", GRAPHS)
 def test_cuda_graphs_and_accumulation_are_refused_together(compile):
-    with pytest.raises(msgspec.ValidationError, match="replays CUDA graphs.*or accumulate: 1"):
+    with pytest.raises(msgspec.ValidationError, match=r"replays CUDA graphs.*or accumulate: 1"):
         WxrTrainOptions.read({"compile": compile, "accumulate": 2})
     wresvlm = {"ema_decay": 0.9, "pixel_opt": {"type": "L1Loss"}, "compile": compile, "accumulate": 2}
     with pytest.raises(msgspec.ValidationError, match="replays CUDA graphs"):

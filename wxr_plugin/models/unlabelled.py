@@ -12,12 +12,14 @@ from basicsr.utils import get_root_logger
 from torch import Tensor
 
 from wxr_plugin.errors import OptionError
+from wxr_plugin.gpus import local_rank
 from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.models.asking import Asker, DirectAsker
 from wxr_plugin.models.guided_losses import GuidedLosses
 from wxr_plugin.models.process_asker import ProcessAsker
 from wxr_plugin.models.pseudo_labels import Labels, PseudoLabels
 from wxr_plugin.models.rater_process import RaterProcess
+from wxr_plugin.models.rating_device import crowded, own_gpu, rating_device
 from wxr_plugin.models.rating_proxy import RatingProxy
 from wxr_plugin.models.strong_augment import strong_view
 from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
@@ -163,8 +165,11 @@ class Unlabelled:
         aside = self.options.rating.async_
         if aside is None:
             return DirectAsker(build_rater(self.options.rater))
-        rater = {**self.options.rater, **({"device": aside.device} if aside.device else {})}
-        start = partial(RaterProcess, rater, self.plugins)
+        device = rating_device(aside.device, local_rank())
+        rater = {**self.options.rater, **({"device": device} if device else {})}
+        if warning := crowded(aside.device or rater.get("device")):
+            get_root_logger().warning(warning)
+        start = partial(RaterProcess, rater, self.plugins, own_gpu(rater.get("device"), self.device))
         return ProcessAsker(start, aside.queue, aside.batch, aside.restarts)
 
     def _texts(self) -> dict[str, tuple[str, str]]:

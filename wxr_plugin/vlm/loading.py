@@ -45,9 +45,11 @@ def settings_of(options: ModelOptions) -> Settings:
 
 
 def device_of(name: str | None) -> torch.device:
-    """The device called `name`; None is the GPU if there is one. WxrError if it cannot be used here."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the device called `name`, with its number; None is the GPU if there is one.
+
+    Raises WxrError if it cannot be used here.
+    """
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:

@@ -54,7 +54,7 @@ def options(root: Path, network: dict[str, Any], guide: dict[str, Any] | None, *
     return {
         "name": "conditioning_cost",
         "model_type": "WxrModel",
-        "num_gpu": torch.cuda.device_count(),
+        "num_gpu": min(torch.cuda.device_count(), 1),
         "is_train": True,
         "dist": False,
         "rank": 0,

@@ -26,7 +26,7 @@ from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from stock_project import free_port, options, train_set, val_set, write_pairs, write_project
 from torch.utils.data import DataLoader
 
-from wxr_plugin import compat
+from wxr_plugin import arguments, compat
 from wxr_plugin.arguments import command_line
 from wxr_plugin.errors import OptionError
 
@@ -188,6 +188,31 @@ class TestOptions:
 
     def test_auto_means_as_many_gpus_as_there_are(self, file):
         assert self.parse("-opt", file, "--force_yml", "num_gpu=auto")[0]["num_gpu"] == torch.cuda.device_count()
+
+    @pytest.fixture
+    def four_gpus(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+
+    def test_one_process_of_ours_takes_one_gpu(self, file, four_gpus):
+        ours = "-opt", file, "--force_yml", "model_type=WxrModel"
+        assert self.parse(*ours, "num_gpu=auto")[0]["num_gpu"] == 1
+        fix = rf"num_gpu is 2.*torchrun --nproc_per_node 2 -m wxr_plugin.train -opt {file}.*or set num_gpu: 1"
+        with pytest.raises(OptionError, match=fix):
+            self.parse(*ours, "num_gpu=2")
+
+    def test_the_hosts_own_models_keep_their_gpus(self, file, four_gpus):
+        assert self.parse("-opt", file, "--force_yml", "num_gpu=auto")[0]["num_gpu"] == 4
+        assert self.parse("-opt", file, "--force_yml", "num_gpu=2")[0]["num_gpu"] == 2
+
+    def test_under_torchrun_auto_counts_all_gpus(self, file, four_gpus, monkeypatch):
+        for name in arguments.RENDEZVOUS:
+            monkeypatch.setenv(name, "1")
+        monkeypatch.setattr(compat, "_start_group", lambda launcher, options: None)
+        monkeypatch.setattr(dist_util, "init_dist", lambda launcher, **params: None)
+        monkeypatch.setattr(host_options, "init_dist", lambda launcher, **params: None)
+        opt, _ = self.parse("-opt", file, "--force_yml", "model_type=WxrModel", "num_gpu=auto")
+        assert opt["dist"] and opt["num_gpu"] == 4
 
     def test_plugins_are_imported(self, file, tmp_path, monkeypatch):
         (tmp_path / "my_plugin_of_compat.py").write_text("LOADED = True\n")

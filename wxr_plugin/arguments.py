@@ -46,13 +46,17 @@ def launcher(named: str) -> str:
 
 
 def read_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Options of the file `args.opt` with the changes of `args.force_yml`, and the GPUs that this machine has.
+    """Return the options of the file `args.opt`, changed as `args.force_yml` says, with a number for `num_gpu`.
+
+    The plug-ins that the file names are imported, since one of them may have the model.
 
     Raises:
-        OptionError: there is no such file, it is no option file, a change does not fit, or `name` is no plain name.
+        OptionError: there is no such file, it is no option file, a change or a plug-in does not fit, `name` is no plain
+            name, or it wants several GPUs in one process.
     """
     from wxr_plugin.errors import OptionError
-    from wxr_plugin.options import load
+    from wxr_plugin.gpus import check_one_gpu
+    from wxr_plugin.options import import_plugins, load
     from wxr_plugin.safe_paths import name_fault
 
     options = load(args.opt, args.force_yml or ())
@@ -60,12 +64,27 @@ def read_options(args: argparse.Namespace) -> dict[str, Any]:
         raise OptionError(
             f"{args.opt}: name: the name {options['name']!r} {fault}; write a plain name: a folder is named after it"
         )
-    options["num_gpu"] = usable_gpus(options.get("num_gpu", "auto"))
+    import_plugins(options)
+    requested = options.get("num_gpu", "auto")
+    alone = launcher(args.launcher) == "none" and _is_ours(options)
+    options["num_gpu"] = usable_gpus(requested)
+    if alone and requested == "auto":
+        options["num_gpu"] = min(options["num_gpu"], 1)
+    check_one_gpu(options["num_gpu"], distributed=not alone, file=args.opt)
     return options
 
 
+def _is_ours(options: dict[str, Any]) -> bool:
+    """Whether the model is a WxrModel, which trains on one GPU a process; the host's own may use nn.DataParallel."""
+    from wxr_plugin.checks.components import registered
+    from wxr_plugin.models.wxr_model import WxrModel
+
+    model = registered("model").get(str(options.get("model_type")))
+    return isinstance(model, type) and issubclass(model, WxrModel)
+
+
 def usable_gpus(asked: int | str) -> int:
-    """The number of GPUs to train on: `asked`, all of them for `auto`, and none on a machine without CUDA.
+    """Return the number of GPUs that this machine has for a training: `asked`, all of them for `auto`, 0 without CUDA.
 
     We fall back to the CPU with a warning instead of stopping, so that one option file serves a laptop and a cluster.
     """

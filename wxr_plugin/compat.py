@@ -212,14 +212,12 @@ def parse_options(original: Callable, root_path: str, is_train: bool = True) -> 
     import argparse
 
     from wxr_plugin import arguments
-    from wxr_plugin.options import import_plugins
 
     parser = argparse.ArgumentParser()
     arguments.add_arguments(parser)
     args = parser.parse_args()
     args.launcher = arguments.launcher(args.launcher)
     options = arguments.read_options(args)
-    import_plugins(options)
     if args.launcher != "none":
         _start_group(args.launcher, options)
     with _handing_over(options), arguments.command_line(arguments.words(args, overrides=False)):

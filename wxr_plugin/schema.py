@@ -252,7 +252,8 @@ class FileOptions(Block):
     scale: AtLeastOne | None = None
     """Size of gt over size of lq; 1 for weather removal."""
     num_gpu: NotNegative | Literal["auto"]
-    """GPUs of this machine to use; 0: CPU; auto: all there are."""
+    """GPUs of this machine to use; 0: CPU; auto: all there are under torchrun, and one without it, since a process of
+    this package's models trains on one GPU."""
     manual_seed: int | None = None
     """Seed of every random number; drawn when absent."""
     plugins: list[str] = []

@@ -124,7 +124,7 @@ def test_files_that_are_no_prompts_are_named(guide, tmp_path):
 
 
 def test_the_loss_pulls_an_image_towards_clear(prompts, guide, tmp_path, monkeypatch):
-    monkeypatch.setattr("wxr_plugin.conditioning.clip.load_clip", lambda name: {"random": guide}[name])
+    monkeypatch.setattr("wxr_plugin.conditioning.clip.load_clip", lambda name, device: {"random": guide}[name])
     prompts.save(tmp_path / "prompts.safetensors")
     loss = WeatherPromptLoss(str(tmp_path / "prompts.safetensors"), clip="random", logit_scale=1.0, loss_weight=0.2)
     image = torch.full((2, 3, 40, 40), 0.5, requires_grad=True)

@@ -40,6 +40,14 @@ def test_a_photo_is_sampled_in_patches_from_its_own_noise(checkpoint):
     assert np.array_equal((by_hand[0].permute(1, 2, 0) * 255).round().clamp(0, 255).byte().numpy(), frames)
 
 
+def test_noise_is_drawn_where_the_restorer_computes(checkpoint, monkeypatch):
+    devices, real = [], PatchDiffusion.sample
+    monkeypatch.setattr(PatchDiffusion, "sample", lambda *of: devices.append(of[-1]) or real(*of))
+    restorer = Restorer.from_checkpoint(checkpoint, sampling=SamplingOptions(steps=1), device="cpu", tile=8)
+    restorer.restore(PHOTO)
+    assert devices == [restorer.device]
+
+
 def test_what_does_not_go_with_patches_is_refused(checkpoint):
     with pytest.raises(WxrError, match=r"WeatherDiff is sampled by DDIM in patches.*leave it out"):
         Restorer.from_checkpoint(checkpoint, sde={"steps": 10}, device="cpu")

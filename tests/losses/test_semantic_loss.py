@@ -69,6 +69,7 @@ def test_one_clip_serves_both_losses_and_texts_are_encoded_before_training(tmp_p
     prompt_loss = build_loss({"type": "WeatherPromptLoss", "prompts_path": str(tmp_path / "prompts.safetensors")})
     semantic = build_loss({"type": "SemanticLoss"})
     texts = DescriptionFeatures(guide, {"a": ("a street in rain", "a street")})
+    prompt_loss.prepare()
     assert prompt_loss.guide is semantic.guide
     for name in ("encode_text", "encode_prompts"):
         monkeypatch.delattr(type(guide), name)

@@ -12,10 +12,11 @@ import torch
 from rating_toys import grey, red_corner
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.models.asking import RatingMemoryError
 from wxr_plugin.models.candidates import Candidate, Question, to_arrays
 from wxr_plugin.models.process_asker import ProcessAsker
 from wxr_plugin.models.pseudo_labels import PseudoLabels
-from wxr_plugin.models.rater_process import RaterProcess, Started
+from wxr_plugin.models.rater_process import Rated, RaterProcess, Started, _rated
 
 
 def until(condition, seconds: float = 100):
@@ -128,6 +129,28 @@ def test_an_image_without_an_answer_is_counted(labels):
     visit(labels, 1, ["a"], grey(0.2), red_corner(grey(0.6)))
     until(lambda: idle(labels).failures.count)
     assert stored(labels) == {"a": ("input", 9)}
+
+
+def test_a_process_without_memory_stops_training(tmp_path):
+    """The first rater runs out of memory while it rates; the second while it is started again."""
+    for answer in (Rated(None, "OutOfMemoryError: 7 GiB", True), Started({}, "OutOfMemoryError: 7 GiB", True)):
+        process = NeverAnswers()
+        labels = PseudoLabels(tmp_path / type(answer).__name__, ProcessAsker(lambda process=process: process))
+        visit(labels, 1, ["a"], grey(0.2), grey(0.6))
+        process.messages = lambda answer=answer: [answer]
+        with pytest.raises(RatingMemoryError, match="OutOfMemoryError: 7 GiB"):
+            idle(labels)
+        assert labels.failures.count == 0
+
+
+def test_a_rater_says_whether_memory_or_the_rater_failed():
+    for error, expected in ((MemoryError(), True), (ValueError("no"), False)):
+        rater = type("Rater", (), {"rate": lambda self, images, error=error: raising(error)})()
+        assert _rated(rater, []).out_of_memory is expected
+
+
+def raising(error: Exception) -> None:
+    raise error
 
 
 @pytest.mark.slow

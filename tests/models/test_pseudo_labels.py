@@ -8,7 +8,7 @@ from rating_toys import BrightnessRater, grey, red_corner
 from wxr_plugin.data.crops import Box, crop, fixed_boxes
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.store import LabelStore
-from wxr_plugin.models.asking import DirectAsker
+from wxr_plugin.models.asking import DirectAsker, RatingMemoryError
 from wxr_plugin.models.pseudo_labels import PseudoLabels
 
 
@@ -124,6 +124,19 @@ def test_what_cannot_be_rated_or_is_not_finite_never_wins(labels):
     torch.testing.assert_close(found.images, grey(0.0, 0.0))
     assert found.ratings.tolist() == [1, 1]
     assert labels.failures.count == 1
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"), MemoryError()]
+)
+def test_a_rater_without_memory_stops_training_with_the_fix(labels, monkeypatch, error):
+    def rate(images):
+        raise error
+
+    monkeypatch.setattr(labels.asker.rater, "rate", rate)
+    with pytest.raises(RatingMemoryError, match=r"iteration 7: rating 2 images ran out of memory.*rater.batch_size"):
+        visit(labels, 7, ["a"], grey(0.4), grey(0.8))
+    assert labels.failures.count == 0 and stored(labels) == {}
 
 
 def test_a_photo_that_cannot_be_rated_keeps_its_label(labels):

@@ -105,6 +105,36 @@ def test_compiling_changes_neither_names_nor_results(build, tmp_path):
     assert list(load_weights(tmp_path / "models/net_g_latest.pth")) == list(plain.net_g.state_dict())
 
 
+def test_the_teacher_is_compiled_as_the_student_is(build):
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    options = {"ema_decay": 0.9, "gate": "teacher", "pseudo_opt": {"type": "PseudoLabelLoss"}}
+    model = build(model="WResVLMModel", compile={"backend": backend}, **options)
+    (batch,) = batches(1)
+    train(model, [{**batch, "real": torch.rand(2, 3, 12, 12), "real_key": ["a", "b"]}])
+    assert len(graphs) == 2, "one of the student in training, one of the teacher in evaluation"
+
+
+def test_modes_with_cuda_graphs_begin_each_update_anew(build, monkeypatch):
+    begun = []
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(True))
+    train(build(compile={"mode": "reduce-overhead", "backend": "eager"}), batches(2))
+    assert len(begun) == 2
+    train(build(compile={"backend": "eager"}), batches(1))
+    assert len(begun) == 2
+
+
+def test_several_gpus_in_one_process_are_refused(options):
+    opt = options()
+    opt["num_gpu"] = 2
+    with pytest.raises(OptionError, match=r"num_gpu is 2.*torchrun --nproc_per_node 2"):
+        build_model(opt)
+
+
 def test_adamw_decays_weights(build):
     model = build(optim_g={"type": "AdamW", "lr": 1e-2, "weight_decay": 0.5})
     assert type(model.optimizer_g) is torch.optim.AdamW and not model.optimizer_g.defaults["fused"]

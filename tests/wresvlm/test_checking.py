@@ -7,7 +7,10 @@ import yaml
 from run_files import REAL, REPOSITORY, write_files
 
 from wxr_plugin import cli, options
+from wxr_plugin.schema import convert
 from wxr_plugin.wresvlm.checking import check_run
+from wxr_plugin.wresvlm.options import RunOptions
+from wxr_plugin.wresvlm.settings import Settings
 
 PROMPTS = {"opt": "round.yml", "force_yml": ["+train:weather_prompt_opt={type: WeatherPromptLoss}"]}
 
@@ -57,6 +60,10 @@ def test_a_sound_file_has_no_problems(folder, capsys):
         ({"train": {"opt": "round.yml", "force_yml": ["+train:gate=teacher"]}}, ["init: chooses pseudo-labels, which"]),
         ({"train": {"opt": "round.yml", "force_yml": ["+train:speed=3"]}}, ["round.yml", "train.speed: unknown key"]),
         ({"name": "../victim"}, ["name: the name '../victim' holds a path separator; write a plain name"]),
+        (
+            {"train": {"opt": "round.yml", "force_yml": ["num_gpu=2"]}},
+            ["launch.nproc_per_node: 1 process trains on 1 GPU", "num_gpu: 2; set it to 2, or num_gpu to auto"],
+        ),
         ({"roundz": []}, ["roundz: unknown key; did you mean rounds?"]),
     ],
 )
@@ -116,3 +123,11 @@ def test_the_paper_s_recipe_is_160_000_iterations_with_one_model_a_round():
     assert sum(each["iterations"] for each in opt["rounds"]) == 160_000
     assert [each["rater"] for each in opt["rounds"]] == opt["panel"]
     assert opt["report"]["rater"] not in opt["panel"]
+
+
+@pytest.mark.parametrize(
+    ("num_gpu", "launch", "device"), [("auto", {}, None), (0, {}, "cpu"), (0, {"device": "cuda:1"}, "cuda:1")]
+)
+def test_prompts_are_learnt_where_the_training_is(folder, num_gpu, launch, device):
+    train = {"opt": "round.yml", "force_yml": [f"num_gpu={num_gpu}"]}
+    assert Settings(convert(write_files(folder, train=train, launch=launch), RunOptions)).device == device

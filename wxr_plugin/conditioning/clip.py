@@ -150,8 +150,12 @@ def load_clip(name: str = "tiny", device: torch.device | str | None = None) -> C
     tags or a local file ("ViT-B-32:openai", "ViT-B-32:/path/weights.safetensors"), "local-dir:FOLDER" or
     "hf-hub:ORG/NAME". `device` is CUDA where there is one, unless given. Raises ClipError with what to do instead.
     """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return _load(name, str(device))
+    return _load(name, str(numbered(device)))
+
+
+def numbered(device: torch.device | str | None) -> torch.device:
+    """Return `device` with its number, so that cuda and cuda:0 share a guide; None is CUDA where there is one."""
+    return torch.empty(0, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
 
 
 def forget_clips() -> None:

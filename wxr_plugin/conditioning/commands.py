@@ -75,16 +75,19 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crops", type=int, default=4, help="random crops of each photo beside the whole (default 4)")
     parser.add_argument("--crop-size", type=int, default=224, help="their side; take that of the training crops")
     parser.add_argument("--seed", type=int, default=0, help="of the held-out fifth, crops, weather and start")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one when absent")
 
 
 def learn(args: argparse.Namespace) -> int:
     """Encode the photos once, fit the prompts to four fifths of them, print the accuracy on the rest, save."""
     from wxr_plugin.conditioning.prompt_learning import PromptOptions, learn_prompts
+    from wxr_plugin.vlm.loading import device_of
 
     if args.iterations < 1 or args.lr <= 0:
         raise WxrError("--iterations and --lr must be positive")
     more = {"pseudo_labels": args.pseudo_labels, "iterations": args.iterations, "lr": args.lr}
-    learnt = learn_prompts(PromptOptions(clip=args.clip, **more, **_photo_options(args)), _track)
+    device = device_of(args.device)
+    learnt = learn_prompts(PromptOptions(clip=args.clip, **more, **_photo_options(args)), _track, device)
     learnt.prompts.save(args.output)
     _print_passed_over(learnt.bad)
     if learnt.restored:
@@ -100,9 +103,10 @@ def check(args: argparse.Namespace) -> int:
     from wxr_plugin.conditioning.prompt_learning import PromptPhotoOptions, encode_photos
     from wxr_plugin.conditioning.prompt_photos import list_photos
     from wxr_plugin.conditioning.prompts import WeatherPrompts, accuracy
+    from wxr_plugin.vlm.loading import device_of
 
     clip = WeatherPrompts.load(args.prompts).clip
-    guide = load_clip(clip)
+    guide = load_clip(clip, device_of(args.device))
     prompts = WeatherPrompts.load(args.prompts, guide)
     print(f"{args.prompts}: {', '.join(WEATHERS)}; CLIP '{clip}', weights {prompts.sha256[:12]}")
     _print_cosines(prompts, guide)

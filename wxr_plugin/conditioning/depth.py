@@ -15,7 +15,7 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from wxr_plugin.conditioning.clip import hash_weights
+from wxr_plugin.conditioning.clip import hash_weights, numbered
 from wxr_plugin.errors import WxrError
 from wxr_plugin.quiet import quiet_transformers
 
@@ -87,8 +87,7 @@ def load_depth(name: str = "tiny", device: torch.device | str | None = None, siz
         DepthError: no such name, or a folder that holds something else.
         WxrError: a model that is neither here nor cached, with no network to fetch it.
     """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return _guide(name, str(device), size)
+    return _guide(name, str(numbered(device)), size)
 
 
 @cache

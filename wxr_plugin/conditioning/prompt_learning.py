@@ -61,8 +61,12 @@ class LearntPrompts(NamedTuple):
     """What was wrong with each photo that was passed over."""
 
 
-def learn_prompts(options: PromptOptions, track: Track = lambda items, _: items) -> LearntPrompts:
+def learn_prompts(
+    options: PromptOptions, track: Track = lambda items, _: items, device: torch.device | str | None = None
+) -> LearntPrompts:
     """Encode all photos once, fit prompts to four fifths of them and to the restored ones, test them on the rest.
+
+    The CLIP computes on `device`, CUDA where there is one when None.
 
     Raises:
         PromptError: a weather without photos; it is named.
@@ -70,7 +74,7 @@ def learn_prompts(options: PromptOptions, track: Track = lambda items, _: items)
     """
     from wxr_plugin.conditioning.clip import load_clip
 
-    guide = load_clip(options.clip)
+    guide = load_clip(options.clip, device)
     photos = list_photos(options.photos, options.synthetic, options.seed)
     data = encode_photos(options, guide, photos, track)
     restored = _restored(options, guide, photos, track) if options.pseudo_labels else None

@@ -33,9 +33,20 @@ class Diffusion(NamedTuple):
         return self._replace(same_noise=same_noise)
 
     def sample(
-        self, net: Noise, lq: Tensor, context: Context | None, tile: int | None, overlap: int, batch: int = 1
+        self,
+        net: Noise,
+        lq: Tensor,
+        context: Context | None,
+        tile: int | None,
+        overlap: int,
+        batch: int = 1,
+        device: torch.device | None = None,
     ) -> Tensor:
-        """Restorations (N, 3, H, W), not clamped, of `lq`; raises ScheduleError for more steps than were trained."""
+        """Return restorations (N, 3, H, W), not clamped, of `lq`.
+
+        `device` draws the noise, so that a photo in the host's memory gets that of one on the GPU, and gets it fast;
+        that of `lq` when None. Raises ScheduleError for more steps than were trained.
+        """
         how = self.sampling
         return sample_tiled(
             lambda xt, part, time: predict(net, xt, part, time, context),
@@ -46,7 +57,7 @@ class Diffusion(NamedTuple):
             batch=batch,
             method=how.method,
             train_steps=self.sde.steps,
-            generator=_generators(lq, self.sampling.seed, self.same_noise),
+            generator=_generators(lq, self.sampling.seed, self.same_noise, device),
         )
 
 
@@ -81,7 +92,14 @@ class PatchDiffusion(NamedTuple):
         return self._replace(same_noise=same_noise)
 
     def sample(
-        self, net: Noise, lq: Tensor, context: Context | None, tile: int | None, overlap: int, batch: int = 1
+        self,
+        net: Noise,
+        lq: Tensor,
+        context: Context | None,
+        tile: int | None,
+        overlap: int,
+        batch: int = 1,
+        device: torch.device | None = None,
     ) -> Tensor:
         """As `Diffusion.sample`; `tile` and the rest have no effect: `at_once` patches bound the memory already."""
         return sample_in_patches(
@@ -92,7 +110,7 @@ class PatchDiffusion(NamedTuple):
             min(self.stride, self.patch),
             self.at_once,
             train_steps=self.train_steps,
-            generator=_generators(lq, self.sampling.seed, self.same_noise),
+            generator=_generators(lq, self.sampling.seed, self.same_noise, device),
         )
 
 
@@ -119,10 +137,11 @@ def make_diffusion(
     return Diffusion(SDEOptions.read(equation), sampling) if equation else None
 
 
-def _generators(lq: Tensor, seed: int, same_noise: bool) -> list[torch.Generator]:
+def _generators(lq: Tensor, seed: int, same_noise: bool, device: torch.device | None) -> list[torch.Generator]:
+    """Return a generator for each image of `lq`, on `device` (that of `lq` when None)."""
     if same_noise:
-        return [torch.Generator().manual_seed(seed) for _ in lq]
-    return [image_generator(image, seed) for image in lq]
+        return [torch.Generator(device or lq.device).manual_seed(seed) for _ in lq]
+    return [image_generator(image, seed, device) for image in lq]
 
 
 def predicts_noise(net: nn.Module) -> bool:

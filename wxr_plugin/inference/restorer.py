@@ -216,7 +216,7 @@ class Restorer:
 
     def _sample(self, lq: Tensor, tile: int | None, context: Context | None) -> Tensor:
         seen = self._embedded(lq, context)
-        return self.diffusion.sample(self._noise, lq, seen, tile, self.overlap, self.batch)
+        return self.diffusion.sample(self._noise, lq, seen, tile, self.overlap, self.batch, self.device)
 
     def _embedded(self, lq: Tensor, context: Context | None) -> Context | None:
         """The context of images: what was given, or else what the guide makes of them; None without either."""

@@ -6,14 +6,18 @@ the abstract is public; every formula here is our design. docs/sarcwp.md
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wxr_plugin.errors import OptionError, WxrError
+from wxr_plugin.losses.guided_loss import GuidedLoss
 from wxr_plugin.registry import register_loss
+
+if TYPE_CHECKING:
+    from wxr_plugin.conditioning.clip_spatial import SpatialTower
 
 LOW, HIGH = 0.05, 0.95
 LEAST_SPREAD = 1e-3
@@ -71,7 +75,7 @@ class Projectors(nn.Module):
 
 
 @register_loss
-class ClipSRDLoss(nn.Module):
+class ClipSRDLoss(GuidedLoss):
     """`loss_weight` times the mean over the stages of `mask_loss`, of `residual_loss`, or of their sum.
 
     Args:
@@ -93,8 +97,7 @@ class ClipSRDLoss(nn.Module):
         loss_weight: float = 0.1,
     ):
         super().__init__()
-        from wxr_plugin.conditioning.clip import load_clip
-        from wxr_plugin.conditioning.clip_spatial import tower_of
+        from wxr_plugin.conditioning.clip_spatial import told_tower
 
         for name, value, choices in (
             ("variant", variant, ("map", "feature", "both")),
@@ -102,10 +105,27 @@ class ClipSRDLoss(nn.Module):
         ):
             if value not in choices:
                 raise OptionError(f"ClipSRDLoss: {name} is {value!r}: take one of {', '.join(choices)}")
-        self.guide, self.layers = load_clip(clip), list(layers)
-        self.tower = tower_of(self.guide)
-        self.tower.check(self.layers, clip)
+        self.clip, self.layers = clip, list(layers)
+        if tower := told_tower(clip):
+            tower.check(self.layers, clip)
         self.variant, self.criterion, self.loss_weight = variant, criterion, loss_weight
+
+    def load_guide(self, device: torch.device) -> Any:
+        """Return the CLIP on `device`."""
+        from wxr_plugin.conditioning.clip import load_clip
+
+        return load_clip(self.clip, device)
+
+    @property
+    def tower(self) -> "SpatialTower":
+        """The image tower of the CLIP. Raises ClipError where it has no feature maps that are known."""
+        from wxr_plugin.conditioning.clip_spatial import tower_of
+
+        return tower_of(self.guide)
+
+    def prepare(self) -> None:
+        """Load the CLIP. Raises ClipError if it lacks one of the layers."""
+        self.tower.check(self.layers, self.clip)
 
     def projectors(self, widths: Sequence[int]) -> Projectors | None:
         """What is trained beside the network, whose stages have `widths` channels; None for the variant map."""

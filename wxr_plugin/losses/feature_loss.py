@@ -3,9 +3,13 @@
 The CLIP losses can be lowered by noise that nobody wants to see; features of Depth Anything's encoder show it.
 """
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from typing import Any
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wxr_plugin.losses.guided_loss import GuidedLoss
 from wxr_plugin.registry import register_loss
 
 
@@ -15,7 +19,7 @@ def feature_loss(features: Tensor, target: Tensor) -> Tensor:
 
 
 @register_loss
-class DepthFeatureLoss(nn.Module):
+class DepthFeatureLoss(GuidedLoss):
     """`loss_weight` times the weighted sum of `feature_loss` towards the pseudo-label and towards the photo itself.
 
     Args:
@@ -39,11 +43,16 @@ class DepthFeatureLoss(nn.Module):
         size: int | None = None,
     ):
         super().__init__()
-        from wxr_plugin.conditioning.depth import load_depth
         from wxr_plugin.conditioning.feature_cache import FeatureCache
 
-        self.guide, self.cache = load_depth(model, size=size), FeatureCache(cache_mb)
+        self.model, self.size, self.cache = model, size, FeatureCache(cache_mb)
         self.loss_weight, self.label_weight, self.input_weight = loss_weight, label_weight, input_weight
+
+    def load_guide(self, device: torch.device) -> Any:
+        """Return the depth encoder on `device`."""
+        from wxr_plugin.conditioning.depth import load_depth
+
+        return load_depth(self.model, device, self.size)
 
     def forward(self, restored_features: Tensor, label_features: Tensor, input_features: Tensor) -> Tensor:
         to_label = feature_loss(restored_features, label_features.detach())

@@ -3,9 +3,13 @@
 The authors' slide prints the probability itself; its negative logarithm is minimised, as for L_wpl (our reading).
 """
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from typing import Any
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wxr_plugin.losses.guided_loss import GuidedLoss
 from wxr_plugin.registry import register_loss
 
 
@@ -22,7 +26,7 @@ def semantic_loss(image_features: Tensor, positive: Tensor, negative: Tensor, lo
 
 
 @register_loss
-class SemanticLoss(nn.Module):
+class SemanticLoss(GuidedLoss):
     """`loss_weight` times `semantic_loss`.
 
     Args:
@@ -34,10 +38,13 @@ class SemanticLoss(nn.Module):
 
     def __init__(self, clip: str = "tiny", logit_scale: float = 1.0, loss_weight: float = 1.0):
         super().__init__()
+        self.clip, self.logit_scale, self.loss_weight = clip, logit_scale, loss_weight
+
+    def load_guide(self, device: torch.device) -> Any:
+        """Return the CLIP on `device`."""
         from wxr_plugin.conditioning.clip import load_clip
 
-        self.guide = load_clip(clip)
-        self.logit_scale, self.loss_weight = logit_scale, loss_weight
+        return load_clip(self.clip, device)
 
     def forward(self, image_features: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         return self.loss_weight * semantic_loss(image_features, positive, negative, self.logit_scale)

@@ -4,11 +4,15 @@ The authors' slide prints the probability of the clear prompt itself. Taken as a
 clear, so it is read as a score, and its negative logarithm is minimised (our reading).
 """
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from wxr_plugin.conditioning.prompts import WeatherPrompts, weather_logits
 from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.losses.guided_loss import GuidedLoss
 from wxr_plugin.registry import register_loss
 
 
@@ -23,12 +27,13 @@ def weather_prompt_loss(image_features: Tensor, prompt_features: Tensor, logit_s
 
 
 @register_loss
-class WeatherPromptLoss(nn.Module):
+class WeatherPromptLoss(GuidedLoss):
     """`loss_weight` times `weather_prompt_loss` with the learnt prompts of a file.
 
     Args:
-        prompts_path: file written by `wxr prompts learn`.
-        clip: name of the CLIP that they were learnt with; another one is refused (PromptError).
+        prompts_path: file written by `wxr prompts learn`; PromptError if it is none.
+        clip: name of the CLIP that they were learnt with; another one is refused (PromptError) at `prepare`, or at the
+            first call.
         logit_scale: 1 as the slide prints, or 100 as CLIP-LIT; docs/wresvlm.md has the gradients of both.
 
     `guide` is that CLIP, shared by the whole process: its image features of the restored photos are the input, so that
@@ -37,12 +42,28 @@ class WeatherPromptLoss(nn.Module):
 
     def __init__(self, prompts_path: str, clip: str = "tiny", logit_scale: float = 1.0, loss_weight: float = 1.0):
         super().__init__()
+        WeatherPrompts.load(prompts_path)
+        self.prompts_path, self.clip = prompts_path, clip
+        self.logit_scale, self.loss_weight = logit_scale, loss_weight
+        self.register_buffer("_features", None, persistent=False)
+
+    def load_guide(self, device: torch.device) -> Any:
+        """Return the CLIP on `device`."""
         from wxr_plugin.conditioning.clip import load_clip
 
-        self.guide = load_clip(clip)
-        self.logit_scale, self.loss_weight = logit_scale, loss_weight
-        features = WeatherPrompts.load(prompts_path, self.guide).features(self.guide)
-        self.register_buffer("prompt_features", features, persistent=False)
+        return load_clip(self.clip, device)
+
+    @property
+    def prompt_features(self) -> Tensor:
+        """Features (4, D) of the prompts in the order of WEATHERS, of unit length; encoded once."""
+        if self._features is None:
+            guide = self.guide
+            self._features = WeatherPrompts.load(self.prompts_path, guide).features(guide)
+        return self._features
+
+    def prepare(self) -> None:
+        """Load the CLIP and encode the prompts. Raises PromptError for prompts of another CLIP."""
+        self.prompt_features  # noqa: B018 (encodes them)
 
     def forward(self, image_features: Tensor) -> Tensor:
         return self.loss_weight * weather_prompt_loss(image_features, self.prompt_features, self.logit_scale)

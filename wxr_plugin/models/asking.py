@@ -1,4 +1,4 @@
-"""Asking a rater in the training process, and bearing it when it fails."""
+"""Asking a rater in the training process. A rater that fails leaves labels as they are; one without memory stops it."""
 
 import math
 from collections.abc import Sequence
@@ -6,10 +6,16 @@ from typing import Any, Protocol
 
 from basicsr.utils import get_root_logger
 
+from wxr_plugin.errors import WxrError
+from wxr_plugin.inference.memory import is_out_of_memory
 from wxr_plugin.models.candidates import Question
 from wxr_plugin.vlm.rater import Rater
 
 LONGEST_PAUSE = 127
+
+
+class RatingMemoryError(WxrError):
+    """Rating ran out of memory, and would do so again."""
 
 
 class Asker(Protocol):
@@ -19,11 +25,13 @@ class Asker(Protocol):
         provenance: all that a rating depends on.
         rated: images that got a rating since this was last set to 0.
         failures: what went wrong since this was last emptied, a line for each image without a rating.
+        out_of_memory: the same for images for which there was no memory; they are not among the failures.
     """
 
     provenance: dict[str, Any]
     rated: int
     failures: list[str]
+    out_of_memory: list[str]
 
     def is_busy(self, key: str) -> bool:
         """Whether a question about `key` is under way."""
@@ -44,7 +52,7 @@ class DirectAsker:
 
     def __init__(self, rater: Rater):
         self.rater, self.provenance = rater, rater.provenance
-        self.rated, self.failures = 0, []
+        self.rated, self.failures, self.out_of_memory = 0, [], []
         self._pause, self._in_a_row = 0, 0
 
     def is_busy(self, key: str) -> bool:
@@ -59,7 +67,10 @@ class DirectAsker:
             return []
         try:
             ratings = self.rater.rate(images).rating.tolist()
-        except Exception as error:  # whatever a model or a server may raise, training goes on without it
+        except Exception as error:  # whatever a model or a server may raise
+            if is_out_of_memory(error):
+                self.out_of_memory += [reason(error)] * len(images)
+                return []
             self._in_a_row += 1
             self._pause = min(2**self._in_a_row - 1, LONGEST_PAUSE)
             self.failures += [reason(error)] * len(images)
@@ -84,6 +95,17 @@ def unusable(ratings: Sequence[float]) -> list[str]:
     count = sum(map(math.isnan, ratings))
     whole = ", nor on any other image of this call" if count == len(ratings) > 1 else ""
     return [f"no usable answer (NaN) on an image{whole}"] * count
+
+
+def check_memory(reasons: Sequence[str], iteration: int) -> None:
+    """Raise RatingMemoryError if `reasons`, a line for each image that did not fit into memory, has any."""
+    if reasons:
+        raise RatingMemoryError(
+            f"iteration {iteration}: rating {len(reasons)} images ran out of memory ({reasons[-1]}), so training "
+            "stops: without ratings the pseudo-labels would stay as they are. Lower train.rater.batch_size, set "
+            "train.rater.quantization: 8bit (or 4bit), rate on another GPU (train.rating.async: {device: ...}), or "
+            "lower datasets.train.batch_size_per_gpu; then go on with --auto_resume"
+        )
 
 
 def reason(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from wxr_plugin.conditioning.descriptions import DescriptionFeatures, photo_of
 from wxr_plugin.errors import OptionError
+from wxr_plugin.losses.guided_loss import GuidedLoss
 from wxr_plugin.models.pseudo_labels import Labels
 from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
 
@@ -81,7 +82,10 @@ class GuidedLosses:
 
 
 def _built(options: dict | None, device: torch.device) -> nn.Module | None:
-    return build_loss(options).to(device) if options else None
+    loss = build_loss(options).to(device) if options else None
+    if isinstance(loss, GuidedLoss):
+        loss.prepare()
+    return loss
 
 
 def _one_clip(losses: Sequence[nn.Module]) -> object | None:

@@ -26,7 +26,7 @@ class ProcessAsker:
 
     def __init__(self, start: Callable[[], RaterProcess], room: int = 16, batch: int = 8, restarts: int = 3):
         self.start, self.room, self.batch, self.restarts = start, room, batch, restarts
-        self.rated, self.failures = 0, []
+        self.rated, self.failures, self.out_of_memory = 0, [], []
         self._waiting: dict[str, Question] = {}
         self._under_way: list[Question] = []
         self._landed: list[Question] = []
@@ -70,12 +70,15 @@ class ProcessAsker:
 
     def _take(self, message: Started | Rated) -> None:
         if isinstance(message, Started):  # of a process that was started again
-            if message.error:
+            if message.out_of_memory:
+                self.out_of_memory.append(message.error)
+            elif message.error:
                 get_root_logger().warning(f"rating process: the rater does not start again: {message.error}")
             return
         questions, self._under_way = self._under_way, []
         if message.ratings is None:
-            self.failures += [message.error] * sum(len(question.unrated()) for question in questions)
+            lost = self.out_of_memory if message.out_of_memory else self.failures
+            lost += [message.error] * sum(len(question.unrated()) for question in questions)
             return
         self.failures += unusable(message.ratings)
         self.rated += len(message.ratings) - len(unusable(message.ratings))

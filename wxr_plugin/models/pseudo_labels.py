@@ -1,6 +1,5 @@
 """The pseudo-labels of a training run: of each real photo the best-rated restoration so far, in a label store."""
 
-import os
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
@@ -13,8 +12,9 @@ from basicsr.utils.dist_util import get_dist_info
 from torch import Tensor
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.gpus import local_rank
 from wxr_plugin.labels.store import LabelStore, LabelStoreError, content_hash, provenance_hash
-from wxr_plugin.models.asking import Asker, FailureLog
+from wxr_plugin.models.asking import Asker, FailureLog, check_memory
 from wxr_plugin.models.candidates import TEACHER, Candidate, Question, from_array, is_better, to_arrays
 from wxr_plugin.models.guard import gathered
 from wxr_plugin.models.rating_proxy import Lesson, RatingProxy
@@ -39,6 +39,7 @@ class News(NamedTuple):
     asked: dict[str, int]
     lessons: list[Lesson]
     failures: list[str]
+    out_of_memory: list[str]
     rated: int
 
 
@@ -67,7 +68,7 @@ class PseudoLabels:
     def __init__(self, path: Path, asker: Asker, every: int = 1, proxy: RatingProxy | None = None, margin: float = 0.0):
         self.asker, self.every, self.proxy, self.margin = asker, every, proxy, margin
         self.rater_hash = provenance_hash(asker.provenance)
-        self.is_writer = _local_rank() == 0
+        self.is_writer = local_rank() == 0
         self.store = _open(path, self.is_writer)
         self.stored = StoredLabels(self.store, self.rater_hash)
         self.failures = FailureLog(asker.provenance)
@@ -131,9 +132,13 @@ class PseudoLabels:
         self._lessons: list[Lesson] = []
 
     def write(self, iteration: int) -> None:
-        """Store, as of `iteration`, what waits on all ranks and is still better. Every rank has to call it."""
+        """Store, as of `iteration`, what waits on all ranks and is still better. Every rank has to call it.
+
+        Raises RatingMemoryError, on every rank, if the rater of any of them ran out of memory.
+        """
         news = gathered(self._news())
         self.discard()
+        check_memory([line for part in news for line in part.out_of_memory], iteration)
         for part in news:
             self._asked |= part.asked
             self.rated += part.rated
@@ -173,8 +178,9 @@ class PseudoLabels:
     def _news(self) -> News:
         """What this process has to tell, of which what the asker counted is told once."""
         failures, self.asker.failures = self.asker.failures, []
+        out_of_memory, self.asker.out_of_memory = self.asker.out_of_memory, []
         rated, self.asker.rated = self.asker.rated, 0
-        return News(list(self._better.values()), self._news_asked, self._lessons, failures, rated)
+        return News(list(self._better.values()), self._news_asked, self._lessons, failures, out_of_memory, rated)
 
     def _label(self, key: str, photo: Any) -> Candidate:
         stored = self._better.get(key) or self.stored.of(key, photo.shape[:2])
@@ -244,12 +250,6 @@ class PseudoLabels:
             raise WxrError(
                 f"{self.store.path}: the label stores of the nodes differ: copy that of the first node to the others"
             )
-
-
-def _local_rank() -> int:
-    if not dist.is_initialized():
-        return 0
-    return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", get_dist_info()[0])))
 
 
 def _open(path: Path, is_writer: bool) -> LabelStore:

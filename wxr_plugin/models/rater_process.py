@@ -11,8 +11,10 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.inference.memory import is_out_of_memory
 from wxr_plugin.models.asking import reason
 
 PATIENCE = 5
@@ -24,6 +26,7 @@ class Started(NamedTuple):
 
     provenance: dict[str, Any]
     error: str = ""
+    out_of_memory: bool = False
 
 
 class Rated(NamedTuple):
@@ -31,6 +34,7 @@ class Rated(NamedTuple):
 
     ratings: list[float] | None
     error: str = ""
+    out_of_memory: bool = False
 
 
 class RaterProcess:
@@ -39,17 +43,18 @@ class RaterProcess:
     Args:
         rater: options of the rater.
         plugins: packages that may register it, as in the option file.
+        gpu: number of the GPU that is the process's own, to which `cuda` without a number then leads; None: torch's.
 
     Attributes:
         stop: ends the process; called anyway when this object or the interpreter goes.
     """
 
-    def __init__(self, rater: dict[str, Any], plugins: Sequence[str]):
+    def __init__(self, rater: dict[str, Any], plugins: Sequence[str], gpu: int | None = None):
         context = get_context("spawn")
         self._jobs = context.Queue()
         self._jobs.cancel_join_thread()  # jobs that nobody will read must not hold up the end of training
         self._messages, sender = context.Pipe(duplex=False)
-        arguments = (rater, list(plugins), os.getpid(), self._jobs, sender)
+        arguments = (rater, list(plugins), os.getpid(), self._jobs, sender, gpu)
         self._process = context.Process(target=serve, args=arguments, name="wxr rater", daemon=True)
         self._process.start()
         sender.close()  # only the process itself can write now, so its death shows as the end of the messages
@@ -84,15 +89,19 @@ class RaterProcess:
         return first
 
 
-def serve(rater: dict[str, Any], plugins: list[str], parent: int, jobs: Any, messages: Connection) -> None:
-    """What the process does: build the rater, then rate until it is ended."""
+def serve(
+    rater: dict[str, Any], plugins: list[str], parent: int, jobs: Any, messages: Connection, gpu: int | None = None
+) -> None:
+    """Build the rater on `gpu`, then rate until this process is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     try:
+        if gpu is not None:
+            torch.cuda.set_device(gpu)
         built = _build(rater, plugins)
         messages.send(Started(built.provenance))
     except Exception as error:
-        messages.send(Started({}, reason(error)))
+        messages.send(Started({}, reason(error), is_out_of_memory(error)))
         return
     while True:
         messages.send(_rated(built, jobs.get()))
@@ -109,8 +118,8 @@ def _build(rater: dict[str, Any], plugins: list[str]) -> Any:
 def _rated(rater: Any, images: list[np.ndarray]) -> Rated:
     try:
         return Rated(rater.rate(images).rating.tolist())
-    except Exception as error:  # whatever a model or a server may raise; training goes on without these ratings
-        return Rated(None, reason(error))
+    except Exception as error:  # whatever a model or a server may raise; the training decides what it means
+        return Rated(None, reason(error), is_out_of_memory(error))
 
 
 def _watch(parent: int) -> None:

@@ -94,6 +94,7 @@ class SarCwpModel(WxrModel):
         return getattr(self.get_bare_model(self.net_g), "sar_widths", ())
 
     def _checked(self, loss: ClipSRDLoss) -> ClipSRDLoss:
+        loss.prepare()
         stages, kind = len(self._widths()), self.opt["network_g"]["type"]
         if not stages:
             raise OptionError(

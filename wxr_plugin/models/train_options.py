@@ -42,10 +42,26 @@ class WxrTrainOptions(Block):
     channels_last: bool = False
     """Keep weights and images in channels-last memory order: faster for most convolutional networks on CUDA."""
     compile: bool | dict[str, Any] = False
-    """torch.compile of the trained network; a dict holds the arguments of torch.compile, say {mode: max-autotune}."""
+    """torch.compile of the trained network and its EMA; a dict holds the arguments of torch.compile, say {mode:
+    max-autotune-no-cudagraphs}. Modes with CUDA graphs (reduce-overhead, max-autotune) need accumulate: 1."""
     nan_guard: NanGuardOptions | None = None
     """Look for NaN and infinity before an update; a bad one changes neither weights, EMA nor labels. Off if absent."""
     save_best: SaveBestOptions | None = None
     """Keep the network that validated best as net_g_best.pth. Off when absent."""
     keep: Positive | None = None
     """Number of numbered checkpoints to keep. All, when absent. net_g_best.pth and net_g_latest.pth always stay."""
+
+    def __post_init__(self) -> None:
+        if self.accumulate > 1 and uses_cuda_graphs(self.compile):
+            raise ValueError(
+                f"compile: {self.compile} replays CUDA graphs, whose memory holds the gradients that accumulate: "
+                f"{self.accumulate} keeps between batches: take mode: max-autotune-no-cudagraphs, or accumulate: 1"
+            )
+
+
+def uses_cuda_graphs(compile: bool | dict[str, Any]) -> bool:
+    """Return whether torch.compile with these arguments replays CUDA graphs, as two of its modes do."""
+    if not isinstance(compile, dict):
+        return False
+    options = compile.get("options") or {}
+    return compile.get("mode") in ("reduce-overhead", "max-autotune") or bool(options.get("triton.cudagraphs"))

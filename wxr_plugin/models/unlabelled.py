@@ -12,12 +12,14 @@ from basicsr.utils import get_root_logger
 from torch import Tensor
 
 from wxr_plugin.errors import OptionError
+from wxr_plugin.gpus import local_rank
 from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.models.asking import Asker, DirectAsker
 from wxr_plugin.models.guided_losses import GuidedLosses
 from wxr_plugin.models.process_asker import ProcessAsker
 from wxr_plugin.models.pseudo_labels import Labels, PseudoLabels
 from wxr_plugin.models.rater_process import RaterProcess
+from wxr_plugin.models.rating_device import crowded, own_gpu, rating_device
 from wxr_plugin.models.rating_proxy import RatingProxy
 from wxr_plugin.models.strong_augment import strong_view
 from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
@@ -27,14 +29,22 @@ CHECKPOINTS = 3
 """Without `train.keep`: the last so many checkpoints can be resumed with exactly their pseudo-labels."""
 BEST = 5.0
 
+Predict = Callable[[Tensor], Tensor]
+"""A network on images, both (N, 3, H, W)."""
 Teach = Callable[[Tensor], Tensor]
 """The teacher's restorations of photos, both (N, 3, H, W) in [0, 1]."""
 
 
-def restored_together(predict: Callable[[Tensor], Tensor], lq: Tensor, photos: Tensor) -> tuple[Tensor, Tensor]:
-    """`predict` on both streams; in one forward where their sizes allow, which is what DDP expects."""
+def restored_together(
+    predict: Predict, lq: Tensor, photos: Tensor, predict_second: Predict | None = None
+) -> tuple[Tensor, Tensor]:
+    """Restore the images of both streams: in one forward if they have one size, else in two.
+
+    `predict_second` makes the second of two forwards, `predict` when None. Under DDP it is the network without its
+    wrapper, whose forward copies rank 0's BatchNorm statistics into the ones that the first forward's backward needs.
+    """
     if lq.shape[1:] != photos.shape[1:]:
-        return predict(lq), predict(photos)
+        return predict(lq), (predict_second or predict)(photos)
     return predict(torch.cat((lq, photos))).split((len(lq), len(photos)))
 
 
@@ -155,8 +165,11 @@ class Unlabelled:
         aside = self.options.rating.async_
         if aside is None:
             return DirectAsker(build_rater(self.options.rater))
-        rater = {**self.options.rater, **({"device": aside.device} if aside.device else {})}
-        start = partial(RaterProcess, rater, self.plugins)
+        device = rating_device(aside.device, local_rank())
+        rater = {**self.options.rater, **({"device": device} if device else {})}
+        if warning := crowded(aside.device or rater.get("device")):
+            get_root_logger().warning(warning)
+        start = partial(RaterProcess, rater, self.plugins, own_gpu(rater.get("device"), self.device))
         return ProcessAsker(start, aside.queue, aside.batch, aside.restarts)
 
     def _texts(self) -> dict[str, tuple[str, str]]:

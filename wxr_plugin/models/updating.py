@@ -1,11 +1,14 @@
 """One update: forward, backward, accumulation, the NaN guard, clipping, the step, and the EMA."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
 from basicsr.utils import get_root_logger
+from torch.nn.parallel import DistributedDataParallel
 
 from wxr_plugin.models.guard import all_finite, any_rank, gathered
+from wxr_plugin.models.train_options import uses_cuda_graphs
 
 
 class Updating:
@@ -21,7 +24,7 @@ class Updating:
         if (current_iter - 1) % self.options.accumulate == 0 or not hasattr(self, "window"):
             self._open_window()
         updates = current_iter % self.options.accumulate == 0
-        with nullcontext() if updates or not self.opt["dist"] else self.net_g.no_sync():
+        with nullcontext() if updates else self._unsynchronised():
             losses = self.losses(current_iter)
             self.scaler.scale(sum(losses.values()) / self.options.accumulate).backward()
         self.window["losses"] += [loss.detach() for loss in losses.values()]
@@ -38,8 +41,19 @@ class Updating:
         for average, buffer in zip(self.net_g_ema.buffers(), self.get_bare_model(self.net_g).buffers()):
             average.copy_(buffer)
 
+    @contextmanager
+    def _unsynchronised(self) -> Iterator[None]:
+        """Add up gradients on each rank alone, in every trained network; the last batch of a window averages them."""
+        with ExitStack() as stack:
+            for net in self.networks().values():
+                if isinstance(net, DistributedDataParallel):
+                    stack.enter_context(net.no_sync())
+            yield
+
     def _open_window(self) -> None:
         """Begin the batches of one update."""
+        if uses_cuda_graphs(self.options.compile):
+            torch.compiler.cudagraph_mark_step_begin()  # outputs of the last update may be overwritten
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         buffers = self.get_bare_model(self.net_g).buffers() if self._looks() else ()

@@ -5,6 +5,7 @@ The authors published no training code; docs/wresvlm.md says what is the paper's
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,8 @@ class WResVLMModel(WxrModel):
             raise OptionError(
                 f"datasets.train ({kind}) yields no unlabelled photos (`real`, `real_key`): use SemiSupervisedDataset"
             )
-        return restored_together(self.predict, self.lq, self.unlabelled.view(self.real))
+        unwrapped = partial(self.predict, net=self.get_bare_model(self.net_g))
+        return restored_together(self.predict, self.lq, self.unlabelled.view(self.real), unwrapped)
 
     @torch.no_grad()
     def _teach(self, photos: Tensor) -> Tensor:

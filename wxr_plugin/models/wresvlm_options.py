@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from wxr_plugin.models.rating_device import wrong_device
 from wxr_plugin.models.strong_augment import StrongAugmentOptions
 from wxr_plugin.models.train_options import WxrTrainOptions
 from wxr_plugin.schema import AtLeastOne, Block, Loss, NotNegative, Rater
@@ -16,8 +17,10 @@ Chance = Annotated[float, Meta(ge=0, le=1)]
 class AsyncOptions(Block):
     """Rating in a process of its own; training never waits for it."""
 
-    device: str | None = None
-    """Where that process has its rater: cpu, cuda:1, …; the rater's own `device` when absent."""
+    device: str | list[str] | None = None
+    """Where that process has its rater: cpu, cuda:1, …, cuda:{rank} with the rank within the node, or a list with a
+    device for each rank (used round where it is shorter). When absent the rater's own `device`, or else the GPU that
+    the same rank trains on."""
     queue: AtLeastOne = 16
     """Crops that may wait for their rating, with the newest image of each; where more would wait, the least promising
     by the proxy (without one, the last that came) are forgotten."""
@@ -25,6 +28,10 @@ class AsyncOptions(Block):
     """Crops that are rated in one call."""
     restarts: NotNegative = 3
     """How often a process that died is started again; after that, training goes on with the labels there are."""
+
+    def __post_init__(self) -> None:
+        if wrong := wrong_device(self.device):
+            raise ValueError(wrong)
 
 
 class ProxyOptions(Block):
@@ -96,6 +103,7 @@ class WResVLMTrainOptions(WxrTrainOptions):
         return self.gate != "teacher" and bool(self.pseudo_opt or self.feature_opt)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if wrong := contradictions(self):
             raise ValueError("; ".join(wrong))
 

@@ -13,8 +13,10 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import nn
 
 from wxr_plugin.errors import OptionError
+from wxr_plugin.gpus import check_one_gpu, note_idle_gpus
 from wxr_plugin.models.conditioned import Conditioned
 from wxr_plugin.models.guard import NanGuard
+from wxr_plugin.models.precision import loss_scaler, to_channels_last
 from wxr_plugin.models.progress import ProgressBar, StepClock
 from wxr_plugin.models.resuming import Resuming
 from wxr_plugin.models.schedules import CosineAnnealingLR
@@ -57,6 +59,7 @@ class WxrModel(Updating, Resuming, Validating, Conditioned, SRModel):
         self.clock = StepClock()
         self.progress: ProgressBar | None = None
         super().__init__(opt)
+        note_idle_gpus(opt)
         self.load_guide()
 
     def losses(self, current_iter: int) -> "OrderedDict[str, torch.Tensor]":
@@ -82,22 +85,32 @@ class WxrModel(Updating, Resuming, Validating, Conditioned, SRModel):
     def init_training_settings(self) -> None:
         """The host's, and this model's own."""
         self._check_options()
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.amp == "fp16")
+        self.scaler = loss_scaler(self.device, self.options.amp == "fp16", self.opt["dist"])
         self.guard = NanGuard(self.options.nan_guard) if self.options.nan_guard else None
         self.best_metric_results: dict[str, dict] = {}
         super().init_training_settings()
-        if hasattr(self, "net_g_ema") and self.options.channels_last:
-            self.net_g_ema.to(memory_format=torch.channels_last)
+        if hasattr(self, "net_g_ema"):
+            self._arrange(self.net_g_ema)
         if self.opt["logger"].get("progress") and get_dist_info()[0] == 0:
             self.progress = ProgressBar.start(int(self.opt["train"]["total_iter"]), get_root_logger())
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
-        """The host's, after `train.channels_last` and `train.compile`; compiled in place, so no name changes."""
-        if self.is_train and self.options.channels_last:
-            net = net.to(memory_format=torch.channels_last)
-        if self.is_train and self.options.compile:
-            net.compile(**(self.options.compile if isinstance(self.options.compile, dict) else {}))
+        """Prepare `net` as the options say, then wrap it as the host does.
+
+        Raises OptionError for several GPUs in one process: the host would take nn.DataParallel, which loses bf16
+        autocast, compiled networks and scalar outputs.
+        """
+        check_one_gpu(self.opt["num_gpu"], self.opt["dist"])
+        if self.is_train:
+            self._arrange(net)
         return super().model_to_device(net)
+
+    def _arrange(self, net: nn.Module) -> None:
+        """Apply `train.channels_last` and `train.compile` to `net` in place, so that no weight changes its name."""
+        if self.options.channels_last:
+            to_channels_last(net)
+        if self.options.compile:
+            net.compile(**(self.options.compile if isinstance(self.options.compile, dict) else {}))
 
     def get_optimizer(self, optim_type: str, params: Iterable, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
         """The host's; AdamW is fused on CUDA unless the options say otherwise."""

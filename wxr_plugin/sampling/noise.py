@@ -10,18 +10,20 @@ Generators = torch.Generator | Sequence[torch.Generator] | None
 """Where noise comes from: a generator, one an image of the batch, or torch's own."""
 
 
-def image_generator(image: Tensor, seed: int) -> torch.Generator:
-    """A generator on the CPU whose numbers follow from `seed` and the 8-bit pixels of `image` (3, H, W) in [0, 1].
+def image_generator(image: Tensor, seed: int, device: torch.device | None = None) -> torch.Generator:
+    """Return a generator whose numbers follow from `seed` and the 8-bit pixels of `image` (3, H, W) in [0, 1].
 
-    So a photo's sample does not depend on what is sampled before it or beside it, nor on its name or place.
+    So a photo's sample does not depend on what is sampled before it or next to it, nor on its name or place. It does
+    depend on the kind of `device` that draws the noise (that of the image when None): CPU and CUDA number differently.
     """
     pixels = (image.detach().clamp(0, 1) * 255).round().byte().cpu().contiguous()
     words = f"{seed} {tuple(image.shape)}".encode() + pixels.numpy().tobytes()
-    return torch.Generator().manual_seed(zlib.crc32(words))  # of a longer seed, torch would use 32 bits on the CPU
+    # of a longer seed, torch would use 32 bits on the CPU
+    return torch.Generator(device or image.device).manual_seed(zlib.crc32(words))
 
 
 def normal_like(x: Tensor, generator: Generators) -> Tensor:
-    """Standard normal noise like `x` (N, …), drawn where its generator lives.
+    """Return standard normal noise like `x` (N, …), drawn on the device of its generator and then moved to x's.
 
     Raises ValueError if there are several generators, but not one an image.
     """

@@ -6,13 +6,12 @@ from wxr_plugin.errors import WxrError
 
 
 def device_of(name: str | torch.device | None) -> torch.device:
-    """Return the device called `name`; None is the GPU if there is one, else the CPU.
+    """Return the device called `name`, with its number; None is the GPU if there is one, else the CPU.
 
     Raises:
         WxrError: torch does not know the device, or it is not usable on this machine.
     """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:

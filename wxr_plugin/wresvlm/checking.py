@@ -157,9 +157,17 @@ def _training_files(report: Report, settings: Settings) -> list[Problem]:
             return report.problems
     found: dict[str, Problem] = {}
     for file, opt in jobs:
+        _processes(report, settings.options.launch.nproc_per_node, file, opt.get("num_gpu"))
         filled = FILLED if opt["name"] != settings.training_name("supervised") else ()
         start = settings.supervised is None
         for problem in option_files.check(opt, file):
             if problem.key not in filled or (start and problem.key == FILLED[0]):
                 found.setdefault(str(problem), problem)
-    return list(found.values())
+    return list({str(problem): problem for problem in (*report.problems, *found.values())}.values())
+
+
+def _processes(report: Report, count: int, file: str, num_gpu: Any) -> None:
+    """A training file that wants several GPUs for one process."""
+    if isinstance(num_gpu, int) and num_gpu > 1 and count == 1:
+        what = f"1 process trains on 1 GPU, and {file} has num_gpu: {num_gpu}"
+        report.add(("launch", "nproc_per_node"), what, f"set it to {num_gpu}, or num_gpu to auto")

@@ -130,9 +130,10 @@ class LaunchOptions(Block):
     """Where things run."""
 
     nproc_per_node: AtLeastOne = 1
-    """Processes of a training; more than one are started by torchrun."""
+    """Processes of a training, each with a GPU of its own; more than one are started by torchrun."""
     device: str | None = None
-    """Where restorers run outside training: cpu, cuda, …; the GPU if there is one when absent."""
+    """Where restorers run and prompts are learnt, outside training: cpu, cuda, …; the GPU if there is one when absent,
+    and for prompts the CPU where the training file has num_gpu: 0."""
 
 
 class RunOptions(Block):

@@ -59,6 +59,11 @@ class Settings:
         """The CLIP of the weather prompts."""
         return block(self.losses, "weather_prompt_opt").get("clip", "tiny")
 
+    @property
+    def device(self) -> str | None:
+        """Where prompts are learnt: `launch.device`, the CPU if the training has num_gpu: 0, else None."""
+        return self.options.launch.device or ("cpu" if self.train.get("num_gpu") == 0 else None)
+
     def folder(self, stage: str) -> Path:
         """The folder of a stage."""
         return self.work / stage

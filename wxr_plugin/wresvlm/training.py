@@ -63,7 +63,7 @@ def learn_prompts(settings: Settings, folder: Path, labels: str | None) -> None:
     from wxr_plugin.conditioning.prompt_learning import learn_prompts as learn
 
     options = prompt_options(settings, labels)
-    learnt = learn(options, lambda items, title: track(items, title))
+    learnt = learn(options, lambda items, title: track(items, title), settings.device)
     learnt.prompts.save(folder / "prompts.safetensors")
     found = {"accuracy": learnt.accuracy, "held_out": learnt.held_out}
     found["restored"] = learnt.restored.used if learnt.restored else 0

@@ -1,10 +1,14 @@
 """The checks of CLIP-SRD and of a plain CLIP as a guide, before anything is built."""
 
 import re
+from pathlib import Path
 
 import option_files
 import pytest
 from option_files import make_folders, problems, said
+
+from wxr_plugin import safe_yaml
+from wxr_plugin.conditioning.clip_spatial import told_tower
 
 SARCWP = {"type": "SARCWP", "width": 4, "context_dim": 64}
 
@@ -14,7 +18,7 @@ def opt(tmp_path):
     """A file without problems for a SARCWP with the loss on its masks."""
     make_folders(tmp_path)
     opt = option_files.parse(option_files.MSRRESNET, tmp_path)
-    opt["datasets"]["train"]["gt_size"] = 64
+    opt["datasets"]["train"]["gt_size"] = 128
     opt["train"]["srd_opt"] = {"type": "ClipSRDLoss", "clip": "tiny", "layers": [1, 2, 3, 4]}
     return opt | {"model_type": "SarCwpModel", "network_g": dict(SARCWP), "guide": {"model": "tiny"}}
 
@@ -34,7 +38,12 @@ def test_what_fits_has_no_problems(opt, tmp_path):
         ("train.srd_opt.clip", "RN51:openai", "train.srd_opt.clip", "unknown CLIP 'RN51:openai': take tiny, or"),
         ("train.srd_opt.clip", "convnext_base:laion400m_s13b_b51k", "train.srd_opt.clip", "no spatial features"),
         ("train.srd_opt.layers", [1, 2, 3, 5], "train.srd_opt.layers", "'tiny' has layers 1 to 4"),
-        ("datasets.train.gt_size", 48, "datasets.train.gt_size", "48 pixels are too small for layer 4 .* stride is 32"),
+        (
+            "datasets.train.gt_size",
+            96,
+            "datasets.train.gt_size",
+            "96 pixels are too small for layer 4 .* 4 x 4 positions",
+        ),
         ("network_g.sar", None, "train.srd_opt", r"SARCWP\) has no masks to train; set network_g.sar: spatial"),
         ("network_g.context_dim", 512, "network_g.context_dim", "length 512, and guide.model tiny gives 64"),
         ("guide.model", "tuny", "guide.model", "unknown CLIP 'tuny'"),
@@ -54,7 +63,7 @@ def test_what_does_not_fit_is_told(opt, tmp_path, keys, value, place, message):
 
 def test_a_set_without_clean_photos(opt, tmp_path):
     lq = str(tmp_path / "train_lq")
-    real = {"name": "real", "type": "RealWeatherDataset", "dataroot": lq, "gt_size": 64}
+    real = {"name": "real", "type": "RealWeatherDataset", "dataroot": lq, "gt_size": 128}
     opt["datasets"]["train"] = real | {"num_worker_per_gpu": 0, "batch_size_per_gpu": 1}
     opt["scale"] = 1
     message = r"compares each photo with the clean one, and datasets.train \(RealWeatherDataset\) yields none; train on"
@@ -77,3 +86,9 @@ def test_a_model_that_has_no_such_loss(opt, tmp_path):
 def assert_said(found: dict[str, str], place: str, message: str) -> None:
 
     assert set(found) == {place} and re.search(message, found[place]), found
+
+
+def test_the_tiny_recipe_has_four_positions_each_way():
+    opt = safe_yaml.load(Path(__file__).parents[1] / "options/tiny/sarcwp.yml")
+    tower = told_tower(opt["train"]["srd_opt"]["clip"])
+    assert opt["datasets"]["train"]["gt_size"] >= 4 * tower.stride(max(opt["train"]["srd_opt"]["layers"]))

@@ -4,7 +4,7 @@ import parity
 import pytest
 import torch
 
-from wxr_plugin.archs.histoformer_arch import Histoformer, HistogramAttention, sorted_half, unsorted_half
+from wxr_plugin.archs.histoformer_arch import Histoformer, HistogramAttention, normed, sorted_half, unsorted_half
 
 PARITY = Path(__file__).parents[1] / "parity"
 
@@ -44,3 +44,13 @@ def test_any_size_is_restored_as_its_extension(size):
 def test_a_width_that_cannot_be_shuffled_is_refused():
     with pytest.raises(ValueError, match="no multiple of 4"):
         Histoformer(dim=8)
+
+
+def test_the_norm_is_the_authors_arithmetic_to_the_last_bit():
+    """The sorts amplify a rounding of 7e-7 to a tenth of the range, so F.layer_norm is not near enough in float32."""
+    x = torch.randn(2, 12, 9, 13, generator=torch.Generator().manual_seed(0))
+    pixels = x.flatten(2).transpose(1, 2)
+    mean, variance = pixels.mean(-1, keepdim=True), pixels.var(-1, keepdim=True, unbiased=False)
+    wanted = ((pixels - mean) / torch.sqrt(variance + 1e-5)).transpose(1, 2).view_as(x)
+    assert torch.equal(normed(x), wanted)
+    assert not torch.equal(normed(x), torch.nn.functional.layer_norm(x.movedim(1, -1), (12,)).movedim(-1, 1))

@@ -152,6 +152,16 @@ def test_what_the_published_table_does_not_say_is_told(tmp_path):
     assert any("does not say whether PSNR and SSIM are those of RGB or of Y" in text for text in found.comparable)
 
 
+def test_the_universal_daclip_next_to_figures_of_single_tasks_is_noted(tmp_path):
+    folder = toys.write_benchmark(tmp_path, {"daclip": ("DA-CLIP", "daclip"), "maxim": ("MAXIM", "maxim-rain13k")})
+    found = content(Results.read(folder))
+    (note,) = (text for text in found.comparable if text.startswith("DA-CLIP on Rain100H"))
+    assert "one network for each degradation" in note and "universal" in note
+    for key in ("daclip-rain100h", "daclip-lol", "daclip-gopro", "daclip-reside6k"):
+        assert any("universal" in text for text in as_printed(published().tables[key]).notes)
+    assert not any("universal" in text for text in as_printed(published().tables["daclip-unified"]).notes)
+
+
 def test_published_tables_are_printed_whole(told):
     printed = as_printed(published().tables["wresvlm-quality"])
     assert printed.groups == [("Rain (2,320)", 3), ("Haze (4,322)", 3), ("Snow (1,329)", 3), ("Overall", 3)]

@@ -108,7 +108,7 @@ def test_another_clip_is_refused(prompts, tmp_path):
     prompts.save(tmp_path / "prompts.safetensors")
     with pytest.raises(PromptError, match=r"prompts.safetensors were learnt with CLIP 'random'.*'random2'"):
         WeatherPrompts.load(tmp_path / "prompts.safetensors", other)
-    with pytest.raises(PromptError, match="learn them anew"):
+    with pytest.raises(PromptError, match="learn them again"):
         prompts.features(other)
 
 

@@ -119,8 +119,8 @@ def test_bad_input_is_told():
         loss([mask, mask], lq, None)
     with pytest.raises(WxrError, match="3 masks, but 2 layers"):
         loss([mask] * 3, lq, gt)
-    with pytest.raises(ClipError, match="32 pixels are too small for layer 4"):
-        loss([mask, mask], *pair(32))
+    with pytest.raises(WxrError, match=r"64 pixels are too small for layer 4 .* 4 x 4 positions take at least 128"):
+        loss([mask, mask], lq, gt)
     with pytest.raises(ClipError, match="layers 1 to 4"):
         ClipSRDLoss("tiny", [0])
     with pytest.raises(OptionError, match="variant is 'maps': take one of map, feature, both"):

@@ -185,3 +185,14 @@ def test_after_a_dropped_window_the_next_one_teaches_with_all_its_batches(semi, 
     runner = train(config, poison)
     assert runner.message_hub.get_scalar("train/dropped_updates").current() == 1
     assert set(labels_of(tmp_path / "run")) == {key for keys in poison.keys[2:] for key in keys}
+
+
+def test_the_teachers_warm_up_counts_updates(semi, monkeypatch):
+    """Two batches an update: the teacher is averaged after the updates 1 and 2."""
+    counted = []
+    monkeypatch.setattr(WxrSemiSupervised, "average", lambda model, updates: counted.append(updates))
+    config = semi("warm", feature_opt=None)
+    config["optim_wrapper"]["accumulative_counts"] = 2
+    config["train_cfg"]["max_iters"] = 4
+    train(config)
+    assert counted == [1, 2]

@@ -36,7 +36,7 @@ def made(options):
     return make
 
 
-def batch(count: int = 2, size: int = 48) -> dict:
+def batch(count: int = 2, size: int = 64) -> dict:
     """Photos that are white on the left."""
     gt = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(count))
     lq = gt.clone()
@@ -153,7 +153,7 @@ def test_a_picture_is_red_where_the_mask_is_high():
         (
             {"data": {"gt_size": 24}},
             OptionError,
-            "gt_size: images of 24 pixels are too small for layer 3 .*at least 32",
+            "gt_size: images of 24 pixels are too small for layer 3 .*at least 64",
         ),
         ({"srd": {"clip": "RN51:openai"}}, ClipError, "unknown CLIP 'RN51:openai'"),
     ],

@@ -166,6 +166,18 @@ def test_the_teacher_follows_quickly_at_first(options):
     torch.testing.assert_close(after[f"teacher.{key}"], (before + after[f"student.{key}"]) / 2)
 
 
+def test_the_warm_up_of_the_teacher_counts_updates_and_not_batches(options):
+    """The first update comes with the third batch: decay 1 - 1 / 2 and not 1 - 1 / 4."""
+    torch.manual_seed(0)
+    opt = options(ema_decay=0.999, accumulate=3)
+    model = build_model(opt)
+    key = "conv_output.conv2d.weight"
+    before = weights_of(model)[f"teacher.{key}"]
+    train(model, batches(opt, 3))
+    after = weights_of(model)
+    torch.testing.assert_close(after[f"teacher.{key}"], (before + after[f"student.{key}"]) / 2)
+
+
 def test_a_nan_step_changes_no_label(options):
     torch.manual_seed(0)
     opt = options()

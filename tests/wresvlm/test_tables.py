@@ -63,6 +63,15 @@ def test_a_judge_that_took_part_in_training_is_told(folder, judge, words):
     assert words in note and bool(note) == bool(words)
 
 
+def test_a_judge_that_is_written_in_another_way_is_the_same_judge(folder):
+    """Defaults that are spelled out, and means that change the speed alone, make no other rater."""
+    vlm = {"type": "TransformersRater", "model": "tiny", "batch_size": 2}
+    raters = {"bright": {"type": "RunBright"}, "vlm": vlm, "judge": {}}
+    rounds = [{"rater": "vlm", "iterations": 4}]
+    write_files(folder, raters=raters, panel=["bright", "vlm"], rounds=rounds, report={"rater": "judge"})
+    assert "took part in training (vlm)" in pages.judge_note(load_run("run.yml"))
+
+
 def test_what_changed_is_told_in_words():
     before = {"lr": 1, "stage init": "a", "weights": None, "gone": 2}
     now = {"lr": 2, "stage init": "b", "weights": "x", "new": 3}

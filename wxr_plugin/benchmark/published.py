@@ -57,6 +57,8 @@ class PublishedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     average: str = ""
     notes: str = ""
     doubtful: list[Doubt] = []
+    method_notes: dict[str, str] = {}
+    """What to know of the figures of one method in this table."""
 
     def value(self, method: str, name: str, metric: str) -> float:
         """One figure. Raises KeyError or ValueError for what the table does not have."""

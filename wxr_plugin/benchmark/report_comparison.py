@@ -36,10 +36,17 @@ def comparable(quality: list[Table]) -> list[str]:
         if each.count and cell.count and each.count != cell.count
     }
     notes = [known.methods[each.method].note for each in figures if each.method in known.methods]
-    told = [*notes, *(known.tables[each.table].notes for each in figures), *_doubts(figures)]
+    told = [*notes, *_method_notes(figures), *(known.tables[each.table].notes for each in figures), *_doubts(figures)]
     papers = [f"{each.paper}: {known.papers[each.paper]}" for each in figures]
     unlike = [f"Not the same images, so not the same figure: {'; '.join(counts.values())}"] if counts else []
     return [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in dict.fromkeys([*unlike, *told, *papers]) if text]
+
+
+def _method_notes(figures: list[Figure]) -> Iterator[str]:
+    for figure in figures:
+        note = published().tables[figure.table].method_notes.get(figure.method)
+        if note:
+            yield f"{figure.method} on {figure.set}: {note}"
 
 
 def _doubts(figures: list[Figure]) -> Iterator[str]:

@@ -42,7 +42,9 @@ def as_printed(table: PublishedTable) -> Table:
         rank([cells[place] for _, cells in rows], [row[place] for row in flat.values()], heading, digits[place])
     groups = [(counted(known.sets[name].title, known.sets[name].count), len(table.metrics)) for name in table.sets]
     doubts = [f"Doubtful: {each.metric} of {each.method} on {each.set}, {each.note}." for each in table.doubtful]
-    return Table(table.title, columns, rows, groups, [known.papers[table.paper] + ".", *_some(table.notes), *doubts])
+    method_notes = [f"{method}: {note}." for method, note in table.method_notes.items()]
+    notes = [known.papers[table.paper] + ".", *_some(table.notes), *method_notes, *doubts]
+    return Table(table.title, columns, rows, groups, notes)
 
 
 def title(results: Results, method: str) -> str:

@@ -38,6 +38,7 @@ def _check_clean(report: Report, opt: Mapping[str, Any]) -> None:
 
 def _check_maps(report: Report, clip: str, layers: list[int], size: Any) -> None:
     from wxr_plugin.conditioning.clip_spatial import told_tower, too_small
+    from wxr_plugin.losses.clip_srd_loss import LEAST_POSITIONS
 
     try:
         tower = told_tower(clip)
@@ -51,8 +52,8 @@ def _check_maps(report: Report, clip: str, layers: list[int], size: Any) -> None
     except WxrError as error:
         report.add(("train", "srd_opt", "layers"), str(error))
         return
-    if isinstance(size, int) and size < tower.least(layers):
-        report.add(("datasets", "train", "gt_size"), too_small(clip, tower, layers, size))
+    if isinstance(size, int) and size < tower.least(layers, LEAST_POSITIONS):
+        report.add(("datasets", "train", "gt_size"), too_small(clip, tower, layers, size, LEAST_POSITIONS))
 
 
 def _parameters(opt: Mapping[str, Any]) -> Mapping[str, Any]:

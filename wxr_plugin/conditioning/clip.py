@@ -15,9 +15,10 @@ import yaml
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context
+from wxr_plugin.conditioning import clip_activation
+from wxr_plugin.conditioning.clip_activation import ClipError
 from wxr_plugin.conditioning.long_texts import shorten
 from wxr_plugin.data.weather import WEATHERS
-from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 TINY = Path(str(package_files("wxr_plugin"))) / "assets" / "tiny_clip"
 TEXTS = Path(__file__).with_name("weather_texts.yml")
 BPE = "bpe.txt.gz"
-
-
-class ClipError(WxrError):
-    """A CLIP that cannot be loaded or that cannot do what is asked."""
 
 
 class ClipGuide:
@@ -44,8 +41,12 @@ class ClipGuide:
         self._model = model.float().eval().requires_grad_(False).to(self.device)
         self._tokenizer = tokenizer
         self._text = getattr(model, "text", model)
-        self.sha256 = hash_weights(model)
+        self.quick_gelu = clip_activation.has_quick_gelu(model)
+        """Whether the activation is OpenAI's QuickGELU; GELU otherwise."""
+        self.weights_sha256 = hash_weights(model)
         """Hash of all weights: the same on every machine, whatever file they came from."""
+        self.sha256 = clip_activation.identity(self.weights_sha256, self.quick_gelu)
+        """Hash of weights and activation: two CLIPs that have the same give the same features."""
 
     @property
     def visual(self) -> nn.Module:
@@ -148,7 +149,9 @@ def load_clip(name: str = "tiny", device: torch.device | str | None = None) -> C
 
     `name` is "tiny" (the packaged one), ARCHITECTURE:WEIGHTS with a model of open_clip and either one of its pretrained
     tags or a local file ("ViT-B-32:openai", "ViT-B-32:/path/weights.safetensors"), "local-dir:FOLDER" or
-    "hf-hub:ORG/NAME". `device` is CUDA where there is one, unless given. Raises ClipError with what to do instead.
+    "hf-hub:ORG/NAME". A tag brings its activation; a file has that of the architecture, so OpenAI's weights in a file
+    are "ViT-B-32-quickgelu:FILE". `device` is CUDA where there is one, unless given.
+    Raises ClipError with what to do instead.
     """
     return _load(name, str(numbered(device)))
 
@@ -211,25 +214,26 @@ def build_clip(name: str) -> tuple[nn.Module, "SimpleTokenizer"]:
     if source == architecture:
         _check_name(name, open_clip.list_models(), open_clip.list_pretrained_tags_by_model(architecture))
     try:
-        model = open_clip.create_model(source, weights if source == architecture else None, require_pretrained=True)
-        return model, build_tokenizer(name)
+        with clip_activation.mismatch_as_error(name):
+            return _create(architecture, weights, source), build_tokenizer(name)
     except (OSError, RuntimeError, ValueError) as error:
         raise ClipError(f"CLIP '{name}' cannot be loaded: {error}") from error
 
 
 def clip_config(name: str) -> dict[str, Any] | None:
-    """The configuration of the CLIP `name`: embed_dim, vision_cfg, …; None where it is not on this machine (hf-hub).
+    """Return the configuration of the CLIP `name`: embed_dim, vision_cfg, quick_gelu, …; None for hf-hub.
 
+    A pretrained tag decides on `quick_gelu`. What is on the hub is not on this machine, and has none.
     Raises ClipError for an architecture that open_clip does not know, or a folder without configuration.
     """
     import open_clip
 
-    source, architecture = clip_source(name), name.partition(":")[0]
+    source, (architecture, _, weights) = clip_source(name), name.partition(":")
     if architecture == "hf-hub":
         return None
     if source == architecture:
         _check_name(name, open_clip.list_models(), open_clip.list_pretrained_tags_by_model(architecture))
-        return open_clip.get_model_config(architecture)
+        return clip_activation.config_with_activation(architecture, weights)
     file = Path(source.partition(":")[2]) / "open_clip_config.json"
     try:
         return json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
@@ -254,9 +258,23 @@ def build_tokenizer(name: str) -> "SimpleTokenizer":
 
 @cache
 def _load(name: str, device: str) -> ClipGuide:
-    model, tokenizer = build_clip(name)
-    logging.getLogger("basicsr").info(f"CLIP {name} loaded on {device}")
-    return ClipGuide(model, tokenizer, name, device)
+    guide = ClipGuide(*build_clip(name), name, device)
+    architecture, _, weights = name.partition(":")
+    activation = clip_activation.explained(architecture, weights, guide.quick_gelu)
+    logging.getLogger("basicsr").info(f"CLIP {name} loaded on {device} ({activation})")
+    return guide
+
+
+def _create(architecture: str, weights: str, source: str) -> nn.Module:
+    """Return open_clip's model with its weights; one with a schema (local-dir, hf-hub) has its own configuration."""
+    import open_clip
+
+    if source != architecture:
+        return open_clip.create_model(source, require_pretrained=True)
+    if Path(weights).is_file():
+        clip_activation.check_file(architecture, Path(weights))
+    quick_gelu = clip_activation.tag_has_quick_gelu(architecture, weights)
+    return open_clip.create_model(source, weights, require_pretrained=True, force_quick_gelu=quick_gelu)
 
 
 def _check_name(name: str, architectures: list[str], tags: list[str]) -> None:

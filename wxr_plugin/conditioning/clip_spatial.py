@@ -29,9 +29,9 @@ class SpatialTower(NamedTuple):
         """Pixels between two positions of a layer, in the image as the tower sees it."""
         return self.patch or 2 << layer
 
-    def least(self, layers: Sequence[int]) -> int:
-        """Smallest side in pixels of an image of which all `layers` have two positions in each direction."""
-        return 2 * max(self.stride(layer) for layer in layers)
+    def least(self, layers: Sequence[int], positions: int = 2) -> int:
+        """Return the smallest side in pixels of an image of which all `layers` have that many positions each way."""
+        return positions * max(self.stride(layer) for layer in layers)
 
     def check(self, layers: Sequence[int], name: str) -> None:
         """Raise ClipError for layers that the CLIP `name` does not have."""
@@ -87,12 +87,13 @@ def widths_of(guide: ClipGuide, layers: Sequence[int]) -> list[int]:
     return [found.shape[1] for found in maps]
 
 
-def too_small(name: str, tower: SpatialTower, layers: Sequence[int], side: int) -> str:
-    """What is said of an image of `side` pixels that is too small."""
+def too_small(name: str, tower: SpatialTower, layers: Sequence[int], side: int, positions: int = 2) -> str:
+    """Return the message about an image of `side` pixels that has fewer `positions` in its deepest layer."""
     deepest = max(layers, key=tower.stride)
     return (
         f"images of {side} pixels are too small for layer {deepest} of CLIP '{name}', whose stride is "
-        f"{tower.stride(deepest)}: take at least {tower.least(layers)} pixels, or earlier layers"
+        f"{tower.stride(deepest)}: {positions} x {positions} positions take at least "
+        f"{tower.least(layers, positions)} pixels; give larger crops, or earlier layers"
     )
 
 

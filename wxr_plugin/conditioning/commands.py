@@ -81,7 +81,7 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
 def learn(args: argparse.Namespace) -> int:
     """Encode the photos once, fit the prompts to four fifths of them, print the accuracy on the rest, save."""
     from wxr_plugin.conditioning.prompt_learning import PromptOptions, learn_prompts
-    from wxr_plugin.vlm.loading import device_of
+    from wxr_plugin.utils.devices import device_of
 
     if args.iterations < 1 or args.lr <= 0:
         raise WxrError("--iterations and --lr must be positive")
@@ -103,7 +103,7 @@ def check(args: argparse.Namespace) -> int:
     from wxr_plugin.conditioning.prompt_learning import PromptPhotoOptions, encode_photos
     from wxr_plugin.conditioning.prompt_photos import list_photos
     from wxr_plugin.conditioning.prompts import WeatherPrompts, accuracy
-    from wxr_plugin.vlm.loading import device_of
+    from wxr_plugin.utils.devices import device_of
 
     clip = WeatherPrompts.load(args.prompts).clip
     guide = load_clip(clip, device_of(args.device))

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import STEERING, Context
+from wxr_plugin.conditioning import clip_activation
 from wxr_plugin.conditioning.clip import centre_square, hash_weights
 from wxr_plugin.conditioning.daclip_towers import DaClipError, make_controller, run_controlled, run_controller
 from wxr_plugin.conditioning.long_texts import shorten
@@ -137,8 +138,8 @@ class DaClipGuide:
         self.device = torch.device(device)
         self._model = model.float().eval().requires_grad_(False).to(self.device)
         self._words: dict[tuple[str, ...], Tensor] = {}
-        self.sha256 = hash_weights(model)
-        """Hash of all weights: the same on every machine, whatever file they came from."""
+        self.sha256 = clip_activation.identity(hash_weights(model), clip_activation.has_quick_gelu(model))
+        """Hash of weights and activation: the same on every machine, whatever file they came from."""
 
     @property
     def dim(self) -> int:

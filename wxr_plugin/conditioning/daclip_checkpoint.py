@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from wxr_plugin.checkpoint import load_network_options, load_weights
 from wxr_plugin.conditioning.clip import ClipError, build_clip, build_tokenizer, clip_source
+from wxr_plugin.conditioning.clip_activation import config_with_activation
 from wxr_plugin.conditioning.daclip import DaCLIP, openai_preprocessing
 from wxr_plugin.conditioning.daclip_towers import DaClipError
 
@@ -90,7 +91,10 @@ def config_from_shapes(weights: Mapping[str, Tensor]) -> Config:
 
 
 def named_config(name: str) -> Config | None:
-    """Configuration of the CLIP called `name`, as open_clip has it without loading weights; None where it has none."""
+    """Return open_clip's configuration of the CLIP `name` without loading weights; None where it has none.
+
+    A pretrained tag decides on the activation, as in `build_clip`.
+    """
     import open_clip
 
     source = clip_source(name)
@@ -98,8 +102,8 @@ def named_config(name: str) -> Config | None:
     if schema == "local-dir":
         path = Path(folder) / "open_clip_config.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    model = open_clip.get_model_config(source) if source in open_clip.list_models() else None
     tag = name.partition(":")[2]
+    model = config_with_activation(source, tag) if source in open_clip.list_models() else None
     known = tag in open_clip.list_pretrained_tags_by_model(source)
     return model and {"model_cfg": model, "preprocess_cfg": open_clip.get_pretrained_cfg(source, tag) if known else {}}
 

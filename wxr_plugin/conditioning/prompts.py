@@ -41,7 +41,7 @@ class WeatherPrompts:
     clip: str
     """Name of the CLIP, as `load_clip` takes it."""
     sha256: str
-    """Hash of the CLIP's weights."""
+    """Hash of the CLIP's weights and activation, `ClipGuide.sha256`."""
 
     @torch.no_grad()
     def features(self, guide: "ClipGuide") -> Tensor:
@@ -51,12 +51,18 @@ class WeatherPrompts:
 
     def check(self, guide: "ClipGuide", where: str = "these weather prompts") -> None:
         """Raise PromptError unless `guide` is the CLIP that they were learnt with."""
-        if self.sha256 != guide.sha256:
+        if self.sha256 == guide.sha256:
+            return
+        fix = f"learn them again with `wxr prompts learn --clip {guide.name}`, or name the CLIP that they belong to"
+        if self.sha256 == guide.weights_sha256:
             raise PromptError(
-                f"{where} were learnt with CLIP '{self.clip}' (weights {self.sha256[:12]}), but the CLIP in use is "
-                f"'{guide.name}' (weights {guide.sha256[:12]}): learn them anew with `wxr prompts learn --clip "
-                f"{guide.name}`, or name the CLIP that they belong to"
+                f"{where} were learnt with the weights of CLIP '{guide.name}' but not with its activation, QuickGELU, "
+                f"which was not part of the file or of the CLIP then: {fix}"
             )
+        raise PromptError(
+            f"{where} were learnt with CLIP '{self.clip}' ({self.sha256[:12]}), but the CLIP in use is "
+            f"'{guide.name}' ({guide.sha256[:12]}): {fix}"
+        )
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file that names the CLIP; an existing one is replaced in one step."""

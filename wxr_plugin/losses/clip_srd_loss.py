@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from wxr_plugin.conditioning.clip_spatial import SpatialTower
 
 LOW, HIGH = 0.05, 0.95
+LEAST_POSITIONS = 4
+"""Positions each way that a map needs at least: the quantiles of 2 x 2 values are its extremes, whatever they are."""
 LEAST_SPREAD = 1e-3
 """A map whose quantiles lie closer tells nothing of where an image is degraded."""
 
@@ -133,18 +135,29 @@ class ClipSRDLoss(GuidedLoss):
 
         return None if self.variant == "map" else Projectors(widths, widths_of(self.guide, self.layers))
 
+    def too_small(self, side: int) -> str:
+        """Return what is wrong with images of `side` pixels, whose maps have too few positions; empty if nothing is."""
+        from wxr_plugin.conditioning.clip_spatial import too_small
+
+        if side >= self.tower.least(self.layers, LEAST_POSITIONS):
+            return ""
+        return too_small(self.guide.name, self.tower, self.layers, side, LEAST_POSITIONS)
+
     def forward(
         self, masks: Sequence[Tensor], lq: Tensor, gt: Tensor | None, projected: Sequence[Tensor] | None = None
     ) -> Tensor:
         """A scalar for the masks of a batch (`Masked.masks`); `lq` and `gt` are (N, 3, H, W) in [0, 1].
 
         `projected` are the residuals after the projectors, for the variants feature and both. No gradient flows to
-        `lq`, `gt` or CLIP. Raises WxrError without a clean image, or for another number of masks than of layers.
+        `lq`, `gt` or CLIP. Raises WxrError without a clean image, for another number of masks than of layers, and for
+        images of which a layer has fewer than 4 x 4 positions.
         """
         if gt is None:
             raise WxrError("ClipSRDLoss compares a degraded photo with the clean one, and there is no clean one (gt)")
         if len(masks) != len(self.layers):
             raise WxrError(f"ClipSRDLoss: {len(masks)} masks, but {len(self.layers)} layers: name one for each mask")
+        if problem := self.too_small(min(lq.shape[-2:])):
+            raise WxrError(f"ClipSRDLoss: {problem}")
         degraded, clean = self._features(lq, gt)
         total = lq.new_zeros(())
         for stage, pair in enumerate(zip(degraded, clean)):

@@ -92,10 +92,10 @@ class WxrSemiSupervised(WxrSupervised):
         return self.paired(output, gt) | {f"loss_{name.removeprefix('l_')}": loss for name, loss in found.items()}
 
     @torch.no_grad()
-    def average(self) -> None:
-        """Move the teacher towards the student; buffers are copied."""
+    def average(self, updates: int) -> None:
+        """Move the teacher towards the student after the update number `updates`; buffers are copied."""
         decay = self.options.ema_decay
-        decay = min(decay, 1 - 1 / (self.iteration + 1)) if self.options.ema_warmup else decay
+        decay = min(decay, 1 - 1 / (updates + 1)) if self.options.ema_warmup else decay
         for teacher, student in zip(self.generator_ema.parameters(), self.generator.parameters()):
             teacher.mul_(decay).add_(student, alpha=1 - decay)
         for teacher, student in zip(self.generator_ema.buffers(), self.generator.buffers()):

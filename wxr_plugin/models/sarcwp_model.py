@@ -105,9 +105,7 @@ class SarCwpModel(WxrModel):
                 f"train.srd_opt.layers names {len(loss.layers)} layers, and network_g ({kind}) has {stages} masks: "
                 "name one for each, the mask at full size first"
             )
-        size, least = self.opt["datasets"].get("train", {}).get("gt_size"), loss.tower.least(loss.layers)
-        if size and size < least:
-            from wxr_plugin.conditioning.clip_spatial import too_small
-
-            raise OptionError(f"datasets.train.gt_size: {too_small(loss.guide.name, loss.tower, loss.layers, size)}")
+        size = self.opt["datasets"].get("train", {}).get("gt_size")
+        if size and (problem := loss.too_small(size)):
+            raise OptionError(f"datasets.train.gt_size: {problem}")
         return loss

@@ -35,6 +35,11 @@ class Updating:
         self.clock.done()
         self._show_progress(current_iter)
 
+    @property
+    def updates(self) -> int:
+        """Updates so far by the schedule, one for every `train.accumulate` iterations; dropped ones count too."""
+        return self.iteration // self.options.accumulate
+
     def model_ema(self, decay: float = 0.999) -> None:
         """The host's for parameters. Buffers are copied: they are constants, counters or running averages already."""
         super().model_ema(decay)

@@ -76,9 +76,9 @@ class WResVLMModel(WxrModel):
         self.unlabelled.write(current_iter)
 
     def model_ema(self, decay: float = 0.999) -> None:
-        """The host's, with the decay bounded at the start of training."""
+        """Move the teacher as the host does, with the decay bounded by 1 - 1 / (updates + 1) as training starts."""
         warm = self.is_train and self.options.ema_warmup
-        super().model_ema(min(decay, 1 - 1 / (self.iteration + 1)) if warm else decay)
+        super().model_ema(min(decay, 1 - 1 / (self.updates + 1)) if warm else decay)
 
     def save(self, epoch: int, current_iter: int) -> None:
         """The host's; pseudo-labels that no kept checkpoint needs are dropped. The last save ends the rater."""

@@ -94,7 +94,7 @@ class WResVLMTrainOptions(WxrTrainOptions):
     strong_augment: StrongAugmentOptions | None = None
     """Changes to the photos that the student sees; the teacher and the rater see them as they are. Off when absent."""
     ema_warmup: bool = True
-    """Bound the teacher's decay by 1 - 1 / (iteration + 1), as Semi-UIR does, so that it follows quickly at first. A
+    """Bound the teacher's decay by 1 - 1 / (updates + 1), as Semi-UIR does, so that it follows quickly at first. A
     round that starts from a teacher of the round before should set it to false."""
 
     @property

@@ -51,6 +51,16 @@ def same_answers(kind: str, one: dict[str, Any] | None, other: dict[str, Any] | 
     return _what_counts(*chosen(kind, one)) == _what_counts(*chosen(kind, other))
 
 
+def same_model(kind: str, one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+    """Return whether two blocks name the same model, be it with another question. Raises as `build`.
+
+    A model is what a class has under `model`; two blocks of a class without that option are never called alike.
+    """
+    (first, options), (second, others) = chosen(kind, one), chosen(kind, other)
+    model = getattr(options, "model", None)
+    return first is second and model is not None and model == getattr(others, "model", None)
+
+
 def _what_counts(registered: type, options: Block) -> tuple[type, dict[str, Any]]:
     return registered, {key: value for key, value in msgspec.to_builtins(options).items() if key not in COST}
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from wxr_plugin.vlm.registries import COST
 from wxr_plugin.wresvlm import labelling, measuring, training
-from wxr_plugin.wresvlm.inputs import SPEED, Found, Inputs
+from wxr_plugin.wresvlm.inputs import Found, Inputs
 from wxr_plugin.wresvlm.settings import Settings
 
 
@@ -110,7 +111,7 @@ class Chain:
 
     def _rewrite(self, name: str, described: str) -> None:
         work = partial(labelling.rewrite, described=described)
-        made_from = partial(self.inputs.flat, "rewrite", self.settings.options.rewrite, SPEED)
+        made_from = partial(self.inputs.flat, "rewrite", self.settings.options.rewrite, COST)
         self.add(name, (described,), made_from, work, becomes="texts")
 
     def _init_inputs(self) -> Found:
@@ -130,7 +131,7 @@ class Chain:
         return {"describe.of": of, **where, **self._describer_inputs(), **self.inputs.real()}
 
     def _describer_inputs(self) -> Found:
-        return self.inputs.flat("describe.describer", self.settings.options.describe.describer, SPEED)
+        return self.inputs.flat("describe.describer", self.settings.options.describe.describer, COST)
 
     def _prompt_inputs(self, labels: str | None) -> Found:
         options = msgspec.to_builtins(training.prompt_options(self.settings, labels))

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from wxr_plugin.inference.specs import RestorerSpec
+from wxr_plugin.vlm.registries import COST
 from wxr_plugin.wresvlm import identity
 from wxr_plugin.wresvlm.digests import FileDigests
 from wxr_plugin.wresvlm.settings import Settings, block
 
 Found = dict[str, Any]
 
-SPEED = frozenset({"device", "batch_size", "concurrency", "timeout", "retries"})
-"""Keys of raters, describers and rewriters that change how fast they answer, not what."""
 LOADING = frozenset(
     [
         "name",
@@ -50,7 +49,7 @@ class Inputs:
         """The raters with these names."""
         found: Found = {}
         for name in names:
-            found |= self.flat(f"raters.{name}", self.settings.options.raters[name], SPEED)
+            found |= self.flat(f"raters.{name}", self.settings.options.raters[name], COST)
             found.setdefault(f"raters.{name}.type", "default")
         return found
 
@@ -83,7 +82,7 @@ class Inputs:
         `start` says that it starts from another stage's network.
         """
         found = self.flat("datasets.train", block(opt, "datasets", "train"), LOADING)
-        found |= self.flat("train", block(opt, "train"), KEEPING | SPEED)
+        found |= self.flat("train", block(opt, "train"), KEEPING | COST)
         for key, value in opt.items():
             if key == "manual_seed" or key.startswith("network_") or key == "plugins":
                 found |= self.flat(key, value)

@@ -8,8 +8,8 @@ from wxr_plugin.data.image_io import read_image
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.files import write_text
 from wxr_plugin.utils.csv_text import to_csv
+from wxr_plugin.vlm.registries import same_answers, same_model
 from wxr_plugin.wresvlm import scores, tables
-from wxr_plugin.wresvlm.inputs import SPEED
 from wxr_plugin.wresvlm.measuring import INPUT, VIS, Row, spread
 from wxr_plugin.wresvlm.scores import Scores, Table
 from wxr_plugin.wresvlm.settings import Settings
@@ -30,30 +30,25 @@ def write(settings: Settings, folder: Path, stages: Sequence[str], rows: Sequenc
 
 
 def judge_note(settings: Settings) -> str:
-    """What the reader has to know of the rater behind VLM-Vis; empty if it took no part in training."""
+    """Return what the reader has to know of the rater behind VLM-Vis; empty if it took no part in training."""
     options = settings.options
     if not options.report.rater:
         return ""
     judge = options.raters[options.report.rater]
-    trained_with = dict.fromkeys([*(each.rater for each in options.rounds), *options.panel])
-    same = [name for name in trained_with if _same(judge, options.raters[name])]
+    trained_with = {**{stage.rater: None for stage in options.rounds}, **dict.fromkeys(options.panel)}
+    same = [name for name in trained_with if same_answers("rater", judge, options.raters[name])]
     if same:
         return (
             f"Warning: the rater behind {VIS} ({options.report.rater}) took part in training ({', '.join(same)}), so "
-            "it is no independent judge; name another one under report.rater."
+            "it is not an independent judge; name another one under report.rater."
         )
-    model = [name for name in trained_with if judge.get("model", "tiny") == options.raters[name].get("model", "tiny")]
-    alike = [name for name in model if judge.get("type") == options.raters[name].get("type")]
-    if alike and "metric" not in judge:
+    alike = [name for name in trained_with if same_model("rater", judge, options.raters[name])]
+    if alike:
         return (
             f"Warning: the rater behind {VIS} ({options.report.rater}) is the model of {', '.join(alike)}, which took "
             "part in training, with another question: hardly an independent judge."
         )
     return ""
-
-
-def _same(one: dict, other: dict) -> bool:
-    return {k: v for k, v in one.items() if k not in SPEED} == {k: v for k, v in other.items() if k not in SPEED}
 
 
 def _page(

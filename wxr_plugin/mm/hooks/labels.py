@@ -51,7 +51,7 @@ class WxrLabelHook(Hook):
         """An update that counted teaches the teacher and the store; one that was dropped leaves no trace."""
         model, updates = _model(runner), updates_of(runner)
         if updates.counted():
-            model.average()
+            model.average(model.iteration // runner.optim_wrapper._accumulative_counts)
             model.unlabelled.write(model.iteration)
         elif updates.wrapper.should_update():
             model.unlabelled.discard()

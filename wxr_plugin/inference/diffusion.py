@@ -1,7 +1,7 @@
 """Restoring by sampling with a network that predicts noise: an IR-SDE's, or WeatherDiff's in patches."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,8 @@ from wxr_plugin.sampling.sampler import check_steps
 
 Noise = Callable[..., Tensor]
 """A network that predicts noise, or what stands for it: (xt, lq, time) or (xt, lq, time, context)."""
+Progress = Callable[[Iterable[int]], Iterable[int]]
+"""Wraps the times of the sampling steps, as tqdm does."""
 
 
 class Diffusion(NamedTuple):
@@ -33,9 +35,19 @@ class Diffusion(NamedTuple):
         return self._replace(same_noise=same_noise)
 
     def sample(
-        self, net: Noise, lq: Tensor, context: Context | None, tile: int | None, overlap: int, batch: int = 1
+        self,
+        net: Noise,
+        lq: Tensor,
+        context: Context | None,
+        tile: int | None,
+        overlap: int,
+        batch: int = 1,
+        progress: Progress | None = None,
     ) -> Tensor:
-        """Restorations (N, 3, H, W), not clamped, of `lq`; raises ScheduleError for more steps than were trained."""
+        """Return restorations (N, 3, H, W) of `lq`, not clamped; `progress` wraps the times of the steps.
+
+        Raises ScheduleError for more steps than were trained.
+        """
         how = self.sampling
         return sample_tiled(
             lambda xt, part, time: predict(net, xt, part, time, context),
@@ -47,6 +59,7 @@ class Diffusion(NamedTuple):
             method=how.method,
             train_steps=self.sde.steps,
             generator=_generators(lq, self.sampling.seed, self.same_noise),
+            progress=progress,
         )
 
 
@@ -81,7 +94,14 @@ class PatchDiffusion(NamedTuple):
         return self._replace(same_noise=same_noise)
 
     def sample(
-        self, net: Noise, lq: Tensor, context: Context | None, tile: int | None, overlap: int, batch: int = 1
+        self,
+        net: Noise,
+        lq: Tensor,
+        context: Context | None,
+        tile: int | None,
+        overlap: int,
+        batch: int = 1,
+        progress: Progress | None = None,
     ) -> Tensor:
         """As `Diffusion.sample`; `tile` and the rest have no effect: `at_once` patches bound the memory already."""
         return sample_in_patches(
@@ -93,6 +113,7 @@ class PatchDiffusion(NamedTuple):
             self.at_once,
             train_steps=self.train_steps,
             generator=_generators(lq, self.sampling.seed, self.same_noise),
+            progress=progress,
         )
 
 

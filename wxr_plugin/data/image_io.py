@@ -18,6 +18,8 @@ from wxr_plugin.errors import WxrError
 T = TypeVar("T")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 """File names that `list_images` takes for images, in lower case."""
+_ORIENTATION = 0x0112
+"""EXIF tag; from 5 on its values exchange width and height."""
 HEAD = 256
 """Bytes of a file by which `other_kind` tells what it is."""
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
@@ -42,6 +44,16 @@ def read_image(source: str | PathLike | bytes, name: str | None = None) -> np.nd
 def read_depth(source: str | PathLike | bytes, name: str | None = None) -> np.ndarray:
     """Read a depth map, 8 or 16 bits grey, as float32 (H, W) in [0, 1]; brighter is farther. Raises BadImageError."""
     return read_with(decode_depth, source, name)
+
+
+def image_size(path: str | PathLike) -> tuple[int, int] | None:
+    """Return width and height of a photo, upright, from its header alone; None where that cannot be read."""
+    try:
+        with Image.open(path) as header:
+            turned = "exif" in header.info and header.getexif().get(_ORIENTATION, 1) >= 5
+            return header.size[::-1] if turned else header.size
+    except Exception:  # Pillow raises almost anything on damaged data
+        return None
 
 
 def write_image(path: str | PathLike, rgb: np.ndarray, quality: int = 95) -> None:

@@ -33,8 +33,8 @@ def test_photos_that_were_not_measured_at_every_step_do_not_count():
 
 def test_the_best_of_a_column_is_marked_as_the_metric_says():
     values = {"input": {"rain": 3.0, "overall": 3.0}, "round_1": {"rain": 2.0, "overall": 4.0}}
-    assert Scores("m", values).table()[1] == [["input", "*3.000", "3.000"], ["round_1", "2.000", "*4.000"]]
-    assert Scores("m", values, "lower").table()[1] == [["input", "3.000", "*3.000"], ["round_1", "*2.000", "4.000"]]
+    assert Scores("m", values).table()[1] == [["input", "*3.000", "3.000"], ["round_1", "2.000 ▼", "*4.000"]]
+    assert Scores("m", values, "lower").table()[1] == [["input", "3.000", "*3.000"], ["round_1", "*2.000", "4.000 ▼"]]
 
 
 def test_the_last_validation_counts_by_weather_without_what_a_metric_refused(tmp_path):

@@ -251,6 +251,46 @@ def reset_start_time(original: Callable, self: Any) -> None:
     original(self)
 
 
+@repairs("basicsr.utils.logger:MessageLogger.__call__", names("max_iters"))
+def log_iteration(original: Callable, self: Any, log_vars: dict) -> None:
+    """Write the learning rates to TensorBoard too, and count the time left to the end.
+
+    Stock counts one iteration too few, so that the last one is left with "-1 day, 23:59:59". No upstream thread known.
+    """
+    if self.tb_logger and self.use_tb_logger and "debug" not in self.exp_name:
+        rates = log_vars["lrs"]
+        for number, rate in enumerate(rates):
+            tag = "learning_rate" if len(rates) == 1 else f"learning_rate/{number}"
+            self.tb_logger.add_scalar(tag, rate, log_vars["iter"])
+    total, self.max_iters = self.max_iters, max(self.max_iters, log_vars["iter"]) + 1
+    try:
+        original(self, log_vars)
+    finally:
+        self.max_iters = total
+
+
+@repairs("basicsr.models.base_model:BaseModel.print_network", names("net_str"))
+def print_network(original: Callable, self: Any, net: Any) -> None:
+    """Log a line on a network and write its layers to a file of the experiment; stock logs hundreds of lines.
+
+    No upstream thread known.
+    """
+    from basicsr.utils import get_root_logger
+    from basicsr.utils.dist_util import get_dist_info
+
+    from wxr_plugin.files import write_text
+
+    net = self.get_bare_model(net)
+    name, count = type(net).__name__, sum(parameter.numel() for parameter in net.parameters())
+    line = f"Network: {name}, {count:,} parameters"
+    folder = self.opt["path"].get("experiments_root") or self.opt["path"].get("results_root")
+    if folder and get_dist_info()[0] == 0:
+        file = os.path.join(folder, f"network_{name}.txt")
+        write_text(file, f"{net}\n")
+        line += f"; its layers are in {file}"
+    get_root_logger().info(line)
+
+
 @repairs("basicsr.train:load_resume_state", names("current_device"))
 def load_resume_state(original: Callable, opt: dict) -> dict | None:
     """Resume on any device, from the newest state that can be read, below the experiment's own folder.

@@ -15,6 +15,8 @@ from wxr_plugin.wresvlm.settings import Settings, block
 
 ALL, OVERALL = "all", "overall"
 DIGITS = 3
+OF_INPUT = f"_{INPUT}"
+"""End of the columns of a validation's table that hold the metrics of the degraded images."""
 Table = tuple[list[str], list[list[str]]]
 """Header and rows."""
 
@@ -73,10 +75,13 @@ def of_validation(settings: Settings, stages: Sequence[str]) -> list[Scores]:
         for name, dataset in block(opt, "datasets").items():
             if name.split("_")[0] == "val":
                 metrics = dataset.get("metrics", block(opt, "val", "metrics")) or {}
-                for metric, values in _validated(settings.experiment(stage), dataset).items():
-                    better = block(metrics, metric).get("better", "higher")
-                    scores = Scores(f"{metric}, {dataset['name']}", {}, better)
-                    found.setdefault((dataset["name"], metric), scores).values[stage] = values
+                measured = _validated(settings.experiment(stage), dataset)
+                for metric in (key for key in measured if not key.endswith(OF_INPUT)):
+                    new = Scores(f"{metric}, {dataset['name']}", {}, block(metrics, metric).get("better", "higher"))
+                    scores = found.setdefault((dataset["name"], metric), new)
+                    if before := measured.get(metric + OF_INPUT):
+                        scores.values.setdefault(INPUT, before)
+                    scores.values[stage] = measured[metric]
     return list(found.values())
 
 

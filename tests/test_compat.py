@@ -1,6 +1,7 @@
 """Each repair: the fault is in the original, which stays reachable as `__wrapped__`, and gone from the repaired one."""
 
 import importlib
+import logging
 import os
 import pickle
 import subprocess
@@ -20,7 +21,7 @@ from basicsr.data.prefetch_dataloader import CPUPrefetcher, CUDAPrefetcher
 from basicsr.metrics import calculate_niqe
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
-from basicsr.utils import FileClient, dist_util
+from basicsr.utils import FileClient, MessageLogger, dist_util, get_root_logger
 from basicsr.utils import options as host_options
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from stock_project import free_port, options, train_set, val_set, write_pairs, write_project
@@ -509,3 +510,56 @@ class TestMetrics:
         with pytest.raises(ValueError, match=r"at least two textured blocks of 96x96 pixels; this image.* is 128x128"):
             calculate_niqe(image(128), 0)
         assert calculate_niqe(image(200), 0) > 0
+
+
+class Curves:
+    """Stands for TensorBoard's writer: what was written, by tag."""
+
+    def __init__(self):
+        self.values = {}
+
+    def add_scalar(self, tag, value, iteration):
+        self.values[tag] = value, iteration
+
+
+class TestLog:
+    @pytest.fixture
+    def lines(self, caplog):
+        logger = get_root_logger()
+        logger.addHandler(caplog.handler)
+        level, _ = logger.level, logger.setLevel(logging.INFO)
+        yield lambda: [record.message for record in caplog.records]
+        logger.setLevel(level)
+        logger.removeHandler(caplog.handler)
+
+    def log(self, iteration, rates=(1e-3,), curves=None):
+        opt = {"name": "a run", "logger": {"print_freq": 1, "use_tb_logger": True}, "train": {"total_iter": 40}}
+        logger = MessageLogger(opt, 0, curves or Curves())
+        logger.start_time -= 1000
+        logger({"epoch": 0, "iter": iteration, "lrs": list(rates), "time": 1.0, "data_time": 0.1, "l_pix": 0.5})
+        assert logger.max_iters == 40
+
+    @pytest.mark.parametrize("iteration", [20, 39, 40, 41])
+    def test_the_time_left_is_never_negative(self, lines, iteration):
+        self.log(iteration)
+        (line,) = lines()
+        assert "-1 day" not in line
+        assert ("eta: 0:00:00" in line) == (iteration >= 40)
+
+    def test_the_learning_rate_reaches_tensorboard(self):
+        curves = Curves()
+        self.log(7, curves=curves)
+        assert curves.values["learning_rate"] == (1e-3, 7) and curves.values["losses/l_pix"] == (0.5, 7)
+        self.log(8, (1e-3, 1e-4), curves)
+        assert curves.values["learning_rate/1"] == (1e-4, 8)
+
+    @pytest.mark.parametrize("root", ["experiments_root", None])
+    def test_a_network_is_one_line_and_a_file(self, lines, tmp_path, root):
+        net = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(50)))
+        model = BaseModel({"num_gpu": 0, "is_train": True, "path": {root: str(tmp_path)} if root else {}})
+        model.print_network(net)
+        (line,) = lines()
+        assert line.startswith("Network: Sequential, 300 parameters") and "\n" not in line
+        file = tmp_path / "network_Sequential.txt"
+        assert file.is_file() == bool(root)
+        assert not root or (file.read_text() == f"{net}\n" and str(file) in line)

@@ -149,7 +149,7 @@ def test_the_root_may_lie_elsewhere(project, tmp_path_factory):
     [
         (["-opt", "missing.yml"], "missing.yml"),
         (["-opt", "stock.yml", "--force_yml", "train:total_itre=3"], "did you mean train:total_iter"),
-        (["-opt", "stock.yml", "--force_yml", "datasets:train:batch_size_per_gpu=50"], "fill no batch of 50"),
+        (["-opt", "stock.yml", "--force_yml", "datasets:train:batch_size_per_gpu=50"], "which fill no batch"),
         (["-opt", "stock.yml", "--force_yml", "model_type=SRModle"], "SRModel"),
     ],
 )

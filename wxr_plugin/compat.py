@@ -8,6 +8,7 @@ lines lives in modules of its own: `arguments`, `resuming`, `lmdb_cache`, `data.
 
 import datetime
 import difflib
+import errno
 import functools
 import importlib
 import importlib.util
@@ -17,6 +18,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -251,6 +253,95 @@ def _handing_over(options: dict) -> Iterator[None]:
         host.ordered_yaml = before
 
 
+@repairs("basicsr.train:train_pipeline", names("make_exp_dirs"))
+def train_pipeline(original: Callable, root_path: str) -> None:
+    """Leave the folders of an earlier run in place when the start fails; stock has renamed them by then.
+
+    No upstream thread known.
+    """
+    from wxr_plugin.starting import undone_on_failure
+
+    with undone_on_failure():
+        original(root_path)
+
+
+@repairs("basicsr.test:test_pipeline", names("make_exp_dirs"))
+def test_pipeline(original: Callable, root_path: str) -> None:
+    """As `train_pipeline`, for the folder below results/. No upstream thread known."""
+    from wxr_plugin.starting import undone_on_failure
+
+    with undone_on_failure():
+        original(root_path)
+
+
+@repairs("basicsr.utils.misc:mkdir_and_rename", lacks("note_archives"))
+def mkdir_and_rename(original: Callable, path: str) -> None:
+    """Remember what was renamed, so that a start that fails can undo it. No upstream thread known.
+
+    Two starts within a second, at which stock fails, get two archives.
+    """
+    from wxr_plugin import starting
+
+    before = starting.archives(path)
+    try:
+        original(path)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        time.sleep(1)  # the name of an archive has whole seconds
+        original(path)
+    starting.note_archives(path, before)
+
+
+@repairs("basicsr.utils.logger:MessageLogger.reset_start_time", lacks("confirm"))
+def reset_start_time(original: Callable, self: Any) -> None:
+    """Take the start for a success: train_pipeline calls this after the first iteration. No upstream thread known."""
+    from wxr_plugin.starting import confirm
+
+    confirm()
+    original(self)
+
+
+@repairs("basicsr.utils.logger:MessageLogger.__call__", names("max_iters"))
+def log_iteration(original: Callable, self: Any, log_vars: dict) -> None:
+    """Write the learning rates to TensorBoard too, and count the time left to the end.
+
+    Stock counts one iteration too few, so that the last one is left with "-1 day, 23:59:59". No upstream thread known.
+    """
+    if self.tb_logger and self.use_tb_logger and "debug" not in self.exp_name:
+        rates = log_vars["lrs"]
+        for number, rate in enumerate(rates):
+            tag = "learning_rate" if len(rates) == 1 else f"learning_rate/{number}"
+            self.tb_logger.add_scalar(tag, rate, log_vars["iter"])
+    total, self.max_iters = self.max_iters, max(self.max_iters, log_vars["iter"]) + 1
+    try:
+        original(self, log_vars)
+    finally:
+        self.max_iters = total
+
+
+@repairs("basicsr.models.base_model:BaseModel.print_network", names("net_str"))
+def print_network(original: Callable, self: Any, net: Any) -> None:
+    """Log a line on a network and write its layers to a file of the experiment; stock logs hundreds of lines.
+
+    No upstream thread known.
+    """
+    from basicsr.utils import get_root_logger
+    from basicsr.utils.dist_util import get_dist_info
+
+    from wxr_plugin.files import write_text
+
+    net = self.get_bare_model(net)
+    name, count = type(net).__name__, sum(parameter.numel() for parameter in net.parameters())
+    line = f"Network: {name}, {count:,} parameters"
+    folder = self.opt["path"].get("experiments_root") or self.opt["path"].get("results_root")
+    if folder and get_dist_info()[0] == 0:
+        file = os.path.join(folder, f"network_{name}.txt")
+        write_text(file, f"{net}\n")
+        line += f"; its layers are in {file}"
+    get_root_logger().info(line)
+
+
 @repairs("basicsr.train:load_resume_state", names("current_device"))
 def load_resume_state(original: Callable, opt: dict) -> dict | None:
     """Resume on any device, from the newest state that can be read, below the experiment's own folder.
@@ -378,6 +469,20 @@ def build_dataloader(original: Callable, *args: Any, **kwargs: Any) -> Any:
     from wxr_plugin.data.loading import build_dataloader
 
     return build_dataloader(original, *args, **kwargs)
+
+
+@repairs("basicsr.data.transforms:paired_random_crop", names("Scale mismatches. GT ("))
+def paired_random_crop(
+    original: Callable, img_gts: Any, img_lqs: Any, gt_patch_size: int, scale: int, gt_path: str | None = None
+) -> Any:
+    """Name the file in the errors about unequal pairs, which stock names nowhere; no upstream thread known."""
+    from wxr_plugin.errors import WxrError
+
+    try:
+        return original(img_gts, img_lqs, gt_patch_size, scale, gt_path)
+    except ValueError as error:
+        what = "".join(map(str, error.args))
+        raise WxrError(f"{gt_path or 'a pair'}: {what} `wxr check` lists all such pairs.") from error
 
 
 @repairs("basicsr.data.prefetch_dataloader:PrefetchGenerator.run", lacks("Exception"))

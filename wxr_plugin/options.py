@@ -14,11 +14,13 @@ from wxr_plugin.benchmark.options import is_benchmark_file
 from wxr_plugin.checks.blocks import check_blocks
 from wxr_plugin.checks.calls import check_calls
 from wxr_plugin.checks.guide import check_guide
+from wxr_plugin.checks.machine import check_machine
 from wxr_plugin.checks.report import Problem, Report, key_lines
 from wxr_plugin.checks.rules import check_rules
 from wxr_plugin.checks.sampling import check_sampling
 from wxr_plugin.checks.sets import check_sets
 from wxr_plugin.checks.shared import check_shared
+from wxr_plugin.checks.sizes import check_sizes
 from wxr_plugin.checks.srd import check_srd
 from wxr_plugin.errors import OptionError
 from wxr_plugin.plugins import import_into, import_plugins
@@ -79,8 +81,9 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), is_train, key_lines(text))
     import_into(report, opt)
-    for look in (check_sets, check_blocks, check_rules, check_guide, check_srd, check_sampling, check_calls):
-        look(report, opt)
+    checks = (check_sets, check_blocks, check_rules, check_guide, check_srd, check_sampling, check_calls)
+    for check_part in (*checks, check_machine, check_sizes):
+        check_part(report, opt)
     if is_train:
         check_shared(report, opt)
     return sorted(report.problems, key=lambda problem: problem.line or 0)

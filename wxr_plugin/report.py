@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -20,6 +21,10 @@ oninput="this.parentNode.style.setProperty('--cut', this.value + '%')">
 <span class="tag l">before</span><span class="tag r">after</span></div><figcaption>$caption</figcaption></figure>"""
 )
 
+
+WORSE = "▼"
+"""Mark at the end of a figure that is worse than that of the input."""
+WORSE_NOTE = f"{WORSE} is worse than the input, the photos as they are."
 
 escape = html.escape
 
@@ -41,7 +46,10 @@ def figure(name: str, before: np.ndarray, after: np.ndarray, caption: str) -> st
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; a row that starts with "all" is set in bold, a cell that starts with * is marked as best."""
+    """Return a table; a row that starts with "all" is set in bold.
+
+    A cell that starts with * is marked as best, one that ends with WORSE as worse than the input.
+    """
     lines = [
         "<table><thead><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in header) + "</tr></thead><tbody>"
     ]
@@ -71,6 +79,17 @@ def page(title: str, body: Path, head: str = "", **parts: str) -> str:
     return Template(PAGE.read_text(encoding="utf-8")).substitute(title=escape(title), head=head, body=filled)
 
 
+def is_worse(value: float, baseline: float, better: str, digits: int) -> bool:
+    """Return whether `value` is worse than `baseline` in the digits shown; False where either is not finite.
+
+    `better` is `higher` or `lower`; with "" no figure is worse than another.
+    """
+    if not (math.isfinite(value) and math.isfinite(baseline)) or not better:
+        return False
+    shown, wanted = round(value, digits), round(baseline, digits)
+    return shown < wanted if better == "higher" else shown > wanted
+
+
 def _cell(cell: str) -> str:
-    mark = ' class="best"' if cell.startswith("*") else ""
+    mark = ' class="best"' if cell.startswith("*") else ' class="worse"' if cell.endswith(WORSE) else ""
     return f"<td{mark}>{html.escape(cell.removeprefix('*'))}</td>"

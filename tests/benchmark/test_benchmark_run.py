@@ -267,3 +267,15 @@ def test_tiles_that_the_protocol_does_not_state_are_an_error(tmp_path, monkeypat
     assert run(write(tmp_path)) == 1
     errors = [row["error"] for row in rows(tmp_path) if row["method"] == "net"]
     assert len(errors) == 4 and all("memory ran out; tiles of 28 pixels fit" in error for error in errors)
+
+
+def test_the_terminal_marks_what_is_worse_than_the_input(tmp_path, capsys):
+    file = write(tmp_path, metrics=["psnr"])
+    for number in range(4):
+        write_image(tmp_path / f"theirs/input{number}.png", 255 - read_image(tmp_path / f"gt/norain{number}.png"))
+    change(file, methods={"input": None, "theirs": {"folder": str(tmp_path / "theirs")}})
+    assert run(file) == 0
+    out = capsys.readouterr().out
+    line = next(line for line in out.splitlines() if "theirs" in line)
+    assert "▼" in line and "▼ is worse than the input" in out
+    assert "▼" not in next(line for line in out.splitlines() if "Input" in line)

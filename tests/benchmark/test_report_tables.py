@@ -10,10 +10,12 @@ import report_toys as toys
 from wxr_plugin.benchmark import report_latex, report_markdown
 from wxr_plugin.benchmark.published import Figure, published
 from wxr_plugin.benchmark.report_content import content
+from wxr_plugin.benchmark.report_html import html_table
 from wxr_plugin.benchmark.report_quality import quality_tables
 from wxr_plugin.benchmark.report_tables import as_printed
 from wxr_plugin.benchmark.results import Results
 from wxr_plugin.benchmark.tables import Cell, Heading, difference, figure_text, rank
+from wxr_plugin.report import is_worse
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +85,56 @@ def test_pairs_have_a_table_for_each_task_and_one_of_averages(whole):
     assert [cell.text for cell in row(table(found, "All pairs"), "PromptIR")] == ["25.01", "0.208", "51.00", "50.01"]
 
 
-def test_the_input_is_shown_and_takes_no_part(tmp_path):
-    folder = toys.write_benchmark(tmp_path)
+def with_input(folder, value):
+    """Give the input the PSNR `value` on every image."""
     rows = toys.read_rows(folder)
-    toys.write_rows(
-        folder, [each | ({"psnr": "99"} if each["method"] == "input" and each["psnr"] else {}) for each in rows]
-    )
+    changed = [each | ({"psnr": value} if each["method"] == "input" and each["psnr"] else {}) for each in rows]
+    toys.write_rows(folder, changed)
+
+
+def test_the_input_is_ranked_and_what_is_worse_is_marked(tmp_path):
+    folder = toys.write_benchmark(tmp_path)
+    with_input(folder, "99")
     found = table(quality_tables(Results.read(folder)), "Rain, full reference")
-    assert row(found, "Input")[0] == Cell("99.00", count=3)
-    assert row(found, "PromptIR")[0].rank == "best"
+    assert row(found, "Input")[0] == Cell("99.00", rank="best", count=3)
+    assert row(found, "PromptIR")[0].rank == "second" and row(found, "PromptIR")[0].worse
+    assert not row(found, "Input")[0].worse and any("▼" in note for note in found.notes)
+    assert row(table(quality_tables(Results.read(folder)), "All pairs"), "PromptIR")[0].worse
+
+
+def test_what_is_better_or_looks_alike_is_not_marked(tmp_path):
+    folder = toys.write_benchmark(tmp_path)
+    with_input(folder, "1")
+    tables = quality_tables(Results.read(folder))
+    assert not any(cells[0].worse for _, cells in table(tables, "Rain, full reference").rows)
+    assert [is_worse(2.0, value, "higher", 2) for value in (2.001, 2.01, 1.9, math.nan)] == [False, True, False, False]
+    assert is_worse(2.0, 1.9, "lower", 1) and not is_worse(2.0, 1.9, "", 1)
+
+
+def test_a_method_is_compared_with_the_input_on_its_own_images(tmp_path):
+    """The input's PSNR is 99 on an image that the method lacks, and 1 on the others."""
+    folder = toys.write_benchmark(tmp_path)
+    with_input(folder, "1")
+    rows, lost = toys.read_rows(folder), ("promptir", "rain100h", "9")
+    for each in rows:
+        each |= {"psnr": "99"} if (each["method"], each["image"]) == ("input", "9") else {}
+    toys.write_rows(folder, [each for each in rows if (each["method"], each["set"], each["image"]) != lost])
+    found = table(quality_tables(Results.read(folder)), "Rain, full reference")
+    assert row(found, "PromptIR")[0].partial and not row(found, "PromptIR")[0].worse
+    assert row(found, "My <b>net</b> & co_1")[0].worse
+
+
+def test_every_form_of_the_report_marks_what_is_worse(tmp_path):
+    folder = toys.write_benchmark(tmp_path)
+    with_input(folder, "99")
+    report = content(Results.read(folder))
+    text = row(table(report.quality, "Rain, full reference"), "PromptIR")[0].text
+    assert f"<u>{text}</u> ▼" in report_markdown.to_markdown(report)
+    latex = report_latex.to_latex(report)
+    assert rf"\textcolor{{red}}{{\underline{{{text}}}\,$\bigtriangledown$}}" in latex and "xcolor" in latex
+    assert f'<span class="worse" title="worse than the input"><u>{text}</u> ▼</span>' in html_table(
+        table(report.quality, "Rain, full reference")
+    )
 
 
 def test_a_mean_over_fewer_images_is_marked_and_cannot_win(tmp_path):
@@ -220,8 +263,8 @@ def test_errors_and_overlaps_are_listed_up_to_a_limit(tmp_path):
 def test_markdown_marks_and_escapes(told):
     text = report_markdown.to_markdown(told)
     assert "# toy \\<benchmark\\>" in text
-    assert "| My \\<b\\>net\\</b\\> \\& co\\_1 | 24.51 | **0.160** | **42.00** |" in text
-    assert "| PromptIR | **25.01** | 0.210 | 51.00 |" in text
+    assert "| My \\<b\\>net\\</b\\> \\& co\\_1 | <u>24.51</u> | **0.160** | **42.00** |" in text
+    assert "| PromptIR | **25.01** | <u>0.210</u> | <u>51.00</u> |" in text
     assert report_markdown.escape("a|b\n`c`") == "a\\|b \\`c\\`"
     widths = [line.count("|") - line.count("\\|") for line in text.split("\n\n")[3].splitlines()]
     assert len(set(widths)) == 1
@@ -229,7 +272,8 @@ def test_markdown_marks_and_escapes(told):
 
 def test_latex_marks_escapes_and_balances(told):
     text = report_latex.to_latex(told)
-    assert r"My \textless{}b\textgreater{}net\textless{}/b\textgreater{} \& co\_1 & 24.51 & \textbf{0.160}" in text
+    figures = r"\underline{24.51} & \textbf{0.160}"
+    assert rf"My \textless{{}}b\textgreater{{}}net\textless{{}}/b\textgreater{{}} \& co\_1 & {figures}" in text
     assert r"\cmidrule(lr){2-2} \cmidrule(lr){3-3} \cmidrule(lr){4-4}" in text
     assert r"\multicolumn{1}{c}{Haze: RTTS (2)}" in text and r"MUSIQ $\uparrow$" in text
     assert "ab" * 6 in text and "ab" * 7 not in text

@@ -3,10 +3,11 @@ import re
 import numpy as np
 import pytest
 
-from wxr_plugin import cli
+from wxr_plugin import cli, report
 from wxr_plugin.data.image_io import list_images, read_image, write_image
 from wxr_plugin.demo import photos
 from wxr_plugin.demo.run import Settings, work_folder
+from wxr_plugin.demo.scores import pair_table, rating_table
 
 
 def test_packaged_photos_are_there_and_split():
@@ -36,7 +37,7 @@ def test_a_folder_of_photos_becomes_a_report_and_a_second_call_skips_everything(
     words = ["demo", "-o", str(tmp_path / "demo"), "--real", str(real), "--warmup", "2", "--iterations", "2"]
     assert cli.main(words) == 0
     output = capfd.readouterr().out
-    assert re.search(r"all default +[\d.*]+ +[\d.*]+ +[\d.*]+", output)
+    assert re.search(r"all default +[\d.*]+ +[\d.*]+( ▼)? +[\d.*]+", output)
     page = (tmp_path / "demo" / "index.html").read_text()
     assert "coffee.png" in page
     assert not re.search(r'(src|href)="(?!data:)', page)
@@ -60,3 +61,13 @@ def test_a_folder_without_photos_is_one_line(tmp_path, capsys):
     error = capsys.readouterr().err.strip()
     assert "nowhere: no such folder" in error
     assert len(error.splitlines()) == 1
+
+
+def test_what_is_worse_than_the_input_is_marked_in_both_tables():
+    pair = {"style": "default", "kind": "rain", "input": [20, 0.5], "packaged": [19, 0.5]}
+    pair |= {"supervised": [21, 0.4], "semi_supervised": [22, 0.6]}
+    _, rows = pair_table([pair])
+    assert rows[0] == ["default rain", "20.00", "19.00 ▼", "21.00", "*22.00", "0.500", "0.500", "0.400 ▼", "*0.600"]
+    _, rows = rating_table([{"kind": "all", "input": 3.0, "supervised": 2.5, "semi_supervised": 4.0}])
+    assert rows == [["all photos", "1", "3.00", "2.50 ▼", "*4.00"]]
+    assert '<td class="worse">19.00 ▼</td>' in report.html_table(["a"] * 9, [["x", "19.00 ▼"]])

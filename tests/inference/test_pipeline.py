@@ -168,8 +168,9 @@ def test_photos_of_one_name_are_told(tmp_path, folder):
     with pytest.raises(WxrError, match=r"would both become .*1\.png; restore them apart or with --format same"):
         plan([folder], tmp_path / "out")
     assert len(plan([folder], tmp_path / "out", "same")) == 7
+    (tmp_path / "notes").write_text("no folder")
     with pytest.raises(WxrError, match="is a file; -o names the folder"):
-        plan([folder], folder / "1.png")
+        plan([folder], tmp_path / "notes")
 
 
 def test_all_wrong_options_are_told_at_once(folder, restore):

@@ -36,7 +36,7 @@ def test_the_second_validation_looks_at_results_alone(build, photos, seen):
     pairs = {**photos[0], "metrics": {"fid": FID, "fid_cut": {**FID, "crop_border": 2}}}
     model = build(val=[pairs])
     first = validated(model, 0)
-    assert sum(seen) == 3 * 2 * 2 and first["fid"] > 0
+    assert sum(seen) == 3 * 3 * 2 and first["fid"] > 0, "results, ground truth and, once, the photos as they are"
     seen.clear()
     assert validated(model, 1) == first and sum(seen) == 3 * 2
     seen.clear()

@@ -101,7 +101,7 @@ def test_validation_has_rows_by_degradation(build, ten, tmp_path):
     model = build(val=[{**ten, "metrics": {"psnr": PSNR}}], save_best={"dataset": "ten", "metric": "psnr_overall"})
     validate(model)
     images, groups = table(tmp_path / "validation/ten.csv"), table(tmp_path / "validation/ten_groups.csv")
-    assert list(images[0]) == ["iter", "image", "degradation", "psnr"]
+    assert list(images[0]) == ["iter", "image", "degradation", "psnr", "psnr_input"]
     assert [row["degradation"] for row in images] == ["hazy", "noisy", "noisy"]
     assert [row["group"] for row in groups] == ["hazy", "noisy", "overall", "all"]
     best = model.best_metric_results["ten"]

@@ -1,17 +1,23 @@
 """Validation in one process: rows, means, labels, the best network."""
 
+import logging
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from basicsr.data import build_dataloader, build_dataset
+from basicsr.metrics import calculate_psnr
 from basicsr.models import build_model
+from basicsr.utils import get_root_logger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 from toy_training import batches, train
 
 from wxr_plugin.checkpoint import load_weights
 from wxr_plugin.data.image_io import write_image
 from wxr_plugin.errors import OptionError
+from wxr_plugin.models import val_input, val_pictures
 from wxr_plugin.models.val_metrics import image_name
 from wxr_plugin.models.val_table import by_group, means, write_rows
 from wxr_plugin.safe_paths import UnsafeNameError
@@ -31,7 +37,7 @@ def test_validation_has_a_row_an_image_and_metrics_of_its_own_set(build, photos,
     for loader in loaders(model):
         model.validation(loader, 0, None, save_img=True)
     lines = (tmp_path / "validation/pairs.csv").read_text().splitlines()
-    assert lines[0] == "iter,image,psnr,ssim"
+    assert lines[0] == "iter,image,psnr,ssim,psnr_input,ssim_input"
     assert sorted(line.split(",")[1] for line in lines[1:]) == ["photo0", "photo1", "photo2"]
     psnr = [float(line.split(",")[2]) for line in lines[1:]]
     assert model.best_metric_results["pairs"]["psnr"] == {
@@ -185,7 +191,7 @@ def test_photos_of_several_weathers_are_summed_up_by_weather(build, tmp_path):
     best = model.best_metric_results["wild"]
     assert list(best) == ["iqa", "iqa_rain", "iqa_snow", "iqa_overall"] and best["iqa_overall"]["better"] == "lower"
     assert best["iqa_overall"]["val"] == pytest.approx((best["iqa_rain"]["val"] + best["iqa_snow"]["val"]) / 2)
-    assert (tmp_path / "validation/wild.csv").read_text().startswith("iter,image,weather,iqa\n0,rain/a,rain,")
+    assert (tmp_path / "validation/wild.csv").read_text().startswith("iter,image,weather,iqa,iqa_input\n0,rain/a,rain,")
     assert (tmp_path / "models/net_g_best.pth").is_file()
 
 
@@ -194,3 +200,84 @@ def test_a_best_network_by_a_metric_that_the_set_does_not_have_is_refused(build,
     (loader,) = loaders(model)
     with pytest.raises(OptionError, match="pairs has no metric 'psnr_overall', but psnr"):
         model.validation(loader, 0, None)
+
+
+@pytest.fixture
+def said(caplog):
+    """Gives the lines of BasicSR's log, which does not propagate."""
+    logger = get_root_logger()
+    logger.addHandler(caplog.handler)
+    level, _ = logger.level, logger.setLevel(logging.INFO)
+    yield lambda: "\n".join(record.message for record in caplog.records)
+    logger.setLevel(level)
+    logger.removeHandler(caplog.handler)
+
+
+def psnr_of(one, other):
+    return calculate_psnr(cv2.imread(str(one)), cv2.imread(str(other)), crop_border=0)
+
+
+def test_the_inputs_metric_stands_beside_the_networks(build, photos, tmp_path, said):
+    model = build(val=photos[:1])
+    (loader,) = loaders(model)
+    with SummaryWriter(tmp_path / "tb") as writer:
+        for iteration in (1, 2):
+            model.iteration = iteration
+            model.validation(loader, iteration, writer)
+    expected = [psnr_of(tmp_path / f"lq/photo{i}.png", tmp_path / f"gt/photo{i}.png") for i in range(3)]
+    assert model.inputs.results["pairs"] == {"psnr": pytest.approx(np.mean(expected))}
+    network = model.metric_results["psnr"]
+    note = " (better than the network)" if network < np.mean(expected) - 1e-3 else ""
+    assert f"# psnr: {network:.4f}\tInput: {np.mean(expected):.4f}{note}\tBest:" in said()
+    lines = (tmp_path / "validation/pairs.csv").read_text().splitlines()
+    for line in lines[1:]:
+        assert float(line.split(",")[-1]) == pytest.approx(expected[int(line.split(",")[1][-1])])
+    assert len(lines) == 7
+    (events,) = (tmp_path / "tb").iterdir()
+    assert b"metrics/pairs/psnr_input" in events.read_bytes()
+
+
+def test_a_network_that_is_worse_than_nothing_is_said_to_be(build, photos, said):
+    model = build(val=photos[:1])
+    with torch.no_grad():
+        model.net_g.body[-1].weight.fill_(9.0)
+    (loader,) = loaders(model)
+    model.validation(loader, 0, None)
+    assert "(better than the network)" in said()
+
+
+def test_the_input_is_measured_once_a_run(build, photos, monkeypatch):
+    calls = []
+    monkeypatch.setattr(val_input, "measure", lambda lq, *rest: calls.append(lq.shape) or {"psnr": 1.0})
+    model = build(val=photos[:1])
+    (loader,) = loaders(model)
+    for iteration in (1, 2, 3):
+        model.iteration = iteration
+        model.validation(loader, iteration, None)
+    assert len(calls) == 3
+
+
+def images_of(folder):
+    """Tag -> shape of the pictures in a TensorBoard folder, and tag -> values of its scalars."""
+    events = EventAccumulator(str(folder), size_guidance={"images": 0})
+    events.Reload()
+    pictures = {tag: events.Images(tag)[-1] for tag in events.Tags()["images"]}
+    return {tag: (picture.height, picture.width) for tag, picture in pictures.items()}
+
+
+@pytest.mark.parametrize(("count", "tags"), [(None, [0, 1, 2]), (2, [0, 2]), (0, [])])
+def test_tensorboard_gets_input_result_and_ground_truth_side_by_side(build, options, photos, tmp_path, count, tags):
+    opt = options(val=photos[:1])
+    opt["val"] |= {} if count is None else {"pictures": count}
+    model = build_model(opt)
+    (loader,) = loaders(model)
+    with SummaryWriter(tmp_path / "tb") as writer:
+        model.validation(loader, 0, writer)
+    assert images_of(tmp_path / "tb") == {f"validation/pairs/photo{i}": (13 + i, 3 * 17) for i in tags}
+
+
+def test_pictures_show_their_photos_and_large_ones_are_made_smaller():
+    lq, result, gt = torch.zeros(1, 3, 4, 6), torch.full((1, 3, 8, 12), 0.5), torch.ones(1, 3, 8, 12)
+    picture = val_pictures.strip([lq, result, gt])
+    assert picture.shape == (8, 36, 3) and [picture[0, column, 0] for column in (0, 12, 24)] == [0, 128, 255]
+    assert val_pictures.strip([torch.zeros(1, 3, 300, 1024)] * 2).shape == (150, 1024, 3)

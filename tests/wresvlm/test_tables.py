@@ -1,6 +1,7 @@
 """Figures of a run and their page."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from run_files import write_files
@@ -33,8 +34,21 @@ def test_photos_that_were_not_measured_at_every_step_do_not_count():
 
 def test_the_best_of_a_column_is_marked_as_the_metric_says():
     values = {"input": {"rain": 3.0, "overall": 3.0}, "round_1": {"rain": 2.0, "overall": 4.0}}
-    assert Scores("m", values).table()[1] == [["input", "*3.000", "3.000"], ["round_1", "2.000", "*4.000"]]
-    assert Scores("m", values, "lower").table()[1] == [["input", "3.000", "*3.000"], ["round_1", "*2.000", "4.000"]]
+    assert Scores("m", values).table()[1] == [["input", "*3.000", "3.000"], ["round_1", "2.000 ▼", "*4.000"]]
+    assert Scores("m", values, "lower").table()[1] == [["input", "3.000", "*3.000"], ["round_1", "*2.000", "4.000 ▼"]]
+
+
+def test_the_inputs_validation_is_the_first_row_and_what_is_worse_is_marked(tmp_path, monkeypatch):
+    for name, value in (("supervised", 10.0), ("round_1", 13.0)):
+        table = tmp_path / name / "validation"
+        table.mkdir(parents=True)
+        (table / "held.csv").write_text(f"iter,image,psnr,psnr_input\n4,a,{value},12.0\n")
+    opt = {"datasets": {"val": {"name": "held"}}, "val": {"metrics": {"psnr": {"better": "higher"}}}}
+    settings = SimpleNamespace(supervised=opt, train=opt, experiment=tmp_path.joinpath)
+    monkeypatch.setattr(scores, "steps", lambda settings, stages: stages)
+    (measure,) = scores.of_validation(settings, ["supervised", "round_1"])
+    rows = [["input", "12.000"], ["supervised", "10.000 ▼"], ["round_1", "*13.000"]]
+    assert (measure.title, measure.table()[1]) == ("psnr, held", rows)
 
 
 def test_the_last_validation_counts_by_weather_without_what_a_metric_refused(tmp_path):

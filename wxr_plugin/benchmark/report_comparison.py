@@ -16,7 +16,7 @@ def side_by_side(table: Table) -> Table:
     for name, cells in table.rows:
         shown = [cells[place] for place in kept]
         if any(cell.published for cell in shown):
-            rows.append((name, [Cell(cell.text, partial=cell.partial) for cell in shown]))
+            rows.append((name, [Cell(cell.text, worse=cell.worse, partial=cell.partial) for cell in shown]))
             rows.append(
                 ("– published", [Cell(_printed(cell.published)) if cell.published else Cell() for cell in shown])
             )

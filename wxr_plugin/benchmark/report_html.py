@@ -12,7 +12,7 @@ from wxr_plugin.benchmark.report_scatter import COLOURS, numbers, scatters
 from wxr_plugin.benchmark.report_tables import title
 from wxr_plugin.benchmark.results import Results
 from wxr_plugin.benchmark.tables import Cell, Table
-from wxr_plugin.report import escape
+from wxr_plugin.report import WORSE, escape
 
 _HERE = Path(__file__).parent
 BODY, STYLE, SCRIPT = (_HERE / name for name in ("report.html", "report.css", "report.js"))
@@ -79,6 +79,8 @@ def _arrow(arrow: str) -> str:
 def _cell(cell: Cell) -> str:
     text = escape(cell.text) + '<sup title="fewer images than the set has">†</sup>' * cell.partial
     text = {"best": f"<b>{text}</b>", "second": f"<u>{text}</u>", "": text}[cell.rank]
+    if cell.worse:
+        text = f'<span class="worse" title="worse than the input">{text} {WORSE}</span>'
     if figure := cell.published:
         told = f"published: {figure.method}, {figure.metric} on {figure.set}, {figure.paper}"
         theirs = f"{figure.value:.{figure.digits}f}"

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from wxr_plugin.benchmark.report_content import Content
 from wxr_plugin.benchmark.tables import Cell, Table
+from wxr_plugin.report import WORSE
 
 HEAD = r"""% Tables of a benchmark, to be read with \input. The preamble needs:
 %   \usepackage[T1]{fontenc}
 %   \usepackage{booktabs}
 %   \usepackage{graphicx}
+%   \usepackage{xcolor}
 """
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -28,6 +30,7 @@ SPECIAL = {
     "…": r"\ldots{}",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
+    WORSE: r"$\bigtriangledown$",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
 
@@ -85,6 +88,7 @@ def _line(cells: list[str]) -> str:
 def _cell(cell: Cell) -> str:
     text = escape(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", cell.text))  # a sha256 would make the table tiny
     marked = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[cell.rank]
+    marked = rf"\textcolor{{red}}{{{marked}\,{escape(WORSE)}}}" if cell.worse else marked
     return marked + escape("†" * cell.partial)
 
 

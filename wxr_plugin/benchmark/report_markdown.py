@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from wxr_plugin.benchmark.report_content import Content
 from wxr_plugin.benchmark.tables import Cell, Table
+from wxr_plugin.report import WORSE
 
 
 def to_markdown(content: Content) -> str:
@@ -50,4 +51,5 @@ def _line(cells: list[str]) -> str:
 
 def _cell(cell: Cell) -> str:
     text = escape(cell.text)
-    return {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.rank] + "†" * cell.partial
+    ranked = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.rank]
+    return ranked + f" {WORSE}" * cell.worse + "†" * cell.partial

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from wxr_plugin.benchmark.published import Figure, published
 from wxr_plugin.benchmark.report_tables import counted, names_of, title
 from wxr_plugin.benchmark.results import INPUT, Results
 from wxr_plugin.benchmark.tables import Cell, Heading, Table, difference, figure_text, rank
+from wxr_plugin.report import WORSE_NOTE, is_worse
 
 OVERALL = "Overall"
 WIDEST = 16
@@ -92,8 +94,8 @@ def _averages(results: Results, pairs: list[str], metrics: list[str]) -> Table:
 def _ranked(results: Results, table: Table, found: dict[str, list[_Found]], metrics: list[str]) -> Table:
     """The table with its rows and notes. `found` has the cells of each method, `metrics` those of columns."""
     for place, (heading, key) in enumerate(zip(table.columns, metrics)):
-        column = [found[method][place] for method in results.methods if method != INPUT]
-        most = max((each.count for each in column), default=0)
+        column = [found[method][place] for method in results.methods]
+        most = max((found[method][place].count for method in results.methods if method != INPUT), default=0)
         whole = [each for each in column if each.count == most]
         rank([each.cell for each in whole], [each.value for each in whole], heading, results.metrics[key].digits)
     table.rows = [(title(results, method), [each.cell for each in row]) for method, row in found.items()]
@@ -101,7 +103,9 @@ def _ranked(results: Results, table: Table, found: dict[str, list[_Found]], metr
     overall = (
         ["Overall is the unweighted mean of the sets."] if any(name == OVERALL for name, _ in table.groups) else []
     )
-    table.notes = [*overall, *([PARTIAL] if any(cell.partial for cell in shown) else [])]
+    partial = [PARTIAL] if any(cell.partial for cell in shown) else []
+    worse = [WORSE_NOTE] if any(cell.worse for cell in shown) else []
+    table.notes = [*overall, *partial, *worse]
     return table
 
 
@@ -109,7 +113,8 @@ def _cell(results: Results, method: str, name: str, key: str) -> _Found:
     mean, digits = results.mean(method, name, key), results.metrics[key].digits
     if not mean.count:
         return _Found(Cell(), math.nan, 0)
-    cell = Cell(figure_text(mean.value, digits), partial=mean.missing > 0, count=mean.count)
+    worse = _is_worse(results, method, [name], key, mean.value)
+    cell = Cell(figure_text(mean.value, digits), worse=worse, partial=mean.missing > 0, count=mean.count)
     who = results.methods[method].zoo, title(results, method)
     return _Found(_compared(cell, mean.value, digits, published().find(*who, names_of(results, name), key)), *mean[:2])
 
@@ -119,10 +124,20 @@ def _average(results: Results, method: str, sets: list[str], key: str) -> _Found
     means = [results.mean(method, name, key) for name in sets]
     if not math.isfinite(value):
         return _Found(Cell(), math.nan, 0)
-    cell = Cell(figure_text(value, digits), partial=any(mean.missing for mean in means))
+    worse = _is_worse(results, method, sets, key, value)
+    cell = Cell(figure_text(value, digits), worse=worse, partial=any(mean.missing for mean in means))
     who = results.methods[method].zoo, title(results, method)
     figure = published().find_average(*who, [names_of(results, name) for name in sets], key)
     return _Found(_compared(cell, value, digits, figure), value, sum(mean.count for mean in means))
+
+
+def _is_worse(results: Results, method: str, sets: list[str], key: str, value: float) -> bool:
+    """Return whether a mean over `sets` is worse than the input's over the same images."""
+    if method == INPUT or INPUT not in results.methods:
+        return False
+    metric = results.metrics[key]
+    baseline = fmean(results.baseline(method, name, key) for name in sets)
+    return is_worse(value, baseline, metric.better, metric.digits)
 
 
 def _compared(cell: Cell, value: float, digits: int, figure: Figure | None) -> Cell:

@@ -66,6 +66,19 @@ class Results:
         """The unweighted mean of the means over `sets`, as papers print it; NaN unless every set has one."""
         return fmean(self.mean(method, name, metric).value for name in sets)
 
+    def baseline(self, method: str, name: str, metric: str) -> float:
+        """Return the input's mean over those images of a set that the method has too; NaN where there is none.
+
+        A metric of whole sets has the input's one value here, if both are over as many images.
+        """
+        if self.metrics[metric].of == "set":
+            ours, theirs = (self.mean(each, name, metric) for each in (method, INPUT))
+            return theirs.value if ours.count == theirs.count else math.nan
+        measured = {row.image for row in self.of(method, name) if math.isfinite(row.scores[metric])}
+        rows = [row for row in self.of(INPUT, name) if row.image in measured]
+        values = [value for row in rows if math.isfinite(value := row.scores[metric])]
+        return fmean(values) if values and len(values) == len(measured) else math.nan
+
     def applies(self, name: str, metric: str) -> bool:
         """Whether any method has a value of the metric on the set."""
         return any(self.mean(method, name, metric).count for method in self.methods)

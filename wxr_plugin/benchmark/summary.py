@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from wxr_plugin.benchmark.metrics import Metric, known_metrics
+from wxr_plugin.benchmark.results import INPUT
 from wxr_plugin.benchmark.sets import BenchmarkSet, known_sets
+from wxr_plugin.report import WORSE, WORSE_NOTE, is_worse
 
 if TYPE_CHECKING:
     from wxr_plugin.benchmark.run import Run
@@ -22,6 +24,7 @@ def print_results(run: "Run") -> None:
     """A table for each set, what a reader has to know, what failed, and where everything is."""
     for which in run.plan.sets.values():
         _print(_table(run, which))
+    print(f"bold: the best; {WORSE_NOTE}")
     for line in run.notes():
         print(f"note: {line}" if not line.startswith("overlap:") else line)
     for line in run.failures[:SHOWN]:
@@ -60,8 +63,10 @@ def _table(run: "Run", which: BenchmarkSet) -> Table:
     }
     best = [_best(column, metric, found.values()) for column, metric in enumerate(metrics.values())]
     for name, row in found.items():
-        cells = [_cell(value, *of_column) for value, of_column in zip(row, zip(metrics.values(), best))]
         time, photos = row[len(metrics) :]
+        same = INPUT in found and found[INPUT][-1] == photos  # else the means are over different photos
+        before = found[INPUT] if same else [None] * len(row)
+        cells = [_cell(*each) for each in zip(row, metrics.values(), best, before)]
         table.add_row(run.plan.methods[name].title, *cells, "" if time is None else f"{time:.3g}", str(photos))
     return table
 
@@ -85,10 +90,13 @@ def _best(column: int, metric: Metric, rows: Iterable[list]) -> float | None:
     return (min if metric.better == "lower" else max)(values, default=None)
 
 
-def _cell(value: float | None, metric: Metric, best: float | None) -> str:
+def _cell(value: float | None, metric: Metric, best: float | None, before: float | None) -> str:
+    """Return a figure with its marks; `before` is that of the input, None where it cannot be compared."""
     if value is None:
         return ""
     text = f"{value:.{metric.digits}f}"
+    if before is not None and is_worse(value, before, metric.better, metric.digits):
+        return f"[red]{text} {WORSE}[/red]"
     return f"[bold]{text}[/bold]" if value == best else text
 
 

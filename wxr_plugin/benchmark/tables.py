@@ -17,6 +17,8 @@ class Cell(msgspec.Struct):
 
     text: str = NONE
     rank: Literal["", "best", "second"] = ""
+    worse: bool = False
+    """Worse, in the digits shown, than the input on the same images."""
     partial: bool = False
     """The mean of fewer images than the set has."""
     count: int = 0

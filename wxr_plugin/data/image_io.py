@@ -18,6 +18,13 @@ from wxr_plugin.errors import WxrError
 T = TypeVar("T")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 """File names that `list_images` takes for images, in lower case."""
+_ORIENTATION = 0x0112
+"""EXIF tag; from 5 on its values exchange width and height."""
+HEAD = 256
+"""Bytes of a file by which `other_kind` tells what it is."""
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+VIDEO = (b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"m4v ", b"qt  ", b"dash", b"3gp4", b"3gp5")
+"""Brands of ISO media files, in lower case."""
 
 
 def read_image(source: str | PathLike | bytes, name: str | None = None) -> np.ndarray:
@@ -37,6 +44,16 @@ def read_image(source: str | PathLike | bytes, name: str | None = None) -> np.nd
 def read_depth(source: str | PathLike | bytes, name: str | None = None) -> np.ndarray:
     """Read a depth map, 8 or 16 bits grey, as float32 (H, W) in [0, 1]; brighter is farther. Raises BadImageError."""
     return read_with(decode_depth, source, name)
+
+
+def image_size(path: str | PathLike) -> tuple[int, int] | None:
+    """Return width and height of a photo, upright, from its header alone; None where that cannot be read."""
+    try:
+        with Image.open(path) as header:
+            turned = "exif" in header.info and header.getexif().get(_ORIENTATION, 1) >= 5
+            return header.size[::-1] if turned else header.size
+    except Exception:  # Pillow raises almost anything on damaged data
+        return None
 
 
 def write_image(path: str | PathLike, rgb: np.ndarray, quality: int = 95) -> None:
@@ -63,7 +80,12 @@ def encode(rgb: np.ndarray, suffix: str, level: int = 3, quality: int = 95) -> b
 
 
 def list_images(folder: str | PathLike) -> list[Path]:
-    """Every image below `folder`, by suffix, sorted; sub-folders and links to folders included, hidden ones not.
+    """List every image below `folder`, by suffix; otherwise as `list_files`."""
+    return [path for path in list_files(folder) if path.suffix.lower() in SUFFIXES]
+
+
+def list_files(folder: str | PathLike) -> list[Path]:
+    """List every file below `folder`, sorted; sub-folders and links to folders included, hidden ones not.
 
     Raises:
         WxrError: there is no such folder.
@@ -74,7 +96,7 @@ def list_images(folder: str | PathLike) -> list[Path]:
     for place, inner, names in os.walk(folder, followlinks=True):
         inner[:] = [name for name in inner if not name.startswith(".") and not _leads_back(Path(place, name))]
         found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
+    return sorted(found)
 
 
 def _leads_back(folder: Path) -> bool:
@@ -102,14 +124,29 @@ def read_with(decode: Callable[[bytes, Image.Image], T], source: str | PathLike 
         raise BadImageError(f"{name}: cannot be decoded ({error})") from error
 
 
+def other_kind(head: bytes) -> str:
+    """Return what a file is that begins with `head` (HEAD bytes or more), and the fix; "" for what may be an image."""
+    start = head[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
+        return "a web page, not an image; download it again"
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not an image; run git lfs pull"
+    if start.startswith(b"%pdf-"):
+        return "a PDF document, not an image; write its pages as images first, say with: pdftoppm -png FILE PAGE"
+    brand = start[8:12] if start[4:8] == b"ftyp" else b""  # the first box of MP4, QuickTime and HEIF files
+    if brand in HEIC:
+        return "a HEIC photo, a format that is not supported; convert it to JPEG or PNG"
+    if brand in VIDEO:
+        return "a video, not an image; write its frames as images first, say with: ffmpeg -i FILE FOLDER/%06d.png"
+    return ""
+
+
 def _refuse_non_image(data: bytes) -> None:
     if not data:
         raise BadImageError("empty file (0 bytes)")
-    start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
-        raise BadImageError("a web page, not an image; download it again")
-    if start.startswith(b"version https://git-lfs"):
-        raise BadImageError("a Git LFS pointer, not an image; run git lfs pull")
+    kind = other_kind(data[:HEAD])
+    if kind:
+        raise BadImageError(kind)
 
 
 def _refuse_cut_short(data: bytes, kind: str | None) -> None:

@@ -53,6 +53,10 @@ class ImageStore:
         """Where the image lies, for messages and results: its file, or LMDB/key."""
         return str(self.root / key) if self.is_lmdb else str(self._files[key])
 
+    def name(self, key: str) -> str:
+        """Return the path of the image's file below the root; for an LMDB the key."""
+        return key if self.is_lmdb else self._files[key].relative_to(self.root).as_posix()
+
     def encoded(self, key: str) -> bytes:
         """The bytes of the image's file. Raises BadImageError where there are none to be had."""
         data = self._from_lmdb(key) if self.is_lmdb else self._cache.get(key) or _bytes_or_none(self._files[key])

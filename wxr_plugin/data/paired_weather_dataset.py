@@ -105,6 +105,18 @@ class PairedWeatherDataset(WeatherDataset):
         except WxrError as error:
             return str(error)
 
+    @staticmethod
+    def pair_names(block: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Return the names below dataroot_gt and dataroot_lq (keys for an LMDB) of each pair of an option block.
+
+        Raises WxrError as the dataset does for its roots.
+        """
+        gt, lq = (ImageStore(block[key]) for key in ("dataroot_gt", "dataroot_lq"))
+        templates = block.get("filename_tmpl", "{}"), block.get("gt_tmpl", "{}")
+        keys, there = gt.keys(), set(lq.keys())
+        partners = ((key, partner(key, *templates)) for key in keys)
+        return [(gt.name(key), lq.name(other)) for key, other in partners if other in there]
+
     def _check_partners(self) -> None:
         fault = unpaired(self.gt, self.lq, *self.templates) if self.lq else ""
         if fault:

@@ -71,6 +71,7 @@ def write_report(places, settings: dict, real: Path | None) -> Path:
     pairs, photos = pair_table(scores["pairs"]), rating_table(scores["photos"])
     print("\nHeld-out synthetic pairs (PSNR in dB, SSIM; RGB)\n" + report.text_table(*pairs))
     print("\nRating of the unlabelled photos, 1 to 5\n" + report.text_table(*photos))
+    print(f"\n* is the best of a row. {report.WORSE_NOTE}")
     source = str(real) if real else "packaged photos under a weather setting that training never drew"
     page = report.page(
         "wxr_plugin demo",
@@ -95,9 +96,7 @@ def pair_table(pairs: list[dict]) -> tuple[list[str], list[list[str]]]:
         groups[pair["style"], pair["kind"]].append(pair)
     named = {f"{style} {kind}": group for (style, kind), group in groups.items()}
     named |= {f"all {style}": [p for p in pairs if p["style"] == style] for style, _ in groups}
-    rows = [
-        [name, *_means(group, columns, 0, ".2f"), *_means(group, columns, 1, ".3f")] for name, group in named.items()
-    ]
+    rows = [[name, *_means(group, columns, 0, 2), *_means(group, columns, 1, 3)] for name, group in named.items()]
     return header, rows
 
 
@@ -108,7 +107,7 @@ def rating_table(photos: list[dict]) -> tuple[list[str], list[list[str]]]:
     groups = {kind: [p for p in photos if p["kind"] == kind] for kind in kinds} | {"all photos": photos}
     columns = ("input", *NETWORKS)
     rows = [
-        [name, str(len(group)), *_best([fmean(p[c] for p in group) for c in columns], ".2f")]
+        [name, str(len(group)), *_marked([fmean(p[c] for p in group) for c in columns], 2)]
         for name, group in groups.items()
     ]
     return header, rows
@@ -136,9 +135,12 @@ def _evenly(items: list, most: int) -> list:
     return [items[index] for index in chosen]
 
 
-def _means(group: list[dict], columns: list[str], metric: int, spec: str) -> list[str]:
-    return _best([fmean(pair[column][metric] for pair in group) for column in columns], spec)
+def _means(group: list[dict], columns: list[str], metric: int, digits: int) -> list[str]:
+    return _marked([fmean(pair[column][metric] for pair in group) for column in columns], digits)
 
 
-def _best(values: list[float], spec: str) -> list[str]:
-    return [("*" if value == max(values) else "") + format(value, spec) for value in values]
+def _marked(values: list[float], digits: int) -> list[str]:
+    """Return figures of which the first is the input's: * marks the best, ▼ what is worse than the input."""
+    best = ["*" if value == max(values) else "" for value in values]
+    worse = [f" {report.WORSE}" if report.is_worse(value, values[0], "higher", digits) else "" for value in values]
+    return [f"{star}{value:.{digits}f}{mark}" for star, value, mark in zip(best, values, worse)]

@@ -1,19 +1,17 @@
 """`wxr restore`: remove rain, haze and snow from photographs."""
 
 import argparse
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.frames import check_sizes
-from wxr_plugin.inference.jobs import FORMATS, plan
+from wxr_plugin.inference.jobs import FORMATS, names_file, plan, result_kind, skipped_line
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion
-    from wxr_plugin.inference.pipeline import Outcome
     from wxr_plugin.inference.restorer import Restorer
     from wxr_plugin.inference.specs import RestorerSpec
 
@@ -25,14 +23,16 @@ QUALITY = 95
 
 EXAMPLE = """examples:
   wxr restore holiday/ -o restored/
+  wxr restore rain.jpg -o dry.png
   wxr restore rain.jpg --checkpoint experiments/mine/models/net_g_latest.pth --tile 512 -o restored/
   wxr restore holiday/ --method restormer-derain --format same --quality 90 -o restored/
   wxr restore panorama.tif --precision bf16 --tile 768 --overlap 96 --batch 4 --device cuda -o restored/
   wxr restore frames/ --checkpoint experiments/irsde/models/net_g_latest.pth --frames -o restored/
   wxr restore street.jpg --method daclip --checkpoint universal-ir.pth --guide daclip_ViT-B-32.pt --seed 1 -o restored/
 
-A call that was stopped goes on where it was when it is given again: results that are there are kept. Photos that fail
-are listed at the end and make the exit code 1; 2 means that nothing could be done. More in docs/restore.md.
+The same call again continues one that was stopped: results that are there are kept. Results never go into a folder
+that holds the photos. Photos that fail are listed at the end and make the exit code 1; 2 means that nothing could be
+done. More in docs/restore.md.
 """
 
 
@@ -48,7 +48,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", nargs="+", type=Path, help="photos or folders of photos")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
+    where = "folder for the results; for one photo also a file (dry.png)"
+    parser.add_argument("-o", "--output", type=Path, required=True, help=where)
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -69,7 +70,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--format", choices=FORMATS, default="png", help="of the results; same: each photo's own (png)")
+    group.add_argument("--format", choices=FORMATS, help="of the results; same: each photo's own (png)")
     group.add_argument("--quality", type=int, help=f"1 to 100, of jpg and webp ({QUALITY})")
 
 
@@ -91,18 +92,34 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Restore every photo; files that fail are listed at the end and make the exit code 1."""
+    started = time.monotonic()
     check(args)
     jobs = plan(args.photos, args.output, args.format)
+    skipped = skipped_line(args.photos, args.output)
+    if skipped:
+        print(skipped)
     if args.frames:
         check_sizes(jobs.values())
     todo = {target: photo for target, photo in jobs.items() if args.overwrite or not target.exists()}
     if len(todo) < len(jobs):
-        print(f"{len(jobs) - len(todo)} of {len(jobs)} are already in {args.output} (--overwrite restores them again)")
+        print(_kept_line(len(jobs) - len(todo), len(jobs), args.output))
     failures = restore_all(todo, args) if todo else []
     for failure in failures:
         print(f"failed: {failure}")
-    print(f"{len(todo) - len(failures)} photos restored into {args.output}")
+    print(_summary(len(todo) - len(failures), time.monotonic() - started, args.output))
     return 1 if failures else 0
+
+
+def _kept_line(kept: int, total: int, output: Path) -> str:
+    if names_file(output):
+        return f"{output} is there already (--overwrite restores it again)"
+    return f"{kept} of {total} are already in {output} (--overwrite restores them again)"
+
+
+def _summary(count: int, seconds: float, output: Path) -> str:
+    from wxr_plugin.inference.display import counted, duration
+
+    return f"{counted(count)} restored in {duration(seconds)}: {output}"
 
 
 def check(args: argparse.Namespace) -> None:
@@ -118,43 +135,27 @@ def check(args: argparse.Namespace) -> None:
         problems.append("--batch counts tiles, and --tile 0 cuts none: leave one of them out")
     if args.quality is not None and not 1 <= args.quality <= 100:
         problems.append(f"--quality {args.quality}: take 1 to 100")
-    if args.quality is not None and args.format == "png":
+    if args.quality is not None and result_kind(args.output, args.format) == "png":
         problems.append("--quality is for jpg and webp; PNG loses nothing: leave it out, or give --format")
     if problems:
         raise WxrError("; ".join(problems))
 
 
 def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> list[str]:
-    """Restore `jobs` under a progress bar and return a line for each photo that failed."""
+    """Print what is run, restore `jobs` under a progress bar and return a line for each photo that failed."""
+    from wxr_plugin.inference.display import PACKAGED, RestoreBar, run_line
     from wxr_plugin.inference.memory import reuse_memory
     from wxr_plugin.inference.pipeline import restore_files
 
     restorer = load_restorer(args)
     if restorer.device.type == "cpu":
         reuse_memory()
+    print(run_line(restorer, args.method, args.checkpoint))
+    if not args.method and not args.checkpoint:
+        print(PACKAGED)
     outcomes = restore_files(jobs, restorer, QUALITY if args.quality is None else args.quality)
-    return [outcome.error for outcome in shown(outcomes, len(jobs)) if outcome.error]
-
-
-def shown(outcomes: "Iterator[Outcome]", count: int) -> "Iterator[Outcome]":
-    """`outcomes`, with a bar of `count` photos, the rate, and what there is to tell of them."""
-    megapixels = 0.0
-    with _bar() as bar:
-        task = bar.add_task("restoring", total=count, rate="")
-        for outcome in outcomes:
-            megapixels += outcome.pixels / 1e6
-            seconds = bar.tasks[task].elapsed
-            bar.update(task, advance=1, rate=f"{megapixels / seconds:.2f} megapixels/s" if seconds else "")
-            if outcome.note:
-                bar.console.print(f"{outcome.photo}: {outcome.note}", highlight=False, soft_wrap=True)
-            yield outcome
-
-
-def _bar() -> "Progress":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    text = TextColumn("[progress.description]{task.description}")
-    return Progress(text, BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with RestoreBar(restorer, len(jobs)) as bar:
+        return [outcome.error for outcome in bar.follow(outcomes) if outcome.error]
 
 
 def load_restorer(args: argparse.Namespace) -> "Restorer":

@@ -1,7 +1,7 @@
 """Restoring by sampling with a network that predicts noise: an IR-SDE's, or WeatherDiff's in patches."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,8 @@ from wxr_plugin.sampling.sampler import check_steps
 
 Noise = Callable[..., Tensor]
 """A network that predicts noise, or what stands for it: (xt, lq, time) or (xt, lq, time, context)."""
+Progress = Callable[[Iterable[int]], Iterable[int]]
+"""Wraps the times of the sampling steps, as tqdm does."""
 
 
 class Diffusion(NamedTuple):
@@ -41,8 +43,9 @@ class Diffusion(NamedTuple):
         overlap: int,
         batch: int = 1,
         device: torch.device | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
-        """Return restorations (N, 3, H, W), not clamped, of `lq`.
+        """Return restorations (N, 3, H, W), not clamped, of `lq`; `progress` wraps the times of the steps.
 
         `device` draws the noise, so that a photo in the host's memory gets that of one on the GPU, and gets it fast;
         that of `lq` when None. Raises ScheduleError for more steps than were trained.
@@ -58,6 +61,7 @@ class Diffusion(NamedTuple):
             method=how.method,
             train_steps=self.sde.steps,
             generator=_generators(lq, self.sampling.seed, self.same_noise, device),
+            progress=progress,
         )
 
 
@@ -100,6 +104,7 @@ class PatchDiffusion(NamedTuple):
         overlap: int,
         batch: int = 1,
         device: torch.device | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
         """As `Diffusion.sample`; `tile` and the rest have no effect: `at_once` patches bound the memory already."""
         return sample_in_patches(
@@ -111,6 +116,7 @@ class PatchDiffusion(NamedTuple):
             self.at_once,
             train_steps=self.train_steps,
             generator=_generators(lq, self.sampling.seed, self.same_noise, device),
+            progress=progress,
         )
 
 

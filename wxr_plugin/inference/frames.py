@@ -27,9 +27,11 @@ def check_sizes(frames: Iterable[Path]) -> None:
 
     Reads headers alone. What cannot be read is passed over.
     """
+    from wxr_plugin.data.image_io import image_size
+
     first: dict[Path, tuple[Path, tuple[int, int]]] = {}
     for frame in frames:
-        size = _size(frame)
+        size = image_size(frame)
         known, wanted = first.setdefault(frame.parent, (frame, size)) if size else (frame, size)
         if size != wanted:
             shown = [f"{path.name} has {width}x{height}" for path, (width, height) in ((known, wanted), (frame, size))]
@@ -43,13 +45,3 @@ def _numbers(path: Path) -> list[list[str | int]]:
     """Of each part of the path the texts and, between them, the numbers."""
     parts = (re.split(r"(\d+)", part) for part in path.parts)
     return [[int(text) if place % 2 else text for place, text in enumerate(part)] for part in parts]
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except Exception:  # Pillow raises almost anything on damaged data
-        return None

@@ -1,7 +1,7 @@
 """A trained network and what is needed to run it on photographs of any size."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from wxr_plugin.inference.fit import (
 from wxr_plugin.inference.layout import laid_out
 from wxr_plugin.inference.memory import free, is_out_of_memory
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
-from wxr_plugin.inference.tiling import blended_rows
+from wxr_plugin.inference.tiling import blended_rows, tile_count
 from wxr_plugin.inference.whole_image import reason
 from wxr_plugin.namesakes import our_network
 from wxr_plugin.sampling.options import SamplingOptions
@@ -62,6 +62,10 @@ class Restorer:
 
     Where memory runs out, `batch` and then `tile`, or the patches that are sampled at a time, are halved for this and
     all later photos, and the log says so.
+
+    Attributes:
+        on_part: on_part(unit, done, total) is called while a photo is restored, with the unit "tile" or "step"; at the
+            beginning with done 0. None: nobody is informed.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Restorer:
         self.tile, self.overlap, self.batch = tile, overlap, batch
         self.guide, self.diffusion = guide, diffusion
         self.seen: Context | None = None
+        self.on_part: Callable[[str, int, int], None] | None = None
         self._warned = False
         check_called(net)
         check_guide(net, guide)
@@ -196,14 +201,20 @@ class Restorer:
         if tile:
             self._warn()
         steering = self._look(photo, tile, context)
+        done, total = 0, tile_count(photo.shape[:2], tile, self.overlap)
+        self._report("tile", done, total)
 
         def run(part: Tensor) -> Tensor:
+            nonlocal done
             result = self._call(part, steering)
             if result.shape != part.shape:
                 raise RestoreError(
                     f"the network made {_size(result)} pixels of {_size(part)}; only one size is supported"
                 )
-            return result.cpu() if tile else result
+            result = result.cpu() if tile else result
+            done += len(part)
+            self._report("tile", done, total)
+            return result
 
         read = lambda *area: to_tensor(photo, area, self.device)  # noqa: E731
         return blended_rows(run, read, photo.shape[:2], tile, self.overlap, self.batch)
@@ -216,7 +227,19 @@ class Restorer:
 
     def _sample(self, lq: Tensor, tile: int | None, context: Context | None) -> Tensor:
         seen = self._embedded(lq, context)
-        return self.diffusion.sample(self._noise, lq, seen, tile, self.overlap, self.batch, self.device)
+        return self.diffusion.sample(self._noise, lq, seen, tile, self.overlap, self.batch, self.device, self._reported)
+
+    def _reported(self, times: Iterable[int]) -> Iterator[int]:
+        """Yield the times of a sampling and report each step that is done."""
+        times = list(times)
+        self._report("step", 0, len(times))
+        for done, time in enumerate(times, 1):
+            yield time
+            self._report("step", done, len(times))
+
+    def _report(self, unit: str, done: int, total: int) -> None:
+        if self.on_part:
+            self.on_part(unit, done, total)
 
     def _embedded(self, lq: Tensor, context: Context | None) -> Context | None:
         """The context of images: what was given, or else what the guide makes of them; None without either."""

@@ -34,6 +34,12 @@ def cuts(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
     return [(begin, min(begin + size, length)) for begin in begins]
 
 
+def tile_count(size: tuple[int, int], tile: int | None, overlap: int) -> int:
+    """Return how many tiles an image of `size` (height, width) is cut into; 1 without a `tile`."""
+    rows, columns = (len(cuts(length, tile or length, overlap)) for length in size)
+    return rows * columns
+
+
 def _alignment(tile: int, overlap: int) -> int:
     """ALIGN, or the next power of two by which rounding costs small tiles less than a fifth of what they add."""
     powers = (ALIGN >> power for power in range(ALIGN.bit_length()))

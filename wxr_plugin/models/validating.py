@@ -17,6 +17,7 @@ from tqdm import tqdm
 from wxr_plugin.models.guard import gathered
 from wxr_plugin.models.keeping import Keeping
 from wxr_plugin.models.val_metrics import image_name, measure, usable_metrics
+from wxr_plugin.models.val_pictures import Pictures, WxrValOptions
 from wxr_plugin.models.val_table import Row, group_of
 from wxr_plugin.rng import preserved_rng
 from wxr_plugin.safe_paths import safe_join
@@ -58,14 +59,19 @@ class Validating(Keeping):
         self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool
     ) -> None:
         """As `validation`, unconditionally. It is the distributed one too."""
-        dataset = dataloader.dataset.opt
-        metrics = dataset.get("metrics", (self.opt.get("val") or {}).get("metrics")) or {}
+        dataset, options = dataloader.dataset.opt, self.opt.get("val") or {}
+        metrics = dataset.get("metrics", options.get("metrics")) or {}
+        count = options.get("pictures", WxrValOptions().pictures) if tb_logger else 0
+        self.pictures = Pictures(count, self._indices(dataloader))
         rows = self._all_rows(dataloader, current_iter, metrics, save_img)
+        if tb_logger:
+            self.pictures.write(tb_logger, dataset["name"], current_iter)
         shared = [name for name in metrics if rows and all(name in row for row in rows)]
         left_out = f"Validation {dataset['name']}: no {', no '.join(m for m in metrics if m not in shared)}: "
         if len(shared) < len(metrics) and left_out not in self.told:
             get_root_logger().warning(left_out + ("no ground truth." if rows else "no images."))
             self.told.add(left_out)
+        self.inputs.take(dataset["name"], rows, shared)
         if shared:
             self._keep_metrics(dataset["name"], rows, {name: metrics[name] for name in shared}, current_iter, tb_logger)
 
@@ -109,9 +115,8 @@ class Validating(Keeping):
         self, dataloader: DataLoader, label: int | str, metrics: dict, save_img: bool
     ) -> Iterator[tuple[int, Row]]:
         """(index, row) of each image of this rank."""
-        dataset = dataloader.dataset
-        rank, world_size = get_dist_info()
-        for index in self._tracked(range(rank, len(dataset), world_size), dataset.opt["name"]):
+        dataset, name = dataloader.dataset, dataloader.dataset.opt["name"]
+        for index in self._tracked(self._indices(dataloader), name):
             data = dataloader.collate_fn([dataset[index]])
             image = image_name(data["lq_path"][0], dataset.opt) if "lq_path" in data else f"{index:06d}"
             self.feed_data(data)
@@ -119,10 +124,17 @@ class Validating(Keeping):
             visuals = self.get_current_visuals()
             result = tensor2img([visuals["result"]])
             gt = tensor2img([visuals["gt"]]) if "gt" in visuals else None
+            self.pictures.add(index, image, visuals)
             if save_img:
-                self.write_image(result, self._image_path(dataset.opt["name"], image, label))
-            row = {"iter": label, "image": image, **group_of(data)}
-            yield index, {**row, **measure(result, gt, usable_metrics(metrics, gt is not None))}
+                self.write_image(result, self._image_path(name, image, label))
+            usable = usable_metrics(metrics, gt is not None)
+            row = {"iter": label, "image": image, **group_of(data), **measure(result, gt, usable)}
+            yield index, row | self.inputs.measured(name, tensor2img([visuals["lq"]]), gt, result, usable)
+
+    def _indices(self, dataloader: DataLoader) -> range:
+        """Return the indices of the images that this process restores."""
+        rank, world_size = get_dist_info()
+        return range(rank, len(dataloader.dataset), world_size)
 
     def _share_buffers(self) -> None:
         """Give every rank rank 0's running statistics, which are the ones that get saved."""

@@ -22,7 +22,9 @@ from wxr_plugin.models.resuming import Resuming
 from wxr_plugin.models.schedules import CosineAnnealingLR
 from wxr_plugin.models.train_options import WxrTrainOptions
 from wxr_plugin.models.updating import Updating
+from wxr_plugin.models.val_input import InputMetrics
 from wxr_plugin.models.val_metrics import validation_metrics
+from wxr_plugin.models.val_pictures import WxrValOptions
 from wxr_plugin.models.val_table import is_of
 from wxr_plugin.models.validating import Validating
 
@@ -48,6 +50,7 @@ class WxrModel(Updating, Resuming, Validating, Conditioned, SRModel):
     """
 
     TrainOptions = WxrTrainOptions
+    ValOptions = WxrValOptions
     SCHEDULERS = {"CosineAnnealingLR": CosineAnnealingLR, "cosine": CosineAnnealingLR}
 
     def __init__(self, opt: dict[str, Any]):
@@ -56,6 +59,7 @@ class WxrModel(Updating, Resuming, Validating, Conditioned, SRModel):
         self.iteration = 0
         self.validated: dict[str, int] = {}
         self.told: set[str] = set()
+        self.inputs = InputMetrics()
         self.clock = StepClock()
         self.progress: ProgressBar | None = None
         super().__init__(opt)

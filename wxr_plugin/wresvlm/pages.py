@@ -23,6 +23,8 @@ def write(settings: Settings, folder: Path, stages: Sequence[str], rows: Sequenc
     held_out = scores.of_validation(settings, stages)
     for measure in (*real, *held_out):
         print(f"\n{measure.title}\n{report.text_table(*measure.table())}")
+    if any(report.WORSE in cell for measure in (*real, *held_out) for row in measure.table()[1] for cell in row):
+        print(f"\n{report.WORSE_NOTE}")
     if note := judge_note(settings):
         print(f"\n{note}")
     write_text(folder / "table.csv", _csv([*real, *held_out]))

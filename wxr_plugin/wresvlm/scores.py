@@ -1,16 +1,21 @@
 """How good the network of each stage is: on real photos, and in the validation of its training."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from wxr_plugin.report import WORSE, is_worse
 from wxr_plugin.utils.csv_text import read_dicts
 from wxr_plugin.wresvlm.measuring import INPUT, Row, steps
 from wxr_plugin.wresvlm.options import REAL
 from wxr_plugin.wresvlm.settings import Settings, block
 
 ALL, OVERALL = "all", "overall"
+DIGITS = 3
+OF_INPUT = f"_{INPUT}"
+"""End of the columns of a validation's table that hold the metrics of the degraded images."""
 Table = tuple[list[str], list[list[str]]]
 """Header and rows."""
 
@@ -26,12 +31,24 @@ class Scores(NamedTuple):
     """`higher` or `lower`, the metric's own `better`."""
 
     def table(self) -> Table:
-        """Header and rows, a step each; the best of a column is marked by *."""
+        """Return header and rows, a step each; * marks the best of a column, ▼ what is worse than the input."""
         columns = list(dict.fromkeys(name for row in self.values.values() for name in row))
         choose = min if self.better == "lower" else max
         best = {name: choose(row[name] for row in self.values.values() if name in row) for name in columns}
-        rows = [[step, *(_cell(row.get(name), best[name]) for name in columns)] for step, row in self.values.items()]
+        before = self.values.get(INPUT, {})
+        rows = [
+            [step, *(self._cell(row.get(name), best[name], before.get(name)) for name in columns)]
+            for step, row in self.values.items()
+        ]
         return ["stage", *columns], rows
+
+    def _cell(self, value: float | None, best: float, before: float | None) -> str:
+        """Return a figure with its marks; `before` is that of the input, None where it has none."""
+        if value is None:
+            return ""
+        baseline = math.nan if before is None else before
+        worse = is_worse(value, baseline, self.better, DIGITS)
+        return ("*" if value == best else "") + f"{value:.{DIGITS}f}" + (f" {WORSE}" if worse else "")
 
 
 def of_photos(rows: Sequence[Row], metrics: Mapping[str, Mapping]) -> list[Scores]:
@@ -57,10 +74,13 @@ def of_validation(settings: Settings, stages: Sequence[str]) -> list[Scores]:
         for name, dataset in block(opt, "datasets").items():
             if name.split("_")[0] == "val":
                 metrics = dataset.get("metrics", block(opt, "val", "metrics")) or {}
-                for metric, values in _validated(settings.experiment(stage), dataset).items():
-                    better = block(metrics, metric).get("better", "higher")
-                    scores = Scores(f"{metric}, {dataset['name']}", {}, better)
-                    found.setdefault((dataset["name"], metric), scores).values[stage] = values
+                measured = _validated(settings.experiment(stage), dataset)
+                for metric in (key for key in measured if not key.endswith(OF_INPUT)):
+                    new = Scores(f"{metric}, {dataset['name']}", {}, block(metrics, metric).get("better", "higher"))
+                    scores = found.setdefault((dataset["name"], metric), new)
+                    if before := measured.get(metric + OF_INPUT):
+                        scores.values.setdefault(INPUT, before)
+                    scores.values[stage] = measured[metric]
     return list(found.values())
 
 
@@ -81,7 +101,3 @@ def by_weather(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
     means = {name: fmean(values) for name, values in found.items() if values}
     real = [means[name] for name in REAL if name in means]
     return {**means, OVERALL: fmean(real)} if len(real) > 1 else means
-
-
-def _cell(value: float | None, best: float) -> str:
-    return "" if value is None else ("*" if value == best else "") + f"{value:.3f}"

@@ -1,0 +1,93 @@
+"""Which photos `wxr restore` takes, and where it writes them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wxr_plugin.errors import WxrError
+from wxr_plugin.inference.jobs import plan, skipped_line
+
+PHOTO = np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two photos, a PDF, a video and a text."""
+    place = tmp_path / "mixed"
+    place.mkdir()
+    for name in ("a.jpg", "b.png"):
+        Image.fromarray(PHOTO).save(place / name)
+    (place / "doc.pdf").write_bytes(b"%PDF-1.7\n")
+    (place / "clip.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42")
+    (place / "notes.txt").write_text("rain")
+    return place
+
+
+def test_one_photo_is_written_to_the_file_that_is_named(folder, tmp_path):
+    result = tmp_path / "dry.png"
+    assert plan([folder / "a.jpg"], result) == {result: folder / "a.jpg"}
+    assert plan([folder / "a.jpg"], folder / "a_restored.png") == {folder / "a_restored.png": folder / "a.jpg"}
+
+
+def test_a_file_for_many_photos_is_refused(folder, tmp_path):
+    with pytest.raises(WxrError, match=r"-o .*dry\.png names one file, and there are 2 photos; name a folder"):
+        plan([folder], tmp_path / "dry.png")
+    assert not (tmp_path / "dry.png").exists()
+
+
+def test_a_folder_with_the_name_of_an_image_is_refused(folder, tmp_path):
+    (tmp_path / "dry.png").mkdir()
+    with pytest.raises(WxrError, match=r"dry\.png is a folder, but has the name of an image"):
+        plan([folder / "a.jpg"], tmp_path / "dry.png")
+
+
+def test_a_format_that_is_not_the_named_files_is_refused(folder, tmp_path):
+    with pytest.raises(WxrError, match="ask for two formats; leave --format out"):
+        plan([folder / "a.jpg"], tmp_path / "dry.png", "jpg")
+    assert plan([folder / "a.jpg"], tmp_path / "dry.jpg", "same")
+
+
+@pytest.mark.parametrize("kind", ["png", "same"])
+def test_results_never_lie_next_to_the_photos(folder, kind):
+    """A folder with a.jpg and a.png is refused by wxr label and wxr daclip."""
+    with pytest.raises(WxrError, match=r"would lie next to photos, .* choose another folder with -o"):
+        plan([folder / "a.jpg"], folder, kind)
+    with pytest.raises(WxrError, match=r"two photos of one name in one folder.*a_restored\.png"):
+        plan([folder / "a.jpg"], folder / "a.png")
+    with pytest.raises(WxrError, match="overwritten by its own result"):
+        plan([folder / "a.jpg"], folder / "a.jpg")
+
+
+def test_results_of_one_folder_never_lie_next_to_photos_of_another(folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    Image.fromarray(PHOTO).save(tmp_path / "other" / "c.jpg")
+    with pytest.raises(WxrError, match="would lie next to photos"):
+        plan([folder / "a.jpg", tmp_path / "other"], tmp_path / "other")
+    assert len(plan([folder / "a.jpg", tmp_path / "other"], tmp_path / "out")) == 2
+
+
+def test_files_that_are_no_photos_are_listed_in_one_line(folder, tmp_path):
+    assert skipped_line([folder], tmp_path / "out") == (
+        "skipped 3 files that are no photos: clip.mp4, doc.pdf, notes.txt"
+    )
+    (folder / "out").mkdir()
+    (folder / "out" / "log.txt").write_text("a result's")
+    for number in range(4):
+        (folder / f"z{number}.csv").write_text("")
+    assert skipped_line([folder], folder / "out").endswith("notes.txt, z0.csv, z1.csv and 2 more")
+    assert skipped_line([folder / "a.jpg"], tmp_path / "out") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("doc.pdf", b"%PDF-1.7\n", "a PDF document, not an image; write its pages as images"),
+        ("photo.jpg", b"%PDF-1.7\n", "a PDF document"),
+        ("clip.bin", b"\x00\x00\x00\x18ftypisom", "a video, not an image"),
+        ("phone.heic", b"\x00\x00\x00\x18ftypheic", "a HEIC photo, a format that is not supported"),
+    ],
+)
+def test_a_named_file_that_is_no_photo_is_refused_by_what_it_is(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WxrError, match=f"{name}: {message}"):
+        plan([tmp_path / name], tmp_path / "out")

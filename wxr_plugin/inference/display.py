@@ -1,0 +1,105 @@
+"""What `wxr restore` prints: what is run, a bar for the photos and one inside a photo, and the summary."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from wxr_plugin.inference.restorer import TINY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wxr_plugin.inference.pipeline import Outcome
+    from wxr_plugin.inference.restorer import Restorer
+
+PACKAGED = (
+    "This is the packaged network: small, trained for minutes, a starting point. For a published one see "
+    "`wxr zoo list --task derain` (or dehaze, desnow, weather), put its file in place and add --method NAME."
+)
+
+
+def run_line(restorer: "Restorer", method: str | None, checkpoints: "list[Path] | None") -> str:
+    """Return one line on what is run: network, where its weights come from, device, precision and tiles."""
+    weights = method or ", ".join(path.name for path in checkpoints or [TINY])
+    network = type(restorer.net).__name__
+    return f"running {network} ({weights}) on {restorer.device}, {restorer.precision}, {_tiling(restorer)}"
+
+
+def _tiling(restorer: "Restorer") -> str:
+    patch = getattr(restorer.diffusion, "patch", None)
+    if patch:
+        return f"patches of {patch} pixels"
+    if not restorer.tile:
+        return "whole photos"
+    return f"tiles of at most {restorer.tile} pixels that share {restorer.overlap}"
+
+
+def counted(count: int, noun: str = "photo") -> str:
+    """Return `count` with its noun: 1 photo, 2 photos."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time to two digits or to the second: 0.8 s, 42 s, 3 min 5 s, 2 h 10 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class RestoreBar:
+    """A bar of the photos, and below it one of the tiles or steps of the photo that is being restored.
+
+    The lower bar appears for photos that take several tiles or steps. Off a terminal nothing moves and only the final
+    state of the upper bar is printed.
+
+    Args:
+        restorer: its `on_part` is set to this bar until `close`.
+        count: photos to restore.
+        console: where to draw; stdout by default.
+    """
+
+    def __init__(self, restorer: "Restorer", count: int, console: Console | None = None):
+        self.bar = Progress(
+            TextColumn("[progress.description]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self.restorer = restorer
+        self.photos = self.bar.add_task("restoring", total=count, rate="")
+        self.part = self.bar.add_task("", visible=False, rate="")
+        self.megapixels = 0.0
+
+    def __enter__(self) -> "RestoreBar":
+        self.restorer.on_part = self.show_part
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.restorer.on_part = None
+        self.bar.update(self.part, visible=False)
+        self.bar.stop()
+
+    def show_part(self, unit: str, done: int, total: int) -> None:
+        """Show that `done` of `total` tiles or steps (`unit`) of the current photo are computed."""
+        if done == 0:
+            self.bar.reset(self.part, description=f"  {unit}", total=total, visible=total > 1)
+        self.bar.update(self.part, completed=done, visible=1 < total != done)
+
+    def follow(self, outcomes: "Iterator[Outcome]") -> "Iterator[Outcome]":
+        """Yield `outcomes` while the bar advances by one photo each; print their notes above it."""
+        for outcome in outcomes:
+            self.megapixels += outcome.pixels / 1e6
+            seconds = self.bar.tasks[self.photos].elapsed
+            rate = f"{self.megapixels / seconds:.2f} megapixels/s" if seconds else ""
+            self.bar.update(self.photos, advance=1, rate=rate)
+            if outcome.note:
+                self.bar.console.print(f"{outcome.photo}: {outcome.note}", highlight=False, soft_wrap=True)
+            yield outcome

@@ -32,6 +32,7 @@ ENGINES = {
     "Real-ESRGAN-style tiler": (restore_speed.theirs, True),
 }
 MEGAPIXELS = (1, 2, 4, 6)
+TINY_MEGAPIXELS = (0.005, 0.01)
 
 
 def run(bench: Bench) -> None:
@@ -59,8 +60,8 @@ def make_checkpoint(bench: Bench) -> Path:
 
 def make_photos(bench: Bench) -> list[Path]:
     """Write packaged photos of MEGAPIXELS as JPEGs and return the files."""
-    scale = 0.005 if bench.tiny else 1
-    return [_photo(bench.folder / f"{size}.jpg", size * scale) for size in MEGAPIXELS]
+    sizes = TINY_MEGAPIXELS if bench.tiny else MEGAPIXELS
+    return [_photo(bench.folder / f"{size}.jpg", size) for size in sizes]
 
 
 def network_alone(bench: Bench, checkpoint: Path, precision: str, layout: torch.memory_format) -> Figure:

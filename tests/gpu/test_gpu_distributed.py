@@ -48,8 +48,8 @@ def test_a_launched_run_ends_like_a_plain_one(device, tmp_path):
     """The whole pipeline: torchrun, loader processes, pinned memory and prefetch, fp16 on CUDA, validation."""
     on_cuda = device.type == "cuda"
     options = write_options(tmp_path, {"norm": False, "dropout": 0.0}, **({"amp": "fp16"} if on_cuda else {}))
-    changes = [f"num_gpu={int(on_cuda)}", "datasets:train:prefetch_mode=" + device.type, "train:total_iter=6"]
-    changes += ["datasets:train:pin_memory=true", "model_type=WxrModel", "train:trail=~"]
+    changes = [f"num_gpu={int(on_cuda)}", "+datasets:train:prefetch_mode=" + device.type, "train:total_iter=6"]
+    changes += ["+datasets:train:pin_memory=true", "train:trail=false"]
     launchers = {
         "plain": ([], []),
         "launched": (

@@ -1,6 +1,7 @@
 # make demo   trains a small weather-restoration network with a vision-language model in the loop, and shows the result
 # make test   runs the tests in two processes (WORKERS=0: in one), each on one thread: more only get into each other's way
 # make test-mmagic   runs tests/mmagic beside mmagic 1.2.0, in .venv-mmagic, which lies over .venv and leaves it alone
+# make gpu    runs the tests marked gpu and the benchmarks on a CUDA device, in at most eight minutes (docs/gpu.md)
 # All set up what they need on their first run. PYTHON=… picks the interpreter (3.11 or 3.12).
 
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
@@ -16,7 +17,7 @@ REAL ?=
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: demo test test-mmagic lint install clean-demo
+.PHONY: demo test test-mmagic gpu lint install clean-demo
 .DELETE_ON_ERROR:
 
 install: $(READY)
@@ -41,6 +42,9 @@ demo: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+gpu: $(READY)
+	$(BIN)/python -m benchmarks.gpu -o gpu.json
 
 # The extra's packages alone are installed; everything else is seen through a .pth file. mediapipe, which mmagic asks for
 # and training does not need, brings another cv2, which is taken out again: it wants libGL.

@@ -85,7 +85,7 @@ def theirs(checkpoint: Path, tile: int | None, args: argparse.Namespace) -> Call
     import spandrel_extra_arches
     from spandrel import ModelLoader
 
-    spandrel_extra_arches.install()
+    spandrel_extra_arches.install(ignore_duplicates=True)
     model = ModelLoader(device=args.device).load_from_file(str(checkpoint)).eval()
 
     @torch.no_grad()

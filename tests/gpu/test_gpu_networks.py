@@ -1,0 +1,59 @@
+"""Every registered network on a device, forward and backward, against itself on the CPU."""
+
+import copy
+
+import pytest
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch.nn.utils import convert_conv2d_weight_memory_format
+
+from wxr_plugin.archs import walk
+
+pytestmark = pytest.mark.gpu
+
+OURS = {name: cls for name, cls in sorted(ARCH_REGISTRY) if cls.__module__.startswith("wxr_plugin.")}
+NETWORKS = [name for name, cls in OURS.items() if "restores" not in getattr(cls, "waived", {})]
+
+
+def computed(net, image):
+    """Return `net`'s result and the gradients of all parameters, on the CPU in float64."""
+    result = walk.call(net, image)
+    result.float().square().mean().backward()
+    gradients = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+    return {"result": result.detach()} | gradients
+
+
+def distance(one, other):
+    """Return the largest difference of two sets of tensors, relative to the largest value of each tensor."""
+    assert one.keys() == other.keys()
+    gaps = [(one[key].cpu().double() - other[key].cpu().double()).abs().max() for key in one]
+    sizes = [other[key].cpu().double().abs().max().clamp_min(1e-3) for key in one]
+    return max((gap / size).item() for gap, size in zip(gaps, sizes))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_forward_and_backward_are_those_of_a_cpu(name, device):
+    """In float64, so that a difference is no rounding; in float32 where a network cannot."""
+    exact = "float64" not in getattr(OURS[name], "waived", {})
+    dtype, room = (torch.float64, 1e-6) if exact else (torch.float32, 2e-2)
+    net = walk.build_quick(OURS[name]).eval().to(dtype)
+    image = walk.photos(2, 45, 51, dtype)
+    other = copy.deepcopy(net).to(device)
+    assert distance(computed(other, image.to(device)), computed(net, image)) < room
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_half_precision_in_channels_last_is_finite(name, precision, device):
+    if precision == "fp16" and device.type == "cpu":
+        pytest.skip("fp16 is for GPUs")
+    net = walk.build_quick(OURS[name]).train().to(device)
+    convert_conv2d_weight_memory_format(net, torch.channels_last)
+    image = walk.photos(2, 45, 51).to(device).to(memory_format=torch.channels_last)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+    with torch.autocast(device.type, dtype):
+        result = walk.call(net, image)
+    assert result.shape == image.shape
+    result.float().square().mean().backward()
+    gradients = [p.grad for p in walk.trained_parameters(net).values()]
+    assert all(value is not None and value.isfinite().all() for value in (result, *gradients))

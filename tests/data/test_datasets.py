@@ -121,6 +121,21 @@ def test_clear_weather_changes_nothing(clean):
     assert torch.equal(item["lq"], item["gt"]) and item["weather"] == 0 and item["severity"] == 0
 
 
+def test_of_several_styles_one_is_drawn_for_every_picture(clean):
+    block = {"kinds": ["haze"], "severity": [0.9, 0.9]}
+    several = dataset(synthetic(clean, synthetic=block | {"style": ["default", "shifted"]}))
+    drawn = Counter(several.options.synthetic.draw_style(rng(seed)) for seed in range(100))
+    assert set(drawn) == {"default", "shifted"} and min(drawn.values()) > 30
+    warmth = [(item["lq"][0] - item["lq"][2]).mean().item() for item in (several.draw(0, rng(i)) for i in range(40))]
+    usual = dataset(synthetic(clean, synthetic=block | {"style": ["default"]}))
+    assert torch.equal(usual.draw(0, rng(1))["lq"], dataset(synthetic(clean, synthetic=block)).draw(0, rng(1))["lq"])
+    assert max(warmth) - min(warmth) > 0.05
+    with pytest.raises(ValueError, match="unknown style 'odd'"):
+        dataset(synthetic(clean, synthetic=block | {"style": ["default", "odd"]}))
+    with pytest.raises(ValueError, match="empty list"):
+        dataset(synthetic(clean, synthetic=block | {"style": []}))
+
+
 def test_validation_items_are_whole_and_always_the_same(clean):
     val = dataset(synthetic(clean, phase="val"))
     first = [val[index] for index in range(len(val))]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from wxr_plugin.data import weather_fields, weather_styles
+from wxr_plugin.data import weather, weather_fields, weather_styles
 from wxr_plugin.data.paired_weather_dataset import SyntheticOptions
 from wxr_plugin.data.weather import KINDS, STYLES, WEATHERS, add_weather
 
@@ -100,7 +100,8 @@ def test_styles_differ(photo):
     """The shifted style keeps less of the photo's contrast, and its haze is warmer, its rain and snow bluer."""
     for kind, sign in (("haze", 1), ("rain", -1), ("snow", -1)):
         usual, other = (
-            np.stack([weathered(photo, kind, 0.8, seed, style=style) for seed in range(8)]) for style in STYLES
+            np.stack([weathered(photo, kind, 0.8, seed, style=style) for seed in range(8)])
+            for style in ("default", "shifted")
         )
         warmth = [float((one[..., 0] - one[..., 2]).mean()) for one in (usual, other)]
         assert sign * (warmth[1] - warmth[0]) > 0.02, kind
@@ -116,7 +117,7 @@ def test_styles_differ(photo):
         ({"image": np.zeros((4, 4), np.float32)}, ValueError, r"shape \(H, W, 3\)"),
         ({"kind": "hail"}, ValueError, "unknown weather 'hail': take one of clear, rain, haze, snow"),
         ({"severity": 1.5}, ValueError, "severity"),
-        ({"style": "odd"}, ValueError, "default, shifted"),
+        ({"style": "odd"}, ValueError, "default, shifted, realistic"),
         ({"depth": np.zeros((3, 4))}, ValueError, "depth"),
         ({"depth": np.full((4, 4), np.nan)}, ValueError, "finite"),
     ],
@@ -125,6 +126,70 @@ def test_wrong_arguments(change, error, message):
     arguments = {"image": np.zeros((4, 4, 3), np.float32), "kind": "rain", "severity": 0.5} | change
     with pytest.raises(error, match=message):
         add_weather(rng=np.random.default_rng(0), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("style", "kind", "mean"),
+    [
+        ("default", "rain", 0.6659),
+        ("default", "haze", 0.7401),
+        ("default", "snow", 0.6661),
+        ("shifted", "rain", 0.5236),
+        ("shifted", "haze", 0.7188),
+        ("shifted", "snow", 0.5878),
+    ],
+)
+def test_the_first_two_styles_draw_what_they_always_drew(photo, style, kind, mean):
+    """Published figures depend on them; `realistic` must not change what they draw."""
+    assert weathered(photo, kind, 0.6, seed=11, style=style).mean() == pytest.approx(mean, abs=2e-4)
+
+
+class TestRealistic:
+    """The style `realistic` next to `default`."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_it_keeps_more_of_the_colours(self, photo, kind):
+        colours = {
+            style: np.mean([_colourfulness(weathered(photo, kind, 0.6, seed, style=style)) for seed in range(16)])
+            for style in ("default", "realistic")
+        }
+        assert 1.3 * colours["default"] < colours["realistic"] < _colourfulness(photo)
+
+    def test_the_veil_is_not_patchy(self):
+        """On an even grey scene the haze of `realistic` has no blobs: it is a plane, seen in perspective."""
+        grey = np.full((96, 96, 3), 0.3, np.float32)
+        bumps = {}
+        for style in ("default", "realistic"):
+            hazy = [weathered(grey, "haze", 0.8, seed, style=style).mean(axis=2) for seed in range(12)]
+            bumps[style] = np.mean([np.abs(_curvature(image)).mean() for image in hazy])
+        assert bumps["realistic"] < 0.6 * bumps["default"], bumps
+
+    def test_published_streaks_come_without_a_veil(self, photo):
+        """Rain100 and DDN variants are among the draws: most pixels of some pictures stay as they are."""
+        untouched = [
+            np.mean(np.abs(weathered(photo, "rain", 0.5, s, style="realistic") - photo) < 0.02) for s in range(30)
+        ]
+        assert sum(share > 0.5 for share in untouched) >= 3
+        assert sum(share < 0.3 for share in untouched) >= 3
+
+    def test_variants_are_drawn_by_their_shares(self):
+        variants = weather_styles.STYLES["realistic"]["rain"]
+        rng = np.random.default_rng(0)
+        drawn = [variants.index(weather._variant(variants, rng)) for _ in range(2000)]
+        shares = np.bincount(drawn, minlength=len(variants)) / 2000
+        expected = np.array([variant.share for variant in variants])
+        np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.04)
+
+
+def _colourfulness(image):
+    """Median difference of a pixel's largest and smallest channel."""
+    return float(np.median(image.max(axis=2) - image.min(axis=2)))
+
+
+def _curvature(image):
+    """Second differences of a map at the scale of 24 px."""
+    small = image[::24, ::24]
+    return np.concatenate([np.diff(small, 2, axis=0).ravel(), np.diff(small, 2, axis=1).ravel()])
 
 
 class TestAddStyle:
@@ -140,6 +205,13 @@ class TestAddStyle:
         monkeypatch.setattr(weather_styles, "STYLES", dict(weather_styles.STYLES))
         weather_styles.add_style("own", weather_styles.STYLES["shifted"])
         assert weather_styles.STYLES["own"] == weather_styles.STYLES["shifted"]
+
+    def test_variants_may_be_added(self, photo, monkeypatch):
+        own = {kind: (style,) for kind, style in weather_styles.STYLES["default"].items()}
+        monkeypatch.setattr(weather_styles, "STYLES", weather_styles.STYLES)
+        monkeypatch.delitem(weather_styles.STYLES, "own", raising=False)
+        monkeypatch.setitem(weather_styles.STYLES, "own", own)
+        assert weathered(photo, "rain", 0.5, style="own").shape == photo.shape
 
     def test_refused(self):
         with pytest.raises(ValueError, match="each of rain, haze and snow"):

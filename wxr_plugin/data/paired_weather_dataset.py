@@ -31,12 +31,26 @@ class SyntheticOptions(Block):
     """Drawn equally often; a validation set takes turns over them."""
     severity: tuple[Severity, Severity] = (0.1, 1.0)
     """Lowest and highest severity, drawn uniformly."""
-    style: str = "default"
-    """default; shifted: other directions, sizes and colours, and harder; or one that a plug-in adds (add_style)."""
+    style: str | tuple[str, ...] = "default"
+    """realistic: closest to photographs; default; shifted: other directions, sizes and colours, and harder; or one that
+    a plug-in adds (add_style). Of a list, one is drawn for every picture."""
 
     def __post_init__(self) -> None:
-        if self.style not in STYLES:
-            raise ValueError(f"unknown style {self.style!r}: take one of {', '.join(STYLES)}, or list its plug-in")
+        if not self.styles:
+            raise ValueError(f"style is an empty list: name one or more of {', '.join(STYLES)}")
+        for style in self.styles:
+            if style not in STYLES:
+                raise ValueError(f"unknown style {style!r}: take one of {', '.join(STYLES)}, or list its plug-in")
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The styles to draw from."""
+        return (self.style,) if isinstance(self.style, str) else self.style
+
+    def draw_style(self, rng: np.random.Generator) -> str:
+        """Return one of the styles, all equally likely; takes nothing from `rng` if there is one only."""
+        styles = self.styles
+        return styles[0] if len(styles) == 1 else styles[rng.integers(len(styles))]
 
 
 class PairedWeatherOptions(Block):
@@ -162,7 +176,7 @@ class PairedWeatherDataset(WeatherDataset):
         synthetic = self.options.synthetic
         choice = rng.integers(len(synthetic.kinds)) if self.training else index % len(synthetic.kinds)
         kind, severity = synthetic.kinds[choice], float(rng.uniform(*synthetic.severity))
-        lq = add_weather(to_float(gt), kind, severity, rng, synthetic.style, depth)
+        lq = add_weather(to_float(gt), kind, severity, rng, synthetic.draw_style(rng), depth)
         return lq, WEATHERS.index(kind), 0.0 if kind == "clear" else severity
 
 

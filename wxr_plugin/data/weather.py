@@ -15,8 +15,11 @@ import cv2
 import numpy as np
 
 from wxr_plugin.data import weather_fields as fields
+from wxr_plugin.data import weather_realistic  # noqa: F401  adds its style
+from wxr_plugin.data.weather_camera import photographed
+from wxr_plugin.data.weather_depth import guess_edges
 from wxr_plugin.data.weather_styles import STYLES as _STYLES
-from wxr_plugin.data.weather_styles import Style
+from wxr_plugin.data.weather_styles import Style, Variants
 
 KINDS = ("rain", "haze", "snow")
 WEATHERS = ("clear", *KINDS)
@@ -37,19 +40,30 @@ def add_weather(
 
     `image` is float32 RGB (H, W, 3) in [0, 1], and so is the result. `kind` is one of WEATHERS ("clear" gives a plain
     copy), `severity` in [0, 1]: 0 changes nothing, 1 is extreme. The same state of `rng` draws the same weather, and
-    only its strength follows `severity`. `style` is one of STYLES or an added one; "shifted" differs from "default" in
-    direction, size, colour and unevenness, and is harder. `depth` is a map (H, W) of non-negative distances in any
-    unit, larger being farther; without one it is guessed. Raises TypeError or ValueError on anything else.
+    only its strength follows `severity`. `style` is one of STYLES or an added one: "realistic" is closest to
+    photographs; "shifted" differs from "default" in direction, size, colour and unevenness, and is harder. `depth` is
+    a map (H, W) of non-negative distances in any unit, larger being farther; without one it is guessed. Raises
+    TypeError or ValueError on anything else.
     """
     _check(image, kind, severity, style, depth)
     if kind == "clear":
         return image.copy()
-    ranges, image = _STYLES[style][kind], np.ascontiguousarray(image)
-    far = fields.guess_depth(image, rng) if depth is None else _normalised(depth)
+    ranges, image = _variant(_STYLES[style][kind], rng), np.ascontiguousarray(image)
+    guess = guess_edges if ranges.depth == "edges" else fields.guess_depth
+    far = guess(image, rng) if depth is None else _normalised(depth)
     planes = np.stack(cv2.split(_clouded(image, ranges, severity, rng)))  # one plane a channel: three times as fast
     _veil(planes, far, ranges, severity, rng)
     _particles(planes, ranges, severity, rng)
-    return cv2.merge(list(np.clip(planes, 0.0, 1.0, out=planes)))
+    weathered = cv2.merge(list(np.clip(planes, 0.0, 1.0, out=planes)))
+    return photographed(weathered, ranges.camera, severity, rng) if ranges.camera else weathered
+
+
+def _variant(style: Style | Variants, rng: np.random.Generator) -> Style:
+    """Return the Style itself, or one of several by their shares."""
+    if isinstance(style, Style):
+        return style
+    shares = np.cumsum([variant.share for variant in style])
+    return style[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
 
 
 def _clouded(image: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> np.ndarray:
@@ -77,9 +91,13 @@ def _particles(scene: np.ndarray, ranges: Style, severity: float, rng: np.random
     angle = rng.uniform(*ranges.angle) * rng.choice((-1.0, 1.0))
     clear = np.ones(shape, np.float32)
     for layer in ranges.layers:
-        clear *= 1.0 - fields.particle_layer(shape, layer, angle + rng.normal(0, 3), severity, rng)
+        clear *= 1.0 - fields.particle_layer(shape, layer, angle + rng.normal(0, layer.turn), severity, rng)
     uneven = 1.0 - np.float32(rng.uniform(*ranges.patchy)) * fields.smooth_noise(shape, 4, rng)
-    _blend(scene, _light(ranges.particle_light, (-0.03, 0.0), rng), (1.0 - clear) * uneven)
+    light, mask = _light(ranges.particle_light, ranges.particle_warmth, rng), (1.0 - clear) * uneven
+    if ranges.additive and rng.random() < ranges.additive:
+        scene += light[:, None, None] * mask
+    else:
+        _blend(scene, light, mask)
 
 
 def _blend(scene: np.ndarray, light: np.ndarray, mask: np.ndarray) -> None:

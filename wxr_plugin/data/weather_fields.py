@@ -52,11 +52,52 @@ def particle_layer(
     thickness = rng.uniform(*layer.width) * size_unit(shape)
     length = max(1, round(rng.uniform(*layer.length)))
     cover, opacity = rng.uniform(*layer.cover), rng.uniform(*layer.opacity) * (0.4 + 0.6 * severity)
+    blur = rng.uniform(*layer.blur) if layer.blur[1] else 0.0
+    if layer.shape == "flake":
+        return _flakes(shape, thickness, (length, angle, blur, cover, opacity), severity, rng)
     grid, turn = _turned_grid(shape, angle, thickness, rng)
     points = _scatter(grid, cover / length, severity, rng)
     points = _smear(points, length) * np.float32(opacity)
     layer_map = cv2.warpAffine(points, turn, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    if blur:
+        layer_map = cv2.GaussianBlur(layer_map, (0, 0), blur * size_unit(shape))
     return np.minimum(layer_map, np.float32(opacity))
+
+
+def _flakes(
+    shape: tuple[int, int], thickness: float, form: tuple[float, ...], severity: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Opacity of a layer of discs out of focus that move during the exposure: (H, W) float32 in [0, 1].
+
+    Large discs are drawn on a coarser grid. `form` is (length, angle, blur, cover, opacity).
+    """
+    length, angle, blur, cover, opacity = form
+    step = max(1.0, thickness / 5.0)
+    size = tuple(math.ceil(side / step) + 1 for side in shape)
+    kernel = flake_kernel(thickness / step, length, angle, blur)
+    points = _scatter(size, cover / float(kernel.sum()), severity, rng)
+    layer_map = cv2.filter2D(points, -1, kernel, borderType=cv2.BORDER_CONSTANT) * np.float32(opacity)
+    if step > 1:
+        layer_map = cv2.resize(layer_map, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.minimum(layer_map[: shape[0], : shape[1]], np.float32(opacity))
+
+
+def flake_kernel(thickness: float, length: float, angle: float, blur: float) -> np.ndarray:
+    """Return the opacity of one flake, at most 1: a disc, smeared over (`length` - 1) diameters and defocused.
+
+    `thickness` is the diameter in pixels, `blur` the deviation of the defocus in radii, `angle` the direction of the
+    motion in degrees from straight down. The side is odd.
+    """
+    radius = thickness / 2
+    sigma = max(0.35, blur * radius)
+    path = (length - 1) * thickness / 2
+    half = math.ceil(radius + path + 2 * sigma)
+    rows, columns = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float32)
+    sin, cos = math.sin(math.radians(angle)), math.cos(math.radians(angle))
+    along = np.maximum(np.abs(columns * sin + rows * cos) - path, 0.0)
+    across = columns * cos - rows * sin
+    disc = np.clip(radius + 0.5 - np.sqrt(along**2 + across**2), 0.0, 1.0).astype(np.float32)
+    return cv2.GaussianBlur(disc, (0, 0), sigma)
 
 
 def size_unit(shape: tuple[int, int]) -> float:

@@ -1,10 +1,11 @@
 """The settings of the synthetic weather: from which ranges each picture's weather is drawn.
 
-The ranges are our choice, set by eye beside real photographs. Pixel sizes hold for images up to 400 x 400 pixels (by
-area) and grow with larger ones.
+The ranges are our choice, set by eye with real photographs next to the drawn ones. Pixel sizes hold for images up to
+400 x 400 pixels (by area) and grow with larger ones.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
@@ -22,6 +23,23 @@ class Layer(msgspec.Struct, frozen=True):
     """Sum of the particles' areas over the image's area, at severity 1."""
     opacity: Range
     """How much of the scene behind it one particle hides, in [0, 1], at severity 1."""
+    shape: Literal["streak", "flake"] = "streak"
+    """streak: a tapered line, one length a layer. flake: a disc out of focus, smeared by its motion."""
+    blur: Range = (0.0, 0.0)
+    """Defocus: deviation of a Gaussian in pixels (streaks), or in radii of the particle (flakes)."""
+    turn: float = 3.0
+    """Deviation of the layer's direction of fall from that of the picture, in degrees."""
+
+
+class Camera(msgspec.Struct, frozen=True):
+    """What the camera adds after the weather, at severity 1."""
+
+    share: float
+    """Share of the pictures that get noise, and share of them that get JPEG."""
+    noise: Range
+    """Deviation of Gaussian noise in [0, 1]."""
+    loss: Range
+    """100 minus the quality of the JPEG."""
 
 
 class Style(msgspec.Struct, frozen=True):
@@ -49,9 +67,22 @@ class Style(msgspec.Struct, frozen=True):
     """Brightness of the particles in [0, 1]."""
     layers: tuple[Layer, ...] = ()
     """Particles from far to near."""
+    particle_warmth: Range = (-0.03, 0.0)
+    """Colour of the particles: red minus blue."""
+    depth: Literal["ramp", "edges"] = "ramp"
+    """How depth is guessed where none is given: weather_fields.guess_depth or weather_depth.guess_edges."""
+    additive: float = 0.0
+    """Share of the pictures whose particles add their light to the scene and hide nothing, as in Rain100."""
+    camera: Camera | None = None
+    """Noise and JPEG after the weather; none by default."""
+    share: float = 1.0
+    """How often it is drawn where a weather has several variants, relative to the others."""
 
 
-STYLES: dict[str, dict[str, Style]] = {
+Variants = tuple[Style, ...]
+"""Variants of one kind of weather; every picture draws one of them."""
+
+STYLES: dict[str, dict[str, Style | Variants]] = {
     "default": {
         "haze": Style(
             extinction=(1.8, 3.4),
@@ -145,8 +176,10 @@ STYLES: dict[str, dict[str, Style]] = {
 }
 
 
-def add_style(name: str, kinds: Mapping[str, Style]) -> None:
+def add_style(name: str, kinds: Mapping[str, Style | Variants]) -> None:
     """Make `style: name` known to `add_weather` and to option files, with a Style for each of rain, haze and snow.
+
+    In the place of one Style there may be a tuple of them: every picture draws one, by their `share`.
 
     Call it in a module that the option file lists under `plugins`, so that loader processes know the style too.
 

@@ -1,0 +1,136 @@
+"""AffineUNet: a small U-Net of dense 3x3 convolutions for weather removal on CPUs and in tiles (our design).
+
+Haze is inverted by one gain and one offset a pixel: J = I / t + A (1 - 1 / t), the atmospheric scattering model solved
+for the scene. So the network predicts both for every pixel and channel, and a network that predicts zeros returns its
+input. What it takes from elsewhere: residual blocks without normalisation (EDSR, Lim et al., CVPRW 2017), channel
+weights from local means (Chu et al., "Test-time local converter", ECCV 2022, here in training as well), resizing by
+averages and bilinear interpolation, which makes no checkerboard (Odena et al., Distill 2016).
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wxr_plugin.archs.sizes import cropped, extended
+from wxr_plugin.registry import register_arch
+
+RESIDUAL_START = 0.1
+"""The last convolution of a block, and of the network, starts with weights this much smaller than usual."""
+
+
+class LocalAttention(nn.Module):
+    """Weights in (0, 2) for every channel and pixel, from the channels' means over a window around the pixel.
+
+    The window is the same in training and in evaluation, so a tile gives what the whole image gives, but for its edge.
+    """
+
+    def __init__(self, channels: int, window: int):
+        super().__init__()
+        self.mean = nn.AvgPool2d(window, stride=1, padding=window // 2, count_include_pad=False)
+        self.weigh = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (2 * self.weigh(self.mean(x)).sigmoid())
+
+
+class Block(nn.Module):
+    """x + attention(conv(act(conv(x)))), at the size of x; the attention is left out where `window` is 0."""
+
+    def __init__(self, channels: int, window: int = 0):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = _small(nn.Conv2d(channels, channels, 3, padding=1))
+        self.attention = LocalAttention(channels, window) if window else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.attention(self.conv2(F.leaky_relu(self.conv1(x), 0.1)))
+
+
+class Down(nn.Module):
+    """Half the size by the mean of 2x2 pixels, after a 1x1 convolution to more channels."""
+
+    def __init__(self, channels: int, wider: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, wider, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(self.conv(x), 2)
+
+
+class Up(nn.Module):
+    """Twice the size by bilinear interpolation, after a 1x1 convolution to fewer channels, plus the skip."""
+
+    def __init__(self, channels: int, narrower: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, narrower, 1)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return F.interpolate(self.conv(x), scale_factor=2.0, mode="bilinear", align_corners=False) + skip
+
+
+@register_arch
+class AffineUNet(nn.Module):
+    """A U-Net that predicts a gain and an offset for every pixel: restored = lq + lq * gain + offset.
+
+    Args:
+        widths: channels of the levels, from full size to the coarsest; each level has half the size of the one before.
+        enc_blocks: residual blocks of each level on the way down; the last number is that of the coarsest level.
+        dec_blocks: residual blocks of each level but the coarsest on the way up, from full size.
+        window: side of the window of the channel attention, an odd number of pixels of its level. The last block of the
+            two coarsest levels has one. 0: no attention.
+    """
+
+    smoke = {"widths": [4, 6, 8], "enc_blocks": [1, 1, 1], "dec_blocks": [1, 1], "window": 3}
+    """Arguments of a quick instance, for the tests that walk all networks."""
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (32, 64, 128, 256),
+        enc_blocks: Sequence[int] = (1, 1, 2, 4),
+        dec_blocks: Sequence[int] = (1, 1, 1),
+        window: int = 7,
+    ):
+        super().__init__()
+        if not len(widths) == len(enc_blocks) == len(dec_blocks) + 1:
+            raise ValueError(
+                f"AffineUNet: {len(widths)} widths need as many enc_blocks and one fewer dec_blocks, "
+                f"not {len(enc_blocks)} and {len(dec_blocks)}"
+            )
+        if window and window % 2 == 0:
+            raise ValueError(f"AffineUNet: window must be odd, not {window}")
+        self.multiple = 1 << (len(widths) - 1)
+        windows = [window if level >= len(widths) - 2 else 0 for level in range(len(widths))]
+        levels = list(zip(widths, windows))
+        steps = list(pairwise(widths))
+        self.intro = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.encoders = nn.ModuleList(_blocks(*level, count) for level, count in zip(levels, enc_blocks))
+        self.downs = nn.ModuleList(Down(fine, coarse) for fine, coarse in steps)
+        self.ups = nn.ModuleList(Up(coarse, fine) for fine, coarse in steps)
+        self.decoders = nn.ModuleList(_blocks(*level, count) for level, count in zip(levels, dec_blocks))
+        self.ending = _small(nn.Conv2d(widths[0], 6, 3, padding=1))
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped."""
+        image = extended(lq, self.multiple)
+        x, skips = self.intro(image), []
+        for blocks, down in zip(self.encoders, self.downs):
+            skips.append(blocks(x))
+            x = down(skips[-1])
+        x = self.encoders[-1](x)
+        for blocks, up in zip(reversed(self.decoders), reversed(self.ups)):
+            x = blocks(up(x, skips.pop()))
+        gain, offset = self.ending(x).chunk(2, dim=1)
+        return cropped(image + image * gain + offset, lq)
+
+
+def _blocks(channels: int, window: int, count: int) -> nn.Sequential:
+    """Return `count` blocks, the last of them with attention."""
+    return nn.Sequential(*(Block(channels, window if number == count - 1 else 0) for number in range(count)))
+
+
+def _small(conv: nn.Conv2d) -> nn.Conv2d:
+    conv.weight.data.mul_(RESIDUAL_START)
+    nn.init.zeros_(conv.bias)
+    return conv

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from wxr_plugin.checkpoint import fit_prefix, load_state, load_weights, save_state
+from wxr_plugin.checkpoint import fit_prefix, load_network_options, load_state, load_weights, save_state
 from wxr_plugin.reading import CheckpointError
 
 WEIGHTS = {"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.ones(2)}
@@ -126,3 +126,16 @@ def test_killing_a_save_leaves_no_halves(tmp_path):
             state = load_state(folder / f"{iteration}.state")
             assert state["iter"] == iteration and torch.all(state["w"] == iteration)
     assert spent > 0, "no kill hit a save: the test shows nothing"
+
+
+def test_entries_that_are_not_weights_are_named(tmp_path):
+    torch.save({0: torch.ones(1), 1: torch.ones(1)}, tmp_path / "list.pth")
+    with pytest.raises(CheckpointError, match=r"list\.pth: no weights \(entry 0 is a Tensor\)"):
+        load_weights(tmp_path / "list.pth")
+
+
+@pytest.mark.parametrize("stored", ["{no json", "[1, 2]", "3"])
+def test_network_options_that_are_no_json_object_are_named(tmp_path, stored):
+    save_file({"weight": torch.ones(1)}, tmp_path / "net.safetensors", {"network_g": stored})
+    with pytest.raises(CheckpointError, match=r"net\.safetensors: its metadata entry 'network_g' is not"):
+        load_network_options(tmp_path / "net.safetensors")

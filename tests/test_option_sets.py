@@ -243,3 +243,9 @@ def make_lmdb(folder: Path) -> None:
             transaction.put(file.stem.encode(), file.read_bytes())
             lines.append(f"{file.name} ({height},{width},{channels}) 1\n")
     (target / "meta_info.txt").write_text("".join(lines))
+
+
+def test_a_path_that_is_longer_than_any_file_system_allows(opt, root):
+    opt["datasets"]["train"]["dataroot_gt"] = "x" * 100_000
+    texts = [str(problem) for problem in problems(opt, root)]
+    assert any("datasets.train.dataroot_gt" in text and "does not exist" in text for text in texts)

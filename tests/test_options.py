@@ -266,3 +266,17 @@ def inside(opt: dict, block: str) -> dict:
     for key in filter(None, block.split(".")):
         opt = opt[key]
     return opt
+
+
+def test_datasets_that_are_no_block_are_a_problem(tmp_path):
+    (tmp_path / "mine.yml").write_text("name: mine\nmodel_type: WxrModel\ndatasets: 2001-01-01\n")
+    opt = options.load(tmp_path / "mine.yml")
+    assert not options.is_for_training(opt)
+    with pytest.raises(OptionError, match="problem"):
+        options.check_file(str(tmp_path / "mine.yml"), is_train=False)
+
+
+def test_a_key_that_is_a_list_is_named(tmp_path):
+    (tmp_path / "mine.yml").write_text("? [a, b]\n: 1\n")
+    with pytest.raises(OptionError, match=r"mine\.yml: not an option file: .*unhashable key"):
+        options.load(tmp_path / "mine.yml")

@@ -188,3 +188,11 @@ def test_torchscript_and_the_tar_format_are_refused(tmp_path, canary):
     for name in ("script.pt", "old.pt"):
         with pytest.raises(CheckpointError, match=name):
             load_weights(tmp_path / name)
+
+
+def test_a_network_that_contains_itself_is_refused(tmp_path):
+    net = nn.Sequential(nn.Linear(2, 2))
+    net._modules["itself"] = net
+    path = write(tmp_path / "net.pth", {"model": net})
+    with pytest.raises(CheckpointError, match="a network that contains itself"):
+        load_weights(path)

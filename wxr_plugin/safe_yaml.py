@@ -43,7 +43,8 @@ class OptionLoader(yaml.SafeLoader):
         `define` may repeat: files of BasicSR's family use it only to carry anchors.
         """
         seen = set()
-        for key, _ in node.value:
+        scalar_keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]  # others are refused below
+        for key in scalar_keys:
             if key.value in seen and key.value not in ("<<", "define"):
                 where = f"{key.start_mark.name}, line {key.start_mark.line + 1}"
                 warnings.warn(f"{where}: the key {key.value!r} is given twice; the last one counts", stacklevel=2)

@@ -1,5 +1,6 @@
 """The command from photos to tables: what is made, what is kept, what is made again."""
 
+import errno
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from bench_files import PRENET, TIMED, cell, checkpoint, photos, rows, run, writ
 from filelock import FileLock
 
 from wxr_plugin.archs.nafnet_arch import NAFNet
+from wxr_plugin.benchmark import restoring
 from wxr_plugin.data.image_io import read_image, write_image
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.restorer import Restorer
@@ -279,3 +281,21 @@ def test_the_terminal_marks_what_is_worse_than_the_input(tmp_path, capsys):
     line = next(line for line in out.splitlines() if "theirs" in line)
     assert "▼" in line and "▼ is worse than the input" in out
     assert "▼" not in next(line for line in out.splitlines() if "Input" in line)
+
+
+def test_a_photo_with_the_longest_name_is_restored(tmp_path, capsys):
+    file = write(tmp_path)
+    for place, name in (("lq", "input"), ("gt", "norain")):
+        (tmp_path / f"{place}/{name}1.png").rename(tmp_path / f"{place}/{name}{'x' * 238}.png")
+    assert run(file) == 0
+    assert len(rows(tmp_path)) == 8 and not any(row["error"] for row in rows(tmp_path))
+
+
+def test_a_name_that_is_too_long_for_its_result_fails_alone(tmp_path, monkeypatch):
+    def too_long(file, data):
+        raise OSError(errno.ENAMETOOLONG, "File name too long", str(file))
+
+    monkeypatch.setattr(restoring, "write_bytes", too_long)
+    with pytest.raises(WxrError, match=r"too long for this disk: x\.png") as caught:
+        restoring._write(tmp_path / "x.png", np.zeros((4, 4, 3), np.uint8))
+    assert not isinstance(caught.value, restoring.UnwritableError)

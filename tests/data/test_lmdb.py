@@ -430,3 +430,12 @@ def test_commands_on_nothing_end_with_one_line_and_code_2(tmp_path, capsys):
     assert command("lmdb", "build", tmp_path / "none", tmp_path / "p.lmdb") == 2
     assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == ["no such folder"] * 2
     assert not (tmp_path / "p.lmdb").exists()
+
+
+@pytest.mark.parametrize("content", [b"n\xe4me.png (1,2,3) 1\n", b"a.png (" + b"9" * 5000 + b",2,3) 1\n"])
+def test_a_damaged_list_of_images_is_named(photos, tmp_path, content):
+    quiet(photos, tmp_path / "p.lmdb")
+    (tmp_path / "p.lmdb" / "meta_info.txt").write_bytes(content)
+    with pytest.raises(WxrError, match=r"meta_info\.txt") as caught:
+        read_meta_info(tmp_path / "p.lmdb")
+    assert len(str(caught.value)) < 500

@@ -111,3 +111,9 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path):
     with pytest.raises(WxrError, match="webp cannot hold 2x16400 pixels"):
         write_photo(tmp_path / "a.webp", Photo(np.zeros((16400, 2, 3), np.uint8)))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_grey_photo_becomes_a_ppm_of_three_equal_channels(tmp_path):
+    photo = Photo(np.repeat(PHOTO[..., :1], 3, axis=2), grey=True)
+    write_photo(tmp_path / "grey.ppm", photo)
+    assert np.array_equal(read_photo(tmp_path / "grey.ppm").pixels, photo.pixels)

@@ -34,7 +34,9 @@ def test_collectives_of_training(one_rank, device):
     dist.barrier()
 
 
-@pytest.mark.parametrize("settings", [{}, {"accumulate": 2, "nan_guard": {}, "clip_grad": 1.0}, {"channels_last": True}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"accumulate": 2, "nan_guard": {}, "clip_grad": 1.0}, {"channels_last": True}]
+)
 def test_ddp_on_one_rank_trains_as_without(build, one_rank, settings):
     model, plain = build(dist=True, **settings), build(**settings)
     assert isinstance(model.net_g, torch.nn.parallel.DistributedDataParallel)

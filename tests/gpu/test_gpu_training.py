@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from toy_training import batches, everything, train
 from torch.utils.data import DataLoader
+from toy_training import batches, everything, train
 
 from wxr_plugin.checkpoint import load_state
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from wxr_plugin import cli
 from wxr_plugin.data.image_io import read_image, write_image
+from wxr_plugin.data.photo_io import write_photo
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference import commands, pipeline
 from wxr_plugin.inference.jobs import plan
@@ -180,3 +181,28 @@ def test_all_wrong_options_are_told_at_once(folder, restore):
         assert problem in said
     assert "--batch 0: take 1 or more" in restore(folder, "--batch", 0)[1]
     assert "--tile -1" in restore(folder, "--tile", -1)[1]
+
+
+def test_a_grey_ppm_is_restored(restore, tmp_path):
+    Image.new("L", (64, 48)).save(tmp_path / "g.ppm")
+    assert restore(tmp_path / "g.ppm", "--format", "same")[0] == 0
+    assert (tmp_path / "out" / "g.ppm").is_file()
+
+
+def test_an_encoder_that_fails_costs_one_photo(folder, restore, tmp_path, monkeypatch):
+    def broken(path, photo, quality):
+        if path.name == "2.png":
+            raise AttributeError("tuple has no tobytes")
+        write_photo(path, photo, quality)
+
+    monkeypatch.setattr(pipeline, "write_photo", broken)
+    code, said = restore(folder)
+    assert code == 1 and "2.png: cannot be written (AttributeError: tuple has no tobytes)" in said
+    assert len(list((tmp_path / "out").glob("*.png"))) == 5
+
+
+def test_a_link_to_itself_is_named_and_the_others_are_restored(folder, restore, tmp_path):
+    (folder / "self.jpg").symlink_to("self.jpg")
+    code, said = restore(folder)
+    assert code == 1 and "self.jpg" in said and "Traceback" not in said
+    assert len(list((tmp_path / "out").glob("*.png"))) == 6

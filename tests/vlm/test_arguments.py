@@ -69,3 +69,9 @@ def test_files_of_something_else_are_refused(tmp_path, text):
     with pytest.raises(WxrError, match=r"x\.yml: (holds no block|no options)") as caught:
         rater_options(str(tmp_path / "x.yml"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_binary_file_is_no_file_of_options(tmp_path):
+    (tmp_path / "rater.yml").write_bytes(bytes(range(256)))
+    with pytest.raises(WxrError, match=r"rater\.yml: no options of a rater can be read"):
+        rater_options(str(tmp_path / "rater.yml"))

@@ -4,6 +4,7 @@ import asyncio
 import math
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from skimage import data
 
 from wxr_plugin.data.weather import add_weather
 from wxr_plugin.errors import WxrError
+from wxr_plugin.vlm import server_rater
 from wxr_plugin.vlm.describer import build_describer
 from wxr_plugin.vlm.rater import RATING_WORDS, build_rater, rating_from_logits
 from wxr_plugin.vlm.rewriter import build_rewriter
@@ -290,3 +292,10 @@ def test_a_server_rewriter_with_a_real_model_leaves_no_weather():
     with serving() as (options, _):
         texts = build_rewriter({"type": "ServerRewriter", **options}).rewrite(["A scene with heavy rain."])
     assert len(texts) == 1 and not weather_words(texts[0] or "")
+
+
+def test_a_list_of_likely_tokens_that_is_malformed_counts_as_none():
+    malformed = [7, None, SimpleNamespace(token="good"), SimpleNamespace(token=3, logprob=-1.0)]
+    usable = SimpleNamespace(token="good", logprob=-0.5)
+    choice = SimpleNamespace(logprobs=SimpleNamespace(content=[SimpleNamespace(top_logprobs=[*malformed, usable])]))
+    assert server_rater._top_logprobs(choice) == [("good", -0.5)]

@@ -1,6 +1,7 @@
 """Blocks that name a registered class or function: is the type there, and does it take these arguments?"""
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -170,5 +171,5 @@ def _check_inner_block(report: Report, keys: Keys, value: Any, hint: Any) -> Non
 
 
 def _check_path(report: Report, keys: Keys, value: Any) -> None:
-    if str(keys[-1]).endswith("_path") and isinstance(value, str) and not Path(value).expanduser().exists():
+    if str(keys[-1]).endswith("_path") and isinstance(value, str) and not os.path.exists(Path(value).expanduser()):
         report.add(keys, f"{value} does not exist", "correct the path or make the file")

@@ -1,5 +1,6 @@
 """A block of an option file against its Structs: unknown keys, missing keys, wrong types."""
 
+import os
 import re
 import types
 from collections.abc import Mapping, Sequence
@@ -116,7 +117,7 @@ def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
     except msgspec.ValidationError as error:
         _report_type(report, keys, value, hint, str(error))
         return
-    if said.get("exists") and isinstance(value, str) and not Path(value).expanduser().exists():
+    if said.get("exists") and isinstance(value, str) and not os.path.exists(Path(value).expanduser()):
         report.add(keys, f"{value} does not exist", "correct the path or make the file")
     if said.get("plain") and isinstance(value, str) and (fault := name_fault(value)):
         report.add(keys, f"the name {value!r} {fault}", "write a plain name: a file or folder is named after it")

@@ -1,5 +1,6 @@
 """The files of the datasets: are they there, and does every image have its partner?"""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def check_paths(report: Report, keys: Keys, block: Mapping[str, Any]) -> None:
         if str(key).startswith("dataroot"):
             for place, root in _roots((*keys, key), value):
                 check_root(report, place, root, wants_lmdb)
-        elif key in PATH_KEYS and isinstance(value, str) and not Path(value).expanduser().is_file():
+        elif key in PATH_KEYS and isinstance(value, str) and not os.path.isfile(Path(value).expanduser()):
             report.add((*keys, key), f"{value} does not exist", "correct the path or make the file")
 
 
@@ -69,9 +70,9 @@ def check_root(report: Report, keys: Keys, root: str, wants_lmdb: bool) -> None:
     build = f"build one: wxr lmdb build FOLDER {root if root.endswith('.lmdb') else root.rstrip('/') + '.lmdb'}"
     if wants_lmdb and not root.endswith(".lmdb"):
         report.add(keys, f"{root} is no LMDB (its name has to end in .lmdb), which io_backend asks for", build)
-    elif not path.exists():
-        report.add(keys, f"{root} does not exist", build if root.endswith(".lmdb") else "correct the path")
-    elif not path.is_dir():
+    elif not os.path.exists(path):  # Path.exists raises at a name that is too long
+        report.add(keys, f"{root[:200]} does not exist", build if root.endswith(".lmdb") else "correct the path")
+    elif not os.path.isdir(path):
         report.add(keys, f"{root} is not a folder", "name the folder that holds the images")
     elif root.endswith(".lmdb") and not all((path / name).is_file() for name in ("data.mdb", "meta_info.txt")):
         report.add(keys, f"{root} lacks data.mdb or meta_info.txt, so it is not a finished LMDB", build)
@@ -101,7 +102,7 @@ def check_pairs(
     """
     gt, lq = (Path(block[key]).expanduser() for key in ("dataroot_gt", "dataroot_lq"))
     listing = next((Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)), None)
-    if not (gt.is_dir() and lq.is_dir()) or (listing and not listing.is_file()):
+    if not (os.path.isdir(gt) and os.path.isdir(lq)) or (listing and not os.path.isfile(listing)):
         return
     if not is_template(block.get("filename_tmpl", "{}")):
         report.add((*keys, "filename_tmpl"), "no template for a file name", "write {} for the name of gt: '{}x4'")

@@ -47,7 +47,7 @@ def ground_truth(dataset: Any, training: bool = False) -> Iterator[tuple[Image, 
         return
     for _, block in inner_blocks((), dataset):
         root = block.get("dataroot_gt")
-        if isinstance(root, str) and "num_frame" not in block and Path(root).expanduser().is_dir():
+        if isinstance(root, str) and "num_frame" not in block and os.path.isdir(Path(root).expanduser()):
             yield from _images(Path(root).expanduser(), block)
     own = getattr(registered("dataset").get(str(dataset.get("type"))), "gt_roots", None)
     for root in own(dataset, training) if own else ():
@@ -59,7 +59,7 @@ def _images(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[Image, int]]
         yield from _entries(root)
         return
     listing = next((Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)), None)
-    if listing and listing.is_file():
+    if listing and os.path.isfile(listing):
         files = [root / gt for gt, _ in listed_pairs(listing, {})]
     else:
         files = [file for file in sorted(root.rglob("*")) if not file.name.startswith(".")]

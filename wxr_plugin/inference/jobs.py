@@ -1,5 +1,6 @@
 """Which photos are to be restored, and into which files."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -55,9 +56,9 @@ def skipped_line(sources: Iterable[Path], output: Path) -> str:
     from wxr_plugin.data.image_io import SUFFIXES, list_files
 
     inside = [path for source in sources if source.is_dir() for path in list_files(source)]
-    results = output.resolve()
+    results = _real(output)
     skipped = [path for path in inside if path.suffix.lower() not in SUFFIXES]
-    skipped = [path for path in skipped if not path.resolve().is_relative_to(results)]
+    skipped = [path for path in skipped if not _real(path).is_relative_to(results)]
     if not skipped:
         return ""
     names = ", ".join(path.name for path in skipped[:LISTED])
@@ -76,9 +77,9 @@ def _one_file(sources: list[Path], output: Path, kind: str | None) -> dict[Path,
     suffix = output.suffix.lower()
     if kind and suffix != (photos[0].suffix.lower() if kind == "same" else f".{kind}"):
         raise WxrError(f"--format {kind} and -o {output} ask for two formats; leave --format out")
-    if output.resolve() == photos[0].resolve():
+    if _real(output) == _real(photos[0]):
         raise WxrError(f"{photos[0]} would be overwritten by its own result; choose another name with -o")
-    if (output.parent.resolve(), output.stem) == (photos[0].parent.resolve(), photos[0].stem):
+    if (_real(output.parent), output.stem) == (_real(photos[0].parent), photos[0].stem):
         raise WxrError(
             f"{output} and {photos[0]} would be two photos of one name in one folder, which later commands refuse; "
             f"choose another name, say -o {output.with_stem(output.stem + '_restored')}"
@@ -88,13 +89,18 @@ def _one_file(sources: list[Path], output: Path, kind: str | None) -> dict[Path,
 
 def _refuse_own_folders(jobs: dict[Path, Path]) -> None:
     """Raise WxrError if a result would lie in a folder that holds one of the photos."""
-    folders = {photo.parent.resolve(): photo for photo in jobs.values()}
+    folders = {_real(photo.parent): photo for photo in jobs.values()}
     for target, photo in jobs.items():
-        if target.parent.resolve() in folders:
+        if _real(target.parent) in folders:
             raise WxrError(
                 f"the result of {photo} would lie next to photos, as {target}, where later commands would take it "
                 "for one; choose another folder with -o"
             )
+
+
+def _real(path: Path) -> Path:
+    """Return `path` without links, as `Path.resolve`, which on Python 3.12 and older raises at a link to itself."""
+    return Path(os.path.realpath(path))
 
 
 def _photos(source: Path, output: Path) -> list[tuple[Path, Path]]:
@@ -107,10 +113,10 @@ def _photos(source: Path, output: Path) -> list[tuple[Path, Path]]:
     if not source.is_dir():
         _refuse_document(source)
         return [(source, Path(source.name))]
-    results = output.resolve()
+    results = _real(output)
     photos = list_images(source)
-    if results != source.resolve() and results.is_relative_to(source.resolve()):
-        photos = [photo for photo in photos if not photo.resolve().is_relative_to(results)]
+    if results != _real(source) and results.is_relative_to(_real(source)):
+        photos = [photo for photo in photos if not _real(photo).is_relative_to(results)]
     if not photos:
         raise WxrError(f"{source}: no images in this folder (looked for {', '.join(SUFFIXES)}); {UNPACK}")
     return [(photo, photo.relative_to(source)) for photo in in_order(photos)]

@@ -68,7 +68,7 @@ def read_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _is_ours(options: dict[str, Any]) -> bool:
-    """Whether the model is a WxrModel, which trains on one GPU a process; the host's own may use nn.DataParallel."""
+    """Whether the model is a WxrModel, which trains on one GPU a process; BasicSR's own may use nn.DataParallel."""
     from wxr_plugin.checks.components import registered
     from wxr_plugin.models.wxr_model import WxrModel
 

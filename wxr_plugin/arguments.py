@@ -59,11 +59,12 @@ def read_options(args: argparse.Namespace) -> dict[str, Any]:
 
     options = load(args.opt, args.force_yml or ())
     import_plugins(options)
-    asked, alone = options.get("num_gpu", "auto"), launcher(args.launcher) == "none" and _is_ours(options)
+    asked = options.get("num_gpu", "auto")
     options["num_gpu"] = usable_gpus(asked)
-    if alone and asked == "auto":
-        options["num_gpu"] = min(options["num_gpu"], 1)
-    check_one_gpu(options["num_gpu"], distributed=not alone, file=args.opt)
+    if launcher(args.launcher) == "none" and _is_ours(options):
+        if asked == "auto":
+            options["num_gpu"] = min(options["num_gpu"], 1)
+        check_one_gpu(options["num_gpu"], distributed=False, file=args.opt)
     return options
 
 

@@ -202,7 +202,7 @@ class TestOptions:
         with pytest.raises(OptionError, match=fix):
             self.parse(*ours, "num_gpu=2")
 
-    def test_the_hosts_own_models_keep_their_gpus(self, file, four_gpus):
+    def test_models_of_basicsr_keep_their_gpus(self, file, four_gpus):
         assert self.parse("-opt", file, "--force_yml", "num_gpu=auto")[0]["num_gpu"] == 4
         assert self.parse("-opt", file, "--force_yml", "num_gpu=2")[0]["num_gpu"] == 2
 

@@ -66,16 +66,16 @@ def read_options(args: argparse.Namespace) -> dict[str, Any]:
         )
     import_plugins(options)
     requested = options.get("num_gpu", "auto")
-    alone = launcher(args.launcher) == "none" and _is_ours(options)
     options["num_gpu"] = usable_gpus(requested)
-    if alone and requested == "auto":
-        options["num_gpu"] = min(options["num_gpu"], 1)
-    check_one_gpu(options["num_gpu"], distributed=not alone, file=args.opt)
+    if launcher(args.launcher) == "none" and _is_ours(options):
+        if requested == "auto":
+            options["num_gpu"] = min(options["num_gpu"], 1)
+        check_one_gpu(options["num_gpu"], distributed=False, file=args.opt)
     return options
 
 
 def _is_ours(options: dict[str, Any]) -> bool:
-    """Whether the model is a WxrModel, which trains on one GPU a process; the host's own may use nn.DataParallel."""
+    """Whether the model is a WxrModel, which trains on one GPU a process; BasicSR's own may use nn.DataParallel."""
     from wxr_plugin.checks.components import registered
     from wxr_plugin.models.wxr_model import WxrModel
 

@@ -91,6 +91,16 @@ def test_a_rank_that_cannot_rate_does_not_stop_the_others(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_rank_without_memory_for_its_rater_stops_all(tmp_path):
+    options = write_options(tmp_path, rater={"type": "OneRankMemoryRater"})
+    assert start(tmp_path, options, processes=2).wait(timeout=240) != 0
+    log = (tmp_path / "log.txt").read_text()
+    message = "iteration 1: rating 4 images ran out of memory (OutOfMemoryError: CUDA out of memory"
+    assert log.count(message) == 2, log
+    assert not (tmp_path / "experiments/run/training_states/2.state").exists()
+
+
+@pytest.mark.slow
 def test_each_node_writes_its_own_store_with_the_same_labels(tmp_path):
     """Two nodes on this machine: launchers of a process each, in folders of their own with a copy of the store."""
     options = write_nodes(tmp_path)

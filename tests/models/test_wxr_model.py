@@ -119,7 +119,7 @@ def test_the_teacher_is_compiled_as_the_student_is(build):
     assert len(graphs) == 2, "one of the student in training, one of the teacher in evaluation"
 
 
-def test_modes_with_cuda_graphs_begin_each_update_anew(build, monkeypatch):
+def test_modes_with_cuda_graphs_mark_the_start_of_each_update(build, monkeypatch):
     begun = []
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(True))
     train(build(compile={"mode": "reduce-overhead", "backend": "eager"}), batches(2))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from basicsr.utils.dist_util import get_dist_info
 from basicsr.utils.registry import MODEL_REGISTRY
 from rating_toys import BrightnessOptions, BrightnessRater
@@ -30,3 +31,15 @@ class OneRankRater(BrightnessRater):
     def __init__(self, options):
         super().__init__(options)
         self.broken = get_dist_info()[0] > 0
+
+
+@RATER_REGISTRY.register()
+class OneRankMemoryRater(OneRankRater):
+    """BrightnessRater that runs out of memory on every process but the first."""
+
+    Options = BrightnessOptions
+
+    def rate(self, images):
+        if self.broken:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7 GiB")
+        return super().rate(images)

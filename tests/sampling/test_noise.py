@@ -35,7 +35,7 @@ def test_the_generator_is_on_the_device_of_the_image(made):
 
 
 @pytest.mark.parametrize("same_noise", [False, True])
-def test_a_photo_in_the_hosts_memory_gets_the_noise_of_the_gpu(made, same_noise):
+def test_a_photo_in_main_memory_gets_the_noise_of_the_gpu(made, same_noise):
     diffusion._generators(IMAGE[None], 3, same_noise, torch.device("cuda"))
     diffusion._generators(IMAGE[None], 3, same_noise, None)
     assert made == ["cuda", "cpu"]

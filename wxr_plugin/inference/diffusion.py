@@ -47,7 +47,7 @@ class Diffusion(NamedTuple):
     ) -> Tensor:
         """Return restorations (N, 3, H, W), not clamped, of `lq`; `progress` wraps the times of the steps.
 
-        `device` draws the noise, so that a photo in the host's memory gets that of one on the GPU, and gets it fast;
+        `device` draws the noise, so that a photo in main memory gets the same noise as one on the GPU, without waiting;
         that of `lq` when None. Raises ScheduleError for more steps than were trained.
         """
         how = self.sampling

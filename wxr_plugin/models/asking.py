@@ -104,7 +104,7 @@ def check_memory(reasons: Sequence[str], iteration: int) -> None:
             f"iteration {iteration}: rating {len(reasons)} images ran out of memory ({reasons[-1]}), so training "
             "stops: without ratings the pseudo-labels would stay as they are. Lower train.rater.batch_size, set "
             "train.rater.quantization: 8bit (or 4bit), rate on another GPU (train.rating.async: {device: ...}), or "
-            "lower datasets.train.batch_size_per_gpu; then go on with --auto_resume"
+            "lower datasets.train.batch_size_per_gpu; then resume with --auto_resume"
         )
 
 

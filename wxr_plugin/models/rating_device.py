@@ -17,7 +17,7 @@ def wrong_device(asked: Devices) -> str | None:
     if names and not wrong:
         return None
     what = f"{wrong[0]!r} is no device" if wrong else "an empty list names no device"
-    return f"device: {what}: write cpu, cuda, cuda:1, cuda:{{rank}}, or a list such as [cuda:2, cuda:3]"
+    return f"device: {what}; write cpu, cuda, cuda:1, cuda:{{rank}}, or a list such as [cuda:2, cuda:3]"
 
 
 def rating_device(asked: Devices, rank: int) -> str | None:

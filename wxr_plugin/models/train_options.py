@@ -55,7 +55,7 @@ class WxrTrainOptions(Block):
         if self.accumulate > 1 and uses_cuda_graphs(self.compile):
             raise ValueError(
                 f"compile: {self.compile} replays CUDA graphs, whose memory holds the gradients that accumulate: "
-                f"{self.accumulate} keeps between batches: take mode: max-autotune-no-cudagraphs, or accumulate: 1"
+                f"{self.accumulate} keeps between batches; take mode: max-autotune-no-cudagraphs, or accumulate: 1"
             )
 
 

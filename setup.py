@@ -24,7 +24,7 @@ setup(
         "icecream>=2.1.3",
         "lmdb>=1.5.1",
         "mmengine>=0.10.7",
-        "msgspec>=0.19",
+        "msgspec>=0.20",
         "numpy>=2.0.2",
         "open_clip_torch>=2.30",
         "openai>=1.98",

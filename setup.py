@@ -16,7 +16,7 @@ setup(
     # Every floor is a version that the tests passed with or the least that another floor asks for; constraints.txt has
     # the versions that `make` installs.
     install_requires=[
-        "accelerate>=1.1",
+        "accelerate>=1.10",
         "addict>=2.4",
         "basicsr==1.4.2",
         "bitsandbytes>=0.46.1",

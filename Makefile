@@ -1,23 +1,30 @@
 # make demo   trains a small weather-restoration network with a vision-language model in the loop, and shows the result
 # make test   runs the tests in two processes (WORKERS=0: in one), each on one thread: more only get into each other's way
-# make test-mmagic   runs tests/mmagic beside mmagic 1.2.0, in .venv-mmagic, which lies over .venv and leaves it alone
+# make test-mmagic   runs tests/mmagic next to mmagic 1.2.0, in .venv-mmagic, which lies over .venv and leaves it alone
 # make gpu    runs the tests marked gpu and the benchmarks on a CUDA device, in at most eight minutes (docs/gpu.md)
+# make test-wheel    builds the wheel and runs the commands from it, in an environment that lies over .venv as well
+# make lock          writes constraints.txt again: the newest version of every package, as a fresh environment gets them
+# make test-newest   runs the tests on those newest versions, without constraints, in .venv-newest
 # All set up what they need on their first run. PYTHON=… picks the interpreter (3.11 or 3.12).
 
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
-VENV := .venv
-BIN := $(VENV)/bin
-READY := $(VENV)/.ready
-MMAGIC := .venv-mmagic
-MMAGIC_READY := $(MMAGIC)/.ready
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+MMAGIC ?= $(VENV)-mmagic
+MMAGIC_READY = $(MMAGIC)/.ready
+NEWEST ?= .venv-newest
+# The versions that are installed; empty: the newest.
+CONSTRAINTS ?= constraints.txt
+PINNED = $(addprefix -c ,$(CONSTRAINTS))
 # Threads that wait give their core away, so that a busy machine slows a training by its share and not tenfold.
 export OMP_WAIT_POLICY ?= passive
 REAL ?=
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: demo test test-mmagic gpu lint install clean-demo
+.PHONY: demo test test-mmagic test-wheel test-newest newest gpu lock lint install clean-demo
 .DELETE_ON_ERROR:
 
 install: $(READY)
@@ -25,13 +32,13 @@ install: $(READY)
 # torch comes first because basicsr's source build asks for it: without --no-build-isolation pip would fetch it twice.
 # basicsr wants opencv-python and pyiqa opencv-python-headless; both write the same cv2 folder. The headless build of the
 # same version is written last: it needs no libGL, and pip still finds both requirements satisfied.
-$(READY): setup.py pyproject.toml
+$(READY): setup.py pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(FITS)' || { echo "wxr_plugin needs Python 3.11 or 3.12 (basicsr 1.4.2 does \
 	not build on 3.13); name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --upgrade pip setuptools wheel cython
-	$(BIN)/python -m pip install -q torch torchvision "numpy>=2" "scipy<1.18"
-	$(BIN)/python -m pip install -q --no-build-isolation -e ".[dev]"
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q $(PINNED) setuptools wheel cython torch torchvision "numpy>=2" "scipy<1.18"
+	$(BIN)/python -m pip install -q $(PINNED) --no-build-isolation -e ".[dev]"
 	$(BIN)/python -m pip install -q --force-reinstall --no-deps opencv-python-headless==$$( \
 	$(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))')
 	$(BIN)/python -c 'import cv2, wxr_plugin'
@@ -41,7 +48,7 @@ demo: $(READY)
 	$(BIN)/wxr demo -o demo $(if $(REAL),--real "$(REAL)")
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/wheel $(TESTS)
 
 gpu: $(READY)
 	$(BIN)/python -m benchmarks.gpu -o gpu.json
@@ -53,13 +60,28 @@ $(MMAGIC_READY): $(READY)
 	$(BIN)/python -m venv $(MMAGIC)
 	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 	> $$($(MMAGIC)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/below.pth
-	$(MMAGIC)/bin/python -m pip install -q --no-build-isolation -e ".[mmagic]"
+	$(MMAGIC)/bin/python -m pip install -q $(PINNED) --no-build-isolation -e ".[mmagic]"
 	$(MMAGIC)/bin/python -m pip uninstall -q -y opencv-contrib-python
 	$(MMAGIC)/bin/python -c 'import cv2, wxr_plugin.mm.mmagic_bridge'
 	@touch $(MMAGIC_READY)
 
 test-mmagic: $(MMAGIC_READY)
 	OMP_NUM_THREADS=1 $(MMAGIC)/bin/python -m pytest tests/mmagic
+
+test-wheel: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/wheel
+
+newest:
+	rm -rf $(NEWEST) $(NEWEST)-mmagic
+	$(MAKE) $(NEWEST)-mmagic/.ready VENV=$(NEWEST) CONSTRAINTS= PYTHON=$(PYTHON)
+
+test-newest: newest
+	$(MAKE) test test-mmagic VENV=$(NEWEST) CONSTRAINTS=
+
+# Versions for Python 3.11 run on 3.12, the other way round not always.
+lock: PYTHON := python3.11
+lock: newest
+	$(NEWEST)-mmagic/bin/python tools/lock.py constraints.txt
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -53,19 +53,27 @@ def test_what_shows_nothing_is_not_recorded(tmp_path, factor):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("loss", "error"), [(0, 0), (0, 1e-6), (2.0**14, 0)])
-def test_rounding_is_let_through(tmp_path, loss, error):
-    net = Rough(loss)
-    parity.check(net, fixture(tmp_path / "rough.json", loss, error))
+@pytest.mark.parametrize("error", [0, 1e-6])
+def test_what_float32_keeps_is_let_through_without_a_warning(tmp_path, recwarn, error):
+    parity.check(Rough(0), fixture(tmp_path / "rough.json", 0, error))
+    assert not [warning for warning in recwarn if warning.category is parity.RoundingWarning]
+
+
+def test_rounding_is_let_through_with_a_warning(tmp_path):
+    net = Rough(2.0**14)
+    with pytest.warns(parity.RoundingWarning, match=r"out: compared within 0\.0\d+ of its standard deviation"):
+        parity.check(net, fixture(tmp_path / "rough.json", 2.0**14))
     assert net.conv.weight.dtype == torch.float32
 
 
+@pytest.mark.filterwarnings("ignore::parity.RoundingWarning")
 @pytest.mark.parametrize(("loss", "error", "words"), [(0, 2e-3, "Not equal"), (2.0**14, 0.02, "Not equal")])
 def test_nothing_else_is(tmp_path, loss, error, words):
     with pytest.raises(AssertionError, match=words):
         parity.check(Rough(loss), fixture(tmp_path / "rough.json", loss, error))
 
 
-def test_a_fixture_that_rounding_drowns_shows_nothing(tmp_path):
+@pytest.mark.parametrize("loss", [2.0**17, 2.0**22])
+def test_a_fixture_that_rounding_drowns_shows_nothing(tmp_path, loss):
     with pytest.raises(AssertionError, match="rounding alone changes it"):
-        parity.check(Rough(2.0**22), fixture(tmp_path / "rough.json", 2.0**22))
+        parity.check(Rough(loss), fixture(tmp_path / "rough.json", loss))

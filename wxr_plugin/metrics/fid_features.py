@@ -7,7 +7,6 @@ import pickle
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
-from unittest import mock
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from wxr_plugin.conditioning.feature_cache import FeatureCache
 from wxr_plugin.errors import WxrError
+from wxr_plugin.patching import patched
 
 SIDE = 299
 Mode = Literal["clean", "legacy_pytorch"]
@@ -34,7 +34,8 @@ def load_inception(weights: str | None, device: torch.device) -> nn.Module:
 
     from wxr_plugin.vlm.pyiqa_metrics import why_not
 
-    given = mock.patch.object(inception, "load_pretrained_network", partial(_load, weights))
+    # pyiqa downloads its weights and takes no file in their place.
+    given = patched(inception, "load_pretrained_network", partial(_load, weights))
     try:
         with contextlib.redirect_stdout(io.StringIO()), given if weights else contextlib.nullcontext():
             net = inception.InceptionV3(output_blocks=[inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])

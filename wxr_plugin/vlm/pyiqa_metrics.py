@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
-from unittest import mock
 
 import torch
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.patching import patched
 from wxr_plugin.vlm.catalog import nearest, read_data
 
 TORCHVISION = ("alexnet", "vgg16", "squeezenet1_1")
@@ -98,10 +98,15 @@ def clip_importable() -> Iterator[None]:
 
     stand_in = types.ModuleType("pkg_resources")
     stand_in.packaging = packaging
-    with mock.patch.dict(sys.modules, {"pkg_resources": stand_in}):
+    before = sys.modules.get("pkg_resources")
+    sys.modules["pkg_resources"] = stand_in
+    try:
         importlib.import_module("clip")
-        clip = {key: module for key, module in sys.modules.items() if key.split(".")[0] == "clip"}
-    sys.modules.update(clip)
+    finally:
+        if before is None:
+            del sys.modules["pkg_resources"]
+        else:
+            sys.modules["pkg_resources"] = before
     yield
 
 
@@ -118,10 +123,10 @@ def _bare_backbones(yes: bool) -> Iterator[None]:
         return make(*args, **{**settings, "pretrained": False})
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(timm, "create_model", create))
+        stack.enter_context(patched(timm, "create_model", create))
         for backbone in TORCHVISION:
             bare = partial(_bare, getattr(torchvision.models, backbone))
-            stack.enter_context(mock.patch.object(torchvision.models, backbone, bare))
+            stack.enter_context(patched(torchvision.models, backbone, bare))
         yield
 
 

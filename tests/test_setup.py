@@ -1,0 +1,56 @@
+"""The versions that setup.py asks for and those that constraints.txt installs."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def keyword(name):
+    """Return the value of a keyword of the call of `setup` in setup.py."""
+    calls = [node for node in ast.walk(ast.parse((REPOSITORY / "setup.py").read_text())) if isinstance(node, ast.Call)]
+    (setup,) = [call for call in calls if getattr(call.func, "id", "") == "setup"]
+    (value,) = [entry.value for entry in setup.keywords if entry.arg == name]
+    return ast.literal_eval(value)
+
+
+def pins():
+    """Return the pinned version of each package in constraints.txt, and check that each line is an exact pin."""
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    lines = [line for line in lines if not line.startswith("#")]
+    matches = [re.fullmatch(r"([a-z0-9-]+)==([^ @+]+)", line) for line in lines]
+    assert all(matches), [line for line, match in zip(lines, matches) if not match]
+    return {match[1]: Version(match[2]) for match in matches}
+
+
+REQUIREMENTS = [*keyword("install_requires"), *(line for lines in keyword("extras_require").values() for line in lines)]
+
+
+@pytest.mark.parametrize("line", REQUIREMENTS)
+def test_a_direct_dependency_has_a_floor_and_a_pin_that_satisfies_it(line):
+    requirement = Requirement(line)
+    assert {part.operator for part in requirement.specifier} & {">=", "=="}, "give it a floor"
+    pin = pins()[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(pin, prereleases=True)
+
+
+def test_what_torch_and_pip_decide_is_not_pinned():
+    assert not [name for name in pins() if re.match(r"(nvidia-|cuda-)|(pip|triton|wxr-plugin)$", name)]
+
+
+def test_a_lock_has_the_versions_of_the_environment(tmp_path):
+    script = REPOSITORY / "tools" / "lock.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path / "pins.txt")], check=True, cwd=tmp_path)
+    lines = (tmp_path / "pins.txt").read_text().splitlines()
+    versions = [line.split("==") for line in lines if not line.startswith("#")]
+    names = [name for name, _ in versions]
+    assert names == sorted(set(names)) and {"torch", "opencv-python", "pyiqa"} <= set(names)
+    assert "wxr-plugin" not in names and not [version for _, version in versions if "+" in version]

@@ -1,0 +1,76 @@
+"""The commands from an installed wheel, in a folder outside the repository: `make test-wheel`."""
+
+import zipfile
+
+import pytest
+from wheel_files import tracked
+
+pytestmark = pytest.mark.slow
+BENCHMARK = """
+name: packaged
+device: cpu
+methods:
+  input:
+  tiny: {checkpoint: tiny}
+sets:
+  packaged: {set: packaged, task: weather, limit: 1}
+metrics: [psnr]
+"""
+DEMO = """
+from pathlib import Path
+
+from wxr_plugin.demo.run import Places, write_photos
+
+write_photos(Places(Path("work"), Path("unlabelled")), stand_in=False)
+"""
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A packaged photo, alone in a folder."""
+    from wxr_plugin.data.image_io import write_image
+    from wxr_plugin.demo.photos import packaged_photo
+
+    write_image(tmp_path / "photos" / "coffee.png", packaged_photo("coffee")[:96, :128])
+    return tmp_path / "photos"
+
+
+def test_the_wheel_holds_every_file_of_the_package(build):
+    with zipfile.ZipFile(build[0]) as wheel:
+        packed = [name for name in wheel.namelist() if name.startswith("wxr_plugin/")]
+    assert sorted(packed) == tracked("wxr_plugin")
+
+
+def test_setuptools_does_not_warn(build):
+    assert [line for line in build[1].splitlines() if "Warning:" in line or "would be ignored" in line] == []
+
+
+def test_the_wheels_package_is_imported(run, environment):
+    folder = run("python", "-c", "import wxr_plugin; print(wxr_plugin.__file__)").strip().splitlines()[-1]
+    assert folder.startswith(str(environment.parent))
+
+
+def test_photos_are_restored_and_rated(run, photo, tmp_path):
+    run("wxr", "restore", photo, "-o", "restored", "--device", "cpu")
+    assert (tmp_path / "restored" / "coffee.png").is_file()
+    run("wxr", "label", "rate", photo, "-o", "labels.lmdb")
+    assert (tmp_path / "labels.lmdb").is_dir()
+
+
+def test_a_benchmark_has_a_report(run, tmp_path):
+    (tmp_path / "benchmark.yml").write_text(BENCHMARK)
+    run("wxr", "benchmark", "-opt", "benchmark.yml")
+    (page,) = tmp_path.rglob("*.html")
+    page.unlink()
+    run("wxr", "report", page.parent)
+    assert "<style>" in page.read_text() and "<script>" in page.read_text()
+
+
+def test_the_demo_begins(run, tmp_path):
+    run("python", "-c", DEMO)
+    assert list((tmp_path / "work" / "held_out" / "gt").iterdir())
+
+
+def test_a_network_of_ones_own_is_written(run, tmp_path):
+    run("wxr", "new", "arch", "FrostNet", "--into", "my_networks")
+    assert {"frostnet.yml", "test_frostnet.py"} <= {path.name for path in (tmp_path / "my_networks").iterdir()}

@@ -16,7 +16,7 @@ from wxr_plugin.inference.whole_image import reason
 
 AUTO = "auto"
 Tile = int | Literal["auto"] | None
-"""Side of tiles in pixels; "auto": whole photos, or the largest tiles that fit where memory forbids them; None: whole."""
+"""Side of tiles in pixels; "auto": whole photos, or the largest tiles that fit into memory; None: whole photos."""
 SMALL = 1024
 """Photos up to this side are restored whole without an estimate; where they do not fit, halving tiles helps."""
 LEAST_TILE = 256

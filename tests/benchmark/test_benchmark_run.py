@@ -117,7 +117,7 @@ def test_another_crop_measures_again_and_restores_nothing(made, tmp_path):
     assert cell(tmp_path, "net", "input0", "crop") == "8"
 
 
-@pytest.mark.parametrize("changes, reason", [(["+tile=512"], "the tile changed from 1024 to 512")])
+@pytest.mark.parametrize("changes, reason", [(["+tile=512"], "the tile changed from 0 to 512")])
 def test_another_protocol_restores_again(made, tmp_path, capsys, changes, reason):
     images = stamps(tmp_path)
     assert run(made, "--force_yml", *changes) == 0

@@ -57,7 +57,7 @@ def test_what_a_tower_lacks_is_told(vit):
         spatial_features(guide, torch.rand(1, 3, 64, 64), [5])
     with pytest.raises(
         ClipError,
-        match="63 pixels are too small for layer 4 of CLIP 'tiny', whose stride is 32: 2 x 2 positions take",
+        match="too small for layer 4 of CLIP 'tiny', whose stride is 32: 2 x 2 positions take at least 64",
     ):
         spatial_features(guide, torch.rand(1, 3, 63, 99), [1, 4])
     with pytest.raises(ClipError, match=r"31 pixels .* stride is 16"):

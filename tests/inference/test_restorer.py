@@ -77,7 +77,7 @@ def test_the_command_restores_folders_and_goes_on(tmp_path, capsys):
         (["{photo}", "-o", "{folder}"], "overwritten by its own result"),
         (["{photo}", "-o", "out", "--checkpoint", "none.pth"], "none.pth: no such checkpoint"),
         (["{photo}", "-o", "out", "--checkpoint", "{photo}"], "a.png"),
-        (["{photo}", "-o", "out", "--tile", "16"], "--overlap 32 must be smaller than --tile 16"),
+        (["{photo}", "-o", "out", "--tile", "16", "--overlap", "32"], "--overlap 32 must be smaller than --tile 16"),
     ],
 )
 def test_what_a_person_gets_wrong_is_one_line(tmp_path, monkeypatch, capsys, words, complaint):

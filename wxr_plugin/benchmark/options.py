@@ -122,8 +122,8 @@ class BenchmarkOptions(Block):
     """cpu, cuda, …; the GPU if there is one when absent."""
     precision: Precision = "fp32"
     """What networks compute in."""
-    tile: NotNegative = 1024
-    """Cut larger photos into tiles of this side, in pixels; 0: never."""
+    tile: NotNegative = 0
+    """Cut larger photos into tiles of this side, in pixels; 0, the default: never, as in papers."""
     overlap: NotNegative = 32
     """Pixels that neighbouring tiles share."""
     crop_border: NotNegative = 0

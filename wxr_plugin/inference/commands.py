@@ -75,8 +75,10 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_means(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--tile", type=int, default=1024, help="side of tiles, in pixels; 0: whole photos (1024)")
-    group.add_argument("--overlap", type=int, default=32, help="pixels that neighbouring tiles share (32)")
+    tile = "side of tiles in pixels; 0: whole photos (default: whole, or the largest tiles that fit into memory)"
+    group.add_argument("--tile", type=int, help=tile)
+    overlap = "pixels that neighbouring tiles share (default: chosen from how far the network looks)"
+    group.add_argument("--overlap", type=int, help=overlap)
     group.add_argument("--batch", type=int, default=1, help="tiles that go through the network together (1)")
     group.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network's numbers (fp32)")
     group.add_argument("--device", help="cpu, cuda, cuda:1 … (default: cuda where there is one)")
@@ -125,13 +127,14 @@ def _summary(count: int, seconds: float, output: Path) -> str:
 def check(args: argparse.Namespace) -> None:
     """Raise WxrError that tells every option that is out of its range or has no effect."""
     problems = []
-    if args.tile < 0:
+    if args.tile is not None and args.tile < 0:
         problems.append(f"--tile {args.tile}: take a side in pixels, or 0 for whole photos")
-    elif args.tile and not 0 <= args.overlap < args.tile:
-        problems.append(f"--overlap {args.overlap} must be smaller than --tile {args.tile}, and 0 or more")
+    elif args.overlap is not None and not 0 <= args.overlap < (args.tile or args.overlap + 1):
+        limit = f"smaller than --tile {args.tile}, and " if args.tile else ""
+        problems.append(f"--overlap {args.overlap} must be {limit}0 or more")
     if args.batch < 1:
         problems.append(f"--batch {args.batch}: take 1 or more")
-    if args.batch > 1 and not args.tile:
+    if args.batch > 1 and args.tile == 0:
         problems.append("--batch counts tiles, and --tile 0 cuts none: leave one of them out")
     if args.quality is not None and not 1 <= args.quality <= 100:
         problems.append(f"--quality {args.quality}: take 1 to 100")
@@ -164,7 +167,8 @@ def load_restorer(args: argparse.Namespace) -> "Restorer":
 
     asked = {"steps": args.steps, "method": args.sampler, "seed": args.seed}
     asked = {key: value for key, value in asked.items() if value is not None}
-    settings = {"device": args.device, "tile": args.tile or None, "overlap": args.overlap, "batch": args.batch}
+    tile = "auto" if args.tile is None else args.tile or None
+    settings = {"device": args.device, "tile": tile, "overlap": args.overlap, "batch": args.batch}
     for key, least in (("steps", 1), ("seed", 0)):
         if asked.get(key, least) < least:
             raise WxrError(f"--{key} {asked[key]}: take {least} or more")

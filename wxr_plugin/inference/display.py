@@ -33,7 +33,10 @@ def _tiling(restorer: "Restorer") -> str:
         return f"patches of {patch} pixels"
     if not restorer.tile:
         return "whole photos"
-    return f"tiles of at most {restorer.tile} pixels that share {restorer.overlap}"
+    if restorer.tile == AUTO:
+        return "photos whole where memory allows, in tiles otherwise"
+    shared = "as many as its reach asks for" if restorer.overlap is None else restorer.overlap
+    return f"tiles of at most {restorer.tile} pixels that share {shared}"
 
 
 def counted(count: int, noun: str = "photo") -> str:

@@ -14,6 +14,7 @@ from wxr_plugin.archs.context import Context, context_inputs
 from wxr_plugin.checkpoint import load_network_options, load_weights
 from wxr_plugin.errors import WxrError
 from wxr_plugin.fitting import load_into
+from wxr_plugin.inference.cutting import AUTO, Cut, Cutter, Tile
 from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion, make_diffusion
 from wxr_plugin.inference.fit import (
     PRECISIONS,
@@ -28,7 +29,6 @@ from wxr_plugin.inference.layout import laid_out
 from wxr_plugin.inference.memory import free, is_out_of_memory
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows, tile_count
-from wxr_plugin.inference.whole_image import reason
 from wxr_plugin.namesakes import our_network
 from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.utils.devices import device_of
@@ -55,8 +55,9 @@ class Restorer:
             One with a method `look` is shown the whole photo first, made no larger than a tile; what that gives is the
             second argument of its forward.
         device: where the network computes; a GPU where there is one unless told.
-        tile: side in pixels of the tiles that larger photos are cut into; None: whole photos.
-        overlap: pixels that neighbouring tiles share.
+        tile: side in pixels of the tiles that larger photos are cut into; None: whole photos; "auto": whole photos
+            where the estimated memory allows it, and else the largest tiles that fit.
+        overlap: pixels that neighbouring tiles share; None: chosen from how far the network looks.
         precision: fp32, or bf16 or fp16 under torch's autocast, which keeps in float32 what needs it.
         batch: tiles that go through the network together.
 
@@ -72,8 +73,8 @@ class Restorer:
         self,
         net: nn.Module,
         device: str | None = None,
-        tile: int | None = None,
-        overlap: int = 32,
+        tile: Tile = None,
+        overlap: int | None = None,
         guide: "Guide | None" = None,
         diffusion: Diffusion | PatchDiffusion | None = None,
         precision: Precision = "fp32",
@@ -86,7 +87,10 @@ class Restorer:
         self.guide, self.diffusion = guide, diffusion
         self.seen: Context | None = None
         self.on_part: Callable[[str, int, int], None] | None = None
-        self._warned = False
+        self.cut = Cut(None)
+        """How the photo restored last was cut."""
+        kind = PRECISIONS[self.precision]
+        self._cutter = Cutter(self.net, self.device, None if kind is torch.float32 else kind)
         check_called(net)
         check_guide(net, guide)
         check_diffusion(net, bool(diffusion))
@@ -184,9 +188,15 @@ class Restorer:
         chance, word = self.guide.probabilities(self.seen.degradation)[0].max(0)
         return DEGRADATIONS[int(word)], float(chance)
 
+    def cut_of(self, size: tuple[int, int]) -> Cut:
+        """Return how a photo of that height and width is cut; the log says why, once, where tiles may show."""
+        if isinstance(self.diffusion, PatchDiffusion):
+            return Cut(None)
+        return self._cutter.choose(max(size), size[0] * size[1], self.tile, self.overlap, self.batch)
+
     def _restored(self, photo: np.ndarray, context: Context | None) -> np.ndarray:
-        size = photo.shape[:2]
-        tile = self.tile if self.tile and max(size) > self.tile else None
+        self.cut = self.cut_of(photo.shape[:2])
+        tile = self.cut.tile
         restored, top = np.empty(photo.shape, photo.dtype), 0
         run = self._sampled if self.diffusion else self._in_tiles
         for rows in run(photo, tile, context):
@@ -198,10 +208,8 @@ class Restorer:
 
     def _in_tiles(self, photo: np.ndarray, tile: int | None, context: Context | None) -> Iterator[Tensor]:
         """The result from top to bottom, in the host's memory where the photo is cut."""
-        if tile:
-            self._warn()
         steering = self._look(photo, tile, context)
-        done, total = 0, tile_count(photo.shape[:2], tile, self.overlap)
+        done, total = 0, tile_count(photo.shape[:2], tile, self.cut.overlap)
         self._report("tile", done, total)
 
         def run(part: Tensor) -> Tensor:
@@ -217,17 +225,17 @@ class Restorer:
             return result
 
         read = lambda *area: to_tensor(photo, area, self.device)  # noqa: E731
-        return blended_rows(run, read, photo.shape[:2], tile, self.overlap, self.batch)
+        return blended_rows(run, read, photo.shape[:2], tile, self.cut.overlap, self.batch)
 
     def _sampled(self, photo: np.ndarray, tile: int | None, context: Context | None) -> list[Tensor]:
         """The sample of a diffusion, whose state lies in the host's memory where the photo is cut."""
-        if tile and not isinstance(self.diffusion, PatchDiffusion):
-            self._warn()
         return [self._sample(to_tensor(photo, device="cpu" if tile else self.device), tile, context)]
 
     def _sample(self, lq: Tensor, tile: int | None, context: Context | None) -> Tensor:
         seen = self._embedded(lq, context)
-        return self.diffusion.sample(self._noise, lq, seen, tile, self.overlap, self.batch, self.device, self._reported)
+        return self.diffusion.sample(
+            self._noise, lq, seen, tile, self.cut.overlap, self.batch, self.device, self._reported
+        )
 
     def _reported(self, times: Iterable[int]) -> Iterator[int]:
         """Yield the times of a sampling and report each step that is done."""
@@ -271,28 +279,20 @@ class Restorer:
         kind = PRECISIONS[self.precision]
         return torch.autocast(self.device.type, kind, enabled=kind is not torch.float32)
 
-    def _warn(self) -> None:
-        why = None if self._warned else reason(self.net)
-        if why:
-            _LOG.warning(
-                f"{type(self.net).__name__} depends on the whole image ({why}), so tiles may differ in tone where they "
-                "meet; a larger tile makes that less, none (--tile 0) avoids it"
-            )
-        self._warned = True
-
     def _halve(self, longest: int) -> bool:
         """Ask for less memory at once; False if there is nothing left to halve."""
         if isinstance(self.diffusion, PatchDiffusion):
             return self._halve_patches()
-        cut = self.tile is not None and longest > self.tile
-        tile = (self.tile if cut else longest) // 2
-        if cut and self.batch > 1:
+        tile = (self.cut.tile or longest) // 2
+        if self.cut.tile and self.batch > 1:
             self.batch //= 2
         elif tile >= SMALLEST_TILE:
-            self.tile, self.overlap = tile, min(self.overlap, tile // 4)
+            self.tile = tile
+            self.overlap = None if self.overlap is None else min(self.overlap, tile // 4)
         else:
             return False
-        _LOG.warning(f"out of memory; from now on tiles of {self.tile} pixels, {self.batch} at a time")
+        tiles = f"tiles of {self.cut.tile if self.tile == AUTO else self.tile} pixels"
+        _LOG.warning(f"out of memory; from now on {tiles}, {self.batch} at a time")
         return True
 
     def _halve_patches(self) -> bool:

@@ -1,8 +1,8 @@
 """Running an image-to-image function in overlapping tiles whose edges are blended.
 
-Of the pixels that two neighbours share, a third at the edge of each tile counts for nothing, because what a network
-finds there depends on the cut; on the third between, one gives way to the other in a straight line (our choice). So a
-network that looks at most a third of the overlap far gives in tiles what it gives whole.
+On the middle of the pixels that two neighbours share, a third of them but at most BLEND, one gives way to the other in
+a straight line (our choice). Those at the edges of a tile count for nothing, because what a network finds there depends
+on the cut. So a network that looks no farther than `margin` gives in tiles what it gives whole.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +13,8 @@ from torch import Tensor
 
 ALIGN = 32
 """Tiles begin at multiples of this where they are large enough, so that networks halve tiles and image alike."""
+BLEND = 32
+"""The most pixels on which a tile gives way to the next."""
 Area = tuple[int, int, int, int]
 """Top, bottom, left and right of a tile."""
 
@@ -46,15 +48,20 @@ def _alignment(tile: int, overlap: int) -> int:
     return next(align for align in powers if (tile - tile % align - overlap) // align * align >= 0.8 * (tile - overlap))
 
 
+def margin(overlap: int) -> int:
+    """Return how many pixels at the edge of a tile count for nothing where neighbours share `overlap`."""
+    return max(overlap // 3, (overlap - BLEND) // 2)
+
+
 def weights(spans: list[tuple[int, int]], overlap: int) -> list[Tensor]:
     """For each of `cuts` what its pixels count for, (length,) each; together 1 everywhere."""
-    length, margin = spans[-1][1], overlap // 3
+    length, unused = spans[-1][1], margin(overlap)
     total, found = torch.zeros(length), []
     for begin, end in spans:
         pixels = torch.arange(end - begin)
         after, before = pixels + overlap * (begin == 0), pixels.flip(0) + overlap * (end == length)
         inside = torch.minimum(after, before)
-        found.append(((inside + 0.5 - margin) / max(overlap - 2 * margin, 0.5)).clamp(0, 1))
+        found.append(((inside + 0.5 - unused) / max(overlap - 2 * unused, 0.5)).clamp(0, 1))
         total[begin:end] += found[-1]
     return [weight / total[begin:end] for weight, (begin, end) in zip(found, spans, strict=True)]
 

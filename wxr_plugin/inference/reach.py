@@ -1,0 +1,78 @@
+"""How far a network looks: the distance in pixels from which the image still changes a pixel of the result."""
+
+import logging
+from functools import cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+import yaml
+from torch import Tensor, nn
+
+from wxr_plugin.archs import walk
+
+FILE = Path(__file__).with_name("reach.yml")
+VISIBLE = 1 / 1024
+"""A quarter of one of 255 levels: smaller changes of a result do not show."""
+HEIGHT = 32
+WIDTHS = (1024, 4096)
+"""Of the strips on which a network is measured; the longer one where a network looks across half of the shorter one."""
+
+
+@cache
+def table() -> dict[str, dict[int, int]]:
+    """Return registered name -> number of parameters of a variant -> its receptive field in pixels to each side."""
+    return yaml.safe_load(FILE.read_text(encoding="utf-8"))
+
+
+def known(net: nn.Module) -> int | None:
+    """Return the receptive field that needs no measuring: a network's own attribute `reach`, or our table's."""
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    return getattr(net, "reach", table().get(type(net).__name__, {}).get(parameters))
+
+
+def receptive_field(net: nn.Module) -> int:
+    """Return the distance in pixels from which anything reaches a pixel of the result, whatever the weights."""
+    told = known(net)
+    return measure(net) if told is None else told
+
+
+def visible_reach(net: nn.Module) -> int:
+    """Return the distance from which a change of the image is still visible in the result, with these weights.
+
+    Weights fade with the distance, so this may be a fraction of the receptive field: 110 of 490 pixels for MSBDN.
+    """
+    return measure(net, VISIBLE)
+
+
+@torch.inference_mode()
+def measure(net: nn.Module, tolerance: float = 0.0) -> int:
+    """Return the largest distance over which `net` passes on a change of more than `tolerance`.
+
+    The right half of a strip is inverted, and the columns of its left half that change with it are counted. Half of
+    the strip's width is returned for a network that looks across all of it.
+    """
+    parameter = next(net.parameters(), torch.zeros(()))
+    reach = 0
+    for width in WIDTHS:
+        image = _strip(width).to(parameter)
+        other = image.clone()
+        other[..., width // 2 :] = 1 - other[..., width // 2 :]
+        change = (_result(net, image) - _result(net, other)).abs().amax((0, 1, 2))[: width // 2]
+        columns = (change > tolerance).nonzero()
+        reach = width // 2 - int(columns[0]) if len(columns) else 0
+        if reach < width // 2 - HEIGHT:
+            break
+    logging.getLogger("basicsr").debug(f"{type(net).__name__} looks {reach} pixels far (changes above {tolerance})")
+    return reach
+
+
+def _result(net: nn.Module, image: Tensor) -> Tensor:
+    return walk.call(net, image)
+
+
+def _strip(width: int) -> Tensor:
+    """Return noise, and smooth patches with some noise, (2, 3, HEIGHT, width) in [0, 1]: networks react to both."""
+    noise = walk.photos(1, HEIGHT, width)
+    patches = F.interpolate(walk.photos(1, 2, width // 16), (HEIGHT, width), mode="bilinear")
+    return torch.cat((noise, 0.9 * patches + 0.1 * noise))

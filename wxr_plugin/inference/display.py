@@ -33,7 +33,10 @@ def _tiling(restorer: "Restorer") -> str:
         return f"patches of {patch} pixels"
     if not restorer.tile:
         return "whole photos"
-    return f"tiles of at most {restorer.tile} pixels that share {restorer.overlap}"
+    if not isinstance(restorer.tile, int):  # chosen for each photo
+        return "whole photos where memory allows, else tiles"
+    shared = "" if restorer.overlap is None else f" that share {restorer.overlap}"
+    return f"tiles of at most {restorer.tile} pixels{shared}"
 
 
 def counted(count: int, noun: str = "photo") -> str:

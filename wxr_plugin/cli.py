@@ -25,7 +25,7 @@ MODULES = (
 """Each has `add_parser(subparsers)`, which adds its sub-commands; they set `func(args) -> exit code`."""
 
 EXAMPLE = """example:
-  wxr check options/train/mine.yml && wxr train -opt options/train/mine.yml
+  wxr check options/tiny/supervised.yml && wxr train -opt options/tiny/supervised.yml
 
 wxr COMMAND --help shows the arguments of a command, with an example.
 """
@@ -40,6 +40,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(f"wxr {args.command}", lambda: args.func(args))
 
 
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a sub-command, which reports unknown arguments with its own usage instead of that of `wxr`."""
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse as argparse does, and end with an error if arguments are left over."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `wxr` with all sub-commands."""
     from wxr_plugin import __version__
@@ -48,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     purpose = "Rain, haze and snow removal for BasicSR, with vision-language models in the loop."
     parser = argparse.ArgumentParser("wxr", description=purpose, epilog=EXAMPLE, formatter_class=style)
     parser.add_argument("--version", action="version", version=f"wxr_plugin {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=CommandParser)
     for module in MODULES:
         importlib.import_module(module).add_parser(subparsers)
     return parser

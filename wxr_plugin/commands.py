@@ -10,7 +10,7 @@ from wxr_plugin import test, train
 PURPOSES = {"train": "train a network with BasicSR", "test": "run a trained network over test sets with BasicSR"}
 
 CHECK = """examples:
-  wxr check options/train/mine.yml
+  wxr check options/train/wxr_paired_folder.yml
   wxr check options/train/*.yml --force_yml num_gpu=0
 """
 
@@ -54,7 +54,7 @@ def run_check(args: argparse.Namespace) -> int:
     bad = 0
     for file in args.files:
         try:
-            problems = _problems(options.load(file, args.force_yml), file)
+            problems = _problems(options.load(file, args.force_yml, warn=False), file)
         except options.OptionError as error:
             problems = [error]
         bad += bool(problems)

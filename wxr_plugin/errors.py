@@ -15,3 +15,11 @@ class OptionError(WxrError):
     def __init__(self, message: str, problems: tuple = ()):
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+def plain(error: BaseException) -> str:
+    """Return an error as one line: of the system's errors (`[Errno 2] …`) the path and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        words = {"No such file or directory": "no such file or folder"}
+        return f"{error.filename}: {words.get(error.strerror, error.strerror[0].lower() + error.strerror[1:])}"
+    return " ".join(str(error).split())

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from wxr_plugin.checks.blocks import check_blocks
 from wxr_plugin.checks.calls import check_calls
 from wxr_plugin.checks.guide import check_guide
 from wxr_plugin.checks.machine import check_machine
-from wxr_plugin.checks.report import Problem, Report, key_lines
+from wxr_plugin.checks.report import Problem, Report, add_duplicates, key_lines
 from wxr_plugin.checks.rules import check_rules
 from wxr_plugin.checks.sampling import check_sampling
 from wxr_plugin.checks.sets import check_sets
@@ -32,14 +33,19 @@ PATIENCE = 10
 """Seconds that the other ranks leave rank 0 to print its problems."""
 
 
-def load(path: str | os.PathLike, overrides: Iterable[str] = ()) -> dict[str, Any]:
+def load(path: str | os.PathLike, overrides: Iterable[str] = (), warn: bool = True) -> dict[str, Any]:
     """The options of a YAML file, with `overrides` (`train:total_iter=10`) put in; no code in it is ever run.
+
+    `warn` of keys that stand twice; leave it out where `check`, which reports them, follows.
 
     Raises:
         OptionError: no such file, not YAML, not a block of keys, or an override that does not fit.
     """
     try:
-        opt = safe_yaml.load(Path(path).expanduser())
+        with warnings.catch_warnings():
+            if not warn:
+                warnings.simplefilter("ignore", safe_yaml.DuplicateKeyWarning)
+            opt = safe_yaml.load(Path(path).expanduser())
     except OSError as error:
         raise OptionError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -80,6 +86,7 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
         return [Problem(str(path), "", what, f"start it with `wxr benchmark -opt {path}`")]
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), is_train, key_lines(text))
+    add_duplicates(report, text)
     import_into(report, opt)
     checks = (check_sets, check_blocks, check_rules, check_guide, check_srd, check_sampling, check_calls)
     for check_part in (*checks, check_machine, check_sizes):
@@ -98,7 +105,7 @@ def check_file(path: str | os.PathLike, is_train: bool = True, overrides: Iterab
     Raises:
         OptionError: the file has problems; they are its `problems`. Commands end with exit code 2.
     """
-    opt = load(path, overrides)
+    opt = load(path, overrides, warn=False)
     problems = check(opt, path, is_train)
     if not problems:
         return opt

@@ -15,6 +15,10 @@ MOST_NODES = 100_000
 EXPONENT_FLOAT = re.compile(r"^[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+$")
 
 
+class DuplicateKeyWarning(UserWarning):
+    """A key stands twice in one mapping; whoever checks the file reports it as a problem instead."""
+
+
 class OptionLoader(yaml.SafeLoader):
     """PyYAML's safe loader, strict on tags and aliases, with `2e-4` a float as in YAML 1.2."""
 
@@ -47,7 +51,8 @@ class OptionLoader(yaml.SafeLoader):
         for key in scalar_keys:
             if key.value in seen and key.value not in ("<<", "define"):
                 where = f"{key.start_mark.name}, line {key.start_mark.line + 1}"
-                warnings.warn(f"{where}: the key {key.value!r} is given twice; the last one counts", stacklevel=2)
+                what = f"{where}: the key {key.value!r} is given twice; the last one counts"
+                warnings.warn(what, DuplicateKeyWarning, stacklevel=2)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 

@@ -14,8 +14,8 @@ checked first, as in training. Images and the log go to results/NAME below the c
 """
 EXAMPLES = """\
 examples:
-  python -m wxr_plugin.test -opt options/test/msbdn.yml
-  python -m wxr_plugin.test -opt options/test/msbdn.yml --force_yml path:pretrain_network_g=net_g_latest.pth
+  wxr test -opt options/test/tiny_restorer.yml
+  wxr test -opt options/test/tiny_restorer.yml --force_yml path:pretrain_network_g=net_g_latest.pth
 """
 
 

@@ -12,13 +12,16 @@ from wxr_plugin.utils.commands import run_command
 DESCRIPTION = """\
 Train what an option file describes, with BasicSR's pipeline. The file is checked first: all its problems are printed at
 once, and nothing is started (exit code 2). Checkpoints, states and logs go to experiments/NAME below the current
-directory; an older folder of that name is kept under another one, unless --auto_resume goes on with it.
+directory. An older folder of that name is renamed when training starts, unless --auto_resume continues it; a start
+that fails leaves it in place.
 """
 EXAMPLES = """\
 examples:
-  python -m wxr_plugin.train -opt options/tiny/msbdn.yml
-  python -m wxr_plugin.train -opt options/tiny/msbdn.yml --auto_resume --force_yml train:total_iter=2000 name=longer
-  torchrun --nproc_per_node 2 -m wxr_plugin.train -opt options/tiny/msbdn.yml --launcher pytorch
+  wxr train -opt options/train/wxr_paired_folder.yml
+  wxr train -opt options/train/wxr_paired_folder.yml --auto_resume --force_yml train:total_iter=200000
+  torchrun --nproc_per_node 2 -m wxr_plugin.train -opt options/train/wxr_paired_folder.yml --launcher pytorch
+
+`wxr train` and `python -m wxr_plugin.train` are the same. The template's datasets/... are your own folders.
 """
 
 

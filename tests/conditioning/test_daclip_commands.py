@@ -78,7 +78,7 @@ def test_damaged_photos_are_passed_over(model, photos, capsys):
         (["--words", "hazy", "rainy", "--top", "3"], "--top 3: take 1 to 2"),
         (["--words", "hazy", "hazy"], "name each degradation once"),
         (["--words", "hazy", ""], "one of them is blank"),
-        (["--model", "daclip_ViT-B-33.pt"], "there is no file daclip_ViT-B-33.pt"),
+        (["--model", "daclip_ViT-B-33.pt"], "daclip_ViT-B-33.pt; take tiny, or a published file (`wxr zoo show"),
         (["--device", "cuda:99"], "cuda:99"),
     ],
 )

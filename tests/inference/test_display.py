@@ -81,7 +81,10 @@ def test_the_bar_shows_the_tiles_of_a_photo_on_a_terminal(photo, tmp_path):
 def test_one_line_says_what_is_run(tmp_path):
     line = run_line(Restorer(Same(), "cpu", tile=64, overlap=8), None, [tmp_path / "net.pth"])
     assert line == "running Same (net.pth) on cpu, fp32, tiles of at most 64 pixels that share 8"
-    assert run_line(Restorer(Same(), "cpu"), "mine", None) == "running Same (mine) on cpu, fp32, whole photos"
+    whole = Restorer(Same(), "cpu")
+    assert run_line(whole, "mine", None) == "running Same (mine) on cpu, fp32, whole photos"
+    whole.tile = "auto"
+    assert run_line(whole, "mine", None).endswith("fp32, whole photos where memory allows, else tiles")
 
 
 def test_the_command_says_what_is_run_what_it_is_worth_and_how_long_it_took(photo, tmp_path, capsys):

@@ -106,7 +106,8 @@ def test_the_option_files_of_this_repository_pass_apart_from_data(file, monkeypa
     parts = {"gt": "clear", "lq": "clear"} if opt["data"].get("lq") else {"gt": "clear"}
     for name in ("clear", *(f"real/{weather}" for weather in REAL)):
         (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "a.png").write_bytes(PNG)
+        for number in range(16):  # enough for a batch
+            (tmp_path / name / f"{number}.png").write_bytes(PNG)
     opt["data"] = {**parts, "real": "real"}
     found = [str(problem) for problem in check_run(opt, file)]
     assert [line for line in found if "does not exist" not in line] == []

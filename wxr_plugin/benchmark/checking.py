@@ -12,7 +12,7 @@ from wxr_plugin.benchmark.options import INPUT, BenchmarkOptions, is_benchmark_f
 from wxr_plugin.benchmark.sets import BenchmarkSet, find_set
 from wxr_plugin.checks.components import check_component
 from wxr_plugin.checks.fields import check_block
-from wxr_plugin.checks.report import Problem, Report, key_lines, suggest
+from wxr_plugin.checks.report import Problem, Report, add_duplicates, key_lines, suggest
 from wxr_plugin.data.image_store import ImageStore
 from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.plugins import import_into
@@ -37,7 +37,7 @@ def load_benchmark(path: str | os.PathLike, overrides: Iterable[str] = (), avail
     Raises:
         OptionError: it has problems, and nothing was started.
     """
-    opt = option_files.load(path, overrides)
+    opt = option_files.load(path, overrides, warn=False)
     left_out = leave_out(opt) if available else []
     problems, plan = _examine(opt, path)
     if problems:
@@ -73,6 +73,7 @@ def _examine(opt: Mapping[str, Any], path: str | os.PathLike) -> tuple[list[Prob
         return [Problem(str(path), "", "not an option file of a benchmark", mend)], None
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), lines=key_lines(text))
+    add_duplicates(report, text)
     import_into(report, opt)
     check_block(report, (), opt, [BenchmarkOptions])
     plan = None if report.problems else _find(report, convert(opt, BenchmarkOptions))

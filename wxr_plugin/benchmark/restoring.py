@@ -15,7 +15,7 @@ from wxr_plugin.benchmark.hashes import Hashes, content_of
 from wxr_plugin.benchmark.methods import Method
 from wxr_plugin.benchmark.sets import BenchmarkSet, Photo
 from wxr_plugin.data.image_io import encode, read_image
-from wxr_plugin.errors import WxrError
+from wxr_plugin.errors import WxrError, plain
 from wxr_plugin.files import write_bytes
 from wxr_plugin.safe_paths import safe_join
 
@@ -195,5 +195,5 @@ def _free_gpu() -> None:
 
 def one_line(error: Exception) -> str:
     """An error for a list of failures."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = plain(error) or type(error).__name__
     return text if isinstance(error, WxrError | OSError) else f"{type(error).__name__}: {text}"

@@ -109,6 +109,32 @@ def key_lines(text: str) -> dict[Keys, int]:
     return lines
 
 
+def add_duplicates(report: Report, text: str) -> None:
+    """Report keys that stand twice in one block of YAML `text`, of which the last would count.
+
+    `define` may repeat: files of BasicSR's family use it only to carry anchors.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:  # whoever reads the values reports it
+        return
+    pending: list[tuple[Keys, yaml.Node | None]] = [((), root)]
+    seen: set[int] = set()  # aliases lead to one node several times, or back to it
+    while pending:
+        keys, node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        first: dict[str | int, int] = {}
+        for key, child, mark in _children(node):
+            pending.append(((*keys, key), child))
+            if key in first and key not in ("<<", "define"):
+                what = f"given twice, first in line {first[key]}; only the last one counts"
+                problem = Problem(report.file, dotted((*keys, key)), what, "remove one", mark.line + 1)
+                report.problems.append(problem)
+            first.setdefault(key, mark.line + 1)
+
+
 def _children(node: yaml.Node | None) -> list[tuple[str | int, yaml.Node, yaml.Mark]]:
     if isinstance(node, yaml.MappingNode):
         return [(key.value, value, key.start_mark) for key, value in node.value if isinstance(key, yaml.ScalarNode)]

@@ -8,6 +8,7 @@ from typing import Any
 from wxr_plugin.checks import stock
 from wxr_plugin.checks.components import registered
 from wxr_plugin.checks.report import Keys, Report
+from wxr_plugin.checks.suggestions import OTHERWISE, pairing_fix
 from wxr_plugin.data.image_store import refuse_cut_database
 from wxr_plugin.errors import WxrError
 from wxr_plugin.safe_paths import refuse_unsafe_keys
@@ -71,7 +72,8 @@ def check_root(report: Report, keys: Keys, root: str, wants_lmdb: bool) -> None:
     if wants_lmdb and not root.endswith(".lmdb"):
         report.add(keys, f"{root} is no LMDB (its name has to end in .lmdb), which io_backend asks for", build)
     elif not os.path.exists(path):  # Path.exists raises at a name that is too long
-        report.add(keys, f"{root[:200]} does not exist", build if root.endswith(".lmdb") else "correct the path")
+        correct = f"correct the path{_or_remove(report, keys)}"
+        report.add(keys, f"{root[:200]} does not exist", build if root.endswith(".lmdb") else correct)
     elif not os.path.isdir(path):
         report.add(keys, f"{root} is not a folder", "name the folder that holds the images")
     elif root.endswith(".lmdb") and not all((path / name).is_file() for name in ("data.mdb", "meta_info.txt")):
@@ -93,6 +95,12 @@ def _check_lmdb(report: Report, keys: Keys, path: Path) -> None:
         report.add(keys, what, fix)
 
 
+def _or_remove(report: Report, keys: Keys) -> str:
+    """Return the advice that a validation set of a training may be left out; "" for other sets."""
+    optional = report.is_train and len(keys) > 1 and str(keys[1]).split("_")[0] == "val"
+    return f", or remove datasets.{keys[1]}" if optional else ""
+
+
 def check_pairs(
     report: Report, keys: Keys, block: Mapping[str, Any], unpaired: Callable[[Mapping[str, Any]], str] | None = None
 ) -> None:
@@ -110,14 +118,16 @@ def check_pairs(
     if unpaired:
         fault = unpaired(block)
         if fault:
-            report.add((*keys, "dataroot_lq"), fault, "give each image its partner")
+            lmdbs = gt.suffix == ".lmdb" or lq.suffix == ".lmdb"
+            fix = OTHERWISE if lmdbs else pairing_fix(gt, lq, block, has_gt_template=True)
+            report.add((*keys, "dataroot_lq"), fault, fix)
     elif gt.suffix == ".lmdb" or lq.suffix == ".lmdb":
-        _check_same(report, keys, lmdb_keys(gt), lmdb_keys(lq), block)
+        _check_same(report, keys, lmdb_keys(gt), lmdb_keys(lq), block, OTHERWISE)
     elif listing:
         _check_listed(report, keys, block, listing, gt, lq)
     else:
         wanted = {lq_name(name, block) for name in file_names(gt)}
-        _check_same(report, keys, wanted, set(file_names(lq)), block)
+        _check_same(report, keys, wanted, set(file_names(lq)), block, pairing_fix(gt, lq, block))
 
 
 def lmdb_keys(root: Path) -> set[str]:
@@ -170,13 +180,13 @@ def _check_listed(report: Report, keys: Keys, block: Mapping[str, Any], listing:
             report.add((*keys, key), what, "correct the path or the list")
 
 
-def _check_same(report: Report, keys: Keys, gt: set[str], lq: set[str], block: Mapping[str, Any]) -> None:
+def _check_same(report: Report, keys: Keys, gt: set[str], lq: set[str], block: Mapping[str, Any], fix: str) -> None:
     if gt == lq:
         return
     parts = [f"{len(gt)} in dataroot_gt ({block['dataroot_gt']}), {len(lq)} in it ({block['dataroot_lq']})"]
     parts += [f"missing here: {some(sorted(gt - lq))}"] if gt - lq else []
     parts += [f"without ground truth: {some(sorted(lq - gt))}"] if lq - gt else []
-    report.add((*keys, "dataroot_lq"), "images do not pair: " + "; ".join(parts), "give each image its partner")
+    report.add((*keys, "dataroot_lq"), "images do not pair: " + "; ".join(parts), fix)
 
 
 def some(names: list[str], most: int = 3) -> str:

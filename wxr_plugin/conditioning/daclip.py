@@ -197,7 +197,8 @@ def _load(name: str, device: str) -> DaClipGuide:
 
     path = TINY if name == "tiny" else Path(name).expanduser()
     if not path.is_file():
-        other = ": install wxr_plugin again" if name == "tiny" else ": take tiny, or a checkpoint's file"
+        where = "; take tiny, or a published file (`wxr zoo show daclip` says where it is)"
+        other = ": install wxr_plugin again" if name == "tiny" else where
         raise DaClipError(f"DA-CLIP '{name}': there is no file {path}{other}")
     guide = DaClipGuide(read_daclip(path), name, device)
     logging.getLogger("basicsr").info(f"DA-CLIP {name} loaded on {device}")

@@ -33,10 +33,10 @@ def _tiling(restorer: "Restorer") -> str:
         return f"patches of {patch} pixels"
     if not restorer.tile:
         return "whole photos"
-    if restorer.tile == AUTO:
-        return "photos whole where memory allows, in tiles otherwise"
-    shared = "as many as its reach asks for" if restorer.overlap is None else restorer.overlap
-    return f"tiles of at most {restorer.tile} pixels that share {shared}"
+    if not isinstance(restorer.tile, int):  # chosen for each photo
+        return "whole photos where memory allows, else tiles"
+    shared = "" if restorer.overlap is None else f" that share {restorer.overlap}"
+    return f"tiles of at most {restorer.tile} pixels{shared}"
 
 
 def counted(count: int, noun: str = "photo") -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from wxr_plugin import options as option_files
 from wxr_plugin.checks.components import registered
 from wxr_plugin.checks.fields import check_block
-from wxr_plugin.checks.report import Problem, Report, key_lines, suggest
+from wxr_plugin.checks.report import Problem, Report, add_duplicates, key_lines, suggest
 from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.plugins import import_into
 from wxr_plugin.schema import convert
@@ -26,7 +26,7 @@ def load_run(path: str | os.PathLike, overrides: Iterable[str] = ()) -> Settings
     Raises:
         OptionError: it has problems, and nothing was started.
     """
-    opt = option_files.load(path, overrides)
+    opt = option_files.load(path, overrides, warn=False)
     problems = check_run(opt, path)
     if problems:
         print(*problems, sep="\n", file=sys.stderr, flush=True)
@@ -42,6 +42,7 @@ def check_run(opt: Mapping[str, Any], path: str | os.PathLike) -> list[Problem]:
         return [Problem(str(path), "", "an option file of one training, not of a whole run", mend)]
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), lines=key_lines(text))
+    add_duplicates(report, text)
     import_into(report, opt)
     check_block(report, (), opt, [RunOptions])
     found = report.problems or _check_parts(report, convert(opt, RunOptions))

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wxr_plugin.errors import WxrError
+from wxr_plugin.errors import WxrError, plain
 
 if TYPE_CHECKING:
     from wxr_plugin.zoo.recognise import Recognised
@@ -171,7 +171,7 @@ def verify_files(args: argparse.Namespace) -> int:
                 raise WxrError(f"{path}: a folder; name the files in it")
             found.append(recognise(path))
         except (WxrError, OSError) as error:
-            print(f"wxr zoo verify: {error}", file=sys.stderr)
+            print(f"wxr zoo verify: {plain(error)}", file=sys.stderr)
             code = 2
             continue
         code = max(code, 0 if found[-1].known else 1)

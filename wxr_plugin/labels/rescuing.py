@@ -1,17 +1,18 @@
 """Saving what can still be read of a damaged label store: one that was cut short, or whose bits have changed."""
 
+import mmap
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import lmdb
 import msgspec
 
 from wxr_plugin.data.image_io import BadImageError, read_image
 from wxr_plugin.labels.base import SCHEMA
 from wxr_plugin.labels.environment import LabelStoreError
+from wxr_plugin.labels.lmdb_pages import LmdbFile
 from wxr_plugin.labels.pseudo import COMMITS, PSEUDO
 from wxr_plugin.labels.rows import Answer, PseudoLabel, answer_key, provenance_hash, pseudo_row
 from wxr_plugin.labels.store import LabelStore
@@ -44,97 +45,42 @@ def rescue_store(source: str | os.PathLike, target: str | os.PathLike) -> Rescue
     decodes. LMDB keeps no checksums, so a changed digit inside a rating is not seen. `source` must not be in use.
 
     Raises:
-        LabelStoreError: `source` is no LMDB or its first pages are damaged, `target` exists, or no row is sound.
+        LabelStoreError: `source` is no LMDB or both of its meta pages are damaged, `target` exists, or no row is sound.
     """
     source, target = Path(source), Path(target)
     if not (source / "data.mdb").is_file():
         raise LabelStoreError(f"{source}: no label store here")
     if target.exists():
         raise LabelStoreError(f"{target}: exists already; give another name")
-    partial, copy = (target.with_name(f".{target.name}.{word}") for word in ("partial", "copy"))
-    for left_over in (partial, copy):
-        shutil.rmtree(left_over, ignore_errors=True)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
     try:
-        rescued = _rescue(_padded_copy(source, copy), partial, source)
+        rescued = _rescue(source, partial)
+        os.rename(partial, target)
     finally:
-        shutil.rmtree(copy, ignore_errors=True)
-    os.rename(partial, target)
+        shutil.rmtree(partial, ignore_errors=True)
     return rescued
 
 
-def _rescue(environment: lmdb.Environment, partial: Path, source: Path) -> Rescued:
+def _rescue(source: Path, partial: Path) -> Rescued:
     kept: Counter[str] = Counter()
 
-    def sound() -> Iterator[tuple[bytes, bytes]]:
-        for key, value in readable_rows(transaction):
+    def sound(old: LmdbFile) -> Iterator[tuple[bytes, bytes]]:
+        for key, value in old.rows():
             if key != SCHEMA and is_sound(key, value):
                 kept[key.partition(b"/")[0].decode()] += 1
                 yield key, value
 
-    with environment, environment.begin() as transaction:
-        with LabelStore(partial) as store:
-            store.put_rows(sound())
-        rows = transaction.stat()["entries"] - 1
-    if not kept:
-        shutil.rmtree(partial)
-        raise LabelStoreError(f"{source}: no row can be read; put a copy back, or label into a new store")
-    return Rescued(dict(kept), rows)
-
-
-def _padded_copy(source: Path, copy: Path) -> lmdb.Environment:
-    """Open a copy of the store, zeros standing for the pages that it lacks: to read beyond a file kills the process."""
-    copy.mkdir(parents=True)
-    shutil.copyfile(source / "data.mdb", copy / "data.mdb")
-    try:
-        environment = lmdb.open(str(copy), readonly=True, lock=False)
-    except lmdb.Error as error:
-        raise LabelStoreError(f"{source}: cannot be opened ({error}), so nothing can be rescued") from error
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if (copy / "data.mdb").stat().st_size < needed:
-        os.truncate(copy / "data.mdb", needed)
-    return environment
-
-
-def readable_rows(transaction: lmdb.Transaction) -> Iterator[tuple[bytes, bytes]]:
-    """Yield every (key, value) that LMDB can read; pages that it cannot read are passed over."""
-    start: bytes | None = b""
-    while start is not None:
-        last = start
+    with (source / "data.mdb").open("rb") as file:
         try:
-            with transaction.cursor() as cursor:
-                for key, value in cursor.iternext() if cursor.set_range(start) else ():
-                    last = key
-                    yield key, value
-            return
-        except lmdb.Error:
-            start = _beyond_damage(transaction, last)
-        yield from _before(transaction, start, last)
-
-
-def _beyond_damage(transaction: lmdb.Transaction, last: bytes) -> bytes | None:
-    """Return a key after `last` that LMDB finds; None if there is none. Keys are tried in order, ever farther apart."""
-    for length in range(len(last), -1, -1):
-        first = last[length] + 1 if length < len(last) else 0
-        for byte in range(first, 256):
-            try:
-                with transaction.cursor() as cursor:
-                    return cursor.key() if cursor.set_range(last[:length] + bytes([byte])) else None
-            except lmdb.Error:
-                continue
-    return None
-
-
-def _before(transaction: lmdb.Transaction, end: bytes | None, last: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the rows before `end` (from the last row when None), back to the damage or to `last`, both exclusive."""
-    try:
-        with transaction.cursor() as cursor:
-            there = cursor.last() if end is None else cursor.set_key(end) and cursor.prev()
-            for key, value in cursor.iterprev() if there else ():
-                if key <= last:
-                    return
-                yield key, value
-    except lmdb.Error:
-        return
+            old = LmdbFile(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except ValueError as error:  # of an empty file too
+            raise LabelStoreError(f"{source}: no row can be read ({error}); put a copy back") from error
+        with LabelStore(partial) as store:
+            store.put_rows(sound(old))
+    if not kept:
+        raise LabelStoreError(f"{source}: no row can be read; put a copy back, or label into a new store")
+    return Rescued(dict(kept), old.entries - 1)
 
 
 def is_sound(key: bytes, value: bytes) -> bool:

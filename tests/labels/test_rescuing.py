@@ -116,6 +116,8 @@ def test_a_page_that_lmdb_cannot_read_costs_its_rows(tmp_path):
     place = data.index(b"photo150") // size * size
     data[place : place + 16] = bytes(16)  # the page's header
     file.write_bytes(bytes(data))
+    with pytest.raises(LabelStoreError, match=r"a damaged label store \(page \d+\)"):  # LMDB would end the process
+        LabelStore(tmp_path / "old", readonly=True)
     rescued = rescue_store(tmp_path / "old", tmp_path / "new")
     assert 0 < rescued.lost < 40
     assert len(everything(tmp_path / "new")[0]) == rescued.kept["rating"] > 260

@@ -1,6 +1,7 @@
 """One LMDB environment a process, opened for writing by one process at a time, growing on demand."""
 
 import fcntl
+import mmap
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import TypeVar
 import lmdb
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.labels.lmdb_pages import LmdbFile
 from wxr_plugin.lmdb_cache import refuse_cut
 
 T = TypeVar("T")
@@ -52,9 +54,25 @@ class Environment:
         self._lmdb = lmdb.open(path, map_size=0, readonly=frozen, lock=not frozen, readahead=False, max_readers=1024)
         try:
             refuse_cut(self._lmdb, path, rescue(path), lock=not frozen)
+            self._refuse_damaged_pages()
         except WxrError as error:
             self._lmdb.close()
             raise LabelStoreError(str(error)) from error
+
+    def _refuse_damaged_pages(self) -> None:
+        """Look at the headers of the tree's pages: LMDB itself ends the process on a page of the wrong kind."""
+
+        def look(transaction: lmdb.Transaction) -> int | None:  # which keeps a writer from using these pages again
+            with open(os.path.join(self.path, "data.mdb"), "rb") as file:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            try:
+                return LmdbFile(data).damaged_page()
+            except ValueError:  # of a big-endian machine: LMDB has opened it
+                return None
+
+        number = self._read(look, buffers=False)
+        if number is not None:
+            raise damaged(self.path, ValueError(f"page {number}"))
 
     def read(self, look: Callable[[lmdb.Transaction], T], buffers: bool = False) -> T:
         """Return what `look` makes of a read transaction.

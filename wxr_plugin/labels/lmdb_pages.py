@@ -36,6 +36,21 @@ class LmdbFile:
             raise ValueError("its first pages are damaged")
         _, self.entries, self.root = max(metas)
 
+    def damaged_page(self) -> int | None:
+        """Return the number of a page of the tree whose header is damaged, or None. Values are not looked at."""
+        seen, pending = set(), [self.root] if self.entries else []
+        while pending:
+            number = pending.pop()
+            page = self._page(number)
+            flags = struct.unpack_from("<H", page, 10)[0] & 0x0F if page else 0
+            if number in seen or flags not in (BRANCH, LEAF):
+                return number
+            seen.add(number)
+            if flags == BRANCH:
+                children = [place for place in self._places(page) if place + 8 <= len(page)]
+                pending += [int.from_bytes(page[place : place + 6], "little") for place in children]
+        return None
+
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the key and value of every row on a page that can be read."""
         seen, pending = set(), [self.root]
@@ -45,9 +60,8 @@ class LmdbFile:
             if number in seen or not page:
                 continue
             seen.add(number)
-            flags, lower = struct.unpack_from("<HH", page, 10)
-            places = struct.unpack_from(f"<{max(min(lower, len(page)) - HEADER, 0) // 2}H", page, HEADER)
-            for place in places:
+            flags = struct.unpack_from("<H", page, 10)[0]
+            for place in self._places(page):
                 if flags & BRANCH and place + 8 <= len(page):
                     pending.append(int.from_bytes(page[place : place + 6], "little"))
                 elif flags & LEAF and (row := self._row(page, place)):
@@ -65,6 +79,11 @@ class LmdbFile:
         page = self.data[number * self.page_size : (number + 1) * self.page_size]
         whole = len(page) == self.page_size and struct.unpack_from("<Q", page)[0] == number
         return page if whole else b""
+
+    def _places(self, page: bytes) -> tuple[int, ...]:
+        """Return where the nodes of a branch or leaf page start."""
+        lower = struct.unpack_from("<H", page, 12)[0]
+        return struct.unpack_from(f"<{max(min(lower, len(page)) - HEADER, 0) // 2}H", page, HEADER)
 
     def _row(self, page: bytes, place: int) -> tuple[bytes, bytes] | None:
         """Return key and value of the node at `place` of a leaf page; None where they are not whole."""

@@ -12,7 +12,7 @@ from wxr_plugin.errors import WxrError
 
 _WALK = """
 import lmdb, os, sys
-environment = lmdb.open(sys.argv[1], readonly=True, lock=False)
+environment = lmdb.open(sys.argv[1], readonly=True, lock=bool(int(sys.argv[2])), max_readers=1024)
 with environment.begin() as transaction:
     for key, value in transaction.cursor():  # copies every value
         pass
@@ -55,20 +55,22 @@ class CutDatabaseError(WxrError):
     """A data.mdb that lacks its end, as after a copy that was stopped; reading beyond it would kill the process."""
 
 
-def refuse_cut(opened: lmdb.Environment, folder: str | os.PathLike, fix: str = "copy or build it again") -> None:
+def refuse_cut(
+    opened: lmdb.Environment, folder: str | os.PathLike, fix: str = "copy or build it again", lock: bool = False
+) -> None:
     """Raise CutDatabaseError if data.mdb in `folder` lacks pages that its own tables name; the message ends with `fix`.
 
     LMDB may leave its last pages unwritten when a transaction freed them, so a short file alone proves nothing: another
-    process then reads every page in use, and ends by SIGBUS where one is missing.
+    process then reads every page in use, and ends by SIGBUS where one is missing. `lock` if others may be writing.
     """
     needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
     size = (Path(folder) / "data.mdb").stat().st_size
-    if size < needed and not _every_page_is_there(folder):
+    if size < needed and not _every_page_is_there(folder, lock):
         raise CutDatabaseError(f"{folder}: data.mdb is cut short ({size} of {needed} bytes); {fix}")
 
 
-def _every_page_is_there(folder: str | os.PathLike) -> bool:
-    command = [sys.executable, "-c", _WALK, os.fspath(folder)]
+def _every_page_is_there(folder: str | os.PathLike, lock: bool) -> bool:
+    command = [sys.executable, "-c", _WALK, os.fspath(folder), str(int(lock))]
     return subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
 
 

@@ -190,6 +190,19 @@ def test_too_many_bad_updates_end_the_run_and_name_the_images(config):
         runner.train()
 
 
+def _spoil(runner, batch):
+    with torch.no_grad():
+        next(runner.model.parameters()).view(-1)[0] = float("nan")
+
+
+def test_weights_that_are_not_finite_end_the_run_before_a_checkpoint(config, tmp_path):
+    runner = Runner.from_cfg(config(custom_hooks=[{"type": "WxrNanGuardHook"}]))
+    runner.register_hook(At([4], _spoil))
+    with pytest.raises(NonFiniteError, match=r"NaN or infinity in weights after this update"):
+        runner.train()
+    assert sorted(file.name for file in (tmp_path / "run").glob("iter_*.pth")) == ["iter_3.pth"]
+
+
 def test_it_begins_with_weights_of_basicsr(tmp_path):
     block = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}
     weights = build_network(dict(block)).state_dict()

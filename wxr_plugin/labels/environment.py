@@ -1,6 +1,7 @@
 """One LMDB environment a process, opened for writing by one process at a time, growing on demand."""
 
 import fcntl
+import mmap
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from typing import TypeVar
 import lmdb
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.labels.lmdb_pages import LmdbFile
+from wxr_plugin.lmdb_cache import refuse_cut
 
 T = TypeVar("T")
 
@@ -23,7 +26,17 @@ _open: dict[str, "Environment"] = {}
 
 
 class LabelStoreError(WxrError):
-    """A label store that cannot be opened or written; the message says how to mend it."""
+    """A label store that cannot be opened, read or written; the message says how to fix it."""
+
+
+def rescue(path: str | os.PathLike) -> str:
+    """Return what to do about the damaged store `path`, for a message."""
+    return f"put a copy back, or save what can be read with `wxr label rescue {path} -o NEW`"
+
+
+def damaged(path: str | os.PathLike, error: Exception) -> LabelStoreError:
+    """Return the error of a store whose pages or rows are damaged."""
+    return LabelStoreError(f"{path}: a damaged label store ({' '.join(str(error).split())}); {rescue(path)}")
 
 
 class Environment:
@@ -39,9 +52,42 @@ class Environment:
         self._lock_file: int | None = None
         frozen = not os.access(path, os.W_OK)
         self._lmdb = lmdb.open(path, map_size=0, readonly=frozen, lock=not frozen, readahead=False, max_readers=1024)
+        try:
+            refuse_cut(self._lmdb, path, rescue(path), lock=not frozen)
+            self._refuse_damaged_pages()
+        except WxrError as error:
+            self._lmdb.close()
+            raise LabelStoreError(str(error)) from error
+
+    def _refuse_damaged_pages(self) -> None:
+        """Look at the headers of the tree's pages: LMDB itself ends the process on a page of the wrong kind."""
+
+        def look(transaction: lmdb.Transaction) -> int | None:  # which keeps a writer from using these pages again
+            with open(os.path.join(self.path, "data.mdb"), "rb") as file:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            try:
+                return LmdbFile(data).damaged_page()
+            except ValueError:  # of a big-endian machine: LMDB has opened it
+                return None
+
+        number = self._read(look, buffers=False)
+        if number is not None:
+            raise damaged(self.path, ValueError(f"page {number}"))
 
     def read(self, look: Callable[[lmdb.Transaction], T], buffers: bool = False) -> T:
-        """What `look` makes of a read transaction; with `buffers` it sees memoryviews, and must copy what it keeps."""
+        """Return what `look` makes of a read transaction.
+
+        With `buffers` it sees memoryviews, and must copy what it keeps.
+
+        Raises:
+            LabelStoreError: pages of the store are damaged.
+        """
+        try:
+            return self._read(look, buffers)
+        except lmdb.Error as error:
+            raise damaged(self.path, error) from error
+
+    def _read(self, look: Callable[[lmdb.Transaction], T], buffers: bool) -> T:
         with self._lock:
             try:
                 with self._lmdb.begin(buffers=buffers) as transaction:
@@ -117,6 +163,7 @@ def open_environment(path: str | os.PathLike) -> Environment:
 
     Raises:
         lmdb.Error: the files there are not an LMDB's, or damaged.
+        LabelStoreError: data.mdb is cut short.
     """
     real = os.path.realpath(path)
     if real in _open and _open[real].owner != os.getpid():

@@ -33,16 +33,16 @@ class PseudoLabels(StoreBase):
     def get_pseudo(self, key: str) -> PseudoLabel | None:
         """The newest pseudo-label of `key`, None if it has none."""
         row = self._last(pseudo_prefix(key))
-        return None if row is None else msgspec.msgpack.decode(row, type=PseudoLabel)
+        return None if row is None else self._decoded(row, PseudoLabel)
 
     def pseudo_history(self, key: str) -> list[PseudoLabel]:
         """Every version of the pseudo-label of `key` that is still kept, oldest first."""
-        return [msgspec.msgpack.decode(row, type=PseudoLabel) for _, row in self._items(pseudo_prefix(key))]
+        return [self._decoded(row, PseudoLabel) for _, row in self._items(pseudo_prefix(key))]
 
     def pseudo_labels(self) -> list[PseudoLabel]:
         """The newest pseudo-label of every image, by name, from one consistent state of the store."""
         newest = {_image(key): row for key, row in self._items(PSEUDO)}
-        rows = [msgspec.msgpack.decode(row, type=PseudoLabel) for row in newest.values()]
+        rows = [self._decoded(row, PseudoLabel) for row in newest.values()]
         return sorted(rows, key=lambda row: row.key)
 
     def pseudo_index(self) -> dict[str, PseudoInfo]:
@@ -51,7 +51,7 @@ class PseudoLabels(StoreBase):
 
         def take(key: bytes, value: memoryview) -> None:
             if key.startswith(PSEUDO):
-                found[_image(key)] = msgspec.msgpack.decode(value, type=PseudoInfo)
+                found[_image(key)] = self._decoded(value, PseudoInfo)
 
         self.each_row(take)
         return {row.key: row for row in sorted(found.values(), key=lambda row: row.key)}
@@ -87,7 +87,7 @@ class PseudoLabels(StoreBase):
 
     def _commits(self) -> list[int]:
         row = self._get(COMMITS)
-        return [] if row is None else msgspec.msgpack.decode(row, type=list[int])
+        return [] if row is None else self._decoded(row, list[int])
 
 
 def _image(key: bytes) -> bytes:

@@ -10,6 +10,8 @@ import cv2
 import msgspec
 import numpy as np
 
+from wxr_plugin.errors import WxrError
+
 SCHEMA_VERSION = 2
 """Goes up when a row changes in a way that older code would misread. 2: rewrites."""
 READABLE_VERSIONS = (1, 2)
@@ -94,8 +96,14 @@ class PseudoLabel(PseudoInfo, kw_only=True):
 
     @property
     def image(self) -> np.ndarray:
-        """The restoration as uint8 RGB (H, W, 3), decoded at each call."""
-        return cv2.cvtColor(cv2.imdecode(np.frombuffer(self.png, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        """The restoration as uint8 RGB (H, W, 3), decoded at each call. Raises WxrError where its bits have changed."""
+        bgr = cv2.imdecode(np.frombuffer(self.png, np.uint8), cv2.IMREAD_COLOR) if self.png else None
+        if bgr is None:
+            raise WxrError(
+                f"the pseudo-label of {self.key} is damaged; save the sound rows of its label store with "
+                "`wxr label rescue STORE -o NEW`"
+            )
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 Answer = Rating | Description | Rewrite | Failure

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from wxr_plugin.labels.environment import LabelStoreError
+from wxr_plugin.labels.environment import LabelStoreError, damaged
 from wxr_plugin.labels.pseudo import PseudoLabels
 from wxr_plugin.labels.rows import (
     Answer,
@@ -112,7 +112,7 @@ class LabelStore(PseudoLabels):
     def answers(self, kind: str | None = None) -> list[Answer]:
         """Every answer of `kind`, or of all KINDS, by name and time; each kind from one consistent state."""
         kinds = KINDS if kind is None else (kind,)
-        rows = [_decode(row) for each in kinds for _, row in self._items(f"{each}/".encode())]
+        rows = [self._decoded(row, Answer) for each in kinds for _, row in self._items(f"{each}/".encode())]
         return sorted(rows, key=lambda row: (row.key, row.time))
 
     def put_provenance(self, provenance: Mapping[str, Any]) -> str:
@@ -124,20 +124,19 @@ class LabelStore(PseudoLabels):
     def provenances(self) -> dict[str, dict[str, Any]]:
         """What the answers depend on, by `provenance_hash`."""
         rows = self._items(b"provenance/")
-        return {key.removeprefix(b"provenance/").decode(): msgspec.json.decode(row) for key, row in rows}
+        try:
+            return {key.removeprefix(b"provenance/").decode(): msgspec.json.decode(row) for key, row in rows}
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise damaged(self.path, error) from error
 
     def _answer(
         self, kind: str, key: str, content: str, provenance: Mapping[str, Any], wanted: type[_Kind]
     ) -> _Kind | None:
         row = self._get(answer_key(kind, key, content, provenance_hash(provenance)))
-        answer = None if row is None else _decode(row)
+        answer = None if row is None else self._decoded(row, Answer)
         return answer if isinstance(answer, wanted) else None
 
     def _put(self, kind: str, row: Answer, provenance: Mapping[str, Any]) -> None:
         where = answer_key(kind, row.key, row.content, row.provenance)
         known = (f"provenance/{row.provenance}".encode(), provenance_json(provenance))
         self._write([known, (where, msgspec.msgpack.encode(row))])
-
-
-def _decode(row: bytes) -> Answer:
-    return msgspec.msgpack.decode(row, type=Answer)

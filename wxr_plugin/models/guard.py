@@ -6,16 +6,18 @@ from collections.abc import Iterable
 import torch
 import torch.distributed as dist
 
+from wxr_plugin.errors import WxrError
 from wxr_plugin.models.train_options import NanGuardOptions
 
 
-class NonFiniteError(RuntimeError):
-    """Too many updates in a row had a loss or gradient that is not finite."""
+class NonFiniteError(WxrError, RuntimeError):
+    """Too many updates in a row had a loss or gradient that is not finite, or the weights themselves are not."""
 
 
 def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
     """Whether no element of `tensors` is NaN or infinite. One synchronisation with the device for all of them."""
-    return math.isfinite(torch.nn.utils.get_total_norm([t.detach() for t in tensors], norm_type=math.inf).item())
+    tensors = [tensor.detach() for tensor in tensors if tensor.numel()]
+    return not tensors or math.isfinite(torch.nn.utils.get_total_norm(tensors, norm_type=math.inf).item())
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:
@@ -57,7 +59,7 @@ class NanGuard:
         self.in_a_row = 0
 
     def reject(self, iteration: int, images: list[str]) -> str:
-        """Count a dropped update.
+        """Count a dropped update of a network whose weights are finite.
 
         Args:
             iteration: where it happened.
@@ -74,9 +76,9 @@ class NanGuard:
         line = f"iteration {iteration}: loss or gradient is not finite; images: {', '.join(images) or 'unknown'}"
         if self.in_a_row >= self.limit:
             raise NonFiniteError(
-                f"{line}. That is {self.in_a_row} in a row, so training stops (train.nan_guard); the weights are those "
-                "of the last good update. Look at these images, lower the learning rate, set train.clip_grad, or train "
-                "without amp."
+                f"{line}. That is {self.in_a_row} in a row, so training stops (train.nan_guard); the weights are "
+                "finite, those of the last update that was not dropped. Look at these images, lower the learning rate, "
+                "set train.clip_grad, or train without amp."
             )
         return f"{line}. Update dropped ({self.in_a_row} in a row, {self.skipped} in all)."
 

@@ -42,10 +42,17 @@ class Resuming:
         """Put back what `extra_state` gave."""
 
     def save(self, epoch: int, current_iter: int) -> None:
-        """Save the networks, then the training state; -1 (the host's end of training) saves net_g_latest.pth alone."""
+        """Save the networks, then the training state; -1 (the host's end of training) saves net_g_latest.pth alone.
+
+        Raises:
+            NonFiniteError: weights, their average or the optimiser's state are not finite; nothing is written, and no
+                older checkpoint is deleted.
+        """
+        last = current_iter == -1
+        self.refuse_not_finite(f"iteration {self.iteration if last else current_iter}: no checkpoint is written")
         self.save_networks(current_iter)
         self.save_training_state(epoch, current_iter)
-        if current_iter == -1 and self.progress:
+        if last and self.progress:
             self.progress.stop()
             self.progress = None
         self.clock.wait()

@@ -97,6 +97,8 @@ class Updating:
         shares = gathered((not all_finite(self.window["losses"]), self.window["images"]))
         bad = [images for is_bad, images in shares if is_bad]
         if self.guard and (bad or scale <= 1):  # else fp16's loss scale was too large, as it is at the start of a run
+            # an earlier update may have spoilt the weights themselves, and then every further one is dropped
+            self.refuse_not_finite(f"iteration {current_iter}: loss or gradient is not finite")
             images = [image for images in bad or [images for _, images in shares] for image in images]
             get_root_logger().warning(self.guard.reject(current_iter, images))
 

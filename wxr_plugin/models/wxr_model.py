@@ -15,6 +15,7 @@ from torch import nn
 from wxr_plugin.errors import OptionError
 from wxr_plugin.gpus import check_one_gpu, note_idle_gpus
 from wxr_plugin.models.conditioned import Conditioned
+from wxr_plugin.models.finite import Finite
 from wxr_plugin.models.guard import NanGuard
 from wxr_plugin.models.precision import loss_scaler, to_channels_last
 from wxr_plugin.models.progress import ProgressBar, StepClock
@@ -33,7 +34,7 @@ CONSTANT = {"type": "MultiStepLR", "milestones": []}
 
 
 @MODEL_REGISTRY.register()
-class WxrModel(Updating, Resuming, Validating, Conditioned, SRModel):
+class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
     """Restoration from pairs, and the base of this package's other models.
 
     With no option of `WxrTrainOptions` set it computes what SRModel computes, except that warm-up ends at the full

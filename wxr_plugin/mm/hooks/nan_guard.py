@@ -7,7 +7,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from wxr_plugin.mm.updates import images_of, updates_of
-from wxr_plugin.models.guard import NanGuard
+from wxr_plugin.models.finite import trained
+from wxr_plugin.models.guard import NanGuard, NonFiniteError, all_finite
 from wxr_plugin.models.train_options import NanGuardOptions
 
 KEY = "wxr_nan_guard"
@@ -40,7 +41,18 @@ class WxrNanGuardHook(Hook):
         updates_of(runner).begin(runner.iter + 1, images_of(data_batch))
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Tell the log."""
+        """Log the count, and stop before a hook of lower priority saves weights that are not finite.
+
+        CheckpointHook deletes an old checkpoint before it writes the new one, so this cannot wait until then.
+
+        Raises:
+            NonFiniteError: an update made weights or running statistics NaN or infinite.
+        """
+        if not all_finite(trained(runner.model)):
+            raise NonFiniteError(
+                f"iteration {runner.iter + 1}: NaN or infinity in weights after this update, so training stops and no "
+                "checkpoint is written. Go on from an earlier one with a lower learning rate or with clip_grad"
+            )
         runner.message_hub.update_scalar("train/dropped_updates", self.guard.skipped)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

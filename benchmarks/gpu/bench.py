@@ -95,9 +95,7 @@ class Bench:
         self.add(Row(self.part, name, **figure._asdict()))
         return figure
 
-    def time(
-        self, work: Callable[[], object], repetitions: int = 10, warmup: int = 2, longest: float = 10
-    ) -> Timing:
+    def time(self, work: Callable[[], object], repetitions: int = 10, warmup: int = 2, longest: float = 10) -> Timing:
         """Time `work` after warm-up, each repetition with the device synchronised before and after.
 
         Stops after `longest` seconds, with at least three repetitions (at tiny size two).

@@ -38,8 +38,8 @@ def main() -> int:
     with TemporaryDirectory() as folder:
         schedule = Schedule(Path(folder), args)
         try:
-            for part in schedule.chosen:
-                schedule.run(part)
+            for group in schedule.groups:
+                schedule.run(group)
                 _write(args, schedule)
         except KeyboardInterrupt:
             print("interrupted; the rows so far are kept", file=sys.stderr)
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     names = [part.name for part in PARTS]
     parser.add_argument("--parts", nargs="+", choices=names, default=names, metavar="PART", help=", ".join(names))
     parser.add_argument("-o", "--output", type=Path, default=Path("gpu.json"), help="JSON file (default: gpu.json)")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--deadline", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser

@@ -1,6 +1,7 @@
-"""The parts of the benchmark, the most important first, each run by a process of its own until its deadline."""
+"""The parts of the benchmark, the most important first, run by processes of their own until their deadlines."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
@@ -63,30 +64,37 @@ class Schedule:
         """Seconds since the start."""
         return time.monotonic() - self.start
 
-    def run(self, part: Part) -> None:
-        """Run one part until it ends or has to; what it measured until then counts."""
-        limit = part.seconds * self.args.budget / BUDGET
+    @property
+    def groups(self) -> list[list[Part]]:
+        """Parts that share a process: all at tiny size, where most of the time goes into imports; else none."""
+        return [self.chosen] if self.args.size == "tiny" else [[part] for part in self.chosen]
+
+    def run(self, group: list[Part]) -> None:
+        """Run parts in one process until it ends or has to; what was measured until then counts."""
+        names = ", ".join(part.name for part in group)
+        limit = sum(part.seconds for part in group) * self.args.budget / BUDGET
         seconds = min(limit, self.args.budget - self.seconds - RESERVE)
         if seconds < LEAST:
-            self._add(Row(part.name, "all", "skipped", note=f"the budget of {self.args.budget:.0f} s is used up"))
+            self._add(Row(names, "all", "skipped", note=f"the budget of {self.args.budget:.0f} s is used up"))
             return
-        print(f"{part.name}: at most {seconds:.0f} s", file=sys.stderr, flush=True)
+        print(f"{names}: at most {seconds:.0f} s", file=sys.stderr, flush=True)
         began = time.monotonic()
-        failure = self._work(part, seconds)
-        for row in rows.read(self._file(part)):
-            self._add(row)
+        failure = self._work(group, seconds)
+        for part in group:
+            for row in rows.read(rows_file(self.folder, part.name)):
+                self._add(row)
         if failure:
-            self._add(Row(part.name, "all", "failed", note=failure))
-        print(f"{part.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            self._add(Row(names, "all", "failed", note=failure))
+        print(f"{names}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
-    def _work(self, part: Part, seconds: float) -> str:
-        """Run the part's process; return why it ended early, or nothing."""
-        log = self.folder / f"{part.name}.log"
+    def _work(self, group: list[Part], seconds: float) -> str:
+        """Run the parts' process; return why it ended early, or nothing."""
+        log = self.folder / f"{group[0].name}.log"
+        command, environment = self._command(group, seconds), THREADS | os.environ
         with log.open("w", encoding="utf-8") as output:
             process = subprocess.Popen(
-                self._command(part, seconds), cwd=ROOT, env=THREADS | os.environ, stdout=output, stderr=output,
-                start_new_session=True,
-            )  # fmt: skip
+                command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
             try:
                 code = process.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -95,14 +103,12 @@ class Schedule:
                 _kill_group(process)
         return f"exit code {code}: {_last_line(log)}" if code else ""
 
-    def _command(self, part: Part, seconds: float) -> list[str]:
+    def _command(self, group: list[Part], seconds: float) -> list[str]:
         deadline = time.monotonic() + seconds - GRACE  # of the system's clock, which the process shares
-        words = ["--worker", part.name, "--deadline", str(deadline), "--folder", str(self.folder)]
+        words = ["--worker", "--parts", *(part.name for part in group)]
+        words += ["--deadline", str(deadline), "--folder", str(self.folder)]
         words += ["--size", self.args.size, "--device", self.args.device]
         return [sys.executable, "-m", "benchmarks.gpu", *words]
-
-    def _file(self, part: Part) -> Path:
-        return self.folder / f"{part.name}.jsonl"
 
     def _add(self, row: Row) -> None:
         self.rows.append(row)
@@ -110,30 +116,33 @@ class Schedule:
             print(f"  {row.status}: {row.name}: {row.note}", file=sys.stderr, flush=True)
 
 
+def rows_file(folder: Path, part: str) -> Path:
+    """Return where a part writes its rows."""
+    return folder / f"{part}.jsonl"
+
+
 def work(args: argparse.Namespace) -> int:
-    """Run one part in this process; the exit code."""
+    """Run parts in this process; the exit code."""
     import torch
 
     from benchmarks.gpu.bench import Bench
 
-    folder = args.folder / args.worker
-    folder.mkdir()
     device = torch.device(args.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True  # as BasicSR's pipeline sets it
-    file = args.folder / f"{args.worker}.jsonl"
-    bench = Bench(args.worker, device, args.size == "tiny", args.deadline, file, folder)
-    importlib.import_module(f"benchmarks.gpu.{args.worker}").run(bench)
+    for part in args.parts:
+        folder = args.folder / part
+        folder.mkdir()
+        bench = Bench(part, device, args.size == "tiny", args.deadline, rows_file(args.folder, part), folder)
+        importlib.import_module(f"benchmarks.gpu.{part}").run(bench)
     return 0
 
 
 def _kill_group(process: subprocess.Popen) -> None:
     """End the process and all that it has started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

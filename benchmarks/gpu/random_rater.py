@@ -98,4 +98,10 @@ def llava_config(size: str, tiny: str) -> Any:
         max_position_embeddings=4096,
         rms_norm_eps=1e-5,
     )
-    return LlavaConfig(vision, text, image_token_id=IMAGE_TOKEN, image_seq_length=576, vision_feature_layer=-2)
+    return LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=IMAGE_TOKEN,
+        image_seq_length=576,
+        vision_feature_layer=-2,
+    )

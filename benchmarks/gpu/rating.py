@@ -23,7 +23,7 @@ def run(bench: Bench) -> None:
     """Measure building, `rate` and the model alone at every batch size."""
     peak = bench.case("matrix product, bfloat16", partial(matmul_peak, bench), 3)
     raters: list[RandomLlavaRater] = []
-    bench.case("LLaVA-1.5-7B with random weights, building", partial(_built, bench, raters), 15)
+    bench.case("building the rater on the device", partial(_built, bench, raters), 15)
     for batch in _batches(bench) if raters else ():
         raters[0].batch_size = batch
         bench.case(f"rate(), batch {batch}", partial(rate, bench, raters[0], batch), 8)

@@ -43,7 +43,7 @@ def run(bench: Bench) -> None:
             name = f"network alone, {precision}{', channels_last' if layout is torch.channels_last else ''}"
             bench.case(name, partial(network_alone, bench, checkpoint, precision, layout))
     photos = make_photos(bench)
-    for precision in ("fp32", "bf16"):
+    for precision in ("fp32",) if bench.tiny else ("fp32", "bf16"):
         for engine in ENGINES:
             name = f"files, {engine}, {precision}"
             bench.case(name, partial(files, bench, engine, precision, checkpoint, photos), 12)

@@ -7,11 +7,14 @@ from benchmarks.gpu.parts import ROOT
 from benchmarks.gpu.rows import TEST_UNIT, Row
 
 FOLDER = ROOT / "tests" / "gpu"
+TINY = ("-k", "test_gpu_training or test_gpu_restoring")
+"""The quick half; `pytest tests/gpu --device cpu` runs all of them."""
 
 
 def run(bench: Bench) -> None:
     """Run tests/gpu in this process; every result is kept as it comes."""
     options = ["-m", "gpu", "--device", str(bench.device), "-p", "no:cacheprovider", "--tb", "short"]
+    options += TINY if bench.tiny else ()
     code = pytest.main([str(FOLDER), *options], plugins=[Recorder(bench)])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         bench.add(Row(bench.part, "pytest", "failed", note=f"pytest ended with {code!r}"))

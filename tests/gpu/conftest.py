@@ -8,6 +8,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))  # wxr_toys, toy_training, toy_runs
+sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks
 
 import wxr_toys  # noqa: F401  registers ToyNet
 from basicsr.models import build_model
@@ -36,11 +37,12 @@ def device(request):
 
 @pytest.fixture(autouse=True)
 def exact(device):
-    """Compute float32 in float32: TensorFloat32 keeps 10 bits, and results are compared with a CPU's here."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    """Compute float32 in float32, as a CPU does: TensorFloat32 keeps 10 bits. And choose the same kernels each time."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
+    cudnn.allow_tf32 = matmul.allow_tf32 = cudnn.benchmark = False
     yield
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+    cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
     if device.type == "cuda":
         torch.cuda.empty_cache()
 

@@ -42,7 +42,7 @@ def test_ddp_on_one_rank_trains_as_without(build, one_rank, settings):
     assert isinstance(model.net_g, torch.nn.parallel.DistributedDataParallel)
     for each in (model, plain):
         train(each, batches(4))
-    torch.testing.assert_close(weights(model), weights(plain), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(weights(model), weights(plain), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -71,5 +71,5 @@ def test_a_launched_run_ends_like_a_plain_one(device, tmp_path):
     for name, run in runs.items():
         assert run.wait(300) == 0, (tmp_path / name / "log.txt").read_text()[-3000:]
     one, other = (load_weights(tmp_path / name / "experiments/toy/models/net_g_latest.pth") for name in launchers)
-    for name, value in one.items():
-        torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-5)
+    for name, value in one.items():  # a step changes a weight by up to 1e-2
+        torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-3 if on_cuda else 0)

@@ -53,7 +53,7 @@ def test_fused_adamw_is_the_default_on_cuda_and_equals_the_plain_one(build, devi
     assert model.optimizer_g.defaults["fused"] is True and plain.optimizer_g.defaults["fused"] is False
     for each in (model, plain):
         train(each, batches(6))
-    torch.testing.assert_close(weights(model), weights(plain), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(weights(model), weights(plain), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
@@ -111,7 +111,7 @@ def test_a_resumed_run_ends_where_one_that_was_left_alone_ends(build, device, tm
     resumed = build(**settings)
     resumed.resume_training(load_state(tmp_path / "training_states" / "3.state"))
     train(resumed, data[3:], 4)
-    near = {"rtol": 0, "atol": 0} if device.type == "cpu" else {"rtol": 1e-4, "atol": 1e-6}
+    near = {"rtol": 0, "atol": 0} if device.type == "cpu" else {"rtol": 1e-3, "atol": 2e-4}
     for name, value in straight.net_g.state_dict().items():
         torch.testing.assert_close(resumed.net_g.state_dict()[name], value, **near)
     for name, value in straight.net_g_ema.state_dict().items():

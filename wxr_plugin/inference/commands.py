@@ -53,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--checkpoint",
         type=Path,
         action="append",
-        help=".pth or .safetensors (default: the packaged one); once for each file of a method that has several",
+        help=".pth, .safetensors, or the packaged tiny (default) or small; once for each file of a method with several",
     )
     parser.add_argument("--opt", type=Path, help="option file with the network_g of a checkpoint that does not name it")
     parser.add_argument("--method", help="a published method with its official files; wxr zoo list shows them")

@@ -15,6 +15,7 @@ from wxr_plugin.checks.fields import check_block
 from wxr_plugin.checks.report import Problem, Report, add_duplicates, key_lines, suggest
 from wxr_plugin.data.image_store import ImageStore
 from wxr_plugin.errors import OptionError, WxrError
+from wxr_plugin.inference.packaged import PACKAGED
 from wxr_plugin.plugins import import_into
 from wxr_plugin.schema import convert
 
@@ -180,7 +181,7 @@ def _missing_files(name: str, block: Mapping[str, Any]) -> str:
 
     checkpoint, folder = block.get("checkpoint"), block.get("folder")
     folders = folder.values() if isinstance(folder, dict) else [folder] if folder else []
-    files = [*folders, *([checkpoint] if checkpoint and checkpoint != "tiny" else [])]
+    files = [*folders, *([checkpoint] if checkpoint and str(checkpoint) not in PACKAGED else [])]
     missing = [f"{file} is not there" for file in files if not Path(str(file)).expanduser().exists()]
     if not missing and block.get("method") and not checkpoint:
         try:

@@ -15,7 +15,7 @@ from wxr_plugin.data.image_io import list_images
 from wxr_plugin.data.image_store import keyed
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.methods import method_spec
-from wxr_plugin.inference.restorer import TINY
+from wxr_plugin.inference.packaged import NAMES, checkpoint_path
 from wxr_plugin.inference.specs import RestorerSpec
 
 
@@ -99,11 +99,11 @@ def _first(own: MethodOptions, whole: BenchmarkOptions, key: str) -> Any:
 
 
 def _spec(name: str, options: MethodOptions) -> RestorerSpec:
-    checkpoint = TINY if options.checkpoint == "tiny" else options.checkpoint and Path(options.checkpoint).expanduser()
+    checkpoint = options.checkpoint and checkpoint_path(options.checkpoint)
     if options.method:
         return _published(options.method, checkpoint or None, options.guide)
     if not checkpoint.is_file():
-        raise WxrError(f"{options.checkpoint}: no such checkpoint; give a .pth or .safetensors file, or tiny")
+        raise WxrError(f"{options.checkpoint}: no such checkpoint; give a .pth or .safetensors file, or {NAMES}")
     opt = _option_file(options.opt) if options.opt else {}
     if not opt and load_network_options(checkpoint) is None:
         raise WxrError(f"{checkpoint} does not say which network it is for; add opt: with its option file, or method:")

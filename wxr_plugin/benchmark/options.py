@@ -24,7 +24,7 @@ class MethodOptions(Block):
     method: str | None = None
     """Name in the zoo (wxr zoo list), which knows network and layout of the authors' checkpoint."""
     checkpoint: str | None = None
-    """.pth or .safetensors; tiny is the packaged one. With `method`, where its official file lies if not in
+    """.pth or .safetensors; small and tiny are packaged. With `method`, where its official file lies if not in
     experiments/pretrained_models."""
     opt: str | None = None
     """Option file with the network_g of a checkpoint that does not name it."""

@@ -54,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--checkpoint",
         type=Path,
         action="append",
-        help=".pth or .safetensors (default: the packaged one); once for each file of a method that has several",
+        help=".pth, .safetensors, or the packaged tiny (default) or small; once for each file of a method with several",
     )
     parser.add_argument("--opt", type=Path, help="option file with the network_g of a checkpoint that does not name it")
     parser.add_argument("--method", help="a published method with its official files; wxr zoo list shows them")
@@ -197,7 +197,7 @@ def _with_stride(diffusion: "Diffusion | PatchDiffusion | None", stride: int) ->
 
 def _spec(args: argparse.Namespace) -> "RestorerSpec":
     from wxr_plugin.inference.methods import method_spec
-    from wxr_plugin.inference.restorer import TINY
+    from wxr_plugin.inference.packaged import checkpoint_path
     from wxr_plugin.inference.specs import RestorerSpec
 
     if args.method and args.opt:
@@ -211,8 +211,7 @@ def _spec(args: argparse.Namespace) -> "RestorerSpec":
         raise WxrError("--instruction is for a --method that takes one; leave it out")
     opt = read_options(args.opt) if args.opt else {}
     guide = args.guide or (opt.get("guide") or {}).get("model")
-    checkpoint = TINY if given[0] == Path("tiny") else given[0]
-    return RestorerSpec("", checkpoint, opt.get("network_g"), guide=guide, sde=opt.get("sde"))
+    return RestorerSpec("", checkpoint_path(given[0]), opt.get("network_g"), guide=guide, sde=opt.get("sde"))
 
 
 def read_options(path: Path) -> dict:

@@ -27,6 +27,7 @@ from wxr_plugin.inference.fit import (
 )
 from wxr_plugin.inference.layout import laid_out
 from wxr_plugin.inference.memory import free, is_out_of_memory
+from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows, tile_count
 from wxr_plugin.namesakes import our_network
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 SMALLEST_TILE = 32
 """Smaller ones are not tried when memory runs out."""
 _LOG = logging.getLogger("basicsr")
-TINY = Path(__file__).parents[1] / "assets" / "tiny_restorer" / "tiny_restorer.safetensors"
+TINY = PACKAGED["tiny"]
 
 
 class RestoreError(WxrError):
@@ -109,7 +110,7 @@ class Restorer:
         weights: dict[str, Tensor] | None = None,
         **kwargs,
     ) -> "Restorer":
-        """Load `checkpoint` (.pth or .safetensors; "tiny" is the packaged one); `kwargs` go to the constructor.
+        """Load `checkpoint` (.pth, .safetensors, or a packaged one: "tiny", "small"); `kwargs` go to the constructor.
 
         `network` is the `network_g` block of an option file. Without it the block stored in the checkpoint is used,
         which our models write. `key` is the entry with the weights: unless told otherwise, those of the EMA where there
@@ -118,9 +119,9 @@ class Restorer:
         our models write. `sampling` says how an equation is sampled. `weights` are those of `checkpoint` where they
         have been read already, say from the several files of a folder.
         """
-        path = TINY if str(checkpoint) == "tiny" else Path(checkpoint)
+        path = checkpoint_path(checkpoint)
         if not path.is_file() and weights is None:
-            raise WxrError(f"{path}: no such checkpoint; give a .pth or .safetensors file, or 'tiny'")
+            raise WxrError(f"{path}: no such checkpoint; give a .pth or .safetensors file, or {NAMES}")
         network = network or load_network_options(path)
         if network is None:
             raise WxrError(f"{path} does not say which network it is for; add --opt with the option file it came from")

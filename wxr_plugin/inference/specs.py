@@ -10,7 +10,8 @@ import msgspec
 from wxr_plugin import options
 from wxr_plugin.checkpoint import load_network_options
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.restorer import TINY, Restorer
+from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
+from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.zoo.files import Found, read_weights
 from wxr_plugin.zoo.rows import find_row, rows
 
@@ -62,7 +63,8 @@ class RestorerSpec(msgspec.Struct, frozen=True):
 
 
 def read_spec(text: str) -> RestorerSpec:
-    """The restorer that `text` names: PATH or NAME=PATH, "tiny" for the packaged one, or a published method.
+    """The restorer that `text` names: PATH or NAME=PATH, "tiny" or "small" for a packaged one, or a
+    published method.
 
     A published method is a name of `wxr zoo list` whose files are where they belong. PATH is a checkpoint (.pth,
     .safetensors) that knows its network, or an option file (.yml), for training or testing, with `network_g` and
@@ -76,12 +78,12 @@ def read_spec(text: str) -> RestorerSpec:
         name, place = "", text
     if place in rows() and not Path(place).exists():
         return _published(place, name)
-    path = TINY if place == "tiny" else Path(place).expanduser()
-    name = name or ("tiny" if place == "tiny" else path.stem)
+    path = checkpoint_path(place)
+    name = name or (place if place in PACKAGED else path.stem)
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no such file"
         raise WxrError(
-            f"{place}: {what}; a restorer is a checkpoint (.pth, .safetensors), an option file, tiny or a "
+            f"{place}: {what}; a restorer is a checkpoint (.pth, .safetensors), an option file, {NAMES} or a "
             "published method (wxr zoo list)"
         )
     if path.suffix.lower() in (".yml", ".yaml"):

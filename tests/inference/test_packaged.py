@@ -1,0 +1,85 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from skimage.data import astronaut
+from skimage.metrics import peak_signal_noise_ratio
+
+from wxr_plugin import cli
+from wxr_plugin.benchmark.methods import Method
+from wxr_plugin.benchmark.options import BenchmarkOptions, MethodOptions
+from wxr_plugin.data.image_io import read_image, write_image
+from wxr_plugin.data.weather import KINDS
+from wxr_plugin.demo.photos import weathered
+from wxr_plugin.inference.packaged import PACKAGED, checkpoint_path
+from wxr_plugin.inference.restorer import Restorer
+from wxr_plugin.inference.specs import read_spec
+
+PHOTO = np.ascontiguousarray(astronaut()[:192, 60:300])
+
+
+@pytest.fixture(scope="module")
+def small():
+    return Restorer.from_checkpoint("small", device="cpu")
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_a_name_gives_the_weights_and_a_path_stays_a_path(name):
+    assert checkpoint_path(name) == PACKAGED[name] and PACKAGED[name].is_file()
+    assert checkpoint_path(f"./{name}.pth") == Path(f"{name}.pth")
+    assert checkpoint_path("~/mine.pth") == Path.home() / "mine.pth"
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_every_packaged_restorer_has_a_card_with_data_recipe_and_figures(name):
+    card = PACKAGED[name].with_name("README.md").read_text(encoding="utf-8")
+    for word in ("Data", "Recipe", "Command", "| rain |"):
+        assert word in card, word
+
+
+def test_small_is_small():
+    weights = load_file(PACKAGED["small"])
+    assert PACKAGED["small"].stat().st_size <= 16e6
+    assert sum(tensor.numel() for tensor in weights.values()) <= 8e6
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
+
+
+@pytest.mark.parametrize("style", ["default", "shifted", "realistic"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_small_brings_weathered_photos_nearer_to_the_clean_ones(small, kind, style):
+    gains = []
+    for seed in range(3):
+        lq = weathered(PHOTO, kind, 0.7, seed, style)
+        gains.append(peak_signal_noise_ratio(PHOTO, small.restore(lq)) - peak_signal_noise_ratio(PHOTO, lq))
+    assert np.mean(gains) > 0.3, gains
+
+
+def test_small_leaves_a_clear_photo_as_it_is(small):
+    assert peak_signal_noise_ratio(PHOTO, small.restore(PHOTO)) > 28
+
+
+def test_small_has_no_mesh_on_an_even_surface(small):
+    """Upsampling makes no pattern: an even photo comes back even, away from its edge."""
+    even = np.full((160, 160, 3), (180, 186, 190), np.uint8)
+    inside = small.restore(even)[64:96, 64:96].astype(float)
+    assert inside.std(axis=(0, 1)).max() < 0.6
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_command_line_and_the_benchmark_know_its_name(tmp_path, name):
+    write_image(tmp_path / "a.png", PHOTO[:64, :64])
+    assert cli.main(["restore", str(tmp_path / "a.png"), "--checkpoint", name, "-o", str(tmp_path / "out")]) == 0
+    expected = read_spec(name).load(device="cpu").restore(PHOTO[:64, :64])
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.png"), expected)
+    options = MethodOptions(checkpoint=name)
+    method = Method("mine", options, BenchmarkOptions(name="x", methods={"mine": options}, sets={}, metrics={}))
+    assert method.spec.checkpoint == PACKAGED[name]
+
+
+def test_a_wrong_name_lists_the_packaged_ones(tmp_path, capsys):
+    write_image(tmp_path / "a.png", PHOTO[:64, :64])
+    code = cli.main(["restore", str(tmp_path / "a.png"), "--checkpoint", "smal", "-o", str(tmp_path / "out")])
+    assert code == 2 and re.search("'tiny' or 'small'", capsys.readouterr().err)

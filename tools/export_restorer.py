@@ -1,0 +1,40 @@
+"""Write the weights of a training as a packaged restorer: half precision, with the network's options inside.
+
+python tools/export_restorer.py experiments/small_restorer/models/net_g_latest.pth small_restorer.safetensors
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from safetensors.torch import save
+
+from wxr_plugin.checkpoint import load_network_options, load_weights
+from wxr_plugin.errors import WxrError
+from wxr_plugin.files import write_bytes
+
+
+def export(checkpoint: Path, target: Path, key: str = "params_ema") -> None:
+    """Write the weights under `key` of a checkpoint of ours to `target` in float16, atomically.
+
+    Raises:
+        WxrError: the checkpoint does not hold its network's options.
+    """
+    network = load_network_options(checkpoint)
+    if network is None:
+        raise WxrError(f"{checkpoint} does not say which network it is for; give one that WxrModel wrote")
+    weights = {name: tensor.half().contiguous() for name, tensor in load_weights(checkpoint, key).items()}
+    write_bytes(target, save(weights, metadata={"network_g": json.dumps(network)}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--key", default="params_ema", help="entry of the checkpoint (default: params_ema)")
+    args = parser.parse_args()
+    export(args.checkpoint, args.target, args.key)
+
+
+if __name__ == "__main__":
+    main()

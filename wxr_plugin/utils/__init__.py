@@ -1,1 +1,1 @@
-"""Small helpers that know nothing of restoration."""
+"""Helpers that know nothing of networks, photos or training."""

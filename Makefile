@@ -18,6 +18,8 @@ NEWEST ?= .venv-newest
 # The versions that are installed; empty: the newest.
 CONSTRAINTS ?= constraints.txt
 PINNED = $(addprefix -c ,$(CONSTRAINTS))
+# setuptools warns that an editable package hides an installed one, which is what it is for.
+EDITABLE = PYTHONWARNINGS="ignore:Editable installation" $(1)/bin/python -m pip install -q $(PINNED) --no-build-isolation
 # Threads that wait give their core away, so that a busy machine slows a training by its share and not tenfold.
 export OMP_WAIT_POLICY ?= passive
 REAL ?=
@@ -38,7 +40,7 @@ $(READY): setup.py pyproject.toml $(CONSTRAINTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q $(PINNED) setuptools wheel cython torch torchvision "numpy>=2" "scipy<1.18"
-	$(BIN)/python -m pip install -q $(PINNED) --no-build-isolation -e ".[dev]"
+	$(call EDITABLE,$(VENV)) -e ".[dev]"
 	$(BIN)/python -m pip install -q --force-reinstall --no-deps opencv-python-headless==$$( \
 	$(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))')
 	$(BIN)/python -c 'import cv2, wxr_plugin'
@@ -60,7 +62,7 @@ $(MMAGIC_READY): $(READY)
 	$(BIN)/python -m venv $(MMAGIC)
 	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 	> $$($(MMAGIC)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/below.pth
-	$(MMAGIC)/bin/python -m pip install -q $(PINNED) --no-build-isolation -e ".[mmagic]"
+	$(call EDITABLE,$(MMAGIC)) -e ".[mmagic]"
 	$(MMAGIC)/bin/python -m pip uninstall -q -y opencv-contrib-python
 	$(MMAGIC)/bin/python -c 'import cv2, wxr_plugin.mm.mmagic_bridge'
 	@touch $(MMAGIC_READY)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from wxr_plugin.conditioning.feature_cache import FeatureCache
 from wxr_plugin.errors import WxrError
-from wxr_plugin.patching import patched
+from wxr_plugin.utils.patching import patched
 
 SIDE = 299
 Mode = Literal["clean", "legacy_pytorch"]

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.patching import patched
+from wxr_plugin.utils.patching import patched
 from wxr_plugin.vlm.catalog import nearest, read_data
 
 TORCHVISION = ("alexnet", "vgg16", "squeezenet1_1")

@@ -132,7 +132,7 @@ class Cutter:
         elif not self._is_enough(margin(cut.overlap)):
             wanted = _rounded(2 * self.visible_reach + BLEND)
             self._say(
-                f"{name} looks {self.visible_reach} pixels far and tiles share {cut.overlap}, so seams may show; "
+                f"{name} looks up to {self.visible_reach} pixels far and tiles share {cut.overlap}, so seams may show; "
                 f"--overlap {wanted} avoids them"
             )
 

@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="*", default=None, help="registered names (default: all)")
     parser.add_argument(
-        "--checkpoint", default="tiny", help="a trained network to begin with (default: the packaged one)"
+        "--checkpoint", default="tiny", help="a trained network to begin with; '' for none (the packaged one)"
     )
     parser.add_argument("--tile", type=int, default=512, help="side of tiles in pixels (512)")
     parser.add_argument("--size", type=int, nargs=2, default=(960, 640), help="width and height of the photo (960 640)")
@@ -64,7 +64,8 @@ def main() -> None:
     logging.getLogger("basicsr").setLevel(logging.ERROR)
     photo = cv2.resize(packaged_photo("coffee"), tuple(args.size), interpolation=cv2.INTER_CUBIC)
     print(f"| network (tiles of {args.tile}) | reach | overlap | dB from whole |\n|---|---|---|---|")
-    print(row(Restorer.from_checkpoint(args.checkpoint, device="cpu"), photo, args.tile), flush=True)
+    if args.checkpoint:
+        print(row(Restorer.from_checkpoint(args.checkpoint, device="cpu"), photo, args.tile), flush=True)
     for name in names() if args.networks is None else args.networks:
         net = walk.build_quick(ARCH_REGISTRY.get(name))
         if not predicts_noise(net):

@@ -77,7 +77,7 @@ def test_a_row_for_each_photo_with_its_protocol(made, tmp_path, capsys):
     assert float(row["psnr"]) == pytest.approx(psnr, abs=1e-9)
     assert (row["precision"], row["tile"], row["overlap"], row["crop"], row["colour"]) == (
         "fp32",
-        "1024",
+        "0",
         "32",
         "0",
         "RGB",

@@ -75,13 +75,13 @@ class Cutter:
         """Return the pixels that neighbouring tiles share where nobody says how many.
 
         Tiles equal the whole if each has `receptive_field` pixels around what counts of it. Where that is more than a
-        quarter of a tile, the distance from which changes are still visible is enough; for networks that look at the
+        third of a tile, the distance from which changes are still visible is enough; for networks that look at the
         whole image nothing is, and they get an eighth of a tile.
         """
         if reason(self.net):
             return _rounded(tile // 8)
         exact = 2 * self.receptive_field + BLEND
-        if exact <= max(tile // 4, 2 * BLEND):
+        if exact <= max(tile // 3, 2 * BLEND):
             return min(_rounded(exact), tile // 2)
         return min(_rounded(2 * min(self.visible_reach, self.receptive_field) + BLEND), tile // 2)
 
@@ -132,7 +132,7 @@ class Cutter:
         elif not self._is_enough(margin(cut.overlap)):
             wanted = _rounded(2 * self.visible_reach + BLEND)
             self._say(
-                f"{name} looks {self.visible_reach} pixels far and tiles share {cut.overlap}, so seams may show; "
+                f"{name} looks up to {self.visible_reach} pixels far and tiles share {cut.overlap}, so seams may show; "
                 f"--overlap {wanted} avoids them"
             )
 

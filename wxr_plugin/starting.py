@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+WRITTEN_AT_START = ("*.log", "*.yml", "*.yaml", "network_*.txt", "events.out.tfevents.*")
+"""Files that every start writes; a folder with these alone holds no results."""
+
 _renamed: list[tuple[Path, Path]] = []
 """(folder of this run, where the earlier run of that name went), of a start that may still fail."""
 
@@ -18,7 +21,7 @@ _renamed: list[tuple[Path, Path]] = []
 def undone_on_failure() -> Iterator[None]:
     """Put renamed folders back if the block raises before `confirm` is called.
 
-    What the failed start wrote is removed if it is only logs and option files, else kept as NAME_failed_TIME.
+    What the failed start wrote is removed if it is only WRITTEN_AT_START, else kept as NAME_failed_TIME.
     """
     _renamed.clear()
     try:
@@ -63,6 +66,6 @@ def _put_back(folder: Path, earlier: Path) -> None:
 
 
 def _holds_results(folder: Path) -> bool:
-    """Return whether a folder holds more than logs, option files and TensorBoard's first lines."""
+    """Return whether a folder holds more than what every start writes."""
     files = (path for path in folder.rglob("*") if path.is_file())
-    return any(path.suffix not in (".log", ".yml", ".yaml") and "tfevents" not in path.name for path in files)
+    return not all(any(path.match(pattern) for pattern in WRITTEN_AT_START) for path in files)

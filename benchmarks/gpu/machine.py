@@ -42,6 +42,7 @@ def copy_rate(bench: Bench) -> Figure:
 def describe(device: torch.device) -> dict[str, Any]:
     """Return device, versions and settings that the figures depend on, in plain types."""
     versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    versions["torch"] = torch.__version__  # with its build
     settings = {
         "cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
         "matmul.allow_tf32": torch.backends.cuda.matmul.allow_tf32,

@@ -1,10 +1,13 @@
-"""Errors that a user can mend: the commands print them as one line, without a traceback, and exit with code 2."""
+"""Errors that a user can fix: the commands print them as one line, without a traceback, and exit with code 2."""
+
+import errno
+import os
 
 
 class WxrError(Exception):
-    """Base of every error that the user, not the code, has to mend.
+    """Base of every error that the user can fix.
 
-    The message says what is wrong, where, and how to mend it. Errors of a part of the package (a bad image, a bad
+    The message says what is wrong, where, and how to fix it. Errors of a part of the package (a bad image, a bad
     option file) derive from it.
     """
 
@@ -18,8 +21,11 @@ class OptionError(WxrError):
 
 
 def plain(error: BaseException) -> str:
-    """Return an error as one line: of the system's errors (`[Errno 2] …`) the path and what is wrong with it."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        words = {"No such file or directory": "no such file or folder"}
-        return f"{error.filename}: {words.get(error.strerror, error.strerror[0].lower() + error.strerror[1:])}"
-    return " ".join(str(error).split())
+    """Return `error` as one line; for an error of the system, `[Errno 2] ...`, that is the path and the reason."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return " ".join(str(error).split())
+    reason = _REASONS.get(error.errno, error.strerror[0].lower() + error.strerror[1:])
+    return reason if error.filename is None else f"{os.fsdecode(error.filename)}: {reason}"
+
+
+_REASONS = {errno.ENOENT: "no such file or folder"}

@@ -10,6 +10,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from wxr_plugin.archs.context import Context, context_inputs
+from wxr_plugin.inference import reach
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.whole_image import reason, reasons
 
@@ -88,3 +89,13 @@ def test_a_whole_photo_needs_no_look(monkeypatch):
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(net(image), net(image, net.look(image)))
+
+
+def test_another_projects_network_of_the_same_name_is_not_ours():
+    theirs = type("NAFNet", (nn.Conv2d,), {})(3, 3, 3, padding=1)
+    assert "NAFNet" in reasons() and reason(theirs) is None
+    ours = built("NAFNet")
+    table = {"NAFNet": {sum(parameter.numel() for parameter in net.parameters()): 7 for net in (ours, theirs)}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reach, "table", lambda: table)
+        assert reach.known(ours) == 7 and reach.known(theirs) is None

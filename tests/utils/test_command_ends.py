@@ -40,7 +40,7 @@ def test_the_exit_code_is_the_jobs(result, code):
     ("error", "line"),
     [
         (WxrError("a.png: broken"), "a.png: broken"),
-        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a.pth"), "a.pth: no such file or directory"),
+        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a.pth"), "a.pth: no such file or folder"),
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES), b"a.pth"), "a.pth: permission denied"),
         (ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)), "connection refused"),
         (disk_full(), "out.png: no space left on device; free some space and run the command again"),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import pickle
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files as package_files
@@ -216,7 +217,7 @@ def build_clip(name: str) -> tuple[nn.Module, "SimpleTokenizer"]:
     try:
         with clip_activation.mismatch_as_error(name):
             return _create(architecture, weights, source), build_tokenizer(name)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise ClipError(f"CLIP '{name}' cannot be loaded: {error}") from error
 
 

@@ -8,6 +8,8 @@ import yaml
 from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from wxr_plugin.namesakes import is_ours
+
 FILE = Path(__file__).with_name("channels_last.yml")
 
 
@@ -23,7 +25,8 @@ def laid_out(net: nn.Module, device: torch.device) -> nn.Module:
     It helps on a CPU, where our list or the network's own attribute `channels_last` says so. The memory format of the
     images follows from the weights'.
     """
-    helps = getattr(net, "channels_last", type(net).__name__ in gains())
+    listed = is_ours(type(net)) and type(net).__name__ in gains()
+    helps = getattr(net, "channels_last", listed)
     if device.type == "cpu" and helps:
         convert_conv2d_weight_memory_format(net, torch.channels_last)
     return net.to(device)

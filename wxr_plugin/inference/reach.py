@@ -10,6 +10,7 @@ import yaml
 from torch import Tensor, nn
 
 from wxr_plugin.archs import walk
+from wxr_plugin.namesakes import is_ours
 
 FILE = Path(__file__).with_name("reach.yml")
 VISIBLE = 1 / 1024
@@ -28,7 +29,8 @@ def table() -> dict[str, dict[int, int]]:
 def known(net: nn.Module) -> int | None:
     """Return the receptive field that needs no measuring: a network's own attribute `reach`, or our table's."""
     parameters = sum(parameter.numel() for parameter in net.parameters())
-    return getattr(net, "reach", table().get(type(net).__name__, {}).get(parameters))
+    measured = table().get(type(net).__name__, {}) if is_ours(type(net)) else {}
+    return getattr(net, "reach", measured.get(parameters))
 
 
 def receptive_field(net: nn.Module) -> int:

@@ -6,6 +6,8 @@ from pathlib import Path
 import yaml
 from torch import nn
 
+from wxr_plugin.namesakes import is_ours
+
 FILE = Path(__file__).with_name("whole_image.yml")
 
 
@@ -19,4 +21,5 @@ def reason(net: nn.Module) -> str | None:
     """What in `net` depends on the whole image, or None: a network's own attribute `whole_image`, else our list."""
     if getattr(net, "local_size", None):  # NAFNet with means of windows
         return None
-    return getattr(net, "whole_image", None) or reasons().get(type(net).__name__)
+    listed = reasons().get(type(net).__name__) if is_ours(type(net)) else None
+    return getattr(net, "whole_image", None) or listed

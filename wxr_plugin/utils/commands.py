@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from wxr_plugin.errors import WxrError
+from wxr_plugin.errors import WxrError, plain
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -51,11 +51,11 @@ def user_message(error: BaseException) -> str | None:
     """
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in DISK_FULL:
-            return f"{_place(cause)}; free some space and run the command again, what was finished is kept"
+            return f"{plain(cause)}; free some space and run the command again, what was finished is kept"
     if isinstance(error, WxrError):
         return _without_worker_traceback(error)
     if isinstance(error, OSError):
-        return _place(error)
+        return plain(error)
     return None
 
 
@@ -66,12 +66,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _place(error: OSError) -> str:
-    """Return the file and the reason, without "[Errno 2]"."""
-    reason = (error.strerror or str(error) or type(error).__name__).lower()
-    return f"{os.fsdecode(error.filename)}: {reason}" if isinstance(error.filename, str | bytes) else reason
 
 
 def _without_worker_traceback(error: Exception) -> str:

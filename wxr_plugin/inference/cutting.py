@@ -74,14 +74,14 @@ class Cutter:
     def overlap(self, tile: int) -> int:
         """Return the pixels that neighbouring tiles share where nobody says how many.
 
-        Tiles equal the whole if each has `receptive_field` pixels around what counts of it. Where that is more than a
-        third of a tile, the distance from which changes are still visible is enough; for networks that look at the
+        Tiles equal the whole if each has `receptive_field` pixels around what counts of it. Where that is more than
+        half of a tile, the distance from which changes are still visible has to be enough; for networks that see the
         whole image nothing is, and they get an eighth of a tile.
         """
         if reason(self.net):
             return _rounded(tile // 8)
         exact = 2 * self.receptive_field + BLEND
-        if exact <= max(tile // 3, 2 * BLEND):
+        if exact <= max(tile // 2, 2 * BLEND):
             return min(_rounded(exact), tile // 2)
         return min(_rounded(2 * min(self.visible_reach, self.receptive_field) + BLEND), tile // 2)
 

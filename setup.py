@@ -14,8 +14,8 @@ setup(
     packages=find_namespace_packages(include=["wxr_plugin", "wxr_plugin.*"], exclude=["*.__pycache__"]),
     package_data={"": ["*"]},
     # Every floor is a version that tests passed with, or the least that transformers (bitsandbytes, tokenizers,
-    # safetensors) or the build (setuptools) asks for. What failed: msgspec 0.19, lmdb 1.5, open_clip 2.30, opencv 4.10 and
-    # transformers 5.0. constraints.txt has the versions that `make` installs.
+    # safetensors) or the build (setuptools) asks for. What failed: msgspec 0.19, lmdb 1.5, open_clip 2.30, opencv 4.10
+    # and transformers 5.0. constraints.txt has the versions that `make` installs.
     install_requires=[
         "accelerate>=1.10",
         "addict>=2.4",

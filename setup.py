@@ -32,6 +32,7 @@ setup(
         "opencv-python>=4.12.0.88",
         "opencv-python-headless>=4.12.0.88",
         "pillow>=11",
+        "psutil>=5.9",
         "pyiqa>=0.1.16",
         "pyyaml>=6.0.1",
         "rich>=13.7",

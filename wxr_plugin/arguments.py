@@ -55,9 +55,9 @@ def read_options(args: argparse.Namespace) -> dict[str, Any]:
             name, or it wants several GPUs in one process.
     """
     from wxr_plugin.errors import OptionError
-    from wxr_plugin.gpus import check_one_gpu
     from wxr_plugin.options import import_plugins, load
-    from wxr_plugin.safe_paths import name_fault
+    from wxr_plugin.utils.gpus import check_one_gpu
+    from wxr_plugin.utils.safe_paths import name_fault
 
     options = load(args.opt, args.force_yml or ())
     if fault := name_fault(str(options.get("name", "unnamed"))):

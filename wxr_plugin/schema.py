@@ -11,7 +11,7 @@ ExistingPath = Annotated[str, msgspec.Meta(extra={"exists": True})]
 """A file or folder that must be there before a run starts."""
 
 PlainName = Annotated[str, msgspec.Meta(extra={"plain": True})]
-"""A name that becomes a file or folder: without separators, not '.' or '..' (see `wxr_plugin.safe_paths`)."""
+"""A name that becomes a file or folder: without separators, not '.' or '..' (see `wxr_plugin.utils.safe_paths`)."""
 
 NeededInTraining = Annotated[T, msgspec.Meta(extra={"needed": "train"})]
 """`NeededInTraining[int | None] = None`: required in a file for training, unused in one for testing."""

@@ -22,7 +22,7 @@ from wxr_plugin.mm.supervised import WxrSupervised
 from wxr_plugin.models.guard import NonFiniteError
 from wxr_plugin.models.val_metrics import measure
 from wxr_plugin.reading import read_dict
-from wxr_plugin.safe_paths import UnsafeNameError
+from wxr_plugin.utils.safe_paths import UnsafeNameError
 
 EMA = {"type": "WxrEMAHook", "momentum": 0.1}
 

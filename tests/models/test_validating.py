@@ -20,7 +20,7 @@ from wxr_plugin.errors import OptionError
 from wxr_plugin.models import val_input, val_pictures
 from wxr_plugin.models.val_metrics import image_name
 from wxr_plugin.models.val_table import by_group, means, write_rows
-from wxr_plugin.safe_paths import UnsafeNameError
+from wxr_plugin.utils.safe_paths import UnsafeNameError
 
 PSNR = {"type": "calculate_psnr", "crop_border": 0}
 

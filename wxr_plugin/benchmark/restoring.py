@@ -17,7 +17,7 @@ from wxr_plugin.benchmark.sets import BenchmarkSet, Photo
 from wxr_plugin.data.image_io import encode, read_image
 from wxr_plugin.errors import WxrError, plain
 from wxr_plugin.files import write_bytes
-from wxr_plugin.safe_paths import safe_join
+from wxr_plugin.utils.safe_paths import safe_join
 
 if TYPE_CHECKING:
     from wxr_plugin.inference.restorer import Restorer

@@ -13,8 +13,8 @@ import msgspec
 
 from wxr_plugin.checks.components import ENGINES, check_component, find
 from wxr_plugin.checks.report import Keys, Report, describe
-from wxr_plugin.safe_paths import name_fault
 from wxr_plugin.schema import Block, convert
+from wxr_plugin.utils.safe_paths import name_fault
 
 PLAIN = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list"}
 

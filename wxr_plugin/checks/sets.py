@@ -11,7 +11,7 @@ from wxr_plugin.checks.report import Keys, Report
 from wxr_plugin.checks.suggestions import OTHERWISE, pairing_fix
 from wxr_plugin.data.image_store import refuse_cut_database
 from wxr_plugin.errors import WxrError
-from wxr_plugin.safe_paths import refuse_unsafe_keys
+from wxr_plugin.utils.safe_paths import refuse_unsafe_keys
 
 PATH_KEYS = ("meta_info", "meta_info_file")
 

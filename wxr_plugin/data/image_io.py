@@ -21,7 +21,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 _ORIENTATION = 0x0112
 """EXIF tag; from 5 on its values exchange width and height."""
 HEAD = 256
-"""Bytes of a file by which `other_kind` tells what it is."""
+"""Bytes at the start of a file from which `other_kind` infers its kind."""
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 VIDEO = (b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"m4v ", b"qt  ", b"dash", b"3gp4", b"3gp5")
 """Brands of ISO media files, in lower case."""

@@ -12,7 +12,7 @@ import numpy as np
 from wxr_plugin import lmdb_cache
 from wxr_plugin.data.image_io import SUFFIXES, BadImageError, list_images, read_depth, read_image
 from wxr_plugin.errors import WxrError
-from wxr_plugin.safe_paths import refuse_unsafe_keys
+from wxr_plugin.utils.safe_paths import refuse_unsafe_keys
 
 META_INFO = "meta_info.txt"
 _META_LINE = re.compile(r"(?P<name>.+) \((?P<h>\d{1,9}),(?P<w>\d{1,9}),(?P<c>\d{1,9})\) (?P<level>\d+)")

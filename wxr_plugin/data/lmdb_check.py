@@ -11,7 +11,7 @@ from wxr_plugin.data.image_store import open_lmdb, read_meta_info, refuse_cut_da
 from wxr_plugin.data.lmdb_journal import Journal, sha256
 from wxr_plugin.data.progress import batches
 from wxr_plugin.errors import WxrError
-from wxr_plugin.safe_paths import key_fault
+from wxr_plugin.utils.safe_paths import key_fault
 
 _BATCH = 64
 

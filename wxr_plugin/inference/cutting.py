@@ -138,8 +138,8 @@ class Cutter:
 
     def _is_enough(self, pixels: int) -> bool:
         """Return whether so many pixels around what counts of a tile keep seams from showing."""
-        told = reach.known(self.net)
-        return (told is not None and pixels >= told) or pixels >= self.visible_reach
+        known_field = reach.known(self.net)
+        return (known_field is not None and pixels >= known_field) or pixels >= self.visible_reach
 
     def _say(self, line: str) -> None:
         if line not in self._said:

@@ -35,8 +35,8 @@ def known(net: nn.Module) -> int | None:
 
 def receptive_field(net: nn.Module) -> int:
     """Return the distance in pixels from which anything reaches a pixel of the result, whatever the weights."""
-    told = known(net)
-    return measure_field(net) if told is None else told
+    listed_field = known(net)
+    return measure_field(net) if listed_field is None else listed_field
 
 
 def measure_field(net: nn.Module) -> int:

@@ -19,7 +19,7 @@ from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.specs import RestorerSpec
 from wxr_plugin.labels.labelling import READERS
 from wxr_plugin.labels.store import content_hash
-from wxr_plugin.safe_paths import safe_join
+from wxr_plugin.utils.safe_paths import safe_join
 
 LONGEST_NAME = 200
 """Bytes of a file's name that hold a photo's; file systems allow 255."""

@@ -11,7 +11,7 @@ from wxr_plugin.metrics.set_share import SetShare
 from wxr_plugin.models.val_input import INPUT
 from wxr_plugin.models.val_table import Row, by_group, group_column, group_table, is_of, means, write_rows
 from wxr_plugin.report import is_worse
-from wxr_plugin.safe_paths import safe_join
+from wxr_plugin.utils.safe_paths import safe_join
 
 
 class Keeping:

@@ -12,13 +12,13 @@ from basicsr.utils.dist_util import get_dist_info
 from torch import Tensor
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.gpus import local_rank
 from wxr_plugin.labels.store import LabelStore, LabelStoreError, content_hash, provenance_hash
 from wxr_plugin.models.asking import Asker, FailureLog, check_memory
 from wxr_plugin.models.candidates import TEACHER, Candidate, Question, from_array, is_better, to_arrays
 from wxr_plugin.models.guard import gathered
 from wxr_plugin.models.rating_proxy import Lesson, RatingProxy
 from wxr_plugin.models.stored_labels import StoredLabels
+from wxr_plugin.utils.gpus import local_rank
 
 
 class Labels(NamedTuple):

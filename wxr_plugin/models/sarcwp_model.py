@@ -19,7 +19,7 @@ from wxr_plugin.losses.clip_srd_loss import ClipSRDLoss
 from wxr_plugin.models.mask_pictures import mask_picture
 from wxr_plugin.models.sarcwp_options import SarCwpTrainOptions, SarCwpValOptions
 from wxr_plugin.models.wxr_model import WxrModel
-from wxr_plugin.safe_paths import safe_join
+from wxr_plugin.utils.safe_paths import safe_join
 
 
 @MODEL_REGISTRY.register()

@@ -12,7 +12,6 @@ from basicsr.utils import get_root_logger
 from torch import Tensor
 
 from wxr_plugin.errors import OptionError
-from wxr_plugin.gpus import local_rank
 from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.models.asking import Asker, DirectAsker
 from wxr_plugin.models.guided_losses import GuidedLosses
@@ -23,6 +22,7 @@ from wxr_plugin.models.rating_device import crowded, own_gpu, rating_device
 from wxr_plugin.models.rating_proxy import RatingProxy
 from wxr_plugin.models.strong_augment import strong_view
 from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
+from wxr_plugin.utils.gpus import local_rank
 from wxr_plugin.vlm.rater import build_rater
 
 CHECKPOINTS = 3

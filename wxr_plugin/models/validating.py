@@ -20,7 +20,7 @@ from wxr_plugin.models.val_metrics import image_name, measure, usable_metrics
 from wxr_plugin.models.val_pictures import Pictures, WxrValOptions
 from wxr_plugin.models.val_table import Row, group_of
 from wxr_plugin.rng import preserved_rng
-from wxr_plugin.safe_paths import safe_join
+from wxr_plugin.utils.safe_paths import safe_join
 
 
 class Validating(Keeping):

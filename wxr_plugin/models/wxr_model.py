@@ -13,7 +13,6 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import nn
 
 from wxr_plugin.errors import OptionError
-from wxr_plugin.gpus import check_one_gpu, note_idle_gpus
 from wxr_plugin.models.conditioned import Conditioned
 from wxr_plugin.models.finite import Finite
 from wxr_plugin.models.guard import NanGuard
@@ -28,6 +27,7 @@ from wxr_plugin.models.val_metrics import validation_metrics
 from wxr_plugin.models.val_pictures import WxrValOptions
 from wxr_plugin.models.val_table import is_of
 from wxr_plugin.models.validating import Validating
+from wxr_plugin.utils.gpus import check_one_gpu, note_idle_gpus
 
 AMP = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
 CONSTANT = {"type": "MultiStepLR", "milestones": []}

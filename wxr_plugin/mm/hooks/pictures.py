@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from wxr_plugin.safe_paths import safe_join
+from wxr_plugin.utils.safe_paths import safe_join
 
 
 @HOOKS.register_module()

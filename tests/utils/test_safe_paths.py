@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wxr_plugin.safe_paths import UnsafeNameError, key_fault, name_fault, refuse_unsafe_keys, safe_join
+from wxr_plugin.utils.safe_paths import UnsafeNameError, key_fault, name_fault, refuse_unsafe_keys, safe_join
 
 UNSAFE = (
     "", "../x", "..", "a/../../x", "a/..", "/etc/x", "\\x", "..\\x", "a\\..\\..\\x", "C:\\x", "c:/x", "a\0b",

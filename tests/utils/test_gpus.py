@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from wxr_plugin.errors import OptionError
-from wxr_plugin.gpus import check_one_gpu, note_idle_gpus
+from wxr_plugin.utils.gpus import check_one_gpu, note_idle_gpus
 
 
 def test_several_gpus_in_one_process_are_refused_with_the_command_that_uses_them():

@@ -97,8 +97,8 @@ def rows(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
             gains = synthetic_gains(restore, args.clean, style, kind, args.every)
             yield f"style `{style}`, {kind}", f"{np.mean(gains):+.2f} dB ({len(gains)} photos)"
     for folder in sorted(args.pairs.iterdir()) if args.pairs else ():
-        if (folder / "lq").is_dir():
-            gains = pair_gains(restore, folder)
+        gains = pair_gains(restore, folder) if (folder / "lq").is_dir() else []
+        if gains:
             yield f"pairs {folder.name}", f"{np.mean(gains):+.2f} dB ({len(gains)} pairs)"
     if args.clean:
         clear = [read_image(file) for file in list_images(args.clean)[:: args.every]]

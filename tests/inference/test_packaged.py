@@ -10,15 +10,16 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from wxr_plugin import cli
 from wxr_plugin.benchmark.methods import Method
-from wxr_plugin.benchmark.options import BenchmarkOptions, MethodOptions
+from wxr_plugin.benchmark.options import BenchmarkOptions, MethodOptions, SetOptions
 from wxr_plugin.data.image_io import read_image, write_image
 from wxr_plugin.data.weather import KINDS
-from wxr_plugin.demo.photos import weathered
+from wxr_plugin.demo.photos import packaged_photo, weathered
 from wxr_plugin.inference.packaged import PACKAGED, checkpoint_path
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.specs import read_spec
 
 PHOTO = np.ascontiguousarray(astronaut()[:192, 60:300])
+PHOTOS = [np.ascontiguousarray(packaged_photo(name)[40:232, 60:300]) for name in ("astronaut", "chelsea", "coffee")]
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +48,18 @@ def test_small_is_small():
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
 
 
-@pytest.mark.parametrize("style", ["default", "shifted", "realistic"])
+@pytest.mark.parametrize("style", ["default", "realistic"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_small_brings_weathered_photos_nearer_to_the_clean_ones(small, kind, style):
     gains = []
-    for seed in range(3):
-        lq = weathered(PHOTO, kind, 0.7, seed, style)
-        gains.append(peak_signal_noise_ratio(PHOTO, small.restore(lq)) - peak_signal_noise_ratio(PHOTO, lq))
-    assert np.mean(gains) > 0.3, gains
+    for seed, photo in enumerate(PHOTOS):
+        lq = weathered(photo, kind, 0.7, seed, style)
+        gains.append(peak_signal_noise_ratio(photo, small.restore(lq)) - peak_signal_noise_ratio(photo, lq))
+    assert np.mean(gains) > 0.5, gains
 
 
-def test_small_leaves_a_clear_photo_as_it_is(small):
-    assert peak_signal_noise_ratio(PHOTO, small.restore(PHOTO)) > 28
+def test_small_leaves_clear_photos_nearly_as_they_are(small):
+    assert np.mean([peak_signal_noise_ratio(photo, small.restore(photo)) for photo in PHOTOS]) > 27
 
 
 def test_small_has_no_mesh_on_an_even_surface(small):
@@ -75,7 +76,13 @@ def test_the_command_line_and_the_benchmark_know_its_name(tmp_path, name):
     expected = read_spec(name).load(device="cpu").restore(PHOTO[:64, :64])
     np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.png"), expected)
     options = MethodOptions(checkpoint=name)
-    method = Method("mine", options, BenchmarkOptions(name="x", methods={"mine": options}, sets={}, metrics={}))
+    method = Method(
+        "mine",
+        options,
+        BenchmarkOptions(
+            name="x", methods={"mine": options}, sets={"packaged": SetOptions(set="packaged")}, metrics=["psnr"]
+        ),
+    )
     assert method.spec.checkpoint == PACKAGED[name]
 
 

@@ -3,12 +3,14 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import option_files
 import pytest
 from option_files import make_folders, problems, said
 
 from wxr_plugin import safe_yaml
 from wxr_plugin.conditioning.clip_spatial import told_tower
+from wxr_plugin.data.image_io import write_image
 
 SARCWP = {"type": "SARCWP", "width": 4, "context_dim": 64}
 
@@ -17,6 +19,9 @@ SARCWP = {"type": "SARCWP", "width": 4, "context_dim": 64}
 def opt(tmp_path):
     """A file without problems for a SARCWP with the loss on its masks."""
     make_folders(tmp_path)
+    for kind, side in (("gt", 128), ("lq", 32)):  # photos as large as the crop
+        for number in range(3):
+            write_image(tmp_path / f"train_{kind}" / f"{number:04d}.png", np.full((side, side, 3), number, np.uint8))
     opt = option_files.parse(option_files.MSRRESNET, tmp_path)
     opt["datasets"]["train"]["gt_size"] = 128
     opt["train"]["srd_opt"] = {"type": "ClipSRDLoss", "clip": "tiny", "layers": [1, 2, 3, 4]}

@@ -42,7 +42,7 @@ def test_a_photo_is_sampled_in_patches_from_its_own_noise(checkpoint):
 
 def test_noise_is_drawn_where_the_restorer_computes(checkpoint, monkeypatch):
     devices, real = [], PatchDiffusion.sample
-    monkeypatch.setattr(PatchDiffusion, "sample", lambda *of: devices.append(of[-1]) or real(*of))
+    monkeypatch.setattr(PatchDiffusion, "sample", lambda *of: devices.append(of[-2]) or real(*of))
     restorer = Restorer.from_checkpoint(checkpoint, sampling=SamplingOptions(steps=1), device="cpu", tile=8)
     restorer.restore(PHOTO)
     assert devices == [restorer.device]

@@ -74,7 +74,7 @@ def test_the_command_restores_folders_and_goes_on(tmp_path, capsys):
     ("words", "complaint"),
     [
         (["nowhere.png", "-o", "out"], "nowhere.png: no such file"),
-        (["{photo}", "-o", "{folder}"], "overwritten by its own result"),
+        (["{photo}", "-o", "{folder}"], "where later commands would take it for one"),
         (["{photo}", "-o", "out", "--checkpoint", "none.pth"], "none.pth: no such checkpoint"),
         (["{photo}", "-o", "out", "--checkpoint", "{photo}"], "a.png"),
         (["{photo}", "-o", "out", "--tile", "16", "--overlap", "32"], "--overlap 32 must be smaller than --tile 16"),

@@ -128,7 +128,8 @@ def test_modes_with_cuda_graphs_mark_the_start_of_each_update(build, monkeypatch
     assert len(begun) == 2
 
 
-def test_several_gpus_in_one_process_are_refused(options):
+def test_several_gpus_in_one_process_are_refused(options, monkeypatch):
+    monkeypatch.setattr("wxr_plugin.arguments.usable_gpus", lambda asked: asked)  # as on a machine with two
     opt = options()
     opt["num_gpu"] = 2
     with pytest.raises(OptionError, match=r"num_gpu is 2.*torchrun --nproc_per_node 2"):

@@ -64,7 +64,7 @@ def synchronised_networks() -> list[list[bool]]:
 
     model.losses = noted
     for iteration in (1, 2):
-        images = torch.rand(2, 1, 3, 48, 48)
+        images = torch.rand(2, 1, 3, 64, 64)
         model.feed_data({"lq": images[0], "gt": images[1], "lq_path": ["a.png"]})
         model.optimize_parameters(iteration)
     return seen

@@ -65,7 +65,8 @@ def _check_batch(report: Report, keys: Keys, block: Mapping[str, Any], count: in
 def _check_pairs(
     report: Report, keys: Keys, block: Mapping[str, Any], kind: str, pairs: list[Pair], opt: Mapping[str, Any]
 ) -> None:
-    scale = opt.get("scale") if isinstance(opt.get("scale"), int) else 1
+    scale = opt.get("scale", block.get("scale"))  # BasicSR copies the file's scale into its datasets
+    scale = scale if isinstance(scale, int) else 1
     read = [pair for pair in pairs if pair.gt_size and pair.lq_size]
     unequal = [pair for pair in read if pair.gt_size != (pair.lq_size[0] * scale, pair.lq_size[1] * scale)]
     skips = kind not in CROPPING  # PairedWeatherDataset passes over a few, and fills small photos up

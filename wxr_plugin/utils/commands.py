@@ -49,11 +49,11 @@ def user_message(error: BaseException) -> str | None:
 
     A full disk is looked for among the causes too: torch reports one as a RuntimeError about file positions.
     """
+    if isinstance(error, WxrError):
+        return _without_worker_traceback(error)
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in DISK_FULL:
             return f"{plain(cause)}; free some space and run the command again, what was finished is kept"
-    if isinstance(error, WxrError):
-        return _without_worker_traceback(error)
     if isinstance(error, OSError):
         return plain(error)
     return None

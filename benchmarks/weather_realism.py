@@ -1,4 +1,4 @@
-"""Measure how well a small classifier tells photographs of weather from synthetic ones, for each kind and style.
+"""Measure how well a small classifier separates photographs of weather from synthetic ones, for each kind and style.
 
     python benchmarks/weather_realism.py --real REAL --clean CLEAN/test
 

@@ -53,3 +53,14 @@ def test_runs_in_half_and_double_precision():
 
 def test_the_queue_is_as_long_as_the_authors_files_have_it():
     assert AirNet(**AirNet.smoke | {"tasks": 3}).state_dict()["E.E.queue"].shape == (32, 768)
+
+
+def test_nan_spreads_and_does_not_end_the_process():
+    """A NaN offset once made the deformable convolution read memory that is not its own."""
+    conv = BentConv(4).eval()
+    x = torch.rand(1, 4, 400, 800)
+    x[..., 400:] = torch.nan
+    with torch.no_grad():
+        conv.conv_offset_mask.weight.fill_(0.1)
+        result = conv(x, x)
+    assert result[..., 420:].isnan().all() and result[..., :380].isfinite().all()

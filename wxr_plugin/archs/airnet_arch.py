@@ -72,6 +72,8 @@ class BentConv(nn.Module):
 
     def forward(self, x: Tensor, inter: Tensor) -> Tensor:
         offset, mask = self.conv_offset_mask(torch.cat((x, inter), 1)).to(self.weight.dtype).split((18, 9), 1)
+        # The operator reads memory at random where an offset is NaN. The mask is NaN there too, so the result still is.
+        offset = offset.nan_to_num(nan=0.0)
         return deform_conv2d(x.to(self.weight.dtype), offset, self.weight, padding=1, mask=mask.sigmoid())
 
 

@@ -88,6 +88,7 @@ lock: newest
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 clean-demo:
 	rm -rf demo

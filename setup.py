@@ -49,8 +49,8 @@ setup(
         "transformers>=5.23",
     ],
     extras_require={
-        "dev": ["pytest>=9.2", "pytest-xdist>=3.8", "ruff>=0.17", "transformers[serving]>=5.23"],
+        "dev": ["import-linter>=2.17", "pytest>=9.2", "pytest-xdist>=3.8", "ruff>=0.17", "transformers[serving]>=5.23"],
         "mmagic": ["mmagic==1.2.0", "mmcv-lite==2.1.0", "albumentations==2.0.8"],
     },
-    entry_points={"console_scripts": ["wxr=wxr_plugin.cli:main"]},
+    entry_points={"console_scripts": ["wxr=wxr_plugin.cli.main:main"]},
 )

@@ -30,7 +30,8 @@ import wxr_plugin  # noqa: F401
 from basicsr.models import build_model
 
 from wxr_plugin.conditioning.clip import build_clip
-from wxr_plugin.conditioning.daclip import DaCLIP, load_daclip
+from wxr_plugin.conditioning.daclip import DaCLIP
+from wxr_plugin.conditioning.guides import load_daclip
 
 CONTEXT = ["degradation", "content"]
 GUIDE_SIZE = 224

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from skimage.data import astronaut
 
-from wxr_plugin.data.degradation_words import DEGRADATIONS
-from wxr_plugin.data.degradations import degrade
-from wxr_plugin.data.wild_degradation import wild_degrade
+from wxr_plugin.data.degradations.apply import degrade
+from wxr_plugin.data.degradations.wild import wild_degrade
+from wxr_plugin.data.degradations.words import DEGRADATIONS
 
 
 def milliseconds(draw, repetitions: int) -> float:

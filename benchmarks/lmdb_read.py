@@ -25,8 +25,9 @@ import wxr_plugin  # noqa: F401
 from basicsr.utils import FileClient, imfrombytes
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 
-from wxr_plugin.data.image_io import list_images
-from wxr_plugin.data.lmdb_io import ImageStore, build
+from wxr_plugin.data.images.io import list_images
+from wxr_plugin.data.images.store import ImageStore
+from wxr_plugin.data.lmdb.build import build
 
 
 def packaged() -> list[Path]:

@@ -22,9 +22,9 @@ from basicsr.archs import build_network
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from wxr_plugin import safe_yaml
-from wxr_plugin.archs import walk
+from wxr_plugin.contributing import network_checks
 from wxr_plugin.inference.memory import reuse_memory
+from wxr_plugin.options import safe_yaml
 
 OPTIONS = Path(__file__).parents[1] / "options" / "train"
 
@@ -42,11 +42,11 @@ def measure(net: nn.Module, tile: Tensor, rounds: int) -> tuple[float, float, fl
     kinds = (net, convert_conv2d_weight_memory_format(copy.deepcopy(net), torch.channels_last))
     seconds: tuple[list[float], list[float]] = ([], [])
     with torch.inference_mode():
-        first, second = (walk.call(kind, tile) for kind in kinds)
+        first, second = (network_checks.call(kind, tile) for kind in kinds)
         for _ in range(rounds):
             for kind, found in zip(kinds, seconds, strict=True):
                 start = time.process_time()
-                walk.call(kind, tile)
+                network_checks.call(kind, tile)
                 found.append(time.process_time() - start)
     usual, last = (min(found) * 1e6 / tile[0, 0].numel() for found in seconds)
     return usual, last, (first - second).abs().max().item()
@@ -63,7 +63,7 @@ def main() -> None:
     torch.manual_seed(0)
     print("| option file | usual, µs a pixel | channels_last | times as fast | apart |\n|---|---|---|---|---|")
     for name, net in networks(args.only):
-        usual, last, apart = measure(net, walk.photos(1, args.size, args.size), args.rounds)
+        usual, last, apart = measure(net, network_checks.photos(1, args.size, args.size), args.rounds)
         print(f"| {name} | {usual:.2f} | {last:.2f} | {usual / last:.2f} | {apart:.1e} |", flush=True)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from wxr_plugin.benchmark.hashes import difference_hash
 from wxr_plugin.benchmark.options import OverlapOptions
-from wxr_plugin.data.image_io import encode, list_images, read_image
+from wxr_plugin.data.images.io import encode, list_images, read_image
 
 THRESHOLD = OverlapOptions(training=[]).threshold
 

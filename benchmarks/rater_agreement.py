@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from wxr_plugin.data.image_io import list_images, read_image
+from wxr_plugin.data.images.io import list_images, read_image
 from wxr_plugin.vlm.inputs import to_uint8
 from wxr_plugin.vlm.rater import build_rater, rating_from_logits
 from wxr_plugin.vlm.server_rater import logits_from_top

@@ -31,7 +31,7 @@ import wxr_plugin  # noqa: F401
 # isort: split
 from torch import Tensor
 
-from wxr_plugin.data.image_io import list_images, read_image, write_image
+from wxr_plugin.data.images.io import list_images, read_image, write_image
 
 ENGINES = ("wxr_whole", "spandrel_whole", "wxr_tiled", "esrgan_tiled")
 PAIRS = (("wxr_whole", "spandrel_whole", 1.0), ("wxr_tiled", "esrgan_tiled", 1.2))

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio as psnr
 
-from wxr_plugin.data.image_io import list_images, read_image
-from wxr_plugin.data.weather import KINDS, STYLES, add_weather
+from wxr_plugin.data.images.io import list_images, read_image
+from wxr_plugin.data.weather.synthesis import KINDS, STYLES, add_weather
 from wxr_plugin.inference.restorer import Restorer
 
 SEVERITIES = (0.3, 0.6, 0.9)

@@ -20,9 +20,9 @@ import wxr_plugin  # noqa: F401
 # isort: split
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from wxr_plugin.archs import walk
 from wxr_plugin.archs.context import Context, context_inputs
-from wxr_plugin.demo.photos import packaged_photo
+from wxr_plugin.contributing import network_checks
+from wxr_plugin.data.packaged_photos import packaged_photo
 from wxr_plugin.inference.diffusion import predicts_noise
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.whole_image import reason
@@ -67,7 +67,7 @@ def main() -> None:
     if args.checkpoint:
         print(row(Restorer.from_checkpoint(args.checkpoint, device="cpu"), photo, args.tile), flush=True)
     for name in names() if args.networks is None else args.networks:
-        net = walk.build_quick(ARCH_REGISTRY.get(name))
+        net = network_checks.build_quick(ARCH_REGISTRY.get(name))
         if not predicts_noise(net):
             print(row(Restorer(net, "cpu"), photo, args.tile), flush=True)
 

@@ -37,16 +37,16 @@ from basicsr.models import build_model
 from torch.utils.data import default_collate
 
 from wxr_plugin.conditioning.clip import load_clip
-from wxr_plugin.demo.photos import write_clean, write_unlabelled
+from wxr_plugin.data.packaged_photos import write_clean, write_unlabelled
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.labels.store import content_hash
-from wxr_plugin.models.asking import DirectAsker
-from wxr_plugin.models.candidates import TEACHER, to_arrays
-from wxr_plugin.models.process_asker import ProcessAsker
-from wxr_plugin.models.pseudo_labels import PseudoLabels
-from wxr_plugin.models.rater_process import Rated, Started
-from wxr_plugin.models.rating_proxy import RatingProxy
-from wxr_plugin.models.wresvlm_options import AsyncOptions, ProxyOptions
+from wxr_plugin.pseudo_labelling.asking import DirectAsker
+from wxr_plugin.pseudo_labelling.gate import TEACHER, to_arrays
+from wxr_plugin.pseudo_labelling.online import PseudoLabels
+from wxr_plugin.pseudo_labelling.options import AsyncOptions, ProxyOptions
+from wxr_plugin.pseudo_labelling.process_asker import ProcessAsker
+from wxr_plugin.pseudo_labelling.rater_process import Rated, Started
+from wxr_plugin.pseudo_labelling.rating_proxy import RatingProxy
 from wxr_plugin.schema import Block
 from wxr_plugin.vlm.rater import Ratings, build_rater
 from wxr_plugin.vlm.registries import RATER_REGISTRY

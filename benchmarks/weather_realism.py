@@ -17,8 +17,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from wxr_plugin.data.image_io import list_images, read_image
-from wxr_plugin.data.weather import KINDS, STYLES, add_weather
+from wxr_plugin.data.images.io import list_images, read_image
+from wxr_plugin.data.weather.synthesis import KINDS, STYLES, add_weather
 
 SIDE = 256
 FOLDS, SEEDS, STEPS, HIDDEN = 5, 3, 300, 16

@@ -1,13 +1,22 @@
 """Imported before any test: the package repairs the host, whose own import fails on current packages otherwise."""
 
 import importlib.util
-import sys
-from pathlib import Path
+import logging
+
+import pytest
 
 import wxr_plugin  # noqa: F401
 
-for helpers in ("parity", "vlm"):  # modules that tests of other folders share
-    sys.path.insert(0, str(Path(__file__).parent / helpers))
+# isort: split
+from basicsr.utils import get_root_logger
 
 _mmagic = importlib.util.find_spec("mmagic")  # the folder of tests beside this file would be a spec without an origin
 collect_ignore = [] if _mmagic and _mmagic.origin else ["mmagic"]  # for make test-mmagic
+
+
+@pytest.fixture
+def warnings_said(caplog):
+    """Gives the warnings in BasicSR's log, which does not propagate."""
+    get_root_logger().addHandler(caplog.handler)
+    yield lambda: [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    get_root_logger().removeHandler(caplog.handler)

@@ -27,9 +27,10 @@ from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from stock_project import free_port, options, train_set, val_set, write_pairs, write_project
 from torch.utils.data import DataLoader
 
-from wxr_plugin import arguments, compat
-from wxr_plugin.arguments import command_line
+from wxr_plugin import compat
 from wxr_plugin.errors import OptionError
+from wxr_plugin.options import command_line as arguments
+from wxr_plugin.options.command_line import command_line
 
 
 def python(code, *arguments, **environment):

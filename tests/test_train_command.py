@@ -14,8 +14,8 @@ from stock_project import free_port, train_set, val_set, write_project
 
 from wxr_plugin import test as test_command
 from wxr_plugin import train
-from wxr_plugin.arguments import command_line
 from wxr_plugin.errors import OptionError
+from wxr_plugin.options.command_line import command_line
 
 STEPS = "train:total_iter"
 

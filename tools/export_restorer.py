@@ -9,9 +9,9 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from wxr_plugin.checkpoint import load_network_options, load_weights
+from wxr_plugin.checkpoints.containers import load_network_options, load_weights
 from wxr_plugin.errors import WxrError
-from wxr_plugin.files import write_bytes
+from wxr_plugin.utils.files import write_bytes
 
 
 def export(checkpoint: Path, target: Path, key: str = "params_ema") -> None:

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from wxr_plugin.data.image_io import list_images
+from wxr_plugin.data.images.io import list_images
 
 HELD_OUT_EVERY, HELD_OUT_FIRST = 10, 5
 """Of clean/extra, sorted by name, photos 5, 15, 25, … are held out."""

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import yaml
 
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.weather.synthesis import WEATHERS
 
 TEXTS = yaml.safe_load(Path(__file__).with_name("tiny_clip_texts.yml").read_text(encoding="utf-8"))
 UNSAID = -1

@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageFilter
 from torchvision.transforms.v2 import functional as F
 
-from wxr_plugin.data.image_io import list_images, read_image
+from wxr_plugin.data.images.io import list_images, read_image
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of luminance."""

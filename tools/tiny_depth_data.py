@@ -14,8 +14,8 @@ from tiny_depth_model import PATCH, SIDE
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from wxr_plugin.data.weather import WEATHERS, add_weather
-from wxr_plugin.data.weather_fields import guess_depth
+from wxr_plugin.data.weather.fields import guess_depth
+from wxr_plugin.data.weather.synthesis import WEATHERS, add_weather
 
 BINS = 8
 CELLS = 2

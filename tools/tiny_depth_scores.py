@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import DepthAnythingForDepthEstimation
 
 from wxr_plugin.conditioning.depth import DepthGuide
-from wxr_plugin.data.weather import KINDS, WEATHERS, add_weather
-from wxr_plugin.data.weather_fields import guess_depth
+from wxr_plugin.data.weather.fields import guess_depth
+from wxr_plugin.data.weather.synthesis import KINDS, WEATHERS, add_weather
 
 SIDE = 224
 SEVERITY = 0.5

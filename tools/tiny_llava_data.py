@@ -16,7 +16,7 @@ from tiny_llava_model import MEAN, PATCH, SIDE, STD
 from torch.nn.functional import conv2d
 from torchvision.transforms.v2 import functional as F
 
-from wxr_plugin.data.weather import WEATHERS, add_weather
+from wxr_plugin.data.weather.synthesis import WEATHERS, add_weather
 
 
 class Pool(msgspec.Struct):

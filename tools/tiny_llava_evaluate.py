@@ -11,7 +11,7 @@ from tiny_llava_data import read_photos
 from tiny_llava_language import JUST_SEEN
 from tiny_llava_model import TEXTS
 
-from wxr_plugin.data.weather import KINDS, add_weather
+from wxr_plugin.data.weather.synthesis import KINDS, add_weather
 from wxr_plugin.vlm.describer import build_describer
 from wxr_plugin.vlm.rater import build_rater
 

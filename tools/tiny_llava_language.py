@@ -11,7 +11,7 @@ from tiny_llava_vision import patch_tokens
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.weather.synthesis import WEATHERS
 
 JUST_SEEN = 0.1
 """Below this severity weather is described as clear."""

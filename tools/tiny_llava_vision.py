@@ -8,7 +8,7 @@ from tiny_llava_steps import batches, optimizer_for, report, update
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.weather.synthesis import WEATHERS
 
 
 class VisionHead(nn.Module):

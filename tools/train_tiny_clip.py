@@ -29,8 +29,8 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from torch import Tensor
 
 from wxr_plugin.conditioning.clip import BPE, TINY, ClipGuide, load_clip, zero_shot
-from wxr_plugin.data.weather import KINDS, STYLES, WEATHERS, add_weather
-from wxr_plugin.files import write_bytes, write_text
+from wxr_plugin.data.weather.synthesis import KINDS, STYLES, WEATHERS, add_weather
+from wxr_plugin.utils.files import write_bytes, write_text
 
 WEIGHTS = "open_clip_model.safetensors"
 CARD = Path(__file__).with_name("tiny_clip_card.md")

@@ -21,16 +21,17 @@ from safetensors.torch import save
 from tiny_clip_captions import UNSAID, caption, traits
 from tiny_data import draw_view, read_photos
 
-from wxr_plugin import options
-from wxr_plugin.checkpoint import load_weights
+from wxr_plugin.checkpoints.containers import load_weights
 from wxr_plugin.conditioning.clip import load_clip
-from wxr_plugin.conditioning.daclip import TINY, load_daclip
+from wxr_plugin.conditioning.daclip import TINY
+from wxr_plugin.conditioning.guides import load_daclip
 from wxr_plugin.data.caption_table import CaptionRow, read_table, write_table
-from wxr_plugin.data.degradation_words import DEGRADATIONS
-from wxr_plugin.data.degradations import degrade, severity_range
-from wxr_plugin.data.image_io import read_image, write_image
-from wxr_plugin.data.weather import WEATHERS
-from wxr_plugin.files import write_bytes, write_text
+from wxr_plugin.data.degradations.apply import degrade, severity_range
+from wxr_plugin.data.degradations.words import DEGRADATIONS
+from wxr_plugin.data.images.io import read_image, write_image
+from wxr_plugin.data.weather.synthesis import WEATHERS
+from wxr_plugin.options import files as option_files
+from wxr_plugin.utils.files import write_bytes, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = ROOT / "options" / "tiny" / "daclip.yml"
@@ -92,7 +93,7 @@ def export(checkpoint: Path, target: Path) -> None:
     """Write the controller alone in half precision; the file names the CLIP that completes it."""
     weights = {key: value for key, value in load_weights(checkpoint).items() if not key.startswith(FROZEN)}
     half = {key: (v.half() if v.is_floating_point() else v).contiguous() for key, v in weights.items()}
-    network = dict(options.load(OPTIONS)["network_g"])
+    network = dict(option_files.load(OPTIONS)["network_g"])
     write_bytes(target, save(half, metadata={"network_g": json.dumps(network)}))
 
 

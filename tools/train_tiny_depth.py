@@ -25,7 +25,7 @@ from transformers import DepthAnythingForDepthEstimation
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from wxr_plugin.conditioning.depth import TINY, DepthGuide
-from wxr_plugin.files import write_bytes, write_text
+from wxr_plugin.utils.files import write_bytes, write_text
 
 CARD = Path(__file__).with_name("tiny_depth_card.md")
 WEIGHTS = "model.safetensors"

@@ -20,7 +20,7 @@ from tiny_llava_model import build_model, build_processor
 from tiny_llava_start import start_vision
 from tiny_llava_vision import fit_vision
 
-from wxr_plugin.files import write_text
+from wxr_plugin.utils.files import write_text
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,13 +17,13 @@ import torch
 from safetensors.torch import save
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from wxr_plugin import options
-from wxr_plugin.checkpoint import load_weights
-from wxr_plugin.data import lmdb_io
-from wxr_plugin.data.image_io import list_images, read_image
-from wxr_plugin.data.weather import KINDS, STYLES, add_weather
-from wxr_plugin.files import write_bytes, write_text
+from wxr_plugin.checkpoints.containers import load_weights
+from wxr_plugin.data.images.io import list_images, read_image
+from wxr_plugin.data.lmdb.build import build
+from wxr_plugin.data.weather.synthesis import KINDS, STYLES, add_weather
 from wxr_plugin.inference.restorer import TINY, Restorer
+from wxr_plugin.options import files as option_files
+from wxr_plugin.utils.files import write_bytes, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = ROOT / "options" / "tiny" / "restorer.yml"
@@ -39,7 +39,7 @@ def train(photos: list[Path], work: Path, iterations: int, seed: int) -> Path:
         link = gathered / photo.name
         if not link.exists():
             link.symlink_to(photo.resolve())
-    lmdb_io.build(gathered, lmdb)
+    build(gathered, lmdb)
     overrides = [f"datasets:train:dataroot_gt={lmdb}", f"train:total_iter={iterations}", f"manual_seed={seed}"]
     command = [
         sys.executable,
@@ -58,7 +58,7 @@ def train(photos: list[Path], work: Path, iterations: int, seed: int) -> Path:
 def export(checkpoint: Path, target: Path) -> None:
     """Write the EMA weights of `checkpoint` in half precision, with the network's options in the metadata."""
     weights = {key: value.half().contiguous() for key, value in load_weights(checkpoint, "params_ema").items()}
-    network = dict(options.load(str(OPTIONS))["network_g"])
+    network = dict(option_files.load(str(OPTIONS))["network_g"])
     write_bytes(target, save(weights, metadata={"network_g": json.dumps(network)}))
 
 
@@ -97,8 +97,8 @@ A small MSBDN (width 8, 2 bottleneck blocks, 1 block a stage, global residual; {
 float16) that removes synthetic rain, haze and snow. The demo's training starts from it, and `wxr restore` uses it
 when no other checkpoint is named. It is small and trained for minutes: a starting point, not a product.
 
-- Data: the 300 train and val photos of BSDS500 with synthetic weather (`wxr_plugin/data/weather.py`, style "default",
-  severity 0.1 to 1) drawn on the fly. No real weather photo and no test photo was seen.
+- Data: the 300 train and val photos of BSDS500 with synthetic weather (`wxr_plugin/data/weather/synthesis.py`, style
+  "default", severity 0.1 to 1) drawn on the fly. No real weather photo and no test photo was seen.
 - Recipe: `options/tiny/restorer.yml`, {iterations} iterations of batch 8 at 128x128, AdamW, cosine, L1, EMA 0.995.
 - Seed: {seed}. Command: `python tools/train_tiny_restorer.py --photos TRAIN VAL --test TEST`
 - Held-out: {count} of the 200 test photos of BSDS500 (each fourth), severities 0.3, 0.6, 0.9 in turn;

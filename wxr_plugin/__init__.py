@@ -4,12 +4,13 @@ Importing this package is enough: it repairs BasicSR 1.4.2 for current packages 
 networks, datasets, losses, metrics and models in BasicSR's registries. Import it before `basicsr`.
 """
 
-from wxr_plugin import compat, vendored
+from wxr_plugin import compat
+from wxr_plugin.utils import vendored
 
 with vendored.explained():
     compat.repair()
 vendored.warn_of_unused()
 
-from wxr_plugin import archs, data, losses, metrics, models  # noqa: E402, F401
+from wxr_plugin import archs, data, losses, metrics, models, zoo  # noqa: E402, F401
 
 __version__ = "0.1.0"

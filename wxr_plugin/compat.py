@@ -172,7 +172,7 @@ def do_register(original: Callable, self: Any, name: str, obj: Any, suffix: str 
 
     No upstream thread known.
     """
-    from wxr_plugin.namesakes import register
+    from wxr_plugin.utils.namesakes import register
 
     register(original, self, name, obj, suffix)
 
@@ -180,7 +180,7 @@ def do_register(original: Callable, self: Any, name: str, obj: Any, suffix: str 
 @repairs("basicsr.utils.registry:Registry.get", lacks("_wxr"))
 def registry_get(original: Callable, self: Any, name: str, suffix: str = "basicsr") -> Any:
     """Find our NAFNet by `NAFNet_wxr`, also where it holds the bare name. No upstream thread known."""
-    from wxr_plugin.namesakes import key_of
+    from wxr_plugin.utils.namesakes import key_of
 
     return original(self, key_of(self, name), suffix)
 
@@ -188,7 +188,7 @@ def registry_get(original: Callable, self: Any, name: str, suffix: str = "basics
 @repairs("basicsr.utils.registry:Registry.__contains__", lacks("_wxr"))
 def registry_contains(original: Callable, self: Any, name: str) -> bool:
     """Know the same names as `Registry.get`. No upstream thread known."""
-    from wxr_plugin.namesakes import key_of
+    from wxr_plugin.utils.namesakes import key_of
 
     return original(self, key_of(self, name))
 
@@ -199,7 +199,7 @@ def registry_contains(original: Callable, self: Any, name: str) -> bool:
 @repairs("basicsr.utils.options:ordered_yaml", lacks("SafeLoader", "CSafeLoader"))
 def ordered_yaml(original: Callable) -> tuple[type, type]:
     """Read option files with a loader that cannot run code and keeps their order; no upstream thread known."""
-    from wxr_plugin.safe_yaml import OptionLoader
+    from wxr_plugin.options.safe_yaml import OptionLoader
 
     return OptionLoader, original()[1]
 
@@ -213,16 +213,16 @@ def parse_options(original: Callable, root_path: str, is_train: bool = True) -> 
     """
     import argparse
 
-    from wxr_plugin import arguments
+    from wxr_plugin.options import command_line
 
     parser = argparse.ArgumentParser()
-    arguments.add_arguments(parser)
+    command_line.add_arguments(parser)
     args = parser.parse_args()
-    args.launcher = arguments.launcher(args.launcher)
-    options = arguments.read_options(args)
+    args.launcher = command_line.launcher(args.launcher)
+    options = command_line.read_options(args)
     if args.launcher != "none":
         _start_group(args.launcher, options)
-    with _handing_over(options), arguments.command_line(arguments.words(args, overrides=False)):
+    with _handing_over(options), command_line.command_line(command_line.words(args, overrides=False)):
         return original(root_path, is_train)[0], args
 
 
@@ -259,7 +259,7 @@ def train_pipeline(original: Callable, root_path: str) -> None:
 
     No upstream thread known.
     """
-    from wxr_plugin.starting import undone_on_failure
+    from wxr_plugin.options.starting import undone_on_failure
 
     with undone_on_failure():
         original(root_path)
@@ -268,7 +268,7 @@ def train_pipeline(original: Callable, root_path: str) -> None:
 @repairs("basicsr.test:test_pipeline", names("make_exp_dirs"))
 def test_pipeline(original: Callable, root_path: str) -> None:
     """As `train_pipeline`, for the folder below results/. No upstream thread known."""
-    from wxr_plugin.starting import undone_on_failure
+    from wxr_plugin.options.starting import undone_on_failure
 
     with undone_on_failure():
         original(root_path)
@@ -280,7 +280,7 @@ def mkdir_and_rename(original: Callable, path: str) -> None:
 
     Two starts within a second, at which stock fails, get two archives.
     """
-    from wxr_plugin import starting
+    from wxr_plugin.options import starting
 
     before = starting.archives(path)
     try:
@@ -296,7 +296,7 @@ def mkdir_and_rename(original: Callable, path: str) -> None:
 @repairs("basicsr.utils.logger:MessageLogger.reset_start_time", lacks("confirm"))
 def reset_start_time(original: Callable, self: Any) -> None:
     """Take the start for a success: train_pipeline calls this after the first iteration. No upstream thread known."""
-    from wxr_plugin.starting import confirm
+    from wxr_plugin.options.starting import confirm
 
     confirm()
     original(self)
@@ -329,7 +329,7 @@ def print_network(original: Callable, self: Any, net: Any) -> None:
     from basicsr.utils import get_root_logger
     from basicsr.utils.dist_util import get_dist_info
 
-    from wxr_plugin.files import write_text
+    from wxr_plugin.utils.files import write_text
 
     net = self.get_bare_model(net)
     name, count = type(net).__name__, sum(parameter.numel() for parameter in net.parameters())
@@ -349,7 +349,7 @@ def load_resume_state(original: Callable, opt: dict) -> dict | None:
     Stock calls CUDA, looks below the working directory, and a truncated newest file stops every restart; related
     threads: BasicSR#107 (no CUDA), BasicSR#679 (how to resume).
     """
-    from wxr_plugin.resuming import load_resume_state
+    from wxr_plugin.checkpoints.resuming import load_resume_state
 
     return load_resume_state(opt)
 
@@ -546,7 +546,7 @@ def lmdb_backend(
 
     So train and validation sets may use one LMDB, and a backend can be forked and pickled. No upstream thread known.
     """
-    from wxr_plugin.lmdb_cache import LazyEnvironment
+    from wxr_plugin.utils.lmdb_cache import LazyEnvironment
 
     keys = [client_keys] if isinstance(client_keys, str) else client_keys
     self.db_paths = [str(path) for path in (db_paths if isinstance(db_paths, list) else [db_paths])]
@@ -565,7 +565,7 @@ def base_model(original: Callable, self: Any, opt: dict) -> None:
 
     `parse_options` does the same for option files.
     """
-    from wxr_plugin.arguments import usable_gpus
+    from wxr_plugin.options.command_line import usable_gpus
 
     gpus = usable_gpus(opt["num_gpu"])
     original(self, opt if gpus == opt["num_gpu"] else {**opt, "num_gpu": gpus})
@@ -575,7 +575,7 @@ def base_model(original: Callable, self: Any, opt: dict) -> None:
 @repairs("basicsr.models.realesrnet_model:RealESRNetModel.__init__", names("cuda"))
 def degrading_model(original: Callable, self: Any, opt: dict) -> None:
     """Build the JPEG simulator and the sharpener where the model computes; stock calls .cuda() (BasicSR#107)."""
-    from wxr_plugin.staying_on_cpu import as_told
+    from wxr_plugin.utils.staying_on_cpu import as_told
 
     with as_told(opt):
         original(self, opt)
@@ -585,7 +585,7 @@ def degrading_model(original: Callable, self: Any, opt: dict) -> None:
 @repairs("basicsr.models.realesrnet_model:RealESRNetModel._dequeue_and_enqueue", names("cuda"))
 def degrading_pool(original: Callable, self: Any) -> None:
     """Keep the pool of samples where the model computes; stock calls .cuda() (BasicSR#107)."""
-    from wxr_plugin.staying_on_cpu import as_told
+    from wxr_plugin.utils.staying_on_cpu import as_told
 
     with as_told(self.opt):
         original(self)
@@ -597,7 +597,7 @@ def build_model(original: Callable, opt: dict) -> Any:
 
     Real-ESRGAN and what derives from it have `.cuda()` in the constructor and in `feed_data`.
     """
-    from wxr_plugin.staying_on_cpu import as_told, runs_on_cpu, wrapped
+    from wxr_plugin.utils.staying_on_cpu import as_told, runs_on_cpu, wrapped
 
     with as_told(opt):
         model = original(opt)
@@ -667,7 +667,7 @@ def save_network(
     import torch
     from basicsr.utils.dist_util import get_dist_info
 
-    from wxr_plugin.files import write_with
+    from wxr_plugin.utils.files import write_with
 
     if get_dist_info()[0] != 0:
         return
@@ -690,7 +690,7 @@ def save_training_state(original: Callable, self: Any, epoch: int, current_iter:
     """
     from basicsr.utils.dist_util import get_dist_info
 
-    from wxr_plugin.checkpoint import save_state
+    from wxr_plugin.checkpoints.containers import save_state
 
     if current_iter == -1 or get_dist_info()[0] != 0:
         return
@@ -731,8 +731,8 @@ def _metrics_of(model: Any, dataset: Any, common: dict | None) -> dict:
     """
     from basicsr.utils import get_root_logger
 
-    from wxr_plugin.models.val_metrics import usable_metrics
-    from wxr_plugin.rng import preserved_rng
+    from wxr_plugin.models.base.val_metrics import usable_metrics
+    from wxr_plugin.utils.rng import preserved_rng
 
     metrics = dataset.opt.get("metrics", common) or {}
     if usable_metrics(metrics, False) == metrics:

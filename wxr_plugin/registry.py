@@ -15,7 +15,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 from basicsr.utils.registry import Registry as HostRegistry
 from mmengine.registry import MODELS, Registry
 
-from wxr_plugin.namesakes import is_ours
+from wxr_plugin.utils.namesakes import is_ours
 
 T = TypeVar("T", bound=Callable)
 

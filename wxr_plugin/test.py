@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from wxr_plugin import arguments
+from wxr_plugin.options import command_line
 from wxr_plugin.train import add_root, drive
 from wxr_plugin.utils.commands import run_command
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the description, examples and arguments of this command."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLES
-    arguments.add_arguments(parser)
+    command_line.add_arguments(parser)
     add_root(parser, "results/")
 
 

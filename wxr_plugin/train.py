@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from wxr_plugin import arguments
+from wxr_plugin.options import command_line
 from wxr_plugin.utils.commands import run_command
 
 DESCRIPTION = """\
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the description, examples and arguments of this command."""
     parser.description, parser.epilog = DESCRIPTION, EXAMPLES
-    arguments.add_arguments(parser)
+    command_line.add_arguments(parser)
     add_root(parser, "experiments/ and tb_logger/")
 
 
@@ -58,12 +58,12 @@ def drive(pipeline: Callable[[str], None], args: argparse.Namespace, is_train: b
     The pipeline reads `sys.argv`, which holds the arguments meanwhile. Raises what the check and the pipeline raise:
     WxrError for what the user can fix.
     """
-    from wxr_plugin.options import check_file
+    from wxr_plugin.options.files import check_file
 
     try:
         check_file(args.opt, is_train, args.force_yml or ())
         _release_log()  # one that was opened before would keep the pipeline from writing its own
-        with arguments.command_line(arguments.words(args)):
+        with command_line.command_line(command_line.words(args)):
             pipeline(os.path.abspath(args.root))
     finally:
         _release_log()

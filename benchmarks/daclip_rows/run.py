@@ -22,12 +22,12 @@ import numpy as np
 import yaml
 from rich.progress import track
 
-from wxr_plugin import options
-from wxr_plugin.data.degradation_words import DEGRADATIONS
-from wxr_plugin.data.degradations import degrade, severity_range
-from wxr_plugin.data.image_io import list_images, read_image, write_image
+from wxr_plugin.data.degradations.apply import degrade, severity_range
+from wxr_plugin.data.degradations.words import DEGRADATIONS
+from wxr_plugin.data.images.io import list_images, read_image, write_image
 from wxr_plugin.errors import WxrError
-from wxr_plugin.files import write_text
+from wxr_plugin.options import files as option_files
+from wxr_plugin.utils.files import write_text
 
 OPTIONS = Path(__file__).resolve().parents[2] / "options" / "tiny" / "daclip_nafnet.yml"
 ROWS = {"plain": [], "prompt": ["degradation"], "daclip": ["degradation", "content"]}
@@ -98,7 +98,7 @@ def train(work: Path, row: str, seed: int, iterations: int, words: list[str]) ->
 
 def options_of(work: Path, name: str, row: str, seed: int, iterations: int, words: list[str]) -> dict:
     """The tiny option file with the name, data, length, seed and context of one training."""
-    found = options.load(OPTIONS)
+    found = option_files.load(OPTIONS)
     found |= {"name": name, "manual_seed": seed}
     for block in found["datasets"].values():
         block |= {"dataroot": str(work / "data"), "degradations": words}

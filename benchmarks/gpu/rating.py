@@ -10,7 +10,7 @@ import wxr_plugin  # noqa: F401
 from benchmarks.gpu.bench import Bench, Figure
 from benchmarks.gpu.machine import matmul_peak
 from benchmarks.gpu.random_rater import RandomLlavaOptions, RandomLlavaRater
-from wxr_plugin.demo.photos import packaged_photo
+from wxr_plugin.data.packaged_photos import packaged_photo
 from wxr_plugin.vlm.inputs import to_uint8
 
 BATCHES = (1, 8, 32)

@@ -17,8 +17,8 @@ from basicsr.archs import build_network
 
 from benchmarks import restore_speed
 from benchmarks.gpu.bench import Bench, Figure
-from wxr_plugin.data.image_io import write_image
-from wxr_plugin.demo.photos import packaged_photo
+from wxr_plugin.data.images.io import write_image
+from wxr_plugin.data.packaged_photos import packaged_photo
 from wxr_plugin.inference.restorer import Restorer
 
 NETWORK = {"type": "NAFNet", "width": 32, "enc_blk_nums": [1, 1, 1, 28], "middle_blk_num": 1}

@@ -13,7 +13,7 @@ from wxr_plugin.archs.context import context_inputs
 from wxr_plugin.archs.sar import Masked, SoftMask
 from wxr_plugin.conditioning.clip import load_clip
 from wxr_plugin.conditioning.clip_spatial import spatial_features
-from wxr_plugin.data.image_io import list_images, read_image
+from wxr_plugin.data.images.io import list_images, read_image
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.losses.clip_srd_loss import feature_distance, soft_target
 

@@ -25,10 +25,10 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 from masks import of_clip, of_network
 
 from benchmarks.daclip_rows.run import prepare, spread
-from wxr_plugin import options
-from wxr_plugin.data.image_io import list_images
+from wxr_plugin.data.images.io import list_images
 from wxr_plugin.errors import WxrError
-from wxr_plugin.files import write_text
+from wxr_plugin.options import files as option_files
+from wxr_plugin.utils.files import write_text
 
 OPTIONS = Path(__file__).resolve().parents[2] / "options" / "tiny" / "sarcwp.yml"
 ROWS = {"plain": "plain", "sar": "+ SAR", "srd": "+ SAR + CLIP-SRD", "cwp": "+ SAR + CLIP-SRD + CWP"}
@@ -48,7 +48,7 @@ def main() -> None:
     with ThreadPoolExecutor(args.jobs) as jobs:
         found = dict(zip(tasks, jobs.map(lambda task: train(work, *task, args.iterations), tasks)))
     masks = {task: masks_of(work, *task) for task in tasks if task[0] != "plain"}
-    clip = of_clip(work / "data" / "val", WORDS, options.load(OPTIONS)["train"]["srd_opt"])
+    clip = of_clip(work / "data" / "val", WORDS, option_files.load(OPTIONS)["train"]["srd_opt"])
     text = markdown(found, args.rows, args.seeds) + "\n" + mask_table(masks, args.rows, args.seeds, clip)
     write_text(work / "table.md", text)
     print(text)
@@ -75,7 +75,7 @@ def train(work: Path, row: str, seed: int, iterations: int) -> Scores:
 
 def options_of(work: Path, name: str, row: str, seed: int, iterations: int) -> dict:
     """The tiny option file with the name, data, length, seed and parts of one training."""
-    found = options.load(OPTIONS) | {"name": name, "manual_seed": seed}
+    found = option_files.load(OPTIONS) | {"name": name, "manual_seed": seed}
     for block in found["datasets"].values():
         block["dataroot"] = str(work / "data")
     if row == "plain":

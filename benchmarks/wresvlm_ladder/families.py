@@ -6,7 +6,7 @@ of other people were trained on. The colour of the light is that of `default` in
 can tell which colour is right.
 """
 
-from wxr_plugin.data.weather_styles import STYLES, Layer, Style, add_style
+from wxr_plugin.data.weather.styles import STYLES, Layer, Style, add_style
 
 GALE = {
     "haze": Style(

@@ -7,10 +7,10 @@ from pathlib import Path
 import families  # noqa: F401  (makes the style storm known)
 import numpy as np
 
-from wxr_plugin.data.image_io import list_images, read_image, write_image
-from wxr_plugin.data.weather import KINDS, add_weather
+from wxr_plugin.data.images.io import list_images, read_image, write_image
+from wxr_plugin.data.weather.synthesis import KINDS, add_weather
 from wxr_plugin.errors import WxrError
-from wxr_plugin.files import write_text
+from wxr_plugin.utils.files import write_text
 
 SEVERITY = (0.35, 0.95)
 

@@ -28,7 +28,7 @@ import table
 from rows import ROWS, train_block
 from training import Training, wxr
 
-from wxr_plugin.data.weather import KINDS
+from wxr_plugin.data.weather.synthesis import KINDS
 from wxr_plugin.inference.restorer import TINY
 
 RATER = {"type": "TransformersRater", "model": "tiny", "prompt": "visibility"}

@@ -15,10 +15,10 @@ from filelock import FileLock
 from photos import pairs_of
 from rows import TITLES
 
-from wxr_plugin.data.image_io import list_images, read_image
-from wxr_plugin.data.weather import KINDS
-from wxr_plugin.files import write_bytes, write_text
+from wxr_plugin.data.images.io import list_images, read_image
+from wxr_plugin.data.weather.synthesis import KINDS
 from wxr_plugin.inference.restorer import Restorer
+from wxr_plugin.utils.files import write_bytes, write_text
 
 Scores = dict[str, float]
 REAL_PHOTOS, REAL_SIDE = 24, 512
@@ -129,7 +129,7 @@ def psnr_without_tone(restored: np.ndarray, truth: np.ndarray) -> float:
 
 def _visibility(real: Path, judge: str, restorer: Restorer) -> Scores:
     """(r - 1) / 4 of the restored real photos by `judge`, each weather counting alike."""
-    from wxr_plugin.vlm.arguments import rater_options
+    from wxr_plugin.cli.vlm_specs import rater_options
     from wxr_plugin.vlm.rater import build_rater
 
     rater = build_rater(rater_options(judge))

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.files import write_text
+from wxr_plugin.utils.files import write_text
 
 HERE = Path(__file__).parent
 
@@ -68,7 +68,7 @@ class Training:
 
 def wxr(*words: object) -> None:
     """Call the `wxr` command in a process of its own, with the families known."""
-    command = [sys.executable, "-m", "wxr_plugin.cli", *map(str, words)]
+    command = [sys.executable, "-m", "wxr_plugin.cli.main", *map(str, words)]
     done = subprocess.run(command, env=_environment(), capture_output=True, text=True)
     if done.returncode:
         raise WxrError(f"wxr {' '.join(command[3:])} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -8,7 +8,7 @@ from half_precision import bfloat16_error
 
 from wxr_plugin.archs.maxim_arch import MAXIM
 from wxr_plugin.archs.maxim_layers import Raise
-from wxr_plugin.archs.maxim_weights import from_jax
+from wxr_plugin.checkpoints.maxim_jax import from_jax
 from wxr_plugin.errors import WxrError
 
 PARITY = Path(__file__).parents[1] / "parity"

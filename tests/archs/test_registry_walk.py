@@ -1,6 +1,6 @@
 """Every network that this package registers, walked: a new one needs no line here.
 
-What it may say of itself, and what is checked: wxr_plugin/archs/walk.py.
+What it may say of itself, and what is checked: wxr_plugin/contributing/network_checks.py.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from basicsr.archs import build_network
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
-from wxr_plugin import safe_yaml
-from wxr_plugin.archs import walk
+from wxr_plugin.contributing import network_checks
 from wxr_plugin.errors import WxrError
+from wxr_plugin.options import safe_yaml
 
 OPTIONS = Path(__file__).parents[2] / "options"
 OURS = {name: cls for name, cls in sorted(ARCH_REGISTRY) if cls.__module__.startswith("wxr_plugin.")}
@@ -44,17 +44,17 @@ def test_there_are_networks():
 @pytest.mark.parametrize("name", OURS)
 def test_reasons_are_given_for_checks_that_there_are(name):
     waived = getattr(OURS[name], "waived", {})
-    assert waived.keys() <= walk.CHECKS.keys() | {"restores"}
+    assert waived.keys() <= network_checks.CHECKS.keys() | {"restores"}
     assert all(len(reason) > 10 for reason in waived.values())
 
 
-@pytest.mark.parametrize("check", [pytest.param(name, marks=SLOW.get(name, ())) for name in walk.CHECKS])
+@pytest.mark.parametrize("check", [pytest.param(name, marks=SLOW.get(name, ())) for name in network_checks.CHECKS])
 @pytest.mark.parametrize("name", WALKED)
 def test_a_network_bears(name, check, request):
     reason = getattr(OURS[name], "waived", {}).get(check)
     if reason:  # strict: what works after all is not to be waived
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
-    walk.CHECKS[check](OURS[name])
+    network_checks.CHECKS[check](OURS[name])
 
 
 @pytest.mark.parametrize("name", WALKED)
@@ -68,10 +68,10 @@ def test_the_network_of_an_option_file_is_built_and_run_forward_and_backward(fil
     with torch.device("meta"):
         net = build_network(dict(BLOCKS[file])).train()
     image = torch.rand(2, 3, 75, 85, device="meta")
-    restored = walk.call(net, image)
+    restored = network_checks.call(net, image)
     assert restored.shape == image.shape
     restored.square().mean().backward()
-    trained = walk.trained_parameters(net)
+    trained = network_checks.trained_parameters(net)
     assert trained and all(p.grad is not None and p.grad.shape == p.shape for p in trained.values())
 
 
@@ -124,4 +124,4 @@ class Bold(Shy):
 )
 def test_the_checks_find_what_is_wrong(check, cls, words):
     with pytest.raises((AssertionError, WxrError), match=words):
-        walk.CHECKS[check](cls)
+        network_checks.CHECKS[check](cls)

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from bench_files import checkpoint, photos, run, write
 
-from wxr_plugin import cli
 from wxr_plugin.benchmark.checking import check_benchmark, leave_out, load_benchmark
 from wxr_plugin.benchmark.metrics import known_metrics
-from wxr_plugin.checks.editor import option_file
+from wxr_plugin.cli import main as cli
+from wxr_plugin.cli.schema import option_file
 from wxr_plugin.errors import OptionError
-from wxr_plugin.options import load
+from wxr_plugin.options.files import load
 
 OPTIONS = Path(__file__).parents[2] / "options"
 SHIPPED = [*sorted((OPTIONS / "benchmark").glob("*.yml")), OPTIONS / "tiny/benchmark.yml"]

@@ -22,7 +22,7 @@ def option_file(folder):
 def kill_when(file, happened):
     """Start the benchmark and end it at once when `happened()`."""
     log = (file.parent / "log.txt").open("a")
-    command = [sys.executable, "-m", "wxr_plugin.cli", "benchmark", "-opt", str(file)]
+    command = [sys.executable, "-m", "wxr_plugin.cli.main", "benchmark", "-opt", str(file)]
     process = subprocess.Popen(command, stdout=log, stderr=log)
     deadline = time.monotonic() + 300
     while not happened():

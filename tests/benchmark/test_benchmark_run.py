@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from wxr_plugin.archs.nafnet_arch import NAFNet
 from wxr_plugin.benchmark import restoring
-from wxr_plugin.data.image_io import read_image, write_image
+from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.metrics.set_share import SetShare

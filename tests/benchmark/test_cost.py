@@ -76,7 +76,7 @@ def peaks() -> list[float]:
 def test_the_peak_is_that_of_the_block_alone():
     """In a process of its own: the resident memory of one that has run many tests shrinks at any time."""
     script = "import test_cost; print(*test_cost.peaks())"
-    path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1] / "helpers"), *sys.path])}
     said = subprocess.check_output([sys.executable, "-c", script], env=os.environ | path, text=True)
     greedy, nothing = map(float, said.split())
     assert 56 < greedy < 200 and nothing < 30

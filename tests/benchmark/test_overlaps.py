@@ -11,8 +11,8 @@ from wxr_plugin.benchmark import overlaps
 from wxr_plugin.benchmark.hashes import BITS, Hashes, difference_hash, nearest, seen_of
 from wxr_plugin.benchmark.options import OverlapOptions, SetOptions
 from wxr_plugin.benchmark.sets import find_set
-from wxr_plugin.data.image_io import encode, write_image
-from wxr_plugin.demo.photos import HELD_OUT, TRAIN, packaged_photo
+from wxr_plugin.data.images.io import encode, write_image
+from wxr_plugin.data.packaged_photos import HELD_OUT, TRAIN, packaged_photo
 
 
 def bits(one, other):
@@ -71,7 +71,7 @@ def test_what_was_trained_on_is_found(tmp_path):
 
 
 def test_an_lmdb_is_looked_through(tmp_path):
-    from wxr_plugin import cli
+    from wxr_plugin.cli import main as cli
 
     for side in ("lq", "gt"):
         write_image(tmp_path / f"{side}/a.png", packaged_photo("coffee")[:: 1 if side == "gt" else -1])

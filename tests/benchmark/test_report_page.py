@@ -12,15 +12,16 @@ import pytest
 import report_toys as toys
 from PIL import Image
 
-from wxr_plugin import cli
-from wxr_plugin.benchmark import report as report_module
-from wxr_plugin.benchmark import report_commands, report_scatter
-from wxr_plugin.benchmark.report import write_report
-from wxr_plugin.benchmark.report_html import script_json
-from wxr_plugin.benchmark.report_images import Shown, counts, viewer_data
-from wxr_plugin.benchmark.report_scatter import Point, linear_axis, log_axis, scatter
+from wxr_plugin.benchmark.report import scatter as report_scatter
+from wxr_plugin.benchmark.report import write as report_module
+from wxr_plugin.benchmark.report.html import script_json
+from wxr_plugin.benchmark.report.images import Shown, counts, viewer_data
+from wxr_plugin.benchmark.report.scatter import Point, linear_axis, log_axis, scatter
+from wxr_plugin.benchmark.report.write import write_report
 from wxr_plugin.benchmark.results import Results
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.cli import main as cli
+from wxr_plugin.cli import report as report_command
+from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import WxrError
 
 VOID = {"meta", "input", "img", "br", "hr", "link"}
@@ -79,7 +80,7 @@ def test_the_page_needs_nothing_but_itself(text):
 
 
 def report_module_script():
-    from wxr_plugin.benchmark.report_html import SCRIPT
+    from wxr_plugin.benchmark.report.html import SCRIPT
 
     return SCRIPT.read_text(encoding="utf-8")
 
@@ -275,4 +276,4 @@ def test_numbers_out_of_range_are_refused_before_anything_is_read(tmp_path):
 
 
 def test_the_command_has_the_defaults_of_the_function():
-    assert (report_commands.MAX_IMAGES, report_commands.MAX_SIDE) == (report_module.MAX_IMAGES, report_module.MAX_SIDE)
+    assert (report_command.MAX_IMAGES, report_command.MAX_SIDE) == (report_module.MAX_IMAGES, report_module.MAX_SIDE)

@@ -7,15 +7,16 @@ import msgspec
 import pytest
 import report_toys as toys
 
-from wxr_plugin.benchmark import report_latex, report_markdown
 from wxr_plugin.benchmark.published import Figure, published
-from wxr_plugin.benchmark.report_content import content
-from wxr_plugin.benchmark.report_html import html_table
-from wxr_plugin.benchmark.report_quality import quality_tables
-from wxr_plugin.benchmark.report_tables import as_printed
+from wxr_plugin.benchmark.report import latex as report_latex
+from wxr_plugin.benchmark.report import markdown
+from wxr_plugin.benchmark.report.content import content
+from wxr_plugin.benchmark.report.html import html_table
+from wxr_plugin.benchmark.report.quality import quality_tables
+from wxr_plugin.benchmark.report.tables import as_printed
 from wxr_plugin.benchmark.results import Results
 from wxr_plugin.benchmark.tables import Cell, Heading, difference, figure_text, rank
-from wxr_plugin.report import is_worse
+from wxr_plugin.utils.html import is_worse
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_every_form_of_the_report_marks_what_is_worse(tmp_path):
     with_input(folder, "99")
     report = content(Results.read(folder))
     text = row(table(report.quality, "Rain, full reference"), "PromptIR")[0].text
-    assert f"<u>{text}</u> ▼" in report_markdown.to_markdown(report)
+    assert f"<u>{text}</u> ▼" in markdown.to_markdown(report)
     latex = report_latex.to_latex(report)
     assert rf"\textcolor{{red}}{{\underline{{{text}}}\,$\bigtriangledown$}}" in latex and "xcolor" in latex
     assert f'<span class="worse" title="worse than the input"><u>{text}</u> ▼</span>' in html_table(
@@ -261,11 +262,11 @@ def test_errors_and_overlaps_are_listed_up_to_a_limit(tmp_path):
 
 
 def test_markdown_marks_and_escapes(told):
-    text = report_markdown.to_markdown(told)
+    text = markdown.to_markdown(told)
     assert "# toy \\<benchmark\\>" in text
     assert "| My \\<b\\>net\\</b\\> \\& co\\_1 | <u>24.51</u> | **0.160** | **42.00** |" in text
     assert "| PromptIR | **25.01** | <u>0.210</u> | <u>51.00</u> |" in text
-    assert report_markdown.escape("a|b\n`c`") == "a\\|b \\`c\\`"
+    assert markdown.escape("a|b\n`c`") == "a\\|b \\`c\\`"
     widths = [line.count("|") - line.count("\\|") for line in text.split("\n\n")[3].splitlines()]
     assert len(set(widths)) == 1
 
@@ -294,5 +295,5 @@ def test_latex_escapes_every_sign():
 
 def test_a_second_best_is_underlined_everywhere(told):
     found = msgspec.structs.replace(told, quality=[as_printed(published().tables["daclip-lol"])])
-    assert "<u>23.77</u>" in report_markdown.to_markdown(found)
+    assert "<u>23.77</u>" in markdown.to_markdown(found)
     assert r"\underline{23.77}" in report_latex.to_latex(found)

@@ -7,7 +7,7 @@ import pytest
 
 from wxr_plugin.benchmark.options import SetOptions
 from wxr_plugin.benchmark.sets import Photo, find_set, known_sets, spread, write_packaged
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import WxrError
 
 SNOW = [

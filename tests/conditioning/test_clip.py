@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from wxr_plugin.conditioning.clip import TINY, ClipError, load_clip, zero_shot
-from wxr_plugin.data.weather import WEATHERS, add_weather
+from wxr_plugin.data.weather.synthesis import WEATHERS, add_weather
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 

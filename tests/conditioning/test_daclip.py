@@ -7,21 +7,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP
+from small_clips import SMALL_VIT, TEXT, packaged, small, trained
 from torch import nn
 
 from wxr_plugin.conditioning import daclip_towers
-from wxr_plugin.conditioning.clip import build_clip, load_clip
+from wxr_plugin.conditioning.clip import load_clip
 from wxr_plugin.conditioning.daclip import DaCLIP, DaClipGuide
 from wxr_plugin.conditioning.daclip_towers import DaClipError, run_controlled, run_controller
-from wxr_plugin.data.degradation_words import DEGRADATIONS
+from wxr_plugin.data.degradations.words import DEGRADATIONS
 
 PARITY = Path(__file__).parents[1] / "parity"
-TEXT = {"context_length": 77, "vocab_size": 49408}
-SMALL_VIT = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 3, "width": 64, "patch_size": 8},
-    "text_cfg": {**TEXT, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1},
-}
 B32 = {
     "embed_dim": 512,
     "vision_cfg": {"image_size": 224, "layers": 12, "width": 768, "patch_size": 32},
@@ -32,25 +27,6 @@ L14 = {
     "vision_cfg": {"image_size": 224, "layers": 24, "width": 1024, "patch_size": 14},
     "text_cfg": {**TEXT, "width": 768, "heads": 12, "layers": 12},
 }
-
-
-def small() -> DaCLIP:
-    torch.manual_seed(0)
-    return DaCLIP(CLIP(**SMALL_VIT))
-
-
-def packaged() -> DaCLIP:
-    return DaCLIP(*build_clip("tiny"))
-
-
-def trained(model: DaCLIP) -> DaCLIP:
-    """With a controller that adds something."""
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, weights in model.visual_control.named_parameters():
-            if "zero_modules" in name:
-                weights.normal_(std=0.3 * weights.shape[-1] ** -0.5 if weights.dim() == 2 else 0.02)
-    return model
 
 
 def everything(model: DaCLIP, inputs: dict) -> dict:

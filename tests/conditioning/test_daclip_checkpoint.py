@@ -4,12 +4,13 @@ import pytest
 import torch
 from open_clip.model import CLIP
 from safetensors.torch import save_file
-from test_daclip import SMALL_VIT, packaged, small, trained
+from small_clips import SMALL_VIT, packaged, small, trained
 
-from wxr_plugin.conditioning.daclip import DaCLIP, load_daclip
+from wxr_plugin.checkpoints.reading import CheckpointError
+from wxr_plugin.conditioning.daclip import DaCLIP
 from wxr_plugin.conditioning.daclip_checkpoint import config_from_shapes, fit_weights, named_config, read_daclip
 from wxr_plugin.conditioning.daclip_towers import DaClipError
-from wxr_plugin.reading import CheckpointError
+from wxr_plugin.conditioning.guides import load_daclip
 
 IMAGES = torch.rand(2, 3, 40, 56, generator=torch.Generator().manual_seed(0))
 

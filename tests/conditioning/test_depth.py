@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from wxr_plugin.conditioning.depth import TINY, DepthError, DepthGuide, fit, load_depth
-from wxr_plugin.data.weather import KINDS, add_weather
+from wxr_plugin.data.weather.synthesis import KINDS, add_weather
 from wxr_plugin.errors import WxrError
 
 

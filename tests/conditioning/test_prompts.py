@@ -2,24 +2,11 @@ import pytest
 import safetensors.torch
 import torch
 import torch.nn.functional as F
+from small_clips import random_clip
 
 from wxr_plugin.conditioning.prompts import LOGIT_SCALE, PromptError, WeatherPrompts, accuracy, fit, weather_logits
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.losses.weather_prompt_loss import WeatherPromptLoss
-
-
-def random_clip(name: str, seed: int):
-    """A small CLIP of random weights: a text tower is all that prompts need."""
-    from open_clip import CLIP, SimpleTokenizer, set_model_preprocess_cfg
-
-    from wxr_plugin.conditioning.clip import ClipGuide
-
-    torch.manual_seed(seed)
-    vision = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
-    text = {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-    model = CLIP(16, vision, text)
-    set_model_preprocess_cfg(model, {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic"})
-    return ClipGuide(model, SimpleTokenizer(context_length=20), name, "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,12 @@ import pytest
 import skimage.data
 import torch
 
-from wxr_plugin.cli import main
+from wxr_plugin.cli.main import main
 from wxr_plugin.conditioning.clip import load_clip
-from wxr_plugin.conditioning.daclip import TINY, load_daclip
-from wxr_plugin.data.degradations import degrade, severity_range
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.conditioning.daclip import TINY
+from wxr_plugin.conditioning.guides import load_daclip
+from wxr_plugin.data.degradations.apply import degrade, severity_range
+from wxr_plugin.data.images.io import write_image
 
 WORDS = ["motion-blurry", "hazy", "low-light", "noisy", "rainy", "snowy", "uncompleted"]
 

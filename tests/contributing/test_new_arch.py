@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from stock_project import write_pairs
 
-from wxr_plugin import cli
+from wxr_plugin.cli import main as cli
 from wxr_plugin.contributing.new_arch import NewArchError, new_arch
 
 REPOSITORY = Path(__file__).parents[2]

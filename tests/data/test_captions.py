@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from wxr_plugin.data import lmdb_io
 from wxr_plugin.data.caption_dataset import CaptionedDegradationDataset, middle
 from wxr_plugin.data.caption_table import CaptionRow, TableError, read_table, write_table
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.data.images.io import write_image
+from wxr_plugin.data.lmdb.build import build as build_lmdb
 from wxr_plugin.errors import OptionError
 
 
@@ -101,7 +101,7 @@ def test_training_crops_at_least_the_share_of_scale_range(tmp_path):
 
 
 def test_an_lmdb_holds_the_same_photos(table, tmp_path):
-    lmdb_io.build(tmp_path / "lq", tmp_path / "lq.lmdb")
+    build_lmdb(tmp_path / "lq", tmp_path / "lq.lmdb")
     rows = [row._replace(file=row.file.removeprefix("lq/")) for row in read_table(table).values()]
     write_table(tmp_path / "lq.lmdb" / "captions.csv", rows)
     block = {"name": "set", "type": "CaptionedDegradationDataset", "phase": "val", "size": 32}
@@ -115,7 +115,7 @@ def test_an_lmdb_holds_the_same_photos(table, tmp_path):
 
 def test_file_names_may_lead_into_an_lmdb(table, tmp_path):
     for word in ("hazy", "rainy", "noisy"):
-        lmdb_io.build(tmp_path / "lq" / word, tmp_path / f"packed/{word}.lmdb")
+        build_lmdb(tmp_path / "lq" / word, tmp_path / f"packed/{word}.lmdb")
     move = lambda row: row._replace(file=f"packed/{row.degradation}.lmdb/{row.file.split('/')[-1]}")  # noqa: E731
     rows = [move(row) for row in read_table(table).values()]
     write_table(tmp_path / "packed.csv", rows)

@@ -15,14 +15,14 @@ import yaml
 from basicsr.train import create_train_val_dataloader
 from basicsr.utils import get_root_logger
 
-from wxr_plugin import options
 from wxr_plugin.data.choice import ClassIndex
 from wxr_plugin.data.crops import Box, Turn, crop, fixed_boxes
-from wxr_plugin.data.image_io import read_image, write_image
-from wxr_plugin.data.lmdb_io import build
+from wxr_plugin.data.images.io import read_image, write_image
+from wxr_plugin.data.lmdb.build import build
 from wxr_plugin.data.pairs import partner
-from wxr_plugin.data.weather import KINDS, WEATHERS, add_weather
+from wxr_plugin.data.weather.synthesis import KINDS, WEATHERS, add_weather
 from wxr_plugin.errors import OptionError, WxrError
+from wxr_plugin.options import files as option_files
 
 SIZE = (48, 64)
 
@@ -54,7 +54,7 @@ def real(tmp_path) -> dict[str, str]:
 
 def synthetic(clean: Path, **options) -> dict:
     opt = {"name": "syn", "type": "PairedWeatherDataset", "phase": "train", "dataroot_gt": str(clean), "gt_size": 32}
-    return opt | {"synthetic": {"severity": [0.2, 0.9]}} | options
+    return opt | {"synthetic": {"severity": [0.2, 0.9]}} | option_files
 
 
 def dataset(opt: dict):
@@ -213,7 +213,7 @@ def test_depth_maps_steer_the_haze(clean, tmp_path):
 
 def real_options(real, **options) -> dict:
     opt = {"name": "real", "type": "RealWeatherDataset", "phase": "train", "dataroot": real, "gt_size": 32}
-    return opt | options
+    return opt | option_files
 
 
 def test_real_photos_come_by_class_equally_often(real):
@@ -256,7 +256,7 @@ def semi(clean, real, **options) -> dict:
     opt = {"name": "semi", "type": "SemiSupervisedDataset", "phase": "train", "gt_size": 32, "paired": {}, "real": {}}
     opt["paired"] = {"dataroot_gt": str(clean), "synthetic": {"severity": [0.2, 0.9]}}
     opt["real"] = {"dataroot": real, "boxes_per_image": 2}
-    return deepcopy(opt) | options
+    return deepcopy(opt) | option_files
 
 
 def test_semi_supervised_items_carry_both_streams(clean, real):
@@ -402,7 +402,7 @@ def test_the_option_check_pairs_by_the_same_rules(clean, tmp_path):
 
     def faults() -> list[str]:
         opt = {"datasets": {"train": block, "val": {"type": "SemiSupervisedDataset", "paired": block}}}
-        return [str(problem) for problem in options.check(opt, "x.yml") if "pair with" in str(problem)]
+        return [str(problem) for problem in option_files.check(opt, "x.yml") if "pair with" in str(problem)]
 
     assert faults() == []
     (tmp_path / "lq" / "3.jpg").unlink()

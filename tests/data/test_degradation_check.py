@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import yaml
 
-from wxr_plugin.cli import main
-from wxr_plugin.data.degradation_words import BENCHMARKS, COUNTS_FILE, DEGRADATIONS, PUBLISHED
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.cli.main import main
+from wxr_plugin.data.degradations.words import BENCHMARKS, COUNTS_FILE, DEGRADATIONS, PUBLISHED
+from wxr_plugin.data.images.io import write_image
 
 
 def picture(seed: int, height: int = 24, width: int = 32) -> np.ndarray:

@@ -12,13 +12,13 @@ import torch
 from basicsr.train import create_train_val_dataloader
 from basicsr.utils import get_root_logger
 
-from wxr_plugin.data.degradation_layout import names_fit
-from wxr_plugin.data.degradation_words import DEGRADATIONS
-from wxr_plugin.data.degradations import degrade
-from wxr_plugin.data.image_io import read_image, write_image
-from wxr_plugin.data.lmdb_io import build
+from wxr_plugin.data.degradations.apply import degrade
+from wxr_plugin.data.degradations.layout import names_fit
+from wxr_plugin.data.degradations.words import DEGRADATIONS
+from wxr_plugin.data.images.io import read_image, write_image
+from wxr_plugin.data.lmdb.build import build
 from wxr_plugin.errors import OptionError, WxrError
-from wxr_plugin.models.val_metrics import image_name
+from wxr_plugin.models.base.val_metrics import image_name
 
 SIZES = {"hazy": 5, "noisy": 2, "rainy": 1}
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from wxr_plugin.data.degradation_styles import Missing, Motion, Styles
-from wxr_plugin.data.degradation_words import DEGRADATIONS, PUBLISHED
-from wxr_plugin.data.degradations import SYNTHESIS, degrade, severity_range
-from wxr_plugin.data.degrade_light import linear
-from wxr_plugin.data.degrade_masks import missing_mask
-from wxr_plugin.data.degrade_motion import path_kernel, random_path
-from wxr_plugin.data.weather import add_weather
+from wxr_plugin.data.degradations.apply import SYNTHESIS, degrade, severity_range
+from wxr_plugin.data.degradations.light import linear
+from wxr_plugin.data.degradations.masks import missing_mask
+from wxr_plugin.data.degradations.motion import path_kernel, random_path
+from wxr_plugin.data.degradations.styles import Missing, Motion, Styles
+from wxr_plugin.data.degradations.words import DEGRADATIONS, PUBLISHED
+from wxr_plugin.data.weather.synthesis import add_weather
 
 GREY = np.full((128, 128, 3), 0.5, np.float32)
 

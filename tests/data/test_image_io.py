@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 from skimage import data as photos
 
-from wxr_plugin.data.image_io import BadImageError, encode, list_images, read_depth, read_image, write_image
+from wxr_plugin.data.images.io import BadImageError, encode, list_images, read_depth, read_image, write_image
 from wxr_plugin.errors import WxrError
 
 PHOTO = np.ascontiguousarray(photos.astronaut()[100:260, 100:340])

@@ -15,13 +15,15 @@ from basicsr.data import build_dataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from filelock import FileLock
 
-from wxr_plugin import cli, lmdb_cache
-from wxr_plugin.data import lmdb_build
-from wxr_plugin.data.image_io import encode, write_image
-from wxr_plugin.data.image_store import ImageStore, image_key, read_meta_info
-from wxr_plugin.data.lmdb_entries import sub_images
-from wxr_plugin.data.lmdb_io import build, check
+from wxr_plugin.cli import main as cli
+from wxr_plugin.data.images.io import encode, write_image
+from wxr_plugin.data.images.store import ImageStore, image_key, read_meta_info
+from wxr_plugin.data.lmdb import build as lmdb_build
+from wxr_plugin.data.lmdb.build import build
+from wxr_plugin.data.lmdb.check import check
+from wxr_plugin.data.lmdb.entries import sub_images
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils import lmdb_cache
 
 
 def picture(seed: int, height: int = 40, width: int = 56) -> np.ndarray:
@@ -255,7 +257,7 @@ def test_a_build_that_stops_between_two_steps_goes_on(photos, tmp_path, monkeypa
 
     name = {"journal": "Journal.add", "commit": "_put", "meta": "files.write_text"}[moment]
     with monkeypatch.context() as patch:
-        patch.setattr(f"wxr_plugin.data.lmdb_build.{name}", stop)
+        patch.setattr(f"wxr_plugin.data.lmdb.build.{name}", stop)
         with pytest.raises(KeyboardInterrupt):
             quiet(photos, target)
     if moment == "meta":

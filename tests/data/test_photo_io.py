@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageCms
 from skimage import data as photos
 
-from wxr_plugin.data.image_io import BadImageError, read_image
-from wxr_plugin.data.photo_io import Photo, encode_photo, read_photo, write_photo
+from wxr_plugin.data.images.io import BadImageError, read_image
+from wxr_plugin.data.images.photo import Photo, encode_photo, read_photo, write_photo
 from wxr_plugin.errors import WxrError
 
 PHOTO = np.ascontiguousarray(photos.astronaut()[100:180, 100:220])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from wxr_plugin.data.crops import Box, fixed_boxes
-from wxr_plugin.data.image_io import write_image
-from wxr_plugin.data.lmdb_io import build
+from wxr_plugin.data.images.io import write_image
+from wxr_plugin.data.lmdb.build import build
 from wxr_plugin.data.real_photos import RealPhotos, crop_key, split_key
 from wxr_plugin.data.real_weather_dataset import RealWeatherDataset
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.errors import OptionError, WxrError
 
 

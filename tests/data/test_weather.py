@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from wxr_plugin.data import weather, weather_fields, weather_styles
 from wxr_plugin.data.paired_weather_dataset import SyntheticOptions
-from wxr_plugin.data.weather import KINDS, STYLES, WEATHERS, add_weather
+from wxr_plugin.data.weather import fields, styles, synthesis
+from wxr_plugin.data.weather.synthesis import KINDS, STYLES, WEATHERS, add_weather
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +79,9 @@ def test_haze_obeys_the_scattering_model():
 
 def test_rain_falls_along_its_direction(photo):
     """Streaks are long along the direction of fall: neighbours down the streak agree more than neighbours across."""
-    layer = weather_fields.Layer(width=(1, 1), length=(20, 20), cover=(0.2, 0.2), opacity=(1, 1))
-    upright = weather_fields.particle_layer((128, 128), layer, 0.0, 1.0, np.random.default_rng(0))
-    level = weather_fields.particle_layer((128, 128), layer, 90.0, 1.0, np.random.default_rng(0))
+    layer = fields.Layer(width=(1, 1), length=(20, 20), cover=(0.2, 0.2), opacity=(1, 1))
+    upright = fields.particle_layer((128, 128), layer, 0.0, 1.0, np.random.default_rng(0))
+    level = fields.particle_layer((128, 128), layer, 90.0, 1.0, np.random.default_rng(0))
     down, across = (np.abs(np.diff(upright, axis=axis)).mean() for axis in (0, 1))
     assert down < 0.4 * across
     down, across = (np.abs(np.diff(level, axis=axis)).mean() for axis in (0, 1))
@@ -89,8 +89,8 @@ def test_rain_falls_along_its_direction(photo):
 
 
 def test_particles_cover_what_is_asked():
-    layer = weather_fields.Layer(width=(2, 2), length=(1, 1), cover=(0.1, 0.1), opacity=(1, 1))
-    maps = [weather_fields.particle_layer((200, 200), layer, 20.0, s, np.random.default_rng(1)) for s in (0, 0.5, 1)]
+    layer = fields.Layer(width=(2, 2), length=(1, 1), cover=(0.1, 0.1), opacity=(1, 1))
+    maps = [fields.particle_layer((200, 200), layer, 20.0, s, np.random.default_rng(1)) for s in (0, 0.5, 1)]
     assert maps[0].max() == 0
     assert 0.02 < maps[1].mean() < maps[2].mean() < 0.15
     assert np.all(maps[2] >= maps[1] - 1e-6)
@@ -173,9 +173,9 @@ class TestRealistic:
         assert sum(share < 0.3 for share in untouched) >= 3
 
     def test_variants_are_drawn_by_their_shares(self):
-        variants = weather_styles.STYLES["realistic"]["rain"]
+        variants = styles.STYLES["realistic"]["rain"]
         rng = np.random.default_rng(0)
-        drawn = [variants.index(weather._variant(variants, rng)) for _ in range(2000)]
+        drawn = [variants.index(synthesis._variant(variants, rng)) for _ in range(2000)]
         shares = np.bincount(drawn, minlength=len(variants)) / 2000
         expected = np.array([variant.share for variant in variants])
         np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.04)
@@ -194,29 +194,29 @@ def _curvature(image):
 
 class TestAddStyle:
     def test_an_added_style_is_drawn_and_known_to_option_files(self, photo, monkeypatch):
-        monkeypatch.setitem(weather_styles.STYLES, "own", weather_styles.STYLES["shifted"])
-        weather_styles.add_style("own", weather_styles.STYLES["shifted"])
+        monkeypatch.setitem(styles.STYLES, "own", styles.STYLES["shifted"])
+        styles.add_style("own", styles.STYLES["shifted"])
         assert np.array_equal(
             weathered(photo, "snow", 0.6, style="own"), weathered(photo, "snow", 0.6, style="shifted")
         )
         assert SyntheticOptions.read({"style": "own"}).style == "own"
 
     def test_a_new_name_is_added(self, monkeypatch):
-        monkeypatch.setattr(weather_styles, "STYLES", dict(weather_styles.STYLES))
-        weather_styles.add_style("own", weather_styles.STYLES["shifted"])
-        assert weather_styles.STYLES["own"] == weather_styles.STYLES["shifted"]
+        monkeypatch.setattr(styles, "STYLES", dict(styles.STYLES))
+        styles.add_style("own", styles.STYLES["shifted"])
+        assert styles.STYLES["own"] == styles.STYLES["shifted"]
 
     def test_variants_may_be_added(self, photo, monkeypatch):
-        own = {kind: (style,) for kind, style in weather_styles.STYLES["default"].items()}
-        monkeypatch.setattr(weather_styles, "STYLES", weather_styles.STYLES)
-        monkeypatch.delitem(weather_styles.STYLES, "own", raising=False)
-        monkeypatch.setitem(weather_styles.STYLES, "own", own)
+        own = {kind: (style,) for kind, style in styles.STYLES["default"].items()}
+        monkeypatch.setattr(styles, "STYLES", styles.STYLES)
+        monkeypatch.delitem(styles.STYLES, "own", raising=False)
+        monkeypatch.setitem(styles.STYLES, "own", own)
         assert weathered(photo, "rain", 0.5, style="own").shape == photo.shape
 
     def test_refused(self):
         with pytest.raises(ValueError, match="each of rain, haze and snow"):
-            weather_styles.add_style("own", {"rain": weather_styles.STYLES["default"]["rain"]})
+            styles.add_style("own", {"rain": styles.STYLES["default"]["rain"]})
         with pytest.raises(ValueError, match="another style 'default'"):
-            weather_styles.add_style("default", weather_styles.STYLES["shifted"])
+            styles.add_style("default", styles.STYLES["shifted"])
         with pytest.raises(ValueError, match="unknown style 'own'"):
             SyntheticOptions.read({"style": "own"})

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from wxr_plugin.data.weather import LUMA
-from wxr_plugin.data.weather_camera import jpeg, photographed
-from wxr_plugin.data.weather_styles import Camera
+from wxr_plugin.data.weather.camera import jpeg, photographed
+from wxr_plugin.data.weather.styles import Camera
+from wxr_plugin.data.weather.synthesis import LUMA
 
 PHOTO = astronaut()[100:164, 100:180].astype(np.float32) / 255
 ALWAYS = Camera(share=1.0, noise=(0.02, 0.02), loss=(60.0, 60.0))

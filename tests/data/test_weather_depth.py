@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from wxr_plugin.data.weather_depth import ground_plane, guess_edges
+from wxr_plugin.data.weather.depth import ground_plane, guess_edges
 
 
 def rng(seed=0):

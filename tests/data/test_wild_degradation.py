@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from wxr_plugin.data import wild_blur, wild_degradation
-from wxr_plugin.data.wild_blur import disk_kernel, filtered, line_kernel, random_kernel, wiener
-from wxr_plugin.data.wild_degradation import wild_clean, wild_degrade
-from wxr_plugin.data.wild_settings import WILD, WildOptions, load_psfs
+from wxr_plugin.data.degradations import wild as wild_degradation
+from wxr_plugin.data.degradations import wild_blur
+from wxr_plugin.data.degradations.wild import wild_clean, wild_degrade
+from wxr_plugin.data.degradations.wild_blur import disk_kernel, filtered, line_kernel, random_kernel, wiener
+from wxr_plugin.data.degradations.wild_settings import WILD, WildOptions, load_psfs
 from wxr_plugin.errors import WxrError
 
 NONE = WildOptions()

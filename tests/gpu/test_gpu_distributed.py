@@ -9,8 +9,8 @@ import torch.distributed as dist
 from toy_runs import ENVIRONMENT, write_options
 from toy_training import batches, train
 
-from wxr_plugin.checkpoint import load_weights
-from wxr_plugin.models.guard import any_rank, gathered
+from wxr_plugin.checkpoints.containers import load_weights
+from wxr_plugin.utils.ranks import any_rank, gathered
 
 pytestmark = pytest.mark.gpu
 

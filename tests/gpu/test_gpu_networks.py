@@ -7,7 +7,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from wxr_plugin.archs import walk
+from wxr_plugin.contributing import network_checks
 
 pytestmark = pytest.mark.gpu
 
@@ -21,7 +21,7 @@ NAN_ON_CPU = {
 
 def computed(net, image):
     """Return `net`'s result and the gradients of all parameters."""
-    result = walk.call(net, image)
+    result = network_checks.call(net, image)
     result.float().square().mean().backward()
     gradients = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
     return {"result": result.detach()} | gradients
@@ -43,8 +43,8 @@ def test_forward_and_backward_are_those_of_a_cpu(name, device):
     """
     exact = "float64" not in getattr(OURS[name], "waived", {})
     dtype, room = (torch.float64, 1e-6) if exact else (torch.float32, 2e-2)
-    net = walk.build_quick(OURS[name]).eval().to(dtype)
-    image = walk.photos(2, 48, 48, dtype)
+    net = network_checks.build_quick(OURS[name]).eval().to(dtype)
+    image = network_checks.photos(2, 48, 48, dtype)
     other = copy.deepcopy(net).to(device)
     assert distance(computed(other, image.to(device)), computed(net, image)) < room
 
@@ -56,13 +56,13 @@ def test_half_precision_in_channels_last_is_finite(name, precision, device):
     if device.type == "cpu" and (precision == "fp16" or name in NAN_ON_CPU):
         pytest.skip(NAN_ON_CPU.get(name, "fp16 is for GPUs"))
     layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
-    net = walk.build_quick(OURS[name]).train().to(device)
+    net = network_checks.build_quick(OURS[name]).train().to(device)
     convert_conv2d_weight_memory_format(net, layout)
-    image = walk.photos(2, 45, 51).to(device).to(memory_format=layout)
+    image = network_checks.photos(2, 45, 51).to(device).to(memory_format=layout)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float16
     with torch.autocast(device.type, dtype):
-        result = walk.call(net, image)
+        result = network_checks.call(net, image)
     assert result.shape == image.shape
     result.float().square().mean().backward()
-    gradients = [p.grad for p in walk.trained_parameters(net).values()]
+    gradients = [p.grad for p in network_checks.trained_parameters(net).values()]
     assert all(value is not None and value.isfinite().all() for value in (result, *gradients))

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from wxr_plugin.demo.photos import packaged_photo
-from wxr_plugin.models.rater_process import RaterProcess
+from wxr_plugin.data.packaged_photos import packaged_photo
+from wxr_plugin.pseudo_labelling.rater_process import RaterProcess
 from wxr_plugin.vlm.rater import build_rater
 
 pytestmark = pytest.mark.gpu

@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import DataLoader
 from toy_training import batches, everything, train
 
-from wxr_plugin.checkpoint import load_state
+from wxr_plugin.checkpoints.containers import load_state
 
 pytestmark = pytest.mark.gpu
 

@@ -7,7 +7,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
-from wxr_plugin.demo.photos import packaged_photo
+from wxr_plugin.data.packaged_photos import packaged_photo
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference import cutting, footprint, reach
 from wxr_plugin.inference.cutting import AUTO, Cut, Cutter

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 from torch import nn
 
-from wxr_plugin import cli
 from wxr_plugin.archs.conditional_unet_arch import ConditionalUNet
-from wxr_plugin.data.image_io import write_image
-from wxr_plugin.inference import commands
+from wxr_plugin.cli import main as cli
+from wxr_plugin.cli import restore as restore_command
+from wxr_plugin.data.images.io import write_image
 from wxr_plugin.inference.diffusion import make_diffusion
 from wxr_plugin.inference.display import RestoreBar, counted, duration, run_line
 from wxr_plugin.inference.pipeline import restore_files
@@ -97,7 +97,7 @@ def test_the_command_says_what_is_run_what_it_is_worth_and_how_long_it_took(phot
 
 
 def test_another_network_gets_no_advice_about_the_packaged_one(photo, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(commands, "load_restorer", lambda args: Restorer(Same(), "cpu"))
+    monkeypatch.setattr(restore_command, "load_restorer", lambda args: Restorer(Same(), "cpu"))
     (photo.parent / "clip.mp4").write_bytes(b"")
     words = ["restore", str(photo.parent), "-o", str(tmp_path / "out"), "--checkpoint", "net.pth"]
     assert cli.main(words) == 0

@@ -6,9 +6,9 @@ import torch
 from skimage.data import astronaut
 
 from wxr_plugin.archs.conditional_unet_arch import ConditionalUNet
-from wxr_plugin.checkpoint import save_state
-from wxr_plugin.cli import main
-from wxr_plugin.data.image_io import read_image, write_image
+from wxr_plugin.checkpoints.containers import save_state
+from wxr_plugin.cli.main import main
+from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.inference.jobs import plan
 
 PHOTO = astronaut()[:24, :32]

@@ -10,15 +10,16 @@ import torch
 from wxr_plugin.archs.conditional_unet_arch import ConditionalUNet
 from wxr_plugin.archs.nafnet_arch import NAFNet
 from wxr_plugin.archs.sarcwp_arch import SARCWP
-from wxr_plugin.checkpoint import save_state
-from wxr_plugin.cli import main
+from wxr_plugin.checkpoints.containers import save_state
+from wxr_plugin.cli.main import main
 from wxr_plugin.conditioning.clip import build_clip, load_clip
-from wxr_plugin.conditioning.daclip import DaCLIP, load_daclip
-from wxr_plugin.data.degradation_words import DEGRADATIONS
-from wxr_plugin.data.image_io import read_image, write_image
+from wxr_plugin.conditioning.daclip import DaCLIP
+from wxr_plugin.conditioning.guides import load_daclip
+from wxr_plugin.data.degradations.words import DEGRADATIONS
+from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.methods import method_spec
 from wxr_plugin.inference.restorer import Restorer
+from wxr_plugin.inference.specs import method_spec
 from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.zoo.rows import find_row
 from wxr_plugin.zoo.shapes import network_shapes

@@ -6,7 +6,7 @@ from basicsr.archs import build_network
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
-from wxr_plugin.archs import walk
+from wxr_plugin.contributing import network_checks
 from wxr_plugin.inference.layout import gains, laid_out
 
 CPU = torch.device("cpu")
@@ -19,12 +19,14 @@ def last(net):
 
 @pytest.mark.parametrize("name", gains())
 def test_a_network_of_the_list_gives_the_same_images(name):
-    net, other = (walk.build_quick(ARCH_REGISTRY.get(name)).eval() for _ in range(2))
+    net, other = (network_checks.build_quick(ARCH_REGISTRY.get(name)).eval() for _ in range(2))
     assert gains()[name] > 1 and all(last(laid_out(other, CPU)))
     with torch.no_grad():
         for size in ((64, 48), (37, 53)):
-            image = walk.photos(2, *size)
-            torch.testing.assert_close(walk.call(other, image), walk.call(net, image), atol=1e-4, rtol=1e-4)
+            image = network_checks.photos(2, *size)
+            torch.testing.assert_close(
+                network_checks.call(other, image), network_checks.call(net, image), atol=1e-4, rtol=1e-4
+            )
 
 
 def test_other_networks_stay_as_they_are_unless_they_ask():

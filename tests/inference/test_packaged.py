@@ -8,12 +8,12 @@ from safetensors.torch import load_file
 from skimage.data import astronaut
 from skimage.metrics import peak_signal_noise_ratio
 
-from wxr_plugin import cli
 from wxr_plugin.benchmark.methods import Method
 from wxr_plugin.benchmark.options import BenchmarkOptions, MethodOptions, SetOptions
-from wxr_plugin.data.image_io import read_image, write_image
-from wxr_plugin.data.weather import KINDS
-from wxr_plugin.demo.photos import packaged_photo, weathered
+from wxr_plugin.cli import main as cli
+from wxr_plugin.data.images.io import read_image, write_image
+from wxr_plugin.data.packaged_photos import packaged_photo, weathered
+from wxr_plugin.data.weather.synthesis import KINDS
 from wxr_plugin.inference.packaged import PACKAGED, checkpoint_path
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.specs import read_spec

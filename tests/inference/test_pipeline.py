@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from wxr_plugin import cli
-from wxr_plugin.data.image_io import read_image, write_image
-from wxr_plugin.data.photo_io import write_photo
+from wxr_plugin.cli import main as cli
+from wxr_plugin.cli import restore as restore_command
+from wxr_plugin.data.images.io import read_image, write_image
+from wxr_plugin.data.images.photo import write_photo
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference import commands, pipeline
+from wxr_plugin.inference import pipeline
 from wxr_plugin.inference.jobs import plan
 from wxr_plugin.inference.restorer import Restorer
 
@@ -37,7 +38,7 @@ def folder(tmp_path):
 def restore(tmp_path, monkeypatch, capsys):
     """Runs the command with a network that makes negatives: the exit code, and what it says."""
     restorer = lambda args: Restorer(Negative(), "cpu", tile=args.tile or None, overlap=args.overlap)  # noqa: E731
-    monkeypatch.setattr(commands, "load_restorer", restorer)
+    monkeypatch.setattr(restore_command, "load_restorer", restorer)
 
     def run(*words):
         code = cli.main(["restore", *map(str, words), "-o", str(tmp_path / "out")])
@@ -111,7 +112,7 @@ def test_stopping_writes_what_was_computed_and_the_next_call_goes_on(folder, res
             return super().forward(lq)
 
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "load_restorer", lambda args: Restorer(Stopped(), "cpu"))
+        patch.setattr(restore_command, "load_restorer", lambda args: Restorer(Stopped(), "cpu"))
         assert restore(folder)[0] == 130
     done = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert done == ["0.png", "1.png", "2.png"]

@@ -7,10 +7,10 @@ from basicsr.archs import build_network
 from safetensors.torch import save
 from skimage.metrics import peak_signal_noise_ratio
 
-from wxr_plugin import cli
-from wxr_plugin.data.image_io import read_image, write_image
-from wxr_plugin.data.weather import KINDS
-from wxr_plugin.demo.photos import packaged_photo, weathered
+from wxr_plugin.cli import main as cli
+from wxr_plugin.data.images.io import read_image, write_image
+from wxr_plugin.data.packaged_photos import packaged_photo, weathered
+from wxr_plugin.data.weather.synthesis import KINDS
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.restorer import Restorer
 

@@ -14,11 +14,11 @@ from transformers import (
     BlipVisionConfig,
 )
 
-from wxr_plugin import cli
-from wxr_plugin.data import lmdb_io
+from wxr_plugin.cli import main as cli
 from wxr_plugin.data.caption_dataset import CaptionedDegradationDataset
 from wxr_plugin.data.caption_table import CaptionRow, read_table, write_table
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.data.images.io import write_image
+from wxr_plugin.data.lmdb.build import build
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels import captioning
 from wxr_plugin.vlm.blip_describer import BlipDescriber
@@ -155,7 +155,7 @@ def test_photos_without_a_caption_are_named(blip, layout, tmp_path, capsys):
 
 def test_lmdbs_of_the_layout(layout, tmp_path):
     for word in ("hazy", "rainy"):
-        lmdb_io.build(layout / word / "LQ", layout / word / "LQ.lmdb")
+        build(layout / word / "LQ", layout / word / "LQ.lmdb")
     table = tmp_path / "captions.csv"
     pairs = captioning.find_pairs(layout, [], tmp_path)
     captioning.caption(pairs, table, lambda: lambda images: ["a cat"] * len(images), 8, lambda n: None)

@@ -11,7 +11,7 @@ import pytest
 from panel_toys import SIZE, checkpoint, grey_photos
 
 from wxr_plugin.data.crops import crop
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.data.images.io import write_image
 from wxr_plugin.data.real_photos import RealPhotos, split_key
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.specs import read_spec
@@ -19,8 +19,8 @@ from wxr_plugin.labels.initial import InitSettings, init_labels
 from wxr_plugin.labels.outcomes import summary
 from wxr_plugin.labels.sources import Crops
 from wxr_plugin.labels.store import LabelStore, content_hash, provenance_hash
-from wxr_plugin.models.asking import DirectAsker
-from wxr_plugin.models.pseudo_labels import PseudoLabels
+from wxr_plugin.pseudo_labelling.asking import DirectAsker
+from wxr_plugin.pseudo_labelling.online import PseudoLabels
 from wxr_plugin.vlm.rater import build_rater
 
 BRIGHT, DARK, HALF = {"type": "LikesBright"}, {"type": "LikesDark"}, {"type": "LikesHalf"}

@@ -6,7 +6,7 @@ import lmdb
 import numpy as np
 import pytest
 
-from wxr_plugin import cli
+from wxr_plugin.cli import main as cli
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.copying import copy_store
 from wxr_plugin.labels.environment import LabelStoreError

@@ -8,9 +8,9 @@ from wxr_plugin.conditioning.clip import load_clip
 from wxr_plugin.conditioning.depth import load_depth
 from wxr_plugin.conditioning.prompts import WeatherPrompts
 from wxr_plugin.losses.clip_srd_loss import ClipSRDLoss
-from wxr_plugin.models.guided_losses import GuidedLosses
-from wxr_plugin.models.pseudo_labels import Labels
-from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
+from wxr_plugin.pseudo_labelling.guided_losses import GuidedLosses
+from wxr_plugin.pseudo_labelling.online import Labels
+from wxr_plugin.pseudo_labelling.options import WResVLMTrainOptions
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from basicsr.metrics import calculate_metric
 from skimage.data import astronaut
 
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.metrics.fid_features import features, frechet, load_inception
 from wxr_plugin.metrics.full_reference_metric import FidShare

@@ -5,7 +5,7 @@ import pytest
 from basicsr.metrics import calculate_metric
 from skimage.data import astronaut
 
-from wxr_plugin.data.weather import add_weather
+from wxr_plugin.data.weather.synthesis import add_weather
 from wxr_plugin.errors import WxrError
 from wxr_plugin.metrics.vlm_vis_metric import visibility
 from wxr_plugin.vlm.rater import build_rater

@@ -9,7 +9,7 @@ import torch
 from mmengine.runner import Runner
 
 import wxr_plugin.mm  # noqa: F401
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.data.images.io import write_image
 
 NETWORK = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}
 _numbers = itertools.count()

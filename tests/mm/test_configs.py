@@ -7,14 +7,14 @@ import torch
 from basicsr.archs import build_network
 from mmengine.config import Config
 
-from wxr_plugin.checkpoint import save_state
+from wxr_plugin.checkpoints.containers import save_state
+from wxr_plugin.checkpoints.reading import read_dict
 from wxr_plugin.conditioning.clip import load_clip
-from wxr_plugin.conditioning.prompt_photos import encode, list_photos
 from wxr_plugin.conditioning.prompts import fit
 from wxr_plugin.mm import photos, train
 from wxr_plugin.mm.mmagic_repair import is_installed
 from wxr_plugin.mm.semi_supervised import read_options
-from wxr_plugin.reading import read_dict
+from wxr_plugin.prompt_learning.photos import encode, list_photos
 
 OPTIONS = Path(__file__).parents[2] / "options/mm"
 CONFIGS = sorted(path.name for path in OPTIONS.glob("*.py"))

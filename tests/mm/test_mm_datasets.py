@@ -6,7 +6,7 @@ from basicsr.data.data_sampler import EnlargedSampler
 from mmengine.runner import Runner
 from torch.utils.data import default_collate
 
-from wxr_plugin.data.lmdb_io import build
+from wxr_plugin.data.lmdb.build import build
 from wxr_plugin.data.seeding import DrawSampler, SeededDataset
 from wxr_plugin.errors import OptionError
 from wxr_plugin.mm.datasets import WxrDataset

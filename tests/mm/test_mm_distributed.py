@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from test_semi_supervised import labels_of, semi  # noqa: F401
 
-from wxr_plugin.reading import read_dict
+from wxr_plugin.checkpoints.reading import read_dict
 
 
 class PoisonOne(Hook):

@@ -10,7 +10,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from wxr_plugin.checkpoint import save_state
+from wxr_plugin.checkpoints.containers import save_state
 from wxr_plugin.models.wxr_model import WxrModel
 
 NETWORK = {"type": "MSBDN", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1, "global_residual": True}

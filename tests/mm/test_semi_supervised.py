@@ -8,12 +8,12 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.checkpoints.reading import read_dict
+from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import OptionError
 from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.mm.semi_supervised import WxrSemiSupervised, read_options
 from wxr_plugin.models.wresvlm_model import WResVLMModel
-from wxr_plugin.reading import read_dict
 
 NETWORK = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}
 OPTIONS = {

@@ -15,13 +15,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from wxr_plugin.checkpoint import load_weights, save_state
+from wxr_plugin.checkpoints.containers import load_weights, save_state
+from wxr_plugin.checkpoints.reading import read_dict
 from wxr_plugin.errors import OptionError
 from wxr_plugin.mm.hooks.pictures import WxrPicturesHook
 from wxr_plugin.mm.supervised import WxrSupervised
-from wxr_plugin.models.guard import NonFiniteError
-from wxr_plugin.models.val_metrics import measure
-from wxr_plugin.reading import read_dict
+from wxr_plugin.models.base.guard import NonFiniteError
+from wxr_plugin.models.base.val_metrics import measure
 from wxr_plugin.utils.safe_paths import UnsafeNameError
 
 EMA = {"type": "WxrEMAHook", "momentum": 0.1}

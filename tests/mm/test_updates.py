@@ -7,8 +7,8 @@ from torch import nn
 
 from wxr_plugin.errors import OptionError
 from wxr_plugin.mm.updates import Updates, images_of, updates_of
-from wxr_plugin.models.guard import NanGuard
-from wxr_plugin.models.train_options import NanGuardOptions
+from wxr_plugin.models.base.guard import NanGuard
+from wxr_plugin.options.train import NanGuardOptions
 
 
 class Scaling(OptimWrapper):

@@ -12,11 +12,11 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from wxr_plugin import cli
-from wxr_plugin.checkpoint import load_network_options, load_weights
+from wxr_plugin.checkpoints.containers import load_network_options, load_weights
+from wxr_plugin.checkpoints.reading import CheckpointError, read_dict
+from wxr_plugin.cli import main as cli
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.mm import mmagic_bridge, train
-from wxr_plugin.reading import CheckpointError, read_dict
 
 OPTIONS = Path(__file__).parents[2] / "options/mm"
 SKIPPED = {

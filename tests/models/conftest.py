@@ -1,14 +1,11 @@
 """Toy models in one process."""
 
-import logging
-
 import cv2
 import numpy as np
 import pytest
 import torch
 import wxr_toys  # noqa: F401
 from basicsr.models import build_model
-from basicsr.utils import get_root_logger
 
 PSNR = {"type": "calculate_psnr", "crop_border": 0}
 
@@ -73,11 +70,3 @@ def photos(tmp_path):
     pairs["dataroot_lq"] = str(tmp_path / "lq")
     real = {"name": "real", "type": "SingleImageDataset", "dataroot_lq": str(tmp_path / "real"), **disk}
     return pairs, real
-
-
-@pytest.fixture
-def warnings_said(caplog):
-    """Gives the warnings in BasicSR's log, which does not propagate."""
-    get_root_logger().addHandler(caplog.handler)
-    yield lambda: [record.message for record in caplog.records if record.levelno >= logging.WARNING]
-    get_root_logger().removeHandler(caplog.handler)

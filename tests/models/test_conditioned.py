@@ -7,7 +7,8 @@ from toy_training import train
 
 from wxr_plugin.archs.context import Context
 from wxr_plugin.conditioning.clip import build_clip
-from wxr_plugin.conditioning.daclip import DaCLIP, load_daclip
+from wxr_plugin.conditioning.daclip import DaCLIP
+from wxr_plugin.conditioning.guides import load_daclip
 from wxr_plugin.errors import OptionError
 
 NET = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}

@@ -13,14 +13,14 @@ from test_resume import differences
 from toy_runs import finish, start
 
 from wxr_plugin import train as train_command
-from wxr_plugin.checkpoint import load_state
-from wxr_plugin.conditioning.daclip import load_daclip
+from wxr_plugin.checkpoints.containers import load_state
+from wxr_plugin.conditioning.guides import load_daclip
 from wxr_plugin.data.caption_dataset import CaptionedDegradationDataset
 from wxr_plugin.data.caption_table import CaptionRow, write_table
-from wxr_plugin.data.degradation_words import DEGRADATIONS
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.data.degradations.words import DEGRADATIONS
+from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models.daclip_options import decay_groups
+from wxr_plugin.models.daclip_model import decay_groups
 
 WORDS = ("hazy", "noisy", "low-light")
 METRICS = {

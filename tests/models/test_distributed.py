@@ -9,7 +9,7 @@ from test_resume import differences
 from toy_runs import finish, start, trail, write_options
 from wxr_toys import ToyNet
 
-from wxr_plugin.checkpoint import load_state, load_weights
+from wxr_plugin.checkpoints.containers import load_state, load_weights
 
 EVERY_SIX = "--force_yml", "val:val_freq=6", "logger:save_checkpoint_freq=6"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from basicsr.data import build_dataloader, build_dataset
 
-from wxr_plugin.data.image_io import read_image, write_image
+from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.metrics import fid_features
 
 CPU = torch.device("cpu")

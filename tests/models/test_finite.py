@@ -6,8 +6,8 @@ import pytest
 import torch
 from toy_training import batches, train
 
-from wxr_plugin.models.finite import newest_finite, state_tensors
-from wxr_plugin.models.guard import NonFiniteError
+from wxr_plugin.models.base.finite import newest_finite, state_tensors
+from wxr_plugin.models.base.guard import NonFiniteError
 
 
 def spoil(model, name="net_g"):

@@ -9,9 +9,9 @@ import pytest
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.utils.registry import METRIC_REGISTRY
 
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.data.images.io import write_image
 from wxr_plugin.metrics.set_share import SetShare
-from wxr_plugin.models.val_table import by_group, group_of, group_table, is_of, means
+from wxr_plugin.models.base.val_table import by_group, group_of, group_table, is_of, means
 
 PSNR = {"type": "calculate_psnr", "crop_border": 0}
 

@@ -12,7 +12,7 @@ import torch
 from toy_runs import ENVIRONMENT, HERE, make_pairs
 from toy_training import assert_equal
 
-from wxr_plugin.data.image_io import read_image
+from wxr_plugin.data.images.io import read_image
 from wxr_plugin.metrics import fid_features
 
 pytestmark = pytest.mark.slow

@@ -7,14 +7,15 @@ import pytest
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.models import build_model
-from option_files import said
+from toy_option_files import said
 from toy_training import assert_equal, batches, everything, train
 
-from wxr_plugin import options as option_reader
-from wxr_plugin.checkpoint import load_network_options, load_state, load_weights
+from wxr_plugin.checkpoints.containers import load_network_options, load_state, load_weights
 from wxr_plugin.conditioning.clip import build_clip
-from wxr_plugin.conditioning.daclip import DaCLIP, load_daclip
+from wxr_plugin.conditioning.daclip import DaCLIP
+from wxr_plugin.conditioning.guides import load_daclip
 from wxr_plugin.errors import OptionError
+from wxr_plugin.options import files as option_files
 from wxr_plugin.sampling import sde
 from wxr_plugin.sampling.noise import image_generator
 from wxr_plugin.sampling.sampler import sample
@@ -181,7 +182,7 @@ def test_a_perceptual_loss_is_refused(make):
 )
 def test_the_checker_knows_the_blocks(keys, value, words, tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    opt = option_reader.load(REPOSITORY / "options/tiny/irsde.yml")
+    opt = option_files.load(REPOSITORY / "options/tiny/irsde.yml")
     block = opt
     for key in keys[:-1]:
         block = block[key]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from wxr_plugin.models.schedules import CosineAnnealingLR
+from wxr_plugin.models.base.schedules import CosineAnnealingLR
 
 
 def test_the_cosine_falls_to_its_lowest_rate_and_stays_there():

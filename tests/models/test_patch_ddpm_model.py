@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from basicsr.models import build_model
-from option_files import said
+from toy_option_files import said
 from toy_training import assert_equal, batches, everything, train
 
-from wxr_plugin import options as option_reader
-from wxr_plugin.checkpoint import load_network_options, load_state
+from wxr_plugin.checkpoints.containers import load_network_options, load_state
 from wxr_plugin.errors import OptionError
 from wxr_plugin.inference.restorer import Restorer
+from wxr_plugin.options import files as option_files
 from wxr_plugin.sampling.noise import image_generator
 from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.sampling.patch_ddim import alpha_bars, sample_in_patches
@@ -189,7 +189,7 @@ def test_crops_smaller_than_a_patch_are_refused(make):
     ],
 )
 def test_the_checker_knows_the_blocks(keys, value, words, tmp_path):
-    opt = option_reader.load(REPOSITORY / "options/train/baselines/weatherdiff.yml")
+    opt = option_files.load(REPOSITORY / "options/train/baselines/weatherdiff.yml")
     block = opt
     for key in keys[:-1]:
         block = block[key]

@@ -5,7 +5,7 @@ import torch
 from basicsr.archs import build_network
 from torch import nn
 
-from wxr_plugin.models.precision import loss_scaler, to_channels_last
+from wxr_plugin.models.base.precision import loss_scaler, to_channels_last
 
 PROMPT_IR = {
     **{"type": "PromptIR", "dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1, "heads": [1, 1, 1, 1]},

@@ -6,7 +6,7 @@ import time
 
 from rich.console import Console
 
-from wxr_plugin.models.progress import ProgressBar, StepClock
+from wxr_plugin.models.base.progress import ProgressBar, StepClock
 
 
 def test_the_bar_draws_on_a_terminal_only():

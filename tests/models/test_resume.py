@@ -4,7 +4,7 @@ import pytest
 import torch
 from toy_runs import finish, kill_once_there, start, trail, write_options
 
-from wxr_plugin.checkpoint import load_state, load_weights
+from wxr_plugin.checkpoints.containers import load_state, load_weights
 
 
 def differences(one, two, place="state"):

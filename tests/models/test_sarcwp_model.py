@@ -14,7 +14,7 @@ from toy_training import assert_equal, everything, train
 from wxr_plugin.archs.context import Context
 from wxr_plugin.conditioning.clip import ClipError, load_clip
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models.mask_pictures import mask_picture
+from wxr_plugin.models.sarcwp_model import mask_picture
 
 NET = {"type": "SARCWP", "width": 4, "enc_blk_nums": [1, 1, 1, 1], "dec_blk_nums": [1, 1, 1], "context": []}
 SRD = {"type": "ClipSRDLoss", "clip": "tiny", "layers": [1, 1, 2, 3], "loss_weight": 1.0}

@@ -9,7 +9,7 @@ from basicsr.models import build_model
 from safetensors.torch import save_file
 from toy_training import assert_equal, batches, everything, train
 
-from wxr_plugin.checkpoint import load_state, load_weights
+from wxr_plugin.checkpoints.containers import load_state, load_weights
 
 
 def test_only_the_newest_checkpoints_are_kept(build, tmp_path):

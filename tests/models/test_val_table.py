@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from wxr_plugin.models.val_table import write_rows
+from wxr_plugin.models.base.val_table import write_rows
 
 
 def row(iteration, psnr):

@@ -14,12 +14,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.tensorboard import SummaryWriter
 from toy_training import batches, train
 
-from wxr_plugin.checkpoint import load_weights
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.checkpoints.containers import load_weights
+from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models import val_input, val_pictures
-from wxr_plugin.models.val_metrics import image_name
-from wxr_plugin.models.val_table import by_group, means, write_rows
+from wxr_plugin.models.base import val_input, val_pictures
+from wxr_plugin.models.base.val_metrics import image_name
+from wxr_plugin.models.base.val_table import by_group, means, write_rows
 from wxr_plugin.utils.safe_paths import UnsafeNameError
 
 PSNR = {"type": "calculate_psnr", "crop_border": 0}

@@ -12,7 +12,7 @@ import yaml
 from test_wresvlm_model import NETWORK, photo
 from toy_runs import ENVIRONMENT, finish, start
 
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.data.images.io import write_image
 from wxr_plugin.labels.store import LabelStore
 
 

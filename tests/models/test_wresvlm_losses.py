@@ -9,13 +9,13 @@ import torch
 from basicsr.models import build_model
 from test_wresvlm_model import batches, labels_of, options, root, train, weights_of  # noqa: F401
 
-from wxr_plugin.checkpoint import load_state
+from wxr_plugin.checkpoints.containers import load_state
 from wxr_plugin.conditioning.clip import ClipGuide
 from wxr_plugin.data.real_photos import split_key
 from wxr_plugin.errors import OptionError
 from wxr_plugin.labels.store import LabelStore, LabelStoreError
 from wxr_plugin.losses.pseudo_label_loss import pseudo_label_loss
-from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
+from wxr_plugin.pseudo_labelling.options import WResVLMTrainOptions
 
 SEMANTIC = {"type": "SemanticLoss", "loss_weight": 0.05}
 FEATURE = {"type": "DepthFeatureLoss", "loss_weight": 0.2}

@@ -11,14 +11,14 @@ from basicsr.data import build_dataset
 from basicsr.models import build_model
 from torch.utils.data import default_collate
 
-from wxr_plugin.checkpoint import load_state
+from wxr_plugin.checkpoints.containers import load_state
 from wxr_plugin.conditioning.clip import load_clip
-from wxr_plugin.conditioning.prompt_photos import encode, list_photos
 from wxr_plugin.conditioning.prompts import PromptError, WeatherPrompts, fit
-from wxr_plugin.data.image_io import write_image
-from wxr_plugin.data.weather import add_weather
+from wxr_plugin.data.images.io import write_image
+from wxr_plugin.data.weather.synthesis import add_weather
 from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.labels.store import LabelStore
+from wxr_plugin.prompt_learning.photos import encode, list_photos
 
 NETWORK = {"type": "MSBDN", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1, "global_residual": True}
 

@@ -8,9 +8,9 @@ import torch
 from basicsr.models import build_model
 from toy_training import assert_equal, batches, everything, train
 
-from wxr_plugin.checkpoint import load_weights
+from wxr_plugin.checkpoints.containers import load_weights
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models.guard import NonFiniteError
+from wxr_plugin.models.base.guard import NonFiniteError
 
 
 def poisoned(batch):
@@ -129,7 +129,7 @@ def test_modes_with_cuda_graphs_mark_the_start_of_each_update(build, monkeypatch
 
 
 def test_several_gpus_in_one_process_are_refused(options, monkeypatch):
-    monkeypatch.setattr("wxr_plugin.arguments.usable_gpus", lambda asked: asked)  # as on a machine with two
+    monkeypatch.setattr("wxr_plugin.options.command_line.usable_gpus", lambda asked: asked)  # as on a machine with two
     opt = options()
     opt["num_gpu"] = 2
     with pytest.raises(OptionError, match=r"num_gpu is 2.*torchrun --nproc_per_node 2"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 PROJECTS = Path(__file__).parent
-WXR = ("-m", "wxr_plugin.cli", "train")
+WXR = ("-m", "wxr_plugin.cli.main", "train")
 
 
 def copy_project(name: str, scale: int, root: Path) -> Path:
@@ -99,12 +99,14 @@ def test_nafnets_style_moved_out_of_its_copy_of_basicsr(tmp_path):
 
 
 def test_the_option_file_of_a_copy_is_refused_with_every_key_that_has_to_change(tmp_path):
-    from wxr_plugin import options
+    from wxr_plugin.options import files as option_files
 
     project = copy_project("mininaf", 1, tmp_path)
     text = (project / "before.yml").read_text().replace("data/", f"{project}/data/")
     (project / "before.yml").write_text(text)
-    found = {problem.key for problem in options.check(options.load(project / "before.yml"), project / "before.yml")}
+    found = {
+        problem.key for problem in option_files.check(option_files.load(project / "before.yml"), project / "before.yml")
+    }
     assert found == {
         "model_type",
         "datasets.train.use_flip",

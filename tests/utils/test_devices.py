@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from wxr_plugin import cli
-from wxr_plugin.data.image_io import write_image
+from wxr_plugin.cli import main as cli
+from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.devices import device_of
 

@@ -12,7 +12,7 @@ import torch
 from chat_server import serving
 from skimage import data
 
-from wxr_plugin.data.weather import add_weather
+from wxr_plugin.data.weather.synthesis import add_weather
 from wxr_plugin.errors import WxrError
 from wxr_plugin.vlm import server_rater
 from wxr_plugin.vlm.describer import build_describer

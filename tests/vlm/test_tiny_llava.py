@@ -9,7 +9,7 @@ from skimage import data
 from sklearn.datasets import load_sample_image
 
 import wxr_plugin
-from wxr_plugin.data.weather import KINDS, add_weather
+from wxr_plugin.data.weather.synthesis import KINDS, add_weather
 from wxr_plugin.vlm.catalog import prompt_text
 from wxr_plugin.vlm.describer import build_describer
 from wxr_plugin.vlm.rater import RATING_WORDS, build_rater

@@ -12,7 +12,7 @@ import pytest
 from skimage import data
 
 import wxr_plugin
-from wxr_plugin.data.weather import add_weather
+from wxr_plugin.data.weather.synthesis import add_weather
 from wxr_plugin.vlm.describer import build_describer
 from wxr_plugin.vlm.rater import build_rater
 

@@ -28,8 +28,8 @@ write_photos(Places(Path("work"), Path("unlabelled")), stand_in=False)
 @pytest.fixture
 def photo(tmp_path):
     """A packaged photo, alone in a folder."""
-    from wxr_plugin.data.image_io import write_image
-    from wxr_plugin.demo.photos import packaged_photo
+    from wxr_plugin.data.images.io import write_image
+    from wxr_plugin.data.packaged_photos import packaged_photo
 
     write_image(tmp_path / "photos" / "coffee.png", packaged_photo("coffee")[:96, :128])
     return tmp_path / "photos"

@@ -6,7 +6,8 @@ import pytest
 import yaml
 from run_files import REAL, REPOSITORY, write_files
 
-from wxr_plugin import cli, options
+from wxr_plugin.cli import main as cli
+from wxr_plugin.options import files as option_files
 from wxr_plugin.schema import convert
 from wxr_plugin.wresvlm.checking import check_run
 from wxr_plugin.wresvlm.options import RunOptions
@@ -102,7 +103,7 @@ FILES = [REPOSITORY / "options/wresvlm/msbdn_160k.yml", REPOSITORY / "options/ti
 def test_the_option_files_of_this_repository_pass_apart_from_data(file, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "options").symlink_to(REPOSITORY / "options")
-    opt = options.load(file)
+    opt = option_files.load(file)
     parts = {"gt": "clear", "lq": "clear"} if opt["data"].get("lq") else {"gt": "clear"}
     for name in ("clear", *(f"real/{weather}" for weather in REAL)):
         (tmp_path / name).mkdir(parents=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from run_files import write_files
 
-from wxr_plugin.data.image_io import read_image, write_image
+from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.errors import WxrError
 from wxr_plugin.wresvlm import records
 from wxr_plugin.wresvlm.chain import Stage

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 from run_files import write_files
 
-from wxr_plugin.wresvlm import pages, scores
 from wxr_plugin.wresvlm.checking import load_run
 from wxr_plugin.wresvlm.digests import FileDigests
 from wxr_plugin.wresvlm.records import changes
-from wxr_plugin.wresvlm.scores import Scores
+from wxr_plugin.wresvlm.report import pages, scores
+from wxr_plugin.wresvlm.report.scores import Scores
 
 
 def row(photo, weather, values):

@@ -7,10 +7,10 @@ import pytest
 import yaml
 from run_files import REPOSITORY
 
-from wxr_plugin import cli
-from wxr_plugin.data.image_io import write_image
-from wxr_plugin.data.weather import KINDS
-from wxr_plugin.demo import photos
+from wxr_plugin.cli import main as cli
+from wxr_plugin.data import packaged_photos
+from wxr_plugin.data.images.io import write_image
+from wxr_plugin.data.weather.synthesis import KINDS
 from wxr_plugin.wresvlm import records
 
 SMALL = ["datasets:train:gt_size=64", "datasets:train:batch_size_per_gpu=2", "datasets:train:num_worker_per_gpu=0"]
@@ -20,11 +20,13 @@ SMALL += ["val:val_freq=1", "logger:save_checkpoint_freq=1", "logger:print_freq=
 def write_photos(folder):
     for name in ("astronaut", "china", "flower", "coffee"):
         root = folder / ("held_out" if name == "coffee" else "clear")
-        write_image(root / f"{name}.png", photos.packaged_photo(name)[100:196, 100:220])
+        write_image(root / f"{name}.png", packaged_photos.packaged_photo(name)[100:196, 100:220])
     for number, kind in enumerate(KINDS):
         for name in ("china", "coffee"):
-            photo = photos.packaged_photo(name)[100:196, 150:260]
-            write_image(folder / f"real/{kind}/{name}.png", photos.weathered(photo, kind, 0.6, number, "shifted"))
+            photo = packaged_photos.packaged_photo(name)[100:196, 150:260]
+            write_image(
+                folder / f"real/{kind}/{name}.png", packaged_photos.weathered(photo, kind, 0.6, number, "shifted")
+            )
 
 
 def small_run():

@@ -9,8 +9,8 @@ from basicsr.archs import build_network
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
-from wxr_plugin import cli
-from wxr_plugin.checkpoint import load_network_options, load_weights, save_state
+from wxr_plugin.checkpoints.containers import load_network_options, load_weights, save_state
+from wxr_plugin.cli import main as cli
 from wxr_plugin.inference.restorer import Restorer
 
 NETWORK = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1]}

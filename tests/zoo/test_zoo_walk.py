@@ -5,10 +5,10 @@ import pytest
 import torch
 from published_files import filled, hollow, publish, publish_instructions, publish_jax
 
-from wxr_plugin.cli import main
-from wxr_plugin.data.image_io import read_image, write_image
-from wxr_plugin.inference.methods import method_spec
-from wxr_plugin.reading import CheckpointError
+from wxr_plugin.checkpoints.reading import CheckpointError
+from wxr_plugin.cli.main import main
+from wxr_plugin.data.images.io import read_image, write_image
+from wxr_plugin.inference.specs import method_spec
 from wxr_plugin.zoo.files import find_files
 from wxr_plugin.zoo.recognise import recognise
 from wxr_plugin.zoo.rows import find_row, rows

@@ -13,8 +13,8 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 RESIDUAL_START = 0.1
 """The last convolution of a block, and of the network, starts with weights this much smaller than usual."""

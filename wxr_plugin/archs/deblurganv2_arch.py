@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from wxr_plugin.archs.deblurgan_arch import ImageNorm
 from wxr_plugin.archs.deblurganv2_trunks import Trunk, inception, mobilenet
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 STRIDE = 32
 TRUNKS = {"inception": (inception, 256), "mobilenet": (mobilenet, 128)}

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from wxr_plugin.archs.dehazeformer_layers import WINDOW, Block, SKFusion, initialise
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 STRIDE = 4
 SMALLEST = 28  # of the sides at a quarter, 7 is the least that reflection fills up to whole windows

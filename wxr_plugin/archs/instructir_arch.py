@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wxr_plugin.archs.nafnet_arch import NAFBlock, NAFNet
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 KINDS = ("noise", "blur", "rain", "haze", "low light", "enhancement", "upsampling")
 """What the published head tells instructions apart by, in its order."""

@@ -17,8 +17,8 @@ from wxr_plugin.archs.maxim_layers import (
     Resize,
     SupervisedAttention,
 )
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 LEVELS = 3
 STRIDE = 64

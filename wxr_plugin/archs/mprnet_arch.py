@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 STRIDE = 8
 

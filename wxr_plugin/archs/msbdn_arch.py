@@ -16,8 +16,8 @@ from wxr_plugin.archs.context import STEERING, Context, checked_inputs
 from wxr_plugin.archs.context_hooks import ContextHooks
 from wxr_plugin.archs.cwp import WeatherPriors
 from wxr_plugin.archs.sar import Gate, Masked, SoftGates, with_masks
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 LEVELS = 4
 STRIDE = 2**LEVELS

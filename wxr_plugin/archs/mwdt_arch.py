@@ -20,8 +20,8 @@ from wxr_plugin.archs.mwdt_layers import (
     Up,
     conv3,
 )
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 STRIDE = 8
 SMALLEST = 16  # instance norm at 1/8 of the size needs more than one pixel

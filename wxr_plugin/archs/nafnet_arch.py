@@ -16,8 +16,8 @@ from wxr_plugin.archs.context_hooks import content_attention, zeroed
 from wxr_plugin.archs.context_layers import PreNorm, Residual
 from wxr_plugin.archs.cwp import WeatherPriors
 from wxr_plugin.archs.sar import Gate, Masked, SoftGates, with_masks
-from wxr_plugin.archs.sizes import cropped
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped
 
 PROMPT_WIDTH = 256
 LOCAL_SHARE = 1.5

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.archs.transposed import TransformerBlock
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 STRIDE = 8
 

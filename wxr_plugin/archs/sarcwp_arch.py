@@ -13,8 +13,8 @@ from wxr_plugin.archs.context import Context, checked_inputs
 from wxr_plugin.archs.cwp import WeatherPriors
 from wxr_plugin.archs.nafnet_arch import NAFBlock, up_layer
 from wxr_plugin.archs.sar import Gate, Masked, SAREncoder, with_masks
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 LEVELS = 4
 STRIDE = 1 << (LEVELS - 1)

@@ -7,8 +7,8 @@ licence, but the network's file comes from the MSBDN repository, which states no
 from torch import Tensor
 
 from wxr_plugin.archs.msbdn_arch import MSBDN, SMALLEST, STRIDE
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 
 @register_arch

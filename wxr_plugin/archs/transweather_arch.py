@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.archs.transweather_layers import (
     SMALLEST,
     STRIDE,
@@ -20,6 +19,7 @@ from wxr_plugin.archs.transweather_layers import (
     initialise,
 )
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.sizes import cropped, extended
 
 
 @register_arch

@@ -10,7 +10,7 @@ from typing import TextIO
 
 import msgspec
 
-from wxr_plugin import files
+from wxr_plugin.utils import files
 
 
 class Restored(msgspec.Struct, tag="restored", frozen=True):

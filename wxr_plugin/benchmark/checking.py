@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wxr_plugin import options as option_files
 from wxr_plugin.benchmark.metrics import Metric, build_metric, known_metrics, metric_block
-from wxr_plugin.benchmark.options import INPUT, BenchmarkOptions, is_benchmark_file, is_file_name
+from wxr_plugin.benchmark.options import INPUT, BenchmarkOptions, is_file_name
 from wxr_plugin.benchmark.sets import BenchmarkSet, find_set
-from wxr_plugin.checks.components import check_component
-from wxr_plugin.checks.fields import check_block
-from wxr_plugin.checks.report import Problem, Report, add_duplicates, key_lines, suggest
-from wxr_plugin.data.image_store import ImageStore
+from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.inference.packaged import PACKAGED
-from wxr_plugin.plugins import import_into
+from wxr_plugin.options import files as option_files
+from wxr_plugin.options.checks.fields import check_block, check_component
+from wxr_plugin.options.checks.report import Problem, Report, add_duplicates, key_lines, suggest
+from wxr_plugin.options.kinds import is_benchmark_file
+from wxr_plugin.options.plugins import import_into
 from wxr_plugin.schema import convert
 
 
@@ -177,7 +177,7 @@ def _missing_folders(name: str, block: Mapping[str, Any]) -> str:
 
 def _missing_files(name: str, block: Mapping[str, Any]) -> str:
     """What a method lacks; published ones are asked where their files should be."""
-    from wxr_plugin.inference.methods import method_spec
+    from wxr_plugin.inference.specs import method_spec
 
     checkpoint, folder = block.get("checkpoint"), block.get("folder")
     folders = folder.values() if isinstance(folder, dict) else [folder] if folder else []

@@ -8,9 +8,9 @@ import cv2
 import msgspec
 import numpy as np
 
-from wxr_plugin import files
-from wxr_plugin.data.image_io import BadImageError, read_image
-from wxr_plugin.data.image_store import ImageStore
+from wxr_plugin.data.images.io import BadImageError, read_image
+from wxr_plugin.data.images.store import ImageStore
+from wxr_plugin.utils import files
 
 SIDE = 16
 BITS = SIDE * SIDE

@@ -7,16 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from wxr_plugin import options as option_files
 from wxr_plugin.benchmark.options import INPUT, BenchmarkOptions, MethodOptions
 from wxr_plugin.benchmark.sets import BenchmarkSet
-from wxr_plugin.checkpoint import load_network_options
-from wxr_plugin.data.image_io import list_images
-from wxr_plugin.data.image_store import keyed
+from wxr_plugin.checkpoints.containers import load_network_options
+from wxr_plugin.data.images.io import list_images
+from wxr_plugin.data.images.store import keyed
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.methods import method_spec
 from wxr_plugin.inference.packaged import NAMES, checkpoint_path
-from wxr_plugin.inference.specs import RestorerSpec
+from wxr_plugin.inference.specs import RestorerSpec, method_spec
+from wxr_plugin.options import files as option_files
 
 
 class Method:

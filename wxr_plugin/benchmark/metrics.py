@@ -3,13 +3,13 @@
 import inspect
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from importlib import resources
 from typing import Any, Literal
 
 import msgspec
 import yaml
 
-METRICS_FILE = Path(__file__).with_name("metrics.yml")
+METRICS_FILE = resources.files(__package__) / "metrics.yml"
 NATIVE = ("calculate_psnr", "calculate_ssim")
 """Metrics without a network, which are measured together."""
 
@@ -48,7 +48,7 @@ def build_metric(name: str, block: Mapping[str, Any], crop_border: int) -> Metri
 
 
 def _parameters(type_name: Any) -> Mapping[str, inspect.Parameter]:
-    from wxr_plugin.checks.components import registered
+    from wxr_plugin.options.checks.components import registered
 
     function = registered("metric").get(type_name)
     return inspect.signature(function).parameters if function else {}
@@ -59,7 +59,7 @@ def _nature(type_name: str) -> tuple[bool, str]:
     from basicsr.utils.registry import METRIC_REGISTRY
 
     from wxr_plugin.metrics.set_share import SetShare
-    from wxr_plugin.models.val_metrics import usable_metrics
+    from wxr_plugin.models.base.val_metrics import usable_metrics
 
     result = inspect.signature(METRIC_REGISTRY.get(type_name)).return_annotation
     of_set = inspect.isclass(result) and issubclass(result, SetShare)

@@ -1,7 +1,6 @@
 """The option file of `wxr benchmark`: methods, sets and metrics."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,11 +154,6 @@ class BenchmarkOptions(Block):
         """The metrics as name -> what the file says of it."""
         named = self.metrics if isinstance(self.metrics, dict) else dict.fromkeys(self.metrics)
         return {name: block or {} for name, block in named.items()}
-
-
-def is_benchmark_file(opt: Mapping[str, Any]) -> bool:
-    """Whether options are those of a benchmark, and not of a training."""
-    return "methods" in opt and "sets" in opt and "model_type" not in opt
 
 
 def is_file_name(name: str) -> bool:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from wxr_plugin.benchmark.hashes import Hashes, nearest
 from wxr_plugin.benchmark.options import OverlapOptions
 from wxr_plugin.benchmark.sets import BenchmarkSet
-from wxr_plugin.data.image_store import ImageStore
+from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import WxrError
-from wxr_plugin.files import write_text
 from wxr_plugin.utils.csv_text import to_csv
+from wxr_plugin.utils.files import write_text
 
 FILE = "overlaps.csv"
 COLUMNS = ("set", "image", "which", "file", "training", "kind", "distance")

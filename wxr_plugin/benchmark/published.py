@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from functools import lru_cache
-from pathlib import Path
+from importlib import resources
 from statistics import fmean
 from typing import Literal
 
 import msgspec
 import yaml
 
-FILE = Path(__file__).with_name("published.yml")
+FILE = resources.files(__package__) / "published.yml"
 
 
 class PublishedMetric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

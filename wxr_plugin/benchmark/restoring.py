@@ -14,9 +14,9 @@ from wxr_plugin.benchmark.cells import Cells, Cost, Restored
 from wxr_plugin.benchmark.hashes import Hashes, content_of
 from wxr_plugin.benchmark.methods import Method
 from wxr_plugin.benchmark.sets import BenchmarkSet, Photo
-from wxr_plugin.data.image_io import encode, read_image
+from wxr_plugin.data.images.io import encode, read_image
 from wxr_plugin.errors import WxrError, plain
-from wxr_plugin.files import write_bytes
+from wxr_plugin.utils.files import write_bytes
 from wxr_plugin.utils.safe_paths import safe_join
 
 if TYPE_CHECKING:

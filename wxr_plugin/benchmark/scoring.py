@@ -13,7 +13,7 @@ from wxr_plugin.benchmark.cells import Cells, Score
 from wxr_plugin.benchmark.metrics import NATIVE, Metric
 from wxr_plugin.benchmark.restoring import Fail, one_line
 from wxr_plugin.benchmark.sets import BenchmarkSet, Photo
-from wxr_plugin.data.image_io import read_image
+from wxr_plugin.data.images.io import read_image
 from wxr_plugin.errors import WxrError
 
 
@@ -112,7 +112,7 @@ def _lacks_set(where: Scored, name: str, metric: Metric) -> bool:
 
 def _measured(todo: Todo) -> dict[str, Any]:
     """Values by metric; one that cannot be had is told and left out."""
-    from wxr_plugin.models.val_metrics import measure
+    from wxr_plugin.models.base.val_metrics import measure
 
     found: dict[str, Any] = {}
     where, photo = todo.where, todo.photo

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,14 +11,14 @@ import msgspec
 import yaml
 
 from wxr_plugin.benchmark.options import PACKAGED, SetOptions
-from wxr_plugin.checks.report import suggest
-from wxr_plugin.data.image_io import list_images
-from wxr_plugin.data.image_store import keyed
+from wxr_plugin.data.images.io import list_images
+from wxr_plugin.data.images.store import keyed
+from wxr_plugin.data.packaged_photos import held_out, write_held_out
 from wxr_plugin.data.pairs import partner
-from wxr_plugin.demo.photos import held_out, write_held_out
 from wxr_plugin.errors import WxrError
+from wxr_plugin.options.checks.report import suggest
 
-SETS_FILE = Path(__file__).with_name("sets.yml")
+SETS_FILE = resources.files(__package__) / "sets.yml"
 
 
 class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from rich.table import Table
 from wxr_plugin.benchmark.metrics import Metric, known_metrics
 from wxr_plugin.benchmark.results import INPUT
 from wxr_plugin.benchmark.sets import BenchmarkSet, known_sets
-from wxr_plugin.report import WORSE, WORSE_NOTE, is_worse
+from wxr_plugin.utils.html import WORSE, WORSE_NOTE, is_worse
 
 if TYPE_CHECKING:
     from wxr_plugin.benchmark.run import Run

@@ -6,19 +6,18 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
 from wxr_plugin.benchmark.cells import Cells, Restored
+from wxr_plugin.benchmark.checking import Plan
 from wxr_plugin.benchmark.methods import Method
 from wxr_plugin.benchmark.metrics import Metric
+from wxr_plugin.benchmark.scoring import Scored
 from wxr_plugin.benchmark.sets import BenchmarkSet
-from wxr_plugin.files import write_text
 from wxr_plugin.utils.csv_text import dicts_to_csv
-
-if TYPE_CHECKING:
-    from wxr_plugin.benchmark.run import Run
+from wxr_plugin.utils.files import write_text
 
 PACKAGES = (
     "wxr_plugin",
@@ -39,6 +38,38 @@ PROTOCOL = ("checkpoint_sha256", "colour", "crop", "precision", "tile", "overlap
 Row = dict[str, Any]
 
 
+class Progress(Protocol):
+    """What is written of a benchmark, done or under way: a `run.Run`."""
+
+    plan: Plan
+    folder: Path
+    versions: dict[str, str]
+    device_name: str
+    errors: dict[tuple[str, str, str], str]
+    """(method, set, photo) -> why there is no restoration, or no score."""
+
+    def sets(self, method: Method) -> list[BenchmarkSet]:
+        """Return the sets that `method` restores."""
+
+    def cells(self, method: Method, which: BenchmarkSet) -> Cells:
+        """Return the journal of one method on one set."""
+
+    def costs(self, method: Method) -> Cells:
+        """Return the journal of what `method` costs."""
+
+    def scored(self, method: Method, which: BenchmarkSet) -> Scored:
+        """Return the scores of one method on one set, with its images."""
+
+    def is_current(self, photo: str, metric: str, where: Scored) -> bool:
+        """Return whether a score is that of the present image and metric."""
+
+    def earlier_versions(self) -> dict[str, dict[str, str]]:
+        """Return digest -> versions of packages, of earlier calls."""
+
+    def notes(self) -> list[str]:
+        """Return what a reader of the figures should know."""
+
+
 def versions() -> dict[str, str]:
     """Versions of python and PACKAGES, those that are installed."""
     found = {"python": sys.version.split()[0]}
@@ -55,7 +86,7 @@ def digest(of: Mapping[str, str]) -> str:
     return sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def rows(run: "Run") -> Iterable[Row]:
+def rows(run: Progress) -> Iterable[Row]:
     """A row for each method, set and photo, in the order of the option file."""
     for method in run.plan.methods.values():
         for which in run.sets(method):
@@ -70,7 +101,7 @@ def rows(run: "Run") -> Iterable[Row]:
                 yield row
 
 
-def write(run: "Run") -> None:
+def write(run: Progress) -> None:
     """Replace the three files by what is known now."""
     columns = [*IMAGE, *(name for name, metric in run.plan.metrics.items() if metric.of == "image"), *PROTOCOL]
     _write_csv(run.folder / "rows.csv", columns, rows(run))
@@ -78,7 +109,7 @@ def write(run: "Run") -> None:
     write_text(run.folder / "benchmark.json", json.dumps(summary(run), indent=1) + "\n")
 
 
-def set_rows(run: "Run") -> Iterable[Row]:
+def set_rows(run: Progress) -> Iterable[Row]:
     """A row for each figure of a whole set."""
     for method in run.plan.methods.values():
         for which in run.sets(method):
@@ -90,7 +121,7 @@ def set_rows(run: "Run") -> Iterable[Row]:
                     yield {"method": method.name, "set": which.name, **value}
 
 
-def summary(run: "Run") -> dict[str, Any]:
+def summary(run: Progress) -> dict[str, Any]:
     """What benchmark.json says."""
     options = run.plan.options
     return {
@@ -106,7 +137,7 @@ def summary(run: "Run") -> dict[str, Any]:
     }
 
 
-def _method(run: "Run", method: Method) -> dict[str, Any]:
+def _method(run: Progress, method: Method) -> dict[str, Any]:
     cost = run.costs(method).cost
     known = cost if cost and cost.protocol == method.protocol else None
     return {
@@ -133,7 +164,7 @@ def _metric(metric: Metric) -> dict[str, Any]:
     return {key: getattr(metric, key) for key in ("title", "better", "needs_gt", "digits", "of", "block")}
 
 
-def _restored(run: "Run", method: Method, kept: Restored, file: Path) -> Row:
+def _restored(run: Progress, method: Method, kept: Restored, file: Path) -> Row:
     relative = file.is_relative_to(run.folder)
     return {
         "restored": file.relative_to(run.folder).as_posix() if relative else str(file.absolute()),
@@ -152,7 +183,7 @@ def _restored(run: "Run", method: Method, kept: Restored, file: Path) -> Row:
     }
 
 
-def _scores(run: "Run", cells: Cells, photo: str, row: Row) -> Row:
+def _scores(run: Progress, cells: Cells, photo: str, row: Row) -> Row:
     """Scores that are up to date, and the versions that they and the restoration were made with."""
     scored = run.scored(run.plan.methods[row["method"]], run.plan.sets[row["set"]])
     names = [name for name, each in run.plan.metrics.items() if each.of == "image"]

@@ -6,6 +6,7 @@ import logging
 import pickle
 from collections.abc import Sequence
 from functools import cache
+from importlib import resources
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,13 @@ from wxr_plugin.archs.context import Context
 from wxr_plugin.conditioning import clip_activation
 from wxr_plugin.conditioning.clip_activation import ClipError
 from wxr_plugin.conditioning.long_texts import shorten
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.weather.synthesis import WEATHERS
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
 
 TINY = Path(str(package_files("wxr_plugin"))) / "assets" / "tiny_clip"
-TEXTS = Path(__file__).with_name("weather_texts.yml")
+TEXTS = resources.files(__package__) / "weather_texts.yml"
 BPE = "bpe.txt.gz"
 
 

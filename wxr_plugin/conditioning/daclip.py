@@ -4,9 +4,7 @@ Luo et al., "Controlling Vision-Language Models for Multi-Task Image Restoration
 follow-up for photos in the wild (arXiv 2404.09732). The authors have a fork of open_clip; here it is open_clip itself.
 """
 
-import logging
 from collections.abc import Sequence
-from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +18,12 @@ from wxr_plugin.conditioning import clip_activation
 from wxr_plugin.conditioning.clip import centre_square, hash_weights
 from wxr_plugin.conditioning.daclip_towers import DaClipError, make_controller, run_controlled, run_controller
 from wxr_plugin.conditioning.long_texts import shorten
-from wxr_plugin.data.degradation_words import DEGRADATIONS
+from wxr_plugin.data.degradations.words import DEGRADATIONS
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
 
-__all__ = ["DaCLIP", "DaClipError", "DaClipGuide", "load_daclip"]
+__all__ = ["DaCLIP", "DaClipError", "DaClipGuide"]
 
 TINY = Path(str(package_files("wxr_plugin"))) / "assets" / "tiny_daclip" / "tiny_daclip.safetensors"
 CLASSIFIER_SCALE = 100.0
@@ -178,31 +176,6 @@ class DaClipGuide:
             with torch.no_grad():
                 self._words[key] = self._model.encode_text(self._model.tokenize(key), normalize=True)
         return self._words[key]
-
-
-def load_daclip(name: str = "tiny", device: torch.device | str | None = None) -> DaClipGuide:
-    """Return the DA-CLIP of that name, loaded once a process and device.
-
-    `name` is "tiny" (the packaged one) or a checkpoint: a published one (daclip_ViT-B-32.pt, wild-daclip_ViT-L-14.pt)
-    or one that DaCLIPModel wrote, .pt, .pth or .safetensors. Its architecture is told from the shapes in it. `device`
-    is CUDA where there is one, unless given. Raises WxrError for a file that holds no DA-CLIP.
-    """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return _load(name, str(device))
-
-
-@cache
-def _load(name: str, device: str) -> DaClipGuide:
-    from wxr_plugin.conditioning.daclip_checkpoint import read_daclip
-
-    path = TINY if name == "tiny" else Path(name).expanduser()
-    if not path.is_file():
-        where = "; take tiny, or a published file (`wxr zoo show daclip` says where it is)"
-        other = ": install wxr_plugin again" if name == "tiny" else where
-        raise DaClipError(f"DA-CLIP '{name}': there is no file {path}{other}")
-    guide = DaClipGuide(read_daclip(path), name, device)
-    logging.getLogger("basicsr").info(f"DA-CLIP {name} loaded on {device}")
-    return guide
 
 
 def openai_preprocessing() -> dict[str, tuple[float, ...]]:

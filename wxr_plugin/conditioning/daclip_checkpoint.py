@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from wxr_plugin.checkpoint import load_network_options, load_weights
+from wxr_plugin.checkpoints.containers import load_network_options, load_weights
 from wxr_plugin.conditioning.clip import ClipError, build_clip, build_tokenizer, clip_source
 from wxr_plugin.conditioning.clip_activation import config_with_activation
 from wxr_plugin.conditioning.daclip import DaCLIP, openai_preprocessing

@@ -7,6 +7,7 @@ the last block, after the norm (our choice).
 import logging
 import re
 from functools import cache
+from importlib import resources
 from importlib.resources import files as package_files
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from torch import Tensor, nn
 
 from wxr_plugin.conditioning.clip import hash_weights, numbered
 from wxr_plugin.errors import WxrError
-from wxr_plugin.quiet import quiet_transformers
+from wxr_plugin.utils.quiet import quiet_transformers
 
 _PACKAGE = Path(str(package_files("wxr_plugin")))
 TINY = _PACKAGE / "assets" / "tiny_depth"
-NAMES = Path(__file__).with_name("depth_models.yml")
+NAMES = resources.files(__package__) / "depth_models.yml"
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 

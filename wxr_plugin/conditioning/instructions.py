@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from wxr_plugin.archs.instructir_arch import LMHead
-from wxr_plugin.checkpoint import load_weights
+from wxr_plugin.checkpoints.containers import load_weights
+from wxr_plugin.checkpoints.fitting import load_into
 from wxr_plugin.errors import WxrError
-from wxr_plugin.fitting import load_into
 
 SENTENCES = "TaylorAI/bge-micro-v2"
 """The sentence model that InstructIR was trained with, on the model hub."""

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wxr_plugin import files
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils import files
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.clip import ClipGuide

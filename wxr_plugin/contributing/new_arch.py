@@ -1,13 +1,14 @@
 """The files of a new network: what they are called, what is in them, and that none is lost."""
 
 import keyword
+from importlib import resources
 from pathlib import Path
 from string import Template
 
-from wxr_plugin import files
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils import files
 
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = resources.files(__package__) / "templates"
 
 
 class NewArchError(WxrError):

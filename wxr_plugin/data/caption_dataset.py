@@ -11,9 +11,9 @@ from PIL import Image
 from wxr_plugin.data.caption_table import CaptionRow, read_table, refuse
 from wxr_plugin.data.choice import ClassIndex
 from wxr_plugin.data.crops import random_box, to_tensor
-from wxr_plugin.data.degradation_words import DEGRADATIONS
-from wxr_plugin.data.image_io import read_image
-from wxr_plugin.data.image_store import ImageStore, image_key
+from wxr_plugin.data.degradations.words import DEGRADATIONS
+from wxr_plugin.data.images.io import read_image
+from wxr_plugin.data.images.store import ImageStore, image_key
 from wxr_plugin.data.seeding import random_state
 from wxr_plugin.data.weather_dataset import Item, WeatherDataset
 from wxr_plugin.errors import OptionError

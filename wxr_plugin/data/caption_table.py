@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.files import write_text
+from wxr_plugin.utils.files import write_text
 
 COLUMNS = ("filepath", "title")
 SEPARATOR = ": "

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from basicsr.utils import get_root_logger
 
-from wxr_plugin.data.image_io import BadImageError
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.images.io import BadImageError
+from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.errors import WxrError
 
 T = TypeVar("T")

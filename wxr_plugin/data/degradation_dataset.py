@@ -10,16 +10,16 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from wxr_plugin.data.crops import Turn, crop, random_box, to_float, to_tensor
-from wxr_plugin.data.degradation_choice import Balanced, InOrder, rng_of
-from wxr_plugin.data.degradation_layout import gt_folders, read_pairs, split_of, words_in
-from wxr_plugin.data.degradation_options import WILD, DegradationOptions, SyntheticDegradations, check_options
-from wxr_plugin.data.degradation_words import DEGRADATIONS
-from wxr_plugin.data.degradations import degrade
-from wxr_plugin.data.image_io import BadImageError
-from wxr_plugin.data.image_store import ImageStore
+from wxr_plugin.data.degradations.apply import degrade
+from wxr_plugin.data.degradations.choice import Balanced, InOrder, rng_of
+from wxr_plugin.data.degradations.layout import gt_folders, read_pairs, split_of, words_in
+from wxr_plugin.data.degradations.options import WILD, DegradationOptions, SyntheticDegradations, check_options
+from wxr_plugin.data.degradations.wild import wild_clean, wild_degrade
+from wxr_plugin.data.degradations.wild_settings import load_psfs
+from wxr_plugin.data.degradations.words import DEGRADATIONS
+from wxr_plugin.data.images.io import BadImageError
+from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.data.weather_dataset import Item, WeatherDataset, open_store
-from wxr_plugin.data.wild_degradation import wild_clean, wild_degrade
-from wxr_plugin.data.wild_settings import load_psfs
 from wxr_plugin.errors import OptionError
 
 

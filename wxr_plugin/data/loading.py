@@ -9,9 +9,9 @@ from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.utils.dist_util import get_dist_info
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from wxr_plugin.checkpoints.resuming import consumed
 from wxr_plugin.data.seeding import DrawSampler, SeededDataset, mixed
 from wxr_plugin.errors import OptionError
-from wxr_plugin.resuming import consumed
 
 
 def build_dataloader(

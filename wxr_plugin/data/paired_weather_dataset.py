@@ -10,12 +10,12 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from wxr_plugin.data.choice import UNKNOWN, weather_of
 from wxr_plugin.data.crops import Turn, crop, random_box, to_float, to_tensor
-from wxr_plugin.data.image_io import BadImageError
-from wxr_plugin.data.image_store import ImageStore
+from wxr_plugin.data.images.io import BadImageError
+from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.data.pairs import partner, unpaired
-from wxr_plugin.data.weather import WEATHERS, add_weather
+from wxr_plugin.data.weather.styles import STYLES
+from wxr_plugin.data.weather.synthesis import WEATHERS, add_weather
 from wxr_plugin.data.weather_dataset import Item, WeatherDataset, open_store
-from wxr_plugin.data.weather_styles import STYLES
 from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.schema import AtLeastOne, Block, ExistingPath, NeededInTraining, NotNegative
 
@@ -25,7 +25,7 @@ UNKNOWN_SEVERITY = -1.0
 
 
 class SyntheticOptions(Block):
-    """Weather drawn on clean photos; see `wxr_plugin.data.weather`."""
+    """Weather drawn on clean photos; see `wxr_plugin.data.weather.synthesis`."""
 
     kinds: Annotated[tuple[Kind, ...], msgspec.Meta(min_length=1)] = ("rain", "haze", "snow")
     """Drawn equally often; a validation set takes turns over them."""

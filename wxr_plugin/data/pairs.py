@@ -1,6 +1,6 @@
 """Which photo with weather belongs to which clean one."""
 
-from wxr_plugin.data.image_store import ImageStore
+from wxr_plugin.data.images.store import ImageStore
 
 
 def partner(key: str, template: str = "{}", gt_template: str = "{}") -> str:

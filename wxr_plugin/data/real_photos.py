@@ -9,9 +9,9 @@ import numpy as np
 
 from wxr_plugin.data.choice import weather_of
 from wxr_plugin.data.crops import Box
-from wxr_plugin.data.image_io import list_images
-from wxr_plugin.data.image_store import ImageStore
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.images.io import list_images
+from wxr_plugin.data.images.store import ImageStore
+from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.errors import WxrError
 
 _CROP = re.compile(r"(?P<photo>.+)@(?P<box>\d+,\d+,\d+,\d+)")

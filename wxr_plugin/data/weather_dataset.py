@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wxr_plugin.data.choice import ClassIndex, Quota
-from wxr_plugin.data.image_store import ImageStore
+from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import OptionError
 from wxr_plugin.schema import Block
 

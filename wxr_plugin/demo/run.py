@@ -5,15 +5,17 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from importlib import resources
 from pathlib import Path
 from string import Template
 
-from wxr_plugin.demo import photos, scores
+from wxr_plugin.data import packaged_photos
+from wxr_plugin.demo import scores
 from wxr_plugin.demo.stages import Stages
 from wxr_plugin.errors import WxrError
-from wxr_plugin.files import write_text
+from wxr_plugin.utils.files import write_text
 
-HERE = Path(__file__).parent
+HERE = resources.files(__package__)
 KIND_FOLDERS = ("rain", "haze", "snow")
 
 
@@ -87,10 +89,10 @@ def run(output: Path, real: Path | None, settings: Settings) -> Path:
 
 def write_photos(places: Places, stand_in: bool) -> None:
     """Write the packaged photos: clean ones, held-out pairs, and the stand-in for real photos when asked."""
-    photos.write_clean(places.work / "clean")
-    photos.write_held_out(places.held_out)
+    packaged_photos.write_clean(places.work / "clean")
+    packaged_photos.write_held_out(places.held_out)
     if stand_in:
-        photos.write_unlabelled(places.real)
+        packaged_photos.write_unlabelled(places.real)
 
 
 def build_lmdbs(places: Places) -> None:
@@ -115,7 +117,7 @@ def learn_prompts(places: Places) -> None:
 
 def train(places: Places, name: str, iterations: int, seed: int) -> None:
     """Train with BasicSR, resuming a run that was killed: `warm_up` from the packaged network, the others from that."""
-    from wxr_plugin.checkpoint import load_network_options
+    from wxr_plugin.checkpoints.containers import load_network_options
     from wxr_plugin.inference.restorer import TINY
 
     roots = {weather: str(lmdb) for weather, lmdb in places.real_classes().items()}
@@ -139,7 +141,7 @@ def train(places: Places, name: str, iterations: int, seed: int) -> None:
 
 def wxr(*arguments: object) -> None:
     """Call the `wxr` command in this process; a photo that fails is reported by it and does not end the demo."""
-    from wxr_plugin import cli
+    from wxr_plugin.cli import main as cli
 
     words = [str(word) for word in arguments]
     if cli.main(words) not in (0, 1):
@@ -148,7 +150,7 @@ def wxr(*arguments: object) -> None:
 
 def photo_list(folder: Path) -> list[tuple[str, int]]:
     """Names and sizes of the photos in `folder`; WxrError if there are none."""
-    from wxr_plugin.data.image_io import list_images
+    from wxr_plugin.data.images.io import list_images
 
     if not folder.is_dir():
         raise WxrError(f"{folder}: no such folder; REAL must name a folder of photos")

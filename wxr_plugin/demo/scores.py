@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
-from wxr_plugin import report
-from wxr_plugin.data.image_io import BadImageError, list_images, read_image, write_image
+from wxr_plugin.data.images.io import BadImageError, list_images, read_image, write_image
 from wxr_plugin.errors import WxrError
-from wxr_plugin.files import write_text
+from wxr_plugin.utils import html
+from wxr_plugin.utils.files import write_text
 
 NETWORKS = {"supervised": "supervised only", "semi_supervised": "semi-supervised"}
 START = "packaged"
@@ -18,7 +19,7 @@ START = "packaged"
 RATED = 48
 """Unlabelled photos that are restored and rated, at the most; they are taken evenly from all."""
 
-BODY = Path(__file__).with_name("report.html")
+BODY = resources.files(__package__) / "report.html"
 RATING_NOTE = "The rater is the packaged tiny LLaVA, which also chose the pseudo-labels: it is no independent judge."
 
 
@@ -69,19 +70,19 @@ def write_report(places, settings: dict, real: Path | None) -> Path:
     """Write index.html into the work folder from scores.json and print the tables; returns its path."""
     scores = json.loads((places.work / "scores.json").read_text())
     pairs, photos = pair_table(scores["pairs"]), rating_table(scores["photos"])
-    print("\nHeld-out synthetic pairs (PSNR in dB, SSIM; RGB)\n" + report.text_table(*pairs))
-    print("\nRating of the unlabelled photos, 1 to 5\n" + report.text_table(*photos))
-    print(f"\n* is the best of a row. {report.WORSE_NOTE}")
+    print("\nHeld-out synthetic pairs (PSNR in dB, SSIM; RGB)\n" + html.text_table(*pairs))
+    print("\nRating of the unlabelled photos, 1 to 5\n" + html.text_table(*photos))
+    print(f"\n* is the best of a row. {html.WORSE_NOTE}")
     source = str(real) if real else "packaged photos under a weather setting that training never drew"
-    page = report.page(
+    page = html.page(
         "wxr_plugin demo",
         BODY,
-        summary=f"A small MSBDN trained with BasicSR on this machine. Unlabelled photos: {report.escape(source)}.",
+        summary=f"A small MSBDN trained with BasicSR on this machine. Unlabelled photos: {html.escape(source)}.",
         photos="\n".join(figures(scores["photos"], settings["shown"])),
-        rating_table=report.html_table(*photos),
+        rating_table=html.html_table(*photos),
         rating_note=RATING_NOTE,
-        pair_table=report.html_table(*pairs),
-        facts=report.html_table(["setting", "value"], [[key, str(value)] for key, value in settings.items()]),
+        pair_table=html.html_table(*pairs),
+        facts=html.html_table(["setting", "value"], [[key, str(value)] for key, value in settings.items()]),
     )
     write_text(places.work / "index.html", page)
     return places.work / "index.html"
@@ -118,7 +119,7 @@ def figures(photos: list[dict], shown: int) -> Iterator[str]:
     for row in _evenly(photos, shown):
         before, after = read_image(row["photo"]), read_image(row["restored"])
         caption = f"{Path(row['photo']).name} ({row['kind']}): rating {row['input']:.2f} → {row['semi_supervised']:.2f}"
-        yield report.figure(Path(row["photo"]).name, before, after, caption)
+        yield html.figure(Path(row["photo"]).name, before, after, caption)
 
 
 def _spread(places) -> Iterator[tuple[str, Path]]:
@@ -142,5 +143,5 @@ def _means(group: list[dict], columns: list[str], metric: int, digits: int) -> l
 def _marked(values: list[float], digits: int) -> list[str]:
     """Return figures of which the first is the input's: * marks the best, ▼ what is worse than the input."""
     best = ["*" if value == max(values) else "" for value in values]
-    worse = [f" {report.WORSE}" if report.is_worse(value, values[0], "higher", digits) else "" for value in values]
+    worse = [f" {html.WORSE}" if html.is_worse(value, values[0], "higher", digits) else "" for value in values]
     return [f"{star}{value:.{digits}f}{mark}" for star, value, mark in zip(best, values, worse)]

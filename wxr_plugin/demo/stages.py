@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from wxr_plugin.files import write_text
+from wxr_plugin.utils.files import write_text
 
 
 class Stages:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wxr_plugin.archs import walk
+from wxr_plugin.contributing import network_checks
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference import footprint, reach
 from wxr_plugin.inference.tiling import BLEND, margin
@@ -117,7 +117,7 @@ class Cutter:
 
     def _run(self, image: Tensor) -> Tensor:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
-            return walk.call(self.net, image)
+            return network_checks.call(self.net, image)
 
     def _warn(self, cut: Cut, is_chosen: bool) -> None:
         """Log, once each, that photos are cut for want of memory, and that tiles will not equal the whole."""

@@ -27,7 +27,7 @@ def check_sizes(frames: Iterable[Path]) -> None:
 
     Reads headers alone. What cannot be read is passed over.
     """
-    from wxr_plugin.data.image_io import image_size
+    from wxr_plugin.data.images.io import image_size
 
     first: dict[Path, tuple[Path, tuple[int, int]]] = {}
     for frame in frames:

@@ -41,7 +41,7 @@ def plan(sources: list[Path], output: Path, kind: str | None = None) -> dict[Pat
 
 def names_file(output: Path) -> bool:
     """Return whether -o names the file of a result: it has the suffix of an image."""
-    from wxr_plugin.data.image_io import SUFFIXES
+    from wxr_plugin.data.images.io import SUFFIXES
 
     return output.suffix.lower() in SUFFIXES
 
@@ -53,7 +53,7 @@ def result_kind(output: Path, kind: str | None) -> str:
 
 def skipped_line(sources: Iterable[Path], output: Path) -> str:
     """Return one line with the files below the folders of `sources` that are no photos; "" if there are none."""
-    from wxr_plugin.data.image_io import SUFFIXES, list_files
+    from wxr_plugin.data.images.io import SUFFIXES, list_files
 
     inside = [path for source in sources if source.is_dir() for path in list_files(source)]
     results = _real(output)
@@ -105,7 +105,7 @@ def _real(path: Path) -> Path:
 
 def _photos(source: Path, output: Path) -> list[tuple[Path, Path]]:
     """Photos of a file or folder, each with its name below the output."""
-    from wxr_plugin.data.image_io import SUFFIXES, list_images
+    from wxr_plugin.data.images.io import SUFFIXES, list_images
 
     if not source.exists():
         raise WxrError(f"{source}: no such file or folder")
@@ -124,7 +124,7 @@ def _photos(source: Path, output: Path) -> list[tuple[Path, Path]]:
 
 def _refuse_document(path: Path) -> None:
     """Raise WxrError for a file whose first bytes say that it is no photo, such as a PDF."""
-    from wxr_plugin.data.image_io import HEAD, other_kind
+    from wxr_plugin.data.images.io import HEAD, other_kind
 
     try:
         with path.open("rb") as file:

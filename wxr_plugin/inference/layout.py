@@ -1,16 +1,16 @@
 """Which networks compute faster on a CPU with the channels of a pixel beside each other."""
 
 from functools import cache
-from pathlib import Path
+from importlib import resources
 
 import torch
 import yaml
 from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from wxr_plugin.namesakes import is_ours
+from wxr_plugin.utils.namesakes import is_ours
 
-FILE = Path(__file__).with_name("channels_last.yml")
+FILE = resources.files(__package__) / "channels_last.yml"
 
 
 @cache

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from wxr_plugin.data.photo_io import Photo, read_photo, write_photo
+from wxr_plugin.data.images.photo import Photo, read_photo, write_photo
 from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from basicsr.archs import build_network
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context, context_inputs
-from wxr_plugin.checkpoint import load_network_options, load_weights
+from wxr_plugin.checkpoints.containers import load_network_options, load_weights
+from wxr_plugin.checkpoints.fitting import load_into
 from wxr_plugin.errors import WxrError
-from wxr_plugin.fitting import load_into
 from wxr_plugin.inference.cutting import AUTO, Cut, Cutter, Tile
 from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion, make_diffusion
 from wxr_plugin.inference.fit import (
@@ -30,9 +30,9 @@ from wxr_plugin.inference.memory import free, is_out_of_memory
 from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows, tile_count
-from wxr_plugin.namesakes import our_network
 from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.utils.devices import device_of
+from wxr_plugin.utils.namesakes import our_network
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.guides import Guide
@@ -180,7 +180,7 @@ class Restorer:
 
         Raises WxrError for a restorer without a DA-CLIP, or before the first photo.
         """
-        from wxr_plugin.data.degradation_words import DEGRADATIONS
+        from wxr_plugin.data.degradations.words import DEGRADATIONS
 
         if self.seen is None or not self.names_degradations:
             raise WxrError(

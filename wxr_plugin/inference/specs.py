@@ -2,18 +2,19 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from wxr_plugin import options
-from wxr_plugin.checkpoint import load_network_options
+from wxr_plugin.checkpoints.containers import load_network_options
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.restorer import Restorer
-from wxr_plugin.zoo.files import Found, read_weights
-from wxr_plugin.zoo.rows import find_row, rows
+from wxr_plugin.options import files as option_files
+from wxr_plugin.zoo.files import WEIGHTS, Found, find_files, read_weights
+from wxr_plugin.zoo.rows import Row, find_row, rows
 
 
 class RestorerSpec(msgspec.Struct, frozen=True):
@@ -88,7 +89,7 @@ def read_spec(text: str) -> RestorerSpec:
         )
     if path.suffix.lower() in (".yml", ".yaml"):
         return _of_options(name, path)
-    options.import_plugins({})  # installed ones: the network may be one of theirs
+    option_files.import_plugins({})  # installed ones: the network may be one of theirs
     if load_network_options(path) is None:
         raise WxrError(
             f"{path} does not say which network it is for; give an option file (.yml) with its network_g and with "
@@ -98,13 +99,12 @@ def read_spec(text: str) -> RestorerSpec:
 
 
 def _published(method: str, name: str) -> RestorerSpec:
-    from wxr_plugin.inference.methods import method_spec
 
     return msgspec.structs.replace(method_spec(method), name=name or method)
 
 
 def _of_options(name: str, path: Path) -> RestorerSpec:
-    opt = options.load(path)
+    opt = option_files.load(path)
     network, place = opt.get("network_g"), opt.get("path") or {}
     if not isinstance(network, dict):
         raise WxrError(f"{path} has no network_g block")
@@ -114,7 +114,7 @@ def _of_options(name: str, path: Path) -> RestorerSpec:
     checkpoint = Path(weights).expanduser()
     if not checkpoint.is_file():
         raise WxrError(f"{path}: path.pretrain_network_g: {weights}: no such file")
-    options.import_plugins(opt)
+    option_files.import_plugins(opt)
     guide, key, strict = opt.get("guide") or {}, place.get("param_key_g", "params"), place.get("strict_load_g", True)
     return RestorerSpec(name, checkpoint, network, key, strict, guide.get("model"), opt.get("sde"))
 
@@ -122,3 +122,50 @@ def _of_options(name: str, path: Path) -> RestorerSpec:
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+HEAD = "lm_instructir-7d.pt"
+"""InstructIR's second file: from embedded words to what its network takes."""
+
+
+def method_spec(
+    name: str, checkpoint: Path | Sequence[Path] | None = None, guide: str | None = None, words: str | None = None
+) -> RestorerSpec:
+    """The restorer of a published method, with its official files from WEIGHTS unless others are given.
+
+    Args:
+        name: of a row of the zoo.
+        checkpoint: its file, or several, or a folder that holds them.
+        guide: the DA-CLIP of a method that has one.
+        words: the instruction of a method that takes one, in place of the row's.
+
+    Raises:
+        WxrError: there is no such method, or a file is missing: names the file and where it comes from.
+        CheckpointError: a file is for another network; names both sides.
+    """
+    row = find_row(name)
+    given = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint or ())
+    found = find_files(row, [Path(path).expanduser() for path in given])
+    if row.guide and guide is None:
+        guide = str(_beside(row, row.guide, found, "--guide"))
+    if row.instruction:
+        found = _instructed(row, found, words or row.instruction)
+    elif words:
+        raise WxrError(f"{name} takes no instruction; leave it out")
+    return RestorerSpec(name, found.files[0], found.network, None, guide=guide, sde=row.sde, found=found, row=name)
+
+
+def _beside(row: Row, name: str, found: Found, option: str | None = None) -> Path:
+    """A further file of a row: with the others, or in WEIGHTS."""
+    for folder in (found.files[0].parent, WEIGHTS):
+        if (folder / name).is_file():
+            return folder / name
+    how = f", or say with {option} where it is" if option else ""
+    raise WxrError(f"{WEIGHTS / name}: no such file; fetch it from {row.source}{how}")
+
+
+def _instructed(row: Row, found: Found, words: str) -> Found:
+    from wxr_plugin.conditioning.instructions import embed_instruction
+
+    head = _beside(row, HEAD, found)
+    return found._replace(network=found.network | {"instruction": embed_instruction(words, head)})

@@ -1,14 +1,14 @@
 """Networks that look at the whole image, so that tiles are not what they would make of it."""
 
 from functools import cache
-from pathlib import Path
+from importlib import resources
 
 import yaml
 from torch import nn
 
-from wxr_plugin.namesakes import is_ours
+from wxr_plugin.utils.namesakes import is_ours
 
-FILE = Path(__file__).with_name("whole_image.yml")
+FILE = resources.files(__package__) / "whole_image.yml"
 
 
 @cache

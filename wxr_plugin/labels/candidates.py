@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from wxr_plugin.data.crops import crop
-from wxr_plugin.data.image_io import BadImageError, read_image
+from wxr_plugin.data.images.io import BadImageError, read_image
 from wxr_plugin.data.real_photos import RealPhotos, split_key
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.sources import Crops, Picture

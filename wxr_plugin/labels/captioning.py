@@ -11,10 +11,10 @@ from urllib.parse import unquote
 import numpy as np
 
 from wxr_plugin.data.caption_table import CaptionRow, read_table, write_table
-from wxr_plugin.data.degradation_layout import paired, read_pairs, words_in
-from wxr_plugin.data.degradation_words import DEGRADATIONS
-from wxr_plugin.data.image_io import BadImageError
-from wxr_plugin.data.image_store import ImageStore
+from wxr_plugin.data.degradations.layout import paired, read_pairs, words_in
+from wxr_plugin.data.degradations.words import DEGRADATIONS
+from wxr_plugin.data.images.io import BadImageError
+from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import WxrError
 
 EVERY = 128

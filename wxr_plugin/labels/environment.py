@@ -12,7 +12,7 @@ import lmdb
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.lmdb_pages import LmdbFile
-from wxr_plugin.lmdb_cache import refuse_cut
+from wxr_plugin.utils.lmdb_cache import refuse_cut
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from wxr_plugin import files
 from wxr_plugin.labels.outcomes import InitResult, Line, summary
+from wxr_plugin.utils import files
 from wxr_plugin.utils.csv_text import to_csv
 
 NAMED = 5

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import torch
 
-from wxr_plugin.data.image_io import BadImageError
+from wxr_plugin.data.images.io import BadImageError
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.sources import Picture, Source
 from wxr_plugin.labels.store import LabelStore

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.labels.candidates import INPUT, STORED, Candidate
 from wxr_plugin.labels.panel import Vote
 

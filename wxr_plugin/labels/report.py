@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from wxr_plugin import files
 from wxr_plugin.labels.labelling import Asker, Tally
 from wxr_plugin.labels.rewriting import without_description
 from wxr_plugin.labels.store import Answer, Description, Failure, LabelStore, PseudoInfo, Rating, Rewrite
+from wxr_plugin.utils import files
 from wxr_plugin.utils.csv_text import dicts_to_csv
 from wxr_plugin.vlm.rater import RATING_WORDS
 

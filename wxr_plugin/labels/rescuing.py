@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from wxr_plugin.data.image_io import BadImageError, read_image
+from wxr_plugin.data.images.io import BadImageError, read_image
 from wxr_plugin.labels.base import SCHEMA
 from wxr_plugin.labels.environment import LabelStoreError
 from wxr_plugin.labels.lmdb_pages import LmdbFile

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import torch
 
-from wxr_plugin.data.image_io import BadImageError, read_image, write_image
+from wxr_plugin.data.images.io import BadImageError, read_image, write_image
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.restorer import Restorer

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from wxr_plugin.data.crops import Box, crop, fixed_boxes
-from wxr_plugin.data.image_io import BadImageError, read_image
+from wxr_plugin.data.images.io import BadImageError, read_image
 from wxr_plugin.data.real_photos import RealPhotos, crop_key
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.store import LabelStore, content_hash

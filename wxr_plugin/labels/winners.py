@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from wxr_plugin.data.real_photos import RealPhotos
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.labels.candidates import Candidates
 from wxr_plugin.labels.outcomes import UNKNOWN, Outcome
 from wxr_plugin.labels.panel import vote

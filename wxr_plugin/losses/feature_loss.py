@@ -43,7 +43,7 @@ class DepthFeatureLoss(GuidedLoss):
         size: int | None = None,
     ):
         super().__init__()
-        from wxr_plugin.conditioning.feature_cache import FeatureCache
+        from wxr_plugin.utils.feature_cache import FeatureCache
 
         self.model, self.size, self.cache = model, size, FeatureCache(cache_mb)
         self.loss_weight, self.label_weight, self.input_weight = loss_weight, label_weight, input_weight

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wxr_plugin.conditioning.prompts import WeatherPrompts, weather_logits
-from wxr_plugin.data.weather import WEATHERS
+from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.losses.guided_loss import GuidedLoss
 from wxr_plugin.registry import register_loss
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wxr_plugin.modules import import_all
+from wxr_plugin.utils.modules import import_all
 
 import_all(__name__, str(Path(__file__).parent), "_metric")
 

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from wxr_plugin.conditioning.feature_cache import FeatureCache
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.feature_cache import FeatureCache
 from wxr_plugin.utils.patching import patched
 
 SIDE = 299

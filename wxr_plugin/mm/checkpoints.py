@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
-from wxr_plugin.reading import CheckpointError, read_dict
+from wxr_plugin.checkpoints.reading import CheckpointError, read_dict
 
 
 @CheckpointLoader.register_scheme(prefixes="", force=True)

@@ -8,7 +8,7 @@ from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
 from wxr_plugin.data.seeding import SeededDataset
-from wxr_plugin.models.val_metrics import image_name
+from wxr_plugin.models.base.val_metrics import image_name
 
 
 @DATASETS.register_module()

@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from wxr_plugin.mm.datasets import plain
-from wxr_plugin.models.val_metrics import measure, usable_metrics
-from wxr_plugin.models.val_table import by_group, group_of, means
+from wxr_plugin.models.base.val_metrics import measure, usable_metrics
+from wxr_plugin.models.base.val_table import by_group, group_of, means
 
 
 @METRICS.register_module()

@@ -4,19 +4,19 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from wxr_plugin.data.image_io import write_image
-from wxr_plugin.demo import photos
+from wxr_plugin.data import packaged_photos
+from wxr_plugin.data.images.io import write_image
 
 
 def write_all(folder: Path) -> None:
     """Write clear/, pairs/{gt,lq}, real/{rain,haze,snow} and held_out/{gt,lq}; some seconds, 30 MB."""
-    photos.write_clean(folder / "clear")
-    photos.write_unlabelled(folder / "real", per_kind=1)
-    photos.write_held_out(folder / "held_out", per_kind=1)
-    for seed, name in enumerate(photos.TRAIN):
-        photo, kind = photos.packaged_photo(name), photos.KINDS[seed % len(photos.KINDS)]
+    packaged_photos.write_clean(folder / "clear")
+    packaged_photos.write_unlabelled(folder / "real", per_kind=1)
+    packaged_photos.write_held_out(folder / "held_out", per_kind=1)
+    for seed, name in enumerate(packaged_photos.TRAIN):
+        photo, kind = packaged_photos.packaged_photo(name), packaged_photos.KINDS[seed % len(packaged_photos.KINDS)]
         write_image(folder / "pairs/gt" / f"{name}.png", photo)
-        write_image(folder / "pairs/lq" / f"{name}.png", photos.weathered(photo, kind, 0.5, seed, "default"))
+        write_image(folder / "pairs/lq" / f"{name}.png", packaged_photos.weathered(photo, kind, 0.5, seed, "default"))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

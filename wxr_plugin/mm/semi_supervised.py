@@ -13,9 +13,9 @@ from torch import Tensor
 from wxr_plugin.errors import OptionError
 from wxr_plugin.mm.datasets import plain
 from wxr_plugin.mm.supervised import WxrSupervised
-from wxr_plugin.models.train_options import WxrTrainOptions
-from wxr_plugin.models.unlabelled import Unlabelled, restored_together
-from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
+from wxr_plugin.options.train import WxrTrainOptions
+from wxr_plugin.pseudo_labelling.options import WResVLMTrainOptions
+from wxr_plugin.pseudo_labelling.unlabelled import Unlabelled, restored_together
 
 OPTIONS = set(WResVLMTrainOptions.__struct_fields__) - set(WxrTrainOptions.__struct_fields__) - {"pixel_opt"}
 """What `wresvlm` may hold; the rest of `train` is MMEngine's business here."""

@@ -12,9 +12,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import context_inputs
-from wxr_plugin.checkpoint import load_weights
+from wxr_plugin.checkpoints.containers import load_weights
+from wxr_plugin.checkpoints.fitting import load_into
 from wxr_plugin.errors import OptionError
-from wxr_plugin.fitting import load_into
 from wxr_plugin.inference.diffusion import predicts_noise
 from wxr_plugin.mm.datasets import plain
 

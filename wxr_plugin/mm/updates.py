@@ -15,7 +15,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models.guard import NanGuard, all_finite, any_rank, gathered
+from wxr_plugin.models.base.guard import NanGuard, all_finite
+from wxr_plugin.utils.ranks import any_rank, gathered
 
 
 class Updates:

@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from wxr_plugin.modules import import_all
+from wxr_plugin.utils.modules import import_all
 
 import_all(__name__, str(Path(__file__).parent), "_model")

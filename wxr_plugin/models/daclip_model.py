@@ -2,21 +2,45 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 from torch import Tensor, nn
 
-from wxr_plugin.checkpoint import load_weights
+from wxr_plugin.checkpoints.containers import load_weights
 from wxr_plugin.conditioning import daclip_network  # noqa: F401 (registers the network)
 from wxr_plugin.data.caption_dataset import CaptionedDegradationDataset
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models.daclip_options import DaCLIPTrainOptions, decay_groups
-from wxr_plugin.models.daclip_validating import DaClipValidating, check_metrics
-from wxr_plugin.models.val_metrics import validation_metrics
+from wxr_plugin.models.base.daclip_validating import DaClipValidating, check_metrics
+from wxr_plugin.models.base.val_metrics import validation_metrics
 from wxr_plugin.models.wxr_model import WxrModel
+from wxr_plugin.options.train import WxrTrainOptions
+from wxr_plugin.schema import Loss
+
+NO_DECAY = ("bn", "ln", "bias", "logit_scale")
+"""Parts of names of parameters that are not decayed, as in open_clip's training."""
+
+
+class DaCLIPTrainOptions(WxrTrainOptions):
+    """Keys of the `train` block, beside those of WxrModel."""
+
+    contrastive_opt: Loss | None = None
+    """The loss: a DaClipLoss or one that is called alike (features by name) and gives both terms; DaClipLoss with equal
+    weights when absent."""
+
+
+def decay_groups(parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
+    """Two parameter groups of those that learn: vectors, norms, biases and the scale without decay, and the others."""
+    learning = [(name, weights) for name, weights in parameters if weights.requires_grad]
+    free = [weights.dim() < 2 or any(part in name for part in NO_DECAY) for name, weights in learning]
+    return [
+        {"params": [weights for (_, weights), is_free in zip(learning, free) if is_free], "weight_decay": 0.0},
+        {"params": [weights for (_, weights), is_free in zip(learning, free) if not is_free]}
+        | {"weight_decay": weight_decay},
+    ]
+
 
 LARGEST_SCALE = math.log(100)
 

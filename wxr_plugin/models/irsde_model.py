@@ -14,14 +14,34 @@ from torch import Tensor, nn
 from wxr_plugin.archs.context import Context
 from wxr_plugin.errors import OptionError
 from wxr_plugin.inference.diffusion import Diffusion, predict
-from wxr_plugin.models.irsde_options import (
-    IRSDETopOptions,
-    IRSDETrainOptions,
-    IRSDEValOptions,
-)
 from wxr_plugin.models.wxr_model import WxrModel
+from wxr_plugin.options.train import WxrTrainOptions
 from wxr_plugin.sampling import sde
+from wxr_plugin.sampling.options import SamplingOptions, SDEOptions
 from wxr_plugin.sampling.sampler import check_steps
+from wxr_plugin.schema import Block, Loss
+
+
+class IRSDETopOptions(Block):
+    """Keys at the top level of the file, for training and testing alike."""
+
+    sde: SDEOptions = msgspec.field(default_factory=SDEOptions)
+    """The equation; a file for testing repeats that of training."""
+
+
+class IRSDEValOptions(Block):
+    """Keys of the `val` block."""
+
+    sampling: SamplingOptions = msgspec.field(default_factory=SamplingOptions)
+    """How images are restored."""
+
+
+class IRSDETrainOptions(WxrTrainOptions):
+    """Keys of the `train` block, beside those of WxrModel."""
+
+    pixel_opt: Loss
+    """The matching loss: compares the step that the network predicts with the optimum one; {type: L1Loss} as
+    published."""
 
 
 @MODEL_REGISTRY.register()

@@ -7,19 +7,35 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from basicsr.losses import build_loss
-from basicsr.utils import imwrite
+from basicsr.utils import imwrite, tensor2img
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 
 from wxr_plugin.errors import OptionError
 from wxr_plugin.losses.clip_srd_loss import ClipSRDLoss
-from wxr_plugin.models.mask_pictures import mask_picture
-from wxr_plugin.models.sarcwp_options import SarCwpTrainOptions, SarCwpValOptions
 from wxr_plugin.models.wxr_model import WxrModel
+from wxr_plugin.options.train import WxrTrainOptions
+from wxr_plugin.schema import Block, Loss
 from wxr_plugin.utils.safe_paths import safe_join
+
+
+class SarCwpTrainOptions(WxrTrainOptions):
+    """WxrModel's, and the loss on the masks."""
+
+    srd_opt: Loss | None = None
+    """Trains the masks of network_g towards what CLIP finds degraded: {type: ClipSRDLoss, ...}. Off when absent."""
+
+
+class SarCwpValOptions(Block):
+    """Pictures of the masks."""
+
+    save_masks: bool = False
+    """With save_img: beside each restored image write one of what the network took to be degraded
+    (<image>_<iter>_masks.png): the photo, the mean of the masks in colour over it, and each stage's mask in grey."""
 
 
 @MODEL_REGISTRY.register()
@@ -109,3 +125,29 @@ class SarCwpModel(WxrModel):
         if size and (problem := loss.too_small(size)):
             raise OptionError(f"datasets.train.gt_size: {problem}")
         return loss
+
+
+SHARE = 0.5
+"""Of the colours in what is laid over the photo."""
+
+
+def mask_picture(lq: Tensor, masks: Sequence[Tensor]) -> np.ndarray:
+    """The photo, the mean of its masks in colour over it, and each mask in grey, side by side; (H, n W, 3) uint8 BGR.
+
+    `lq` is (1, 3, H, W) in [0, 1], `masks` are (1, 1, H, W) in (0, 1), 1 where degraded. Blue is 0 and red is 1; grey
+    is stretched to the mask's own range, since masks are told by where they are high, not by how high.
+    """
+    photo = tensor2img([lq])
+    grey = [mask[0, 0].float().cpu().numpy() for mask in masks]
+    colours = cv2.applyColorMap(_bytes(np.mean(grey, axis=0)), cv2.COLORMAP_JET)
+    over = cv2.addWeighted(colours, SHARE, photo, 1 - SHARE, 0)
+    return np.hstack([photo, over, *(cv2.cvtColor(_bytes(_stretched(mask)), cv2.COLOR_GRAY2BGR) for mask in grey)])
+
+
+def _stretched(mask: np.ndarray) -> np.ndarray:
+    low, high = mask.min(), mask.max()
+    return (mask - low) / max(high - low, 1e-6)
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    return (255 * values.clip(0, 1)).round().astype(np.uint8)

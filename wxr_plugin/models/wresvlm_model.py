@@ -16,12 +16,12 @@ from torch import Tensor
 
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models.guided_losses import GuidedLosses
-from wxr_plugin.models.pseudo_labels import PseudoLabels
-from wxr_plugin.models.unlabelled import Unlabelled, restored_together
-from wxr_plugin.models.val_metrics import validation_metrics
-from wxr_plugin.models.wresvlm_options import WResVLMTrainOptions
+from wxr_plugin.models.base.val_metrics import validation_metrics
 from wxr_plugin.models.wxr_model import WxrModel
+from wxr_plugin.pseudo_labelling.guided_losses import GuidedLosses
+from wxr_plugin.pseudo_labelling.online import PseudoLabels
+from wxr_plugin.pseudo_labelling.options import WResVLMTrainOptions
+from wxr_plugin.pseudo_labelling.unlabelled import Unlabelled, restored_together
 from wxr_plugin.vlm.registries import same_answers
 
 

@@ -13,20 +13,20 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import nn
 
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models.conditioned import Conditioned
-from wxr_plugin.models.finite import Finite
-from wxr_plugin.models.guard import NanGuard
-from wxr_plugin.models.precision import loss_scaler, to_channels_last
-from wxr_plugin.models.progress import ProgressBar, StepClock
-from wxr_plugin.models.resuming import Resuming
-from wxr_plugin.models.schedules import CosineAnnealingLR
-from wxr_plugin.models.train_options import WxrTrainOptions
-from wxr_plugin.models.updating import Updating
-from wxr_plugin.models.val_input import InputMetrics
-from wxr_plugin.models.val_metrics import validation_metrics
-from wxr_plugin.models.val_pictures import WxrValOptions
-from wxr_plugin.models.val_table import is_of
-from wxr_plugin.models.validating import Validating
+from wxr_plugin.models.base.conditioned import Conditioned
+from wxr_plugin.models.base.finite import Finite
+from wxr_plugin.models.base.guard import NanGuard
+from wxr_plugin.models.base.precision import loss_scaler, to_channels_last
+from wxr_plugin.models.base.progress import ProgressBar, StepClock
+from wxr_plugin.models.base.resuming import Resuming
+from wxr_plugin.models.base.schedules import CosineAnnealingLR
+from wxr_plugin.models.base.updating import Updating
+from wxr_plugin.models.base.val_input import InputMetrics
+from wxr_plugin.models.base.val_metrics import validation_metrics
+from wxr_plugin.models.base.val_pictures import WxrValOptions
+from wxr_plugin.models.base.val_table import is_of
+from wxr_plugin.models.base.validating import Validating
+from wxr_plugin.options.train import WxrTrainOptions
 from wxr_plugin.utils.gpus import check_one_gpu, note_idle_gpus
 
 AMP = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -52,6 +52,8 @@ class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
 
     TrainOptions = WxrTrainOptions
     ValOptions = WxrValOptions
+    one_gpu_per_process = True
+    """Whether several GPUs need a launcher: nn.DataParallel does not do for bf16, compile and DA-CLIP."""
     SCHEDULERS = {"CosineAnnealingLR": CosineAnnealingLR, "cosine": CosineAnnealingLR}
 
     def __init__(self, opt: dict[str, Any]):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from wxr_plugin.sampling.patch_ddim import TRAIN_STEPS
 from wxr_plugin.sampling.sampler import Method
 from wxr_plugin.sampling.schedules import STEPS, Schedule, make_schedule
 from wxr_plugin.schema import AtLeastOne, Block, NotNegative
@@ -45,3 +46,12 @@ class SamplingOptions(Block):
     def __post_init__(self) -> None:
         if self.tile and self.overlap >= self.tile:
             raise ValueError(f"overlap {self.overlap} must be smaller than tile {self.tile}")
+
+
+class DDPMOptions(Block):
+    """The diffusion that is trained."""
+
+    steps: AtLeastOne = TRAIN_STEPS
+    """Times that the network learns, 0 … steps - 1."""
+    patch: AtLeastOne = 64
+    """Side of the patches that the network sees, in training and in sampling, in pixels."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from wxr_plugin.archs.sizes import cropped, extended
 from wxr_plugin.sampling.noise import Generators, normal_like
 from wxr_plugin.sampling.sampler import check_steps
 from wxr_plugin.sampling.schedules import ScheduleError
+from wxr_plugin.utils.sizes import cropped, extended
 
 TRAIN_STEPS = 1000
 """Times 0 … 999 of the published networks."""

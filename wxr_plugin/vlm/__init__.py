@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wxr_plugin.modules import import_all
+from wxr_plugin.utils.modules import import_all
 
 for _suffix in ("_rater", "_describer", "_rewriter"):
     import_all(__name__, str(Path(__file__).parent), _suffix)

@@ -3,6 +3,7 @@
 import re
 from difflib import get_close_matches
 from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from wxr_plugin.errors import WxrError
 
-_HERE = Path(__file__).parent
+_HERE = resources.files(__package__)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 

@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.quiet import quiet_transformers
 from wxr_plugin.schema import AtLeastOne, Block
 from wxr_plugin.utils.devices import device_of
+from wxr_plugin.utils.quiet import quiet_transformers
 
 Quantization = Literal["none", "8bit", "4bit"]
 _LOAD_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, pickle.UnpicklingError)

@@ -2,7 +2,7 @@
 
 import re
 from functools import cache
-from pathlib import Path
+from importlib import resources
 from typing import NamedTuple
 
 import yaml
@@ -37,7 +37,7 @@ class Patterns(NamedTuple):
 @cache
 def words() -> dict[str, list]:
     """The lists of `weather_words.yml`."""
-    return yaml.safe_load((Path(__file__).parent / "weather_words.yml").read_text(encoding="utf-8"))
+    return yaml.safe_load((resources.files(__package__) / "weather_words.yml").read_text(encoding="utf-8"))
 
 
 @cache

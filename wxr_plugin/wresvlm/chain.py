@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from wxr_plugin.vlm.registries import COST
-from wxr_plugin.wresvlm import labelling, measuring, training
+from wxr_plugin.wresvlm import label_stages, train_stages
 from wxr_plugin.wresvlm.inputs import Found, Inputs
+from wxr_plugin.wresvlm.report import pages
 from wxr_plugin.wresvlm.settings import Settings
 
 
@@ -42,7 +43,7 @@ class Chain:
         if self.settings.supervised:
             opt = self.settings.supervised_options()
             made_from = partial(self.inputs.training, opt, False)
-            self.add("supervised", (), made_from, training.train_supervised, becomes="start")
+            self.add("supervised", (), made_from, train_stages.train_supervised, becomes="start")
         self.first()
         for number in range(1, len(self.settings.options.rounds) + 1):
             if number > 1:
@@ -55,28 +56,28 @@ class Chain:
         """What comes before the first round."""
         settings = self.settings
         if settings.options.init:
-            needs = ("supervised",) if labelling.SUPERVISED in settings.options.init.restorers else ()
-            self.add("init", needs, self._init_inputs, labelling.choose_first, becomes="labels")
+            needs = ("supervised",) if label_stages.SUPERVISED in settings.options.init.restorers else ()
+            self.add("init", needs, self._init_inputs, label_stages.choose_first, becomes="labels")
         if settings.uses_texts:
-            self.add("describe", (), self._describe_inputs, labelling.describe)
+            self.add("describe", (), self._describe_inputs, label_stages.describe)
             self._rewrite("rewrite", "describe")
         if settings.uses_prompts:
             made_from = partial(self._prompt_inputs, None)
-            self.add("prompts", (), made_from, partial(training.learn_prompts, labels=None), becomes="prompts")
+            self.add("prompts", (), made_from, partial(train_stages.learn_prompts, labels=None), becomes="prompts")
 
     def between(self, number: int) -> None:
         """What is made anew before round `number`: 'iter' in the paper's ablation."""
         settings, again, before = self.settings, self.settings.options.between, f"round_{number - 1}"
         if again.panel and settings.uses_labels:
-            work = partial(labelling.choose_again, before=before)
+            work = partial(label_stages.choose_again, before=before)
             self.add(f"panel_{number}", (before,), self._panel_inputs, work, becomes="labels")
         labels = self.now["labels"]
         if again.describe and settings.uses_texts and settings.uses_labels:
-            work = partial(labelling.describe_labels, labels=labels)
+            work = partial(label_stages.describe_labels, labels=labels)
             self.add(f"describe_{number}", (labels,), self._describer_inputs, work)
             self._rewrite(f"rewrite_{number}", f"describe_{number}")
         if again.prompts and settings.uses_prompts:
-            work = partial(training.learn_prompts, labels=labels)
+            work = partial(train_stages.learn_prompts, labels=labels)
             needs, made_from = (labels,) if labels else (), partial(self._prompt_inputs, labels)
             self.add(f"prompts_{number}", needs, made_from, work, becomes="prompts")
 
@@ -86,14 +87,14 @@ class Chain:
         needs = tuple(dict.fromkeys(stage for stage in sources.values() if stage))
         opt = self.settings.round_options(number, sources["start"], sources["prompts"])
         made_from = partial(self.inputs.training, opt, bool(sources["start"]))
-        name, work = f"round_{number}", partial(training.train_round, number=number, sources=sources)
+        name, work = f"round_{number}", partial(train_stages.train_round, number=number, sources=sources)
         self.add(name, needs, lambda: made_from() | self.inputs.real(), work, becomes="start")
         self.now["labels"] = name if self.settings.uses_labels else None
 
     def report(self) -> None:
         """The report on all stages before it."""
         before = [stage.name for stage in self.stages]
-        work = partial(measuring.report, stages=before)
+        work = partial(pages.report, stages=before)
         self.add("report", tuple(before), self._report_inputs, work)
 
     def add(
@@ -110,12 +111,12 @@ class Chain:
             self.now[becomes] = name
 
     def _rewrite(self, name: str, described: str) -> None:
-        work = partial(labelling.rewrite, described=described)
+        work = partial(label_stages.rewrite, described=described)
         made_from = partial(self.inputs.flat, "rewrite", self.settings.options.rewrite, COST)
         self.add(name, (described,), made_from, work, becomes="texts")
 
     def _init_inputs(self) -> Found:
-        restorers = self.inputs.restorers(labelling.specs(self.settings))
+        restorers = self.inputs.restorers(label_stages.specs(self.settings))
         return {**restorers, **self._voters(), **self.inputs.real()}
 
     def _panel_inputs(self) -> Found:
@@ -134,7 +135,7 @@ class Chain:
         return self.inputs.flat("describe.describer", self.settings.options.describe.describer, COST)
 
     def _prompt_inputs(self, labels: str | None) -> Found:
-        options = msgspec.to_builtins(training.prompt_options(self.settings, labels))
+        options = msgspec.to_builtins(train_stages.prompt_options(self.settings, labels))
         photos, synthetic = options.pop("photos"), options.pop("synthetic")
         options.pop("pseudo_labels")
         found = self.inputs.flat("prompts", options) | self.inputs.photos("prompts", photos)

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from wxr_plugin import options as option_files
-from wxr_plugin.checks.components import registered
-from wxr_plugin.checks.fields import check_block
-from wxr_plugin.checks.report import Problem, Report, add_duplicates, key_lines, suggest
 from wxr_plugin.errors import OptionError, WxrError
-from wxr_plugin.plugins import import_into
+from wxr_plugin.options import files as option_files
+from wxr_plugin.options.checks.components import registered
+from wxr_plugin.options.checks.fields import check_block
+from wxr_plugin.options.checks.report import Problem, Report, add_duplicates, key_lines, suggest
+from wxr_plugin.options.kinds import is_run_file
+from wxr_plugin.options.plugins import import_into
 from wxr_plugin.schema import convert
-from wxr_plugin.wresvlm.options import RunOptions, is_run_file
+from wxr_plugin.wresvlm.options import RunOptions
 from wxr_plugin.wresvlm.settings import Settings
 
 FILLED = ("path.pretrain_network_g", "train.weather_prompt_opt.prompts_path", "train.labels")
@@ -99,7 +100,7 @@ def _kinds(report: Report, settings: Settings) -> bool:
 
 def _photos(report: Report, settings: Settings) -> None:
     """Real photos that are not there, and weathers that prompts could not learn."""
-    from wxr_plugin.data.image_store import ImageStore
+    from wxr_plugin.data.images.store import ImageStore
 
     real = settings.real
     if not real:
@@ -139,7 +140,7 @@ def _idle(report: Report, settings: Settings) -> None:
 
 def _metrics(report: Report, settings: Settings) -> None:
     """Metrics of real photos, which have no ground truth."""
-    from wxr_plugin.models.val_metrics import usable_metrics
+    from wxr_plugin.models.base.val_metrics import usable_metrics
 
     metrics = settings.options.report.metrics
     for name in set(metrics) - set(usable_metrics(metrics, with_gt=False)):

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from wxr_plugin.data.image_io import list_images
-from wxr_plugin.files import write_text
+from wxr_plugin.data.images.io import list_images
+from wxr_plugin.utils.files import write_text
 
 DIGITS = 16
 READERS = 8

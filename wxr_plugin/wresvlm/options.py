@@ -1,8 +1,7 @@
 """The option file of `wxr wresvlm run`: from folders of photos to a report."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -176,8 +175,3 @@ class RunOptions(Block):
     def folder(self) -> Path:
         """The run's working folder."""
         return Path(self.work).expanduser() if self.work else Path("runs") / self.name
-
-
-def is_run_file(opt: Mapping[str, Any]) -> bool:
-    """Whether options are those of a whole run, and not of one training."""
-    return "rounds" in opt and "model_type" not in opt

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.files import write_bytes
+from wxr_plugin.utils.files import write_bytes
 
 FILE = "stage.json"
 Inputs = Mapping[str, Any]

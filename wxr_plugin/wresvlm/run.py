@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.plugins import import_plugins
-from wxr_plugin.wresvlm import measuring, records
+from wxr_plugin.options.plugins import import_plugins
+from wxr_plugin.wresvlm import records
 from wxr_plugin.wresvlm.chain import Chain, Stage
 from wxr_plugin.wresvlm.digests import FileDigests
 from wxr_plugin.wresvlm.inputs import Found, Inputs
 from wxr_plugin.wresvlm.records import Record
+from wxr_plugin.wresvlm.report import pages
 from wxr_plugin.wresvlm.settings import Settings
 
 SHOWN = 3
@@ -94,7 +95,7 @@ class Run:
         done = tuple(state.name for state in self.states() if state.word == "done" and state.name != "report")
         if not any(name == "supervised" or name.startswith("round_") for name in done):
             raise WxrError(f"{self.settings.work}: nothing is trained yet that a report could be made of")
-        work = partial(measuring.report, self.settings, stages=done)
+        work = partial(pages.report, self.settings, stages=done)
         with only_here(self.settings.work):
             self.make_one(self.stages[-1]._replace(needs=done, work=work))
         return self.settings.folder("report") / "index.html"

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wxr_plugin import options as option_files
 from wxr_plugin.labels.sources import Crops
+from wxr_plugin.options import files as option_files
 from wxr_plugin.wresvlm.options import REAL, DataOptions, RunOptions, TrainingFile
 
 Options = dict[str, Any]

@@ -10,11 +10,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from wxr_plugin.checkpoint import load_network_options, load_weights
+from wxr_plugin.checkpoints.containers import load_network_options, load_weights
+from wxr_plugin.checkpoints.fitting import differences
+from wxr_plugin.checkpoints.reading import CheckpointError
 from wxr_plugin.errors import WxrError
-from wxr_plugin.files import write_with
-from wxr_plugin.fitting import differences
-from wxr_plugin.reading import CheckpointError
+from wxr_plugin.utils.files import write_with
 
 Form = Literal["basicsr", "mmagic", "safetensors"]
 PREFIX = "generator."

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from wxr_plugin.checkpoint import find_weights
+from wxr_plugin.checkpoints.containers import find_weights
+from wxr_plugin.checkpoints.fitting import differences
+from wxr_plugin.checkpoints.reading import CheckpointError, read_content
 from wxr_plugin.errors import WxrError
-from wxr_plugin.fitting import differences
-from wxr_plugin.reading import CheckpointError, read_content
 from wxr_plugin.zoo.rows import Part, Row, rows
 from wxr_plugin.zoo.shapes import Shapes, aligned, fits, network_shapes, networks
 

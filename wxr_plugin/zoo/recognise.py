@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import msgspec
 from torch import Tensor
 
-from wxr_plugin.checkpoint import find_weights, load_network_options
+from wxr_plugin.checkpoints.containers import find_weights, load_network_options
+from wxr_plugin.checkpoints.fitting import differences
+from wxr_plugin.checkpoints.reading import CheckpointError, read_content
 from wxr_plugin.errors import WxrError
-from wxr_plugin.fitting import differences
-from wxr_plugin.reading import CheckpointError, read_content
 from wxr_plugin.zoo.files import part_shapes
 from wxr_plugin.zoo.rows import Row, rows
 from wxr_plugin.zoo.shapes import COUNTER, Shapes, aligned, fits, network_shapes, networks

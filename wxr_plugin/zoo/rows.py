@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ import yaml
 
 from wxr_plugin.errors import WxrError
 
-DATA = Path(__file__).parent
+DATA = resources.files(__package__)
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Task = Literal[
     "weather", "real-weather", "all-in-one", "derain", "dehaze", "desnow", "low-light", "deblur", "denoise"
@@ -98,6 +99,11 @@ def rows() -> dict[str, Row]:
     """Name -> row, the files of this folder in the order of their names. Raises WxrError where one is no good."""
     found = [row for path in sorted(DATA.glob("*.yml")) for row in _read(path)]
     return {row.name: row for row in found}
+
+
+def published_classes() -> tuple[str, ...]:
+    """Return the names of the authors' classes that files of any row hold, for `checkpoints.reading`."""
+    return tuple({name for row in rows().values() for name in row.classes})
 
 
 def find_row(name: str) -> Row:

@@ -10,8 +10,8 @@ import torch
 from basicsr.archs import build_network
 from torch import Tensor
 
-from wxr_plugin.checkpoint import fit_prefix
-from wxr_plugin.namesakes import our_network
+from wxr_plugin.checkpoints.containers import fit_prefix
+from wxr_plugin.utils.namesakes import our_network
 from wxr_plugin.zoo.rows import Row
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -7,9 +7,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from wxr_plugin.mm.updates import images_of, updates_of
-from wxr_plugin.models.finite import trained
-from wxr_plugin.models.guard import NanGuard, NonFiniteError, all_finite
-from wxr_plugin.models.train_options import NanGuardOptions
+from wxr_plugin.models.base.finite import trained
+from wxr_plugin.models.base.guard import NanGuard, NonFiniteError, all_finite
+from wxr_plugin.options.train import NanGuardOptions
 
 KEY = "wxr_nan_guard"
 

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+from small_clips import random_clip
+
+from wxr_plugin.conditioning.prompts import PromptError
+from wxr_plugin.data.images.io import write_image
+from wxr_plugin.data.weather.synthesis import WEATHERS
+from wxr_plugin.prompt_learning.photos import encode, list_photos
+
+
+@pytest.fixture(scope="module")
+def guide():
+    return random_clip("random", 0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for index in range(10):
+        write_image(root / f"{index}.png", rng.integers(0, 256, (50 + index, 70, 3), dtype=np.uint8))
+    return root
+
+
+def test_synthetic_weather_holds_a_photo_out_in_all_its_forms(folder):
+    photos = list_photos({}, str(folder))
+    assert len(photos) == 40
+    held_out = {weather: {p.key for p in photos if p.held_out and p.weather == weather} for weather in WEATHERS}
+    assert len(held_out["clear"]) == 2
+    assert all(keys == held_out["clear"] for keys in held_out.values())
+    other = {p.key for p in list_photos({}, str(folder), seed=1) if p.held_out}
+    assert other != held_out["clear"]
+
+
+def test_folders_and_synthetic_weather_add_up(folder):
+    photos = list_photos({"rain": str(folder)}, str(folder))
+    assert sum(photo.weather == "rain" for photo in photos) == 20
+    assert sum(photo.synthetic for photo in photos) == 40
+
+
+def test_each_photo_gives_itself_and_its_crops(folder, guide):
+    photos = list_photos({}, str(folder))
+    data = encode(photos, guide, crops=2, crop_size=32)
+    assert data.features.shape == (120, 16) and not data.features.requires_grad
+    torch.testing.assert_close(data.features.norm(dim=1), torch.ones(120))
+    assert data.classes.bincount().tolist() == [30, 30, 30, 30]
+    assert data.held_out.sum() == 24
+    clear, rain = data.features[data.classes == 0], data.features[data.classes == 1]
+    assert not torch.allclose(clear, rain)
+    assert torch.equal(data.features, encode(photos, guide, crops=2, crop_size=32).features)
+
+
+def test_a_crop_is_never_larger_than_the_photo(folder, guide):
+    photos = list_photos({}, str(folder))[:2]
+    assert encode(photos, guide, crops=1, crop_size=1000).features.shape == (4, 16)
+
+
+def test_an_unreadable_photo_is_passed_over_and_named(folder, guide, tmp_path):
+    for name in ("a", "b"):
+        write_image(tmp_path / f"{name}.png", np.zeros((40, 40, 3), np.uint8))
+    (tmp_path / "page.jpg").write_text("<html>not found</html>")
+    photos = list_photos({"rain": str(tmp_path)}, str(folder))
+    data = encode([photo for photo in photos if not photo.synthetic], guide, crops=0)
+    assert len(data.features) == 2
+    assert len(data.bad) == 1 and "page.jpg" in data.bad[0]
+
+
+def test_a_missing_class_an_empty_folder_and_a_single_photo_are_errors(folder, tmp_path):
+    with pytest.raises(PromptError, match="'haze': give --haze FOLDER"):
+        list_photos({"clear": str(folder), "rain": str(folder), "snow": str(folder)})
+    with pytest.raises(PromptError, match=r"class 'rain' has too few photos: .*no images.*another --rain FOLDER"):
+        list_photos({"clear": str(folder), "rain": str(tmp_path)})
+    write_image(tmp_path / "only.png", np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(PromptError, match=r"class 'rain' .*two at least"):
+        list_photos({"rain": str(tmp_path)}, str(folder))

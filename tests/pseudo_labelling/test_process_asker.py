@@ -1,0 +1,214 @@
+"""Rating in another process: nothing waits for it, and it ends whatever happens."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from rating_toys import grey, red_corner
+
+from wxr_plugin.errors import WxrError
+from wxr_plugin.pseudo_labelling.asking import RatingMemoryError
+from wxr_plugin.pseudo_labelling.gate import Candidate, Question, to_arrays
+from wxr_plugin.pseudo_labelling.online import PseudoLabels
+from wxr_plugin.pseudo_labelling.process_asker import ProcessAsker
+from wxr_plugin.pseudo_labelling.rater_process import Rated, RaterProcess, Started, _rated
+
+
+def until(condition, seconds: float = 100):
+    """Wait until `condition()` gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "this never came"
+        time.sleep(0.02)
+    return found
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process is there, and more than a zombie."""
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "\nState:\tZ" not in status.read_text()
+
+
+def start_asker(room: int = 2, batch: int = 2, restarts: int = 1) -> ProcessAsker:
+    """The rater of rating_toys in another process."""
+    rater = {"type": "BrightnessRater", "seconds": 0.2}
+    return ProcessAsker(lambda: RaterProcess(rater, ["rating_toys"]), room, batch, restarts)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def path():
+    """Where the process finds rating_toys."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def asker():
+    """One process for the tests that leave it alive."""
+    asker = start_asker()
+    yield asker
+    asker.close()
+
+
+@pytest.fixture
+def labels(tmp_path, asker):
+    return PseudoLabels(tmp_path / "labels.lmdb", asker)
+
+
+def visit(labels, iteration, keys, photos, restored):
+    """One iteration of a batch; the images that it trains with, and the crops that could be asked about."""
+    rows = labels.due(keys, iteration)
+    found = labels.best(keys, photos, iteration, rows, restored[rows] if rows else None)
+    labels.write(iteration)
+    return found.images, [keys[row] for row in rows]
+
+
+def idle(labels, iteration=9):
+    """An iteration that asks nothing, but takes in what has come."""
+    labels.best(["idle"], grey(0.5), iteration)
+    labels.write(iteration)
+    return labels
+
+
+def stored(labels):
+    return {row.key: (row.source, row.iteration) for row in labels.store.pseudo_labels()}
+
+
+def test_training_does_not_wait_and_labels_land_later(labels):
+    images, asked = visit(labels, 1, ["a", "b"], grey(0.2, 0.2), grey(0.6, 0.1))
+    torch.testing.assert_close(images, grey(0.2, 0.2))
+    assert asked == ["a", "b"] and stored(labels) == {}
+    until(lambda: len(stored(idle(labels))) == 2)
+    assert stored(labels) == {"a": ("teacher@1", 9), "b": ("input", 9)}
+    images, asked = visit(labels, 10, ["a"], grey(0.2), grey(0.5))
+    torch.testing.assert_close(images, grey(0.6))
+    assert asked == ["a"]
+    until(lambda: idle(labels).rated == 5)
+
+
+def test_while_a_batch_is_under_way_the_newest_images_wait(labels):
+    visit(labels, 1, ["a", "b", "c"], grey(0.2, 0.2, 0.2), grey(0.6, 0.6, 0.6))
+    assert labels.due(["a", "b", "c", "d"], 2) == [2, 3]  # a and b are under way, c waits
+    for iteration, (key, light) in enumerate([("c", 0.7), ("d", 0.8), ("e", 0.9), ("d", 0.5)], 2):
+        visit(labels, iteration, [key], grey(0.2), grey(light))
+    until(lambda: idle(labels).rated == 8)
+    sources = {key: source for key, (source, _) in stored(labels).items()}
+    assert sources == {"a": "teacher@1", "b": "teacher@1", "c": "teacher@2", "d": "teacher@5"}  # no room for e
+
+
+def test_the_best_chances_go_first():
+    process = NeverAnswers()
+    asker = ProcessAsker(lambda: process, room=2, batch=1)
+    image = to_arrays(grey(0.5))[0]
+    chances = {"a": 0.1, "b": 0.9, "c": 0.5, "d": 0.2}
+    asker.ask([Question(Candidate(key, image, "input"), None, chance=chance) for key, chance in chances.items()])
+    assert [question.key for question in asker._under_way] == ["b"]
+    assert sorted(asker._waiting) == ["c", "d"]
+
+
+class NeverAnswers:
+    """A process that takes its time."""
+
+    def wait(self) -> Started:
+        return Started({"type": "never"})
+
+    def messages(self) -> list:
+        return []
+
+    def send(self, images: list) -> None:
+        """Nothing comes of it."""
+
+
+def test_an_image_without_an_answer_is_counted(labels):
+    visit(labels, 1, ["a"], grey(0.2), red_corner(grey(0.6)))
+    until(lambda: idle(labels).failures.count)
+    assert stored(labels) == {"a": ("input", 9)}
+
+
+def test_a_process_without_memory_stops_training(tmp_path):
+    """The first rater runs out of memory while it rates; the second while it is started again."""
+    for answer in (Rated(None, "OutOfMemoryError: 7 GiB", True), Started({}, "OutOfMemoryError: 7 GiB", True)):
+        process = NeverAnswers()
+        labels = PseudoLabels(tmp_path / type(answer).__name__, ProcessAsker(lambda process=process: process))
+        visit(labels, 1, ["a"], grey(0.2), grey(0.6))
+        process.messages = lambda answer=answer: [answer]
+        with pytest.raises(RatingMemoryError, match="OutOfMemoryError: 7 GiB"):
+            idle(labels)
+        assert labels.failures.count == 0
+
+
+def test_a_rater_says_whether_memory_or_the_rater_failed():
+    for error, expected in ((MemoryError(), True), (ValueError("no"), False)):
+        rater = type("Rater", (), {"rate": lambda self, images, error=error: raising(error)})()
+        assert _rated(rater, []).out_of_memory is expected
+
+
+def raising(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_replaced_and_then_done_without(tmp_path, warnings_said):
+    asker = start_asker()
+    labels = PseudoLabels(tmp_path / "labels.lmdb", asker)
+    visit(labels, 1, ["a"], grey(0.2), grey(0.6))
+    os.kill(asker.process.pid, signal.SIGKILL)
+    until(lambda: labels.due(["a"], 2))
+    visit(labels, 2, ["a"], grey(0.2), grey(0.6))
+    until(lambda: stored(idle(labels)))
+    os.kill(asker.process.pid, signal.SIGKILL)
+    until(lambda: idle(labels).asker.process is None)
+    assert stored(labels) == {"a": ("teacher@2", 9)}
+    images, asked = visit(labels, 10, ["a"], grey(0.2), grey(0.9))
+    torch.testing.assert_close(images, grey(0.6))
+    said = warnings_said()
+    assert "died with 1 questions under way" in said[0] and "0 restarts are left" in said[0]
+    assert "training goes on without ratings" in said[1] and len(said) == 2 and asked == []
+
+
+def test_a_rater_that_cannot_be_built_is_named():
+    with pytest.raises(WxrError, match=r"train.rating.async: the rater does not start: .*no-such-model"):
+        ProcessAsker(lambda: RaterProcess({"model": "no-such-model"}, []))
+
+
+TRAINER = """
+import signal, sys, time
+import torch
+import wxr_plugin
+from rating_toys import grey
+from wxr_plugin.pseudo_labelling.gate import Candidate, Question, to_arrays
+from wxr_plugin.pseudo_labelling.process_asker import ProcessAsker
+from wxr_plugin.pseudo_labelling.rater_process import RaterProcess
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
+    asker = ProcessAsker(lambda: RaterProcess({"type": "BrightnessRater", "seconds": 60}, ["rating_toys"]))
+    image = to_arrays(grey(0.5))[0]
+    asker.ask([Question(Candidate("a", image, "input"), None)])
+    print(asker.process.pid, flush=True)
+    if sys.argv[1] == "error":
+        raise RuntimeError("training failed")
+    time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["error", signal.SIGINT, signal.SIGKILL])
+def test_no_process_is_left_when_the_trainer_ends(tmp_path, end):
+    """The rater is in the middle of a rating that takes a minute."""
+    script = tmp_path / "trainer.py"
+    script.write_text(TRAINER)
+    paths = f"{Path(__file__).parents[1] / 'helpers'}:{Path(__file__).parents[2]}"
+    command, environment = [sys.executable, str(script), str(end)], {**os.environ, "PYTHONPATH": paths}
+    with open(tmp_path / "log.txt", "w") as log:
+        trainer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+    pid = int(trainer.stdout.readline())
+    if end != "error":
+        trainer.send_signal(end)
+    trainer.wait(timeout=60)
+    until(lambda: not is_there(pid))

@@ -1,0 +1,1 @@
+"""The HTML, Markdown and LaTeX reports of a benchmark."""

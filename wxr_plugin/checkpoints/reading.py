@@ -1,0 +1,127 @@
+"""What a file of weights or of a training's state holds, read without running code from it.
+
+Pickles are read with `weights_only=True`, which for checkpoints of MMEngine knows the histories of their log
+(`mmengine_pickles`), or, of published weights, with stand-ins for the other objects in them (`unpickling`);
+safetensors hold no code at all.
+"""
+
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from wxr_plugin.checkpoints import mmengine_pickles, unpickling
+from wxr_plugin.errors import WxrError
+
+JAX = ".npz"
+published_classes: Callable[[], tuple[str, ...]] = tuple
+"""Gives the names of the classes that published files hold; the zoo sets it when the package is imported."""
+
+
+class CheckpointError(WxrError):
+    """A checkpoint that cannot be read, or that must not be."""
+
+
+def read_content(path: str | os.PathLike, mapped: bool = False) -> dict[str, Any]:
+    """What a file of weights holds, containers and all; `mapped` as in `load_weights`.
+
+    Raises as `load_weights`.
+    """
+    if Path(path).suffix == ".safetensors":
+        return _load_safetensors(path)
+    if Path(path).suffix == JAX:
+        return _load_jax(path)
+    content = _read_pickle(path, mapped, published=True)
+    return unpickling.state_dict(content) if unpickling.is_network(content) else _checked_dict(content, path)
+
+
+def read_dict(path: str | os.PathLike) -> dict[str, Any]:
+    """A pickled dict of tensors and plain types, or what MMEngine's Runner writes, with every tensor on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is broken, holds code, or holds no dict.
+    """
+    return _checked_dict(_read_pickle(path, mapped=False, published=False), path)
+
+
+def is_whole(path: str | os.PathLike) -> bool:
+    """Whether `path` is a complete torch file: its archive opens and every checksum in it fits."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _checked_dict(content: Any, path: str | os.PathLike) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a dict. Give a checkpoint file.")
+    return content
+
+
+def _read_pickle(path: str | os.PathLike, mapped: bool, published: bool) -> Any:
+    """`published`: what lies beside the weights may be of classes that are not here."""
+    with open(path, "rb"):
+        pass  # what is wrong with the path itself; torch raises OSError for damaged contents too
+    mapped = mapped and zipfile.is_zipfile(path)  # torch's older format cannot be
+    try:
+        with mmengine_pickles.readable():
+            return mmengine_pickles.rebuilt(torch.load(path, map_location="cpu", weights_only=True, mmap=mapped))
+    except MemoryError:
+        raise
+    except Exception as error:
+        if published and isinstance(error, pickle.UnpicklingError):
+            return _read_published(path, mapped, error)
+        raise _unreadable(path, error) from error
+
+
+def _read_published(path: str | os.PathLike, mapped: bool, first: Exception) -> Any:
+    try:
+        return unpickling.read(path, published_classes(), mapped)
+    except unpickling.RefusedError as error:
+        raise _refused(path, str(error)) from error
+    except MemoryError:
+        raise
+    except Exception:
+        raise _unreadable(path, first) from first
+
+
+def _unreadable(path: str | os.PathLike, error: Exception) -> CheckpointError:
+    reason = str(error.__context__ or error).strip().split(". ")[0] or type(error).__name__
+    if "GLOBAL" in reason:
+        return _refused(path, reason)
+    return CheckpointError(f"{path}: no checkpoint, or a broken one, perhaps cut short ({reason}).")
+
+
+def _refused(path: str | os.PathLike, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: refused, since loading it would run code that is no part of a checkpoint ({what}). "
+        "Ask its author for a state dict or a .safetensors file."
+    )
+
+
+def _load_safetensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file, or a broken one ({error}).") from error
+
+
+def _load_jax(path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    from wxr_plugin.checkpoints.maxim_jax import from_jax
+
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return from_jax(arrays)
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise CheckpointError(f"{path}: no .npz file of arrays, or a broken one ({error}).") from error

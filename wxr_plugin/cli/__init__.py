@@ -1,0 +1,1 @@
+"""The `wxr` command: one file for each sub-command."""

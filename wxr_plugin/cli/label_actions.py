@@ -1,0 +1,232 @@
+"""What the actions of `wxr label` do; each gives the exit code: 0 all done, 1 some failed."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wxr_plugin.errors import WxrError
+
+if TYPE_CHECKING:
+    from wxr_plugin.data.real_photos import RealPhotos
+    from wxr_plugin.labels.labelling import Asker
+    from wxr_plugin.labels.sources import Crops, Source
+    from wxr_plugin.labels.store import LabelStore
+
+ROOTS = ("rain", "haze", "snow", "clear")
+
+
+def run_rate(args: argparse.Namespace) -> int:
+    """Rate what the store does not know yet and sum up; exit code 1 if a photo has no rating."""
+    from wxr_plugin.labels import report
+    from wxr_plugin.labels.labelling import RatingAsker
+    from wxr_plugin.vlm.rater import build_rater
+
+    return _label(args, lambda: RatingAsker(build_rater(_options("rater", args))), report.print_ratings)
+
+
+def run_describe(args: argparse.Namespace) -> int:
+    """Describe what the store does not know yet; exit code 1 if a photo has no description."""
+    from wxr_plugin.labels import report
+    from wxr_plugin.labels.labelling import DescriptionAsker
+    from wxr_plugin.vlm.describer import build_describer
+
+    return _label(
+        args, lambda: DescriptionAsker(build_describer(_options("describer", args))), report.print_descriptions
+    )
+
+
+def run_rewrite(args: argparse.Namespace) -> int:
+    """Rewrite the newest descriptions that have no rewrite yet; exit code 1 if one could not be rewritten."""
+    from wxr_plugin.cli.vlm_specs import spec_options
+    from wxr_plugin.labels import report
+    from wxr_plugin.labels.rewriting import rewrite_descriptions, to_rewrite
+    from wxr_plugin.labels.store import LabelStore
+    from wxr_plugin.vlm.rewriter import build_rewriter
+
+    options = spec_options("rewriter", args.rewriter)
+    with LabelStore(args.store, readonly=True) as store:
+        count = len(to_rewrite(store))
+    rewriter = build_rewriter(options)
+    with LabelStore(args.store) as store:
+        with report.bar(f"rewrite {args.store}", count) as progress:
+            tally = rewrite_descriptions(store, rewriter, args.retry_failed, progress)
+        report.print_rewrites(store, rewriter.provenance, tally)
+        report.print_tally(store, tally, "texts")
+    return 1 if tally.failed else 0
+
+
+def run_init(args: argparse.Namespace) -> int:
+    """Restore, rate, vote and store the winners; exit code 1 if a photo failed on the way or has no rating."""
+    from wxr_plugin.inference.specs import read_spec
+    from wxr_plugin.labels import init_report, report
+    from wxr_plugin.labels.initial import InitSettings, init_labels
+    from wxr_plugin.labels.restoring import Restorations
+
+    if args.tile and not 0 <= args.overlap < args.tile:
+        raise WxrError(f"--overlap {args.overlap} must be smaller than --tile {args.tile}")
+    photos, store = _photos(args), _store_path(args)
+    settings = InitSettings(
+        crops=_crops(args),
+        tile=args.tile or None,
+        overlap=args.overlap,
+        device=args.device,
+        batch_size=_positive(args.batch_size, "--batch-size"),
+        retry_failed=args.retry_failed,
+    )
+    restorers = [read_spec(text) for text in args.restorers]
+    raters = _panel(args.raters, args.batch_size)
+    if args.source and store.exists():
+        print(f"{store} is there already: going on with it, nothing is copied from {args.source}")
+    result = init_labels(photos, store, restorers, raters, settings, args.source, report.bar)
+    restorations = Restorations(store)
+    if args.remove_candidates:
+        restorations.remove()
+    elif restorations.root.exists():
+        print(f"the restorations are kept in {restorations.root}; --remove-candidates deletes them")
+    init_report.print_result(result, store)
+    if args.csv:
+        init_report.write_csv(result, args.csv)
+    return 1 if result.failed or result.unrated else 0
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Print the rows as a table, or write them to a CSV file."""
+    from wxr_plugin.labels import report
+    from wxr_plugin.labels.store import LabelStore
+
+    with LabelStore(args.store, readonly=True) as store:
+        rows = report.rows(store)
+    if args.csv:
+        report.write_csv(rows, args.csv)
+        print(f"{len(rows)} rows in {args.csv}")
+    else:
+        report.print_rows(rows)
+    return 0
+
+
+def default_store(photos: Path) -> Path:
+    """Where the labels of a folder or LMDB go unless -o says otherwise: beside it, as NAME.labels.lmdb."""
+    photos = photos.absolute()
+    return photos.with_name(f"{photos.name.removesuffix('.lmdb')}.labels.lmdb")
+
+
+def _label(args: argparse.Namespace, build: Callable[[], "Asker"], summarise: Callable[..., None]) -> int:
+    from wxr_plugin.labels import report
+    from wxr_plugin.labels.labelling import label_photos
+    from wxr_plugin.labels.store import LabelStore
+
+    path, batch_size = _store_path(args), _positive(args.batch_size, "--batch-size")
+    source = _of_photos(args) if not getattr(args, "pseudo_labels", False) else None
+    if source is None:  # look before a model is loaded and a writer makes an empty store
+        with LabelStore(path, readonly=True) as store:
+            _of_labels(args, store)
+    print(f"loading the model {args.model}", file=sys.stderr)
+    asker = build()
+    with LabelStore(path) as store:
+        source = source or _of_labels(args, store)
+        with report.bar(f"{args.action} {_title(args)}", len(source) * source.each) as progress:
+            tally = label_photos(source, asker, store, batch_size, args.retry_failed, progress)
+        summarise(store, asker, tally)
+        report.print_tally(store, tally)
+    return 1 if tally.failed else 0
+
+
+def _of_photos(args: argparse.Namespace) -> "Source":
+    from wxr_plugin.labels.sources import PhotoCrops, WholePhotos
+
+    photos, crops = _photos(args), _crops(args)
+    return PhotoCrops(photos, crops) if crops else WholePhotos(photos)
+
+
+def _of_labels(args: argparse.Namespace, store: "LabelStore") -> "Source":
+    from wxr_plugin.labels.sources import StoredLabels
+
+    if args.boxes is not None or args.size is not None:
+        raise WxrError("--pseudo-labels are taken as they are stored; leave out --boxes and --size")
+    return StoredLabels(store)
+
+
+def _photos(args: argparse.Namespace) -> "RealPhotos":
+    from wxr_plugin.data.real_photos import RealPhotos
+
+    roots = _roots(args)
+    if bool(roots) == bool(args.photos):
+        raise WxrError("name the photos: one folder or LMDB, or roots by weather (--rain, --haze, --snow, --clear)")
+    for root in (args.photos, *roots.values()):
+        if root and root.is_file():
+            raise WxrError(f"{root}: a file; name the folder that it lies in")
+    photos = RealPhotos(roots or args.photos)
+    if photos.empty:
+        raise WxrError(f"{', '.join(photos.empty)}: no images in it; put photos of this weather there, or remove it")
+    return photos
+
+
+def _roots(args: argparse.Namespace) -> dict[str, Path]:
+    return {weather: root for weather in ROOTS if (root := getattr(args, weather)) is not None}
+
+
+def _crops(args: argparse.Namespace) -> "Crops | None":
+    from wxr_plugin.labels.sources import Crops
+
+    if args.boxes is None and args.size is None:
+        return None
+    if args.boxes is None or args.size is None:
+        raise WxrError("--boxes and --size belong together: boxes_per_image and gt_size of the training set")
+    return Crops(_positive(args.boxes, "--boxes"), _positive(args.size, "--size"))
+
+
+def _store_path(args: argparse.Namespace) -> Path:
+    if args.output is None and args.photos is None:
+        raise WxrError("name the label store: -o STORE")
+    return args.output or default_store(args.photos)
+
+
+def _positive(value: int, name: str) -> int:
+    if value < 1:
+        raise WxrError(f"{name} must be 1 or more, not {value}")
+    return value
+
+
+def _title(args: argparse.Namespace) -> str:
+    if getattr(args, "pseudo_labels", False):
+        return "pseudo-labels"
+    return str(args.photos or ", ".join(map(str, _roots(args).values())))
+
+
+def _options(kind: str, args: argparse.Namespace) -> dict[str, Any]:
+    from wxr_plugin.cli.vlm_specs import spec_options
+
+    names = ("prompt", "dtype", "device", "revision", "max_tokens")
+    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    block = spec_options(kind, args.model)
+    if twice := [name for name in given if block.get(name, given[name]) != given[name]]:
+        raise WxrError(
+            f"--{twice[0].replace('_', '-')} says '{given[twice[0]]}', and {args.model} another; leave one out"
+        )
+    return _with_batches(kind, {**block, **given}, args.batch_size)
+
+
+def _panel(specs: list[str], batch_size: int) -> dict[str, dict[str, Any]]:
+    """The options of each rater, by the name that tables give it; a YAML file may hold several."""
+    from wxr_plugin.cli.vlm_specs import panel_options
+
+    found: dict[str, dict[str, Any]] = {}
+    for spec in specs:
+        blocks = panel_options("rater", [spec])
+        for number, block in enumerate(blocks, 1):
+            name = Path(spec).name if spec.endswith((".yml", ".yaml")) else spec
+            name = f"{name} {number}" if len(blocks) > 1 else name
+            if name in found:
+                raise WxrError(f"--raters: {name} is named twice; name each rater of a panel once")
+            found[name] = _with_batches("rater", block, batch_size)
+    return found
+
+
+def _with_batches(kind: str, block: dict[str, Any], batch_size: int) -> dict[str, Any]:
+    """The block with --batch-size, where its class takes one and it does not say so itself."""
+    from wxr_plugin.vlm.registries import chosen
+
+    _, options = chosen(kind, block)
+    return {"batch_size": batch_size, **block} if hasattr(options, "batch_size") else block

@@ -1,0 +1,62 @@
+"""The `wxr` command: its parser, with all sub-commands, and its exit codes."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from wxr_plugin.cli.parsers import CommandParser
+from wxr_plugin.utils.commands import run_command
+
+COMMANDS = (
+    "train",
+    "test",
+    "check",
+    "schema",
+    "restore",
+    "zoo",
+    "lmdb",
+    "data",
+    "label",
+    "prompts",
+    "daclip",
+    "wresvlm",
+    "benchmark",
+    "report",
+    "demo",
+    "new",
+)
+"""Each is a module of this package; its `add_parser(subparsers)` adds the sub-command and sets `func(args) -> code`."""
+
+EXAMPLE = """example:
+  wxr check options/tiny/supervised.yml && wxr train -opt options/tiny/supervised.yml
+
+wxr COMMAND --help shows the arguments of a command, with an example.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `wxr` with `argv` (the process's own arguments when None) and return its exit code.
+
+    An error that the user can fix is one line on stderr and code 2; see `run_command` for the other codes.
+    """
+    args = build_parser().parse_args(argv)
+    return run_command(f"wxr {args.command}", lambda: args.func(args))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `wxr` with all sub-commands."""
+    from wxr_plugin import __version__
+
+    style = argparse.RawDescriptionHelpFormatter
+    purpose = "Rain, haze and snow removal for BasicSR, with vision-language models in the loop."
+    parser = argparse.ArgumentParser("wxr", description=purpose, epilog=EXAMPLE, formatter_class=style)
+    parser.add_argument("--version", action="version", version=f"wxr_plugin {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=CommandParser)
+    for command in COMMANDS:
+        importlib.import_module(f"wxr_plugin.cli.{command}").add_parser(subparsers)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

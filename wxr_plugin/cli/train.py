@@ -1,0 +1,11 @@
+"""`wxr train`."""
+
+import argparse
+
+from wxr_plugin import train
+from wxr_plugin.cli.parsers import add_command
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add `train` to the `wxr` command."""
+    train.configure(add_command(subparsers, "train", "train a network with BasicSR", train.run))

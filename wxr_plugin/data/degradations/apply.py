@@ -1,0 +1,104 @@
+"""DA-CLIP's ten degradations on clean photographs, seeded, with a continuous severity.
+
+Each is a pure function of (image, severity, rng, styles), float32 RGB (H, W, 3) in [0, 1] in and out. The same state of
+`rng` draws the same shadow, path or mask, and only its strength follows `severity`; at severity 0 nothing changes.
+Ranges stand in `degradation_styles.py`. Where light adds up (blur, shadow, exposure) it is linear: value^2.2.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from wxr_plugin.data.degradations.drops import raindrop
+from wxr_plugin.data.degradations.light import low_light, shadowed
+from wxr_plugin.data.degradations.masks import uncompleted
+from wxr_plugin.data.degradations.motion import motion_blurry
+from wxr_plugin.data.degradations.styles import OTHER_SEVERITIES, SEVERITIES, Range, Styles
+from wxr_plugin.data.degradations.words import DEGRADATIONS
+from wxr_plugin.data.weather.synthesis import add_weather
+
+Degradation = Callable[[np.ndarray, float, np.random.Generator, Styles], np.ndarray]
+DEFAULT = Styles()
+
+
+def degrade(
+    image: np.ndarray, name: str, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT
+) -> np.ndarray:
+    """A copy of a clean photo with the degradation `name`, one of DEGRADATIONS.
+
+    Args:
+        image: float32 RGB (H, W, 3) in [0, 1].
+        severity: in [0, 1]; 0 changes nothing, 1 is the published setting of noise (sigma 50) and JPEG (quality 10).
+
+    Raises:
+        TypeError, ValueError: anything else.
+    """
+    _check(image, name, severity)
+    if severity == 0:
+        return image.copy()
+    return SYNTHESIS[name](np.ascontiguousarray(image), severity, rng, styles)
+
+
+def severity_range(name: str) -> Range:
+    """Lowest and highest severity from which training draws where the options do not say."""
+    return SEVERITIES.get(name, OTHER_SEVERITIES)
+
+
+def noisy(image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT) -> np.ndarray:
+    """Gaussian noise, truncated to 8 bits as the published pairs are: floor(255 clip(x + n)) / 255."""
+    sigma = np.float32(severity * styles.noise.sigma / 255)
+    return truncated(image + sigma * rng.standard_normal(image.shape, dtype=np.float32))
+
+
+def jpeg_compressed(
+    image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT
+) -> np.ndarray:
+    """JPEG by libjpeg as OpenCV calls it (chroma at half size); draws nothing."""
+    return through_jpeg(image, round(100 - severity * (100 - styles.jpeg.quality)))
+
+
+def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """`image` rounded to 8 bits, as a JPEG of `quality` in [1, 100] shows it."""
+    bgr = cv2.cvtColor(np.uint8(np.clip(image, 0, 1) * 255 + 0.5), cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.float32) / np.float32(255)
+
+
+def truncated(image: np.ndarray) -> np.ndarray:
+    """`image` cut off (not rounded) to 8 bits, as the authors store theirs."""
+    return np.floor(np.clip(image, 0, 1) * np.float32(255)) / np.float32(255)
+
+
+def _weather(kind: str) -> Degradation:
+    def draw(image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT) -> np.ndarray:
+        return add_weather(image, kind, severity, rng, styles.weather)
+
+    return draw
+
+
+SYNTHESIS: dict[str, Degradation] = {
+    "motion-blurry": motion_blurry,
+    "hazy": _weather("haze"),
+    "jpeg-compressed": jpeg_compressed,
+    "low-light": low_light,
+    "noisy": noisy,
+    "raindrop": raindrop,
+    "rainy": _weather("rain"),
+    "shadowed": shadowed,
+    "snowy": _weather("snow"),
+    "uncompleted": uncompleted,
+}
+"""How each of DEGRADATIONS is drawn; all ten can be."""
+
+
+def _check(image: np.ndarray, name: str, severity: float) -> None:
+    if not isinstance(image, np.ndarray) or image.dtype != np.float32:
+        found = getattr(image, "dtype", type(image).__name__)
+        raise TypeError(f"degrade needs a float32 RGB array in [0, 1], not {found}; divide uint8 by 255 first")
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"degrade needs an image of shape (H, W, 3), not {image.shape}")
+    if name not in SYNTHESIS:
+        raise ValueError(f"unknown degradation {name!r}: take one of {', '.join(DEGRADATIONS)}")
+    if not 0.0 <= severity <= 1.0:
+        raise ValueError(f"severity must lie in [0, 1], not {severity}")

@@ -1,0 +1,1 @@
+"""Reading and writing of images, in folders and LMDBs."""

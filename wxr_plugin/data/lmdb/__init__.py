@@ -1,0 +1,1 @@
+"""Building LMDBs and checking them."""

@@ -1,0 +1,68 @@
+"""From one source file to the entries of an LMDB."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from wxr_plugin.data.images.io import BadImageError, encode, read_image
+from wxr_plugin.data.images.store import image_key
+from wxr_plugin.data.lmdb.journal import Entry, Row, sha256
+
+PNG_LEVEL = 1
+"""Compression of sub-images: the default of BasicSR's own LMDBs; faster to write and to read than higher ones."""
+
+
+def convert(name: str, path: Path, crop_size: int = 0, step: int = 0) -> tuple[Row, dict[str, bytes]]:
+    """The journal's row for the file `path`, called `name` below the source folder, and the bytes for each key.
+
+    A file that cannot be read has no entries, and the reason is in the row's `bad`.
+    """
+    try:
+        status, data = path.stat(), path.read_bytes()
+    except OSError as error:
+        return Row(name, 0, 0, "", bad=f"{name}: {error.strerror}"), {}
+    row = Row(name, status.st_size, status.st_mtime_ns, sha256(data))
+    try:
+        image = read_image(data, name)
+    except BadImageError as error:
+        row.bad = str(error)
+        return row, {}
+    values = {}
+    for key, crop in _named(image_key(name), image, crop_size, step):
+        suffix, level, value = _stored(path, data, crop, crop_size > 0)
+        values[key] = value
+        row.entries.append(Entry(key, suffix, *crop.shape[:2], level, sha256(value)))
+    return row, values
+
+
+def sub_images(image: np.ndarray, size: int, step: int) -> list[np.ndarray]:
+    """Squares of side `size`, `step` apart, row by row; the last of each row and column lies flush with the edge."""
+    rows, columns = (_starts(length, size, step) for length in image.shape[:2])
+    return [image[top : top + size, left : left + size] for top in rows for left in columns]
+
+
+def _starts(length: int, size: int, step: int) -> list[int]:
+    last = max(0, length - size)
+    starts = list(range(0, last + 1, step))
+    return starts if starts[-1] == last else [*starts, last]
+
+
+def _named(key: str, image: np.ndarray, crop_size: int, step: int) -> list[tuple[str, np.ndarray]]:
+    if not crop_size:
+        return [(key, image)]
+    return [(f"{key}_s{number:03d}", crop) for number, crop in enumerate(sub_images(image, crop_size, step), 1)]
+
+
+def _stored(path: Path, data: bytes, crop: np.ndarray, is_cut: bool) -> tuple[str, int, bytes]:
+    """Suffix, PNG level and bytes: the file's own, unless cut or unknown to OpenCV, with which stock BasicSR reads."""
+    if is_cut or not _opencv_reads(data, crop.shape):
+        return ".png", PNG_LEVEL, encode(crop, ".png", PNG_LEVEL)
+    return path.suffix.lower(), 0, data
+
+
+def _opencv_reads(data: bytes, shape: tuple[int, ...]) -> bool:
+    if data.startswith((b"\xff\xd8", b"\x89PNG")):
+        return True
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return image is not None and image.shape == shape

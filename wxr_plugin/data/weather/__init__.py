@@ -1,0 +1,1 @@
+"""Synthetic rain, haze and snow on clean photographs."""

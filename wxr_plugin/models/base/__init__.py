@@ -1,0 +1,1 @@
+"""What the BasicSR models have in common: updates, checkpoints, validation."""

@@ -1,0 +1,1 @@
+"""Option files: reading, plug-ins, the command line, and checks."""

@@ -1,0 +1,148 @@
+"""The JSON schema (draft 7) of option blocks and of the types that their fields may have.
+
+`msgspec.json.schema` is not used: what it writes changes from version to version, and the shipped schema must not.
+"""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import pairwise
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from wxr_plugin.options.checks.fields import alternatives, fields_of, notes
+from wxr_plugin.schema import Block
+
+Json = dict[str, Any]
+PLAIN = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object", list: "array"}
+NUMBER_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+LIST_BOUNDS = {"min_length": "minItems", "max_length": "maxItems"}
+TEXT_BOUNDS = {"min_length": "minLength", "max_length": "maxLength", "pattern": "pattern"}
+
+
+def block(structs: Iterable[type[Block]], closed: bool = True) -> Json:
+    """Return the schema of an object with the fields of `structs`, and no others if `closed`."""
+    structs = list(structs)
+    required = sorted(name for name, field in fields_of(structs).items() if field.required)
+    result: Json = {"type": "object", "properties": properties(structs), "required": required}
+    return result | {"additionalProperties": False} if closed else result
+
+
+def properties(structs: Iterable[type[Block]]) -> Json:
+    """Return the fields of `structs` as JSON-schema properties, with the strings below them as descriptions."""
+    result = {}
+    for struct in structs:
+        hints = get_type_hints(struct, include_extras=True)
+        for field in msgspec.structs.fields(struct):
+            entry = of_type(hints[field.name])
+            if field.name in descriptions(struct):
+                entry["description"] = descriptions(struct)[field.name]
+            if isinstance(field.default, bool | int | float | str):
+                entry["default"] = field.default
+            result[field.encode_name] = entry
+    return result
+
+
+def of_type(hint: Any) -> Json:
+    """Return the schema of a type: a plain one, a list, dict, union or block, or a reference to a registered component.
+
+    Raises:
+        TypeError: options of this type are not known to editors.
+    """
+    members = alternatives(hint)
+    registry = notes(hint).get("registry")
+    if registry:
+        schemas: list[Json] = [{"$ref": f"#/definitions/{registry}"}]
+    elif len(members) > 1:
+        schemas = [of_type(member) for member in _annotated_alternatives(hint) if member is not type(None)]
+    else:
+        schemas = [_bounded(hint)]
+    if type(None) in members:
+        schemas.append({"type": "null"})
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+
+
+def _annotated_alternatives(hint: Any) -> list[Any]:
+    """Return the members of a union with the annotations of each, without those of the union."""
+    if get_origin(hint) is Annotated:
+        return _annotated_alternatives(get_args(hint)[0])
+    return [part for member in get_args(hint) for part in _flat(member)]
+
+
+def _flat(member: Any) -> list[Any]:
+    return _annotated_alternatives(member) if len(alternatives(member)) > 1 else [member]
+
+
+def _bounded(hint: Any) -> Json:
+    """Return the schema of a type that is no union, within the bounds that its annotations set."""
+    if get_origin(hint) is not Annotated:
+        return _unbounded(hint)
+    inner, *metas = get_args(hint)
+    result = _bounded(inner)
+    names = {"array": LIST_BOUNDS, "string": TEXT_BOUNDS}.get(result.get("type", ""), NUMBER_BOUNDS)
+    for meta in metas:
+        bounds = {key: getattr(meta, name, None) for name, key in names.items()}
+        result |= {key: bound for key, bound in bounds.items() if bound is not None}
+    return result
+
+
+def _unbounded(hint: Any) -> Json:
+    arguments = get_args(hint)
+    if hint is Any:
+        return {}
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return block([hint])
+    if get_origin(hint) is Literal:
+        return {"enum": sorted(arguments)}
+    if get_origin(hint) is dict:
+        return _dict(*arguments)
+    if get_origin(hint) is list or (get_origin(hint) is tuple and Ellipsis in arguments):
+        return {"type": "array", "items": of_type(arguments[0])}
+    if get_origin(hint) is tuple:
+        return _fixed_list([of_type(item) for item in arguments])
+    if hint in PLAIN:
+        return {"type": PLAIN[hint]}
+    raise TypeError(f"{hint} has no JSON schema; add it to {__name__}")
+
+
+def _dict(keys: Any, values: Any) -> Json:
+    result: Json = {"type": "object"}
+    if get_origin(keys) is Literal:
+        result["propertyNames"] = of_type(keys)
+    if values is not Any:
+        result["additionalProperties"] = of_type(values)
+    return result
+
+
+def _fixed_list(items: list[Json]) -> Json:
+    """Return a list of fixed length as draft 7 writes it, which is what editors know."""
+    return {
+        "type": "array",
+        "items": items,
+        "additionalItems": False,
+        "minItems": len(items),
+        "maxItems": len(items),
+    }
+
+
+@cache
+def descriptions(struct: type[Block]) -> Mapping[str, str]:
+    """Return the string below each field of `struct` and of its base classes."""
+    words: dict[str, str] = {}
+    for cls in reversed(struct.__mro__):
+        if issubclass(cls, Block) and cls is not Block:
+            body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+            words |= _strings_below(body.body)
+    return words
+
+
+def _strings_below(body: list[ast.stmt]) -> dict[str, str]:
+    words = {}
+    for field, below in pairwise(body):
+        is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+        if isinstance(field, ast.AnnAssign) and is_text and isinstance(below.value.value, str):
+            words[field.target.id] = " ".join(below.value.value.split())
+    return words

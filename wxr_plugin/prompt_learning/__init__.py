@@ -1,0 +1,1 @@
+"""Learnt weather prompts (WResVLM, section 3.3)."""

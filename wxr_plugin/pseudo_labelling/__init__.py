@@ -1,0 +1,1 @@
+"""Pseudo-labels during training: what the models of BasicSR and MMEngine share."""

@@ -1,0 +1,22 @@
+"""Values of all processes of a distributed training."""
+
+import torch
+import torch.distributed as dist
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether `flag` is true on any rank. A collective call when training is distributed."""
+    if not dist.is_initialized():
+        return flag
+    shared = torch.tensor(float(flag), device=device)
+    dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+    return bool(shared.item())
+
+
+def gathered(item: object) -> list:
+    """`item` of every rank, in the order of ranks, on every rank."""
+    if not dist.is_initialized():
+        return [item]
+    items = [None] * dist.get_world_size()
+    dist.all_gather_object(items, item)
+    return items

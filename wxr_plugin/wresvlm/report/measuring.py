@@ -1,0 +1,176 @@
+"""The stage that measures: real photos restored by the network of every stage, rated and scored; then the report."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wxr_plugin.checkpoints.containers import load_network_options
+from wxr_plugin.data.images.io import read_image
+from wxr_plugin.data.real_photos import RealPhotos
+from wxr_plugin.data.weather.synthesis import WEATHERS
+from wxr_plugin.inference.specs import RestorerSpec
+from wxr_plugin.labels import report as bars
+from wxr_plugin.labels.labelling import RatingAsker, label_photos
+from wxr_plugin.labels.restoring import Restorations, photo_contents, restore_photos
+from wxr_plugin.labels.sources import Picture, of_pixels
+from wxr_plugin.labels.store import LabelStore, content_hash
+from wxr_plugin.metrics.vlm_vis_metric import visibility
+from wxr_plugin.wresvlm.label_stages import trained
+from wxr_plugin.wresvlm.settings import Settings, block
+
+INPUT = "input"
+START = "start"
+VIS = "VLM-Vis"
+BATCH = 8
+Row = dict[str, Any]
+"""photo, weather, files (step -> file of its restoration), values (step -> measure -> number)."""
+
+
+def steps(settings: Settings, stages: Sequence[str]) -> dict[str, RestorerSpec]:
+    """The network after each stage that trained, by its name; before them `start`, if the run began with one."""
+    names = [name for name in stages if name == "supervised" or name.startswith("round_")]
+    found = {name: trained(settings, name, name) for name in names}
+    first = block(settings.train, "path").get("pretrain_network_g")
+    if settings.supervised or not first:
+        return found
+    network = None if load_network_options(first) else settings.train["network_g"]
+    return {START: RestorerSpec(START, Path(first), network), **found}
+
+
+def measure(settings: Settings, networks: dict[str, RestorerSpec]) -> list[Row]:
+    """Restore the chosen real photos with every network; rate and score them.
+
+    Restorations and ratings are kept in measured/ of the working folder, where another report finds them.
+    """
+    cache, options = settings.folder("measured") / "ratings.lmdb", settings.options.report
+    photos = chosen(RealPhotos(settings.real), options.photos)
+    with bars.bar("reading the photos", len(photos)) as advance:
+        contents, failed = photo_contents(photos, advance)
+    files = restored(settings, photos, contents, networks, Restorations(cache))
+    for line in failed:
+        print(f"failed: {line}")
+    rows = [
+        {"photo": key, "weather": _weather(photos, key), "files": files[key], "values": {}}
+        for key in contents
+        if len(files[key]) == len(networks)
+    ]
+    if options.rater:
+        _rate(settings, photos, contents, rows, cache)
+    _score(settings, photos, rows)
+    return rows
+
+
+def chosen(photos: RealPhotos, most: int | None) -> RealPhotos:
+    """The photos without all but `most` of each weather, spread evenly."""
+    groups: dict[int, list] = {}
+    for photo in photos.photos:
+        groups.setdefault(photo.weather, []).append(photo)
+    photos.photos = [photo for group in groups.values() for photo in spread(group, most or len(group))]
+    return photos
+
+
+def spread(items: Sequence, most: int) -> list:
+    """Up to `most` of `items`, spread evenly over them."""
+    places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
+    return [items[place] for place in places]
+
+
+def restored(
+    settings: Settings,
+    photos: RealPhotos,
+    contents: dict[str, str],
+    networks: dict[str, RestorerSpec],
+    folder: Restorations,
+) -> dict[str, dict[str, str]]:
+    """By photo the file of what each network makes of it; where one fails, it is missing and printed."""
+    init = settings.options.init
+    tiles = {"tile": init.tile if init else 1024, "overlap": init.overlap if init else 32}
+    found: dict[str, dict[str, str]] = {key: {} for key in contents}
+    for name, spec in networks.items():
+        digest = spec.digest(**tiles)
+        files = {key: folder.file(spec, digest, key, content) for key, content in contents.items()}
+        with bars.bar(f"restoring: {name}", len(files)) as advance:
+            result = restore_photos(photos, files, spec, {**tiles, "device": settings.options.launch.device}, advance)
+        for line in result.failed:
+            print(f"failed: {line}")
+        for key, file in files.items():
+            found[key] |= {name: str(file)} if file.is_file() else {}
+    return found
+
+
+class Results:
+    """The photos and their restorations as a Source for a rater."""
+
+    def __init__(self, photos: RealPhotos, contents: dict[str, str], rows: Sequence[Row]):
+        self.photos, self.contents, self.rows = photos, contents, rows
+        self.each = 1 + max((len(row["files"]) for row in rows), default=0)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def groups(self) -> Iterator[Callable[[], list[Picture]]]:
+        """See labels.sources.Source."""
+        return (partial(self.pictures, row) for row in self.rows)
+
+    def pictures(self, row: Row) -> list[Picture]:
+        """The photo, then what each network made of it."""
+        key = row["photo"]
+        photo = Picture(key, self.contents[key], self.photos.path(key), partial(self.photos.read, key))
+        return [photo, *(of_pixels(key, read_image(file), f"{key} ({step})") for step, file in row["files"].items())]
+
+
+def _rate(settings: Settings, photos: RealPhotos, contents: dict[str, str], rows: list[Row], cache: Path) -> None:
+    """Put VLM-Vis, (rating - 1) / 4, into the rows; images that got no rating have none."""
+    from wxr_plugin.vlm.rater import build_rater
+
+    asker = RatingAsker(build_rater(settings.options.raters[settings.options.report.rater]))
+    source = Results(photos, contents, rows)
+    with LabelStore(cache) as store:
+        with bars.bar(f"rating: {settings.options.report.rater}", len(source) * source.each) as advance:
+            tally = label_photos(source, asker, store, BATCH, progress=advance)
+        for line in tally.failed:
+            print(f"failed: {line}")
+        for row in rows:
+            hashes = {step: content_hash(read_image(file)) for step, file in row["files"].items()}
+            for step, content in {INPUT: contents[row["photo"]], **hashes}.items():
+                if rating := store.get_rating(row["photo"], content, asker.provenance):
+                    row["values"].setdefault(step, {})[VIS] = visibility(rating.rating)
+
+
+def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
+    """Put the no-reference metrics into the rows; an image that one of them cannot take has none of it."""
+    metrics, failed = settings.options.report.metrics, {}
+    if not metrics:
+        return
+    with bars.bar("measuring", len(rows)) as advance:
+        for row in rows:
+            images = {step: read_image(file) for step, file in row["files"].items()}
+            for step, image in {INPUT: photos.read(row["photo"]), **images}.items():
+                for name, value in _measured(image, metrics, f"{row['photo']} ({step})", failed):
+                    row["values"].setdefault(step, {})[name] = value
+            advance(1, "")
+    for name, lines in failed.items():
+        print(f"failed: {name} of {len(lines)} images: {lines[0]}")
+
+
+def _measured(
+    image: np.ndarray, metrics: dict[str, dict], place: str, failed: dict[str, list[str]]
+) -> Iterator[tuple[str, float]]:
+    from wxr_plugin.models.base.val_metrics import measure as measure_image
+
+    for name, metric in metrics.items():
+        try:
+            value = measure_image(np.ascontiguousarray(image[..., ::-1]), None, {name: metric})[name]
+        except Exception as error:  # a metric may raise anything; one odd photo must not cost the whole report
+            failed.setdefault(name, []).append(f"{place}: {error}")
+        else:
+            if value == value:  # NaN: the metric refuses the image, and has said why
+                yield name, value
+
+
+def _weather(photos: RealPhotos, key: str) -> str:
+    number = photos.weather(key)
+    return WEATHERS[number] if number >= 0 else "unknown"

@@ -1,0 +1,107 @@
+"""What happened in a run, gathered from its folders: votes, gates, prompts, texts, times."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from wxr_plugin.data.weather.synthesis import WEATHERS
+from wxr_plugin.labels.store import LabelStore
+from wxr_plugin.utils.csv_text import read_csv
+from wxr_plugin.wresvlm import records
+from wxr_plugin.wresvlm.report.scores import ALL, Table
+from wxr_plugin.wresvlm.settings import Settings
+
+_COUNT = r"{}: ([-+.e\d]+)"
+
+
+def winners(settings: Settings, stages: Sequence[str]) -> dict[str, Table]:
+    """Of each vote its table: method by weather, how often it won."""
+    found = {}
+    for stage in stages:
+        file = settings.folder(stage) / "winners.csv"
+        if file.is_file():
+            header, *rows = read_csv(file)
+            found[stage] = header, [[_short(cell) for cell in row] for row in rows]
+    return found
+
+
+def gates(settings: Settings, stages: Sequence[str]) -> Table:
+    """How often the gate opened in each round."""
+    header = [
+        "round",
+        "rater in the loop",
+        "rated",
+        "accepted",
+        "accepted of rated",
+        "labels",
+        "from the teacher",
+        "mean rating",
+    ]
+    rows = []
+    for number, options in enumerate(settings.options.rounds, 1):
+        stage = f"round_{number}"
+        if stage in stages and settings.uses_labels:
+            log = _log(settings.experiment(stage))
+            rated, accepted = (_last(log, name) for name in ("rated", "accepted"))
+            share = f"{accepted / rated:.1%}" if rated else "-"
+            rows.append(
+                [stage, options.rater, _count(rated), _count(accepted), share, *_labels(settings.labels(stage))]
+            )
+    return header, rows
+
+
+def accuracies(settings: Settings, stages: Sequence[str]) -> Table:
+    """Held-out accuracy of the prompts each time that they were learnt."""
+    rows = []
+    for stage in (stage for stage in stages if stage.split("_")[0] == "prompts"):
+        found = json.loads((settings.folder(stage) / "accuracy.json").read_text())
+        shares = [f"{found['accuracy'].get(name, float('nan')):.1%}" for name in (*WEATHERS, ALL)]
+        rows.append([stage, *shares, str(found["held_out"]), str(found["restored"])])
+    return ["prompts", *WEATHERS, ALL, "held out", "restored photos learnt from"], rows
+
+
+def texts(settings: Settings, stages: Sequence[str], most: int) -> list[tuple[str, str, str, str]]:
+    """Examples of (stage, photo or crop, description, rewrite), the same names of every stage."""
+    named = [stage for stage in stages if stage.split("_")[0] == "rewrite"]
+    found: list[tuple[str, str, str, str]] = []
+    for stage in named:
+        with LabelStore(settings.labels(stage), readonly=True) as store:
+            pairs = store.texts()
+        keys = sorted(pairs)[:: max(1, len(pairs) // max(most // len(named), 1))][: max(most // len(named), 1)]
+        found += [(stage, key, *pairs[key]) for key in keys]
+    return found[:most]
+
+
+def times(settings: Settings, stages: Sequence[str]) -> Table:
+    """What each stage took."""
+    found = [(stage, records.read(settings.folder(stage))) for stage in stages]
+    rows = [[stage, f"{record.seconds:.0f} s", str(record.attempts)] for stage, record in found if record]
+    return ["stage", "time of the last attempt", "attempts"], rows
+
+
+def _log(experiment: Path) -> str:
+    files = sorted(experiment.glob("train_*.log"), key=lambda file: file.stat().st_mtime)
+    return "".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
+
+
+def _last(log: str, name: str) -> float:
+    found = re.findall(rf"\b{_COUNT.format(name)}", log)
+    return float(found[-1]) if found else 0.0
+
+
+def _labels(store: Path) -> list[str]:
+    with LabelStore(store, readonly=True) as labels:
+        index = labels.pseudo_index().values()
+    teacher = sum(label.source.startswith("teacher") for label in index)
+    mean = f"{fmean(label.rating for label in index):.2f}" if index else "-"
+    return [str(len(index)), str(teacher), mean]
+
+
+def _count(value: float) -> str:
+    return f"{value:.0f}"
+
+
+def _short(cell: str) -> str:
+    return f"{float(cell):.3f}" if re.fullmatch(r"\d+\.\d+", cell) else cell

@@ -11,11 +11,14 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.13",
     # Folders of data alone are packages too, and every file in them belongs to the wheel.
-    packages=find_namespace_packages(include=["wxr_plugin", "wxr_plugin.*"], exclude=["*.__pycache__"]),
+    packages=find_namespace_packages(
+        include=["wxr_plugin", "wxr_plugin.*"], exclude=["*.__pycache__"]
+    ),
     package_data={"": ["*"]},
-    # Every floor is a version that tests passed with, or the least that transformers (bitsandbytes, tokenizers,
-    # safetensors) or the build (setuptools) asks for. What failed: msgspec 0.19, lmdb 1.5, open_clip 2.30, opencv 4.10
-    # and transformers 5.0. constraints.txt has the versions that `make` installs.
+    # Every floor is a version that tests passed with, or the least that transformers (bitsandbytes,
+    # tokenizers, safetensors) or the build (setuptools) asks for. What failed: msgspec 0.19, lmdb
+    # 1.5, open_clip 2.30, opencv 4.10 and transformers 5.0. constraints.txt has the versions that
+    # `make` installs.
     install_requires=[
         "accelerate>=1.10",
         "addict>=2.4",
@@ -49,7 +52,13 @@ setup(
         "transformers>=5.23",
     ],
     extras_require={
-        "dev": ["import-linter>=2.17", "pytest>=9.2", "pytest-xdist>=3.8", "ruff>=0.17", "transformers[serving]>=5.23"],
+        "dev": [
+            "import-linter>=2.17",
+            "pytest>=9.2",
+            "pytest-xdist>=3.8",
+            "ruff>=0.17",
+            "transformers[serving]>=5.23",
+        ],
         "mmagic": ["mmagic==1.2.0", "mmcv-lite==2.1.0", "albumentations==2.0.8"],
     },
     entry_points={"console_scripts": ["wxr=wxr_plugin.cli.main:main"]},

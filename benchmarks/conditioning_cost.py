@@ -1,16 +1,19 @@
 """What DA-CLIP's embeddings add to a training step: a steered NAFNet against the same NAFNet without context.
 
-    python benchmarks/conditioning_cost.py                                      # packaged tiny CLIP, a small NAFNet
-    python benchmarks/conditioning_cost.py --clip ViT-B-32 --width 32 --size 256 --batch 1 --rounds 5 --steps 1
+    python benchmarks/conditioning_cost.py                                      # packaged tiny
+    CLIP, a small NAFNet python benchmarks/conditioning_cost.py --clip ViT-B-32 --width 32 --size
+    256 --batch 1 --rounds 5 --steps 1
 
-All are WxrModels that train on random images: feeding the batch, embedding, forward, backward, update. They take turns
-in short blocks of steps, in an order that rotates, and each block is divided by the plain network's of the same round;
-medians are printed. On a CPU time is that of this process (time.process_time) with one thread, so that others who use
-the machine count little; on a GPU it is the clock's.
+All are WxrModels that train on random images: feeding the batch, embedding, forward, backward,
+update. They take turns in short blocks of steps, in an order that rotates, and each block is
+divided by the plain network's of the same round; medians are printed. On a CPU time is that of this
+process (time.process_time) with one thread, so that others who use the machine count little; on a
+GPU it is the clock's.
 
-crop: the guide sees new crops in every step. photo: it has seen the photos before (view: photo with cache_mb), as in
-the second and later epochs; what this costs more than plain is the network's own layers for the context. guide: the
-part of an embedding in a step of crop, measured by itself. Weights are random, which does not change the time.
+crop: the guide sees new crops in every step. photo: it has seen the photos before (view: photo with
+cache_mb), as in the second and later epochs; what this costs more than plain is the network's own
+layers for the context. guide: the part of an embedding in a step of crop, measured by itself.
+Weights are random, which does not change the time.
 """
 
 import argparse
@@ -49,7 +52,9 @@ def write_guide(clip: str, folder: Path) -> str:
     return str(folder / "daclip.pth")
 
 
-def options(root: Path, network: dict[str, Any], guide: dict[str, Any] | None, **dataset: Any) -> dict[str, Any]:
+def options(
+    root: Path, network: dict[str, Any], guide: dict[str, Any] | None, **dataset: Any
+) -> dict[str, Any]:
     """Options of a training that writes nothing; `dataset` says what the training set gives."""
     paths = {name: str(root / name) for name in ("experiments_root", "models", "training_states")}
     return {
@@ -78,7 +83,12 @@ def options(root: Path, network: dict[str, Any], guide: dict[str, Any] | None, *
 
 def build_models(args: argparse.Namespace, root: Path) -> dict[str, Any]:
     """The plain model and the steered ones, by name."""
-    network = {"type": "NAFNet", "width": args.width, "enc_blk_nums": args.encoder, "middle_blk_num": args.middle}
+    network = {
+        "type": "NAFNet",
+        "width": args.width,
+        "enc_blk_nums": args.encoder,
+        "middle_blk_num": args.middle,
+    }
     network["dec_blk_nums"] = [1] * len(args.encoder)
     guide = write_guide(args.clip, root)
     steered = {**network, "context": CONTEXT, "context_dim": load_daclip(guide).dim}
@@ -105,7 +115,9 @@ def make_batches(size: int, count: int) -> list[dict[str, Any]]:
 def feed(model: Any, batch: dict[str, Any]) -> None:
     """Give `model` a batch as its dataset would: whole photos only where the guide is to see them."""
     whole = model.guide and model.guide_options.view == "photo"
-    model.feed_data({key: value for key, value in batch.items() if whole or not key.startswith("lq_guide")})
+    model.feed_data(
+        {key: value for key, value in batch.items() if whole or not key.startswith("lq_guide")}
+    )
 
 
 def train(model: Any, batches: list[dict[str, Any]]) -> None:
@@ -135,7 +147,9 @@ def seconds(work: Callable[[], None]) -> float:
     return clock() - start
 
 
-def measure(models: dict[str, Any], batches: list[dict[str, Any]], rounds: int, steps: int) -> dict[str, list[float]]:
+def measure(
+    models: dict[str, Any], batches: list[dict[str, Any]], rounds: int, steps: int
+) -> dict[str, list[float]]:
     """Seconds a step, one entry a round, of each model and of its guide by itself."""
     works = {name: (train, model) for name, model in models.items()}
     works |= {f"guide of {name}": (embed, models[name]) for name in ("crop", "crop, bf16")}
@@ -154,10 +168,16 @@ def measure(models: dict[str, Any], batches: list[dict[str, Any]], rounds: int, 
 
 def main() -> None:
     """Print a line a case: milliseconds a step, and its ratio to the plain network's step with its quartiles."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", default="tiny", help="tiny, or an architecture of open_clip (default: tiny)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--clip", default="tiny", help="tiny, or an architecture of open_clip (default: tiny)"
+    )
     parser.add_argument("--width", type=int, default=16)
-    parser.add_argument("--encoder", type=int, nargs="+", default=[1, 1, 1, 28], help="blocks of each level")
+    parser.add_argument(
+        "--encoder", type=int, nargs="+", default=[1, 1, 1, 28], help="blocks of each level"
+    )
     parser.add_argument("--middle", type=int, default=1, help="blocks in the middle")
     parser.add_argument("--size", type=int, default=128, help="side of the crops")
     parser.add_argument("--batch", type=int, default=2)
@@ -172,7 +192,10 @@ def main() -> None:
     for name, values in times.items():
         ratios = [one / plain for one, plain in zip(values, times["plain"], strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
-        print(f"{name:20} {1000 * statistics.median(values):8.1f} ms {middle:6.3f} ({low:.3f} to {high:.3f})")
+        print(
+            f"{name:20} {1000 * statistics.median(values):8.1f} ms {middle:6.3f} ({low:.3f} to "
+            f"{high:.3f})"
+        )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     python benchmarks/dataloader_start.py --iterations 10 --epochs 3 --workers 2
 
-Each way trains on nothing: it fetches `iterations` batches in each of `epochs` epochs, as train_pipeline does. The ways
-take turns within one run, so that their ratio does not depend on what else the machine does meanwhile.
+Each way trains on nothing: it fetches `iterations` batches in each of `epochs` epochs, as
+train_pipeline does. The ways take turns within one run, so that their ratio does not depend on what
+else the machine does meanwhile.
 """
 
 import argparse
@@ -40,7 +41,12 @@ class Noise(Dataset):
 def seconds(method: str, persistent: bool, iterations: int, epochs: int, workers: int) -> float:
     """Time of `epochs` epochs with a start method, from the first worker's start to the last batch."""
     data = Noise(4 * iterations)
-    block = {"phase": "train", "batch_size_per_gpu": 4, "num_worker_per_gpu": workers, "persistent_workers": persistent}
+    block = {
+        "phase": "train",
+        "batch_size_per_gpu": 4,
+        "num_worker_per_gpu": workers,
+        "persistent_workers": persistent,
+    }
     sampler = EnlargedSampler(data, 1, 0)
     loader = build_dataloader(data, block, num_gpu=0, sampler=sampler, seed=0)
     loader.multiprocessing_context = method
@@ -56,7 +62,9 @@ def seconds(method: str, persistent: bool, iterations: int, epochs: int, workers
 
 def main() -> None:
     """Measure every way `--repeats` times in turn and print the medians and their ratio to fork."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--iterations", type=int, default=10, help="batches an epoch")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
@@ -65,9 +73,14 @@ def main() -> None:
     found = {name: [] for name in WAYS}
     for _ in range(args.repeats):
         for name, (method, persistent) in WAYS.items():
-            found[name].append(seconds(method, persistent, args.iterations, args.epochs, args.workers))
+            found[name].append(
+                seconds(method, persistent, args.iterations, args.epochs, args.workers)
+            )
     medians = {name: float(np.median(times)) for name, times in found.items()}
-    print(f"{args.epochs} epochs of {args.iterations} batches, {args.workers} workers, median of {args.repeats}")
+    print(
+        f"{args.epochs} epochs of {args.iterations} batches, {args.workers} workers, median of "
+        f"{args.repeats}"
+    )
     for name, median in medians.items():
         print(f"{name:18s} {median:7.2f} s   {median / medians['fork']:6.1f} x fork")
 

@@ -29,7 +29,9 @@ def main(repetitions: int) -> None:
     cv2.setNumThreads(1)
     photo = np.ascontiguousarray(astronaut()[:256, :256]).astype(np.float32) / 255
     for word in DEGRADATIONS:
-        print(f"{word:16} {milliseconds(lambda rng, word=word: degrade(photo, word, 0.8, rng), repetitions):5.1f}")
+        print(
+            f"{word:16} {milliseconds(lambda rng, word=word: degrade(photo, word, 0.8, rng), repetitions):5.1f}"
+        )
     print(f"{'wild':16} {milliseconds(lambda rng: wild_degrade(photo, rng), repetitions):5.1f}")
 
 

@@ -1,12 +1,14 @@
 """How good the samples of an IR-SDE are with fewer steps, by each sampler, and what they cost.
 
-    python benchmarks/fewer_steps.py experiments/tiny_irsde/models/net_g_latest.pth CLEAN_PHOTOS [--save samples/]
+    python benchmarks/fewer_steps.py experiments/tiny_irsde/models/net_g_latest.pth CLEAN_PHOTOS
+    [--save samples/]
 
-Synthetic weather is drawn on the clean photos (rain, haze, snow in turn), the same for every row; `--lq` takes
-degraded photos instead, under the same names. Of each of the first `--photos` the middle is cut out. Columns: PSNR and
-SSIM (RGB) by BasicSR, GMSD by pyiqa (a distance of gradients without weights; lower is better), and the processor's
-seconds a crop with one thread, network and sampler (time.process_time; on a GPU they say nothing). Images are compared
-as saved, with 8 bits. The first row is the degraded crop itself.
+Synthetic weather is drawn on the clean photos (rain, haze, snow in turn), the same for every row;
+`--lq` takes degraded photos instead, under the same names. Of each of the first `--photos` the
+middle is cut out. Columns: PSNR and SSIM (RGB) by BasicSR, GMSD by pyiqa (a distance of gradients
+without weights; lower is better), and the processor's seconds a crop with one thread, network and
+sampler (time.process_time; on a GPU they say nothing). Images are compared as saved, with 8 bits.
+The first row is the degraded crop itself.
 """
 
 import argparse
@@ -40,10 +42,17 @@ def read_pairs(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """Degraded and clean crops, (N, 3, size, size) each."""
     severity = {"synthetic": {"severity": [0.2, 1.0]}}
     source = {"dataroot_lq": str(args.lq)} if args.lq else severity
-    block = {"type": "PairedWeatherDataset", "name": "crops", "phase": "val", "io_backend": {"type": "disk"}}
+    block = {
+        "type": "PairedWeatherDataset",
+        "name": "crops",
+        "phase": "val",
+        "io_backend": {"type": "disk"},
+    }
     dataset = build_dataset({**block, "dataroot_gt": str(args.clean), **source})
     items = [dataset[number] for number in range(min(args.photos, len(dataset)))]
-    return tuple(torch.stack([middle(item[key], args.size) for item in items]) for key in ("lq", "gt"))
+    return tuple(
+        torch.stack([middle(item[key], args.size) for item in items]) for key in ("lq", "gt")
+    )
 
 
 def middle(image: Tensor, size: int) -> Tensor:
@@ -54,8 +63,14 @@ def middle(image: Tensor, size: int) -> Tensor:
 
 def scores(images: Tensor, clean: Tensor) -> dict[str, float]:
     """Means of METRICS over images (N, 3, H, W)."""
-    pairs = [{"img": tensor2img(one), "img2": tensor2img(other)} for one, other in zip(images, clean, strict=True)]
-    return {name: float(np.mean([calculate_metric(pair, how) for pair in pairs])) for name, how in METRICS.items()}
+    pairs = [
+        {"img": tensor2img(one), "img2": tensor2img(other)}
+        for one, other in zip(images, clean, strict=True)
+    ]
+    return {
+        name: float(np.mean([calculate_metric(pair, how) for pair in pairs]))
+        for name, how in METRICS.items()
+    }
 
 
 def sample(restorer: Restorer, lq: Tensor, batch: int) -> tuple[Tensor, float]:
@@ -79,10 +94,14 @@ def save(folder: Path | None, name: str, images: Tensor) -> None:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("clean", type=Path, help="folder of clean photos that no training saw")
-    parser.add_argument("--lq", type=Path, help="folder of the same photos degraded (default: synthetic weather)")
+    parser.add_argument(
+        "--lq", type=Path, help="folder of the same photos degraded (default: synthetic weather)"
+    )
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--size", type=int, default=128, help="side of the crops, in pixels")
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 50, 20, 10, 5])
@@ -100,7 +119,9 @@ def main() -> None:
     for method in args.methods:
         for steps in args.steps:
             how = SamplingOptions(method=method, steps=steps, seed=args.seed)
-            restored, cost = sample(Restorer.from_checkpoint(args.checkpoint, sampling=how), lq, args.batch)
+            restored, cost = sample(
+                Restorer.from_checkpoint(args.checkpoint, sampling=how), lq, args.batch
+            )
             save(args.save, f"{method}_{steps}", restored)
             print(line(method, steps, scores(restored, gt), cost), flush=True)
 

@@ -2,8 +2,8 @@
 
     python benchmarks/lmdb_read.py [FOLDER_OF_JPEGS] [--rounds 5]
 
-Without a folder it takes the JPEG photos that come with scikit-learn and scikit-image. Both are read photo by photo, in
-one thread and in turns, into uint8 RGB; the system's file cache is warm.
+Without a folder it takes the JPEG photos that come with scikit-learn and scikit-image. Both are
+read photo by photo, in one thread and in turns, into uint8 RGB; the system's file cache is warm.
 """
 
 import argparse
@@ -76,7 +76,9 @@ def stock_reader(path: Path) -> Callable[[str], np.ndarray]:
 
 def main() -> None:
     """Print the two sizes, the two times, and their ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", type=Path, help="JPEG photos (default: packaged ones)")
     parser.add_argument("--rounds", type=int, default=5, help="times that all photos are read")
     args = parser.parse_args()

@@ -1,10 +1,12 @@
 """Does channels_last make the published networks faster on a CPU? What `wxr restore` does there rests on this table.
 
-    OMP_NUM_THREADS=1 python benchmarks/memory_layout.py                # every network of options/train, at full size
-    OMP_NUM_THREADS=1 python benchmarks/memory_layout.py --only prenet msbdn --size 128
+    OMP_NUM_THREADS=1 python benchmarks/memory_layout.py                # every network of
+    options/train, at full size OMP_NUM_THREADS=1 python benchmarks/memory_layout.py --only prenet
+    msbdn --size 128
 
-A line an option file: microseconds of processor time a pixel in both layouts, how many times as fast channels_last is,
-and the largest difference between their results. The two take turns on the same tile, and the quickest round counts.
+A line an option file: microseconds of processor time a pixel in both layouts, how many times as
+fast channels_last is, and the largest difference between their results. The two take turns on the
+same tile, and the quickest round counts.
 """
 
 import argparse
@@ -33,7 +35,11 @@ def networks(only: list[str]) -> Iterator[tuple[str, nn.Module]]:
     """Names of option files, and the network that each trains; one is built at a time."""
     for file in sorted(OPTIONS.rglob("*.yml")):
         block = safe_yaml.load(file).get("network_g")
-        if isinstance(block, dict) and block["type"] != "DaCLIP" and (not only or file.stem in only):
+        if (
+            isinstance(block, dict)
+            and block["type"] != "DaCLIP"
+            and (not only or file.stem in only)
+        ):
             yield file.stem, build_network(dict(block)).eval().requires_grad_(False)
 
 
@@ -54,17 +60,26 @@ def measure(net: nn.Module, tile: Tensor, rounds: int) -> tuple[float, float, fl
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", nargs="*", default=[], help="names of option files, without .yml")
     parser.add_argument("--size", type=int, default=256, help="side of the tile")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     reuse_memory()
     torch.manual_seed(0)
-    print("| option file | usual, µs a pixel | channels_last | times as fast | apart |\n|---|---|---|---|---|")
+    print(
+        "| option file | usual, µs a pixel | channels_last | times as fast | apart "
+        "|\n|---|---|---|---|---|"
+    )
     for name, net in networks(args.only):
-        usual, last, apart = measure(net, network_checks.photos(1, args.size, args.size), args.rounds)
-        print(f"| {name} | {usual:.2f} | {last:.2f} | {usual / last:.2f} | {apart:.1e} |", flush=True)
+        usual, last, apart = measure(
+            net, network_checks.photos(1, args.size, args.size), args.rounds
+        )
+        print(
+            f"| {name} | {usual:.2f} | {last:.2f} | {usual / last:.2f} | {apart:.1e} |", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ COPIES = {
     "half": lambda image: scaled(image, 0.5),
     "double": lambda image: scaled(image, 2),
     "third, JPEG 50": lambda image: saved(scaled(image, 1 / 3), 50),
-    "multiples of 16": lambda image: cv2.resize(image, tuple(side // 16 * 16 for side in image.shape[1::-1])),
+    "multiples of 16": lambda image: cv2.resize(
+        image, tuple(side // 16 * 16 for side in image.shape[1::-1])
+    ),
     "8 pixels cut off": lambda image: image[8:-8, 8:-8],
     "mirrored": lambda image: image[:, ::-1],
 }
@@ -50,7 +52,10 @@ def main(folders: list[str]) -> None:
             found[name].append(np.bitwise_count(hashes[-1] ^ difference_hash(copy(image))).sum())
     print(f"{len(files)} photos, threshold {THRESHOLD} of {hashes[0].size * 8} bits")
     for name, bits in found.items():
-        print(f"{name:<18} found {np.mean(np.array(bits) <= THRESHOLD):6.1%}  bits: median {np.median(bits):.0f}")
+        print(
+            f"{name:<18} found {np.mean(np.array(bits) <= THRESHOLD):6.1%}  bits: median "
+            f"{np.median(bits):.0f}"
+        )
     all_of = np.stack(hashes)
     apart = [np.bitwise_count(one ^ all_of[:n]).sum(1) for n, one in enumerate(all_of)]
     pairs = [(int(bits), m, n) for n, row in enumerate(apart) for m, bits in enumerate(row)]

@@ -1,14 +1,17 @@
 """Restoring a folder: `wxr restore`'s engine against spandrel in a plain loop and a Real-ESRGAN-style tiler.
 
-    python benchmarks/restore_speed.py                                   # 24 generated photos of 1 to 12 megapixels
-    python benchmarks/restore_speed.py --photos PHOTOS --count 6 --smallest 0.5 --largest 2         # slow machines
+    python benchmarks/restore_speed.py                                   # 24 generated photos of 1
+    to 12 megapixels python benchmarks/restore_speed.py --photos PHOTOS --count 6 --smallest 0.5
+    --largest 2         # slow machines
 
-All four run the same NAFNet (random weights, or --checkpoint, a file that spandrel knows) over the same JPEGs and write
-PNGs: ours whole and in tiles, spandrel's descriptor called whole on each photo by a loop of imread, model and imwrite,
-and a tiler as Real-ESRGAN has it (image and result on the device, tiles padded by 10 pixels, cropped and pasted).
-Each has a process of its own, and they take turns in an order that rotates. Time is the clock's, from the first photo
-to the last file, after a warm-up. Memory is the largest resident set less that before the first photo, on a GPU what
-torch allocated. A ratio is of the same round; medians are printed, and the quartiles of ratios.
+All four run the same NAFNet (random weights, or --checkpoint, a file that spandrel knows) over the
+same JPEGs and write
+PNGs: ours whole and in tiles, spandrel's descriptor called whole on each photo by a loop of imread,
+model and imwrite, and a tiler as Real-ESRGAN has it (image and result on the device, tiles padded
+by 10 pixels, cropped and pasted). Each has a process of its own, and they take turns in an order
+that rotates. Time is the clock's, from the first photo to the last file, after a warm-up. Memory is
+the largest resident set less that before the first photo, on a GPU what torch allocated. A ratio is
+of the same round; medians are printed, and the quartiles of ratios.
 """
 
 import argparse
@@ -48,7 +51,9 @@ def make_photos(folder: Path, args: argparse.Namespace) -> None:
         start = read_image(sources[number % len(sources)]) if sources else noise
         photo = cv2.resize(start, (height * 3 // 2, height), interpolation=cv2.INTER_CUBIC)
         grain = rng.normal(0, 3, photo.shape)
-        write_image(folder / f"{number:02}.jpg", (photo + grain).clip(0, 255).astype(np.uint8), quality=92)
+        write_image(
+            folder / f"{number:02}.jpg", (photo + grain).clip(0, 255).astype(np.uint8), quality=92
+        )
 
 
 def make_checkpoint(file: Path, width: int) -> None:
@@ -61,7 +66,9 @@ def make_checkpoint(file: Path, width: int) -> None:
     torch.save({"params": build_network(dict(network)).state_dict(), "network_g": network}, file)
 
 
-def ours(checkpoint: Path, tile: int | None, args: argparse.Namespace) -> Callable[[list[Path], Path], object]:
+def ours(
+    checkpoint: Path, tile: int | None, args: argparse.Namespace
+) -> Callable[[list[Path], Path], object]:
     """`wxr restore`'s engine."""
     from wxr_plugin.inference.memory import reuse_memory
     from wxr_plugin.inference.pipeline import restore_files
@@ -69,7 +76,12 @@ def ours(checkpoint: Path, tile: int | None, args: argparse.Namespace) -> Callab
 
     reuse_memory()
     restorer = Restorer.from_checkpoint(
-        checkpoint, device=args.device, tile=tile, overlap=args.overlap, precision=args.precision, batch=args.batch
+        checkpoint,
+        device=args.device,
+        tile=tile,
+        overlap=args.overlap,
+        precision=args.precision,
+        batch=args.batch,
     )
 
     def restore(photos: list[Path], output: Path) -> None:
@@ -80,7 +92,9 @@ def ours(checkpoint: Path, tile: int | None, args: argparse.Namespace) -> Callab
     return restore
 
 
-def theirs(checkpoint: Path, tile: int | None, args: argparse.Namespace) -> Callable[[list[Path], Path], object]:
+def theirs(
+    checkpoint: Path, tile: int | None, args: argparse.Namespace
+) -> Callable[[list[Path], Path], object]:
     """spandrel's descriptor, whole or under the tiler, in a loop as a user would write it."""
     import spandrel_extra_arches
     from spandrel import ModelLoader
@@ -93,9 +107,20 @@ def theirs(checkpoint: Path, tile: int | None, args: argparse.Namespace) -> Call
         for photo in photos:
             image = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)
             lq = torch.from_numpy(image).permute(2, 0, 1).float().div(255)[None].to(args.device)
-            with torch.autocast(torch.device(args.device).type, torch.bfloat16, enabled=args.precision == "bf16"):
+            with torch.autocast(
+                torch.device(args.device).type, torch.bfloat16, enabled=args.precision == "bf16"
+            ):
                 restored = esrgan_tiles(model, lq, tile) if tile else model(lq)
-            pixels = restored.float().clamp(0, 1).mul(255).round().byte()[0].permute(1, 2, 0).cpu().numpy()
+            pixels = (
+                restored.float()
+                .clamp(0, 1)
+                .mul(255)
+                .round()
+                .byte()[0]
+                .permute(1, 2, 0)
+                .cpu()
+                .numpy()
+            )
             cv2.imwrite(str(output / f"{photo.stem}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
 
     return restore
@@ -109,8 +134,12 @@ def esrgan_tiles(model: Callable[[Tensor], Tensor], lq: Tensor, tile: int) -> Te
         for x in range(0, width, tile):
             bottom, right = min(y + tile, height), min(x + tile, width)
             above, left = max(y - TILE_PAD, 0), max(x - TILE_PAD, 0)
-            part = model(lq[..., above : min(bottom + TILE_PAD, height), left : min(right + TILE_PAD, width)])
-            restored[..., y:bottom, x:right] = part[..., y - above : bottom - above, x - left : right - left]
+            part = model(
+                lq[..., above : min(bottom + TILE_PAD, height), left : min(right + TILE_PAD, width)]
+            )
+            restored[..., y:bottom, x:right] = part[
+                ..., y - above : bottom - above, x - left : right - left
+            ]
     return restored
 
 
@@ -141,9 +170,19 @@ def rounds(folder: Path, args: argparse.Namespace) -> Iterator[dict[str, dict[st
     for number in range(args.rounds):
         found = {}
         for engine in [*ENGINES, *ENGINES][number % 4 : number % 4 + 4]:
-            command = [sys.executable, __file__, *sys.argv[1:], "--worker", engine, "--folder", str(folder)]
+            command = [
+                sys.executable,
+                __file__,
+                *sys.argv[1:],
+                "--worker",
+                engine,
+                "--folder",
+                str(folder),
+            ]
             command += ["--checkpoint", str(args.checkpoint)]
-            found[engine] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            found[engine] = json.loads(
+                subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+            )
         print(f"round {number + 1}: {found}", file=sys.stderr)
         yield found
 
@@ -156,24 +195,35 @@ def report(found: list[dict[str, dict[str, float]]], megapixels: float) -> None:
         print(f"{engine:15} {speed:7.2f} megapixels/s {mib:8.0f} MiB")
     for mine, other, aim in PAIRS:
         ratios = [one[other]["seconds"] / one[mine]["seconds"] for one in found]
-        low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+        low, middle, high = (
+            statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+        )
         mib = statistics.median(one[other]["mib"] / max(one[mine]["mib"], 1) for one in found)
         print(
-            f"{mine} / {other}: {middle:.2f} ({low:.2f} to {high:.2f}; aim {aim}) times as fast, {mib:.2f} less memory"
+            f"{mine} / {other}: {middle:.2f} ({low:.2f} to {high:.2f}; aim {aim}) times as fast, "
+            f"{mib:.2f} less memory"
         )
 
 
 def main() -> None:
     """Make the photos, let the engines take turns, report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, help="folder of photos that are resized (default: coloured noise)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--photos", type=Path, help="folder of photos that are resized (default: coloured noise)"
+    )
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--smallest", type=float, default=1, help="megapixels")
     parser.add_argument("--largest", type=float, default=12, help="megapixels")
     parser.add_argument("--width", type=int, default=8, help="channels of the network")
-    parser.add_argument("--checkpoint", type=Path, help="a file that names its network_g and that spandrel knows")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="a file that names its network_g and that spandrel knows"
+    )
     parser.add_argument("--tile", type=int, default=512)
-    parser.add_argument("--overlap", type=int, default=32, help="of ours; the tiler pads by 10 on every side")
+    parser.add_argument(
+        "--overlap", type=int, default=32, help="of ours; the tiler pads by 10 on every side"
+    )
     parser.add_argument("--batch", type=int, default=1, help="tiles at once, ours")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of all")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

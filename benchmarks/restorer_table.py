@@ -1,9 +1,11 @@
 """Measure what a packaged restorer is worth: gains on synthetic weather and on published pairs, mesh, tiles, identity.
 
-    python benchmarks/restorer_table.py --checkpoint small --clean CLEAN/test --pairs PAIRS --real REAL
+    python benchmarks/restorer_table.py --checkpoint small --clean CLEAN/test --pairs PAIRS --real
+    REAL
 
-CLEAN/test holds clear photos that training did not see, PAIRS one folder a set with lq/ and gt/ of equal stems, REAL
-rain/, haze/ and snow/. One row of a Markdown table a line. A part whose folder is not given is left out.
+CLEAN/test holds clear photos that training did not see, PAIRS one folder a set with lq/ and gt/ of
+equal stems, REAL rain/, haze/ and snow/. One row of a Markdown table a line. A part whose folder is
+not given is left out.
 """
 
 import argparse
@@ -26,13 +28,17 @@ LARGE = (1640, 1100)
 Restore = Callable[[np.ndarray], np.ndarray]
 
 
-def synthetic_gains(restore: Restore, folder: Path, style: str, kind: str, every: int) -> list[float]:
+def synthetic_gains(
+    restore: Restore, folder: Path, style: str, kind: str, every: int
+) -> list[float]:
     """Return the gain in PSNR (RGB, dB) of each `every`th clear photo of `folder` under weather of one style."""
     gains = []
     for number, file in enumerate(list_images(folder)[::every]):
         clean = read_image(file)
         severity = SEVERITIES[number % len(SEVERITIES)]
-        lq = add_weather(clean.astype(np.float32) / 255, kind, severity, np.random.default_rng(number), style)
+        lq = add_weather(
+            clean.astype(np.float32) / 255, kind, severity, np.random.default_rng(number), style
+        )
         gains.append(gain(restore, (lq * 255).round().astype(np.uint8), clean))
     return gains
 
@@ -40,7 +46,9 @@ def synthetic_gains(restore: Restore, folder: Path, style: str, kind: str, every
 def pair_gains(restore: Restore, folder: Path) -> list[float]:
     """Return the gain in PSNR (RGB, dB) of every pair of a set with lq/ and gt/ of equal stems."""
     truths = {file.stem: file for file in list_images(folder / "gt")}
-    pairs = [(file, truths[file.stem]) for file in list_images(folder / "lq") if file.stem in truths]
+    pairs = [
+        (file, truths[file.stem]) for file in list_images(folder / "lq") if file.stem in truths
+    ]
     return [gain(restore, read_image(lq), read_image(gt)) for lq, gt in pairs]
 
 
@@ -52,8 +60,8 @@ def gain(restore: Restore, lq: np.ndarray, gt: np.ndarray) -> float:
 def peak(image: np.ndarray) -> float:
     """Return how far the spectrum of the image (H, W, 3) stands out at periods of 2, 4 and 8 px; 1 is not at all.
 
-    Of the differences between neighbouring rows (columns) the power at each period is divided by the median of the
-    frequencies near it; the largest ratio counts.
+    Of the differences between neighbouring rows (columns) the power at each period is divided by
+    the median of the frequencies near it; the largest ratio counts.
     """
     grey = image.astype(np.float64).mean(axis=2)
     ratios = []
@@ -103,7 +111,10 @@ def rows(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
     if args.clean:
         clear = [read_image(file) for file in list_images(args.clean)[:: args.every]]
         kept = [psnr(photo, restore(photo)) for photo in clear]
-        yield "clear photo to itself", f"{np.mean(kept):.2f} dB, lowest {min(kept):.2f} ({len(kept)} photos)"
+        yield (
+            "clear photo to itself",
+            f"{np.mean(kept):.2f} dB, lowest {min(kept):.2f} ({len(kept)} photos)",
+        )
     if args.real:
         photos = [file for kind in KINDS for file in list_images(args.real / kind)]
         chosen = photos[:: args.every_real]
@@ -116,13 +127,25 @@ def rows(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", default="small", help="a packaged restorer's name or a file (default: small)")
-    parser.add_argument("--clean", type=Path, help="folder of clear photos that training did not see")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--checkpoint",
+        default="small",
+        help="a packaged restorer's name or a file (default: small)",
+    )
+    parser.add_argument(
+        "--clean", type=Path, help="folder of clear photos that training did not see"
+    )
     parser.add_argument("--pairs", type=Path, help="folder of sets, each with lq/ and gt/")
     parser.add_argument("--real", type=Path, help="folder with rain/, haze/ and snow/")
-    parser.add_argument("--every", type=int, default=4, help="take each Nth clear photo (default: 4)")
-    parser.add_argument("--every-real", type=int, default=1, help="take each Nth real photo (default: all)")
+    parser.add_argument(
+        "--every", type=int, default=4, help="take each Nth clear photo (default: 4)"
+    )
+    parser.add_argument(
+        "--every-real", type=int, default=1, help="take each Nth real photo (default: all)"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     print("| what | measured |\n|---|---|")

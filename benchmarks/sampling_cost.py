@@ -1,13 +1,15 @@
 """What a step of sampling costs beside the network: IR-SDE's samplers against bare forward passes of the same U-Net.
 
-    python benchmarks/sampling_cost.py                                              # options/tiny/irsde.yml's network
-    python benchmarks/sampling_cost.py --nf 64 --mult 1 2 4 8 --scale 1 --context --steps 1 --rounds 7    # DA-CLIP's
+    python benchmarks/sampling_cost.py                                              #
+    options/tiny/irsde.yml's network python benchmarks/sampling_cost.py --nf 64 --mult 1 2 4 8
+    --scale 1 --context --steps 1 --rounds 7    # DA-CLIP's
 
-Sampling is what IRSDEModel and `wxr restore` call (`Diffusion.sample`): the schedule, the noise that each image has of
-its own, `steps` passes and steps. Beside it the network alone looks `steps` times at the same degraded images and
-states. All take turns, in an order that rotates, and each is divided by the bare passes of the same round; medians are
-printed. On a CPU time is that of this process (time.process_time) with one thread, so that others who use the machine
-count little; on a GPU it is the clock's. Weights are random, which does not change the time.
+Sampling is what IRSDEModel and `wxr restore` call (`Diffusion.sample`): the schedule, the noise
+that each image has of its own, `steps` passes and steps. Beside it the network alone looks `steps`
+times at the same degraded images and states. All take turns, in an order that rotates, and each is
+divided by the bare passes of the same round; medians are printed. On a CPU time is that of this
+process (time.process_time) with one thread, so that others who use the machine count little; on a
+GPU it is the clock's. Weights are random, which does not change the time.
 """
 
 import argparse
@@ -56,7 +58,9 @@ def measure(args: argparse.Namespace) -> dict[str, list[float]]:
     names = ["content", "degradation"] if args.context else []
     net = ConditionalUNet(args.nf, args.mult, names, EMBEDDING, args.scale).to(device).eval()
     lq = torch.rand(args.batch, 3, args.size, args.size, device=device)
-    context = Context(*(torch.randn(2, args.batch, EMBEDDING, device=device))) if args.context else None
+    context = (
+        Context(*(torch.randn(2, args.batch, EMBEDDING, device=device))) if args.context else None
+    )
     works = {"bare": lambda: forwards(net, lq, context, args.steps)}
     for method in METHODS:
         diffusion = Diffusion(SDEOptions(), SamplingOptions(method=method, steps=args.steps))
@@ -72,7 +76,9 @@ def measure(args: argparse.Namespace) -> dict[str, list[float]]:
 
 def main() -> None:
     """Print a line a case: milliseconds a step, and its ratio to a bare pass with its quartiles."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--nf", type=int, default=16)
     parser.add_argument("--mult", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--scale", type=float, default=0.5)
@@ -88,7 +94,10 @@ def main() -> None:
     for name, values in times.items():
         ratios = [one / bare for one, bare in zip(values, times["bare"], strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
-        print(f"{name:10} {1000 * statistics.median(values):8.1f} ms {middle:6.3f} ({low:.3f} to {high:.3f})")
+        print(
+            f"{name:10} {1000 * statistics.median(values):8.1f} ms {middle:6.3f} ({low:.3f} to "
+            f"{high:.3f})"
+        )
 
 
 if __name__ == "__main__":

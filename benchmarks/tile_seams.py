@@ -3,9 +3,10 @@
     python benchmarks/tile_seams.py
     python benchmarks/tile_seams.py --networks MSBDN NAFNet --tile 512 --checkpoint net_g_latest.pth
 
-Networks are quick instances with random weights (`walk.build_quick`); the packaged one or a checkpoint has its own.
-`reach` is the distance over which a change is still visible. Networks that look at the whole image are not cut where
-memory allows it; their figure is what tiles would cost. Nothing is downloaded.
+Networks are quick instances with random weights (`walk.build_quick`); the packaged one or a
+checkpoint has its own. `reach` is the distance over which a change is still visible. Networks that
+look at the whole image are not cut where memory allows it; their figure is what tiles would cost.
+Nothing is downloaded.
 """
 
 import argparse
@@ -30,7 +31,11 @@ from wxr_plugin.inference.whole_image import reason
 
 def names() -> list[str]:
     """Return our networks that restore photos in one pass."""
-    ours = [(name, cls) for name, cls in sorted(ARCH_REGISTRY) if cls.__module__.startswith("wxr_plugin.")]
+    ours = [
+        (name, cls)
+        for name, cls in sorted(ARCH_REGISTRY)
+        if cls.__module__.startswith("wxr_plugin.")
+    ]
     return [name for name, cls in ours if "restores" not in getattr(cls, "waived", {})]
 
 
@@ -53,19 +58,36 @@ def row(restorer: Restorer, photo: np.ndarray, tile: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="*", default=None, help="registered names (default: all)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "--checkpoint", default="tiny", help="a trained network to begin with; '' for none (the packaged one)"
+        "--networks", nargs="*", default=None, help="registered names (default: all)"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        default="tiny",
+        help="a trained network to begin with; '' for none (the packaged one)",
     )
     parser.add_argument("--tile", type=int, default=512, help="side of tiles in pixels (512)")
-    parser.add_argument("--size", type=int, nargs=2, default=(960, 640), help="width and height of the photo (960 640)")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(960, 640),
+        help="width and height of the photo (960 640)",
+    )
     args = parser.parse_args()
     logging.getLogger("basicsr").setLevel(logging.ERROR)
     photo = cv2.resize(packaged_photo("coffee"), tuple(args.size), interpolation=cv2.INTER_CUBIC)
-    print(f"| network (tiles of {args.tile}) | reach | overlap | dB from whole |\n|---|---|---|---|")
+    print(
+        f"| network (tiles of {args.tile}) | reach | overlap | dB from whole |\n|---|---|---|---|"
+    )
     if args.checkpoint:
-        print(row(Restorer.from_checkpoint(args.checkpoint, device="cpu"), photo, args.tile), flush=True)
+        print(
+            row(Restorer.from_checkpoint(args.checkpoint, device="cpu"), photo, args.tile),
+            flush=True,
+        )
     for name in names() if args.networks is None else args.networks:
         net = network_checks.build_quick(ARCH_REGISTRY.get(name))
         if not predicts_noise(net):

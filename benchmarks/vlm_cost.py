@@ -1,21 +1,28 @@
 """What rating with an expensive vision-language model costs a WResVLM training, and what is lost by rating less.
 
-    python benchmarks/vlm_cost.py [--photos FOLDER] [--iterations 300] [--factor 35] [--begin nothing init]
+    python benchmarks/vlm_cost.py [--photos FOLDER] [--iterations 300] [--factor 35] [--begin
+    nothing init]
 
-1. A training that rates everything, with the packaged tiny restorer and the packaged tiny LLaVA, on packaged photos
+1. A training that rates everything, with the packaged tiny restorer and the packaged tiny LLaVA, on
+  packaged photos
    with synthetic weather (or on the photos of a folder). What the teacher makes is kept.
-2. Steps without rating (`gate: teacher`), and with ratings by another process, in turns, by the clock. The rater takes
-   `factor` times a step for the images of a batch, which is the paper's situation: LLaVA-7B on eight crops is about 35
-   times the arithmetic of training on them. It sleeps so long, as if a second device were busy.
-3. Every policy decides on the images of 1, by the package's own code. Where training would wait for a rating, its
-   seconds are added, not slept; the other process is replaced by a clock that gives an answer when it would come.
-   It begins without labels, or with those that `wxr label init --boxes` makes with the network that the training
-   starts from: the better rated of the crop itself and its restoration, rated by the same rater.
+2. Steps without rating (`gate: teacher`), and with ratings by another process, in turns, by the
+  clock. The rater takes
+   `factor` times a step for the images of a batch, which is the paper's situation: LLaVA-7B on
+   eight crops is about 35 times the arithmetic of training on them. It sleeps so long, as if a
+   second device were busy.
+3. Every policy decides on the images of 1, by the package's own code. Where training would wait for
+  a rating, its
+   seconds are added, not slept; the other process is replaced by a clock that gives an answer when
+   it would come. It begins without labels, or with those that `wxr label init --boxes` makes with
+   the network that the training starts from: the better rated of the crop itself and its
+       restoration, rated by the same rater.
 
-Columns: `added`, what rating adds to a step without it; `share` of the whole step; `calls`, images rated in an
-iteration; `agreement`, share of the teacher's images with the same decision (accept or reject) as with everything
-rated; `recall`, share of the accepted ones that are accepted too; `label`, mean rating of the labels at the end, minus
-that with everything rated; then calls and agreement in the second half.
+Columns: `added`, what rating adds to a step without it; `share` of the whole step; `calls`, images
+rated in an iteration; `agreement`, share of the teacher's images with the same decision (accept or
+reject) as with everything rated; `recall`, share of the accepted ones that are accepted too;
+`label`, mean rating of the labels at the end, minus that with everything rated; then calls and
+agreement in the second half.
 """
 
 import argparse
@@ -52,7 +59,13 @@ from wxr_plugin.vlm.rater import Ratings, build_rater
 from wxr_plugin.vlm.registries import RATER_REGISTRY
 
 RESTORER = Path(wxr_plugin.__file__).parent / "assets/tiny_restorer/tiny_restorer.safetensors"
-NETWORK = {"type": "MSBDN", "width": 8, "bottleneck_blocks": 2, "stage_blocks": 1, "global_residual": True}
+NETWORK = {
+    "type": "MSBDN",
+    "width": 8,
+    "bottleneck_blocks": 2,
+    "stage_blocks": 1,
+    "global_residual": True,
+}
 BATCH, SIZE, BOXES = 4, 48, 2
 
 
@@ -123,7 +136,9 @@ class KnownRater:
         new = {name: image for name, image in zip(names, images) if name not in self.known}
         if new:
             self.known |= dict(zip(new, self.tiny.rate(list(new.values())).rating.tolist()))
-        return Ratings(torch.tensor([self.known[name] for name in names]), torch.empty(len(names), 5))
+        return Ratings(
+            torch.tensor([self.known[name] for name in names]), torch.empty(len(names), 5)
+        )
 
 
 class ClockProcess:
@@ -190,7 +205,9 @@ def batches(opt: dict[str, Any], count: int) -> list[dict[str, Any]]:
         items: dict[str, Any] = {}
         draw = 0
         while len(items) < BATCH:
-            item = dataset.draw((BATCH * iteration + draw) % len(dataset), np.random.default_rng((iteration, draw)))
+            item = dataset.draw(
+                (BATCH * iteration + draw) % len(dataset), np.random.default_rng((iteration, draw))
+            )
             items.setdefault(item["real_key"], item)
             draw += 1
         found.append(default_collate(list(items.values())))
@@ -221,18 +238,24 @@ def record(opt: dict[str, Any], rater: KnownRater) -> list[Frame]:
 def timed(root: Path, photos: Path | None, factor: float, count: int) -> dict[str, float]:
     """Seconds of a step without rating, aside, and aside with a proxy.
 
-    The three take turns and each step is compared with the one without rating beside it, so that what else the machine
-    does counts little.
+    The three take turns and each step is compared with the one without rating beside it, so that
+    what else the machine does counts little.
     """
     aside = {"async": {"batch": BATCH}}
-    ways = {"teacher": {"gate": "teacher"}, "async": {"rating": aside}, "proxy": {"rating": {**aside, "proxy": {}}}}
+    ways = {
+        "teacher": {"gate": "teacher"},
+        "async": {"rating": aside},
+        "proxy": {"rating": {**aside, "proxy": {}}},
+    }
     opts = {name: options(root / name, photos, count, **train) for name, train in ways.items()}
     for opt in opts.values():
         opt["datasets"]["train"]["paired"]["dataroot_gt"] = str(root / "clean")
         opt["datasets"]["train"]["real"]["dataroot"] = str(photos or root / "real")
     data = batches(opts["teacher"], count)
     teacher = build_model(opts["teacher"])
-    base = statistics.median([step(teacher, batch, number) for number, batch in enumerate(data[:8], 1)][2:])
+    base = statistics.median(
+        [step(teacher, batch, number) for number, batch in enumerate(data[:8], 1)][2:]
+    )
     for name in ("async", "proxy"):
         opts[name]["train"]["rater"] = {"type": "SlowRater", "seconds": factor * base / BATCH}
     models = {"teacher": teacher, **{name: build_model(opts[name]) for name in ("async", "proxy")}}
@@ -243,7 +266,10 @@ def timed(root: Path, photos: Path | None, factor: float, count: int) -> dict[st
     for name in ("async", "proxy"):
         models[name].labels.close()
     base = statistics.median(times["teacher"])
-    ratios = {name: [way / step for way, step in zip(values, times["teacher"])] for name, values in times.items()}
+    ratios = {
+        name: [way / step for way, step in zip(values, times["teacher"])]
+        for name, values in times.items()
+    }
     return {name: base * statistics.median(values[2:]) for name, values in ratios.items()}
 
 
@@ -260,14 +286,24 @@ def first_labels(frames: list[Frame], rater: KnownRater) -> First:
 
 
 def decide(
-    frames: list[Frame], rater: KnownRater, policy: Policy, margin: float, step_s: float, image_s: float, first: First
+    frames: list[Frame],
+    rater: KnownRater,
+    policy: Policy,
+    margin: float,
+    step_s: float,
+    image_s: float,
+    first: First,
 ) -> Decisions:
     """Let a policy decide on the recorded images; a step takes `step_s` seconds, rating an image `image_s`."""
     torch.manual_seed(0)
     proxy, process = ProxyOptions(), ClockProcess(rater, image_s)
     head = RatingProxy(load_clip("tiny"), proxy.threshold, proxy.explore) if policy.proxy else None
     with tempfile.TemporaryDirectory() as folder:
-        asker = ProcessAsker(lambda: process, AsyncOptions().queue, BATCH) if policy.aside else DirectAsker(rater)
+        asker = (
+            ProcessAsker(lambda: process, AsyncOptions().queue, BATCH)
+            if policy.aside
+            else DirectAsker(rater)
+        )
         labels = PseudoLabels(Path(folder) / "labels.lmdb", asker, policy.every, head, margin)
         for key, (image, rating) in first.items():
             labels.store.put_pseudo(key, image, rating, "init", 0, labels.rater_hash)
@@ -277,17 +313,25 @@ def decide(
             process.now += step_s
             before, rated = dict(labels.ratings), labels.rated
             rows = labels.due(frame.keys, iteration)
-            labels.best(frame.keys, frame.photos, iteration, rows, frame.restored[rows] if rows else None)
+            labels.best(
+                frame.keys, frame.photos, iteration, rows, frame.restored[rows] if rows else None
+            )
             labels.write(iteration)
             for key in (key for key, rating in labels.ratings.items() if rating != before.get(key)):
                 source = labels.stored.own(key).source
-                accepted |= {(key, int(source.removeprefix(TEACHER)))} if source.startswith(TEACHER) else set()
+                accepted |= (
+                    {(key, int(source.removeprefix(TEACHER)))}
+                    if source.startswith(TEACHER)
+                    else set()
+                )
             calls.append(labels.rated - rated)
         labels.store.close()
         photos = {key: photo for frame in frames for key, photo in zip(frame.keys, frame.photos)}
         unseen = [key for key in photos if key not in labels.ratings]
         if unseen:  # their label is the photo itself
-            ratings = rater.rate(to_arrays(torch.stack([photos[key] for key in unseen]))).rating.tolist()
+            ratings = rater.rate(
+                to_arrays(torch.stack([photos[key] for key in unseen]))
+            ).rating.tolist()
             labels.ratings |= dict(zip(unseen, ratings))
         return Decisions(accepted, calls, labels.ratings)
 
@@ -296,7 +340,10 @@ def compare(frames: list[Frame], found: Decisions, whole: Decisions) -> dict[str
     """Agreement, recall, calls and labels of a policy, against rating everything."""
     images = [(key, number) for number, frame in enumerate(frames, 1) for key in frame.keys]
     late = [image for image in images if image[1] > len(frames) / 2]
-    same = lambda part: sum((x in found.accepted) == (x in whole.accepted) for x in part) / len(part)  # noqa: E731
+
+    def same(part: list) -> float:
+        return sum((x in found.accepted) == (x in whole.accepted) for x in part) / len(part)
+
     gap = [found.ratings[key] - whole.ratings[key] for key in whole.ratings]
     return {
         "calls": sum(found.calls) / len(frames),
@@ -321,7 +368,12 @@ def policies(crops: int) -> list[Policy]:
 
 
 def report(
-    frames: list[Frame], rater: KnownRater, seconds: dict[str, float], factor: float, margin: float, first: First
+    frames: list[Frame],
+    rater: KnownRater,
+    seconds: dict[str, float],
+    factor: float,
+    margin: float,
+    first: First,
 ) -> None:
     """Decide by every policy and print a line for each."""
     base, image_s = seconds["teacher"], factor * seconds["teacher"] / BATCH
@@ -329,8 +381,14 @@ def report(
     whole = decide(frames, rater, Policy("everything"), margin, base, image_s, first)
     share = len(whole.accepted) / (len(frames) * BATCH)
     begin = "labels of init" if first else "no labels"
-    print(f"\n{begin}, margin {margin}, factor {factor:g}: everything accepts {share:.1%} of the teacher's images")
-    print("policy          added   share  calls  agreement  recall    label | 2nd half: calls  agreement")
+    print(
+        f"\n{begin}, margin {margin}, factor {factor:g}: everything accepts {share:.1%} of the "
+        f"teacher's images"
+    )
+    print(
+        "policy          added   share  calls  agreement  recall    label | 2nd half: calls  "
+        "agreement"
+    )
     for policy in policies(len(crops)):
         found = compare(frames, decide(frames, rater, policy, margin, base, image_s, first), whole)
         step_s = seconds["proxy" if policy.proxy else "async" if policy.aside else "teacher"]
@@ -338,19 +396,34 @@ def report(
         added = max(0.0, (step_s + waiting - base) / base)
         print(
             f"{policy.name:14s}{added:7.0%}{added / (1 + added):8.0%}{found['calls']:7.2f}{found['agreement']:11.1%}"
-            f"{found['recall']:8.1%}{found['label']:9.4f} |{found['late_calls']:16.2f}{found['late']:11.1%}"
+            f"{found['recall']:8.1%}{found['label']:9.4f} "
+            f"|{found['late_calls']:16.2f}{found['late']:11.1%}"
         )
 
 
 def main() -> None:
     """Record, measure, compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, help="folder of photos with weather (packaged ones with synthetic)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--photos", type=Path, help="folder of photos with weather (packaged ones with synthetic)"
+    )
     parser.add_argument("--iterations", type=int, default=300, help="of the recorded training")
     parser.add_argument("--timed", type=int, default=30, help="steps by the clock")
-    parser.add_argument("--factor", type=float, nargs="+", default=[35.0], help="rating a batch over a training step")
-    parser.add_argument("--margin", type=float, nargs="+", default=[0.0, 0.02], help="train.rating.margin")
-    parser.add_argument("--begin", choices=["nothing", "init"], nargs="+", default=["nothing", "init"])
+    parser.add_argument(
+        "--factor",
+        type=float,
+        nargs="+",
+        default=[35.0],
+        help="rating a batch over a training step",
+    )
+    parser.add_argument(
+        "--margin", type=float, nargs="+", default=[0.0, 0.02], help="train.rating.margin"
+    )
+    parser.add_argument(
+        "--begin", choices=["nothing", "init"], nargs="+", default=["nothing", "init"]
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -361,7 +434,10 @@ def main() -> None:
         torch.manual_seed(0)
         frames = record(options(root, args.photos, args.iterations), rater)
         seconds = timed(root, args.photos, max(args.factor), args.timed)
-        print("seconds of a step: " + ", ".join(f"{way} {value:.3f}" for way, value in seconds.items()))
+        print(
+            "seconds of a step: "
+            + ", ".join(f"{way} {value:.3f}" for way, value in seconds.items())
+        )
         for begin, factor, margin in itertools.product(args.begin, args.factor, args.margin):
             first = first_labels(frames, rater) if begin == "init" else {}
             report(frames, rater, seconds, factor, margin, first)

@@ -2,10 +2,12 @@
 
     python benchmarks/weather_realism.py --real REAL --clean CLEAN/test
 
-REAL holds rain/, haze/ and snow/, CLEAN/test clear photos. Both are shrunk to SIDE pixels, described by statistics of
-tone, colour, veil and detail, and classified by a network of one hidden layer. Figures are balanced accuracies on
-photos that the classifier did not see (five folds, mean of three seeds): 50 % is chance. The row `clear` has no weather
-drawn: what the classifier separates there and with weather alike lies in the scenes and cameras, not in the weather.
+REAL holds rain/, haze/ and snow/, CLEAN/test clear photos. Both are shrunk to SIDE pixels,
+described by statistics of tone, colour, veil and detail, and classified by a network of one hidden
+layer. Figures are balanced accuracies on photos that the classifier did not see (five folds, mean
+of three seeds): 50 % is chance. The row `clear` has no weather
+drawn: what the classifier separates there and with weather alike lies in the scenes and cameras,
+not in the weather.
 """
 
 import argparse
@@ -40,7 +42,10 @@ def statistics(image: np.ndarray) -> np.ndarray:
     grey = image.mean(axis=2)
     dark = cv2.erode(image.min(axis=2), np.ones((9, 9), np.uint8))
     saturation = image.max(axis=2) - image.min(axis=2)
-    parts = [np.quantile(plane, QUANTILES) for plane in (grey, dark, saturation, image[..., 0] - image[..., 2])]
+    parts = [
+        np.quantile(plane, QUANTILES)
+        for plane in (grey, dark, saturation, image[..., 0] - image[..., 2])
+    ]
     parts.append(cv2.resize(dark, (3, 4), interpolation=cv2.INTER_AREA).ravel())
     level = grey
     for _ in range(SCALES):
@@ -92,7 +97,9 @@ def _fit(real: np.ndarray, drawn: np.ndarray, seed: int) -> Callable[[np.ndarray
     labels = torch.cat((torch.zeros(len(real)), torch.ones(len(drawn))))
     weights = torch.where(labels > 0, 0.5 / len(drawn), 0.5 / len(real))
     mean, deviation = features.mean(0), features.std(0) + 1e-4
-    net = torch.nn.Sequential(torch.nn.Linear(features.shape[1], HIDDEN), torch.nn.Tanh(), torch.nn.Linear(HIDDEN, 1))
+    net = torch.nn.Sequential(
+        torch.nn.Linear(features.shape[1], HIDDEN), torch.nn.Tanh(), torch.nn.Linear(HIDDEN, 1)
+    )
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2, weight_decay=0.1)
     for _ in range(STEPS):
         score = net((features - mean) / deviation).squeeze(1)
@@ -115,16 +122,25 @@ def drawn_statistics(photos: list[np.ndarray], kind: str, style: str) -> np.ndar
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, required=True, help="folder with rain/, haze/ and snow/")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--real", type=Path, required=True, help="folder with rain/, haze/ and snow/"
+    )
     parser.add_argument("--clean", type=Path, required=True, help="folder of clear photos")
     args = parser.parse_args()
     torch.set_num_threads(1)
     photos = [shrunk(file) for file in list_images(args.clean)]
     print(f"| style | {' | '.join(KINDS)} |\n|---|" + "---|" * len(KINDS))
-    real = {kind: np.stack([statistics(shrunk(file)) for file in list_images(args.real / kind)]) for kind in KINDS}
+    real = {
+        kind: np.stack([statistics(shrunk(file)) for file in list_images(args.real / kind)])
+        for kind in KINDS
+    }
     for style in (*STYLES, "clear"):
-        figures = [f"{separation(real[kind], drawn_statistics(photos, kind, style)):.0%}" for kind in KINDS]
+        figures = [
+            f"{separation(real[kind], drawn_statistics(photos, kind, style)):.0%}" for kind in KINDS
+        ]
         print(f"| {style} | {' | '.join(figures)} |", flush=True)
 
 

@@ -10,7 +10,9 @@ import wxr_plugin  # noqa: F401
 # isort: split
 from basicsr.utils import get_root_logger
 
-_mmagic = importlib.util.find_spec("mmagic")  # the folder of tests beside this file would be a spec without an origin
+_mmagic = importlib.util.find_spec(
+    "mmagic"
+)  # the folder of tests beside this file would be a spec without an origin
 collect_ignore = [] if _mmagic and _mmagic.origin else ["mmagic"]  # for make test-mmagic
 
 

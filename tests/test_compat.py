@@ -62,7 +62,11 @@ class TestMachinery:
             assert "thread" in function.__doc__ or "#" in function.__doc__, place
 
     def test_repairing_again_changes_nothing(self):
-        before = degradations.add_jpg_compression, BaseModel.save_network, importlib.import_module("basicsr.train")
+        before = (
+            degradations.add_jpg_compression,
+            BaseModel.save_network,
+            importlib.import_module("basicsr.train"),
+        )
         names = dict(vars(before[2]))
         compat.repair()
         assert (degradations.add_jpg_compression, BaseModel.save_network) == before[:2]
@@ -73,14 +77,18 @@ class TestMachinery:
         host.double = user.twice = lambda number: number + number
         monkeypatch.setitem(sys.modules, "some_host", host)
         monkeypatch.setitem(sys.modules, "some_project", user)
-        compat._apply("some_host:double", lambda original: True, lambda original, number: -original(number))
+        compat._apply(
+            "some_host:double", lambda original: True, lambda original, number: -original(number)
+        )
         assert host.double is user.twice and user.twice(2) == -4
 
     def test_where_the_fault_is_not_found_nothing_is_replaced(self, monkeypatch):
         host = types.ModuleType("sound_host")
         host.double = sound = lambda number: 2 * number
         monkeypatch.setitem(sys.modules, "sound_host", host)
-        compat._apply("sound_host:double", compat.names("current_device"), lambda original, number: 0)
+        compat._apply(
+            "sound_host:double", compat.names("current_device"), lambda original, number: 0
+        )
         assert host.double is sound
 
 
@@ -117,7 +125,8 @@ print(sys.modules["distutils"].__spec__)
         with pytest.raises(cv2.error):
             degradations.add_jpg_compression.__wrapped__(photo, 40.4)
         assert np.array_equal(
-            degradations.add_jpg_compression(photo, 40.4), degradations.add_jpg_compression(photo, 40)
+            degradations.add_jpg_compression(photo, 40.4),
+            degradations.add_jpg_compression(photo, 40),
         )
         assert degradations.random_add_jpg_compression(photo, (30, 90)).shape == photo.shape
 
@@ -128,7 +137,11 @@ print(sys.modules["distutils"].__spec__)
 
         for name in ("rgb2ycbcr", "bgr2ycbcr", "ycbcr2rgb", "ycbcr2bgr"):
             assert getattr(matlab_functions, name) is getattr(color_util, name)
-        assert (L1Loss, GANLoss, r1_penalty) == (basic_loss.L1Loss, gan_loss.GANLoss, gan_loss.r1_penalty)
+        assert (L1Loss, GANLoss, r1_penalty) == (
+            basic_loss.L1Loss,
+            gan_loss.GANLoss,
+            gan_loss.r1_penalty,
+        )
         assert losses.PerceptualLoss is basic_loss.PerceptualLoss
 
 
@@ -145,7 +158,9 @@ class TestOptions:
     def test_the_host_sets_up_what_it_always_has(self, file, tmp_path):
         opt, args = self.parse("-opt", file)
         assert args.opt == file and not args.auto_resume
-        assert opt["path"]["training_states"] == str(tmp_path / "experiments" / "stock" / "training_states")
+        assert opt["path"]["training_states"] == str(
+            tmp_path / "experiments" / "stock" / "training_states"
+        )
         assert opt["datasets"]["train"]["phase"] == "train" and opt["datasets"]["val"]["scale"] == 1
         assert (opt["dist"], opt["rank"], opt["world_size"], opt["is_train"]) == (False, 0, 1, True)
         opt, _ = self.parse("-opt", file, "--debug", is_train=False)
@@ -156,7 +171,9 @@ class TestOptions:
         assert self.parse("-opt", file, flag)[1].local_rank == 1
 
     def test_overrides_are_in_force_before_the_host_reads(self, file):
-        opt, _ = self.parse("-opt", file, "--force_yml", "name=other", "train:optim_g:lr=1e-4", "manual_seed=3")
+        opt, _ = self.parse(
+            "-opt", file, "--force_yml", "name=other", "train:optim_g:lr=1e-4", "manual_seed=3"
+        )
         assert opt["name"] == "other" and opt["path"]["models"].endswith("other/models")
         assert opt["train"]["optim_g"]["lr"] == 1e-4
         state = torch.initial_seed()
@@ -189,7 +206,10 @@ class TestOptions:
             assert self.parse("-opt", file, "--force_yml", "num_gpu=2")[0]["num_gpu"] == 0
 
     def test_auto_means_as_many_gpus_as_there_are(self, file):
-        assert self.parse("-opt", file, "--force_yml", "num_gpu=auto")[0]["num_gpu"] == torch.cuda.device_count()
+        assert (
+            self.parse("-opt", file, "--force_yml", "num_gpu=auto")[0]["num_gpu"]
+            == torch.cuda.device_count()
+        )
 
     @pytest.fixture
     def four_gpus(self, monkeypatch):
@@ -226,7 +246,13 @@ class TestOptions:
 @pytest.fixture
 def lone_group(monkeypatch):
     """The environment that torchrun gives to a single process; a group started in the test is ended after it."""
-    values = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    values = {
+        "RANK": 0,
+        "LOCAL_RANK": 0,
+        "WORLD_SIZE": 1,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": free_port(),
+    }
     for name, value in values.items():
         monkeypatch.setenv(name, str(value))
     yield
@@ -239,7 +265,10 @@ class TestProcesses:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         dist_util.init_dist("pytorch", timeout=77, port=29500)
         assert dist.get_backend() == "gloo"
-        assert dist.group.WORLD._get_backend(torch.device("cpu")).options._timeout.total_seconds() == 77
+        assert (
+            dist.group.WORLD._get_backend(torch.device("cpu")).options._timeout.total_seconds()
+            == 77
+        )
         dist_util.init_dist("pytorch")  # a second start does nothing
 
     @pytest.mark.parametrize("chosen", [None, "spawn", "fork"])
@@ -254,7 +283,9 @@ class TestProcesses:
 
     def test_torchruns_environment_is_enough(self, lone_group, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        file = write_project(tmp_path, manual_seed=None, dist_params={"backend": "nccl", "port": 1, "timeout": 60})
+        file = write_project(
+            tmp_path, manual_seed=None, dist_params={"backend": "nccl", "port": 1, "timeout": 60}
+        )
         with command_line(["-opt", str(file)]):
             opt, args = host_options.parse_options(str(tmp_path))
         assert dist.is_initialized() and dist.get_backend() == "gloo"
@@ -291,7 +322,9 @@ class TestData:
         def epochs(init):
             from functools import partial
 
-            loader = DataLoader(Draws(), num_workers=1, worker_init_fn=partial(init, num_workers=1, rank=0, seed=4))
+            loader = DataLoader(
+                Draws(), num_workers=1, worker_init_fn=partial(init, num_workers=1, rank=0, seed=4)
+            )
             return [[int(batch) for batch in loader] for _ in range(2)]
 
         first, second = epochs(worker_init_fn.__wrapped__)
@@ -324,7 +357,12 @@ class TestData:
         prefetcher = CPUPrefetcher(Loader())
         assert not started
         prefetcher.reset()
-        assert (prefetcher.next(), prefetcher.next(), prefetcher.next(), len(started)) == (1, 2, None, 1)
+        assert (prefetcher.next(), prefetcher.next(), prefetcher.next(), len(started)) == (
+            1,
+            2,
+            None,
+            1,
+        )
         assert CPUPrefetcher(Loader()).next() == 1
 
     def test_prefetching_for_cuda_falls_back_without_it(self, monkeypatch):
@@ -332,7 +370,11 @@ class TestData:
         with pytest.warns(UserWarning, match="prefetch_mode cuda without a GPU"):
             prefetcher = CUDAPrefetcher([{"lq": 1}, {"lq": 2}], {"num_gpu": 1})
         prefetcher.reset()
-        assert (prefetcher.next(), prefetcher.next(), prefetcher.next()) == ({"lq": 1}, {"lq": 2}, None)
+        assert (prefetcher.next(), prefetcher.next(), prefetcher.next()) == (
+            {"lq": 1},
+            {"lq": 2},
+            None,
+        )
 
 
 @pytest.fixture
@@ -348,7 +390,9 @@ def lmdb_pairs(tmp_path):
 
 def lmdb_set(root, **changes):
     block = train_set(root, io_backend={"type": "lmdb"}, phase="train", scale=1, **changes)
-    return build_dataset(block | {key: f"{block[key]}.lmdb" for key in ("dataroot_gt", "dataroot_lq")})
+    return build_dataset(
+        block | {key: f"{block[key]}.lmdb" for key in ("dataroot_gt", "dataroot_lq")}
+    )
 
 
 class TestLmdb:
@@ -388,13 +432,17 @@ if __name__ == "__main__":
     assert len(spawned) == 3 and all(a.equal(b) for a, b in zip(spawned, alone))
     print("same samples")
 """)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=400, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=400, cwd=tmp_path
+    )
     assert done.returncode == 0 and "same samples" in done.stdout, done.stderr
 
 
 def base_model(root, **opt):
     folders = {name: str(root / name) for name in ("models", "training_states")}
-    return BaseModel({"num_gpu": 0, "is_train": True, "dist": False, "manual_seed": 11, "path": folders, **opt})
+    return BaseModel(
+        {"num_gpu": 0, "is_train": True, "dist": False, "manual_seed": 11, "path": folders, **opt}
+    )
 
 
 class TestModels:
@@ -404,7 +452,9 @@ class TestModels:
         found = base_model(tmp_path).get_optimizer(name, weights, lr=0.3)
         assert type(found) is getattr(torch.optim, name) and found.param_groups[0]["lr"] == 0.3
 
-    @pytest.mark.parametrize(("name", "near"), [("Adamm", "Adam"), ("Optimizer", "torch.optim has no"), ("lr", "no")])
+    @pytest.mark.parametrize(
+        ("name", "near"), [("Adamm", "Adam"), ("Optimizer", "torch.optim has no"), ("lr", "no")]
+    )
     def test_an_unknown_optimizer_is_named_with_its_neighbours(self, name, near, tmp_path):
         with pytest.raises(NotImplementedError, match=near):
             base_model(tmp_path).get_optimizer(name, [torch.nn.Parameter(torch.zeros(1))], lr=0.3)
@@ -429,7 +479,9 @@ class TestModels:
 
     def test_networks_are_saved_as_stock_reads_them(self, tmp_path):
         net, average = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
-        base_model(tmp_path).save_network([torch.nn.DataParallel(net), average], "net_g", -1, ["params", "params_ema"])
+        base_model(tmp_path).save_network(
+            [torch.nn.DataParallel(net), average], "net_g", -1, ["params", "params_ema"]
+        )
         saved = torch.load(tmp_path / "models" / "net_g_latest.pth", weights_only=True)
         assert torch.equal(saved["params"]["weight"], net.weight)
         assert torch.equal(saved["params_ema"]["bias"], average.bias)
@@ -442,7 +494,12 @@ class TestModels:
         model.save_training_state(3, -1)
         (file,) = (tmp_path / "training_states").iterdir()
         saved = torch.load(file, weights_only=True)
-        assert (file.name, saved["epoch"], saved["iter"], saved["manual_seed"]) == ("30.state", 2, 30, 11)
+        assert (file.name, saved["epoch"], saved["iter"], saved["manual_seed"]) == (
+            "30.state",
+            2,
+            30,
+            11,
+        )
         assert len(saved["optimizers"]) == 1 and saved["schedulers"] == []
 
     def test_a_save_that_fails_raises_and_keeps_what_was_there(self, tmp_path, monkeypatch):
@@ -476,7 +533,9 @@ class TestMetrics:
     def model(self, tmp_path):
         write_pairs(tmp_path / "val", count=2, size=200)
         opt = options(tmp_path, is_train=False, dist=False, rank=0)
-        opt["val"]["metrics"] = {name: {"type": f"calculate_{name}", "crop_border": 0} for name in ("psnr", "niqe")}
+        opt["val"]["metrics"] = {
+            name: {"type": f"calculate_{name}", "crop_border": 0} for name in ("psnr", "niqe")
+        }
         opt["path"]["visualization"] = str(tmp_path / "images")
         return SRModel(opt)
 
@@ -508,7 +567,10 @@ class TestMetrics:
         assert self.validate(model, val_set(tmp_path, name="none", metrics={})) is None
 
     def test_niqe_says_that_an_image_is_too_small(self):
-        with pytest.raises(ValueError, match=r"at least two textured blocks of 96x96 pixels; this image.* is 128x128"):
+        with pytest.raises(
+            ValueError,
+            match=r"at least two textured blocks of 96x96 pixels; this image.* is 128x128",
+        ):
             calculate_niqe(image(128), 0)
         assert calculate_niqe(image(200), 0) > 0
 
@@ -534,10 +596,23 @@ class TestLog:
         logger.removeHandler(caplog.handler)
 
     def log(self, iteration, rates=(1e-3,), curves=None):
-        opt = {"name": "a run", "logger": {"print_freq": 1, "use_tb_logger": True}, "train": {"total_iter": 40}}
+        opt = {
+            "name": "a run",
+            "logger": {"print_freq": 1, "use_tb_logger": True},
+            "train": {"total_iter": 40},
+        }
         logger = MessageLogger(opt, 0, curves or Curves())
         logger.start_time -= 1000
-        logger({"epoch": 0, "iter": iteration, "lrs": list(rates), "time": 1.0, "data_time": 0.1, "l_pix": 0.5})
+        logger(
+            {
+                "epoch": 0,
+                "iter": iteration,
+                "lrs": list(rates),
+                "time": 1.0,
+                "data_time": 0.1,
+                "l_pix": 0.5,
+            }
+        )
         assert logger.max_iters == 40
 
     @pytest.mark.parametrize("iteration", [20, 39, 40, 41])
@@ -550,14 +625,19 @@ class TestLog:
     def test_the_learning_rate_reaches_tensorboard(self):
         curves = Curves()
         self.log(7, curves=curves)
-        assert curves.values["learning_rate"] == (1e-3, 7) and curves.values["losses/l_pix"] == (0.5, 7)
+        assert curves.values["learning_rate"] == (1e-3, 7) and curves.values["losses/l_pix"] == (
+            0.5,
+            7,
+        )
         self.log(8, (1e-3, 1e-4), curves)
         assert curves.values["learning_rate/1"] == (1e-4, 8)
 
     @pytest.mark.parametrize("root", ["experiments_root", None])
     def test_a_network_is_one_line_and_a_file(self, lines, tmp_path, root):
         net = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(50)))
-        model = BaseModel({"num_gpu": 0, "is_train": True, "path": {root: str(tmp_path)} if root else {}})
+        model = BaseModel(
+            {"num_gpu": 0, "is_train": True, "path": {root: str(tmp_path)} if root else {}}
+        )
         model.print_network(net)
         (line,) = lines()
         assert line.startswith("Network: Sequential, 300 parameters") and "\n" not in line

@@ -31,7 +31,10 @@ def fixture(path, loss, error=0.0):
 
 def test_a_fixture_has_names_shapes_and_values(tmp_path):
     content = json.loads(fixture(tmp_path / "rough.json", 0).read_text())
-    assert content["state_dict"] == [["conv.weight", [4, 3, 3, 3], "float32"], ["conv.bias", [4], "float32"]]
+    assert content["state_dict"] == [
+        ["conv.weight", [4, 3, 3, 3], "float32"],
+        ["conv.bias", [4], "float32"],
+    ]
     assert (content["name"], content["license"], content["params"]) == ("rough", "MIT", 112)
     (output,) = content["outputs"]
     assert output["shape"] == [1, 4, 6, 6] and len(set(output["at"])) == len(output["values"]) == 64
@@ -61,13 +64,17 @@ def test_what_float32_keeps_is_let_through_without_a_warning(tmp_path, recwarn, 
 
 def test_rounding_is_let_through_with_a_warning(tmp_path):
     net = Rough(2.0**14)
-    with pytest.warns(parity.RoundingWarning, match=r"out: compared within 0\.0\d+ of its standard deviation"):
+    with pytest.warns(
+        parity.RoundingWarning, match=r"out: compared within 0\.0\d+ of its standard deviation"
+    ):
         parity.check(net, fixture(tmp_path / "rough.json", 2.0**14))
     assert net.conv.weight.dtype == torch.float32
 
 
 @pytest.mark.filterwarnings("ignore::parity.RoundingWarning")
-@pytest.mark.parametrize(("loss", "error", "words"), [(0, 2e-3, "Not equal"), (2.0**14, 0.02, "Not equal")])
+@pytest.mark.parametrize(
+    ("loss", "error", "words"), [(0, 2e-3, "Not equal"), (2.0**14, 0.02, "Not equal")]
+)
 def test_nothing_else_is(tmp_path, loss, error, words):
     with pytest.raises(AssertionError, match=words):
         parity.check(Rough(loss), fixture(tmp_path / "rough.json", loss, error))

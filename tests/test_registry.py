@@ -27,7 +27,8 @@ def test_both_hosts_know_it_by_one_name(name):
     cls, decorator = OURS[name]
     assert MODELS.module_dict.get(name) is cls and MODELS.get(f"wxr_plugin.{name}") is cls, (
         f"{cls.__module__}.{name} is in BasicSR's registry alone: decorate it with @{decorator} of "
-        "wxr_plugin.registry in place of @..._REGISTRY.register(), so that MMEngine and MMagic know it too"
+        "wxr_plugin.registry in place of @..._REGISTRY.register(), so that MMEngine and MMagic "
+        "know it too"
     )
 
 
@@ -64,7 +65,8 @@ def test_the_package_is_found_by_its_scope_and_leaves_mmagic_and_numpy_alone():
     code = (
         "import sys, numpy; before = set(vars(numpy)); from mmengine.registry import MODELS; "
         "assert MODELS.get('wxr_plugin.MSBDN').__name__ == 'MSBDN'; import wxr_plugin.mm; "
-        "found = [name for name in sys.modules if name.split('.')[0] in ('mmagic', 'mmcv')]; assert not found, found; "
+        "found = [name for name in sys.modules if name.split('.')[0] in ('mmagic', 'mmcv')]; "
+        "assert not found, found; "
         "new = {name for name in set(vars(numpy)) - before if 'bool' in name}; assert not new, new"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -16,7 +16,11 @@ REPOSITORY = Path(__file__).parents[1]
 
 def keyword(name):
     """Return the value of a keyword of the call of `setup` in setup.py."""
-    calls = [node for node in ast.walk(ast.parse((REPOSITORY / "setup.py").read_text())) if isinstance(node, ast.Call)]
+    calls = [
+        node
+        for node in ast.walk(ast.parse((REPOSITORY / "setup.py").read_text()))
+        if isinstance(node, ast.Call)
+    ]
     (setup,) = [call for call in calls if getattr(call.func, "id", "") == "setup"]
     (value,) = [entry.value for entry in setup.keywords if entry.arg == name]
     return ast.literal_eval(value)
@@ -31,7 +35,10 @@ def pins():
     return {match[1]: Version(match[2]) for match in matches}
 
 
-REQUIREMENTS = [*keyword("install_requires"), *(line for lines in keyword("extras_require").values() for line in lines)]
+REQUIREMENTS = [
+    *keyword("install_requires"),
+    *(line for lines in keyword("extras_require").values() for line in lines),
+]
 
 
 @pytest.mark.parametrize("line", REQUIREMENTS)
@@ -43,12 +50,16 @@ def test_a_direct_dependency_has_a_floor_and_a_pin_that_satisfies_it(line):
 
 
 def test_what_torch_and_pip_decide_is_not_pinned():
-    assert not [name for name in pins() if re.match(r"(nvidia-|cuda-)|(pip|triton|wxr-plugin)$", name)]
+    assert not [
+        name for name in pins() if re.match(r"(nvidia-|cuda-)|(pip|triton|wxr-plugin)$", name)
+    ]
 
 
 def test_a_lock_has_the_versions_of_the_environment(tmp_path):
     script = REPOSITORY / "tools" / "lock.py"
-    subprocess.run([sys.executable, str(script), str(tmp_path / "pins.txt")], check=True, cwd=tmp_path)
+    subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "pins.txt")], check=True, cwd=tmp_path
+    )
     lines = (tmp_path / "pins.txt").read_text().splitlines()
     versions = [line.split("==") for line in lines if not line.startswith("#")]
     names = [name for name, _ in versions]

@@ -29,7 +29,9 @@ def project(tmp_path, monkeypatch):
 
 
 def weights(root, name, label="latest"):
-    return torch.load(root / "experiments" / name / "models" / f"net_g_{label}.pth", weights_only=True)
+    return torch.load(
+        root / "experiments" / name / "models" / f"net_g_{label}.pth", weights_only=True
+    )
 
 
 def same(one, other):
@@ -74,12 +76,22 @@ def test_the_same_seed_gives_the_same_weights_for_any_number_of_workers(project)
     assert same(weights(project, "alone"), weights(project, "two"))
 
 
-def test_resuming_from_the_newest_readable_state_ends_where_an_uninterrupted_run_does(project, capsys):
+def test_resuming_from_the_newest_readable_state_ends_where_an_uninterrupted_run_does(
+    project, capsys
+):
     assert train.main(["-opt", "stock.yml", "--force_yml", "train:total_iter=9", "name=whole"]) == 0
     assert train.main(["-opt", "stock.yml", "--force_yml", "train:total_iter=5", "name=cut"]) == 0
     newest = project / "experiments" / "cut" / "training_states" / "4.state"
     newest.write_bytes(newest.read_bytes()[:1000])
-    resumed = ["-opt", "stock.yml", "--auto_resume", "--force_yml", "name=cut", "manual_seed=1", "train:total_iter=9"]
+    resumed = [
+        "-opt",
+        "stock.yml",
+        "--auto_resume",
+        "--force_yml",
+        "name=cut",
+        "manual_seed=1",
+        "train:total_iter=9",
+    ]
     with pytest.warns(UserWarning, match=r"4\.state"):
         assert train.main(resumed) == 0
     assert "Resuming training from epoch: 0, iter: 2" in log(project, "cut")
@@ -97,7 +109,12 @@ def test_short_epochs_reach_the_last_iteration(project):
 
 
 def test_two_validation_sets_one_of_them_without_ground_truth(project):
-    single = {"name": "real", "type": "SingleImageDataset", "dataroot_lq": "val/lq", "io_backend": {"type": "disk"}}
+    single = {
+        "name": "real",
+        "type": "SingleImageDataset",
+        "dataroot_lq": "val/lq",
+        "io_backend": {"type": "disk"},
+    }
     sets = {"train": train_set(project), "val": val_set(project), "val_2": single}
     write_project(project, datasets=sets)
     assert train.main(["-opt", "stock.yml"]) == 0
@@ -110,8 +127,15 @@ def test_the_test_command_restores_and_measures(project):
     changes = {
         "name": "tested",
         "datasets": {"test_1": val_set(project)},
-        "path": {"pretrain_network_g": "experiments/stock/models/net_g_latest.pth", "strict_load_g": True},
-        "val": {"save_img": True, "suffix": None, "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}},
+        "path": {
+            "pretrain_network_g": "experiments/stock/models/net_g_latest.pth",
+            "strict_load_g": True,
+        },
+        "val": {
+            "save_img": True,
+            "suffix": None,
+            "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}},
+        },
     }
     write_project(project, **changes)
     assert test_command.main(["-opt", "stock.yml"]) == 0
@@ -133,13 +157,21 @@ def test_a_name_that_is_a_path_touches_no_folder(name, project, tmp_path_factory
 
 def test_basicsr_s_own_commands_refuse_such_a_name_too(project):
     line = command_line(["-opt", "stock.yml", "--force_yml", "name=../victim"])
-    with pytest.raises(OptionError, match=r"name: the name '../victim' holds a path separator"), line:
+    with (
+        pytest.raises(OptionError, match=r"name: the name '../victim' holds a path separator"),
+        line,
+    ):
         host_options.parse_options(str(project))
 
 
 def test_the_root_may_lie_elsewhere(project, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    assert train.main(["-opt", "stock.yml", "--root", str(elsewhere), "--force_yml", "train:total_iter=1"]) == 0
+    assert (
+        train.main(
+            ["-opt", "stock.yml", "--root", str(elsewhere), "--force_yml", "train:total_iter=1"]
+        )
+        == 0
+    )
     assert (elsewhere / "experiments" / "stock" / "models" / "net_g_latest.pth").exists()
     assert not (project / "experiments").exists()
 
@@ -148,8 +180,14 @@ def test_the_root_may_lie_elsewhere(project, tmp_path_factory):
     ("line", "message"),
     [
         (["-opt", "missing.yml"], "missing.yml"),
-        (["-opt", "stock.yml", "--force_yml", "train:total_itre=3"], "did you mean train:total_iter"),
-        (["-opt", "stock.yml", "--force_yml", "datasets:train:batch_size_per_gpu=50"], "which fill no batch"),
+        (
+            ["-opt", "stock.yml", "--force_yml", "train:total_itre=3"],
+            "did you mean train:total_iter",
+        ),
+        (
+            ["-opt", "stock.yml", "--force_yml", "datasets:train:batch_size_per_gpu=50"],
+            "which fill no batch",
+        ),
         (["-opt", "stock.yml", "--force_yml", "model_type=SRModle"], "SRModel"),
     ],
 )
@@ -172,10 +210,16 @@ class BrokenPairs(PairedImageDataset):
 
 def test_what_a_worker_finds_wrong_with_the_data_is_one_line(project, capsys):
     (project / "plugin_with_broken_pairs.py").write_text(PLUGIN)
-    sets = {"train": train_set(project, type="BrokenPairs", num_worker_per_gpu=1), "val": val_set(project)}
+    sets = {
+        "train": train_set(project, type="BrokenPairs", num_worker_per_gpu=1),
+        "val": val_set(project),
+    }
     write_project(project, datasets=sets, plugins=["plugin_with_broken_pairs"])
     assert train.main(["-opt", "stock.yml"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == "python -m wxr_plugin.train: all photos are broken; mend them"
+    assert (
+        capsys.readouterr().err.splitlines()[-1]
+        == "python -m wxr_plugin.train: all photos are broken; mend them"
+    )
 
 
 def test_a_project_of_its_own_gains_the_repairs_by_the_import_alone(project):
@@ -197,13 +241,25 @@ def test_help_describes_the_command_with_an_example(command, capsys):
 @pytest.mark.slow
 def test_two_processes_train_and_resume_on_the_cpu_as_one_with_twice_the_batch(project):
     torchrun = ["torch.distributed.run", "--nproc_per_node", 2, "--master_port"]
-    line = ["-m", "wxr_plugin.train", "-opt", "stock.yml", "--auto_resume", "--force_yml", "name=two"]
+    line = [
+        "-m",
+        "wxr_plugin.train",
+        "-opt",
+        "stock.yml",
+        "--auto_resume",
+        "--force_yml",
+        "name=two",
+    ]
     for total in (4, 6):
         run = begin(*torchrun, free_port(), *line, f"{STEPS}={total}")
         out, _ = run.communicate(timeout=400)
         assert run.returncode == 0, out
     text = log(project, "two")
-    assert "Resuming training from epoch: 3, iter: 4" in text and iterations(text) == [5, 6] and "psnr" in text
+    assert (
+        "Resuming training from epoch: 3, iter: 4" in text
+        and iterations(text) == [5, 6]
+        and "psnr" in text
+    )
     changes = ["name=one", f"{STEPS}=6", "datasets:train:batch_size_per_gpu=4"]
     assert train.main(["-opt", "stock.yml", "--force_yml", *changes]) == 0
     one, two = weights(project, "one")["params"], weights(project, "two")["params"]
@@ -212,7 +268,14 @@ def test_two_processes_train_and_resume_on_the_cpu_as_one_with_twice_the_batch(p
 
 @pytest.mark.slow
 def test_a_training_that_was_killed_goes_on(project):
-    line = ["wxr_plugin.train", "-opt", "stock.yml", "--auto_resume", "--force_yml", "train:total_iter=100000"]
+    line = [
+        "wxr_plugin.train",
+        "-opt",
+        "stock.yml",
+        "--auto_resume",
+        "--force_yml",
+        "train:total_iter=100000",
+    ]
     run = begin(*line, "logger:print_freq=1000", "val:val_freq=100000")
     states = project / "experiments" / "stock" / "training_states"
     until = time.monotonic() + 120

@@ -1,6 +1,7 @@
 """Write the weights of a training as a packaged restorer: half precision, with the network's options inside.
 
-python tools/export_restorer.py experiments/small_restorer/models/net_g_latest.pth small_restorer.safetensors
+python tools/export_restorer.py experiments/small_restorer/models/net_g_latest.pth
+small_restorer.safetensors
 """
 
 import argparse
@@ -22,16 +23,24 @@ def export(checkpoint: Path, target: Path, key: str = "params_ema") -> None:
     """
     network = load_network_options(checkpoint)
     if network is None:
-        raise WxrError(f"{checkpoint} does not say which network it is for; give one that WxrModel wrote")
-    weights = {name: tensor.half().contiguous() for name, tensor in load_weights(checkpoint, key).items()}
+        raise WxrError(
+            f"{checkpoint} does not say which network it is for; give one that WxrModel wrote"
+        )
+    weights = {
+        name: tensor.half().contiguous() for name, tensor in load_weights(checkpoint, key).items()
+    }
     write_bytes(target, save(weights, metadata={"network_g": json.dumps(network)}))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--key", default="params_ema", help="entry of the checkpoint (default: params_ema)")
+    parser.add_argument(
+        "--key", default="params_ema", help="entry of the checkpoint (default: params_ema)"
+    )
     args = parser.parse_args()
     export(args.checkpoint, args.target, args.key)
 

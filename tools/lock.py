@@ -33,10 +33,15 @@ def pins(installed: Iterable[Distribution]) -> list[str]:
 def _one_version(versions: dict[str, set[str]]) -> Iterator[str]:
     for name, found in sorted(versions.items()):
         if len(found) > 1:
-            raise SystemExit(f"{name} is installed as {' and '.join(sorted(found))}: the extras of setup.py disagree")
+            raise SystemExit(
+                f"{name} is installed as {' and '.join(sorted(found))}: the extras of setup.py "
+                f"disagree"
+            )
         yield f"{name}=={found.pop()}"
 
 
 if __name__ == "__main__":
     lines = pins(distributions())
-    Path(sys.argv[1]).write_text(HEADER.format(python=platform.python_version()) + "\n".join(lines) + "\n")
+    Path(sys.argv[1]).write_text(
+        HEADER.format(python=platform.python_version()) + "\n".join(lines) + "\n"
+    )

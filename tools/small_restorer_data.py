@@ -3,9 +3,10 @@
     python tools/small_restorer_data.py DATA clean/
     wxr lmdb build clean/ datasets/clean.lmdb --crop-size 320
 
-DATA has clean/{train,val} (BSDS500) and clean/extra (larger photos), and pairs/OVERLAP_BSDS500.tsv, whose last column
-names the photos of clean/ that are the ground truth of a published pair. Those are left out, and so is every tenth
-photo of clean/extra, for measurements; clean/test is not touched. The files are linked, not copied.
+DATA has clean/{train,val} (BSDS500) and clean/extra (larger photos), and pairs/OVERLAP_BSDS500.tsv,
+whose last column names the photos of clean/ that are the ground truth of a published pair. Those
+are left out, and so is every tenth photo of clean/extra, for measurements; clean/test is not
+touched. The files are linked, not copied.
 """
 
 import argparse
@@ -30,7 +31,9 @@ def training_photos(data: Path) -> Iterator[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("target", type=Path)
     args = parser.parse_args()

@@ -18,8 +18,9 @@ LOOKS = ("brightness", "colours", "details")
 def traits(view: np.ndarray, weather: int, severity: float) -> np.ndarray:
     """What a caption may say of a picture, int64 (5,): weather, strength and the looks of its clean view.
 
-    `view` is float RGB (H, W, 3). Strength is the third of [0, 1] that the severity lies in; looks are indices of the
-    lists in tiny_clip_texts.yml, from mean luminance, the most frequent hue by saturation, and mean contrast.
+    `view` is float RGB (H, W, 3). Strength is the third of [0, 1] that the severity lies in; looks
+    are indices of the lists in tiny_clip_texts.yml, from mean luminance, the most frequent hue by
+    saturation, and mean contrast.
     """
     small = cv2.resize(view, (48, 48), interpolation=cv2.INTER_AREA)
     hue, saturation, value = cv2.split(cv2.cvtColor(small, cv2.COLOR_RGB2HSV))
@@ -33,7 +34,9 @@ def traits(view: np.ndarray, weather: int, severity: float) -> np.ndarray:
 def _colour(hue: np.ndarray, chroma: np.ndarray) -> int:
     if chroma.mean() < 0.08:
         return 0
-    edges = np.array([15, 42, 70, 165, 260])  # degrees where one colour's name gives way to the next; red wraps
+    edges = np.array(
+        [15, 42, 70, 165, 260]
+    )  # degrees where one colour's name gives way to the next; red wraps
     names = 1 + np.digitize(hue, edges)
     names[hue > 335] = 1
     return int(np.bincount(names.ravel(), chroma.ravel(), minlength=7).argmax())
@@ -68,5 +71,7 @@ def corpus() -> Iterator[str]:
     for phrases, strengths in product(TEXTS["weather"].values(), TEXTS["strengths"]):
         for phrase, strength in product(phrases, strengths):
             yield phrase.format(strength=strength)
-    for sentence, colour, bright, detail in product(*(TEXTS[key] for key in ("sentences", "colours", *LOOKS[::2]))):
+    for sentence, colour, bright, detail in product(
+        *(TEXTS[key] for key in ("sentences", "colours", *LOOKS[::2]))
+    ):
         yield sentence.format(look=f"{bright} {colour} {detail}", weather="")

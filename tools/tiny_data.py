@@ -30,10 +30,15 @@ def draw_view(photo: np.ndarray, rng: np.random.Generator, crop: float, scale: f
     image = Image.fromarray(photo)
     if rng.random() < crop:
         width, height = (int(rng.uniform(min(96, side), side)) for side in image.size)
-        left, top = int(rng.uniform(0, image.width - width)), int(rng.uniform(0, image.height - height))
+        left, top = (
+            int(rng.uniform(0, image.width - width)),
+            int(rng.uniform(0, image.height - height)),
+        )
         image = image.crop((left, top, left + width, top + height))
     factor = rng.uniform(200, 640) / max(image.size) if rng.random() < scale else 1.0
-    image = image.resize([max(32, round(side * factor)) for side in image.size], Image.Resampling.BICUBIC)
+    image = image.resize(
+        [max(32, round(side * factor)) for side in image.size], Image.Resampling.BICUBIC
+    )
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return np.asarray(image, np.float32) / 255
@@ -42,7 +47,8 @@ def draw_view(photo: np.ndarray, rng: np.random.Generator, crop: float, scale: f
 def change_light(image: np.ndarray, rng: np.random.Generator, overcast: bool) -> np.ndarray:
     """Change gamma, contrast, saturation and colour cast, so that grey or dark photos are not taken for weather.
 
-    `overcast` gives the flat, cool, colourless light under clouds: likelier in bad weather, and not absent without.
+    `overcast` gives the flat, cool, colourless light under clouds: likelier in bad weather, and not
+    absent without.
     """
     saturation = rng.uniform(0.1, 0.7) if overcast else rng.uniform(0.6, 1.4)
     if rng.random() < 0.06:
@@ -61,7 +67,9 @@ def as_bytes(image: np.ndarray) -> np.ndarray:
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def recompress(image: np.ndarray, rng: np.random.Generator, noise: float, blur: float, jpeg: float) -> np.ndarray:
+def recompress(
+    image: np.ndarray, rng: np.random.Generator, noise: float, blur: float, jpeg: float
+) -> np.ndarray:
     """To uint8, perhaps noisy, blurred, and through JPEG: what happens to photos after any weather.
 
     `noise`, `blur` and `jpeg` are the chances of each.

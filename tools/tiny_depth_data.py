@@ -37,7 +37,9 @@ def make_pool(photos: list[np.ndarray], rounds: int, crops: int, seed: int, work
     jobs = [(photo, (seed, index), rounds, crops) for index, photo in enumerate(photos)]
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
         parts = list(track(pool.map(_photo_samples, jobs, chunksize=4), "pictures", len(jobs)))
-    return Sample(*(np.stack(field) for field in zip(*(sample for part in parts for sample in part))))
+    return Sample(
+        *(np.stack(field) for field in zip(*(sample for part in parts for sample in part)))
+    )
 
 
 def _photo_samples(job: tuple[np.ndarray, tuple[int, int], int, int]) -> list[Sample]:
@@ -55,11 +57,17 @@ def _photo_samples(job: tuple[np.ndarray, tuple[int, int], int, int]) -> list[Sa
     return samples
 
 
-def _crop(image: np.ndarray, clean: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> Sample:
+def _crop(
+    image: np.ndarray, clean: np.ndarray, depth: np.ndarray, rng: np.random.Generator
+) -> Sample:
     side = int(rng.integers(SIDE, min(depth.shape) + 1))
     top, left = (int(rng.integers(length - side + 1)) for length in depth.shape)
-    image, clean, depth = (whole[top : top + side, left : left + side] for whole in (image, clean, depth))
-    image, clean = (cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for part in (image, clean))
+    image, clean, depth = (
+        whole[top : top + side, left : left + side] for whole in (image, clean, depth)
+    )
+    image, clean = (
+        cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for part in (image, clean)
+    )
     depth = cv2.resize(depth, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
     tokens = structure(torch.from_numpy(clean).permute(2, 0, 1)[None])[0]
     return Sample(as_bytes(image).transpose(2, 0, 1), np.float16(depth), np.float16(tokens.numpy()))
@@ -68,13 +76,17 @@ def _crop(image: np.ndarray, clean: np.ndarray, depth: np.ndarray, rng: np.rando
 def spoil(images: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Images (N, 3, H, W) in [0, 1], half of them noisy, a quarter blurred, and how much: (N, 2).
 
-    Noise has a deviation of up to 0.1, blur one of 0.5 to 2 px; the two levels are log(1 + deviation / 0.02) and
-    log(1 + deviation / 0.5 px), because the eye tells weak ones apart better than strong ones.
+    Noise has a deviation of up to 0.1, blur one of 0.5 to 2 px; the two levels are log(1 +
+    deviation / 0.02) and log(1 + deviation / 0.5 px), because the eye tells weak ones apart better
+    than strong ones.
     """
     count = len(images)
     noise = rng.uniform(0, 0.1, count) * (rng.random(count) < 0.5)
     blur = rng.uniform(0.5, 2, count) * (rng.random(count) < 0.25)
-    blurred = [gaussian_blur(image, 9, sigma) if sigma else image for image, sigma in zip(images, blur.tolist())]
+    blurred = [
+        gaussian_blur(image, 9, sigma) if sigma else image
+        for image, sigma in zip(images, blur.tolist())
+    ]
     noise_map = torch.from_numpy(rng.normal(0, noise[:, None, None, None], images.shape)).float()
     levels = np.stack([np.log1p(noise / 0.02), np.log1p(blur / 0.5)], axis=1)
     return (torch.stack(blurred) + noise_map).clamp(0, 1), torch.from_numpy(levels).float()
@@ -83,9 +95,10 @@ def spoil(images: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
 def structure(images: Tensor) -> Tensor:
     """What each patch of images (N, 3, H, W) shows: (N, tokens, 4 * BINS + 3).
 
-    Histograms of the gradient's direction, weighted by its length, in 2 x 2 cells of the patch (HOG, the target of
-    MaskFeat, Wei et al., CVPR 2022), with the square root taken and no contrast normalisation, and the mean colour
-    as brightness and two differences (green against red and blue, red against blue).
+    Histograms of the gradient's direction, weighted by its length, in 2 x 2 cells of the patch
+    (HOG, the target of MaskFeat, Wei et al., CVPR 2022), with the square root taken and no contrast
+    normalisation, and the mean colour as brightness and two differences (green against red and
+    blue, red against blue).
     """
     grey = (images * torch.from_numpy(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     grey = F.pad(grey, (1, 1, 1, 1), mode="replicate")
@@ -93,7 +106,9 @@ def structure(images: Tensor) -> Tensor:
     place = torch.atan2(dy, dx).remainder(torch.pi) * (BINS / torch.pi)
     bins = torch.arange(BINS).view(1, -1, 1, 1)
     apart = (place - bins).abs()
-    share = (1 - torch.minimum(apart, BINS - apart)).clamp_min(0)  # each gradient counts for its two nearest bins
+    share = (1 - torch.minimum(apart, BINS - apart)).clamp_min(
+        0
+    )  # each gradient counts for its two nearest bins
     cells = F.avg_pool2d(share * torch.hypot(dx, dy), PATCH // CELLS)
     cells = F.pixel_unshuffle(cells, CELLS).clamp_min(0).sqrt()
     red, green, blue = F.avg_pool2d(images, PATCH).split(1, dim=1)

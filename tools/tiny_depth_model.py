@@ -14,8 +14,8 @@ LAYERS = 4
 def start_filters(model: DepthAnythingForDepthEstimation, pixels: Tensor) -> None:
     """Set the patch filters to a bank that answers `pixels` (N, 3, H, W), normalised, with one deviation and mean 0.
 
-    They are not trained (our choice): filters that learn from few photos become smooth, and then neither noise nor
-    blur reaches the tokens. See also tools/tiny_llava_start.py.
+    They are not trained (our choice): filters that learn from few photos become smooth, and then
+    neither noise nor blur reaches the tokens. See also tools/tiny_llava_start.py.
     """
     filters = model.backbone.embeddings.patch_embeddings.projection
     with torch.no_grad():

@@ -25,7 +25,9 @@ Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def _noise(sigma: float) -> Change:
-    return lambda image, rng: np.clip(image + rng.normal(0, sigma, image.shape), 0, 1).astype(np.float32)
+    return lambda image, rng: np.clip(image + rng.normal(0, sigma, image.shape), 0, 1).astype(
+        np.float32
+    )
 
 
 def _blur(sigma: float) -> Change:
@@ -52,7 +54,9 @@ CHANGES: dict[str, Change] = {
 """What a restored photo must not do, and JPEG, which does no harm."""
 
 
-def depth_rows(model: DepthAnythingForDepthEstimation, photos: list[np.ndarray], seed: int) -> list[str]:
+def depth_rows(
+    model: DepthAnythingForDepthEstimation, photos: list[np.ndarray], seed: int
+) -> list[str]:
     """For each weather: mean Spearman's rho of predicted and drawn nearness, beside that of the row in the picture."""
     found = {kind: [] for kind in WEATHERS}
     for index, photo in enumerate(track(photos, "depth")):
@@ -63,28 +67,41 @@ def depth_rows(model: DepthAnythingForDepthEstimation, photos: list[np.ndarray],
             image = add_weather(clean, kind, rng.uniform(0.25, 1), rng, "default", depth)
             found[kind].append(_correlations(model, image, depth))
     means = {kind: np.mean(pairs, axis=0) for kind, pairs in found.items()}
-    return [f"| {kind} | {model_rho:.2f} | {row_rho:.2f} |" for kind, (model_rho, row_rho) in means.items()]
+    return [
+        f"| {kind} | {model_rho:.2f} | {row_rho:.2f} |"
+        for kind, (model_rho, row_rho) in means.items()
+    ]
 
 
 @torch.no_grad()
-def _correlations(model: DepthAnythingForDepthEstimation, image: np.ndarray, depth: np.ndarray) -> tuple[float, float]:
+def _correlations(
+    model: DepthAnythingForDepthEstimation, image: np.ndarray, depth: np.ndarray
+) -> tuple[float, float]:
     side = model.config.patch_size
     height, width = (round(length / side) * side for length in depth.shape)
     mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
     pixels = (cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) - mean) / std
     near = model(torch.from_numpy(pixels).permute(2, 0, 1)[None]).predicted_depth[0].numpy()
-    near, true = (cv2.resize(plane, (48, 48), interpolation=cv2.INTER_AREA) for plane in (near, 1 - depth))
+    near, true = (
+        cv2.resize(plane, (48, 48), interpolation=cv2.INTER_AREA) for plane in (near, 1 - depth)
+    )
     rows = np.repeat(np.arange(48), 48)
-    return tuple(float(spearmanr(values, true.ravel()).statistic) for values in (near.ravel(), rows))
+    return tuple(
+        float(spearmanr(values, true.ravel()).statistic) for values in (near.ravel(), rows)
+    )
 
 
 class Views:
     """A square of each photo, clean, changed and under weather, as tensors (N, 3, SIDE, SIDE)."""
 
     def __init__(self, photos: list[np.ndarray], seed: int):
-        views = [self._of(np.float32(photo) / 255, np.random.default_rng((seed, i))) for i, photo in enumerate(photos)]
+        views = [
+            self._of(np.float32(photo) / 255, np.random.default_rng((seed, i)))
+            for i, photo in enumerate(photos)
+        ]
         self.images = {
-            name: torch.from_numpy(np.stack([view[name] for view in views])).permute(0, 3, 1, 2) for name in views[0]
+            name: torch.from_numpy(np.stack([view[name] for view in views])).permute(0, 3, 1, 2)
+            for name in views[0]
         }
 
     @staticmethod
@@ -93,27 +110,38 @@ class Views:
         square = (slice(top, top + SIDE), slice(left, left + SIDE))
         clean = np.ascontiguousarray(photo[square])
         weathered = {kind: add_weather(photo, kind, SEVERITY, rng)[square] for kind in KINDS}
-        return {"clean": clean, **weathered, **{name: change(clean, rng) for name, change in CHANGES.items()}}
+        return {
+            "clean": clean,
+            **weathered,
+            **{name: change(clean, rng) for name, change in CHANGES.items()},
+        }
 
 
 @torch.no_grad()
 def feature_scores(guide: DepthGuide, views: Views) -> dict[str, float]:
     """How far (1 - cos, mean over patches) each change moves the tokens, as a share of the distance between two photos.
 
-    "other photo" is that distance itself. "own photo found": share of weathered photos whose nearest clean photo is
-    their own. "own before another": share of pairs in which the own clean photo is nearer than the other one.
-    "gradient": cosine of the way down from a photo with noise 0.05 and the way to the clean one, over pixels.
+    "other photo" is that distance itself. "own photo found": share of weathered photos whose
+    nearest clean photo is their own. "own before another": share of pairs in which the own clean
+    photo is nearer than the other one. "gradient": cosine of the way down from a photo with noise
+    0.05 and the way to the clean one, over pixels.
     """
     tokens = {name: _tokens(guide, images) for name, images in views.images.items()}
     clean = tokens.pop("clean")
     apart = ~torch.eye(len(clean), dtype=torch.bool)
     other = _distances(clean, clean)[apart].mean()
-    scores = {name: (_paired(changed, clean).mean() / other).item() for name, changed in tokens.items()}
+    scores = {
+        name: (_paired(changed, clean).mean() / other).item() for name, changed in tokens.items()
+    }
     weathered = [_distances(tokens[kind], clean) for kind in KINDS]
     own = [(d.argmin(1) == torch.arange(len(d))).float().mean() for d in weathered]
     before = [(d.diagonal()[:, None] < d)[apart].float().mean() for d in weathered]
     own, before = torch.stack(own).mean().item(), torch.stack(before).mean().item()
-    ends = {"own photo found": own, "own before another": before, "gradient": _gradient(guide, views.images)}
+    ends = {
+        "own photo found": own,
+        "own before another": before,
+        "gradient": _gradient(guide, views.images),
+    }
     return {"other photo": other.item(), **scores, **ends}
 
 
@@ -121,7 +149,11 @@ def feature_scores(guide: DepthGuide, views: Views) -> dict[str, float]:
 def _gradient(guide: DepthGuide, images: dict[str, Tensor], count: int = 40) -> float:
     clean, noisy = images["clean"][:count], images["noise 0.05"][:count].clone().requires_grad_()
     _paired(guide.encode(noisy), guide.encode(clean)).sum().backward()
-    return F.cosine_similarity(-noisy.grad.flatten(1), (clean - noisy.detach()).flatten(1)).mean().item()
+    return (
+        F.cosine_similarity(-noisy.grad.flatten(1), (clean - noisy.detach()).flatten(1))
+        .mean()
+        .item()
+    )
 
 
 def _tokens(guide: DepthGuide, images: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ from wxr_plugin.data.weather.synthesis import WEATHERS, add_weather
 class Pool(msgspec.Struct):
     """Training pictures, as the vision tower's patch filters see them.
 
-    The filters are not trained, so their answers are computed once, and the pictures need not be kept.
+    The filters are not trained, so their answers are computed once, and the pictures need not be
+    kept.
     """
 
     patches: np.ndarray
@@ -43,25 +44,35 @@ class Pool(msgspec.Struct):
 def read_photos(folder: str | Path, without: str | Path | None = None) -> list[np.ndarray]:
     """All photos below a folder, save those below `without`, in the order of their paths; uint8 RGB (H, W, 3)."""
     hidden = set() if without is None else set(Path(without).resolve().rglob("*"))
-    found = (p for p in Path(folder).resolve().rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    found = (
+        p
+        for p in Path(folder).resolve().rglob("*")
+        if p.suffix.lower() in {".jpg", ".jpeg", ".png"}
+    )
     paths = sorted(set(found) - hidden)
     if not paths:
         raise FileNotFoundError(f"no .jpg or .png photos below {folder}")
     return [np.array(Image.open(path).convert("RGB")) for path in paths]
 
 
-def make_pool(photos: Sequence[np.ndarray], rounds: int, seed: int, filters: np.ndarray, workers: int = 2) -> Pool:
+def make_pool(
+    photos: Sequence[np.ndarray], rounds: int, seed: int, filters: np.ndarray, workers: int = 2
+) -> Pool:
     """Draw `rounds` views of every photo, and of each view four pictures: clear, rain, haze and snow.
 
     `filters` are the vision tower's (width, 3, PATCH, PATCH).
     """
     jobs = [(photo, (seed, index)) for index, photo in enumerate(photos)]
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as executor:
-        parts = list(executor.map(partial(_encoded, rounds=rounds, filters=filters), jobs, chunksize=4))
+        parts = list(
+            executor.map(partial(_encoded, rounds=rounds, filters=filters), jobs, chunksize=4)
+        )
     return Pool(*(np.concatenate(values) for values in zip(*parts)))
 
 
-def _encoded(job: tuple[np.ndarray, tuple[int, int]], rounds: int, filters: np.ndarray) -> tuple[np.ndarray, ...]:
+def _encoded(
+    job: tuple[np.ndarray, tuple[int, int]], rounds: int, filters: np.ndarray
+) -> tuple[np.ndarray, ...]:
     torch.set_num_threads(1)
     images, weather, severity, effect = zip(*draw_pictures(*job, rounds))
     answers = conv2d(normalised(np.stack(images)), torch.from_numpy(filters), stride=PATCH)
@@ -90,7 +101,9 @@ def normalised(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images).float().sub_(mean).div_(std)
 
 
-def draw_sample(view: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, int, float, np.ndarray]:
+def draw_sample(
+    view: np.ndarray, kind: str, rng: np.random.Generator
+) -> tuple[np.ndarray, int, float, np.ndarray]:
     """One training picture of a view (float RGB): its square (uint8), its weather's index, its severity, the effect."""
     severity = 0.0 if kind == "clear" else float(rng.uniform(0.0, 1.0) ** rng.choice([1.0, 1.5]))
     style = "default" if rng.random() < 0.8 else "shifted"
@@ -100,19 +113,31 @@ def draw_sample(view: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[
     image = add_weather(before, kind, severity, rng, style)
     if kind in ("rain", "snow") and rng.random() < 0.2:
         veil = float(rng.uniform(0, 0.4)) * severity
-        image, severity = add_weather(image, "haze", veil, rng, "default"), 1 - (1 - severity) * (1 - 0.5 * veil)
+        image, severity = (
+            add_weather(image, "haze", veil, rng, "default"),
+            1 - (1 - severity) * (1 - 0.5 * veil),
+        )
     effect = patch_effect(to_square(as_bytes(before)), to_square(as_bytes(image)))
-    return to_square(recompress(image, rng, noise=0.1, blur=0.12, jpeg=0.5)), WEATHERS.index(kind), severity, effect
+    return (
+        to_square(recompress(image, rng, noise=0.1, blur=0.12, jpeg=0.5)),
+        WEATHERS.index(kind),
+        severity,
+        effect,
+    )
 
 
 def patch_effect(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """What happened to each patch between two square uint8 pictures, float16 (T, 3), all near [0, 1].
 
-    Fitting after = a before + b over each patch's luminance gives 1 - a (the loss of contrast, smoothed over the
-    neighbours), twice the rise of the mean, and five times the deviation of what is left (streaks and flakes). Such
-    targets at each patch teach a small network from few photos far faster than one label a picture. Our choice.
+    Fitting after = a before + b over each patch's luminance gives 1 - a (the loss of contrast,
+    smoothed over the neighbours), twice the rise of the mean, and five times the deviation of what
+    is left (streaks and flakes). Such targets at each patch teach a small network from few photos
+    far faster than one label a picture. Our choice.
     """
-    x, y = (_patches(np.tensordot(LUMA, image.astype(np.float32) / 255, (0, 0))) for image in (before, after))
+    x, y = (
+        _patches(np.tensordot(LUMA, image.astype(np.float32) / 255, (0, 0)))
+        for image in (before, after)
+    )
     (mx, my) = (v.mean(-1) for v in (x, y))
     variance, covariance = x.var(-1), ((x - mx[..., None]) * (y - my[..., None])).mean(-1)
     slope = (uniform_filter(covariance, 3) + 1e-3) / (uniform_filter(variance, 3) + 1e-3)

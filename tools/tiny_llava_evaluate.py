@@ -45,26 +45,50 @@ class Scores(msgspec.Struct):
 
 def evaluate(folder: str | Path, test: str | Path, real: str | Path, seed: int = 0) -> list[Scores]:
     """Score a saved model on the photos of `test`, clean and once under each weather, and on those of `real/KIND`."""
-    models = build_rater({"model": str(folder)}), build_describer({"model": str(folder), "max_tokens": 16})
+    models = (
+        build_rater({"model": str(folder)}),
+        build_describer({"model": str(folder), "max_tokens": 16}),
+    )
     clean = read_photos(test)
     clean_rating, clean_text = models[0].rate(clean).rating.numpy(), models[1].describe(clean)
     right = share("clear" in text for text in clean_text)
-    rows = [Scores("clear", None, len(clean), right, right, None, None, len(clean), float(clean_rating.mean()), right)]
+    rows = [
+        Scores(
+            "clear",
+            None,
+            len(clean),
+            right,
+            right,
+            None,
+            None,
+            len(clean),
+            float(clean_rating.mean()),
+            right,
+        )
+    ]
     for index, kind in enumerate(KINDS):
         rng = np.random.default_rng([seed, index])
         severity = rng.uniform(0, 1, len(clean))
-        images = [as_bytes(add_weather(as_float(x), kind, float(s), rng)) for x, s in zip(clean, severity)]
+        images = [
+            as_bytes(add_weather(as_float(x), kind, float(s), rng)) for x, s in zip(clean, severity)
+        ]
         photos = read_photos(Path(real) / kind)
         rows.append(_row(kind, models, clean_rating, (images, severity), photos))
     return rows
 
 
-def _row(kind: str, models: tuple, clean_rating: np.ndarray, drawn: tuple, photos: list[np.ndarray]) -> Scores:
+def _row(
+    kind: str, models: tuple, clean_rating: np.ndarray, drawn: tuple, photos: list[np.ndarray]
+) -> Scores:
     (rater, describer), (images, severity) = models, drawn
     texts, real_rating = describer.describe(images), rater.rate(photos).rating.numpy()
     named = np.array([kind in text for text in texts])
-    loose = named | np.array([s < JUST_SEEN and "clear" in text for s, text in zip(severity, texts)])
-    strong = [TEXTS["strengths"][min(int(s * 3), 2)] in t for s, t, n in zip(severity, texts, named) if n]
+    loose = named | np.array(
+        [s < JUST_SEEN and "clear" in text for s, text in zip(severity, texts)]
+    )
+    strong = [
+        TEXTS["strengths"][min(int(s * 3), 2)] in t for s, t, n in zip(severity, texts, named) if n
+    ]
     truth = np.r_[np.zeros(len(clean_rating)), np.ones(len(photos))]
     return Scores(
         weather=kind,
@@ -82,7 +106,15 @@ def _row(kind: str, models: tuple, clean_rating: np.ndarray, drawn: tuple, photo
 
 def table(rows: list[Scores]) -> str:
     """The scores as a Markdown table."""
-    head = ["weather", "rho", f"pictures (s >= {SEEN})", "named", "named (all s)", "strength", "AUC real"]
+    head = [
+        "weather",
+        "rho",
+        f"pictures (s >= {SEEN})",
+        "named",
+        "named (all s)",
+        "strength",
+        "AUC real",
+    ]
     head += ["real photos", "mean rating", "named (real)"]
     lines = [head, ["---"] * len(head)]
     lines += [[_cell(value) for value in msgspec.structs.astuple(row)] for row in rows]

@@ -70,16 +70,25 @@ def fit_language(
 
 
 def language_loss(
-    model: nn.Module, questions: Questions, patches: Tensor, weather: Tensor, severity: Tensor, rng: np.random.Generator
+    model: nn.Module,
+    questions: Questions,
+    patches: Tensor,
+    weather: Tensor,
+    severity: Tensor,
+    rng: np.random.Generator,
 ) -> Tensor:
     """One rating question (soft cross-entropy on the first answer token) or one description (next-token loss)."""
     rate = rng.random() < 0.5
-    prompt = list(rng.choice(np.array(questions.rating if rate else questions.description, dtype=object)))
+    prompt = list(
+        rng.choice(np.array(questions.rating if rate else questions.description, dtype=object))
+    )
     if rate:
         target = rating_target(severity)
         answers = [questions.answer(TEXTS["words"][row]) for row in target.argmax(1)]
     else:
-        answers = [questions.answer(description(int(w), float(s))) for w, s in zip(weather, severity)]
+        answers = [
+            questions.answer(description(int(w), float(s))) for w, s in zip(weather, severity)
+        ]
     rows, labels = _padded(prompt, answers, questions.tokenizer.pad_token_id)
     with torch.autocast("cpu", torch.bfloat16):
         inputs = _with_image(model, rows, patches, prompt.index(model.config.image_token_id))
@@ -88,7 +97,9 @@ def language_loss(
     if not rate:
         return usual
     full = torch.zeros_like(logits[:, 0]).index_copy_(1, questions.words, target)
-    return F.cross_entropy(logits[:, 0], full) + 0.2 * F.cross_entropy(logits[:, 1:].transpose(1, 2), labels[:, 1:])
+    return F.cross_entropy(logits[:, 0], full) + 0.2 * F.cross_entropy(
+        logits[:, 1:].transpose(1, 2), labels[:, 1:]
+    )
 
 
 def _with_image(model: nn.Module, rows: Tensor, patches: Tensor, start: int) -> Tensor:

@@ -8,8 +8,18 @@ import yaml
 TEXTS = yaml.safe_load(Path(__file__).with_name("tiny_llava_texts.yml").read_text(encoding="utf-8"))
 SIDE = 320
 PATCH = 32
-VISION = {"hidden_size": 192, "intermediate_size": 576, "num_hidden_layers": 3, "num_attention_heads": 4}
-LANGUAGE = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 4}
+VISION = {
+    "hidden_size": 192,
+    "intermediate_size": 576,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+}
+LANGUAGE = {
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 TEMPLATE = (
     "{% for message in messages %}"
@@ -28,7 +38,9 @@ TEMPLATE = (
 def corpus() -> list[str]:
     """Every sentence that the model reads or writes, once; a byte-pair tokenizer trained on it keeps them as words."""
     answers = [
-        TEXTS["weather"].format(strength=s, kind=k) for s in TEXTS["strengths"] for k in ("rain", "haze", "snow")
+        TEXTS["weather"].format(strength=s, kind=k)
+        for s in TEXTS["strengths"]
+        for k in ("rain", "haze", "snow")
     ]
     chat = [f"USER: \n{question} ASSISTANT:" for question in TEXTS["rating"] + TEXTS["description"]]
     return [*chat, *answers, TEXTS["clear"], " ".join(TEXTS["words"]), TEXTS["vocabulary"]]
@@ -51,10 +63,15 @@ def build_tokenizer():
         show_progress=False,
     )
     core.train_from_iterator(corpus(), trainer)
-    core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", special.index("<s>"))])
+    core.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", special.index("<s>"))]
+    )
     names = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, **names, extra_special_tokens={"image_token": "<image>"}, model_max_length=512
+        tokenizer_object=core,
+        **names,
+        extra_special_tokens={"image_token": "<image>"},
+        model_max_length=512,
     )
 
 
@@ -63,7 +80,10 @@ def build_processor():
     from transformers import CLIPImageProcessor, LlavaProcessor
 
     images = CLIPImageProcessor(
-        size={"height": SIDE, "width": SIDE}, do_center_crop=False, image_mean=list(MEAN), image_std=list(STD)
+        size={"height": SIDE, "width": SIDE},
+        do_center_crop=False,
+        image_mean=list(MEAN),
+        image_std=list(STD),
     )
     return LlavaProcessor(
         image_processor=images,
@@ -77,13 +97,26 @@ def build_processor():
 
 def build_model(tokenizer) -> torch.nn.Module:
     """An untrained LlavaForConditionalGeneration; the language model reads the last layer's 100 patch tokens."""
-    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+    from transformers import (
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+    )
 
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
+    ids = {
+        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")
+    }
     config = LlavaConfig(
-        vision_config=CLIPVisionConfig(image_size=SIDE, patch_size=PATCH, projection_dim=64, **VISION),
+        vision_config=CLIPVisionConfig(
+            image_size=SIDE, patch_size=PATCH, projection_dim=64, **VISION
+        ),
         text_config=LlamaConfig(
-            vocab_size=len(tokenizer), max_position_embeddings=512, tie_word_embeddings=True, **LANGUAGE, **ids
+            vocab_size=len(tokenizer),
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            **LANGUAGE,
+            **ids,
         ),
         image_token_index=tokenizer.image_token_id,
         image_seq_length=(SIDE // PATCH) ** 2,

@@ -1,7 +1,7 @@
 """Starting weights of the tiny LLaVA's vision tower: a bank of filters whose answers are rectified.
 
-A short training on a few hundred photos does not find thin streaks and flakes from random weights. From these it does.
-Our choice.
+A short training on a few hundred photos does not find thin streaks and flakes from random weights.
+From these it does. Our choice.
 """
 
 import math
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 def start_vision(tower: nn.Module, pixels: Tensor) -> None:
     """Set the filters and the first perceptron; `pixels` (N, 3, S, S) are normalised pictures to scale by.
 
-    The filters are then left as they are: Adam's steps, of one size at every pixel, would wreck the smooth ones at
-    once (that it is better not to train them: Chen, Xie and He, ICCV 2021, section 4.2).
+    The filters are then left as they are: Adam's steps, of one size at every pixel, would wreck the
+    smooth ones at once (that it is better not to train them: Chen, Xie and He, ICCV 2021, section
+    4.2).
     """
     embedding = tower.embeddings.patch_embedding
     embedding.weight.data.copy_(oriented_filters(embedding.out_channels, embedding.kernel_size[0]))
@@ -27,8 +28,8 @@ def start_vision(tower: nn.Module, pixels: Tensor) -> None:
 def level_filters(tower: nn.Module, pixels: Tensor) -> None:
     """Scale the patch filters so that each answers `pixels` with the same deviation.
 
-    Fine waves answer photos a hundred times weaker than smooth ones: without this, the first normalisation hides
-    streaks and flakes.
+    Fine waves answer photos a hundred times weaker than smooth ones: without this, the first
+    normalisation hides streaks and flakes.
     """
     filters = tower.embeddings.patch_embedding
     filters.weight /= filters(pixels).std((0, 2, 3))[:, None, None, None]
@@ -38,8 +39,8 @@ def level_filters(tower: nn.Module, pixels: Tensor) -> None:
 def split_signs(tower: nn.Module) -> None:
     """Let the first layer's perceptron start as rectifiers of each filter's answer, both signs apart.
 
-    The mean of rectified waves over a picture is what tells streaks and flakes; random weights would mix the fine
-    waves with the smooth ones first.
+    The mean of rectified waves over a picture is what tells streaks and flakes; random weights
+    would mix the fine waves with the smooth ones first.
     """
     perceptron, width = tower.encoder.layers[0].mlp, tower.config.hidden_size
     signs = 2 * torch.eye(width)
@@ -50,7 +51,8 @@ def split_signs(tower: nn.Module) -> None:
 def oriented_filters(count: int, size: int) -> Tensor:
     """Starting filters (count, 3, size, size): a quarter smooth cosines in colour, the rest small Gabor waves.
 
-    The waves are 2 to 10 px long, at any place and direction in the patch, drawn from torch's global generator.
+    The waves are 2 to 10 px long, at any place and direction in the patch, drawn from torch's
+    global generator.
     """
     y, x = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
     smooth = [_cosine(index, x / size, y / size) for index in range(count // 4)]

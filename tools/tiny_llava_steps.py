@@ -27,7 +27,9 @@ def optimizer_for(modules: list[nn.Module], rate: float, steps: int) -> tuple:
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
-    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, max(steps, 2), pct_start=0.08)
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, max(steps, 2), pct_start=0.08
+    )
 
 
 def update(loss: Tensor, optimizer, schedule) -> None:
@@ -43,4 +45,7 @@ def update(loss: Tensor, optimizer, schedule) -> None:
 def report(name: str, step: int, steps: int, loss: Tensor, clock: float) -> None:
     """Print the loss now and then; `clock` is the start."""
     if step % 50 == 0 or step == steps - 1:
-        print(f"{name} {step + 1}/{steps} loss {loss.item():.4f} {time.monotonic() - clock:.0f} s", flush=True)
+        print(
+            f"{name} {step + 1}/{steps} loss {loss.item():.4f} {time.monotonic() - clock:.0f} s",
+            flush=True,
+        )

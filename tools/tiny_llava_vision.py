@@ -29,7 +29,9 @@ class VisionHead(nn.Module):
         return outputs[:, :-1], outputs[:, -1], self.effect(tokens).float()
 
 
-def fit_vision(tower: nn.Module, pool: Pool, seed: int, epochs: float, rate: float = 1.5e-3, batch: int = 48) -> None:
+def fit_vision(
+    tower: nn.Module, pool: Pool, seed: int, epochs: float, rate: float = 1.5e-3, batch: int = 48
+) -> None:
     """Train the vision tower on what the weather is, how severe, and what it did to each patch (AdamW, bfloat16)."""
     torch.manual_seed(seed)
     head = VisionHead(tower.config.hidden_size)
@@ -50,8 +52,8 @@ def fit_vision(tower: nn.Module, pool: Pool, seed: int, epochs: float, rate: flo
 def patch_tokens(tower: nn.Module, patches: Tensor, chosen: Tensor | slice = slice(None)) -> Tensor:
     """The last layer's patch tokens (N, T, width), computed on the `chosen` patches alone.
 
-    Weather is everywhere in a picture, so half the patches tell it too, at half the time (Li et al., "Scaling
-    language-image pre-training via masking", CVPR 2023).
+    Weather is everywhere in a picture, so half the patches tell it too, at half the time (Li et
+    al., "Scaling language-image pre-training via masking", CVPR 2023).
     """
     places = tower.embeddings.position_embedding.weight
     start = (tower.embeddings.class_embedding + places[0]).expand(len(patches), 1, -1)
@@ -63,7 +65,9 @@ def _some(count: int, share: float) -> Tensor:
     return torch.randperm(count)[: int(share * count)].sort().values
 
 
-def vision_loss(kind_logits: Tensor, severity_logit: Tensor, weather: Tensor, severity: Tensor) -> Tensor:
+def vision_loss(
+    kind_logits: Tensor, severity_logit: Tensor, weather: Tensor, severity: Tensor
+) -> Tensor:
     """Cross-entropy on the kind (weak where weather is hardly seen) plus three times that on the severity."""
     sure = torch.where(weather == 0, 1.0, (severity / 0.2).clamp(0, 1))
     kind = F.cross_entropy(kind_logits, weather, reduction="none", label_smoothing=0.02)

@@ -2,9 +2,10 @@
 
     python tools/train_tiny_clip.py --photos BSDS500/train BSDS500/val --test BSDS500/test
 
-Writes open_clip's own folder format (`local-dir:`) with a model card that holds the held-out figures. `--real` adds
-those on real photos in folders rain, haze and snow. The packaged vocabulary is used again where there is one, because
-`tokenizers` breaks ties at random and a vocabulary learnt anew numbers its tokens otherwise.
+Writes open_clip's own folder format (`local-dir:`) with a model card that holds the held-out
+figures. `--real` adds those on real photos in folders rain, haze and snow. The packaged vocabulary
+is used again where there is one, because `tokenizers` breaks ties at random and a vocabulary learnt
+anew numbers its tokens otherwise.
 """
 
 import argparse
@@ -46,7 +47,9 @@ def write_bpe(path: Path) -> None:
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Lowercase()
     words = pre_tokenizers.Split(Regex(WORDS), "removed", invert=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [words, pre_tokenizers.ByteLevel(False, use_regex=False)]
+    )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=2 * len(alphabet) + MERGES,
@@ -64,11 +67,19 @@ def model_config(vocabulary: int) -> dict:
     return {
         "embed_dim": 64,
         "vision_cfg": {"image_size": SIDE, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64},
-        "text_cfg": {"context_length": CONTEXT, "vocab_size": vocabulary, "width": 128, "heads": 4, "layers": 2},
+        "text_cfg": {
+            "context_length": CONTEXT,
+            "vocab_size": vocabulary,
+            "width": 128,
+            "heads": 4,
+            "layers": 2,
+        },
     }
 
 
-def make_pool(photos: list[np.ndarray], rounds: int, seed: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
+def make_pool(
+    photos: list[np.ndarray], rounds: int, seed: int, workers: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Pictures uint8 (N, 3, SIDE, SIDE) and their traits (N, 5): `rounds` views of each photo under each weather."""
     jobs = [(photo, (seed, index), rounds) for index, photo in enumerate(photos)]
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
@@ -77,7 +88,9 @@ def make_pool(photos: list[np.ndarray], rounds: int, seed: int, workers: int) ->
     return np.stack(images), np.stack(seen)
 
 
-def _photo_samples(job: tuple[np.ndarray, tuple[int, int], int]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _photo_samples(
+    job: tuple[np.ndarray, tuple[int, int], int],
+) -> list[tuple[np.ndarray, np.ndarray]]:
     torch.set_num_threads(1)
     photo, seed, rounds = job
     rng = np.random.default_rng(seed)
@@ -101,7 +114,8 @@ def _sample(view: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[np.n
 def contrast(images: Tensor, texts: Tensor, true: Tensor, scale: Tensor) -> Tensor:
     """CLIP's symmetric cross-entropy, each side's target spread evenly over all that match (`true`: bool (T, N)).
 
-    A short caption is true of many pictures in a batch; counting those as negatives would teach it to be false.
+    A short caption is true of many pictures in a batch; counting those as negatives would teach it
+    to be false.
     """
     logits, true = scale * texts @ images.T, true.float()
     rows = F.cross_entropy(logits, true / true.sum(1, keepdim=True))
@@ -109,7 +123,13 @@ def contrast(images: Tensor, texts: Tensor, true: Tensor, scale: Tensor) -> Tens
     return (rows + columns) / 2
 
 
-def train(model: CLIP, tokenizer: SimpleTokenizer, pool: tuple[np.ndarray, np.ndarray], steps: int, seed: int) -> None:
+def train(
+    model: CLIP,
+    tokenizer: SimpleTokenizer,
+    pool: tuple[np.ndarray, np.ndarray],
+    steps: int,
+    seed: int,
+) -> None:
     """AdamW with one cycle of the learning rate; a fresh caption for every picture at every step."""
     images, seen = torch.from_numpy(pool[0]), pool[1]
     rng = np.random.default_rng(seed)
@@ -124,7 +144,12 @@ def train(model: CLIP, tokenizer: SimpleTokenizer, pool: tuple[np.ndarray, np.nd
         batch = batch.contiguous(memory_format=torch.channels_last)
         features = model.encode_image(batch, normalize=True)
         words = model.encode_text(tokenizer(list(texts), CONTEXT), normalize=True)
-        loss = contrast(features, words, torch.from_numpy(holds(np.stack(said), seen[chosen])), model.logit_scale.exp())
+        loss = contrast(
+            features,
+            words,
+            torch.from_numpy(holds(np.stack(said), seen[chosen])),
+            model.logit_scale.exp(),
+        )
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -133,25 +158,42 @@ def train(model: CLIP, tokenizer: SimpleTokenizer, pool: tuple[np.ndarray, np.nd
         with torch.no_grad():
             model.logit_scale.clamp_(0, np.log(100))
         if step % 50 == 0:
-            print(f"step {step} loss {loss.item():.3f} scale {model.logit_scale.exp().item():.1f}", flush=True)
+            print(
+                f"step {step} loss {loss.item():.3f} scale {model.logit_scale.exp().item():.1f}",
+                flush=True,
+            )
 
 
 def save(model: CLIP, config: dict, out: Path) -> None:
     """Weights in half precision and the configuration, as open_clip reads them from a folder."""
-    weights = {key: value.half().contiguous() for key, value in model.state_dict().items() if value.is_floating_point()}
-    weights |= {key: value for key, value in model.state_dict().items() if not value.is_floating_point()}
+    weights = {
+        key: value.half().contiguous()
+        for key, value in model.state_dict().items()
+        if value.is_floating_point()
+    }
+    weights |= {
+        key: value for key, value in model.state_dict().items() if not value.is_floating_point()
+    }
     write_bytes(out / WEIGHTS, to_safetensors(weights))
     preprocess = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "squash"}
-    write_text(out / "open_clip_config.json", json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2))
+    write_text(
+        out / "open_clip_config.json",
+        json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2),
+    )
 
 
 @torch.no_grad()
-def test_probabilities(guide: ClipGuide, photos: list[np.ndarray], style: str, seed: int) -> np.ndarray:
+def test_probabilities(
+    guide: ClipGuide, photos: list[np.ndarray], style: str, seed: int
+) -> np.ndarray:
     """Zero-shot probabilities (photos, 4 weathers shown, 4 weathers answered); severity uniform in [0.25, 1]."""
     rows = []
     for index, photo in enumerate(photos):
         rng = np.random.default_rng((seed, index))
-        shown = [add_weather(np.float32(photo) / 255, kind, rng.uniform(0.25, 1), rng, style) for kind in WEATHERS]
+        shown = [
+            add_weather(np.float32(photo) / 255, kind, rng.uniform(0.25, 1), rng, style)
+            for kind in WEATHERS
+        ]
         rows.append(zero_shot(guide, torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)).numpy())
     return np.stack(rows)
 
@@ -161,12 +203,18 @@ def real_rows(guide: ClipGuide, folder: Path, clear: np.ndarray) -> list[str]:
     """Rows on real photos: share whose weather is named rightly, and AUC of 1 - p(clear) against clean test photos."""
     rows = []
     for kind in KINDS:
-        photos = [torch.from_numpy(photo).permute(2, 0, 1)[None] / 255 for photo in read_photos([folder / kind])]
+        photos = [
+            torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
+            for photo in read_photos([folder / kind])
+        ]
         found = torch.cat([zero_shot(guide, photo) for photo in photos]).numpy()
         right = (found.argmax(1) == WEATHERS.index(kind)).mean()
         labels = np.repeat([0, 1], [len(clear), len(found)])
         auc = roc_auc_score(labels, 1 - np.concatenate([clear[:, 0], found[:, 0]]))
-        rows.append(f"| {kind} | {len(photos)} | {right:.1%} | {(found.argmax(1) != 0).mean():.1%} | {auc:.3f} |")
+        rows.append(
+            f"| {kind} | {len(photos)} | {right:.1%} | {(found.argmax(1) != 0).mean():.1%} | "
+            f"{auc:.3f} |"
+        )
     return rows
 
 
@@ -176,7 +224,9 @@ def report(guide: ClipGuide, photos: list[np.ndarray], real: Path | None, seed: 
     found = {style: test_probabilities(guide, photos, style, seed) for style in STYLES}
     for style in STYLES:
         right = (found[style].argmax(2) == np.arange(4)).mean(0)
-        lines.append(f"| {style} | " + " | ".join(f"{share:.1%}" for share in [*right, right.mean()]) + " |")
+        lines.append(
+            f"| {style} | " + " | ".join(f"{share:.1%}" for share in [*right, right.mean()]) + " |"
+        )
     if real:
         head = "| real weather | photos | weather right | not called clear | AUC against clean test photos |"
         lines += ["", head, "|---" * 5 + "|", *real_rows(guide, real, found[STYLES[0]][:, 0])]
@@ -185,13 +235,23 @@ def report(guide: ClipGuide, photos: list[np.ndarray], real: Path | None, seed: 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of clean training photos")
-    parser.add_argument("--test", type=Path, nargs="+", required=True, help="folders of held-out clean photos")
-    parser.add_argument("--real", type=Path, help="folder with the folders rain, haze, snow of real photos")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", required=True, help="folders of clean training photos"
+    )
+    parser.add_argument(
+        "--test", type=Path, nargs="+", required=True, help="folders of held-out clean photos"
+    )
+    parser.add_argument(
+        "--real", type=Path, help="folder with the folders rain, haze, snow of real photos"
+    )
     parser.add_argument("--out", type=Path, default=TINY)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=8, help="views of each photo, each under every weather")
+    parser.add_argument(
+        "--rounds", type=int, default=8, help="views of each photo, each under every weather"
+    )
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--workers", type=int, default=1, help="processes that make the pictures")
     return parser.parse_args()

@@ -1,10 +1,11 @@
 """Train the packaged tiny DA-CLIP: a controller for the packaged tiny CLIP.
 
-    python tools/train_tiny_daclip.py --photos BSDS500/train BSDS500/val --test BSDS500/test --work runs/tiny_daclip
+    python tools/train_tiny_daclip.py --photos BSDS500/train BSDS500/val --test BSDS500/test --work
+    runs/tiny_daclip
 
-Every photo is degraded in each of ten ways and captioned by its looks; training is BasicSR's pipeline with
-options/tiny/daclip.yml, and goes on where it was stopped. The degradation accuracy on held-out photos, beside that of
-the plain tiny CLIP, is printed and written into the model card.
+Every photo is degraded in each of ten ways and captioned by its looks; training is BasicSR's
+pipeline with options/tiny/daclip.yml, and goes on where it was stopped. The degradation accuracy on
+held-out photos, beside that of the plain tiny CLIP, is printed and written into the model card.
 """
 
 import argparse
@@ -55,10 +56,14 @@ def small(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """`view` with a short side drawn from SIDES, or from what it has where that is less."""
     short = min(view.shape[:2])
     side = rng.uniform(SIDES[0], np.clip(short, *SIDES))
-    return cv2.resize(view, None, fx=side / short, fy=side / short, interpolation=cv2.INTER_AREA).clip(0, 1)
+    return cv2.resize(
+        view, None, fx=side / short, fy=side / short, interpolation=cv2.INTER_AREA
+    ).clip(0, 1)
 
 
-def write_set(photos: list[np.ndarray], words: list[str], rounds: int, folder: Path, seed: int) -> Path:
+def write_set(
+    photos: list[np.ndarray], words: list[str], rounds: int, folder: Path, seed: int
+) -> Path:
     """Degraded views of the photos, `rounds` of each photo under each word, and their table; once a folder."""
     table = folder / "captions.csv"
     if table.is_file():
@@ -84,15 +89,28 @@ def train(tables: dict[str, Path], work: Path, iterations: int, seed: int) -> Pa
     """Run BasicSR's pipeline in `work` and return the last checkpoint."""
     changes = [f"datasets:{phase}:captions={table.resolve()}" for phase, table in tables.items()]
     changes += [f"train:total_iter={iterations}", f"manual_seed={seed}"]
-    command = [sys.executable, "-m", "wxr_plugin.train", "-opt", str(OPTIONS), "--auto_resume", "--force_yml", *changes]
+    command = [
+        sys.executable,
+        "-m",
+        "wxr_plugin.train",
+        "-opt",
+        str(OPTIONS),
+        "--auto_resume",
+        "--force_yml",
+        *changes,
+    ]
     subprocess.run(command, cwd=work, check=True)
     return work / "experiments" / "tiny_daclip" / "models" / "net_g_latest.pth"
 
 
 def export(checkpoint: Path, target: Path) -> None:
     """Write the controller alone in half precision; the file names the CLIP that completes it."""
-    weights = {key: value for key, value in load_weights(checkpoint).items() if not key.startswith(FROZEN)}
-    half = {key: (v.half() if v.is_floating_point() else v).contiguous() for key, v in weights.items()}
+    weights = {
+        key: value for key, value in load_weights(checkpoint).items() if not key.startswith(FROZEN)
+    }
+    half = {
+        key: (v.half() if v.is_floating_point() else v).contiguous() for key, v in weights.items()
+    }
     network = dict(option_files.load(OPTIONS)["network_g"])
     write_bytes(target, save(half, metadata={"network_g": json.dumps(network)}))
 
@@ -106,7 +124,9 @@ def accuracies(table: Path, model: str, words: list[str]) -> dict[str, tuple[int
     for row in (row for row in read_table(table).values() if row.degradation in hits):
         image = torch.from_numpy(read_image(table.parent / row.file)).permute(2, 0, 1)[None] / 255
         ours, theirs = guide.classify(image, words)[0], (plain.encode_image(image) @ texts.T)[0]
-        hits[row.degradation].append(tuple(words[int(found.argmax())] == row.degradation for found in (ours, theirs)))
+        hits[row.degradation].append(
+            tuple(words[int(found.argmax())] == row.degradation for found in (ours, theirs))
+        )
     return {word: (len(found), *np.mean(found, axis=0).tolist()) for word, found in hits.items()}
 
 
@@ -120,18 +140,36 @@ def told_apart(words: list[str]) -> list[str]:
 def as_table(found: dict[str, tuple[int, float, float]]) -> str:
     """The accuracies in Markdown, with the mean over the degradations."""
     lines = ["| degradation | photos | DA-CLIP | plain tiny CLIP |", "|---|---|---|---|"]
-    lines += [f"| {word} | {count} | {ours:.1%} | {theirs:.1%} |" for word, (count, ours, theirs) in found.items()]
+    lines += [
+        f"| {word} | {count} | {ours:.1%} | {theirs:.1%} |"
+        for word, (count, ours, theirs) in found.items()
+    ]
     ours, theirs = (np.mean([row[place] for row in found.values()]) for place in (1, 2))
-    return "\n".join([*lines, f"| mean | {sum(row[0] for row in found.values())} | {ours:.1%} | {theirs:.1%} |"])
+    return "\n".join(
+        [*lines, f"| mean | {sum(row[0] for row in found.values())} | {ours:.1%} | {theirs:.1%} |"]
+    )
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of clean training photos")
-    parser.add_argument("--test", type=Path, nargs="+", required=True, help="folders of held-out clean photos")
-    parser.add_argument("--work", type=Path, required=True, help="folder for the degraded photos and the checkpoints")
-    parser.add_argument("--words", nargs="+", choices=DEGRADATIONS, default=list(DEGRADATIONS), metavar="WORD")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", required=True, help="folders of clean training photos"
+    )
+    parser.add_argument(
+        "--test", type=Path, nargs="+", required=True, help="folders of held-out clean photos"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        required=True,
+        help="folder for the degraded photos and the checkpoints",
+    )
+    parser.add_argument(
+        "--words", nargs="+", choices=DEGRADATIONS, default=list(DEGRADATIONS), metavar="WORD"
+    )
     parser.add_argument("--rounds", type=int, default=2, help="views of each training photo")
     parser.add_argument("--iterations", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
@@ -145,8 +183,12 @@ def main() -> None:
     work = arguments.work.resolve()
     shared = {"words": arguments.words, "seed": arguments.seed}
     tables = {
-        "train": write_set(read_photos(arguments.photos), rounds=arguments.rounds, folder=work / "train", **shared),
-        "val": write_set(read_photos(arguments.test), rounds=1, folder=work / "val", **{**shared, "seed": 1}),
+        "train": write_set(
+            read_photos(arguments.photos), rounds=arguments.rounds, folder=work / "train", **shared
+        ),
+        "val": write_set(
+            read_photos(arguments.test), rounds=1, folder=work / "val", **{**shared, "seed": 1}
+        ),
     }
     checkpoint = train(tables, work, arguments.iterations, arguments.seed)
     export(checkpoint, arguments.out)
@@ -155,9 +197,15 @@ def main() -> None:
         for words in (arguments.words, told_apart(arguments.words))
     )
     print(table, apart, sep="\n\n")
-    facts = {"size": arguments.out.stat().st_size / 1e6, "iterations": arguments.iterations, "seed": arguments.seed}
+    facts = {
+        "size": arguments.out.stat().st_size / 1e6,
+        "iterations": arguments.iterations,
+        "seed": arguments.seed,
+    }
     trained, tested = (len(read_table(tables[phase])) for phase in ("train", "val"))
-    card = CARD.read_text(encoding="utf-8").format(table=table, apart=apart, trained=trained, tested=tested, **facts)
+    card = CARD.read_text(encoding="utf-8").format(
+        table=table, apart=apart, trained=trained, tested=tested, **facts
+    )
     write_text(arguments.out.with_name("README.md"), card)
 
 

@@ -36,7 +36,9 @@ LEVEL_WEIGHT = 0.3
 
 def normalised(images: Tensor) -> Tensor:
     """Images (N, 3, H, W) in [0, 1] as the network takes them."""
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
+    mean, std = (
+        torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    )
     return (images - mean) / std
 
 
@@ -46,7 +48,9 @@ def affine_free(depth: Tensor) -> Tensor:
     return depth / depth.abs().mean((1, 2), keepdim=True).clamp_min(1e-3)
 
 
-def depth_loss(model: DepthAnythingForDepthEstimation, maps: tuple[Tensor, ...], depth: Tensor) -> Tensor:
+def depth_loss(
+    model: DepthAnythingForDepthEstimation, maps: tuple[Tensor, ...], depth: Tensor
+) -> Tensor:
     """L1 between predicted and true nearness, both affine-free (Yang et al., CVPR 2024, equation 2); depth is 1 far."""
     rows = SIDE // PATCH
     near = model.head(model.neck(maps, rows, rows), rows, rows)
@@ -54,14 +58,20 @@ def depth_loss(model: DepthAnythingForDepthEstimation, maps: tuple[Tensor, ...],
     return F.l1_loss(affine_free(near), affine_free(1 - depth))
 
 
-def train(model: DepthAnythingForDepthEstimation, pool: Sample, steps: int, batch: int, seed: int) -> None:
+def train(
+    model: DepthAnythingForDepthEstimation, pool: Sample, steps: int, batch: int, seed: int
+) -> None:
     """AdamW, one cycle of the rate; the last tokens tell the clean photo's structure and what spoils the picture."""
     images, depths, targets = (torch.from_numpy(field) for field in pool)
     middle, spread = targets.float().mean((0, 1)), targets.float().std((0, 1))
     weights = torch.ones_like(middle)
     weights[-3:] = COLOUR_WEIGHT
     reader, level_reader = nn.Linear(WIDTH, len(middle)), nn.Linear(WIDTH, 2)
-    trained = [p for p in [*model.parameters(), *reader.parameters(), *level_reader.parameters()] if p.requires_grad]
+    trained = [
+        p
+        for p in [*model.parameters(), *reader.parameters(), *level_reader.parameters()]
+        if p.requires_grad
+    ]
     optimizer = torch.optim.AdamW(trained, 2e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps, pct_start=0.15)
     rng = np.random.default_rng(seed)
@@ -73,7 +83,9 @@ def train(model: DepthAnythingForDepthEstimation, pool: Sample, steps: int, batc
         to_depth = depth_loss(model, maps, depths[chosen].float())
         wanted = (targets[chosen].float() - middle) / spread
         to_structure = (F.smooth_l1_loss(reader(tokens), wanted, reduction="none") * weights).mean()
-        to_levels = F.smooth_l1_loss(level_reader(tokens), levels[:, None].expand(-1, tokens.shape[1], -1))
+        to_levels = F.smooth_l1_loss(
+            level_reader(tokens), levels[:, None].expand(-1, tokens.shape[1], -1)
+        )
         optimizer.zero_grad()
         (to_depth + to_structure + LEVEL_WEIGHT * to_levels).backward()
         nn.utils.clip_grad_norm_(trained, CLIP_NORM)
@@ -81,14 +93,22 @@ def train(model: DepthAnythingForDepthEstimation, pool: Sample, steps: int, batc
         schedule.step()
         if step % 100 == 0:
             losses = {"depth": to_depth, "structure": to_structure, "levels": to_levels}
-            print(f"step {step}", *(f"{name} {loss.item():.3f}" for name, loss in losses.items()), flush=True)
+            print(
+                f"step {step}",
+                *(f"{name} {loss.item():.3f}" for name, loss in losses.items()),
+                flush=True,
+            )
 
 
 def save(model: DepthAnythingForDepthEstimation, out: Path) -> None:
     """Configuration, weights in half precision, and the preprocessing, as transformers reads them from a folder."""
     weights = {key: value.half().contiguous() for key, value in model.state_dict().items()}
     write_bytes(out / WEIGHTS, to_safetensors(weights, {"format": "pt"}))
-    config = {**model.config.to_diff_dict(), "architectures": [type(model).__name__], "dtype": "float16"}
+    config = {
+        **model.config.to_diff_dict(),
+        "architectures": [type(model).__name__],
+        "dtype": "float16",
+    }
     write_text(out / "config.json", json.dumps(config, indent=2) + "\n")
 
 
@@ -98,11 +118,15 @@ def feature_table(guides: dict[str, DepthGuide], photos: list[np.ndarray], seed:
     columns = {name: feature_scores(guide, views) for name, guide in guides.items()}
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in next(iter(columns.values())):
-        lines.append(f"| {name} | " + " | ".join(f"{scores[name]:.3f}" for scores in columns.values()) + " |")
+        lines.append(
+            f"| {name} | " + " | ".join(f"{scores[name]:.3f}" for scores in columns.values()) + " |"
+        )
     return "\n".join(lines)
 
 
-def untrained(pixels: Tensor, seed: int) -> tuple[DepthAnythingForDepthEstimation, DepthAnythingForDepthEstimation]:
+def untrained(
+    pixels: Tensor, seed: int
+) -> tuple[DepthAnythingForDepthEstimation, DepthAnythingForDepthEstimation]:
     """The network as transformers draws it, and with the filters that training starts from."""
     torch.manual_seed(seed)
     drawn = build()
@@ -115,12 +139,20 @@ def untrained(pixels: Tensor, seed: int) -> tuple[DepthAnythingForDepthEstimatio
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of clean training photos")
-    parser.add_argument("--test", type=Path, nargs="+", required=True, help="folders of held-out clean photos")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", required=True, help="folders of clean training photos"
+    )
+    parser.add_argument(
+        "--test", type=Path, nargs="+", required=True, help="folders of held-out clean photos"
+    )
     parser.add_argument("--out", type=Path, default=TINY)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=2, help="looks of each photo, each under every weather")
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="looks of each photo, each under every weather"
+    )
     parser.add_argument("--crops", type=int, default=3, help="crops of each")
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--batch", type=int, default=16)
@@ -143,14 +175,23 @@ def main() -> None:
     model = DepthAnythingForDepthEstimation.from_pretrained(arguments.out).float().eval()
     tested, seed = read_photos(arguments.test), arguments.seed
     encoders = {"trained": model, "its start": started, "random": drawn}
-    guides = {name: DepthGuide(deepcopy(network.backbone), name, "cpu") for name, network in encoders.items()}
+    guides = {
+        name: DepthGuide(deepcopy(network.backbone), name, "cpu")
+        for name, network in encoders.items()
+    }
     facts = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "encoder": sum(p.numel() for p in model.backbone.parameters()),
         "size": (arguments.out / WEIGHTS).stat().st_size / 1e6,
         "depth": "\n".join(depth_rows(model, tested, seed)),
         "features": feature_table(guides, tested, seed),
-        **{"photos": len(photos), "pictures": len(pool.image), "tested": len(tested), "minutes": minutes, "busy": busy},
+        **{
+            "photos": len(photos),
+            "pictures": len(pool.image),
+            "tested": len(tested),
+            "minutes": minutes,
+            "busy": busy,
+        },
     }
     card = CARD.read_text(encoding="utf-8").format(**{**vars(arguments), **facts})
     write_text(arguments.out / "README.md", card)

@@ -3,7 +3,8 @@
     python tools/train_tiny_llava.py --photos clean --test clean/test --real real \\
         --out wxr_plugin/assets/tiny_llava --seed 0
 
-Needs folders of clean photos (what lies in the test folder is left out of training) and `real/{rain,haze,snow}`.
+Needs folders of clean photos (what lies in the test folder is left out of training) and
+`real/{rain,haze,snow}`.
 """
 
 import argparse
@@ -42,16 +43,35 @@ def train(args: argparse.Namespace) -> dict:
     torch.manual_seed(args.seed)
     processor = build_processor()
     model = build_model(processor.tokenizer)
-    model.set_attn_implementation("eager")  # on short rows in bfloat16 three times as fast as torch's own on a CPU
+    model.set_attn_implementation(
+        "eager"
+    )  # on short rows in bfloat16 three times as fast as torch's own on a CPU
     tower = model.model.vision_tower
-    some = [sample[0] for index, photo in enumerate(photos[::4]) for sample in draw_pictures(photo, index, 1)]
+    some = [
+        sample[0]
+        for index, photo in enumerate(photos[::4])
+        for sample in draw_pictures(photo, index, 1)
+    ]
     start_vision(tower, normalised(np.stack(some)))
-    pool = make_pool(photos, args.rounds, args.seed, tower.embeddings.patch_embedding.weight.detach().numpy())
-    print(f"{len(pool.patches)} pictures of {len(photos)} photos, {time.monotonic() - start:.0f} s", flush=True)
+    pool = make_pool(
+        photos, args.rounds, args.seed, tower.embeddings.patch_embedding.weight.detach().numpy()
+    )
+    print(
+        f"{len(pool.patches)} pictures of {len(photos)} photos, {time.monotonic() - start:.0f} s",
+        flush=True,
+    )
     fit(model, processor, pool, args)
     save(model, processor, args.out)
-    facts = {"photos": len(photos), "pictures": len(pool.patches), "minutes": (time.monotonic() - start) / 60}
-    return facts | {"parameters": sum(p.numel() for p in model.parameters()) / 1e6} | model.config.to_dict()
+    facts = {
+        "photos": len(photos),
+        "pictures": len(pool.patches),
+        "minutes": (time.monotonic() - start) / 60,
+    }
+    return (
+        facts
+        | {"parameters": sum(p.numel() for p in model.parameters()) / 1e6}
+        | model.config.to_dict()
+    )
 
 
 def fit(model: torch.nn.Module, processor, pool: Pool, args: argparse.Namespace) -> None:
@@ -77,14 +97,26 @@ def write_card(args: argparse.Namespace, facts: dict) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, nargs="+", help="folders of clean photos to train on")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", help="folders of clean photos to train on"
+    )
     parser.add_argument("--test", type=Path, required=True, help="folder of clean photos held out")
-    parser.add_argument("--real", type=Path, required=True, help="folder with rain, haze and snow photos, held out")
-    parser.add_argument("--out", type=Path, default=Path("wxr_plugin/assets/tiny_llava"), help="the model's folder")
+    parser.add_argument(
+        "--real", type=Path, required=True, help="folder with rain, haze and snow photos, held out"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("wxr_plugin/assets/tiny_llava"), help="the model's folder"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="torch's threads; one is fastest on a shared machine")
-    parser.add_argument("--rounds", type=int, default=16, help="views drawn from each photo, four pictures each")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="torch's threads; one is fastest on a shared machine"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=16, help="views drawn from each photo, four pictures each"
+    )
     parser.add_argument("--vision-epochs", type=float, default=10)
     parser.add_argument("--language-epochs", type=float, default=0.8)
     parser.add_argument("--joint-epochs", type=float, default=0.4)

@@ -2,8 +2,9 @@
 
     python tools/train_tiny_restorer.py --photos BSDS500/train BSDS500/val --test BSDS500/test
 
-Training is BasicSR's pipeline with options/tiny/restorer.yml; --work keeps its LMDB and checkpoints, so a run that was
-stopped goes on. The held-out figures are printed and written into the model card.
+Training is BasicSR's pipeline with options/tiny/restorer.yml; --work keeps its LMDB and
+checkpoints, so a run that was stopped goes on. The held-out figures are printed and written into
+the model card.
 """
 
 import argparse
@@ -40,7 +41,11 @@ def train(photos: list[Path], work: Path, iterations: int, seed: int) -> Path:
         if not link.exists():
             link.symlink_to(photo.resolve())
     build(gathered, lmdb)
-    overrides = [f"datasets:train:dataroot_gt={lmdb}", f"train:total_iter={iterations}", f"manual_seed={seed}"]
+    overrides = [
+        f"datasets:train:dataroot_gt={lmdb}",
+        f"train:total_iter={iterations}",
+        f"manual_seed={seed}",
+    ]
     command = [
         sys.executable,
         "-m",
@@ -57,12 +62,17 @@ def train(photos: list[Path], work: Path, iterations: int, seed: int) -> Path:
 
 def export(checkpoint: Path, target: Path) -> None:
     """Write the EMA weights of `checkpoint` in half precision, with the network's options in the metadata."""
-    weights = {key: value.half().contiguous() for key, value in load_weights(checkpoint, "params_ema").items()}
+    weights = {
+        key: value.half().contiguous()
+        for key, value in load_weights(checkpoint, "params_ema").items()
+    }
     network = dict(option_files.load(str(OPTIONS))["network_g"])
     write_bytes(target, save(weights, metadata={"network_g": json.dumps(network)}))
 
 
-def evaluate(restorer: Restorer, folder: Path, severities: tuple[float, ...] = (0.3, 0.6, 0.9)) -> list[str]:
+def evaluate(
+    restorer: Restorer, folder: Path, severities: tuple[float, ...] = (0.3, 0.6, 0.9)
+) -> list[str]:
     """Rows of the held-out table: mean PSNR and SSIM (RGB) of input and result for every style and weather.
 
     Every EVERYth photo of `folder` is measured.
@@ -72,7 +82,9 @@ def evaluate(restorer: Restorer, folder: Path, severities: tuple[float, ...] = (
         for kind in KINDS:
             scores = np.array(list(_scores(restorer, folder, kind, style, severities))).mean(0)
             rows.append(
-                f"| {style} | {kind} | " + " | ".join(f"{a:.2f}" if a > 2 else f"{a:.3f}" for a in scores) + " |"
+                f"| {style} | {kind} | "
+                + " | ".join(f"{a:.2f}" if a > 2 else f"{a:.3f}" for a in scores)
+                + " |"
             )
     return rows
 
@@ -81,10 +93,16 @@ def _scores(restorer: Restorer, folder: Path, kind: str, style: str, severities:
     for number, file in enumerate(list_images(folder)[::EVERY]):
         clean = read_image(file)
         severity = severities[number % len(severities)]
-        lq = add_weather(clean.astype(np.float32) / 255, kind, severity, np.random.default_rng(number), style)
+        lq = add_weather(
+            clean.astype(np.float32) / 255, kind, severity, np.random.default_rng(number), style
+        )
         lq = (lq * 255).round().astype(np.uint8)
         out = restorer.restore(lq)
-        yield [metric(clean, image) for metric in (peak_signal_noise_ratio, _ssim) for image in (lq, out)]
+        yield [
+            metric(clean, image)
+            for metric in (peak_signal_noise_ratio, _ssim)
+            for image in (lq, out)
+        ]
 
 
 def _ssim(clean: np.ndarray, image: np.ndarray) -> float:
@@ -111,12 +129,23 @@ when no other checkpoint is named. It is small and trained for minutes: a starti
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", nargs="+", type=Path, required=True, help="folders of clean training photos")
-    parser.add_argument("--test", type=Path, required=True, help="folder of clean photos that training never sees")
-    parser.add_argument("--out", type=Path, default=TINY, help="where the weights go (default: into the package)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "--work", type=Path, default=Path("experiments_tiny_restorer"), help="folder for the training run"
+        "--photos", nargs="+", type=Path, required=True, help="folders of clean training photos"
+    )
+    parser.add_argument(
+        "--test", type=Path, required=True, help="folder of clean photos that training never sees"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=TINY, help="where the weights go (default: into the package)"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("experiments_tiny_restorer"),
+        help="folder for the training run",
     )
     parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,7 +1,8 @@
 """Rain, haze and snow removal for BasicSR, with vision-language models in the loop.
 
-Importing this package is enough: it repairs BasicSR 1.4.2 for current packages (`wxr_plugin.compat`) and registers its
-networks, datasets, losses, metrics and models in BasicSR's registries. Import it before `basicsr`.
+Importing this package is enough: it repairs BasicSR 1.4.2 for current packages
+(`wxr_plugin.compat`) and registers its networks, datasets, losses, metrics and models in BasicSR's
+registries. Import it before `basicsr`.
 """
 
 from wxr_plugin import compat

@@ -1,9 +1,10 @@
 """Repairs that basicsr 1.4.2 needs on current torch, torchvision, numpy, OpenCV and py-lmdb; one function each.
 
-1.4.2 is BasicSR's last release, so it is mended from outside. A function here under `@repairs(place, fault)` takes the
-place of BasicSR's, if `fault(original)` finds the fault there; it is handed the original first. Names that other
-modules imported before are replaced there too, and a second `repair()` changes nothing. What is longer than a few
-lines lives in modules of its own: `arguments`, `resuming`, `lmdb_cache`, `data.seeding` and `data.loading`.
+1.4.2 is BasicSR's last release, so it is mended from outside. A function here under
+`@repairs(place, fault)` takes the place of BasicSR's, if `fault(original)` finds the fault there;
+it is handed the original first. Names that other modules imported before are replaced there too,
+and a second `repair()` changes nothing. What is longer than a few lines lives in modules of its
+own: `arguments`, `resuming`, `lmdb_cache`, `data.seeding` and `data.loading`.
 """
 
 import datetime
@@ -26,7 +27,10 @@ from contextlib import contextmanager
 from typing import Any
 
 TIMEOUT = 1800
-"""Seconds that a process waits for the others. Stock models validate on rank 0 alone; NCCL's own 600 are too few."""
+"""Seconds that a process waits for the others.
+
+Stock models validate on rank 0 alone; NCCL's own 600 are too few.
+"""
 
 _repairs: list[tuple[str, Callable[[Any], bool], Callable]] = []
 
@@ -111,8 +115,8 @@ def alias_functional_tensor() -> None:
 def alias_distutils() -> None:
     """Give basicsr's arch_util `distutils.version`, gone from Python 3.12; no upstream thread known.
 
-    setuptools brings it back by a hook at start-up, which some environments switch off. basicsr only compares
-    torchvision's version, and packaging orders versions alike.
+    setuptools brings it back by a hook at start-up, which some environments switch off. basicsr
+    only compares torchvision's version, and packaging orders versions alike.
     """
     try:
         importlib.import_module("distutils.version")
@@ -167,7 +171,9 @@ def add_jpg_compression(original: Callable, img: Any, quality: float = 90) -> An
 
 
 @repairs("basicsr.utils.registry:Registry._do_register", lacks("_wxr"))
-def do_register(original: Callable, self: Any, name: str, obj: Any, suffix: str | None = None) -> None:
+def do_register(
+    original: Callable, self: Any, name: str, obj: Any, suffix: str | None = None
+) -> None:
     """Let another project's class and ours have one name (see `namesakes`); stock raises AssertionError.
 
     No upstream thread known.
@@ -179,7 +185,10 @@ def do_register(original: Callable, self: Any, name: str, obj: Any, suffix: str 
 
 @repairs("basicsr.utils.registry:Registry.get", lacks("_wxr"))
 def registry_get(original: Callable, self: Any, name: str, suffix: str = "basicsr") -> Any:
-    """Find our NAFNet by `NAFNet_wxr`, also where it holds the bare name. No upstream thread known."""
+    """Find our NAFNet by `NAFNet_wxr`, also where it holds the bare name.
+
+    No upstream thread known.
+    """
     from wxr_plugin.utils.namesakes import key_of
 
     return original(self, key_of(self, name), suffix)
@@ -208,8 +217,9 @@ def ordered_yaml(original: Callable) -> tuple[type, type]:
 def parse_options(original: Callable, root_path: str, is_train: bool = True) -> tuple[dict, Any]:
     """Take `--local-rank` (BasicSR#626), torchrun without --launcher, and --force_yml without eval and exec.
 
-    The file's `plugins` are imported. The process group gets `dist_params` (backend, timeout) under every launcher, and
-    the ranks share one seed where the file names none. The rest is the host's, which gets the options read here.
+    The file's `plugins` are imported. The process group gets `dist_params` (backend, timeout) under
+    every launcher, and the ranks share one seed where the file names none. The rest is the host's,
+    which gets the options read here.
     """
     import argparse
 
@@ -222,7 +232,10 @@ def parse_options(original: Callable, root_path: str, is_train: bool = True) -> 
     options = command_line.read_options(args)
     if args.launcher != "none":
         _start_group(args.launcher, options)
-    with _handing_over(options), command_line.command_line(command_line.words(args, overrides=False)):
+    with (
+        _handing_over(options),
+        command_line.command_line(command_line.words(args, overrides=False)),
+    ):
         return original(root_path, is_train)[0], args
 
 
@@ -295,7 +308,10 @@ def mkdir_and_rename(original: Callable, path: str) -> None:
 
 @repairs("basicsr.utils.logger:MessageLogger.reset_start_time", lacks("confirm"))
 def reset_start_time(original: Callable, self: Any) -> None:
-    """Take the start for a success: train_pipeline calls this after the first iteration. No upstream thread known."""
+    """Take the start for a success: train_pipeline calls this after the first iteration.
+
+    No upstream thread known.
+    """
     from wxr_plugin.options.starting import confirm
 
     confirm()
@@ -306,7 +322,8 @@ def reset_start_time(original: Callable, self: Any) -> None:
 def log_iteration(original: Callable, self: Any, log_vars: dict) -> None:
     """Write the learning rates to TensorBoard too, and count the time left to the end.
 
-    Stock counts one iteration too few, so that the last one is left with "-1 day, 23:59:59". No upstream thread known.
+    Stock counts one iteration too few, so that the last one is left with "-1 day, 23:59:59". No
+    upstream thread known.
     """
     if self.tb_logger and self.use_tb_logger and "debug" not in self.exp_name:
         rates = log_vars["lrs"]
@@ -346,7 +363,8 @@ def print_network(original: Callable, self: Any, net: Any) -> None:
 def load_resume_state(original: Callable, opt: dict) -> dict | None:
     """Resume on any device, from the newest state that can be read, below the experiment's own folder.
 
-    Stock calls CUDA, looks below the working directory, and a truncated newest file stops every restart; related
+    Stock calls CUDA, looks below the working directory, and a truncated newest file stops every
+    restart; related
     threads: BasicSR#107 (no CUDA), BasicSR#679 (how to resume).
     """
     from wxr_plugin.checkpoints.resuming import load_resume_state
@@ -358,11 +376,18 @@ def load_resume_state(original: Callable, opt: dict) -> dict | None:
 def create_train_val_dataloader(original: Callable, opt: dict, logger: Any) -> tuple:
     """Count epochs by the batches that the loader has; no upstream thread known.
 
-    Stock counts the last, incomplete batch of an epoch, which the loader drops, so that a training of many short epochs
-    ends before total_iter: after 6006 of 7000 iterations with 100 images in batches of 16.
+    Stock counts the last, incomplete batch of an epoch, which the loader drops, so that a training
+    of many short epochs ends before total_iter: after 6006 of 7000 iterations with 100 images in
+    batches of 16.
     """
     train_loader, sampler, val_loaders, epochs, iterations = original(opt, logger)
-    return train_loader, sampler, val_loaders, max(epochs, math.ceil(iterations / len(train_loader))), iterations
+    return (
+        train_loader,
+        sampler,
+        val_loaders,
+        max(epochs, math.ceil(iterations / len(train_loader))),
+        iterations,
+    )
 
 
 # ---- several processes
@@ -372,9 +397,10 @@ def create_train_val_dataloader(original: Callable, opt: dict, logger: Any) -> t
 def init_dist(original: Callable, launcher: str, backend: str = "nccl", **kwargs: Any) -> None:
     """Start the process group once, and leave the loaders' start method as the platform or the user has it.
 
-    Stock forces spawn, so that each worker imports torch anew at every epoch (see benchmarks/dataloader_start.py).
-    Fork, the default on Linux, is sound here: workers touch no CUDA, torch gives them one thread, and LMDB environments
-    are opened anew. A start method that was set before stays. No upstream thread known.
+    Stock forces spawn, so that each worker imports torch anew at every epoch (see
+    benchmarks/dataloader_start.py). Fork, the default on Linux, is sound here: workers touch no
+    CUDA, torch gives them one thread, and LMDB environments are opened anew. A start method that
+    was set before stays. No upstream thread known.
     """
     import torch.distributed as dist
     import torch.multiprocessing as mp
@@ -386,7 +412,9 @@ def init_dist(original: Callable, launcher: str, backend: str = "nccl", **kwargs
 
 
 @repairs("basicsr.utils.dist_util:_init_dist_pytorch", lacks("LOCAL_RANK"))
-def _init_dist_pytorch(original: Callable, backend: str, timeout: float = TIMEOUT, **kwargs: Any) -> None:
+def _init_dist_pytorch(
+    original: Callable, backend: str, timeout: float = TIMEOUT, **kwargs: Any
+) -> None:
     """LOCAL_RANK's GPU with `backend`; without CUDA gloo, where stock divides by zero GPUs (BasicSR#107 asks for CPU).
 
     `timeout` is in seconds. A `port`, meant for slurm, is left to torchrun.
@@ -404,7 +432,9 @@ def _init_dist_pytorch(original: Callable, backend: str, timeout: float = TIMEOU
 
 
 @repairs("basicsr.utils.dist_util:_init_dist_slurm", lacks("SLURM_LOCALID"))
-def _init_dist_slurm(original: Callable, backend: str, port: int | None = None, **kwargs: Any) -> None:
+def _init_dist_slurm(
+    original: Callable, backend: str, port: int | None = None, **kwargs: Any
+) -> None:
     """As `_init_dist_pytorch`, with the ranks that slurm gives; MASTER_ADDR is the first node unless it is set.
 
     No upstream thread known.
@@ -414,11 +444,17 @@ def _init_dist_slurm(original: Callable, backend: str, port: int | None = None, 
     environment = os.environ
     if "MASTER_ADDR" not in environment:
         hosts = subprocess.run(
-            ["scontrol", "show", "hostnames", environment["SLURM_NODELIST"]], capture_output=True, text=True, check=True
+            ["scontrol", "show", "hostnames", environment["SLURM_NODELIST"]],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         environment["MASTER_ADDR"] = hosts.stdout.split()[0]
     environment["MASTER_PORT"] = str(port or environment.get("MASTER_PORT", 29500))
-    environment["RANK"], environment["WORLD_SIZE"] = environment["SLURM_PROCID"], environment["SLURM_NTASKS"]
+    environment["RANK"], environment["WORLD_SIZE"] = (
+        environment["SLURM_PROCID"],
+        environment["SLURM_NTASKS"],
+    )
     environment["LOCAL_RANK"] = environment.get("SLURM_LOCALID", environment["SLURM_PROCID"])
     dist_util._init_dist_pytorch(backend, **kwargs)
 
@@ -438,7 +474,9 @@ def model_to_device(original: Callable, self: Any, net: Any) -> Any:
 
 
 @repairs("basicsr.data:worker_init_fn", lacks("get_worker_info", "initial_seed"))
-def worker_init_fn(original: Callable, worker_id: int, num_workers: int, rank: int, seed: int) -> None:
+def worker_init_fn(
+    original: Callable, worker_id: int, num_workers: int, rank: int, seed: int
+) -> None:
     """Seed a worker otherwise at every epoch; stock's crops and flips repeat unless workers persist (pytorch#5059)."""
     from wxr_plugin.data.seeding import seed_worker
 
@@ -449,7 +487,8 @@ def worker_init_fn(original: Callable, worker_id: int, num_workers: int, rank: i
 def enlarged_order(original: Callable, self: Any) -> Iterator[int]:
     """Shuffle by seed and epoch where the sampler has an attribute `seed`, by the epoch alone as in stock otherwise.
 
-    The sampler's constructor takes no seed; `build_dataloader` sets the attribute. No upstream thread known.
+    The sampler's constructor takes no seed; `build_dataloader` sets the attribute. No upstream
+    thread known.
     """
     from wxr_plugin.data.seeding import mixed
 
@@ -473,7 +512,12 @@ def build_dataloader(original: Callable, *args: Any, **kwargs: Any) -> Any:
 
 @repairs("basicsr.data.transforms:paired_random_crop", names("Scale mismatches. GT ("))
 def paired_random_crop(
-    original: Callable, img_gts: Any, img_lqs: Any, gt_patch_size: int, scale: int, gt_path: str | None = None
+    original: Callable,
+    img_gts: Any,
+    img_lqs: Any,
+    gt_patch_size: int,
+    scale: int,
+    gt_path: str | None = None,
 ) -> Any:
     """Name the file in the errors about unequal pairs, which stock names nowhere; no upstream thread known."""
     from wxr_plugin.errors import WxrError
@@ -482,12 +526,17 @@ def paired_random_crop(
         return original(img_gts, img_lqs, gt_patch_size, scale, gt_path)
     except ValueError as error:
         what = "".join(map(str, error.args))
-        raise WxrError(f"{gt_path or 'a pair'}: {what} `wxr check` lists all such pairs.") from error
+        raise WxrError(
+            f"{gt_path or 'a pair'}: {what} `wxr check` lists all such pairs."
+        ) from error
 
 
 @repairs("basicsr.data.prefetch_dataloader:PrefetchGenerator.run", lacks("Exception"))
 def prefetch_run(original: Callable, self: Any) -> None:
-    """Hand an error of the loader on; stock's thread dies and the training waits for ever. No upstream thread known."""
+    """Hand an error of the loader on; stock's thread dies and the training waits for ever.
+
+    No upstream thread known.
+    """
     try:
         original(self)
     except Exception as error:
@@ -519,7 +568,10 @@ def _started_late(loader: Any) -> Iterator[Any]:
     yield from loader
 
 
-@repairs("basicsr.data.prefetch_dataloader:CUDAPrefetcher.__new__", lambda original: original is object.__new__)
+@repairs(
+    "basicsr.data.prefetch_dataloader:CUDAPrefetcher.__new__",
+    lambda original: original is object.__new__,
+)
 def cuda_prefetcher(original: Callable, cls: type, loader: Any, opt: dict) -> Any:
     """A CPUPrefetcher where there is no GPU to fetch to; stock raises (BasicSR#107 asks for CPU)."""
     import torch
@@ -527,7 +579,10 @@ def cuda_prefetcher(original: Callable, cls: type, loader: Any, opt: dict) -> An
 
     if torch.cuda.is_available() and opt["num_gpu"] != 0:
         return original(cls)
-    warnings.warn("prefetch_mode cuda without a GPU: batches are fetched as with no prefetch_mode", stacklevel=3)
+    warnings.warn(
+        "prefetch_mode cuda without a GPU: batches are fetched as with no prefetch_mode",
+        stacklevel=3,
+    )
     return CPUPrefetcher(loader)
 
 
@@ -544,7 +599,8 @@ def lmdb_backend(
 ) -> None:
     """Share one environment a path and process, opened at the first read; py-lmdb refuses a second one.
 
-    So train and validation sets may use one LMDB, and a backend can be forked and pickled. No upstream thread known.
+    So train and validation sets may use one LMDB, and a backend can be forked and pickled. No
+    upstream thread known.
     """
     from wxr_plugin.utils.lmdb_cache import LazyEnvironment
 
@@ -621,7 +677,8 @@ def _refuses_channels_last(filter2D: Callable) -> bool:
 def filter2d(original: Callable, img: Any, kernel: Any) -> Any:
     """Filter images of any memory format; no upstream thread known.
 
-    On the CPU torch's reflecting pad now keeps channels_last, which JPEG's simulator gives, and stock's view fails.
+    On the CPU torch's reflecting pad now keeps channels_last, which JPEG's simulator gives, and
+    stock's view fails.
     """
     return original(img.contiguous(), kernel)
 
@@ -638,27 +695,46 @@ def _knows_adam_only(get_optimizer: Callable) -> bool:
 
 @repairs("basicsr.models.base_model:BaseModel.get_optimizer", _knows_adam_only)
 def get_optimizer(
-    original: Callable, self: Any, optim_type: str, params: Any, lr: float | None = None, **kwargs: Any
+    original: Callable,
+    self: Any,
+    optim_type: str,
+    params: Any,
+    lr: float | None = None,
+    **kwargs: Any,
 ) -> Any:
     """Return any optimizer of torch.optim by its name (no upstream thread; BasicSR's head has some more than Adam).
 
-    Whole numbers among `betas` become floats: torch refuses `[0, 0.99]`, which GFPGAN and option files have.
+    Whole numbers among `betas` become floats: torch refuses `[0, 0.99]`, which GFPGAN and option
+    files have.
     """
     from torch import optim
 
-    known = [name for name, value in vars(optim).items() if isinstance(value, type) and name != "Optimizer"]
+    known = [
+        name
+        for name, value in vars(optim).items()
+        if isinstance(value, type) and name != "Optimizer"
+    ]
     if optim_type not in known:
         near = difflib.get_close_matches(str(optim_type), known, n=3, cutoff=0.4) or known
-        raise NotImplementedError(f"torch.optim has no optimizer {optim_type!r}; near it: {', '.join(near)}")
+        raise NotImplementedError(
+            f"torch.optim has no optimizer {optim_type!r}; near it: {', '.join(near)}"
+        )
     rate = {} if lr is None else {"lr": lr}
     if isinstance(kwargs.get("betas"), list | tuple):
-        kwargs["betas"] = tuple(float(beta) if isinstance(beta, int) else beta for beta in kwargs["betas"])
+        kwargs["betas"] = tuple(
+            float(beta) if isinstance(beta, int) else beta for beta in kwargs["betas"]
+        )
     return getattr(optim, optim_type)(params, **rate, **kwargs)
 
 
 @repairs("basicsr.models.base_model:BaseModel.save_network", names("retry"))
 def save_network(
-    original: Callable, self: Any, net: Any, net_label: str, current_iter: int, param_key: str | list[str] = "params"
+    original: Callable,
+    self: Any,
+    net: Any,
+    net_label: str,
+    current_iter: int,
+    param_key: str | list[str] = "params",
 ) -> None:
     """Write the weights in one step and raise on failure; stock writes in place, and its third failure is ignored.
 
@@ -676,7 +752,10 @@ def save_network(
     if len(nets) != len(keys):
         raise ValueError(f"{len(nets)} networks but {len(keys)} keys: {keys}")
     states = [self.get_bare_model(each).state_dict() for each in nets]
-    weights = {key: {name.removeprefix("module."): v.cpu() for name, v in s.items()} for key, s in zip(keys, states)}
+    weights = {
+        key: {name.removeprefix("module."): v.cpu() for name, v in s.items()}
+        for key, s in zip(keys, states)
+    }
     iteration = "latest" if current_iter == -1 else current_iter
     path = os.path.join(self.opt["path"]["models"], f"{net_label}_{iteration}.pth")
     write_with(path, functools.partial(torch.save, weights))
@@ -708,11 +787,13 @@ def save_training_state(original: Callable, self: Any, epoch: int, current_iter:
 
 
 @repairs("basicsr.models.sr_model:SRModel.nondist_validation", lacks("usable_metrics"))
-def nondist_validation(original: Callable, self: Any, dataloader: Any, *args: Any, **kwargs: Any) -> None:
+def nondist_validation(
+    original: Callable, self: Any, dataloader: Any, *args: Any, **kwargs: Any
+) -> None:
     """Validate each set by its own metrics, and a set without ground truth by those that need none (BasicSR#547).
 
-    Stock applies val.metrics to every set, sums under the names of the first one, and compares a first image without
-    ground truth with the last one of the training.
+    Stock applies val.metrics to every set, sums under the names of the first one, and compares a
+    first image without ground truth with the last one of the training.
     """
     before = self.opt["val"].get("metrics")
     self.opt["val"]["metrics"] = _metrics_of(self, dataloader.dataset, before) or None
@@ -742,14 +823,21 @@ def _metrics_of(model: Any, dataset: Any, common: dict | None) -> dict:
     left_out = ", ".join(name for name in metrics if name not in usable)
     told = vars(model).setdefault("told_without_gt", set())
     if left_out and dataset.opt["name"] not in told:
-        get_root_logger().warning(f"Validation {dataset.opt['name']}: no ground truth, so no {left_out}.")
+        get_root_logger().warning(
+            f"Validation {dataset.opt['name']}: no ground truth, so no {left_out}."
+        )
         told.add(dataset.opt["name"])
     return usable
 
 
 @repairs("basicsr.metrics.niqe:niqe", lacks("LinAlgError"))
 def niqe(
-    original: Callable, img: Any, *args: Any, block_size_h: int = 96, block_size_w: int = 96, **kwargs: Any
+    original: Callable,
+    img: Any,
+    *args: Any,
+    block_size_h: int = 96,
+    block_size_w: int = 96,
+    **kwargs: Any,
 ) -> float:
     """Say what is wrong with an image too small or too flat for NIQE, where numpy says "SVD did not converge".
 
@@ -761,6 +849,8 @@ def niqe(
         return original(img, *args, block_size_h=block_size_h, block_size_w=block_size_w, **kwargs)
     except (np.linalg.LinAlgError, ValueError) as error:
         raise ValueError(
-            f"NIQE needs at least two textured blocks of {block_size_h}x{block_size_w} pixels; this image, after its "
-            f"borders were cropped, is {img.shape[0]}x{img.shape[1]}. Leave calculate_niqe out for this set."
+            f"NIQE needs at least two textured blocks of {block_size_h}x{block_size_w} pixels; "
+            f"this image, after its "
+            f"borders were cropped, is {img.shape[0]}x{img.shape[1]}. Leave calculate_niqe out for "
+            f"this set."
         ) from error

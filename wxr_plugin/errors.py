@@ -7,8 +7,8 @@ import os
 class WxrError(Exception):
     """Base of every error that the user can fix.
 
-    The message says what is wrong, where, and how to fix it. Errors of a part of the package (a bad image, a bad
-    option file) derive from it.
+    The message says what is wrong, where, and how to fix it. Errors of a part of the package (a bad
+    image, a bad option file) derive from it.
     """
 
 

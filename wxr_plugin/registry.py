@@ -1,9 +1,10 @@
 """One registration for two hosts: BasicSR's registries, and MMEngine's root registry of models.
 
-A class has one name in both: `ARCH_REGISTRY.get("MSBDN") is MODELS.get("MSBDN")`. Where another package has a class of
-that name, in its own scope (as mmagic has a NAFNet) or in MMEngine's root, the bare name means theirs;
-`wxr_plugin.NAFNet` always means ours. That is MMEngine's way to name a class of a package: it imports
-`wxr_plugin.registry` for it, and so the whole package. In BasicSR ours is then `NAFNet_wxr` (see `namesakes`).
+A class has one name in both: `ARCH_REGISTRY.get("MSBDN") is MODELS.get("MSBDN")`. Where another
+package has a class of that name, in its own scope (as mmagic has a NAFNet) or in MMEngine's root,
+the bare name means theirs; `wxr_plugin.NAFNet` always means ours. That is MMEngine's way to name a
+class of a package: it imports `wxr_plugin.registry` for it, and so the whole package. In BasicSR
+ours is then `NAFNet_wxr` (see `namesakes`).
 """
 
 import functools
@@ -50,12 +51,14 @@ def _register(cls: T, host: HostRegistry) -> T:
 def _give_way(register: Callable) -> Callable:
     """Return MMEngine's `_register_module` of its root of models, to which another project's class may come later.
 
-    MMEngine raises KeyError for a name that is taken. Where the holder is ours and the new class is not, the new one
-    takes the name, as in `namesakes.register`.
+    MMEngine raises KeyError for a name that is taken. Where the holder is ours and the new class is
+    not, the new one takes the name, as in `namesakes.register`.
     """
 
     @functools.wraps(register)
-    def registered(module: Any, module_name: str | list[str] | None = None, force: bool = False) -> None:
+    def registered(
+        module: Any, module_name: str | list[str] | None = None, force: bool = False
+    ) -> None:
         named = [module_name] if isinstance(module_name, str) else module_name
         for name in named or [getattr(module, "__name__", "")]:
             holder = MODELS.module_dict.get(name)

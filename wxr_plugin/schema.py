@@ -48,7 +48,9 @@ NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 class BlockMeta(msgspec.StructMeta):
     """Makes every block keyword-only, so that a required key may follow one with a default."""
 
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **settings: Any) -> type:
+    def __new__(
+        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **settings: Any
+    ) -> type:
         return super().__new__(mcs, name, bases, namespace, **{"kw_only": True} | settings)
 
 
@@ -73,16 +75,20 @@ class Block(msgspec.Struct, metaclass=BlockMeta, forbid_unknown_fields=True):
         class HazyDataset(Dataset):
             Options = HazyDatasetOptions
 
-    - A field without a default is required. Types: bool, int, float, str, list[T], tuple[T, ...], tuple[A, B],
-      dict[str, T], Literal[...], another Block, `T | None`, Any. An int is accepted where a float is asked.
+    - A field without a default is required. Types: bool, int, float, str, list[T], tuple[T, ...],
+      tuple[A, B], dict[str, T], Literal[...], another Block, `T | None`, Any. An int is accepted
+      where a float is asked.
     - The string under a field becomes its description in the JSON schema that editors read.
-    - Datasets: `Options` lists only the dataset's own keys; those which BasicSR itself puts into a dataset block (name,
-      type, phase, scale, io_backend, batch_size_per_gpu, ...) are known anyway, and may be repeated to narrow them.
-    - Models: `TrainOptions` lists what the model adds to the `train` block, `TopOptions` what it adds to the top level;
-      what its base classes declare is known too.
-    - Strings annotated `ExistingPath` are checked to exist. Blocks annotated `Network`, `Loss`, `Metric`, `Optimizer`,
-      `Scheduler`, `Rater`, `Describer` or `Rewriter` are checked against what is registered under their `type`.
-    - `__post_init__` may raise ValueError("what is wrong; how to mend it") for keys that do not go together.
+    - Datasets: `Options` lists only the dataset's own keys; those which BasicSR itself puts into a
+      dataset block (name, type, phase, scale, io_backend, batch_size_per_gpu, ...) are known
+      anyway, and may be repeated to narrow them.
+    - Models: `TrainOptions` lists what the model adds to the `train` block, `TopOptions` what it
+      adds to the top level; what its base classes declare is known too.
+    - Strings annotated `ExistingPath` are checked to exist. Blocks annotated `Network`, `Loss`,
+      `Metric`, `Optimizer`, `Scheduler`, `Rater`, `Describer` or `Rewriter` are checked against
+      what is registered under their `type`.
+    - `__post_init__` may raise ValueError("what is wrong; how to mend it") for keys that do not go
+      together.
     - In the class itself, turn a block into a struct with `HazyDatasetOptions.read(opt)`.
     """
 
@@ -246,7 +252,10 @@ class FileOptions(Block):
     """The top level of an option file, whatever the model's type."""
 
     name: PlainName
-    """Experiment's name: its folder below experiments/ or results/. Names with `debug` in them log every step."""
+    """Experiment's name: its folder below experiments/ or results/.
+
+    Names with `debug` in them log every step.
+    """
     model_type: str
     """Registered name of the model class."""
     scale: AtLeastOne | None = None

@@ -21,7 +21,9 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Test by the command line `argv` (`sys.argv` when None); the exit code, 2 for a file that cannot be used."""
-    parser = argparse.ArgumentParser("python -m wxr_plugin.test", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m wxr_plugin.test", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     configure(parser)
     args = parser.parse_args(argv)
     return run_command(parser.prog, lambda: run(args))

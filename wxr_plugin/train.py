@@ -27,7 +27,9 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train by the command line `argv` (`sys.argv` when None); the exit code, 2 for a file that cannot be used."""
-    parser = argparse.ArgumentParser("python -m wxr_plugin.train", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m wxr_plugin.train", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     configure(parser)
     args = parser.parse_args(argv)
     return run_command(parser.prog, lambda: run(args))
@@ -42,7 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def add_root(parser: argparse.ArgumentParser, folders: str) -> None:
     """Add `--root`, the folder that gets `folders`."""
-    parser.add_argument("--root", default=".", metavar="FOLDER", help=f"folder that gets {folders}; the current one")
+    parser.add_argument(
+        "--root", default=".", metavar="FOLDER", help=f"folder that gets {folders}; the current one"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
 def drive(pipeline: Callable[[str], None], args: argparse.Namespace, is_train: bool) -> int:
     """Check the option file, run one of BasicSR's pipelines on it and return 0.
 
-    The pipeline reads `sys.argv`, which holds the arguments meanwhile. Raises what the check and the pipeline raise:
-    WxrError for what the user can fix.
+    The pipeline reads `sys.argv`, which holds the arguments meanwhile. Raises what the check and
+    the pipeline raise: WxrError for what the user can fix.
     """
     from wxr_plugin.options.files import check_file
 

@@ -1,10 +1,12 @@
 """Does DA-CLIP help a tiny NAFNet? Plain, with the degradation prompt, and with DA-CLIP's two embeddings.
 
-    python benchmarks/daclip_rows/run.py --photos BSDS500/train BSDS500/val --test BSDS500/test --out rows --seeds 0 1 2
+    python benchmarks/daclip_rows/run.py --photos BSDS500/train BSDS500/val --test BSDS500/test
+    --out rows --seeds 0 1 2
 
-Every row is options/tiny/daclip_nafnet.yml, trained in a process of its own with the same pairs, seeds, iterations,
-batches and learning rate; the plain row has neither context nor guide. Scored: PSNR in dB (RGB) on held-out photos,
-by degradation, and its average over them. What is finished is not made again: another call goes on.
+Every row is options/tiny/daclip_nafnet.yml, trained in a process of its own with the same pairs,
+seeds, iterations, batches and learning rate; the plain row has neither context nor guide. Scored:
+PSNR in dB (RGB) on held-out photos, by degradation, and its average over them. What is finished is
+not made again: another call goes on.
 """
 
 import argparse
@@ -51,7 +53,9 @@ def main() -> None:
     with ThreadPoolExecutor(args.jobs) as jobs:
         scores = jobs.map(lambda task: train(work, *task, args.iterations, args.words), tasks)
         found = dict(zip(tasks, scores))
-    write_text(work / "table.md", table := markdown(found, args.rows, args.seeds, [*args.words, AVERAGE]))
+    write_text(
+        work / "table.md", table := markdown(found, args.rows, args.seeds, [*args.words, AVERAGE])
+    )
     print(table)
 
 
@@ -61,11 +65,18 @@ def prepare(files: list[Path], words: list[str], folder: Path) -> None:
         if (folder / word / "done").is_file():
             continue
         for number, file in enumerate(track(files, f"{folder.name}: {word}")):
-            rng = np.random.default_rng(int(hashlib.sha256(f"{word} {file.stem}".encode()).hexdigest()[:8], 16))
+            rng = np.random.default_rng(
+                int(hashlib.sha256(f"{word} {file.stem}".encode()).hexdigest()[:8], 16)
+            )
             gt = middle(read_image(file))
-            lq = degrade(gt.astype(np.float32) / 255, word, float(rng.uniform(*severity_range(word))), rng)
+            lq = degrade(
+                gt.astype(np.float32) / 255, word, float(rng.uniform(*severity_range(word))), rng
+            )
             write_image(folder / word / "GT" / f"{number:03}.png", gt)
-            write_image(folder / word / "LQ" / f"{number:03}.png", (255 * lq.clip(0, 1)).round().astype(np.uint8))
+            write_image(
+                folder / word / "LQ" / f"{number:03}.png",
+                (255 * lq.clip(0, 1)).round().astype(np.uint8),
+            )
         (folder / word / "done").touch()
 
 
@@ -83,7 +94,10 @@ def train(work: Path, row: str, seed: int, iterations: int, words: list[str]) ->
     table = work / "experiments" / name / "validation" / "held-out photos_groups.csv"
     if not table.is_file():
         file = work / "options" / f"{name}.yml"
-        write_text(file, yaml.safe_dump(options_of(work, name, row, seed, iterations, words), sort_keys=False))
+        write_text(
+            file,
+            yaml.safe_dump(options_of(work, name, row, seed, iterations, words), sort_keys=False),
+        )
         log = work / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "wxr_plugin.train", "-opt", str(file), "--auto_resume"]
@@ -96,7 +110,9 @@ def train(work: Path, row: str, seed: int, iterations: int, words: list[str]) ->
         return {line["group"]: float(line["psnr"]) for line in csv.DictReader(file)}
 
 
-def options_of(work: Path, name: str, row: str, seed: int, iterations: int, words: list[str]) -> dict:
+def options_of(
+    work: Path, name: str, row: str, seed: int, iterations: int, words: list[str]
+) -> dict:
     """The tiny option file with the name, data, length, seed and context of one training."""
     found = option_files.load(OPTIONS)
     found |= {"name": name, "manual_seed": seed}
@@ -109,13 +125,19 @@ def options_of(work: Path, name: str, row: str, seed: int, iterations: int, word
     return found
 
 
-def markdown(found: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int], columns: list[str]) -> str:
+def markdown(
+    found: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int], columns: list[str]
+) -> str:
     """One line a row: mean and standard deviation over the seeds, and the step from the row before, seed by seed."""
     lines = [f"| row | {' | '.join(columns)} | step |", "|---" * (len(columns) + 2) + "|"]
     for number, row in enumerate(rows):
         cells = [spread([found[row, seed][name] for seed in seeds]) for name in columns]
         before = rows[number - 1]
-        steps = [f"{found[row, seed][AVERAGE] - found[before, seed][AVERAGE]:+.2f}" for seed in seeds if number]
+        steps = [
+            f"{found[row, seed][AVERAGE] - found[before, seed][AVERAGE]:+.2f}"
+            for seed in seeds
+            if number
+        ]
         lines.append(f"| {TITLES[row]} | {' | '.join(cells)} | {' '.join(steps)} |")
     return "\n".join(lines) + "\n"
 
@@ -127,14 +149,22 @@ def spread(values: list[float]) -> str:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of clean training photos")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", required=True, help="folders of clean training photos"
+    )
     parser.add_argument("--test", type=Path, required=True, help="folder of held-out clean photos")
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--words", nargs="+", choices=DEGRADATIONS, default=list(WORDS), metavar="WORD")
-    parser.add_argument("--held-out", type=int, default=40, help="photos to test on, each under every degradation")
+    parser.add_argument(
+        "--words", nargs="+", choices=DEGRADATIONS, default=list(WORDS), metavar="WORD"
+    )
+    parser.add_argument(
+        "--held-out", type=int, default=40, help="photos to test on, each under every degradation"
+    )
     parser.add_argument("--iterations", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, one thread each")
     return parser.parse_args()

@@ -1,13 +1,14 @@
 """What the package does on a GPU, and how fast: one command of at most eight minutes.
 
-    python -m benchmarks.gpu                            # on a CUDA device; docs/gpu.md explains the rows
-    python -m benchmarks.gpu --parts rating wresvlm     # some parts
+    python -m benchmarks.gpu                            # on a CUDA device; docs/gpu.md explains the
+    rows python -m benchmarks.gpu --parts rating wresvlm     # some parts
     python -m benchmarks.gpu --device cpu --size tiny   # that it runs; its figures mean nothing
 
-Run it in the repository's root. It needs no network and no data: weights are random, photos are those that scikit-image
-and scikit-learn ship. Each part runs in a process of its own, the most important first, and is ended at its deadline;
-what does not fit into the budget is skipped. Everything that failed or was skipped is a row of the table. Exit code: 0
-when all rows are figures, 1 when some failed, 2 when it cannot run here.
+Run it in the repository's root. It needs no network and no data: weights are random, photos are
+those that scikit-image and scikit-learn ship. Each part runs in a process of its own, the most
+important first, and is ended at its deadline; what does not fit into the budget is skipped.
+Everything that failed or was skipped is a row of the table. Exit code: 0 when all rows are figures,
+1 when some failed, 2 when it cannot run here.
 """
 
 import argparse
@@ -30,7 +31,9 @@ def main() -> int:
     if args.worker:
         return work(args)
     if args.device.startswith("cuda") and not torch.cuda.is_available():
-        print("no CUDA device here; add --device cpu --size tiny to see that it runs", file=sys.stderr)
+        print(
+            "no CUDA device here; add --device cpu --size tiny to see that it runs", file=sys.stderr
+        )
         return 2
     if args.device == "cpu" and args.size == "full":
         print("--size full is for a GPU and takes hours on a CPU; add --size tiny", file=sys.stderr)
@@ -67,13 +70,23 @@ def _write(args: argparse.Namespace, schedule: Schedule) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     style = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m benchmarks.gpu", description=__doc__, formatter_class=style)
-    parser.add_argument("--size", choices=("full", "tiny"), default="full", help="tiny: only shows that it runs")
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.gpu", description=__doc__, formatter_class=style
+    )
+    parser.add_argument(
+        "--size", choices=("full", "tiny"), default="full", help="tiny: only shows that it runs"
+    )
     parser.add_argument("--device", default="cuda", help="cuda (default), cuda:1, … or cpu")
-    parser.add_argument("--budget", type=float, default=BUDGET, help=f"seconds for everything (default: {BUDGET})")
+    parser.add_argument(
+        "--budget", type=float, default=BUDGET, help=f"seconds for everything (default: {BUDGET})"
+    )
     names = [part.name for part in PARTS]
-    parser.add_argument("--parts", nargs="+", choices=names, default=names, metavar="PART", help=", ".join(names))
-    parser.add_argument("-o", "--output", type=Path, default=Path("gpu.json"), help="JSON file (default: gpu.json)")
+    parser.add_argument(
+        "--parts", nargs="+", choices=names, default=names, metavar="PART", help=", ".join(names)
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("gpu.json"), help="JSON file (default: gpu.json)"
+    )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--deadline", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -61,7 +61,9 @@ class Bench:
         folder: an empty folder for the part's own files.
     """
 
-    def __init__(self, part: str, device: torch.device, tiny: bool, deadline: float, file: Path, folder: Path):
+    def __init__(
+        self, part: str, device: torch.device, tiny: bool, deadline: float, file: Path, folder: Path
+    ):
         self.part, self.device, self.tiny = part, device, tiny
         self.deadline, self.file, self.folder = deadline, file, folder
 
@@ -95,7 +97,13 @@ class Bench:
         self.add(Row(self.part, name, **figure._asdict()))
         return figure
 
-    def time(self, work: Callable[[], object], repetitions: int = 10, warmup: int = 2, longest: float = 10) -> Timing:
+    def time(
+        self,
+        work: Callable[[], object],
+        repetitions: int = 10,
+        warmup: int = 2,
+        longest: float = 10,
+    ) -> Timing:
         """Time `work` after warm-up, each repetition with the device synchronised before and after.
 
         Stops after `longest` seconds, with at least three repetitions (at tiny size two).

@@ -17,8 +17,12 @@ def run(bench: Bench) -> None:
         names, networks = names[:1], networks[:1]
     for name in names:
         for network in networks:
-            stock = bench.case(f"{network}, {STOCK}", partial(step_time, bench, network, "SRModel", {}))
-            bench.case(f"{network}, {name}", partial(compiled, bench, network, COMPILED[name], stock), 60)
+            stock = bench.case(
+                f"{network}, {STOCK}", partial(step_time, bench, network, "SRModel", {})
+            )
+            bench.case(
+                f"{network}, {name}", partial(compiled, bench, network, COMPILED[name], stock), 60
+            )
 
 
 def compiled(bench: Bench, network: str, train: dict[str, Any], stock: Figure | None) -> Figure:
@@ -28,4 +32,6 @@ def compiled(bench: Bench, network: str, train: dict[str, Any], stock: Figure | 
     torch.compiler.reset()
     start = time.perf_counter()
     figure = step_time(bench, network, "WxrModel", train, stock)
-    return figure._replace(note=f"{figure.note}; compiled in less than {time.perf_counter() - start:.0f} s")
+    return figure._replace(
+        note=f"{figure.note}; compiled in less than {time.perf_counter() - start:.0f} s"
+    )

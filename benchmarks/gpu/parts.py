@@ -75,7 +75,14 @@ class Schedule:
         limit = sum(part.seconds for part in group) * self.args.budget / BUDGET
         seconds = min(limit, self.args.budget - self.seconds - RESERVE)
         if seconds < LEAST:
-            self._add(Row(names, "all", "skipped", note=f"the budget of {self.args.budget:.0f} s is used up"))
+            self._add(
+                Row(
+                    names,
+                    "all",
+                    "skipped",
+                    note=f"the budget of {self.args.budget:.0f} s is used up",
+                )
+            )
             return
         print(f"{names}: at most {seconds:.0f} s", file=sys.stderr, flush=True)
         began = time.monotonic()
@@ -93,7 +100,12 @@ class Schedule:
         command, environment = self._command(group, seconds), THREADS | os.environ
         with log.open("w", encoding="utf-8") as output:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
             try:
                 code = process.wait(seconds)
@@ -104,7 +116,9 @@ class Schedule:
         return f"exit code {code}: {_last_line(log)}" if code else ""
 
     def _command(self, group: list[Part], seconds: float) -> list[str]:
-        deadline = time.monotonic() + seconds - GRACE  # of the system's clock, which the process shares
+        deadline = (
+            time.monotonic() + seconds - GRACE
+        )  # of the system's clock, which the process shares
         words = ["--worker", "--parts", *(part.name for part in group)]
         words += ["--deadline", str(deadline), "--folder", str(self.folder)]
         words += ["--size", self.args.size, "--device", self.args.device]
@@ -134,7 +148,9 @@ def work(args: argparse.Namespace) -> int:
     for part in args.parts:
         folder = args.folder / part
         folder.mkdir()
-        bench = Bench(part, device, args.size == "tiny", args.deadline, rows_file(args.folder, part), folder)
+        bench = Bench(
+            part, device, args.size == "tiny", args.deadline, rows_file(args.folder, part), folder
+        )
         importlib.import_module(f"benchmarks.gpu.{part}").run(bench)
     return 0
 

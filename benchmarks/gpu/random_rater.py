@@ -1,6 +1,7 @@
 """A rater of the size of LLaVA-1.5-7B with random weights, made on its device and never stored.
 
-Its ratings mean nothing; what they cost is what the published model's cost, since time does not depend on weights.
+Its ratings mean nothing; what they cost is what the published model's cost, since time does not
+depend on weights.
 """
 
 from typing import Any, Literal
@@ -52,7 +53,10 @@ class RandomLlava(TransformersVLM):
     def __init__(self, options: RandomLlavaOptions):
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        self.device, self.settings = device_of(options.device), Settings(dtype=options.dtype, device=options.device)
+        self.device, self.settings = (
+            device_of(options.device),
+            Settings(dtype=options.dtype, device=options.device),
+        )
         self.entry, self.weights = find_model("tiny"), f"random {options.size}"
         config = llava_config(options.size, self.entry.model)
         self.processor = AutoProcessor.from_pretrained(self.entry.model)
@@ -60,7 +64,9 @@ class RandomLlava(TransformersVLM):
         self.tokenizer = self.processor.tokenizer
         with self.device, torch.random.fork_rng(devices=self._generators()):
             torch.manual_seed(0)
-            model = AutoModelForImageTextToText.from_config(config, dtype=getattr(torch, options.dtype))
+            model = AutoModelForImageTextToText.from_config(
+                config, dtype=getattr(torch, options.dtype)
+            )
         self.model = model.eval().requires_grad_(False)
         self._last_only = {"logits_to_keep": 1}
 

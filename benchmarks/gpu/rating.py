@@ -27,7 +27,9 @@ def run(bench: Bench) -> None:
     for batch in _batches(bench) if raters else ():
         raters[0].batch_size = batch
         bench.case(f"rate(), batch {batch}", partial(rate, bench, raters[0], batch), 8)
-        bench.case(f"model alone, batch {batch}", partial(model_alone, bench, raters[0], batch, peak), 8)
+        bench.case(
+            f"model alone, batch {batch}", partial(model_alone, bench, raters[0], batch, peak), 8
+        )
 
 
 def build(bench: Bench, batch_size: int = 8) -> RandomLlavaRater:
@@ -38,7 +40,12 @@ def build(bench: Bench, batch_size: int = 8) -> RandomLlavaRater:
 def rater_block(bench: Bench, batch_size: int) -> dict[str, object]:
     """Return the `rater` block of such a rater."""
     size = "tiny" if bench.tiny else "7b"
-    return {"type": "RandomLlavaRater", "size": size, "device": str(bench.device), "batch_size": batch_size}
+    return {
+        "type": "RandomLlavaRater",
+        "size": size,
+        "device": str(bench.device),
+        "batch_size": batch_size,
+    }
 
 
 def crops(count: int, size: int = CROP) -> list[np.ndarray]:

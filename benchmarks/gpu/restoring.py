@@ -24,7 +24,13 @@ from wxr_plugin.inference.restorer import Restorer
 NETWORK = {"type": "NAFNet", "width": 32, "enc_blk_nums": [1, 1, 1, 28], "middle_blk_num": 1}
 NETWORK["dec_blk_nums"] = [1, 1, 1, 1]
 """As published for GoPro; BasicSR, spandrel and this package share its names of weights."""
-TINY = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1]}
+TINY = {
+    "type": "NAFNet",
+    "width": 4,
+    "enc_blk_nums": [1, 1],
+    "middle_blk_num": 1,
+    "dec_blk_nums": [1, 1],
+}
 ENGINES = {
     "wxr, whole": (restore_speed.ours, False),
     "spandrel in a loop, whole": (restore_speed.theirs, False),
@@ -64,7 +70,9 @@ def make_photos(bench: Bench) -> list[Path]:
     return [_photo(bench.folder / f"{size}.jpg", size) for size in sizes]
 
 
-def network_alone(bench: Bench, checkpoint: Path, precision: str, layout: torch.memory_format) -> Figure:
+def network_alone(
+    bench: Bench, checkpoint: Path, precision: str, layout: torch.memory_format
+) -> Figure:
     """Measure an image of a megapixel that is on the device already."""
     restorer = Restorer.from_checkpoint(checkpoint, device=str(bench.device), precision=precision)
     convert_conv2d_weight_memory_format(restorer.net, layout)
@@ -73,7 +81,9 @@ def network_alone(bench: Bench, checkpoint: Path, precision: str, layout: torch.
     return bench.time(partial(restorer.restore_tensor, image)).rate(side**2 / 1e6, "megapixels/s")
 
 
-def files(bench: Bench, engine: str, precision: str, checkpoint: Path, photos: list[Path]) -> Figure:
+def files(
+    bench: Bench, engine: str, precision: str, checkpoint: Path, photos: list[Path]
+) -> Figure:
     """Measure from the first JPEG that is read to the last PNG that is written."""
     make, is_tiled = ENGINES[engine]
     tile = 64 if bench.tiny else 512
@@ -89,7 +99,9 @@ def files(bench: Bench, engine: str, precision: str, checkpoint: Path, photos: l
 def _photo(file: Path, megapixels: float) -> Path:
     """Write `china`, enlarged to so many megapixels, with grain that keeps JPEG and PNG busy."""
     height = round((megapixels * 1e6 * 2 / 3) ** 0.5)
-    photo = cv2.resize(packaged_photo("china"), (height * 3 // 2, height), interpolation=cv2.INTER_CUBIC)
+    photo = cv2.resize(
+        packaged_photo("china"), (height * 3 // 2, height), interpolation=cv2.INTER_CUBIC
+    )
     grain = np.random.default_rng(0).normal(0, 3, photo.shape)
     write_image(file, (photo + grain).clip(0, 255).astype(np.uint8), quality=92)
     return file

@@ -13,7 +13,16 @@ TINY = ("-k", "test_gpu_training or test_gpu_restoring")
 
 def run(bench: Bench) -> None:
     """Run tests/gpu in this process; every result is kept as it comes."""
-    options = ["-m", "gpu", "--device", str(bench.device), "-p", "no:cacheprovider", "--tb", "short"]
+    options = [
+        "-m",
+        "gpu",
+        "--device",
+        str(bench.device),
+        "-p",
+        "no:cacheprovider",
+        "--tb",
+        "short",
+    ]
     options += TINY if bench.tiny else ()
     code = pytest.main([str(FOLDER), *options], plugins=[Recorder(bench)])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
@@ -39,7 +48,9 @@ class Recorder:
         elif report.skipped:
             self.bench.add(Row(self.bench.part, name, "skipped", note=_why_skipped(report)))
         elif report.when == "call":
-            self.bench.add(Row(self.bench.part, name, "ok", report.duration, TEST_UNIT, repetitions=1))
+            self.bench.add(
+                Row(self.bench.part, name, "ok", report.duration, TEST_UNIT, repetitions=1)
+            )
 
 
 def _error(report: pytest.TestReport) -> str:

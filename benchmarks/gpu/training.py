@@ -28,7 +28,13 @@ NETWORKS = {
 """As options/train/baselines trains them."""
 TINY = {
     "MSBDN": {"type": "MSBDN", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1},
-    "NAFNet": {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]},
+    "NAFNet": {
+        "type": "NAFNet",
+        "width": 4,
+        "enc_blk_nums": [1],
+        "middle_blk_num": 1,
+        "dec_blk_nums": [1],
+    },
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "WxrModel, float32": {},
@@ -38,7 +44,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "WxrModel, float32, channels_last": {"channels_last": True},
 }
 COMPILED: dict[str, dict[str, Any]] = {
-    "WxrModel, bf16, channels_last, compile": {"amp": "bf16", "channels_last": True, "compile": True},
+    "WxrModel, bf16, channels_last, compile": {
+        "amp": "bf16",
+        "channels_last": True,
+        "compile": True,
+    },
     "WxrModel, float32, compile": {"compile": True},
 }
 STOCK = "SRModel, float32"
@@ -51,7 +61,9 @@ def run(bench: Bench) -> None:
     for network in NETWORKS:
         stock = bench.case(f"{network}, {STOCK}", partial(step_time, bench, network, "SRModel", {}))
         for name, train in VARIANTS.items():
-            bench.case(f"{network}, {name}", partial(step_time, bench, network, "WxrModel", train, stock))
+            bench.case(
+                f"{network}, {name}", partial(step_time, bench, network, "WxrModel", train, stock)
+            )
 
 
 def step_time(
@@ -77,10 +89,16 @@ def step_time(
     step.iteration = 0
     timing = bench.time(step, repetitions=15, warmup=4)
     figure = timing.milliseconds(f"batch {count} of {size} px")
-    return figure if stock is None else figure._replace(note=f"{stock.value / figure.value:.2f} times as fast as stock")
+    return (
+        figure
+        if stock is None
+        else figure._replace(note=f"{stock.value / figure.value:.2f} times as fast as stock")
+    )
 
 
-def options(bench: Bench, model_type: str, network: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
+def options(
+    bench: Bench, model_type: str, network: dict[str, Any], train: dict[str, Any]
+) -> dict[str, Any]:
     """Return the options of a training on the bench's device that writes into its folder."""
     folders = ("experiments_root", "models", "training_states", "visualization")
     return {
@@ -109,4 +127,8 @@ def options(bench: Bench, model_type: str, network: dict[str, Any], train: dict[
 
 def pinned(batch: dict[str, torch.Tensor], bench: Bench) -> dict[str, Any]:
     """Return a batch in pinned memory where there is a CUDA device, as a loader with pin_memory gives it."""
-    return {name: value.pin_memory() for name, value in batch.items()} if bench.device.type == "cuda" else batch
+    return (
+        {name: value.pin_memory() for name, value in batch.items()}
+        if bench.device.type == "cuda"
+        else batch
+    )

@@ -66,7 +66,9 @@ def batches(bench: Bench) -> list[dict[str, Any]]:
 def _batch(bench: Bench, number: int) -> dict[str, Any]:
     count, size = batch_size(bench), 32 if bench.tiny else 256
     arrays = crops(KEYS * count, size)[number * count : (number + 1) * count]
-    images = torch.stack([torch.from_numpy(array).permute(2, 0, 1).float() / 255 for array in arrays])
+    images = torch.stack(
+        [torch.from_numpy(array).permute(2, 0, 1).float() / 255 for array in arrays]
+    )
     names = [f"{number}_{row}.png" for row in range(count)]
     tensors = training.pinned({"lq": images * 0.8, "gt": images, "real": images * 0.7}, bench)
     return {**tensors, "lq_path": names, "gt_path": names, "real_path": names, "real_key": names}
@@ -92,7 +94,9 @@ def _measured(bench: Bench, model: Any, base: Figure | None) -> Figure:
     if model.labels.failures.count:
         raise RuntimeError(f"{model.labels.failures.count} images could not be rated")
     share = 1 - base.value / figure.value
-    return figure._replace(note=f"rating is {share:.0%} of the step; {rated:.3g} images rated a step")
+    return figure._replace(
+        note=f"rating is {share:.0%} of the step; {rated:.3g} images rated a step"
+    )
 
 
 def _rated(model: Any) -> int:

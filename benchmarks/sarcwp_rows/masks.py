@@ -24,8 +24,9 @@ Scores = dict[str, float]
 def of_network(checkpoint: Path, folder: Path, words: Sequence[str]) -> dict[str, Scores]:
     """Means over the photos of each word, and over the words, of what a trained network's masks are worth.
 
-    `correlation` of their mean with |lq - gt|, `spread`, the standard deviation within a photo (mean over the stages),
-    and `flat`, the PSNR in dB that is gained by masks that are replaced by their mean over the photo.
+    `correlation` of their mean with |lq - gt|, `spread`, the standard deviation within a photo
+    (mean over the stages), and `flat`, the PSNR in dB that is gained by masks that are replaced by
+    their mean over the photo.
     """
     restorer = Restorer.from_checkpoint(checkpoint, device="cpu")
     net = restorer.net
@@ -38,7 +39,11 @@ def of_network(checkpoint: Path, folder: Path, words: Sequence[str]) -> dict[str
             flat = psnr(net(lq, *context), gt) - psnr(found.restored, gt)
         spread = fmean(float(mask.std()) for mask in found.masks)
         mean = torch.stack(found.masks).mean(0)
-        return {"correlation": correlation(mean, (lq - gt).abs().mean(1)), "spread": spread, "flat": flat}
+        return {
+            "correlation": correlation(mean, (lq - gt).abs().mean(1)),
+            "spread": spread,
+            "flat": flat,
+        }
 
     return _by_word(score, folder, words)
 
@@ -51,7 +56,9 @@ def of_clip(folder: Path, words: Sequence[str], srd: dict) -> dict[str, Scores]:
     def score(lq: Tensor, gt: Tensor) -> Scores:
         pairs = zip(*(spatial_features(guide, image, srd["layers"]) for image in (lq, gt)))
         maps = [soft_target(feature_distance(*pair))[0][:, None] for pair in pairs]
-        mean = torch.stack([F.interpolate(one, lq.shape[-2:], mode="bilinear") for one in maps]).mean(0)
+        mean = torch.stack(
+            [F.interpolate(one, lq.shape[-2:], mode="bilinear") for one in maps]
+        ).mean(0)
         return {"correlation": correlation(mean, (lq - gt).abs().mean(1))}
 
     return _by_word(score, folder, words)
@@ -73,16 +80,25 @@ def psnr(restored: Tensor, gt: Tensor) -> float:
 def flattened(net: nn.Module) -> Iterator[None]:
     """Every mask is replaced by its mean over the photo."""
     flat = lambda module, inputs, mask: mask.mean(dim=(2, 3), keepdim=True).expand_as(mask)  # noqa: E731
-    hooks = [module.register_forward_hook(flat) for module in net.modules() if isinstance(module, SoftMask)]
+    hooks = [
+        module.register_forward_hook(flat)
+        for module in net.modules()
+        if isinstance(module, SoftMask)
+    ]
     yield
     for hook in hooks:
         hook.remove()
 
 
-def _by_word(score: Callable[[Tensor, Tensor], Scores], folder: Path, words: Sequence[str]) -> dict[str, Scores]:
+def _by_word(
+    score: Callable[[Tensor, Tensor], Scores], folder: Path, words: Sequence[str]
+) -> dict[str, Scores]:
     """Name of a score -> its mean over the photos of each word, and over the words."""
     rows = {word: [score(*pair) for pair in _pairs(folder / word)] for word in words}
-    found = {name: {word: fmean(row[name] for row in rows[word]) for word in words} for name in rows[words[0]][0]}
+    found = {
+        name: {word: fmean(row[name] for row in rows[word]) for word in words}
+        for name in rows[words[0]][0]
+    }
     return {name: each | {AVERAGE: fmean(each.values())} for name, each in found.items()}
 
 

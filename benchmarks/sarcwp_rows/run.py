@@ -1,11 +1,13 @@
 """Do SAR, CLIP-SRD and CWP help a tiny network? Plain, and with each of them added in turn.
 
-    python benchmarks/sarcwp_rows/run.py --photos BSDS500/train BSDS500/val --test BSDS500/test --out rows --seeds 0 1 2
+    python benchmarks/sarcwp_rows/run.py --photos BSDS500/train BSDS500/val --test BSDS500/test
+    --out rows --seeds 0 1 2
 
-Every row is options/tiny/sarcwp.yml, trained in a process of its own with the same pairs, seeds, iterations, batches
-and learning rate. Scored on held-out photos: PSNR in dB (RGB) by weather, and the correlation of the masks with the
-true difference |lq - gt|, photo by photo. Also told: how much masks vary within a photo, and the PSNR with each mask
-replaced by its mean. What is finished is not made again: another call goes on.
+Every row is options/tiny/sarcwp.yml, trained in a process of its own with the same pairs, seeds,
+iterations, batches and learning rate. Scored on held-out photos: PSNR in dB (RGB) by weather, and
+the correlation of the masks with the true difference |lq - gt|, photo by photo. Also told: how much
+masks vary within a photo, and the PSNR with each mask replaced by its mean. What is finished is not
+made again: another call goes on.
 """
 
 import argparse
@@ -31,7 +33,12 @@ from wxr_plugin.options import files as option_files
 from wxr_plugin.utils.files import write_text
 
 OPTIONS = Path(__file__).resolve().parents[2] / "options" / "tiny" / "sarcwp.yml"
-ROWS = {"plain": "plain", "sar": "+ SAR", "srd": "+ SAR + CLIP-SRD", "cwp": "+ SAR + CLIP-SRD + CWP"}
+ROWS = {
+    "plain": "plain",
+    "sar": "+ SAR",
+    "srd": "+ SAR + CLIP-SRD",
+    "cwp": "+ SAR + CLIP-SRD + CWP",
+}
 """Rows in their order, and what the table calls them."""
 WORDS = ("hazy", "rainy", "snowy")
 AVERAGE = "overall"
@@ -42,14 +49,22 @@ def main() -> None:
     """Add weather, train what is not trained yet, and print the tables."""
     args = parse()
     work = args.out.resolve()
-    prepare([file for folder in args.photos for file in list_images(folder)], WORDS, work / "data" / "train")
+    prepare(
+        [file for folder in args.photos for file in list_images(folder)],
+        WORDS,
+        work / "data" / "train",
+    )
     prepare(list_images(args.test)[: args.held_out], WORDS, work / "data" / "val")
     tasks = [(row, seed) for seed in args.seeds for row in args.rows]
     with ThreadPoolExecutor(args.jobs) as jobs:
         found = dict(zip(tasks, jobs.map(lambda task: train(work, *task, args.iterations), tasks)))
     masks = {task: masks_of(work, *task) for task in tasks if task[0] != "plain"}
     clip = of_clip(work / "data" / "val", WORDS, option_files.load(OPTIONS)["train"]["srd_opt"])
-    text = markdown(found, args.rows, args.seeds) + "\n" + mask_table(masks, args.rows, args.seeds, clip)
+    text = (
+        markdown(found, args.rows, args.seeds)
+        + "\n"
+        + mask_table(masks, args.rows, args.seeds, clip)
+    )
     write_text(work / "table.md", text)
     print(text)
 
@@ -60,7 +75,9 @@ def train(work: Path, row: str, seed: int, iterations: int) -> Scores:
     table = work / "experiments" / name / "validation" / "held-out photos_groups.csv"
     if not table.is_file():
         file = work / "options" / f"{name}.yml"
-        write_text(file, yaml.safe_dump(options_of(work, name, row, seed, iterations), sort_keys=False))
+        write_text(
+            file, yaml.safe_dump(options_of(work, name, row, seed, iterations), sort_keys=False)
+        )
         log = work / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "wxr_plugin.train", "-opt", str(file), "--auto_resume"]
@@ -106,19 +123,30 @@ def markdown(found: dict[tuple[str, int], Scores], rows: list[str], seeds: list[
     lines = [f"| row | {' | '.join(columns)} | step |", "|---" * (len(columns) + 2) + "|"]
     for before, row in zip([None, *rows], rows):
         cells = [spread([found[row, seed][name] for seed in seeds]) for name in columns]
-        steps = [f"{found[row, seed][AVERAGE] - found[before, seed][AVERAGE]:+.2f}" for seed in seeds if before]
+        steps = [
+            f"{found[row, seed][AVERAGE] - found[before, seed][AVERAGE]:+.2f}"
+            for seed in seeds
+            if before
+        ]
         lines.append(f"| {ROWS[row]} | {' | '.join(cells)} | {' '.join(steps)} |")
     return "\n".join(lines) + "\n"
 
 
-def mask_table(found: dict[tuple[str, int], dict], rows: list[str], seeds: list[int], clip: dict[str, Scores]) -> str:
+def mask_table(
+    found: dict[tuple[str, int], dict], rows: list[str], seeds: list[int], clip: dict[str, Scores]
+) -> str:
     """A line a row that has masks: correlation with |lq - gt| by weather, spread, and dB by which flat ones differ."""
     columns = [*WORDS, AVERAGE]
-    lines = [f"| masks of | {' | '.join(columns)} | spread | flat |", "|---" * (len(columns) + 3) + "|"]
+    lines = [
+        f"| masks of | {' | '.join(columns)} | spread | flat |",
+        "|---" * (len(columns) + 3) + "|",
+    ]
     for row in [row for row in rows if (row, seeds[0]) in found]:
         each = [found[row, seed] for seed in seeds]
         cells = [spread([scores["correlation"][name] for scores in each]) for name in columns]
-        cells += [f"{fmean(scores[name][AVERAGE] for scores in each):.3f}" for name in ("spread", "flat")]
+        cells += [
+            f"{fmean(scores[name][AVERAGE] for scores in each):.3f}" for name in ("spread", "flat")
+        ]
         lines.append(f"| {ROWS[row]} | {' | '.join(cells)} |")
     own = [f"{clip['correlation'][name]:.2f}" for name in columns]
     return "\n".join([*lines, f"| CLIP's distance itself | {' | '.join(own)} | | |"]) + "\n"
@@ -126,13 +154,19 @@ def mask_table(found: dict[tuple[str, int], dict], rows: list[str], seeds: list[
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of clean training photos")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", required=True, help="folders of clean training photos"
+    )
     parser.add_argument("--test", type=Path, required=True, help="folder of held-out clean photos")
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--held-out", type=int, default=40, help="photos to test on, each in every weather")
+    parser.add_argument(
+        "--held-out", type=int, default=40, help="photos to test on, each in every weather"
+    )
     parser.add_argument("--iterations", type=int, default=600)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, one thread each")
     return parser.parse_args()

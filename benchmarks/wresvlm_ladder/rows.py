@@ -3,7 +3,9 @@
 from typing import Any
 
 WEIGHTS = {"pseudo": 1.0, "prompts": 0.05, "texts": 0.0125, "features": 0.05}
-"""w1 to w4. The paper's are 0.5, 0.2, 0.05 and 0.2. Twice that for labels, because the rows are short; a quarter for
+"""w1 to w4. The paper's are 0.5, 0.2, 0.05 and 0.2.
+
+Twice that for labels, because the rows are short; a quarter for
 what the guides say, because the tiny CLIP likes a colour cast (docs/wresvlm.md)."""
 
 ROWS = ("sup", "ps", "gate", "init", "wpl", "sem", "iter")
@@ -18,15 +20,24 @@ TITLES = {
 }
 
 
-def train_block(row: str, labels: str, prompts: str, rater: dict[str, Any], margin: float) -> dict[str, Any]:
+def train_block(
+    row: str, labels: str, prompts: str, rater: dict[str, Any], margin: float
+) -> dict[str, Any]:
     """The keys that `row` adds to the `train` block: each row has those of the rows before it."""
     step, block = ROWS.index(row), {}
     if step >= ROWS.index("ps"):
-        block |= {"pseudo_opt": {"type": "PseudoLabelLoss", "loss_weight": WEIGHTS["pseudo"]}, "gate": "teacher"}
+        block |= {
+            "pseudo_opt": {"type": "PseudoLabelLoss", "loss_weight": WEIGHTS["pseudo"]},
+            "gate": "teacher",
+        }
     if step >= ROWS.index("gate"):
         block |= {"gate": "rating", "rater": rater, "rating": {"margin": margin}, "labels": labels}
     if step >= ROWS.index("wpl"):
-        prompt = {"type": "WeatherPromptLoss", "loss_weight": WEIGHTS["prompts"], "prompts_path": prompts}
+        prompt = {
+            "type": "WeatherPromptLoss",
+            "loss_weight": WEIGHTS["prompts"],
+            "prompts_path": prompts,
+        }
         block |= {"weather_prompt_opt": prompt}
         block |= {"feature_opt": {"type": "DepthFeatureLoss", "loss_weight": WEIGHTS["features"]}}
     if step >= ROWS.index("sem"):

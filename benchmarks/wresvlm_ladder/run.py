@@ -1,16 +1,19 @@
 """WResVLM's ablation ladder on a stand-in for the real world, with everything tiny: does each part help?
 
-    python benchmarks/wresvlm_ladder/run.py --labelled BSDS500/train BSDS500/val --others BSDS500/test --out ladder \\
+    python benchmarks/wresvlm_ladder/run.py --labelled BSDS500/train BSDS500/val --others
+    BSDS500/test --out ladder \\
         --real REAL --judge OTHER_TINY_LLAVA --seeds 0 1 2 --jobs 2
 
-Labelled: clear photos with the synthetic weather `default`. "Real": other photos with `storm` (families.py), a family
-that no network here is trained on and whose ground truth is kept from training. Restorers of other people: one for
-each kind of weather, trained on a third family, `gale`, and the packaged one. Scored: the EMA network's PSNR on
-held-out photos under storm, and on the unlabelled photos themselves, in dB (RGB).
+Labelled: clear photos with the synthetic weather `default`. "Real": other photos with `storm`
+(families.py), a family that no network here is trained on and whose ground truth is kept from
+training. Restorers of other people: one for each kind of weather, trained on a third family,
+`gale`, and the packaged one. Scored: the EMA network's PSNR on held-out photos under storm, and on
+the unlabelled photos themselves, in dB (RGB).
 
-Every row trains as long as every other: two rounds from the same start, the second from the first one's networks.
-Between them `iter` lets the panel vote again, learns the prompts again and describes the pseudo-labels; the other rows
-change nothing. What is finished is not made again: another call goes on.
+Every row trains as long as every other: two rounds from the same start, the second from the first
+one's networks. Between them `iter` lets the panel vote again, learns the prompts again and
+describes the pseudo-labels; the other rows change nothing. What is finished is not made again:
+another call goes on.
 """
 
 import argparse
@@ -66,7 +69,9 @@ def main() -> None:
     _labelled(ladder, args.labelled)
     with ThreadPoolExecutor(args.jobs) as jobs:
         list(jobs.map(lambda kind: restorer(ladder, kind).run(), KINDS))
-        order = sorted(args.rows, key=lambda row: row != "sem")  # early, because iter waits for its first round
+        order = sorted(
+            args.rows, key=lambda row: row != "sem"
+        )  # early, because iter waits for its first round
         tasks = [partial(prepare_labels, ladder, seed) for seed in args.seeds]
         tasks += [partial(run_row, ladder, row, seed) for seed in args.seeds for row in order]
         list(jobs.map(lambda task: task(), tasks))
@@ -76,7 +81,9 @@ def main() -> None:
 def restorer(ladder: Ladder, kind: str) -> Training:
     """A restorer of other people: the packaged one, trained on for one kind of weather of the family gale."""
     data = _pairs(ladder, [kind], "gale", [0.1, 1.0], 96, batch=6)
-    return Training(ladder.work / "restorers", kind, "WxrModel", data, TINY, ladder.restorer, 5e-4, 0)
+    return Training(
+        ladder.work / "restorers", kind, "WxrModel", data, TINY, ladder.restorer, 5e-4, 0
+    )
 
 
 def start(ladder: Ladder, seed: int) -> Training:
@@ -111,7 +118,18 @@ def prepare_labels(ladder: Ladder, seed: int) -> None:
         own = f"start={begin.network}"
         others = [f"{kind}={restorer(ladder, kind).network}" for kind in KINDS]
         panel = ["--restorers", own, "tiny", *others, "--raters", *ladder.panel]
-        wxr("label", "init", unlabelled, "-o", chosen, "--from", describe(ladder), *panel, "--csv", folder / "init.csv")
+        wxr(
+            "label",
+            "init",
+            unlabelled,
+            "-o",
+            chosen,
+            "--from",
+            describe(ladder),
+            *panel,
+            "--csv",
+            folder / "init.csv",
+        )
         (folder / "labels_done").touch()
 
 
@@ -129,13 +147,19 @@ def run_row(ladder: Ladder, row: str, seed: int) -> None:
 
 def _round(ladder: Ladder, row: str, seed: int, number: int, begin: Path) -> Training:
     folder, name = ladder.seed_folder(seed), f"{row}_{number}"
-    prompts = folder / ("prompts_iter.safetensors" if (row, number) == ("iter", 2) else "prompts.safetensors")
+    prompts = folder / (
+        "prompts_iter.safetensors" if (row, number) == ("iter", 2) else "prompts.safetensors"
+    )
     block = train_block(row, str(folder / f"{name}.lmdb"), str(prompts), RATER, ladder.margin)
     roots = {kind: str(ladder.work / "unlabelled" / kind) for kind in KINDS}
     data = {
         "name": "labelled and unlabelled",
         "type": "SemiSupervisedDataset",
-        "paired": {"gt_size": PAIR_SIZE, "dataroot_gt": str(ladder.labelled), "synthetic": {"severity": LIGHT}},
+        "paired": {
+            "gt_size": PAIR_SIZE,
+            "dataroot_gt": str(ladder.labelled),
+            "synthetic": {"severity": LIGHT},
+        },
         "real": {"gt_size": REAL_SIZE, "dataroot": roots, "boxes_per_image": BOXES, "cache": True},
         **_loading(4),
     }
@@ -165,7 +189,19 @@ def _between(ladder: Ladder, seed: int, row: str, first: Training, name: str) ->
         return copy_store(old, new) if old.is_dir() else None
     boxes = ["--boxes", BOXES, "--size", REAL_SIZE]
     panel = ["--restorers", f"teacher={first.network}", "--raters", *ladder.panel]
-    wxr("label", "init", unlabelled, "-o", new, "--from", old, *boxes, *panel, "--csv", folder / "iter.csv")
+    wxr(
+        "label",
+        "init",
+        unlabelled,
+        "-o",
+        new,
+        "--from",
+        old,
+        *boxes,
+        *panel,
+        "--csv",
+        folder / "iter.csv",
+    )
     wxr("label", "describe", "--pseudo-labels", "-o", new)
     wxr("label", "rewrite", new)
     _learn_prompts(ladder, folder / "prompts_iter.safetensors", seed, "--pseudo-labels", new)
@@ -177,9 +213,16 @@ def _learn_prompts(ladder: Ladder, file: Path, seed: int, *more: object) -> None
     wxr("prompts", "learn", "--synthetic", ladder.labelled, *roots, *views, *more, "-o", file)
 
 
-def _pairs(ladder: Ladder, kinds: list[str], style: str, severity: list[float], size: int, batch: int) -> dict:
+def _pairs(
+    ladder: Ladder, kinds: list[str], style: str, severity: list[float], size: int, batch: int
+) -> dict:
     drawn = {"kinds": kinds, "severity": severity, "style": style}
-    own = {"name": style, "type": "PairedWeatherDataset", "dataroot_gt": str(ladder.labelled), "synthetic": drawn}
+    own = {
+        "name": style,
+        "type": "PairedWeatherDataset",
+        "dataroot_gt": str(ladder.labelled),
+        "synthetic": drawn,
+    }
     return {**own, "gt_size": size, **_loading(batch)}
 
 
@@ -195,20 +238,34 @@ def _labelled(ladder: Ladder, folders: list[Path]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--labelled", type=Path, nargs="+", required=True, help="folders of clear photos")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--labelled", type=Path, nargs="+", required=True, help="folders of clear photos"
+    )
     parser.add_argument("--others", type=Path, required=True, help="folder of other clear photos")
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
-    parser.add_argument("--real", type=Path, help="folder with real photos in rain/, haze/, snow/, to be rated")
-    parser.add_argument("--judge", default=None, help="rater of the real photos: a folder, pyiqa:METRIC")
+    parser.add_argument(
+        "--real", type=Path, help="folder with real photos in rain/, haze/, snow/, to be rated"
+    )
+    parser.add_argument(
+        "--judge", default=None, help="rater of the real photos: a folder, pyiqa:METRIC"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, one thread each")
-    parser.add_argument("--panel", nargs="+", default=["tiny"], help="raters that vote, as for `wxr label init`")
-    parser.add_argument("--margin", type=float, default=0.0, help="of the gate (train.rating.margin)")
+    parser.add_argument(
+        "--panel", nargs="+", default=["tiny"], help="raters that vote, as for `wxr label init`"
+    )
+    parser.add_argument(
+        "--margin", type=float, default=0.0, help="of the gate (train.rating.margin)"
+    )
     parser.add_argument("--unlabelled", type=int, default=90)
     parser.add_argument("--held-out", type=int, default=60)
-    parser.add_argument("--iterations", type=int, default=500, help="of each row, both rounds together")
+    parser.add_argument(
+        "--iterations", type=int, default=500, help="of each row, both rounds together"
+    )
     parser.add_argument("--start-iterations", type=int, default=1000)
     parser.add_argument("--restorer-iterations", type=int, default=600)
     return parser

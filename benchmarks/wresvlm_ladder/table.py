@@ -33,7 +33,9 @@ def lock(file: Path) -> Iterator[None]:
         yield
 
 
-def write(work: Path, rows: list[str], seeds: list[int], real: Path | None, judge: str | None) -> None:
+def write(
+    work: Path, rows: list[str], seeds: list[int], real: Path | None, judge: str | None
+) -> None:
     """Score every row and seed, write scores.csv, table.md and ladder.png into `work`, and print the table."""
     found = {(row, seed): scores(work, row, seed, real, judge) for seed in seeds for row in rows}
     text = io.StringIO()
@@ -55,7 +57,9 @@ def markdown(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list
         cells = [_spread([scores[row, seed][name] for seed in seeds]) for name in names]
         before = rows[number - 1] if number else row
         steps = [scores[row, seed]["all"] - scores[before, seed]["all"] for seed in seeds]
-        lines.append(f"| {TITLES[row]} | {' | '.join(cells)} | {_spread(steps, '+') if number else ''} |")
+        lines.append(
+            f"| {TITLES[row]} | {' | '.join(cells)} | {_spread(steps, '+') if number else ''} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -70,7 +74,13 @@ def figure(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[i
         label = {"all": "held-out photos", "seen": "the unlabelled photos"}[name]
         axes.plot(range(len(rows)), means, color=colour, label=label)
         for seed in seeds:
-            axes.plot(range(len(rows)), [scores[row, seed][name] for row in rows], "o", color=colour, alpha=0.4)
+            axes.plot(
+                range(len(rows)),
+                [scores[row, seed][name] for row in rows],
+                "o",
+                color=colour,
+                alpha=0.4,
+            )
     axes.set_xticks(range(len(rows)), [TITLES[row] for row in rows], rotation=20, ha="right")
     axes.set_ylabel("PSNR on the unseen family, dB")
     axes.grid(alpha=0.3)
@@ -83,7 +93,10 @@ def figure(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[i
 def scores(work: Path, row: str, seed: int, real: Path | None, judge: str | None) -> Scores:
     """Those of one network. Each part is kept beside it."""
     model = work / f"seed_{seed}" / "experiments" / f"{row}_2" / "models" / "net_g_latest.pth"
-    parts: dict[str, Callable[[Restorer], Scores]] = {"psnr": partial(_psnr, work), "untoned": partial(_untoned, work)}
+    parts: dict[str, Callable[[Restorer], Scores]] = {
+        "psnr": partial(_psnr, work),
+        "untoned": partial(_untoned, work),
+    }
     if real and judge:
         parts["real"] = partial(_visibility, real, judge)
     found: Scores = {}
@@ -108,7 +121,9 @@ def _untoned(work: Path, restorer: Restorer) -> Scores:
     return {"without tone": fmean(held.values())}
 
 
-def _means(restorer: Restorer, lq: Path, gt: Path, measure: Callable[[np.ndarray, np.ndarray], float]) -> Scores:
+def _means(
+    restorer: Restorer, lq: Path, gt: Path, measure: Callable[[np.ndarray, np.ndarray], float]
+) -> Scores:
     found: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for kind, photo, truth in pairs_of(lq, gt):
         found[kind].append(measure(restorer.restore(photo), truth))

@@ -50,7 +50,9 @@ class Training:
         log = self.folder / "logs" / f"{self.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as out:
-            if subprocess.run(command, cwd=self.folder, env=_environment(), stdout=out, stderr=out).returncode:
+            if subprocess.run(
+                command, cwd=self.folder, env=_environment(), stdout=out, stderr=out
+            ).returncode:
                 raise WxrError(f"{self.name} failed; see {log}")
         print(f"trained {self.folder.name}/{self.name}", flush=True)
 
@@ -71,9 +73,15 @@ def wxr(*words: object) -> None:
     command = [sys.executable, "-m", "wxr_plugin.cli.main", *map(str, words)]
     done = subprocess.run(command, env=_environment(), capture_output=True, text=True)
     if done.returncode:
-        raise WxrError(f"wxr {' '.join(command[3:])} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise WxrError(
+            f"wxr {' '.join(command[3:])} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
 
 
 def _environment() -> dict[str, str]:
     paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "passive",
+    }

@@ -1,24 +1,45 @@
-# MMagic trains a network of ours: stock BaseEditModel, BasicImageDataset and evaluators. docs/mmagic.md
-#   python -m wxr_plugin.mm.photos datasets/photos
+# MMagic trains a network of ours: stock BaseEditModel, BasicImageDataset and evaluators.
+# docs/mmagic.md   python -m wxr_plugin.mm.photos datasets/photos
 #   python -m wxr_plugin.mm.train options/mm/mmagic_msbdn.py
-custom_imports = dict(imports=["wxr_plugin.mm.mmagic_bridge"], allow_failed_imports=False)  # before anything else
+custom_imports = dict(
+    imports=["wxr_plugin.mm.mmagic_bridge"], allow_failed_imports=False
+)  # before anything else
 default_scope = "mmagic"
 randomness = dict(seed=0)
 
 model = dict(
     type="BaseEditModel",
     generator=dict(  # mmagic has no MSBDN, so ours is found; wxr_plugin.MSBDN would mean ours in any case
-        type="MSBDN", variant="dff", width=8, bottleneck_blocks=2, stage_blocks=1, global_residual=True
+        type="MSBDN",
+        variant="dff",
+        width=8,
+        bottleneck_blocks=2,
+        stage_blocks=1,
+        global_residual=True,
     ),
     pixel_loss=dict(type="L1Loss", loss_weight=1.0, reduction="mean"),
-    data_preprocessor=dict(type="DataPreprocessor", mean=[0.0, 0.0, 0.0], std=[255.0, 255.0, 255.0]),
+    data_preprocessor=dict(
+        type="DataPreprocessor", mean=[0.0, 0.0, 0.0], std=[255.0, 255.0, 255.0]
+    ),
     # weights of BasicSR: wxr zoo convert net_g_latest.pth start.pth --to mmagic, then
     # init_cfg=dict(type="Pretrained", checkpoint="start.pth"),
 )
 
 load = [
-    dict(type="LoadImageFromFile", key="img", color_type="color", channel_order="rgb", imdecode_backend="cv2"),
-    dict(type="LoadImageFromFile", key="gt", color_type="color", channel_order="rgb", imdecode_backend="cv2"),
+    dict(
+        type="LoadImageFromFile",
+        key="img",
+        color_type="color",
+        channel_order="rgb",
+        imdecode_backend="cv2",
+    ),
+    dict(
+        type="LoadImageFromFile",
+        key="gt",
+        color_type="color",
+        channel_order="rgb",
+        imdecode_backend="cv2",
+    ),
 ]
 train_dataloader = dict(
     batch_size=4,
@@ -55,14 +76,17 @@ val_evaluator = dict(
         dict(type="PSNR", crop_border=0),
         dict(type="SSIM", crop_border=0),
         dict(  # metrics of BasicSR and pyiqa beside MMagic's own
-            type="WxrMetrics", measures=dict(piqe=dict(type="calculate_iqa", metric="piqe", better="lower"))
+            type="WxrMetrics",
+            measures=dict(piqe=dict(type="calculate_iqa", metric="piqe", better="lower")),
         ),
     ],
 )
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=400, val_interval=200)
 val_cfg = dict(type="MultiValLoop")
-optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=5e-4, betas=(0.9, 0.99), weight_decay=0.0))
+optim_wrapper = dict(
+    type="OptimWrapper", optimizer=dict(type="AdamW", lr=5e-4, betas=(0.9, 0.99), weight_decay=0.0)
+)
 param_scheduler = dict(type="CosineAnnealingLR", T_max=400, eta_min=1e-5, by_epoch=False)
 
 default_hooks = dict(

@@ -1,22 +1,45 @@
 # MMagic trains its own NAFNet with a loss of ours. docs/mmagic.md
 #   python -m wxr_plugin.mm.photos datasets/photos
 #   python -m wxr_plugin.mm.train options/mm/mmagic_nafnet.py
-custom_imports = dict(imports=["wxr_plugin.mm.mmagic_bridge"], allow_failed_imports=False)  # before anything else
+custom_imports = dict(
+    imports=["wxr_plugin.mm.mmagic_bridge"], allow_failed_imports=False
+)  # before anything else
 default_scope = "mmagic"
 randomness = dict(seed=0)
 
 model = dict(
     type="BaseEditModel",
     generator=dict(  # in the scope mmagic NAFNet is mmagic's; ours is wxr_plugin.NAFNet
-        type="NAFNet", img_channels=3, mid_channels=8, enc_blk_nums=[1, 1], middle_blk_num=1, dec_blk_nums=[1, 1]
+        type="NAFNet",
+        img_channels=3,
+        mid_channels=8,
+        enc_blk_nums=[1, 1],
+        middle_blk_num=1,
+        dec_blk_nums=[1, 1],
     ),
-    pixel_loss=dict(type="wxr_plugin.PSNRLoss", loss_weight=0.01),  # mmagic has a PSNRLoss too, without the scope
-    data_preprocessor=dict(type="DataPreprocessor", mean=[0.0, 0.0, 0.0], std=[255.0, 255.0, 255.0]),
+    pixel_loss=dict(
+        type="wxr_plugin.PSNRLoss", loss_weight=0.01
+    ),  # mmagic has a PSNRLoss too, without the scope
+    data_preprocessor=dict(
+        type="DataPreprocessor", mean=[0.0, 0.0, 0.0], std=[255.0, 255.0, 255.0]
+    ),
 )
 
 load = [
-    dict(type="LoadImageFromFile", key="img", color_type="color", channel_order="rgb", imdecode_backend="cv2"),
-    dict(type="LoadImageFromFile", key="gt", color_type="color", channel_order="rgb", imdecode_backend="cv2"),
+    dict(
+        type="LoadImageFromFile",
+        key="img",
+        color_type="color",
+        channel_order="rgb",
+        imdecode_backend="cv2",
+    ),
+    dict(
+        type="LoadImageFromFile",
+        key="gt",
+        color_type="color",
+        channel_order="rgb",
+        imdecode_backend="cv2",
+    ),
 ]
 train_dataloader = dict(
     batch_size=4,
@@ -47,11 +70,15 @@ val_dataloader = dict(
         pipeline=[*load, dict(type="PackInputs")],
     ),
 )
-val_evaluator = dict(type="Evaluator", metrics=[dict(type="PSNR", crop_border=0), dict(type="SSIM", crop_border=0)])
+val_evaluator = dict(
+    type="Evaluator", metrics=[dict(type="PSNR", crop_border=0), dict(type="SSIM", crop_border=0)]
+)
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=400, val_interval=200)
 val_cfg = dict(type="MultiValLoop")
-optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=5e-4, betas=(0.9, 0.99), weight_decay=0.0))
+optim_wrapper = dict(
+    type="OptimWrapper", optimizer=dict(type="AdamW", lr=5e-4, betas=(0.9, 0.99), weight_decay=0.0)
+)
 param_scheduler = dict(type="CosineAnnealingLR", T_max=400, eta_min=1e-5, by_epoch=False)
 
 default_hooks = dict(

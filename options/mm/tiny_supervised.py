@@ -7,7 +7,14 @@ randomness = dict(seed=0)
 
 model = dict(
     type="WxrSupervised",
-    generator=dict(type="MSBDN", variant="dff", width=8, bottleneck_blocks=2, stage_blocks=1, global_residual=True),
+    generator=dict(
+        type="MSBDN",
+        variant="dff",
+        width=8,
+        bottleneck_blocks=2,
+        stage_blocks=1,
+        global_residual=True,
+    ),
     pixel_loss=dict(type="L1Loss"),
     pretrained=None,  # net_g_latest.pth of BasicSR, or any other file that `wxr restore` reads
 )

@@ -1,7 +1,7 @@
-# WResVLM under MMEngine, without MMagic: the packaged vision-language model and CLIP in the loop, on a laptop's CPU.
-#   python -m wxr_plugin.mm.photos datasets/photos
-#   wxr prompts learn --synthetic datasets/photos/clear --crop-size 96 -o datasets/photos/prompts.safetensors
-#   python -m wxr_plugin.mm.train options/mm/tiny_supervised.py
+# WResVLM under MMEngine, without MMagic: the packaged vision-language model and CLIP in the loop,
+# on a laptop's CPU.   python -m wxr_plugin.mm.photos datasets/photos
+#   wxr prompts learn --synthetic datasets/photos/clear --crop-size 96 -o
+# datasets/photos/prompts.safetensors   python -m wxr_plugin.mm.train options/mm/tiny_supervised.py
 #   python -m wxr_plugin.mm.train options/mm/tiny_wresvlm.py
 custom_imports = dict(imports=["wxr_plugin.mm"], allow_failed_imports=False)
 default_scope = "mmengine"
@@ -9,14 +9,23 @@ randomness = dict(seed=0)
 
 model = dict(
     type="WxrSemiSupervised",
-    generator=dict(type="MSBDN", variant="dff", width=8, bottleneck_blocks=2, stage_blocks=1, global_residual=True),
+    generator=dict(
+        type="MSBDN",
+        variant="dff",
+        width=8,
+        bottleneck_blocks=2,
+        stage_blocks=1,
+        global_residual=True,
+    ),
     pixel_loss=dict(type="L1Loss"),  # L_sup
     pretrained="work_dirs/tiny_supervised/iter_400.pth",
     wresvlm=dict(  # keys of the `train` block of WResVLMModel: docs/wresvlm.md
         ema_decay=0.98,
         pseudo_opt=dict(type="PseudoLabelLoss", loss_weight=0.5),
         weather_prompt_opt=dict(
-            type="WeatherPromptLoss", loss_weight=0.05, prompts_path="datasets/photos/prompts.safetensors"
+            type="WeatherPromptLoss",
+            loss_weight=0.05,
+            prompts_path="datasets/photos/prompts.safetensors",
         ),
         feature_opt=dict(type="DepthFeatureLoss", loss_weight=0.2, model="tiny"),
         gate="rating",
@@ -71,7 +80,10 @@ val_dataloader = dict(
 )
 val_evaluator = dict(
     type="WxrMetrics",
-    measures=dict(psnr=dict(type="calculate_psnr", crop_border=0), ssim=dict(type="calculate_ssim", crop_border=0)),
+    measures=dict(
+        psnr=dict(type="calculate_psnr", crop_border=0),
+        ssim=dict(type="calculate_ssim", crop_border=0),
+    ),
 )
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=400, val_interval=200)

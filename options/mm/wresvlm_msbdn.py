@@ -1,9 +1,10 @@
-# WResVLM under MMEngine, at full size: MSBDN, LLaVA-1.5-7B and CLIP ViT-B/32. It was not run: it takes a GPU. The
-# values are those of options/train/wresvlm_msbdn.yml, which says what is published and what is ours.
-#   wxr prompts learn --clear datasets/train/gt --rain datasets/real/rain --haze datasets/real/haze \
-#       --snow datasets/real/snow --clip ViT-B-32:openai --iterations 8000 --lr 8e-5 -o datasets/prompts.safetensors
-#   wxr label describe datasets/real -o datasets/labels.lmdb && wxr label rewrite datasets/labels.lmdb
-#   torchrun --nproc_per_node 2 -m wxr_plugin.mm.train options/mm/wresvlm_msbdn.py --launcher pytorch
+# WResVLM under MMEngine, at full size: MSBDN, LLaVA-1.5-7B and CLIP ViT-B/32. It was not run: it
+# takes a GPU. The values are those of options/train/wresvlm_msbdn.yml, which says what is published
+# and what is ours.   wxr prompts learn --clear datasets/train/gt --rain datasets/real/rain --haze
+# datasets/real/haze \       --snow datasets/real/snow --clip ViT-B-32:openai --iterations 8000 --lr
+# 8e-5 -o datasets/prompts.safetensors   wxr label describe datasets/real -o datasets/labels.lmdb &&
+# wxr label rewrite datasets/labels.lmdb   torchrun --nproc_per_node 2 -m wxr_plugin.mm.train
+# options/mm/wresvlm_msbdn.py --launcher pytorch
 custom_imports = dict(imports=["wxr_plugin.mm"], allow_failed_imports=False)
 default_scope = "mmengine"
 randomness = dict(seed=10)
@@ -25,7 +26,9 @@ model = dict(
         semantic_opt=dict(type="SemanticLoss", loss_weight=0.05, clip="ViT-B-32:openai"),
         feature_opt=dict(type="DepthFeatureLoss", loss_weight=0.2, model="depth-anything-small"),
         gate="rating",
-        rater=dict(type="TransformersRater", model="llava-1.5-7b", prompt="visibility", batch_size=8),
+        rater=dict(
+            type="TransformersRater", model="llava-1.5-7b", prompt="visibility", batch_size=8
+        ),
         rating=dict(every=1),
         labels="datasets/labels.lmdb",
     ),
@@ -43,7 +46,9 @@ train_dataloader = dict(
         dataset=dict(
             type="SemiSupervisedDataset",
             gt_size=256,
-            paired=dict(dataroot_gt="datasets/train/gt", dataroot_lq="datasets/train/lq", use_hflip=True),
+            paired=dict(
+                dataroot_gt="datasets/train/gt", dataroot_lq="datasets/train/lq", use_hflip=True
+            ),
             real=dict(
                 dataroot=dict(
                     rain="datasets/real/rain",
@@ -73,7 +78,10 @@ val_dataloader = dict(
 )
 val_evaluator = dict(
     type="WxrMetrics",
-    measures=dict(psnr=dict(type="calculate_psnr", crop_border=0), ssim=dict(type="calculate_ssim", crop_border=0)),
+    measures=dict(
+        psnr=dict(type="calculate_psnr", crop_border=0),
+        ssim=dict(type="calculate_ssim", crop_border=0),
+    ),
 )
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=40000, val_interval=5000)

@@ -57,7 +57,10 @@ def test_the_attention_of_an_even_map_does_not_depend_on_the_border():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"enc_blocks": [1, 1]}, "3 widths need as many enc_blocks"), ({"window": 4}, "window must be odd, not 4")],
+    [
+        ({"enc_blocks": [1, 1]}, "3 widths need as many enc_blocks"),
+        ({"window": 4}, "window must be odd, not 4"),
+    ],
 )
 def test_wrong_arguments(options, message):
     with pytest.raises(ValueError, match=message):

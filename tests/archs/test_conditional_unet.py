@@ -39,13 +39,19 @@ def test_computes_what_the_published_networks_compute(fixture, arguments):
 
 def example(size=(24, 20), images=2, dim=16):
     torch.manual_seed(0)
-    return torch.rand(images, 3, *size), torch.rand(images, 3, *size), Context(*torch.randn(2, images, dim))
+    return (
+        torch.rand(images, 3, *size),
+        torch.rand(images, 3, *size),
+        Context(*torch.randn(2, images, dim)),
+    )
 
 
 @pytest.mark.parametrize("context", [[], ["content"], ["degradation"], ["degradation", "content"]])
 def test_each_embedding_matters_where_it_is_taken(context):
     net = parity.fill(ConditionalUNet(**SMALL, context=context))
-    assert context_inputs(net) == tuple(name for name in ("content", "degradation") if name in context)
+    assert context_inputs(net) == tuple(
+        name for name in ("content", "degradation") if name in context
+    )
     xt, lq, given = example()
     with torch.no_grad():
         noise = net(xt, lq, 3, given)
@@ -71,7 +77,9 @@ def test_times_may_be_one_for_all_or_one_an_image():
     with torch.no_grad():
         both = net(xt, lq, torch.tensor([2, 7]))
         torch.testing.assert_close(net(xt, lq, torch.tensor([7.0, 7.0])), net(xt, lq, 7))
-        torch.testing.assert_close(both, torch.cat((net(xt[:1], lq[:1], 2), net(xt[1:], lq[1:], 7))))
+        torch.testing.assert_close(
+            both, torch.cat((net(xt[:1], lq[:1], 2), net(xt[1:], lq[1:], 7)))
+        )
         assert not torch.allclose(net(xt, lq, 2), net(xt, lq, 7))
         assert not torch.allclose(net(xt, lq, 2), net(xt, lq, 2.5))
 
@@ -80,7 +88,9 @@ def test_the_spatial_transformers_start_as_the_identity():
     net = ConditionalUNet(**SMALL, context=["content"])
     xt, lq, context = example()
     with torch.no_grad():
-        assert torch.equal(net(xt, lq, 3, context), net(xt, lq, 3, Context(content=context.content + 1)))
+        assert torch.equal(
+            net(xt, lq, 3, context), net(xt, lq, 3, Context(content=context.content + 1))
+        )
 
 
 @pytest.mark.parametrize("scale", [1, 0.5])
@@ -89,13 +99,17 @@ def test_images_are_reflected_to_a_multiple_and_cropped(scale, size):
     net = parity.fill(ConditionalUNet(nf=8, ch_mult=[1, 2, 2, 2], scale=scale))
     xt, lq, _ = example(size)
     below, right = (-side % 16 for side in size)
-    extended = [torch.nn.functional.pad(image, (0, right, 0, below), mode="reflect") for image in (xt, lq)]
+    extended = [
+        torch.nn.functional.pad(image, (0, right, 0, below), mode="reflect") for image in (xt, lq)
+    ]
     with torch.no_grad():
         assert torch.equal(net(xt, lq, 5), net(*extended, 5)[..., : size[0], : size[1]])
 
 
 def test_an_image_too_small_to_reflect_is_refused():
-    with pytest.raises(ImageSizeError, match=r"multiple of 16.* at least 9 pixels; this one has 20x8"):
+    with pytest.raises(
+        ImageSizeError, match=r"multiple of 16.* at least 9 pixels; this one has 20x8"
+    ):
         ConditionalUNet(nf=8, ch_mult=[1, 1, 1, 1])(*[torch.rand(1, 3, 8, 20)] * 2, 1)
 
 

@@ -1,7 +1,7 @@
 """Every network that takes a `context` argument, walked: a new one needs no line here.
 
-A class may carry `smoke_context`, what of its `smoke` arguments is otherwise when it takes context, and
-`context_names`, which embeddings it may take.
+A class may carry `smoke_context`, what of its `smoke` arguments is otherwise when it takes context,
+and `context_names`, which embeddings it may take.
 """
 
 import inspect
@@ -11,12 +11,20 @@ import torch
 from basicsr.archs import build_network
 from basicsr.utils.registry import ARCH_REGISTRY
 
-from wxr_plugin.archs.context import NAMES, Context, ContextError, DegradationPrompt, checked_inputs, context_inputs
+from wxr_plugin.archs.context import (
+    NAMES,
+    Context,
+    ContextError,
+    DegradationPrompt,
+    checked_inputs,
+    context_inputs,
+)
 
 STEERED = sorted(
     name
     for name, cls in ARCH_REGISTRY
-    if cls.__module__.startswith("wxr_plugin.archs.") and "context" in inspect.signature(cls.__init__).parameters
+    if cls.__module__.startswith("wxr_plugin.archs.")
+    and "context" in inspect.signature(cls.__init__).parameters
 )
 DIM = 6
 
@@ -27,7 +35,9 @@ def names_of(name: str) -> tuple[str, ...]:
 
 ONE = [(name, one) for name in STEERED for one in names_of(name)]
 BOTH = [name for name in STEERED if "content" in names_of(name)]
-CHOICES = [(name, (one,)) for name, one in ONE] + [(name, ("content", "degradation")) for name in BOTH]
+CHOICES = [(name, (one,)) for name, one in ONE] + [
+    (name, ("content", "degradation")) for name in BOTH
+]
 
 
 def build(name: str, context: tuple[str, ...]) -> torch.nn.Module:
@@ -68,7 +78,11 @@ def test_every_parameter_learns(name, context):
     restored = run(net, torch.rand(2, 3, 45, 51), embeddings())
     assert restored.shape == (2, 3, 45, 51)
     restored.square().mean().backward()
-    dead = [key for key, parameter in net.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    dead = [
+        key
+        for key, parameter in net.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
     assert not dead, f"{name}: no gradient reaches {dead}"
 
 
@@ -80,10 +94,14 @@ def test_the_embedding_counts_and_the_others_do_not(name, used):
         restored = run(net, image, one)
         assert not torch.allclose(restored, run(net, image, other), atol=1e-7)
         assert torch.equal(restored, run(net, image, other._replace(**{used: getattr(one, used)})))
-        assert torch.equal(restored, run(net, image, Context()._replace(**{used: getattr(one, used)})))
+        assert torch.equal(
+            restored, run(net, image, Context()._replace(**{used: getattr(one, used)}))
+        )
 
 
-@pytest.mark.parametrize(("name", "context"), CHOICES[len(ONE) :] + [pair for pair in CHOICES if "image" in pair[1]])
+@pytest.mark.parametrize(
+    ("name", "context"), CHOICES[len(ONE) :] + [pair for pair in CHOICES if "image" in pair[1]]
+)
 def test_an_image_is_steered_by_its_own_embedding(name, context):
     net, image = moved(build(name, context)), torch.rand(2, 3, 32, 32)
     context = embeddings()
@@ -106,14 +124,18 @@ def test_what_does_not_fit_is_refused(name):
     net, image = build(name, (known[-1],)), torch.rand(1, 3, 32, 32)
     with pytest.raises(ContextError, match=f"got no {known[-1]} embedding"):
         run(net, image)
-    with pytest.raises(ContextError, match=rf"\(N, {DIM}\), the guide gives \(1, 9\).*context_dim to 9"):
+    with pytest.raises(
+        ContextError, match=rf"\(N, {DIM}\), the guide gives \(1, 9\).*context_dim to 9"
+    ):
         run(net, image, Context()._replace(**{known[-1]: torch.rand(1, 9)}))
     with pytest.raises(ValueError, match=f"{', '.join(known)}, not 'content'"):
         ARCH_REGISTRY.get(name)(**(ARCH_REGISTRY.get(name).smoke | {"context": "content"}))
 
 
 def test_a_network_has_one_guide():
-    with pytest.raises(ValueError, match="image is made by a CLIP, content and degradation by a DA-CLIP"):
+    with pytest.raises(
+        ValueError, match="image is made by a CLIP, content and degradation by a DA-CLIP"
+    ):
         checked_inputs(["image", "content"])
 
 
@@ -124,5 +146,7 @@ def test_the_prompt_on_numbers():
             parameter.zero_()
         prompt.prompt.copy_(torch.tensor([[3.0, 5.0]]))
         prompt.prompt_mlp.weight.copy_(torch.eye(2))
-        prompt.text_mlp[2].bias.copy_(torch.tensor([0.0, 3.0]).log1p())  # softmax of log 1 and log 4
+        prompt.text_mlp[2].bias.copy_(
+            torch.tensor([0.0, 3.0]).log1p()
+        )  # softmax of log 1 and log 4
         torch.testing.assert_close(prompt(torch.rand(1, 1)), torch.tensor([[0.2 * 3, 0.8 * 5]]))

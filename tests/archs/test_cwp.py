@@ -28,7 +28,9 @@ def test_heads_have_32_channels_where_that_goes(channels, heads):
 
 def test_tokens_are_the_sample_and_what_was_learnt():
     priors = WeatherPriors(["image"], 6, [8], vectors=5)
-    one, two = (priors.tokens(Context(image=image)) for image in (torch.rand(2, 6), torch.rand(2, 6)))
+    one, two = (
+        priors.tokens(Context(image=image)) for image in (torch.rand(2, 6), torch.rand(2, 6))
+    )
     assert one.shape == (2, 6, DIM) and torch.equal(one[:, 1:], two[:, 1:])
     assert torch.equal(one[1, 1:], priors.vectors) and not torch.equal(one[:, 0], two[:, 0])
     scaled = priors.tokens(Context(image=3 * torch.ones(1, 6)))

@@ -11,7 +11,11 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 @pytest.mark.parametrize(("layout", "fixture"), [("2018", "deblurgan_2018"), ("2019", "deblurgan")])
 def test_computes_what_the_published_network_computes(layout, fixture):
-    parity.check(DeblurGAN(layout), PARITY / f"{fixture}.json", call=lambda net, inputs: net.published(inputs["x"]))
+    parity.check(
+        DeblurGAN(layout),
+        PARITY / f"{fixture}.json",
+        call=lambda net, inputs: net.published(inputs["x"]),
+    )
 
 
 def test_forward_is_the_published_network_on_the_converted_image():
@@ -19,7 +23,9 @@ def test_forward_is_the_published_network_on_the_converted_image():
     with torch.no_grad():
         restored = net(image)
         torch.testing.assert_close(restored, (net.published((image - 0.5) / 0.5) + 1) / 2)
-        torch.testing.assert_close(restored[1:], net(image[1:]))  # nothing is taken from other images
+        torch.testing.assert_close(
+            restored[1:], net(image[1:])
+        )  # nothing is taken from other images
     assert restored.min() >= 0 and restored.max() <= 1
 
 

@@ -15,7 +15,11 @@ TRUNKS = [pytest.param("inception", marks=pytest.mark.slow), "mobilenet"]
 def test_computes_what_the_published_network_computes(trunk):
     """Also in evaluation: the fixture's network is in training, where it normalises by the image's statistics."""
     net = DeblurGANv2(trunk)
-    parity.check(net, PARITY / f"deblurganv2_{trunk}.json", call=lambda net, inputs: net.published(inputs["x"]))
+    parity.check(
+        net,
+        PARITY / f"deblurganv2_{trunk}.json",
+        call=lambda net, inputs: net.published(inputs["x"]),
+    )
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)

@@ -28,7 +28,9 @@ def test_computes_what_the_published_network_computes(variant):
                 tensor.mul_(factors[ending])
         return net.published(inputs["x"])
 
-    parity.check(DehazeFormer(**VARIANTS[variant]), PARITY / f"dehazeformer_{variant}.json", call=damped)
+    parity.check(
+        DehazeFormer(**VARIANTS[variant]), PARITY / f"dehazeformer_{variant}.json", call=damped
+    )
 
 
 def test_forward_is_the_published_network_on_the_converted_image():

@@ -31,7 +31,8 @@ def net():
 
 
 @pytest.mark.parametrize(
-    ("size", "border"), [((16, 32), (0, 0, 0, 0)), ((19, 32), (0, 0, 6, 7)), ((20, 27), (2, 3, 6, 6))]
+    ("size", "border"),
+    [((16, 32), (0, 0, 0, 0)), ((19, 32), (0, 0, 6, 7)), ((20, 27), (2, 3, 6, 6))],
 )
 def test_forward_is_the_published_network_on_the_framed_image(net, size, border):
     image = torch.rand(1, 3, *size)
@@ -44,7 +45,9 @@ def test_forward_is_the_published_network_on_the_framed_image(net, size, border)
 def test_wide_images_are_halved(net):
     net.halved_above, image = 40, torch.rand(1, 3, 32, 64)
     with torch.no_grad():
-        half = F.interpolate(brightened(net, F.avg_pool2d(image, 2)), scale_factor=2, mode="bilinear")
+        half = F.interpolate(
+            brightened(net, F.avg_pool2d(image, 2)), scale_factor=2, mode="bilinear"
+        )
         torch.testing.assert_close(net(image), half)
         assert net(image[..., :1, :63]).shape == (1, 3, 1, 63)
         net.halved_above = 0

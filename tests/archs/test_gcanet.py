@@ -10,18 +10,24 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 
 def test_computes_what_the_published_network_computes():
-    parity.check(GCANet(), PARITY / "gcanet.json", call=lambda net, inputs: net.published(inputs["x"]))
+    parity.check(
+        GCANet(), PARITY / "gcanet.json", call=lambda net, inputs: net.published(inputs["x"])
+    )
 
 
 def test_computes_what_the_published_test_script_computes():
-    parity.check(GCANet(), PARITY / "gcanet_full.json", call=lambda net, inputs: 255 * net(inputs["x"]))
+    parity.check(
+        GCANet(), PARITY / "gcanet_full.json", call=lambda net, inputs: 255 * net(inputs["x"])
+    )
 
 
 def test_deraining_gives_the_image_itself():
     haze, rain = parity.fill(GCANet(width=8)), parity.fill(GCANet(only_residual=False, width=8))
     image = torch.rand(1, 3, 8, 12)
     with torch.no_grad():
-        torch.testing.assert_close(rain(image), (haze(image) - image).clamp_min(0), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            rain(image), (haze(image) - image).clamp_min(0), atol=1e-5, rtol=1e-4
+        )
 
 
 def test_edges_are_those_to_all_neighbours():

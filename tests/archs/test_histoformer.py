@@ -4,7 +4,13 @@ import parity
 import pytest
 import torch
 
-from wxr_plugin.archs.histoformer_arch import Histoformer, HistogramAttention, normed, sorted_half, unsorted_half
+from wxr_plugin.archs.histoformer_arch import (
+    Histoformer,
+    HistogramAttention,
+    normed,
+    sorted_half,
+    unsorted_half,
+)
 
 PARITY = Path(__file__).parents[1] / "parity"
 
@@ -12,7 +18,11 @@ PARITY = Path(__file__).parents[1] / "parity"
 @pytest.mark.slow
 def test_computes_what_the_published_network_computes():
     """In float64, as recorded: the sorts make float32 differ between two orders of the same sums."""
-    parity.check(Histoformer(), PARITY / "histoformer.json", call=lambda net, given: net.double()(given["x"].double()))
+    parity.check(
+        Histoformer(),
+        PARITY / "histoformer.json",
+        call=lambda net, given: net.double()(given["x"].double()),
+    )
 
 
 def test_sorting_is_undone():
@@ -33,7 +43,10 @@ def test_bins_are_undone_and_hold_neighbours_or_every_nth(between_bins):
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (33, 50)])
 def test_any_size_is_restored_as_its_extension(size):
-    net, image = parity.fill(Histoformer(**Histoformer.smoke)).double(), torch.rand(1, 3, *size).double()
+    net, image = (
+        parity.fill(Histoformer(**Histoformer.smoke)).double(),
+        torch.rand(1, 3, *size).double(),
+    )
     height, width = (-(-side // 8) * 8 for side in size)
     mode = "reflect" if height - size[0] < size[0] and width - size[1] < size[1] else "replicate"
     extended = torch.nn.functional.pad(image, (0, width - size[1], 0, height - size[0]), mode=mode)
@@ -53,4 +66,6 @@ def test_the_norm_is_the_authors_arithmetic_to_the_last_bit():
     mean, variance = pixels.mean(-1, keepdim=True), pixels.var(-1, keepdim=True, unbiased=False)
     wanted = ((pixels - mean) / torch.sqrt(variance + 1e-5)).transpose(1, 2).view_as(x)
     assert torch.equal(normed(x), wanted)
-    assert not torch.equal(normed(x), torch.nn.functional.layer_norm(x.movedim(1, -1), (12,)).movedim(-1, 1))
+    assert not torch.equal(
+        normed(x), torch.nn.functional.layer_norm(x.movedim(1, -1), (12,)).movedim(-1, 1)
+    )

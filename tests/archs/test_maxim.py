@@ -18,7 +18,9 @@ PARITY = Path(__file__).parents[1] / "parity"
 @pytest.mark.parametrize("stages", [2, 3])
 def test_computes_what_the_published_network_computes(stages):
     net = MAXIM(num_stages=stages)
-    parity.check(net, PARITY / f"maxim_s{stages}.json", call=lambda net, inputs: net.published(inputs["x"]))
+    parity.check(
+        net, PARITY / f"maxim_s{stages}.json", call=lambda net, inputs: net.published(inputs["x"])
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (33, 50), (63, 130)])
@@ -31,7 +33,9 @@ def test_any_size_is_restored_in_the_middle_of_its_extension(size):
     mode = "reflect" if rows < even.shape[-2] and columns < even.shape[-1] else "replicate"
     extended = torch.nn.functional.pad(even, (columns, columns, rows, rows), mode=mode)
     with torch.no_grad():
-        wanted = net.published(extended)[-1][-1][..., rows : rows + size[0], columns : columns + size[1]]
+        wanted = net.published(extended)[-1][-1][
+            ..., rows : rows + size[0], columns : columns + size[1]
+        ]
         assert torch.equal(net(image), wanted)
 
 
@@ -72,14 +76,23 @@ def test_the_authors_arrays_become_the_state_dict():
 
 
 def test_a_converted_transposed_convolution_computes_as_in_jax():
-    kernel, x = np.random.default_rng(0).random((2, 2, 3, 4), dtype=np.float32), torch.rand(1, 5, 6, 3)
+    kernel, x = (
+        np.random.default_rng(0).random((2, 2, 3, 4), dtype=np.float32),
+        torch.rand(1, 5, 6, 3),
+    )
     layer = Raise(3, 4)
-    state = from_jax({f"opt/target/ConvTranspose_0/{kind}": array for kind, array in [("kernel", kernel)]})
+    state = from_jax(
+        {f"opt/target/ConvTranspose_0/{kind}": array for kind, array in [("kernel", kernel)]}
+    )
     layer.load_state_dict({"weight": state["ConvTranspose_0.weight"], "bias": torch.zeros(4)})
-    spread = torch.zeros(1, 11, 13, 3)  # jax.lax.conv_transpose, SAME: zeros between the pixels and one around
+    spread = torch.zeros(
+        1, 11, 13, 3
+    )  # jax.lax.conv_transpose, SAME: zeros between the pixels and one around
     spread[:, 1::2, 1::2] = x
     wanted = sum(
-        torch.einsum("nhwi,io->nhwo", spread[:, a : a + 10, b : b + 12], torch.from_numpy(kernel[a, b]))
+        torch.einsum(
+            "nhwi,io->nhwo", spread[:, a : a + 10, b : b + 12], torch.from_numpy(kernel[a, b])
+        )
         for a in range(2)
         for b in range(2)
     )

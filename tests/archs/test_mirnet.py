@@ -29,7 +29,11 @@ def test_any_size_is_restored_as_its_extension(size):
 
 def test_what_is_shared_is_shared_in_a_copy_too():
     net = copy.deepcopy(MIRNet(**MIRNet.smoke | {"groups": 2}))
-    units = [module for name, module in net.named_modules(remove_duplicate=False) if name.endswith(".body.1")]
+    units = [
+        module
+        for name, module in net.named_modules(remove_duplicate=False)
+        if name.endswith(".body.1")
+    ]
     prelus = {module for module in units if isinstance(module, torch.nn.PReLU)}
     assert len(prelus) == 1
     block = net.body[0].body[0]

@@ -13,7 +13,11 @@ DEBLUR = {"n_feat": 96, "scale_unetfeats": 48, "scale_orsnetfeats": 32}
 
 @pytest.mark.parametrize("name, sizes", [("derain", {}), ("deblur", DEBLUR)])
 def test_computes_what_the_published_network_computes(name, sizes):
-    parity.check(MPRNet(**sizes), PARITY / f"mprnet_{name}.json", call=lambda net, inputs: net.published(inputs["x"]))
+    parity.check(
+        MPRNet(**sizes),
+        PARITY / f"mprnet_{name}.json",
+        call=lambda net, inputs: net.published(inputs["x"]),
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (33, 50)])

@@ -27,12 +27,16 @@ def test_parity_sees_a_difference():
         parity.check(MSBDN("dff", global_residual=True), PARITY / "msbdn_dff.json")
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 50), (16, 16), (17, 33), (31, 64), (48, 32), (47, 65)])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 50), (16, 16), (17, 33), (31, 64), (48, 32), (47, 65)]
+)
 def test_any_size_comes_back(variant, size):
     net = MSBDN(variant, **SMALL, global_residual=True).eval()
     image = torch.rand(2, 3, *size)
     with torch.no_grad():
-        assert torch.equal(net(image), image)  # starts from the identity, so no pixel is moved by padding
+        assert torch.equal(
+            net(image), image
+        )  # starts from the identity, so no pixel is moved by padding
 
 
 def test_padding_changes_nothing_on_multiples_of_16(variant):

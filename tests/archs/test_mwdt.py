@@ -46,7 +46,11 @@ def test_any_size_comes_back(size):
 
 def test_weights_of_taps_that_take_no_part_are_not_trained():
     net = MWDT(**MWDT.smoke)
-    still = {name.split(".")[-2] for name, parameter in net.named_parameters() if not parameter.requires_grad}
+    still = {
+        name.split(".")[-2]
+        for name, parameter in net.named_parameters()
+        if not parameter.requires_grad
+    }
     assert still == {"modulator_conv"}
 
 

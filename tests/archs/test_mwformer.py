@@ -48,4 +48,6 @@ def test_the_vector_of_another_photo_changes_the_result(net):
     image, other = torch.rand(2, 1, 3, 48, 48)
     with torch.no_grad():
         assert torch.equal(net.published(image), net.published(image, net.style_filter(image)))
-        assert not torch.allclose(net.published(image), net.published(image, net.style_filter(other)))
+        assert not torch.allclose(
+            net.published(image), net.published(image, net.style_filter(other))
+        )

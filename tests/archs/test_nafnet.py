@@ -10,7 +10,13 @@ from wxr_plugin.archs.nafnet_arch import LocalMean, NAFNet
 PARITY = Path(__file__).parents[1] / "parity"
 GOPRO = {"enc_blk_nums": [1, 1, 1, 28], "middle_blk_num": 1, "dec_blk_nums": [1, 1, 1, 1]}
 SIDD = {"enc_blk_nums": [2, 2, 4, 8], "middle_blk_num": 12, "dec_blk_nums": [2, 2, 2, 2]}
-SMALL = {"width": 8, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1], "context_dim": 6}
+SMALL = {
+    "width": 8,
+    "enc_blk_nums": [1, 1],
+    "middle_blk_num": 1,
+    "dec_blk_nums": [1, 1],
+    "context_dim": 6,
+}
 
 
 @pytest.mark.parametrize("name, blocks", [("gopro", GOPRO), ("sidd", SIDD)])

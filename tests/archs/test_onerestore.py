@@ -40,7 +40,10 @@ def test_the_restorer_is_told_what_the_embedder_sees(net, size):
 @pytest.mark.parametrize("antialias", [False, True])
 def test_runs_in_half_precision(antialias):
     torch.manual_seed(0)
-    net, image = parity.fill(OneRestore(**OneRestore.smoke, antialias=antialias)), torch.rand(1, 3, 40, 40)
+    net, image = (
+        parity.fill(OneRestore(**OneRestore.smoke, antialias=antialias)),
+        torch.rand(1, 3, 40, 40),
+    )
     assert bfloat16_error(net, image, skip=image) < 0.03
 
 
@@ -70,5 +73,7 @@ def test_the_embedder_is_not_trained():
     net = OneRestore(**OneRestore.smoke).train()
     before = {name: tensor.clone() for name, tensor in net.embedder.state_dict().items()}
     net(torch.rand(2, 3, 16, 16)).mean().backward()
-    assert all(torch.equal(tensor, before[name]) for name, tensor in net.embedder.state_dict().items())
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in net.embedder.state_dict().items()
+    )
     assert not any(parameter.requires_grad for parameter in net.embedder.parameters())

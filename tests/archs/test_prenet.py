@@ -10,7 +10,9 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 
 def test_computes_what_the_published_network_computes():
-    parity.check(PReNet(), PARITY / "prenet.json", call=lambda net, inputs: net.published(*inputs.values()))
+    parity.check(
+        PReNet(), PARITY / "prenet.json", call=lambda net, inputs: net.published(*inputs.values())
+    )
 
 
 def test_forward_is_the_last_stage():

@@ -18,8 +18,12 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.options import safe_yaml
 
 OPTIONS = Path(__file__).parents[2] / "options"
-OURS = {name: cls for name, cls in sorted(ARCH_REGISTRY) if cls.__module__.startswith("wxr_plugin.")}
-SLOW = {"compile": pytest.mark.slow}  # tracing all networks takes 80 seconds of one core, the rest 25
+OURS = {
+    name: cls for name, cls in sorted(ARCH_REGISTRY) if cls.__module__.startswith("wxr_plugin.")
+}
+SLOW = {
+    "compile": pytest.mark.slow
+}  # tracing all networks takes 80 seconds of one core, the rest 25
 WALKED = [name for name, cls in OURS.items() if "restores" not in getattr(cls, "waived", {})]
 
 
@@ -48,7 +52,9 @@ def test_reasons_are_given_for_checks_that_there_are(name):
     assert all(len(reason) > 10 for reason in waived.values())
 
 
-@pytest.mark.parametrize("check", [pytest.param(name, marks=SLOW.get(name, ())) for name in network_checks.CHECKS])
+@pytest.mark.parametrize(
+    "check", [pytest.param(name, marks=SLOW.get(name, ())) for name in network_checks.CHECKS]
+)
 @pytest.mark.parametrize("name", WALKED)
 def test_a_network_bears(name, check, request):
     reason = getattr(OURS[name], "waived", {}).get(check)

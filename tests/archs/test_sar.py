@@ -14,13 +14,19 @@ from wxr_plugin.archs.sar import KINDS, Masked, SAREncoder, SoftGates, SoftMask
 GATED = sorted(
     name
     for name, cls in ARCH_REGISTRY
-    if cls.__module__.startswith("wxr_plugin.archs.") and "sar" in inspect.signature(cls.__init__).parameters
+    if cls.__module__.startswith("wxr_plugin.archs.")
+    and "sar" in inspect.signature(cls.__init__).parameters
 )
 
 
 def build(name: str, sar: str | None, context: tuple[str, ...] = ()) -> nn.Module:
     torch.manual_seed(0)
-    arguments = {**ARCH_REGISTRY.get(name).smoke, "sar": sar, "context": list(context), "context_dim": 6}
+    arguments = {
+        **ARCH_REGISTRY.get(name).smoke,
+        "sar": sar,
+        "context": list(context),
+        "context_dim": 6,
+    }
     return build_network({"type": name, **arguments}).eval()
 
 
@@ -33,12 +39,18 @@ def test_a_gate_on_numbers():
     with torch.no_grad():
         gates.masks[0].reduce.weight.zero_()
         before, after, found = torch.full((1, 2, 3, 3), 2.0), torch.full((1, 2, 3, 3), 6.0), []
-        assert torch.equal(gates.gate(0, before, after, found), torch.full((1, 2, 3, 3), 4.0))  # 2 + 0.5 * 4
+        assert torch.equal(
+            gates.gate(0, before, after, found), torch.full((1, 2, 3, 3), 4.0)
+        )  # 2 + 0.5 * 4
         gates.masks[0].reduce.bias.fill_(torch.tensor(3.0).log())
-        torch.testing.assert_close(gates.gate(0, before, after, found), torch.full((1, 2, 3, 3), 5.0))
+        torch.testing.assert_close(
+            gates.gate(0, before, after, found), torch.full((1, 2, 3, 3), 5.0)
+        )
     assert [float(gate.mask.mean()) for gate in found] == pytest.approx([0.5, 0.75])
     assert torch.equal(found[0].residual, torch.full((1, 2, 3, 3), 4.0))
-    assert torch.equal(SoftGates([2], None).gate(0, before, after, found), after) and len(found) == 2
+    assert (
+        torch.equal(SoftGates([2], None).gate(0, before, after, found), after) and len(found) == 2
+    )
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("spatial", 1), ("channel", 5)])
@@ -48,7 +60,9 @@ def test_a_mask_looks_at_feature_and_residual_and_starts_in_the_middle(kind, cha
     mask = head(feature, residual)
     assert mask.shape == (2, channels, 8, 9) and mask.min() > 0 and mask.max() < 1
     assert abs(mask.mean().item() - 0.5) < 0.15 and not head.reduce.bias.any()
-    assert not torch.equal(mask, head(feature, 2 * residual)) and not torch.equal(mask, head(2 * feature, residual))
+    assert not torch.equal(mask, head(feature, 2 * residual)) and not torch.equal(
+        mask, head(2 * feature, residual)
+    )
 
 
 def test_the_encoder_gives_features_and_gates_of_every_stage():
@@ -97,7 +111,11 @@ def test_every_mask_learns(name):
             parameter.add_(0.05 * torch.randn_like(parameter))
     found = net(torch.rand(2, 3, 45, 51), Context(image=torch.randn(2, 6)), masks=True)
     found.restored.square().mean().backward()
-    dead = [key for key, parameter in net.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    dead = [
+        key
+        for key, parameter in net.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
     assert not dead
 
 

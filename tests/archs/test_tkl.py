@@ -29,4 +29,9 @@ def test_it_is_msbdn_with_residual_dense_fusion(size):
 
 def test_features_are_those_of_three_levels_and_the_bottleneck():
     _, features = TKL(**TKL.smoke).published(torch.rand(2, 3, 64, 96))
-    assert [tuple(f.shape) for f in features] == [(2, 16, 16, 24), (2, 32, 8, 12), (2, 64, 4, 6), (2, 64, 4, 6)]
+    assert [tuple(f.shape) for f in features] == [
+        (2, 16, 16, 24),
+        (2, 32, 8, 12),
+        (2, 64, 4, 6),
+        (2, 64, 4, 6),
+    ]

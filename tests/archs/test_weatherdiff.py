@@ -20,13 +20,21 @@ def noise(*size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fixture", "arguments"), [("weatherdiff_unet64", {}), ("weatherdiff_unet128", FOR_128)])
+@pytest.mark.parametrize(
+    ("fixture", "arguments"), [("weatherdiff_unet64", {}), ("weatherdiff_unet128", FOR_128)]
+)
 def test_computes_what_the_published_network_computes(fixture, arguments):
     published = PARITY / f"{fixture}.json"
-    parity.check(WeatherDiff(**arguments), published, call=lambda net, given: net.published(given["x"], given["t"]))
+    parity.check(
+        WeatherDiff(**arguments),
+        published,
+        call=lambda net, given: net.published(given["x"], given["t"]),
+    )
 
 
-@pytest.mark.parametrize(("arguments", "levels"), [({}, [2]), ({"image_size": 128}, []), ({"image_size": 32}, [1])])
+@pytest.mark.parametrize(
+    ("arguments", "levels"), [({}, [2]), ({"image_size": 128}, []), ({"image_size": 32}, [1])]
+)
 def test_levels_attend_where_patches_have_16_pixels(arguments, levels):
     names = WeatherDiff(**WeatherDiff.smoke | arguments).state_dict()
     for way in ("down", "up"):
@@ -50,7 +58,9 @@ def test_a_time_for_all_is_that_time_for_each():
         assert not torch.allclose(each[0], net(xt, lq, 10)[0], atol=1e-3)
 
 
-@pytest.mark.parametrize(("size", "mode"), [((1, 1), "replicate"), ((5, 7), "reflect"), ((33, 50), "reflect")])
+@pytest.mark.parametrize(
+    ("size", "mode"), [((1, 1), "replicate"), ((5, 7), "reflect"), ((33, 50), "reflect")]
+)
 def test_any_size_is_seen_extended(size, mode):
     net, xt, lq = parity.fill(WeatherDiff(**WeatherDiff.smoke)), noise(*size), photos(*size)
     more = (0, -size[1] % 4, 0, -size[0] % 4)

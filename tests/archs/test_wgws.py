@@ -14,7 +14,9 @@ def all_weathers(net, inputs):
     """The recorded call: no weather as filled, then each of them after all gates have moved by 0.1."""
     outputs = {"flag000": net.published(inputs["x"], [0, 0, 0])}
     move_gates(net, 0.1)
-    return outputs | {"flag" + "".join(map(str, flag)): net.published(inputs["x"], flag) for flag in FLAGS}
+    return outputs | {
+        "flag" + "".join(map(str, flag)): net.published(inputs["x"], flag) for flag in FLAGS
+    }
 
 
 def move_gates(net, distance):
@@ -26,7 +28,11 @@ def move_gates(net, distance):
 @pytest.mark.slow
 @pytest.mark.parametrize(("variant", "channels"), [("K1", 18), ("K1", 20), ("K3", 18)])
 def test_computes_what_the_published_network_computes(variant, channels):
-    parity.check(WGWSNet(variant, channels), PARITY / f"wgws_{variant.lower()}_c{channels}.json", call=all_weathers)
+    parity.check(
+        WGWSNet(variant, channels),
+        PARITY / f"wgws_{variant.lower()}_c{channels}.json",
+        call=all_weathers,
+    )
 
 
 @pytest.mark.slow
@@ -58,7 +64,9 @@ def test_a_weather_changes_the_result_and_only_where_its_gates_are_open(flag):
 def test_gates_learn_though_they_are_steps():
     net = parity.fill(WGWSNet(**WGWSNet.smoke, flag=(0, 1, 0)))
     net(torch.rand(1, 3, 8, 8)).square().mean().backward()
-    gates = {name: p.grad.item() for name, p in net.named_parameters() if name.endswith("indicator")}
+    gates = {
+        name: p.grad.item() for name, p in net.named_parameters() if name.endswith("indicator")
+    }
     assert all((gradient != 0) == ("B2_" in name) for name, gradient in gates.items())
 
 

@@ -31,14 +31,20 @@ def test_all_problems_at_once_and_nothing_is_started(tmp_path, capsys):
         "f": {"checkpoint": "tiny", "tile": 16},
         "g": {"checkpoint": "tiny", "sets": ["rian"]},
     }
-    sets = {"rain": photos(tmp_path), "rtt": {"root": str(tmp_path / "lq")}, "rtts": {"root": str(tmp_path / "lq")}}
+    sets = {
+        "rain": photos(tmp_path),
+        "rtt": {"root": str(tmp_path / "lq")},
+        "rtts": {"root": str(tmp_path / "lq")},
+    }
     metrics = {
         "psnr": None,
         "musik": None,
         "lpips": {"weights": "nowhere.pth", "margin": 3},
         "x": {"type": "calculate_iqq"},
     }
-    file = write(tmp_path, methods=methods, sets=sets, metrics=metrics, overlaps={"training": ["nowhere"]})
+    file = write(
+        tmp_path, methods=methods, sets=sets, metrics=metrics, overlaps={"training": ["nowhere"]}
+    )
     assert run(file) == 2
     problems = capsys.readouterr().err
     for line in (
@@ -66,7 +72,9 @@ def test_all_problems_at_once_and_nothing_is_started(tmp_path, capsys):
 def test_the_name_of_a_benchmark_is_no_path(name, tmp_path, capsys):
     file = write(tmp_path, name=name, sets={"rain": photos(tmp_path)})
     assert run(file) == 2 and cli.main(["check", str(file)]) == 2
-    assert capsys.readouterr().err.count("write a plain name: a file or folder is named after it") == 2
+    assert (
+        capsys.readouterr().err.count("write a plain name: a file or folder is named after it") == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +84,10 @@ def test_the_name_of_a_benchmark_is_no_path(name, tmp_path, capsys):
         ({"tile": 32}, "overlap 32 has to be smaller than tile 32"),
         ({"metrics": []}, "metrics: names none"),
         ({"methods": {"a": {"opt": "x.yml"}}}, "opt: tells the network of a checkpoint"),
-        ({"methods": {"a": {"folder": "x", "tile": 3}}}, "tile: images of a folder are restored already"),
+        (
+            {"methods": {"a": {"folder": "x", "tile": 3}}},
+            "tile: images of a folder are restored already",
+        ),
         ({"methods": {"a": {"guide": "x"}}}, "restores with nothing"),
         ({"precision": "fp8"}, "precision"),
     ],
@@ -87,7 +98,9 @@ def test_keys_that_do_not_fit(tmp_path, changes, message):
 
 def test_comparing_metrics_need_a_ground_truth(tmp_path):
     lq = {"rain": {"lq": photos(tmp_path)["lq"]}}
-    assert "metrics.psnr: compares with a ground truth, and no set has any" in told(write(tmp_path, sets=lq))
+    assert "metrics.psnr: compares with a ground truth, and no set has any" in told(
+        write(tmp_path, sets=lq)
+    )
 
 
 def test_a_folder_without_the_photos_is_refused(tmp_path):
@@ -151,6 +164,10 @@ def test_wxr_check_and_wxr_train_know_the_file(tmp_path, capsys):
 def test_editors_know_the_file():
     known = option_file()["definitions"]["benchmark"]["properties"]
     assert known["crop_border"]["description"] == "Pixels at each edge that no metric counts."
-    [block] = [each for each in known["methods"]["additionalProperties"]["anyOf"] if each["type"] == "object"]
+    [block] = [
+        each
+        for each in known["methods"]["additionalProperties"]["anyOf"]
+        if each["type"] == "object"
+    ]
     assert block["properties"]["precision"]["description"] == "In place of the file's."
     assert known["sets"]["additionalProperties"]["properties"]["filename_tmpl"]["default"] == "{}"

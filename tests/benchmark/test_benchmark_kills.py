@@ -14,7 +14,10 @@ METRICS = ["psnr", "psnr_y", "ssim", "ssim_y", "piqe"]
 
 def option_file(folder):
     folder.mkdir()
-    methods = {name: {"checkpoint": checkpoint(folder / f"{name}.safetensors", net)} for name, net in NETWORKS.items()}
+    methods = {
+        name: {"checkpoint": checkpoint(folder / f"{name}.safetensors", net)}
+        for name, net in NETWORKS.items()
+    }
     methods |= {"input": None, "tiny": {"checkpoint": "tiny", "tile": 128, "overlap": 16}}
     return write(folder, methods=methods, sets={"photos": photos(folder, 3)}, metrics=METRICS)
 
@@ -26,7 +29,9 @@ def kill_when(file, happened):
     process = subprocess.Popen(command, stdout=log, stderr=log)
     deadline = time.monotonic() + 300
     while not happened():
-        assert process.poll() is None and time.monotonic() < deadline, (file.parent / "log.txt").read_text()
+        assert process.poll() is None and time.monotonic() < deadline, (
+            file.parent / "log.txt"
+        ).read_text()
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -59,10 +64,19 @@ def test_killed_and_resumed_gives_the_rows_of_an_uninterrupted_run(tmp_path):
 
     assert [file.stat().st_mtime_ns for file in first] == stamps  # kept, not made again
     folders = ("lq", "gt")
-    assert len(rows(calm.parent)) == 6 * 3 and all(row["piqe"] and not row["error"] for row in rows(calm.parent))
+    assert len(rows(calm.parent)) == 6 * 3 and all(
+        row["piqe"] and not row["error"] for row in rows(calm.parent)
+    )
     ours, theirs = rows(work, *TIMED, *folders), rows(calm.parent, *TIMED, *folders)
     assert [row | _short(row) for row in ours] == [row | _short(row) for row in theirs]
     for method in (*NETWORKS, "tiny"):
-        images = [sorted((folder / f"out/images/{method}").rglob("*.png")) for folder in (work, calm.parent)]
-        assert [file.read_bytes() for file in images[0]] == [file.read_bytes() for file in images[1]] != []
+        images = [
+            sorted((folder / f"out/images/{method}").rglob("*.png"))
+            for folder in (work, calm.parent)
+        ]
+        assert (
+            [file.read_bytes() for file in images[0]]
+            == [file.read_bytes() for file in images[1]]
+            != []
+        )
     assert (work / "out/sets.csv").read_text() == (calm.parent / "out/sets.csv").read_text()

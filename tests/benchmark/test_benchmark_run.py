@@ -82,13 +82,18 @@ def test_a_row_for_each_photo_with_its_protocol(made, tmp_path, capsys):
         "0",
         "RGB",
     )
-    assert float(row["seconds"]) > 0 and float(row["peak_mib"]) >= 0 and not row["error"]  # memory: test_cost.py
+    assert (
+        float(row["seconds"]) > 0 and float(row["peak_mib"]) >= 0 and not row["error"]
+    )  # memory: test_cost.py
     assert found[1]["restored"] == found[1]["lq"] and not found[1]["seconds"]
 
     told = json.loads((tmp_path / "out/benchmark.json").read_text())
     net = told["methods"]["net"]
     assert row["checkpoint_sha256"] == net["sha256"] and net["network"] == "NAFNet"
-    assert net["parameters"] == sum(p.numel() for p in restorer.net.parameters()) and net["macs_per_megapixel"] > 1e6
+    assert (
+        net["parameters"] == sum(p.numel() for p in restorer.net.parameters())
+        and net["macs_per_megapixel"] > 1e6
+    )
     assert told["versions_by_digest"][row["versions"]] == told["versions"]
     assert told["sets"]["rain"]["count"] == 4 and told["metrics"]["psnr"]["title"] == "PSNR (RGB)"
 
@@ -134,13 +139,20 @@ def test_another_checkpoint_restores_again(made, tmp_path, capsys):
     assert cell(tmp_path, "net", "input0", "psnr") != before
 
 
-def test_a_photo_that_changed_is_restored_again_and_a_ground_truth_only_measured(made, tmp_path, capsys):
-    images, before = stamps(tmp_path), {row["image"]: row["psnr"] for row in rows(tmp_path) if row["method"] == "net"}
+def test_a_photo_that_changed_is_restored_again_and_a_ground_truth_only_measured(
+    made, tmp_path, capsys
+):
+    images, before = (
+        stamps(tmp_path),
+        {row["image"]: row["psnr"] for row in rows(tmp_path) if row["method"] == "net"},
+    )
     write_image(tmp_path / "lq/input0.png", 255 - read_image(tmp_path / "lq/input0.png"))
     write_image(tmp_path / "gt/norain1.png", 255 - read_image(tmp_path / "gt/norain1.png"))
     assert run(made) == 0
     assert "1 photos restored again, because the photo changed" in capsys.readouterr().out
-    assert {name for name, time in stamps(tmp_path).items() if images[name] != time} == {"input0.png"}
+    assert {name for name, time in stamps(tmp_path).items() if images[name] != time} == {
+        "input0.png"
+    }
     after = {row["image"]: row["psnr"] for row in rows(tmp_path) if row["method"] == "net"}
     assert {name for name in after if after[name] != before[name]} == {"input0", "input1"}
 
@@ -155,19 +167,29 @@ def test_an_image_that_is_gone_is_restored_again(made, tmp_path):
 def test_list_tells_and_makes_nothing(tmp_path, capsys):
     file = write(tmp_path)
     assert run(file, "--list") == 0
-    assert "net              rain                 0/4  4: not restored before" in capsys.readouterr().out
+    assert (
+        "net              rain                 0/4  4: not restored before"
+        in capsys.readouterr().out
+    )
     assert not (tmp_path / "out").exists()
 
 
 def test_what_fails_is_told_and_the_rest_goes_on(tmp_path, capsys):
     file = write(
         tmp_path,
-        metrics={"psnr": None, "picky": {"type": "calculate_toy_picky"}, "none": {"type": "calculate_toy_missing"}},
+        metrics={
+            "psnr": None,
+            "picky": {"type": "calculate_toy_picky"},
+            "none": {"type": "calculate_toy_missing"},
+        },
     )
     (tmp_path / "lq/input1.png").write_bytes(b"no image")
     for side in (50, 40):
         for place in ("lq/input", "gt/norain"):
-            write_image(tmp_path / f"{place}{'2' if side == 50 else '3'}.png", np.full((side, 30, 3), side, np.uint8))
+            write_image(
+                tmp_path / f"{place}{'2' if side == 50 else '3'}.png",
+                np.full((side, 30, 3), side, np.uint8),
+            )
     assert run(file) == 1
     out = capsys.readouterr().out
     assert "failed: net, rain, input1: " in out and "no known image format" in out
@@ -198,7 +220,9 @@ def test_a_method_that_cannot_be_loaded_leaves_the_others(tmp_path, capsys):
 def test_images_restored_elsewhere(tmp_path, capsys):
     file = write(tmp_path)
     for number in range(3):
-        write_image(tmp_path / f"theirs/input{number}.jpg", read_image(tmp_path / f"gt/norain{number}.png"))
+        write_image(
+            tmp_path / f"theirs/input{number}.jpg", read_image(tmp_path / f"gt/norain{number}.png")
+        )
     change(file, methods={"theirs": {"folder": str(tmp_path / "theirs")}}, metrics=["psnr"])
     assert run(file) == 1
     assert "theirs, rain, input3: no image of that name" in capsys.readouterr().out
@@ -214,11 +238,14 @@ def test_figures_of_a_set(tmp_path):
     assert run(file) == 0
     lines = (tmp_path / "out/sets.csv").read_text().splitlines()
     means = [
-        read_image(tmp_path / f"lq/input{n}.png").mean() - read_image(tmp_path / f"gt/norain{n}.png").mean()
+        read_image(tmp_path / f"lq/input{n}.png").mean()
+        - read_image(tmp_path / f"gt/norain{n}.png").mean()
         for n in range(4)
     ]
     assert lines[0] == "method,set,metric,value,count" and len(lines) == 3
-    assert float(lines[1].split(",")[3]) == pytest.approx(np.mean(means)) and lines[1].endswith(",4")
+    assert float(lines[1].split(",")[3]) == pytest.approx(np.mean(means)) and lines[1].endswith(
+        ",4"
+    )
     assert "toy" not in rows(tmp_path)[0]
     write_image(tmp_path / "gt/norain0.png", 255 - read_image(tmp_path / "gt/norain0.png"))
     assert run(file) == 0
@@ -229,7 +256,11 @@ def test_sets_of_a_method(tmp_path):
     file = write(tmp_path)
     one = yaml.safe_load(file.read_text())["sets"]["rain"]
     net = {"checkpoint": str(tmp_path / "net.safetensors"), "sets": ["b"]}
-    change(file, methods={"input": None, "net": net}, sets={"a": one | {"limit": 2}, "b": one | {"limit": 1}})
+    change(
+        file,
+        methods={"input": None, "net": net},
+        sets={"a": one | {"limit": 2}, "b": one | {"limit": 1}},
+    )
     assert run(file) == 0
     assert [(row["method"], row["set"], row["image"]) for row in rows(tmp_path)] == [
         ("input", "a", "input0"),
@@ -268,13 +299,18 @@ def test_tiles_that_the_protocol_does_not_state_are_an_error(tmp_path, monkeypat
     monkeypatch.setattr("wxr_plugin.inference.restorer.SMALLEST_TILE", 8)
     assert run(write(tmp_path)) == 1
     errors = [row["error"] for row in rows(tmp_path) if row["method"] == "net"]
-    assert len(errors) == 4 and all("memory ran out; tiles of 28 pixels fit" in error for error in errors)
+    assert len(errors) == 4 and all(
+        "memory ran out; tiles of 28 pixels fit" in error for error in errors
+    )
 
 
 def test_the_terminal_marks_what_is_worse_than_the_input(tmp_path, capsys):
     file = write(tmp_path, metrics=["psnr"])
     for number in range(4):
-        write_image(tmp_path / f"theirs/input{number}.png", 255 - read_image(tmp_path / f"gt/norain{number}.png"))
+        write_image(
+            tmp_path / f"theirs/input{number}.png",
+            255 - read_image(tmp_path / f"gt/norain{number}.png"),
+        )
     change(file, methods={"input": None, "theirs": {"folder": str(tmp_path / "theirs")}})
     assert run(file) == 0
     out = capsys.readouterr().out

@@ -21,18 +21,26 @@ def bits(one, other):
 
 def find(tmp_path, training, **options):
     block = OverlapOptions(training=[str(training)], **options)
-    sets = [find_set("mine", SetOptions(lq=str(tmp_path / "lq"), gt=str(tmp_path / "gt")), tmp_path)]
+    sets = [
+        find_set("mine", SetOptions(lq=str(tmp_path / "lq"), gt=str(tmp_path / "gt")), tmp_path)
+    ]
     looked = []
-    found = overlaps.find(block, sets, Hashes(tmp_path / "h.jsonl"), lambda number, _: looked.append(number))
+    found = overlaps.find(
+        block, sets, Hashes(tmp_path / "h.jsonl"), lambda number, _: looked.append(number)
+    )
     assert sum(looked) == overlaps.count(block, sets)
     return found, sets
 
 
 def test_copies_keep_their_hash_and_other_photos_have_another():
-    photos = {name: packaged_photo(name) for name in (*TRAIN, *HELD_OUT) if name != "motorcycle_right"}
+    photos = {
+        name: packaged_photo(name) for name in (*TRAIN, *HELD_OUT) if name != "motorcycle_right"
+    }
     for photo in photos.values():
         half = cv2.resize(photo, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        jpeg = cv2.imdecode(np.frombuffer(encode(photo, ".jpg", quality=60), np.uint8), 1)[..., ::-1]
+        jpeg = cv2.imdecode(np.frombuffer(encode(photo, ".jpg", quality=60), np.uint8), 1)[
+            ..., ::-1
+        ]
         assert bits(photo, half) <= 20 and bits(photo, jpeg) <= 20
     names = list(photos)
     apart = [bits(photos[a], photos[b]) for i, a in enumerate(names) for b in names[:i]]
@@ -62,7 +70,10 @@ def test_what_was_trained_on_is_found(tmp_path):
     write_image(tmp_path / "train/other.png", packaged_photo("rocket"))
     (tmp_path / "train/broken.png").write_bytes(b"no image")
     found, sets = find(tmp_path, tmp_path / "train")
-    assert [(row.image, row.which, row.kind) for row in found] == [("0", "gt", "exact"), ("1", "gt", "near")]
+    assert [(row.image, row.which, row.kind) for row in found] == [
+        ("0", "gt", "exact"),
+        ("1", "gt", "near"),
+    ]
     assert found[1].training.endswith("small.jpg") and 0 <= found[1].distance <= 20
     lines = list(overlaps.tell(found, sets))
     assert lines[0].startswith("overlap: mine: 1 of 3 photos, the same file in training: 0.png = ")
@@ -74,7 +85,9 @@ def test_an_lmdb_is_looked_through(tmp_path):
     from wxr_plugin.cli import main as cli
 
     for side in ("lq", "gt"):
-        write_image(tmp_path / f"{side}/a.png", packaged_photo("coffee")[:: 1 if side == "gt" else -1])
+        write_image(
+            tmp_path / f"{side}/a.png", packaged_photo("coffee")[:: 1 if side == "gt" else -1]
+        )
     write_image(tmp_path / "train/b.jpg", packaged_photo("coffee"))
     assert cli.main(["lmdb", "build", str(tmp_path / "train"), str(tmp_path / "train.lmdb")]) == 0
     found, _ = find(tmp_path, tmp_path / "train.lmdb")
@@ -85,8 +98,12 @@ def test_an_lmdb_is_looked_through(tmp_path):
 def test_the_scenes_of_outdoor_rain_are_known_by_name(tmp_path):
     random = np.random.default_rng(0)
     for scene in (301, 350):
-        write_image(tmp_path / f"in/im_0{scene}_s80_a04.png", random.integers(0, 255, (40, 50, 3), np.uint8))
-        write_image(tmp_path / f"gt/im_0{scene}.png", random.integers(0, 255, (40, 50, 3), np.uint8))
+        write_image(
+            tmp_path / f"in/im_0{scene}_s80_a04.png", random.integers(0, 255, (40, 50, 3), np.uint8)
+        )
+        write_image(
+            tmp_path / f"gt/im_0{scene}.png", random.integers(0, 255, (40, 50, 3), np.uint8)
+        )
     for name in ("im_0350_s95_a06", "im_0351_s80_a04", "im_0300"):
         write_image(tmp_path / f"train/{name}.png", random.integers(0, 255, (40, 50, 3), np.uint8))
     block = OverlapOptions(training=[str(tmp_path / "train")])
@@ -102,7 +119,9 @@ def test_files_are_read_again_only_when_they_changed(tmp_path, monkeypatch):
     hashes = Hashes(tmp_path / "h.jsonl")
     first = hashes.content(file), hashes.seen(file)
     hashes.save()
-    monkeypatch.setattr("wxr_plugin.benchmark.hashes.content_of", lambda data: pytest.fail("read again"))
+    monkeypatch.setattr(
+        "wxr_plugin.benchmark.hashes.content_of", lambda data: pytest.fail("read again")
+    )
     again = Hashes(tmp_path / "h.jsonl")
     assert (again.content(file), again.seen(file)) == first
     monkeypatch.undo()
@@ -111,8 +130,16 @@ def test_files_are_read_again_only_when_they_changed(tmp_path, monkeypatch):
 
 
 def test_the_command_tells_and_writes_them(tmp_path, capsys):
-    file = write(tmp_path, overlaps={"training": [str(tmp_path / "gt")]}, methods={"input": None}, metrics=["psnr"])
+    file = write(
+        tmp_path,
+        overlaps={"training": [str(tmp_path / "gt")]},
+        methods={"input": None},
+        metrics=["psnr"],
+    )
     assert run(file) == 0
-    assert "overlap: rain: 4 of 4 photos, the same file in training: norain0.png = " in capsys.readouterr().out
+    assert (
+        "overlap: rain: 4 of 4 photos, the same file in training: norain0.png = "
+        in capsys.readouterr().out
+    )
     with (tmp_path / "out/overlaps.csv").open(newline="") as table:
         assert sum(row["kind"] == "exact" for row in csv.DictReader(table)) == 4

@@ -21,12 +21,17 @@ def test_every_row_has_a_figure_for_each_set_and_metric(key):
     assert not table.average or table.average in table.sets
     for method, figures in table.rows.items():
         assert [len(each) for each in figures] == [len(table.metrics)] * len(table.sets), method
-        assert all(value == round(value, DIGITS[name]) for each in figures for name, value in zip(table.metrics, each))
+        assert all(
+            value == round(value, DIGITS[name])
+            for each in figures
+            for name, value in zip(table.metrics, each)
+        )
 
 
 def test_how_many_figures_there_are():
     assert {
-        key: sum(len(each) for row in table.rows.values() for each in row) for key, table in KNOWN.tables.items()
+        key: sum(len(each) for row in table.rows.values() for each in row)
+        for key, table in KNOWN.tables.items()
     } == {
         "wresvlm-quality": 9 * 12,
         "wresvlm-language": 9 * 12,
@@ -55,8 +60,12 @@ def test_the_ablation_ends_at_the_method_of_the_main_tables():
     ablation, last = KNOWN.tables["wresvlm-ablation"], "+ iter"
     quality, language = KNOWN.tables["wresvlm-quality"], KNOWN.tables["wresvlm-language"]
     for metric in ("MUSIQ", "CLIP-IQA"):
-        assert ablation.value(last, "Overall", metric) == quality.value("WResVLM", "Overall", metric)
-    assert ablation.value(last, "Overall", "VLM-Vis") == language.value("WResVLM", "Overall", "VLM-Vis")
+        assert ablation.value(last, "Overall", metric) == quality.value(
+            "WResVLM", "Overall", metric
+        )
+    assert ablation.value(last, "Overall", "VLM-Vis") == language.value(
+        "WResVLM", "Overall", "VLM-Vis"
+    )
 
 
 def test_doubtful_figures_are_those_of_the_table():
@@ -68,9 +77,11 @@ def test_doubtful_figures_are_those_of_the_table():
 
 def test_every_method_of_a_comparison_is_known():
     methods = {name for table in KNOWN.tables.values() for name in table.rows}
-    assert {name for name in methods - set(KNOWN.methods) if not name.startswith(("L_sup", "+ ", "NAFNet +"))} == {
-        "WResVLM"
-    }
+    assert {
+        name
+        for name in methods - set(KNOWN.methods)
+        if not name.startswith(("L_sup", "+ ", "NAFNet +"))
+    } == {"WResVLM"}
     assert set(KNOWN.methods) <= methods
 
 

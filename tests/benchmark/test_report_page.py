@@ -41,7 +41,9 @@ class Page(HTMLParser):
         self.tags.append((tag, found))
         self.ids += [found["id"]] if "id" in found else []
         self.addresses += [found[key] for key in ("src", "href", "data", "action") if key in found]
-        if tag not in VOID and not (tag in ("line", "path", "circle") and self.get_starttag_text().endswith("/>")):
+        if tag not in VOID and not (
+            tag in ("line", "path", "circle") and self.get_starttag_text().endswith("/>")
+        ):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -60,7 +62,9 @@ def text(folder):
 
 
 def data_of(text):
-    return json.loads(re.search(r'<script type="application/json" id="v-data">(.*?)</script>', text, re.S)[1])
+    return json.loads(
+        re.search(r'<script type="application/json" id="v-data">(.*?)</script>', text, re.S)[1]
+    )
 
 
 def test_three_files_are_written(folder, text, tmp_path):
@@ -72,7 +76,9 @@ def test_three_files_are_written(folder, text, tmp_path):
 def test_the_page_needs_nothing_but_itself(text):
     page = Page(text)
     assert all(address.startswith(("#", "data:")) for address in page.addresses)
-    assert not re.search(r"https?:|@import|url\(|<link|<iframe", re.sub(r'"(d|f)":\[.*?\]', "", text))
+    assert not re.search(
+        r"https?:|@import|url\(|<link|<iframe", re.sub(r'"(d|f)":\[.*?\]', "", text)
+    )
     assert {address[1:] for address in page.addresses if address.startswith("#")} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
     wanted = set(re.findall(r'\bat\("([\w-]+)"\)', report_module_script()))
@@ -105,7 +111,9 @@ def test_names_cannot_become_html(text):
 
 def test_best_published_and_difference_are_marked(text):
     assert "<td><b>42.00</b></td>" in text
-    told = r'<small title="published: PromptIR, MUSIQ on RTTS, WResVLM">53\.88 <i>−3\.88</i></small>'
+    told = (
+        r'<small title="published: PromptIR, MUSIQ on RTTS, WResVLM">53\.88 <i>−3\.88</i></small>'
+    )
     assert re.search(rf"<td><u>50\.00</u>{told}</td>", text)
     assert "RTTS: 2 images here, 4,322 there" in text
 
@@ -114,9 +122,15 @@ def test_the_page_tells_what_it_carries_and_what_it_links(text):
     data = data_of(text)
     assert counts(data) == (5, 4)
     assert (
-        "This page carries 5 photos, at most 1024 pixels long" in text and "The other 4 are read from the files" in text
+        "This page carries 5 photos, at most 1024 pixels long" in text
+        and "The other 4 are read from the files" in text
     )
-    assert [sum(any(image["d"]) for image in each["images"]) for each in data["sets"]] == [2, 1, 1, 1]
+    assert [sum(any(image["d"]) for image in each["images"]) for each in data["sets"]] == [
+        2,
+        1,
+        1,
+        1,
+    ]
 
 
 def test_embedded_photos_are_those_of_the_methods(folder, text):
@@ -128,12 +142,16 @@ def test_embedded_photos_are_those_of_the_methods(folder, text):
     scene = toys.photo(int(image["n"]) - 9).astype(float)
     assert np.abs(shown[1] - scene).mean() < 6
     assert np.abs(shown[2] - 0.9 * scene).mean() < 6
-    assert image["v"][1] is None and image["v"][2][0] == pytest.approx(25 + 0.01 * (int(image["n"]) - 9))
+    assert image["v"][1] is None and image["v"][2][0] == pytest.approx(
+        25 + 0.01 * (int(image["n"]) - 9)
+    )
 
 
 def decoded(uri):
     assert uri.startswith("data:image/webp;base64,")
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB")).astype(float)
+    return np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB")
+    ).astype(float)
 
 
 def test_linked_photos_lie_where_the_page_says(folder, text):
@@ -159,7 +177,10 @@ def test_odd_names_survive_in_links_and_in_the_page(tmp_path):
     rows = toys.read_rows(folder)
     for row in rows:
         if row["image"] == "9":
-            row["image"], row["restored"] = 'a/</script> "50%#?.jpg', row["restored"].replace("9.png", "50%#? é.png")
+            row["image"], row["restored"] = (
+                'a/</script> "50%#?.jpg',
+                row["restored"].replace("9.png", "50%#? é.png"),
+            )
             write_image(folder / row["restored"], toys.photo(0))
     toys.write_rows(folder, rows)
     text = write_report(folder, max_images=0).read_text(encoding="utf-8")
@@ -174,14 +195,18 @@ def test_large_photos_are_made_smaller(tmp_path):
     for row in toys.read_rows(folder):
         write_image(folder / row["restored"], toys.photo(1, 300, 400))
     data = viewer_data(Results.read(folder), Shown(9, 100, folder))
-    assert {decoded(uri).shape for each in data["sets"][0]["images"] for uri in each["d"][1:]} == {(75, 100, 3)}
+    assert {decoded(uri).shape for each in data["sets"][0]["images"] for uri in each["d"][1:]} == {
+        (75, 100, 3)
+    }
 
 
 def test_a_photo_that_is_gone_is_left_out(tmp_path):
     folder = toys.write_benchmark(tmp_path)
     (folder / "images/mine/rtts/9.png").unlink()
     rows = toys.read_rows(folder)
-    toys.write_rows(folder, [row | ({"restored": ""} if row["method"] == "promptir" else {}) for row in rows])
+    toys.write_rows(
+        folder, [row | ({"restored": ""} if row["method"] == "promptir" else {}) for row in rows]
+    )
     data = data_of(write_report(folder).read_text(encoding="utf-8"))
     image = data["sets"][2]["images"][0]
     assert [uri is None for uri in image["d"]] == [False, True, True, True]
@@ -231,22 +256,29 @@ def test_charts_show_every_timed_method_and_the_input(folder):
 def test_points_lie_where_their_figures_say():
     points = [Point(1, "a", 1.0, 20.0), Point(2, "b", 100.0, 30.0), Point(3, "c", 10.0, 25.0)]
     svg = ElementTree.fromstring(scatter(points, "PSNR"))
-    (x1, y1), (x2, y2), (x3, y3) = [(float(each.get("cx")), float(each.get("cy"))) for each in svg.iter("circle")]
+    (x1, y1), (x2, y2), (x3, y3) = [
+        (float(each.get("cx")), float(each.get("cy"))) for each in svg.iter("circle")
+    ]
     assert x1 < x3 < x2 and y2 < y3 < y1
     assert x3 - x1 == pytest.approx(x2 - x3, abs=0.2)  # logarithmic
-    near = ElementTree.fromstring(scatter([Point(1, "a", 1.0, 2.0), Point(2, "b", 3.0, 2.0)], "PSNR"))
+    near = ElementTree.fromstring(
+        scatter([Point(1, "a", 1.0, 2.0), Point(2, "b", 3.0, 2.0)], "PSNR")
+    )
     assert "seconds per megapixel" in [each.text for each in near.iter("text")]
 
 
 def test_numbers_do_not_cover_each_other():
     points = [Point(number, "m", 1.0 + 0.001 * number, 20.0) for number in range(1, 5)]
     svg = ElementTree.fromstring(scatter(points, "PSNR"))
-    places = [(float(g.find("text").get("x")), float(g.find("text").get("y"))) for g in svg.iter("g")]
+    places = [
+        (float(g.find("text").get("x")), float(g.find("text").get("y"))) for g in svg.iter("g")
+    ]
     assert all(np.hypot(*np.subtract(a, b)) >= 8 for i, a in enumerate(places) for b in places[:i])
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(0, 1), (22.1, 24.5), (0.20, 0.22), (5, 5), (0, 0), (1e-4, 2e-4), (0, 38000), (-3, 3)]
+    ("low", "high"),
+    [(0, 1), (22.1, 24.5), (0.20, 0.22), (5, 5), (0, 0), (1e-4, 2e-4), (0, 38000), (-3, 3)],
 )
 def test_axes_have_a_few_round_ticks_and_hold_both_ends(low, high):
     axis = linear_axis(low, high)
@@ -256,12 +288,35 @@ def test_axes_have_a_few_round_ticks_and_hold_both_ends(low, high):
 
 
 def test_log_axes_have_ticks_at_decades():
-    assert [text for _, text in log_axis(0.05, 30).ticks] == ["0.05", "0.1", "0.2", "0.5", "1", "2", "5", "10", "20"]
-    assert [text for _, text in log_axis(0.001, 3000).ticks] == ["0.001", "0.01", "0.1", "1", "10", "100", "1000"]
+    assert [text for _, text in log_axis(0.05, 30).ticks] == [
+        "0.05",
+        "0.1",
+        "0.2",
+        "0.5",
+        "1",
+        "2",
+        "5",
+        "10",
+        "20",
+    ]
+    assert [text for _, text in log_axis(0.001, 3000).ticks] == [
+        "0.001",
+        "0.01",
+        "0.1",
+        "1",
+        "10",
+        "100",
+        "1000",
+    ]
 
 
 def test_the_command_writes_and_tells(folder, tmp_path, capsys):
-    assert cli.main(["report", str(folder), "-o", str(tmp_path), "--max-images", "1", "--max-side", "32"]) == 0
+    assert (
+        cli.main(
+            ["report", str(folder), "-o", str(tmp_path), "--max-images", "1", "--max-side", "32"]
+        )
+        == 0
+    )
     assert f"{tmp_path / 'report.html'} (0." in capsys.readouterr().out
     assert counts(data_of((tmp_path / "report.html").read_text()))[0] == 1
     assert cli.main(["report", str(tmp_path)]) == 2
@@ -276,4 +331,7 @@ def test_numbers_out_of_range_are_refused_before_anything_is_read(tmp_path):
 
 
 def test_the_command_has_the_defaults_of_the_function():
-    assert (report_command.MAX_IMAGES, report_command.MAX_SIDE) == (report_module.MAX_IMAGES, report_module.MAX_SIDE)
+    assert (report_command.MAX_IMAGES, report_command.MAX_SIDE) == (
+        report_module.MAX_IMAGES,
+        report_module.MAX_SIDE,
+    )

@@ -59,7 +59,9 @@ def test_figures_have_their_digits_and_a_true_minus():
         "–",
         "0.00",
     ]
-    assert figure_text(0.5, 2, sign=True) == "+0.50" and figure_text(-0.001, 2, sign=True) == "+0.00"
+    assert (
+        figure_text(0.5, 2, sign=True) == "+0.50" and figure_text(-0.001, 2, sign=True) == "+0.00"
+    )
     figure = Figure(0.903, 3, None, "MAXIM", "DA-CLIP", "t", "Rain100H", "SSIM")
     assert difference(0.90064, 4, figure) == "−0.002"
 
@@ -68,7 +70,9 @@ def test_photos_without_ground_truth_share_a_table_with_their_overall(whole):
     found = table(quality_tables(Results.read(whole)), "Photos without ground truth")
     assert found.groups == [("Haze: RTTS (2)", 1), ("Rain: RealRain (2)", 1), ("Overall", 1)]
     assert [(each.title, each.arrow) for each in found.columns] == [("MUSIQ", "↑")] * 3
-    assert [cell.text for cell in row(found, "PromptIR")] == ["50.00"] * 3  # 50.005 is 50.00 in two digits
+    assert [cell.text for cell in row(found, "PromptIR")] == [
+        "50.00"
+    ] * 3  # 50.005 is 50.00 in two digits
     assert [cell.rank for cell in row(found, "My <b>net</b> & co_1")] == ["best"] * 3
 
 
@@ -82,14 +86,26 @@ def test_pairs_have_a_table_for_each_task_and_one_of_averages(whole):
         "Haze, no reference",
         "All pairs",
     ]
-    assert [each.title for each in table(found, "Rain, full reference").columns] == ["PSNR (RGB)", "LPIPS", "FID"]
-    assert [cell.text for cell in row(table(found, "All pairs"), "PromptIR")] == ["25.01", "0.208", "51.00", "50.01"]
+    assert [each.title for each in table(found, "Rain, full reference").columns] == [
+        "PSNR (RGB)",
+        "LPIPS",
+        "FID",
+    ]
+    assert [cell.text for cell in row(table(found, "All pairs"), "PromptIR")] == [
+        "25.01",
+        "0.208",
+        "51.00",
+        "50.01",
+    ]
 
 
 def with_input(folder, value):
     """Give the input the PSNR `value` on every image."""
     rows = toys.read_rows(folder)
-    changed = [each | ({"psnr": value} if each["method"] == "input" and each["psnr"] else {}) for each in rows]
+    changed = [
+        each | ({"psnr": value} if each["method"] == "input" and each["psnr"] else {})
+        for each in rows
+    ]
     toys.write_rows(folder, changed)
 
 
@@ -108,7 +124,12 @@ def test_what_is_better_or_looks_alike_is_not_marked(tmp_path):
     with_input(folder, "1")
     tables = quality_tables(Results.read(folder))
     assert not any(cells[0].worse for _, cells in table(tables, "Rain, full reference").rows)
-    assert [is_worse(2.0, value, "higher", 2) for value in (2.001, 2.01, 1.9, math.nan)] == [False, True, False, False]
+    assert [is_worse(2.0, value, "higher", 2) for value in (2.001, 2.01, 1.9, math.nan)] == [
+        False,
+        True,
+        False,
+        False,
+    ]
     assert is_worse(2.0, 1.9, "lower", 1) and not is_worse(2.0, 1.9, "", 1)
 
 
@@ -119,7 +140,9 @@ def test_a_method_is_compared_with_the_input_on_its_own_images(tmp_path):
     rows, lost = toys.read_rows(folder), ("promptir", "rain100h", "9")
     for each in rows:
         each |= {"psnr": "99"} if (each["method"], each["image"]) == ("input", "9") else {}
-    toys.write_rows(folder, [each for each in rows if (each["method"], each["set"], each["image"]) != lost])
+    toys.write_rows(
+        folder, [each for each in rows if (each["method"], each["set"], each["image"]) != lost]
+    )
     found = table(quality_tables(Results.read(folder)), "Rain, full reference")
     assert row(found, "PromptIR")[0].partial and not row(found, "PromptIR")[0].worse
     assert row(found, "My <b>net</b> & co_1")[0].worse
@@ -132,7 +155,10 @@ def test_every_form_of_the_report_marks_what_is_worse(tmp_path):
     text = row(table(report.quality, "Rain, full reference"), "PromptIR")[0].text
     assert f"<u>{text}</u> ▼" in markdown.to_markdown(report)
     latex = report_latex.to_latex(report)
-    assert rf"\textcolor{{red}}{{\underline{{{text}}}\,$\bigtriangledown$}}" in latex and "xcolor" in latex
+    assert (
+        rf"\textcolor{{red}}{{\underline{{{text}}}\,$\bigtriangledown$}}" in latex
+        and "xcolor" in latex
+    )
     assert f'<span class="worse" title="worse than the input"><u>{text}</u> ▼</span>' in html_table(
         table(report.quality, "Rain, full reference")
     )
@@ -141,11 +167,18 @@ def test_every_form_of_the_report_marks_what_is_worse(tmp_path):
 def test_a_mean_over_fewer_images_is_marked_and_cannot_win(tmp_path):
     folder = toys.write_benchmark(tmp_path, {**toys.METHODS, "worst": ("Worst", None)})
     lost = ("promptir", "rain100h", "9")
-    rows = [each for each in toys.read_rows(folder) if (each["method"], each["set"], each["image"]) != lost]
+    rows = [
+        each
+        for each in toys.read_rows(folder)
+        if (each["method"], each["set"], each["image"]) != lost
+    ]
     toys.write_rows(folder, rows)
     found = table(quality_tables(Results.read(folder)), "Rain, full reference")
     assert (row(found, "PromptIR")[0].partial, row(found, "PromptIR")[0].rank) == (True, "")
-    assert (row(found, "My <b>net</b> & co_1")[0].partial, row(found, "My <b>net</b> & co_1")[0].rank) == (
+    assert (
+        row(found, "My <b>net</b> & co_1")[0].partial,
+        row(found, "My <b>net</b> & co_1")[0].rank,
+    ) == (
         False,
         "best",
     )
@@ -160,7 +193,9 @@ def test_many_metrics_become_several_tables(tmp_path):
     toys.write_rows(folder, rows, metrics)
     toys.write_facts(folder, sets=sets, metrics=metrics)
     found = quality_tables(Results.read(folder))
-    assert [each.title for each in found] == [f"Photos without ground truth, part {part}" for part in (1, 2)]
+    assert [each.title for each in found] == [
+        f"Photos without ground truth, part {part}" for part in (1, 2)
+    ]
     assert [len(each.columns) for each in found] == [4 * 4, 3 * 4]
 
 
@@ -180,7 +215,10 @@ def test_published_figures_stand_beside_ours_with_the_difference(told):
 
 
 def test_a_printed_average_is_compared_if_the_sets_are_those_of_the_table(tmp_path):
-    sets = {name: toys.SETS["rtts"] | {"title": name} for name in ("rtts", "realrain", "snow100k-realistic")}
+    sets = {
+        name: toys.SETS["rtts"] | {"title": name}
+        for name in ("rtts", "realrain", "snow100k-realistic")
+    }
     folder = toys.write_benchmark(tmp_path, sets=sets)
     (found,) = quality_tables(Results.read(folder))
     assert [cell.published.value for cell in row(found, "PromptIR")] == [53.88, 53.48, 60.86, 56.07]
@@ -193,23 +231,37 @@ def test_what_the_published_table_does_not_say_is_told(tmp_path):
     folder = toys.write_benchmark(tmp_path, {"maxim": ("MAXIM", "maxim-rain13k")})
     found = content(Results.read(folder))
     assert row(table(found.quality, "Rain, full reference"), "MAXIM")[0].published.value == 30.81
-    assert any("does not say whether PSNR and SSIM are those of RGB or of Y" in text for text in found.comparable)
+    assert any(
+        "does not say whether PSNR and SSIM are those of RGB or of Y" in text
+        for text in found.comparable
+    )
 
 
 def test_the_universal_daclip_next_to_figures_of_single_tasks_is_noted(tmp_path):
-    folder = toys.write_benchmark(tmp_path, {"daclip": ("DA-CLIP", "daclip"), "maxim": ("MAXIM", "maxim-rain13k")})
+    folder = toys.write_benchmark(
+        tmp_path, {"daclip": ("DA-CLIP", "daclip"), "maxim": ("MAXIM", "maxim-rain13k")}
+    )
     found = content(Results.read(folder))
     (note,) = (text for text in found.comparable if text.startswith("DA-CLIP on Rain100H"))
     assert "one network for each degradation" in note and "universal" in note
     for key in ("daclip-rain100h", "daclip-lol", "daclip-gopro", "daclip-reside6k"):
         assert any("universal" in text for text in as_printed(published().tables[key]).notes)
-    assert not any("universal" in text for text in as_printed(published().tables["daclip-unified"]).notes)
+    assert not any(
+        "universal" in text for text in as_printed(published().tables["daclip-unified"]).notes
+    )
 
 
 def test_published_tables_are_printed_whole(told):
     printed = as_printed(published().tables["wresvlm-quality"])
-    assert printed.groups == [("Rain (2,320)", 3), ("Haze (4,322)", 3), ("Snow (1,329)", 3), ("Overall", 3)]
-    assert [cell.rank for cell in row(printed, "WResVLM")] == ["best"] * 5 + ["second"] + ["best"] * 6
+    assert printed.groups == [
+        ("Rain (2,320)", 3),
+        ("Haze (4,322)", 3),
+        ("Snow (1,329)", 3),
+        ("Overall", 3),
+    ]
+    assert [cell.rank for cell in row(printed, "WResVLM")] == ["best"] * 5 + ["second"] + [
+        "best"
+    ] * 6
     assert row(printed, "PromptIR")[5] == Cell("0.372", rank="best")
     assert any("Doubtful: CLIP-IQA of WResVLM" in note for note in printed.notes)
     titles = [each.title for each in told.published]
@@ -217,7 +269,10 @@ def test_published_tables_are_printed_whole(told):
 
 
 def test_the_protocol_is_stated(told):
-    assert ("Colour space", "RGB") in told.facts and ("Packages", "torch 2.9, pyiqa 0.1") in told.facts
+    assert ("Colour space", "RGB") in told.facts and (
+        "Packages",
+        "torch 2.9, pyiqa 0.1",
+    ) in told.facts
     cells = row(told.protocol, "PromptIR")
     assert [cell.text for cell in cells] == [
         "promptir-all-in-one",
@@ -234,31 +289,54 @@ def test_the_protocol_is_stated(told):
 def test_packages_of_rows_made_with_others_are_told_apart(tmp_path):
     folder = toys.write_benchmark(tmp_path)
     toys.write_rows(folder, [each | {"versions": "v1+v2"} for each in toys.read_rows(folder)])
-    toys.write_facts(folder, versions_by_digest={"v1": {"torch": "2.8"}, "v2": {"torch": "2.9"}, "v3": {"torch": "1"}})
+    toys.write_facts(
+        folder,
+        versions_by_digest={"v1": {"torch": "2.8"}, "v2": {"torch": "2.9"}, "v3": {"torch": "1"}},
+    )
     facts = dict(content(Results.read(folder)).facts)
-    assert (facts["Packages v1"], facts["Packages v2"]) == ("torch 2.8", "torch 2.9") and "Packages v3" not in facts
+    assert (facts["Packages v1"], facts["Packages v2"]) == (
+        "torch 2.8",
+        "torch 2.9",
+    ) and "Packages v3" not in facts
 
 
 def test_mixed_protocols_and_missing_images_are_warned_of(tmp_path):
     folder = toys.write_benchmark(tmp_path)
-    rows = [each | ({"precision": "bf16"} if each["image"] == "9" else {}) for each in toys.read_rows(folder)]
-    toys.write_rows(folder, [each for each in rows if (each["method"], each["image"]) != ("promptir", "11")])
+    rows = [
+        each | ({"precision": "bf16"} if each["image"] == "9" else {})
+        for each in toys.read_rows(folder)
+    ]
+    toys.write_rows(
+        folder, [each for each in rows if (each["method"], each["image"]) != ("promptir", "11")]
+    )
     warnings = content(Results.read(folder)).warnings
-    assert "PromptIR: its means mix images made under several values of precision (bf16, fp32)" in warnings
+    assert (
+        "PromptIR: its means mix images made under several values of precision (bf16, fp32)"
+        in warnings
+    )
     assert "PromptIR: 2 of 3 images of Rain100H are there" in warnings
     toys.write_rows(folder, [])
     (folder / "sets.csv").unlink()
-    assert content(Results.read(folder)).warnings == ["nothing that a method restored has been measured"]
+    assert content(Results.read(folder)).warnings == [
+        "nothing that a method restored has been measured"
+    ]
 
 
 def test_errors_and_overlaps_are_listed_up_to_a_limit(tmp_path):
     folder = toys.write_benchmark(tmp_path)
     rows = toys.read_rows(folder)
-    toys.write_rows(folder, [rows[-1] | {"image": str(place), "error": "out of memory"} for place in range(150)])
-    (folder / "overlaps.csv").write_text("set,image,which,file,training,kind,distance\nrtts,9,lq,a.png,b.png,near,3\n")
+    toys.write_rows(
+        folder, [rows[-1] | {"image": str(place), "error": "out of memory"} for place in range(150)]
+    )
+    (folder / "overlaps.csv").write_text(
+        "set,image,which,file,training,kind,distance\nrtts,9,lq,a.png,b.png,near,3\n"
+    )
     found = content(Results.read(folder))
     assert len(found.errors.rows) == 100 and "The first 100 of 150" in found.errors.notes[0]
-    assert found.overlaps.rows[0] == ("rtts", [Cell(text) for text in ("9", "lq", "a.png", "b.png", "near", "3")])
+    assert found.overlaps.rows[0] == (
+        "rtts",
+        [Cell(text) for text in ("9", "lq", "a.png", "b.png", "near", "3")],
+    )
 
 
 def test_markdown_marks_and_escapes(told):
@@ -274,7 +352,10 @@ def test_markdown_marks_and_escapes(told):
 def test_latex_marks_escapes_and_balances(told):
     text = report_latex.to_latex(told)
     figures = r"\underline{24.51} & \textbf{0.160}"
-    assert rf"My \textless{{}}b\textgreater{{}}net\textless{{}}/b\textgreater{{}} \& co\_1 & {figures}" in text
+    assert (
+        rf"My \textless{{}}b\textgreater{{}}net\textless{{}}/b\textgreater{{}} \& co\_1 & {figures}"
+        in text
+    )
     assert r"\cmidrule(lr){2-2} \cmidrule(lr){3-3} \cmidrule(lr){4-4}" in text
     assert r"\multicolumn{1}{c}{Haze: RTTS (2)}" in text and r"MUSIQ $\uparrow$" in text
     assert "ab" * 6 in text and "ab" * 7 not in text

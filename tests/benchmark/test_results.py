@@ -30,7 +30,9 @@ def test_means_are_over_the_images_of_a_set(whole):
     results = Results.read(whole)
     mean = results.mean("promptir", "rain100h", "psnr")
     assert mean == (pytest.approx((25.00 + 25.01 + 25.02) / 3), 3, 0)
-    assert results.average("promptir", ["rain100h", "pairs_haze"], "psnr") == pytest.approx((25.01 + 25.005) / 2)
+    assert results.average("promptir", ["rain100h", "pairs_haze"], "psnr") == pytest.approx(
+        (25.01 + 25.005) / 2
+    )
     assert results.mean("mine", "rtts", "psnr").count == 0
     assert math.isnan(results.average("mine", ["rain100h", "rtts"], "psnr"))
     assert results.applies("rain100h", "psnr") and not results.applies("rtts", "psnr")
@@ -84,14 +86,19 @@ def test_peak_memory_is_the_largest(whole):
 def test_the_last_row_of_an_image_counts_and_strangers_do_not(folder):
     rows = toys.read_rows(folder)
     again = next(row for row in rows if (row["method"], row["set"]) == ("mine", "rtts"))
-    toys.write_rows(folder, [*rows, again | {"musiq": "57"}, again | {"method": "gone"}, again | {"set": "gone"}])
+    toys.write_rows(
+        folder,
+        [*rows, again | {"musiq": "57"}, again | {"method": "gone"}, again | {"set": "gone"}],
+    )
     results = Results.read(folder)
     assert results.mean("mine", "rtts", "musiq") == (pytest.approx((57 + 55.01) / 2), 2, 0)
     assert len(results.rows) == len(rows)
 
 
 def test_rows_tell_their_protocol(folder):
-    results = changed(folder, lambda row: row.update(precision="bf16") if row["image"] == "9" else None)
+    results = changed(
+        folder, lambda row: row.update(precision="bf16") if row["image"] == "9" else None
+    )
     assert results.protocols("mine")["precision"] == ["bf16", "fp32"]
     assert results.protocols("mine")["checkpoint_sha256"] == ["2" * 64]
 
@@ -118,7 +125,9 @@ def test_damaged_files_are_named(folder):
         file.write("mine,rtts,9")
     with pytest.raises(WxrError, match=r"rows.csv, row \d+: not as many columns"):
         Results.read(folder)
-    (folder / "benchmark.json").write_text('{"methods": {}, "sets": {}, "metrics": {"psnr": {"better": "up"}}}')
+    (folder / "benchmark.json").write_text(
+        '{"methods": {}, "sets": {}, "metrics": {"psnr": {"better": "up"}}}'
+    )
     with pytest.raises(WxrError, match=r"benchmark.json: Invalid enum value 'up'"):
         Results.read(folder)
 

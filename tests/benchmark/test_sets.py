@@ -11,7 +11,10 @@ from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import WxrError
 
 SNOW = [
-    f"test/Snow100K-{size}/{side}/x_{n}.jpg" for size in "SL" for side in ("gt", "synthetic", "mask") for n in (1, 2)
+    f"test/Snow100K-{size}/{side}/x_{n}.jpg"
+    for size in "SL"
+    for side in ("gt", "synthetic", "mask")
+    for n in (1, 2)
 ]
 SCENES = ("GOPR0384_11_00", "GOPR0385_11_00")
 GOPRO = [
@@ -28,7 +31,10 @@ FILES = {
         *(f"test1/in/im_{name}.png" for name in ("0301_s80_a04", "0301_s85_a05", "0350_s95_a06")),
         *(f"test1/gt/im_{name}.png" for name in ("0301", "0350")),
     ],
-    "raindrop-testa": [f"test_a/{name}.png" for name in ("data/0_rain", "data/10_rain", "gt/0_clean", "gt/10_clean")],
+    "raindrop-testa": [
+        f"test_a/{name}.png"
+        for name in ("data/0_rain", "data/10_rain", "gt/0_clean", "gt/10_clean")
+    ],
     "snow100k-s": SNOW,
     "snow100k-l": SNOW,
     "rain100h": ["rain-001.png", "rain-002.png", "norain-001.png", "norain-002.png"],
@@ -39,7 +45,12 @@ FILES = {
     ],
     "gopro": GOPRO,
     "gopro-gamma": GOPRO,
-    "reside-6k": [f"{part}/{side}/{n}.jpg" for part in ("train", "test") for side in ("hazy", "GT") for n in (1, 2)],
+    "reside-6k": [
+        f"{part}/{side}/{n}.jpg"
+        for part in ("train", "test")
+        for side in ("hazy", "GT")
+        for n in (1, 2)
+    ],
 }
 PAIRS = {
     "rtts": {"AM_Bing_211": None, "YT_Google_1": None},
@@ -56,7 +67,9 @@ PAIRS = {
     "rain100h": {"rain-001": "/norain-001.png", "rain-002": "/norain-002.png"},
     "lol": {"1": "eval15/high/1.png", "22": "eval15/high/22.png"},
     "gopro": {f"{scene}/blur/000001": f"test/{scene}/sharp/000001.png" for scene in SCENES},
-    "gopro-gamma": {f"{scene}/blur_gamma/000001": f"test/{scene}/sharp/000001.png" for scene in SCENES},
+    "gopro-gamma": {
+        f"{scene}/blur_gamma/000001": f"test/{scene}/sharp/000001.png" for scene in SCENES
+    },
     "reside-6k": {"1": "test/GT/1.jpg", "2": "test/GT/2.jpg"},
 }
 COUNTS = {
@@ -92,16 +105,22 @@ def test_a_known_set_is_found_as_it_was_unpacked(tmp_path, name):
     assert {photo.name for photo in found.photos} == set(PAIRS[name])
     for photo in found.photos:
         partner = PAIRS[name][photo.name]
-        assert photo.lq.is_file() and (photo.gt is None if partner is None else str(photo.gt).endswith(partner))
+        assert photo.lq.is_file() and (
+            photo.gt is None if partner is None else str(photo.gt).endswith(partner)
+        )
         assert photo.gt is None or photo.gt.is_file()
-    assert found.title == known_sets()[name].title and found.has_gt == (PAIRS[name][found.photos[0].name] is not None)
+    assert found.title == known_sets()[name].title and found.has_gt == (
+        PAIRS[name][found.photos[0].name] is not None
+    )
 
 
 def test_another_count_is_refused_and_told(tmp_path):
     make(tmp_path, FILES["rtts"])
     with pytest.raises(WxrError, match=r"2 photos in .*, published are 4322 .* set count: 2"):
         find_set("rtts", SetOptions(root=str(tmp_path)), tmp_path)
-    assert find_set("mine", SetOptions(set="rtts", root=str(tmp_path), count=2), tmp_path).whole == 2
+    assert (
+        find_set("mine", SetOptions(set="rtts", root=str(tmp_path), count=2), tmp_path).whole == 2
+    )
 
 
 def test_what_is_missing_is_told(tmp_path):
@@ -123,14 +142,30 @@ def test_two_copies_below_one_root_are_not_mixed(tmp_path):
 
 
 def test_folders_of_ones_own(tmp_path):
-    make(tmp_path, ["lq/a/input1.jpg", "lq/input2.png", "gt/a/norain1.png", "gt/norain2.png", "gt/norain3.png"])
-    options = SetOptions(lq=str(tmp_path / "lq"), gt=str(tmp_path / "gt"), filename_tmpl="input{}", gt_tmpl="norain{}")
+    make(
+        tmp_path,
+        [
+            "lq/a/input1.jpg",
+            "lq/input2.png",
+            "gt/a/norain1.png",
+            "gt/norain2.png",
+            "gt/norain3.png",
+        ],
+    )
+    options = SetOptions(
+        lq=str(tmp_path / "lq"),
+        gt=str(tmp_path / "gt"),
+        filename_tmpl="input{}",
+        gt_tmpl="norain{}",
+    )
     found = find_set("mine", options, tmp_path)
     assert {photo.name: photo.gt.relative_to(tmp_path).as_posix() for photo in found.photos} == {
         "a/input1": "gt/a/norain1.png",
         "input2": "gt/norain2.png",
     }
-    with pytest.raises(WxrError, match=re.escape("no ground truth for a/input1, input2 (looked for a/input1)")):
+    with pytest.raises(
+        WxrError, match=re.escape("no ground truth for a/input1, input2 (looked for a/input1)")
+    ):
         find_set("mine", SetOptions(lq=str(tmp_path / "lq"), gt=str(tmp_path / "gt")), tmp_path)
     make(tmp_path, ["lq/input2.jpg"])
     with pytest.raises(WxrError, match="would both be 'input2'"):

@@ -13,14 +13,26 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from wxr_plugin.checkpoints.containers import fit_prefix, load_network_options, load_state, load_weights, save_state
+from wxr_plugin.checkpoints.containers import (
+    fit_prefix,
+    load_network_options,
+    load_state,
+    load_weights,
+    save_state,
+)
 from wxr_plugin.checkpoints.reading import CheckpointError
 
 WEIGHTS = {"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.ones(2)}
 
 
 def test_a_state_keeps_types_and_bits(tmp_path):
-    state = {"iter": 3, "best": {"psnr": float("-inf")}, "w": torch.rand(3), "pair": (1, None, "a"), "odd": [True]}
+    state = {
+        "iter": 3,
+        "best": {"psnr": float("-inf")},
+        "w": torch.rand(3),
+        "pair": (1, None, "a"),
+        "odd": [True],
+    }
     state["milestones"] = Counter({4: 1, 8: 2})
     save_state(tmp_path / "a.state", state)
     loaded = load_state(tmp_path / "a.state")
@@ -30,7 +42,9 @@ def test_a_state_keeps_types_and_bits(tmp_path):
 
 
 def test_what_a_safe_load_refuses_is_not_written(tmp_path):
-    with pytest.raises(TypeError, match=r"state\['best'\]\[1\] is a numpy.float64, which a safe load refuses"):
+    with pytest.raises(
+        TypeError, match=r"state\['best'\]\[1\] is a numpy.float64, which a safe load refuses"
+    ):
         save_state(tmp_path / "a.state", {"best": [1.0, np.float64(2)]})
     assert not list(tmp_path.iterdir())
 
@@ -52,7 +66,9 @@ def test_what_a_safe_load_refuses_is_not_written(tmp_path):
 def test_containers(tmp_path, content):
     torch.save(content, tmp_path / "net.pth")
     loaded = load_weights(tmp_path / "net.pth")
-    assert loaded.keys() == WEIGHTS.keys() and all(torch.equal(loaded[k], WEIGHTS[k]) for k in WEIGHTS)
+    assert loaded.keys() == WEIGHTS.keys() and all(
+        torch.equal(loaded[k], WEIGHTS[k]) for k in WEIGHTS
+    )
 
 
 def test_a_key_is_taken_at_its_word_but_for_a_missing_ema(tmp_path):
@@ -103,7 +119,10 @@ def test_a_full_disk_raises_and_leaves_the_old_state(tmp_path):
 
 def _save_for_ever(folder):
     for iteration in range(1, 10**6):
-        save_state(folder / f"{iteration}.state", {"iter": iteration, "w": torch.full((200_000,), float(iteration))})
+        save_state(
+            folder / f"{iteration}.state",
+            {"iter": iteration, "w": torch.full((200_000,), float(iteration))},
+        )
 
 
 def test_killing_a_save_leaves_no_halves(tmp_path):
@@ -137,5 +156,7 @@ def test_entries_that_are_not_weights_are_named(tmp_path):
 @pytest.mark.parametrize("stored", ["{no json", "[1, 2]", "3"])
 def test_network_options_that_are_no_json_object_are_named(tmp_path, stored):
     save_file({"weight": torch.ones(1)}, tmp_path / "net.safetensors", {"network_g": stored})
-    with pytest.raises(CheckpointError, match=r"net\.safetensors: its metadata entry 'network_g' is not"):
+    with pytest.raises(
+        CheckpointError, match=r"net\.safetensors: its metadata entry 'network_g' is not"
+    ):
         load_network_options(tmp_path / "net.safetensors")

@@ -39,12 +39,17 @@ def test_what_fits_is_loaded(stored):
 
 def test_other_shapes_name_both_sides(stored):
     said = refused(net(), stored(net(8), network_g={"type": "Chain", "width": 8}))
-    assert "fit the network Sequential: 0.weight is (8, 8) in the file and (4, 4) in the network (and 3 more)" in said
+    assert (
+        "fit the network Sequential: 0.weight is (8, 8) in the file and (4, 4) in the network (and "
+        "3 more)" in said
+    )
     assert "The file is for network_g: {'type': 'Chain', 'width': 8}." in said
 
 
 def test_other_names_name_both_sides(stored):
-    assert "1.bias (and 1 more) are missing in the file. Give" in refused(net(), stored(net(layers=1)))
+    assert "1.bias (and 1 more) are missing in the file. Give" in refused(
+        net(), stored(net(layers=1))
+    )
     said = refused(net(), stored(net(layers=3)))
     assert "2.bias (and 1 more) are unknown to the network, but in the file" in said
 

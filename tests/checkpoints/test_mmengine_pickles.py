@@ -19,7 +19,9 @@ def hub() -> dict:
     for value in (0.5, 0.25, 1.0):
         hub.update_scalar("train/loss", value, 2)
     hub.update_info("iter", 3)
-    hub.update_info_dict({"best": np.float32(0.5), "seen": np.int64(7), "table": np.arange(6.0).reshape(2, 3).T})
+    hub.update_info_dict(
+        {"best": np.float32(0.5), "seen": np.int64(7), "table": np.arange(6.0).reshape(2, 3).T}
+    )
     return hub.state_dict()
 
 
@@ -29,11 +31,17 @@ def test_the_log_comes_back(tmp_path):
         torch.load(tmp_path / "iter_3.pth", weights_only=True)
     found = read_dict(tmp_path / "iter_3.pth")
     history = found["message_hub"]["log_scalars"]["train/loss"]
-    assert type(history) is HistoryBuffer and [part.tolist() for part in history.data] == [[0.5, 0.25, 1.0], [2, 2, 2]]
+    assert type(history) is HistoryBuffer and [part.tolist() for part in history.data] == [
+        [0.5, 0.25, 1.0],
+        [2, 2, 2],
+    ]
     assert history.mean() == pytest.approx(1.75 / 6) and history.statistics("min", 2) == 0.25
     info = found["message_hub"]["runtime_info"]
     assert info["iter"] == 3 and info["best"] == np.float32(0.5) and info["seen"] == 7
-    assert np.array_equal(info["table"], np.arange(6.0).reshape(2, 3).T) and info["best"].dtype == np.float32
+    assert (
+        np.array_equal(info["table"], np.arange(6.0).reshape(2, 3).T)
+        and info["best"].dtype == np.float32
+    )
     again = MessageHub("test_message_hub_again")
     again.load_state_dict(found["message_hub"])
     assert again.get_scalar("train/loss").current() == 1.0
@@ -42,7 +50,11 @@ def test_the_log_comes_back(tmp_path):
 
 def test_weights_are_read_beside_what_the_log_of_another_project_holds(tmp_path):
     """Stand-ins take over where torch's unpickler meets a class that it does not know."""
-    content = {"state_dict": {"w": torch.ones(2)}, "message_hub": hub(), "meta": SimpleNamespace(time="now")}
+    content = {
+        "state_dict": {"w": torch.ones(2)},
+        "message_hub": hub(),
+        "meta": SimpleNamespace(time="now"),
+    }
     torch.save(content, tmp_path / "iter_3.pth")
     assert load_weights(tmp_path / "iter_3.pth")["w"].tolist() == [1, 1]
 
@@ -72,9 +84,15 @@ MALICE = {
     "system": lambda canary: Calls(os.system, f"touch {canary}"),
     "getattr of another class": lambda canary: Calls(getattr, OrderedDict, "__reduce__"),
     "getattr of a history": lambda canary: Calls(getattr, HistoryBuffer, "__init__"),
-    "builtins through a statistic": lambda canary: Calls(getattr, Calls(getattr, HistoryBuffer, "min"), "__globals__"),
-    "objects in an array": lambda canary: np.array([Calls(os.system, f"touch {canary}")], dtype=object),
-    "numbers as pointers": lambda canary: Calls(np._core.multiarray.scalar, np.dtype("O"), b"\x01" * 8),
+    "builtins through a statistic": lambda canary: Calls(
+        getattr, Calls(getattr, HistoryBuffer, "min"), "__globals__"
+    ),
+    "objects in an array": lambda canary: np.array(
+        [Calls(os.system, f"touch {canary}")], dtype=object
+    ),
+    "numbers as pointers": lambda canary: Calls(
+        np._core.multiarray.scalar, np.dtype("O"), b"\x01" * 8
+    ),
     "a statistic": lambda canary: Spoilt(Calls(os.system, f"touch {canary}")),
 }
 
@@ -86,6 +104,8 @@ def test_code_in_it_is_refused(tmp_path, name, read):
     content = {"state_dict": {"w": torch.ones(2)}, "message_hub": hub()}
     content["message_hub"]["log_scalars"]["train/loss"] = MALICE[name](canary)
     torch.save(content, path)
-    with pytest.raises(CheckpointError, match=r"iter_3.pth: refused, since loading it would run code"):
+    with pytest.raises(
+        CheckpointError, match=r"iter_3.pth: refused, since loading it would run code"
+    ):
         read(path)
     assert not canary.exists()

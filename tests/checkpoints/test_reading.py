@@ -29,7 +29,9 @@ def test_malice_is_refused_unrun(tmp_path, load, container):
         path.write_bytes(pickle.dumps(content, protocol=2))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=container == "zip")
-    with pytest.raises(CheckpointError, match=r"evil.pth: (refused, since loading it would run code|no checkpoint)"):
+    with pytest.raises(
+        CheckpointError, match=r"evil.pth: (refused, since loading it would run code|no checkpoint)"
+    ):
         load(path)
     assert not canary.exists()
     if container != "pickle":  # the file does bite when it is loaded unsafely

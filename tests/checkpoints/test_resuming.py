@@ -24,7 +24,8 @@ def opt(tmp_path, monkeypatch):
         "auto_resume": True,
         "manual_seed": 1,
         "rank": 0,
-        "path": {name: str(root / name) for name in names} | {"experiments_root": str(root), "resume_state": None},
+        "path": {name: str(root / name) for name in names}
+        | {"experiments_root": str(root), "resume_state": None},
         "datasets": {"train": {}},
         "network_g": {},
     }
@@ -71,13 +72,22 @@ def test_broken_states_are_passed_over_and_named(opt):
     ],
 )
 def test_a_state_with_an_entry_of_another_type_is_passed_over(opt, entry, value, problem):
-    torch.save(state(5000, networks={}, rng=[rng_state()]) | {entry: value}, states(opt) / "5000.state")
+    torch.save(
+        state(5000, networks={}, rng=[rng_state()]) | {entry: value}, states(opt) / "5000.state"
+    )
     with pytest.warns(UserWarning, match=rf"5000\.state.*not a training state.*{problem}"):
         assert load_resume_state(opt)["iter"] == 1000
 
 
 def test_a_state_with_entries_of_the_right_types_is_taken(opt):
-    whole = state(6000, networks={"net_g": {"weight": torch.ones(1)}}, rng=[rng_state()], ema=None, scaler={}, best={})
+    whole = state(
+        6000,
+        networks={"net_g": {"weight": torch.ones(1)}},
+        rng=[rng_state()],
+        ema=None,
+        scaler={},
+        best={},
+    )
     torch.save(whole, states(opt) / "6000.state")
     assert load_resume_state(opt)["iter"] == 6000
 
@@ -96,7 +106,9 @@ def test_a_state_whose_network_is_cut_short_is_broken_too(opt):
 def test_when_all_are_broken_nothing_is_started(opt):
     for file in states(opt).iterdir():
         file.write_bytes(b"cut")
-    with pytest.raises(ResumeError, match=r"(?s)no training state can be read.*5000.*1000.*900.*start afresh"):
+    with pytest.raises(
+        ResumeError, match=r"(?s)no training state can be read.*5000.*1000.*900.*start afresh"
+    ):
         load_resume_state(opt)
 
 
@@ -123,7 +135,11 @@ def test_a_named_state_counts_without_auto_resume_and_where_there_is_no_other(op
     named = states(opt) / "900.state"
     opt["path"]["resume_state"] = str(named)
     assert load_resume_state(opt | {"auto_resume": False})["iter"] == 900
-    fresh = opt["path"] | {"training_states": "none/here", "resume_state": str(named), "experiments_root": "new"}
+    fresh = opt["path"] | {
+        "training_states": "none/here",
+        "resume_state": str(named),
+        "experiments_root": "new",
+    }
     assert load_resume_state(opt | {"path": fresh})["iter"] == 900
     assert Path("new").is_dir()
 
@@ -142,7 +158,8 @@ def test_a_named_state_that_is_missing_is_an_error(opt):
 
 
 @pytest.mark.parametrize(
-    ("epoch", "iteration", "expected"), [(0, 0, 0), (0, 3, 3), (2, 11, 1), (2, 15, 5), (2, 16, None), (2, 9, None)]
+    ("epoch", "iteration", "expected"),
+    [(0, 0, 0), (0, 3, 3), (2, 11, 1), (2, 15, 5), (2, 16, None), (2, 9, None)],
 )
 def test_batches_consumed_of_the_epoch(epoch, iteration, expected):
     assert consumed({"epoch": epoch, "iter": iteration}, batches=5) == expected

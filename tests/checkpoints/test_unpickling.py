@@ -47,10 +47,17 @@ class Call:
 def test_namespaces_and_numbers_of_numpy_do_not_matter(zipped, protocol, tmp_path):
     import numpy as np
 
-    beside = {"args": argparse.Namespace(lr=1), "best": np.float64(3), "a": np.ones(2), "d": defaultdict(list, a=[1])}
+    beside = {
+        "args": argparse.Namespace(lr=1),
+        "best": np.float64(3),
+        "a": np.ones(2),
+        "d": defaultdict(list, a=[1]),
+    }
     path = write(tmp_path / "net.pth", {"state_dict": WEIGHTS, **beside}, zipped, protocol)
     loaded = load_weights(path)
-    assert loaded.keys() == WEIGHTS.keys() and all(torch.equal(loaded[name], WEIGHTS[name]) for name in WEIGHTS)
+    assert loaded.keys() == WEIGHTS.keys() and all(
+        torch.equal(loaded[name], WEIGHTS[name]) for name in WEIGHTS
+    )
     assert load_weights(path, mapped=True).keys() == WEIGHTS.keys()
     assert load_network_options(path, "args") is None
     with pytest.raises(CheckpointError, match=r"refused|Unsupported"):
@@ -79,14 +86,18 @@ def networks():
 
 
 @OLD_AND_NEW
-@pytest.mark.parametrize("held", [lambda net: net, lambda net: {"epoch": 1, "model": nn.DataParallel(net)}])
+@pytest.mark.parametrize(
+    "held", [lambda net: net, lambda net: {"epoch": 1, "model": nn.DataParallel(net)}]
+)
 def test_whole_networks_give_their_state_dict(zipped, held, networks, tmp_path, recwarn):
     net = networks.Net().half()
     path = write(tmp_path / "model.pkl", held(net), zipped)
     del sys.modules["networks"]
     recwarn.clear()  # of saving
     loaded, expected = load_weights(path), net.state_dict()
-    assert loaded.keys() == expected.keys() and all(torch.equal(loaded[name], expected[name]) for name in expected)
+    assert loaded.keys() == expected.keys() and all(
+        torch.equal(loaded[name], expected[name]) for name in expected
+    )
     assert not recwarn.list
 
 
@@ -105,21 +116,33 @@ MALICE = {
     "open": lambda canary: Call(open, str(canary), "w"),
     "torch.load": lambda canary: Call(torch.load, str(canary)),
     "state of a type": lambda canary: Call(type, "x", (), {}),
-    "state of a list": lambda canary: Call(OrderedDict, state={"a": Call(exec, f"open({str(canary)!r}, 'w')")}),
-    "state of a tensor function": lambda canary: Call(torch._utils._rebuild_parameter, torch.ones(1), 1, 1, state={}),
+    "state of a list": lambda canary: Call(
+        OrderedDict, state={"a": Call(exec, f"open({str(canary)!r}, 'w')")}
+    ),
+    "state of a tensor function": lambda canary: Call(
+        torch._utils._rebuild_parameter, torch.ones(1), 1, 1, state={}
+    ),
 }
 
 
 @OLD_AND_NEW
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("kind", MALICE)
-@pytest.mark.parametrize("beside", [None, argparse.Namespace(a=1)], ids=["alone", "behind a stand-in"])
+@pytest.mark.parametrize(
+    "beside", [None, argparse.Namespace(a=1)], ids=["alone", "behind a stand-in"]
+)
 def test_malice_is_refused_unrun(beside, kind, protocol, zipped, tmp_path, canary):
     weights = {**WEIGHTS, "evil": MALICE[kind](canary)}
     path = write(tmp_path / "net.pth", {"args": beside, "state_dict": weights}, zipped, protocol)
     with pytest.raises(CheckpointError) as error:
         load_weights(path)
-    assert kind not in ("os.system", "eval", "open", "getattr", "torch.load") or "refused, since" in str(error.value)
+    assert kind not in (
+        "os.system",
+        "eval",
+        "open",
+        "getattr",
+        "torch.load",
+    ) or "refused, since" in str(error.value)
 
 
 class Stateful:
@@ -149,7 +172,9 @@ def test_functions_behind_harmless_names_are_not_called(tmp_path, canary, monkey
     exec(f"def burn(*args): open({str(canary)!r}, 'w')", vars(module))
     module.burn.__module__ = "networks"
     monkeypatch.setitem(sys.modules, "networks", module)
-    path = write(tmp_path / "net.pth", {"args": Call(module.burn, 1, state={"a": 1}), "state_dict": WEIGHTS})
+    path = write(
+        tmp_path / "net.pth", {"args": Call(module.burn, 1, state={"a": 1}), "state_dict": WEIGHTS}
+    )
     assert load_weights(path).keys() == WEIGHTS.keys()
 
 
@@ -168,9 +193,17 @@ def test_no_patch_is_written_for_a_class_of_an_old_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     state = pickle.dumps({"dump_patches": True}, 2)[2:-1]
     kind = b"cargparse\nNamespace\n"
-    ask = b"\x80\x02(X\x06\x00\x00\x00module" + kind + b"X\x01\x00\x00\x00aX\x01\x00\x00\x00btQ" + state + b"b."
+    ask = (
+        b"\x80\x02(X\x06\x00\x00\x00module"
+        + kind
+        + b"X\x01\x00\x00\x00aX\x01\x00\x00\x00btQ"
+        + state
+        + b"b."
+    )
     magic = (torch.serialization.MAGIC_NUMBER, torch.serialization.PROTOCOL_VERSION, {})
-    (tmp_path / "net.pth").write_bytes(b"".join(pickle.dumps(part, 2) for part in magic) + ask + pickle.dumps([], 2))
+    (tmp_path / "net.pth").write_bytes(
+        b"".join(pickle.dumps(part, 2) for part in magic) + ask + pickle.dumps([], 2)
+    )
     with pytest.raises(CheckpointError, match=r"refused.*a state for a type"):
         load_weights(tmp_path / "net.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
@@ -181,7 +214,11 @@ def test_torchscript_and_the_tar_format_are_refused(tmp_path, canary):
     payload = pickle.dumps(Call(os.system, f"touch {canary}"), 2)
     with tarfile.open(tmp_path / "old.pt", "w") as archive:
         for name in ("storages", "tensors", "pickle"):
-            data = payload if name == "pickle" else pickle.dumps(0, 2) + struct.pack("<q", 0) + pickle.dumps([], 2)
+            data = (
+                payload
+                if name == "pickle"
+                else pickle.dumps(0, 2) + struct.pack("<q", 0) + pickle.dumps([], 2)
+            )
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))

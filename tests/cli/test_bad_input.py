@@ -22,7 +22,9 @@ def project(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     for side in ("gt", "lq", "val_gt", "val_lq"):
         for number in range(2):
-            write_image(tmp_path / side / f"{number}.png", rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+            write_image(
+                tmp_path / side / f"{number}.png", rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+            )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -43,9 +45,21 @@ def says(project, capsys):
 
 
 def options(testing: bool) -> dict:
-    pairs = lambda name: {"type": "PairedImageDataset", "io_backend": {"type": "disk"}, "name": name or "train"}  # noqa: E731
+    def pairs(name):
+        return {
+            "type": "PairedImageDataset",
+            "io_backend": {"type": "disk"},
+            "name": name or "train",
+        }
+
     roots = lambda name: {f"dataroot_{side}": f"{name}{side}" for side in ("gt", "lq")}  # noqa: E731
-    crops = {"gt_size": 16, "use_hflip": False, "use_rot": False, "num_worker_per_gpu": 0, "batch_size_per_gpu": 1}
+    crops = {
+        "gt_size": 16,
+        "use_hflip": False,
+        "use_rot": False,
+        "num_worker_per_gpu": 0,
+        "batch_size_per_gpu": 1,
+    }
     held = pairs("held") | roots("val_")
     sets = {"test_1": held} if testing else {"train": pairs("") | roots("") | crops, "val": held}
     training = {
@@ -56,14 +70,23 @@ def options(testing: bool) -> dict:
         },
         "logger": {"print_freq": 1, "save_checkpoint_freq": 2, "use_tb_logger": False},
     }
-    opt = {"name": "mine", "model_type": "WxrModel", "scale": 1, "num_gpu": 0, "manual_seed": 1, "datasets": sets}
+    opt = {
+        "name": "mine",
+        "model_type": "WxrModel",
+        "scale": 1,
+        "num_gpu": 0,
+        "manual_seed": 1,
+        "datasets": sets,
+    }
     val = {"save_img": False, "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}}
     opt |= {"network_g": NAF, "path": {}, "val": val if testing else val | {"val_freq": 1}}
     return opt if testing else opt | training
 
 
 def save(network: dict, path: str, **more) -> str:
-    torch.save({"params": build_network(dict(network)).state_dict(), "network_g": network, **more}, path)
+    torch.save(
+        {"params": build_network(dict(network)).state_dict(), "network_g": network, **more}, path
+    )
     return path
 
 
@@ -75,7 +98,10 @@ def save_guide(path: str) -> str:
 @pytest.mark.parametrize("testing", [False, True])
 def test_a_checkpoint_with_other_shapes(says, testing):
     said = says(testing, path={"pretrain_network_g": save(NAF | {"width": 8}, "wide.pth")})
-    assert "wide.pth does not fit the network NAFNet: intro.weight is (8, 3, 3, 3) in the file and (4, 3, 3, 3)" in said
+    assert (
+        "wide.pth does not fit the network NAFNet: intro.weight is (8, 3, 3, 3) in the file and "
+        "(4, 3, 3, 3)" in said
+    )
     assert "'width': 8" in said.splitlines()[-1]
 
 
@@ -83,7 +109,10 @@ def test_a_checkpoint_with_other_shapes(says, testing):
 def test_a_guide_of_another_width(says, testing):
     network = NAF | {"context": ["degradation"], "context_dim": 512}
     said = says(testing, network_g=network, guide={"model": save_guide("guide.pth")})
-    assert "network_g takes embeddings of length 512, and guide.model guide.pth gives 64; set context_dim: 64" in said
+    assert (
+        "network_g takes embeddings of length 512, and guide.model guide.pth gives 64; set "
+        "context_dim: 64" in said
+    )
     assert "nothing was started" in said
 
 
@@ -94,9 +123,19 @@ def test_a_guide_that_is_a_restorer(says):
 
 
 def test_a_table_with_malformed_captions(says, project):
-    rows = ["filepath\ttitle", "lq/0.png\ta house: hazy", "lq/1.png\ta house", "lq/1.png\ta cat: foggy"]
+    rows = [
+        "filepath\ttitle",
+        "lq/0.png\ta house: hazy",
+        "lq/1.png\ta house",
+        "lq/1.png\ta cat: foggy",
+    ]
     (project / "train.csv").write_text("\n".join(rows))
-    table = {"name": "rows", "type": "CaptionedDegradationDataset", "captions": "train.csv", "size": 32}
+    table = {
+        "name": "rows",
+        "type": "CaptionedDegradationDataset",
+        "captions": "train.csv",
+        "size": 32,
+    }
     said = says(
         model_type="DaCLIPModel",
         network_g={"type": "DaCLIP", "clip": "tiny"},
@@ -112,7 +151,10 @@ def test_a_table_with_malformed_captions(says, project):
 def test_more_steps_than_the_schedule_has(says):
     val = options(False)["val"] | {"sampling": {"steps": 11}}
     said = says(model_type="IRSDEModel", network_g=UNET, sde={"steps": 10}, val=val)
-    assert "sampling takes 11 steps, but the network is trained on a schedule of 10 (sde.steps); take 10" in said
+    assert (
+        "sampling takes 11 steps, but the network is trained on a schedule of 10 (sde.steps); take "
+        "10" in said
+    )
     weights = save(UNET, "unet.pth", sde={"steps": 10, "max_sigma": 50})
     equation = {"steps": 20, "max_sigma": 50}
     path = {"pretrain_network_g": weights}

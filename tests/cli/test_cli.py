@@ -73,7 +73,11 @@ def test_a_bad_file_starts_nothing(root, opt, command, capsys):
     before = sorted(root.iterdir())
     assert cli.main([command, "-opt", "options.yml"]) == 2
     errors = capsys.readouterr().err
-    assert "did you mean MSRResNet?" in errors and "nothing was started" in errors and "Traceback" not in errors
+    assert (
+        "did you mean MSRResNet?" in errors
+        and "nothing was started" in errors
+        and "Traceback" not in errors
+    )
     assert sorted(root.iterdir()) == before
 
 
@@ -105,6 +109,10 @@ def test_train_takes_a_stock_file_and_trains(root, opt):
     problems(toy_option_files.short(opt), root)
     assert train.main(["-opt", "options.yml", "--force_yml", "name=module"]) == 0
     assert cli.main(["train", "-opt", "options.yml", "--force_yml", "name=wxr"]) == 0
-    files = [root / "experiments" / name / "models" / "net_g_latest.pth" for name in ("module", "wxr")]
+    files = [
+        root / "experiments" / name / "models" / "net_g_latest.pth" for name in ("module", "wxr")
+    ]
     first, second = (torch.load(file, weights_only=True)["params"] for file in files)
-    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    assert first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )

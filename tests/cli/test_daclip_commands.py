@@ -17,7 +17,10 @@ from wxr_plugin.data.lmdb.build import build
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     file = tmp_path_factory.mktemp("daclip") / "net_g.pth"
-    torch.save({"state_dict": packaged().state_dict(), "network_g": {"type": "DaCLIP", "clip": "tiny"}}, file)
+    torch.save(
+        {"state_dict": packaged().state_dict(), "network_g": {"type": "DaCLIP", "clip": "tiny"}},
+        file,
+    )
     return file
 
 
@@ -48,7 +51,9 @@ def test_a_line_a_photo_and_a_table(model, photos, tmp_path, capsys):
         best = int(expected.argmax())
         assert row["degradation"] == DEGRADATIONS[best]
         assert float(row["probability"]) == pytest.approx(float(expected[best]), abs=1e-5)
-        assert [float(row[word]) for word in DEGRADATIONS] == pytest.approx(expected.tolist(), abs=1e-5)
+        assert [float(row[word]) for word in DEGRADATIONS] == pytest.approx(
+            expected.tolist(), abs=1e-5
+        )
         line = next(line for line in said if line.startswith(row["photo"]))
         assert row["degradation"] in line and line.count("%") == 2
     assert said[-2].startswith("3 photos: ") and said[-1].startswith("3 rows in ")
@@ -61,7 +66,9 @@ def test_one_photo_and_an_lmdb(model, photos, tmp_path, capsys):
     one = capsys.readouterr().out.splitlines()[0].split()
     assert run(tmp_path / "photos.lmdb", "--model", model, "--words", "hazy", "rainy") == 0
     line = next(text for text in capsys.readouterr().out.splitlines() if "street 1" in text)
-    assert one[0] == "1.v2.png" and line.startswith("street 1/1.v2 ") and line.split()[-2:] == one[1:]
+    assert (
+        one[0] == "1.v2.png" and line.startswith("street 1/1.v2 ") and line.split()[-2:] == one[1:]
+    )
 
 
 def test_damaged_photos_are_passed_over(model, photos, capsys):
@@ -78,7 +85,10 @@ def test_damaged_photos_are_passed_over(model, photos, capsys):
         (["--words", "hazy", "rainy", "--top", "3"], "--top 3: take 1 to 2"),
         (["--words", "hazy", "hazy"], "name each degradation once"),
         (["--words", "hazy", ""], "one of them is blank"),
-        (["--model", "daclip_ViT-B-33.pt"], "daclip_ViT-B-33.pt; take tiny, or a published file (`wxr zoo show"),
+        (
+            ["--model", "daclip_ViT-B-33.pt"],
+            "daclip_ViT-B-33.pt; take tiny, or a published file (`wxr zoo show",
+        ),
         (["--device", "cuda:99"], "cuda:99"),
     ],
 )
@@ -91,5 +101,11 @@ def test_wrong_arguments_are_one_line(photos, capsys, model, words, message):
 
 def test_nothing_to_classify(tmp_path, model, capsys):
     (tmp_path / "empty").mkdir()
-    assert run(tmp_path / "empty", "--model", model) == 2 and "no images in it" in capsys.readouterr().err
-    assert run(tmp_path / "none", "--model", model) == 2 and "no such folder" in capsys.readouterr().err
+    assert (
+        run(tmp_path / "empty", "--model", model) == 2
+        and "no images in it" in capsys.readouterr().err
+    )
+    assert (
+        run(tmp_path / "none", "--model", model) == 2
+        and "no such folder" in capsys.readouterr().err
+    )

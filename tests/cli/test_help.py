@@ -28,7 +28,9 @@ def test_every_path_of_the_repository_that_a_help_names_exists():
         for parser in parsers(cli.build_parser())
         for path in NAMED.findall(parser.format_help())
     ]
-    assert len(named) > 10 and {"wxr train", "wxr test", "wxr check"} <= {command for command, _ in named}
+    assert len(named) > 10 and {"wxr train", "wxr test", "wxr check"} <= {
+        command for command, _ in named
+    }
     missing = [(command, path) for command, path in named if not any(REPOSITORY.glob(path))]
     assert not missing
 

@@ -34,7 +34,10 @@ def make_photos(folder, count):
     rng = np.random.default_rng(0)
     for i in range(count):
         size = (60, 80, 3) if i % 2 else (90, 50, 3)
-        write_image(folder / ("rain" if i % 3 else "snow") / f"{i:03d}.png", rng.integers(0, 256, size, dtype=np.uint8))
+        write_image(
+            folder / ("rain" if i % 3 else "snow") / f"{i:03d}.png",
+            rng.integers(0, 256, size, dtype=np.uint8),
+        )
 
 
 def wxr(capsys, *args):
@@ -47,7 +50,9 @@ def wxr(capsys, *args):
 def counts(text):
     """Photos asked about, model calls, photos reused, photos failed."""
     line = text.strip().splitlines()[-1]
-    found = re.search(r"asked about (\d+) photos in (\d+) model calls, reused (\d+), failed (\d+)", line)
+    found = re.search(
+        r"asked about (\d+) photos in (\d+) model calls, reused (\d+), failed (\d+)", line
+    )
     return tuple(map(int, found.groups()))
 
 
@@ -81,7 +86,9 @@ def test_without_options_the_packaged_model_puts_heavy_haze_below_clear_photos(c
     assert hazy >= {"hazy_astronaut", "hazy_coffee"}
 
 
-def test_a_new_photo_a_changed_photo_another_prompt_and_another_model_are_asked_about(capsys, photos, model, tmp_path):
+def test_a_new_photo_a_changed_photo_another_prompt_and_another_model_are_asked_about(
+    capsys, photos, model, tmp_path
+):
     rate = "label", "rate", photos, "--model", model
     wxr(capsys, *rate)
     write_image(photos / "new.png", np.zeros((50, 50, 3), np.uint8))
@@ -98,10 +105,17 @@ def test_an_lmdb_of_photos_reuses_what_was_asked_about_the_folder(capsys, photos
     wxr(capsys, "label", "rate", photos, "--model", model)
     build(str(photos), str(tmp_path / "photos.lmdb"))
     assert default_store(tmp_path / "photos.lmdb") == default_store(photos)
-    assert counts(wxr(capsys, "label", "rate", tmp_path / "photos.lmdb", "--model", model)[1]) == (0, 0, 7, 0)
+    assert counts(wxr(capsys, "label", "rate", tmp_path / "photos.lmdb", "--model", model)[1]) == (
+        0,
+        0,
+        7,
+        0,
+    )
 
 
-def test_bad_photos_are_stored_as_failed_listed_and_tried_again_only_on_demand(capsys, photos, model):
+def test_bad_photos_are_stored_as_failed_listed_and_tried_again_only_on_demand(
+    capsys, photos, model
+):
     (photos / "empty.jpg").write_bytes(b"")
     (photos / "page.jpg").write_text("<!DOCTYPE html><html></html>")
     whole = (photos / "snow" / "000.png").read_bytes()
@@ -123,7 +137,9 @@ def test_bad_photos_are_stored_as_failed_listed_and_tried_again_only_on_demand(c
     assert counts(wxr(capsys, *rate, "--retry-failed")[1]) == (0, 0, 6, 3)
     with LabelStore(default_store(photos), readonly=True) as store:
         assert {row.attempts for row in store.answers() if hasattr(row, "reason")} == {2}
-    (photos / "snow" / "000.png").write_bytes(whole)  # a mended photo is another content, no failed one
+    (photos / "snow" / "000.png").write_bytes(
+        whole
+    )  # a mended photo is another content, no failed one
     assert counts(wxr(capsys, *rate)[1]) == (1, 1, 6, 2)
 
 
@@ -131,7 +147,9 @@ def test_bad_photos_are_stored_as_failed_listed_and_tried_again_only_on_demand(c
 def test_a_run_killed_with_kill_9_goes_on_where_it_stopped(capsys, model, tmp_path):
     make_photos(tmp_path / "photos", 200)
     rate = ["label", "rate", tmp_path / "photos", "--model", model, "--batch-size", "1"]
-    killed = subprocess.Popen([sys.executable, "-m", "wxr_plugin.cli.main", *rate], stderr=subprocess.DEVNULL)
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "wxr_plugin.cli.main", *rate], stderr=subprocess.DEVNULL
+    )
     store, end = default_store(tmp_path / "photos"), time.monotonic() + 300
     try:
         while answered(store) < 5 and killed.poll() is None and time.monotonic() < end:
@@ -169,7 +187,9 @@ def test_showing_a_store_as_a_table_and_as_csv(capsys, photos, model, tmp_path):
     wxr(capsys, "label", "rate", photos, "--model", model)
     store = default_store(photos)
     with LabelStore(store) as opened:
-        opened.put_pseudo("rain/001@0,0,8,8", np.zeros((8, 8, 3), np.uint8), 3.25, "teacher@1200", 1200)
+        opened.put_pseudo(
+            "rain/001@0,0,8,8", np.zeros((8, 8, 3), np.uint8), 3.25, "teacher@1200", 1200
+        )
     code, out, _ = wxr(capsys, "label", "show", store)
     assert code == 0 and out.strip().endswith("9 rows")
     assert re.search(r"pseudo-label .*rain/001@0,0,8,8 .*3\.250 .*teacher@1200", out)
@@ -183,7 +203,9 @@ def test_showing_a_store_as_a_table_and_as_csv(capsys, photos, model, tmp_path):
     with LabelStore(store, readonly=True) as opened:
         first = next(row for row in opened.answers("rating") if row.key == "rain/001")
     assert float(rows["rating", "rain/001"]["rating"]) == first.rating
-    assert [float(rows["rating", "rain/001"][word]) for word in small_models.WORDS] == list(first.logits)
+    assert [float(rows["rating", "rain/001"][word]) for word in small_models.WORDS] == list(
+        first.logits
+    )
     assert rows["pseudo-label", "rain/001@0,0,8,8"]["iteration"] == "1200"
 
 
@@ -192,19 +214,38 @@ def test_showing_a_store_as_a_table_and_as_csv(capsys, photos, model, tmp_path):
     [
         (("rate", "{none}"), "no such folder"),
         (("rate", "{empty}"), "no images in it"),
-        (("rate", "{photos}", "--model", "tinny"), "unknown vision-language model 'tinny'.*did you mean tiny"),
-        (("rate", "{photos}", "--prompt", "visbility"), "unknown rating prompt.*did you mean visibility"),
-        (("describe", "{photos}", "--prompt", "describ"), "unknown description prompt.*did you mean describe"),
+        (
+            ("rate", "{photos}", "--model", "tinny"),
+            "unknown vision-language model 'tinny'.*did you mean tiny",
+        ),
+        (
+            ("rate", "{photos}", "--prompt", "visbility"),
+            "unknown rating prompt.*did you mean visibility",
+        ),
+        (
+            ("describe", "{photos}", "--prompt", "describ"),
+            "unknown description prompt.*did you mean describe",
+        ),
         (("rate", "{photos}", "--batch-size", "0"), "--batch-size must be 1 or more, not 0"),
         (("rate", "{photos}", "--dtype", "float8"), "float8"),
-        (("rate", "{photos}", "--model", "{model}", "-o", "{photos}"), "exists and is not a label store"),
+        (
+            ("rate", "{photos}", "--model", "{model}", "-o", "{photos}"),
+            "exists and is not a label store",
+        ),
         (("show", "{none}"), "no label store here"),
         (("show", "{photos}"), "no label store here"),
     ],
 )
-def test_what_was_typed_wrong_is_one_line_and_exit_code_2(capsys, photos, model, tmp_path, args, message):
+def test_what_was_typed_wrong_is_one_line_and_exit_code_2(
+    capsys, photos, model, tmp_path, args, message
+):
     (tmp_path / "empty").mkdir()
-    names = {"none": tmp_path / "none", "empty": tmp_path / "empty", "photos": photos, "model": model}
+    names = {
+        "none": tmp_path / "none",
+        "empty": tmp_path / "empty",
+        "photos": photos,
+        "model": model,
+    }
     code, out, err = wxr(capsys, "label", *(arg.format(**names) for arg in args))
     lines = [line for line in err.splitlines() if line.startswith("wxr label: ")]
     assert code == 2 and out == "" and len(lines) == 1
@@ -232,4 +273,7 @@ def test_help_shows_an_example(capsys):
     for args in (("label",), ("label", "rate"), ("label", "describe"), ("label", "show")):
         with pytest.raises(SystemExit) as ended:
             main([*args, "--help"])
-        assert ended.value.code == 0 and "example:\n  wxr label rate photos/" in capsys.readouterr().out
+        assert (
+            ended.value.code == 0
+            and "example:\n  wxr label rate photos/" in capsys.readouterr().out
+        )

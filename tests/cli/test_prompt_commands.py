@@ -28,7 +28,9 @@ def folders(tmp_path_factory):
 
 def learn(folders, output, *more: str) -> int:
     photos = [word for weather in WEATHERS for word in (f"--{weather}", str(folders / weather))]
-    return cli.main(["prompts", "learn", *photos, "--crops", "1", "--crop-size", "64", "-o", str(output), *more])
+    return cli.main(
+        ["prompts", "learn", *photos, "--crops", "1", "--crop-size", "64", "-o", str(output), *more]
+    )
 
 
 def test_learn_then_check(folders, tmp_path, capsys):
@@ -41,7 +43,15 @@ def test_learn_then_check(folders, tmp_path, capsys):
     assert WeatherPrompts.load(file, guide).features(guide).shape[0] == 4
     assert (
         cli.main(
-            ["prompts", "check", str(file), "--haze", str(folders / "haze"), "--synthetic", str(folders / "clear")]
+            [
+                "prompts",
+                "check",
+                str(file),
+                "--haze",
+                str(folders / "haze"),
+                "--synthetic",
+                str(folders / "clear"),
+            ]
         )
         == 0
     )
@@ -51,7 +61,16 @@ def test_learn_then_check(folders, tmp_path, capsys):
 
 def test_clear_photos_alone_are_enough(folders, tmp_path, capsys):
     file = tmp_path / "prompts.safetensors"
-    arguments = ["--synthetic", str(folders / "clear"), "--crops", "0", "--iterations", "3", "-o", str(file)]
+    arguments = [
+        "--synthetic",
+        str(folders / "clear"),
+        "--crops",
+        "0",
+        "--iterations",
+        "3",
+        "-o",
+        str(file),
+    ]
     assert cli.main(["prompts", "learn", *arguments]) == 0
     assert "held-out accuracy (4 photos and crops)" in capsys.readouterr().out
 
@@ -64,28 +83,46 @@ def test_restored_photos_join(folders, tmp_path, capsys):
     plain, file = tmp_path / "plain.safetensors", tmp_path / "prompts.safetensors"
     assert learn(folders, plain, "--iterations", "2") == 0
     assert "restored photos" not in capsys.readouterr().out
-    assert learn(folders, file, "--iterations", "2", "--pseudo-labels", str(tmp_path / "labels.lmdb")) == 0
+    assert (
+        learn(folders, file, "--iterations", "2", "--pseudo-labels", str(tmp_path / "labels.lmdb"))
+        == 0
+    )
     said = capsys.readouterr().out
-    assert "left out 1 of unknown weather" in said and "left out 1 whose photos are held out" in said
+    assert (
+        "left out 1 of unknown weather" in said and "left out 1 whose photos are held out" in said
+    )
     assert "restored photos: 6 joined" in said and "held-out accuracy (8 photos and crops)" in said
     with LabelStore(tmp_path / "labels.lmdb", readonly=True) as store:
         assert len(store.pseudo_labels()) == 8
-    assert not torch.equal(WeatherPrompts.load(file).embeddings, WeatherPrompts.load(plain).embeddings)
+    assert not torch.equal(
+        WeatherPrompts.load(file).embeddings, WeatherPrompts.load(plain).embeddings
+    )
 
 
 def test_a_label_store_that_is_not_there_is_one_line_and_exit_2(folders, tmp_path, capsys):
-    assert learn(folders, tmp_path / "p.safetensors", "--pseudo-labels", str(tmp_path / "none.lmdb")) == 2
+    assert (
+        learn(folders, tmp_path / "p.safetensors", "--pseudo-labels", str(tmp_path / "none.lmdb"))
+        == 2
+    )
     assert "no label store here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", [*KINDS, "clear"])
 def test_an_empty_or_missing_class_is_one_line_and_exit_2(folders, tmp_path, missing, capsys):
-    words = [word for weather in WEATHERS if weather != missing for word in (f"--{weather}", str(folders / weather))]
+    words = [
+        word
+        for weather in WEATHERS
+        if weather != missing
+        for word in (f"--{weather}", str(folders / weather))
+    ]
     output = ["-o", str(tmp_path / "prompts.safetensors")]
     assert cli.main(["prompts", "learn", *words, *output]) == 2
     assert f"no photos of the class '{missing}'" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
-    assert cli.main(["prompts", "learn", *words, f"--{missing}", str(tmp_path / "empty"), *output]) == 2
+    assert (
+        cli.main(["prompts", "learn", *words, f"--{missing}", str(tmp_path / "empty"), *output])
+        == 2
+    )
     said = capsys.readouterr().err
     assert "no images" in said and f"the class '{missing}'" in said and "Traceback" not in said
     assert not (tmp_path / "prompts.safetensors").exists()

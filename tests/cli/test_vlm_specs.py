@@ -10,10 +10,19 @@ from wxr_plugin.errors import WxrError
     ("spec", "expected"),
     [
         ("tiny", {"type": "TransformersRater", "model": "tiny"}),
-        ("llava-1.5-7b:quality", {"type": "TransformersRater", "model": "llava-1.5-7b", "prompt": "quality"}),
-        ("Qwen/Qwen3-VL-8B-Instruct", {"type": "TransformersRater", "model": "Qwen/Qwen3-VL-8B-Instruct"}),
+        (
+            "llava-1.5-7b:quality",
+            {"type": "TransformersRater", "model": "llava-1.5-7b", "prompt": "quality"},
+        ),
+        (
+            "Qwen/Qwen3-VL-8B-Instruct",
+            {"type": "TransformersRater", "model": "Qwen/Qwen3-VL-8B-Instruct"},
+        ),
         ("pyiqa:clipiqa+", {"type": "PyiqaRater", "metric": "clipiqa+"}),
-        ("http://host:8000/v1#llava", {"type": "ServerRater", "url": "http://host:8000/v1", "model": "llava"}),
+        (
+            "http://host:8000/v1#llava",
+            {"type": "ServerRater", "url": "http://host:8000/v1", "model": "llava"},
+        ),
         ("https://host#a/b:7b", {"type": "ServerRater", "url": "https://host", "model": "a/b:7b"}),
     ],
 )
@@ -24,8 +33,15 @@ def test_raters_by_one_word(spec, expected):
 def test_describers_and_rewriters_by_one_word():
     assert spec_options("describer", "tiny:describe")["type"] == "TransformersDescriber"
     assert spec_options("rewriter", "rules") == {"type": "RuleRewriter"}
-    assert spec_options("rewriter", "http://h/v1#m") == {"type": "ServerRewriter", "url": "http://h/v1", "model": "m"}
-    assert spec_options("rewriter", "some/model") == {"type": "TransformersRewriter", "model": "some/model"}
+    assert spec_options("rewriter", "http://h/v1#m") == {
+        "type": "ServerRewriter",
+        "url": "http://h/v1",
+        "model": "m",
+    }
+    assert spec_options("rewriter", "some/model") == {
+        "type": "TransformersRewriter",
+        "model": "some/model",
+    }
 
 
 def test_a_folder_with_a_colon_is_a_folder(tmp_path):

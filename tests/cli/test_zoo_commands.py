@@ -34,7 +34,9 @@ def told(capsys):
 def test_list_is_a_line_a_row(told, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = told("list", "--task", "derain", "--method", "prenet")
-    assert code == 0 and len(out.splitlines()) == 1 + sum(row.method == "PReNet" for row in rows().values())
+    assert code == 0 and len(out.splitlines()) == 1 + sum(
+        row.method == "PReNet" for row in rows().values()
+    )
     assert " yes " not in out
     folder = tmp_path / "experiments/pretrained_models/logs/Rain100H/PReNet6"
     folder.mkdir(parents=True)
@@ -42,7 +44,9 @@ def test_list_is_a_line_a_row(told, tmp_path, monkeypatch):
     lines = told("list", "--method", "PReNet")[1].splitlines()
     assert [line.split()[0] for line in lines if " yes " in line] == ["prenet-rain100h"]
     listed = json.loads(told("list", "--json")[1])
-    assert [row["name"] for row in listed] == list(rows()) and listed[0].keys() >= set(Row.__struct_fields__)
+    assert [row["name"] for row in listed] == list(rows()) and listed[0].keys() >= set(
+        Row.__struct_fields__
+    )
 
 
 def test_list_names_what_there_is(told):
@@ -62,7 +66,9 @@ def test_show_tells_how_to_use_it(told):
 def test_the_published_file_is_told_from_others(told, tmp_path, monkeypatch):
     file = publish(find_row("prenet-rain100h"), tmp_path)
     code, out, _ = told("verify", file)
-    assert code == 0 and "prenet-rain100h (not the published file)" in out and "prenet-real-1" in out
+    assert (
+        code == 0 and "prenet-rain100h (not the published file)" in out and "prenet-real-1" in out
+    )
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     monkeypatch.setattr(recognise, "_owners", lambda: {sha256: ("prenet-rain100h",)})
     _, out, _ = told("verify", file)
@@ -71,7 +77,10 @@ def test_the_published_file_is_told_from_others(told, tmp_path, monkeypatch):
 
 def test_key_and_prefix_are_told(told, tmp_path):
     weights = {f"module.net.{name}": tensor for name, tensor in PReNet().state_dict().items()}
-    torch.save({"args": argparse.Namespace(a=1), "nested": {"state_dict": weights, "epoch": 1}}, tmp_path / "a.ckpt")
+    torch.save(
+        {"args": argparse.Namespace(a=1), "nested": {"state_dict": weights, "epoch": 1}},
+        tmp_path / "a.ckpt",
+    )
     code, out, _ = told("verify", tmp_path / "a.ckpt")
     assert code == 0 and "key nested/state_dict, prefix module.net." in out
 
@@ -81,9 +90,14 @@ def test_our_own_checkpoints_name_their_network(told, tmp_path):
     assert code == 0 and "stores network_g {'type': 'MSBDN'" in out and "its weights fit" in out
     small = NAFNet(**NAFNet.smoke)
     stored = {"type": "NAFNet", **NAFNet.smoke}
-    torch.save({"params": small.state_dict(), "network_g": stored | {"width": 8}}, tmp_path / "net_g_5.pth")
+    torch.save(
+        {"params": small.state_dict(), "network_g": stored | {"width": 8}}, tmp_path / "net_g_5.pth"
+    )
     code, out, _ = told("verify", tmp_path / "net_g_5.pth")
-    assert code == 1 and "but intro.weight is (4, 3, 3, 3) in the file and (8, 3, 3, 3) in the network" in out
+    assert (
+        code == 1
+        and "but intro.weight is (4, 3, 3, 3) in the file and (8, 3, 3, 3) in the network" in out
+    )
     torch.save({"epoch": 1, "iter": 5, "optimizers": [], "schedulers": []}, tmp_path / "5.state")
     code, out, _ = told("verify", tmp_path / "5.state")
     assert code == 0 and "a training state of BasicSR" in out
@@ -93,7 +107,9 @@ def test_files_beside_networks_are_told(told, tmp_path):
     torch.save(LMHead().state_dict(), tmp_path / "lm.pt")
     code, out, _ = told("verify", tmp_path / "lm.pt")
     assert code == 0 and "the head of InstructIR's instructions" in out
-    torch.save({"state_dict": {"module.visual_control.conv1.weight": torch.ones(2)}}, tmp_path / "guide.pt")
+    torch.save(
+        {"state_dict": {"module.visual_control.conv1.weight": torch.ones(2)}}, tmp_path / "guide.pt"
+    )
     code, out, _ = told("verify", tmp_path / "guide.pt")
     assert code == 0 and "a DA-CLIP" in out and "daclip_ViT-B-32.pt" in out
 
@@ -104,7 +120,10 @@ def test_what_fits_nothing_is_compared_with_the_closest(told, tmp_path):
     torch.save(hollow({**shapes, "more": (2,)}), tmp_path / "odd.pth")
     code, out, _ = told("verify", tmp_path / "odd.pth")
     assert code == 1
-    assert "closest is promptir-all-in-one: patch_embed.proj.weight is missing in the file; more is unknown" in out
+    assert (
+        "closest is promptir-all-in-one: patch_embed.proj.weight is missing in the file; more is "
+        "unknown" in out
+    )
     torch.save(hollow({"a": (2,)}), tmp_path / "none.pth")
     code, out, _ = told("verify", tmp_path / "none.pth", "--json")
     (found,) = json.loads(out)
@@ -119,7 +138,9 @@ class Evil:
 def test_what_cannot_be_read_is_the_worst(told, tmp_path):
     torch.save({"params": {"a": torch.ones(1)}, "b": Evil()}, tmp_path / "evil.pth")
     (tmp_path / "text.pth").write_text("hello")
-    code, out, err = told("verify", tmp_path / "evil.pth", TINY, tmp_path / "text.pth", tmp_path / "none", tmp_path)
+    code, out, err = told(
+        "verify", tmp_path / "evil.pth", TINY, tmp_path / "text.pth", tmp_path / "none", tmp_path
+    )
     assert code == 2 and str(TINY) in out
     said = err.splitlines()
     assert "refused" in said[0] and "posix.system" in said[0]

@@ -62,7 +62,9 @@ def test_gradients_reach_the_prompt(guide):
 
 
 def test_prompts_that_do_not_fit(guide):
-    with pytest.raises(ClipError, match=f"at most {guide.context_length - 2} vectors of length {guide.width}"):
+    with pytest.raises(
+        ClipError, match=f"at most {guide.context_length - 2} vectors of length {guide.width}"
+    ):
         guide.encode_prompts(torch.zeros(1, guide.context_length - 1, guide.width))
     with pytest.raises(ClipError, match="of length 3"):
         guide.encode_prompts(torch.zeros(1, 4, 3))
@@ -75,16 +77,22 @@ def test_unknown_words_are_spelt(guide):
 
 def test_long_texts_are_cut_at_a_word_and_that_is_said_once(guide, caplog, monkeypatch):
     monkeypatch.setattr("wxr_plugin.conditioning.long_texts._TOLD", set())
-    text = "a street with parked cars and people under umbrellas in heavy rain , wet asphalt and lamps " * 4
+    text = (
+        "a street with parked cars and people under umbrellas in heavy rain , wet asphalt and "
+        "lamps " * 4
+    )
     words = text.split()
     counts = [len(guide._tokenizer.encode(" ".join(words[:n]))) for n in range(len(words))]
     fitting = max(n for n, count in enumerate(counts) if count + 2 <= guide.context_length)
-    assert counts[fitting] + 2 < guide.context_length  # so the next word would have been cut in its middle
+    assert (
+        counts[fitting] + 2 < guide.context_length
+    )  # so the next word would have been cut in its middle
     with caplog.at_level(logging.WARNING, "basicsr"):
         tokens = guide.tokenize(["heavy rain", text, text])
     assert torch.equal(tokens, guide.tokenize(["heavy rain", *[" ".join(words[:fitting])] * 2]))
     assert [record.message for record in caplog.records] == [
-        "CLIP 'tiny' reads texts of 32 tokens; longer ones are cut at a word (not said again), the first: "
+        "CLIP 'tiny' reads texts of 32 tokens; longer ones are cut at a word (not said again), the "
+        "first: "
         f"'{text[:60]}…'"
     ]
 

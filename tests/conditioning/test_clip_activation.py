@@ -12,7 +12,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from wxr_plugin.conditioning import clip
-from wxr_plugin.conditioning.clip import TINY, ClipError, build_clip, clip_config, forget_clips, load_clip
+from wxr_plugin.conditioning.clip import (
+    TINY,
+    ClipError,
+    build_clip,
+    clip_config,
+    forget_clips,
+    load_clip,
+)
 from wxr_plugin.conditioning.daclip_checkpoint import named_config
 from wxr_plugin.conditioning.prompts import PromptError, WeatherPrompts
 
@@ -71,19 +78,26 @@ def test_a_tag_decides_on_the_activation(tag, offline, monkeypatch):
     assert bool(named_config(name)["model_cfg"].get("quick_gelu")) == wanted
 
 
-@pytest.mark.parametrize(("tag", "activation"), [("openai", open_clip.transformer.QuickGELU), ("laion", nn.GELU)])
+@pytest.mark.parametrize(
+    ("tag", "activation"), [("openai", open_clip.transformer.QuickGELU), ("laion", nn.GELU)]
+)
 def test_both_towers_compute_it(tag, activation, small, offline, caplog):
     model = build_clip(f"{small}:{tag}")[0]
     for tower in (model.visual.transformer, model.transformer):
         assert all(isinstance(block.mlp.gelu, activation) for block in tower.resblocks)
     with caplog.at_level(logging.INFO, "basicsr"):
         guide = load_clip(f"{small}:{tag}", "cpu")
-    assert guide.quick_gelu == (tag == "openai") and f"({'Quick' * guide.quick_gelu}GELU)" in caplog.text
+    assert (
+        guide.quick_gelu == (tag == "openai")
+        and f"({'Quick' * guide.quick_gelu}GELU)" in caplog.text
+    )
 
 
 def test_the_activation_is_part_of_the_identity(small, offline, monkeypatch):
     """The same weights with another activation are another CLIP; with GELU the hash is that of the weights alone."""
-    monkeypatch.setattr(factory, "load_checkpoint", lambda model, *_, **__: model.load_state_dict(weights) and {})
+    monkeypatch.setattr(
+        factory, "load_checkpoint", lambda model, *_, **__: model.load_state_dict(weights) and {}
+    )
     weights = open_clip.model.CLIP(**SMALL).state_dict()
     quick, plain = (load_clip(f"{small}:{tag}", "cpu") for tag in ("openai", "laion"))
     assert quick.weights_sha256 == plain.weights_sha256 == plain.sha256 != quick.sha256
@@ -93,12 +107,16 @@ def test_the_activation_is_part_of_the_identity(small, offline, monkeypatch):
 
 def test_prompts_know_the_activation(small, offline, monkeypatch):
     """Older files hash the weights alone: they are read where the activation is GELU, and refused otherwise."""
-    monkeypatch.setattr(factory, "load_checkpoint", lambda model, *_, **__: model.load_state_dict(weights) and {})
+    monkeypatch.setattr(
+        factory, "load_checkpoint", lambda model, *_, **__: model.load_state_dict(weights) and {}
+    )
     weights = open_clip.model.CLIP(**SMALL).state_dict()
     quick, plain = (load_clip(f"{small}:{tag}", "cpu") for tag in ("openai", "laion"))
     old = WeatherPrompts(torch.zeros(4, 16, 32), f"{small}:openai", plain.weights_sha256)
     old.check(plain)
-    with pytest.raises(PromptError, match=r"not with its activation, QuickGELU.*: learn them again"):
+    with pytest.raises(
+        PromptError, match=r"not with its activation, QuickGELU.*: learn them again"
+    ):
         old.check(quick)
     new = WeatherPrompts(torch.zeros(4, 16, 32), quick.name, quick.sha256)
     new.check(quick)
@@ -118,12 +136,16 @@ def test_a_file_with_another_activation_next_to_it_is_refused(tmp_path, monkeypa
     config["model_cfg"]["quick_gelu"] = True
     (tmp_path / "folder" / "open_clip_config.json").write_text(json.dumps(config))
     file = tmp_path / "folder" / "open_clip_model.safetensors"
-    with pytest.raises(ClipError, match=r"says QuickGELU, .*has GELU: take local-dir:.*folder instead"):
+    with pytest.raises(
+        ClipError, match=r"says QuickGELU, .*has GELU: take local-dir:.*folder instead"
+    ):
         build_clip(f"Test-RN:{file}")
     assert load_clip(f"local-dir:{tmp_path / 'folder'}", "cpu").quick_gelu
 
 
-def test_a_file_has_the_activation_of_its_architecture_and_the_log_names_the_other(tmp_path, caplog, monkeypatch):
+def test_a_file_has_the_activation_of_its_architecture_and_the_log_names_the_other(
+    tmp_path, caplog, monkeypatch
+):
     config = json.loads((TINY / "open_clip_config.json").read_text())["model_cfg"]
     monkeypatch.setitem(factory._MODEL_CONFIGS, "Test-RN", config)
     monkeypatch.setitem(factory._MODEL_CONFIGS, "Test-RN-quickgelu", {**config, "quick_gelu": True})

@@ -18,7 +18,11 @@ def vit() -> ClipGuide:
     vision = {"image_size": 64, "layers": 3, "width": 64, "patch_size": 16, "head_width": 32}
     text = {"context_length": 16, "vocab_size": 50, "width": 32, "heads": 2, "layers": 1}
     model = open_clip.CLIP(48, vision, text)
-    model.visual.preprocess_cfg = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "interpolation": "bicubic"}
+    model.visual.preprocess_cfg = {
+        "mean": (0.5,) * 3,
+        "std": (0.25,) * 3,
+        "interpolation": "bicubic",
+    }
     return ClipGuide(model, None, "vit", "cpu")
 
 
@@ -37,7 +41,9 @@ def test_a_vit_gives_its_patches(vit):
     images = torch.rand(2, 3, 48, 80, requires_grad=True)
     maps = spatial_features(vit, images, [1, 3])
     assert [tuple(found.shape) for found in maps] == [(2, 64, 4, 4)] * 2
-    torch.testing.assert_close(maps[0].mean(1), torch.zeros(2, 4, 4), atol=1e-5, rtol=0)  # layer-normed
+    torch.testing.assert_close(
+        maps[0].mean(1), torch.zeros(2, 4, 4), atol=1e-5, rtol=0
+    )  # layer-normed
     maps[1].square().sum().backward()
     assert images.grad.any()
 
@@ -46,14 +52,18 @@ def test_the_weather_lies_where_the_features_differ():
     clean = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     degraded = clean.clone()
     degraded[..., :32] = 1
-    one, two = (spatial_features(load_clip("tiny", "cpu"), image, [2])[0] for image in (clean, degraded))
+    one, two = (
+        spatial_features(load_clip("tiny", "cpu"), image, [2])[0] for image in (clean, degraded)
+    )
     change = (one - two).square().sum(1)[0]
     assert change[:, :3].mean() > 10 * change[:, 6:].mean()
 
 
 def test_what_a_tower_lacks_is_told(vit):
     guide = load_clip("tiny", "cpu")
-    with pytest.raises(ClipError, match=r"'tiny' has layers 1 to 4 with spatial features, not \[5\]"):
+    with pytest.raises(
+        ClipError, match=r"'tiny' has layers 1 to 4 with spatial features, not \[5\]"
+    ):
         spatial_features(guide, torch.rand(1, 3, 64, 64), [5])
     with pytest.raises(
         ClipError,
@@ -65,13 +75,20 @@ def test_what_a_tower_lacks_is_told(vit):
     bare = type("Timm", (torch.nn.Module,), {"image_size": 64})()
     model = type("Clip", (torch.nn.Module,), {})()
     model.visual = bare
-    with pytest.raises(ClipError, match=r"'odd' has no spatial features that are known here .Timm.: take a ResNet or"):
+    with pytest.raises(
+        ClipError,
+        match=r"'odd' has no spatial features that are known here .Timm.: take a ResNet or",
+    ):
         tower_of(ClipGuide(model, None, "odd", "cpu"))
 
 
 def test_the_tower_is_told_from_the_configuration(vit):
     assert told_tower("tiny") == tower_of(load_clip("tiny", "cpu")) == (4, None, 128)
-    assert told_tower("ViT-B-16:openai") == (12, 16, 224) and told_tower("RN50:openai") == (4, None, 224)
+    assert told_tower("ViT-B-16:openai") == (12, 16, 224) and told_tower("RN50:openai") == (
+        4,
+        None,
+        224,
+    )
     assert tower_of(vit) == (3, 16, 64)
     assert told_tower("hf-hub:org/name") is None
     with pytest.raises(ClipError, match=r"convnext_base.* take a ResNet or a ViT"):
@@ -82,7 +99,10 @@ def test_a_folder_without_configuration_is_told(tmp_path):
     with pytest.raises(ClipError, match=r"open_clip_config.json is no configuration of open_clip"):
         clip_config(f"local-dir:{tmp_path}")
     shutil.copy(TINY / "open_clip_config.json", tmp_path)
-    assert clip_config(f"local-dir:{tmp_path}") == json.loads((TINY / "open_clip_config.json").read_text())["model_cfg"]
+    assert (
+        clip_config(f"local-dir:{tmp_path}")
+        == json.loads((TINY / "open_clip_config.json").read_text())["model_cfg"]
+    )
 
 
 def test_an_embedding_is_of_the_centre_and_of_unit_length():

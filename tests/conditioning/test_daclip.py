@@ -32,7 +32,12 @@ L14 = {
 def everything(model: DaCLIP, inputs: dict) -> dict:
     content, degradation = model.encode_image(inputs["image"], control=True)
     plain = model.encode_image(inputs["image"])
-    return {"content": content, "degra": degradation, "plain": plain, **model(inputs["image"], inputs["text"])}
+    return {
+        "content": content,
+        "degra": degradation,
+        "plain": plain,
+        **model(inputs["image"], inputs["text"]),
+    }
 
 
 def unfilled(config: dict) -> DaCLIP:
@@ -89,7 +94,9 @@ def test_the_last_hidden_state_of_a_vit_comes_behind_the_first_block():
     nn.init.constant_(model.visual_control.transformer.zero_modules[-1].bias, 0.5)
     images = model.prepare(torch.rand(1, 3, 32, 32))
     seen = []
-    model.visual.transformer.resblocks[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    model.visual.transformer.resblocks[1].register_forward_pre_hook(
+        lambda module, inputs: seen.append(inputs[0])
+    )
     with torch.no_grad():
         model.encode_image(images)
         model.encode_image(images, control=True)
@@ -104,7 +111,9 @@ def test_a_resnet_takes_each_hidden_state_behind_the_same_stage():
     assert hidden[0].shape == stages[0].shape and len(hidden) == 4
     ones = [torch.full_like(hidden[0], 0.5), *(torch.zeros_like(h) for h in hidden[1:])]
     seen = []
-    model.visual.layer2.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+    model.visual.layer2.register_forward_pre_hook(
+        lambda module, inputs: seen.append(inputs[0].clone())
+    )
     with torch.no_grad():
         run_controlled(model.visual, images, ones)
         torch.testing.assert_close(seen[0], stages[0] + 0.5)
@@ -112,14 +121,27 @@ def test_a_resnet_takes_each_hidden_state_behind_the_same_stage():
 
 def test_only_the_controller_and_the_scale_learn():
     model = trained(small()).train()
-    tokens = model.tokenize(["a cat", "a dog", "hazy", "rainy"]).view(2, 2, -1).transpose(0, 1).reshape(2, -1)
+    tokens = (
+        model.tokenize(["a cat", "a dog", "hazy", "rainy"])
+        .view(2, 2, -1)
+        .transpose(0, 1)
+        .reshape(2, -1)
+    )
     found = model(model.prepare(torch.rand(2, 3, 32, 32)), tokens)
-    (found["image_features"] @ found["text_features"].T * found["logit_scale"]).square().sum().backward()
+    (
+        found["image_features"] @ found["text_features"].T * found["logit_scale"]
+    ).square().sum().backward()
     learning = {name for name, p in model.named_parameters() if p.grad is not None}
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
-    assert trainable == {n for n, _ in model.named_parameters() if n.startswith("visual_control.")} | {"logit_scale"}
-    # the content reaches the controller through the frozen tower; its own head serves the degradation alone
-    assert "visual_control.transformer.zero_modules.0.weight" in learning and "visual_control.proj" not in learning
+    assert trainable == {
+        n for n, _ in model.named_parameters() if n.startswith("visual_control.")
+    } | {"logit_scale"}
+    # the content reaches the controller through the frozen tower; its own head serves the
+    # degradation alone
+    assert (
+        "visual_control.transformer.zero_modules.0.weight" in learning
+        and "visual_control.proj" not in learning
+    )
     assert not any(name.startswith("clip.") for name in learning)
 
 
@@ -128,16 +150,26 @@ def test_halves_of_the_tokens_are_caption_and_degradation():
     caption, word = model.tokenize(["a cat on a mat"]), model.tokenize(["hazy"])
     with torch.no_grad():
         found = model(model.prepare(torch.rand(1, 3, 32, 32)), torch.cat((caption, word), dim=1))
-        torch.testing.assert_close(found["text_features"], model.encode_text(caption, normalize=True))
-        torch.testing.assert_close(found["text_degra_features"], model.encode_text(word, normalize=True))
-    assert all(torch.allclose(v.norm(dim=-1), torch.ones(1)) for k, v in found.items() if k != "logit_scale")
+        torch.testing.assert_close(
+            found["text_features"], model.encode_text(caption, normalize=True)
+        )
+        torch.testing.assert_close(
+            found["text_degra_features"], model.encode_text(word, normalize=True)
+        )
+    assert all(
+        torch.allclose(v.norm(dim=-1), torch.ones(1))
+        for k, v in found.items()
+        if k != "logit_scale"
+    )
 
 
 def test_frozen_statistics_stay_in_training():
     model = packaged().train()
     before = {key: value.clone() for key, value in model.state_dict().items() if "running" in key}
     model.encode_image(model.prepare(torch.rand(4, 3, 64, 64)), control=True)
-    assert before and all(torch.equal(value, model.state_dict()[key]) for key, value in before.items())
+    assert before and all(
+        torch.equal(value, model.state_dict()[key]) for key, value in before.items()
+    )
 
 
 def test_photos_are_resized_by_their_short_side_and_cut_in_the_middle():
@@ -145,7 +177,9 @@ def test_photos_are_resized_by_their_short_side_and_cut_in_the_middle():
     ramp = torch.linspace(0, 1, 64).expand(1, 3, 32, 64)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in model_statistics())
     prepared = model.prepare(ramp) * std + mean
-    torch.testing.assert_close(prepared, ramp[..., 16:48])  # the short side has the right size already
+    torch.testing.assert_close(
+        prepared, ramp[..., 16:48]
+    )  # the short side has the right size already
     assert model.prepare(torch.rand(1, 3, 97, 45)).shape == (1, 3, 32, 32)
 
 
@@ -160,8 +194,12 @@ def test_preparing_is_what_pil_does_but_for_rounding():
     from torchvision.transforms import v2
     from torchvision.transforms.functional import to_pil_image
 
-    pixels = torch.randint(64, 192, (3, 83, 61), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    published = v2.Compose([v2.Resize(32, v2.InterpolationMode.BICUBIC), v2.CenterCrop(32), v2.PILToTensor()])
+    pixels = torch.randint(
+        64, 192, (3, 83, 61), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    published = v2.Compose(
+        [v2.Resize(32, v2.InterpolationMode.BICUBIC), v2.CenterCrop(32), v2.PILToTensor()]
+    )
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in model_statistics())
     ours = small().prepare(pixels[None] / 255) * std + mean
     assert (ours[0] * 255 - published(to_pil_image(pixels)).float()).abs().max() < 1.5
@@ -193,7 +231,9 @@ def test_the_classifier_is_a_softmax_of_cosines():
     degradation = F.normalize(guide.embed(images).degradation, dim=-1)
     words = load_clip("tiny").encode_text(["hazy", "rainy"])
     expected = (100 * degradation @ words.T).softmax(1)
-    torch.testing.assert_close(guide.classify(images, ["hazy", "rainy"]), expected, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        guide.classify(images, ["hazy", "rainy"]), expected, atol=1e-4, rtol=1e-3
+    )
     with pytest.raises(DaClipError, match="one word or more"):
         guide.classify(images, [])
 

@@ -8,7 +8,12 @@ from small_clips import SMALL_VIT, packaged, small, trained
 
 from wxr_plugin.checkpoints.reading import CheckpointError
 from wxr_plugin.conditioning.daclip import DaCLIP
-from wxr_plugin.conditioning.daclip_checkpoint import config_from_shapes, fit_weights, named_config, read_daclip
+from wxr_plugin.conditioning.daclip_checkpoint import (
+    config_from_shapes,
+    fit_weights,
+    named_config,
+    read_daclip,
+)
 from wxr_plugin.conditioning.daclip_towers import DaClipError
 from wxr_plugin.conditioning.guides import load_daclip
 
@@ -50,7 +55,9 @@ def test_shapes_tell_the_architecture():
 
 def heads_of(visual):
     return (
-        visual.transformer.resblocks[0].attn.num_heads if hasattr(visual, "transformer") else visual.attnpool.num_heads
+        visual.transformer.resblocks[0].attn.num_heads
+        if hasattr(visual, "transformer")
+        else visual.attnpool.num_heads
     )
 
 
@@ -82,7 +89,11 @@ def test_our_own_file_brings_its_clip_along(tmp_path):
 
 def test_a_controller_alone_is_completed_by_its_clip(tmp_path):
     model = trained(packaged())
-    part = {k: v.contiguous() for k, v in model.state_dict().items() if not k.startswith(("clip.", "visual."))}
+    part = {
+        k: v.contiguous()
+        for k, v in model.state_dict().items()
+        if not k.startswith(("clip.", "visual."))
+    }
     save_file(part, tmp_path / "c.safetensors", {"network_g": '{"type": "DaCLIP", "clip": "tiny"}'})
     read = read_daclip(tmp_path / "c.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(embeddings(read), embeddings(model)))
@@ -93,7 +104,9 @@ def test_a_controller_alone_is_completed_by_its_clip(tmp_path):
 
 def test_another_grid_is_resized():
     model = trained(small())
-    larger = DaCLIP(CLIP(**{**SMALL_VIT, "vision_cfg": {**SMALL_VIT["vision_cfg"], "image_size": 48}}))
+    larger = DaCLIP(
+        CLIP(**{**SMALL_VIT, "vision_cfg": {**SMALL_VIT["vision_cfg"], "image_size": 48}})
+    )
     fit_weights(larger, model.state_dict(), "x.pt")
     for tower in (larger.visual, larger.visual_control):
         assert tower.positional_embedding.shape == (37, 64)
@@ -106,7 +119,8 @@ def test_other_shapes_name_both_sides(tmp_path):
     state["visual_control.conv1.weight"] = torch.zeros(96, 3, 8, 8)
     torch.save(state, tmp_path / "odd.pt")
     with pytest.raises(
-        DaClipError, match=r"odd.pt: 1 tensors .*conv1.weight is \(96, 3, 8, 8\) in it and \(64, 3, 8, 8\)"
+        DaClipError,
+        match=r"odd.pt: 1 tensors .*conv1.weight is \(96, 3, 8, 8\) in it and \(64, 3, 8, 8\)",
     ):
         read_daclip(tmp_path / "odd.pt")
 
@@ -117,7 +131,9 @@ def test_missing_and_unknown_tensors_are_named(tmp_path):
     torch.save(state, tmp_path / "less.pt")
     with pytest.raises(DaClipError, match=r"less.pt: lacks 1 tensors .*visual_control.proj"):
         read_daclip(tmp_path / "less.pt")
-    torch.save({**small().state_dict(), "visual_control.more": torch.zeros(1)}, tmp_path / "more.pt")
+    torch.save(
+        {**small().state_dict(), "visual_control.more": torch.zeros(1)}, tmp_path / "more.pt"
+    )
     with pytest.raises(DaClipError, match=r"more.pt: has unknown 1 tensors .*visual_control.more"):
         read_daclip(tmp_path / "more.pt")
 
@@ -131,7 +147,10 @@ def test_files_that_hold_something_else(tmp_path):
         load_daclip(str(tmp_path / "page.pt"), "cpu")
     with pytest.raises(DaClipError, match="there is no file"):
         load_daclip("daclip_ViT-B-33.pt", "cpu")
-    state = {key.replace("token_embedding", "words"): value for key, value in small().state_dict().items()}
+    state = {
+        key.replace("token_embedding", "words"): value
+        for key, value in small().state_dict().items()
+    }
     torch.save(state, tmp_path / "foreign.pt")
     with pytest.raises(DaClipError, match=r"its CLIP has no 'token_embedding.weight'"):
         read_daclip(tmp_path / "foreign.pt")
@@ -140,7 +159,12 @@ def test_files_that_hold_something_else(tmp_path):
 def test_it_is_loaded_once(tmp_path):
     path = str(written(trained(small()), tmp_path / "daclip.pt", dict))
     guide = load_daclip(path, "cpu")
-    assert guide is load_daclip(path, "cpu") and guide.dim == 16 and guide.name == path and len(guide.sha256) == 64
+    assert (
+        guide is load_daclip(path, "cpu")
+        and guide.dim == 16
+        and guide.name == path
+        and len(guide.sha256) == 64
+    )
 
 
 def test_configurations_by_name():

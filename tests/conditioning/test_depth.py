@@ -28,7 +28,9 @@ def no_hub():
 def test_one_object_a_process_and_one_module_for_all_sizes(guide):
     assert load_depth("tiny", torch.device("cpu")) is guide
     other = load_depth("tiny", "cpu", size=42)
-    assert other is not guide and other._backbone is guide._backbone and other.sha256 == guide.sha256
+    assert (
+        other is not guide and other._backbone is guide._backbone and other.sha256 == guide.sha256
+    )
 
 
 def test_it_is_frozen(guide):
@@ -36,7 +38,9 @@ def test_it_is_frozen(guide):
     assert not any(parameter.requires_grad for parameter in guide._backbone.parameters())
 
 
-@pytest.mark.parametrize(("size", "tokens"), [((1, 1), 1), ((128, 128), 81), ((50, 100), 28), ((22, 20), 2)])
+@pytest.mark.parametrize(
+    ("size", "tokens"), [((1, 1), 1), ((128, 128), 81), ((50, 100), 28), ((22, 20), 2)]
+)
 def test_a_token_for_each_patch_of_images_of_any_size(guide, size, tokens):
     encoded = guide.encode(torch.rand(2, 3, *size))
     assert encoded.shape == (2, tokens, 96) and encoded.isfinite().all()
@@ -46,7 +50,10 @@ def test_fit():
     assert fit(128, 128, 14) == (126, 126)
     assert fit(480, 321, 14) == (476, 322)
     assert fit(3, 40, 14) == (14, 42)
-    assert fit(480, 640, 14, 518) == (518, 686)  # 640 * 518 / 480 = 690.7, and 49 patches are nearest to it
+    assert fit(480, 640, 14, 518) == (
+        518,
+        686,
+    )  # 640 * 518 / 480 = 690.7, and 49 patches are nearest to it
     assert fit(100, 50, 14, 28) == (56, 28)
 
 
@@ -58,7 +65,9 @@ def test_an_image_of_whole_patches_is_not_resampled_and_size_resizes_others(guid
     network = guide._backbone
     with torch.no_grad():
         hidden = network(pixels, output_hidden_states=True).hidden_states[-1]
-    torch.testing.assert_close(guide.encode(image), network.layernorm(hidden)[:, 1:], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        guide.encode(image), network.layernorm(hidden)[:, 1:], rtol=1e-4, atol=1e-5
+    )
     assert load_depth("tiny", "cpu", size=28).encode(image).shape[1] == 2 * 3
 
 
@@ -87,7 +96,9 @@ def test_a_folder_and_a_backbone_alone(guide, tmp_path):
     from transformers import Dinov2Backbone, Dinov2Config
 
     assert load_depth(str(TINY), "cpu").sha256 == guide.sha256
-    config = Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14)
+    config = Dinov2Config(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14
+    )
     Dinov2Backbone(config).save_pretrained(tmp_path / "dino")
     other = load_depth(str(tmp_path / "dino"), "cpu")
     assert other.encode(torch.rand(1, 3, 42, 28)).shape == (1, 6, 32)
@@ -95,11 +106,16 @@ def test_a_folder_and_a_backbone_alone(guide, tmp_path):
 
 
 def test_names_that_cannot_be_loaded(tmp_path, no_hub):
-    with pytest.raises(DepthError, match=r"unknown depth encoder 'huge': take tiny, depth-anything-small, .* hub id"):
+    with pytest.raises(
+        DepthError,
+        match=r"unknown depth encoder 'huge': take tiny, depth-anything-small, .* hub id",
+    ):
         load_depth("huge", "cpu")
     with pytest.raises(DepthError, match="holds no Depth Anything"):
         load_depth(str(tmp_path), "cpu")
-    with pytest.raises(WxrError, match=r"cannot get the model 'LiheYoung/depth-anything-small-hf'.*download it"):
+    with pytest.raises(
+        WxrError, match=r"cannot get the model 'LiheYoung/depth-anything-small-hf'.*download it"
+    ):
         load_depth("depth-anything-small", "cpu")
 
 
@@ -124,12 +140,16 @@ class TestTiny:
 
     def moved(self, guide, changed, photos) -> torch.Tensor:
         """1 - cos, mean over patches: (N,)."""
-        return (1 - torch.cosine_similarity(guide.encode(changed), guide.encode(photos), dim=-1)).mean(-1)
+        return (
+            1 - torch.cosine_similarity(guide.encode(changed), guide.encode(photos), dim=-1)
+        ).mean(-1)
 
     def test_noise_blur_and_a_green_cast_are_seen(self, guide, photos):
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(photos.shape, generator=generator)
-        weak, noisy, strong = (self.moved(guide, photos + sigma * noise, photos) for sigma in (0.02, 0.05, 0.1))
+        weak, noisy, strong = (
+            self.moved(guide, photos + sigma * noise, photos) for sigma in (0.02, 0.05, 0.1)
+        )
         assert (weak < noisy).all() and (noisy < strong).all()
         other = self.moved(guide, photos.roll(1, 0), photos).mean()
         assert noisy.mean() > 0.1 * other
@@ -141,7 +161,10 @@ class TestTiny:
     @pytest.mark.parametrize("kind", KINDS)
     def test_weather_leaves_a_photo_nearer_to_itself_than_to_others(self, guide, photos, kind):
         shown = photos.permute(0, 2, 3, 1).contiguous().numpy()
-        weathered = [add_weather(photo, kind, 0.5, np.random.default_rng(seed)) for seed, photo in enumerate(shown)]
+        weathered = [
+            add_weather(photo, kind, 0.5, np.random.default_rng(seed))
+            for seed, photo in enumerate(shown)
+        ]
         weathered = torch.from_numpy(np.stack(weathered)).permute(0, 3, 1, 2)
         own = self.moved(guide, weathered, photos)
         for shift in (1, 2, 3):
@@ -157,5 +180,7 @@ class TestTiny:
             optimizer.zero_grad()
             self.moved(guide, restored, photos).sum().backward()
             optimizer.step()
-        before, after = ((image - photos).square().flatten(1).mean(1) for image in (noisy, restored.detach()))
+        before, after = (
+            (image - photos).square().flatten(1).mean(1) for image in (noisy, restored.detach())
+        )
         assert (after < 0.99 * before).all()

@@ -22,7 +22,14 @@ def guide():
 
 def test_keys_find_their_texts_and_crops_those_of_their_photo(guide):
     found = DescriptionFeatures(guide, TEXTS)
-    keys = ["snow/none", "rain/a", "rain/a@0,0,8,8", "rain/a@4,4,8,8", "haze/b@c@1,2,3,4", "rain/ab"]
+    keys = [
+        "snow/none",
+        "rain/a",
+        "rain/a@0,0,8,8",
+        "rain/a@4,4,8,8",
+        "haze/b@c@1,2,3,4",
+        "rain/ab",
+    ]
     rows, negative, positive = found.lookup(keys)
     assert rows.tolist() == [1, 2, 3, 4] and rows.dtype == torch.long
     torch.testing.assert_close(negative, guide.encode_text([RAIN, FOG, RAIN, FOG]))
@@ -34,7 +41,9 @@ def test_keys_find_their_texts_and_crops_those_of_their_photo(guide):
 def test_each_distinct_text_is_encoded_once(guide, monkeypatch):
     encoded = []
     encode_text = guide.encode_text
-    monkeypatch.setattr(guide, "encode_text", lambda texts: encoded.extend(texts) or encode_text(texts))
+    monkeypatch.setattr(
+        guide, "encode_text", lambda texts: encoded.extend(texts) or encode_text(texts)
+    )
     found = DescriptionFeatures(guide, TEXTS)
     found.lookup(["rain/a", "rain/a"])
     assert sorted(encoded) == sorted({RAIN, DRY, FOG, CLEAR})
@@ -44,7 +53,9 @@ def test_many_texts_keep_their_places(guide):
     texts = {str(number): (f"rain {number}", f"clear {number}") for number in range(300)}
     rows, negative, _ = DescriptionFeatures(guide, texts).lookup(["299", "0"])
     assert rows.tolist() == [0, 1]
-    torch.testing.assert_close(negative, guide.encode_text(["rain 299", "rain 0"]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        negative, guide.encode_text(["rain 299", "rain 0"]), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_no_texts_at_all(guide):
@@ -57,8 +68,15 @@ def test_photos_without_description_are_named_once_and_only_the_first_few(guide,
     with caplog.at_level(logging.WARNING, "basicsr"):
         for _ in range(2):
             found.lookup([f"rain/x{number}@{box},0,9,9" for number in range(5) for box in range(2)])
-    assert [record.message.split("'")[1] for record in caplog.records] == ["rain/x0", "rain/x1", "rain/x2"]
-    assert "`wxr label describe` and `wxr label rewrite`" in caplog.text and "further ones" in caplog.text
+    assert [record.message.split("'")[1] for record in caplog.records] == [
+        "rain/x0",
+        "rain/x1",
+        "rain/x2",
+    ]
+    assert (
+        "`wxr label describe` and `wxr label rewrite`" in caplog.text
+        and "further ones" in caplog.text
+    )
     assert len(found.passed_over) == 5
 
 

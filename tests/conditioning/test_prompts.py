@@ -4,7 +4,14 @@ import torch
 import torch.nn.functional as F
 from small_clips import random_clip
 
-from wxr_plugin.conditioning.prompts import LOGIT_SCALE, PromptError, WeatherPrompts, accuracy, fit, weather_logits
+from wxr_plugin.conditioning.prompts import (
+    LOGIT_SCALE,
+    PromptError,
+    WeatherPrompts,
+    accuracy,
+    fit,
+    weather_logits,
+)
 from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.losses.weather_prompt_loss import WeatherPromptLoss
 
@@ -35,7 +42,10 @@ def test_learnt_prompts_sort_photos_never_seen_also_of_a_rare_class(prompts, gui
 
 def test_hard_targets_are_soft_targets_of_ones(guide):
     features, classes = clustered([5, 4, 3, 2])
-    hard, soft = (fit(features, each, guide, range(5), lr=0.01) for each in (classes, F.one_hot(classes, 4).float()))
+    hard, soft = (
+        fit(features, each, guide, range(5), lr=0.01)
+        for each in (classes, F.one_hot(classes, 4).float())
+    )
     assert torch.equal(hard.embeddings, soft.embeddings)
 
 
@@ -67,7 +77,9 @@ def test_without_learning_they_do_not(guide):
 
 def test_learning_is_repeatable_and_leaves_clip_alone(guide):
     before = guide.sha256
-    first, second = (fit(*clustered([4, 4, 4, 4]), guide, range(3), lr=0.01, seed=5) for _ in range(2))
+    first, second = (
+        fit(*clustered([4, 4, 4, 4]), guide, range(3), lr=0.01, seed=5) for _ in range(2)
+    )
     assert torch.equal(first.embeddings, second.embeddings)
     assert first.embeddings.shape == (4, 16, guide.width)
     from wxr_plugin.conditioning.clip import hash_weights
@@ -77,7 +89,9 @@ def test_learning_is_repeatable_and_leaves_clip_alone(guide):
 
 def test_accuracy_counts_classes_alike_and_only_those_that_occur(prompts, guide):
     features, classes = clustered([30, 10, 0, 0], seed=2)
-    shares = accuracy(prompts, features, 1 - classes, guide)  # clear called rain and rain clear: all wrong
+    shares = accuracy(
+        prompts, features, 1 - classes, guide
+    )  # clear called rain and rain clear: all wrong
     assert shares == {"clear": 0.0, "rain": 0.0, "all": 0.0}
 
 
@@ -93,27 +107,37 @@ def test_a_file_brings_them_back(prompts, guide, tmp_path):
 def test_another_clip_is_refused(prompts, tmp_path):
     other = random_clip("random2", 1)
     prompts.save(tmp_path / "prompts.safetensors")
-    with pytest.raises(PromptError, match=r"prompts.safetensors were learnt with CLIP 'random'.*'random2'"):
+    with pytest.raises(
+        PromptError, match=r"prompts.safetensors were learnt with CLIP 'random'.*'random2'"
+    ):
         WeatherPrompts.load(tmp_path / "prompts.safetensors", other)
     with pytest.raises(PromptError, match="learn them again"):
         prompts.features(other)
 
 
 def test_files_that_are_no_prompts_are_named(guide, tmp_path):
-    with pytest.raises(PromptError, match=r"no weather prompts at .*none.safetensors: make them with"):
+    with pytest.raises(
+        PromptError, match=r"no weather prompts at .*none.safetensors: make them with"
+    ):
         WeatherPrompts.load(tmp_path / "none.safetensors", guide)
     (tmp_path / "text.safetensors").write_text("not tensors")
     with pytest.raises(PromptError, match="no readable safetensors"):
         WeatherPrompts.load(tmp_path / "text.safetensors", guide)
-    safetensors.torch.save_file({"embeddings": torch.zeros(4, 16, 32)}, tmp_path / "other.safetensors")
+    safetensors.torch.save_file(
+        {"embeddings": torch.zeros(4, 16, 32)}, tmp_path / "other.safetensors"
+    )
     with pytest.raises(PromptError, match="something else"):
         WeatherPrompts.load(tmp_path / "other.safetensors", guide)
 
 
 def test_the_loss_pulls_an_image_towards_clear(prompts, guide, tmp_path, monkeypatch):
-    monkeypatch.setattr("wxr_plugin.conditioning.clip.load_clip", lambda name, device: {"random": guide}[name])
+    monkeypatch.setattr(
+        "wxr_plugin.conditioning.clip.load_clip", lambda name, device: {"random": guide}[name]
+    )
     prompts.save(tmp_path / "prompts.safetensors")
-    loss = WeatherPromptLoss(str(tmp_path / "prompts.safetensors"), clip="random", logit_scale=1.0, loss_weight=0.2)
+    loss = WeatherPromptLoss(
+        str(tmp_path / "prompts.safetensors"), clip="random", logit_scale=1.0, loss_weight=0.2
+    )
     image = torch.full((2, 3, 40, 40), 0.5, requires_grad=True)
     before = loss(guide.encode_image(image))
     before.backward()

@@ -19,11 +19,22 @@ WORDS = ["motion-blurry", "hazy", "low-light", "noisy", "rainy", "snowy", "uncom
 def degraded(word: str) -> torch.Tensor:
     """Views of three packaged photos, (3, 3, 128, 128) in [0, 1], at the middle of the word's severities."""
     views = []
-    for number, photo in enumerate((skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee())):
+    for number, photo in enumerate(
+        (skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee())
+    ):
         side = min(photo.shape[:2])
-        view = cv2.resize(photo[:side, :side], (128, 128), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        image = degrade(view, word, float(np.mean(severity_range(word))), np.random.default_rng(number))
-        views.append(torch.from_numpy(np.ascontiguousarray(image.clip(0, 1))).permute(2, 0, 1).float())
+        view = (
+            cv2.resize(photo[:side, :side], (128, 128), interpolation=cv2.INTER_AREA).astype(
+                np.float32
+            )
+            / 255
+        )
+        image = degrade(
+            view, word, float(np.mean(severity_range(word))), np.random.default_rng(number)
+        )
+        views.append(
+            torch.from_numpy(np.ascontiguousarray(image.clip(0, 1))).permute(2, 0, 1).float()
+        )
     return torch.stack(views)
 
 

@@ -69,7 +69,9 @@ def repository(tmp_path, monkeypatch):
 
 
 def everything(root: Path) -> dict[str, str]:
-    return {str(file.relative_to(root)): file.read_text() for file in root.rglob("*") if file.is_file()}
+    return {
+        str(file.relative_to(root)): file.read_text() for file in root.rglob("*") if file.is_file()
+    }
 
 
 def test_a_network_of_the_repository_has_three_files_and_next_steps(repository, capsys):
@@ -82,7 +84,11 @@ def test_a_network_of_the_repository_has_three_files_and_next_steps(repository, 
     assert everything(repository).keys() == {arch, option, row}
     assert "class FrostNet(nn.Module)" in (repository / arch).read_text()
     said = capsys.readouterr().out
-    for words in (*(f"wrote {file}" for file in (arch, option, row)), f"wxr check {option}", "-k FrostNet"):
+    for words in (
+        *(f"wrote {file}" for file in (arch, option, row)),
+        f"wxr check {option}",
+        "-k FrostNet",
+    ):
         assert words in said
 
 
@@ -120,7 +126,9 @@ def test_a_name_that_is_none_or_taken_is_refused(repository, capsys, name, words
     assert not everything(repository)
 
 
-@pytest.mark.parametrize("taken", ["wxr_plugin/zoo/frostnet.yml", "options/train/baselines/frostnet.yml"])
+@pytest.mark.parametrize(
+    "taken", ["wxr_plugin/zoo/frostnet.yml", "options/train/baselines/frostnet.yml"]
+)
 def test_nothing_that_is_there_is_lost_and_nothing_else_is_written(repository, capsys, taken):
     (repository / taken).write_text("mine")
     assert cli.main(["new", "arch", "FrostNet"]) == 2
@@ -131,7 +139,10 @@ def test_nothing_that_is_there_is_lost_and_nothing_else_is_written(repository, c
 def test_places_that_cannot_take_a_network_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["new", "arch", "FrostNet"]) == 2
-    assert "not the repository of wxr_plugin: start there, or say with --into" in capsys.readouterr().err
+    assert (
+        "not the repository of wxr_plugin: start there, or say with --into"
+        in capsys.readouterr().err
+    )
     with pytest.raises(NewArchError, match="a name that Python can import"):
         new_arch("FrostNet", tmp_path, tmp_path / "my-networks")
     (tmp_path / "file").write_text("")
@@ -167,6 +178,11 @@ def python(folder: Path, *arguments: str) -> None:
     root = folder if (folder / "wxr_plugin").is_dir() else folder.parent
     environment = os.environ | {"PYTHONPATH": str(root)}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

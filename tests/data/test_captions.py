@@ -27,7 +27,14 @@ def table(tmp_path):
 
 
 def build(table, phase="train", **more):
-    block = {"name": "set", "type": "CaptionedDegradationDataset", "phase": phase, "scale": 1, "size": 32, **more}
+    block = {
+        "name": "set",
+        "type": "CaptionedDegradationDataset",
+        "phase": phase,
+        "scale": 1,
+        "size": 32,
+        **more,
+    }
     return CaptionedDegradationDataset({"captions": str(table)} | block)
 
 
@@ -37,7 +44,10 @@ def test_a_caption_may_have_a_colon(table):
 
 
 def test_what_is_written_is_read_again(tmp_path):
-    rows = [CaptionRow("a b.png", 'a "quoted" sign\tand a tab', "hazy"), CaptionRow("ü.png", "2: two", "low-light")]
+    rows = [
+        CaptionRow("a b.png", 'a "quoted" sign\tand a tab', "hazy"),
+        CaptionRow("ü.png", "2: two", "low-light"),
+    ]
     write_table(tmp_path / "t.csv", rows)
     assert list(read_table(tmp_path / "t.csv").values()) == rows
 
@@ -45,17 +55,30 @@ def test_what_is_written_is_read_again(tmp_path):
 def test_the_official_layout_is_read_as_pandas_writes_it(tmp_path):
     """DataFrame.to_csv(sep='\\t', index=False) quotes a cell with a quote in it and doubles that."""
     (tmp_path / "t.csv").write_text('filepath\ttitle\n/x/1.png\t"a ""big"" dog: rainy"\n')
-    assert list(read_table(tmp_path / "t.csv").values()) == [CaptionRow("/x/1.png", 'a "big" dog', "rainy")]
+    assert list(read_table(tmp_path / "t.csv").values()) == [
+        CaptionRow("/x/1.png", 'a "big" dog', "rainy")
+    ]
 
 
 def test_all_bad_rows_are_named_at_once(tmp_path):
     file = tmp_path / "t.csv"
-    lines = ["filepath\ttitle", "a.png\ta dog: hazy", "b.png\tno word", "c.png\t: hazy", "d.png", "e.png\ta: hazzy"]
+    lines = [
+        "filepath\ttitle",
+        "a.png\ta dog: hazy",
+        "b.png\tno word",
+        "c.png\t: hazy",
+        "d.png",
+        "e.png\ta: hazzy",
+    ]
     file.write_text("\n".join(lines))
     with pytest.raises(TableError) as raised:
         read_table(file, ["hazy", "rainy"])
     said = str(raised.value)
-    assert "4 rows" in said and all(f"{file}:{line}:" in said for line in (3, 4, 5, 6)) and f"{file}:2:" not in said
+    assert (
+        "4 rows" in said
+        and all(f"{file}:{line}:" in said for line in (3, 4, 5, 6))
+        and f"{file}:2:" not in said
+    )
     assert "unknown degradation 'hazzy' (known: hazy, rainy)" in said and "1 of 2 columns" in said
 
 
@@ -68,7 +91,9 @@ def test_other_files_are_refused(tmp_path, text):
 
 def test_training_takes_all_degradations_equally_often(table):
     found = [build(table)[i]["degradation"] for i in range(18)]
-    assert len(build(table)) == 18 and all(found.count(word) == 6 for word in ("hazy", "rainy", "noisy"))
+    assert len(build(table)) == 18 and all(
+        found.count(word) == 6 for word in ("hazy", "rainy", "noisy")
+    )
     assert len(build(table, balanced=False)) == 9
 
 
@@ -95,9 +120,20 @@ def test_training_crops_at_least_the_share_of_scale_range(tmp_path):
     ramp = np.uint8(np.linspace(0, 199, 200))[None, :, None].repeat(200, 0).repeat(3, 2)
     write_image(tmp_path / "ramp.png", ramp)
     write_table(tmp_path / "t.csv", [CaptionRow("ramp.png", "a ramp", "hazy")])
-    spans = lambda data: [float((v := data.draw(0, np.random.default_rng(s))["lq"]).max() - v.min()) for s in range(40)]  # noqa: E731
-    whole, squares = spans(build(tmp_path / "t.csv")), spans(build(tmp_path / "t.csv", square_crop=1.0))
-    assert min(whole) > 0.75 * 199 / 255 and min(squares) < 0.6 * 199 / 255 and max(squares) > 0.7 * 199 / 255
+
+    def spans(data):
+        photos = [data.draw(0, np.random.default_rng(seed))["lq"] for seed in range(40)]
+        return [float(photo.max() - photo.min()) for photo in photos]
+
+    whole, squares = (
+        spans(build(tmp_path / "t.csv")),
+        spans(build(tmp_path / "t.csv", square_crop=1.0)),
+    )
+    assert (
+        min(whole) > 0.75 * 199 / 255
+        and min(squares) < 0.6 * 199 / 255
+        and max(squares) > 0.7 * 199 / 255
+    )
 
 
 def test_an_lmdb_holds_the_same_photos(table, tmp_path):
@@ -108,7 +144,9 @@ def test_an_lmdb_holds_the_same_photos(table, tmp_path):
     packed = CaptionedDegradationDataset({**block, "dataroot": str(tmp_path / "lq.lmdb")})
     files = build(table, phase="val")
     assert len(packed) == 9 and all(torch.equal(packed[i]["lq"], files[i]["lq"]) for i in range(9))
-    write_table(tmp_path / "lq.lmdb" / "captions.csv", [*rows, CaptionRow("rainy/none.png", "a", "rainy")])
+    write_table(
+        tmp_path / "lq.lmdb" / "captions.csv", [*rows, CaptionRow("rainy/none.png", "a", "rainy")]
+    )
     with pytest.raises(TableError, match=r"captions.csv:11: .*lq.lmdb/rainy/none is not there"):
         CaptionedDegradationDataset({**block, "dataroot": str(tmp_path / "lq.lmdb")})
 

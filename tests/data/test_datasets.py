@@ -28,7 +28,9 @@ SIZE = (48, 64)
 
 
 def picture(seed: int, height: int = SIZE[0], width: int = SIZE[1]) -> np.ndarray:
-    noise = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
+    noise = np.random.default_rng(seed).integers(
+        0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8
+    )
     return cv2.resize(noise, (width, height))
 
 
@@ -47,13 +49,21 @@ def clean(tmp_path) -> Path:
 def real(tmp_path) -> dict[str, str]:
     sizes = {"rain": 5, "haze": 2, "snow": 1}
     return {
-        kind: str(folder(tmp_path / "real" / kind, [f"{number}.jpg" for number in range(count)], 50))
+        kind: str(
+            folder(tmp_path / "real" / kind, [f"{number}.jpg" for number in range(count)], 50)
+        )
         for kind, count in sizes.items()
     }
 
 
 def synthetic(clean: Path, **options) -> dict:
-    opt = {"name": "syn", "type": "PairedWeatherDataset", "phase": "train", "dataroot_gt": str(clean), "gt_size": 32}
+    opt = {
+        "name": "syn",
+        "type": "PairedWeatherDataset",
+        "phase": "train",
+        "dataroot_gt": str(clean),
+        "gt_size": 32,
+    }
     return opt | {"synthetic": {"severity": [0.2, 0.9]}} | option_files
 
 
@@ -67,7 +77,11 @@ def rng(*seed: int) -> np.random.Generator:
 
 def loader(train: dict, workers: int, seed: int = 3, batch: int = 4, enlarge: int = 1):
     """What train_pipeline builds from an option file."""
-    train = {"num_worker_per_gpu": workers, "batch_size_per_gpu": batch, "dataset_enlarge_ratio": enlarge} | train
+    train = {
+        "num_worker_per_gpu": workers,
+        "batch_size_per_gpu": batch,
+        "dataset_enlarge_ratio": enlarge,
+    } | train
     opt = {"datasets": {"train": train}, "world_size": 1, "rank": 0, "num_gpu": 0, "dist": False}
     opt |= {"manual_seed": seed, "train": {"total_iter": 100}}
     return create_train_val_dataloader(opt, get_root_logger())[:2]
@@ -90,7 +104,9 @@ def same(one: list[dict], other: list[dict]) -> bool:
 def test_synthetic_items_have_the_promised_form(clean):
     item = dataset(synthetic(clean)).draw(3, rng(1))
     assert item["lq"].shape == item["gt"].shape == (3, 32, 32) and item["lq"].dtype == torch.float32
-    assert item["lq"].min() >= 0 and item["lq"].max() <= 1 and not torch.equal(item["lq"], item["gt"])
+    assert (
+        item["lq"].min() >= 0 and item["lq"].max() <= 1 and not torch.equal(item["lq"], item["gt"])
+    )
     assert WEATHERS[item["weather"]] in KINDS and 0.2 <= item["severity"] <= 0.9
     assert item["lq_path"] == item["gt_path"] == str(clean / "3.png")
 
@@ -126,9 +142,15 @@ def test_of_several_styles_one_is_drawn_for_every_picture(clean):
     several = dataset(synthetic(clean, synthetic=block | {"style": ["default", "shifted"]}))
     drawn = Counter(several.options.synthetic.draw_style(rng(seed)) for seed in range(100))
     assert set(drawn) == {"default", "shifted"} and min(drawn.values()) > 30
-    warmth = [(item["lq"][0] - item["lq"][2]).mean().item() for item in (several.draw(0, rng(i)) for i in range(40))]
+    warmth = [
+        (item["lq"][0] - item["lq"][2]).mean().item()
+        for item in (several.draw(0, rng(i)) for i in range(40))
+    ]
     usual = dataset(synthetic(clean, synthetic=block | {"style": ["default"]}))
-    assert torch.equal(usual.draw(0, rng(1))["lq"], dataset(synthetic(clean, synthetic=block)).draw(0, rng(1))["lq"])
+    assert torch.equal(
+        usual.draw(0, rng(1))["lq"],
+        dataset(synthetic(clean, synthetic=block)).draw(0, rng(1))["lq"],
+    )
     assert max(warmth) - min(warmth) > 0.05
     with pytest.raises(ValueError, match="unknown style 'odd'"):
         dataset(synthetic(clean, synthetic=block | {"style": ["default", "odd"]}))
@@ -147,15 +169,25 @@ def test_validation_items_are_whole_and_always_the_same(clean):
 def test_given_pairs_are_cut_alike_from_folder_and_lmdb(clean, tmp_path):
     for file in clean.iterdir():
         write_image(tmp_path / "lq" / f"{file.stem}_rain.bmp", 255 - read_image(file))
-    opt = synthetic(clean, synthetic=None, dataroot_lq=str(tmp_path / "lq"), filename_tmpl="{}_rain", weather="rain")
+    opt = synthetic(
+        clean,
+        synthetic=None,
+        dataroot_lq=str(tmp_path / "lq"),
+        filename_tmpl="{}_rain",
+        weather="rain",
+    )
     item = dataset(opt).draw(1, rng(4))
-    assert torch.allclose(item["lq"], 1 - item["gt"], atol=1e-6) and item["lq_path"].endswith("1_rain.bmp")
+    assert torch.allclose(item["lq"], 1 - item["gt"], atol=1e-6) and item["lq_path"].endswith(
+        "1_rain.bmp"
+    )
     assert (item["weather"], item["severity"]) == (WEATHERS.index("rain"), -1.0)
     for name, source in (("gt", clean), ("lq", tmp_path / "lq")):
         build(source, tmp_path / f"{name}.lmdb", progress=False)
     opt |= {"dataroot_gt": str(tmp_path / "gt.lmdb"), "dataroot_lq": str(tmp_path / "lq.lmdb")}
     from_lmdb = dataset(opt | {"io_backend": {"type": "lmdb"}}).draw(1, rng(4))
-    assert torch.equal(from_lmdb["lq"], item["lq"]) and from_lmdb["gt_path"] == str(tmp_path / "gt.lmdb" / "1")
+    assert torch.equal(from_lmdb["lq"], item["lq"]) and from_lmdb["gt_path"] == str(
+        tmp_path / "gt.lmdb" / "1"
+    )
 
 
 def test_pairs_in_folders_named_after_weathers_are_balanced(tmp_path):
@@ -202,7 +234,9 @@ def test_depth_maps_steer_the_haze(clean, tmp_path):
     expected_rng = np.random.default_rng((20240, 0))
     expected_rng.uniform(0.7, 0.7)
     clear = read_image(clean / "0.png").astype(np.float32) / np.float32(255)
-    expected = add_weather(clear, "haze", 0.7, expected_rng, "default", near_left / np.float32(65535))
+    expected = add_weather(
+        clear, "haze", 0.7, expected_rng, "default", near_left / np.float32(65535)
+    )
     assert np.array_equal(item["lq"].numpy(), expected.transpose(2, 0, 1))
     change = (item["lq"] - item["gt"]).abs().mean((0, 1))
     assert change[-16:].mean() > 1.3 * change[:16].mean()
@@ -212,7 +246,13 @@ def test_depth_maps_steer_the_haze(clean, tmp_path):
 
 
 def real_options(real, **options) -> dict:
-    opt = {"name": "real", "type": "RealWeatherDataset", "phase": "train", "dataroot": real, "gt_size": 32}
+    opt = {
+        "name": "real",
+        "type": "RealWeatherDataset",
+        "phase": "train",
+        "dataroot": real,
+        "gt_size": 32,
+    }
     return opt | option_files
 
 
@@ -227,7 +267,11 @@ def test_real_photos_come_by_class_equally_often(real):
 
 def test_one_folder_of_real_photos_tells_the_weather_by_sub_folder_or_not_at_all(real, tmp_path):
     val = dataset(real_options(str(tmp_path / "real"), phase="val"))
-    assert Counter(WEATHERS[val[index]["weather"]] for index in range(8)) == {"rain": 5, "haze": 2, "snow": 1}
+    assert Counter(WEATHERS[val[index]["weather"]] for index in range(8)) == {
+        "rain": 5,
+        "haze": 2,
+        "snow": 1,
+    }
     assert dataset(real_options(real["rain"], phase="val"))[0]["weather"] == -1
 
 
@@ -247,13 +291,22 @@ def test_real_crops_come_from_fixed_boxes_and_are_not_turned(real):
 def test_boxes_depend_on_name_and_crop_size_and_grow_in_number_without_moving():
     boxes = fixed_boxes("rain/a", 100, 200, 64, 4)
     assert boxes == fixed_boxes("rain/a", 100, 200, 64, 6)[:4]
-    assert boxes != fixed_boxes("rain/b", 100, 200, 64, 4) and boxes != fixed_boxes("rain/a", 100, 200, 60, 4)
+    assert boxes != fixed_boxes("rain/b", 100, 200, 64, 4) and boxes != fixed_boxes(
+        "rain/a", 100, 200, 60, 4
+    )
     assert fixed_boxes("x", 40, 200, 64, 1)[0][1::2] == (0, 40)
     assert str(Box(1, 2, 3, 4)) == "1,2,3,4"
 
 
 def semi(clean, real, **options) -> dict:
-    opt = {"name": "semi", "type": "SemiSupervisedDataset", "phase": "train", "gt_size": 32, "paired": {}, "real": {}}
+    opt = {
+        "name": "semi",
+        "type": "SemiSupervisedDataset",
+        "phase": "train",
+        "gt_size": 32,
+        "paired": {},
+        "real": {},
+    }
     opt["paired"] = {"dataroot_gt": str(clean), "synthetic": {"severity": [0.2, 0.9]}}
     opt["real"] = {"dataroot": real, "boxes_per_image": 2}
     return deepcopy(opt) | option_files
@@ -278,9 +331,13 @@ def test_basicsr_drives_two_epochs_and_workers_do_not_matter(clean, real, worker
     """The loaders that train_pipeline builds: two epochs differ, and each is the same with 0 or 2 workers."""
     opt = semi(clean, real)
     epochs = [epoch(opt, workers, number, enlarge=2) for number in (0, 1)]
-    assert all(len(batches) == 4 and batches[0]["real"].shape == (4, 3, 32, 32) for batches in epochs)
+    assert all(
+        len(batches) == 4 and batches[0]["real"].shape == (4, 3, 32, 32) for batches in epochs
+    )
     assert not same(*epochs)
-    assert same(epochs[1], epoch(opt, 1, 1, enlarge=2)) and not same(epochs[1], epoch(opt, 1, 1, enlarge=2, seed=4))
+    assert same(epochs[1], epoch(opt, 1, 1, enlarge=2)) and not same(
+        epochs[1], epoch(opt, 1, 1, enlarge=2, seed=4)
+    )
 
 
 def test_lmdbs_serve_workers_and_the_main_process_at_once(clean, real, tmp_path):
@@ -319,14 +376,20 @@ BAD = {"0.png": b"", "3.png": b"<!DOCTYPE html>", "5.png": None}
 
 def spoil(clean: Path) -> None:
     for name, content in BAD.items():
-        (clean / name).write_bytes((clean / name).read_bytes()[:-200] if content is None else content)
+        (clean / name).write_bytes(
+            (clean / name).read_bytes()[:-200] if content is None else content
+        )
 
 
 def test_bad_files_are_named_once_and_replaced(clean, log):
     spoil(clean)
     batches = epoch(synthetic(clean), 0, enlarge=6)
     paths = Counter(path for batch in batches for path in batch["gt_path"])
-    assert sum(paths.values()) == 48 and len(paths) == 5 and not any(path.endswith(tuple(BAD)) for path in paths)
+    assert (
+        sum(paths.values()) == 48
+        and len(paths) == 5
+        and not any(path.endswith(tuple(BAD)) for path in paths)
+    )
     named = [line for line in log if line.startswith("left out")]
     assert len(named) == 3 and {name for name in BAD for line in named if name in line} == set(BAD)
 
@@ -340,7 +403,10 @@ def test_bad_files_change_no_sample_whoever_meets_them_first(clean, real):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_too_many_bad_files_end_the_training_with_their_names(clean, workers):
     spoil(clean)
-    with pytest.raises(WxrError, match=r"(?s)3 images cannot be used, more than max_bad: 2 allows.*0\.png.*3\.png.*5"):
+    with pytest.raises(
+        WxrError,
+        match=r"(?s)3 images cannot be used, more than max_bad: 2 allows.*0\.png.*3\.png.*5",
+    ):
         epoch(synthetic(clean, max_bad=2), workers, enlarge=20)
 
 
@@ -392,7 +458,9 @@ def test_options_that_contradict_are_refused(clean, change, message):
 def test_images_without_a_partner_are_named(clean, tmp_path):
     folder(tmp_path / "lq", ["0.png", "1.png", "other.png"])
     opt = synthetic(clean, synthetic=None, dataroot_lq=str(tmp_path / "lq"))
-    with pytest.raises(OptionError, match="missing there: 2, 3, 4 and 3 more; without ground truth: other"):
+    with pytest.raises(
+        OptionError, match="missing there: 2, 3, 4 and 3 more; without ground truth: other"
+    ):
         dataset(opt)
 
 
@@ -401,8 +469,14 @@ def test_the_option_check_pairs_by_the_same_rules(clean, tmp_path):
     block = synthetic(clean, synthetic=None, dataroot_lq=str(tmp_path / "lq"))
 
     def faults() -> list[str]:
-        opt = {"datasets": {"train": block, "val": {"type": "SemiSupervisedDataset", "paired": block}}}
-        return [str(problem) for problem in option_files.check(opt, "x.yml") if "pair with" in str(problem)]
+        opt = {
+            "datasets": {"train": block, "val": {"type": "SemiSupervisedDataset", "paired": block}}
+        }
+        return [
+            str(problem)
+            for problem in option_files.check(opt, "x.yml")
+            if "pair with" in str(problem)
+        ]
 
     assert faults() == []
     (tmp_path / "lq" / "3.jpg").unlink()
@@ -432,8 +506,14 @@ def test_semi_supervised_refuses_validation_and_missing_sizes(clean, real):
 
 def test_stock_train_pipeline_drives_both_streams(clean, real, tmp_path, monkeypatch):
     """Its own model and network, two epochs with two workers, and validation on pairs and on real photos."""
-    train = semi(clean, real) | {"num_worker_per_gpu": 2, "batch_size_per_gpu": 4, "dataset_enlarge_ratio": 1}
-    val = synthetic(clean, phase=None) | {"metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}}
+    train = semi(clean, real) | {
+        "num_worker_per_gpu": 2,
+        "batch_size_per_gpu": 4,
+        "dataset_enlarge_ratio": 1,
+    }
+    val = synthetic(clean, phase=None) | {
+        "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}
+    }
     opt = {
         **{"name": "both", "model_type": "SRModel", "scale": 1, "num_gpu": 0, "manual_seed": 1},
         "datasets": {
@@ -444,7 +524,11 @@ def test_stock_train_pipeline_drives_both_streams(clean, real, tmp_path, monkeyp
         "network_g": {"type": "SRVGGNetCompact", "num_feat": 4, "num_conv": 1, "upscale": 1},
         "path": {},
         "train": {
-            **{"total_iter": 4, "pixel_opt": {"type": "L1Loss"}, "optim_g": {"type": "Adam", "lr": 1e-3}},
+            **{
+                "total_iter": 4,
+                "pixel_opt": {"type": "L1Loss"},
+                "optim_g": {"type": "Adam", "lr": 1e-3},
+            },
             "scheduler": {"type": "MultiStepLR", "milestones": [3]},
         },
         "val": {"val_freq": 4, "save_img": False, "metrics": {}},
@@ -452,11 +536,17 @@ def test_stock_train_pipeline_drives_both_streams(clean, real, tmp_path, monkeyp
     }
     (tmp_path / "both.yml").write_text(yaml.safe_dump(opt))
     monkeypatch.setattr("sys.argv", ["train.py", "-opt", str(tmp_path / "both.yml")])
-    monkeypatch.setattr("basicsr.utils.logger.initialized_logger", {})  # this run's log gets a file of its own
+    monkeypatch.setattr(
+        "basicsr.utils.logger.initialized_logger", {}
+    )  # this run's log gets a file of its own
     basicsr.train.train_pipeline(str(tmp_path))
     assert (tmp_path / "experiments" / "both" / "models" / "net_g_latest.pth").is_file()
     log = next((tmp_path / "experiments" / "both").glob("train_both_*.log")).read_text()
-    assert "Number of val images/folders in real: 8" in log and "[epoch:  1, iter:       4" in log and "# psnr:" in log
+    assert (
+        "Number of val images/folders in real: 8" in log
+        and "[epoch:  1, iter:       4" in log
+        and "# psnr:" in log
+    )
 
 
 def without(block: dict, *keys: str) -> dict:

@@ -22,7 +22,9 @@ def root(tmp_path) -> Path:
     for split, word, count in (("train", "hazy", 3), ("train", "noisy", 2), ("val", "hazy", 1)):
         for side in ("LQ", "GT"):
             for number in range(count):
-                write_image(tmp_path / "tree" / split / word / side / f"{number}.png", picture(number))
+                write_image(
+                    tmp_path / "tree" / split / word / side / f"{number}.png", picture(number)
+                )
     return tmp_path / "tree"
 
 
@@ -32,7 +34,9 @@ def run(root, capsys, *options) -> tuple[int, str]:
 
 
 def row(text: str, split: str, word: str) -> list[str]:
-    return next(line.split(maxsplit=4) for line in text.splitlines() if line.split()[:2] == [split, word])
+    return next(
+        line.split(maxsplit=4) for line in text.splitlines() if line.split()[:2] == [split, word]
+    )
 
 
 def test_counts_are_compared_and_do_no_harm(root, capsys):
@@ -45,16 +49,28 @@ def test_counts_are_compared_and_do_no_harm(root, capsys):
         "6000",
         "5997 fewer: results are not those of the paper's set",
     ]
-    assert row(text, "val", "rainy") == ["val", "rainy", "0", "100", "not there: training takes the others"]
-    assert sum(line.startswith(("train", "val")) for line in text.splitlines()) == 2 * len(DEGRADATIONS)
+    assert row(text, "val", "rainy") == [
+        "val",
+        "rainy",
+        "0",
+        "100",
+        "not there: training takes the others",
+    ]
+    assert sum(line.startswith(("train", "val")) for line in text.splitlines()) == 2 * len(
+        DEGRADATIONS
+    )
 
 
 def test_published_counts_are_recognised(root, capsys, monkeypatch):
     import msgspec
 
-    monkeypatch.setitem(PUBLISHED, "hazy", msgspec.structs.replace(PUBLISHED["hazy"], train=3, test=2))
+    monkeypatch.setitem(
+        PUBLISHED, "hazy", msgspec.structs.replace(PUBLISHED["hazy"], train=3, test=2)
+    )
     _, text = run(root, capsys)
-    assert row(text, "train", "hazy")[4] == "as published" and row(text, "val", "hazy")[4].startswith("1 fewer")
+    assert row(text, "train", "hazy")[4] == "as published" and row(text, "val", "hazy")[
+        4
+    ].startswith("1 fewer")
 
 
 def test_all_weather_is_told_by_its_total(root, capsys, monkeypatch):
@@ -63,8 +79,15 @@ def test_all_weather_is_told_by_its_total(root, capsys, monkeypatch):
             for number in range(count):
                 write_image(root / "train" / word / side / f"{number}.png", picture(number))
     code, text = run(root, capsys, "--set", "allweather")
-    assert code == 0 and "total of train: 6 pairs, 18069 are published" in text and "total of test" not in text
-    assert row(text, "train", "rainy")[3:] == ["9000", "8997 fewer than papers repeat: see the total"]
+    assert (
+        code == 0
+        and "total of train: 6 pairs, 18069 are published" in text
+        and "total of test" not in text
+    )
+    assert row(text, "train", "rainy")[3:] == [
+        "9000",
+        "8997 fewer than papers repeat: see the total",
+    ]
     assert row(text, "val", "snowy")[2:4] == ["0", "16801"]
     assert sum(line.startswith(("train", "val")) for line in text.splitlines()) == 6
     monkeypatch.setitem(BENCHMARKS["allweather"].total, "train", 6)
@@ -74,7 +97,11 @@ def test_all_weather_is_told_by_its_total(root, capsys, monkeypatch):
 def test_the_quoted_parts_of_all_weather_do_not_add_up():
     """If they ever do, they are no hearsay any more."""
     entries = BENCHMARKS["allweather"].degradations
-    assert all(entry.quoted for entry in entries.values()) and list(entries) == ["raindrop", "rainy", "snowy"]
+    assert all(entry.quoted for entry in entries.values()) and list(entries) == [
+        "raindrop",
+        "rainy",
+        "snowy",
+    ]
     assert sum(entry.train for entry in entries.values()) != BENCHMARKS["allweather"].total["train"]
 
 
@@ -93,14 +120,21 @@ def test_the_table_of_counts_adds_up():
             lambda hazy: write_image(hazy / "LQ" / "1.png", picture(1, 20)),
             "1.png: 32x20 pixels, but its ground truth 32x24",
         ),
-        (lambda hazy: (hazy / "GT" / "2.png").write_bytes(b"\x89PNG nothing"), "GT/2.png: no image that can be read"),
+        (
+            lambda hazy: (hazy / "GT" / "2.png").write_bytes(b"\x89PNG nothing"),
+            "GT/2.png: no image that can be read",
+        ),
         (lambda hazy: (hazy / "GT").rename(hazy / "gt"), "hazy: neither GT nor GT.lmdb in it"),
     ],
 )
 def test_what_is_broken_is_named_and_no_lmdb_is_built(root, capsys, tmp_path, spoil, message):
     spoil(root / "train" / "hazy")
     code, text = run(root, capsys, "--lmdb", str(tmp_path / "out"))
-    assert code == 1 and row(text, "train", "hazy")[4] == "broken (1)" and not (tmp_path / "out").exists()
+    assert (
+        code == 1
+        and row(text, "train", "hazy")[4] == "broken (1)"
+        and not (tmp_path / "out").exists()
+    )
     (line,) = [line for line in text.splitlines() if line.startswith("broken: ")]
     assert message in line and "1 things broken" in text
 
@@ -117,8 +151,15 @@ def test_folders_that_nothing_reads_are_said(root, capsys):
     (root / "train" / "rain").mkdir()
     (root / "val" / "extra").mkdir()
     code, text = run(root, capsys)
-    assert code == 0 and "train/rain: no degradation is called so, and nothing reads it; did you mean rainy?" in text
-    assert "val/extra: no degradation is called so, and nothing reads it; the ten are motion-blurry" in text
+    assert (
+        code == 0
+        and "train/rain: no degradation is called so, and nothing reads it; did you mean rainy?"
+        in text
+    )
+    assert (
+        "val/extra: no degradation is called so, and nothing reads it; the ten are motion-blurry"
+        in text
+    )
 
 
 def test_a_folder_that_is_no_tree(tmp_path, capsys):
@@ -134,8 +175,14 @@ def test_lmdbs_of_all_serve_the_dataset(root, capsys, tmp_path):
     code, text = run(out, capsys, "--lmdb", str(tmp_path / "again"))
     assert code == 0 and row(text, "train", "noisy")[2] == "2" and not (tmp_path / "again").exists()
     opt = {"name": "ten", "type": "DegradationDataset", "phase": "val"}
-    items = [basicsr.data.build_dataset({**opt, "dataroot": str(place), "split": "train"})[4] for place in (root, out)]
-    assert items[0]["degradation"] == items[1]["degradation"] == "noisy" and (items[0]["lq"] == items[1]["lq"]).all()
+    items = [
+        basicsr.data.build_dataset({**opt, "dataroot": str(place), "split": "train"})[4]
+        for place in (root, out)
+    ]
+    assert (
+        items[0]["degradation"] == items[1]["degradation"] == "noisy"
+        and (items[0]["lq"] == items[1]["lq"]).all()
+    )
 
 
 def test_sizes_of_lmdbs_are_checked(root, capsys, tmp_path):

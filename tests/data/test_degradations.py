@@ -40,7 +40,9 @@ class TestEach:
     def test_the_seed_decides(self, photo, name):
         first = degraded(photo, name, 0.7, seed=3)
         assert np.array_equal(first, degraded(photo, name, 0.7, seed=3))
-        assert name == "jpeg-compressed" or not np.allclose(first, degraded(photo, name, 0.7, seed=4), atol=0.02)
+        assert name == "jpeg-compressed" or not np.allclose(
+            first, degraded(photo, name, 0.7, seed=4), atol=0.02
+        )
 
     def test_type_range_and_input_untouched(self, photo, name):
         before = photo.copy()
@@ -55,7 +57,10 @@ class TestEach:
 
     def test_severity_is_monotone(self, photo, name):
         steps = (0.0, 0.25, 0.5, 1.0)
-        away = [np.mean([np.abs(degraded(photo, name, s, i) - photo).mean() for i in range(6)]) for s in steps]
+        away = [
+            np.mean([np.abs(degraded(photo, name, s, i) - photo).mean() for i in range(6)])
+            for s in steps
+        ]
         assert np.all(np.diff(away) > 0.001), away
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (33, 2), (37, 51)])
@@ -79,7 +84,9 @@ def test_noise_has_sigma_50_and_is_truncated_to_8_bits():
 
 def test_jpeg_has_quality_10(photo):
     bgr = np.uint8(photo[..., ::-1] * 255 + 0.5)
-    expected = cv2.imdecode(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 10])[1], 1)[..., ::-1]
+    expected = cv2.imdecode(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 10])[1], 1)[
+        ..., ::-1
+    ]
     assert np.array_equal(np.round(degraded(photo, "jpeg-compressed") * 255), expected)
 
 
@@ -93,7 +100,10 @@ def test_weather_is_that_of_the_package(photo, name, kind):
 def test_low_light_takes_the_stops_it_says(photo):
     bright = np.full((64, 64, 3), 0.9, np.float32)
     styles = Styles()
-    results = [linear(degraded(bright, "low-light", seed=i)).mean() / linear(bright).mean() for i in range(40)]
+    results = [
+        linear(degraded(bright, "low-light", seed=i)).mean() / linear(bright).mean()
+        for i in range(40)
+    ]
     low, high = (2.0**-stops for stops in reversed(styles.low_light.stops))
     assert low * 0.8 < min(results) < max(results) < high * 1.2
     assert degraded(bright, "low-light").std() > 1e-3, "few photons are noisy"
@@ -138,7 +148,9 @@ def test_drops_show_the_scene_upside_down():
 
 
 def test_more_severity_adds_drops_and_moves_none(photo):
-    few, many = (np.abs(degraded(photo, "raindrop", s, 4) - photo).max(2) > 0.02 for s in (0.3, 1.0))
+    few, many = (
+        np.abs(degraded(photo, "raindrop", s, 4) - photo).max(2) > 0.02 for s in (0.3, 1.0)
+    )
     assert few.sum() < many.sum() and (few & ~many).sum() < 0.2 * few.sum()
 
 
@@ -151,7 +163,9 @@ def test_what_is_missing_is_flat_and_the_rest_is_as_it_was(photo):
 
 
 def test_a_mask_covers_what_it_should_and_grows_with_severity():
-    masks = [missing_mask((100, 140), s, Missing(cover=(0.3, 0.3)), rng(1)) for s in (0.2, 0.6, 1.0)]
+    masks = [
+        missing_mask((100, 140), s, Missing(cover=(0.3, 0.3)), rng(1)) for s in (0.2, 0.6, 1.0)
+    ]
     assert all(mask.mean() >= 0.3 * s for mask, s in zip(masks, (0.2, 0.6, 1.0)))
     assert not (masks[0] & ~masks[1]).any() and not (masks[1] & ~masks[2]).any()
 
@@ -170,7 +184,11 @@ def test_larger_pictures_get_a_longer_blur():
     [
         ({"image": np.zeros((4, 4, 3), np.uint8)}, TypeError, "float32"),
         ({"image": np.zeros((4, 4), np.float32)}, ValueError, r"\(H, W, 3\)"),
-        ({"name": "haze"}, ValueError, "unknown degradation 'haze': take one of motion-blurry, hazy"),
+        (
+            {"name": "haze"},
+            ValueError,
+            "unknown degradation 'haze': take one of motion-blurry, hazy",
+        ),
         ({"severity": 1.5}, ValueError, "severity"),
     ],
 )

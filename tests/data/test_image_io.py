@@ -9,7 +9,14 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 from skimage import data as photos
 
-from wxr_plugin.data.images.io import BadImageError, encode, list_images, read_depth, read_image, write_image
+from wxr_plugin.data.images.io import (
+    BadImageError,
+    encode,
+    list_images,
+    read_depth,
+    read_image,
+    write_image,
+)
 from wxr_plugin.errors import WxrError
 
 PHOTO = np.ascontiguousarray(photos.astronaut()[100:260, 100:340])
@@ -26,7 +33,9 @@ def test_lossless_files_come_back_as_they_were(kind):
     assert np.array_equal(read_image(saved(Image.fromarray(PHOTO), kind)), PHOTO)
 
 
-@pytest.mark.parametrize(("kind", "settings"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("WEBP", {})])
+@pytest.mark.parametrize(
+    ("kind", "settings"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("WEBP", {})]
+)
 def test_lossy_files_are_close_and_in_rgb_order(kind, settings):
     image = read_image(saved(Image.fromarray(PHOTO), kind, quality=95, **settings))
     assert image.dtype == np.uint8 and image.shape == PHOTO.shape
@@ -35,12 +44,16 @@ def test_lossy_files_are_close_and_in_rgb_order(kind, settings):
 
 def test_a_path_and_its_bytes_give_the_same(tmp_path):
     write_image(tmp_path / "a.jpg", PHOTO)
-    assert np.array_equal(read_image(tmp_path / "a.jpg"), read_image((tmp_path / "a.jpg").read_bytes()))
+    assert np.array_equal(
+        read_image(tmp_path / "a.jpg"), read_image((tmp_path / "a.jpg").read_bytes())
+    )
 
 
 def test_grey_is_repeated_over_the_channels():
     grey = PHOTO[..., 1]
-    assert np.array_equal(read_image(saved(Image.fromarray(grey), "PNG")), np.repeat(grey[..., None], 3, 2))
+    assert np.array_equal(
+        read_image(saved(Image.fromarray(grey), "PNG")), np.repeat(grey[..., None], 3, 2)
+    )
 
 
 def test_palette_and_one_bit_images_are_expanded():
@@ -95,7 +108,11 @@ def test_empty_missing_and_web_pages_are_named(tmp_path):
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "page.jpg").write_bytes(b"\n <!DOCTYPE html><html><body>404</body></html>")
     (tmp_path / "text.png").write_bytes(b"just some text")
-    for name, reason in {"empty.jpg": "0 bytes", "page.jpg": "web page", "text.png": "no known image format"}.items():
+    for name, reason in {
+        "empty.jpg": "0 bytes",
+        "page.jpg": "web page",
+        "text.png": "no known image format",
+    }.items():
         with pytest.raises(BadImageError, match=f"{name}: .*{reason}"):
             read_image(tmp_path / name)
     with pytest.raises(BadImageError, match=r"gone\.jpg: No such file"):
@@ -106,7 +123,15 @@ def test_empty_missing_and_web_pages_are_named(tmp_path):
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.97])
 @pytest.mark.parametrize(
     ("kind", "settings"),
-    [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("BMP", {}), ("WEBP", {}), ("TIFF", {}), ("PPM", {})],
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {}),
+        ("BMP", {}),
+        ("WEBP", {}),
+        ("TIFF", {}),
+        ("PPM", {}),
+    ],
 )
 def test_files_cut_short_are_refused(kind, settings, share, lenient, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
@@ -161,7 +186,9 @@ def test_depth_keeps_its_sixteen_bits():
     depth = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
     read = read_depth(cv2.imencode(".png", depth)[1].tobytes())
     assert read.dtype == np.float32 and np.array_equal(read, depth / np.float32(65535))
-    assert np.array_equal(read_depth(saved(Image.fromarray(PHOTO[..., 0]), "PNG")), PHOTO[..., 0] / np.float32(255))
+    assert np.array_equal(
+        read_depth(saved(Image.fromarray(PHOTO[..., 0]), "PNG")), PHOTO[..., 0] / np.float32(255)
+    )
 
 
 def test_writing_is_lossless_in_png_and_leaves_the_old_file_after_an_error(tmp_path):
@@ -189,7 +216,15 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
 
 
 def test_images_are_listed_with_sub_folders_and_without_hidden_ones(tmp_path):
-    for name in ("b.JPG", "a.png", "deep/c.webp", ".hidden.png", ".trash/d.png", "notes.txt", "fake.png/x.txt"):
+    for name in (
+        "b.JPG",
+        "a.png",
+        "deep/c.webp",
+        ".hidden.png",
+        ".trash/d.png",
+        "notes.txt",
+        "fake.png/x.txt",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     assert [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)] == [

@@ -27,7 +27,9 @@ from wxr_plugin.utils import lmdb_cache
 
 
 def picture(seed: int, height: int = 40, width: int = 56) -> np.ndarray:
-    noise = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
+    noise = np.random.default_rng(seed).integers(
+        0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8
+    )
     return cv2.resize(noise, (width, height))
 
 
@@ -66,14 +68,24 @@ def test_the_files_own_bytes_are_stored_under_their_names(photos, tmp_path):
 def test_stock_paired_dataset_reads_the_result(photos, tmp_path):
     for name in ("lq", "gt"):
         quiet(photos, tmp_path / f"{name}.lmdb")
-    opt = {"name": "p", "type": "PairedImageDataset", "phase": "val", "scale": 1, "io_backend": {"type": "lmdb"}}
+    opt = {
+        "name": "p",
+        "type": "PairedImageDataset",
+        "phase": "val",
+        "scale": 1,
+        "io_backend": {"type": "lmdb"},
+    }
     opt |= {"dataroot_gt": str(tmp_path / "gt.lmdb"), "dataroot_lq": str(tmp_path / "lq.lmdb")}
     dataset = build_dataset(opt)
     items = {item["gt_path"]: item for item in (dataset[i] for i in range(len(dataset)))}
     assert len(items) == 5
-    expected = cv2.imread(str(photos / "rain/c.jpg"))[..., ::-1].transpose(2, 0, 1) / np.float32(255)
+    expected = cv2.imread(str(photos / "rain/c.jpg"))[..., ::-1].transpose(2, 0, 1) / np.float32(
+        255
+    )
     assert np.array_equal(items["rain/c"]["gt"].numpy(), expected)
-    assert np.array_equal(items["rain/e%2Ev2 %C3%BC"]["lq"].numpy(), items["rain/e%2Ev2 %C3%BC"]["gt"].numpy())
+    assert np.array_equal(
+        items["rain/e%2Ev2 %C3%BC"]["lq"].numpy(), items["rain/e%2Ev2 %C3%BC"]["gt"].numpy()
+    )
 
 
 def test_a_format_that_opencv_does_not_know_is_stored_as_png(tmp_path):
@@ -85,7 +97,9 @@ def test_a_format_that_opencv_does_not_know_is_stored_as_png(tmp_path):
     quiet(tmp_path / "p", tmp_path / "p.lmdb")
     stored = contents(tmp_path / "p.lmdb")
     assert stored["lab"] == (tmp_path / "p" / "lab.tif").read_bytes()
-    assert np.array_equal(cv2.imdecode(np.frombuffer(stored["really_pcx"], np.uint8), 1)[..., ::-1], picture(0))
+    assert np.array_equal(
+        cv2.imdecode(np.frombuffer(stored["really_pcx"], np.uint8), 1)[..., ::-1], picture(0)
+    )
     assert "really_pcx.png (40,56,3) 1" in (tmp_path / "p.lmdb" / "meta_info.txt").read_text()
 
 
@@ -93,7 +107,9 @@ def test_sub_images_cover_the_photo_row_by_row():
     image = picture(1, 50, 70)
     crops = sub_images(image, 32, 16)
     assert len(crops) == 3 * 4 and all(crop.shape == (32, 32, 3) for crop in crops)
-    assert np.array_equal(crops[1], image[:32, 16:48]) and np.array_equal(crops[-1], image[18:, 38:])
+    assert np.array_equal(crops[1], image[:32, 16:48]) and np.array_equal(
+        crops[-1], image[18:, 38:]
+    )
     assert [crop.shape for crop in sub_images(image, 64, 64)] == [(50, 64, 3), (50, 64, 3)]
     assert len(sub_images(image[:32, :64], 32, 32)) == 2
 
@@ -101,7 +117,9 @@ def test_sub_images_cover_the_photo_row_by_row():
 def test_cut_images_are_stored_as_png_with_numbers(photos, tmp_path):
     assert quiet(photos, tmp_path / "p.lmdb", crop_size=32, step=16).images == 5 * 2 * 3
     store = ImageStore(tmp_path / "p.lmdb")
-    assert store.keys()[:2] == ["a_s001", "a_s002"] and contents(tmp_path / "p.lmdb")["b_s006"].startswith(b"\x89PNG")
+    assert store.keys()[:2] == ["a_s001", "a_s002"] and contents(tmp_path / "p.lmdb")[
+        "b_s006"
+    ].startswith(b"\x89PNG")
     assert np.array_equal(store.read("b_s006"), ImageStore(photos).read("b")[8:, 24:])
     assert "a_s001.png (32,32,3) 1" in (tmp_path / "p.lmdb" / "meta_info.txt").read_text()
     assert check(tmp_path / "p.lmdb") == []
@@ -112,7 +130,9 @@ def test_folder_and_lmdb_have_the_same_keys_and_images(photos, tmp_path):
     folder, database = ImageStore(photos), ImageStore(tmp_path / "p.lmdb")
     assert folder.keys() == database.keys() and len(folder) == 5
     assert all(np.array_equal(folder.read(key), database.read(key)) for key in folder.keys())  # noqa: SIM118
-    assert folder.path("b") == str(photos / "b.jpg") and database.path("b") == str(tmp_path / "p.lmdb" / "b")
+    assert folder.path("b") == str(photos / "b.jpg") and database.path("b") == str(
+        tmp_path / "p.lmdb" / "b"
+    )
 
 
 def test_a_cached_folder_is_read_once(photos):
@@ -155,7 +175,9 @@ def test_names_that_are_not_utf8_are_refused(photos):
 def test_bad_files_are_named_and_left_out_within_the_quota(photos, tmp_path, capsys):
     (photos / "empty.png").write_bytes(b"")
     (photos / "page.jpg").write_bytes(b"<!DOCTYPE html>")
-    with pytest.raises(WxrError, match=r"(?s)more than --max-bad 1.*empty\.png: empty file.*page\.jpg: a web page"):
+    with pytest.raises(
+        WxrError, match=r"(?s)more than --max-bad 1.*empty\.png: empty file.*page\.jpg: a web page"
+    ):
         quiet(photos, tmp_path / "p.lmdb", max_bad=1)
     assert not (tmp_path / "p.lmdb" / "meta_info.txt").exists()
     assert command("lmdb", "build", photos, tmp_path / "p.lmdb", "--max-bad", 0) == 2
@@ -203,7 +225,10 @@ def test_what_this_command_did_not_make_is_refused(photos, tmp_path):
 
 def test_only_one_build_writes(photos, tmp_path):
     (tmp_path / "p.lmdb").mkdir()
-    with FileLock(tmp_path / "p.lmdb" / ".build.lock"), pytest.raises(WxrError, match="another build is writing"):
+    with (
+        FileLock(tmp_path / "p.lmdb" / ".build.lock"),
+        pytest.raises(WxrError, match="another build is writing"),
+    ):
         quiet(photos, tmp_path / "p.lmdb")
 
 
@@ -222,7 +247,9 @@ def finished_files(target: Path) -> int:
 
 def killed_run(photos: Path, target: Path, files: int) -> int:
     """Kill a build as soon as `files` source files are finished; how many are then."""
-    process = multiprocessing.get_context("fork").Process(target=build_slowly, args=(photos, target))
+    process = multiprocessing.get_context("fork").Process(
+        target=build_slowly, args=(photos, target)
+    )
     process.start()
     while finished_files(target) < files and process.is_alive():
         time.sleep(0.003)
@@ -238,11 +265,17 @@ def test_a_killed_build_goes_on_and_ends_as_an_uninterrupted_one(tmp_path):
     quiet(tmp_path / "photos", tmp_path / "whole.lmdb", crop_size=32, step=16)
     target = tmp_path / "killed.lmdb"
     progress = [killed_run(tmp_path / "photos", target, files) for files in (0, 1, 10, 25)]
-    assert progress[0] < progress[1] < progress[2] < progress[3] < 40, "each run goes on where the last was killed"
-    assert not (target / "meta_info.txt").exists() and "run the `wxr lmdb build`" in check(target)[0]
+    assert progress[0] < progress[1] < progress[2] < progress[3] < 40, (
+        "each run goes on where the last was killed"
+    )
+    assert (
+        not (target / "meta_info.txt").exists() and "run the `wxr lmdb build`" in check(target)[0]
+    )
     quiet(tmp_path / "photos", target, crop_size=32, step=16)
     assert contents(target) == contents(tmp_path / "whole.lmdb")
-    assert (target / "meta_info.txt").read_text() == (tmp_path / "whole.lmdb" / "meta_info.txt").read_text()
+    assert (target / "meta_info.txt").read_text() == (
+        tmp_path / "whole.lmdb" / "meta_info.txt"
+    ).read_text()
     assert check(target) == []
 
 
@@ -266,7 +299,9 @@ def test_a_build_that_stops_between_two_steps_goes_on(photos, tmp_path, monkeypa
         (photos / "a.png").unlink()
     quiet(photos, target)
     expected = contents(tmp_path / "whole.lmdb")
-    assert contents(target) == ({k: v for k, v in expected.items() if k != "a"} if moment == "meta" else expected)
+    assert contents(target) == (
+        {k: v for k, v in expected.items() if k != "a"} if moment == "meta" else expected
+    )
     assert check(target) == [] and not list(target.glob("*.tmp"))
 
 
@@ -285,7 +320,9 @@ def test_what_the_journal_lists_and_the_lmdb_lacks_is_stored_again(photos, tmp_p
 
 def test_a_stopped_build_of_something_else_is_refused(photos, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(lmdb_build, "_drop_surplus", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            lmdb_build, "_drop_surplus", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         quiet(photos, tmp_path / "p.lmdb")
     shutil.copytree(photos, tmp_path / "copy")
     with pytest.raises(WxrError, match=r"a build was begun from .*photos uncut"):
@@ -294,7 +331,10 @@ def test_a_stopped_build_of_something_else_is_refused(photos, tmp_path, monkeypa
 
 def damage(path: Path, change) -> None:
     lmdb_cache.forget(path)
-    with lmdb.open(str(path), map_size=1 << 22) as database, database.begin(write=True) as transaction:
+    with (
+        lmdb.open(str(path), map_size=1 << 22) as database,
+        database.begin(write=True) as transaction,
+    ):
         change(transaction)
 
 
@@ -326,7 +366,9 @@ def test_check_finds_every_kind_of_damage(photos, tmp_path, capsys):
 
 def test_check_reads_stock_lmdbs_too(photos, tmp_path):
     names = ["a.png", "b.jpg", "rain/c.jpg"]
-    make_lmdb_from_imgs(str(photos), str(tmp_path / "s.lmdb"), names, ["a", "b", "rain/c"], map_size=1 << 22)
+    make_lmdb_from_imgs(
+        str(photos), str(tmp_path / "s.lmdb"), names, ["a", "b", "rain/c"], map_size=1 << 22
+    )
     assert check(tmp_path / "s.lmdb") == []
     assert ImageStore(tmp_path / "s.lmdb").keys() == ["a", "b", "rain/c"]
 
@@ -385,7 +427,9 @@ def test_a_damaged_data_file_is_kept_when_its_source_has_changed(photos, tmp_pat
     assert (target / "data.mdb").stat().st_size == 100
 
 
-@pytest.mark.parametrize("key", ["../../outside", "/outside", "a/../../b", "..\\outside", "C:\\outside"])
+@pytest.mark.parametrize(
+    "key", ["../../outside", "/outside", "a/../../b", "..\\outside", "C:\\outside"]
+)
 def test_keys_that_lead_out_of_a_folder_are_refused(key, photos, tmp_path, capsys):
     target = tmp_path / "p.lmdb"
     quiet(photos, target)
@@ -430,11 +474,15 @@ def test_meta_info_lines_of_another_kind_are_refused(photos, tmp_path):
 def test_commands_on_nothing_end_with_one_line_and_code_2(tmp_path, capsys):
     assert command("lmdb", "check", tmp_path / "none.lmdb") == 2
     assert command("lmdb", "build", tmp_path / "none", tmp_path / "p.lmdb") == 2
-    assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == ["no such folder"] * 2
+    assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == [
+        "no such folder"
+    ] * 2
     assert not (tmp_path / "p.lmdb").exists()
 
 
-@pytest.mark.parametrize("content", [b"n\xe4me.png (1,2,3) 1\n", b"a.png (" + b"9" * 5000 + b",2,3) 1\n"])
+@pytest.mark.parametrize(
+    "content", [b"n\xe4me.png (1,2,3) 1\n", b"a.png (" + b"9" * 5000 + b",2,3) 1\n"]
+)
 def test_a_damaged_list_of_images_is_named(photos, tmp_path, content):
     quiet(photos, tmp_path / "p.lmdb")
     (tmp_path / "p.lmdb" / "meta_info.txt").write_bytes(content)

@@ -26,7 +26,9 @@ class Crops(Dataset):
 def loader(workers=0, seed=1, dataset=None, **options):
     block = {"phase": "train", "batch_size_per_gpu": 2, "num_worker_per_gpu": workers, **options}
     dataset = dataset or Crops()
-    return build_dataloader(dataset, block, num_gpu=0, sampler=EnlargedSampler(dataset, 1, 0), seed=seed)
+    return build_dataloader(
+        dataset, block, num_gpu=0, sampler=EnlargedSampler(dataset, 1, 0), seed=seed
+    )
 
 
 def epochs(loader, numbers=(0, 1)):
@@ -37,7 +39,9 @@ def epochs(loader, numbers=(0, 1)):
         prefetcher.reset()
         found.append([])
         while (batch := prefetcher.next()) is not None:
-            found[-1] += [tuple(float(batch[key][i]) for key in ("index", "crop", "flip")) for i in range(2)]
+            found[-1] += [
+                tuple(float(batch[key][i]) for key in ("index", "crop", "flip")) for i in range(2)
+            ]
     return found
 
 
@@ -45,12 +49,20 @@ def test_the_stream_is_the_same_for_any_number_of_workers():
     alone = epochs(loader())
     assert alone == epochs(loader(workers=1)) == epochs(loader(workers=2))
     assert alone == epochs(loader(workers=2, persistent_workers=True))
-    assert alone == epochs(loader(workers=2, prefetch_mode="cpu")) == epochs(loader(prefetch_mode="cpu"))
+    assert (
+        alone
+        == epochs(loader(workers=2, prefetch_mode="cpu"))
+        == epochs(loader(prefetch_mode="cpu"))
+    )
 
 
 def test_two_epochs_share_no_draw():
     first, second = epochs(loader(workers=2))
-    assert sorted(sample[0] for sample in first) == sorted(sample[0] for sample in second) == list(range(SIZE))
+    assert (
+        sorted(sample[0] for sample in first)
+        == sorted(sample[0] for sample in second)
+        == list(range(SIZE))
+    )
     assert [sample[0] for sample in first] != [sample[0] for sample in second]
     assert not {sample[1] for sample in first} & {sample[1] for sample in second}
 
@@ -93,7 +105,9 @@ def test_without_a_seed_loading_is_stocks():
 def test_without_a_sampler_the_shuffle_is_seeded():
     block = {"phase": "train", "batch_size_per_gpu": 2, "num_worker_per_gpu": 0}
     orders = [
-        torch.cat([batch["index"] for batch in build_dataloader(Crops(), block, num_gpu=0, seed=seed)]).tolist()
+        torch.cat(
+            [batch["index"] for batch in build_dataloader(Crops(), block, num_gpu=0, seed=seed)]
+        ).tolist()
         for seed in (1, 1, 2)
     ]
     assert orders[0] == orders[1] != orders[2]

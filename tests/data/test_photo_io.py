@@ -33,7 +33,9 @@ def again(data, suffix):
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_sixteen_bits_come_back_as_they_were(suffix):
     photo, written = again(cv2.imencode(suffix, DEEP)[1].tobytes(), suffix)
-    assert np.array_equal(photo.pixels, DEEP[..., ::-1]) and np.array_equal(written.pixels, photo.pixels)
+    assert np.array_equal(photo.pixels, DEEP[..., ::-1]) and np.array_equal(
+        written.pixels, photo.pixels
+    )
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -41,9 +43,18 @@ def test_sixteen_bits_come_back_as_they_were(suffix):
 def test_grey_stays_grey(dtype, suffix):
     grey = DEEP[..., 0] if dtype == np.uint16 else PHOTO[..., 0]
     photo, written = again(cv2.imencode(".png", grey)[1].tobytes(), suffix)
-    assert photo.grey and photo.pixels.shape == (*grey.shape, 3) and np.array_equal(photo.pixels[..., 1], grey)
+    assert (
+        photo.grey
+        and photo.pixels.shape == (*grey.shape, 3)
+        and np.array_equal(photo.pixels[..., 1], grey)
+    )
     assert written.grey and np.array_equal(written.pixels, photo.pixels)
-    assert cv2.imdecode(np.frombuffer(encode_photo(photo, suffix), np.uint8), cv2.IMREAD_UNCHANGED).ndim == 2
+    assert (
+        cv2.imdecode(
+            np.frombuffer(encode_photo(photo, suffix), np.uint8), cv2.IMREAD_UNCHANGED
+        ).ndim
+        == 2
+    )
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
@@ -61,7 +72,9 @@ def test_deep_transparency_is_kept():
 
 
 def test_what_a_format_cannot_hold_is_laid_over_white_and_rounded():
-    photo = read_photo(cv2.imencode(".png", np.dstack((DEEP, np.zeros_like(DEEP[..., 0]))))[1].tobytes())
+    photo = read_photo(
+        cv2.imencode(".png", np.dstack((DEEP, np.zeros_like(DEEP[..., 0]))))[1].tobytes()
+    )
     assert (read_photo(encode_photo(photo, ".jpg")).pixels == 255).all()
     rounded = read_photo(encode_photo(photo._replace(alpha=None), ".bmp"))
     assert np.array_equal(rounded.pixels, np.round(photo.pixels / 257).astype(np.uint8))
@@ -99,7 +112,10 @@ def test_palettes_single_bits_and_animations():
 
 
 def test_pngs_are_small():
-    ours, zlib6 = encode_photo(Photo(PHOTO), ".png"), cv2.imencode(".png", PHOTO, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1]
+    ours, zlib6 = (
+        encode_photo(Photo(PHOTO), ".png"),
+        cv2.imencode(".png", PHOTO, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1],
+    )
     assert len(ours) < 1.1 * len(zlib6)
 
 

@@ -14,13 +14,21 @@ from wxr_plugin.errors import OptionError, WxrError
 
 @pytest.fixture
 def real(tmp_path):
-    for number, name in enumerate(("rain/a.jpg", "rain/deep/ä b.png", "haze/c.v2.png", "snow/d.jpg", "e@1,2.png")):
+    for number, name in enumerate(
+        ("rain/a.jpg", "rain/deep/ä b.png", "haze/c.v2.png", "snow/d.jpg", "e@1,2.png")
+    ):
         write_image(tmp_path / "real" / name, np.full((40, 50, 3), 20 * number, np.uint8))
     return tmp_path / "real"
 
 
 def dataset(dataroot):
-    opt = {"name": "real", "type": "RealWeatherDataset", "phase": "train", "gt_size": 16, "boxes_per_image": 3}
+    opt = {
+        "name": "real",
+        "type": "RealWeatherDataset",
+        "phase": "train",
+        "gt_size": 16,
+        "boxes_per_image": 3,
+    }
     return RealWeatherDataset(opt | {"dataroot": dataroot})
 
 
@@ -34,7 +42,9 @@ def test_a_folder_its_lmdb_and_a_root_for_each_weather_give_one_naming(real, tmp
     assert [WEATHERS[one.weather(key)] for key in names] == [key.partition("/")[0] for key in names]
     assert one.weather("e@1,2") == -1
     for key in names:
-        assert np.array_equal(several.read(key), one.read(key)) and one.encoded(key) == lmdb.encoded(key)
+        assert np.array_equal(several.read(key), one.read(key)) and one.encoded(
+            key
+        ) == lmdb.encoded(key)
         assert several.path(key) == one.path(key)
 
 
@@ -44,7 +54,9 @@ def test_training_crops_are_named_as_labelling_names_them(real, several):
     photos, data = RealPhotos(roots), dataset(roots)
     assert [photo.key for photo in photos.photos] == data.names
     sizes = {photo.key: photos.read(photo.key).shape[:2] for photo in photos.photos}
-    named = {crop_key(key, box) for key, size in sizes.items() for box in fixed_boxes(key, *size, 16, 3)}
+    named = {
+        crop_key(key, box) for key, size in sizes.items() for box in fixed_boxes(key, *size, 16, 3)
+    }
     seen = {data.draw(index, np.random.default_rng(index))["key"] for index in range(60)}
     assert seen <= named and {split_key(key)[0] for key in seen} == set(sizes)
 
@@ -73,5 +85,10 @@ def test_a_class_without_photos_is_named(real, tmp_path, caplog):
 
 def test_an_io_backend_of_the_other_kind_is_still_refused(real):
     with pytest.raises(OptionError, match="rain photos: io_backend is lmdb"):
-        dataset_opt = {"name": "real", "type": "RealWeatherDataset", "phase": "val", "io_backend": {"type": "lmdb"}}
+        dataset_opt = {
+            "name": "real",
+            "type": "RealWeatherDataset",
+            "phase": "val",
+            "io_backend": {"type": "lmdb"},
+        }
         RealWeatherDataset(dataset_opt | {"dataroot": {"rain": str(real / "rain")}})

@@ -37,7 +37,10 @@ class TestEveryKind:
     def test_severity_is_monotone(self, photo, kind, style):
         steps = np.linspace(0, 1, 6)
         away = [
-            np.mean([np.abs(weathered(photo, kind, s, i, style=style) - photo).mean() for i in range(8)]) for s in steps
+            np.mean(
+                [np.abs(weathered(photo, kind, s, i, style=style) - photo).mean() for i in range(8)]
+            )
+            for s in steps
         ]
         assert np.all(np.diff(away) > 0.005), away
 
@@ -70,7 +73,10 @@ def test_haze_obeys_the_scattering_model():
     """On a scene of two even greys at one depth, I1 - I2 = t (J1 - J2): the veil scales every contrast alike."""
     image = np.full((40, 40, 3), 0.2, np.float32)
     image[:, 20:] = 0.6
-    hazy = [weathered(image, "haze", s, seed=5, depth=np.zeros((40, 40)), style="default") for s in (0.0, 0.4, 0.8)]
+    hazy = [
+        weathered(image, "haze", s, seed=5, depth=np.zeros((40, 40)), style="default")
+        for s in (0.0, 0.4, 0.8)
+    ]
     contrast = [float((one[20, 30] - one[20, 10]).mean()) for one in hazy]
     assert contrast[0] == pytest.approx(0.4, abs=1e-5)
     assert 0 < contrast[2] < contrast[1] < contrast[0]
@@ -90,7 +96,10 @@ def test_rain_falls_along_its_direction(photo):
 
 def test_particles_cover_what_is_asked():
     layer = fields.Layer(width=(2, 2), length=(1, 1), cover=(0.1, 0.1), opacity=(1, 1))
-    maps = [fields.particle_layer((200, 200), layer, 20.0, s, np.random.default_rng(1)) for s in (0, 0.5, 1)]
+    maps = [
+        fields.particle_layer((200, 200), layer, 20.0, s, np.random.default_rng(1))
+        for s in (0, 0.5, 1)
+    ]
     assert maps[0].max() == 0
     assert 0.02 < maps[1].mean() < maps[2].mean() < 0.15
     assert np.all(maps[2] >= maps[1] - 1e-6)
@@ -105,7 +114,10 @@ def test_styles_differ(photo):
         )
         warmth = [float((one[..., 0] - one[..., 2]).mean()) for one in (usual, other)]
         assert sign * (warmth[1] - warmth[0]) > 0.02, kind
-        kept = [np.mean([np.corrcoef(one.ravel(), photo.ravel())[0, 1] for one in some]) for some in (usual, other)]
+        kept = [
+            np.mean([np.corrcoef(one.ravel(), photo.ravel())[0, 1] for one in some])
+            for some in (usual, other)
+        ]
         assert kept[1] < kept[0] - 0.03, kind
 
 
@@ -115,7 +127,11 @@ def test_styles_differ(photo):
         ({"image": np.zeros((4, 4, 3), np.uint8)}, TypeError, "float32 RGB array .* not uint8"),
         ({"image": [[0.5]]}, TypeError, "not list"),
         ({"image": np.zeros((4, 4), np.float32)}, ValueError, r"shape \(H, W, 3\)"),
-        ({"kind": "hail"}, ValueError, "unknown weather 'hail': take one of clear, rain, haze, snow"),
+        (
+            {"kind": "hail"},
+            ValueError,
+            "unknown weather 'hail': take one of clear, rain, haze, snow",
+        ),
         ({"severity": 1.5}, ValueError, "severity"),
         ({"style": "odd"}, ValueError, "default, shifted, realistic"),
         ({"depth": np.zeros((3, 4))}, ValueError, "depth"),
@@ -150,7 +166,12 @@ class TestRealistic:
     @pytest.mark.parametrize("kind", KINDS)
     def test_it_keeps_more_of_the_colours(self, photo, kind):
         colours = {
-            style: np.mean([_colourfulness(weathered(photo, kind, 0.6, seed, style=style)) for seed in range(16)])
+            style: np.mean(
+                [
+                    _colourfulness(weathered(photo, kind, 0.6, seed, style=style))
+                    for seed in range(16)
+                ]
+            )
             for style in ("default", "realistic")
         }
         assert 1.3 * colours["default"] < colours["realistic"] < _colourfulness(photo)
@@ -160,14 +181,17 @@ class TestRealistic:
         grey = np.full((96, 96, 3), 0.3, np.float32)
         bumps = {}
         for style in ("default", "realistic"):
-            hazy = [weathered(grey, "haze", 0.8, seed, style=style).mean(axis=2) for seed in range(12)]
+            hazy = [
+                weathered(grey, "haze", 0.8, seed, style=style).mean(axis=2) for seed in range(12)
+            ]
             bumps[style] = np.mean([np.abs(_curvature(image)).mean() for image in hazy])
         assert bumps["realistic"] < 0.6 * bumps["default"], bumps
 
     def test_published_streaks_come_without_a_veil(self, photo):
         """Rain100 and DDN variants are among the draws: most pixels of some pictures stay as they are."""
         untouched = [
-            np.mean(np.abs(weathered(photo, "rain", 0.5, s, style="realistic") - photo) < 0.02) for s in range(30)
+            np.mean(np.abs(weathered(photo, "rain", 0.5, s, style="realistic") - photo) < 0.02)
+            for s in range(30)
         ]
         assert sum(share > 0.5 for share in untouched) >= 3
         assert sum(share < 0.3 for share in untouched) >= 3
@@ -197,7 +221,8 @@ class TestAddStyle:
         monkeypatch.setitem(styles.STYLES, "own", styles.STYLES["shifted"])
         styles.add_style("own", styles.STYLES["shifted"])
         assert np.array_equal(
-            weathered(photo, "snow", 0.6, style="own"), weathered(photo, "snow", 0.6, style="shifted")
+            weathered(photo, "snow", 0.6, style="own"),
+            weathered(photo, "snow", 0.6, style="shifted"),
         )
         assert SyntheticOptions.read({"style": "own"}).style == "own"
 

@@ -23,7 +23,9 @@ def test_it_grows_with_the_severity_and_is_nothing_at_0():
 def test_noise_has_the_deviation_that_was_asked_for():
     noise = Camera(share=1.0, noise=(0.03, 0.03), loss=(0.0, 0.0))
     grey = np.full((64, 64, 3), 0.5, np.float32)
-    luma = photographed(grey, noise, 1.0, rng()) @ np.array(LUMA)  # JPEG blurs the colours even at quality 100
+    luma = photographed(grey, noise, 1.0, rng()) @ np.array(
+        LUMA
+    )  # JPEG blurs the colours even at quality 100
     assert luma.std() == pytest.approx(0.03 * np.linalg.norm(LUMA), rel=0.1)
 
 

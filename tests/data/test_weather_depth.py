@@ -25,14 +25,19 @@ def test_the_depth_has_the_size_of_the_image_and_lies_in_0_1(shape):
 
 def test_the_depth_jumps_at_edges_and_is_smooth_elsewhere():
     image = two_halves()
-    steps = np.mean([np.abs(np.diff(guess_edges(image, rng(seed)), axis=1)).mean(axis=0) for seed in range(10)], axis=0)
+    steps = np.mean(
+        [np.abs(np.diff(guess_edges(image, rng(seed)), axis=1)).mean(axis=0) for seed in range(10)],
+        axis=0,
+    )
     assert steps[57:62].max() > 8 * np.median(steps)
 
 
 def test_texture_does_not_show_in_the_depth():
     photo = astronaut()[100:300, 100:300].astype(np.float32) / 255
     rough = lambda image: float(np.abs(np.diff(image, axis=0)).mean())  # noqa: E731
-    assert np.mean([rough(guess_edges(photo, rng(seed))) for seed in range(6)]) < 0.45 * rough(photo.mean(axis=2))
+    assert np.mean([rough(guess_edges(photo, rng(seed))) for seed in range(6)]) < 0.45 * rough(
+        photo.mean(axis=2)
+    )
 
 
 def test_a_plane_grows_farther_upwards_and_ends_at_the_horizon():

@@ -10,7 +10,13 @@ from skimage.data import astronaut
 from wxr_plugin.data.degradations import wild as wild_degradation
 from wxr_plugin.data.degradations import wild_blur
 from wxr_plugin.data.degradations.wild import wild_clean, wild_degrade
-from wxr_plugin.data.degradations.wild_blur import disk_kernel, filtered, line_kernel, random_kernel, wiener
+from wxr_plugin.data.degradations.wild_blur import (
+    disk_kernel,
+    filtered,
+    line_kernel,
+    random_kernel,
+    wiener,
+)
 from wxr_plugin.data.degradations.wild_settings import WILD, WildOptions, load_psfs
 from wxr_plugin.errors import WxrError
 
@@ -49,7 +55,11 @@ def test_results_are_pictures_of_8_bits(photo):
         result = wild_degrade(photo, rng(seed))
         levels = result * 255
         assert result.dtype == np.float32 and result.shape == photo.shape
-        assert np.allclose(levels, np.round(levels), atol=1e-3) and result.min() >= 0 and result.max() <= 1
+        assert (
+            np.allclose(levels, np.round(levels), atol=1e-3)
+            and result.min() >= 0
+            and result.max() <= 1
+        )
 
 
 def test_global_generators_are_left_alone(photo):
@@ -73,11 +83,16 @@ def test_each_stage_takes_its_steps_in_any_order(photo, monkeypatch):
     names = ("blur", "resize", "resize_back", "noise", "jpeg")
     taken = []
     for name in names:
-        monkeypatch.setattr(wild_degradation._Picture, name, lambda self, stage, name=name: taken.append(name))
+        monkeypatch.setattr(
+            wild_degradation._Picture, name, lambda self, stage, name=name: taken.append(name)
+        )
     for seed in range(200):
         taken.clear()
         wild_degrade(photo, rng(seed))
-        assert sorted(taken[:4]) == ["blur", "jpeg", "noise", "resize"] and sorted(taken[4:6]) == ["blur", "noise"]
+        assert sorted(taken[:4]) == ["blur", "jpeg", "noise", "resize"] and sorted(taken[4:6]) == [
+            "blur",
+            "noise",
+        ]
         assert sorted(taken[6:]) == ["blur", "jpeg", "resize_back"]
         orders.add(tuple(taken))
     assert len(orders) > 80  # of 24 * 2 * 6
@@ -105,7 +120,10 @@ def test_probabilities_are_those_of_the_settings(photo, monkeypatch):
 
 
 def test_one_clean_photo_in_ten_is_grey(photo):
-    grey = sum((wild_clean(photo, rng(seed)) == wild_clean(photo, rng(seed))[..., :1]).all() for seed in range(300))
+    grey = sum(
+        (wild_clean(photo, rng(seed)) == wild_clean(photo, rng(seed))[..., :1]).all()
+        for seed in range(300)
+    )
     assert 15 <= grey <= 48
 
 
@@ -114,20 +132,30 @@ def test_kernels_of_every_kind():
     for side in (5, 19):
         kernels = [random_kernel(side, (0.2, 2.2), rng(seed), NONE) for seed in range(120)]
         assert all(kernel.shape[0] == kernel.shape[1] <= side for kernel in kernels)
-        assert all(kernel.sum() == pytest.approx(1, abs=1e-5) and kernel.min() >= 0 for kernel in kernels)
+        assert all(
+            kernel.sum() == pytest.approx(1, abs=1e-5) and kernel.min() >= 0 for kernel in kernels
+        )
 
 
 def test_a_disk_and_a_line():
     disk, line = disk_kernel(19, rng(1)), line_kernel(11, rng(1))
-    assert np.array_equal(disk, disk[::-1]) and np.array_equal(disk, disk.T) and disk[9, 9] == disk.max()
+    assert (
+        np.array_equal(disk, disk[::-1])
+        and np.array_equal(disk, disk.T)
+        and disk[9, 9] == disk.max()
+    )
     assert np.allclose(line, line[::-1, ::-1], atol=1e-6) and 10 <= (line > 1e-3).sum() <= 40
     places = np.argwhere(line > 0.01)
     assert np.ptp(places, 0).max() >= 5
 
 
 def test_camera_psfs_come_with_their_file_alone(psfs):
-    assert len(load_psfs(psfs)) == 2 and all(np.allclose(psf.sum((0, 1)), 1) for psf in load_psfs(psfs))
-    with_file = [random_kernel(9, (0.2, 2.2), rng(seed), WildOptions(psf=psfs)) for seed in range(300)]
+    assert len(load_psfs(psfs)) == 2 and all(
+        np.allclose(psf.sum((0, 1)), 1) for psf in load_psfs(psfs)
+    )
+    with_file = [
+        random_kernel(9, (0.2, 2.2), rng(seed), WildOptions(psf=psfs)) for seed in range(300)
+    ]
     share = np.mean([kernel.shape == (3, 3, 3) for kernel in with_file])
     assert 0.005 < share < 0.08
     assert all(random_kernel(9, (0.2, 2.2), rng(seed), NONE).ndim == 2 for seed in range(300))
@@ -136,13 +164,16 @@ def test_camera_psfs_come_with_their_file_alone(psfs):
 def test_a_colour_psf_moves_its_channel(psfs, photo):
     bgr = np.ascontiguousarray(photo[..., ::-1])
     moved = filtered(bgr, load_psfs(psfs)[1][..., ::-1])
-    assert np.allclose(moved[..., :2], bgr[..., :2]) and np.allclose(moved[1:, :, 2], bgr[:-1, :, 2])
+    assert np.allclose(moved[..., :2], bgr[..., :2]) and np.allclose(
+        moved[1:, :, 2], bgr[:-1, :, 2]
+    )
 
 
 def test_under_display_psfs_blur_where_nothing_else_did(psfs, photo):
     with_file = WildOptions(display_psf=psfs)
     changed = sum(
-        not np.array_equal(wild_degrade(photo, rng(s), with_file), wild_degrade(photo, rng(s))) for s in range(60)
+        not np.array_equal(wild_degrade(photo, rng(s), with_file), wild_degrade(photo, rng(s)))
+        for s in range(60)
     )
     assert 3 <= changed <= 18
 
@@ -165,7 +196,9 @@ def test_a_sinc_filter_overshoots():
     assert sum(peak > 0.51 for peak in peaks) >= 10
 
 
-@pytest.mark.parametrize("content", [b"nothing", {"a": np.zeros((3, 3))}, {"a": np.ones(3)}, {"a": -np.ones((3, 3))}])
+@pytest.mark.parametrize(
+    "content", [b"nothing", {"a": np.zeros((3, 3))}, {"a": np.ones(3)}, {"a": -np.ones((3, 3))}]
+)
 def test_what_is_no_file_of_psfs_is_named(tmp_path, content):
     file = tmp_path / "bad.npz"
     if isinstance(content, bytes):

@@ -33,9 +33,21 @@ def test_a_folder_of_photos_becomes_a_report_and_a_second_call_skips_everything(
     real = tmp_path / "my photos"
     for number, name in enumerate(("coffee", "china")):
         photo = packaged_photos.packaged_photo(name)[:150, :200]
-        write_image(real / f"{name}.png", packaged_photos.weathered(photo, "haze", 0.5, number, "shifted"))
+        write_image(
+            real / f"{name}.png", packaged_photos.weathered(photo, "haze", 0.5, number, "shifted")
+        )
     (real / "broken.jpg").write_bytes(b"not a photo")
-    words = ["demo", "-o", str(tmp_path / "demo"), "--real", str(real), "--warmup", "2", "--iterations", "2"]
+    words = [
+        "demo",
+        "-o",
+        str(tmp_path / "demo"),
+        "--real",
+        str(real),
+        "--warmup",
+        "2",
+        "--iterations",
+        "2",
+    ]
     assert cli.main(words) == 0
     output = capfd.readouterr().out
     assert re.search(r"all default +[\d.*]+ +[\d.*]+( ▼)? +[\d.*]+", output)
@@ -53,12 +65,17 @@ def test_other_settings_or_photos_get_a_folder_of_their_own(tmp_path):
     first = work_folder(tmp_path, tmp_path / "photos", Settings())
     assert work_folder(tmp_path, tmp_path / "photos", Settings()) == first
     write_image(tmp_path / "photos" / "b.png", packaged_photos.packaged_photo("coffee")[:20, :20])
-    others = [work_folder(tmp_path, tmp_path / "photos", Settings(**change)) for change in ({}, {"iterations": 9})]
+    others = [
+        work_folder(tmp_path, tmp_path / "photos", Settings(**change))
+        for change in ({}, {"iterations": 9})
+    ]
     assert len({first, *others, work_folder(tmp_path, None, Settings())}) == 4
 
 
 def test_a_folder_without_photos_is_one_line(tmp_path, capsys):
-    assert cli.main(["demo", "-o", str(tmp_path / "demo"), "--real", str(tmp_path / "nowhere")]) == 2
+    assert (
+        cli.main(["demo", "-o", str(tmp_path / "demo"), "--real", str(tmp_path / "nowhere")]) == 2
+    )
     error = capsys.readouterr().err.strip()
     assert "nowhere: no such folder" in error
     assert len(error.splitlines()) == 1
@@ -68,7 +85,19 @@ def test_what_is_worse_than_the_input_is_marked_in_both_tables():
     pair = {"style": "default", "kind": "rain", "input": [20, 0.5], "packaged": [19, 0.5]}
     pair |= {"supervised": [21, 0.4], "semi_supervised": [22, 0.6]}
     _, rows = pair_table([pair])
-    assert rows[0] == ["default rain", "20.00", "19.00 ▼", "21.00", "*22.00", "0.500", "0.500", "0.400 ▼", "*0.600"]
-    _, rows = rating_table([{"kind": "all", "input": 3.0, "supervised": 2.5, "semi_supervised": 4.0}])
+    assert rows[0] == [
+        "default rain",
+        "20.00",
+        "19.00 ▼",
+        "21.00",
+        "*22.00",
+        "0.500",
+        "0.500",
+        "0.400 ▼",
+        "*0.600",
+    ]
+    _, rows = rating_table(
+        [{"kind": "all", "input": 3.0, "supervised": 2.5, "semi_supervised": 4.0}]
+    )
     assert rows == [["all photos", "1", "3.00", "2.50 ▼", "*4.00"]]
     assert '<td class="worse">19.00 ▼</td>' in html.html_table(["a"] * 9, [["x", "19.00 ▼"]])

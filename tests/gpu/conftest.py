@@ -1,4 +1,7 @@
-"""Tests of what a GPU does. `pytest tests/gpu --device cpu` runs what exists on a CPU too, at the same sizes."""
+"""Tests of what a GPU does.
+
+`pytest tests/gpu --device cpu` runs what exists on a CPU too, at the same sizes.
+"""
 
 import copy
 import sys
@@ -15,7 +18,9 @@ from basicsr.models import build_model
 
 
 def pytest_addoption(parser):
-    parser.addoption("--device", default="cuda", help="where tests marked gpu run: cuda (default) or cpu")
+    parser.addoption(
+        "--device", default="cuda", help="where tests marked gpu run: cuda (default) or cpu"
+    )
 
 
 def pytest_runtest_setup(item):
@@ -25,7 +30,9 @@ def pytest_runtest_setup(item):
         return
     name = item.config.getoption("device", "cuda")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device; --device cpu runs it on the CPU where the feature exists there")
+        pytest.skip(
+            "needs a CUDA device; --device cpu runs it on the CPU where the feature exists there"
+        )
     if name == "cpu" and marker.kwargs.get("only_cuda"):
         pytest.skip("exists on CUDA only")
 
@@ -37,7 +44,10 @@ def device(request):
 
 @pytest.fixture(autouse=True)
 def exact(device):
-    """Compute float32 in float32, as a CPU does: TensorFloat32 keeps 10 bits. And choose the same kernels each time."""
+    """Compute float32 in float32, as a CPU does: TensorFloat32 keeps 10 bits.
+
+    And choose the same kernels each time.
+    """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
     cudnn.allow_tf32 = matmul.allow_tf32 = cudnn.benchmark = False
@@ -65,7 +75,13 @@ def options(tmp_path, device):
             "path": {name: str(tmp_path / name) for name in folders},
             "datasets": {},
             "logger": {"save_checkpoint_freq": 10, "print_freq": 1},
-            "network_g": {"type": "ToyNet", "width": 8, "norm": False, "dropout": 0.0, **(net or {})},
+            "network_g": {
+                "type": "ToyNet",
+                "width": 8,
+                "norm": False,
+                "dropout": 0.0,
+                **(net or {}),
+            },
             "train": {
                 "total_iter": 20,
                 "optim_g": {"type": "AdamW", "lr": 1e-2, "weight_decay": 0.01},

@@ -19,13 +19,18 @@ ROOT = Path(__file__).parents[2]
 
 def command(*words):
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu", *map(str, words)], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "benchmarks.gpu", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
 
 
 @pytest.fixture
 def bench(tmp_path):
-    return Bench("part", torch.device("cpu"), False, time.monotonic() + 60, tmp_path / "rows.jsonl", tmp_path)
+    return Bench(
+        "part", torch.device("cpu"), False, time.monotonic() + 60, tmp_path / "rows.jsonl", tmp_path
+    )
 
 
 @pytest.fixture
@@ -55,7 +60,12 @@ def test_everything_runs_on_a_cpu_at_tiny_size(tmp_path):
     assert not [row for row in made if row.status == "failed"]
     for row in made:
         assert row.status == "skipped" or (row.value > 0 and row.unit and row.repetitions)
-    for words in ("rate(), batch", "rating in another process", "NAFNet, SRModel, float32", "spandrel in a loop"):
+    for words in (
+        "rate(), batch",
+        "rating in another process",
+        "NAFNet, SRModel, float32",
+        "spandrel in a loop",
+    ):
         assert any(words in row.name for row in made) and words in done.stdout
     shares = [row.note for row in made if row.part == "wresvlm"][1:]
     assert all("rating is" in note and "images rated a step" in note for note in shares)
@@ -64,7 +74,11 @@ def test_everything_runs_on_a_cpu_at_tiny_size(tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_gpu_it_says_what_to_do():
     done = command()
-    assert done.returncode == 2 and "--device cpu --size tiny" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2
+        and "--device cpu --size tiny" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_a_part_that_does_not_fit_into_the_budget_is_skipped(schedule):
@@ -101,7 +115,9 @@ def _is_running(status: Path) -> bool:
 
 def test_a_part_that_crashes_is_a_failed_row(schedule, monkeypatch):
     made = schedule("machine")
-    monkeypatch.setattr(made, "_command", lambda *_: [sys.executable, "-c", "raise SystemExit('no kernel image')"])
+    monkeypatch.setattr(
+        made, "_command", lambda *_: [sys.executable, "-c", "raise SystemExit('no kernel image')"]
+    )
     made.run(made.chosen)
     assert made.rows[0].status == "failed" and "no kernel image" in made.rows[0].note
 
@@ -138,8 +154,16 @@ def test_a_row_that_was_cut_off_is_left_out(tmp_path):
 
 
 def test_the_table_counts_tests_that_passed_and_lists_the_others():
-    passed = [Row("tests", f"test_a[{name}]", "ok", 2.0, TEST_UNIT, repetitions=1) for name in "xyz"]
-    text = rows.table([*passed, Row("tests", "test_a[w]", "failed", note="it | broke"), Row("rating", "b", "ok", 1.0)])
+    passed = [
+        Row("tests", f"test_a[{name}]", "ok", 2.0, TEST_UNIT, repetitions=1) for name in "xyz"
+    ]
+    text = rows.table(
+        [
+            *passed,
+            Row("tests", "test_a[w]", "failed", note="it | broke"),
+            Row("rating", "b", "ok", 1.0),
+        ]
+    )
     lines = text.splitlines()
     assert len(lines) == 5
     assert "| tests | test_a | 6 | s, test |  | 3 |" in lines[2]

@@ -24,7 +24,9 @@ def one_rank(device, tmp_path):
 
 
 def weights(model):
-    return torch.cat([p.detach().cpu().flatten() for p in model.get_bare_model(model.net_g).parameters()])
+    return torch.cat(
+        [p.detach().cpu().flatten() for p in model.get_bare_model(model.net_g).parameters()]
+    )
 
 
 def test_collectives_of_training(one_rank, device):
@@ -49,8 +51,14 @@ def test_ddp_on_one_rank_trains_as_without(build, one_rank, settings):
 def test_a_launched_run_ends_like_a_plain_one(device, tmp_path):
     """The whole pipeline: torchrun, loader processes, pinned memory and prefetch, fp16 on CUDA, validation."""
     on_cuda = device.type == "cuda"
-    options = write_options(tmp_path, {"norm": False, "dropout": 0.0}, **({"amp": "fp16"} if on_cuda else {}))
-    changes = [f"num_gpu={int(on_cuda)}", "+datasets:train:prefetch_mode=" + device.type, "train:total_iter=6"]
+    options = write_options(
+        tmp_path, {"norm": False, "dropout": 0.0}, **({"amp": "fp16"} if on_cuda else {})
+    )
+    changes = [
+        f"num_gpu={int(on_cuda)}",
+        "+datasets:train:prefetch_mode=" + device.type,
+        "train:total_iter=6",
+    ]
     changes += ["+datasets:train:pin_memory=true", "train:trail=false"]
     launchers = {
         "plain": ([], []),
@@ -63,13 +71,28 @@ def test_a_launched_run_ends_like_a_plain_one(device, tmp_path):
     for name, (launcher, words) in launchers.items():
         root = tmp_path / name
         root.mkdir()
-        command = [sys.executable, *launcher, "-m", "wxr_plugin.train", "-opt", str(options), *words]
+        command = [
+            sys.executable,
+            *launcher,
+            "-m",
+            "wxr_plugin.train",
+            "-opt",
+            str(options),
+            *words,
+        ]
         with (root / "log.txt").open("w") as log:
             runs[name] = subprocess.Popen(
-                [*command, "--force_yml", *changes], cwd=root, env=ENVIRONMENT, stdout=log, stderr=log
+                [*command, "--force_yml", *changes],
+                cwd=root,
+                env=ENVIRONMENT,
+                stdout=log,
+                stderr=log,
             )
     for name, run in runs.items():
         assert run.wait(300) == 0, (tmp_path / name / "log.txt").read_text()[-3000:]
-    one, other = (load_weights(tmp_path / name / "experiments/toy/models/net_g_latest.pth") for name in launchers)
+    one, other = (
+        load_weights(tmp_path / name / "experiments/toy/models/net_g_latest.pth")
+        for name in launchers
+    )
     for name, value in one.items():  # a step changes a weight by up to 1e-2
         torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-3 if on_cuda else 0)

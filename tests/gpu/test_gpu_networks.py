@@ -11,7 +11,9 @@ from wxr_plugin.contributing import network_checks
 
 pytestmark = pytest.mark.gpu
 
-OURS = {name: cls for name, cls in sorted(ARCH_REGISTRY) if cls.__module__.startswith("wxr_plugin.")}
+OURS = {
+    name: cls for name, cls in sorted(ARCH_REGISTRY) if cls.__module__.startswith("wxr_plugin.")
+}
 NETWORKS = [name for name, cls in OURS.items() if "restores" not in getattr(cls, "waived", {})]
 
 NAN_ON_CPU = {

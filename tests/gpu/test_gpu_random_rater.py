@@ -36,7 +36,9 @@ def test_it_has_the_published_number_of_parameters():
 def test_it_rates_576_patches_with_the_packaged_tokenizer(monkeypatch):
     monkeypatch.setattr(random_rater, "llava_config", shrunk)
     rater = RandomLlavaRater(RandomLlavaOptions(device="cpu", dtype="float32"))
-    tokens = rater.vlm.question(rater.prompt)([torch.from_numpy(PHOTO).permute(2, 0, 1)])["input_ids"]
+    tokens = rater.vlm.question(rater.prompt)([torch.from_numpy(PHOTO).permute(2, 0, 1)])[
+        "input_ids"
+    ]
     assert (tokens == random_rater.IMAGE_TOKEN).sum() == 576 and tokens.shape[1] == 612
     ratings = rater.rate([PHOTO, PHOTO // 2]).rating
     assert ratings.isfinite().all() and ratings.min() >= 1 and ratings.max() <= 5

@@ -59,7 +59,10 @@ def test_another_process_rates_on_the_device(device):
         assert process.wait().provenance == build_rater(block).provenance
         process.send(photos())
         assert_close(
-            torch.tensor(arrived(process).ratings), build_rater(block).rate(photos()).rating, rtol=0, atol=1e-3
+            torch.tensor(arrived(process).ratings),
+            build_rater(block).rate(photos()).rating,
+            rtol=0,
+            atol=1e-3,
         )
     finally:
         process.stop()
@@ -76,9 +79,17 @@ def test_the_loop_of_wresvlm_gets_ratings(build, device, tmp_path, rating):
         rater={"model": "tiny", "device": str(device)},
         rating=rating,
     )
-    crops = torch.stack([torch.from_numpy(photo[:64, :64].copy()).permute(2, 0, 1) / 255 for photo in photos()])
+    crops = torch.stack(
+        [torch.from_numpy(photo[:64, :64].copy()).permute(2, 0, 1) / 255 for photo in photos()]
+    )
     names = ["a.png", "b.png", "c.png"]
-    batch = {"lq": crops * 0.8, "gt": crops, "real": crops * 0.7, "lq_path": names, "real_key": names}
+    batch = {
+        "lq": crops * 0.8,
+        "gt": crops,
+        "real": crops * 0.7,
+        "lq_path": names,
+        "real_key": names,
+    }
     deadline, iteration = time.monotonic() + PATIENCE, 0
     try:
         while not model.labels.rated:

@@ -66,14 +66,19 @@ def test_a_photo_that_does_not_fit_is_cut_into_tiles_that_do(device, little_memo
 def test_half_precision_is_near_float32_and_not_the_same(device, precision):
     if precision == "fp16" and device.type == "cpu":
         pytest.skip("fp16 is for GPUs")
-    exact, near = (Restorer(network(device), str(device), precision=p).restore(photo(200)) for p in ("fp32", precision))
+    exact, near = (
+        Restorer(network(device), str(device), precision=p).restore(photo(200))
+        for p in ("fp32", precision)
+    )
     assert 0 < np.abs(exact.astype(int) - near).max() <= 4
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_tiles_equal_the_whole(device, batch):
     whole = Restorer(network(device), str(device)).restore(photo(200))
-    tiled = Restorer(network(device), str(device), tile=96, overlap=16, batch=batch).restore(photo(200))
+    tiled = Restorer(network(device), str(device), tile=96, overlap=16, batch=batch).restore(
+        photo(200)
+    )
     assert np.abs(whole.astype(int) - tiled).max() <= 1
 
 

@@ -13,7 +13,9 @@ PLAIN = {"type": "AdamW", "lr": 1e-2, "weight_decay": 0.01, "fused": False}
 
 
 def weights(model):
-    return torch.cat([p.detach().float().cpu().flatten() for p in model.get_bare_model(model.net_g).parameters()])
+    return torch.cat(
+        [p.detach().float().cpu().flatten() for p in model.get_bare_model(model.net_g).parameters()]
+    )
 
 
 def losses(model, data):
@@ -35,14 +37,21 @@ def test_the_network_and_the_batch_are_on_the_device(build, device):
 def test_prefetched_batches_are_those_of_the_loader(device):
     from basicsr.data.prefetch_dataloader import CPUPrefetcher, CUDAPrefetcher
 
-    items = [{"lq": torch.full((3, 4, 4), float(number)), "lq_path": f"{number}.png"} for number in range(5)]
+    items = [
+        {"lq": torch.full((3, 4, 4), float(number)), "lq_path": f"{number}.png"}
+        for number in range(5)
+    ]
     loader = DataLoader(items, batch_size=2, pin_memory=device.type == "cuda")
-    prefetcher = CUDAPrefetcher(loader, {"num_gpu": 1}) if device.type == "cuda" else CPUPrefetcher(loader)
+    prefetcher = (
+        CUDAPrefetcher(loader, {"num_gpu": 1}) if device.type == "cuda" else CPUPrefetcher(loader)
+    )
     for _ in range(2):
         prefetcher.reset()
         for expected in loader:
             batch = prefetcher.next()
-            assert batch["lq"].device.type == device.type and batch["lq_path"] == expected["lq_path"]
+            assert (
+                batch["lq"].device.type == device.type and batch["lq_path"] == expected["lq_path"]
+            )
             assert torch.equal(batch["lq"].cpu(), expected["lq"])
         assert prefetcher.next() is None
 
@@ -50,7 +59,9 @@ def test_prefetched_batches_are_those_of_the_loader(device):
 def test_fused_adamw_is_the_default_on_cuda_and_equals_the_plain_one(build, device):
     fused = {} if device.type == "cuda" else {"optim_g": PLAIN | {"fused": True}}
     model, plain = build(**fused), build(optim_g=PLAIN)
-    assert model.optimizer_g.defaults["fused"] is True and plain.optimizer_g.defaults["fused"] is False
+    assert (
+        model.optimizer_g.defaults["fused"] is True and plain.optimizer_g.defaults["fused"] is False
+    )
     for each in (model, plain):
         train(each, batches(6))
     torch.testing.assert_close(weights(model), weights(plain), rtol=1e-3, atol=1e-5)

@@ -14,7 +14,13 @@ from wxr_plugin.cli import main as cli
 from wxr_plugin.data.images.io import write_image
 from wxr_plugin.data.packaged_photos import packaged_photo, weathered
 
-MSBDN = {"type": "MSBDN", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1, "global_residual": True}
+MSBDN = {
+    "type": "MSBDN",
+    "width": 4,
+    "bottleneck_blocks": 1,
+    "stage_blocks": 1,
+    "global_residual": True,
+}
 NAFNET = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "dec_blk_nums": [1]}
 RESTORMER = {
     "type": "Restormer",
@@ -47,9 +53,13 @@ def photos(folder: Path, number: int = 4, side: int = 48) -> dict[str, str]:
     for index in range(number):
         name = ("astronaut", "chelsea", "coffee", "china", "flower", "rocket")[index % 6]
         top = 40 + 30 * (index // 6)
-        gt = np.ascontiguousarray(packaged_photo(name)[top : top + 4 * side : 4, 100 : 100 + 4 * (side + 9) : 4])
+        gt = np.ascontiguousarray(
+            packaged_photo(name)[top : top + 4 * side : 4, 100 : 100 + 4 * (side + 9) : 4]
+        )
         write_image(folder / "gt" / f"norain{index}.png", gt)
-        write_image(folder / "lq" / f"input{index}.png", weathered(gt, "rain", 0.5, index, "default"))
+        write_image(
+            folder / "lq" / f"input{index}.png", weathered(gt, "rain", 0.5, index, "default")
+        )
     return {
         "lq": str(folder / "lq"),
         "gt": str(folder / "gt"),
@@ -65,13 +75,18 @@ def write(folder: Path, **changes) -> Path:
         "name": "toy",
         "output": str(folder / "out"),
         "device": "cpu",
-        "methods": changes.get("methods") or {"input": None, "net": {"checkpoint": net_file(folder)}},
+        "methods": changes.get("methods")
+        or {"input": None, "net": {"checkpoint": net_file(folder)}},
         "sets": changes.get("sets") or {"rain": photos(folder)},
         "metrics": ["psnr", "ssim_y"],
         **changes,
     }
     file = folder / "bench.yml"
-    file.write_text(yaml.safe_dump({key: value for key, value in opt.items() if value is not None}, sort_keys=False))
+    file.write_text(
+        yaml.safe_dump(
+            {key: value for key, value in opt.items() if value is not None}, sort_keys=False
+        )
+    )
     return file
 
 
@@ -83,9 +98,14 @@ def run(file: Path, *arguments: str) -> int:
 def rows(folder: Path, *without: str) -> list[dict[str, str]]:
     """rows.csv of FOLDER/out, without some columns."""
     with (folder / "out" / "rows.csv").open(newline="") as file:
-        return [{key: value for key, value in row.items() if key not in without} for row in csv.DictReader(file)]
+        return [
+            {key: value for key, value in row.items() if key not in without}
+            for row in csv.DictReader(file)
+        ]
 
 
 def cell(folder: Path, method: str, image: str, column: str) -> str:
     """One cell of rows.csv."""
-    return next(row[column] for row in rows(folder) if (row["method"], row["image"]) == (method, image))
+    return next(
+        row[column] for row in rows(folder) if (row["method"], row["image"]) == (method, image)
+    )

@@ -69,13 +69,18 @@ class Handler(BaseHTTPRequestHandler):
         elif body.get("logprobs") and behaviour.logprobs == "refuse":
             self.send({"error": {"message": "logprobs are not supported"}}, 400)
         elif body.get("top_logprobs", 0) > behaviour.most_logprobs:
-            self.send({"error": {"message": f"top_logprobs may be {behaviour.most_logprobs} at most"}}, 400)
+            self.send(
+                {"error": {"message": f"top_logprobs may be {behaviour.most_logprobs} at most"}},
+                400,
+            )
         else:
             image, text = parts(body["messages"][-1]["content"])
             if image is not None and behaviour.breaks_on(image):
                 self.send({"error": {"message": "cannot take this image"}}, behaviour.status)
             else:
-                self.send({"object": "chat.completion", "choices": [self.choice(body, image, text)]})
+                self.send(
+                    {"object": "chat.completion", "choices": [self.choice(body, image, text)]}
+                )
 
     def choice(self, body, image, text):
         behaviour = self.server.behaviour
@@ -83,10 +88,16 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             said, top = self.server.model(image, text, body, listed)
         said = said if behaviour.answers is None else behaviour.answers
-        found = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": said}}
+        found = {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": said},
+        }
         return {
             **found,
-            "logprobs": {"content": [{"token": said, "logprob": 0, "top_logprobs": top}]} if listed else None,
+            "logprobs": {"content": [{"token": said, "logprob": 0, "top_logprobs": top}]}
+            if listed
+            else None,
         }
 
     def send(self, body, status=200):
@@ -113,7 +124,9 @@ class Model:
         question = self.vlm.question(text)
         if not listed:
             return self.vlm.answers(question, [image], body["max_tokens"])[0], []
-        logits = self.vlm.next_token_logits(question, [image], list(range(len(self.vlm.tokenizer))))[0]
+        logits = self.vlm.next_token_logits(
+            question, [image], list(range(len(self.vlm.tokenizer)))
+        )[0]
         values, ids = logits.log_softmax(-1).topk(body["top_logprobs"])
         tokens = [self.vlm.tokenizer.decode([number]) for number in ids.tolist()]
         return tokens[0], [{"token": t, "logprob": v} for t, v in zip(tokens, values.tolist())]
@@ -122,7 +135,9 @@ class Model:
         given = self.vlm.tokenizer(f"USER: {text} ASSISTANT:", return_tensors="pt")
         with torch.no_grad():
             tokens = self.vlm.model.generate(**given, do_sample=False, max_new_tokens=max_tokens)
-        return self.vlm.tokenizer.decode(tokens[0, given["input_ids"].shape[1] :], skip_special_tokens=True)
+        return self.vlm.tokenizer.decode(
+            tokens[0, given["input_ids"].shape[1] :], skip_special_tokens=True
+        )
 
 
 def parts(content):
@@ -143,7 +158,10 @@ def serving(**settings):
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield {"url": f"http://127.0.0.1:{server.server_port}/v1", "model": "tiny", "retries": 1}, server.behaviour
+        yield (
+            {"url": f"http://127.0.0.1:{server.server_port}/v1", "model": "tiny", "retries": 1},
+            server.behaviour,
+        )
     finally:
         server.shutdown()
         server.server_close()

@@ -33,7 +33,12 @@ def make(root: Path, pairs: dict, processes: int = 1, rank: int = 0):
         "path": {"experiments_root": str(root), **{place: str(root / place) for place in places}},
         "datasets": {"val": {**pairs, "phase": "val"}},
         "sde": {"steps": 10, "max_sigma": 25},
-        "val": {"val_freq": 5, "save_img": True, "metrics": METRICS, "sampling": {"steps": 3, "seed": 4}},
+        "val": {
+            "val_freq": 5,
+            "save_img": True,
+            "metrics": METRICS,
+            "sampling": {"steps": 3, "seed": 4},
+        },
         "logger": {"save_checkpoint_freq": 10, "print_freq": 1},
         "network_g": {"type": "ConditionalUNet", "nf": 8, "ch_mult": [1, 2]},
         "train": {
@@ -50,7 +55,9 @@ def make(root: Path, pairs: dict, processes: int = 1, rank: int = 0):
 
 def validate(model) -> None:
     (block,) = model.opt["datasets"].values()
-    model.nondist_validation(build_dataloader(build_dataset(block), block, num_gpu=0), 1, None, save_img=True)
+    model.nondist_validation(
+        build_dataloader(build_dataset(block), block, num_gpu=0), 1, None, save_img=True
+    )
 
 
 def main(root: Path) -> None:
@@ -61,7 +68,10 @@ def main(root: Path) -> None:
     for iteration, batch in enumerate(batches(2, size=2, seed=rank), 1):
         model.feed_data(batch)
         model.optimize_parameters(iteration)
-    states = {"net_g": model.get_bare_model(model.net_g).state_dict(), "ema": model.net_g_ema.state_dict()}
+    states = {
+        "net_g": model.get_bare_model(model.net_g).state_dict(),
+        "ema": model.net_g_ema.state_dict(),
+    }
     torch.save(states | {"lq": model.lq}, root / f"rank_{rank}.pth")
     validate(model)
     dist.destroy_process_group()

@@ -1,8 +1,8 @@
 """Weight-free parity: does a network have the published one's state dict and compute the same?
 
-A fixture is a JSON file with the names and shapes of the authors' state dict and a few sampled values of their
-network's output when every parameter is set by `fill` and every input by `make_input`. `record` writes one, `check`
-compares.
+A fixture is a JSON file with the names and shapes of the authors' state dict and a few sampled
+values of their network's output when every parameter is set by `fill` and every input by
+`make_input`. `record` writes one, `check` compares.
 """
 
 import copy
@@ -45,7 +45,9 @@ def fill(net: nn.Module) -> nn.Module:
     return net.eval()
 
 
-def make_input(name: str, shape: tuple[int, ...], dtype: str = "float32", high: int | None = None) -> Tensor:
+def make_input(
+    name: str, shape: tuple[int, ...], dtype: str = "float32", high: int | None = None
+) -> Tensor:
     """Uniform [0, 1) floats, or integers below `high`, from a generator seeded by `name`."""
     if dtype.startswith("int"):
         return torch.from_numpy(_seeded(name).randint(0, high, size=shape).astype(dtype))
@@ -65,14 +67,19 @@ class RoundingWarning(UserWarning):
 
 
 def check(
-    net: nn.Module, path: str | Path, call: Callable | None = None, rtol: float = 1e-4, atol: float = 1e-5
+    net: nn.Module,
+    path: str | Path,
+    call: Callable | None = None,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
 ) -> None:
     """Raise AssertionError that names every kind of difference between `net` and the fixture at `path`.
 
-    `call(net, inputs)` runs a network whose inputs a plain call does not fit. `net` is filled and in eval mode after.
-    With filled values some networks amplify rounding so much that another processor is enough for another result. What
-    differs by more than `rtol` may differ by `ROUNDING` times the largest change that float64 makes to that output, up
-    to `ROOM` of its standard deviation; a `RoundingWarning` names the output and the tolerance.
+    `call(net, inputs)` runs a network whose inputs a plain call does not fit. `net` is filled and
+    in eval mode after. With filled values some networks amplify rounding so much that another
+    processor is enough for another result. What differs by more than `rtol` may differ by
+    `ROUNDING` times the largest change that float64 makes to that output, up to `ROOM` of its
+    standard deviation; a `RoundingWarning` names the output and the tolerance.
     """
     fixture = json.loads(Path(path).read_text())
     _check_state(net, fixture)
@@ -80,10 +87,14 @@ def check(
     outputs, exact = _run(fill(net), inputs, call), None
     for wanted in fixture["outputs"]:
         got, tolerance = outputs[wanted["name"]], atol * max(1.0, wanted["std"])
-        assert list(got.shape) == wanted["shape"], f"{wanted['name']} is {list(got.shape)}, not {wanted['shape']}"
+        assert list(got.shape) == wanted["shape"], (
+            f"{wanted['name']} is {list(got.shape)}, not {wanted['shape']}"
+        )
         values = got.double().flatten().numpy()[wanted["at"]]
         if not np.allclose(values, wanted["values"], rtol, tolerance):
-            exact = exact or _run(copy.deepcopy(net).double(), {key: _double(x) for key, x in inputs.items()}, call)
+            exact = exact or _run(
+                copy.deepcopy(net).double(), {key: _double(x) for key, x in inputs.items()}, call
+            )
             tolerance += _rounding(wanted, got, exact[wanted["name"]])
         np.testing.assert_allclose(values, wanted["values"], rtol=rtol, atol=tolerance)
 
@@ -92,7 +103,9 @@ def _rounding(wanted: dict, got: Tensor, exact: Tensor) -> float:
     """Return the tolerance that float32's rounding needs in an output, and warn that it is used."""
     rounding = ROUNDING * (got - exact).abs().max().item()
     share = rounding / wanted["std"]
-    assert share < ROOM, f"{wanted['name']}: rounding alone changes it by {share:.2g} of its deviation"
+    assert share < ROOM, (
+        f"{wanted['name']}: rounding alone changes it by {share:.2g} of its deviation"
+    )
     message = f"{wanted['name']}: compared within {share:.2g} of its standard deviation because of rounding"
     warnings.warn(message, RoundingWarning, stacklevel=3)
     return rounding
@@ -115,7 +128,10 @@ def record(
 
     Raises ValueError for an output that is constant or not finite: it would show nothing.
     """
-    specs = {key: spec if isinstance(spec, dict) else {"shape": list(spec)} for key, spec in inputs.items()}
+    specs = {
+        key: spec if isinstance(spec, dict) else {"shape": list(spec)}
+        for key, spec in inputs.items()
+    }
     outputs = _run(fill(net), {key: make_input(key, **spec) for key, spec in specs.items()}, call)
     fixture = {
         "name": name,
@@ -123,7 +139,8 @@ def record(
         "params": sum(parameter.numel() for parameter in net.parameters()),
         "inputs": specs,
         "state_dict": [
-            [key, list(x.shape), str(x.dtype).removeprefix("torch.")] for key, x in net.state_dict().items()
+            [key, list(x.shape), str(x.dtype).removeprefix("torch.")]
+            for key, x in net.state_dict().items()
         ],
         "outputs": [_sampled(key, output) for key, output in outputs.items()],
     }
@@ -134,7 +151,9 @@ def _sampled(name: str, output: Tensor) -> dict:
     values = output.double().flatten().numpy()
     mean, std = float(values.mean()), float(values.std())
     if not np.isfinite(mean) or std <= 1e-6:
-        raise ValueError(f"{name} has the mean {mean} and the deviation {std}; nothing can be compared with it")
+        raise ValueError(
+            f"{name} has the mean {mean} and the deviation {std}; nothing can be compared with it"
+        )
     at = _seeded(name).choice(values.size, min(SAMPLES, values.size), replace=False).tolist()
     return {
         "name": name,
@@ -159,8 +178,12 @@ def _check_state(net: nn.Module, fixture: dict) -> None:
     want = {key: tuple(shape) for key, shape, _ in fixture["state_dict"]}
     have = {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}
     missing, extra = sorted(want.keys() - have.keys()), sorted(have.keys() - want.keys())
-    shapes = {key: (have[key], want[key]) for key in want.keys() & have.keys() if have[key] != want[key]}
-    assert not (missing or extra or shapes), f"missing {missing[:5]}, extra {extra[:5]}, shapes (ours, theirs) {shapes}"
+    shapes = {
+        key: (have[key], want[key]) for key in want.keys() & have.keys() if have[key] != want[key]
+    }
+    assert not (missing or extra or shapes), (
+        f"missing {missing[:5]}, extra {extra[:5]}, shapes (ours, theirs) {shapes}"
+    )
 
 
 def _flatten(output: object, name: str = "out") -> list[tuple[str, Tensor]]:

@@ -11,7 +11,19 @@ from wxr_plugin.zoo.files import part_shapes
 from wxr_plugin.zoo.rows import Part, Row
 from wxr_plugin.zoo.shapes import Shapes, network_shapes
 
-WORDS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "remove", "the", "rain", "from", "this", "photo"]
+WORDS = [
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[PAD]",
+    "[MASK]",
+    "remove",
+    "the",
+    "rain",
+    "from",
+    "this",
+    "photo",
+]
 
 
 def hollow(shapes: Shapes) -> dict[str, torch.Tensor]:
@@ -32,7 +44,11 @@ def publish(row: Row, folder: Path, make=hollow, network: dict | None = None) ->
         content = {"epoch": 1} if row.key or row.files else {}
         for part in [part for part in row.files if part.file == official] or [row]:
             shapes = part_shapes(row, part, expected) if isinstance(part, Part) else expected
-            _put(content, part.key, {part.prefix + name: tensor for name, tensor in make(shapes).items()})
+            _put(
+                content,
+                part.key,
+                {part.prefix + name: tensor for name, tensor in make(shapes).items()},
+            )
         if not any(part.key for part in [row, *row.files]):
             content.pop("epoch", None)
         path = folder / Path(official).name
@@ -63,7 +79,12 @@ def publish_instructions(folder: Path) -> None:
     model.mkdir()
     (model / "vocab.txt").write_text("\n".join(WORDS))
     BertTokenizer(str(model / "vocab.txt")).save_pretrained(model)
-    size = {"hidden_size": 384, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 8}
+    size = {
+        "hidden_size": 384,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "intermediate_size": 8,
+    }
     BertModel(BertConfig(vocab_size=len(WORDS), **size)).save_pretrained(model)
 
 

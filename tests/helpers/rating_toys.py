@@ -37,7 +37,10 @@ class BrightnessRater:
         time.sleep(self.options.seconds * len(images))
         if self.broken:
             raise ConnectionError("the server is gone")
-        ratings = [np.nan if tuple(image[0, 0]) == (255, 0, 0) else 1 + 4 * image.mean() / 255 for image in images]
+        ratings = [
+            np.nan if tuple(image[0, 0]) == (255, 0, 0) else 1 + 4 * image.mean() / 255
+            for image in images
+        ]
         return Ratings(torch.tensor(ratings), torch.zeros(len(images), 5))
 
 

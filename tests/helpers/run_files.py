@@ -50,7 +50,15 @@ def training(model: str, train: dict, dataset: dict, iterations: int) -> dict[st
         "num_gpu": 0,
         "manual_seed": 3,
         "scale": 1,
-        "datasets": {"train": {"name": "train", **dataset, **LOADING, "io_backend": {"type": "disk"}, "gt_size": 16}},
+        "datasets": {
+            "train": {
+                "name": "train",
+                **dataset,
+                **LOADING,
+                "io_backend": {"type": "disk"},
+                "gt_size": 16,
+            }
+        },
         "network_g": {"type": "RunNet"},
         "path": {},
         "train": {
@@ -67,7 +75,11 @@ def training(model: str, train: dict, dataset: dict, iterations: int) -> dict[st
 
 def write_files(folder: Path, **changes: Any) -> dict[str, Any]:
     """run.yml, round.yml and supervised.yml in `folder` with two rounds of four iterations; the run's options."""
-    semi = {"type": "SemiSupervisedDataset", "paired": PAIRS, "real": {"dataroot": REAL, "boxes_per_image": 2}}
+    semi = {
+        "type": "SemiSupervisedDataset",
+        "paired": PAIRS,
+        "real": {"dataroot": REAL, "boxes_per_image": 2},
+    }
     round_file = training("WResVLMModel", {"pseudo_opt": {"type": "PseudoLabelLoss"}}, semi, 99)
     supervised = training("WxrModel", {}, {"type": "PairedWeatherDataset", **PAIRS}, 2)
     run = {
@@ -89,10 +101,24 @@ def write_files(folder: Path, **changes: Any) -> dict[str, Any]:
 
 def start(folder: Path, *words: str) -> subprocess.Popen:
     """`wxr wresvlm run` in `folder`, in a session of its own; its output goes to log.txt."""
-    command = [sys.executable, "-m", "wxr_plugin.cli.main", "wresvlm", "run", "-opt", "run.yml", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "wxr_plugin.cli.main",
+        "wresvlm",
+        "run",
+        "-opt",
+        "run.yml",
+        *words,
+    ]
     with open(folder / "log.txt", "a") as log:
         return subprocess.Popen(
-            command, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
 

@@ -35,7 +35,11 @@ QWEN_TEMPLATE = TEMPLATE.replace("<image>", "<|vision_start|><|image_pad|><|visi
 
 def internvl(folder: Path) -> Path:
     """InternVL3's classes: an image is cut into tiles, of which a thumbnail is the last."""
-    names = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"}
+    names = {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+    }
     tokenizer = word_tokenizer(bos=False, special=(*SPECIAL[:4], *names.values(), "<video>"))
     for name, token in (names | {"video_token": "<video>"}).items():
         tokenizer._set_model_specific_special_tokens({name: token})
@@ -51,7 +55,9 @@ def internvl(folder: Path) -> Path:
         image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
     )
     processor = InternVLProcessor(
-        GotOcr2ImageProcessor(size={"height": SIDE, "width": SIDE}, crop_to_patches=True, max_patches=4),
+        GotOcr2ImageProcessor(
+            size={"height": SIDE, "width": SIDE}, crop_to_patches=True, max_patches=4
+        ),
         tokenizer,
         InternVLVideoProcessor(),
         image_seq_length=4,
@@ -64,7 +70,13 @@ def qwen2_5_vl(folder: Path) -> Path:
     """Qwen2.5-VL's classes: any resolution, attention in windows."""
     tokenizer = word_tokenizer(bos=False, special=QWEN_MARKS)
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
-    tower = {"depth": 2, "num_heads": 4, "patch_size": PATCH, "out_hidden_size": 32, "fullatt_block_indexes": [1]}
+    tower = {
+        "depth": 2,
+        "num_heads": 4,
+        "patch_size": PATCH,
+        "out_hidden_size": 32,
+        "fullatt_block_indexes": [1],
+    }
     config = Qwen2_5_VLConfig(
         text_config={**LANGUAGE, "vocab_size": len(tokenizer), "rope_parameters": rope},
         vision_config={**TOWER, **tower, "intermediate_size": 48},
@@ -73,23 +85,45 @@ def qwen2_5_vl(folder: Path) -> Path:
     limits = {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 16}
     parts = Qwen2VLImageProcessor(size=limits), tokenizer, Qwen2VLVideoProcessor()
     return save(
-        folder, Qwen2_5_VLForConditionalGeneration(config), Qwen2_5_VLProcessor(*parts, chat_template=QWEN_TEMPLATE)
+        folder,
+        Qwen2_5_VLForConditionalGeneration(config),
+        Qwen2_5_VLProcessor(*parts, chat_template=QWEN_TEMPLATE),
     )
 
 
 def qwen3_vl(folder: Path) -> Path:
     """Qwen3-VL's classes: features of several depths of the tower."""
     tokenizer = word_tokenizer(bos=False, special=QWEN_MARKS)
-    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1], "mrope_interleaved": True}
-    tower = {"depth": 2, "num_heads": 4, "patch_size": 16, "out_hidden_size": 32, "num_position_embeddings": 64}
+    rope = {
+        "rope_type": "default",
+        "rope_theta": 10000.0,
+        "mrope_section": [2, 1, 1],
+        "mrope_interleaved": True,
+    }
+    tower = {
+        "depth": 2,
+        "num_heads": 4,
+        "patch_size": 16,
+        "out_hidden_size": 32,
+        "num_position_embeddings": 64,
+    }
     config = Qwen3VLConfig(
-        text_config={**LANGUAGE, "head_dim": 8, "vocab_size": len(tokenizer), "rope_parameters": rope},
+        text_config={
+            **LANGUAGE,
+            "head_dim": 8,
+            "vocab_size": len(tokenizer),
+            "rope_parameters": rope,
+        },
         vision_config={**TOWER, **tower, "deepstack_visual_indexes": [0]},
         **_qwen_ids(tokenizer),
     )
     limits = {"shortest_edge": 32 * 32, "longest_edge": 32 * 32 * 16}
     parts = Qwen2VLImageProcessor(size=limits, patch_size=16), tokenizer, Qwen3VLVideoProcessor()
-    return save(folder, Qwen3VLForConditionalGeneration(config), Qwen3VLProcessor(*parts, chat_template=QWEN_TEMPLATE))
+    return save(
+        folder,
+        Qwen3VLForConditionalGeneration(config),
+        Qwen3VLProcessor(*parts, chat_template=QWEN_TEMPLATE),
+    )
 
 
 def florence2(folder: Path) -> Path:
@@ -100,11 +134,18 @@ def florence2(folder: Path) -> Path:
         depths=[1], patch_size=[7], patch_stride=[4], patch_padding=[3], patch_prenorm=[False], embed_dim=[16],
         num_heads=[2], num_groups=[2], window_size=7, projection_dim=32,
     )  # fmt: skip
-    language = {"encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+    language = {
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_ffn_dim": 32,
+        "decoder_ffn_dim": 32,
+    }
     heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
     text = BartConfig(vocab_size=len(tokenizer), d_model=32, **language, **heads)
     config = Florence2Config(
-        vision_config=tower.to_dict(), text_config=text.to_dict(), image_token_id=tokenizer.image_token_id
+        vision_config=tower.to_dict(),
+        text_config=text.to_dict(),
+        image_token_id=tokenizer.image_token_id,
     )
     images = CLIPImageProcessor(size={"height": SIDE, "width": SIDE}, do_center_crop=False)
     images.image_seq_length = 16
@@ -116,12 +157,23 @@ def llama(folder: Path, bos: bool = True) -> Path:
     """A language model that sees nothing, with a chat template of its own."""
     tokenizer = word_tokenizer(bos)
     tokenizer.chat_template = (
-        "{% for message in messages %}{{ message['role'].upper() + ': ' + message['content'] + ' ' }}{% endfor %}"
+        "{% for message in messages %}{{ message['role'].upper() + ': ' + message['content'] + ' ' "
+        "}}{% endfor %}"
         "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
     )
-    return save(folder, LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **LANGUAGE)), tokenizer)
+    return save(
+        folder, LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **LANGUAGE)), tokenizer
+    )
 
 
 def _qwen_ids(tokenizer: object) -> dict[str, int]:
-    names = {"image": "image_pad", "video": "video_pad", "vision_start": "vision_start", "vision_end": "vision_end"}
-    return {f"{key}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}|>") for key, name in names.items()}
+    names = {
+        "image": "image_pad",
+        "video": "video_pad",
+        "vision_start": "vision_start",
+        "vision_end": "vision_end",
+    }
+    return {
+        f"{key}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}|>")
+        for key, name in names.items()
+    }

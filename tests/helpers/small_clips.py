@@ -39,5 +39,7 @@ def random_clip(name: str, seed: int):
     vision = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
     text = {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
     model = CLIP(16, vision, text)
-    set_model_preprocess_cfg(model, {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic"})
+    set_model_preprocess_cfg(
+        model, {"mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic"}
+    )
     return ClipGuide(model, SimpleTokenizer(context_length=20), name, "cpu")

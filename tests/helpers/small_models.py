@@ -28,12 +28,11 @@ from transformers import (
 )
 
 WORDS = ("excellent", "good", "fair", "poor", "bad")
-TEXT = (
-    "Rate Describe the visibility of image weather against rain fog and snow Please answer with or USER ASSISTANT : . ,"
-)
+TEXT = "Rate Describe the visibility of image weather against rain fog and snow Please answer with or USER ASSISTANT : . ,"
 SPECIAL = ("<unk>", "<s>", "</s>", "<pad>", "<image>")
 TEMPLATE = (
-    "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': ' }}{% endif %}"
+    "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + "
+    "': ' }}{% endif %}"
     "{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<image>\n' }}"
     "{% else %}{{ part['text'] + ' ' }}{% endif %}{% endfor %}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
@@ -52,34 +51,57 @@ LANGUAGE = {
 SIDE, PATCH = 56, 14
 
 
-def wrapped(tokenizer: Tokenizer, bos: bool, special: tuple[str, ...] = SPECIAL) -> PreTrainedTokenizerFast:
+def wrapped(
+    tokenizer: Tokenizer, bos: bool, special: tuple[str, ...] = SPECIAL
+) -> PreTrainedTokenizerFast:
     """A transformers tokenizer, with a BOS before every text or without."""
     if bos:
         at = tokenizer.token_to_id("<s>")
-        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", at)])
-    names = {"unk_token": "<unk>", "bos_token": "<s>" if bos else None, "eos_token": "</s>", "pad_token": "<pad>"}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=list(special[4:]), **names)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", at)]
+        )
+    names = {
+        "unk_token": "<unk>",
+        "bos_token": "<s>" if bos else None,
+        "eos_token": "</s>",
+        "pad_token": "<pad>",
+    }
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, additional_special_tokens=list(special[4:]), **names
+    )
 
 
-def word_tokenizer(bos: bool = True, special: tuple[str, ...] = SPECIAL, words: str = TEXT) -> PreTrainedTokenizerFast:
+def word_tokenizer(
+    bos: bool = True, special: tuple[str, ...] = SPECIAL, words: str = TEXT
+) -> PreTrainedTokenizerFast:
     """One token a word."""
     names = dict.fromkeys([*special, *words.split(), *WORDS])
-    tokenizer = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
+    tokenizer = Tokenizer(
+        models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>")
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     return wrapped(tokenizer, bos, special)
 
 
 def sentencepiece_tokenizer(pieces: tuple[str, ...], bos: bool = True) -> PreTrainedTokenizerFast:
     """Llama's kind: a space marker before every text, and the longest of `pieces` that fit."""
-    scores = [(name, 0.0) for name in SPECIAL] + [(piece, float(len(piece)) - 20) for piece in pieces]
+    scores = [(name, 0.0) for name in SPECIAL] + [
+        (piece, float(len(piece)) - 20) for piece in pieces
+    ]
     tokenizer = Tokenizer(models.Unigram(scores, unk_id=0))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     return wrapped(tokenizer, bos)
 
 
 def byte_tokenizer(merges: list[tuple[str, str]]) -> PreTrainedTokenizerFast:
     """GPT-2's kind: bytes, merged pairwise, and no BOS."""
-    names = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in merges)]
+    names = [
+        *SPECIAL,
+        *sorted(pre_tokenizers.ByteLevel.alphabet()),
+        *("".join(pair) for pair in merges),
+    ]
     vocabulary = {name: i for i, name in enumerate(dict.fromkeys(names))}
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -98,7 +120,9 @@ def save(folder: Path, model: torch.nn.Module, processor: object) -> Path:
     return folder
 
 
-def llava(folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, template: str | None = TEMPLATE) -> Path:
+def llava(
+    folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, template: str | None = TEMPLATE
+) -> Path:
     """LLaVA-1.5's classes."""
     tokenizer = tokenizer or word_tokenizer()
     size = {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}}
@@ -144,8 +168,13 @@ def qwen2_vl(folder: Path) -> Path:
     """Qwen2-VL's classes: any resolution, other image tokens, three-dimensional positions."""
     marks = (*SPECIAL[:4], "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
     tokenizer = word_tokenizer(bos=False, special=marks)
-    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad")}
-    ends = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("vision_start", "vision_end")}
+    ids = {
+        name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad")
+    }
+    ends = {
+        name: tokenizer.convert_tokens_to_ids(f"<|{name}|>")
+        for name in ("vision_start", "vision_end")
+    }
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
     config = Qwen2VLConfig(
         text_config={**LANGUAGE, "vocab_size": len(tokenizer), "rope_parameters": rope},
@@ -164,14 +193,22 @@ def qwen2_vl(folder: Path) -> Path:
     template = TEMPLATE.replace("<image>", "<|vision_start|><|image_pad|><|vision_end|>")
     limits = {"shortest_edge": 28 * 28, "longest_edge": 28 * 28 * 16}
     processor = Qwen2VLProcessor(
-        Qwen2VLImageProcessor(size=limits), tokenizer, Qwen2VLVideoProcessor(), chat_template=template
+        Qwen2VLImageProcessor(size=limits),
+        tokenizer,
+        Qwen2VLVideoProcessor(),
+        chat_template=template,
     )
     return save(folder, Qwen2VLForConditionalGeneration(config), processor)
 
 
 def vision() -> CLIPVisionConfig:
     """A small CLIP tower."""
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
     return CLIPVisionConfig(image_size=SIDE, patch_size=PATCH, projection_dim=32, **sizes)
 
 
@@ -195,7 +232,9 @@ def idefics3(folder: Path) -> Path:
         pad_token_id=3,
     )
     processor = Idefics3Processor(
-        Idefics3ImageProcessor(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE}),
+        Idefics3ImageProcessor(
+            size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE}
+        ),
         tokenizer,
         image_seq_len=4,
         chat_template=TEMPLATE,

@@ -40,8 +40,17 @@ def options(root: Path, **changes: Any) -> dict[str, Any]:
             "warmup_iter": -1,
             "pixel_opt": {"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"},
         },
-        "val": {"val_freq": 3, "save_img": False, "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}},
-        "logger": {"print_freq": 1, "save_checkpoint_freq": 2, "use_tb_logger": False, "wandb": None},
+        "val": {
+            "val_freq": 3,
+            "save_img": False,
+            "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}},
+        },
+        "logger": {
+            "print_freq": 1,
+            "save_checkpoint_freq": 2,
+            "use_tb_logger": False,
+            "wandb": None,
+        },
         "dist_params": {"backend": "nccl", "port": 29500},
     }
     return {**blocks, **changes}

@@ -207,8 +207,16 @@ def parse(text: str, root: Path) -> dict:
 def short(opt: dict) -> dict:
     """`opt` cut down to a network and a run of a second."""
     opt["network_g"] |= {"num_feat": 4, "num_block": 1}
-    opt["train"] |= {"total_iter": 2, "ema_decay": 0, "scheduler": {"type": "MultiStepLR", "milestones": [1]}}
-    opt["datasets"]["train"] |= {"num_worker_per_gpu": 0, "batch_size_per_gpu": 1, "dataset_enlarge_ratio": 1}
+    opt["train"] |= {
+        "total_iter": 2,
+        "ema_decay": 0,
+        "scheduler": {"type": "MultiStepLR", "milestones": [1]},
+    }
+    opt["datasets"]["train"] |= {
+        "num_worker_per_gpu": 0,
+        "batch_size_per_gpu": 1,
+        "dataset_enlarge_ratio": 1,
+    }
     opt["logger"] |= {"use_tb_logger": False}
     opt["val"]["metrics"] = {"psnr": opt["val"]["metrics"]["psnr"]}
     return opt
@@ -223,4 +231,6 @@ def problems(opt: dict, root: Path, is_train: bool = True) -> list[option_files.
 
 def said(opt: dict, root: Path, is_train: bool = True) -> dict[str, str]:
     """Key path -> the problem and its mend."""
-    return {problem.key: f"{problem.what}; {problem.mend}" for problem in problems(opt, root, is_train)}
+    return {
+        problem.key: f"{problem.what}; {problem.mend}" for problem in problems(opt, root, is_train)
+    }

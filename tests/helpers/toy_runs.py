@@ -29,7 +29,13 @@ def make_pairs(folder: Path, count: int, seed: int) -> dict:
 
 def write_options(folder: Path, net: dict, **train: object) -> Path:
     """An option file for a toy run on nine pairs, validated on three."""
-    loading = {"gt_size": 16, "use_hflip": True, "use_rot": True, "num_worker_per_gpu": 2, "batch_size_per_gpu": 2}
+    loading = {
+        "gt_size": 16,
+        "use_hflip": True,
+        "use_rot": True,
+        "num_worker_per_gpu": 2,
+        "batch_size_per_gpu": 2,
+    }
     options = {
         "name": "toy",
         "model_type": "ToyModel",
@@ -53,7 +59,11 @@ def write_options(folder: Path, net: dict, **train: object) -> Path:
             "trail": True,
             **train,
         },
-        "val": {"val_freq": 5, "save_img": False, "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}},
+        "val": {
+            "val_freq": 5,
+            "save_img": False,
+            "metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}},
+        },
         "logger": {"print_freq": 5, "save_checkpoint_freq": 5, "use_tb_logger": False},
     }
     path = folder / "toy.yml"
@@ -70,7 +80,9 @@ def start(root: Path, options: Path, *arguments: str, processes: int = 1) -> sub
         arguments = (*arguments, "--launcher", "pytorch")
     command = [*launch, "-m", "wxr_plugin.train", "-opt", str(options), *arguments]
     with open(root / "log.txt", "a") as log:
-        return subprocess.Popen(command, cwd=root, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command, cwd=root, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True
+        )
 
 
 def finish(process: subprocess.Popen, root: Path) -> str:
@@ -85,7 +97,9 @@ def kill_once_there(process: subprocess.Popen, file: Path) -> None:
     """SIGKILL a run and all its processes as soon as `file` exists."""
     deadline = time.monotonic() + 240
     while not file.exists():
-        assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be killed"
+        assert process.poll() is None and time.monotonic() < deadline, (
+            "the run ended before it could be killed"
+        )
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -13,15 +13,32 @@ import wxr_toys  # noqa: F401
 from basicsr.models import build_model
 from toy_training import batches
 
-SAR = {"type": "SARCWP", "width": 4, "enc_blk_nums": [1, 1, 1, 1], "dec_blk_nums": [1, 1, 1], "context": []}
+SAR = {
+    "type": "SARCWP",
+    "width": 4,
+    "enc_blk_nums": [1, 1, 1, 1],
+    "dec_blk_nums": [1, 1, 1],
+    "context": [],
+}
 SRD = {"type": "ClipSRDLoss", "clip": "tiny", "layers": [1, 1, 2, 3], "variant": "both"}
 
 
 def make(model: str, net: dict, **train: object):
     """A model of this rank, which DDP wraps."""
     opt = {
-        **{"name": "run", "model_type": model, "num_gpu": 0, "is_train": True, "dist": True, "manual_seed": 3},
-        **{"rank": dist.get_rank(), "world_size": dist.get_world_size(), "path": {"experiments_root": "."}},
+        **{
+            "name": "run",
+            "model_type": model,
+            "num_gpu": 0,
+            "is_train": True,
+            "dist": True,
+            "manual_seed": 3,
+        },
+        **{
+            "rank": dist.get_rank(),
+            "world_size": dist.get_world_size(),
+            "path": {"experiments_root": "."},
+        },
         "datasets": {"train": {"phase": "train", "type": "PairedWeatherDataset"}},
         "logger": {"save_checkpoint_freq": 10, "print_freq": 1},
         "network_g": net,

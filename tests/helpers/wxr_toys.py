@@ -18,7 +18,11 @@ class ToyNet(nn.Module):
         super().__init__()
         middle = nn.BatchNorm2d(width) if norm else nn.Identity()
         self.body = nn.Sequential(
-            nn.Conv2d(3, width, 3, padding=1), middle, nn.ReLU(), nn.Dropout(dropout), nn.Conv2d(width, 3, 3, padding=1)
+            nn.Conv2d(3, width, 3, padding=1),
+            middle,
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Conv2d(width, 3, 3, padding=1),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -53,10 +57,14 @@ class ToyModel(WxrModel):
     def after_step(self, current_iter):
         if self.options.trail:
             rank, root = self.opt["rank"], Path(self.opt["path"]["experiments_root"])
-            weights = sum(p.double().sum().item() for p in self.get_bare_model(self.net_g).parameters())
+            weights = sum(
+                p.double().sum().item() for p in self.get_bare_model(self.net_g).parameters()
+            )
             names = ",".join(Path(p).stem for p in self.data["lq_path"])
             with open(root / f"trail_{rank}.txt", "a") as trail:
-                trail.write(f"{current_iter} {names} {self.lq.double().sum().item()!r} {weights!r}\n")
+                trail.write(
+                    f"{current_iter} {names} {self.lq.double().sum().item()!r} {weights!r}\n"
+                )
             if current_iter == 1:
                 grads = [p.grad for p in self.net_g.parameters()]
                 torch.save({**self.first, "grads": grads}, root / f"first_{rank}.pth")

@@ -47,7 +47,9 @@ def room(monkeypatch):
 
 def test_the_receptive_field_is_measured():
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 5, padding=4, dilation=2)).double()
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 5, padding=4, dilation=2)
+    ).double()
     assert reach.receptive_field(net) == 1 + 4 and reach.visible_reach(net) <= 10
     assert reach.receptive_field(Blur()) == 5
     assert reach.receptive_field(Mean()) == reach.WIDTHS[-1] // 2
@@ -66,7 +68,9 @@ def test_whole_where_memory_allows_it_and_else_the_largest_tile(room, count, cut
     monkeypatch.setattr(cutting.Cutter, "footprint", Footprint(40.0))
     room(count)
     chosen = Cutter(Blur(), CPU).choose(2000, 2000 * 1500, AUTO, None)
-    assert chosen == Cut(None) if cut is None else chosen.tile == 256 and chosen.overlap >= 2 * 5 + 32
+    assert (
+        chosen == Cut(None) if cut is None else chosen.tile == 256 and chosen.overlap >= 2 * 5 + 32
+    )
 
 
 def test_small_photos_are_whole_without_an_estimate(monkeypatch):
@@ -74,7 +78,9 @@ def test_small_photos_are_whole_without_an_estimate(monkeypatch):
     assert Cutter(Blur(), CPU).choose(1024, 1024 * 700, AUTO, None) == Cut(None)
 
 
-def test_a_network_that_sees_the_whole_image_gets_the_largest_tile_and_a_line(room, monkeypatch, caplog):
+def test_a_network_that_sees_the_whole_image_gets_the_largest_tile_and_a_line(
+    room, monkeypatch, caplog
+):
     monkeypatch.setattr(cutting.Cutter, "footprint", Footprint(40.0))
     room(40.0 * 1536 * 1536)
     assert Cutter(Mean(), CPU).choose(3000, 3000 * 2000, AUTO, None) == Cut(1536, 192)
@@ -83,7 +89,9 @@ def test_a_network_that_sees_the_whole_image_gets_the_largest_tile_and_a_line(ro
 
 
 @pytest.mark.parametrize(("overlap", "warned"), [(2, True), (32, False)])
-def test_what_a_person_asks_for_is_done_with_a_line_where_the_overlap_is_too_small(overlap, warned, caplog):
+def test_what_a_person_asks_for_is_done_with_a_line_where_the_overlap_is_too_small(
+    overlap, warned, caplog
+):
     assert Cutter(Blur(), CPU).choose(300, 300 * 200, 128, overlap) == Cut(128, overlap)
     assert (f"Blur looks up to 10 pixels far and tiles share {overlap}" in caplog.text) == warned
     assert ("--overlap 64 avoids them" in caplog.text) == warned
@@ -124,11 +132,15 @@ def test_the_footprint_grows_with_pixels_and_with_their_square():
     with torch.inference_mode():
         found = footprint.measure(net, CPU)
         squared = footprint.measure(
-            lambda x: x.mean(1)[:, :32, :32].flatten()[:, None] @ x.mean(1).flatten()[None, :1024], CPU
+            lambda x: x.mean(1)[:, :32, :32].flatten()[:, None] @ x.mean(1).flatten()[None, :1024],
+            CPU,
         )
     assert 2 * 12 <= found.linear <= 5 * 12 and found.quadratic == 0
     assert squared.linear > 0
-    assert Footprint(0, 1.0).side(512.0**4) == 512 and Footprint(8.0).side(8 * 320.0**2, batch=1) == 320
+    assert (
+        Footprint(0, 1.0).side(512.0**4) == 512
+        and Footprint(8.0).side(8 * 320.0**2, batch=1) == 320
+    )
 
 
 def test_there_is_memory_and_a_container_bounds_it(tmp_path, monkeypatch):

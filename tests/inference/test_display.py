@@ -84,19 +84,28 @@ def test_one_line_says_what_is_run(tmp_path):
     whole = Restorer(Same(), "cpu")
     assert run_line(whole, "mine", None) == "running Same (mine) on cpu, fp32, whole photos"
     whole.tile = "auto"
-    assert run_line(whole, "mine", None).endswith("fp32, whole photos where memory allows, else tiles")
+    assert run_line(whole, "mine", None).endswith(
+        "fp32, whole photos where memory allows, else tiles"
+    )
 
 
-def test_the_command_says_what_is_run_what_it_is_worth_and_how_long_it_took(photo, tmp_path, capsys):
+def test_the_command_says_what_is_run_what_it_is_worth_and_how_long_it_took(
+    photo, tmp_path, capsys
+):
     assert cli.main(["restore", str(photo), "-o", str(tmp_path / "dry.png")]) == 0
     out = capsys.readouterr().out
-    assert "running MSBDN (tiny_restorer.safetensors) on" in out and "wxr zoo list --task derain" in out
+    assert (
+        "running MSBDN (tiny_restorer.safetensors) on" in out
+        and "wxr zoo list --task derain" in out
+    )
     assert "1 photo restored in " in out and (tmp_path / "dry.png").is_file()
     assert cli.main(["restore", str(photo), "-o", str(tmp_path / "dry.png")]) == 0
     assert "dry.png is there already (--overwrite restores it again)" in capsys.readouterr().out
 
 
-def test_another_network_gets_no_advice_about_the_packaged_one(photo, tmp_path, capsys, monkeypatch):
+def test_another_network_gets_no_advice_about_the_packaged_one(
+    photo, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr(restore_command, "load_restorer", lambda args: Restorer(Same(), "cpu"))
     (photo.parent / "clip.mp4").write_bytes(b"")
     words = ["restore", str(photo.parent), "-o", str(tmp_path / "out"), "--checkpoint", "net.pth"]
@@ -107,4 +116,9 @@ def test_another_network_gets_no_advice_about_the_packaged_one(photo, tmp_path, 
 
 def test_counts_and_times_are_written_as_people_write_them():
     assert (counted(1), counted(15), counted(0)) == ("1 photo", "15 photos", "0 photos")
-    assert [duration(value) for value in (0.84, 42, 185, 7800)] == ["0.8 s", "42 s", "3 min 5 s", "2 h 10 min"]
+    assert [duration(value) for value in (0.84, 42, 185, 7800)] == [
+        "0.8 s",
+        "42 s",
+        "3 min 5 s",
+        "2 h 10 min",
+    ]

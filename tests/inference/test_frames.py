@@ -19,7 +19,9 @@ NAMES = ["1", "2", "3", "4", "10", "11"]
 def clip(tmp_path):
     """Six frames of a camera that moves by a pixel, not padded with zeros."""
     for shift, name in enumerate(NAMES):
-        write_image(tmp_path / "clip" / f"{name}.png", np.ascontiguousarray(np.roll(PHOTO, shift, axis=1)))
+        write_image(
+            tmp_path / "clip" / f"{name}.png", np.ascontiguousarray(np.roll(PHOTO, shift, axis=1))
+        )
     return tmp_path / "clip"
 
 
@@ -28,11 +30,20 @@ def restore(tmp_path, capsys):
     """Runs the command with a network that is sampled: the exit code, and what it says."""
     torch.manual_seed(0)
     network = {"nf": 8, "ch_mult": [1, 2]}
-    stored = {"network_g": {"type": "ConditionalUNet", **network}, "sde": {"steps": 2, "max_sigma": 50}}
+    stored = {
+        "network_g": {"type": "ConditionalUNet", **network},
+        "sde": {"steps": 2, "max_sigma": 50},
+    }
     save_state(tmp_path / "net.pth", {"params": ConditionalUNet(**network).state_dict(), **stored})
 
     def run(*words):
-        given = [*map(str, words), "-o", str(tmp_path / "out"), "--checkpoint", str(tmp_path / "net.pth")]
+        given = [
+            *map(str, words),
+            "-o",
+            str(tmp_path / "out"),
+            "--checkpoint",
+            str(tmp_path / "net.pth"),
+        ]
         code = main(["restore", *given])
         said = capsys.readouterr()
         return code, said.out + said.err
@@ -40,7 +51,9 @@ def restore(tmp_path, capsys):
     return run
 
 
-def test_frames_are_restored_in_the_order_of_their_numbers_under_their_names(restore, clip, tmp_path):
+def test_frames_are_restored_in_the_order_of_their_numbers_under_their_names(
+    restore, clip, tmp_path
+):
     assert [photo.stem for photo in plan([clip], tmp_path / "out").values()] == NAMES
     code, said = restore(clip, "--frames")
     assert code == 0 and "6 photos restored" in said
@@ -57,7 +70,11 @@ def test_folders_and_files_that_are_named_in_some_order_keep_it(clip, tmp_path):
 def test_frames_of_two_sizes(restore, clip):
     write_image(clip / "3.png", np.ascontiguousarray(PHOTO[:20, :20]))
     code, said = restore(clip, "--frames")
-    assert code == 2 and "1.png has 32x24 and 3.png has 20x20 pixels, but the frames of a video have one size" in said
+    assert (
+        code == 2
+        and "1.png has 32x24 and 3.png has 20x20 pixels, but the frames of a video have one size"
+        in said
+    )
     assert restore(clip)[0] == 0, "photos may differ"
 
 
@@ -72,7 +89,10 @@ def test_a_videos_file_is_no_photo(restore, tmp_path):
     video = tmp_path / "holiday.MP4"
     video.write_bytes(b"\x00\x00\x00\x18ftypmp42")
     code, said = restore(video, "--frames")
-    assert code == 2 and f"{video} is a video, not a photo; write a video's frames into a folder" in said
+    assert (
+        code == 2
+        and f"{video} is a video, not a photo; write a video's frames into a folder" in said
+    )
     (tmp_path / "videos").mkdir()
     video.rename(tmp_path / "videos" / "holiday.mp4")
     code, said = restore(tmp_path / "videos")

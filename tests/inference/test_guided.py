@@ -47,16 +47,25 @@ def folder(tmp_path_factory):
     dim = {"context_dim": load_daclip(str(guide)).dim}
     parts = {"guide": {"model": str(guide)}, "sde": {"steps": 4, "max_sigma": 50}}
     options = [{**UNET, **dim}, {**NAF, **dim, "context": ["degradation"]}]
-    for name, net, block, more in zip(("unet", "naf"), (ConditionalUNet, NAFNet), options, (parts, {})):
+    for name, net, block, more in zip(
+        ("unet", "naf"), (ConditionalUNet, NAFNet), options, (parts, {})
+    ):
         made = shaken(net(**{key: value for key, value in block.items() if key != "type"}))
-        save_state(folder / f"{name}.pth", {"params": made.state_dict(), "network_g": block, **more})
+        save_state(
+            folder / f"{name}.pth", {"params": made.state_dict(), "network_g": block, **more}
+        )
     wide = {**NAF, "context": ["degradation"], "context_dim": 7}
     made = NAFNet(**{key: value for key, value in wide.items() if key != "type"})
-    save_state(folder / "wide.pth", {"params": made.state_dict(), "network_g": wide, "guide": {"model": str(guide)}})
+    save_state(
+        folder / "wide.pth",
+        {"params": made.state_dict(), "network_g": wide, "guide": {"model": str(guide)}},
+    )
     (folder / "wide.yml").write_text(json.dumps({"network_g": wide}))
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
-        write_image(folder / "photos" / f"{name}.png", rng.integers(0, 256, (40, 52, 3), dtype=np.uint8))
+        write_image(
+            folder / "photos" / f"{name}.png", rng.integers(0, 256, (40, 52, 3), dtype=np.uint8)
+        )
     return folder
 
 
@@ -76,7 +85,9 @@ def test_a_checkpoint_tells_its_guide_and_its_equation(folder, photo):
 def test_the_seed_and_the_steps_count(folder, photo):
     def restored(**how) -> np.ndarray:
         sampling = SamplingOptions(**how)
-        return Restorer.from_checkpoint(folder / "unet.pth", device="cpu", sampling=sampling).restore(photo)
+        return Restorer.from_checkpoint(
+            folder / "unet.pth", device="cpu", sampling=sampling
+        ).restore(photo)
 
     same, other, fewer = restored(), restored(seed=1), restored(steps=2)
     assert np.array_equal(same, restored(seed=0, steps=4))
@@ -85,12 +96,16 @@ def test_the_seed_and_the_steps_count(folder, photo):
 
 def test_tiles_see_the_embedding_of_the_whole_photo(folder, photo):
     guide = str(folder / "guide.pth")
-    restorer = Restorer.from_checkpoint(folder / "naf.pth", device="cpu", guide=guide, tile=32, overlap=8)
+    restorer = Restorer.from_checkpoint(
+        folder / "naf.pth", device="cpu", guide=guide, tile=32, overlap=8
+    )
     seen = []
     restorer.net.register_forward_pre_hook(lambda net, inputs: seen.append(inputs))
     restorer.restore(photo)
     whole = restorer.guide.embed(torch.from_numpy(photo).permute(2, 0, 1)[None] / 255)
-    assert len(seen) == 4 and all(torch.equal(context.degradation, whole.degradation) for _, context in seen)
+    assert len(seen) == 4 and all(
+        torch.equal(context.degradation, whole.degradation) for _, context in seen
+    )
 
 
 def test_frames_share_their_noise(folder):
@@ -99,16 +114,40 @@ def test_frames_share_their_noise(folder):
     moved[20:, 20:] = 200
     apart, shared = (Restorer.from_checkpoint(folder / "unet.pth", device="cpu") for _ in range(2))
     shared.diffusion = shared.diffusion.checked(same_noise=True)
-    change = [np.abs(r.restore(still)[:8, :8].astype(int) - r.restore(moved)[:8, :8]).mean() for r in (apart, shared)]
+    change = [
+        np.abs(r.restore(still)[:8, :8].astype(int) - r.restore(moved)[:8, :8]).mean()
+        for r in (apart, shared)
+    ]
     assert change[1] < change[0] / 3
 
 
 def test_the_command_tells_what_it_took_for_the_degradation(folder, tmp_path, capsys):
     photos = str(folder / "photos")
-    assert main(["restore", photos, "-o", str(tmp_path / "one"), "--checkpoint", str(folder / "unet.pth")]) == 0
+    assert (
+        main(
+            [
+                "restore",
+                photos,
+                "-o",
+                str(tmp_path / "one"),
+                "--checkpoint",
+                str(folder / "unet.pth"),
+            ]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert any(f"a.png: {word} " in said for word in DEGRADATIONS) and "2 photos restored" in said
-    again = ["restore", photos, "-o", str(tmp_path / "two"), "--checkpoint", str(folder / "unet.pth"), "--seed", "7"]
+    again = [
+        "restore",
+        photos,
+        "-o",
+        str(tmp_path / "two"),
+        "--checkpoint",
+        str(folder / "unet.pth"),
+        "--seed",
+        "7",
+    ]
     assert main(again) == 0
     one, two = (read_image(tmp_path / name / "a.png") for name in ("one", "two"))
     assert one.shape == (40, 52, 3) and not np.array_equal(one, two)
@@ -119,18 +158,33 @@ def test_the_command_tells_what_it_took_for_the_degradation(folder, tmp_path, ca
     [
         (["--checkpoint", "naf.pth"], "is steered by degradation: add --guide"),
         (["--checkpoint", "naf.pth", "--guide", "guide.pth", "--seed", "1"], "this one is not"),
-        (["--checkpoint", "unet.pth", "--steps", "5"], "takes 5 steps, but the network was trained on a schedule of 4"),
+        (
+            ["--checkpoint", "unet.pth", "--steps", "5"],
+            "takes 5 steps, but the network was trained on a schedule of 4",
+        ),
         (["--checkpoint", "unet.pth", "--steps", "0"], "--steps 0: take 1 or more"),
         (["--checkpoint", "unet.pth", "--seed", "-1"], "--seed -1: take 0 or more"),
         (["--checkpoint", "naf.pth", "--guide", "naf.pth"], "naf.pth: holds no DA-CLIP"),
         (["--checkpoint", "wide.pth"], "gives embeddings of length 64, the network takes 7"),
-        (["--checkpoint", "naf.pth", "--opt", "wide.yml"], r"is \(256, 64\) in the file and \(256, 7\) in the network"),
-        (["--checkpoint", "guide.pth"], "DaCLIP is no network that restores a photo: .* give it with --guide"),
+        (
+            ["--checkpoint", "naf.pth", "--opt", "wide.yml"],
+            r"is \(256, 64\) in the file and \(256, 7\) in the network",
+        ),
+        (
+            ["--checkpoint", "guide.pth"],
+            "DaCLIP is no network that restores a photo: .* give it with --guide",
+        ),
         (["--checkpoint", "tiny", "--guide", "guide.pth"], "takes no context"),
         (["--method", "daclop"], "is it daclip"),
         (["--method", "daclip"], "universal-ir.pth: no such file; fetch it from https"),
-        (["--method", "daclip", "--checkpoint", "unet.pth"], "unet.pth does not fit the network of daclip"),
-        (["--method", "daclip", "--checkpoint", "naf.pth", "--guide", "guide.pth"], "does not fit the network"),
+        (
+            ["--method", "daclip", "--checkpoint", "unet.pth"],
+            "unet.pth does not fit the network of daclip",
+        ),
+        (
+            ["--method", "daclip", "--checkpoint", "naf.pth", "--guide", "guide.pth"],
+            "does not fit the network",
+        ),
     ],
 )
 def test_wrong_words_are_told(folder, tmp_path, monkeypatch, capsys, words, message):
@@ -158,7 +212,11 @@ def test_a_published_method_is_what_its_option_says(name, tmp_path, monkeypatch)
     weights = {part: torch.empty(shape) for part, shape in network_shapes(row.network_g).items()}
     torch.save(weights, tmp_path / row.file)
     spec = method_spec(name, tmp_path / row.file, "guide")
-    assert spec.guide == "guide" and spec.sde["steps"] == 100 and spec.network["context_dim"] in (512, 768)
+    assert (
+        spec.guide == "guide"
+        and spec.sde["steps"] == 100
+        and spec.network["context_dim"] in (512, 768)
+    )
     assert sum(tensor.numel() for tensor in weights.values()) > 40e6
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WxrError, match=rf"{row.guide}: no such file; fetch it from https.*--guide"):
@@ -171,12 +229,23 @@ def test_a_network_with_clips_prior_is_restored_from_the_command_line(folder, tm
     block = {"type": "SARCWP", **SARCWP.smoke, "context_dim": 64}
     net = shaken(SARCWP(**{key: value for key, value in block.items() if key != "type"}))
     save_state(tmp_path / "cwp.pth", {"params": net.state_dict(), "network_g": block})
-    words = ["restore", str(folder / "photos"), "-o", str(tmp_path / "out"), "--checkpoint", str(tmp_path / "cwp.pth")]
+    words = [
+        "restore",
+        str(folder / "photos"),
+        "-o",
+        str(tmp_path / "out"),
+        "--checkpoint",
+        str(tmp_path / "cwp.pth"),
+    ]
     assert main(words) == 2
-    assert "is steered by image: add --guide with its CLIP" in " ".join(capsys.readouterr().err.split())
+    assert "is steered by image: add --guide with its CLIP" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert main([*words, "--guide", "tiny"]) == 0
     assert "2 photos restored" in (said := capsys.readouterr().out) and "%" not in said
-    whole = Restorer(net, "cpu", guide=load_clip("tiny", "cpu")).restore(read_image(folder / "photos" / "a.png"))
+    whole = Restorer(net, "cpu", guide=load_clip("tiny", "cpu")).restore(
+        read_image(folder / "photos" / "a.png")
+    )
     assert np.array_equal(read_image(tmp_path / "out" / "a.png"), whole)
 
 
@@ -189,6 +258,10 @@ def test_known_embeddings_need_no_guide(photo, monkeypatch):
     assert np.array_equal(guided.restore(photo, known), wanted)
     image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
     alone = Restorer(net, "cpu")
-    torch.testing.assert_close(alone.restore_tensor(image, known), guided.restore_tensor(image, known))
-    with pytest.raises(WxrError, match="takes a context, and there is no guide: give one, or the photo's context"):
+    torch.testing.assert_close(
+        alone.restore_tensor(image, known), guided.restore_tensor(image, known)
+    )
+    with pytest.raises(
+        WxrError, match="takes a context, and there is no guide: give one, or the photo's context"
+    ):
         alone.restore(photo)

@@ -26,11 +26,15 @@ def folder(tmp_path):
 def test_one_photo_is_written_to_the_file_that_is_named(folder, tmp_path):
     result = tmp_path / "dry.png"
     assert plan([folder / "a.jpg"], result) == {result: folder / "a.jpg"}
-    assert plan([folder / "a.jpg"], folder / "a_restored.png") == {folder / "a_restored.png": folder / "a.jpg"}
+    assert plan([folder / "a.jpg"], folder / "a_restored.png") == {
+        folder / "a_restored.png": folder / "a.jpg"
+    }
 
 
 def test_a_file_for_many_photos_is_refused(folder, tmp_path):
-    with pytest.raises(WxrError, match=r"-o .*dry\.png names one file, and there are 2 photos; name a folder"):
+    with pytest.raises(
+        WxrError, match=r"-o .*dry\.png names one file, and there are 2 photos; name a folder"
+    ):
         plan([folder], tmp_path / "dry.png")
     assert not (tmp_path / "dry.png").exists()
 
@@ -50,7 +54,9 @@ def test_a_format_that_is_not_the_named_files_is_refused(folder, tmp_path):
 @pytest.mark.parametrize("kind", ["png", "same"])
 def test_results_never_lie_next_to_the_photos(folder, kind):
     """A folder with a.jpg and a.png is refused by wxr label and wxr daclip."""
-    with pytest.raises(WxrError, match=r"would lie next to photos, .* choose another folder with -o"):
+    with pytest.raises(
+        WxrError, match=r"would lie next to photos, .* choose another folder with -o"
+    ):
         plan([folder / "a.jpg"], folder, kind)
     with pytest.raises(WxrError, match=r"two photos of one name in one folder.*a_restored\.png"):
         plan([folder / "a.jpg"], folder / "a.png")

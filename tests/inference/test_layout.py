@@ -13,7 +13,9 @@ CPU = torch.device("cpu")
 
 
 def last(net):
-    weights = [m.weight for m in net.modules() if isinstance(m, nn.Conv2d) and min(m.weight.shape[1:3]) > 1]
+    weights = [
+        m.weight for m in net.modules() if isinstance(m, nn.Conv2d) and min(m.weight.shape[1:3]) > 1
+    ]
     return [weight.is_contiguous(memory_format=torch.channels_last) for weight in weights]
 
 
@@ -25,7 +27,10 @@ def test_a_network_of_the_list_gives_the_same_images(name):
         for size in ((64, 48), (37, 53)):
             image = network_checks.photos(2, *size)
             torch.testing.assert_close(
-                network_checks.call(other, image), network_checks.call(net, image), atol=1e-4, rtol=1e-4
+                network_checks.call(other, image),
+                network_checks.call(net, image),
+                atol=1e-4,
+                rtol=1e-4,
             )
 
 

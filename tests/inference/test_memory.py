@@ -36,7 +36,10 @@ class Hungry(nn.Module):
 
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: "
+        "you tried"
+    ),
     RuntimeError("MPS backend out of memory"),
     MemoryError(),
 ]
@@ -50,7 +53,9 @@ def test_a_photo_that_does_not_fit_is_cut_into_tiles_that_do(error, caplog):
     assert np.abs(restorer.restore(PHOTO) - expected).max() <= 0.51
     assert restorer.tile == 75 and restorer.cut == Cut(75, 32)
     lines = [record.getMessage() for record in caplog.records]
-    assert lines == [f"out of memory; from now on tiles of {tile} pixels, 1 at a time" for tile in (150, 75)]
+    assert lines == [
+        f"out of memory; from now on tiles of {tile} pixels, 1 at a time" for tile in (150, 75)
+    ]
     caplog.clear()
     restorer.restore(PHOTO)
     assert not caplog.records, "the next photo begins with the tiles that fit"
@@ -60,7 +65,9 @@ def test_fewer_tiles_at_a_time_come_before_smaller_ones(caplog):
     net = Hungry(2 * 96 * 96, ERRORS[0])
     restorer = Restorer(net, "cpu", tile=96, overlap=16, batch=8)
     restorer.restore(PHOTO)
-    assert (restorer.tile, restorer.overlap, restorer.batch) == (96, 16, 2) and len(caplog.records) == 2
+    assert (restorer.tile, restorer.overlap, restorer.batch) == (96, 16, 2) and len(
+        caplog.records
+    ) == 2
     assert max(count for count, *_ in net.seen) == 2
 
 
@@ -70,7 +77,9 @@ def test_what_never_fits_is_raised():
 
 
 def test_other_errors_are_not_taken_for_it():
-    assert all(map(is_out_of_memory, ERRORS)) and not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
+    assert all(map(is_out_of_memory, ERRORS)) and not is_out_of_memory(
+        RuntimeError("shapes cannot be multiplied")
+    )
     error = ValueError("out of memory")
     assert not is_out_of_memory(error)
     with pytest.raises(ValueError):
@@ -93,7 +102,8 @@ def test_sixteen_bits_stay_sixteen(tile):
 
 
 @pytest.mark.parametrize(
-    "photo", [PHOTO[..., 0], PHOTO / 255, np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)]
+    "photo",
+    [PHOTO[..., 0], PHOTO / 255, np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)],
 )
 def test_other_arrays_are_refused(photo):
     with pytest.raises(ValueError, match="need an RGB array"):
@@ -102,12 +112,18 @@ def test_other_arrays_are_refused(photo):
 
 def test_bfloat16_is_near_and_not_the_same():
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.GELU(), nn.Conv2d(16, 3, 3, padding=1), nn.Sigmoid())
-    exact, near = (Restorer(net, "cpu", precision=precision).restore(PHOTO) for precision in ("fp32", "bf16"))
+    net = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.GELU(), nn.Conv2d(16, 3, 3, padding=1), nn.Sigmoid()
+    )
+    exact, near = (
+        Restorer(net, "cpu", precision=precision).restore(PHOTO) for precision in ("fp32", "bf16")
+    )
     assert 0 < np.abs(exact.astype(int) - near).max() <= 4
 
 
-@pytest.mark.parametrize(("precision", "message"), [("fp16", "fp16 is for GPUs"), ("half", "take one of fp32, bf16")])
+@pytest.mark.parametrize(
+    ("precision", "message"), [("fp16", "fp16 is for GPUs"), ("half", "take one of fp32, bf16")]
+)
 def test_precisions_that_do_not_go(precision, message):
     with pytest.raises(WxrError, match=message):
         Restorer(nn.Identity(), "cpu", precision=precision)

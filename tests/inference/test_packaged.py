@@ -19,7 +19,10 @@ from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.specs import read_spec
 
 PHOTO = np.ascontiguousarray(astronaut()[:192, 60:300])
-PHOTOS = [np.ascontiguousarray(packaged_photo(name)[40:232, 60:300]) for name in ("astronaut", "chelsea", "coffee")]
+PHOTOS = [
+    np.ascontiguousarray(packaged_photo(name)[40:232, 60:300])
+    for name in ("astronaut", "chelsea", "coffee")
+]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,9 @@ def test_small_brings_weathered_photos_nearer_to_the_clean_ones(small, kind, sty
     gains = []
     for seed, photo in enumerate(PHOTOS):
         lq = weathered(photo, kind, 0.7, seed, style)
-        gains.append(peak_signal_noise_ratio(photo, small.restore(lq)) - peak_signal_noise_ratio(photo, lq))
+        gains.append(
+            peak_signal_noise_ratio(photo, small.restore(lq)) - peak_signal_noise_ratio(photo, lq)
+        )
     assert np.mean(gains) > 0.5, gains
 
 
@@ -72,7 +77,12 @@ def test_small_has_no_mesh_on_an_even_surface(small):
 @pytest.mark.parametrize("name", PACKAGED)
 def test_the_command_line_and_the_benchmark_know_its_name(tmp_path, name):
     write_image(tmp_path / "a.png", PHOTO[:64, :64])
-    assert cli.main(["restore", str(tmp_path / "a.png"), "--checkpoint", name, "-o", str(tmp_path / "out")]) == 0
+    assert (
+        cli.main(
+            ["restore", str(tmp_path / "a.png"), "--checkpoint", name, "-o", str(tmp_path / "out")]
+        )
+        == 0
+    )
     expected = read_spec(name).load(device="cpu").restore(PHOTO[:64, :64])
     np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.png"), expected)
     options = MethodOptions(checkpoint=name)
@@ -80,7 +90,10 @@ def test_the_command_line_and_the_benchmark_know_its_name(tmp_path, name):
         "mine",
         options,
         BenchmarkOptions(
-            name="x", methods={"mine": options}, sets={"packaged": SetOptions(set="packaged")}, metrics=["psnr"]
+            name="x",
+            methods={"mine": options},
+            sets={"packaged": SetOptions(set="packaged")},
+            metrics=["psnr"],
         ),
     )
     assert method.spec.checkpoint == PACKAGED[name]
@@ -88,5 +101,7 @@ def test_the_command_line_and_the_benchmark_know_its_name(tmp_path, name):
 
 def test_a_wrong_name_lists_the_packaged_ones(tmp_path, capsys):
     write_image(tmp_path / "a.png", PHOTO[:64, :64])
-    code = cli.main(["restore", str(tmp_path / "a.png"), "--checkpoint", "smal", "-o", str(tmp_path / "out")])
+    code = cli.main(
+        ["restore", str(tmp_path / "a.png"), "--checkpoint", "smal", "-o", str(tmp_path / "out")]
+    )
     assert code == 2 and re.search("'tiny' or 'small'", capsys.readouterr().err)

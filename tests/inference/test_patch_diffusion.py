@@ -21,12 +21,20 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (13, 19, 3), dtype=np.uint8)
 def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weatherdiff") / "net.pth"
-    torch.save({"params": WeatherDiff(**SMALL).state_dict(), "network_g": {"type": "WeatherDiff", **SMALL}}, path)
+    torch.save(
+        {
+            "params": WeatherDiff(**SMALL).state_dict(),
+            "network_g": {"type": "WeatherDiff", **SMALL},
+        },
+        path,
+    )
     return path
 
 
 def test_a_photo_is_sampled_in_patches_from_its_own_noise(checkpoint):
-    restorer = Restorer.from_checkpoint(checkpoint, sampling=SamplingOptions(steps=2, seed=5), device="cpu", tile=8)
+    restorer = Restorer.from_checkpoint(
+        checkpoint, sampling=SamplingOptions(steps=2, seed=5), device="cpu", tile=8
+    )
     assert restorer.diffusion == PatchDiffusion(8, SamplingOptions(steps=2, seed=5))
     first = restorer.restore(PHOTO)
     restorer.restore(PHOTO[::-1].copy())
@@ -36,14 +44,20 @@ def test_a_photo_is_sampled_in_patches_from_its_own_noise(checkpoint):
     assert not np.array_equal(frames, first)
 
     lq = torch.from_numpy(PHOTO).permute(2, 0, 1)[None] / 255
-    by_hand = sample_in_patches(restorer.net, lq, 2, 8, 8, generator=torch.Generator().manual_seed(5))
-    assert np.array_equal((by_hand[0].permute(1, 2, 0) * 255).round().clamp(0, 255).byte().numpy(), frames)
+    by_hand = sample_in_patches(
+        restorer.net, lq, 2, 8, 8, generator=torch.Generator().manual_seed(5)
+    )
+    assert np.array_equal(
+        (by_hand[0].permute(1, 2, 0) * 255).round().clamp(0, 255).byte().numpy(), frames
+    )
 
 
 def test_noise_is_drawn_where_the_restorer_computes(checkpoint, monkeypatch):
     devices, real = [], PatchDiffusion.sample
     monkeypatch.setattr(PatchDiffusion, "sample", lambda *of: devices.append(of[-2]) or real(*of))
-    restorer = Restorer.from_checkpoint(checkpoint, sampling=SamplingOptions(steps=1), device="cpu", tile=8)
+    restorer = Restorer.from_checkpoint(
+        checkpoint, sampling=SamplingOptions(steps=1), device="cpu", tile=8
+    )
     restorer.restore(PHOTO)
     assert devices == [restorer.device]
 
@@ -70,7 +84,9 @@ def test_fewer_patches_at_a_time_where_memory_runs_out(checkpoint, monkeypatch, 
     restorer.diffusion = restorer.diffusion.with_stride(4)._replace(at_once=16)
     monkeypatch.setattr(restorer.net, "forward", hungry)
     restored = restorer.restore(PHOTO)
-    assert restorer.diffusion.at_once == 4 and max(seen) == 4 and sum(seen) == 3 * 4, "12 patches, 4 pixels apart"
+    assert restorer.diffusion.at_once == 4 and max(seen) == 4 and sum(seen) == 3 * 4, (
+        "12 patches, 4 pixels apart"
+    )
     lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert lines == [f"out of memory; from now on {count} patches at a time" for count in (8, 4)]
     assert restored.shape == expected.shape and not np.array_equal(restored, expected)

@@ -37,7 +37,10 @@ def folder(tmp_path):
 @pytest.fixture
 def restore(tmp_path, monkeypatch, capsys):
     """Runs the command with a network that makes negatives: the exit code, and what it says."""
-    restorer = lambda args: Restorer(Negative(), "cpu", tile=args.tile or None, overlap=args.overlap)  # noqa: E731
+
+    def restorer(args):
+        return Restorer(Negative(), "cpu", tile=args.tile or None, overlap=args.overlap)
+
     monkeypatch.setattr(restore_command, "load_restorer", restorer)
 
     def run(*words):
@@ -52,7 +55,9 @@ def test_every_photo_comes_back_under_its_name(folder, restore, tmp_path):
     code, said = restore(folder)
     assert code == 0 and "6 photos restored" in said and "megapixels/s" in said
     for number in range(6):
-        assert np.array_equal(read_image(tmp_path / "out" / f"{number}.png"), 255 - (PHOTO + np.uint8(number)))
+        assert np.array_equal(
+            read_image(tmp_path / "out" / f"{number}.png"), 255 - (PHOTO + np.uint8(number))
+        )
 
 
 def test_failures_are_listed_and_the_others_are_restored(folder, restore, tmp_path):
@@ -60,25 +65,34 @@ def test_failures_are_listed_and_the_others_are_restored(folder, restore, tmp_pa
     (folder / "3.png").write_bytes(b"")
     code, said = restore(folder)
     assert code == 1 and "4 photos restored" in said
-    assert f"failed: {folder / '1.png'}: a web page" in said and f"failed: {folder / '3.png'}: empty file" in said
+    assert (
+        f"failed: {folder / '1.png'}: a web page" in said
+        and f"failed: {folder / '3.png'}: empty file" in said
+    )
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
 def test_a_network_that_fails_on_a_photo_fails_on_that_alone(folder, tmp_path):
     class Picky(nn.Module):
         def forward(self, lq):
-            if torch.equal((lq[0, :, 0, 0] * 255).round().byte(), torch.from_numpy(PHOTO[0, 0] + np.uint8(2))):
+            if torch.equal(
+                (lq[0, :, 0, 0] * 255).round().byte(), torch.from_numpy(PHOTO[0, 0] + np.uint8(2))
+            ):
                 raise RuntimeError("no such photo\nplease")
             return lq
 
     jobs = {tmp_path / "out" / photo.name: photo for photo in sorted(folder.iterdir())}
-    outcomes = {one.photo.name: one for one in pipeline.restore_files(jobs, Restorer(Picky(), "cpu"))}
+    outcomes = {
+        one.photo.name: one for one in pipeline.restore_files(jobs, Restorer(Picky(), "cpu"))
+    }
     assert [name for name, one in outcomes.items() if one.error] == ["2.png"]
     assert outcomes["2.png"].error.endswith("2.png: RuntimeError: no such photo please")
     assert outcomes["0.png"].pixels == 30 * 40
 
 
-def test_the_next_photo_is_read_and_the_last_written_while_one_is_computed(folder, tmp_path, monkeypatch):
+def test_the_next_photo_is_read_and_the_last_written_while_one_is_computed(
+    folder, tmp_path, monkeypatch
+):
     """Each waits for the others: done one after the other, this would never end."""
     read, written = threading.Event(), threading.Event()
     count = iter(range(6))
@@ -99,10 +113,14 @@ def test_the_next_photo_is_read_and_the_last_written_while_one_is_computed(folde
     monkeypatch.setattr(pipeline, "read_photo", reading)
     monkeypatch.setattr(pipeline, "write_photo", lambda *args: (write(*args), written.set()))
     jobs = {tmp_path / "out" / photo.name: photo for photo in sorted(folder.iterdir())}
-    assert not [one.error for one in pipeline.restore_files(jobs, Restorer(Waiting(), "cpu")) if one.error]
+    assert not [
+        one.error for one in pipeline.restore_files(jobs, Restorer(Waiting(), "cpu")) if one.error
+    ]
 
 
-def test_stopping_writes_what_was_computed_and_the_next_call_goes_on(folder, restore, tmp_path, monkeypatch):
+def test_stopping_writes_what_was_computed_and_the_next_call_goes_on(
+    folder, restore, tmp_path, monkeypatch
+):
     calls = iter(range(99))
 
     class Stopped(Negative):
@@ -129,7 +147,10 @@ def test_a_full_disk_ends_the_work(folder, restore, monkeypatch):
 
     monkeypatch.setattr(pipeline, "write_photo", full)
     code, said = restore(folder)
-    assert code == 2 and "cannot be written (No space left on device); what was restored before is kept" in said
+    assert (
+        code == 2
+        and "cannot be written (No space left on device); what was restored before is kept" in said
+    )
 
 
 def test_odd_files_keep_what_they_have(tmp_path, restore):
@@ -140,20 +161,29 @@ def test_odd_files_keep_what_they_have(tmp_path, restore):
     Image.fromarray(np.dstack((PHOTO, alpha))).save(source / "alpha.png")
     Image.fromarray(PHOTO[..., 0]).save(source / "grey.png")
     Image.fromarray(PHOTO[:1, :1]).save(source / "one.png")
-    Image.fromarray(PHOTO).save(source / "a.webp", save_all=True, append_images=[Image.fromarray(255 - PHOTO)])
+    Image.fromarray(PHOTO).save(
+        source / "a.webp", save_all=True, append_images=[Image.fromarray(255 - PHOTO)]
+    )
     code, said = restore(source, "--tile", 16, "--overlap", 4)
     assert code == 0 and "a.webp: holds 2 images" in said, said
     out = tmp_path / "out"
-    assert np.abs(cv2.imread(str(out / "deep.png"), cv2.IMREAD_UNCHANGED) - (65535.0 - deep)).max() <= 1
+    assert (
+        np.abs(cv2.imread(str(out / "deep.png"), cv2.IMREAD_UNCHANGED) - (65535.0 - deep)).max()
+        <= 1
+    )
     assert np.array_equal(np.asarray(Image.open(out / "alpha.png"))[..., 3], alpha)
     assert Image.open(out / "grey.png").mode == "L" and Image.open(out / "one.png").size == (1, 1)
 
 
-@pytest.mark.parametrize(("kind", "names"), [("same", ["a.JPG", "b.webp"]), ("jpg", ["a.jpg", "b.jpg"])])
+@pytest.mark.parametrize(
+    ("kind", "names"), [("same", ["a.JPG", "b.webp"]), ("jpg", ["a.jpg", "b.jpg"])]
+)
 def test_formats(tmp_path, restore, kind, names):
     Image.fromarray(PHOTO).save(tmp_path / "a.JPG")
     Image.fromarray(PHOTO).save(tmp_path / "b.webp")
-    assert restore(tmp_path / "a.JPG", tmp_path / "b.webp", "--format", kind, "--quality", 30)[0] == 0
+    assert (
+        restore(tmp_path / "a.JPG", tmp_path / "b.webp", "--format", kind, "--quality", 30)[0] == 0
+    )
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == names
     small = (tmp_path / "out" / names[0]).stat().st_size
     restore(tmp_path / "a.JPG", "--format", kind, "--overwrite")
@@ -167,7 +197,9 @@ def test_results_inside_the_folder_are_not_photos(tmp_path, folder):
 
 def test_photos_of_one_name_are_told(tmp_path, folder):
     Image.fromarray(PHOTO).save(folder / "1.jpg")
-    with pytest.raises(WxrError, match=r"would both become .*1\.png; restore them apart or with --format same"):
+    with pytest.raises(
+        WxrError, match=r"would both become .*1\.png; restore them apart or with --format same"
+    ):
         plan([folder], tmp_path / "out")
     assert len(plan([folder], tmp_path / "out", "same")) == 7
     (tmp_path / "notes").write_text("no folder")
@@ -178,7 +210,11 @@ def test_photos_of_one_name_are_told(tmp_path, folder):
 def test_all_wrong_options_are_told_at_once(folder, restore):
     code, said = restore(folder, "--tile", 0, "--batch", 2, "--quality", 0)
     assert code == 2
-    for problem in ("--batch counts tiles", "--quality 0: take 1 to 100", "--quality is for jpg and webp"):
+    for problem in (
+        "--batch counts tiles",
+        "--quality 0: take 1 to 100",
+        "--quality is for jpg and webp",
+    ):
         assert problem in said
     assert "--batch 0: take 1 or more" in restore(folder, "--batch", 0)[1]
     assert "--tile -1" in restore(folder, "--tile", -1)[1]

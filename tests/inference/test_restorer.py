@@ -14,7 +14,13 @@ from wxr_plugin.data.weather.synthesis import KINDS
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.restorer import Restorer
 
-NETWORK = {"type": "MSBDN", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1, "global_residual": True}
+NETWORK = {
+    "type": "MSBDN",
+    "width": 4,
+    "bottleneck_blocks": 1,
+    "stage_blocks": 1,
+    "global_residual": True,
+}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,9 @@ def test_the_packaged_network_brings_weathered_photos_nearer_to_the_clean_ones(t
     for seed, name in enumerate(("china", "coffee", "chelsea")):
         clean = packaged_photo(name)[:256, :320]
         lq = weathered(clean, kind, 0.6, seed, "default")
-        gains.append(peak_signal_noise_ratio(clean, tiny.restore(lq)) - peak_signal_noise_ratio(clean, lq))
+        gains.append(
+            peak_signal_noise_ratio(clean, tiny.restore(lq)) - peak_signal_noise_ratio(clean, lq)
+        )
     assert np.mean(gains) > 0.5, gains
 
 
@@ -46,9 +54,12 @@ def test_checkpoints_say_which_network_they_are_for(tmp_path):
     torch.save({"params": weights}, tmp_path / "c.pth")
     photo = packaged_photo("coffee")[:40, :50]
     results = [
-        Restorer.from_checkpoint(tmp_path / name, device="cpu").restore(photo) for name in ("a.pth", "b.safetensors")
+        Restorer.from_checkpoint(tmp_path / name, device="cpu").restore(photo)
+        for name in ("a.pth", "b.safetensors")
     ]
-    results.append(Restorer.from_checkpoint(tmp_path / "c.pth", NETWORK, device="cpu").restore(photo))
+    results.append(
+        Restorer.from_checkpoint(tmp_path / "c.pth", NETWORK, device="cpu").restore(photo)
+    )
     assert all(np.array_equal(result, results[0]) for result in results)
     with pytest.raises(WxrError, match="--opt"):
         Restorer.from_checkpoint(tmp_path / "c.pth")
@@ -77,7 +88,10 @@ def test_the_command_restores_folders_and_goes_on(tmp_path, capsys):
         (["{photo}", "-o", "{folder}"], "where later commands would take it for one"),
         (["{photo}", "-o", "out", "--checkpoint", "none.pth"], "none.pth: no such checkpoint"),
         (["{photo}", "-o", "out", "--checkpoint", "{photo}"], "a.png"),
-        (["{photo}", "-o", "out", "--tile", "16", "--overlap", "32"], "--overlap 32 must be smaller than --tile 16"),
+        (
+            ["{photo}", "-o", "out", "--tile", "16", "--overlap", "32"],
+            "--overlap 32 must be smaller than --tile 16",
+        ),
     ],
 )
 def test_what_a_person_gets_wrong_is_one_line(tmp_path, monkeypatch, capsys, words, complaint):

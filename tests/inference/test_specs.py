@@ -7,7 +7,13 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.restorer import TINY, RestoreError, Restorer
 from wxr_plugin.inference.specs import read_spec
 
-NETWORK = {"type": "MSBDN", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1, "global_residual": True}
+NETWORK = {
+    "type": "MSBDN",
+    "width": 4,
+    "bottleneck_blocks": 1,
+    "stage_blocks": 1,
+    "global_residual": True,
+}
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 TRAINING = """
 name: mine
@@ -29,12 +35,17 @@ def weights(seed):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    torch.save({"params": weights(0), "params_ema": weights(1), "network_g": NETWORK}, tmp_path / "net_g.pth")
+    torch.save(
+        {"params": weights(0), "params_ema": weights(1), "network_g": NETWORK},
+        tmp_path / "net_g.pth",
+    )
     return tmp_path / "net_g.pth"
 
 
 def option_file(folder, checkpoint, extra="strict_load_g: true"):
-    (folder / "mine.yml").write_text(TRAINING.replace("WEIGHTS", str(checkpoint)).replace("EXTRA", extra))
+    (folder / "mine.yml").write_text(
+        TRAINING.replace("WEIGHTS", str(checkpoint)).replace("EXTRA", extra)
+    )
     return folder / "mine.yml"
 
 
@@ -49,7 +60,10 @@ def by_hand(seed):
 
 
 def test_a_checkpoint_is_named_by_its_file_or_as_told(checkpoint):
-    assert read_spec(str(checkpoint)).name == "net_g" and read_spec(f"mine={checkpoint}").name == "mine"
+    assert (
+        read_spec(str(checkpoint)).name == "net_g"
+        and read_spec(f"mine={checkpoint}").name == "mine"
+    )
     assert np.array_equal(restored(read_spec(str(checkpoint))), by_hand(1))
     assert (read_spec("tiny").name, read_spec("tiny").checkpoint) == ("tiny", TINY)
     assert read_spec("packaged=tiny").name == "packaged"
@@ -62,7 +76,8 @@ def test_a_path_with_an_equals_sign_is_a_path(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("extra", "seed"), [("strict_load_g: true", 0), ("param_key_g: params_ema", 1), ("param_key_g: params", 0)]
+    ("extra", "seed"),
+    [("strict_load_g: true", 0), ("param_key_g: params_ema", 1), ("param_key_g: params", 0)],
 )
 def test_an_option_file_says_network_and_weights_as_in_basicsr(checkpoint, tmp_path, extra, seed):
     spec = read_spec(str(option_file(tmp_path, checkpoint, extra)))
@@ -73,7 +88,9 @@ def test_a_bare_state_dict_needs_the_option_file(tmp_path):
     torch.save(weights(3), tmp_path / "bare.pth")
     with pytest.raises(WxrError, match=r"does not say which network.*give an option file"):
         read_spec(str(tmp_path / "bare.pth"))
-    assert np.array_equal(restored(read_spec(str(option_file(tmp_path, tmp_path / "bare.pth")))), by_hand(3))
+    assert np.array_equal(
+        restored(read_spec(str(option_file(tmp_path, tmp_path / "bare.pth")))), by_hand(3)
+    )
 
 
 def test_without_strictness_parameters_may_be_missing(checkpoint, tmp_path):
@@ -90,7 +107,8 @@ def test_plugins_of_the_option_file_are_imported(checkpoint, tmp_path, monkeypat
     (tmp_path / "spec_plugin.py").write_text(
         "import torch\nfrom basicsr.utils.registry import ARCH_REGISTRY\n"
         "@ARCH_REGISTRY.register()\nclass SpecPluginNet(torch.nn.Module):\n"
-        "    def __init__(self):\n        super().__init__()\n        self.gain = torch.nn.Parameter(torch.ones(1))\n"
+        "    def __init__(self):\n        super().__init__()\n        self.gain = "
+        "torch.nn.Parameter(torch.ones(1))\n"
         "    def forward(self, x):\n        return x * self.gain\n"
     )
     torch.save({"params": {"gain": torch.tensor([0.0])}}, tmp_path / "zero.pth")
@@ -129,7 +147,10 @@ def test_results_that_are_no_image_are_refused(checkpoint):
         ("mine=mirnet-lol", r"model_lol\.pth: no such file; fetch it from https"),
         ("{folder}", "a folder; a restorer is a checkpoint"),
         ("{folder}/no_network.yml", "has no network_g block"),
-        ("{folder}/no_weights.yml", "does not say which weights to restore with: set path.pretrain_network_g"),
+        (
+            "{folder}/no_weights.yml",
+            "does not say which weights to restore with: set path.pretrain_network_g",
+        ),
         ("{folder}/gone.yml", "path.pretrain_network_g: gone.pth: no such file"),
         ("{folder}/broken.yml", "not an option file"),
         ("{folder}/broken.pth", "no checkpoint, or a broken one"),
@@ -139,7 +160,9 @@ def test_results_that_are_no_image_are_refused(checkpoint):
 def test_what_names_no_restorer_is_one_line(tmp_path, text, message):
     (tmp_path / "no_network.yml").write_text("name: a\n")
     (tmp_path / "no_weights.yml").write_text("network_g: {type: MSBDN}\npath: {}\n")
-    (tmp_path / "gone.yml").write_text("network_g: {type: MSBDN}\npath: {pretrain_network_g: gone.pth}\n")
+    (tmp_path / "gone.yml").write_text(
+        "network_g: {type: MSBDN}\npath: {pretrain_network_g: gone.pth}\n"
+    )
     for suffix in ("yml", "pth", "safetensors"):
         (tmp_path / f"broken.{suffix}").write_text("a: [")
     with pytest.raises(WxrError, match=message) as error:

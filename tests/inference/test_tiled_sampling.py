@@ -37,7 +37,9 @@ def test_tiles_give_what_the_whole_image_gives(method, batch):
     """The noise of every step is that of the whole image, if a third of the overlap is what the network sees."""
     torch.manual_seed(0)
     net, lq = Local(), torch.rand(2, 3, 60, 83)
-    whole, tiled = (run(net, lq, method, tile=tile, overlap=3 * REACH, batch=batch) for tile in (None, 32))
+    whole, tiled = (
+        run(net, lq, method, tile=tile, overlap=3 * REACH, batch=batch) for tile in (None, 32)
+    )
     assert net.sizes[0] == (60, 83) and max(net.sizes[S.steps :]) <= (32, 32)
     torch.testing.assert_close(tiled, whole)
     assert not torch.allclose(run(net, lq, method, tile=32, overlap=3), whole)

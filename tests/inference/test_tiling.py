@@ -28,12 +28,20 @@ class Halving(nn.Module):
         return self.last(x)[..., :height, :width]
 
 
-@pytest.mark.parametrize(("tile", "overlap"), [(32, 8), (48, 16), (512, 32), (64, 63), (10, 0), (33, 1), (1, 0)])
+@pytest.mark.parametrize(
+    ("tile", "overlap"), [(32, 8), (48, 16), (512, 32), (64, 63), (10, 0), (33, 1), (1, 0)]
+)
 @pytest.mark.parametrize("length", [1, 7, 32, 33, 257, 1000])
 def test_tiles_cover_every_pixel_and_overlap(length, tile, overlap):
     spans = cuts(length, tile, overlap)
-    assert spans[0][0] == 0 and spans[-1][1] == length and all(0 < end - begin <= tile for begin, end in spans)
-    assert all(one[1] - two[0] >= overlap and two[0] > one[0] for one, two in itertools.pairwise(spans))
+    assert (
+        spans[0][0] == 0
+        and spans[-1][1] == length
+        and all(0 < end - begin <= tile for begin, end in spans)
+    )
+    assert all(
+        one[1] - two[0] >= overlap and two[0] > one[0] for one, two in itertools.pairwise(spans)
+    )
     total = torch.zeros(length)
     for (begin, end), weight in zip(spans, weights(spans, overlap), strict=True):
         assert weight.min() >= 0
@@ -44,7 +52,9 @@ def test_tiles_cover_every_pixel_and_overlap(length, tile, overlap):
 def test_tiles_are_as_few_as_can_be_about_equal_and_begin_where_networks_halve():
     spans = cuts(4000, 1024, 64)
     assert len(spans) == 5 and all(begin % ALIGN == 0 for begin, _ in spans)
-    assert max(end - begin for begin, end in spans) - min(end - begin for begin, end in spans) < ALIGN
+    assert (
+        max(end - begin for begin, end in spans) - min(end - begin for begin, end in spans) < ALIGN
+    )
 
 
 def test_the_edges_of_tiles_count_for_nothing_and_the_middle_of_the_overlap_is_a_ramp():
@@ -59,8 +69,12 @@ def test_the_edges_of_tiles_count_for_nothing_and_the_middle_of_the_overlap_is_a
 def test_tiled_equals_whole_for_a_local_network_that_halves(size, batch):
     net, image = Halving().eval(), torch.rand(2, 3, *size)
     with torch.no_grad():
-        torch.testing.assert_close(run_tiled(net, image, 96, 3 * net.REACH, batch), net(image), atol=1e-5, rtol=0)
-        assert max(size) <= 96 or not torch.allclose(run_tiled(net, image, 96, 4), net(image), atol=1e-5)
+        torch.testing.assert_close(
+            run_tiled(net, image, 96, 3 * net.REACH, batch), net(image), atol=1e-5, rtol=0
+        )
+        assert max(size) <= 96 or not torch.allclose(
+            run_tiled(net, image, 96, 4), net(image), atol=1e-5
+        )
 
 
 def test_tiles_go_in_batches_and_rows_come_as_soon_as_they_are_done():
@@ -70,7 +84,9 @@ def test_tiles_go_in_batches_and_rows_come_as_soon_as_they_are_done():
     first = next(rows)
     assert len(net.shapes) == 2 and net.shapes[0] == (2, 3, 96, 96)
     assert first.shape == (1, 3, 64, 224) and sum(part.shape[-2] for part in rows) == 256 - 64
-    assert [shape[0] for shape in net.shapes] == [2] * 6, "twelve tiles, two at a time, over the ends of rows"
+    assert [shape[0] for shape in net.shapes] == [2] * 6, (
+        "twelve tiles, two at a time, over the ends of rows"
+    )
 
 
 def test_overlap_must_be_smaller_than_the_tile():

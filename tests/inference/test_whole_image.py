@@ -15,7 +15,9 @@ from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.whole_image import reason, reasons
 
 NETWORKS = [
-    name for name, cls in sorted(ARCH_REGISTRY) if cls.__module__.startswith("wxr_plugin.") and name != "DaCLIP"
+    name
+    for name, cls in sorted(ARCH_REGISTRY)
+    if cls.__module__.startswith("wxr_plugin.") and name != "DaCLIP"
 ]
 HEIGHT, WIDTH = 32, 512
 FAR = 448
@@ -49,7 +51,10 @@ def test_the_list_has_those_networks_that_see_the_whole_image(name):
 
 
 def test_the_list_has_no_others():
-    assert reasons().keys() <= set(NETWORKS) and reason(built("Restormer")) == "attention over channels"
+    assert (
+        reasons().keys() <= set(NETWORKS)
+        and reason(built("Restormer")) == "attention over channels"
+    )
 
 
 def test_local_windows_make_nafnet_local():
@@ -79,7 +84,8 @@ def test_what_looks_at_the_photo_looks_once_and_every_tile_is_told(name, monkeyp
     seen.clear()
     with torch.no_grad():
         whole = net(
-            torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), look(torch.zeros(1, 3, 64, 64))
+            torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)),
+            look(torch.zeros(1, 3, 64, 64)),
         )
     assert whole.shape == (1, 3, 64, 64) and not seen
 
@@ -95,7 +101,11 @@ def test_another_projects_network_of_the_same_name_is_not_ours():
     theirs = type("NAFNet", (nn.Conv2d,), {})(3, 3, 3, padding=1)
     assert "NAFNet" in reasons() and reason(theirs) is None
     ours = built("NAFNet")
-    table = {"NAFNet": {sum(parameter.numel() for parameter in net.parameters()): 7 for net in (ours, theirs)}}
+    table = {
+        "NAFNet": {
+            sum(parameter.numel() for parameter in net.parameters()): 7 for net in (ours, theirs)
+        }
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reach, "table", lambda: table)
         assert reach.known(ours) == 7 and reach.known(theirs) is None

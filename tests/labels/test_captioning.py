@@ -36,23 +36,43 @@ def photo(seed):
 def blip(tmp_path_factory):
     """A folder as save_pretrained writes it."""
     folder = tmp_path_factory.mktemp("blip")
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]")
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    fast = BertTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", bos_token="[DEC]", **special)
-    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    special = {
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+    }
+    fast = BertTokenizerFast(
+        tokenizer_object=tokenizer, mask_token="[MASK]", bos_token="[DEC]", **special
+    )
+    size = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     ids = {"bos_token_id": 5, "eos_token_id": 3, "sep_token_id": 3, "pad_token_id": 0}
-    text = BlipTextConfig(vocab_size=len(WORDS), encoder_hidden_size=16, max_position_embeddings=40, **size, **ids)
+    text = BlipTextConfig(
+        vocab_size=len(WORDS), encoder_hidden_size=16, max_position_embeddings=40, **size, **ids
+    )
     vision = BlipVisionConfig(image_size=16, patch_size=8, **size)
     torch.manual_seed(1)
-    model = BlipForConditionalGeneration(BlipConfig(text_config=text.to_dict(), vision_config=vision.to_dict()))
+    model = BlipForConditionalGeneration(
+        BlipConfig(text_config=text.to_dict(), vision_config=vision.to_dict())
+    )
     with torch.no_grad():
         for weights in model.parameters():
             if weights.dim() >= 2:
                 weights.normal_(std=0.5)
         model.text_decoder.cls.predictions.bias[:6] = -30  # words, and never an end
     model.save_pretrained(folder)
-    BlipProcessor(BlipImageProcessor(size={"height": 16, "width": 16}), fast).save_pretrained(folder)
+    BlipProcessor(BlipImageProcessor(size={"height": 16, "width": 16}), fast).save_pretrained(
+        folder
+    )
     return folder
 
 
@@ -71,12 +91,16 @@ def run(*words):
 
 
 def test_blip_captions_images(blip):
-    describer = build_describer({"type": "BlipDescriber", "model": str(blip), "batch_size": 2, "max_tokens": 5})
+    describer = build_describer(
+        {"type": "BlipDescriber", "model": str(blip), "batch_size": 2, "max_tokens": 5}
+    )
     images = [photo(seed) for seed in range(3)]
     texts = describer.describe(images)
     assert len(texts) == 3 and all(text and set(text.split()) <= set(WORDS) for text in texts)
     assert [describer.describe([image])[0] for image in images] == texts
-    assert describer.provenance["max_tokens"] == 5 and describer.provenance["weights"].startswith("sha256:")
+    assert describer.provenance["max_tokens"] == 5 and describer.provenance["weights"].startswith(
+        "sha256:"
+    )
     assert isinstance(describer, BlipDescriber)
 
 
@@ -84,16 +108,28 @@ def test_the_official_layout_becomes_a_table_that_trains(blip, layout, tmp_path,
     table = layout / "captions.csv"
     assert run(layout, "--model", blip, "-o", table) == 0
     rows = list(read_table(table).values())
-    assert [row.file for row in rows] == [f"{word}/LQ/{i}.png" for word in ("hazy", "rainy") for i in range(3)]
-    assert [row.degradation for row in rows] == ["hazy"] * 3 + ["rainy"] * 3 and all(row.caption for row in rows)
+    assert [row.file for row in rows] == [
+        f"{word}/LQ/{i}.png" for word in ("hazy", "rainy") for i in range(3)
+    ]
+    assert [row.degradation for row in rows] == ["hazy"] * 3 + ["rainy"] * 3 and all(
+        row.caption for row in rows
+    )
     assert "6 clean photos captioned, 0 known before, 0 failed" in capsys.readouterr().out
-    block = {"name": "s", "type": "CaptionedDegradationDataset", "phase": "train", "captions": str(table), "size": 16}
+    block = {
+        "name": "s",
+        "type": "CaptionedDegradationDataset",
+        "phase": "train",
+        "captions": str(table),
+        "size": 16,
+    }
     assert len(CaptionedDegradationDataset(block)) == 6
 
 
 def test_a_clean_photo_is_captioned_once_for_all_its_versions(blip, layout, tmp_path):
     table, asked = tmp_path / "captions.csv", []
-    pairs = captioning.find_pairs(layout / "hazy/GT", [f"{w}={layout / w / 'LQ'}" for w in ("hazy", "rainy")], tmp_path)
+    pairs = captioning.find_pairs(
+        layout / "hazy/GT", [f"{w}={layout / w / 'LQ'}" for w in ("hazy", "rainy")], tmp_path
+    )
 
     def describe(images):
         asked.append(len(images))
@@ -124,7 +160,11 @@ def test_it_goes_on_where_it_was_stopped(layout, tmp_path, monkeypatch):
     describe_all = lambda images: (asked.extend(images), ["another"] * len(images))[1]  # noqa: E731
     done = captioning.caption(pairs, table, lambda: describe_all, 8, lambda n: None)
     captions = [row.caption for row in read_table(table).values()]
-    assert len(asked) == 4 and done.known == 2 and captions == ["a caption: with a colon"] * 2 + ["another"] * 4
+    assert (
+        len(asked) == 4
+        and done.known == 2
+        and captions == ["a caption: with a colon"] * 2 + ["another"] * 4
+    )
     captioning.caption(pairs, table, lambda: pytest.fail("no model is needed"), 8, lambda n: None)
 
 
@@ -133,7 +173,9 @@ def test_rows_of_other_photos_stay(layout, tmp_path):
     other = CaptionRow("elsewhere/1.png", "a dog", "noisy")
     write_table(table, [other])
     pairs = captioning.find_pairs(layout, [], tmp_path)
-    captioning.caption(pairs, table, lambda: lambda images: ["a cat"] * len(images), 8, lambda n: None)
+    captioning.caption(
+        pairs, table, lambda: lambda images: ["a cat"] * len(images), 8, lambda n: None
+    )
     assert len(read_table(table)) == 7 and other in read_table(table).values()
 
 
@@ -158,9 +200,17 @@ def test_lmdbs_of_the_layout(layout, tmp_path):
         build(layout / word / "LQ", layout / word / "LQ.lmdb")
     table = tmp_path / "captions.csv"
     pairs = captioning.find_pairs(layout, [], tmp_path)
-    captioning.caption(pairs, table, lambda: lambda images: ["a cat"] * len(images), 8, lambda n: None)
+    captioning.caption(
+        pairs, table, lambda: lambda images: ["a cat"] * len(images), 8, lambda n: None
+    )
     assert next(iter(read_table(table).values())).file == "set/hazy/LQ.lmdb/0.png"
-    block = {"name": "s", "type": "CaptionedDegradationDataset", "phase": "val", "captions": str(table), "size": 16}
+    block = {
+        "name": "s",
+        "type": "CaptionedDegradationDataset",
+        "phase": "val",
+        "captions": str(table),
+        "size": 16,
+    }
     assert CaptionedDegradationDataset(block)[4]["degradation"] == "rainy"
 
 

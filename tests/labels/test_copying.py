@@ -25,7 +25,14 @@ def old(tmp_path):
         store.put_failure("b", "c", ASKER, "cut short")
         for name in "abc":
             for iteration in (0, 10, 250):
-                store.put_pseudo(name, image(iteration), 1 + iteration / 100, f"teacher@{iteration}", iteration, "r")
+                store.put_pseudo(
+                    name,
+                    image(iteration),
+                    1 + iteration / 100,
+                    f"teacher@{iteration}",
+                    iteration,
+                    "r",
+                )
         store.commit_pseudo(10)
     return tmp_path / "old.lmdb"
 
@@ -37,14 +44,21 @@ def test_a_copy_has_all_answers_and_the_newest_labels_as_iteration_0(old, tmp_pa
         assert new.texts() == {"a": ("Rain falls.", "The weather looks good.")}
         for name in "abc":
             (label,) = new.pseudo_history(name)
-            assert (label.iteration, label.source, label.rating, label.rater) == (0, "teacher@250", 3.5, "r")
+            assert (label.iteration, label.source, label.rating, label.rater) == (
+                0,
+                "teacher@250",
+                3.5,
+                "r",
+            )
             assert np.array_equal(label.image, image(250))
             assert [row.iteration for row in store.pseudo_history(name)] == [10, 250]
         assert new.rollback_pseudo(0) == 0  # no commit of the old training is left to forbid it
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.lmdb", "old.lmdb"]
 
 
-def test_a_copy_goes_through_in_small_steps_and_while_the_old_store_is_written(old, tmp_path, monkeypatch):
+def test_a_copy_goes_through_in_small_steps_and_while_the_old_store_is_written(
+    old, tmp_path, monkeypatch
+):
     monkeypatch.setattr(copying, "CHUNK", 100)
     monkeypatch.setattr(base, "CHUNK", 100)
     with LabelStore(old):
@@ -53,7 +67,9 @@ def test_a_copy_goes_through_in_small_steps_and_while_the_old_store_is_written(o
         assert len(new.pseudo_labels()) == 3 and len(new.answers()) == 4
 
 
-def test_a_copy_that_was_killed_leaves_no_store_and_the_next_one_is_whole(old, tmp_path, monkeypatch):
+def test_a_copy_that_was_killed_leaves_no_store_and_the_next_one_is_whole(
+    old, tmp_path, monkeypatch
+):
     with LabelStore(old) as store:
         for number in range(40):
             store.put_pseudo(f"x{number}", image(number, (100, 100)), 3.0, "input", 0)

@@ -29,7 +29,9 @@ SETTINGS = InitSettings(tile=None, device="cpu")
 
 @pytest.fixture
 def photos(tmp_path):
-    return RealPhotos(grey_photos(tmp_path / "photos", {"rain/a": 60, "rain/b": 200, "haze/c": 100}))
+    return RealPhotos(
+        grey_photos(tmp_path / "photos", {"rain/a": 60, "rain/b": 200, "haze/c": 100})
+    )
 
 
 @pytest.fixture
@@ -63,7 +65,10 @@ class Bars:
 
 def stored(path):
     with LabelStore(path, readonly=True) as store:
-        return {row.key: (row.source, round(row.rating, 3), row.iteration) for row in store.pseudo_labels()}
+        return {
+            row.key: (row.source, round(row.rating, 3), row.iteration)
+            for row in store.pseudo_labels()
+        }
 
 
 def rating(level):
@@ -71,7 +76,9 @@ def rating(level):
 
 
 def test_each_photo_gets_the_image_that_the_panel_likes_best(photos, double, halve, tmp_path):
-    result = init_labels(photos, tmp_path / "labels.lmdb", [double, halve], {"half": HALF}, SETTINGS)
+    result = init_labels(
+        photos, tmp_path / "labels.lmdb", [double, halve], {"half": HALF}, SETTINGS
+    )
     half = {"half": lambda level: round(5 - 8 * abs(level / 255 - 0.5), 3)}["half"]
     assert stored(tmp_path / "labels.lmdb") == {
         "rain/a": ("double", half(120), 0),
@@ -79,7 +86,9 @@ def test_each_photo_gets_the_image_that_the_panel_likes_best(photos, double, hal
         "haze/c": ("input", half(100), 0),
     }
     with LabelStore(tmp_path / "labels.lmdb", readonly=True) as store:
-        assert (store.get_pseudo("rain/a").image == 120).all() and (store.get_pseudo("rain/b").image == 100).all()
+        assert (store.get_pseudo("rain/a").image == 120).all() and (
+            store.get_pseudo("rain/b").image == 100
+        ).all()
         (rater,) = store.provenances().values()
         assert store.get_pseudo("haze/c").rater == provenance_hash(rater)
     assert result.failed == result.unrated == [] and result.stored == 3
@@ -88,8 +97,11 @@ def test_each_photo_gets_the_image_that_the_panel_likes_best(photos, double, hal
 def test_the_mean_rank_of_several_raters_decides(photos, double, halve, tmp_path):
     panel = {"bright": BRIGHT, "dark": DARK, "half": HALF}
     result = init_labels(photos, tmp_path / "labels.lmdb", [double, halve], panel, SETTINGS)
-    # 60: 60, 120, 30 -> ranks of bright 2 1 3, dark 2 3 1, half 2 1 3; 200: 200, 255, 100 -> half: 2 3 1
-    ranks = {outcome.key: np.round(outcome.vote.mean_rank, 3).tolist() for outcome in result.outcomes}
+    # 60: 60, 120, 30 -> ranks of bright 2 1 3, dark 2 3 1, half 2 1 3; 200: 200, 255, 100 -> half:
+    # 2 3 1
+    ranks = {
+        outcome.key: np.round(outcome.vote.mean_rank, 3).tolist() for outcome in result.outcomes
+    }
     assert ranks["rain/a"] == [2, 1.667, 2.333] and ranks["rain/b"] == [2, 2.333, 1.667]
     with LabelStore(tmp_path / "labels.lmdb", readonly=True) as store:
         label = store.get_pseudo("rain/a")
@@ -99,17 +111,26 @@ def test_the_mean_rank_of_several_raters_decides(photos, double, halve, tmp_path
         "LikesDark",
         "LikesHalf",
     ]
-    assert label.source == "double" and label.rating == pytest.approx((3 + 5 - 8 * abs(120 / 255 - 0.5)) / 3 + 1)
+    assert label.source == "double" and label.rating == pytest.approx(
+        (3 + 5 - 8 * abs(120 / 255 - 0.5)) / 3 + 1
+    )
 
 
 def test_the_summary_counts_by_method_and_weather(photos, double, tmp_path):
-    result = init_labels(photos, tmp_path / "labels.lmdb", [double], {"half": HALF, "bright": BRIGHT}, SETTINGS)
+    result = init_labels(
+        photos, tmp_path / "labels.lmdb", [double], {"half": HALF, "bright": BRIGHT}, SETTINGS
+    )
     lines = {(line.weather, line.method): line for line in summary(result)}
-    assert list(lines) == [(weather, method) for weather in ("rain", "haze", "all") for method in ("input", "double")]
+    assert list(lines) == [
+        (weather, method) for weather in ("rain", "haze", "all") for method in ("input", "double")
+    ]
     assert (lines["rain", "input"].won, lines["rain", "double"].won) == (1, 1)
-    # rain/b: half prefers 200 to 255, bright 255: equal ranks; the mean of ratings is higher for 200
+    # rain/b: half prefers 200 to 255, bright 255: equal ranks; the mean of ratings is higher for
+    # 200
     assert lines["rain", "double"].share == 0.5 and lines["rain", "double"].mean_rank == 1.25
-    assert lines["all", "input"].images == 3 and lines["all", "double"].share == pytest.approx(2 / 3)
+    assert lines["all", "input"].images == 3 and lines["all", "double"].share == pytest.approx(
+        2 / 3
+    )
     assert lines["haze", "input"].ratings["bright"] == pytest.approx(1 + 400 / 255)
     assert lines["all", "input"].ratings["bright"] == pytest.approx(1 + 4 * 120 / 255)
 
@@ -124,10 +145,14 @@ def test_a_second_run_asks_and_restores_nothing_and_changes_nothing(photos, doub
     assert bars.ends["restoring: double"] == "restored 0, reused 3, failed 0"
     assert bars.ends["rating: half"] == "asked 0, reused 6, failed 0"
     assert again.stored == 0 and stored(path) == before
-    assert [outcome.winner.name for outcome in again.outcomes] == [outcome.winner.name for outcome in first.outcomes]
+    assert [outcome.winner.name for outcome in again.outcomes] == [
+        outcome.winner.name for outcome in first.outcomes
+    ]
 
 
-def test_a_new_restorer_a_changed_photo_and_other_weights_are_done_anew(photos, double, halve, tmp_path):
+def test_a_new_restorer_a_changed_photo_and_other_weights_are_done_anew(
+    photos, double, halve, tmp_path
+):
     path, bars = tmp_path / "labels.lmdb", Bars()
     init_labels(photos, path, [double], {"half": HALF}, SETTINGS, bars=bars)
     init_labels(photos, path, [double, halve], {"half": HALF}, SETTINGS, bars=bars)
@@ -148,7 +173,9 @@ def test_ratings_of_the_photos_are_those_of_label_rate(photos, double, tmp_path)
     assert row.rating == pytest.approx(1 + 4 * 60 / 255)
 
 
-def test_a_training_starts_from_them_and_knows_the_ratings_of_a_panel_of_one(photos, double, tmp_path):
+def test_a_training_starts_from_them_and_knows_the_ratings_of_a_panel_of_one(
+    photos, double, tmp_path
+):
     path = tmp_path / "labels.lmdb"
     init_labels(photos, path, [double], {"half": HALF}, SETTINGS)
     labels = PseudoLabels(path, DirectAsker(build_rater(HALF)))
@@ -179,9 +206,14 @@ def test_what_the_store_holds_is_a_candidate_and_keeps_its_source(photos, halve,
         "rain/b": "halve",
         "haze/c": "input",
     }
-    names = {outcome.key: [candidate.name for candidate in outcome.candidates] for outcome in result.outcomes}
+    names = {
+        outcome.key: [candidate.name for candidate in outcome.candidates]
+        for outcome in result.outcomes
+    }
     assert names["rain/a"] == ["input", "stored", "halve"] and names["haze/c"] == ["input", "halve"]
-    assert stored(path)["rain/a"][1] == round(5 - 8 * abs(128 / 255 - 0.5), 3)  # rated by this panel now
+    assert stored(path)["rain/a"][1] == round(
+        5 - 8 * abs(128 / 255 - 0.5), 3
+    )  # rated by this panel now
 
 
 def test_from_an_old_store_the_panel_may_judge_again_without_any_restorer(photos, tmp_path):
@@ -190,7 +222,11 @@ def test_from_an_old_store_the_panel_may_judge_again_without_any_restorer(photos
         store.put_description("rain/a", "c", BRIGHT, "Rain.")
         store.commit_pseudo(900)
     init_labels(photos, tmp_path / "new.lmdb", [], {"half": HALF}, SETTINGS, tmp_path / "old.lmdb")
-    assert stored(tmp_path / "new.lmdb")["rain/a"] == ("teacher@900", round(5 - 8 * abs(128 / 255 - 0.5), 3), 0)
+    assert stored(tmp_path / "new.lmdb")["rain/a"] == (
+        "teacher@900",
+        round(5 - 8 * abs(128 / 255 - 0.5), 3),
+        0,
+    )
     assert stored(tmp_path / "old.lmdb") == {"rain/a": ("teacher@900", 2.0, 900)}
     with LabelStore(tmp_path / "new.lmdb", readonly=True) as store:
         assert store.descriptions()["rain/a"].text == "Rain."
@@ -207,17 +243,24 @@ def test_crops_are_chosen_one_by_one_from_crops_of_everything(tmp_path, double):
         store.put_pseudo("rain/a", whole, 3.0, "whole", 70)
         store.put_pseudo(keys[0], np.full((16, 16, 3), 128, np.uint8), 3.0, "teacher@90", 90)
     settings = InitSettings(tile=None, device="cpu", crops=crops)
-    result = init_labels(photos, tmp_path / "new.lmdb", [double], {"half": HALF}, settings, tmp_path / "old.lmdb")
+    result = init_labels(
+        photos, tmp_path / "new.lmdb", [double], {"half": HALF}, settings, tmp_path / "old.lmdb"
+    )
     assert [outcome.key for outcome in result.outcomes] == sorted(keys) and len(keys) == 6
     found = stored(tmp_path / "new.lmdb")
     assert found[keys[0]][0] == "teacher@90" and found["rain/a"] == ("whole", 3.0, 0)
     with LabelStore(tmp_path / "new.lmdb", readonly=True) as store:
         for key in keys[1:]:
             box = split_key(key)[1]
-            views = {"input": crop(image, box, 16), "double": crop(np.minimum(image * 2.0, 255), box, 16)}
+            views = {
+                "input": crop(image, box, 16),
+                "double": crop(np.minimum(image * 2.0, 255), box, 16),
+            }
             views["whole"] = crop(whole, box, 16)
             best = min(views, key=lambda name: abs(views[name].mean() / 255 - 0.5))
-            assert found[key][0] == best and np.array_equal(store.get_pseudo(key).image, views[best])
+            assert found[key][0] == best and np.array_equal(
+                store.get_pseudo(key).image, views[best]
+            )
 
 
 def test_a_store_that_a_training_went_on_with_is_refused_and_left_alone(photos, double, tmp_path):
@@ -237,11 +280,19 @@ def test_photos_that_a_restorer_cannot_do_are_named_and_the_others_go_on(photos,
     photos = RealPhotos(tmp_path / "photos")
     picky = read_spec("picky=" + checkpoint(tmp_path / "p.pth", 1.5, refused=44))
     broken = read_spec(checkpoint(tmp_path / "broken.pth", float("nan")))
-    result = init_labels(photos, tmp_path / "labels.lmdb", [double, picky, broken], {"half": HALF}, SETTINGS)
+    result = init_labels(
+        photos, tmp_path / "labels.lmdb", [double, picky, broken], {"half": HALF}, SETTINGS
+    )
     assert len(result.failed) == 1 + 4
     (line,) = [line for line in result.failed if "picky" in line]
     assert line.endswith("rain/wide.png: picky: RuntimeError: the convolution was too wide")
-    assert sum("RestoreError: the network gave values that are not numbers" in line for line in result.failed) == 4
+    assert (
+        sum(
+            "RestoreError: the network gave values that are not numbers" in line
+            for line in result.failed
+        )
+        == 4
+    )
     assert stored(tmp_path / "labels.lmdb")["rain/wide"][0] == "input"
     assert {line.method for line in summary(result)} == {"input", "double", "picky"}
 
@@ -249,7 +300,9 @@ def test_photos_that_a_restorer_cannot_do_are_named_and_the_others_go_on(photos,
 def test_unreadable_photos_are_named_once(photos, double, tmp_path):
     (tmp_path / "photos" / "rain" / "page.jpg").write_text("<html>")
     photos = RealPhotos(tmp_path / "photos")
-    result = init_labels(photos, tmp_path / "labels.lmdb", [double], {"half": HALF, "dark": DARK}, SETTINGS)
+    result = init_labels(
+        photos, tmp_path / "labels.lmdb", [double], {"half": HALF, "dark": DARK}, SETTINGS
+    )
     assert len(result.failed) == 1 and "page.jpg: a web page" in result.failed[0]
     assert len(stored(tmp_path / "labels.lmdb")) == 3
 
@@ -273,7 +326,9 @@ def test_a_photo_without_any_rating_stays_as_it_was_and_is_named(photos, double,
 def test_one_rater_that_sees_nothing_leaves_the_vote_to_the_others(photos, double, tmp_path):
     panel = {"blind": {**DARK, "unseen": [0, 1]}, "bright": BRIGHT}
     result = init_labels(photos, tmp_path / "labels.lmdb", [double], panel, SETTINGS)
-    assert result.unrated == [] and {outcome.winner.name for outcome in result.outcomes} == {"double"}
+    assert result.unrated == [] and {outcome.winner.name for outcome in result.outcomes} == {
+        "double"
+    }
     line = next(line for line in summary(result) if line.method == "double")
     assert np.isnan(line.ratings["blind"]) and line.mean_rank == 1
 
@@ -321,9 +376,19 @@ def stopping(stage, stop):
 
 
 def start(folder, bars):
-    specs = [read_spec(checkpoint(folder / f"{name}.pth", gain)) for name, gain in (("double", 2.0), ("halve", 0.5))]
+    specs = [
+        read_spec(checkpoint(folder / f"{name}.pth", gain))
+        for name, gain in (("double", 2.0), ("halve", 0.5))
+    ]
     settings = InitSettings(tile=None, device="cpu", batch_size=2)
-    init_labels(RealPhotos(folder / "photos"), folder / "labels.lmdb", specs, {"half": HALF}, settings, bars=bars)
+    init_labels(
+        RealPhotos(folder / "photos"),
+        folder / "labels.lmdb",
+        specs,
+        {"half": HALF},
+        settings,
+        bars=bars,
+    )
 
 
 def check_that_only_what_is_missing_is_done(folder, stage):

@@ -47,7 +47,9 @@ def test_a_store_that_is_cut_short_is_refused_and_rescued(share, tmp_path, capsy
     size = int(share * file.stat().st_size)
     os.truncate(file, size)
     for readonly in (True, False):
-        with pytest.raises(LabelStoreError, match=r"cut short .* `wxr label rescue .*labels\.lmdb -o NEW`"):
+        with pytest.raises(
+            LabelStoreError, match=r"cut short .* `wxr label rescue .*labels\.lmdb -o NEW`"
+        ):
             LabelStore(tmp_path / "labels.lmdb", readonly)
     assert cli.main(["label", "show", str(tmp_path / "labels.lmdb")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
@@ -85,7 +87,10 @@ def test_a_sound_store_is_rescued_whole(tmp_path):
 def test_changed_bits_are_one_line_and_cost_one_row(old, new, read, tmp_path):
     file = write(tmp_path / "old")
     change(file, old, new)
-    with LabelStore(tmp_path / "old", readonly=True) as store, pytest.raises(LabelStoreError, match="a damaged label"):
+    with (
+        LabelStore(tmp_path / "old", readonly=True) as store,
+        pytest.raises(LabelStoreError, match="a damaged label"),
+    ):
         read(store)
     assert rescue_store(tmp_path / "old", tmp_path / "new").lost == 1
     with LabelStore(tmp_path / "new", readonly=True) as store:
@@ -97,7 +102,10 @@ def test_a_damaged_image_or_name_costs_its_row(tmp_path):
     change(file, b"\x89PNG", b"\x89PNK")
     change(file, b"\xa9content17", b"\xa9content71")
     assert rescue_store(tmp_path / "old", tmp_path / "new").lost == 2
-    with LabelStore(tmp_path / "old", readonly=True) as store, pytest.raises(WxrError, match="photo0 is damaged; save"):
+    with (
+        LabelStore(tmp_path / "old", readonly=True) as store,
+        pytest.raises(WxrError, match="photo0 is damaged; save"),
+    ):
         _ = store.get_pseudo("photo0").image
 
 
@@ -116,7 +124,9 @@ def test_a_page_that_lmdb_cannot_read_costs_its_rows(tmp_path):
     place = data.index(b"photo150") // size * size
     data[place : place + 16] = bytes(16)  # the page's header
     file.write_bytes(bytes(data))
-    with pytest.raises(LabelStoreError, match=r"a damaged label store \(page \d+\)"):  # LMDB would end the process
+    with pytest.raises(
+        LabelStoreError, match=r"a damaged label store \(page \d+\)"
+    ):  # LMDB would end the process
         LabelStore(tmp_path / "old", readonly=True)
     rescued = rescue_store(tmp_path / "old", tmp_path / "new")
     assert 0 < rescued.lost < 40
@@ -126,7 +136,9 @@ def test_a_page_that_lmdb_cannot_read_costs_its_rows(tmp_path):
 @pytest.mark.parametrize("readonly", [True, False])
 def test_an_emptied_store_is_not_taken_for_a_new_one(readonly, tmp_path):
     os.truncate(write(tmp_path / "old"), 0)
-    with pytest.raises(LabelStoreError, match=r"data\.mdb is empty.*put a copy back, or delete the folder"):
+    with pytest.raises(
+        LabelStoreError, match=r"data\.mdb is empty.*put a copy back, or delete the folder"
+    ):
         LabelStore(tmp_path / "old", readonly)
     (tmp_path / "copied").mkdir()
     (tmp_path / "copied/data.mdb").touch()

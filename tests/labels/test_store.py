@@ -14,7 +14,13 @@ import pytest
 from wxr_plugin.labels.rows import SCHEMA_VERSION
 from wxr_plugin.labels.store import LabelStore, LabelStoreError, content_hash, provenance_hash
 
-ASKER = {"type": "TransformersRater", "model": "a", "weights": "sha256:1", "prompt": "Rate it.", "preprocessing": "p"}
+ASKER = {
+    "type": "TransformersRater",
+    "model": "a",
+    "weights": "sha256:1",
+    "prompt": "Rate it.",
+    "preprocessing": "p",
+}
 LOGITS = (1.5, -0.25, 3.0, 0.1, 1e-7)
 
 
@@ -62,7 +68,10 @@ def test_an_answer_is_not_reused_when_what_it_depends_on_changes(store, changed)
     store.put_rating("a", "c1", ASKER, 3.0, LOGITS)
     store.put_description("a", "c1", ASKER, "Rain.")
     other = {**ASKER, changed: "another"}
-    assert store.get_rating("a", "c1", other) is None and store.get_description("a", "c1", other) is None
+    assert (
+        store.get_rating("a", "c1", other) is None
+        and store.get_description("a", "c1", other) is None
+    )
     store.put_rating("a", "c1", other, 4.0, LOGITS)
     assert store.get_rating("a", "c1", ASKER).rating == 3.0
     assert store.get_rating("a", "c1", dict(reversed(ASKER.items()))).rating == 3.0
@@ -76,9 +85,16 @@ def test_an_answer_is_not_reused_for_another_content_or_name(store):
 
 def test_content_hashes_tell_shape_and_values_apart():
     flat = np.arange(12, dtype=np.uint8)
-    arrays = [flat.reshape(2, 2, 3), flat.reshape(4, 1, 3), flat[::-1].reshape(2, 2, 3), flat.reshape(2, 2, 3) * 1.0]
+    arrays = [
+        flat.reshape(2, 2, 3),
+        flat.reshape(4, 1, 3),
+        flat[::-1].reshape(2, 2, 3),
+        flat.reshape(2, 2, 3) * 1.0,
+    ]
     assert len({content_hash(array) for array in arrays}) == 4
-    assert content_hash(flat.reshape(2, 2, 3)[:, ::-1]) == content_hash(flat.reshape(2, 2, 3)[:, ::-1].copy())
+    assert content_hash(flat.reshape(2, 2, 3)[:, ::-1]) == content_hash(
+        flat.reshape(2, 2, 3)[:, ::-1].copy()
+    )
 
 
 def test_failures_stay_count_their_attempts_and_give_way_to_an_answer(store):
@@ -90,7 +106,10 @@ def test_failures_stay_count_their_attempts_and_give_way_to_an_answer(store):
     assert store.get_failure("a", "c1", ASKER, "description").attempts == 1
     assert store.get_rating("a", "c1", ASKER) is None
     store.put_rating("a", "c1", ASKER, 2.0, LOGITS)
-    assert store.get_failure("a", "c1", ASKER) is None and store.get_rating("a", "c1", ASKER).rating == 2.0
+    assert (
+        store.get_failure("a", "c1", ASKER) is None
+        and store.get_rating("a", "c1", ASKER).rating == 2.0
+    )
 
 
 def test_answers_are_listed_by_name(store):
@@ -123,9 +142,14 @@ def test_a_rewrite_belongs_to_a_description_and_a_rewriter(store):
     row = store.get_rewrite("a", "Rain falls.", ASKER)
     assert (row.key, row.source, row.text) == ("a", "Rain falls.", "The weather looks good.")
     assert row.content == content_hash(b"Rain falls.")
-    assert store.get_rewrite("a", "Rain fell.", ASKER) is None and store.get_rewrite("b", "Rain falls.", ASKER) is None
+    assert (
+        store.get_rewrite("a", "Rain fell.", ASKER) is None
+        and store.get_rewrite("b", "Rain falls.", ASKER) is None
+    )
     assert store.get_rewrite("a", "Rain falls.", {**ASKER, "model": "b"}) is None
-    assert store.answers("rewrite") == [row] and store.provenances() == {provenance_hash(ASKER): ASKER}
+    assert store.answers("rewrite") == [row] and store.provenances() == {
+        provenance_hash(ASKER): ASKER
+    }
 
 
 def test_texts_are_the_newest_description_with_a_rewrite_and_its_newest_rewrite(store):
@@ -135,7 +159,9 @@ def test_texts_are_the_newest_description_with_a_rewrite_and_its_newest_rewrite(
     store.put_rewrite("a", "Rain.", ASKER, "Good weather.")
     store.put_rewrite("a", "Rain.", {**ASKER, "model": "b"}, "The weather looks good.")
     assert store.texts() == {"a": ("Rain.", "The weather looks good.")}
-    store.put_description("a", "c2", ASKER, "A little rain.")  # of an improved image, not rewritten yet
+    store.put_description(
+        "a", "c2", ASKER, "A little rain."
+    )  # of an improved image, not rewritten yet
     assert store.descriptions()["a"].text == "A little rain."
     assert store.texts() == {"a": ("Rain.", "The weather looks good.")}
     store.put_rewrite("a", "A little rain.", ASKER, "A street.")
@@ -268,7 +294,11 @@ def test_a_second_writer_is_refused_by_number_until_the_first_ends(store):
     with process(write, store.path) as (_, second):
         second.send("try")
         told = second.recv()
-        assert f"process {os.getpid()} on" in told and "is writing to this label store" in told and "\n" not in told
+        assert (
+            f"process {os.getpid()} on" in told
+            and "is writing to this label store" in told
+            and "\n" not in told
+        )
         assert store.answers() == []
         store.close()
         second.send("try")
@@ -354,15 +384,37 @@ def test_a_store_of_another_schema_version_is_refused(tmp_path):
         transaction.put(b"schema", msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION + 1}))
     for readonly in (False, True):
         with pytest.raises(
-            LabelStoreError, match=f"schema version {SCHEMA_VERSION + 1}.*versions 1 and {SCHEMA_VERSION};"
+            LabelStoreError,
+            match=f"schema version {SCHEMA_VERSION + 1}.*versions 1 and {SCHEMA_VERSION};",
         ):
             LabelStore(tmp_path / "labels.lmdb", readonly)
 
 
-def test_a_store_of_version_1_is_read_as_it_is_and_becomes_one_of_today_when_it_is_written(tmp_path):
-    row = {"type": "rating", "key": "a", "content": "c", "provenance": "p", "rating": 3.5, "logits": [1, 2, 3, 4, 5]}
-    label = {"key": "a", "png": b"png", "rating": 4.0, "source": "input", "iteration": 7, "rater": "r", "time": 1.0}
-    rows = {b"rating/p/i": {**row, "time": 2.0}, b"pseudo/i/000000000007": label, b"schema": {"wxr_labels": 1}}
+def test_a_store_of_version_1_is_read_as_it_is_and_becomes_one_of_today_when_it_is_written(
+    tmp_path,
+):
+    row = {
+        "type": "rating",
+        "key": "a",
+        "content": "c",
+        "provenance": "p",
+        "rating": 3.5,
+        "logits": [1, 2, 3, 4, 5],
+    }
+    label = {
+        "key": "a",
+        "png": b"png",
+        "rating": 4.0,
+        "source": "input",
+        "iteration": 7,
+        "rater": "r",
+        "time": 1.0,
+    }
+    rows = {
+        b"rating/p/i": {**row, "time": 2.0},
+        b"pseudo/i/000000000007": label,
+        b"schema": {"wxr_labels": 1},
+    }
     with lmdb.open(str(tmp_path / "labels.lmdb")) as old, old.begin(write=True) as transaction:
         for key, value in rows.items():
             transaction.put(key, msgspec.msgpack.encode(value))
@@ -388,7 +440,9 @@ def test_a_writer_killed_before_its_first_row_leaves_an_empty_store(tmp_path):
         assert len(store.answers()) == 1
 
 
-@pytest.mark.parametrize("rows", [{b"0001": b"\x89PNG"}, {b"schema": b"\xc1 not msgpack"}, {b"schema": b"\x01"}])
+@pytest.mark.parametrize(
+    "rows", [{b"0001": b"\x89PNG"}, {b"schema": b"\xc1 not msgpack"}, {b"schema": b"\x01"}]
+)
 def test_an_lmdb_of_something_else_is_refused_and_left_alone(tmp_path, rows):
     with lmdb.open(str(tmp_path / "photos.lmdb")) as other, other.begin(write=True) as transaction:
         for key, value in rows.items():
@@ -438,13 +492,21 @@ def test_a_pseudo_label_comes_back_to_the_bit_with_its_history(store):
     store.put_pseudo("a", image(1), 3.5, "teacher@7", 7, rater="abc")
     label = store.get_pseudo("a")
     assert np.array_equal(label.image, image(1)) and label.png.startswith(b"\x89PNG")
-    assert (label.key, label.rating, label.source, label.iteration, label.rater) == ("a", 3.5, "teacher@7", 7, "abc")
+    assert (label.key, label.rating, label.source, label.iteration, label.rater) == (
+        "a",
+        3.5,
+        "teacher@7",
+        7,
+        "abc",
+    )
 
 
 def test_the_index_of_pseudo_labels_has_the_newest_versions_without_images(store):
     assert store.pseudo_index() == {}
     for name, iteration in (("b", 0), ("a", 3), ("a", 20)):
-        store.put_pseudo(name, image(iteration), 3.0, f"teacher@{iteration}", iteration, rater="abc")
+        store.put_pseudo(
+            name, image(iteration), 3.0, f"teacher@{iteration}", iteration, rater="abc"
+        )
     index = store.pseudo_index()
     assert list(index) == ["a", "b"] and not hasattr(index["a"], "png")
     assert (index["a"].source, index["a"].iteration, index["a"].rater) == ("teacher@20", 20, "abc")
@@ -460,22 +522,28 @@ def test_the_newest_version_is_found_among_neighbours(store):
     for name in "abcdef":
         for iteration in (0, 3, 20, 100000):
             store.put_pseudo(name, image(iteration), 3.0, name, iteration)
-    assert [(store.get_pseudo(name).source, store.get_pseudo(name).iteration) for name in "abcdef"] == [
-        (name, 100000) for name in "abcdef"
-    ]
-    assert store.get_pseudo("g") is None and [row.iteration for row in store.pseudo_history("c")] == [0, 3, 20, 100000]
+    assert [
+        (store.get_pseudo(name).source, store.get_pseudo(name).iteration) for name in "abcdef"
+    ] == [(name, 100000) for name in "abcdef"]
+    assert store.get_pseudo("g") is None and [
+        row.iteration for row in store.pseudo_history("c")
+    ] == [0, 3, 20, 100000]
 
 
 def put_versions(store, *iterations):
     for iteration in iterations:
-        store.put_pseudo("a", image(iteration), 1 + iteration / 1000, f"teacher@{iteration}", iteration)
+        store.put_pseudo(
+            "a", image(iteration), 1 + iteration / 1000, f"teacher@{iteration}", iteration
+        )
 
 
 def test_rollback_gives_exactly_what_the_checkpoint_knew(store):
     put_versions(store, 0, 5, 12)
     store.put_pseudo("b", image(99), 2.0, "teacher@14", 14)
     assert store.rollback_pseudo(10) == 2
-    assert store.get_pseudo("a").iteration == 5 and np.array_equal(store.get_pseudo("a").image, image(5))
+    assert store.get_pseudo("a").iteration == 5 and np.array_equal(
+        store.get_pseudo("a").image, image(5)
+    )
     assert store.get_pseudo("b") is None
     put_versions(store, 11)
     assert [row.iteration for row in store.pseudo_labels()] == [11]
@@ -488,7 +556,11 @@ def test_checkpoints_that_are_kept_can_be_resumed_and_older_versions_go(store):
     store.commit_pseudo(10, keep=2)
     put_versions(store, 12, 18)
     store.commit_pseudo(20, keep=2)
-    assert versions(store) == [5, 12, 18]  # 12 is seen by no checkpoint, but may become one's after a rollback to 15
+    assert versions(store) == [
+        5,
+        12,
+        18,
+    ]  # 12 is seen by no checkpoint, but may become one's after a rollback to 15
     put_versions(store, 25)
     store.commit_pseudo(30, keep=2)
     assert versions(store) == [18, 25]

@@ -23,9 +23,13 @@ CANDIDATES = [Candidate("input", "input", "0"), Candidate("nafnet", "nafnet", "1
         ("input", 4.0, "panel", True),
     ],
 )
-def test_a_winner_is_stored_again_for_another_image_rating_or_panel(stored, rating, rater, is_stored_again):
+def test_a_winner_is_stored_again_for_another_image_rating_or_panel(
+    stored, rating, rater, is_stored_again
+):
     ratings = np.array([[2.0, 4.0]])
     outcome = Outcome("a", "rain", CANDIDATES, ratings, vote(ratings))
     candidates = SimpleNamespace(choices={"a": Choice("a", CANDIDATES, stored)})
     known = {"a": PseudoInfo("a", rating, "nafnet", 0, rater)}
-    assert changed_winners(candidates, [outcome], known, "panel") == ([outcome] if is_stored_again else [])
+    assert changed_winners(candidates, [outcome], known, "panel") == (
+        [outcome] if is_stored_again else []
+    )

@@ -7,7 +7,13 @@ import torch
 
 from wxr_plugin.conditioning.clip import ClipError
 from wxr_plugin.errors import OptionError, WxrError
-from wxr_plugin.losses.clip_srd_loss import ClipSRDLoss, feature_distance, mask_loss, residual_loss, soft_target
+from wxr_plugin.losses.clip_srd_loss import (
+    ClipSRDLoss,
+    feature_distance,
+    mask_loss,
+    residual_loss,
+    soft_target,
+)
 
 
 def pair(size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,7 +40,9 @@ def test_quantiles_become_the_ends_and_a_flat_map_does_not_count():
     torch.testing.assert_close(target[0], wanted)
     wild = ramp.clone()
     wild[..., -1] = 1000
-    torch.testing.assert_close(soft_target(wild)[0], target[:1])  # one extreme position sets no scale
+    torch.testing.assert_close(
+        soft_target(wild)[0], target[:1]
+    )  # one extreme position sets no scale
 
 
 def test_masks_on_numbers():
@@ -42,7 +50,9 @@ def test_masks_on_numbers():
     target, both = torch.tensor([[[0.0, 1.0]], [[0.5, 0.5]]]), torch.tensor([True, True])
     assert mask_loss(mask, target, both).item() == pytest.approx((0.3 + 0.2) / 2)
     assert mask_loss(mask, target, torch.tensor([True, False])).item() == pytest.approx(0.3)
-    assert mask_loss(mask, target, both, "bce").item() == pytest.approx((-math.log(0.7) - math.log(0.21) / 2) / 2)
+    assert mask_loss(mask, target, both, "bce").item() == pytest.approx(
+        (-math.log(0.7) - math.log(0.21) / 2) / 2
+    )
     none = mask_loss(mask.clone().requires_grad_(), target, torch.tensor([False, False]))
     assert none.item() == 0 and none.requires_grad
 
@@ -65,7 +75,8 @@ def test_gradients_in_float64(criterion):
     step[0, 0, 1, 2] = 1e-3
     mask.requires_grad_()
     slope = (
-        mask_loss(mask + step, target, counts, criterion) - mask_loss(mask - step, target, counts, criterion)
+        mask_loss(mask + step, target, counts, criterion)
+        - mask_loss(mask - step, target, counts, criterion)
     ) / 2e-3
     mask_loss(mask, target, counts, criterion).backward()
     assert mask.grad[0, 0, 1, 2].item() == pytest.approx(slope.item(), rel=2e-2)
@@ -77,10 +88,15 @@ def test_masks_and_residuals_learn_where_the_photo_is_degraded(variant):
     torch.manual_seed(0)
     loss = ClipSRDLoss("tiny", [1, 2], variant, loss_weight=1.0)
     lq, gt = pair()
-    logits, residuals = torch.zeros(2, 1, 64, 64, requires_grad=True), torch.randn(2, 5, 64, 64, requires_grad=True)
+    logits, residuals = (
+        torch.zeros(2, 1, 64, 64, requires_grad=True),
+        torch.randn(2, 5, 64, 64, requires_grad=True),
+    )
     projectors = loss.projectors([5, 5])
     assert (projectors is None) == (variant == "map")
-    optimizer = torch.optim.Adam([logits, residuals, *(projectors.parameters() if projectors else ())], 0.1)
+    optimizer = torch.optim.Adam(
+        [logits, residuals, *(projectors.parameters() if projectors else ())], 0.1
+    )
     seen = []
     for _ in range(12):
         masks = [logits.sigmoid()] * 2
@@ -98,7 +114,10 @@ def test_masks_and_residuals_learn_where_the_photo_is_degraded(variant):
 def test_the_mean_over_stages_and_the_weight():
     lq, gt = pair()
     masks = [torch.rand(2, 1, 64, 64) for _ in range(2)]
-    parts = [ClipSRDLoss("tiny", [layer], loss_weight=1.0)([mask], lq, gt) for layer, mask in zip((1, 3), masks)]
+    parts = [
+        ClipSRDLoss("tiny", [layer], loss_weight=1.0)([mask], lq, gt)
+        for layer, mask in zip((1, 3), masks)
+    ]
     whole = ClipSRDLoss("tiny", [1, 3], loss_weight=0.1)(masks, lq, gt)
     torch.testing.assert_close(whole, 0.1 * (parts[0] + parts[1]) / 2)
 
@@ -119,7 +138,9 @@ def test_bad_input_is_told():
         loss([mask, mask], lq, None)
     with pytest.raises(WxrError, match="3 masks, but 2 layers"):
         loss([mask] * 3, lq, gt)
-    with pytest.raises(WxrError, match=r"64 pixels are too small for layer 4 .* 4 x 4 positions take at least 128"):
+    with pytest.raises(
+        WxrError, match=r"64 pixels are too small for layer 4 .* 4 x 4 positions take at least 128"
+    ):
         loss([mask, mask], lq, gt)
     with pytest.raises(ClipError, match="layers 1 to 4"):
         ClipSRDLoss("tiny", [0])

@@ -16,7 +16,9 @@ NAMES = ("image_features", "text_features", "image_degra_features", "text_degra_
 
 
 def unit(*shape, seed=0, dtype=torch.float32):
-    return F.normalize(torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=-1)
+    return F.normalize(
+        torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=-1
+    )
 
 
 def features(count=4, dim=8):
@@ -49,9 +51,15 @@ def test_gradients():
 
 def test_the_loss_weighs_both_terms():
     given = features()
-    content, degradation = DaClipLoss(content_weight=2.0, degradation_weight=0.5, loss_weight=3.0)(given)
-    assert content.item() == pytest.approx(6 * info_nce(given[NAMES[0]], given[NAMES[1]], 5.0).item())
-    assert degradation.item() == pytest.approx(1.5 * info_nce(given[NAMES[2]], given[NAMES[3]], 5.0).item())
+    content, degradation = DaClipLoss(content_weight=2.0, degradation_weight=0.5, loss_weight=3.0)(
+        given
+    )
+    assert content.item() == pytest.approx(
+        6 * info_nce(given[NAMES[0]], given[NAMES[1]], 5.0).item()
+    )
+    assert degradation.item() == pytest.approx(
+        1.5 * info_nce(given[NAMES[2]], given[NAMES[3]], 5.0).item()
+    )
 
 
 def test_one_process_gathers_nothing():
@@ -65,7 +73,12 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = str(listener.getsockname()[1])
-    command = [sys.executable, "-W", "error:torch.distributed.nn.functional.all_gather is deprecated", __file__]
+    command = [
+        sys.executable,
+        "-W",
+        "error:torch.distributed.nn.functional.all_gather is deprecated",
+        __file__,
+    ]
     runs = [subprocess.Popen([*command, str(rank), port, str(tmp_path)]) for rank in (0, 1)]
     assert [run.wait(timeout=180) for run in runs] == [0, 0]
     alone = torch.nn.Linear(6, 4, bias=False)
@@ -89,7 +102,9 @@ def step_loss(encoder, rows: slice):
 
 def two_ranks(rank: int, port: str, folder: Path) -> None:
     """One of the two processes."""
-    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
+    )
     torch.manual_seed(3)
     net = torch.nn.Linear(6, 4, bias=False)
     if rank == 0:

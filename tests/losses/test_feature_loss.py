@@ -21,10 +21,21 @@ def test_gradients():
 
 
 def test_both_targets_count_with_their_weights():
-    restored, label, photo = torch.eye(3)[:, None, :].requires_grad_(), torch.eye(3).flip(0)[:, None, :], torch.eye(3)
-    options = {"type": "DepthFeatureLoss", "loss_weight": 0.2, "label_weight": 0.7, "input_weight": 0.3}
+    restored, label, photo = (
+        torch.eye(3)[:, None, :].requires_grad_(),
+        torch.eye(3).flip(0)[:, None, :],
+        torch.eye(3),
+    )
+    options = {
+        "type": "DepthFeatureLoss",
+        "loss_weight": 0.2,
+        "label_weight": 0.7,
+        "input_weight": 0.3,
+    }
     loss = build_loss(options)(restored, label, photo[:, None, :])
-    assert loss.item() == pytest.approx(0.2 * 0.7 * 2 / 3, rel=1e-5)  # the label differs in two of three, the photo not
+    assert loss.item() == pytest.approx(
+        0.2 * 0.7 * 2 / 3, rel=1e-5
+    )  # the label differs in two of three, the photo not
 
 
 def test_gradients_reach_the_restored_image_only():

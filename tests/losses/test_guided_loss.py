@@ -26,12 +26,18 @@ def with_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
 
-@pytest.mark.parametrize("kind", ["WeatherPromptLoss", "SemanticLoss", "ClipSRDLoss", "DepthFeatureLoss"])
+@pytest.mark.parametrize(
+    "kind", ["WeatherPromptLoss", "SemanticLoss", "ClipSRDLoss", "DepthFeatureLoss"]
+)
 def test_a_guide_follows_its_loss_and_is_not_loaded_elsewhere(kind, prompts, monkeypatch):
     asked = []
     for name in ("clip.load_clip", "depth.load_depth"):
-        monkeypatch.setattr(f"wxr_plugin.conditioning.{name}", lambda name, device, *more: asked.append(device.type))
-    loss = build_loss({"type": kind, **({"prompts_path": prompts} if kind == "WeatherPromptLoss" else {})})
+        monkeypatch.setattr(
+            f"wxr_plugin.conditioning.{name}", lambda name, device, *more: asked.append(device.type)
+        )
+    loss = build_loss(
+        {"type": kind, **({"prompts_path": prompts} if kind == "WeatherPromptLoss" else {})}
+    )
     assert asked == []
     loss.to("meta").guide  # noqa: B018 (asks for it)
     assert asked == ["meta"]
@@ -42,7 +48,9 @@ def test_the_losses_of_a_model_on_the_cpu_leave_the_gpu_alone(prompts, with_gpu)
         "weather_prompt_opt": {"type": "WeatherPromptLoss", "prompts_path": prompts},
         "feature_opt": {"type": "DepthFeatureLoss"},
     }
-    options = WResVLMTrainOptions.read({"ema_decay": 0.9, "pixel_opt": {"type": "L1Loss"}, **blocks})
+    options = WResVLMTrainOptions.read(
+        {"ema_decay": 0.9, "pixel_opt": {"type": "L1Loss"}, **blocks}
+    )
     losses = GuidedLosses(options, torch.device("cpu"), {})
     images = torch.rand(1, 3, 42, 42)
     found = losses(images, images, Labels(images, torch.ones(1), None), ["a"])

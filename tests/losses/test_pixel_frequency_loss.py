@@ -22,7 +22,9 @@ def test_at_equal_squared_error_fine_detail_costs_more_than_a_shade():
     target = images(0)
     shade = torch.full_like(target, 0.1)
     noise = 0.1 * torch.randn(target.shape, generator=torch.Generator().manual_seed(2)).sign()
-    assert F.mse_loss(target + noise, target).item() == pytest.approx(F.mse_loss(target + shade, target).item())
+    assert F.mse_loss(target + noise, target).item() == pytest.approx(
+        F.mse_loss(target + shade, target).item()
+    )
     assert spectral_loss(target + noise, target) > 5 * spectral_loss(target + shade, target)
 
 
@@ -37,6 +39,8 @@ def test_half_precision_is_computed_in_float32():
 
 
 def test_gradients():
-    target, prediction = torch.rand(2, 1, 2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    target, prediction = torch.rand(
+        2, 1, 2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     loss = build_loss({"type": "PixelFrequencyLoss"})
     assert gradcheck(lambda x: loss(x, target), (prediction.requires_grad_(),))

@@ -19,7 +19,9 @@ def test_without_ratings_it_is_the_same_l1_as_l_sup():
     prediction, truth = torch.rand(2, 2, 3, 4, 4, dtype=torch.float64)
     supervised = build_loss({"type": "L1Loss", "loss_weight": 0.5})
     assert supervised(images(0.5, 0.2), images(0.1, 0.4)) == pytest.approx(0.5 * 0.3)
-    assert supervised(prediction, truth).item() == pytest.approx(0.5 * pseudo_label_loss(prediction, truth).item())
+    assert supervised(prediction, truth).item() == pytest.approx(
+        0.5 * pseudo_label_loss(prediction, truth).item()
+    )
     apart = (truth + 0.1 + truth.flip(0)).requires_grad_()
     assert gradcheck(lambda x: supervised(x, truth), apart)
 

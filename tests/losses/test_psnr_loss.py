@@ -17,7 +17,9 @@ def test_it_is_minus_the_mean_psnr_of_the_images():
 
 def test_no_error_is_80_dB_and_has_a_gradient():
     image = torch.full((1, 3, 2, 2), 0.5, requires_grad=True)
-    loss = build_loss({"type": "PSNRLoss", "loss_weight": 0.5})(image, torch.full((1, 3, 2, 2), 0.5))
+    loss = build_loss({"type": "PSNRLoss", "loss_weight": 0.5})(
+        image, torch.full((1, 3, 2, 2), 0.5)
+    )
     assert loss.item() == pytest.approx(-40)
     loss.backward()
     assert image.grad.isfinite().all()

@@ -24,12 +24,16 @@ def unit(count: int, seed: int) -> torch.Tensor:
 def test_by_hand_with_the_printed_temperature():
     first = -math.log(math.exp(0.6) / (math.exp(0.6) + math.exp(0.8)))
     second = -math.log(1 / (1 + math.exp(0.6)))
-    assert semantic_loss(IMAGE, POSITIVE, NEGATIVE).item() == pytest.approx((first + second) / 2, rel=1e-6)
+    assert semantic_loss(IMAGE, POSITIVE, NEGATIVE).item() == pytest.approx(
+        (first + second) / 2, rel=1e-6
+    )
 
 
 def test_by_hand_with_clips_temperature():
     expected = (20 + math.log1p(math.exp(-20)) + 60) / 2
-    assert semantic_loss(IMAGE, POSITIVE, NEGATIVE, 100.0).item() == pytest.approx(expected, rel=1e-6)
+    assert semantic_loss(IMAGE, POSITIVE, NEGATIVE, 100.0).item() == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_no_image_with_a_text_gives_a_zero_that_can_be_differentiated():
@@ -65,8 +69,12 @@ def test_options_reach_the_loss_and_the_guide_is_shared():
 def test_one_clip_serves_both_losses_and_texts_are_encoded_before_training(tmp_path, monkeypatch):
     """L_wpl and L_sem take features of the same guide, and no step runs its text tower."""
     guide = load_clip("tiny")
-    WeatherPrompts(torch.randn(4, 16, guide.width), guide.name, guide.sha256).save(tmp_path / "prompts.safetensors")
-    prompt_loss = build_loss({"type": "WeatherPromptLoss", "prompts_path": str(tmp_path / "prompts.safetensors")})
+    WeatherPrompts(torch.randn(4, 16, guide.width), guide.name, guide.sha256).save(
+        tmp_path / "prompts.safetensors"
+    )
+    prompt_loss = build_loss(
+        {"type": "WeatherPromptLoss", "prompts_path": str(tmp_path / "prompts.safetensors")}
+    )
     semantic = build_loss({"type": "SemanticLoss"})
     texts = DescriptionFeatures(guide, {"a": ("a street in rain", "a street")})
     prompt_loss.prepare()
@@ -80,7 +88,9 @@ def test_one_clip_serves_both_losses_and_texts_are_encoded_before_training(tmp_p
 
 def test_from_keys_to_a_gradient_on_pixels():
     loss = build_loss({"type": "SemanticLoss"})
-    texts = DescriptionFeatures(loss.guide, {"rain/a": ("a street in heavy rain", "a street in clear weather")})
+    texts = DescriptionFeatures(
+        loss.guide, {"rain/a": ("a street in heavy rain", "a street in clear weather")}
+    )
     restored = torch.rand(2, 3, 64, 64, requires_grad=True)
     rows, negative, positive = texts.lookup(["rain/a@0,0,64,64", "rain/b@0,0,64,64"])
     loss(loss.guide.encode_image(restored)[rows], positive, negative).backward()

@@ -18,7 +18,9 @@ def test_by_hand_with_the_printed_temperature():
 
 def test_by_hand_with_clip_lits_temperature():
     image = torch.tensor([[0.6, 0.0, 0.8, 0.0]])
-    assert weather_prompt_loss(image, PROMPTS, 100.0).item() == pytest.approx(20.0, rel=1e-6)  # 100 (0.8 - 0.6)
+    assert weather_prompt_loss(image, PROMPTS, 100.0).item() == pytest.approx(
+        20.0, rel=1e-6
+    )  # 100 (0.8 - 0.6)
 
 
 def test_it_is_the_mean_over_images():
@@ -38,5 +40,8 @@ def test_descent_moves_towards_clear(scale):
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_gradients(scale):
     generator = torch.Generator().manual_seed(0)
-    image, prompts = (F.normalize(torch.randn(n, 6, dtype=torch.float64, generator=generator), dim=1) for n in (3, 4))
+    image, prompts = (
+        F.normalize(torch.randn(n, 6, dtype=torch.float64, generator=generator), dim=1)
+        for n in (3, 4)
+    )
     assert gradcheck(lambda x: weather_prompt_loss(x, prompts, scale), image.requires_grad_())

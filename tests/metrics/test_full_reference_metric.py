@@ -53,7 +53,9 @@ def inception(tmp_path_factory):
         torch.manual_seed(0)
         inception.InceptionV3()
     for layer in made[0].modules():
-        if isinstance(layer, torch.nn.Conv2d):  # the default start lets features die out over 90 layers
+        if isinstance(
+            layer, torch.nn.Conv2d
+        ):  # the default start lets features die out over 90 layers
             torch.nn.init.kaiming_normal_(layer.weight)
     file = tmp_path_factory.mktemp("weights") / "inception.pth"
     torch.save(made[0].state_dict(), file)
@@ -73,11 +75,15 @@ def offline(monkeypatch, tmp_path):
 
 
 def score(img, img2=BGR, **options):
-    return calculate_metric({"img": img, "img2": img2}, {"type": "calculate_fr_iqa", "device": "cpu", **options})
+    return calculate_metric(
+        {"img": img, "img2": img2}, {"type": "calculate_fr_iqa", "device": "cpu", **options}
+    )
 
 
 def share(img, img2, **options):
-    return calculate_metric({"img": img, "img2": img2}, {"type": "calculate_fid", "device": "cpu", **options})
+    return calculate_metric(
+        {"img": img, "img2": img2}, {"type": "calculate_fid", "device": "cpu", **options}
+    )
 
 
 def test_lpips_is_that_of_its_weights(lpips):
@@ -106,7 +112,9 @@ def test_a_pair_too_small_for_the_metric_has_no_score(lpips):
 def test_weights_that_are_not_all_there_are_refused(lpips, tmp_path):
     part = {key: value for key, value in lpips[0].state_dict().items() if key.startswith("lin")}
     torch.save(part, tmp_path / "lins.pth")
-    with pytest.raises(WxrError, match=r"lins.pth lacks 10 of lpips's weights \(net.slice1.0.weight"):
+    with pytest.raises(
+        WxrError, match=r"lins.pth lacks 10 of lpips's weights \(net.slice1.0.weight"
+    ):
         score(BLURRED, weights=str(tmp_path / "lins.pth"))
 
 
@@ -148,11 +156,17 @@ def test_the_share_of_an_image_is_both_sides_features(inception, tmp_path):
 
     found = share(BLURRED, BGR, weights=inception, crop_border=4)
     for number, bgr in enumerate((BLURRED, BGR)):
-        write_image(tmp_path / "folder" / f"{number}.png", np.ascontiguousarray(bgr[4:-4, 4:-4, ::-1]))
+        write_image(
+            tmp_path / "folder" / f"{number}.png", np.ascontiguousarray(bgr[4:-4, 4:-4, ::-1])
+        )
     given = {"num_workers": 0, "device": CPU, "mode": "clean", "verbose": False}
-    expected = get_folder_features(str(tmp_path / "folder"), load_inception(inception, CPU), **given)
+    expected = get_folder_features(
+        str(tmp_path / "folder"), load_inception(inception, CPU), **given
+    )
     assert expected.shape == (2, 2048) and np.abs(expected[0] - expected[1]).max() > 1e-3
-    np.testing.assert_allclose([found.restored, found.clean], expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(
+        [found.restored, found.clean], expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
+    )
 
 
 @pytest.mark.parametrize(("one", "other"), [(60, 40), (12, 200), (5, 7)])
@@ -160,8 +174,13 @@ def test_the_distance_is_pyiqas(one, other):
     from pyiqa.archs.fid_arch import frechet_distance
 
     rng = np.random.default_rng(0)
-    sets = [rng.normal(0.3 * i, 1 + i, (count, 8)) @ rng.normal(size=(8, 8)) for i, count in enumerate((one, other))]
-    expected = frechet_distance(*(f(values) for values in sets for f in (lambda v: v.mean(0), lambda v: np.cov(v.T))))
+    sets = [
+        rng.normal(0.3 * i, 1 + i, (count, 8)) @ rng.normal(size=(8, 8))
+        for i, count in enumerate((one, other))
+    ]
+    expected = frechet_distance(
+        *(f(values) for values in sets for f in (lambda v: v.mean(0), lambda v: np.cov(v.T)))
+    )
     assert frechet(*sets) == pytest.approx(expected, rel=1e-3)
 
 
@@ -170,7 +189,9 @@ def test_the_distance_of_known_gaussians():
     one = rng.normal(size=(4000, 4))
     assert frechet(one, one) == pytest.approx(0, abs=1e-9)
     assert frechet(one, one + np.array([3, 0, 0, 0])) == pytest.approx(9)
-    assert frechet(one, 2 * one) == pytest.approx(np.trace(np.cov(one.T)) + (one.mean(0) ** 2).sum())
+    assert frechet(one, 2 * one) == pytest.approx(
+        np.trace(np.cov(one.T)) + (one.mean(0) ** 2).sum()
+    )
     assert np.isnan(frechet(one[:1], one))
 
 
@@ -190,7 +211,9 @@ def test_weights_of_fid_that_are_missing_or_wrong(offline, tmp_path):
     with pytest.raises(WxrError, match=r"nowhere\.pth does not exist"):
         share(BGR, BGR, weights="nowhere.pth")
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(WxrError, match=r"cannot make the metric 'fid' with the weights .*other\.pth"):
+    with pytest.raises(
+        WxrError, match=r"cannot make the metric 'fid' with the weights .*other\.pth"
+    ):
         share(BGR, BGR, weights=str(tmp_path / "other.pth"))
     with pytest.raises(WxrError, match=r"put pt_inception.*\.pth of http.* at .*pyiqa"):
         share(BGR, BGR)

@@ -25,7 +25,9 @@ def of_pyiqa(rgb, name="piqe"):
 
 def test_it_is_the_score_of_pyiqa():
     assert score(metric="piqe") == pytest.approx(of_pyiqa(RGB), abs=1e-4)
-    assert score(metric="piqe", crop_border=16) == pytest.approx(of_pyiqa(RGB[16:-16, 16:-16]), abs=1e-4)
+    assert score(metric="piqe", crop_border=16) == pytest.approx(
+        of_pyiqa(RGB[16:-16, 16:-16]), abs=1e-4
+    )
 
 
 def test_a_blurred_photo_is_worse():

@@ -14,7 +14,9 @@ RGB = np.ascontiguousarray(astronaut()[:240, :320])
 
 
 def score(rgb, **options):
-    return calculate_metric({"img": np.ascontiguousarray(rgb[..., ::-1])}, {"type": "calculate_vlm_vis", **options})
+    return calculate_metric(
+        {"img": np.ascontiguousarray(rgb[..., ::-1])}, {"type": "calculate_vlm_vis", **options}
+    )
 
 
 def test_the_scale():
@@ -25,7 +27,9 @@ def test_it_is_the_rating_of_the_block():
     wanted = visibility(build_rater().rate([RGB]).rating.item())
     assert score(RGB) == score(RGB, rater={"type": "TransformersRater"}) == pytest.approx(wanted)
     other = build_rater({"type": "PyiqaRater", "metric": "piqe"}).rate([RGB]).rating.item()
-    assert score(RGB, rater={"type": "PyiqaRater", "metric": "piqe"}) == pytest.approx(visibility(other))
+    assert score(RGB, rater={"type": "PyiqaRater", "metric": "piqe"}) == pytest.approx(
+        visibility(other)
+    )
 
 
 def test_haze_lowers_it():

@@ -11,14 +11,22 @@ from mmengine.runner import Runner
 import wxr_plugin.mm  # noqa: F401
 from wxr_plugin.data.images.io import write_image
 
-NETWORK = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}
+NETWORK = {
+    "type": "NAFNet",
+    "width": 4,
+    "enc_blk_nums": [1],
+    "middle_blk_num": 1,
+    "dec_blk_nums": [1],
+}
 _numbers = itertools.count()
 
 
 def photo(seed: int, size: int = 40) -> np.ndarray:
     """Coloured blobs, uint8 RGB."""
     coarse = np.random.default_rng(seed).random((5, 5, 3), dtype=np.float32)
-    return np.uint8(255 * np.clip(cv2.resize(coarse, (size, size + 3), interpolation=cv2.INTER_CUBIC), 0, 1))
+    return np.uint8(
+        255 * np.clip(cv2.resize(coarse, (size, size + 3), interpolation=cv2.INTER_CUBIC), 0, 1)
+    )
 
 
 @pytest.fixture
@@ -47,8 +55,17 @@ def config(pairs, tmp_path):
     """Makes the config of a supervised run in tmp_path; keyword arguments replace its parts."""
 
     def make(**changes):
-        pair = {"type": "PairedWeatherDataset", "dataroot_gt": str(pairs / "gt"), "dataroot_lq": str(pairs / "lq")}
-        held = {"type": "PairedWeatherDataset", "dataroot_gt": str(pairs / "val"), "synthetic": {}, "name": "held"}
+        pair = {
+            "type": "PairedWeatherDataset",
+            "dataroot_gt": str(pairs / "gt"),
+            "dataroot_lq": str(pairs / "lq"),
+        }
+        held = {
+            "type": "PairedWeatherDataset",
+            "dataroot_gt": str(pairs / "val"),
+            "synthetic": {},
+            "name": "held",
+        }
         psnr = {"type": "calculate_psnr", "crop_border": 0}
         return {
             "experiment_name": f"run{next(_numbers)}",
@@ -56,14 +73,21 @@ def config(pairs, tmp_path):
             "work_dir": str(tmp_path / "run"),
             "log_level": "WARNING",
             "randomness": {"seed": 7},
-            "model": {"type": "WxrSupervised", "generator": dict(NETWORK), "pixel_loss": {"type": "L1Loss"}},
+            "model": {
+                "type": "WxrSupervised",
+                "generator": dict(NETWORK),
+                "pixel_loss": {"type": "L1Loss"},
+            },
             "train_dataloader": {
                 "batch_size": 2,
                 "num_workers": 0,
                 "drop_last": True,
                 "sampler": {"type": "WxrSampler"},
                 "collate_fn": {"type": "default_collate"},
-                "dataset": {"type": "WxrDataset", "dataset": {**pair, "gt_size": 16, "use_hflip": True}},
+                "dataset": {
+                    "type": "WxrDataset",
+                    "dataset": {**pair, "gt_size": 16, "use_hflip": True},
+                },
             },
             "val_dataloader": {
                 "batch_size": 1,
@@ -78,7 +102,10 @@ def config(pairs, tmp_path):
             },
             "train_cfg": {"type": "IterBasedTrainLoop", "max_iters": 6, "val_interval": 3},
             "val_cfg": {"type": "ValLoop"},
-            "optim_wrapper": {"type": "OptimWrapper", "optimizer": {"type": "AdamW", "lr": 1e-3, "weight_decay": 0.0}},
+            "optim_wrapper": {
+                "type": "OptimWrapper",
+                "optimizer": {"type": "AdamW", "lr": 1e-3, "weight_decay": 0.0},
+            },
             "param_scheduler": {"type": "CosineAnnealingLR", "T_max": 12, "by_epoch": False},
             "default_hooks": {
                 "logger": {"type": "LoggerHook", "interval": 1, "log_metric_by_epoch": False},

@@ -52,7 +52,9 @@ def test_the_small_configs_train_one_after_the_other(work, capsys):
     assert read_dict(weights.with_name("iter_3.pth"))["meta"]["iter"] == 3
     guide = load_clip("tiny")
     learnt = encode(list_photos({}, str(work / "datasets/photos/clear")), guide, crops=0)
-    fit(learnt.features, learnt.classes, guide, range(5), lr=0.01).save(work / "datasets/photos/prompts.safetensors")
+    fit(learnt.features, learnt.classes, guide, range(5), lr=0.01).save(
+        work / "datasets/photos/prompts.safetensors"
+    )
     assert run("tiny_wresvlm.py", **{"model.pretrained": weights}) == 0
     assert read_dict(work / "work_dirs/tiny_wresvlm/iter_2.pth")["wxr_labels"]["rated"] > 0
 
@@ -61,7 +63,9 @@ def test_the_small_configs_train_one_after_the_other(work, capsys):
 def test_a_config_is_whole(name):
     config = Config.fromfile(OPTIONS / name, import_custom_modules=False)
     bridge = config.default_scope == "mmagic"
-    assert config.custom_imports.imports == ["wxr_plugin.mm.mmagic_bridge" if bridge else "wxr_plugin.mm"]
+    assert config.custom_imports.imports == [
+        "wxr_plugin.mm.mmagic_bridge" if bridge else "wxr_plugin.mm"
+    ]
     assert f"options/mm/{name}" in (OPTIONS / name).read_text()
     if config.model.type == "WxrSemiSupervised":
         read_options(config.model.wresvlm, config.model.pixel_loss)
@@ -81,10 +85,15 @@ def test_what_a_user_gets_wrong_is_one_line(work, capsys):
     assert "none.py" in capsys.readouterr().err
     save_state(work / "net_g.pth", {"params": {"a": torch.ones(1)}})
     assert run("tiny_supervised.py", **{"load_from": "net_g.pth"}) == 2
-    assert "is a checkpoint of BasicSR (params), of which MMEngine would load nothing" in capsys.readouterr().err
+    assert (
+        "is a checkpoint of BasicSR (params), of which MMEngine would load nothing"
+        in capsys.readouterr().err
+    )
     assert run("tiny_supervised.py", **{"model.pretrained": "net_g.pth"}) == 2
     assert "net_g.pth does not fit the network MSBDN" in capsys.readouterr().err
     assert run("tiny_supervised.py", **{"train_dataloader.batch_size": 1000}) == 2
     assert "fill no batch of 1000" in capsys.readouterr().err
-    assert run("tiny_supervised.py", **{"train_dataloader.dataset.dataset.dataroot_gt": "gone"}) == 2
+    assert (
+        run("tiny_supervised.py", **{"train_dataloader.dataset.dataset.dataroot_gt": "gone"}) == 2
+    )
     assert "gone" in capsys.readouterr().err

@@ -41,7 +41,10 @@ def samples(*weathers):
     generator = torch.Generator().manual_seed(0)
     shape = (3, 64, 64)
     draw = lambda: torch.rand(shape, generator=generator)  # noqa: E731
-    return [{"pred": draw() * 1.2 - 0.1, "gt": draw(), "weather": torch.tensor(weather)} for weather in weathers]
+    return [
+        {"pred": draw() * 1.2 - 0.1, "gt": draw(), "weather": torch.tensor(weather)}
+        for weather in weathers
+    ]
 
 
 def evaluate(measures, items):
@@ -81,7 +84,11 @@ def test_mmagics_samples_are_understood():
     items = samples(1, 1)
     bgr = lambda image: 255 * image.flip(0)  # noqa: E731
     theirs = [
-        {"output": {"pred_img": bgr(item["pred"])}, "gt_img": bgr(item["gt"]), "gt_channel_order": "BGR"}
+        {
+            "output": {"pred_img": bgr(item["pred"])},
+            "gt_img": bgr(item["gt"]),
+            "gt_channel_order": "BGR",
+        }
         for item in items
     ]
     measures = {name: MEASURES[name] for name in ("psnr", "psnr_y")}

@@ -46,7 +46,12 @@ def test_batches_come_in_the_hosts_order_from_any_place_on(block, done):
     """Nine pairs, twice an epoch, in batches of four: four an epoch, and two samples that are dropped."""
     dataset = WxrDataset(block)
     sampler = {"type": "WxrSampler", "ratio": 2}
-    loader = {"batch_size": 4, "num_workers": 0, "drop_last": True, "collate_fn": {"type": "default_collate"}}
+    loader = {
+        "batch_size": 4,
+        "num_workers": 0,
+        "drop_last": True,
+        "collate_fn": {"type": "default_collate"},
+    }
     loader = Runner.build_dataloader({**loader, "dataset": dataset, "sampler": sampler}, seed=5)
     expected = list(host_order(dataset, 5, 3))
     batches = Epochs(loader, done)
@@ -56,7 +61,9 @@ def test_batches_come_in_the_hosts_order_from_any_place_on(block, done):
 
 
 def test_another_dataset_is_refused():
-    with pytest.raises(OptionError, match="WxrSampler is for a WxrDataset, not list: take InfiniteSampler"):
+    with pytest.raises(
+        OptionError, match="WxrSampler is for a WxrDataset, not list: take InfiniteSampler"
+    ):
         WxrSampler([1, 2])
 
 

@@ -28,7 +28,12 @@ class PoisonOne(Hook):
 
 
 def _rank(rank, config, folder):
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": str(rank),
+        "LOCAL_WORLD_SIZE": "2",
+    }
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
     runner = Runner.from_cfg(config)
     runner.register_hook(PoisonOne(folder))
@@ -40,7 +45,10 @@ def _rank(rank, config, folder):
 @pytest.mark.slow
 def test_two_processes_train_one_network(semi, tmp_path, one_thread):  # noqa: F811
     config = semi("run", strong_augment=None)
-    config |= {"launcher": "pytorch", "model_wrapper_cfg": {"type": "MMDistributedDataParallel", "device_ids": None}}
+    config |= {
+        "launcher": "pytorch",
+        "model_wrapper_cfg": {"type": "MMDistributedDataParallel", "device_ids": None},
+    }
     config["train_dataloader"]["batch_size"] = 1
     fork = multiprocessing.get_context("fork")
     ranks = [fork.Process(target=_rank, args=(rank, config, tmp_path)) for rank in (0, 1)]

@@ -36,7 +36,11 @@ def packages(first="", more=None):
     empty = {f"mmagic/{part}": "" for part in PARTS}
     return (
         empty
-        | {"mmagic": first, "mmagic/models": "from .editors import *\n", "mmagic/models/editors": ""}
+        | {
+            "mmagic": first,
+            "mmagic/models": "from .editors import *\n",
+            "mmagic/models/editors": "",
+        }
         | (more or {})
     )
 
@@ -68,7 +72,8 @@ def test_a_sick_one_gets_what_it_lacks_and_no_more(installed):
         f"{EDITORS}/old/net.py": "import diffusers.gone\n" + NET.format("Old", "'Older'"),
         "mmagic/datasets": "from .transforms import random_degradations\n",
         "mmagic/datasets/transforms": "",
-        "mmagic/datasets/transforms/random_degradations.py": "import numpy as np\n" + inspect.getsource(RandomNoise),
+        "mmagic/datasets/transforms/random_degradations.py": "import numpy as np\n"
+        + inspect.getsource(RandomNoise),
     }
     installed(packages("import numpy\nflag = numpy.bool8\n", sick))
     try:
@@ -81,9 +86,14 @@ def test_a_sick_one_gets_what_it_lacks_and_no_more(installed):
         assert THEIRS.get("Good") is Good
         noise = sys.modules["mmagic.datasets.transforms.random_degradations"].RandomNoise()
         assert noise._apply_random_noise(np.zeros((2, 2, 3), np.float32)).dtype == np.float32
-        with pytest.raises(MMagicError, match=r"Ops is of mmagic's editor ops, .*: it needs mmcv's compiled operators"):
+        with pytest.raises(
+            MMagicError,
+            match=r"Ops is of mmagic's editor ops, .*: it needs mmcv's compiled operators",
+        ):
             THEIRS.get("Ops")(width=3)
-        with pytest.raises(MMagicError, match=r"Older is of mmagic's editor old, .* an older diffusers"):
+        with pytest.raises(
+            MMagicError, match=r"Older is of mmagic's editor old, .* an older diffusers"
+        ):
             THEIRS.get("Older")()
         assert connect() == (False, {})  # a second time there is nothing to do
     finally:
@@ -99,9 +109,18 @@ REFUSES = "raise AssertionError\n"
     [
         ({}, r"mmagic is not installed: pip install .wxr_plugin\[mmagic\]"),
         (packages(ABSENT), "mmagic needs mmcv, and there is none .*: pip install mmcv-lite==2.1.0"),
-        (packages(REFUSES, {"mmcv": "__version__ = '2.2.0'"}), "mmcv 2.2.0 is installed, and mmagic takes"),
-        (packages(REFUSES, {"mmcv": "__version__ = '1.7.2'"}), "mmcv 1.7.2 is installed, and mmagic takes"),
-        (packages(ABSENT, {"mmcv": "__version__ = '2.1.0'"}), "cannot be imported, repaired or not .*'gone'.*: pip"),
+        (
+            packages(REFUSES, {"mmcv": "__version__ = '2.2.0'"}),
+            "mmcv 2.2.0 is installed, and mmagic takes",
+        ),
+        (
+            packages(REFUSES, {"mmcv": "__version__ = '1.7.2'"}),
+            "mmcv 1.7.2 is installed, and mmagic takes",
+        ),
+        (
+            packages(ABSENT, {"mmcv": "__version__ = '2.1.0'"}),
+            "cannot be imported, repaired or not .*'gone'.*: pip",
+        ),
     ],
 )
 def test_what_is_missing_or_wrong_is_said(installed, files, words):
@@ -115,14 +134,19 @@ class RandomNoise:
 
     def _apply_random_noise(self, images):
         single = not isinstance(images, list)
-        noisy = [image + np.ones(image.shape, np.float32) * np.float64(2) for image in ([images] if single else images)]
+        noisy = [
+            image + np.ones(image.shape, np.float32) * np.float64(2)
+            for image in ([images] if single else images)
+        ]
         return noisy[0] if single else noisy
 
 
 def test_noise_stays_in_float32(monkeypatch):
     """numpy 2 gives float64 for float32 * np.float64, which numpy 1 did not."""
     name = "mmagic.datasets.transforms.random_degradations"
-    noise = type("RandomNoise", (RandomNoise,), {"_apply_random_noise": RandomNoise._apply_random_noise})
+    noise = type(
+        "RandomNoise", (RandomNoise,), {"_apply_random_noise": RandomNoise._apply_random_noise}
+    )
     monkeypatch.setitem(sys.modules, name, type(sys)(name))
     sys.modules[name].RandomNoise = noise
     photo = np.zeros((2, 2, 3), np.float32)
@@ -133,6 +157,11 @@ def test_noise_stays_in_float32(monkeypatch):
     keep_noise_in_float32()
     assert noise._apply_random_noise is repaired
     assert noise()._apply_random_noise(photo).dtype == np.float32
-    kinds = [image.dtype for image in noise()._apply_random_noise([photo, photo.astype(np.uint8), photo.astype(float)])]
+    kinds = [
+        image.dtype
+        for image in noise()._apply_random_noise(
+            [photo, photo.astype(np.uint8), photo.astype(float)]
+        )
+    ]
     assert kinds == [np.float32, np.float32, np.float64]
     assert (noise()._apply_random_noise(photo) == 2).all()

@@ -13,7 +13,13 @@ from mmengine.runner import Runner
 from wxr_plugin.checkpoints.containers import save_state
 from wxr_plugin.models.wxr_model import WxrModel
 
-NETWORK = {"type": "MSBDN", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1, "global_residual": True}
+NETWORK = {
+    "type": "MSBDN",
+    "width": 4,
+    "bottleneck_blocks": 1,
+    "stage_blocks": 1,
+    "global_residual": True,
+}
 LOSSES = []
 
 
@@ -52,7 +58,9 @@ def test_ten_steps_have_the_same_losses(config, pairs, tmp_path, monkeypatch, li
         "scale": 1,
         "num_gpu": 0,
         "manual_seed": 7,
-        "datasets": {"train": {"name": "t", **blocks, "num_worker_per_gpu": 1, "batch_size_per_gpu": 2}},
+        "datasets": {
+            "train": {"name": "t", **blocks, "num_worker_per_gpu": 1, "batch_size_per_gpu": 2}
+        },
         "network_g": NETWORK,
         "path": {"pretrain_network_g": str(start)},
         "train": {
@@ -67,7 +75,12 @@ def test_ten_steps_have_the_same_losses(config, pairs, tmp_path, monkeypatch, li
     monkeypatch.setattr(sys, "argv", ["train", "-opt", str(tmp_path / "proof.yml")])
     train_pipeline(str(tmp_path))
 
-    model = {"type": "WxrSupervised", "generator": NETWORK, "pixel_loss": {"type": "L1Loss"}, "pretrained": str(start)}
+    model = {
+        "type": "WxrSupervised",
+        "generator": NETWORK,
+        "pixel_loss": {"type": "L1Loss"},
+        "pretrained": str(start),
+    }
     loop = {"type": "IterBasedTrainLoop", "max_iters": 10, "val_interval": 20}
     runner = Runner.from_cfg(config(model=model, train_cfg=loop))
     listener = Listener()

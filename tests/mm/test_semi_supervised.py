@@ -15,7 +15,13 @@ from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.mm.semi_supervised import WxrSemiSupervised, read_options
 from wxr_plugin.models.wresvlm_model import WResVLMModel
 
-NETWORK = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}
+NETWORK = {
+    "type": "NAFNet",
+    "width": 4,
+    "enc_blk_nums": [1],
+    "middle_blk_num": 1,
+    "dec_blk_nums": [1],
+}
 OPTIONS = {
     "ema_decay": 0.9,
     "pseudo_opt": {"type": "PseudoLabelLoss", "loss_weight": 0.5},
@@ -52,7 +58,10 @@ def semi(config, pairs, tmp_path):
         made["train_dataloader"]["dataset"]["dataset"] = {
             "type": "SemiSupervisedDataset", "gt_size": 32, "paired": parts, "real": real,
         }  # fmt: skip
-        made["model"] |= {"type": "WxrSemiSupervised", "wresvlm": {**copy.deepcopy(OPTIONS), **options}}
+        made["model"] |= {
+            "type": "WxrSemiSupervised",
+            "wresvlm": {**copy.deepcopy(OPTIONS), **options},
+        }
         made["custom_hooks"] += [{"type": "WxrNanGuardHook"}, {"type": "WxrLabelHook"}]
         made["optim_wrapper"]["optimizer"]["lr"] = 1e-2
         del made["val_dataloader"], made["val_cfg"], made["val_evaluator"]
@@ -71,7 +80,10 @@ def train(config, *hooks):
 
 def labels_of(folder):
     with LabelStore(folder / "labels.lmdb", readonly=True) as store:
-        return {row.key: (row.rating, row.source, row.iteration, row.png) for row in store.pseudo_labels()}
+        return {
+            row.key: (row.rating, row.source, row.iteration, row.png)
+            for row in store.pseudo_labels()
+        }
 
 
 def test_a_stopped_and_resumed_run_has_the_same_labels_and_weights(semi, tmp_path):
@@ -84,15 +96,22 @@ def test_a_stopped_and_resumed_run_has_the_same_labels_and_weights(semi, tmp_pat
     train({**semi("stopped"), "resume": True}, resumed)
     assert resumed.logs == listener.logs[3:]
     ends = [read_dict(tmp_path / folder / "iter_6.pth") for folder in ("straight", "stopped")]
-    assert all(torch.equal(value, ends[1]["state_dict"][name]) for name, value in ends[0]["state_dict"].items())
+    assert all(
+        torch.equal(value, ends[1]["state_dict"][name])
+        for name, value in ends[0]["state_dict"].items()
+    )
     assert ends[0]["wxr_labels"] == ends[1]["wxr_labels"]
     labels = labels_of(tmp_path / "straight")
     assert labels == labels_of(tmp_path / "stopped")
     assert any(source.startswith("teacher@") for _, source, _, _ in labels.values())
     rated = runner.message_hub.get_scalar("train/rated").current()
     assert rated >= len(labels) and runner.message_hub.get_scalar("train/rating").current() > 1
-    student, teacher = ({k: v for k, v in ends[0]["state_dict"].items() if k.startswith(p)} for p in PREFIXES)
-    assert len(student) == len(teacher) and not all(map(torch.equal, student.values(), teacher.values()))
+    student, teacher = (
+        {k: v for k, v in ends[0]["state_dict"].items() if k.startswith(p)} for p in PREFIXES
+    )
+    assert len(student) == len(teacher) and not all(
+        map(torch.equal, student.values(), teacher.values())
+    )
 
 
 PREFIXES = ("generator.", "generator_ema.")
@@ -106,7 +125,10 @@ def test_its_losses_are_those_of_basicsr(semi, tmp_path):
     batch = next(iter(runner.build_dataloader(runner.train_dataloader, seed=1)))
     model.iteration = 1
     ours = model.train()(**batch, mode="loss")
-    path = {name: str(tmp_path / "basicsr") for name in ("experiments_root", "models", "training_states")}
+    path = {
+        name: str(tmp_path / "basicsr")
+        for name in ("experiments_root", "models", "training_states")
+    }
     options = {
         "name": "run", "model_type": "WResVLMModel", "num_gpu": 0, "is_train": True, "dist": False, "rank": 0,
         "world_size": 1, "manual_seed": 3, "path": path, "datasets": {}, "network_g": dict(NETWORK),
@@ -120,7 +142,9 @@ def test_its_losses_are_those_of_basicsr(semi, tmp_path):
     host.feed_data(batch)
     theirs = host.losses(1)
     names = {"loss_pix": "l_sup", "loss_ps": "l_ps", "loss_feat": "l_feat"}
-    assert {name: ours[name].item() for name in ours} == {name: theirs[names[name]].item() for name in names}
+    assert {name: ours[name].item() for name in ours} == {
+        name: theirs[names[name]].item() for name in names
+    }
     host.after_step(1)
     model.unlabelled.write(1)
     assert labels_of(tmp_path / "mm") == labels_of(tmp_path / "basicsr")
@@ -130,7 +154,9 @@ def test_a_bad_update_teaches_neither_teacher_nor_store(semi, tmp_path):
     class Poison(Hook):
         def before_train_iter(self, runner, batch_idx, data_batch=None):
             if runner.iter == 0:
-                self.before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+                self.before = {
+                    name: value.clone() for name, value in runner.model.state_dict().items()
+                }
                 data_batch["lq"][0] = float("nan")
             else:
                 after = runner.model.state_dict()
@@ -149,11 +175,19 @@ def test_wrong_options_are_named():
         ({"ema_decay": 0.9, "pseudo": {}}, "wresvlm: pseudo: no such key; there are "),
         ({"ema_decay": 0.9, "accumulate": 2}, "wresvlm: accumulate: no such key"),
         ({}, "wresvlm: .*ema_decay"),
-        ({"ema_decay": 0.9, "semantic_opt": {"type": "SemanticLoss"}}, "needs the texts of a label store"),
+        (
+            {"ema_decay": 0.9, "semantic_opt": {"type": "SemanticLoss"}},
+            "needs the texts of a label store",
+        ),
     ]:
         with pytest.raises(OptionError, match=words):
             read_options(wresvlm, loss)
-    assert read_options({"ema_decay": 0.9, "rating": {"async": {"queue": 4}}}, loss).rating.async_.queue == 4
+    assert (
+        read_options(
+            {"ema_decay": 0.9, "rating": {"async": {"queue": 4}}}, loss
+        ).rating.async_.queue
+        == 4
+    )
 
 
 def test_what_it_needs_beside_is_said(semi, tmp_path):
@@ -190,7 +224,9 @@ def test_after_a_dropped_window_the_next_one_teaches_with_all_its_batches(semi, 
 def test_the_teachers_warm_up_counts_updates(semi, monkeypatch):
     """Two batches an update: the teacher is averaged after the updates 1 and 2."""
     counted = []
-    monkeypatch.setattr(WxrSemiSupervised, "average", lambda model, updates: counted.append(updates))
+    monkeypatch.setattr(
+        WxrSemiSupervised, "average", lambda model, updates: counted.append(updates)
+    )
     config = semi("warm", feature_opt=None)
     config["optim_wrapper"]["accumulative_counts"] = 2
     config["train_cfg"]["max_iters"] = 4

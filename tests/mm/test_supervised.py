@@ -33,7 +33,10 @@ class Restless(nn.Module):
     def __init__(self):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.Dropout(0.3), nn.Conv2d(6, 3, 3, padding=1)
+            nn.Conv2d(3, 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+            nn.Dropout(0.3),
+            nn.Conv2d(6, 3, 3, padding=1),
         )
 
     def forward(self, lq):
@@ -62,7 +65,11 @@ def restless():
 
 
 def model_of(state):
-    return {name: value for name, value in state.items() if name in ("state_dict", "ema_state_dict", "optimizer")}
+    return {
+        name: value
+        for name, value in state.items()
+        if name in ("state_dict", "ema_state_dict", "optimizer")
+    }
 
 
 def differences(one, two, place=""):
@@ -72,7 +79,11 @@ def differences(one, two, place=""):
         assert one.keys() == two.keys(), place
         return [d for key in one for d in differences(one[key], two[key], f"{place}/{key}")]
     if isinstance(one, list | tuple):
-        return [d for i, pair in enumerate(zip(one, two, strict=True)) for d in differences(*pair, f"{place}/{i}")]
+        return [
+            d
+            for i, pair in enumerate(zip(one, two, strict=True))
+            for d in differences(*pair, f"{place}/{i}")
+        ]
     return [] if one == two else [place]
 
 
@@ -81,18 +92,36 @@ def test_what_is_validated_logged_and_drawn(run, tmp_path):
     values = {name: log.current() for name, log in runner.message_hub.log_scalars.items()}
     assert np.isfinite(values["train/loss"]) and values["train/loss"] == values["train/loss_pix"]
     assert {"val/psnr", "val/psnr_y", "val/psnr_rain", "val/psnr_overall"} <= values.keys()
-    drawn = sorted(str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run/visualization").rglob("*.png"))
-    assert drawn == [f"visualization/held/{image}_{iteration}.png" for image in (0, 1) for iteration in (3, 6)]
+    drawn = sorted(
+        str(path.relative_to(tmp_path / "run"))
+        for path in (tmp_path / "run/visualization").rglob("*.png")
+    )
+    assert drawn == [
+        f"visualization/held/{image}_{iteration}.png" for image in (0, 1) for iteration in (3, 6)
+    ]
     network = build_network(dict(runner.model.network_g))
     network.load_state_dict(
-        {key.removeprefix("generator."): w for key, w in load_weights(tmp_path / "run/iter_6.pth").items()}
+        {
+            key.removeprefix("generator."): w
+            for key, w in load_weights(tmp_path / "run/iter_6.pth").items()
+        }
     )
-    dataset, psnr = runner.val_dataloader.dataset, {"psnr": {"type": "calculate_psnr", "crop_border": 0}}
+    dataset, psnr = (
+        runner.val_dataloader.dataset,
+        {"psnr": {"type": "calculate_psnr", "crop_border": 0}},
+    )
     items = [dataset[index] for index in range(len(dataset))]
     with torch.no_grad():
-        images = [(tensor2img([network.eval()(item["lq"][None])]), tensor2img([item["gt"]])) for item in items]
-    assert values["val/psnr"] == pytest.approx(np.mean([measure(*pair, psnr)["psnr"] for pair in images]))
-    assert np.array_equal(cv2.imread(str(tmp_path / "run/visualization/held/0_6.png")), images[0][0])
+        images = [
+            (tensor2img([network.eval()(item["lq"][None])]), tensor2img([item["gt"]]))
+            for item in items
+        ]
+    assert values["val/psnr"] == pytest.approx(
+        np.mean([measure(*pair, psnr)["psnr"] for pair in images])
+    )
+    assert np.array_equal(
+        cv2.imread(str(tmp_path / "run/visualization/held/0_6.png")), images[0][0]
+    )
 
 
 def test_no_picture_is_written_outside_its_folder(tmp_path):
@@ -129,11 +158,15 @@ def test_a_killed_and_resumed_run_ends_bit_equal(config, restless, tmp_path, one
             "accumulative_counts": 2,
             "clip_grad": {"max_norm": 1.0},
         },
-        "default_hooks": {"checkpoint": {"type": "CheckpointHook", "interval": 6, "by_epoch": False}},
+        "default_hooks": {
+            "checkpoint": {"type": "CheckpointHook", "interval": 6, "by_epoch": False}
+        },
     }
     _train(config(**settings, work_dir=str(tmp_path / "straight")))
     killed = config(**settings, work_dir=str(tmp_path / "killed"), randomness={"seed": 7})
-    child = multiprocessing.get_context("fork").Process(target=_train, args=(killed, At([10], _die)))
+    child = multiprocessing.get_context("fork").Process(
+        target=_train, args=(killed, At([10], _die))
+    )
     child.start()
     child.join(120)
     assert child.exitcode == -signal.SIGKILL
@@ -155,10 +188,16 @@ def test_the_samples_follow_the_seed_of_the_checkpoint(config, tmp_path):
     _train(one, At([5], lambda runner, batch: runner.train_loop.__setattr__("stop_training", True)))
     seen = []
     again = {**one, "experiment_name": "again", "resume": True}
-    _train(again, At([4, 5], lambda runner, batch: seen.append((runner.seed, batch["lq"].sum().item()))))
+    _train(
+        again,
+        At([4, 5], lambda runner, batch: seen.append((runner.seed, batch["lq"].sum().item()))),
+    )
     straight = []
     fixed = config(randomness={"seed": seen[0][0]}, work_dir=str(tmp_path / "fixed"))
-    _train(fixed, At([4, 5], lambda runner, batch: straight.append((runner.seed, batch["lq"].sum().item()))))
+    _train(
+        fixed,
+        At([4, 5], lambda runner, batch: straight.append((runner.seed, batch["lq"].sum().item()))),
+    )
     assert seen == straight
 
 
@@ -168,7 +207,10 @@ def _poison(runner, batch):
 
 def test_a_bad_update_changes_nothing(config, restless, caplog):
     states = []
-    keep = At([2, 3], lambda runner, batch: states.append({k: v.clone() for k, v in everything(runner).items()}))
+    keep = At(
+        [2, 3],
+        lambda runner, batch: states.append({k: v.clone() for k, v in everything(runner).items()}),
+    )
     hooks = [{"type": "WxrSeedHook"}, {"type": "WxrNanGuardHook"}, EMA]
     runner = Runner.from_cfg(config(model=restless, custom_hooks=hooks))
     runner.register_hook(keep)
@@ -180,13 +222,18 @@ def test_a_bad_update_changes_nothing(config, restless, caplog):
 
 def everything(runner):
     ema = next(hook for hook in runner.hooks if type(hook).__name__ == "WxrEMAHook").ema_model
-    return {**runner.model.state_dict(), **{f"ema.{name}": value for name, value in ema.state_dict().items()}}
+    return {
+        **runner.model.state_dict(),
+        **{f"ema.{name}": value for name, value in ema.state_dict().items()},
+    }
 
 
 def test_too_many_bad_updates_end_the_run_and_name_the_images(config):
     runner = Runner.from_cfg(config(custom_hooks=[{"type": "WxrNanGuardHook", "stop_after": 2}]))
     runner.register_hook(At(range(1, 9), _poison))
-    with pytest.raises(NonFiniteError, match=r"iteration 2: loss or gradient is not finite; images: .*lq/\d.png"):
+    with pytest.raises(
+        NonFiniteError, match=r"iteration 2: loss or gradient is not finite; images: .*lq/\d.png"
+    ):
         runner.train()
 
 
@@ -204,17 +251,28 @@ def test_weights_that_are_not_finite_end_the_run_before_a_checkpoint(config, tmp
 
 
 def test_it_begins_with_weights_of_basicsr(tmp_path):
-    block = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}
+    block = {
+        "type": "NAFNet",
+        "width": 4,
+        "enc_blk_nums": [1],
+        "middle_blk_num": 1,
+        "dec_blk_nums": [1],
+    }
     weights = build_network(dict(block)).state_dict()
     save_state(tmp_path / "net_g.pth", {"params": weights})
     model = WxrSupervised(block, {"type": "L1Loss"}, pretrained=str(tmp_path / "net_g.pth"))
-    assert all(torch.equal(model.generator.state_dict()[name], value) for name, value in weights.items())
+    assert all(
+        torch.equal(model.generator.state_dict()[name], value) for name, value in weights.items()
+    )
 
 
 @pytest.mark.parametrize(
     ("block", "words"),
     [
-        ({"type": "ConditionalUNet", "nf": 8, "ch_mult": [1, 2]}, "predicts noise: train it with BasicSR"),
+        (
+            {"type": "ConditionalUNet", "nf": 8, "ch_mult": [1, 2]},
+            "predicts noise: train it with BasicSR",
+        ),
         ({"type": "NAFNet", "width": 8, "context": ["content"]}, "is steered by a guide's context"),
     ],
 )

@@ -49,7 +49,9 @@ def same(one, two):
 
 def step(updates, net, factor=1.0, value=1.0):
     updates.begin(1, [f"{factor}.png"])
-    updates.wrapper.update_params(factor * net(torch.tensor([[value, 0.5], [0.1, 0.2]])).square().mean())
+    updates.wrapper.update_params(
+        factor * net(torch.tensor([[value, 0.5], [0.1, 0.2]])).square().mean()
+    )
 
 
 def test_a_good_update_counts_and_a_bad_one_does_not(net):
@@ -76,7 +78,10 @@ def test_a_scale_that_is_too_large_is_lowered_and_not_counted(net):
     updates, before = watched(net, Scaling, scale=3e38), state(net)
     step(updates, net, 100.0)
     assert same(before, state(net)) and not updates.counted()
-    assert updates.wrapper.loss_scaler.get_scale() == pytest.approx(1.5e38) and updates.guard.skipped == 0
+    assert (
+        updates.wrapper.loss_scaler.get_scale() == pytest.approx(1.5e38)
+        and updates.guard.skipped == 0
+    )
     step(updates, net, float("nan"))
     assert same(before, state(net)) and updates.guard.skipped == 1
     updates.wrapper.loss_scaler.update(8.0)

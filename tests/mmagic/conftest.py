@@ -1,4 +1,7 @@
-"""Beside mmagic 1.2.0 itself: `make test-mmagic`. The bridge comes first, as it does in a config."""
+"""Beside mmagic 1.2.0 itself: `make test-mmagic`.
+
+The bridge comes first, as it does in a config.
+"""
 
 import pytest
 

@@ -20,4 +20,9 @@ def test_it_is_left_alone(tmp_path):
         (tmp_path / "mmagic" / part).mkdir(exist_ok=True, parents=True)
         (tmp_path / "mmagic" / part / "__init__.py").write_text("later = True\n")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    subprocess.run([sys.executable, "-c", CODE], check=True, timeout=120, env={**os.environ, "PYTHONPATH": path})
+    subprocess.run(
+        [sys.executable, "-c", CODE],
+        check=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": path},
+    )

@@ -61,7 +61,9 @@ def trained(data, tmp_path_factory):
 
 def test_skipped_editors_are_those_that_are_expected():
     assert mmagic_bridge.bridge.repaired and set(mmagic_bridge.bridge.skipped) == SKIPPED
-    reasons = {name: reason.split(": ", 1)[1] for name, reason in mmagic_bridge.bridge.skipped.items()}
+    reasons = {
+        name: reason.split(": ", 1)[1] for name, reason in mmagic_bridge.bridge.skipped.items()
+    }
     assert all("mmcv._ext" in reasons[name] for name in SKIPPED - {"animatediff", "vico"})
     assert all("diffusers." in reasons[name] for name in ("animatediff", "vico"))
 
@@ -73,7 +75,9 @@ def test_ten_iterations_and_validations(trained):
     log = {name: buffer.data[0] for name, buffer in runner.message_hub.log_scalars.items()}
     assert len(log["train/loss"]) == 10 and np.isfinite(log["train/loss"]).all()
     assert {"val/PSNR", "val/SSIM", "val/piqe"} <= log.keys() and len(log["val/PSNR"]) == 2
-    assert log["val/psnr"] == pytest.approx(log["val/PSNR"], abs=0.02)  # ours rounds to 8 bits, theirs as well
+    assert log["val/psnr"] == pytest.approx(
+        log["val/PSNR"], abs=0.02
+    )  # ours rounds to 8 bits, theirs as well
     assert 5 < log["val/PSNR"][-1] < 60 and 0 < log["val/piqe"][-1] <= 100
     assert (folder / "iter_10.pth").is_file()
 
@@ -83,7 +87,9 @@ def test_it_goes_on_from_its_checkpoint(trained, data, monkeypatch):
     _, folder = trained
     with pytest.raises(Exception, match="HistoryBuffer"):
         torch.load(folder / "iter_10.pth", weights_only=True)
-    runner = Runner.from_cfg(config("mmagic_msbdn.py", folder, "--resume", **{"train_cfg.max_iters": 12}))
+    runner = Runner.from_cfg(
+        config("mmagic_msbdn.py", folder, "--resume", **{"train_cfg.max_iters": 12})
+    )
     runner.train()
     assert runner.iter == 12 and len(runner.message_hub.get_scalar("train/loss").data[0]) == 12
     states = [read_dict(folder / f"iter_{iteration}.pth") for iteration in (10, 12)]
@@ -100,7 +106,9 @@ def test_a_checkpoint_with_code_is_not_resumed(trained, data, tmp_path, monkeypa
     content = read_dict(trained[1] / "iter_10.pth")
     content["message_hub"]["runtime_info"]["evil"] = Evil()
     torch.save(content, tmp_path / "iter_10.pth")
-    runner = Runner.from_cfg(config("mmagic_msbdn.py", tmp_path, "--resume", str(tmp_path / "iter_10.pth")))
+    runner = Runner.from_cfg(
+        config("mmagic_msbdn.py", tmp_path, "--resume", str(tmp_path / "iter_10.pth"))
+    )
     with pytest.raises(CheckpointError, match="refused, since loading it would run code"):
         runner.train()
     assert not (tmp_path / "canary").exists()
@@ -110,22 +118,43 @@ def test_wxr_reads_its_checkpoint(trained, tmp_path):
     path = trained[1] / "iter_10.pth"
     assert load_network_options(path)["type"] == "MSBDN"
     restorer = Restorer.from_checkpoint(path, device="cpu")
-    assert cli.main(["zoo", "convert", str(path), str(tmp_path / "net.pth"), "--to", "basicsr"]) == 0
+    assert (
+        cli.main(["zoo", "convert", str(path), str(tmp_path / "net.pth"), "--to", "basicsr"]) == 0
+    )
     weights = load_weights(tmp_path / "net.pth")
-    assert all(torch.equal(restorer.net.state_dict()[name], value) for name, value in weights.items())
+    assert all(
+        torch.equal(restorer.net.state_dict()[name], value) for name, value in weights.items()
+    )
 
 
 def test_weights_of_basicsr_begin_a_run(trained, data, tmp_path, monkeypatch):
     monkeypatch.chdir(data)
-    net = ARCH_REGISTRY.get("MSBDN")(variant="dff", width=8, bottleneck_blocks=2, stage_blocks=1, global_residual=True)
+    net = ARCH_REGISTRY.get("MSBDN")(
+        variant="dff", width=8, bottleneck_blocks=2, stage_blocks=1, global_residual=True
+    )
     torch.save({"params": net.state_dict()}, tmp_path / "net_g.pth")
-    assert cli.main(["zoo", "convert", str(tmp_path / "net_g.pth"), str(tmp_path / "mm.pth"), "--to", "mmagic"]) == 0
+    assert (
+        cli.main(
+            [
+                "zoo",
+                "convert",
+                str(tmp_path / "net_g.pth"),
+                str(tmp_path / "mm.pth"),
+                "--to",
+                "mmagic",
+            ]
+        )
+        == 0
+    )
     read = config("mmagic_msbdn.py", tmp_path / "run")
     read.model.init_cfg = {"type": "Pretrained", "checkpoint": str(tmp_path / "mm.pth")}
     init_default_scope("mmagic")
     model = MODELS.build(read.model)
     model.init_weights()
-    assert all(torch.equal(model.generator.state_dict()[name], value) for name, value in net.state_dict().items())
+    assert all(
+        torch.equal(model.generator.state_dict()[name], value)
+        for name, value in net.state_dict().items()
+    )
 
 
 def test_stock_nafnet_trains_with_our_loss(data, tmp_path, monkeypatch):
@@ -142,7 +171,14 @@ def test_stock_nafnet_trains_with_our_loss(data, tmp_path, monkeypatch):
 STOCK = {
     "NAFNet": {"img_channels": 3, "mid_channels": 4, "enc_blk_nums": [1], "dec_blk_nums": [1]},
     "Restormer": {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1},
-    "SwinIRNet": {"upscale": 1, "img_size": 16, "window_size": 8, "depths": [2], "embed_dim": 12, "num_heads": [2]},
+    "SwinIRNet": {
+        "upscale": 1,
+        "img_size": 16,
+        "window_size": 8,
+        "depths": [2],
+        "embed_dim": 12,
+        "num_heads": [2],
+    },
 }
 
 
@@ -161,8 +197,16 @@ def test_ours_are_ours_in_any_scope():
             assert MODELS.get(name) is cls and MODELS.get(f"wxr_plugin.{name}") is cls
     with MODELS.switch_scope_and_registry(None) as theirs:
         assert theirs.scope == "mmagic"
-        assert theirs.get("wxr_plugin.NAFNet") is ARCH_REGISTRY.get("NAFNet") is not theirs.get("NAFNet")
-        assert theirs.get("wxr_plugin.PSNRLoss") is LOSS_REGISTRY.get("PSNRLoss") is not theirs.get("PSNRLoss")
+        assert (
+            theirs.get("wxr_plugin.NAFNet")
+            is ARCH_REGISTRY.get("NAFNet")
+            is not theirs.get("NAFNet")
+        )
+        assert (
+            theirs.get("wxr_plugin.PSNRLoss")
+            is LOSS_REGISTRY.get("PSNRLoss")
+            is not theirs.get("PSNRLoss")
+        )
         assert theirs.get("MSBDN") is ARCH_REGISTRY.get("MSBDN")
 
 
@@ -171,20 +215,32 @@ def test_the_student_of_wresvlm_may_be_mmagics(tmp_path):
     options = {"ema_decay": 0.9, "pseudo_opt": {"type": "PseudoLabelLoss"}, "gate": "teacher"}
     student = {"type": "NAFNet", **STOCK["NAFNet"]}
     model = MODELS.build(
-        {"type": "WxrSemiSupervised", "generator": student, "pixel_loss": {"type": "L1Loss"}, "wresvlm": options}
+        {
+            "type": "WxrSemiSupervised",
+            "generator": student,
+            "pixel_loss": {"type": "L1Loss"},
+            "wresvlm": options,
+        }
     )
     assert type(model.generator).__module__.startswith("mmagic.")
     model.begin(tmp_path, None, 0)
     images = torch.rand(2, 3, 16, 16)
     losses = model(images, images, mode="loss", real=images, real_key=["a", "b"])
-    assert losses.keys() == {"loss_pix", "loss_ps"} and all(loss.isfinite() for loss in losses.values())
+    assert losses.keys() == {"loss_pix", "loss_ps"} and all(
+        loss.isfinite() for loss in losses.values()
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("EDVRNet", "editor edvr, .*build mmcv 2.1.0 from source"), ("ViCo", "editor vico, .* an older diffusers")],
+    [
+        ("EDVRNet", "editor edvr, .*build mmcv 2.1.0 from source"),
+        ("ViCo", "editor vico, .* an older diffusers"),
+    ],
 )
-def test_a_config_that_names_a_skipped_editor_is_told_what_to_do(name, words, data, tmp_path, monkeypatch, capsys):
+def test_a_config_that_names_a_skipped_editor_is_told_what_to_do(
+    name, words, data, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(data)
     command = [str(OPTIONS / "mmagic_msbdn.py"), "--work-dir", str(tmp_path), "--cfg-options"]
     logging.getLogger("mmengine").setLevel(logging.ERROR)

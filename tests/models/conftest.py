@@ -66,7 +66,17 @@ def photos(tmp_path):
             image = generator.integers(0, 256, (13 + i, 17, 3), dtype=np.uint8)
             cv2.imwrite(str(tmp_path / folder / f"photo{i}.png"), image)
     disk = {"io_backend": {"type": "disk"}, "scale": 1}
-    pairs = {"name": "pairs", "type": "PairedImageDataset", "dataroot_gt": str(tmp_path / "gt"), **disk}
+    pairs = {
+        "name": "pairs",
+        "type": "PairedImageDataset",
+        "dataroot_gt": str(tmp_path / "gt"),
+        **disk,
+    }
     pairs["dataroot_lq"] = str(tmp_path / "lq")
-    real = {"name": "real", "type": "SingleImageDataset", "dataroot_lq": str(tmp_path / "real"), **disk}
+    real = {
+        "name": "real",
+        "type": "SingleImageDataset",
+        "dataroot_lq": str(tmp_path / "real"),
+        **disk,
+    }
     return pairs, real

@@ -34,7 +34,12 @@ def steered(options, guide):
 
     def make(block=None, data=None, net=None, **settings):
         opt = options(**settings)
-        opt["network_g"] = {**NET, "context": ["degradation"], "context_dim": load_daclip(guide).dim, **(net or {})}
+        opt["network_g"] = {
+            **NET,
+            "context": ["degradation"],
+            "context_dim": load_daclip(guide).dim,
+            **(net or {}),
+        }
         opt["guide"] = {"model": guide, **(block or {})}
         opt["datasets"]["train"] = {"phase": "train", **(data or {})}
         torch.manual_seed(0)
@@ -71,7 +76,9 @@ def test_the_network_learns_with_the_embeddings_of_its_batch(steered, guide):
     assert torch.equal(model.context(model.lq).degradation, wanted.degradation)
     assert all(grad is not None for grad in grads.values())
     with torch.no_grad():
-        assert torch.equal(model.predict(model.lq), model.net_g(model.lq, Context(degradation=wanted.degradation)))
+        assert torch.equal(
+            model.predict(model.lq), model.net_g(model.lq, Context(degradation=wanted.degradation))
+        )
 
 
 def test_an_image_is_embedded_once_a_batch_whoever_restores_it(steered, embedded):
@@ -98,7 +105,9 @@ def test_whole_photos_are_embedded_and_kept(steered, embedded):
     first = model.context(model.lq)
     assert torch.equal(embedded[0], whole)
     model.feed_data({**seen, "lq_guide": whole.flip(0), "lq_guide_key": ["b", "a"]})
-    assert torch.equal(model.context(model.lq).content, first.content.flip(0)) and len(embedded) == 1
+    assert (
+        torch.equal(model.context(model.lq).content, first.content.flip(0)) and len(embedded) == 1
+    )
     model.feed_data({**seen, "lq_guide_key": ["b", "c"]})
     model.context(model.lq)
     assert torch.equal(embedded[1], whole[1:])
@@ -114,7 +123,10 @@ def test_validation_embeds_the_whole_photo(steered, embedded):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"net": {"context_dim": 7}}, r"gives embeddings of length 64, network_g takes 7: set .*context_dim: 64"),
+        (
+            {"net": {"context_dim": 7}},
+            r"gives embeddings of length 64, network_g takes 7: set .*context_dim: 64",
+        ),
         ({"net": {"context": []}}, "takes no context: set network_g.context"),
         ({"block": {"view": "photo"}}, "go together"),
         ({"data": {"guide_size": 64}}, "go together"),
@@ -128,7 +140,9 @@ def test_what_does_not_fit_is_refused_before_training(steered, settings, message
 def test_a_missing_guide_is_refused(options):
     opt = options()
     opt["network_g"] = {**NET, "context": ["content", "degradation"], "width": 16}
-    with pytest.raises(OptionError, match="takes a context of content and degradation, and no guide makes it"):
+    with pytest.raises(
+        OptionError, match="takes a context of content and degradation, and no guide makes it"
+    ):
         build_model(opt)
 
 

@@ -49,7 +49,11 @@ def write_set(folder, count):
             write_image(folder / word / f"{seed}.png", photo(seed, word))
             rows.append(CaptionRow(f"{word}/{seed}.png", f"a photo of thing {seed}", word))
     write_table(folder / "captions.csv", rows)
-    return {"type": "CaptionedDegradationDataset", "captions": str(folder / "captions.csv"), "size": 128}
+    return {
+        "type": "CaptionedDegradationDataset",
+        "captions": str(folder / "captions.csv"),
+        "size": 128,
+    }
 
 
 @pytest.fixture
@@ -74,7 +78,12 @@ def files(tmp_path):
             "train": {
                 "total_iter": 4,
                 "warmup_iter": 2,
-                "optim_g": {"type": "AdamW", "lr": 1e-3, "betas": [0.9, 0.98], "weight_decay": 0.05},
+                "optim_g": {
+                    "type": "AdamW",
+                    "lr": 1e-3,
+                    "betas": [0.9, 0.98],
+                    "weight_decay": 0.05,
+                },
                 "scheduler": {"type": "CosineAnnealingLR"},
                 **changes,
             },
@@ -104,9 +113,13 @@ def test_a_run_trains_measures_saves_and_resumes_to_the_bit(files, tmp_path):
     (folder / "training_states/4.state").unlink()
     assert run(straight, tmp_path / "half", "--auto_resume") == 0
     states = [
-        load_state(tmp_path / place / "experiments/run/training_states/4.state") for place in ("straight", "half")
+        load_state(tmp_path / place / "experiments/run/training_states/4.state")
+        for place in ("straight", "half")
     ]
-    assert differences(*states) == [] and {"accuracy", "retrieval", "accuracy_hazy"} < states[0]["best"]["held"].keys()
+    assert (
+        differences(*states) == []
+        and {"accuracy", "retrieval", "accuracy_hazy"} < states[0]["best"]["held"].keys()
+    )
 
     models = tmp_path / "straight/experiments/run/models"
     saved = torch.load(models / "net_g_4.pth", weights_only=True)
@@ -123,7 +136,9 @@ def test_a_run_trains_measures_saves_and_resumes_to_the_bit(files, tmp_path):
     own = validated(guide, tmp_path / "held")
     assert [float(row["accuracy"]) for row in last] == own
     assert [row["image"] for row in last] == [f"{word}/{i}" for i in range(2) for word in WORDS]
-    assert states[0]["best"]["held"]["accuracy"]["iter"] == 2  # a state is written before its own validation
+    assert (
+        states[0]["best"]["held"]["accuracy"]["iter"] == 2
+    )  # a state is written before its own validation
 
 
 @pytest.mark.slow
@@ -161,8 +176,12 @@ def model(tmp_path):
                 "rank": 0,
                 "world_size": 1,
                 "manual_seed": 3,
-                "path": {key: str(path) for key, path in paths.items()} | {"training_states": str(tmp_path)},
-                "datasets": {"val": {"name": "held", "phase": "val"}, **({"train": {"type": data}} if data else {})},
+                "path": {key: str(path) for key, path in paths.items()}
+                | {"training_states": str(tmp_path)},
+                "datasets": {
+                    "val": {"name": "held", "phase": "val"},
+                    **({"train": {"type": data}} if data else {}),
+                },
                 "val": {"val_freq": 5, "save_img": False, "metrics": metrics},
                 "logger": {"save_checkpoint_freq": 10, "print_freq": 1},
                 "network_g": {"type": "DaCLIP", "clip": "tiny"},
@@ -182,7 +201,12 @@ def batch():
     views = [photo(seed, word)[:64, :64] for seed in range(2) for word in WORDS]
     images = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2) / 255
     captions = [f"a photo of thing {seed}" for seed in range(2) for _ in WORDS]
-    return {"lq": images, "caption": captions, "degradation": [*WORDS, *WORDS], "lq_path": ["x.png"] * 6}
+    return {
+        "lq": images,
+        "caption": captions,
+        "degradation": [*WORDS, *WORDS],
+        "lq_path": ["x.png"] * 6,
+    }
 
 
 def steps(model, count):
@@ -196,7 +220,10 @@ def steps(model, count):
 
 def test_both_losses_fall(model):
     logs = steps(model(), 8)
-    assert logs[-1]["l_degradation"] < 0.8 * logs[0]["l_degradation"] and logs[-1]["l_content"] < logs[0]["l_content"]
+    assert (
+        logs[-1]["l_degradation"] < 0.8 * logs[0]["l_degradation"]
+        and logs[-1]["l_content"] < logs[0]["l_content"]
+    )
 
 
 def test_the_logit_scale_stays_in_its_bounds(model):
@@ -204,7 +231,10 @@ def test_the_logit_scale_stays_in_its_bounds(model):
     for net in (trained.net_g, trained.net_g_ema):
         net.logit_scale.data.fill_(9.0)
     steps(trained, 1)
-    assert all(net.logit_scale.item() == pytest.approx(math.log(100)) for net in (trained.net_g, trained.net_g_ema))
+    assert all(
+        net.logit_scale.item() == pytest.approx(math.log(100))
+        for net in (trained.net_g, trained.net_g_ema)
+    )
 
 
 def test_weight_decay_leaves_vectors_norms_and_the_scale_alone(model):
@@ -214,14 +244,20 @@ def test_weight_decay_leaves_vectors_norms_and_the_scale_alone(model):
     names = {id(weights): name for name, weights in trained.net_g.named_parameters()}
     assert {"logit_scale", "visual_control.bn1.weight"} < {names[id(p)] for p in free["params"]}
     assert "visual_control.layer1.0.conv1.weight" in {names[id(p)] for p in decayed["params"]}
-    assert len(free["params"]) + len(decayed["params"]) == sum(p.requires_grad for p in trained.net_g.parameters())
+    assert len(free["params"]) + len(decayed["params"]) == sum(
+        p.requires_grad for p in trained.net_g.parameters()
+    )
     matrix = torch.nn.Parameter(torch.ones(2, 2))
-    assert [len(g["params"]) for g in decay_groups([("ln_1.weight", matrix), ("proj", matrix)], 0.1)] == [1, 1]
+    assert [
+        len(g["params"]) for g in decay_groups([("ln_1.weight", matrix), ("proj", matrix)], 0.1)
+    ] == [1, 1]
 
 
 def test_autocast_reaches_the_towers_and_not_the_loss(model):
     trained, seen = model(amp="bf16"), []
-    trained.net_g.visual_control.zero_modules[0].register_forward_hook(lambda m, i, out: seen.append(out.dtype))
+    trained.net_g.visual_control.zero_modules[0].register_forward_hook(
+        lambda m, i, out: seen.append(out.dtype)
+    )
     trained.cri_pix.register_forward_hook(lambda m, i, out: seen.append(out[0].dtype))
     steps(trained, 1)
     assert seen == [torch.bfloat16, torch.float32]
@@ -242,7 +278,10 @@ def test_the_average_is_what_is_saved(model, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}}, "psnr .set held. measures restored"),
+        (
+            {"metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}},
+            "psnr .set held. measures restored",
+        ),
         ({"metrics": {"degradation": METRICS["accuracy"]}}, "a column of the table has this name"),
         ({"data": "PairedImageDataset"}, "datasets.train .PairedImageDataset. has no captions"),
         ({"pixel_opt": {"type": "L1Loss"}}, "pixel_opt compares images"),

@@ -40,7 +40,9 @@ def test_two_processes_train_validate_and_resume(tmp_path):
     run = tmp_path / "experiments/toy"
 
     ranks = [trail(tmp_path, rank) for rank in (0, 1)]
-    assert ranks[0].keys() == ranks[1].keys() == set(range(1, 13)) - {4}, "both drop the update that is bad on one"
+    assert ranks[0].keys() == ranks[1].keys() == set(range(1, 13)) - {4}, (
+        "both drop the update that is bad on one"
+    )
     assert "iteration 4" in log
     for one, two in zip(*(rank.values() for rank in ranks)):
         assert one.split()[3] == two.split()[3], "the same weights on both"
@@ -55,11 +57,17 @@ def test_two_processes_train_validate_and_resume(tmp_path):
     assert sorted(rows) == sorted((i, f"held{k}") for i in ("6", "12") for k in range(3))
 
     straight = load_state(run / "training_states/12.state")
-    assert len(straight["rng"]) == 2 and differences(*straight["rng"]), "each rank has random generators of its own"
+    assert len(straight["rng"]) == 2 and differences(*straight["rng"]), (
+        "each rank has random generators of its own"
+    )
     assert straight["guard"]["skipped"] == 1
     table = (run / "validation/held.csv").read_text()
     best = load_weights(run / "models/net_g_best.pth")
-    for late in (run / "training_states/12.state", run / "models/net_g_12.pth", run / "models/net_g_best.pth"):
+    for late in (
+        run / "training_states/12.state",
+        run / "models/net_g_12.pth",
+        run / "models/net_g_best.pth",
+    ):
         late.unlink()
     shutil.move(run / "validation", tmp_path / "old")
     log = finish(start(tmp_path, options, "--auto_resume", *EVERY_SIX, processes=2), tmp_path)

@@ -36,7 +36,9 @@ def test_the_second_validation_looks_at_results_alone(build, photos, seen):
     pairs = {**photos[0], "metrics": {"fid": FID, "fid_cut": {**FID, "crop_border": 2}}}
     model = build(val=[pairs])
     first = validated(model, 0)
-    assert sum(seen) == 3 * 3 * 2 and first["fid"] > 0, "results, ground truth and, once, the photos as they are"
+    assert sum(seen) == 3 * 3 * 2 and first["fid"] > 0, (
+        "results, ground truth and, once, the photos as they are"
+    )
     seen.clear()
     assert validated(model, 1) == first and sum(seen) == 3 * 2
     seen.clear()
@@ -50,11 +52,21 @@ def test_the_second_validation_looks_at_results_alone(build, photos, seen):
 
 def test_what_is_kept_is_of_one_network_one_mode_and_one_shape(seen):
     image = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
-    kept = lambda image, weights="a", mode="clean": fid_features.kept_features(weights, CPU, image, mode)  # noqa: E731
+
+    def kept(image, weights="a", mode="clean"):
+        return fid_features.kept_features(weights, CPU, image, mode)
+
     first = kept(image)
     assert np.array_equal(kept(image.copy()), first) and sum(seen) == 1
-    assert np.array_equal(first, fid_features.features(fid_features.load_inception("a", CPU), [image])[0])
+    assert np.array_equal(
+        first, fid_features.features(fid_features.load_inception("a", CPU), [image])[0]
+    )
     seen.clear()
-    others = [kept(image, "b"), kept(image, mode="legacy_pytorch"), kept(image.reshape(6, 8, 3)), kept(image[::-1])]
+    others = [
+        kept(image, "b"),
+        kept(image, mode="legacy_pytorch"),
+        kept(image.reshape(6, 8, 3)),
+        kept(image[::-1]),
+    ]
     assert sum(seen) == 4 and not any(np.array_equal(other, first) for other in others[1:])
     assert kept(image).dtype == np.float32 and fid_features.KEPT.bytes == 5 * first.nbytes

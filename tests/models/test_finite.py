@@ -15,7 +15,9 @@ def spoil(model, name="net_g"):
         next(getattr(model, name).parameters()).view(-1)[0] = math.nan
 
 
-def test_spoilt_weights_end_training_at_the_next_checkpoint_and_the_last_finite_one_stays(build, tmp_path):
+def test_spoilt_weights_end_training_at_the_next_checkpoint_and_the_last_finite_one_stays(
+    build, tmp_path
+):
     model = build(keep=1, nan_guard={}, ema_decay=0.9)
     train(model, batches(2))
     model.save(0, 10)
@@ -31,11 +33,15 @@ def test_spoilt_weights_end_training_at_the_next_checkpoint_and_the_last_finite_
     assert [file.name for file in (tmp_path / "models").iterdir()] == ["net_g_10.pth"]
 
 
-@pytest.mark.parametrize(("name", "words"), [("net_g", "in weights,"), ("net_g_ema", r"in averaged weights \(EMA\),")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("net_g", "in weights,"), ("net_g_ema", r"in averaged weights \(EMA\),")]
+)
 def test_without_a_guard_no_checkpoint_is_spoilt_either(name, words, build, tmp_path):
     model = build(ema_decay=0.9)
     spoil(model, name)
-    with pytest.raises(NonFiniteError, match=rf"{words} from this or an earlier update.*Start again with a lower"):
+    with pytest.raises(
+        NonFiniteError, match=rf"{words} from this or an earlier update.*Start again with a lower"
+    ):
         model.save(0, 10)
     assert not (tmp_path / "training_states").exists()
 
@@ -62,7 +68,8 @@ def test_the_guard_does_not_call_spoilt_weights_those_of_a_good_update(build):
     train(model, batches(1))
     spoil(model)
     with pytest.raises(
-        NonFiniteError, match=r"iteration 2: loss or gradient is not finite: NaN or infinity in weights"
+        NonFiniteError,
+        match=r"iteration 2: loss or gradient is not finite: NaN or infinity in weights",
     ):
         train(model, batches(1), start=2)
 

@@ -33,8 +33,18 @@ def calculate_brightest(img, img2, offset: float = 0.0):
 
 
 def rows():
-    values = {"hazy": [1.0, 2.0, 3.0], "noisy": [10.0], "rainy": [4.0, 6.0], "wild": [7.0], "": [100.0]}
-    return [{"iter": 5, "degradation": word, "psnr": value} for word, group in values.items() for value in group]
+    values = {
+        "hazy": [1.0, 2.0, 3.0],
+        "noisy": [10.0],
+        "rainy": [4.0, 6.0],
+        "wild": [7.0],
+        "": [100.0],
+    }
+    return [
+        {"iter": 5, "degradation": word, "psnr": value}
+        for word, group in values.items()
+        for value in group
+    ]
 
 
 def test_the_average_over_degradations_is_unweighted():
@@ -48,9 +58,13 @@ def test_the_average_of_the_paper():
     """PSNR of IR-SDE on ten degradations, as DA-CLIP's Table 3 averages such rows: every degradation counts once."""
     counts = {"hazy": 1000, "low-light": 15}
     table = [
-        {"degradation": word, "psnr": 20.0 if word == "hazy" else 30.0} for word in counts for _ in range(counts[word])
+        {"degradation": word, "psnr": 20.0 if word == "hazy" else 30.0}
+        for word in counts
+        for _ in range(counts[word])
     ]
-    assert by_group(table, ["psnr"])["psnr_overall"] == 25.0 and means(table, ["psnr"])["psnr"] < 20.2
+    assert (
+        by_group(table, ["psnr"])["psnr_overall"] == 25.0 and means(table, ["psnr"])["psnr"] < 20.2
+    )
 
 
 def test_a_table_has_a_row_a_group():
@@ -67,8 +81,16 @@ def test_a_table_has_a_row_a_group():
 
 
 def test_names_of_values():
-    assert is_of("psnr_jpeg-compressed", "psnr") and is_of("psnr_overall", "psnr") and is_of("psnr_rain", "psnr")
-    assert not is_of("psnr_y", "psnr") and not is_of("psnr_y_hazy", "psnr") and is_of("psnr_y_hazy", "psnr_y")
+    assert (
+        is_of("psnr_jpeg-compressed", "psnr")
+        and is_of("psnr_overall", "psnr")
+        and is_of("psnr_rain", "psnr")
+    )
+    assert (
+        not is_of("psnr_y", "psnr")
+        and not is_of("psnr_y_hazy", "psnr")
+        and is_of("psnr_y_hazy", "psnr_y")
+    )
 
 
 def test_the_group_of_a_batch():
@@ -85,7 +107,12 @@ def ten(tmp_path):
             for side in ("LQ", "GT"):
                 image = rng.integers(0, 60 if word == "hazy" else 255, (20, 24, 3), dtype=np.uint8)
                 write_image(tmp_path / "sets" / "val" / word / side / f"{number}.png", image)
-    return {"name": "ten", "type": "DegradationDataset", "phase": "val", "dataroot": str(tmp_path / "sets")}
+    return {
+        "name": "ten",
+        "type": "DegradationDataset",
+        "phase": "val",
+        "dataroot": str(tmp_path / "sets"),
+    }
 
 
 def table(path):
@@ -94,20 +121,30 @@ def table(path):
 
 def validate(model):
     (block,) = model.opt["datasets"].values()
-    model.validation(build_dataloader(build_dataset(block), block, num_gpu=0, seed=None), 0, None, save_img=True)
+    model.validation(
+        build_dataloader(build_dataset(block), block, num_gpu=0, seed=None), 0, None, save_img=True
+    )
 
 
 def test_validation_has_rows_by_degradation(build, ten, tmp_path):
-    model = build(val=[{**ten, "metrics": {"psnr": PSNR}}], save_best={"dataset": "ten", "metric": "psnr_overall"})
+    model = build(
+        val=[{**ten, "metrics": {"psnr": PSNR}}],
+        save_best={"dataset": "ten", "metric": "psnr_overall"},
+    )
     validate(model)
-    images, groups = table(tmp_path / "validation/ten.csv"), table(tmp_path / "validation/ten_groups.csv")
+    images, groups = (
+        table(tmp_path / "validation/ten.csv"),
+        table(tmp_path / "validation/ten_groups.csv"),
+    )
     assert list(images[0]) == ["iter", "image", "degradation", "psnr", "psnr_input"]
     assert [row["degradation"] for row in images] == ["hazy", "noisy", "noisy"]
     assert [row["group"] for row in groups] == ["hazy", "noisy", "overall", "all"]
     best = model.best_metric_results["ten"]
     assert list(best) == ["psnr", "psnr_hazy", "psnr_noisy", "psnr_overall"]
     assert float(groups[2]["psnr"]) == best["psnr_overall"]["val"]
-    assert best["psnr_overall"]["val"] == pytest.approx((best["psnr_hazy"]["val"] + best["psnr_noisy"]["val"]) / 2)
+    assert best["psnr_overall"]["val"] == pytest.approx(
+        (best["psnr_hazy"]["val"] + best["psnr_noisy"]["val"]) / 2
+    )
     assert (tmp_path / "models/net_g_best.pth").is_file()
     assert (tmp_path / "visualization/ten/val/noisy/LQ/1_0.png").is_file()
 
@@ -123,7 +160,9 @@ def test_a_metric_of_the_whole_set_has_a_value_for_it_and_each_group(build, ten,
     assert float(table(tmp_path / "validation/ten_groups.csv")[-1]["top"]) == found["top"]
 
 
-def test_a_set_without_groups_has_a_table_for_metrics_of_the_whole_set_alone(build, photos, tmp_path):
+def test_a_set_without_groups_has_a_table_for_metrics_of_the_whole_set_alone(
+    build, photos, tmp_path
+):
     pairs = {**photos[0], "metrics": {"psnr": PSNR, "top": {"type": "calculate_brightest"}}}
     validate(build(val=[pairs]))
     (row,) = table(tmp_path / "validation/pairs_groups.csv")

@@ -26,7 +26,9 @@ def ranks(tmp_path_factory) -> Path:
     torch.save(pairs, root / "pairs.pth")
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     command = [*launch, str(HERE / "irsde_ranks.py"), str(root)]
-    done = subprocess.run(command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0, done.stderr
     return root
 
@@ -55,19 +57,25 @@ def test_after_a_step_all_ranks_have_the_same_weights(ranks):
     assert not torch.equal(zero["lq"], one["lq"]), "of different images"
     for key in ("net_g", "ema"):
         assert_equal(zero[key], one[key])
-    assert not torch.equal(zero["net_g"]["final_conv.weight"], zero["ema"]["final_conv.weight"]), "they have learnt"
+    assert not torch.equal(zero["net_g"]["final_conv.weight"], zero["ema"]["final_conv.weight"]), (
+        "they have learnt"
+    )
 
 
 def test_samples_do_not_depend_on_the_number_of_ranks(ranks, alone):
     files = [sorted((root / "visualization/held").iterdir()) for root in (ranks / "ranks", alone)]
-    assert [file.name for file in files[0]] == [file.name for file in files[1]] and len(files[0]) == 7
+    assert [file.name for file in files[0]] == [file.name for file in files[1]] and len(
+        files[0]
+    ) == 7
     images = [[read_image(file) for file in group] for group in files]
     assert all(np.array_equal(one, other) for one, other in zip(*images))
     assert not np.array_equal(images[0][0], read_image(ranks / "held/lq/held0.png"))
 
 
 def test_fid_over_ranks_is_that_of_one_process(ranks, alone):
-    tables = [(root / "validation/held_groups.csv").read_text() for root in (ranks / "ranks", alone)]
+    tables = [
+        (root / "validation/held_groups.csv").read_text() for root in (ranks / "ranks", alone)
+    ]
     (row,) = csv.DictReader(tables[0].splitlines())
     assert row["images"] == "7" and float(row["fid"]) > 0
     assert tables[0] == tables[1]

@@ -56,7 +56,9 @@ def test_the_loss_is_the_matching_loss_at_even_times(make, monkeypatch):
     def spy(noise, xt, x0, lq, t, s, criterion):
         seen.append(t)
         loss = whole(noise, xt, x0, lq, t, s, criterion)
-        torch.testing.assert_close(loss, whole(noise, xt, x0, lq, t, make_schedule(10, max_sigma=25)))
+        torch.testing.assert_close(
+            loss, whole(noise, xt, x0, lq, t, make_schedule(10, max_sigma=25))
+        )
         return loss
 
     monkeypatch.setattr(sde, "matching_loss", spy)
@@ -68,7 +70,9 @@ def test_the_loss_is_the_matching_loss_at_even_times(make, monkeypatch):
 
 def test_training_learns_to_restore(make):
     """Of one image and its darkened copy, the network learns the way back."""
-    model = make({"steps": None, "method": "ode"}, optim_g={"type": "Adam", "lr": 3e-3}, ema_decay=0.9)
+    model = make(
+        {"steps": None, "method": "ode"}, optim_g={"type": "Adam", "lr": 3e-3}, ema_decay=0.9
+    )
     gt = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).expand(4, -1, -1, -1)
     batch = {"lq": 0.3 * gt, "gt": gt, "lq_path": ["a"] * 4, "gt_path": ["a"] * 4}
     before = (restored(model, batch["lq"][:1]) - gt[:1]).abs().mean()
@@ -121,7 +125,9 @@ def test_larger_images_are_sampled_in_tiles(make):
 
 def test_validation_writes_a_row_an_image_and_repeats(make, photos, tmp_path):
     pairs, _ = photos
-    loader = build_dataloader(dataset := build_dataset({**pairs, "phase": "val"}), dataset.opt, num_gpu=0)
+    loader = build_dataloader(
+        dataset := build_dataset({**pairs, "phase": "val"}), dataset.opt, num_gpu=0
+    )
     tables = []
     for label in (1, 2):
         model = make()
@@ -161,7 +167,9 @@ def test_a_network_that_takes_a_context_needs_a_guide(make):
 
 
 def test_more_steps_than_were_trained_are_refused_before_training(make):
-    with pytest.raises(ScheduleError, match="takes 11 steps, but the network was trained on a schedule of 10"):
+    with pytest.raises(
+        ScheduleError, match="takes 11 steps, but the network was trained on a schedule of 10"
+    ):
         make({"steps": 11})
 
 
@@ -173,7 +181,11 @@ def test_a_perceptual_loss_is_refused(make):
 @pytest.mark.parametrize(
     ("keys", "value", "words"),
     [
-        (("val", "sampling", "steps"), 101, "takes 101 steps, but the network is trained on a schedule of 100"),
+        (
+            ("val", "sampling", "steps"),
+            101,
+            "takes 101 steps, but the network is trained on a schedule of 100",
+        ),
         (("val", "sampling", "method"), "ddim", "ddim"),
         (("val", "sampling", "tiel"), 64, "did you mean tile"),
         (("sde", "schedule"), "cosin", "cosin"),

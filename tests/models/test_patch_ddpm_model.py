@@ -28,7 +28,8 @@ def make(options):
 
     def build(sampling=None, ddpm=None, network=None, **train):
         opt = options(
-            model="PatchDDPMModel", **{"ema_decay": 0.5, "patches": 3, "pixel_opt": {"type": "MSELoss"}, **train}
+            model="PatchDDPMModel",
+            **{"ema_decay": 0.5, "patches": 3, "pixel_opt": {"type": "MSELoss"}, **train},
         )
         opt["ddpm"] = {"steps": 20, "patch": 8, **(ddpm or {})}
         opt["network_g"] = network or NET
@@ -81,8 +82,13 @@ def test_patches_of_both_images_lie_at_the_same_random_places(make, monkeypatch,
         assert patches.shape == (6, 3, 8, 8)
         assert [int(patch[0, 0, 0] >= 0.5) for patch in patches] == [0, 0, 0, 1, 1, 1]
         share = bars[time + 1].view(-1, 1, 1, 1)
-        torch.testing.assert_close(state, share.sqrt() * (1 - 2 * patches) + (1 - share).sqrt() * noise)
-        places |= {divmod(corner, 12) for corner in (patches[:, 0, 0, 0] % 0.5 * 288).round().int().tolist()}
+        torch.testing.assert_close(
+            state, share.sqrt() * (1 - 2 * patches) + (1 - share).sqrt() * noise
+        )
+        places |= {
+            divmod(corner, 12)
+            for corner in (patches[:, 0, 0, 0] % 0.5 * 288).round().int().tolist()
+        }
     assert places == {(top, left) for top in range(5) for left in range(5)}
 
 
@@ -99,12 +105,16 @@ def test_the_loss_is_the_squared_error_of_the_noise(make, monkeypatch, noises):
     model = make()
     given(model, monkeypatch)
     loss = losses(model, batches(1)[0])
-    assert loss["l_noise"].item() == pytest.approx((noises[0] - 0.5).square().mean().item(), rel=1e-5)
+    assert loss["l_noise"].item() == pytest.approx(
+        (noises[0] - 0.5).square().mean().item(), rel=1e-5
+    )
 
 
 def test_training_learns_to_restore(make):
     """Of photos of one colour and their dark copies, the network learns the way back."""
-    model = make({"stride": 4}, {"patch": 4}, optim_g={"type": "Adam", "lr": 5e-3}, ema_decay=0.9, patches=4)
+    model = make(
+        {"stride": 4}, {"patch": 4}, optim_g={"type": "Adam", "lr": 5e-3}, ema_decay=0.9, patches=4
+    )
     gt = torch.rand(4, 3, 1, 1, generator=torch.Generator().manual_seed(0)).expand(4, 3, 4, 4)
     batch = {"lq": 0.3 * gt, "gt": gt, "lq_path": ["a"] * 4, "gt_path": ["a"] * 4}
     before = (restored(model, batch["lq"]) - gt).abs().mean()
@@ -117,17 +127,31 @@ def test_validation_samples_in_patches_with_the_averaged_network(make):
     model, lq = make({"seed": 4, "batch": 5}), torch.rand(2, 3, 12, 15)
     train(model, batches(2))
     generators = [image_generator(image, 4) for image in lq]
-    expected = sample_in_patches(model.net_g_ema, lq, steps=4, patch=8, stride=4, train_steps=20, generator=generators)
+    expected = sample_in_patches(
+        model.net_g_ema, lq, steps=4, patch=8, stride=4, train_steps=20, generator=generators
+    )
     torch.testing.assert_close(restored(model, lq), expected)
     assert model.net_g.training
 
 
 def test_weatherdiff_itself_trains(make):
-    model = make(network={"type": "WeatherDiff", "ch": 32, "ch_mult": [1, 1], "num_res_blocks": 1, "image_size": 8})
+    model = make(
+        network={
+            "type": "WeatherDiff",
+            "ch": 32,
+            "ch_mult": [1, 1],
+            "num_res_blocks": 1,
+            "image_size": 8,
+        }
+    )
     before = everything(model)[0]
     train(model, batches(1))
     after = everything(model)[0]
-    assert all(not torch.equal(before[name], after[name]) for name in before if name.endswith("conv1.weight"))
+    assert all(
+        not torch.equal(before[name], after[name])
+        for name in before
+        if name.endswith("conv1.weight")
+    )
 
 
 def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(make, tmp_path):
@@ -155,17 +179,23 @@ def test_a_checkpoint_restores_photos_as_it_was_trained(make, tmp_path):
     model = make()
     train(model, batches(1))
     model.save(0, 1)
-    restorer = Restorer.from_checkpoint(tmp_path / "models" / "net_g_1.pth", sampling=SamplingOptions(steps=4, seed=2))
+    restorer = Restorer.from_checkpoint(
+        tmp_path / "models" / "net_g_1.pth", sampling=SamplingOptions(steps=4, seed=2)
+    )
     lq = torch.rand(1, 3, 12, 15)
     generators = [image_generator(lq[0], 2)]
-    expected = sample_in_patches(model.net_g_ema, lq, 4, patch=8, stride=8, train_steps=20, generator=generators)
+    expected = sample_in_patches(
+        model.net_g_ema, lq, 4, patch=8, stride=8, train_steps=20, generator=generators
+    )
     torch.testing.assert_close(restorer.restore_tensor(lq), expected.clamp(0, 1))
     with pytest.raises(ScheduleError, match="trained on a schedule of 20"):
         restorer.diffusion._replace(sampling=SamplingOptions(steps=21)).checked(same_noise=False)
 
 
 def test_what_does_not_go_together_is_refused_before_training(make):
-    with pytest.raises(ScheduleError, match="takes 21 steps, but the network was trained on a schedule of 20"):
+    with pytest.raises(
+        ScheduleError, match="takes 21 steps, but the network was trained on a schedule of 20"
+    ):
         make({"steps": 21})
     with pytest.raises(OptionError, match="stride 9 leaves gaps between patches of 8 pixels"):
         make({"stride": 9})
@@ -181,7 +211,11 @@ def test_crops_smaller_than_a_patch_are_refused(make):
 @pytest.mark.parametrize(
     ("keys", "value", "words"),
     [
-        (("val", "sampling", "steps"), 1001, "takes 1001 steps, but the network is trained on 1000 (ddpm.steps)"),
+        (
+            ("val", "sampling", "steps"),
+            1001,
+            "takes 1001 steps, but the network is trained on 1000 (ddpm.steps)",
+        ),
         (("val", "sampling", "stride"), 65, "leaves gaps between patches of 64 pixels"),
         (("datasets", "train", "gt_size"), 63, "holds no patch of 64 pixels"),
         (("train", "patchs"), 4, "did you mean patches"),

@@ -8,7 +8,13 @@ from torch import nn
 from wxr_plugin.models.base.precision import loss_scaler, to_channels_last
 
 PROMPT_IR = {
-    **{"type": "PromptIR", "dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1, "heads": [1, 1, 1, 1]},
+    **{
+        "type": "PromptIR",
+        "dim": 8,
+        "num_blocks": [1, 1, 1, 1],
+        "num_refinement_blocks": 1,
+        "heads": [1, 1, 1, 1],
+    },
     **{"prompt_dims": [8, 8, 8], "prompt_sizes": [8, 4, 4], "num_prompts": 2},
 }
 

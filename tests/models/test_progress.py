@@ -18,7 +18,11 @@ def test_the_bar_draws_on_a_terminal_only():
     assert list(bar.track([1, 2], 2, "validate pairs")) == [1, 2]
     bar.stop()
     bar.stop()
-    assert "4/10" in screen.getvalue() and "loss 0.25" in screen.getvalue() and "compute 340 ms" in screen.getvalue()
+    assert (
+        "4/10" in screen.getvalue()
+        and "loss 0.25" in screen.getvalue()
+        and "compute 340 ms" in screen.getvalue()
+    )
 
 
 def test_data_and_compute_time_are_told_apart():

@@ -16,7 +16,13 @@ from wxr_plugin.conditioning.clip import ClipError, load_clip
 from wxr_plugin.errors import OptionError
 from wxr_plugin.models.sarcwp_model import mask_picture
 
-NET = {"type": "SARCWP", "width": 4, "enc_blk_nums": [1, 1, 1, 1], "dec_blk_nums": [1, 1, 1], "context": []}
+NET = {
+    "type": "SARCWP",
+    "width": 4,
+    "enc_blk_nums": [1, 1, 1, 1],
+    "dec_blk_nums": [1, 1, 1],
+    "context": [],
+}
 SRD = {"type": "ClipSRDLoss", "clip": "tiny", "layers": [1, 1, 2, 3], "loss_weight": 1.0}
 
 
@@ -25,9 +31,15 @@ def made(options):
     """A model with the loss on the masks, with changes to network, loss and training set."""
 
     def make(net=None, srd=None, data=None, guide=None, view="crop", val=None, **settings):
-        opt = options(model="SarCwpModel", net=None, val=val, srd_opt={**SRD, **(srd or {})}, **settings)
+        opt = options(
+            model="SarCwpModel", net=None, val=val, srd_opt={**SRD, **(srd or {})}, **settings
+        )
         opt["network_g"] = {**NET, **(net or {})}
-        opt["datasets"]["train"] = {"phase": "train", "type": "PairedWeatherDataset", **(data or {})}
+        opt["datasets"]["train"] = {
+            "phase": "train",
+            "type": "PairedWeatherDataset",
+            **(data or {}),
+        }
         if guide:
             opt["guide"] = {"model": guide, "view": view, "cache_mb": 1 if view == "photo" else 0}
         torch.manual_seed(0)
@@ -80,14 +92,23 @@ def test_the_prior_of_plain_clip_steers_it(made):
     assert torch.equal(model.context(model.lq).image, wanted.image)
     model.test()
     with torch.no_grad():
-        assert torch.equal(model.output, model.net_g_ema.eval()(model.lq, Context(image=wanted.image)))
+        assert torch.equal(
+            model.output, model.net_g_ema.eval()(model.lq, Context(image=wanted.image))
+        )
     assert model.beside_weights()["guide"]["model"] == "tiny"
 
 
 def test_whole_photos_are_embedded_once_and_kept(made, monkeypatch):
-    model = made({"context": ["image"], "context_dim": 64}, guide="tiny", data={"guide_size": 128}, view="photo")
+    model = made(
+        {"context": ["image"], "context_dim": 64},
+        guide="tiny",
+        data={"guide_size": 128},
+        view="photo",
+    )
     seen, real = [], type(model.guide).embed
-    monkeypatch.setattr(type(model.guide), "embed", lambda *given: seen.append(len(given[1])) or real(*given))
+    monkeypatch.setattr(
+        type(model.guide), "embed", lambda *given: seen.append(len(given[1])) or real(*given)
+    )
     whole = torch.rand(2, 3, 128, 128)
     for keys in (["a", "b"], ["b", "a"], ["a", "c"]):
         photos = torch.stack([whole["abc".index(key) % 2] for key in keys])
@@ -149,7 +170,11 @@ def test_a_picture_is_red_where_the_mask_is_high():
     ("settings", "error", "message"),
     [
         ({"net": {"sar": None}}, OptionError, r"SARCWP\) has none: set network_g.sar: spatial"),
-        ({"srd": {"layers": [1, 2]}}, OptionError, r"names 2 layers, and network_g \(SARCWP\) has 4 masks"),
+        (
+            {"srd": {"layers": [1, 2]}},
+            OptionError,
+            r"names 2 layers, and network_g \(SARCWP\) has 4 masks",
+        ),
         (
             {"data": {"gt_size": 24}},
             OptionError,
@@ -179,7 +204,9 @@ def test_the_photos_of_a_checkpoint_are_restored_with_its_clip(made, tmp_path):
     model = made({"context": ["image"], "context_dim": 64}, guide="tiny")
     train(model, [batch()] * 2)
     model.save(0, 10)
-    restorer = Restorer.from_checkpoint(Path(tmp_path) / "models" / "net_g_10.pth", device="cpu", tile=32, overlap=8)
+    restorer = Restorer.from_checkpoint(
+        Path(tmp_path) / "models" / "net_g_10.pth", device="cpu", tile=32, overlap=8
+    )
     photo = np.random.default_rng(0).integers(0, 256, (40, 44, 3), dtype=np.uint8)
     restored = restorer.restore(photo)
     assert restored.shape == photo.shape and not restorer.names_degradations
@@ -192,7 +219,9 @@ def test_masks_go_through_ddp(made, tmp_path):
     from torch.nn.parallel import DistributedDataParallel
 
     net, image = made().net_g, batch()["lq"]
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
+    )
     try:
         found = DistributedDataParallel(net)(image, masks=True)
         torch.testing.assert_close(found.masks, net(image, masks=True).masks)

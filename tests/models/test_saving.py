@@ -53,7 +53,9 @@ def test_a_state_of_another_network_is_refused(build, tmp_path):
     build().save(0, 10)
     other = build(net={"width": 4})
     other.opt["path"]["resume_state"] = "10.state"
-    with pytest.raises(Exception, match=r"10.state: a state of another network .*Give this run another `name`"):
+    with pytest.raises(
+        Exception, match=r"10.state: a state of another network .*Give this run another `name`"
+    ):
         other.resume_training(load_state(tmp_path / "training_states/10.state"))
 
 
@@ -96,4 +98,6 @@ def test_another_number_of_processes_is_no_reason_to_stop(build, tmp_path, caplo
     torch.manual_seed(1)
     before = torch.get_rng_state()
     model.resume_training(state)
-    assert "2 processes and this run has 1" in caplog.text and torch.equal(torch.get_rng_state(), before)
+    assert "2 processes and this run has 1" in caplog.text and torch.equal(
+        torch.get_rng_state(), before
+    )

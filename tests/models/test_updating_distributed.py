@@ -16,7 +16,9 @@ def seen(tmp_path_factory) -> list[dict]:
     root = tmp_path_factory.mktemp("ranks")
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     command = [*launch, str(HERE / "update_ranks.py"), str(root)]
-    done = subprocess.run(command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0, done.stderr
     return [torch.load(root / f"seen_{rank}.pth", weights_only=True) for rank in (0, 1)]
 
@@ -35,4 +37,6 @@ def test_no_network_exchanges_gradients_before_the_last_batch_of_an_update(seen)
 def test_batch_norm_learns_from_pairs_and_photos_of_different_sizes(seen):
     one, two = (rank["weights_after_two_sizes"] for rank in seen)
     assert one == two and one["sums"][0] != one["sums"][1]
-    assert one["sizes"] == [12, 12], "a second forward of DDP would overwrite the statistics of the first"
+    assert one["sizes"] == [12, 12], (
+        "a second forward of DDP would overwrite the statistics of the first"
+    )

@@ -45,7 +45,9 @@ def test_validation_has_a_row_an_image_and_metrics_of_its_own_set(build, photos,
         "val": pytest.approx(np.mean(psnr)),
         "iter": 0,
     }
-    assert "real" not in model.best_metric_results and not (tmp_path / "validation/real.csv").exists()
+    assert (
+        "real" not in model.best_metric_results and not (tmp_path / "validation/real.csv").exists()
+    )
     assert cv2.imread(str(tmp_path / "visualization/real/photo1_0.png")).shape == (14, 17, 3)
 
 
@@ -60,8 +62,13 @@ def test_the_last_validation_bears_the_right_iteration_and_is_not_repeated(build
     model.validation(loader, 6, None)
     model.iteration = 7
     model.validation(loader, 9, None)
-    assert torch.equal(torch.rand(1), expected), "validation must not draw from the run's generators"
-    rows = [line.split(",")[0] for line in (tmp_path / "validation/pairs.csv").read_text().splitlines()[1:]]
+    assert torch.equal(torch.rand(1), expected), (
+        "validation must not draw from the run's generators"
+    )
+    rows = [
+        line.split(",")[0]
+        for line in (tmp_path / "validation/pairs.csv").read_text().splitlines()[1:]
+    ]
     assert rows == ["5"] * 3 + ["7"] * 3
 
 
@@ -71,7 +78,10 @@ def test_rows_of_an_abandoned_run_are_replaced(build, photos, tmp_path):
     for iteration in (5, 10, 7):
         model.iteration = iteration
         model.validation(loader, iteration, None)
-    rows = [line.split(",")[0] for line in (tmp_path / "validation/pairs.csv").read_text().splitlines()[1:]]
+    rows = [
+        line.split(",")[0]
+        for line in (tmp_path / "validation/pairs.csv").read_text().splitlines()[1:]
+    ]
     assert rows == ["5"] * 3 + ["7"] * 3
 
 
@@ -93,7 +103,8 @@ def test_the_best_network_is_kept(build, photos, tmp_path):
 
 def test_save_best_must_name_a_metric_that_is_there(build, photos):
     with pytest.raises(
-        OptionError, match=r"no metric 'lpips' of a validation set 'pairs'. Known: {'pairs': \['psnr'\]"
+        OptionError,
+        match=r"no metric 'lpips' of a validation set 'pairs'. Known: {'pairs': \['psnr'\]",
     ):
         build(val=photos[:1], save_best={"dataset": "pairs", "metric": "lpips"})
 
@@ -101,7 +112,10 @@ def test_save_best_must_name_a_metric_that_is_there(build, photos):
 def test_testing_writes_a_table_too(build, options, photos, tmp_path):
     opt = options(val=photos)
     opt |= {"is_train": False, "val": {**opt["val"], "suffix": None}}
-    opt["path"] = {"results_root": str(tmp_path / "results"), "visualization": str(tmp_path / "results/visualization")}
+    opt["path"] = {
+        "results_root": str(tmp_path / "results"),
+        "visualization": str(tmp_path / "results/visualization"),
+    }
     del opt["train"]
     model = build_model(opt)
     for loader in loaders(model):
@@ -159,15 +173,32 @@ def test_means_do_not_depend_on_the_order():
 
 
 def test_the_overall_is_the_unweighted_mean_over_weathers():
-    values = {"rain": [1.0, 2.0, 3.0], "haze": [10.0], "snow": [4.0, 6.0], "clear": [100.0], "": [50.0]}
-    rows = [{"weather": weather, "iqa": value} for weather, group in values.items() for value in group]
+    values = {
+        "rain": [1.0, 2.0, 3.0],
+        "haze": [10.0],
+        "snow": [4.0, 6.0],
+        "clear": [100.0],
+        "": [50.0],
+    }
+    rows = [
+        {"weather": weather, "iqa": value} for weather, group in values.items() for value in group
+    ]
     found = by_group(rows, ["iqa"])
-    assert found == {"iqa_rain": 2.0, "iqa_haze": 10.0, "iqa_snow": 5.0, "iqa_overall": pytest.approx(17 / 3)}
+    assert found == {
+        "iqa_rain": 2.0,
+        "iqa_haze": 10.0,
+        "iqa_snow": 5.0,
+        "iqa_overall": pytest.approx(17 / 3),
+    }
     assert by_group([row for row in rows if row["weather"] in ("rain", "clear")], ["iqa"]) == {}
 
 
 def test_the_overall_of_the_paper():
-    means_of_sets = {"rain": 59.80, "haze": 56.09, "snow": 62.12}  # MUSIQ of "Our method", WResVLM's main table
+    means_of_sets = {
+        "rain": 59.80,
+        "haze": 56.09,
+        "snow": 62.12,
+    }  # MUSIQ of "Our method", WResVLM's main table
     rows = [{"weather": weather, "musiq": value} for weather, value in means_of_sets.items()]
     assert by_group(rows, ["musiq"])["musiq_overall"] == pytest.approx(59.34, abs=0.005)
 
@@ -180,18 +211,39 @@ def test_what_a_metric_refuses_does_not_count():
 def test_photos_of_several_weathers_are_summed_up_by_weather(build, tmp_path):
     rng = np.random.default_rng(0)
     for name in ("rain/a", "rain/b", "snow/a"):
-        write_image(tmp_path / "wild" / f"{name}.png", rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
-    wild = {"name": "wild", "phase": "val", "type": "RealWeatherDataset", "dataroot": str(tmp_path / "wild")}
+        write_image(
+            tmp_path / "wild" / f"{name}.png", rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+        )
+    wild = {
+        "name": "wild",
+        "phase": "val",
+        "type": "RealWeatherDataset",
+        "dataroot": str(tmp_path / "wild"),
+    }
     model = build(
-        val=[{**wild, "metrics": {"iqa": {"type": "calculate_iqa", "metric": "piqe", "better": "lower"}}}],
+        val=[
+            {
+                **wild,
+                "metrics": {"iqa": {"type": "calculate_iqa", "metric": "piqe", "better": "lower"}},
+            }
+        ],
         save_best={"dataset": "wild", "metric": "iqa_overall"},
     )
     (loader,) = loaders(model)
     model.validation(loader, 0, None)
     best = model.best_metric_results["wild"]
-    assert list(best) == ["iqa", "iqa_rain", "iqa_snow", "iqa_overall"] and best["iqa_overall"]["better"] == "lower"
-    assert best["iqa_overall"]["val"] == pytest.approx((best["iqa_rain"]["val"] + best["iqa_snow"]["val"]) / 2)
-    assert (tmp_path / "validation/wild.csv").read_text().startswith("iter,image,weather,iqa,iqa_input\n0,rain/a,rain,")
+    assert (
+        list(best) == ["iqa", "iqa_rain", "iqa_snow", "iqa_overall"]
+        and best["iqa_overall"]["better"] == "lower"
+    )
+    assert best["iqa_overall"]["val"] == pytest.approx(
+        (best["iqa_rain"]["val"] + best["iqa_snow"]["val"]) / 2
+    )
+    assert (
+        (tmp_path / "validation/wild.csv")
+        .read_text()
+        .startswith("iter,image,weather,iqa,iqa_input\n0,rain/a,rain,")
+    )
     assert (tmp_path / "models/net_g_best.pth").is_file()
 
 
@@ -224,7 +276,9 @@ def test_the_inputs_metric_stands_beside_the_networks(build, photos, tmp_path, s
         for iteration in (1, 2):
             model.iteration = iteration
             model.validation(loader, iteration, writer)
-    expected = [psnr_of(tmp_path / f"lq/photo{i}.png", tmp_path / f"gt/photo{i}.png") for i in range(3)]
+    expected = [
+        psnr_of(tmp_path / f"lq/photo{i}.png", tmp_path / f"gt/photo{i}.png") for i in range(3)
+    ]
     assert model.inputs.results["pairs"] == {"psnr": pytest.approx(np.mean(expected))}
     network = model.metric_results["psnr"]
     note = " (better than the network)" if network < np.mean(expected) - 1e-3 else ""
@@ -248,7 +302,9 @@ def test_a_network_that_is_worse_than_nothing_is_said_to_be(build, photos, said)
 
 def test_the_input_is_measured_once_a_run(build, photos, monkeypatch):
     calls = []
-    monkeypatch.setattr(val_input, "measure", lambda lq, *rest: calls.append(lq.shape) or {"psnr": 1.0})
+    monkeypatch.setattr(
+        val_input, "measure", lambda lq, *rest: calls.append(lq.shape) or {"psnr": 1.0}
+    )
     model = build(val=photos[:1])
     (loader,) = loaders(model)
     for iteration in (1, 2, 3):
@@ -266,18 +322,30 @@ def images_of(folder):
 
 
 @pytest.mark.parametrize(("count", "tags"), [(None, [0, 1, 2]), (2, [0, 2]), (0, [])])
-def test_tensorboard_gets_input_result_and_ground_truth_side_by_side(build, options, photos, tmp_path, count, tags):
+def test_tensorboard_gets_input_result_and_ground_truth_side_by_side(
+    build, options, photos, tmp_path, count, tags
+):
     opt = options(val=photos[:1])
     opt["val"] |= {} if count is None else {"pictures": count}
     model = build_model(opt)
     (loader,) = loaders(model)
     with SummaryWriter(tmp_path / "tb") as writer:
         model.validation(loader, 0, writer)
-    assert images_of(tmp_path / "tb") == {f"validation/pairs/photo{i}": (13 + i, 3 * 17) for i in tags}
+    assert images_of(tmp_path / "tb") == {
+        f"validation/pairs/photo{i}": (13 + i, 3 * 17) for i in tags
+    }
 
 
 def test_pictures_show_their_photos_and_large_ones_are_made_smaller():
-    lq, result, gt = torch.zeros(1, 3, 4, 6), torch.full((1, 3, 8, 12), 0.5), torch.ones(1, 3, 8, 12)
+    lq, result, gt = (
+        torch.zeros(1, 3, 4, 6),
+        torch.full((1, 3, 8, 12), 0.5),
+        torch.ones(1, 3, 8, 12),
+    )
     picture = val_pictures.strip([lq, result, gt])
-    assert picture.shape == (8, 36, 3) and [picture[0, column, 0] for column in (0, 12, 24)] == [0, 128, 255]
+    assert picture.shape == (8, 36, 3) and [picture[0, column, 0] for column in (0, 12, 24)] == [
+        0,
+        128,
+        255,
+    ]
     assert val_pictures.strip([torch.zeros(1, 3, 300, 1024)] * 2).shape == (150, 1024, 3)

@@ -21,8 +21,17 @@ def write_options(root, **train):
         write_image(root / f"clear/{seed}.png", np.uint8(255 * photo(seed)))
         write_image(root / f"real/{seed}.png", np.uint8(255 * photo(10 + seed)))
     small_models.llava(root / "rater")
-    paired, real = {"dataroot_gt": str(root / "clear"), "synthetic": {}}, {"dataroot": str(root / "real")}
-    data = {"name": "train", "type": "SemiSupervisedDataset", "gt_size": 32, "paired": paired, "real": real}
+    paired, real = (
+        {"dataroot_gt": str(root / "clear"), "synthetic": {}},
+        {"dataroot": str(root / "real")},
+    )
+    data = {
+        "name": "train",
+        "type": "SemiSupervisedDataset",
+        "gt_size": 32,
+        "paired": paired,
+        "real": real,
+    }
     loading = {"io_backend": {"type": "disk"}, "num_worker_per_gpu": 1, "batch_size_per_gpu": 2}
     options = {
         "name": "run",
@@ -81,12 +90,16 @@ def test_two_processes_train_and_resume(tmp_path):
 
 @pytest.mark.slow
 def test_a_rank_that_cannot_rate_does_not_stop_the_others(tmp_path):
-    options = write_options(tmp_path, rater={"type": "OneRankRater"}, rating={"every": 2, "proxy": {}})
+    options = write_options(
+        tmp_path, rater={"type": "OneRankRater"}, rating={"every": 2, "proxy": {}}
+    )
     log = finish(start(tmp_path, options, processes=2), tmp_path)
     (zero, one), found = seen(tmp_path), labels(tmp_path)
     assert set(found) == zero and one - zero
     assert "rating_failures" in log and "ConnectionError: the server is gone" in log
-    state = torch.load(tmp_path / "experiments/run/training_states/2.state", weights_only=True)["extra"]
+    state = torch.load(tmp_path / "experiments/run/training_states/2.state", weights_only=True)[
+        "extra"
+    ]
     assert state["failures"] > 0 and set(state["asked"]) == zero
 
 
@@ -129,7 +142,10 @@ def test_nodes_whose_stores_differ_are_named(tmp_path):
     port = free_port()
     runs = [start_node(node, options, rank, port) for rank, node in enumerate(nodes)]
     assert all(run.wait(timeout=240) for run in runs)
-    assert "the label stores of the nodes differ: copy that of the first node" in (nodes[0] / "log.txt").read_text()
+    assert (
+        "the label stores of the nodes differ: copy that of the first node"
+        in (nodes[0] / "log.txt").read_text()
+    )
 
 
 def write_nodes(root):
@@ -150,6 +166,14 @@ def start_node(root, options, rank, port):
     root.mkdir(exist_ok=True)
     place = {"RANK": str(rank), "LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1"}
     environment = {**ENVIRONMENT, **place, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "wxr_plugin.train", "-opt", str(options), "--launcher", "pytorch"]
+    command = [
+        sys.executable,
+        "-m",
+        "wxr_plugin.train",
+        "-opt",
+        str(options),
+        "--launcher",
+        "pytorch",
+    ]
     with open(root / "log.txt", "a") as log:
         return subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log)

@@ -29,7 +29,9 @@ def texts(tmp_path):
         for number in range(3):
             said = f"A scene with {('light', 'moderate', 'heavy')[number]} haze."
             store.put_description(str(number), f"content{number}", {"type": "describer"}, said)
-            store.put_rewrite(str(number), said, {"type": "rewriter"}, "The weather looks good. A scene.")
+            store.put_rewrite(
+                str(number), said, {"type": "rewriter"}, "The weather looks good. A scene."
+            )
         store.put_pseudo("0", np.full((72, 72, 3), 200, np.uint8), 4.0, "restormer", 0, "panel")
     return str(path)
 
@@ -38,20 +40,33 @@ def test_five_losses_and_one_clip_forward(options, texts, monkeypatch, warnings_
     torch.manual_seed(0)
     seen, encode = [], ClipGuide.encode_image
     monkeypatch.setattr(
-        ClipGuide, "encode_image", lambda self, images: seen.append(len(images)) or encode(self, images)
+        ClipGuide,
+        "encode_image",
+        lambda self, images: seen.append(len(images)) or encode(self, images),
     )
     opt = options(semantic_opt=SEMANTIC, feature_opt=FEATURE, strong_augment={}, labels=texts)
     model = build_model(opt)
-    assert "L_sem leaves 1 of 4 real photos out, which have no texts (the first is 3)" in warnings_said()[0]
+    assert (
+        "L_sem leaves 1 of 4 real photos out, which have no texts (the first is 3)"
+        in warnings_said()[0]
+    )
     data = batches(opt, 4)
     logs = train(model, data)
     assert seen == [2] * 4
-    assert {name for name in logs[0] if name.startswith("l_")} == {"l_sup", "l_ps", "l_wpl", "l_sem", "l_feat"}
+    assert {name for name in logs[0] if name.startswith("l_")} == {
+        "l_sup",
+        "l_ps",
+        "l_wpl",
+        "l_sem",
+        "l_feat",
+    }
     assert all(np.isfinite(list(log.values())).all() for log in logs)
     described = [sum(split_key(key)[0] != "3" for key in batch["real_key"]) for batch in data]
     assert [log["l_sem"] > 0 for log in logs] == [count > 0 for count in described]
     assert model.guided.cri_feat.cache.misses > 0
-    sources = {source for key, (_, source, *_) in labels_of(model).items() if split_key(key)[0] == "0"}
+    sources = {
+        source for key, (_, source, *_) in labels_of(model).items() if split_key(key)[0] == "0"
+    }
     assert "input" not in sources  # the crops of photo 0 began with those of its restored photo
 
 
@@ -92,7 +107,9 @@ def test_the_teacher_and_the_rater_see_the_photo_as_it_is(options):  # noqa: F81
     (batch,) = batches(opt, 1)
     taught = []
     predict = model.predict
-    model.predict = lambda lq, net=None: taught.append((net is None, lq.clone())) or predict(lq, net)
+    model.predict = lambda lq, net=None: (
+        taught.append((net is None, lq.clone())) or predict(lq, net)
+    )
     train(model, [batch])
     (_, students), (_, teachers) = taught
     assert torch.equal(teachers, batch["real"]) and torch.equal(students[:2], batch["lq"])
@@ -102,7 +119,12 @@ def test_the_teacher_and_the_rater_see_the_photo_as_it_is(options):  # noqa: F81
 def test_a_resumed_run_is_bit_equal_with_every_option_on(options, texts, tmp_path):  # noqa: F811
     torch.manual_seed(0)
     rating = {"every": 2, "margin": 0.001, "proxy": {"threshold": 0.4, "explore": 0.3}}
-    settings = {"semantic_opt": SEMANTIC, "feature_opt": FEATURE, "strong_augment": {"erase": 0.3}, "labels": texts}
+    settings = {
+        "semantic_opt": SEMANTIC,
+        "feature_opt": FEATURE,
+        "strong_augment": {"erase": 0.3},
+        "labels": texts,
+    }
     opt = options(**settings, rating=rating)
     data = batches(opt, 3) * 3
     whole = build_model(copy.deepcopy(opt))
@@ -141,7 +163,11 @@ def test_a_round_starts_from_the_networks_and_labels_of_the_one_before(options, 
     opt["path"]["pretrain_network_g"] = str(tmp_path / "models/net_g_3.pth")
     second = build_model(opt)
     assert all(torch.equal(value, weights[key]) for key, value in weights_of(second).items())
-    assert any(not torch.equal(weights[f"student.{key[8:]}"], weights[key]) for key in weights if key[:8] == "teacher.")
+    assert any(
+        not torch.equal(weights[f"student.{key[8:]}"], weights[key])
+        for key in weights
+        if key[:8] == "teacher."
+    )
     known = {key: row[0] for key, row in labels_of(second).items()}
     assert second.labels.ratings == known and known
     (log,) = train(second, batches(opt, 1))
@@ -176,19 +202,30 @@ def test_a_run_that_rates_aside(options):  # noqa: F811
 
 def test_what_does_not_go_together_is_said_at_once():
     blocks = {
-        "weather_prompt_opt": {"type": "WeatherPromptLoss", "prompts_path": "p", "clip": "ViT-B-32:openai"},
+        "weather_prompt_opt": {
+            "type": "WeatherPromptLoss",
+            "prompts_path": "p",
+            "clip": "ViT-B-32:openai",
+        },
         "semantic_opt": {"type": "SemanticLoss"},
         "pseudo_opt": {"type": "PseudoLabelLoss", "by_rating": True},
         "rating": {"every": 2},
         "gate": "teacher",
     }
     said = refused(blocks).split("; ")
-    assert "one CLIP forward" in said[0] and "weather_prompt_opt: ViT-B-32:openai, semantic_opt: tiny" in said[0]
+    assert (
+        "one CLIP forward" in said[0]
+        and "weather_prompt_opt: ViT-B-32:openai, semantic_opt: tiny" in said[0]
+    )
     assert "semantic_opt needs the texts of a label store" in said[1]
     assert "by_rating" in said[2] and "gate: teacher rates nothing" in said[3] and len(said) == 4
     assert "gate: strict" in refused({"gate": "strict"})
     assert refused({**blocks, "gate": "rating", "labels": "x", "weather_prompt_opt": None}) == ""
-    proxy = {"pseudo_opt": {"type": "PseudoLabelLoss"}, "semantic_opt": {"type": "SemanticLoss"}, "labels": "x"}
+    proxy = {
+        "pseudo_opt": {"type": "PseudoLabelLoss"},
+        "semantic_opt": {"type": "SemanticLoss"},
+        "labels": "x",
+    }
     assert "rating.proxy: ViT-L" in refused({**proxy, "rating": {"proxy": {"clip": "ViT-L"}}})
 
 
@@ -204,7 +241,9 @@ def refused(blocks) -> str:
 def test_a_store_without_texts_or_of_another_version_stops_before_training(options, tmp_path):  # noqa: F811
     path = tmp_path / "empty.lmdb"
     LabelStore(path).close()
-    with pytest.raises(OptionError, match=r"empty.lmdb has no description with its rewrite: .*wxr label describe"):
+    with pytest.raises(
+        OptionError, match=r"empty.lmdb has no description with its rewrite: .*wxr label describe"
+    ):
         build_model(options(semantic_opt=SEMANTIC, labels=str(path)))
     with LabelStore(path) as store:
         store._write([(b"schema", msgspec.msgpack.encode({"wxr_labels": 99}))])
@@ -226,4 +265,10 @@ def test_a_judge_that_also_rated_the_training_is_warned_about(options, warnings_
     metric = {"type": "calculate_vlm_vis", **judge}
     opt["datasets"]["val_1"] = {"name": "real", "metrics": {"vis": metric}}
     build_model(opt)
-    assert any("The metric vis judges with the rater of this training" in line for line in warnings_said()) is said
+    assert (
+        any(
+            "The metric vis judges with the rater of this training" in line
+            for line in warnings_said()
+        )
+        is said
+    )

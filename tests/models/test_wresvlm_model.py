@@ -20,7 +20,13 @@ from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.prompt_learning.photos import encode, list_photos
 
-NETWORK = {"type": "MSBDN", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1, "global_residual": True}
+NETWORK = {
+    "type": "MSBDN",
+    "width": 4,
+    "bottleneck_blocks": 1,
+    "stage_blocks": 1,
+    "global_residual": True,
+}
 
 
 def photo(seed: int, size: int = 72) -> np.ndarray:
@@ -49,7 +55,11 @@ def options(root, tmp_path):
     """Options of a run in tmp_path, with changes to its `train` block."""
 
     def make(**train):
-        prompts = {"type": "WeatherPromptLoss", "loss_weight": 0.2, "prompts_path": str(root / "prompts.safetensors")}
+        prompts = {
+            "type": "WeatherPromptLoss",
+            "loss_weight": 0.2,
+            "prompts_path": str(root / "prompts.safetensors"),
+        }
         data = {
             "paired": {"dataroot_gt": str(root / "clear"), "synthetic": {}},
             "real": {"dataroot": str(root / "real")},
@@ -63,9 +73,18 @@ def options(root, tmp_path):
             "rank": 0,
             "world_size": 1,
             "manual_seed": 3,
-            "path": {name: str(tmp_path / name) for name in ("experiments_root", "models", "training_states")},
+            "path": {
+                name: str(tmp_path / name)
+                for name in ("experiments_root", "models", "training_states")
+            },
             "datasets": {
-                "train": {"type": "SemiSupervisedDataset", "name": "t", "phase": "train", "gt_size": 32, **data}
+                "train": {
+                    "type": "SemiSupervisedDataset",
+                    "name": "t",
+                    "phase": "train",
+                    "gt_size": 32,
+                    **data,
+                }
             },
             "logger": {"save_checkpoint_freq": 3, "print_freq": 1},
             "network_g": copy.deepcopy(NETWORK),
@@ -87,7 +106,10 @@ def options(root, tmp_path):
 
 def batches(opt: dict, count: int) -> list[dict]:
     dataset = build_dataset(opt["datasets"]["train"])
-    draws = [[dataset.draw(i % len(dataset), np.random.default_rng((i, j))) for j in range(2)] for i in range(count)]
+    draws = [
+        [dataset.draw(i % len(dataset), np.random.default_rng((i, j))) for j in range(2)]
+        for i in range(count)
+    ]
     return [default_collate(items) for items in draws]
 
 
@@ -102,12 +124,19 @@ def train(model, data: list[dict], first: int = 1) -> list[dict]:
 
 
 def labels_of(model) -> dict[str, tuple]:
-    return {row.key: (row.rating, row.source, row.iteration, row.png) for row in model.labels.store.pseudo_labels()}
+    return {
+        row.key: (row.rating, row.source, row.iteration, row.png)
+        for row in model.labels.store.pseudo_labels()
+    }
 
 
 def weights_of(model) -> dict[str, torch.Tensor]:
     nets = {"student": model.net_g, "teacher": model.net_g_ema}
-    return {f"{net}.{key}": value.clone() for net in nets for key, value in nets[net].state_dict().items()}
+    return {
+        f"{net}.{key}": value.clone()
+        for net in nets
+        for key, value in nets[net].state_dict().items()
+    }
 
 
 def test_six_iterations(options):
@@ -118,7 +147,9 @@ def test_six_iterations(options):
     logs = train(model, data)
     assert all(np.isfinite(log[name]) for log in logs for name in ("l_sup", "l_ps", "l_wpl"))
     after = weights_of(model)
-    assert not torch.equal(before["student.conv_output.conv2d.weight"], after["student.conv_output.conv2d.weight"])
+    assert not torch.equal(
+        before["student.conv_output.conv2d.weight"], after["student.conv_output.conv2d.weight"]
+    )
     labels = labels_of(model)
     assert set(labels) == {key for batch in data for key in batch["real_key"]}
     assert logs[-1]["rating"] == pytest.approx(np.mean([row[0] for row in labels.values()]))
@@ -141,7 +172,9 @@ def test_ratings_never_fall(options):
 def test_the_student_is_compared_with_the_stored_label(options):
     """L_ps alone draws the student to the label: with the label of a photo set to white, its output gets brighter."""
     torch.manual_seed(0)
-    opt = options(pseudo_opt={"type": "PseudoLabelLoss", "loss_weight": 100.0}, weather_prompt_opt=None)
+    opt = options(
+        pseudo_opt={"type": "PseudoLabelLoss", "loss_weight": 100.0}, weather_prompt_opt=None
+    )
     model = build_model(opt)
     (batch,) = batches(opt, 1)
     for key in batch["real_key"]:
@@ -237,7 +270,14 @@ def test_options_that_cannot_work_are_named(options, root, tmp_path):
     foreign = WeatherPrompts(torch.zeros(4, 16, 8), "ViT-B-32:openai", "0" * 64)
     foreign.save(tmp_path / "foreign.safetensors")
     with pytest.raises(PromptError, match="learnt with CLIP 'ViT-B-32:openai'"):
-        build_model(options(weather_prompt_opt={**missing, "prompts_path": str(tmp_path / "foreign.safetensors")}))
+        build_model(
+            options(
+                weather_prompt_opt={
+                    **missing,
+                    "prompts_path": str(tmp_path / "foreign.safetensors"),
+                }
+            )
+        )
     with pytest.raises(OptionError, match="perceptual_opt is not part"):
         build_model(options(perceptual_opt={"type": "PerceptualLoss"}))
     with pytest.raises(WxrError, match="no-such-model"):
@@ -249,7 +289,9 @@ def test_a_dataset_without_real_photos_is_named(options):
     (batch,) = batches(opt, 1)
     opt["datasets"]["train"]["type"] = "PairedWeatherDataset"
     model = build_model(opt)
-    with pytest.raises(OptionError, match=r"datasets.train \(PairedWeatherDataset\) yields no unlabelled photos"):
+    with pytest.raises(
+        OptionError, match=r"datasets.train \(PairedWeatherDataset\) yields no unlabelled photos"
+    ):
         train(model, [{key: value for key, value in batch.items() if not key.startswith("real")}])
 
 
@@ -261,6 +303,8 @@ def test_another_store_than_the_checkpoints_is_refused(options, tmp_path):
     model.save(0, 3)
     opt["path"]["resume_state"] = str(tmp_path / "training_states/3.state")
     opt["train"]["labels"] = str(tmp_path / "other.lmdb")
-    with pytest.raises(OptionError, match=r"train.labels is .*other.lmdb, but the run to resume has None"):
+    with pytest.raises(
+        OptionError, match=r"train.labels is .*other.lmdb, but the run to resume has None"
+    ):
         build_model(opt).resume_training(load_state(opt["path"]["resume_state"]))
     assert len(LabelStore(tmp_path / "other.lmdb", readonly=True).pseudo_labels()) == 0

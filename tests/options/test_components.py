@@ -26,10 +26,18 @@ def their_dataset():
 
 
 def test_a_plugins_class_goes_before_basicsrs_of_that_name(opt, tmp_path, their_dataset):
-    assert registered("dataset")["RealESRGANDataset"] is their_dataset is DATASET_REGISTRY.get("RealESRGANDataset")
-    train = toy_option_files.parse(toy_option_files.BLIND, tmp_path) | {"meta_info_file": "listed.txt"}
+    assert (
+        registered("dataset")["RealESRGANDataset"]
+        is their_dataset
+        is DATASET_REGISTRY.get("RealESRGANDataset")
+    )
+    train = toy_option_files.parse(toy_option_files.BLIND, tmp_path) | {
+        "meta_info_file": "listed.txt"
+    }
     opt["datasets"]["train"] = train
-    assert "datasets.train.meta_info_file" not in {k: v for k, v in said(opt, tmp_path).items() if "unknown" in v}
+    assert "datasets.train.meta_info_file" not in {
+        k: v for k, v in said(opt, tmp_path).items() if "unknown" in v
+    }
 
 
 def test_basicsrs_own_is_taken_where_there_is_no_other():
@@ -46,4 +54,7 @@ def test_the_hint_at_plugins_is_always_there(opt, tmp_path, model):
 
 def test_an_optimizer_is_of_torch_and_of_no_plugin(opt, tmp_path):
     opt["train"]["optim_g"]["type"] = "AdamWW"
-    assert said(opt, tmp_path)["train.optim_g.type"] == "no optimizer 'AdamWW' is registered; did you mean AdamW?"
+    assert (
+        said(opt, tmp_path)["train.optim_g.type"]
+        == "no optimizer 'AdamWW' is registered; did you mean AdamW?"
+    )

@@ -34,7 +34,10 @@ SHARE = {"type": "number", "minimum": 0, "exclusiveMaximum": 1}
         (bool, {"type": "boolean"}),
         (float | None, {"anyOf": [{"type": "number"}, {"type": "null"}]}),
         (Share | None, {"anyOf": [SHARE, {"type": "null"}]}),
-        (schema.AtLeastOne | Literal["auto"], {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["auto"]}]}),
+        (
+            schema.AtLeastOne | Literal["auto"],
+            {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["auto"]}]},
+        ),
         (schema.NeededInTraining[schema.AtLeastOne], {"type": "integer", "minimum": 1}),
         (Weather, {"enum": ["clear", "snow"]}),
         (list[str], {"type": "array", "items": {"type": "string"}}),
@@ -66,7 +69,10 @@ SHARE = {"type": "number", "minimum": 0, "exclusiveMaximum": 1}
         (Inner | None, {"anyOf": [INNER, {"type": "null"}]}),
         (list[Inner], {"type": "array", "items": INNER}),
         (schema.Loss, {"$ref": "#/definitions/loss"}),
-        (dict[str, schema.Loss], {"type": "object", "additionalProperties": {"$ref": "#/definitions/loss"}}),
+        (
+            dict[str, schema.Loss],
+            {"type": "object", "additionalProperties": {"$ref": "#/definitions/loss"}},
+        ),
         (schema.Loss | None, {"anyOf": [{"$ref": "#/definitions/loss"}, {"type": "null"}]}),
     ],
 )

@@ -37,7 +37,12 @@ def universal(opt, tmp_path):
         folder = tmp_path / "universal" / "train" / "hazy" / side
         folder.mkdir(parents=True)
         (folder / "1.png").write_bytes(side.encode())
-    train = {"name": "ten", "type": "DegradationDataset", "dataroot": str(tmp_path / "universal"), "gt_size": 16}
+    train = {
+        "name": "ten",
+        "type": "DegradationDataset",
+        "dataroot": str(tmp_path / "universal"),
+        "gt_size": 16,
+    }
     opt["datasets"]["train"] = train | {"num_worker_per_gpu": 0, "batch_size_per_gpu": 1}
     return opt | {"scale": 1}
 
@@ -51,20 +56,26 @@ def test_what_fits_has_no_problems(opt, tmp_path):
 def test_a_context_without_a_guide(opt, tmp_path):
     del opt["guide"]
     found = said(opt, tmp_path)
-    assert "NAFNet) takes a context of content and degradation, and no guide makes it" in found.pop("guide")
+    assert "NAFNet) takes a context of content and degradation, and no guide makes it" in found.pop(
+        "guide"
+    )
     assert not found
 
 
 @pytest.mark.parametrize("network", [{"type": "NAFNet"}, {"type": "MSRResNet"}])
 def test_a_guide_without_a_context(opt, tmp_path, network):
     found = said(opt | {"network_g": network}, tmp_path)
-    assert f"network_g ({network['type']}) takes no context: set network_g.context" in found.pop("guide")
+    assert f"network_g ({network['type']}) takes no context: set network_g.context" in found.pop(
+        "guide"
+    )
     assert not found
 
 
 def test_a_width_that_is_not_the_guides(opt, tmp_path, guide):
     del opt["network_g"]["context_dim"]
-    wanted = f"takes embeddings of length 512, and guide.model {guide} gives 64; set context_dim: 64"
+    wanted = (
+        f"takes embeddings of length 512, and guide.model {guide} gives 64; set context_dim: 64"
+    )
     assert wanted in said(opt, tmp_path)["network_g.context_dim"]
     assert all(problem.line for problem in problems(opt, tmp_path))
 
@@ -116,13 +127,19 @@ def test_a_network_of_others_may_take_what_it_likes(opt, tmp_path):
 def test_the_width_is_told_without_reading_the_numbers(guide, tmp_path, monkeypatch):
     assert guide_width(guide) == 64
     vit = tmp_path / "vit.pt"
-    torch.save({"module.visual_control.proj": torch.zeros(8, 5), "logit_scale": torch.zeros(())}, vit)
+    torch.save(
+        {"module.visual_control.proj": torch.zeros(8, 5), "logit_scale": torch.zeros(())}, vit
+    )
     mapped = []
     real = torch.load
-    monkeypatch.setattr(torch, "load", lambda *args, **more: mapped.append(more["mmap"]) or real(*args, **more))
+    monkeypatch.setattr(
+        torch, "load", lambda *args, **more: mapped.append(more["mmap"]) or real(*args, **more)
+    )
     assert guide_width(str(vit)) == 5 and mapped == [True]
     old = tmp_path / "old.pt"
-    torch.save({"visual_control.proj": torch.zeros(8, 6)}, old, _use_new_zipfile_serialization=False)
+    torch.save(
+        {"visual_control.proj": torch.zeros(8, 6)}, old, _use_new_zipfile_serialization=False
+    )
     assert guide_width(str(old)) == 6
     with pytest.raises(WxrError, match="does not exist"):
         guide_width("nowhere.pt")
@@ -148,8 +165,16 @@ def test_more_steps_than_are_trained(opt, tmp_path):
 
 def test_a_test_of_weights_that_were_trained_on_another_equation(opt, tmp_path):
     weights = tmp_path / "net.pth"
-    torch.save({"params": {"a": torch.zeros(1)}, "sde": {"steps": 100, "max_sigma": 10, "schedule": "cosine"}}, weights)
-    opt = sampled(opt, sde={"steps": 200, "max_sigma": 10}, path={"pretrain_network_g": str(weights)})
+    torch.save(
+        {
+            "params": {"a": torch.zeros(1)},
+            "sde": {"steps": 100, "max_sigma": 10, "schedule": "cosine"},
+        },
+        weights,
+    )
+    opt = sampled(
+        opt, sde={"steps": 200, "max_sigma": 10}, path={"pretrain_network_g": str(weights)}
+    )
     assert problems(opt, tmp_path) == [], "training may go on with another equation"
     for key in ("train", "logger"):
         del opt[key]
@@ -165,9 +190,14 @@ def test_a_network_that_the_model_cannot_call(opt, tmp_path):
     opt = sampled(opt)
     assert problems(opt, tmp_path) == []
     found = said(opt | {"model_type": "WxrModel"}, tmp_path)["network_g.type"]
-    assert found.startswith("WxrModel calls net(lq), which ConditionalUNet (xt, lq, time, context) does not take; use")
+    assert found.startswith(
+        "WxrModel calls net(lq), which ConditionalUNet (xt, lq, time, context) does not take; use"
+    )
     found = said(opt | {"network_g": {"type": "NAFNet"}}, tmp_path)["network_g.type"]
-    assert "IRSDEModel calls net(xt, lq, time), which NAFNet (lq, context) does not take; use ConditionalUNet" in found
+    assert (
+        "IRSDEModel calls net(xt, lq, time), which NAFNet (lq, context) does not take; use "
+        "ConditionalUNet" in found
+    )
 
 
 def test_the_controllers_model_trains_a_controller(opt, tmp_path):

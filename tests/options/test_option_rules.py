@@ -35,20 +35,40 @@ def case(key, words, **changes):
 
 
 CONTRADICTIONS = [
-    case("datasets.train.pin_memory", "set pin_memory: true", **{"datasets:train:prefetch_mode": "cuda"}),
+    case(
+        "datasets.train.pin_memory",
+        "set pin_memory: true",
+        **{"datasets:train:prefetch_mode": "cuda"},
+    ),
     case(
         "datasets.train.persistent_workers",
         "there are no workers to keep",
         **{"datasets:train:persistent_workers": True, "datasets:train:num_worker_per_gpu": 0},
     ),
     case("datasets.train", "mean and std go together", **{"datasets:train:mean": [0.5, 0.5, 0.5]}),
-    case("datasets.train.batch_size_per_gpu", "at least 1", **{"datasets:train:batch_size_per_gpu": 0}),
+    case(
+        "datasets.train.batch_size_per_gpu",
+        "at least 1",
+        **{"datasets:train:batch_size_per_gpu": 0},
+    ),
     case("datasets.train.gt_size", "not a multiple of scale 4", **{"datasets:train:gt_size": 30}),
-    case("datasets.test_1", "no phase 'test' in a file for training", **{"datasets:test_1": "MOVE datasets:val"}),
+    case(
+        "datasets.test_1",
+        "no phase 'test' in a file for training",
+        **{"datasets:test_1": "MOVE datasets:val"},
+    ),
     case("val", "missing, while there are sets to validate on", **{"val": "DELETE"}),
     case("scale", "datasets.train reads it", **{"scale": "DELETE"}),
-    case("train.scheduler.periods", "3 periods, but 4 restart_weights", **{"train:scheduler:periods": [4e5] * 3}),
-    case("train.scheduler.periods", "the periods end at iteration 400", **{"train:scheduler:periods": [100] * 4}),
+    case(
+        "train.scheduler.periods",
+        "3 periods, but 4 restart_weights",
+        **{"train:scheduler:periods": [4e5] * 3},
+    ),
+    case(
+        "train.scheduler.periods",
+        "the periods end at iteration 400",
+        **{"train:scheduler:periods": [100] * 4},
+    ),
     case("train.pixel_opt", "no loss", **{"train:pixel_opt": "DELETE"}),
     case(
         "logger.use_tb_logger",
@@ -99,7 +119,10 @@ def test_a_metric_with_ground_truth_on_a_set_without(opt, root):
     real = {"name": "photos", "type": "SingleImageDataset", "dataroot_lq": str(root / "val_lq")}
     opt["datasets"]["val"] = real | {"io_backend": {"type": "disk"}}
     assert problems(opt, root) == problems(opt | {"model_type": "WxrModel"}, root) == []
-    assert "compares with ground truth" in said(opt | {"model_type": "HiFaceGANModel"}, root)["val.metrics.psnr"]
+    assert (
+        "compares with ground truth"
+        in said(opt | {"model_type": "HiFaceGANModel"}, root)["val.metrics.psnr"]
+    )
     opt["model_type"] = "WxrModel"
     opt["datasets"]["val"]["metrics"] = {"niqe": {"type": "calculate_nique", "crop_border": 0}}
     assert list(said(opt, root)) == ["datasets.val.metrics.niqe.type"]
@@ -140,7 +163,9 @@ def test_keys_that_a_block_itself_refuses_together():
     check_block(report, ("pair",), {"low": 0.5}, [Pair])
     assert report.problems == []
     check_block(report, ("pair",), {"low": 2}, [Pair])
-    assert [str(problem) for problem in report.problems] == ["x.yml: pair: low is above high; swap them"]
+    assert [str(problem) for problem in report.problems] == [
+        "x.yml: pair: low is above high; swap them"
+    ]
 
 
 # the JSON schema for editors
@@ -155,7 +180,14 @@ class Labelled(Block):
 @pytest.mark.parametrize(
     ("block", "key", "words"),
     [
-        ({"rater": {"model": "tiny", "batch_size": 4}, "panel": [{"type": "TransformersRater"}, {}]}, None, None),
+        (
+            {
+                "rater": {"model": "tiny", "batch_size": 4},
+                "panel": [{"type": "TransformersRater"}, {}],
+            },
+            None,
+            None,
+        ),
         ({"rater": {"modle": "tiny"}}, "rater.modle", "did you mean model?"),
         ({"rater": {"type": "TransformerRater"}}, "rater.type", "did you mean TransformersRater?"),
         ({"rater": {"batch_size": 0}}, "rater.batch_size", "at least 1"),
@@ -179,10 +211,15 @@ def test_a_rater_inside_a_metric_is_checked_too():
 
 
 def test_editors_know_the_keys_of_a_rater_with_and_without_a_type():
-    rules = {json.dumps(rule["if"], sort_keys=True): rule["then"] for rule in schema_command.engine("rater")["allOf"]}
+    rules = {
+        json.dumps(rule["if"], sort_keys=True): rule["then"]
+        for rule in schema_command.engine("rater")["allOf"]
+    }
     absent = rules[json.dumps({"not": {"required": ["type"]}}, sort_keys=True)]
     named = next(then for rule, then in rules.items() if '"TransformersRater"' in rule)
-    assert "prompt" in absent["properties"] and absent == named and not absent["additionalProperties"]
+    assert (
+        "prompt" in absent["properties"] and absent == named and not absent["additionalProperties"]
+    )
 
 
 def test_the_shipped_schema_is_current():
@@ -195,7 +232,9 @@ def test_the_schema_does_not_depend_on_msgspecs_version(monkeypatch):
         raise AssertionError("the output of msgspec.json.schema changes between versions")
 
     monkeypatch.setattr(msgspec.json, "schema", changed)
-    assert json.loads(schema_command.text()) == json.loads(schema_command.SHIPPED.read_text(encoding="utf-8"))
+    assert json.loads(schema_command.text()) == json.loads(
+        schema_command.SHIPPED.read_text(encoding="utf-8")
+    )
 
 
 def test_suggested_optimizers_are_torchs():
@@ -214,21 +253,33 @@ def test_the_schema_tells_what_editors_show():
     assert "SRModel" in shipped["properties"]["model_type"]["examples"]
     assert shipped["properties"]["num_gpu"]["description"].startswith("GPUs of this machine")
     networks = {
-        rule["if"]["properties"]["type"]["const"]: rule["then"] for rule in shipped["definitions"]["network"]["allOf"]
+        rule["if"]["properties"]["type"]["const"]: rule["then"]
+        for rule in shipped["definitions"]["network"]["allOf"]
     }
     assert networks["MSRResNet"]["properties"]["num_block"] == {"default": 16}
     assert networks["RRDBNet"]["required"] == ["num_in_ch", "num_out_ch"]
     sets = {
-        rule["if"]["properties"]["type"]["const"]: rule["then"] for rule in shipped["definitions"]["dataset"]["allOf"]
+        rule["if"]["properties"]["type"]["const"]: rule["then"]
+        for rule in shipped["definitions"]["dataset"]["allOf"]
     }
-    assert sets["PairedImageDataset"]["properties"]["gt_size"]["description"] == "Side of the crop of gt, in pixels."
-    models = {rule["if"]["properties"]["model_type"]["const"]: rule["then"] for rule in shipped["allOf"]}
+    assert (
+        sets["PairedImageDataset"]["properties"]["gt_size"]["description"]
+        == "Side of the crop of gt, in pixels."
+    )
+    models = {
+        rule["if"]["properties"]["model_type"]["const"]: rule["then"] for rule in shipped["allOf"]
+    }
     assert "amp" in models["WxrModel"]["properties"]["train"]["properties"]
     assert "amp" not in models["SRModel"]["properties"]["train"]["properties"]
 
 
 def test_every_field_of_the_schemas_has_a_description():
-    blocks = [item for module in (schema, stock) for item in vars(module).values() if isinstance(item, type(Block))]
+    blocks = [
+        item
+        for module in (schema, stock)
+        for item in vars(module).values()
+        if isinstance(item, type(Block))
+    ]
     blocks += [stock.of_dataset(item) for item in schema_command.ours("dataset").values()]
     for model in schema_command.ours("model").values():
         blocks += stock.declared(model, "TrainOptions") + stock.declared(model, "TopOptions")

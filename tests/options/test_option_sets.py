@@ -36,7 +36,9 @@ def test_a_path_that_is_not_there(opt, root, block, key):
     inner = opt["path"] if block == "path" else opt["datasets"][block.split(".")[1]]
     inner[key] = str(root / "nowhere")
     found = problems(opt, root)
-    assert [(problem.key, problem.what) for problem in found] == [(f"{block}.{key}", f"{root}/nowhere does not exist")]
+    assert [(problem.key, problem.what) for problem in found] == [
+        (f"{block}.{key}", f"{root}/nowhere does not exist")
+    ]
     assert found[0].line
 
 
@@ -56,12 +58,17 @@ def test_a_home_folder_counts(opt, root, monkeypatch):
 
 def test_an_lmdb_that_is_cut_or_has_keys_that_lead_out_is_named(opt, root):
     for name, key in (("cut", "a"), ("unsafe", "/outside")):
-        with lmdb.open(str(root / f"{name}.lmdb")) as database, database.begin(write=True) as transaction:
+        with (
+            lmdb.open(str(root / f"{name}.lmdb")) as database,
+            database.begin(write=True) as transaction,
+        ):
             transaction.put(key.encode(), b"x" * 90_000)
         (root / f"{name}.lmdb" / "meta_info.txt").write_text(f"{key}.png (4,4,3) 1\n")
     os.truncate(root / "cut.lmdb" / "data.mdb", 40_000)
     for side in ("train", "val"):
-        opt["datasets"][side]["dataroot_gt"] = str(root / ("cut.lmdb" if side == "train" else "unsafe.lmdb"))
+        opt["datasets"][side]["dataroot_gt"] = str(
+            root / ("cut.lmdb" if side == "train" else "unsafe.lmdb")
+        )
     found = said(opt, root)
     assert "data.mdb is cut short" in found["datasets.train.dataroot_gt"]
     assert "'/outside' is an absolute path" in found["datasets.val.dataroot_gt"]
@@ -82,7 +89,10 @@ def test_an_image_without_its_partner_is_named(opt, root):
     (root / "val_lq" / ".hidden").touch()
     found = said(opt, root)
     assert list(found) == ["datasets.train.dataroot_lq"]
-    assert "missing here: 0001.png; without ground truth: odd.png" in found["datasets.train.dataroot_lq"]
+    assert (
+        "missing here: 0001.png; without ground truth: odd.png"
+        in found["datasets.train.dataroot_lq"]
+    )
 
 
 def test_pairs_follow_the_template(opt, root):
@@ -130,7 +140,10 @@ def test_ground_truth_in_both_sets_is_found_by_content(opt, root, training_as_lm
     trained = root / ("train_gt.lmdb/0002" if training_as_lmdb else "train_gt/0002.png")
     found = said(opt, root)
     assert list(found) == ["datasets.val.dataroot_gt"]
-    assert f"1 ground-truth images are also in datasets.train: {root}/val_gt/9000.png = {trained}" in found.popitem()[1]
+    assert (
+        f"1 ground-truth images are also in datasets.train: {root}/val_gt/9000.png = {trained}"
+        in found.popitem()[1]
+    )
     assert problems(opt | {"allow_shared_gt": True}, root) == []
 
 
@@ -144,7 +157,10 @@ def universal(opt, root):
             for number in range(2):
                 shutil.copy(root / f"{split}_{kind}" / f"000{number}.png", folder / f"{number}.png")
     block = {"name": "ten", "type": "DegradationDataset", "dataroot": str(root / "universal")}
-    opt["datasets"] = {"train": block | {"gt_size": 8, "num_worker_per_gpu": 0, "batch_size_per_gpu": 1}, "val": block}
+    opt["datasets"] = {
+        "train": block | {"gt_size": 8, "num_worker_per_gpu": 0, "batch_size_per_gpu": 1},
+        "val": block,
+    }
     return opt | {"scale": 1}
 
 
@@ -156,7 +172,11 @@ def test_ground_truth_shared_by_splits_of_the_ten_degradations(universal, root, 
     for folder in (trained, held) if as_lmdb else ():
         make_lmdb(folder)
         shutil.rmtree(folder)
-    pair = [f"{trained}.lmdb/1", f"{held}.lmdb/0"] if as_lmdb else [f"{trained}/1.png", f"{held}/0.png"]
+    pair = (
+        [f"{trained}.lmdb/1", f"{held}.lmdb/0"]
+        if as_lmdb
+        else [f"{trained}/1.png", f"{held}/0.png"]
+    )
     found = said(universal, root)
     assert f"1 ground-truth images are also in datasets.train: {pair[1]} = {pair[0]}" in found.pop(
         "datasets.val.dataroot"
@@ -176,7 +196,11 @@ def test_photos_for_synthetic_degradations_that_are_validated_on(universal, root
     assert problems(universal, root) == []
     shutil.copy(root / "train_gt" / "0002.png", root / "universal/val/rainy/GT/1.png")
     assert "rainy/GT/1.png = " in said(universal, root)["datasets.val.dataroot"]
-    universal["datasets"]["val"] = {"name": "own", "type": "DegradationDataset", "dataroot_gt": str(root / "val_gt")}
+    universal["datasets"]["val"] = {
+        "name": "own",
+        "type": "DegradationDataset",
+        "dataroot_gt": str(root / "val_gt"),
+    }
     universal["datasets"]["val"] |= {"synthetic": {"degradations": ["noisy"]}}
     assert problems(universal, root) == []
     shutil.copy(root / "train_gt" / "0000.png", root / "val_gt" / "new.png")
@@ -186,7 +210,9 @@ def test_photos_for_synthetic_degradations_that_are_validated_on(universal, root
 def test_equal_size_and_equal_edges_are_not_enough(opt, root):
     size = 3 * 4096
     (root / "train_gt" / "0000.png").write_bytes(bytes(size))
-    (root / "val_gt" / "0000.png").write_bytes(bytes(size // 2) + b"\x01" + bytes(size - size // 2 - 1))
+    (root / "val_gt" / "0000.png").write_bytes(
+        bytes(size // 2) + b"\x01" + bytes(size - size // 2 - 1)
+    )
     assert problems(opt, root) == []
 
 
@@ -196,7 +222,10 @@ def test_one_folder_split_by_lists_is_no_sharing(opt, root):
     train = opt["datasets"]["train"]
     opt["datasets"]["val"] |= {key: train[key] for key in ("dataroot_gt", "dataroot_lq")}
     assert "2 ground-truth" not in said(opt, root)["datasets.val.dataroot_gt"]
-    train["meta_info_file"], opt["datasets"]["val"]["meta_info_file"] = str(root / "a.txt"), str(root / "b.txt")
+    train["meta_info_file"], opt["datasets"]["val"]["meta_info_file"] = (
+        str(root / "a.txt"),
+        str(root / "b.txt"),
+    )
     assert problems(opt, root) == []
 
 
@@ -211,7 +240,10 @@ def test_weather_datasets_declare_their_keys(opt, root):
             "name": "both",
             "type": "SemiSupervisedDataset",
             "gt_size": 16,
-            "paired": {"dataroot_gt": str(root / "train_gt"), "synthetic": {"kinds": ["rain"], "severity": [0.1, 0.9]}},
+            "paired": {
+                "dataroot_gt": str(root / "train_gt"),
+                "synthetic": {"kinds": ["rain"], "severity": [0.1, 0.9]},
+            },
             "real": real,
             **loader,
         },
@@ -219,7 +251,10 @@ def test_weather_datasets_declare_their_keys(opt, root):
     }
     opt["scale"] = opt["network_g"]["upscale"] = 1
     assert problems(opt, root) == []
-    real["dataroot"] = {"rain": str(root / "photos" / "rian"), "snwo": str(root / "photos" / "haze")}
+    real["dataroot"] = {
+        "rain": str(root / "photos" / "rian"),
+        "snwo": str(root / "photos" / "haze"),
+    }
     opt["datasets"]["train"]["paired"]["synthetic"]["kinds"] = ["rain", "hail"]
     opt["datasets"]["train"]["paired"]["stlye"] = "shifted"
     opt["datasets"]["val"]["dataroot_lq"] = str(root / "train_gt")
@@ -237,7 +272,10 @@ def make_lmdb(folder: Path) -> None:
     """An LMDB in BasicSR's format with the bytes of the files of `folder`."""
     target = folder.with_name(folder.name + ".lmdb")
     lines = []
-    with lmdb.open(str(target), map_size=1 << 24) as environment, environment.begin(write=True) as transaction:
+    with (
+        lmdb.open(str(target), map_size=1 << 24) as environment,
+        environment.begin(write=True) as transaction,
+    ):
         for file in sorted(folder.iterdir()):
             height, width, channels = cv2.imread(str(file)).shape
             transaction.put(file.stem.encode(), file.read_bytes())

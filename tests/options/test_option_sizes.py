@@ -35,7 +35,9 @@ def test_a_pair_whose_sizes_do_not_fit_the_scale_is_named(opt, root, as_lmdb):
     opt["datasets"]["train"]["io_backend"]["type"] = "lmdb" if as_lmdb else "disk"
     name = "0001" if as_lmdb else "0001.png"
     what = f"1 of 3 pairs differ in size times 4: {name} is 9x8, its ground truth {name} 32x32"
-    assert said(opt, root) == {"datasets.train.dataroot_lq": f"{what}; make both images of a pair equal in size"}
+    assert said(opt, root) == {
+        "datasets.train.dataroot_lq": f"{what}; make both images of a pair equal in size"
+    }
 
 
 def test_listed_pairs_alone_are_looked_at(opt, root):
@@ -49,7 +51,10 @@ def test_a_photo_smaller_than_the_crop_is_named_with_the_largest_crop_that_fits(
     resize(root / "train_gt" / "0002.png", 32, 24)
     resize(root / "train_lq" / "0002.png", 8, 6)
     found = said(opt, root)["datasets.train.gt_size"]
-    assert "1 of 3 photos are smaller than the crop of 32 pixels: 0002.png (32x24); use 24 or less" in found
+    assert (
+        "1 of 3 photos are smaller than the crop of 32 pixels: 0002.png (32x24); use 24 or less"
+        in found
+    )
     opt["datasets"]["train"]["gt_size"] = 24
     assert problems(opt, root) == []
 
@@ -71,7 +76,8 @@ def test_a_batch_larger_than_the_set_is_named(opt, root, monkeypatch):
     train["dataset_enlarge_ratio"] = 5
     found = said(opt, root)["datasets.train.batch_size_per_gpu"]
     assert found == (
-        "16, but the set has 3 images, which fill no batch; use 15 or less, or raise dataset_enlarge_ratio to 6"
+        "16, but the set has 3 images, which fill no batch; use 15 or less, or raise "
+        "dataset_enlarge_ratio to 6"
     )
     train["dataset_enlarge_ratio"] = 6
     assert problems(opt, root) == []
@@ -91,6 +97,10 @@ def test_the_size_of_a_turned_photo_is_that_of_what_is_trained_on(tmp_path):
     image, exif = Image.new("RGB", (40, 30)), Image.Exif()
     exif[0x0112] = 6
     image.save(tmp_path / "turned.jpg", exif=exif)
-    assert image_size(tmp_path / "turned.jpg") == cv2.imread(str(tmp_path / "turned.jpg")).shape[1::-1] == (30, 40)
+    assert (
+        image_size(tmp_path / "turned.jpg")
+        == cv2.imread(str(tmp_path / "turned.jpg")).shape[1::-1]
+        == (30, 40)
+    )
     (tmp_path / "broken.png").write_bytes(b"no image")
     assert image_size(tmp_path / "broken.png") is None

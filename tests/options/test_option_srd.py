@@ -21,11 +21,18 @@ def opt(tmp_path):
     make_folders(tmp_path)
     for kind, side in (("gt", 128), ("lq", 32)):  # photos as large as the crop
         for number in range(3):
-            write_image(tmp_path / f"train_{kind}" / f"{number:04d}.png", np.full((side, side, 3), number, np.uint8))
+            write_image(
+                tmp_path / f"train_{kind}" / f"{number:04d}.png",
+                np.full((side, side, 3), number, np.uint8),
+            )
     opt = toy_option_files.parse(toy_option_files.MSRRESNET, tmp_path)
     opt["datasets"]["train"]["gt_size"] = 128
     opt["train"]["srd_opt"] = {"type": "ClipSRDLoss", "clip": "tiny", "layers": [1, 2, 3, 4]}
-    return opt | {"model_type": "SarCwpModel", "network_g": dict(SARCWP), "guide": {"model": "tiny"}}
+    return opt | {
+        "model_type": "SarCwpModel",
+        "network_g": dict(SARCWP),
+        "guide": {"model": "tiny"},
+    }
 
 
 def test_what_fits_has_no_problems(opt, tmp_path):
@@ -40,8 +47,18 @@ def test_what_fits_has_no_problems(opt, tmp_path):
 @pytest.mark.parametrize(
     ("keys", "value", "place", "message"),
     [
-        ("train.srd_opt.clip", "RN51:openai", "train.srd_opt.clip", "unknown CLIP 'RN51:openai': take tiny, or"),
-        ("train.srd_opt.clip", "convnext_base:laion400m_s13b_b51k", "train.srd_opt.clip", "no spatial features"),
+        (
+            "train.srd_opt.clip",
+            "RN51:openai",
+            "train.srd_opt.clip",
+            "unknown CLIP 'RN51:openai': take tiny, or",
+        ),
+        (
+            "train.srd_opt.clip",
+            "convnext_base:laion400m_s13b_b51k",
+            "train.srd_opt.clip",
+            "no spatial features",
+        ),
         ("train.srd_opt.layers", [1, 2, 3, 5], "train.srd_opt.layers", "'tiny' has layers 1 to 4"),
         (
             "datasets.train.gt_size",
@@ -49,10 +66,25 @@ def test_what_fits_has_no_problems(opt, tmp_path):
             "datasets.train.gt_size",
             "96 pixels are too small for layer 4 .* 4 x 4 positions",
         ),
-        ("network_g.sar", None, "train.srd_opt", r"SARCWP\) has no masks to train; set network_g.sar: spatial"),
-        ("network_g.context_dim", 512, "network_g.context_dim", "length 512, and guide.model tiny gives 64"),
+        (
+            "network_g.sar",
+            None,
+            "train.srd_opt",
+            r"SARCWP\) has no masks to train; set network_g.sar: spatial",
+        ),
+        (
+            "network_g.context_dim",
+            512,
+            "network_g.context_dim",
+            "length 512, and guide.model tiny gives 64",
+        ),
         ("guide.model", "tuny", "guide.model", "unknown CLIP 'tuny'"),
-        ("network_g.context", ["image", "content"], "network_g.context", "one or more of image, not"),
+        (
+            "network_g.context",
+            ["image", "content"],
+            "network_g.context",
+            "one or more of image, not",
+        ),
         ("val.save_mask", True, "val.save_mask", "did you mean save_masks"),
         ("train.srd_opt.variants", "map", "train.srd_opt.variants", "did you mean variant"),
     ],
@@ -76,9 +108,20 @@ def test_a_set_without_clean_photos(opt, tmp_path):
 
 
 def test_networks_take_one_guide(opt, tmp_path):
-    opt["network_g"] = {"type": "NAFNet", "width": 4, "context": ["image", "content"], "sar": "spatial"}
+    opt["network_g"] = {
+        "type": "NAFNet",
+        "width": 4,
+        "context": ["image", "content"],
+        "sar": "spatial",
+    }
     assert_said(said(opt, tmp_path), "network_g.context", "a network has one guide")
-    opt["network_g"] = {"type": "NAFNet", "width": 4, "context": ["image"], "context_dim": 64, "sar": "spatial"}
+    opt["network_g"] = {
+        "type": "NAFNet",
+        "width": 4,
+        "context": ["image"],
+        "context_dim": 64,
+        "sar": "spatial",
+    }
     assert problems(opt, tmp_path) == []
     opt["network_g"].pop("sar")
     assert_said(said(opt, tmp_path), "train.srd_opt", r"network_g \(NAFNet\) has no masks to train")
@@ -96,4 +139,6 @@ def assert_said(found: dict[str, str], place: str, message: str) -> None:
 def test_the_tiny_recipe_has_four_positions_each_way():
     opt = safe_yaml.load(Path(__file__).parents[1] / "options/tiny/sarcwp.yml")
     tower = told_tower(opt["train"]["srd_opt"]["clip"])
-    assert opt["datasets"]["train"]["gt_size"] >= 4 * tower.stride(max(opt["train"]["srd_opt"]["layers"]))
+    assert opt["datasets"]["train"]["gt_size"] >= 4 * tower.stride(
+        max(opt["train"]["srd_opt"]["layers"])
+    )

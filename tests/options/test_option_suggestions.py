@@ -62,7 +62,10 @@ def test_a_folder_one_level_too_high_is_seen(opt, root, template, make):
     for kind, name in (("gt", "clear"), ("lq", "hazy")):
         (root / f"train_{kind}").rename(root / "pairs" / name)
     rename(root / "pairs" / "hazy", template)
-    opt["datasets"]["train"] |= {"dataroot_gt": str(root / "pairs/clear"), "dataroot_lq": str(root / "pairs")}
+    opt["datasets"]["train"] |= {
+        "dataroot_gt": str(root / "pairs/clear"),
+        "dataroot_lq": str(root / "pairs"),
+    }
     also = "" if template == "{}" else f", with filename_tmpl: '{template}'"
     expected = f"did you mean {root}/pairs/hazy{also}?"
     assert said(make(opt), root)["datasets.train.dataroot_lq"].endswith(expected)
@@ -85,11 +88,17 @@ def test_templates_of_names():
 
 
 def test_a_validation_set_that_is_not_there_may_be_removed(opt, root):
-    opt["datasets"]["val_real"] = {**opt["datasets"]["val"], "name": "real", "dataroot_lq": str(root / "nowhere")}
+    opt["datasets"]["val_real"] = {
+        **opt["datasets"]["val"],
+        "name": "real",
+        "dataroot_lq": str(root / "nowhere"),
+    }
     found = said(opt, root)["datasets.val_real.dataroot_lq"]
     assert found.endswith("nowhere does not exist; correct the path, or remove datasets.val_real")
     opt["datasets"]["train"]["dataroot_lq"] = str(root / "nowhere")
-    assert said(opt, root)["datasets.train.dataroot_lq"].endswith("nowhere does not exist; correct the path")
+    assert said(opt, root)["datasets.train.dataroot_lq"].endswith(
+        "nowhere does not exist; correct the path"
+    )
 
 
 def test_a_key_that_stands_twice_is_a_problem_with_its_line(root, capsys, recwarn):
@@ -100,7 +109,10 @@ def test_a_key_that_stands_twice_is_a_problem_with_its_line(root, capsys, recwar
     line = text.splitlines().index("    gt_size: 16") + 1
     assert cli.main(["check", str(file)]) == 2
     err = capsys.readouterr().err
-    assert f"{file}:{line}: datasets.train.gt_size: given twice, first in line {line - 1}; only the last one" in err
+    assert (
+        f"{file}:{line}: datasets.train.gt_size: given twice, first in line {line - 1}; only the "
+        f"last one" in err
+    )
     with pytest.raises(option_files.OptionError, match="1 problem; nothing was started"):
         option_files.check_file(file)
     assert not [warning for warning in recwarn if "given twice" in str(warning.message)]
@@ -108,5 +120,7 @@ def test_a_key_that_stands_twice_is_a_problem_with_its_line(root, capsys, recwar
 
 def test_anchors_may_repeat_and_aliases_are_followed_once():
     report = Report("anchors.yml")
-    add_duplicates(report, "define: &a {x: 1}\ndefine: &b {y: 2}\nextra: &loop {again: *loop, c: 1, c: 2}\n")
+    add_duplicates(
+        report, "define: &a {x: 1}\ndefine: &b {y: 2}\nextra: &loop {again: *loop, c: 1, c: 2}\n"
+    )
     assert [problem.key for problem in report.problems] == ["extra.c"]

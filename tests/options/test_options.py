@@ -42,13 +42,22 @@ def test_a_stock_blind_restoration_file_passes(opt, root):
 
 
 def test_a_stock_file_for_testing_passes(opt, root):
-    test = {key: opt[key] for key in ("name", "model_type", "scale", "num_gpu", "manual_seed", "network_g")}
+    test = {
+        key: opt[key]
+        for key in ("name", "model_type", "scale", "num_gpu", "manual_seed", "network_g")
+    }
     real = {"name": "photos", "type": "SingleImageDataset", "dataroot_lq": str(root / "val_lq")}
     sets = {"test_1": opt["datasets"]["val"], "test_2": real | {"io_backend": {"type": "disk"}}}
-    weights = {"pretrain_network_g": str(root / "net_g.pth"), "param_key_g": "params_ema", "strict_load_g": True}
+    weights = {
+        "pretrain_network_g": str(root / "net_g.pth"),
+        "param_key_g": "params_ema",
+        "strict_load_g": True,
+    }
     metrics = {"niqe": {"type": "calculate_niqe", "crop_border": 4}}
     val = {"save_img": True, "suffix": None, "metrics": metrics}
-    assert problems(test | {"datasets": sets, "path": weights, "val": val}, root, is_train=False) == []
+    assert (
+        problems(test | {"datasets": sets, "path": weights, "val": val}, root, is_train=False) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,7 +67,9 @@ def test_names_that_become_folders_are_plain(name, opt, root):
     opt["name"] = opt["datasets"]["val"]["name"] = name
     found = said(opt, root)
     assert set(found) == {"name", "datasets.val.name"}
-    assert all("write a plain name: a file or folder is named after it" in text for text in found.values())
+    assert all(
+        "write a plain name: a file or folder is named after it" in text for text in found.values()
+    )
 
 
 @pytest.mark.parametrize("name", ["101_MSBDN v1.2 (train)", "épreuve", "..run", "debug_x2"])
@@ -74,8 +85,12 @@ def test_an_unknown_key_gets_its_line_and_the_nearest_name(opt, root):
     assert set(found) == {"datasets.train.gt_siez", "datasets.train.gt_size"}
     unknown = found["datasets.train.gt_siez"]
     assert (unknown.what, unknown.mend) == ("unknown key", "did you mean gt_size?")
-    assert (root / "options.yml").read_text().splitlines()[unknown.line - 1].strip() == '"gt_siez": 32'
-    assert str(unknown).startswith(f"{root / 'options.yml'}:{unknown.line}: datasets.train.gt_siez: unknown key; ")
+    assert (root / "options.yml").read_text().splitlines()[
+        unknown.line - 1
+    ].strip() == '"gt_siez": 32'
+    assert str(unknown).startswith(
+        f"{root / 'options.yml'}:{unknown.line}: datasets.train.gt_siez: unknown key; "
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,7 +192,11 @@ def test_required_arguments_of_a_network_are_missed(opt, root):
 
 
 def test_entries_of_lists_and_dicts_have_places_of_their_own(opt, root):
-    opt["datasets"]["train"] |= {"mean": [0.5, "0.5", "half"], "std": [1, 1, 1], "metrics": {"psnr": 3}}
+    opt["datasets"]["train"] |= {
+        "mean": [0.5, "0.5", "half"],
+        "std": [1, 1, 1],
+        "metrics": {"psnr": 3},
+    }
     places = {f"datasets.train.{key}" for key in ("mean[1]", "mean[2]", "metrics.psnr")}
     assert said(opt, root).keys() == places
 
@@ -189,7 +208,13 @@ def test_all_problems_come_at_once(opt, root):
     opt["train"]["total_iter"] = "many"
     opt["logger"]["print_frequency"] = 10
     del opt["datasets"]["train"]["gt_size"]
-    wanted = {"naem", "network_g.type", "datasets.val.dataroot_gt", "train.total_iter", "logger.print_frequency"}
+    wanted = {
+        "naem",
+        "network_g.type",
+        "datasets.val.dataroot_gt",
+        "train.total_iter",
+        "logger.print_frequency",
+    }
     found = problems(opt, root)
     assert {problem.key for problem in found} == wanted | {"datasets.train.gt_size"}
     assert [problem.line for problem in found] == sorted(problem.line for problem in found)
@@ -212,8 +237,15 @@ def test_overrides_count_before_the_check(opt, root):
     opt["network_g"]["type"] = "MSRResnet"
     opt["datasets"]["val"]["dataroot_gt"] = "nowhere"
     problems(opt, root)
-    changes = ["network_g:type=MSRResNet", f"datasets:val:dataroot_gt={root}/val_gt", "train:optim_g:lr=1e-3"]
-    assert option_files.check_file(root / "options.yml", True, changes)["train"]["optim_g"]["lr"] == 1e-3
+    changes = [
+        "network_g:type=MSRResNet",
+        f"datasets:val:dataroot_gt={root}/val_gt",
+        "train:optim_g:lr=1e-3",
+    ]
+    assert (
+        option_files.check_file(root / "options.yml", True, changes)["train"]["optim_g"]["lr"]
+        == 1e-3
+    )
     with pytest.raises(OptionError, match=r"(?s)nmae.*did you mean name.*without_value"):
         option_files.check_file(root / "options.yml", True, ["nmae=x", "without_value"])
 
@@ -223,7 +255,9 @@ def test_check_file_prints_every_problem_on_rank_0_and_raises(opt, root, capsys,
     problems(opt, root)
     with pytest.raises(OptionError, match="1 problem; nothing was started") as caught:
         option_files.check_file(root / "options.yml")
-    assert capsys.readouterr().err.splitlines() == [str(problem) for problem in caught.value.problems]
+    assert capsys.readouterr().err.splitlines() == [
+        str(problem) for problem in caught.value.problems
+    ]
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr(option_files, "PATIENCE", 0)
     with pytest.raises(OptionError):
@@ -252,7 +286,9 @@ def test_a_file_that_cannot_be_read_is_one_clear_line(tmp_path, monkeypatch, con
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize("file", sorted((REPOSITORY / "options").rglob("*.yml")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", sorted((REPOSITORY / "options").rglob("*.yml")), ids=lambda file: file.name
+)
 def test_every_option_file_of_this_repository_passes_apart_from_data(file, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     opt = option_files.load(file)

@@ -82,8 +82,14 @@ def test_imports_that_fail_say_why(opt, tmp_path):
     (tmp_path / "broken.py").write_text("\n\nraise RuntimeError('first line\\nsecond line')\n")
     opt["plugins"] = ["needs_more", "broken", "brokem", "nothing_like_it.at_all"]
     texts = list(said(opt, tmp_path).values())
-    assert "needs_more cannot be imported: ModuleNotFoundError: No module named 'a_package_that_nobody_has'" in texts[0]
-    assert f"RuntimeError: first line second line ({tmp_path}/broken.py:3); mend the package" in texts[1]
+    assert (
+        "needs_more cannot be imported: ModuleNotFoundError: No module named "
+        "'a_package_that_nobody_has'" in texts[0]
+    )
+    assert (
+        f"RuntimeError: first line second line ({tmp_path}/broken.py:3); mend the package"
+        in texts[1]
+    )
     assert texts[2].endswith("did you mean broken?")
     assert "install it, or start where it lies" in texts[3]
     assert all(problem.line for problem in problems(opt, tmp_path))
@@ -103,7 +109,9 @@ def install(site: Path, text: str) -> None:
     info = site / "installed_plugin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: installed-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[wxr_plugin.options.plugins]\nnets = installed_plugin\n")
+    (info / "entry_points.txt").write_text(
+        "[wxr_plugin.options.plugins]\nnets = installed_plugin\n"
+    )
 
 
 @pytest.mark.slow
@@ -127,5 +135,8 @@ def test_an_installed_package_that_cannot_be_imported_is_named(opt, tmp_path, mo
         text = said(opt, tmp_path)[""]
     finally:
         plugins.installed.cache_clear()
-    assert "the installed plug-in nets (installed_plugin) cannot be imported: ModuleNotFoundError" in text
+    assert (
+        "the installed plug-in nets (installed_plugin) cannot be imported: ModuleNotFoundError"
+        in text
+    )
     assert text.endswith("mend or uninstall installed-plugin")

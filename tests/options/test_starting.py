@@ -41,7 +41,9 @@ def folders(project):
 
 
 def is_kept(project):
-    return folders(project) == ["stock"] and (project / "experiments" / "stock" / "mine.txt").is_file()
+    return (
+        folders(project) == ["stock"] and (project / "experiments" / "stock" / "mine.txt").is_file()
+    )
 
 
 def shrink(project, name, size):
@@ -53,12 +55,20 @@ def shrink(project, name, size):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("datasets:train:batch_size_per_gpu=50", "batch_size_per_gpu: 50, but the set has 6 images"),
-        ("datasets:train:gt_size=48", "6 of 6 photos are smaller than the crop of 48 pixels: 0.png (32x32)"),
+        (
+            "datasets:train:batch_size_per_gpu=50",
+            "batch_size_per_gpu: 50, but the set has 6 images",
+        ),
+        (
+            "datasets:train:gt_size=48",
+            "6 of 6 photos are smaller than the crop of 48 pixels: 0.png (32x32)",
+        ),
         ("+device=cuda:7", "device: cuda:7: this machine has"),
     ],
 )
-def test_what_can_be_checked_is_checked_before_the_folder_is_touched(project, capsys, change, message):
+def test_what_can_be_checked_is_checked_before_the_folder_is_touched(
+    project, capsys, change, message
+):
     assert train.main(["-opt", "stock.yml", "--force_yml", change]) == 2
     err = capsys.readouterr().err
     assert message in err and "nothing was started" in err
@@ -109,7 +119,9 @@ def test_the_tensorboard_folder_is_put_back_too(project):
     fail_at(project, 0, **change)
     with pytest.raises(RuntimeError):
         train.main(["-opt", "stock.yml"])
-    assert "stock" in folders(project) and len(folders(project)) == 2, "one archive, of the first run"
+    assert "stock" in folders(project) and len(folders(project)) == 2, (
+        "one archive, of the first run"
+    )
     assert [path.name for path in (project / "tb_logger").iterdir()] == ["stock"]
     assert (project / "tb_logger" / "stock" / "mine.txt").is_file()
 
@@ -123,17 +135,30 @@ def test_a_training_that_fails_later_keeps_what_it_has(project):
 
 
 def test_a_test_that_fails_leaves_the_earlier_results(project):
-    weights = {"pretrain_network_g": "experiments/stock/models/net_g_latest.pth", "strict_load_g": True}
-    changes = {"name": "tested", "path": weights, "val": {"save_img": True, "suffix": None, "metrics": None}}
+    weights = {
+        "pretrain_network_g": "experiments/stock/models/net_g_latest.pth",
+        "strict_load_g": True,
+    }
+    changes = {
+        "name": "tested",
+        "path": weights,
+        "val": {"save_img": True, "suffix": None, "metrics": None},
+    }
     write_project(project, datasets={"test_1": val_set(project)}, **changes)
     assert test_command.main(["-opt", "stock.yml"]) == 0
-    results = {path.name for path in (project / "results" / "tested" / "visualization" / "held_out").iterdir()}
+    results = {
+        path.name
+        for path in (project / "results" / "tested" / "visualization" / "held_out").iterdir()
+    }
     (project / "plugin_fails_at_1.py").write_text(BROKEN.format(at=1))
     broken = {"test_1": val_set(project, type="FailsAt1")}
     write_project(project, datasets=broken, plugins=["plugin_fails_at_1"], **changes)
     with pytest.raises(RuntimeError, match="the disk is gone"):
         test_command.main(["-opt", "stock.yml"])
-    kept = {path.name for path in (project / "results" / "tested" / "visualization" / "held_out").iterdir()}
+    kept = {
+        path.name
+        for path in (project / "results" / "tested" / "visualization" / "held_out").iterdir()
+    }
     assert kept == results and len(results) == 2
     failed = [path.name for path in (project / "results").iterdir() if "_failed_" in path.name]
     assert len(failed) == 1, "its image is kept apart"

@@ -67,7 +67,9 @@ def project(tmp_path_factory):
 @pytest.fixture
 def opt(tmp_path):
     make_folders(tmp_path)
-    return toy_option_files.parse(toy_option_files.MSRRESNET, tmp_path) | {"model_type": "TheirModel"}
+    return toy_option_files.parse(toy_option_files.MSRRESNET, tmp_path) | {
+        "model_type": "TheirModel"
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,9 @@ def test_a_key_that_only_our_models_read_is_refused_in_anothers(opt, tmp_path, k
 
 def test_a_guide_is_refused_likewise(opt, tmp_path):
     found = said(opt | {"guide": {"model": "tiny"}}, tmp_path)
-    assert found.keys() == {"guide"} and "use model_type: WxrModel, or take it out" in found["guide"]
+    assert (
+        found.keys() == {"guide"} and "use model_type: WxrModel, or take it out" in found["guide"]
+    )
 
 
 def test_a_key_that_their_code_reads_is_accepted(opt, tmp_path):
@@ -109,7 +113,12 @@ def test_a_loss_block_whose_type_nobody_registers(opt, tmp_path):
 def test_with_an_unknown_model_the_rest_of_the_file_is_checked(opt, tmp_path):
     opt |= {"model_type": "ImageRestorationModel", "network_g": {"type": "NAFNetLocal"}}
     opt["train"]["scheduler"] = {"type": "TrueCosineAnnealingLR"}
-    opt["train"]["pixel_opt"] = {"type": "PSNRLoss", "loss_weight": 1, "reduction": "mean", "toY": False}
+    opt["train"]["pixel_opt"] = {
+        "type": "PSNRLoss",
+        "loss_weight": 1,
+        "reduction": "mean",
+        "toY": False,
+    }
     opt["datasets"]["train"]["use_flip"] = opt["datasets"]["train"].pop("use_hflip")
     opt["train"]["their_own_key"] = 1
     assert said(opt, tmp_path).keys() == {
@@ -123,8 +132,13 @@ def test_with_an_unknown_model_the_rest_of_the_file_is_checked(opt, tmp_path):
 
 
 def test_a_context_for_a_network_that_swallows_it(opt, tmp_path):
-    opt |= {"model_type": "WxrModel", "network_g": {"type": "SwallowNet", "context": ["degradation"]}}
-    wanted = "SwallowNet takes no context: its constructor accepts any argument and reads no such one"
+    opt |= {
+        "model_type": "WxrModel",
+        "network_g": {"type": "SwallowNet", "context": ["degradation"]},
+    }
+    wanted = (
+        "SwallowNet takes no context: its constructor accepts any argument and reads no such one"
+    )
     for file in (opt, opt | {"guide": {"model": "tiny"}}):
         found = said(file, tmp_path)
         assert found.keys() == {"network_g.context"}
@@ -132,16 +146,25 @@ def test_a_context_for_a_network_that_swallows_it(opt, tmp_path):
 
 
 def test_a_guide_for_a_network_that_speaks_of_no_context(opt, tmp_path):
-    opt |= {"model_type": "WxrModel", "network_g": {"type": "SwallowNet"}, "guide": {"model": "tiny"}}
+    opt |= {
+        "model_type": "WxrModel",
+        "network_g": {"type": "SwallowNet"},
+        "guide": {"model": "tiny"},
+    }
     assert "network_g (SwallowNet) takes no context" in said(opt, tmp_path)["guide"]
 
 
 def test_a_network_that_reads_a_context_from_its_keywords_may(opt, tmp_path):
-    opt |= {"model_type": "WxrModel", "network_g": {"type": "SteeredNet", "context": ["degradation"]}}
+    opt |= {
+        "model_type": "WxrModel",
+        "network_g": {"type": "SteeredNet", "context": ["degradation"]},
+    }
     assert problems(opt, tmp_path) == []
 
 
-@pytest.mark.parametrize("network", [{"type": "SwallowNet"}, {"type": "MSRResNet", "num_in_ch": 3, "upscale": 4}])
+@pytest.mark.parametrize(
+    "network", [{"type": "SwallowNet"}, {"type": "MSRResNet", "num_in_ch": 3, "upscale": 4}]
+)
 def test_a_student_that_enlarges_at_scale_1(opt, tmp_path, network):
     opt |= {"model_type": "WxrModel", "network_g": network}
     assert problems(opt, tmp_path) == []

@@ -50,10 +50,14 @@ def run(project: Path, *words: str) -> str:
 
 def go_on(project: Path, *start: str) -> str:
     """Resume a training of four iterations, and train two more."""
-    return run(project, *start, "-opt", "options.yml", "--auto_resume", "--force_yml", "train:total_iter=6")
+    return run(
+        project, *start, "-opt", "options.yml", "--auto_resume", "--force_yml", "train:total_iter=6"
+    )
 
 
-def check_run(project: Path, first: str, second: str, losses: tuple[str, ...]) -> dict[str, torch.Tensor]:
+def check_run(
+    project: Path, first: str, second: str, losses: tuple[str, ...]
+) -> dict[str, torch.Tensor]:
     """Check both parts of a training; return its last weights."""
     for text, iterations in ((first, (1, 2, 3, 4)), (second, (5, 6))):
         lines = re.findall(r"epoch:\s+\d+, iter:\s+(\d+), lr", text)
@@ -83,7 +87,9 @@ def test_real_esrgans_style_with_degradations_and_a_gan(tmp_path):
     own = ("miniesrgan/train.py",)
     first, second = run(project, *own, "-opt", "options.yml"), go_on(project, *own)
     weights = check_run(project, first, second, ("l_g_pix", "l_g_gan", "l_d_real", "l_d_fake"))
-    assert next(iter(weights)) == "body.0.weight" and len(weights) == 5, "the project's SRVGGNetCompact, not BasicSR's"
+    assert next(iter(weights)) == "body.0.weight" and len(weights) == 5, (
+        "the project's SRVGGNetCompact, not BasicSR's"
+    )
     assert (project / "experiments/miniesrgan/models/net_d_6.pth").is_file()
 
 
@@ -92,7 +98,9 @@ def test_nafnets_style_moved_out_of_its_copy_of_basicsr(tmp_path):
     project = copy_project("mininaf", 1, tmp_path)
     first, second = run(project, *WXR, "-opt", "options.yml"), go_on(project, *WXR)
     weights = check_run(project, first, second, ("l_pix",))
-    assert weights.keys() >= {"intro.weight", "norm.weight", "ending.bias"}, "the project's NAFNet, not ours"
+    assert weights.keys() >= {"intro.weight", "norm.weight", "ending.bias"}, (
+        "the project's NAFNet, not ours"
+    )
     assert f"{project / 'basicsr'} is not used: basicsr is the installed 1.4.2" in first
     for name in ("NAFNet", "PSNRLoss"):
         assert re.search(rf"{name} now means the \w+ of mininaf\.\w+; ours is {name}_wxr", first)
@@ -105,7 +113,10 @@ def test_the_option_file_of_a_copy_is_refused_with_every_key_that_has_to_change(
     text = (project / "before.yml").read_text().replace("data/", f"{project}/data/")
     (project / "before.yml").write_text(text)
     found = {
-        problem.key for problem in option_files.check(option_files.load(project / "before.yml"), project / "before.yml")
+        problem.key
+        for problem in option_files.check(
+            option_files.load(project / "before.yml"), project / "before.yml"
+        )
     }
     assert found == {
         "model_type",

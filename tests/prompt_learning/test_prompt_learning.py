@@ -23,13 +23,17 @@ def folder(tmp_path_factory):
 
 
 def options(folder, **more) -> PromptOptions:
-    return PromptOptions.read({"synthetic": str(folder), "crops": 1, "crop_size": 32, "iterations": 4, **more})
+    return PromptOptions.read(
+        {"synthetic": str(folder), "crops": 1, "crop_size": 32, "iterations": 4, **more}
+    )
 
 
 def test_prompts_and_their_accuracy(folder, tmp_path):
     learnt = learn_prompts(options(folder))
     learnt.prompts.check(load_clip("tiny"))
-    assert list(learnt.accuracy) == [*WEATHERS, "all"] and all(0 <= share <= 1 for share in learnt.accuracy.values())
+    assert list(learnt.accuracy) == [*WEATHERS, "all"] and all(
+        0 <= share <= 1 for share in learnt.accuracy.values()
+    )
     assert learnt.held_out == 8 and learnt.restored is None and learnt.bad == []
     assert torch.equal(learnt.prompts.embeddings, learn_prompts(options(folder)).prompts.embeddings)
 
@@ -39,7 +43,8 @@ def test_progress_is_shown_for_each_stage(folder, tmp_path):
         store.put_pseudo("haze/1", np.zeros((32, 32, 3), np.uint8), 4.0, "input", 0)
     seen = []
     learnt = learn_prompts(
-        options(folder, pseudo_labels=str(tmp_path / "labels.lmdb")), lambda items, word: seen.append(word) or items
+        options(folder, pseudo_labels=str(tmp_path / "labels.lmdb")),
+        lambda items, word: seen.append(word) or items,
     )
     assert seen == ["encoding", "encoding restored photos", "learning"]
     assert learnt.restored.used == 1 and learnt.restored.held_out == 0
@@ -59,7 +64,9 @@ def test_a_class_whose_photos_cannot_be_read_is_named(folder, tmp_path):
     for name in "ab":
         (tmp_path / "snow" / f"{name}.png").write_text("<html>not found</html>")
     photos = {weather: str(tmp_path / weather) for weather in WEATHERS}
-    with pytest.raises(PromptError, match=r"the class 'snow' has no photos to learn from: give --snow"):
+    with pytest.raises(
+        PromptError, match=r"the class 'snow' has no photos to learn from: give --snow"
+    ):
         learn_prompts(options(folder, synthetic=None, photos=photos))
 
 

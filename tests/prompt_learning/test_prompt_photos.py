@@ -19,14 +19,19 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for index in range(10):
-        write_image(root / f"{index}.png", rng.integers(0, 256, (50 + index, 70, 3), dtype=np.uint8))
+        write_image(
+            root / f"{index}.png", rng.integers(0, 256, (50 + index, 70, 3), dtype=np.uint8)
+        )
     return root
 
 
 def test_synthetic_weather_holds_a_photo_out_in_all_its_forms(folder):
     photos = list_photos({}, str(folder))
     assert len(photos) == 40
-    held_out = {weather: {p.key for p in photos if p.held_out and p.weather == weather} for weather in WEATHERS}
+    held_out = {
+        weather: {p.key for p in photos if p.held_out and p.weather == weather}
+        for weather in WEATHERS
+    }
     assert len(held_out["clear"]) == 2
     assert all(keys == held_out["clear"] for keys in held_out.values())
     other = {p.key for p in list_photos({}, str(folder), seed=1) if p.held_out}
@@ -69,7 +74,9 @@ def test_an_unreadable_photo_is_passed_over_and_named(folder, guide, tmp_path):
 def test_a_missing_class_an_empty_folder_and_a_single_photo_are_errors(folder, tmp_path):
     with pytest.raises(PromptError, match="'haze': give --haze FOLDER"):
         list_photos({"clear": str(folder), "rain": str(folder), "snow": str(folder)})
-    with pytest.raises(PromptError, match=r"class 'rain' has too few photos: .*no images.*another --rain FOLDER"):
+    with pytest.raises(
+        PromptError, match=r"class 'rain' has too few photos: .*no images.*another --rain FOLDER"
+    ):
         list_photos({"clear": str(folder), "rain": str(tmp_path)})
     write_image(tmp_path / "only.png", np.zeros((40, 40, 3), np.uint8))
     with pytest.raises(PromptError, match=r"class 'rain' .*two at least"):

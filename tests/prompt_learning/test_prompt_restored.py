@@ -14,7 +14,9 @@ def guide():
 
 def label(key: str, rating: float, seed: int = 0) -> PseudoLabel:
     image = np.random.default_rng(seed).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    return PseudoLabel(key=key, png=encode_png(image), rating=rating, source="teacher@5", iteration=5)
+    return PseudoLabel(
+        key=key, png=encode_png(image), rating=rating, source="teacher@5", iteration=5
+    )
 
 
 @pytest.mark.parametrize(
@@ -26,13 +28,17 @@ def test_the_rating_is_shared_between_clear_and_the_photos_weather(rating, weath
 
 
 def test_whole_photos_give_crops_and_crops_themselves(guide):
-    found = encode_restored([label("rain/a", 3), label("snow/b@0,0,60,60", 5)], guide, crops=2, crop_size=32)
+    found = encode_restored(
+        [label("rain/a", 3), label("snow/b@0,0,60,60", 5)], guide, crops=2, crop_size=32
+    )
     assert found.features.shape == (4, 16) and found.used == 2
     assert found.targets.tolist() == [[0.5, 0.5, 0, 0]] * 3 + [[1, 0, 0, 0]]
     torch.testing.assert_close(found.features.norm(dim=1), torch.ones(4))
     assert torch.equal(
         found.features,
-        encode_restored([label("rain/a", 3), label("snow/b@0,0,60,60", 5)], guide, crops=2, crop_size=32).features,
+        encode_restored(
+            [label("rain/a", 3), label("snow/b@0,0,60,60", 5)], guide, crops=2, crop_size=32
+        ).features,
     )
     alone = guide.encode_image(torch.from_numpy(label("", 5).image).permute(2, 0, 1)[None] / 255)
     torch.testing.assert_close(found.features[3:], alone)

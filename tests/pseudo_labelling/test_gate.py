@@ -8,7 +8,9 @@ from wxr_plugin.pseudo_labelling.gate import Candidate, Question
 IMAGE = np.zeros((2, 2, 3), np.uint8)
 
 
-@pytest.mark.parametrize(("student", "is_valid"), [(3.4, True), (3.5, False), (3.6, False), (None, False)])
+@pytest.mark.parametrize(
+    ("student", "is_valid"), [(3.4, True), (3.5, False), (3.6, False), (None, False)]
+)
 def test_the_strict_gate_wants_a_higher_rating_than_the_students(student, is_valid):
     label, teacher = Candidate("a", IMAGE, "input", 2.0), Candidate("a", IMAGE, "teacher@1", 3.5)
     question = Question(label, teacher, rival=Candidate("a", IMAGE, "student", student))

@@ -99,7 +99,12 @@ def test_while_a_batch_is_under_way_the_newest_images_wait(labels):
         visit(labels, iteration, [key], grey(0.2), grey(light))
     until(lambda: idle(labels).rated == 8)
     sources = {key: source for key, (source, _) in stored(labels).items()}
-    assert sources == {"a": "teacher@1", "b": "teacher@1", "c": "teacher@2", "d": "teacher@5"}  # no room for e
+    assert sources == {
+        "a": "teacher@1",
+        "b": "teacher@1",
+        "c": "teacher@2",
+        "d": "teacher@5",
+    }  # no room for e
 
 
 def test_the_best_chances_go_first():
@@ -107,7 +112,12 @@ def test_the_best_chances_go_first():
     asker = ProcessAsker(lambda: process, room=2, batch=1)
     image = to_arrays(grey(0.5))[0]
     chances = {"a": 0.1, "b": 0.9, "c": 0.5, "d": 0.2}
-    asker.ask([Question(Candidate(key, image, "input"), None, chance=chance) for key, chance in chances.items()])
+    asker.ask(
+        [
+            Question(Candidate(key, image, "input"), None, chance=chance)
+            for key, chance in chances.items()
+        ]
+    )
     assert [question.key for question in asker._under_way] == ["b"]
     assert sorted(asker._waiting) == ["c", "d"]
 
@@ -133,9 +143,14 @@ def test_an_image_without_an_answer_is_counted(labels):
 
 def test_a_process_without_memory_stops_training(tmp_path):
     """The first rater runs out of memory while it rates; the second while it is started again."""
-    for answer in (Rated(None, "OutOfMemoryError: 7 GiB", True), Started({}, "OutOfMemoryError: 7 GiB", True)):
+    for answer in (
+        Rated(None, "OutOfMemoryError: 7 GiB", True),
+        Started({}, "OutOfMemoryError: 7 GiB", True),
+    ):
         process = NeverAnswers()
-        labels = PseudoLabels(tmp_path / type(answer).__name__, ProcessAsker(lambda process=process: process))
+        labels = PseudoLabels(
+            tmp_path / type(answer).__name__, ProcessAsker(lambda process=process: process)
+        )
         visit(labels, 1, ["a"], grey(0.2), grey(0.6))
         process.messages = lambda answer=answer: [answer]
         with pytest.raises(RatingMemoryError, match="OutOfMemoryError: 7 GiB"):
@@ -173,7 +188,9 @@ def test_a_process_that_dies_is_replaced_and_then_done_without(tmp_path, warning
 
 
 def test_a_rater_that_cannot_be_built_is_named():
-    with pytest.raises(WxrError, match=r"train.rating.async: the rater does not start: .*no-such-model"):
+    with pytest.raises(
+        WxrError, match=r"train.rating.async: the rater does not start: .*no-such-model"
+    ):
         ProcessAsker(lambda: RaterProcess({"model": "no-such-model"}, []))
 
 
@@ -204,9 +221,14 @@ def test_no_process_is_left_when_the_trainer_ends(tmp_path, end):
     script = tmp_path / "trainer.py"
     script.write_text(TRAINER)
     paths = f"{Path(__file__).parents[1] / 'helpers'}:{Path(__file__).parents[2]}"
-    command, environment = [sys.executable, str(script), str(end)], {**os.environ, "PYTHONPATH": paths}
+    command, environment = (
+        [sys.executable, str(script), str(end)],
+        {**os.environ, "PYTHONPATH": paths},
+    )
     with open(tmp_path / "log.txt", "w") as log:
-        trainer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+        trainer = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+        )
     pid = int(trainer.stdout.readline())
     if end != "error":
         trainer.send_signal(end)

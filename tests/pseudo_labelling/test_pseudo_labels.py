@@ -87,7 +87,9 @@ def test_each_crop_is_asked_about_at_most_every_so_many_iterations(tmp_path):
     for iteration in range(1, 8):
         keys = ["a", "b"] if iteration % 2 else ["a"]
         due.append([keys[row] for row in labels.due(keys, iteration)])
-        visit(labels, iteration, keys, grey(*[0.1] * len(keys)), grey(*[iteration / 10] * len(keys)))
+        visit(
+            labels, iteration, keys, grey(*[0.1] * len(keys)), grey(*[iteration / 10] * len(keys))
+        )
     assert due == [["a", "b"], [], [], ["a"], ["b"], [], ["a"]]
     assert stored(labels) == {"a": (3.7922, "teacher@7", 7), "b": (3.0078, "teacher@5", 5)}
     again = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()), every=3)
@@ -127,14 +129,21 @@ def test_what_cannot_be_rated_or_is_not_finite_never_wins(labels):
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"), MemoryError()]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
+        MemoryError(),
+    ],
 )
 def test_a_rater_without_memory_stops_training_with_the_fix(labels, monkeypatch, error):
     def rate(images):
         raise error
 
     monkeypatch.setattr(labels.asker.rater, "rate", rate)
-    with pytest.raises(RatingMemoryError, match=r"iteration 7: rating 2 images ran out of memory.*rater.batch_size"):
+    with pytest.raises(
+        RatingMemoryError, match=r"iteration 7: rating 2 images ran out of memory.*rater.batch_size"
+    ):
         visit(labels, 7, ["a"], grey(0.4), grey(0.8))
     assert labels.failures.count == 0 and stored(labels) == {}
 
@@ -152,10 +161,20 @@ def test_a_rater_that_fails_leaves_labels_and_training_alone(labels, warnings_sa
     for iteration in range(2, 30):
         found = visit(labels, iteration, ["a"], grey(0.4), grey(0.8))
         torch.testing.assert_close(found.images, grey(0.6))
-    assert labels.asker.rater.calls == [2, 1, 1, 1, 1]  # and between them 1, 3, 7, 15 calls were left out
+    assert labels.asker.rater.calls == [
+        2,
+        1,
+        1,
+        1,
+        1,
+    ]  # and between them 1, 3, 7, 15 calls were left out
     assert labels.failures.count == 4
     said = warnings_said()
-    assert len(said) == 1 and "ConnectionError: the server is gone" in said[0] and "`wxr label rate`" in said[0]
+    assert (
+        len(said) == 1
+        and "ConnectionError: the server is gone" in said[0]
+        and "`wxr label rate`" in said[0]
+    )
     labels.asker.rater.broken = False
     for iteration in range(30, 34):
         visit(labels, iteration, ["a"], grey(0.4), grey(0.8))
@@ -178,10 +197,14 @@ def test_a_photo_that_comes_twice_in_a_batch_gets_one_label(labels):
 
 def test_a_label_from_another_rater_is_rated_anew(tmp_path):
     with LabelStore(tmp_path / "labels.lmdb") as store:
-        store.put_pseudo("a", np.full((4, 4, 3), 128, np.uint8), 4.9, "restormer", 0, "another rater")
+        store.put_pseudo(
+            "a", np.full((4, 4, 3), 128, np.uint8), 4.9, "restormer", 0, "another rater"
+        )
     labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
     labels.start()
-    assert labels.best(["a"], grey(0.2), 1).ratings.item() == pytest.approx(4.9)  # all that is known of it so far
+    assert labels.best(["a"], grey(0.2), 1).ratings.item() == pytest.approx(
+        4.9
+    )  # all that is known of it so far
     found = visit(labels, 1, ["a"], grey(0.2), grey(0.4))
     assert found.ratings.item() == pytest.approx(1 + 4 * 128 / 255)
     torch.testing.assert_close(found.images, grey(128 / 255))
@@ -213,7 +236,8 @@ def test_a_whole_label_of_another_size_is_named_and_left_alone(tmp_path, warning
         found = labels.best([f"a@{Box(10, 0, 14, 4)}"], grey(0.2), iteration)
     torch.testing.assert_close(found.images, grey(0.2))
     assert warnings_said() == [
-        "the pseudo-label of a is 8 x 8 pixels, and the crop 10,0,14,4 does not fit in: its crops begin with the photo "
+        "the pseudo-label of a is 8 x 8 pixels, and the crop 10,0,14,4 does not fit in: its crops "
+        "begin with the photo "
         "itself. Make it again from the photo as it is now with `wxr label init`"
     ]
 
@@ -221,7 +245,9 @@ def test_a_whole_label_of_another_size_is_named_and_left_alone(tmp_path, warning
 def test_labels_of_another_run_are_not_taken_for_a_start(labels):
     visit(labels, 7, ["a"], grey(0.4), grey(0.6))
     labels.commit(7, keep=3)
-    with pytest.raises(WxrError, match="came to iteration 7: resume that run, or give this one another"):
+    with pytest.raises(
+        WxrError, match="came to iteration 7: resume that run, or give this one another"
+    ):
         labels.start()
 
 

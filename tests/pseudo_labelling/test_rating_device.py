@@ -46,7 +46,9 @@ def test_what_is_no_device_is_refused_with_examples(asked):
         (None, "cpu", None),
     ],
 )
-def test_the_process_takes_the_gpu_of_its_rater_or_of_its_training(monkeypatch, device, training, gpu):
+def test_the_process_takes_the_gpu_of_its_rater_or_of_its_training(
+    monkeypatch, device, training, gpu
+):
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
     assert own_gpu(device, torch.device(training)) == gpu
 
@@ -78,8 +80,16 @@ def test_the_second_rank_starts_its_rater_on_its_own_gpu(tmp_path, monkeypatch, 
     made = []
     monkeypatch.setattr(unlabelled, "local_rank", lambda: 1)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
-    monkeypatch.setattr(unlabelled, "RaterProcess", lambda rater, plugins, gpu: made.append((rater, gpu)) or Silent())
-    block = {"ema_decay": 0.9, "pixel_opt": {"type": "L1Loss"}, "rater": {"type": "BrightnessRater"}}
+    monkeypatch.setattr(
+        unlabelled,
+        "RaterProcess",
+        lambda rater, plugins, gpu: made.append((rater, gpu)) or Silent(),
+    )
+    block = {
+        "ema_decay": 0.9,
+        "pixel_opt": {"type": "L1Loss"},
+        "rater": {"type": "BrightnessRater"},
+    }
     options = WResVLMTrainOptions.read({**block, "rating": {"async": asked}})
     unlabelled.Unlabelled(options, torch.device("cuda"), tmp_path)._asker()
     assert made == [started]

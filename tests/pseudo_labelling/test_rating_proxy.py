@@ -36,7 +36,11 @@ def test_ridge_is_the_solution_of_the_normal_equations():
 def test_chances():
     assert chance_above(3.0, 0.5, 3.0) == 0.5
     assert chance_above(3.0, 0.5, 3.5) == pytest.approx(0.1587, abs=1e-4)
-    assert log_odds(3.0) == 0 and log_odds(4.0) == pytest.approx(np.log(3)) and np.isfinite(log_odds(5.0))
+    assert (
+        log_odds(3.0) == 0
+        and log_odds(4.0) == pytest.approx(np.log(3))
+        and np.isfinite(log_odds(5.0))
+    )
 
 
 def test_what_is_new_is_always_worth_it_and_a_perfect_label_never():

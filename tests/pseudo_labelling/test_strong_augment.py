@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from wxr_plugin.pseudo_labelling.strong_augment import StrongAugmentOptions, blurred, erased, recoloured, strong_view
+from wxr_plugin.pseudo_labelling.strong_augment import (
+    StrongAugmentOptions,
+    blurred,
+    erased,
+    recoloured,
+    strong_view,
+)
 
 
 @pytest.fixture
@@ -43,7 +49,10 @@ def test_colours(images):
 def test_each_image_is_blurred_with_its_own_sigma(images):
     sharp = blurred(images, torch.tensor([0.0, 1.0, 2.0]))
     torch.testing.assert_close(sharp[0], images[0])
-    assert images[1].std() > sharp[1].std() and sharp[2].std() < sharp[1].std() / images[1].std() * images[2].std()
+    assert (
+        images[1].std() > sharp[1].std()
+        and sharp[2].std() < sharp[1].std() / images[1].std() * images[2].std()
+    )
     point = torch.zeros(1, 1, 9, 9)
     point[..., 4, 4] = 1
     spread = blurred(point, torch.tensor([1.0]))[0, 0]
@@ -53,7 +62,9 @@ def test_each_image_is_blurred_with_its_own_sigma(images):
 
 
 def test_a_grey_square_of_its_size_lies_inside(images):
-    view = erased(images, torch.tensor([0.5, 0.0, 0.5]), torch.tensor([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]))
+    view = erased(
+        images, torch.tensor([0.5, 0.0, 0.5]), torch.tensor([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]])
+    )
     changed = (view != images).any(1)
     assert changed.sum((1, 2)).tolist() == [6 * 5, 0, 6 * 5]
     assert changed[0, :6, 5:].all() and changed[2, 6:, :5].all()

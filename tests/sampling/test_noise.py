@@ -25,7 +25,9 @@ def made(monkeypatch):
 
 def test_noise_on_the_cpu_is_what_it_has_always_been():
     drawn = normal_like(IMAGE[None], image_generator(IMAGE, 3)).flatten()[:3]
-    assert drawn.tolist() == pytest.approx([-1.4881727695465088, -0.8455733060836792, 0.02462323009967804], abs=0)
+    assert drawn.tolist() == pytest.approx(
+        [-1.4881727695465088, -0.8455733060836792, 0.02462323009967804], abs=0
+    )
 
 
 def test_the_generator_is_on_the_device_of_the_image(made):

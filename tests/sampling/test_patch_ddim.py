@@ -54,7 +54,12 @@ def test_samples_as_the_authors_do():
         image = sample_in_patches(predict, lq, steps=5, start=start)
         noise = noise_in_patches(lambda *_: found[0], start, lq, 800)
         first_x0, step1 = (ddim_step(start, noise, BARS[801], BARS[then]) for then in (0, 601))
-        return {"first_x0": first_x0, "step1": step1, "final": 2 * image - 1, "image": image.clamp(0, 1)}
+        return {
+            "first_x0": first_x0,
+            "step1": step1,
+            "final": 2 * image - 1,
+            "image": image.clamp(0, 1),
+        }
 
     parity.check(WeatherDiff(), FIXTURE, call=call)
     assert len(found) == 5
@@ -62,7 +67,9 @@ def test_samples_as_the_authors_do():
 
 def test_the_grid_is_the_fixtures():
     height, width = json.loads(FIXTURE.read_text())["inputs"]["x_cond"]["shape"][-2:]
-    assert patch_corners(height, width, 64, 16) == [(top, left) for top in (0, 16) for left in (0, 16, 32)]
+    assert patch_corners(height, width, 64, 16) == [
+        (top, left) for top in (0, 16) for left in (0, 16, 32)
+    ]
 
 
 def test_the_last_patch_ends_with_the_image():
@@ -115,7 +122,9 @@ def test_images_stay_apart_and_the_batch_does_not_matter():
 @pytest.mark.parametrize("size", [(5, 7), (64, 64), (70, 81)])
 def test_with_perfect_noise_the_clean_image_comes_back(size):
     lq = photos(*size)
-    restored = sample_in_patches(oracle(0.3), lq, steps=4, generator=torch.Generator().manual_seed(0))
+    restored = sample_in_patches(
+        oracle(0.3), lq, steps=4, generator=torch.Generator().manual_seed(0)
+    )
     torch.testing.assert_close(restored, torch.full_like(lq, 0.3), rtol=0, atol=1e-4)
 
 
@@ -125,7 +134,9 @@ def test_a_step_keeps_the_noise_and_the_clean_image():
     def state(at):
         return BARS[at].sqrt() * clean + (1 - BARS[at]).sqrt() * noise
 
-    torch.testing.assert_close(ddim_step(state(801), noise, BARS[801], BARS[401]), state(401), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        ddim_step(state(801), noise, BARS[801], BARS[401]), state(401), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_an_images_noise_comes_from_its_generator():
@@ -133,7 +144,9 @@ def test_an_images_noise_comes_from_its_generator():
 
     def sample(images, *seeds):
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        return sample_in_patches(lambda xt, lq, time: 0.1 * xt, images, steps=2, patch=16, generator=generators)
+        return sample_in_patches(
+            lambda xt, lq, time: 0.1 * xt, images, steps=2, patch=16, generator=generators
+        )
 
     both, alone = sample(lq, 1, 2), sample(lq[1:], 2)
     torch.testing.assert_close(both[1:], alone)
@@ -142,5 +155,12 @@ def test_an_images_noise_comes_from_its_generator():
 
 def test_the_times_can_be_watched():
     seen = []
-    sample_in_patches(oracle(0.5), photos(8, 8), steps=5, patch=8, stride=8, progress=lambda t: seen.extend(t) or t)
+    sample_in_patches(
+        oracle(0.5),
+        photos(8, 8),
+        steps=5,
+        patch=8,
+        stride=8,
+        progress=lambda t: seen.extend(t) or t,
+    )
     assert seen == [800, 600, 400, 200, 0]

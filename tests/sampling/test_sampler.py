@@ -35,9 +35,13 @@ def test_the_ode_chain_is_the_published_one():
 
 
 def test_the_posterior_chain_is_the_published_one_without_its_noise(monkeypatch):
-    monkeypatch.setattr("wxr_plugin.sampling.sampler.normal_like", lambda x, generator: torch.zeros_like(x))
+    monkeypatch.setattr(
+        "wxr_plugin.sampling.sampler.normal_like", lambda x, generator: torch.zeros_like(x)
+    )
     got = sample(lambda x, t: 0.1 * x * t / S.steps, photo("mu"), S, start=photo("xT"))
-    np.testing.assert_allclose(got.flatten()[PUBLISHED["at"]], PUBLISHED["posterior_mean_chain"], rtol=2e-4)
+    np.testing.assert_allclose(
+        got.flatten()[PUBLISHED["at"]], PUBLISHED["posterior_mean_chain"], rtol=2e-4
+    )
 
 
 def test_a_step_of_the_sde_adds_noise_of_its_dispersion(monkeypatch):
@@ -49,7 +53,11 @@ def test_a_step_of_the_sde_adds_noise_of_its_dispersion(monkeypatch):
         chains[name] = sampler.STEPS["sde"](photo("xT"), photo("mu"), photo("x0"), 40, S, None)
     std = float(S.sigma[40]) * S.dt**0.5
     torch.testing.assert_close(chains["noisy"], chains["quiet"] - std * fixed)
-    assert std == pytest.approx(float(sde.dispersion_std(40, S))) != pytest.approx(float(sde.posterior_std(40, S)))
+    assert (
+        std
+        == pytest.approx(float(sde.dispersion_std(40, S)))
+        != pytest.approx(float(sde.posterior_std(40, S)))
+    )
 
 
 @pytest.mark.parametrize(("method", "close"), [("posterior", 1e-4), ("sde", 0.02), ("ode", 0.02)])
@@ -68,13 +76,17 @@ def test_fewer_steps_stride_over_the_times_of_training(steps):
         seen.append(time)
         return oracle(x0, lq, schedule, 100)(xt, time)
 
-    restored = sample(predict, lq, schedule, train_steps=100, generator=torch.Generator().manual_seed(0))
+    restored = sample(
+        predict, lq, schedule, train_steps=100, generator=torch.Generator().manual_seed(0)
+    )
     assert seen == pytest.approx([100 * t / steps for t in range(steps, 0, -1)])
     assert (restored - x0).abs().max() < 1e-3
 
 
 def test_more_steps_than_the_network_was_trained_for_are_refused():
-    with pytest.raises(ScheduleError, match="takes 100 steps, but the network was trained on a schedule of 50"):
+    with pytest.raises(
+        ScheduleError, match="takes 100 steps, but the network was trained on a schedule of 50"
+    ):
         sample(lambda x, t: x, photo("mu"), S, train_steps=50)
     with pytest.raises(ScheduleError, match="'ddim'; there are posterior, sde, ode"):
         sample(lambda x, t: x, photo("mu"), S, "ddim")
@@ -83,7 +95,10 @@ def test_more_steps_than_the_network_was_trained_for_are_refused():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_seed_decides_the_sample(method):
     lq, schedule = photo("mu"), make_schedule(5)
-    runs = [sample(lambda x, t: x, lq, schedule, method, generator=image_generator(lq[0], seed)) for seed in (1, 1, 2)]
+    runs = [
+        sample(lambda x, t: x, lq, schedule, method, generator=image_generator(lq[0], seed))
+        for seed in (1, 1, 2)
+    ]
     assert torch.equal(runs[0], runs[1])
     assert not torch.allclose(runs[0], runs[2])
 
@@ -93,7 +108,12 @@ def test_an_image_has_its_noise_in_any_batch():
     schedule = make_schedule(5)
 
     def run(lq):
-        return sample(lambda x, t: x - 0.5, lq, schedule, generator=[image_generator(image, 7) for image in lq])
+        return sample(
+            lambda x, t: x - 0.5,
+            lq,
+            schedule,
+            generator=[image_generator(image, 7) for image in lq],
+        )
 
     together = run(images)
     for index in (2, 0):
@@ -126,5 +146,10 @@ def test_the_start_is_the_degraded_image_with_noise_of_max_sigma():
 
 def test_progress_sees_every_step():
     seen = []
-    sample(lambda x, t: x, photo("mu"), make_schedule(4), progress=lambda times: (seen.append(t) or t for t in times))
+    sample(
+        lambda x, t: x,
+        photo("mu"),
+        make_schedule(4),
+        progress=lambda times: (seen.append(t) or t for t in times),
+    )
     assert seen == [4, 3, 2, 1]

@@ -8,7 +8,12 @@ import torch
 from wxr_plugin.sampling.schedules import ScheduleError, make_schedule
 
 PUBLISHED = json.loads((Path(__file__).parents[1] / "parity" / "irsde_sampler.json").read_text())
-ARRAYS = {"thetas": "theta", "sigmas": "sigma", "thetas_cumsum": "theta_cumsum", "sigma_bars": "sigma_bar"}
+ARRAYS = {
+    "thetas": "theta",
+    "sigmas": "sigma",
+    "thetas_cumsum": "theta_cumsum",
+    "sigma_bars": "sigma_bar",
+}
 
 
 @pytest.mark.parametrize("name", ARRAYS)

@@ -24,7 +24,9 @@ def images(count=3):
 
 def assert_published(got, published):
     got = got.flatten()[PUBLISHED["at"]] if isinstance(published, list) else got
-    np.testing.assert_allclose(got.double(), published, rtol=2e-4, atol=1e-6 if isinstance(published, list) else 0)
+    np.testing.assert_allclose(
+        got.double(), published, rtol=2e-4, atol=1e-6 if isinstance(published, list) else 0
+    )
 
 
 @pytest.mark.parametrize("t", [int(t) for t in PUBLISHED["steps"]])
@@ -49,7 +51,9 @@ def test_single_steps_are_the_published_ones(t):
     }
     assert ours.keys() == published.keys()
     for name, values in published.items():
-        if name == "matching_loss_l1":  # a mean of differences, at t = 1 of the last bits of float32
+        if (
+            name == "matching_loss_l1"
+        ):  # a mean of differences, at t = 1 of the last bits of float32
             np.testing.assert_allclose(ours[name], values, rtol=2e-4, atol=2e-8)
         else:
             assert_published(ours[name], values)
@@ -79,7 +83,10 @@ def test_the_clean_image_comes_back_from_its_noise():
 
 
 def test_a_step_of_the_forward_sde_composes_to_the_closed_form():
-    """x_{t-1} given x0, drifted on for one step, is x_t: B = A C. With small steps the drift is its first order."""
+    """x_{t-1} given x0, drifted on for one step, is x_t: B = A C.
+
+    With small steps the drift is its first order.
+    """
     fine = make_schedule(2000, "constant")
     x0, lq, _, _ = images()
     before = sde.forward_mean(x0, lq, 999, fine)
@@ -94,12 +101,17 @@ def test_the_posterior_is_that_of_the_gaussian_forward_process(t):
     x0, lq, _, xt = (image.double() for image in images())
     theta, sums = s.theta.double(), s.theta_cumsum.double()
     pull = torch.exp(-(sums[t] - sums[t - 1]) * s.dt)
-    noise, prior = s.max_sigma**2 * (1 - pull**2), s.max_sigma**2 * (1 - torch.exp(-2 * sums[t - 1] * s.dt))
+    noise, prior = (
+        s.max_sigma**2 * (1 - pull**2),
+        s.max_sigma**2 * (1 - torch.exp(-2 * sums[t - 1] * s.dt)),
+    )
     gain = prior * pull / (pull**2 * prior + noise)
     mean = lq + (x0 - lq) * torch.exp(-sums[t - 1] * s.dt)
     expected = mean + gain * (xt - lq - pull * (mean - lq))
     assert theta[t] == pytest.approx(float(sums[t] - sums[t - 1]), rel=1e-3)
-    torch.testing.assert_close(sde.optimum_step(xt, x0, lq, t, s).double(), expected, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        sde.optimum_step(xt, x0, lq, t, s).double(), expected, atol=1e-4, rtol=1e-3
+    )
     spread = (prior * noise / (pull**2 * prior + noise)).sqrt()
     assert float(sde.posterior_std(t, s)) == pytest.approx(float(spread), rel=2e-3, abs=1e-6)
 
@@ -112,7 +124,9 @@ def test_the_loss_is_least_for_the_noise_that_leads_to_the_optimum_step():
     per_noise = sde.reverse_sde_mean(xt, lq, sde.score(torch.ones_like(xt), t, S), t, S) - drifted
     best = (sde.optimum_step(xt, x0, lq, t, S) - drifted) / per_noise
     assert sde.matching_loss(best, xt, x0, lq, t, S) < 1e-6
-    assert sde.matching_loss(noise, xt, x0, lq, t, S) < 0.1 * sde.matching_loss(-noise, xt, x0, lq, t, S)
+    assert sde.matching_loss(noise, xt, x0, lq, t, S) < 0.1 * sde.matching_loss(
+        -noise, xt, x0, lq, t, S
+    )
     squared = sde.matching_loss(-noise, xt, x0, lq, t, S, torch.nn.functional.mse_loss)
     assert squared != sde.matching_loss(-noise, xt, x0, lq, t, S)
 

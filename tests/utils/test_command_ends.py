@@ -40,17 +40,34 @@ def test_the_exit_code_is_the_jobs(result, code):
     ("error", "line"),
     [
         (WxrError("a.png: broken"), "a.png: broken"),
-        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a.pth"), "a.pth: no such file or folder"),
-        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), b"a.pth"), "a.pth: permission denied"),
-        (ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)), "connection refused"),
-        (disk_full(), "out.png: no space left on device; free some space and run the command again"),
-        (torch_error_after(disk_full("9.state")), "9.state: no space left on device; free some space"),
+        (
+            FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a.pth"),
+            "a.pth: no such file or folder",
+        ),
+        (
+            PermissionError(errno.EACCES, os.strerror(errno.EACCES), b"a.pth"),
+            "a.pth: permission denied",
+        ),
+        (
+            ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)),
+            "connection refused",
+        ),
+        (
+            disk_full(),
+            "out.png: no space left on device; free some space and run the command again",
+        ),
+        (
+            torch_error_after(disk_full("9.state")),
+            "9.state: no space left on device; free some space",
+        ),
     ],
 )
 def test_errors_that_a_user_can_fix_are_one_line_and_code_2(error, line, capsys):
     assert run_command("wxr x", raising(error)) == 2
     printed = capsys.readouterr().err
-    assert printed.startswith(f"wxr x: {line}") and printed.count("\n") == 1 and "Errno" not in printed
+    assert (
+        printed.startswith(f"wxr x: {line}") and printed.count("\n") == 1 and "Errno" not in printed
+    )
 
 
 def test_a_fault_of_the_code_keeps_its_traceback():
@@ -108,9 +125,13 @@ sys.exit(run_command("job", job))
 
 
 def test_sigterm_ends_the_data_workers_too():
-    process = subprocess.Popen([sys.executable, "-c", WITH_WORKER], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WITH_WORKER], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert process.stdout.readline() == b"ready\n"
-    workers = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
+    workers = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True
+    )
     process.terminate()
     assert process.wait(timeout=60) == 143
     assert b"job: stopped by SIGTERM\n" in process.stderr.read()

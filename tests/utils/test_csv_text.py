@@ -8,7 +8,19 @@ import pytest
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.csv_text import dicts_to_csv, escape, read_csv, read_dicts, to_csv, unescape
 
-FORMULAS = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1)", "\t=1", "\r=1", "'=1", "''+x", "-", "=", "+"]
+FORMULAS = [
+    "=cmd|' /C calc'!A0",
+    "+1+1",
+    "-2+3",
+    "@SUM(1)",
+    "\t=1",
+    "\r=1",
+    "'=1",
+    "''+x",
+    "-",
+    "=",
+    "+",
+]
 HARMLESS = ["rain/1", "", "'quoted'", "a=b", "1e-3", "-3.5", "+2", "-inf", "nan", "it's"]
 
 

@@ -8,7 +8,11 @@ from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.devices import device_of
 
-UNUSABLE = ["nope", "cuda:99", pytest.param("cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="GPU"))]
+UNUSABLE = [
+    "nope",
+    "cuda:99",
+    pytest.param("cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="GPU")),
+]
 
 
 def test_a_device_that_is_here():

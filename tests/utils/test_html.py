@@ -30,9 +30,14 @@ def test_tables_mark_the_best_cell_and_align_for_the_terminal():
     html = report.html_table(["weather", "PSNR"], [["rain", "*21.00"], ["all", "9.00"]])
     assert '<td class="best">21.00</td>' in html
     assert '<tr class="all">' in html
-    assert report.text_table(["weather", "PSNR"], [["rain", "21.00"]]) == "weather   PSNR\nrain     21.00"
+    assert (
+        report.text_table(["weather", "PSNR"], [["rain", "21.00"]])
+        == "weather   PSNR\nrain     21.00"
+    )
 
 
 def test_large_photos_are_made_smaller():
-    big, small = (len(report.data_uri(np.random.randint(0, 255, (h, h, 3), np.uint8))) for h in (1200, 640))
+    big, small = (
+        len(report.data_uri(np.random.randint(0, 255, (h, h, 3), np.uint8))) for h in (1200, 640)
+    )
     assert abs(big / small - 1) < 0.3

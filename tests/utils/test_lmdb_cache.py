@@ -16,7 +16,10 @@ def folder(tmp_path):
 
 
 def write(folder, value):
-    with lmdb.open(str(folder), map_size=1 << 20) as environment, environment.begin(write=True) as transaction:
+    with (
+        lmdb.open(str(folder), map_size=1 << 20) as environment,
+        environment.begin(write=True) as transaction,
+    ):
         transaction.put(b"k", value)
     return folder
 

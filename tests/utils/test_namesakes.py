@@ -64,7 +64,9 @@ assert registry.ARCH_REGISTRY.get("MSBDN_wxr") is registry.ARCH_REGISTRY.get("MS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", ["import wxr_plugin, their_project", "import their_project, wxr_plugin"])
+@pytest.mark.parametrize(
+    "order", ["import wxr_plugin, their_project", "import their_project, wxr_plugin"]
+)
 def test_their_classes_have_the_bare_names_and_ours_a_suffix_in_either_order(tmp_path, order):
     (tmp_path / "their_project.py").write_text(PROJECT)
     alias = (
@@ -73,7 +75,11 @@ def test_their_classes_have_the_bare_names_and_ours_a_suffix_in_either_order(tmp
         "sys.modules['torchvision.transforms.functional_tensor'] = m\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", alias + order + CHECK], cwd=tmp_path, capture_output=True, text=True, timeout=400
+        [sys.executable, "-c", alias + order + CHECK],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=400,
     )
     assert run.returncode == 0, run.stderr
     said = [line for line in run.stderr.splitlines() if "NAFNet now means" in line]
@@ -100,7 +106,9 @@ def test_the_checker_and_option_files_reach_both(their_nafnet):
 def test_published_methods_the_packaged_network_and_our_scope_are_ours_all_the_same(their_nafnet):
     row = next(row for row in rows.rows().values() if row.network_g["type"] == "NAFNet")
     assert shapes.network_shapes(next(shapes.networks(row)))
-    assert mmengine_pickles.network_of({"cfg": "model = dict(generator=dict(type='wxr_plugin.NAFNet', width=8))"}) == {
+    assert mmengine_pickles.network_of(
+        {"cfg": "model = dict(generator=dict(type='wxr_plugin.NAFNet', width=8))"}
+    ) == {
         "type": "NAFNet_wxr",
         "width": 8,
     }

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from wxr_plugin.utils.safe_paths import UnsafeNameError, key_fault, name_fault, refuse_unsafe_keys, safe_join
+from wxr_plugin.utils.safe_paths import (
+    UnsafeNameError,
+    key_fault,
+    name_fault,
+    refuse_unsafe_keys,
+    safe_join,
+)
 
 UNSAFE = (
     "", "../x", "..", "a/../../x", "a/..", "/etc/x", "\\x", "..\\x", "a\\..\\..\\x", "C:\\x", "c:/x", "a\0b",
@@ -18,14 +24,18 @@ def test_keys_that_lead_out_of_a_folder_are_refused(key, tmp_path):
         safe_join(tmp_path, key)
 
 
-@pytest.mark.parametrize("key", ["a", "rain/a", "a..b", "..a", "a b", "é%2E", "x: y", "sub\\image", ".hidden"])
+@pytest.mark.parametrize(
+    "key", ["a", "rain/a", "a..b", "..a", "a b", "é%2E", "x: y", "sub\\image", ".hidden"]
+)
 def test_other_keys_become_paths_below_the_folder(key):
     assert safe_join("out", key) == Path("out") / key
 
 
 def test_the_message_names_the_first_key_and_counts_the_others():
     refuse_unsafe_keys("p.lmdb", ["a", "b/c"])
-    with pytest.raises(UnsafeNameError, match=r"p\.lmdb: the key '\.\./x' leads to a parent.*and 1 more like it"):
+    with pytest.raises(
+        UnsafeNameError, match=r"p\.lmdb: the key '\.\./x' leads to a parent.*and 1 more like it"
+    ):
         refuse_unsafe_keys("p.lmdb", ["a", "../x", "/y"])
 
 
@@ -34,6 +44,8 @@ def test_plain_names_are_accepted(name):
     assert name_fault(name) == ""
 
 
-@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "/a", "a\\b", "a\nb", "a\0b", "x" * 256])
+@pytest.mark.parametrize(
+    "name", ["", " ", ".", "..", "a/b", "/a", "a\\b", "a\nb", "a\0b", "x" * 256]
+)
 def test_names_that_are_no_plain_name_are_refused(name):
     assert name_fault(name)

@@ -27,4 +27,7 @@ def test_reflection_and_repetition():
 
 
 def test_an_enlarged_result_is_cut_at_its_scale():
-    assert cropped(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 13, 15), scale=2).shape[-2:] == (26, 30)
+    assert cropped(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 13, 15), scale=2).shape[-2:] == (
+        26,
+        30,
+    )

@@ -25,7 +25,14 @@ KERNELS = ("kernel1", "kernel2", "sinc_kernel")
 def opt(tmp_path):
     """Options of a RealESRNetModel whose pool holds two batches."""
     opt = toy_option_files.parse(toy_option_files.DEGRADATION, tmp_path)
-    opt |= {"num_gpu": 0, "is_train": True, "dist": False, "scale": 2, "gt_size": 16, "queue_size": 4}
+    opt |= {
+        "num_gpu": 0,
+        "is_train": True,
+        "dist": False,
+        "scale": 2,
+        "gt_size": 16,
+        "queue_size": 4,
+    }
     opt["network_g"] = {"type": "SRVGGNetCompact", "num_feat": 4, "num_conv": 1, "upscale": 2}
     opt["train"] = {
         "optim_g": {"type": "Adam", "lr": 1e-3, "betas": [0, 0.99]},
@@ -65,7 +72,9 @@ def copied():
     """A project's own RealESRNetModel with the `.cuda()` calls of the original, unrepaired; removed afterwards."""
     module = types.ModuleType("their_realesrgan")
     sys.modules["their_realesrgan"] = module
-    source = inspect.getsource(sys.modules[RealESRNetModel.__module__]).replace("(suffix='basicsr')", "()")
+    source = inspect.getsource(sys.modules[RealESRNetModel.__module__]).replace(
+        "(suffix='basicsr')", "()"
+    )
     assert source.count(".cuda()") == 4
     exec(compile(source, "their_realesrgan", "exec"), vars(module))
     yield module.RealESRNetModel

@@ -25,7 +25,9 @@ def write_copy(root: Path, package: bool) -> Path:
 
 def run(code: str, root: Path) -> subprocess.CompletedProcess:
     """Run `code` in a fresh interpreter in the project's root."""
-    return subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=400)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=400
+    )
 
 
 def test_nothing_is_said_where_there_is_no_copy():
@@ -38,7 +40,10 @@ def test_a_copy_without_init_is_named(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     with caplog.at_level("WARNING", "basicsr"):
         vendored.warn_of_unused()
-    assert f"{copy} is not used: basicsr is the installed 1.4.2" in caplog.text and "docs/host.md" in caplog.text
+    assert (
+        f"{copy} is not used: basicsr is the installed 1.4.2" in caplog.text
+        and "docs/host.md" in caplog.text
+    )
     monkeypatch.setenv("RANK", "1")
     caplog.clear()
     vendored.warn_of_unused()

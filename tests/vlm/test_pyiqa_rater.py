@@ -24,7 +24,10 @@ def photos():
     """A photo, and the same after stronger and stronger JPEG compression."""
     photo = np.ascontiguousarray(data.coffee()[:192, :256])
     qualities = [[cv2.IMWRITE_JPEG_QUALITY, quality] for quality in (30, 10, 4)]
-    return [photo, *(cv2.imdecode(cv2.imencode(".jpg", photo, q)[1], cv2.IMREAD_COLOR) for q in qualities)]
+    return [
+        photo,
+        *(cv2.imdecode(cv2.imencode(".jpg", photo, q)[1], cv2.IMREAD_COLOR) for q in qualities),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +65,18 @@ def test_scores_are_mapped_linearly_and_clipped():
 
 def test_where_lower_is_better_the_scale_is_turned_round():
     scores = torch.tensor([[2.0, 7.0], [12.0, 1.0]])
-    torch.testing.assert_close(rating_from_score(scores, 2, 12, True), torch.tensor([[5.0, 3.0], [1.0, 5.0]]))
+    torch.testing.assert_close(
+        rating_from_score(scores, 2, 12, True), torch.tensor([[5.0, 3.0], [1.0, 5.0]])
+    )
 
 
 def test_every_metric_of_the_list_is_pyiqas_and_has_an_increasing_range():
     listed = pyiqa_rater.read_data("metrics.yml")
     known = pyiqa.list_models(metric_mode="NR")
     assert set(listed["metrics"]) | set(listed["not_of_one_image"]) <= set(known)
-    assert {"musiq", "clipiqa", "qalign", "liqe", "nima", "niqe", "brisque", "piqe"} <= set(listed["metrics"])
+    assert {"musiq", "clipiqa", "qalign", "liqe", "nima", "niqe", "brisque", "piqe"} <= set(
+        listed["metrics"]
+    )
     assert all(entry["range"][0] < entry["range"][1] for entry in listed["metrics"].values())
 
 
@@ -79,14 +86,20 @@ def test_every_metric_of_the_list_is_pyiqas_and_has_an_increasing_range():
 def test_ratings_are_the_metrics_scores_on_the_other_scale(photos):
     ratings, logits = rater().rate(photos)
     metric = pyiqa.create_metric("piqe", device="cpu")
-    scores = [metric(torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255).item() for photo in photos]
+    scores = [
+        metric(torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255).item()
+        for photo in photos
+    ]
     torch.testing.assert_close(ratings, 5 - 4 * torch.tensor(scores) / 100)
     assert (ratings.diff() < 0).all() and logits.shape == (4, 5) and logits.isnan().all()
 
 
 def test_a_rating_does_not_depend_on_the_other_images(photos):
     images = [photos[0], photos[1][:100, :150], photos[2], photos[3][:100, :150], photos[3]]
-    together, alone = rater(batch_size=3).rate(images).rating, [rater().rate([image]).rating for image in images]
+    together, alone = (
+        rater(batch_size=3).rate(images).rating,
+        [rater().rate([image]).rating for image in images],
+    )
     torch.testing.assert_close(together, torch.cat(alone))
 
 
@@ -109,7 +122,9 @@ def test_what_becomes_of_scores_is_said_once(photos, logged):
     assert logged.text.count("piqe: scores from 0 to 100 become ratings from 5 to 1") == 1
 
 
-def test_an_image_that_a_metric_refuses_has_no_rating_and_the_reason_is_logged(weights, photos, logged):
+def test_an_image_that_a_metric_refuses_has_no_rating_and_the_reason_is_logged(
+    weights, photos, logged
+):
     small = photos[0][:5, :5]  # smaller than CNNIQA's first filter
     ratings = rater("cnniqa", weights=str(weights)).rate([photos[0], small, photos[1]]).rating
     assert ratings.isnan().tolist() == [False, True, False]
@@ -137,7 +152,9 @@ def test_a_metric_that_takes_one_image_at_a_time_gets_them_so(photos):
 def test_images_are_enlarged_to_what_the_metric_cuts(weights, photos):
     one = rater("cnniqa", weights=str(weights))
     one.scores.min_side, seen = 24, []
-    hook = one.scores.metric.register_forward_pre_hook(lambda module, args: seen.append(tuple(args[0].shape)))
+    hook = one.scores.metric.register_forward_pre_hook(
+        lambda module, args: seen.append(tuple(args[0].shape))
+    )
     assert one.rate([photos[0][:6, :9], photos[0][:30, :40]]).rating.isfinite().all()
     hook.remove()
     assert seen == [(1, 3, 24, 36), (1, 3, 30, 40)]
@@ -173,8 +190,12 @@ def test_a_file_with_the_whole_network_needs_no_backbone_from_the_hub(tmp_path, 
         net = HyperNet(base_model_name="resnet18", pretrained=False)
     torch.save({"params": net.state_dict()}, tmp_path / "hyper.pth")
     with pyiqa_metrics._bare_backbones(True):
-        again = HyperNet(base_model_name="resnet18", pretrained_model_path=str(tmp_path / "hyper.pth"))
-    assert all(torch.equal(value, net.state_dict()[name]) for name, value in again.state_dict().items())
+        again = HyperNet(
+            base_model_name="resnet18", pretrained_model_path=str(tmp_path / "hyper.pth")
+        )
+    assert all(
+        torch.equal(value, net.state_dict()[name]) for name, value in again.state_dict().items()
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,11 +219,17 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, weights, offline):
     with pytest.raises(WxrError, match=r"nowhere\.pth does not exist"):
         rater("cnniqa", weights=str(tmp_path / "nowhere.pth"))
     part = tmp_path / "part.pth"
-    torch.save({"params": {k: v for k, v in torch.load(weights)["params"].items() if "fc3" not in k}}, part)
-    with pytest.raises(WxrError, match=r"cannot make the metric 'cnniqa' with the weights .*part\.pth"):
+    torch.save(
+        {"params": {k: v for k, v in torch.load(weights)["params"].items() if "fc3" not in k}}, part
+    )
+    with pytest.raises(
+        WxrError, match=r"cannot make the metric 'cnniqa' with the weights .*part\.pth"
+    ):
         rater("cnniqa", weights=str(part))
     (tmp_path / "text.pth").write_text("not weights")
-    with pytest.raises(WxrError, match=r"cannot make the metric 'cnniqa' with the weights .*text\.pth") as caught:
+    with pytest.raises(
+        WxrError, match=r"cannot make the metric 'cnniqa' with the weights .*text\.pth"
+    ) as caught:
         rater("cnniqa", weights=str(tmp_path / "text.pth"))
     assert "\n" not in str(caught.value)
     with pytest.raises(WxrError, match="'piqe' takes no file of weights"):
@@ -211,7 +238,10 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, weights, offline):
 
 def test_a_file_that_pyiqa_would_fill_up_at_random_is_refused(tmp_path):
     net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
-    torch.save({"params": {k: v for k, v in net.state_dict().items() if k.startswith("0")}}, tmp_path / "half.pth")
+    torch.save(
+        {"params": {k: v for k, v in net.state_dict().items() if k.startswith("0")}},
+        tmp_path / "half.pth",
+    )
     with pytest.raises(WxrError, match=r"half\.pth lacks 2 of x's weights \(1\.weight"):
         pyiqa_metrics._check_complete("x", str(tmp_path / "half.pth"), net)
 
@@ -234,7 +264,10 @@ def test_provenance_changes_with_all_that_a_rating_depends_on(weights, tmp_path)
         ({"metric": "pique"}, "the metric 'pique' is not one of pyiqa's; did you mean piqe"),
         ({"metric": "lpips"}, "the metric 'lpips' compares two images and cannot rate one"),
         ({"metric": "fid"}, "the metric 'fid' is not of a single image"),
-        ({"metric": "entropy"}, "the metric 'entropy' has no range in vlm/metrics.yml; give `range"),
+        (
+            {"metric": "entropy"},
+            "the metric 'entropy' has no range in vlm/metrics.yml; give `range",
+        ),
         ({"metric": "piqe", "range": [5, 5]}, "range .* is empty; write the lower score first"),
         ({"metric": "piqe", "rang": [0, 5]}, "unknown field `rang`.*keys: "),
         ({}, "missing required field `metric`"),

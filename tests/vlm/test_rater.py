@@ -21,7 +21,12 @@ SLIDE = (13.1, 16.2, 18.8, 12.6, 11.5)
 BUILDERS = {
     builder.__name__: builder
     for builder in (
-        *(small_models.llava, small_models.llava_next, small_models.qwen2_vl, small_models.idefics3),
+        *(
+            small_models.llava,
+            small_models.llava_next,
+            small_models.qwen2_vl,
+            small_models.idefics3,
+        ),
         *(small_chat_models.internvl, small_chat_models.qwen2_5_vl, small_chat_models.qwen3_vl),
     )
 }
@@ -55,7 +60,9 @@ def test_the_slides_logits_give_its_rating():
 
 def test_ratings_span_one_to_five_and_keep_the_shape():
     sure = torch.full((5, 5), -40.0).fill_diagonal_(40.0).view(5, 1, 5)
-    torch.testing.assert_close(rating_from_logits(sure), torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0]).view(5, 1))
+    torch.testing.assert_close(
+        rating_from_logits(sure), torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0]).view(5, 1)
+    )
     assert rating_from_logits(torch.zeros(2, 3, 5)).tolist() == [[3.0] * 3] * 2
 
 
@@ -73,7 +80,9 @@ def test_logits_that_are_not_finite_give_no_rating_and_leave_the_others(broken):
 @pytest.mark.parametrize("bos", [True, False])
 def test_words_with_and_without_a_bos(bos):
     tokenizer = small_models.word_tokenizer(bos)
-    assert tokenizer("excellent").input_ids[0] == (1 if bos else tokenizer.convert_tokens_to_ids("excellent"))
+    assert tokenizer("excellent").input_ids[0] == (
+        1 if bos else tokenizer.convert_tokens_to_ids("excellent")
+    )
     assert tokenizer.convert_ids_to_tokens(word_ids(tokenizer)) == list(RATING_WORDS)
 
 
@@ -92,7 +101,16 @@ def test_a_space_marker_that_stands_alone_is_passed_over():
 
 
 def test_byte_level_tokenizer_without_bos_gives_first_sub_tokens():
-    merges = [("e", "x"), ("g", "o"), ("go", "o"), ("f", "a"), ("fa", "i"), ("p", "o"), ("b", "a"), ("ba", "d")]
+    merges = [
+        ("e", "x"),
+        ("g", "o"),
+        ("go", "o"),
+        ("f", "a"),
+        ("fa", "i"),
+        ("p", "o"),
+        ("b", "a"),
+        ("ba", "d"),
+    ]
     tokenizer = small_models.byte_tokenizer(merges)
     ids = word_ids(tokenizer)
     assert tokenizer.convert_ids_to_tokens(ids) == ["ex", "goo", "fai", "po", "bad"]
@@ -129,12 +147,16 @@ def test_ratings_are_those_of_the_whole_forward_pass(any_model):
     text = inputs.chat(processor, prompt_text("rating", "visibility"))
     expected = []
     for image in images:
-        given = processor(images=[torch.from_numpy(image).permute(2, 0, 1)], text=[text], return_tensors="pt")
+        given = processor(
+            images=[torch.from_numpy(image).permute(2, 0, 1)], text=[text], return_tensors="pt"
+        )
         with torch.no_grad():
             expected.append(model(**given).logits[0, -1, word_ids(processor.tokenizer)])
     ratings, logits = rater(any_model).rate(images)
     torch.testing.assert_close(logits, torch.stack(expected), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(ratings, rating_from_logits(torch.stack(expected)), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        ratings, rating_from_logits(torch.stack(expected)), atol=1e-5, rtol=1e-5
+    )
     assert ratings[0] != ratings[1]
 
 
@@ -161,7 +183,9 @@ def test_float_images_are_rated_as_the_png_of_them_would_be(llava):
     arrays = (tensor.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     one = rater(llava)
     assert torch.equal(one.rate(tensor).logits, one.rate(list(arrays)).logits)
-    assert torch.equal(one.rate(tensor).logits, one.rate(torch.from_numpy(arrays).permute(0, 3, 1, 2)).logits)
+    assert torch.equal(
+        one.rate(tensor).logits, one.rate(torch.from_numpy(arrays).permute(0, 3, 1, 2)).logits
+    )
 
 
 def test_an_image_with_nan_gets_no_rating_and_leaves_the_others(llava):
@@ -251,7 +275,9 @@ def test_padding_to_a_square_lets_the_model_see_the_sides(llava):
     from wxr_plugin.vlm.transformers_vlm import TransformersVLM
 
     images = photos((60, 120), (60, 120))
-    images[1][:, 30:90] = images[0][:, 30:90]  # only the sides differ, which a centre crop throws away
+    images[1][:, 30:90] = images[0][
+        :, 30:90
+    ]  # only the sides differ, which a centre crop throws away
     seen = {}
     for square in (False, True):
         vlm = TransformersVLM(ModelEntry(str(llava), pad_to_square=square))
@@ -263,7 +289,10 @@ def test_every_name_of_the_list_is_a_hub_id_or_packaged():
     names = list(catalog.read_data("models.yml"))
     assert {"tiny", "llava-1.6-34b", "internvl3-8b", "qwen2.5-vl-7b", "qwen3-vl-8b"} <= set(names)
     entries = {name: find_model(name) for name in names}
-    assert all(Path(e.model).is_dir() if n == "tiny" else e.model.count("/") == 1 for n, e in entries.items())
+    assert all(
+        Path(e.model).is_dir() if n == "tiny" else e.model.count("/") == 1
+        for n, e in entries.items()
+    )
     assert len({entry.model.lower() for entry in entries.values()}) == len(entries)
 
 
@@ -271,11 +300,16 @@ def test_the_system_message_and_the_published_prompts_reach_the_model(llava):
     entry = find_model("llava-1.5-7b")
     from transformers import AutoProcessor
 
-    text = inputs.chat(AutoProcessor.from_pretrained(llava), prompt_text("rating", "visibility"), entry.system)
+    text = inputs.chat(
+        AutoProcessor.from_pretrained(llava), prompt_text("rating", "visibility"), entry.system
+    )
     assert text == (
-        "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, "
-        "detailed, and polite answers to the human's questions. USER: <image>\nRate the visibility of the image "
-        "against rain, fog, and snow. Please answer with excellent, good, fair, poor, or bad. ASSISTANT:"
+        "A chat between a curious human and an artificial intelligence assistant. The assistant "
+        "gives helpful, "
+        "detailed, and polite answers to the human's questions. USER: <image>\nRate the visibility "
+        "of the image "
+        "against rain, fog, and snow. Please answer with excellent, good, fair, poor, or bad. "
+        "ASSISTANT:"
     )
 
 
@@ -291,8 +325,15 @@ def test_descriptions_are_the_greedy_continuation_without_the_question(any_model
     text = inputs.chat(processor, prompt_text("description", "describe"))
     expected = []
     for image in images:
-        given = dict(processor(images=[torch.from_numpy(image).permute(2, 0, 1)], text=[text], return_tensors="pt"))
-        start, marks = given["input_ids"].shape[1], {k: v for k, v in given.items() if k.startswith("mm_")}
+        given = dict(
+            processor(
+                images=[torch.from_numpy(image).permute(2, 0, 1)], text=[text], return_tensors="pt"
+            )
+        )
+        start, marks = (
+            given["input_ids"].shape[1],
+            {k: v for k, v in given.items() if k.startswith("mm_")},
+        )
         for _ in range(5):
             with torch.no_grad():
                 token = model(**given).logits[:, -1:].argmax(-1)
@@ -302,7 +343,11 @@ def test_descriptions_are_the_greedy_continuation_without_the_question(any_model
                 given[key] = torch.cat([given[key], torch.zeros_like(token)], 1)
             if token.item() == 2:
                 break
-        expected.append(processor.tokenizer.decode(given["input_ids"][0, start:], skip_special_tokens=True).strip())
+        expected.append(
+            processor.tokenizer.decode(
+                given["input_ids"][0, start:], skip_special_tokens=True
+            ).strip()
+        )
     assert build_describer({"model": str(any_model), "max_tokens": 5}).describe(images) == expected
 
 
@@ -326,11 +371,16 @@ def test_provenance_changes_with_all_that_a_rating_depends_on(llava, tmp_path):
     assert rater(config).provenance["preprocessing"] != first["preprocessing"]
 
 
-def test_a_cached_snapshot_of_the_hub_is_used_without_a_network_and_known_by_its_commit(llava, tmp_path, monkeypatch):
+def test_a_cached_snapshot_of_the_hub_is_used_without_a_network_and_known_by_its_commit(
+    llava, tmp_path, monkeypatch
+):
     def unreachable(*args, **kwargs):
         raise ConnectionError("Name or service not known")
 
-    commit, repository = "0123456789abcdef0123456789abcdef01234567", tmp_path / "models--nobody--something"
+    commit, repository = (
+        "0123456789abcdef0123456789abcdef01234567",
+        tmp_path / "models--nobody--something",
+    )
     shutil.copytree(llava, repository / "snapshots" / commit)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
@@ -339,7 +389,10 @@ def test_a_cached_snapshot_of_the_hub_is_used_without_a_network_and_known_by_its
     one = rater("nobody/something")
     images = photos((60, 90))
     assert torch.equal(one.rate(images).logits, rater(llava).rate(images).logits)
-    assert one.provenance["model"] == "nobody/something" and one.provenance["weights"] == f"commit:{commit}"
+    assert (
+        one.provenance["model"] == "nobody/something"
+        and one.provenance["weights"] == f"commit:{commit}"
+    )
 
 
 def test_provenance_does_not_change_when_a_folder_is_moved(llava, tmp_path):
@@ -361,7 +414,9 @@ def test_quantised_weights_rate_nearly_alike_and_are_another_provenance(bits, li
     assert ratings.max() - ratings.min() > 2
     torch.testing.assert_close(quantised.rate(images).rating, ratings, atol=0.3, rtol=0)
     assert quantised.provenance["quantization"] == bits and "quantization" not in whole.provenance
-    assert build_describer({"quantization": bits}).describe(images[-1:]) == build_describer().describe(images[-1:])
+    assert build_describer({"quantization": bits}).describe(
+        images[-1:]
+    ) == build_describer().describe(images[-1:])
 
 
 def add_fog(image, share):
@@ -374,11 +429,17 @@ def add_fog(image, share):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "lava-1.5-7b"}, "unknown vision-language model 'lava-1.5-7b'.*did you mean llava-1.5-7b"),
+        (
+            {"model": "lava-1.5-7b"},
+            "unknown vision-language model 'lava-1.5-7b'.*did you mean llava-1.5-7b",
+        ),
         ({"prompt": "visibilty"}, "unknown rating prompt 'visibilty'; did you mean visibility"),
         ({"modle": "tiny"}, "unknown field `modle`.*keys: .*type, model, prompt"),
         ({"batch_size": 0}, "batch_size"),
-        ({"type": "TransformerRater"}, "unknown rater type 'TransformerRater'; did you mean TransformersRater"),
+        (
+            {"type": "TransformerRater"},
+            "unknown rater type 'TransformerRater'; did you mean TransformersRater",
+        ),
         ({"device": "gpu"}, "device 'gpu' cannot be used here"),
     ],
 )
@@ -406,10 +467,14 @@ def test_folders_that_are_not_such_models_are_refused(llava, tmp_path):
         rater(tmp_path / "empty")
     with pytest.raises(WxrError, match="has no chat template"):
         rater(small_models.llava(tmp_path / "mute", template=None))
-    with pytest.raises(WxrError, match=r"chat template of .*textual' leaves the image out: 'USER: Rate"):
+    with pytest.raises(
+        WxrError, match=r"chat template of .*textual' leaves the image out: 'USER: Rate"
+    ):
         textual = small_models.TEMPLATE.replace("{{ '<image>\n' }}", "")
         rater(small_models.llava(tmp_path / "textual", template=textual))
-    with pytest.raises(WxrError, match="is an encoder-decoder; what is asked here needs a model that continues"):
+    with pytest.raises(
+        WxrError, match="is an encoder-decoder; what is asked here needs a model that continues"
+    ):
         rater(small_chat_models.florence2(tmp_path / "both"))
     with pytest.raises(WxrError, match="revision 'main' given for the folder"):
         rater(llava, revision="main")

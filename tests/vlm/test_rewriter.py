@@ -57,7 +57,10 @@ WITH_NOUN = [
     ("The photo shows {} and a bicycle.", "bicycle"),
     ("The photo shows a bicycle and {}.", "bicycle"),
     ("A boat is at the pier, with {} over the lake.", "boat pier lake"),
-    ("Because of {}, people carry umbrellas and wear raincoats.", "people carry umbrellas wear raincoats"),
+    (
+        "Because of {}, people carry umbrellas and wear raincoats.",
+        "people carry umbrellas wear raincoats",
+    ),
     ("A dog runs across the yard while {} falls on the roof.", "dog runs yard roof"),
     ("Despite {} the market is crowded.", "market crowded"),
 ]
@@ -65,7 +68,10 @@ WITH_ADJECTIVE = [
     ("A bus drives down a {} street with shops.", "bus drives street shops"),
     ("The {} road leads to an old bridge.", "road leads old bridge"),
     ("The street is {}, and a cat sits on the wall.", "street cat sits wall"),
-    ("On a {} morning, a woman with an umbrella waits for the tram.", "morning woman umbrella waits tram"),
+    (
+        "On a {} morning, a woman with an umbrella waits for the tram.",
+        "morning woman umbrella waits tram",
+    ),
     ("The sky looks {} above the harbor.", "sky harbor"),
     ("The image depicts a {} day with children playing football.", "day children playing football"),
 ]
@@ -97,68 +103,97 @@ STEMS = re.compile(
     r"\b\w*(?:rain|drizzl|shower|downpour|cloudburst|deluge|storm|thunder|lightning|monsoon|typhoon|hurricane|precipitat|"
     r"droplet|drops\b|puddle|streak|fog|haz[eyi]|mist|smog|smoky|murk|overcast|cloudy|gloom|dreary|dismal|bleak|snow|"
     r"flake|flurr|blizzard|whiteout|sleet|hail|slush|frost|icy|wet|damp|soak|drench|soggy|waterlog|moist|visibility|"
-    r"blur|slipper|slick|inclement|wintry|obscur|shroud|indistinct|dark clouds|gray clouds|cloud cover)\w*",
+    r"blur|slipper|slick|inclement|wintry|obscur|shroud|indistinct|dark clouds|gray clouds|cloud "
+    r"cover)\w*",
     re.IGNORECASE,
 )
-OBJECTS = {"bicycle", "raincoat", "raincoats", "train", "trains", "snowman", "snowboarder", "snowplow"}
+OBJECTS = {
+    "bicycle",
+    "raincoat",
+    "raincoats",
+    "train",
+    "trains",
+    "snowman",
+    "snowboarder",
+    "snowplow",
+}
 
 CAPTIONS = [
     (
-        "The image captures a busy city street during a heavy rainstorm. Several cars, including a red taxi, "
-        "are driving with their headlights on, and pedestrians are crossing the road with umbrellas.",
+        "The image captures a busy city street during a heavy rainstorm. Several cars, including a "
+        "red taxi, "
+        "are driving with their headlights on, and pedestrians are crossing the road with "
+        "umbrellas.",
         "busy city street cars red taxi driving headlights on pedestrians crossing road umbrellas",
     ),
     (
-        "A lone tree stands in a field covered in thick fog, with a wooden fence in the foreground.",
+        "A lone tree stands in a field covered in thick fog, with a wooden fence in the "
+        "foreground.",
         "lone tree stands field wooden fence foreground",
     ),
     (
-        "The photo shows a snowy mountain village at dusk, with wooden cabins, pine trees and a church tower."
+        "The photo shows a snowy mountain village at dusk, with wooden cabins, pine trees and a "
+        "church tower."
         " Snow blankets the rooftops.",
         "mountain village dusk wooden cabins pine trees church tower rooftops",
     ),
     (
-        "The scene is hazy, with the skyline of tall skyscrapers barely visible in the distance and a bridge "
+        "The scene is hazy, with the skyline of tall skyscrapers barely visible in the distance "
+        "and a bridge "
         "over the river.",
         "skyline tall skyscrapers visible distance bridge river",
     ),
     (
-        "A group of people are walking down a wet sidewalk, holding umbrellas to protect themselves from the rain.",
+        "A group of people are walking down a wet sidewalk, holding umbrellas to protect "
+        "themselves from the rain.",
         "group people walking sidewalk holding umbrellas protect themselves",
     ),
     (
-        "Raindrops are visible on the window of the car, and the view of the traffic outside is blurred.",
+        "Raindrops are visible on the window of the car, and the view of the traffic outside is "
+        "blurred.",
         "window car view traffic outside",
     ),
     (
-        "The road ahead is covered with snow, and a snowplow is clearing the way for a line of trucks.",
+        "The road ahead is covered with snow, and a snowplow is clearing the way for a line of "
+        "trucks.",
         "road ahead snowplow clearing way line trucks",
     ),
     (
-        "A woman wearing a blue raincoat is standing next to a bicycle on a rainy afternoon, while a dog sits"
+        "A woman wearing a blue raincoat is standing next to a bicycle on a rainy afternoon, while "
+        "a dog sits"
         " beside her.",
         "woman wearing blue raincoat standing bicycle afternoon dog sits",
     ),
-    ("The weather appears to be foggy, which makes it difficult to see the boats in the harbor.", "boats harbor"),
     (
-        "In the image, a train is traveling through the mist near a small station with a green clock.",
+        "The weather appears to be foggy, which makes it difficult to see the boats in the harbor.",
+        "boats harbor",
+    ),
+    (
+        "In the image, a train is traveling through the mist near a small station with a green "
+        "clock.",
         "train traveling small station green clock",
     ),
     (
-        "The atmosphere is gloomy and the sky is filled with dark clouds. A farmer drives a tractor across the field.",
+        "The atmosphere is gloomy and the sky is filled with dark clouds. A farmer drives a "
+        "tractor across the field.",
         "sky farmer drives tractor field",
     ),
-    ("There are puddles on the ground reflecting the neon lights of the shops.", "ground reflecting neon lights shops"),
+    (
+        "There are puddles on the ground reflecting the neon lights of the shops.",
+        "ground reflecting neon lights shops",
+    ),
     (
         "A cyclist rides along a muddy path in the drizzle, wearing a helmet and a backpack.",
         "cyclist rides along muddy path wearing helmet backpack",
     ),
     (
-        "The picture features a lighthouse on a cliff, with waves crashing against the rocks under a stormy sky.",
+        "The picture features a lighthouse on a cliff, with waves crashing against the rocks under "
+        "a stormy sky.",
         "lighthouse cliff waves crashing rocks sky",
     ),
     (
-        "Heavy snowfall reduces visibility on the highway, and several vehicles are stuck behind a bus.",
+        "Heavy snowfall reduces visibility on the highway, and several vehicles are stuck behind a "
+        "bus.",
         "highway vehicles stuck bus",
     ),
     (
@@ -166,20 +201,26 @@ CAPTIONS = [
         "old stone bridge ducks swimming river",
     ),
     (
-        "A football match is being played on a waterlogged pitch as rain pours down on the players.",
+        "A football match is being played on a waterlogged pitch as rain pours down on the "
+        "players.",
         "football match played pitch players",
     ),
     (
         "It is a cold and snowy day, and children are sledding down a hill near a red house.",
         "children sledding hill red house",
     ),
-    ("Two horses are grazing in a misty meadow surrounded by trees.", "two horses grazing meadow surrounded trees"),
     (
-        "The streets are slick with rain and a man with a black umbrella waits at the traffic light.",
+        "Two horses are grazing in a misty meadow surrounded by trees.",
+        "two horses grazing meadow surrounded trees",
+    ),
+    (
+        "The streets are slick with rain and a man with a black umbrella waits at the traffic "
+        "light.",
         "streets man black umbrella waits traffic light",
     ),
     (
-        "The scene is a parking lot filled with cars covered in snow, with a person brushing snow off a windshield.",
+        "The scene is a parking lot filled with cars covered in snow, with a person brushing snow "
+        "off a windshield.",
         "parking lot filled cars person brushing windshield",
     ),
     (
@@ -191,7 +232,8 @@ CAPTIONS = [
         "yellow bus driving street headlights on",
     ),
     (
-        "The image is of poor quality because of the rain streaks, but a white cat can be seen on the roof.",
+        "The image is of poor quality because of the rain streaks, but a white cat can be seen on "
+        "the roof.",
         "white cat seen roof",
     ),
     (
@@ -210,14 +252,21 @@ CAPTIONS = [
         "Despite the bad weather, the market is crowded with vendors selling fruit and flowers.",
         "market crowded vendors selling fruit flowers",
     ),
-    ("Sleet and hail hit the tents while campers run to a wooden shelter.", "tents campers run wooden shelter"),
-    ("The windshield is wet, making it hard to see the truck in front of the car.", "windshield truck front car"),
+    (
+        "Sleet and hail hit the tents while campers run to a wooden shelter.",
+        "tents campers run wooden shelter",
+    ),
+    (
+        "The windshield is wet, making it hard to see the truck in front of the car.",
+        "windshield truck front car",
+    ),
     (
         "A soccer player slides on the wet grass, splashing water from puddles.",
         "soccer player slides grass splashing water",
     ),
     (
-        "The rain has stopped, leaving the pavement wet and shiny, and a girl in rain boots jumps over a puddle.",
+        "The rain has stopped, leaving the pavement wet and shiny, and a girl in rain boots jumps "
+        "over a puddle.",
         "pavement shiny girl boots jumps",
     ),
 ]
@@ -234,7 +283,9 @@ def lost(text: str, content: str) -> list[str]:
 
 
 def test_the_list_is_broad():
-    expressions = [part for group in (NOUNS, ADJECTIVES, DONE, STATEMENTS) for part in group.split(";")]
+    expressions = [
+        part for group in (NOUNS, ADJECTIVES, DONE, STATEMENTS) for part in group.split(";")
+    ]
     assert len(set(expressions)) >= 200 and len(CAPTIONS) >= 30
 
 
@@ -242,9 +293,13 @@ def test_the_list_is_broad():
 def test_no_weather_is_left_and_everything_else_stays(group):
     texts, contents = zip(*CASES[group::10])
     rewritten = [clear_weather(text) for text in texts]
-    wrong = [(text, new) for text, new in zip(texts, rewritten) if left_over(new) or weather_words(new)]
+    wrong = [
+        (text, new) for text, new in zip(texts, rewritten) if left_over(new) or weather_words(new)
+    ]
     wrong += [
-        (text, new, lost(new, content)) for text, new, content in zip(texts, rewritten, contents) if lost(new, content)
+        (text, new, lost(new, content))
+        for text, new, content in zip(texts, rewritten, contents)
+        if lost(new, content)
     ]
     assert not wrong
     assert all(new.startswith(OPENING) and new.endswith((".", "!")) for new in rewritten)
@@ -259,7 +314,8 @@ def test_captions_keep_their_objects_actions_and_places(caption, content):
 
 def test_no_text_has_broken_punctuation_or_loose_ends():
     broken = re.compile(
-        r"  | [.,;]|,[.,]|\.\.|\b(?:and|or|the|a|an|with|of|very) ?[.,]|\ba (?=[aeio])|\ban (?![aeiouh])"
+        r"  | [.,;]|,[.,]|\.\.|\b(?:and|or|the|a|an|with|of|very) ?[.,]|\ba (?=[aeio])|\ban "
+        r"(?![aeiouh])"
     )
     texts = [clear_weather(text) for text, _ in (*CASES, *CAPTIONS)]
     assert [text for text in texts if broken.search(text)] == []
@@ -274,12 +330,18 @@ def test_no_text_has_broken_punctuation_or_loose_ends():
         ("It is raining heavily and visibility is poor.", "The weather is clear."),
         ("A dog runs across the beach.", "The weather is clear. A dog runs across the beach."),
         ("a wet rainy street", "The weather is clear. A street."),
-        ("The road is wet and an old man waits.", "The weather is clear. The road is clear and an old man waits."),
+        (
+            "The road is wet and an old man waits.",
+            "The weather is clear. The road is clear and an old man waits.",
+        ),
         ("A man drives on a snowy night.", "The weather is clear. A man drives at night."),
         ("An overcast sky over a town.", "The weather is clear. A sky over a town."),
         ("A foggy orchard.", "The weather is clear. An orchard."),
         ("The trees are covered in snow.", "The weather is clear. The trees are clearly visible."),
-        ("Thick fog hides the old castle.", "The weather is clear. The scene shows the old castle."),
+        (
+            "Thick fog hides the old castle.",
+            "The weather is clear. The scene shows the old castle.",
+        ),
         ("It is sunny and a dog plays.", "It is sunny and a dog plays."),
         ("Two people wear rain jackets.", "The weather is clear. Two people wear jackets."),
     ],
@@ -294,7 +356,10 @@ def test_a_rewritten_text_stays_as_it_is():
 
 
 def test_names_of_objects_are_no_weather():
-    assert weather_words("A snowboarder with an umbrella, a raincoat and a rainbow over the train") == []
+    assert (
+        weather_words("A snowboarder with an umbrella, a raincoat and a rainbow over the train")
+        == []
+    )
     assert weather_words("Heavy rain on a wet road") == ["rain", "wet"]
 
 
@@ -305,7 +370,9 @@ def test_the_rules_are_the_default_and_say_what_they_depend_on():
     other = build_rewriter({"opening": "The weather looks good."})
     assert other.rewrite(["A foggy pier."]) == ["The weather looks good. A pier."]
     assert other.provenance != rewriter.provenance
-    with pytest.raises(WxrError, match="unknown rewriter type 'RulesRewriter'; did you mean RuleRewriter"):
+    with pytest.raises(
+        WxrError, match="unknown rewriter type 'RulesRewriter'; did you mean RuleRewriter"
+    ):
         build_rewriter({"type": "RulesRewriter"})
 
 
@@ -317,7 +384,9 @@ def test_a_models_answer_is_its_greedy_continuation(builder, tmp_path):
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
     folder, prompt = builder(tmp_path / "model"), "Describe the weather"
-    auto = AutoModelForCausalLM if builder is small_chat_models.llama else AutoModelForImageTextToText
+    auto = (
+        AutoModelForCausalLM if builder is small_chat_models.llama else AutoModelForImageTextToText
+    )
     tokenizer, model = AutoTokenizer.from_pretrained(folder), auto.from_pretrained(folder).eval()
     expected = []
     for text in ("fog", "the visibility of snow and rain"):
@@ -327,8 +396,16 @@ def test_a_models_answer_is_its_greedy_continuation(builder, tmp_path):
             tokens = torch.cat([tokens, model(input_ids=tokens).logits[:, -1:].argmax(-1)], 1)
             if tokens[0, -1] == 2:
                 break
-        expected.append(tokenizer.decode(tokens[0, given.shape[1] :], skip_special_tokens=True).strip() or None)
-    options = {"type": "TransformersRewriter", "model": str(folder), "prompt": prompt, "max_tokens": 6, "clean": False}
+        expected.append(
+            tokenizer.decode(tokens[0, given.shape[1] :], skip_special_tokens=True).strip() or None
+        )
+    options = {
+        "type": "TransformersRewriter",
+        "model": str(folder),
+        "prompt": prompt,
+        "max_tokens": 6,
+        "clean": False,
+    }
     for batch_size in (1, 2):
         rewriter = build_rewriter({**options, "batch_size": batch_size})
         assert rewriter.rewrite(["fog", "the visibility of snow and rain"]) == expected
@@ -339,10 +416,17 @@ def test_what_a_model_leaves_of_the_weather_the_rules_take(tmp_path):
     folder = small_chat_models.llama(tmp_path / "model")
     weights = load_file(folder / "model.safetensors")
     tokenizer = small_models.word_tokenizer()
-    swapped = tokenizer.convert_tokens_to_ids(["and", "rain"])  # so that "rain" is what it likes to say
+    swapped = tokenizer.convert_tokens_to_ids(
+        ["and", "rain"]
+    )  # so that "rain" is what it likes to say
     weights["lm_head.weight"][swapped] = weights["lm_head.weight"][swapped[::-1]]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    options = {"type": "TransformersRewriter", "model": str(folder), "max_tokens": 12, "prompt": "Describe the weather"}
+    options = {
+        "type": "TransformersRewriter",
+        "model": str(folder),
+        "max_tokens": 12,
+        "prompt": "Describe the weather",
+    }
     texts = ["fog", "snow and rain", "Rate snow"]
     raw = build_rewriter({**options, "clean": False}).rewrite(texts)
     assert all("rain" in weather_words(text) for text in raw)
@@ -354,7 +438,12 @@ def test_a_rewriters_provenance_changes_with_all_that_a_rewrite_depends_on(tmp_p
     options = {"type": "TransformersRewriter", "model": str(folder)}
     first = build_rewriter(options).provenance
     assert first == build_rewriter({**options, "batch_size": 3}).provenance
-    for change in ({"prompt": "Say it again"}, {"clean": False}, {"max_tokens": 5}, {"dtype": "bfloat16"}):
+    for change in (
+        {"prompt": "Say it again"},
+        {"clean": False},
+        {"max_tokens": 5},
+        {"dtype": "bfloat16"},
+    ):
         assert build_rewriter({**options, **change}).provenance != first
 
 

@@ -26,7 +26,9 @@ def photos() -> list[np.ndarray]:
     """A photo, clear and under light to heavy weather."""
     photo = data.coffee().astype(np.float32)[40:360:2, 100:420:2] / 255
     views = [photo] + [
-        add_weather(photo, kind, s, np.random.default_rng(7)) for kind in ("rain", "haze") for s in (0.3, 0.9)
+        add_weather(photo, kind, s, np.random.default_rng(7))
+        for kind in ("rain", "haze")
+        for s in (0.3, 0.9)
     ]
     return [(view * 255 + 0.5).astype(np.uint8) for view in views]
 
@@ -48,7 +50,9 @@ def test_tokens_that_begin_a_word_are_summed_and_a_word_that_none_begins_gets_th
     ]
     found = logits_from_top(top)
     assert found[1] == pytest.approx(math.log(0.5)) and found[2] == pytest.approx(math.log(0.3))
-    assert found[3] == pytest.approx(math.log(0.02)) and found[0] == found[4] == pytest.approx(math.log(0.02))
+    assert found[3] == pytest.approx(math.log(0.02)) and found[0] == found[4] == pytest.approx(
+        math.log(0.02)
+    )
     p = torch.tensor([0.02, 0.5, 0.3, 0.02, 0.02])
     expected = (p * torch.tensor([5.0, 4, 3, 2, 1])).sum() / p.sum()
     torch.testing.assert_close(rating_from_logits(torch.tensor(found)), expected)
@@ -79,7 +83,11 @@ def test_a_probability_of_zero_stays_finite():
 )
 def test_the_word_that_a_text_answers_with(text, word):
     found = logits_from_text(text)
-    assert found == tuple(0.0 if w == word else NEVER for w in RATING_WORDS) if word else all(map(math.isnan, found))
+    assert (
+        found == tuple(0.0 if w == word else NEVER for w in RATING_WORDS)
+        if word
+        else all(map(math.isnan, found))
+    )
     if word:
         assert rating_from_logits(torch.tensor(found)).item() == 5 - RATING_WORDS.index(word)
 
@@ -97,14 +105,18 @@ def test_ratings_are_those_of_the_same_model_in_this_process(photos):
     torch.testing.assert_close(found.rating, local, atol=0.02, rtol=0)
     assert torch.equal(found.rating, again.rating) and found.logits.shape == (5, 5)
     request = behaviour.requests[1][0]
-    assert request["max_tokens"] == 1 and request["temperature"] == 0 and request["top_logprobs"] == 20
+    assert (
+        request["max_tokens"] == 1 and request["temperature"] == 0 and request["top_logprobs"] == 20
+    )
 
 
 def test_a_server_that_lists_five_tokens_is_asked_for_five(photos):
     with serving(most_logprobs=5) as (options, _):
         one = rater(options)
         assert one.provenance["top_logprobs"] == 5
-        torch.testing.assert_close(one.rate(photos).rating, build_rater().rate(photos).rating, atol=0.25, rtol=0)
+        torch.testing.assert_close(
+            one.rate(photos).rating, build_rater().rate(photos).rating, atol=0.25, rtol=0
+        )
 
 
 @pytest.mark.parametrize("logprobs", [False, "refuse"])
@@ -131,7 +143,10 @@ def test_it_works_in_threads_and_inside_an_event_loop(photos):
         one = rater(options)
         expected = one.rate(photos[:2]).rating
         with ThreadPoolExecutor(4) as threads:
-            found = [*threads.map(lambda _: one.rate(photos[:2]).rating, range(4)), asyncio.run(inside(one))]
+            found = [
+                *threads.map(lambda _: one.rate(photos[:2]).rating, range(4)),
+                asyncio.run(inside(one)),
+            ]
     assert all(torch.equal(ratings, expected) for ratings in found)
 
 
@@ -155,7 +170,9 @@ def test_a_server_that_never_was_there_is_named_with_the_mend():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
-        with pytest.raises(WxrError, match=r"127.0.0.1:\d+/v1: no connection .*, tried 2 times; start it") as caught:
+        with pytest.raises(
+            WxrError, match=r"127.0.0.1:\d+/v1: no connection .*, tried 2 times; start it"
+        ) as caught:
             rater({"url": url, "model": "tiny", "retries": 1})
     assert "\n" not in str(caught.value)
 
@@ -173,11 +190,17 @@ def test_a_server_that_dies_half_way_is_an_error_and_not_a_rating(photos):
 @pytest.mark.parametrize("status", [400, 503])
 def test_requests_that_fail_alone_are_no_ratings_and_logged(photos, status, logged):
     heavy = {photos[2].tobytes(), photos[4].tobytes()}
-    breaks = {"breaks_on": lambda image: image.permute(1, 2, 0).numpy().tobytes() in heavy, "status": status}
+    breaks = {
+        "breaks_on": lambda image: image.permute(1, 2, 0).numpy().tobytes() in heavy,
+        "status": status,
+    }
     with serving(**breaks) as (options, _):
         ratings = rater(options).rate(photos).rating
     assert ratings.isnan().tolist() == [False, False, True, False, True]
-    assert f"2 of 5 requests have no answer (HTTP {status}" in logged.text and "cannot take this image" in logged.text
+    assert (
+        f"2 of 5 requests have no answer (HTTP {status}" in logged.text
+        and "cannot take this image" in logged.text
+    )
 
 
 def test_a_time_out_is_named(photos):
@@ -188,7 +211,9 @@ def test_a_time_out_is_named(photos):
         rater(options, timeout=0.2, retries=0)
 
 
-@pytest.mark.parametrize("answer", [b"<html>hello</html>", b"[]", b'{"choices": []}', b'{"choices": [{"x": 1}]}', b"3"])
+@pytest.mark.parametrize(
+    "answer", [b"<html>hello</html>", b"[]", b'{"choices": []}', b'{"choices": [{"x": 1}]}', b"3"]
+)
 def test_garbage_is_refused_at_the_start_and_unusable_later(photos, answer):
     with serving() as (options, behaviour):
         one, describer = rater(options), build_describer({"type": "ServerDescriber", **options})
@@ -209,8 +234,14 @@ def test_a_model_that_says_nothing_usable_has_no_ratings(photos):
     ("changes", "message"),
     [
         ({"model": "lava"}, "HTTP 404 .*does it serve a model called 'lava'"),
-        ({"url": "localhost:8000"}, "'localhost:8000' is no address of a server; write one such as http"),
-        ({"api_key_env": "WXR_TEST_NO_SUCH_KEY"}, "environment variable WXR_TEST_NO_SUCH_KEY is not set"),
+        (
+            {"url": "localhost:8000"},
+            "'localhost:8000' is no address of a server; write one such as http",
+        ),
+        (
+            {"api_key_env": "WXR_TEST_NO_SUCH_KEY"},
+            "environment variable WXR_TEST_NO_SUCH_KEY is not set",
+        ),
         ({"modle": "tiny"}, "unknown field `modle`.*keys: "),
         ({"timeout": 0}, "timeout"),
     ],
@@ -222,7 +253,10 @@ def test_wrong_options_are_one_line(changes, message):
 
 
 def test_a_key_that_is_not_accepted_points_to_its_option():
-    with serving(refuse=9, status=401) as (options, _), pytest.raises(WxrError, match=r"HTTP 401.*`api_key_env`"):
+    with (
+        serving(refuse=9, status=401) as (options, _),
+        pytest.raises(WxrError, match=r"HTTP 401.*`api_key_env`"),
+    ):
         rater(options)
 
 
@@ -231,13 +265,20 @@ def test_a_key_that_is_not_accepted_points_to_its_option():
 
 def test_key_system_message_and_further_keys_reach_the_server(photos, monkeypatch):
     monkeypatch.setenv("WXR_TEST_KEY", "secret")
-    more = {"api_key_env": "WXR_TEST_KEY", "system": "Be brief.", "extra_body": {"top_k": 7}, "image_format": "jpeg"}
+    more = {
+        "api_key_env": "WXR_TEST_KEY",
+        "system": "Be brief.",
+        "extra_body": {"top_k": 7},
+        "image_format": "jpeg",
+    }
     with serving() as (options, behaviour):
         rater(options, **more).rate(photos[:1])
     body, key = behaviour.requests[-1]
     assert key == "Bearer secret" and body["top_k"] == 7
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
-    assert body["messages"][1]["content"][0]["image_url"]["url"].startswith("data:image/jpeg;base64,")
+    assert body["messages"][1]["content"][0]["image_url"]["url"].startswith(
+        "data:image/jpeg;base64,"
+    )
 
 
 def test_provenance_holds_what_matters_and_no_key(monkeypatch):
@@ -282,7 +323,9 @@ def test_what_a_server_rewrites_is_finished_by_the_rules(answer, clean, expected
         rewriter = build_rewriter({"type": "ServerRewriter", "clean": clean, **options})
         assert rewriter.rewrite(["A red car on a wet road."]) == [expected]
     asked = behaviour.requests[-1][0]["messages"][0]["content"]
-    assert asked.startswith("Rewrite this caption") and asked.endswith("\n\nA red car on a wet road.")
+    assert asked.startswith("Rewrite this caption") and asked.endswith(
+        "\n\nA red car on a wet road."
+    )
     assert rewriter.provenance["clean"] is clean
 
 
@@ -290,12 +333,16 @@ def test_a_server_rewriter_with_a_real_model_leaves_no_weather():
     from wxr_plugin.vlm.weather_words import weather_words
 
     with serving() as (options, _):
-        texts = build_rewriter({"type": "ServerRewriter", **options}).rewrite(["A scene with heavy rain."])
+        texts = build_rewriter({"type": "ServerRewriter", **options}).rewrite(
+            ["A scene with heavy rain."]
+        )
     assert len(texts) == 1 and not weather_words(texts[0] or "")
 
 
 def test_a_list_of_likely_tokens_that_is_malformed_counts_as_none():
     malformed = [7, None, SimpleNamespace(token="good"), SimpleNamespace(token=3, logprob=-1.0)]
     usable = SimpleNamespace(token="good", logprob=-0.5)
-    choice = SimpleNamespace(logprobs=SimpleNamespace(content=[SimpleNamespace(top_logprobs=[*malformed, usable])]))
+    choice = SimpleNamespace(
+        logprobs=SimpleNamespace(content=[SimpleNamespace(top_logprobs=[*malformed, usable])])
+    )
     assert server_rater._top_logprobs(choice) == [("good", -0.5)]

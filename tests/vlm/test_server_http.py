@@ -13,7 +13,9 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.vlm import server_http
 from wxr_plugin.vlm.rater import build_rater
 
-ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "good"}, "logprobs": None}]}
+ANSWER = {
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "good"}, "logprobs": None}]
+}
 PHOTOS = [np.full((32, 32, 3), 90, np.uint8)] * 2
 
 
@@ -36,7 +38,9 @@ def serving(answer):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads, server.block_on_close = True, False
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    ).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1", requests
     finally:
@@ -47,7 +51,9 @@ def serving(answer):
 def send(handler, body=None, status=200, **headers):
     data = json.dumps(ANSWER).encode() if body is None else body
     handler.send_response(status)
-    for name, value in ({"Content-Type": "application/json", "Content-Length": str(len(data))} | headers).items():
+    for name, value in (
+        {"Content-Type": "application/json", "Content-Length": str(len(data))} | headers
+    ).items():
         handler.send_header(name, value)
     handler.end_headers()
     handler.wfile.write(data)
@@ -106,7 +112,9 @@ def test_a_response_has_a_largest_size(monkeypatch):
             sent.append(1)
 
     with serving(flood) as (url, requests):
-        with pytest.raises(WxrError, match=r"sends more than 16 MiB for one answer, not tried again; correct `url`"):
+        with pytest.raises(
+            WxrError, match=r"sends more than 16 MiB for one answer, not tried again; correct `url`"
+        ):
             rater(url, retries=3)
         assert len(requests) == 1
     assert len(sent) < 100, "the response was not read to its end"
@@ -118,7 +126,9 @@ def test_no_photo_goes_to_another_server(status):
         send(handler, b"", status, Location=f"{other}/chat/completions")
 
     with serving(send) as (other, asked), serving(redirect) as (url, _):
-        with pytest.raises(WxrError, match=rf"redirects to another server, {other.removesuffix('/v1')}, which"):
+        with pytest.raises(
+            WxrError, match=rf"redirects to another server, {other.removesuffix('/v1')}, which"
+        ):
             rater(url)
         assert asked == []
 
@@ -138,7 +148,10 @@ def test_redirects_without_end_are_an_error():
     def redirect(handler):
         send(handler, b"", 307, Location=handler.path)
 
-    with serving(redirect) as (url, requests), pytest.raises(WxrError, match="more than 5 redirects"):
+    with (
+        serving(redirect) as (url, requests),
+        pytest.raises(WxrError, match="more than 5 redirects"),
+    ):
         rater(url)
     assert len(requests) == server_http.MOST_REDIRECTS + 1
 

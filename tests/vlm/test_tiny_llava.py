@@ -27,7 +27,9 @@ def photos() -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def weathered(photos) -> dict[str, list[list[np.ndarray]]]:
     """Per kind, per severity of SEVERITIES: every photo."""
-    return {kind: [[_under(photo, kind, s) for photo in photos] for s in SEVERITIES] for kind in KINDS}
+    return {
+        kind: [[_under(photo, kind, s) for photo in photos] for s in SEVERITIES] for kind in KINDS
+    }
 
 
 def _under(photo: np.ndarray, kind: str, severity: float) -> np.ndarray:
@@ -53,7 +55,11 @@ def test_folder_holds_a_llava_without_unused_or_missing_weights(parts):
 
     assert isinstance(parts[1], LlavaForConditionalGeneration)
     _, report = AutoModelForImageTextToText.from_pretrained(FOLDER, output_loading_info=True)
-    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+    assert (
+        not report["missing_keys"]
+        and not report["unexpected_keys"]
+        and not report["mismatched_keys"]
+    )
 
 
 def test_the_five_words_are_single_distinct_tokens(parts):
@@ -72,18 +78,31 @@ def test_tokenizer_writes_any_text_and_reads_it_back(parts):
 def test_chat_template_writes_the_llava_prompt(parts):
     turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How is it?"}]}
     answer = {"role": "assistant", "content": [{"type": "text", "text": "Clear."}]}
-    assert parts[0].apply_chat_template([turn], add_generation_prompt=True) == "USER: <image>\nHow is it? ASSISTANT:"
-    assert parts[0].apply_chat_template([turn, answer]) == "USER: <image>\nHow is it? ASSISTANT: Clear.</s>"
+    assert (
+        parts[0].apply_chat_template([turn], add_generation_prompt=True)
+        == "USER: <image>\nHow is it? ASSISTANT:"
+    )
+    assert (
+        parts[0].apply_chat_template([turn, answer])
+        == "USER: <image>\nHow is it? ASSISTANT: Clear.</s>"
+    )
 
 
 @pytest.mark.parametrize("prompt", ["visibility", "quality"])
 def test_first_generated_token_is_a_rating_word(parts, photos, prompt):
     processor, model = parts
-    turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt_text("rating", prompt)}]}
+    turn = {
+        "role": "user",
+        "content": [{"type": "image"}, {"type": "text", "text": prompt_text("rating", prompt)}],
+    }
     text = processor.apply_chat_template([turn], add_generation_prompt=True)
     inputs = processor(images=photos, text=[text] * len(photos), return_tensors="pt")
-    tokens = model.generate(**inputs, max_new_tokens=4, do_sample=False)[:, inputs["input_ids"].shape[1] :]
-    answers = [answer.strip() for answer in processor.batch_decode(tokens, skip_special_tokens=True)]
+    tokens = model.generate(**inputs, max_new_tokens=4, do_sample=False)[
+        :, inputs["input_ids"].shape[1] :
+    ]
+    answers = [
+        answer.strip() for answer in processor.batch_decode(tokens, skip_special_tokens=True)
+    ]
     assert set(answers) <= set(RATING_WORDS)
 
 
@@ -114,4 +133,6 @@ def test_descriptions_name_weather_and_strength(photos, weathered):
     right = [word in text for word, text in found]
     assert np.mean(right) >= 0.9
     strong = [text for word, text in found if word != "clear" and "clear" not in text]
-    assert all(any(strength in text for strength in ("light", "moderate", "heavy")) for text in strong)
+    assert all(
+        any(strength in text for strength in ("light", "moderate", "heavy")) for text in strong
+    )

@@ -29,10 +29,21 @@ def options(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("serve") / "log"
-    command = ["-m", "transformers.cli.transformers", "serve", str(MODEL), "--port", str(port), "--host", "127.0.0.1"]
+    command = [
+        "-m",
+        "transformers.cli.transformers",
+        "serve",
+        str(MODEL),
+        "--port",
+        str(port),
+        "--host",
+        "127.0.0.1",
+    ]
     with log.open("w") as file:
         settings = ["--device", "cpu", "--dtype", "float32"]
-        process = subprocess.Popen([sys.executable, *command, *settings], stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, *command, *settings], stdout=file, stderr=subprocess.STDOUT
+        )
     try:
         wait_for(f"http://127.0.0.1:{port}/health", process, log)
         yield {"url": f"http://127.0.0.1:{port}/v1", "model": str(MODEL)}
@@ -45,7 +56,9 @@ def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
     for _ in range(600):
         assert process.poll() is None, log.read_text()
         try:
-            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5).close()
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+                url, timeout=5
+            ).close()
             return
         except OSError:
             time.sleep(0.2)
@@ -55,7 +68,13 @@ def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
 @pytest.fixture(scope="module")
 def photos() -> list[np.ndarray]:
     photo = data.coffee().astype(np.float32)[40:360:2, 100:420:2] / 255
-    views = [photo, *(add_weather(photo, kind, 0.9, np.random.default_rng(7)) for kind in ("rain", "haze", "snow"))]
+    views = [
+        photo,
+        *(
+            add_weather(photo, kind, 0.9, np.random.default_rng(7))
+            for kind in ("rain", "haze", "snow")
+        ),
+    ]
     return [(view * 255 + 0.5).astype(np.uint8) for view in views]
 
 
@@ -64,7 +83,9 @@ def test_the_word_that_it_answers_is_the_rating_and_that_is_logged(options, phot
     rater = build_rater({"type": "ServerRater", **options})
     assert "gives no log-probabilities: the word that it answers counts" in logged.text
     expected = 5 - build_rater().rate(photos).logits.argmax(1)
-    assert rater.rate(photos).rating.tolist() == expected.tolist() and len(set(expected.tolist())) > 1
+    assert (
+        rater.rate(photos).rating.tolist() == expected.tolist() and len(set(expected.tolist())) > 1
+    )
 
 
 @pytest.mark.slow

@@ -18,7 +18,17 @@ def build(tmp_path_factory) -> tuple[Path, str]:
     for name in tracked():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(REPOSITORY / name, source / name)
-    words = ["-m", "pip", "wheel", "-v", "--no-deps", "--no-build-isolation", "-w", str(target), str(source)]
+    words = [
+        "-m",
+        "pip",
+        "wheel",
+        "-v",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(target),
+        str(source),
+    ]
     log = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert log.returncode == 0, log.stderr
     (wheel,) = target.glob("*.whl")
@@ -33,7 +43,9 @@ def environment(build, tmp_path_factory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    own = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+    own = subprocess.run(
+        [python, "-c", ask], capture_output=True, text=True, check=True
+    ).stdout.strip()
     below = sysconfig.get_path("purelib")
     Path(own, "below.pth").write_text(f"import site; site.addsitedir({below!r})\n")
     install = ["-m", "pip", "install", "-q", "--no-deps", "--ignore-installed", str(wheel)]
@@ -48,8 +60,12 @@ def run(environment, tmp_path):
 
     def call(command: str, *words: object) -> str:
         line = [str(environment / command), *map(str, words)]
-        done = subprocess.run(line, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{' '.join(line)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        done = subprocess.run(
+            line, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (
+            f"{' '.join(line)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        )
         return done.stdout + done.stderr
 
     return call

@@ -42,11 +42,17 @@ def test_the_wheel_holds_every_file_of_the_package(build):
 
 
 def test_setuptools_does_not_warn(build):
-    assert [line for line in build[1].splitlines() if "Warning:" in line or "would be ignored" in line] == []
+    assert [
+        line for line in build[1].splitlines() if "Warning:" in line or "would be ignored" in line
+    ] == []
 
 
 def test_the_wheels_package_is_imported(run, environment):
-    folder = run("python", "-c", "import wxr_plugin; print(wxr_plugin.__file__)").strip().splitlines()[-1]
+    folder = (
+        run("python", "-c", "import wxr_plugin; print(wxr_plugin.__file__)")
+        .strip()
+        .splitlines()[-1]
+    )
     assert folder.startswith(str(environment.parent))
 
 
@@ -73,4 +79,6 @@ def test_the_demo_begins(run, tmp_path):
 
 def test_a_network_of_ones_own_is_written(run, tmp_path):
     run("wxr", "new", "arch", "FrostNet", "--into", "my_networks")
-    assert {"frostnet.yml", "test_frostnet.py"} <= {path.name for path in (tmp_path / "my_networks").iterdir()}
+    assert {"frostnet.yml", "test_frostnet.py"} <= {
+        path.name for path in (tmp_path / "my_networks").iterdir()
+    }

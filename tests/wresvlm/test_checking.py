@@ -35,35 +35,74 @@ def test_a_sound_file_has_no_problems(folder, capsys):
     ("changes", "words"),
     [
         ({"data": {"real": {"rain": "nowhere"}}}, ["data.real.rain: nowhere does not exist"]),
-        ({"data": {"real": {**REAL, "snow": "empty"}}}, ["data.real: empty: no images in it", "take this weather out"]),
+        (
+            {"data": {"real": {**REAL, "snow": "empty"}}},
+            ["data.real: empty: no images in it", "take this weather out"],
+        ),
         ({"panel": ["bright"]}, ["panel: a panel of 1; name two different raters"]),
         ({"panel": ["bright", "bright", "brighter"]}, ["panel: names a rater twice"]),
-        ({"panel": ["bright", "brightr"]}, ["panel[1]: no rater 'brightr' among raters; did you mean bright"]),
-        ({"init": {"restorers": []}}, ["init: restorers: the panel has nothing to choose from; name one"]),
+        (
+            {"panel": ["bright", "brightr"]},
+            ["panel[1]: no rater 'brightr' among raters; did you mean bright"],
+        ),
+        (
+            {"init": {"restorers": []}},
+            ["init: restorers: the panel has nothing to choose from; name one"],
+        ),
         ({"init": {"restorers": ["gone.pth"]}}, ["init.restorers[0]: gone.pth: no such file"]),
-        ({"init": {"restorers": ["supervised"]}}, ["there is no supervised stage; name it under supervised"]),
+        (
+            {"init": {"restorers": ["supervised"]}},
+            ["there is no supervised stage; name it under supervised"],
+        ),
         ({"rounds": [{"iterations": 4}]}, ["rounds[0].rater: missing"]),
         ({"rounds": []}, ["rounds: a list ([]) has the wrong type or range"]),
-        ({"raters": {"bright": {"type": "RunBrigth"}}}, ["raters.bright.type: no rater 'RunBrigth'", "RunBright?"]),
+        (
+            {"raters": {"bright": {"type": "RunBrigth"}}},
+            ["raters.bright.type: no rater 'RunBrigth'", "RunBright?"],
+        ),
         ({"report": {"rater": "judge"}}, ["report.rater: no rater 'judge'"]),
-        ({"report": {"metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}}}, ["compares with a ground"]),
+        (
+            {"report": {"metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}}},
+            ["compares with a ground"],
+        ),
         (
             {"train": {"opt": "supervised.yml"}},
             ["train.opt: supervised.yml trains a WxrModel; name one"],
         ),
-        ({"train": {"opt": "run.yml"}}, ["train.opt: run.yml is the file of a whole run; name one of a single"]),
-        ({"supervised": {"opt": "round.yml"}}, ["supervised.opt: round.yml is not supervised only"]),
+        (
+            {"train": {"opt": "run.yml"}},
+            ["train.opt: run.yml is the file of a whole run; name one of a single"],
+        ),
+        (
+            {"supervised": {"opt": "round.yml"}},
+            ["supervised.opt: round.yml is not supervised only"],
+        ),
         (
             {"train": PROMPTS, "data": {"real": {"rain": REAL["rain"]}}},
             ["no real photos of haze, snow to learn"],
         ),
-        ({"train": {"opt": "round.yml", "force_yml": ["train:totl=3"]}}, ["the option file has no train:totl"]),
-        ({"train": {"opt": "round.yml", "force_yml": ["+train:gate=teacher"]}}, ["init: chooses pseudo-labels, which"]),
-        ({"train": {"opt": "round.yml", "force_yml": ["+train:speed=3"]}}, ["round.yml", "train.speed: unknown key"]),
-        ({"name": "../victim"}, ["name: the name '../victim' holds a path separator; write a plain name"]),
+        (
+            {"train": {"opt": "round.yml", "force_yml": ["train:totl=3"]}},
+            ["the option file has no train:totl"],
+        ),
+        (
+            {"train": {"opt": "round.yml", "force_yml": ["+train:gate=teacher"]}},
+            ["init: chooses pseudo-labels, which"],
+        ),
+        (
+            {"train": {"opt": "round.yml", "force_yml": ["+train:speed=3"]}},
+            ["round.yml", "train.speed: unknown key"],
+        ),
+        (
+            {"name": "../victim"},
+            ["name: the name '../victim' holds a path separator; write a plain name"],
+        ),
         (
             {"train": {"opt": "round.yml", "force_yml": ["num_gpu=2"]}},
-            ["launch.nproc_per_node: 1 process trains on 1 GPU", "num_gpu: 2; set it to 2, or num_gpu to auto"],
+            [
+                "launch.nproc_per_node: 1 process trains on 1 GPU",
+                "num_gpu: 2; set it to 2, or num_gpu to auto",
+            ],
         ),
         ({"roundz": []}, ["roundz: unknown key; did you mean rounds?"]),
     ],
@@ -75,10 +114,19 @@ def test_each_problem_is_a_line_with_its_mend(folder, changes, words):
 
 
 def test_all_problems_come_at_once(folder, capsys):
-    write_files(folder, panel=["bright"], rounds=[{"rater": "gone", "iterations": 1}], init={"restorers": ["gone.pth"]})
+    write_files(
+        folder,
+        panel=["bright"],
+        rounds=[{"rater": "gone", "iterations": 1}],
+        init={"restorers": ["gone.pth"]},
+    )
     assert cli.main(["wresvlm", "run", "-opt", "run.yml"]) == 2
     error = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[1] for line in error[:-1]] == ["init.restorers[0]", "panel", "rounds[0].rater"]
+    assert [line.split(": ")[1] for line in error[:-1]] == [
+        "init.restorers[0]",
+        "panel",
+        "rounds[0].rater",
+    ]
     assert error[-1] == "wxr wresvlm: run.yml: 3 problems; nothing was started"
     assert not (folder / "work").exists()
 
@@ -87,7 +135,10 @@ def test_files_of_the_wrong_kind_name_the_right_command(folder, capsys):
     assert cli.main(["wresvlm", "run", "-opt", "round.yml"]) == 2
     assert "not of a whole run; start it with `wxr train -opt round.yml`" in capsys.readouterr().err
     assert cli.main(["train", "-opt", "run.yml"]) == 2
-    assert "not of one training; start it with `wxr wresvlm run -opt run.yml`" in capsys.readouterr().err
+    assert (
+        "not of one training; start it with `wxr wresvlm run -opt run.yml`"
+        in capsys.readouterr().err
+    )
 
 
 def test_one_folder_with_sub_folders_is_sorted_by_them(folder):
@@ -128,8 +179,12 @@ def test_the_paper_s_recipe_is_160_000_iterations_with_one_model_a_round():
 
 
 @pytest.mark.parametrize(
-    ("num_gpu", "launch", "device"), [("auto", {}, None), (0, {}, "cpu"), (0, {"device": "cuda:1"}, "cuda:1")]
+    ("num_gpu", "launch", "device"),
+    [("auto", {}, None), (0, {}, "cpu"), (0, {"device": "cuda:1"}, "cuda:1")],
 )
 def test_prompts_are_learnt_where_the_training_is(folder, num_gpu, launch, device):
     train = {"opt": "round.yml", "force_yml": [f"num_gpu={num_gpu}"]}
-    assert Settings(convert(write_files(folder, train=train, launch=launch), RunOptions)).device == device
+    assert (
+        Settings(convert(write_files(folder, train=train, launch=launch), RunOptions)).device
+        == device
+    )

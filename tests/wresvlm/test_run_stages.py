@@ -20,7 +20,10 @@ class Work:
 
     def __init__(self, settings):
         self.settings, self.said, self.calls = settings, [], []
-        self.inputs, self.fails = {"first": {"iterations": 200}, "second": {"photos": "2 images"}}, ""
+        self.inputs, self.fails = (
+            {"first": {"iterations": 200}, "second": {"photos": "2 images"}},
+            "",
+        )
 
     def make(self, **how):
         run = Run(self.settings, say=self.said.append)
@@ -64,7 +67,9 @@ def test_a_change_makes_the_stage_and_what_builds_on_it_again_and_keeps_the_old(
     work.make()
     assert work.calls == ["first", "second"]
     assert "[first] made again, because iterations changed from 200 to 400" in work.said[0]
-    assert any(line.startswith("[second] made again, because first was made again") for line in work.said)
+    assert any(
+        line.startswith("[second] made again, because first was made again") for line in work.said
+    )
     assert (folder / "work/first/result").read_text() == "{'iterations': 400}"
     assert (folder / "work/old/first.1/result").read_text() == "{'iterations': 200}"
 
@@ -93,7 +98,9 @@ def test_redo_and_until(work):
     assert work.calls == ["first", "second"]
     work.make(redo=["first"])
     assert work.calls == ["first", "second", "other"]
-    with pytest.raises(WxrError, match="no stage 'secnd' in this run; its stages are first, second, other"):
+    with pytest.raises(
+        WxrError, match="no stage 'secnd' in this run; its stages are first, second, other"
+    ):
         work.make(until="secnd")
 
 
@@ -192,7 +199,9 @@ def test_what_no_loss_needs_and_what_is_switched_off_is_no_stage(folder):
     found = stages(init=None, between={"panel": False})
     assert list(found) == ["round_1", "round_2", "report"]
     assert found["round_2"] == ("round_1",)
-    assert list(stages(init={"restorers": ["supervised"]}, supervised={"opt": "supervised.yml"}))[:2] == [
+    assert list(stages(init={"restorers": ["supervised"]}, supervised={"opt": "supervised.yml"}))[
+        :2
+    ] == [
         "supervised",
         "init",
     ]
@@ -205,7 +214,9 @@ def test_rounds_get_their_length_rater_start_and_labels(folder):
     ]
     write_files(folder, rounds=rounds)
     settings = load_run("run.yml")
-    first, second = (settings.round_options(number, start, None) for number, start in ((1, None), (2, "round_1")))
+    first, second = (
+        settings.round_options(number, start, None) for number, start in ((1, None), (2, "round_1"))
+    )
     assert first["train"]["total_iter"] == 4 and second["train"]["total_iter"] == 6
     assert first["train"]["rater"] == {"type": "RunBright"}
     assert "ema_warmup" not in first["train"] and second["train"]["ema_warmup"] is False
@@ -231,14 +242,29 @@ def run_inputs(name):
 
 def test_only_what_can_change_the_network_is_an_input_of_a_round(folder):
     file = {"opt": "round.yml"}
-    same = ["logger:print_freq=7", "datasets:train:num_worker_per_gpu=1", "+train:keep=2", "name=other"]
+    same = [
+        "logger:print_freq=7",
+        "datasets:train:num_worker_per_gpu=1",
+        "+train:keep=2",
+        "name=other",
+    ]
     assert changed(train={**file, "force_yml": same}) == []
     assert changed(report={"rater": None}, panel=["brighter", "bright"]) == []
     assert changed(train={**file, "force_yml": ["train:optim_g:lr=0.5"]}) == [
         "train.optim_g.lr changed from 0.01 to 0.5"
     ]
-    assert changed(raters={"bright": {"type": "RunBright", "device": "cpu"}, "brighter": {"type": "RunBrighter"}}) == []
-    (found,) = changed(raters={"bright": {"type": "RunBrighter"}, "brighter": {"type": "RunBrighter"}})
+    assert (
+        changed(
+            raters={
+                "bright": {"type": "RunBright", "device": "cpu"},
+                "brighter": {"type": "RunBrighter"},
+            }
+        )
+        == []
+    )
+    (found,) = changed(
+        raters={"bright": {"type": "RunBrighter"}, "brighter": {"type": "RunBrighter"}}
+    )
     assert found == "train.rater.type changed from RunBright to RunBrighter"
 
 

@@ -18,7 +18,9 @@ def row(photo, weather, values):
 
 
 def test_overall_is_the_unweighted_mean_over_the_weathers():
-    found = scores.by_weather([("rain", 1.0), ("rain", 2.0), ("rain", 3.0), ("haze", 5.0), ("snow", 8.0)])
+    found = scores.by_weather(
+        [("rain", 1.0), ("rain", 2.0), ("rain", 3.0), ("haze", 5.0), ("snow", 8.0)]
+    )
     assert found == {"rain": 2.0, "haze": 5.0, "snow": 8.0, "overall": 5.0}
     assert scores.by_weather([("all", 1.0), ("all", 2.0)]) == {"all": 1.5}
 
@@ -34,8 +36,14 @@ def test_photos_that_were_not_measured_at_every_step_do_not_count():
 
 def test_the_best_of_a_column_is_marked_as_the_metric_says():
     values = {"input": {"rain": 3.0, "overall": 3.0}, "round_1": {"rain": 2.0, "overall": 4.0}}
-    assert Scores("m", values).table()[1] == [["input", "*3.000", "3.000"], ["round_1", "2.000 ▼", "*4.000"]]
-    assert Scores("m", values, "lower").table()[1] == [["input", "3.000", "*3.000"], ["round_1", "*2.000", "4.000 ▼"]]
+    assert Scores("m", values).table()[1] == [
+        ["input", "*3.000", "3.000"],
+        ["round_1", "2.000 ▼", "*4.000"],
+    ]
+    assert Scores("m", values, "lower").table()[1] == [
+        ["input", "3.000", "*3.000"],
+        ["round_1", "*2.000", "4.000 ▼"],
+    ]
 
 
 def test_the_inputs_validation_is_the_first_row_and_what_is_worse_is_marked(tmp_path, monkeypatch):
@@ -43,7 +51,10 @@ def test_the_inputs_validation_is_the_first_row_and_what_is_worse_is_marked(tmp_
         table = tmp_path / name / "validation"
         table.mkdir(parents=True)
         (table / "held.csv").write_text(f"iter,image,psnr,psnr_input\n4,a,{value},12.0\n")
-    opt = {"datasets": {"val": {"name": "held"}}, "val": {"metrics": {"psnr": {"better": "higher"}}}}
+    opt = {
+        "datasets": {"val": {"name": "held"}},
+        "val": {"metrics": {"psnr": {"better": "higher"}}},
+    }
     settings = SimpleNamespace(supervised=opt, train=opt, experiment=tmp_path.joinpath)
     monkeypatch.setattr(scores, "steps", lambda settings, stages: stages)
     (measure,) = scores.of_validation(settings, ["supervised", "round_1"])
@@ -53,10 +64,18 @@ def test_the_inputs_validation_is_the_first_row_and_what_is_worse_is_marked(tmp_
 
 def test_the_last_validation_counts_by_weather_without_what_a_metric_refused(tmp_path):
     (tmp_path / "validation").mkdir()
-    lines = ["iter,image,weather,psnr", "2,a,rain,1.0", "4,a,rain,10.0", "4,b,rain,nan", "4,c,snow,30.0"]
+    lines = [
+        "iter,image,weather,psnr",
+        "2,a,rain,1.0",
+        "4,a,rain,10.0",
+        "4,b,rain,nan",
+        "4,c,snow,30.0",
+    ]
     (tmp_path / "validation/held.csv").write_text("\n".join(lines))
     (tmp_path / "validation/Rain100H.csv").write_text("iter,image,psnr\n4,a,10.0\n4,b,20.0")
-    assert scores._validated(tmp_path, {"name": "held"}) == {"psnr": {"rain": 10.0, "snow": 30.0, "overall": 20.0}}
+    assert scores._validated(tmp_path, {"name": "held"}) == {
+        "psnr": {"rain": 10.0, "snow": 30.0, "overall": 20.0}
+    }
     assert scores._validated(tmp_path, {"name": "Rain100H"}) == {"psnr": {"rain": 15.0}}
     assert scores._validated(tmp_path, {"name": "gone"}) == {}
 
@@ -72,7 +91,9 @@ def test_the_last_validation_counts_by_weather_without_what_a_metric_refused(tmp
 def test_a_judge_that_took_part_in_training_is_told(folder, judge, words):
     raters = {"bright": {"type": "RunBright"}, "vlm": {"type": "TransformersRater"}, "judge": judge}
     rounds = [{"rater": "bright", "iterations": 4}]
-    write_files(folder, raters=raters, panel=["bright", "vlm"], rounds=rounds, report={"rater": "judge"})
+    write_files(
+        folder, raters=raters, panel=["bright", "vlm"], rounds=rounds, report={"rater": "judge"}
+    )
     note = pages.judge_note(load_run("run.yml"))
     assert words in note and bool(note) == bool(words)
 
@@ -82,7 +103,9 @@ def test_a_judge_that_is_written_in_another_way_is_the_same_judge(folder):
     vlm = {"type": "TransformersRater", "model": "tiny", "batch_size": 2}
     raters = {"bright": {"type": "RunBright"}, "vlm": vlm, "judge": {}}
     rounds = [{"rater": "vlm", "iterations": 4}]
-    write_files(folder, raters=raters, panel=["bright", "vlm"], rounds=rounds, report={"rater": "judge"})
+    write_files(
+        folder, raters=raters, panel=["bright", "vlm"], rounds=rounds, report={"rater": "judge"}
+    )
     assert "took part in training (vlm)" in pages.judge_note(load_run("run.yml"))
 
 
@@ -95,7 +118,10 @@ def test_what_changed_is_told_in_words():
         "gone was taken out",
         "new is given now (3)",
     ]
-    assert changes({"stage panel_2": "a"}, {"stage round_1": "b"}) == ["panel_2 left", "round_1 joined"]
+    assert changes({"stage panel_2": "a"}, {"stage round_1": "b"}) == [
+        "panel_2 left",
+        "round_1 joined",
+    ]
 
 
 def test_files_are_read_again_only_where_size_or_time_changed(tmp_path):

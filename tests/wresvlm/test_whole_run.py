@@ -13,7 +13,11 @@ from wxr_plugin.data.images.io import write_image
 from wxr_plugin.data.weather.synthesis import KINDS
 from wxr_plugin.wresvlm import records
 
-SMALL = ["datasets:train:gt_size=64", "datasets:train:batch_size_per_gpu=2", "datasets:train:num_worker_per_gpu=0"]
+SMALL = [
+    "datasets:train:gt_size=64",
+    "datasets:train:batch_size_per_gpu=2",
+    "datasets:train:num_worker_per_gpu=0",
+]
 SMALL += ["val:val_freq=1", "logger:save_checkpoint_freq=1", "logger:print_freq=1", "+train:keep=1"]
 
 
@@ -25,7 +29,8 @@ def write_photos(folder):
         for name in ("china", "coffee"):
             photo = packaged_photos.packaged_photo(name)[100:196, 150:260]
             write_image(
-                folder / f"real/{kind}/{name}.png", packaged_photos.weathered(photo, kind, 0.6, number, "shifted")
+                folder / f"real/{kind}/{name}.png",
+                packaged_photos.weathered(photo, kind, 0.6, number, "shifted"),
             )
 
 
@@ -40,7 +45,10 @@ def small_run():
     run["data"] = {"gt": f"{root}/clear", "real": f"{root}/real"}
     run["init"]["restorers"] = ["supervised"]
     run["prompts"] = {"iterations": 3, "crops": 0, "synthetic": True}
-    run["rounds"] = [{"rater": "visibility", "iterations": 1}, {"rater": "quality", "iterations": 1}]
+    run["rounds"] = [
+        {"rater": "visibility", "iterations": 1},
+        {"rater": "quality", "iterations": 1},
+    ]
     return run | {"work": "work"}
 
 
@@ -61,7 +69,11 @@ def test_folders_become_a_report_and_a_second_call_skips_everything(tmp_path, mo
     with open(tmp_path / "work/report/table.csv") as file:
         rows = list(csv.DictReader(file))
     steps = ["input", "supervised", "round_1", "round_2"]
-    vis = {(row["stage"], row["weather"]): float(row["value"]) for row in rows if row["measure"] == "VLM-Vis"}
+    vis = {
+        (row["stage"], row["weather"]): float(row["value"])
+        for row in rows
+        if row["measure"] == "VLM-Vis"
+    }
     assert set(vis) == {(step, weather) for step in steps for weather in (*KINDS, "overall")}
     assert all(0 <= value <= 1 for value in vis.values())
     assert {row["stage"] for row in rows if row["measure"].startswith("psnr")} == set(steps)
@@ -74,9 +86,20 @@ def test_folders_become_a_report_and_a_second_call_skips_everything(tmp_path, mo
     before = records.read(tmp_path / "work/round_1").made
     change = ["--force_yml", "prompts:iterations=4"]
     assert cli.main(["wresvlm", "run", "-opt", "run.yml", "--list", *change]) == 0
-    listed = dict(line.split()[:2] for line in capfd.readouterr().out.splitlines() if line[0] != "W")
+    listed = dict(
+        line.split()[:2] for line in capfd.readouterr().out.splitlines() if line[0] != "W"
+    )
     assert [name for name, word in listed.items() if word == "outdated"] == [
-        *("prompts", "round_1", "panel_2", "describe_2", "rewrite_2", "prompts_2", "round_2", "report")
+        *(
+            "prompts",
+            "round_1",
+            "panel_2",
+            "describe_2",
+            "rewrite_2",
+            "prompts_2",
+            "round_2",
+            "report",
+        )
     ]
     assert cli.main(["wresvlm", "run", "-opt", "run.yml", "--until", "prompts", *change]) == 0
     assert "made again, because prompts.iterations changed from 3 to 4" in capfd.readouterr().out

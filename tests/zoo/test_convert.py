@@ -13,7 +13,13 @@ from wxr_plugin.checkpoints.containers import load_network_options, load_weights
 from wxr_plugin.cli import main as cli
 from wxr_plugin.inference.restorer import Restorer
 
-NETWORK = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1]}
+NETWORK = {
+    "type": "NAFNet",
+    "width": 4,
+    "enc_blk_nums": [1, 1],
+    "middle_blk_num": 1,
+    "dec_blk_nums": [1, 1],
+}
 
 
 @pytest.fixture
@@ -44,7 +50,9 @@ def test_there_and_back_without_a_difference(basicsr, net, tmp_path, capsys):
     mm, safe, back = (tmp_path / name for name in ("mm.pth", "net.safetensors", "back.pth"))
     assert convert(basicsr, mm, "--to", "mmagic", "--key", "params") == 0
     assert "for NAFNet, read back without a difference" in capsys.readouterr().out
-    assert all(name.startswith("generator.") for name in torch.load(mm, weights_only=True)["state_dict"])
+    assert all(
+        name.startswith("generator.") for name in torch.load(mm, weights_only=True)["state_dict"]
+    )
     assert convert(mm, safe) == 0 and convert(safe, back, "--to", "basicsr") == 0
     stored = torch.load(back, weights_only=True)
     assert_same(stored["params"], net.state_dict())
@@ -64,7 +72,9 @@ def test_mmengine_loads_what_was_converted(basicsr, net, tmp_path):
     convert(basicsr, tmp_path / "mm.pth", "--to", "mmagic", "--key", "params")
     model = nn.Module()
     model.generator = build_network(dict(NETWORK))
-    _load_checkpoint_to_model(model, torch.load(tmp_path / "mm.pth", weights_only=True), strict=True)
+    _load_checkpoint_to_model(
+        model, torch.load(tmp_path / "mm.pth", weights_only=True), strict=True
+    )
     assert_same(model.generator.state_dict(), net.state_dict())
 
 
@@ -85,10 +95,14 @@ work_dir = './work_dirs/x'
 
 
 def test_a_file_of_the_runner_names_its_network_and_what_is_left_out_is_told(net, tmp_path, capsys):
-    path = mmengine_file(tmp_path / "iter_9.pth", net, CONFIG, **{"perceptual_loss.vgg.weight": torch.ones(2)})
+    path = mmengine_file(
+        tmp_path / "iter_9.pth", net, CONFIG, **{"perceptual_loss.vgg.weight": torch.ones(2)}
+    )
     assert load_network_options(path) == NETWORK
     assert convert(path, tmp_path / "net.pth", "--to", "basicsr") == 0
-    assert "left out, as no part of the network: perceptual_loss.vgg.weight" in capsys.readouterr().out
+    assert (
+        "left out, as no part of the network: perceptual_loss.vgg.weight" in capsys.readouterr().out
+    )
     assert_same(torch.load(tmp_path / "net.pth", weights_only=True)["params"], net.state_dict())
 
 
@@ -97,7 +111,8 @@ def test_a_file_of_the_runner_names_its_network_and_what_is_left_out_is_told(net
     [
         "model = dict(generator=dict(type='NAFNet', img_channels=3, mid_channels=32))",  # mmagic's own
         "model = dict(generator=dict(type='Unknown'))",
-        "model = dict(generator=dict(type='NAFNet', width=__import__('os').system('touch canary')))",
+        "model = dict(generator=dict(type='NAFNet', width=__import__('os').system('touch "
+        "canary')))",
         "model = dict(generator=",
         "model = 3",
         None,
@@ -117,7 +132,9 @@ def test_restore_reads_all_of_them(basicsr, net, tmp_path):
     lq = torch.rand(1, 3, 20, 28)
     expected = Restorer(net, "cpu").restore_tensor(lq)
     for name in ("mm.pth", "net.safetensors", "net.pth", "iter_9.pth"):
-        assert torch.equal(Restorer.from_checkpoint(tmp_path / name, device="cpu").restore_tensor(lq), expected), name
+        assert torch.equal(
+            Restorer.from_checkpoint(tmp_path / name, device="cpu").restore_tensor(lq), expected
+        ), name
 
 
 def test_the_teacher_is_restored_with(net, tmp_path):
@@ -142,7 +159,10 @@ def test_bad_input(basicsr, net, tmp_path, capsys):
         ((basicsr, tmp_path / "x.pth", "--to", "safetensors"), "end in .safetensors"),
         ((basicsr, basicsr, "--to", "basicsr", "--force"), "is the source itself"),
         ((tmp_path / "none.pth", tmp_path / "x.pth"), "none.pth: no such file"),
-        ((short, tmp_path / "x.pth", "--to", "mmagic"), "does not fit the network NAFNet: intro.weight is missing"),
+        (
+            (short, tmp_path / "x.pth", "--to", "mmagic"),
+            "does not fit the network NAFNet: intro.weight is missing",
+        ),
         ((there, tmp_path / "x.pth", "--to", "mmagic"), "no checkpoint, or a broken one"),
     ]:
         assert convert(*words) == 2

@@ -15,7 +15,11 @@ ROOT = Path(wxr_plugin.__file__).parents[1]
 
 
 def test_names_are_unique():
-    names = [row["name"] for file in DATA.glob("*.yml") for row in yaml.safe_load(file.read_text(encoding="utf-8"))]
+    names = [
+        row["name"]
+        for file in DATA.glob("*.yml")
+        for row in yaml.safe_load(file.read_text(encoding="utf-8"))
+    ]
     assert len(names) == len(set(names)) == len(rows()) > 90
 
 

@@ -30,7 +30,10 @@ def test_the_files_of_a_row_are_recognised_and_fit(row, tmp_path):
         parts = [part for part in row.files if part.file.endswith(file.name)] or [row]
         expected = {(part.key, part.prefix, part.file if row.files else None) for part in parts}
         assert {(match.key, match.prefix, match.part) for match in matches} >= expected
-        assert all(match.method == row.method and match.network["type"] == row.network_g["type"] for match in matches)
+        assert all(
+            match.method == row.method and match.network["type"] == row.network_g["type"]
+            for match in matches
+        )
     spec = method_spec(row.name, place, "guide" if row.guide else None)
     assert spec.network.items() >= row.network_g.items() and spec.sde == row.sde
     assert len(spec.network.get("instruction", [0] * 256)) == 256
@@ -95,12 +98,16 @@ def test_parts_given_as_one_file_or_one_of_several(tmp_path):
 
 def test_another_network_is_refused_with_both_sides(tmp_path):
     file = publish(find_row("prenet-rain100h"), tmp_path)
-    with pytest.raises(CheckpointError, match=r"fit the network of gcanet-derain: .*missing.*unknown.*zoo verify"):
+    with pytest.raises(
+        CheckpointError, match=r"fit the network of gcanet-derain: .*missing.*unknown.*zoo verify"
+    ):
         method_spec("gcanet-derain", file)
     (tmp_path / "parts").mkdir()
     place = publish(find_row("onerestore-lol"), tmp_path / "parts")
     torch.save(hollow({"a": (1,)}), place / "embedder_model.tar")
-    with pytest.raises(CheckpointError, match=r"embedder_model.tar does not fit the network of onerestore-lol: "):
+    with pytest.raises(
+        CheckpointError, match=r"embedder_model.tar does not fit the network of onerestore-lol: "
+    ):
         method_spec("onerestore-lol", place)
 
 

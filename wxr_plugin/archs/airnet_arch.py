@@ -1,7 +1,8 @@
 """AirNet (Li et al., All-In-One Image Restoration for Unknown Corruption, CVPR 2022).
 
-An encoder describes the degradation at every pixel; that description bends and modulates the convolutions of the
-restorer. State-dict names are those of the authors' code, so that their weights load; no licence is stated for these.
+An encoder describes the degradation at every pixel; that description bends and modulates the
+convolutions of the restorer. State-dict names are those of the authors' code, so that their weights
+load; no licence is stated for these.
 """
 
 import torch
@@ -27,7 +28,9 @@ class EncoderBlock(nn.Module):
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.shortcut = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(self.backbone(x) + self.shortcut(x), SLOPE)
@@ -40,9 +43,13 @@ class DegradationEncoder(nn.Module):
         super().__init__()
         self.E_pre = EncoderBlock(3, width, 1)
         self.E = nn.Sequential(
-            EncoderBlock(width, 2 * width, 2), EncoderBlock(2 * width, 4 * width, 2), nn.AdaptiveAvgPool2d(1)
+            EncoderBlock(width, 2 * width, 2),
+            EncoderBlock(2 * width, 4 * width, 2),
+            nn.AdaptiveAvgPool2d(1),
         )
-        self.mlp = nn.Sequential(nn.Linear(4 * width, 4 * width), nn.LeakyReLU(SLOPE), nn.Linear(4 * width, 4 * width))
+        self.mlp = nn.Sequential(
+            nn.Linear(4 * width, 4 * width), nn.LeakyReLU(SLOPE), nn.Linear(4 * width, 4 * width)
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         inter = self.E_pre(x)
@@ -50,7 +57,10 @@ class DegradationEncoder(nn.Module):
 
 
 class Contrast(nn.Module):
-    """What MoCo keeps: the encoder that is trained, its slow copy and a queue. Only the first serves to restore."""
+    """What MoCo keeps: the encoder that is trained, its slow copy and a queue.
+
+    Only the first serves to restore.
+    """
 
     def __init__(self, width: int, tasks: int):
         super().__init__()
@@ -71,10 +81,15 @@ class BentConv(nn.Module):
         nn.init.zeros_(self.conv_offset_mask.bias)
 
     def forward(self, x: Tensor, inter: Tensor) -> Tensor:
-        offset, mask = self.conv_offset_mask(torch.cat((x, inter), 1)).to(self.weight.dtype).split((18, 9), 1)
-        # The operator reads memory at random where an offset is NaN. The mask is NaN there too, so the result still is.
+        offset, mask = (
+            self.conv_offset_mask(torch.cat((x, inter), 1)).to(self.weight.dtype).split((18, 9), 1)
+        )
+        # The operator reads memory at random where an offset is NaN. The mask is NaN there too, so
+        # the result still is.
         offset = offset.nan_to_num(nan=0.0)
-        return deform_conv2d(x.to(self.weight.dtype), offset, self.weight, padding=1, mask=mask.sigmoid())
+        return deform_conv2d(
+            x.to(self.weight.dtype), offset, self.weight, padding=1, mask=mask.sigmoid()
+        )
 
 
 class Modulation(nn.Module):
@@ -133,7 +148,9 @@ class Restorer(nn.Module):
     def __init__(self, width: int, groups: int, blocks: int):
         super().__init__()
         self.head = nn.Sequential(_conv(3, width))
-        self.body = nn.Sequential(*(GuidedGroup(width, blocks) for _ in range(groups)), _conv(width, width))
+        self.body = nn.Sequential(
+            *(GuidedGroup(width, blocks) for _ in range(groups)), _conv(width, width)
+        )
         self.tail = nn.Sequential(_conv(width, 3))
 
     def forward(self, x: Tensor, inter: Tensor) -> Tensor:
@@ -145,14 +162,16 @@ class Restorer(nn.Module):
 class AirNet(nn.Module):
     """AirNet: one restorer for degradations that it is not told.
 
-    The authors train the encoder by contrast first (MoCo); what that needs is kept for the weights (`unused`) but not
-    trained here: a new network learns its encoder through the restored image alone.
+    The authors train the encoder by contrast first (MoCo); what that needs is kept for the weights
+    (`unused`) but not trained here: a new network learns its encoder through the restored image
+    alone.
 
     Args:
         width: channels.
         groups, blocks: guided groups, and guided blocks of each.
-        tasks: the authors' `batch_size`, one image of each degradation; it only tells the length of the queue in
-            their file: 5 for All.pth, 3 for Denoise.pth, 1 for Derain.pth and Dehaze.pth.
+        tasks: the authors' `batch_size`, one image of each degradation; it only tells the length of
+            the queue in their file: 5 for All.pth, 3 for Denoise.pth, 1 for Derain.pth and
+                Dehaze.pth.
     """
 
     smoke = {"width": 8, "groups": 1, "blocks": 1, "tasks": 1}

@@ -1,8 +1,9 @@
 """The noise predictors of IR-SDE (Luo et al., ICML 2023) and DA-CLIP (Luo et al., ICLR 2024; CVPRW 2024).
 
-One U-Net: two residual blocks and an attention at each level, the time in every block. DA-CLIP's networks also take a
-`Context`: the degradation joins the time, the content is a token that the deepest level attends to. State-dict names
-are those of the authors' code, so that their weights load.
+One U-Net: two residual blocks and an attention at each level, the time in every block. DA-CLIP's
+networks also take a `Context`: the degradation joins the time, the content is a token that the
+deepest level attends to. State-dict names are those of the authors' code, so that their weights
+load.
 """
 
 import math
@@ -13,7 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wxr_plugin.archs.context import STEERING, Context, check_context, checked_inputs, degradation_prompt
+from wxr_plugin.archs.context import (
+    STEERING,
+    Context,
+    check_context,
+    checked_inputs,
+    degradation_prompt,
+)
 from wxr_plugin.archs.context_layers import LinearAttention, PreNorm, Residual, SpatialTransformer
 from wxr_plugin.errors import WxrError
 from wxr_plugin.registry import register_arch
@@ -46,7 +53,9 @@ class Projection(nn.Module):
         super().__init__()
         self.proj = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
 
-    def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+    ) -> Tensor:
         x = self.proj(x)
         return F.silu(x if scale is None else x * (scale + 1) + shift)
 
@@ -59,7 +68,9 @@ class ResBlock(nn.Module):
         self.mlp = nn.Sequential(nn.SiLU(), nn.Linear(time_dim, 2 * outputs))
         self.block1 = Projection(inputs, outputs)
         self.block2 = Projection(outputs, outputs)
-        self.res_conv = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
+        self.res_conv = (
+            nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
+        )
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         scale, shift = self.mlp(time)[..., None, None].chunk(2, dim=1)
@@ -87,15 +98,17 @@ class ContentAttention(Residual):
 class ConditionalUNet(nn.Module):
     """The noise in a state between a clean image and its degraded one, in the three published forms.
 
-    IR-SDE: the defaults (its deshadowing network: nf 32, ch_mult [2, 4, 8, 16, 32]). DA-CLIP: ch_mult [1, 2, 4, 8],
-    context [content, degradation], context_dim 512. DA-CLIP in the wild: ch_mult [1, 2, 4, 8], context [content],
-    context_dim 768, scale 0.5.
+    IR-SDE: the defaults (its deshadowing network: nf 32, ch_mult [2, 4, 8, 16, 32]). DA-CLIP:
+    ch_mult [1, 2, 4, 8], context [content, degradation], context_dim 512. DA-CLIP in the wild:
+    ch_mult [1, 2, 4, 8], context [content], context_dim 768, scale 0.5.
 
     Args:
         nf: channels at full size; the time embedding has 4 nf.
-        ch_mult: channels that each level hands to the next one, in units of nf; all levels but the last halve the size.
-        context: which embeddings the network takes: content (cross-attention at the last level, whose widths must then
-            be multiples of 32), degradation (a prompt that is added to the time), both or none.
+        ch_mult: channels that each level hands to the next one, in units of nf; all levels but the
+            last halve the size.
+        context: which embeddings the network takes: content (cross-attention at the last level,
+            whose widths must then be multiples of 32), degradation (a prompt that is added to the
+            time), both or none.
         context_dim: length of these embeddings, as the guide gives them.
         scale: 1, or 0.5 to work at half the size between the first convolution and the last block.
 
@@ -119,7 +132,10 @@ class ConditionalUNet(nn.Module):
     ):
         super().__init__()
         if nf < 4 or nf % 2 or not ch_mult:
-            raise ValueError(f"ConditionalUNet: nf is an even number from 4 on, ch_mult not empty: {nf}, {ch_mult}")
+            raise ValueError(
+                f"ConditionalUNet: nf is an even number from 4 on, ch_mult not empty: {nf}, "
+                f"{ch_mult}"
+            )
         if scale not in (1, 0.5):
             raise ValueError(f"ConditionalUNet: scale is 1 or 0.5, not {scale}")
         self.context_inputs, self.context_dim = checked_inputs(context, STEERING), context_dim
@@ -139,10 +155,14 @@ class ConditionalUNet(nn.Module):
 
     def _build_embeddings(self, nf: int) -> None:
         width = 4 * nf
-        self.time_mlp = nn.Sequential(SinusoidalTime(nf), nn.Linear(nf, width), nn.GELU(), nn.Linear(width, width))
+        self.time_mlp = nn.Sequential(
+            SinusoidalTime(nf), nn.Linear(nf, width), nn.GELU(), nn.Linear(width, width)
+        )
         if "degradation" in self.context_inputs:
             self.prompt = nn.Parameter(torch.rand(1, width))
-            self.text_mlp = nn.Sequential(nn.Linear(self.context_dim, width), nn.SiLU(), nn.Linear(width, width))
+            self.text_mlp = nn.Sequential(
+                nn.Linear(self.context_dim, width), nn.SiLU(), nn.Linear(width, width)
+            )
             self.prompt_mlp = nn.Linear(width, width)
 
     def _build_levels(self, widths: list[int], time_dim: int) -> None:
@@ -155,20 +175,25 @@ class ConditionalUNet(nn.Module):
             blocks = [ResBlock(outer + inner, outer, time_dim) for _ in range(2)]
             up = _plain(outer, inner) if level == 0 else _doubling(outer, inner)
             self.ups.insert(0, nn.ModuleList([*blocks, self._attention(outer, level == last), up]))
-        self.mid_block1, self.mid_block2 = (ResBlock(widths[-1], widths[-1], time_dim) for _ in range(2))
+        self.mid_block1, self.mid_block2 = (
+            ResBlock(widths[-1], widths[-1], time_dim) for _ in range(2)
+        )
         self.mid_attn = self._attention(widths[-1], True)
 
     def _attention(self, dim: int, deepest: bool) -> nn.Module:
         takes_content = deepest and "content" in self.context_inputs
         return ContentAttention(dim, self.context_dim) if takes_content else SelfAttention(dim)
 
-    def forward(self, xt: Tensor, lq: Tensor, time: Tensor | float, context: Context | None = None) -> Tensor:
+    def forward(
+        self, xt: Tensor, lq: Tensor, time: Tensor | float, context: Context | None = None
+    ) -> Tensor:
         """The noise in `xt`, like it.
 
         Args:
             xt: state (N, 3, H, W): a clean image on its way to `lq`, with noise.
-            lq: degraded images (N, 3, H, W) in [0, 1]. Any H and W above half of 2 ** len(ch_mult), by which the
-                network extends them to a multiple of it: reflected, right and below, as published.
+            lq: degraded images (N, 3, H, W) in [0, 1]. Any H and W above half of 2 ** len(ch_mult),
+                by which the network extends them to a multiple of it: reflected, right and below,
+                    as published.
             time: steps of the schedule, whole or broken numbers: one for all images, or (N,).
             context: embeddings of the N degraded images; those that `context_inputs` names.
 
@@ -185,7 +210,9 @@ class ConditionalUNet(nn.Module):
         sinusoid = self.time_mlp[0](time.reshape(-1)).to(self.time_mlp[1].weight.dtype)
         embedding = self.time_mlp[1:](sinusoid)
         if "degradation" in self.context_inputs:
-            prompt = degradation_prompt(context.degradation, self.text_mlp, self.prompt, self.prompt_mlp)
+            prompt = degradation_prompt(
+                context.degradation, self.text_mlp, self.prompt, self.prompt_mlp
+            )
             embedding = embedding + prompt
         return embedding
 
@@ -200,7 +227,9 @@ class ConditionalUNet(nn.Module):
         x = self.final_res_block(torch.cat((x, first), dim=1), time)
         return self.final_conv(x)[..., :height, :width]
 
-    def _encode(self, x: Tensor, time: Tensor, content: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+    def _encode(
+        self, x: Tensor, time: Tensor, content: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
         skips = []
         for block1, block2, attention, down in self.downs:
             x = block1(x, time)
@@ -210,7 +239,9 @@ class ConditionalUNet(nn.Module):
             x = down(x)
         return x, skips
 
-    def _decode(self, x: Tensor, skips: list[Tensor], time: Tensor, content: Tensor | None) -> Tensor:
+    def _decode(
+        self, x: Tensor, skips: list[Tensor], time: Tensor, content: Tensor | None
+    ) -> Tensor:
         for block1, block2, attention, up in self.ups:
             x = block1(torch.cat((x, skips.pop()), dim=1), time)
             x = block2(torch.cat((x, skips.pop()), dim=1), time)
@@ -222,7 +253,8 @@ class ConditionalUNet(nn.Module):
         below, right = -height % self.multiple, -width % self.multiple
         if below >= height or right >= width:
             raise ImageSizeError(
-                f"the network reflects images to a multiple of {self.multiple}, which takes sides of at least "
+                f"the network reflects images to a multiple of {self.multiple}, which takes sides "
+                f"of at least "
                 f"{self.multiple // 2 + 1} pixels; this one has {width}x{height}"
             )
         return F.pad(x, (0, right, 0, below), mode="reflect") if below or right else x
@@ -233,7 +265,9 @@ def _halving(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def _doubling(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, outputs, 3, padding=1))
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(inputs, outputs, 3, padding=1)
+    )
 
 
 def _plain(inputs: int, outputs: int) -> nn.Conv2d:

@@ -1,8 +1,8 @@
 """What may steer a network besides the photo: embeddings that a frozen guide makes of it.
 
-DA-CLIP (Luo et al., ICLR 2024) makes two of them, plain CLIP one. A network says in `context_inputs` which of them it
-takes and in `context_dim` how long they are; whoever calls it hands over a `Context`. A network without these
-attributes takes none. No network loads a guide.
+DA-CLIP (Luo et al., ICLR 2024) makes two of them, plain CLIP one. A network says in
+`context_inputs` which of them it takes and in `context_dim` how long they are; whoever calls it
+hands over a `Context`. A network without these attributes takes none. No network loads a guide.
 """
 
 from collections.abc import Sequence
@@ -40,11 +40,18 @@ def context_inputs(network: nn.Module) -> tuple[str, ...]:
 
 
 def checked_inputs(inputs: Sequence[str], names: Sequence[str] = NAMES) -> tuple[str, ...]:
-    """`inputs` in the order of NAMES. Raises ValueError for what is none of `names`, or of two guides."""
+    """`inputs` in the order of NAMES.
+
+    Raises ValueError for what is none of `names`, or of two guides.
+    """
     if isinstance(inputs, str) or set(inputs) - set(names):
-        raise ValueError(f"context is a list with one or more of {', '.join(names)}, not {inputs!r}")
+        raise ValueError(
+            f"context is a list with one or more of {', '.join(names)}, not {inputs!r}"
+        )
     if "image" in inputs and len(set(inputs)) > 1:
-        raise ValueError("image is made by a CLIP, content and degradation by a DA-CLIP: a network has one guide")
+        raise ValueError(
+            "image is made by a CLIP, content and degradation by a DA-CLIP: a network has one guide"
+        )
     return tuple(name for name in NAMES if name in inputs)
 
 
@@ -53,10 +60,14 @@ def check_context(context: Context | None, inputs: Sequence[str], context_dim: i
     for name in inputs:
         embedding = getattr(context, name, None)
         if embedding is None:
-            raise ContextError(f"the network takes a context with {' and '.join(inputs)}; it got no {name} embedding")
+            raise ContextError(
+                f"the network takes a context with {' and '.join(inputs)}; it got no {name} "
+                f"embedding"
+            )
         if embedding.dim() != 2 or embedding.shape[1] != context_dim:
             raise ContextError(
-                f"the network takes {name} embeddings (N, {context_dim}), the guide gives {tuple(embedding.shape)}: "
+                f"the network takes {name} embeddings (N, {context_dim}), the guide gives "
+                f"{tuple(embedding.shape)}: "
                 f"set network_g.context_dim to {embedding.shape[-1]}, or take another guide"
             )
 
@@ -66,7 +77,9 @@ def unit(embedding: Tensor) -> Tensor:
     return F.rms_norm(embedding, embedding.shape[-1:])
 
 
-def degradation_prompt(degradation: Tensor, mlp: nn.Module, prompt: nn.Parameter, out: nn.Module) -> Tensor:
+def degradation_prompt(
+    degradation: Tensor, mlp: nn.Module, prompt: nn.Parameter, out: nn.Module
+) -> Tensor:
     """out(softmax(mlp(degradation)) * prompt), (N, D): weights of a learnt vector's entries (DA-CLIP, section 3.3)."""
     return out(mlp(degradation).softmax(dim=1) * prompt)
 
@@ -74,14 +87,17 @@ def degradation_prompt(degradation: Tensor, mlp: nn.Module, prompt: nn.Parameter
 class DegradationPrompt(nn.Module):
     """A degradation embedding (N, context_dim) as a vector (N, width) that is added to a time or level embedding.
 
-    The formula is the published one; the scales are ours. Embeddings are brought to one length (`unit`), and the learnt
-    vector starts `width` times larger, since the softmax makes its entries that much smaller: with torch's own start
-    two degradations differ by 1e-5 here, and a short training does not get to use them.
+    The formula is the published one; the scales are ours. Embeddings are brought to one length
+    (`unit`), and the learnt vector starts `width` times larger, since the softmax makes its entries
+    that much smaller: with torch's own start two degradations differ by 1e-5 here, and a short
+    training does not get to use them.
     """
 
     def __init__(self, context_dim: int, width: int):
         super().__init__()
-        self.text_mlp = nn.Sequential(nn.Linear(context_dim, width), nn.SiLU(), nn.Linear(width, width))
+        self.text_mlp = nn.Sequential(
+            nn.Linear(context_dim, width), nn.SiLU(), nn.Linear(width, width)
+        )
         self.prompt = nn.Parameter(width * torch.rand(1, width))
         self.prompt_mlp = nn.Linear(width, width)
         with torch.no_grad():

@@ -1,9 +1,9 @@
 """How any network is steered by a `Context`: the degradation scales and shifts each level, the content is attended to.
 
-The pattern is the conditional U-Net's of DA-CLIP (Luo et al., ICLR 2024), where the degradation joins the time
-embedding and the content is a token of cross-attention at the deepest level. A network without time has learnt level
-embeddings in its place (our choice). Everything added starts as the identity: a network with hooks computes at first
-what it computes without them.
+The pattern is the conditional U-Net's of DA-CLIP (Luo et al., ICLR 2024), where the degradation
+joins the time embedding and the content is a token of cross-attention at the deepest level. A
+network without time has learnt level embeddings in its place (our choice). Everything added starts
+as the identity: a network with hooks computes at first what it computes without them.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,9 @@ class ContextHooks(nn.Module):
         if "degradation" in inputs:
             self.prompt = DegradationPrompt(context_dim, PROMPT_WIDTH)
             self.level_embedding = nn.Parameter(torch.zeros(len(widths), PROMPT_WIDTH))
-            self.modulations = nn.ModuleList(zeroed(nn.Linear(PROMPT_WIDTH, 2 * width)) for width in widths)
+            self.modulations = nn.ModuleList(
+                zeroed(nn.Linear(PROMPT_WIDTH, 2 * width)) for width in widths
+            )
         if "content" in inputs:
             self.attention = content_attention(widths[-1], context_dim)
 
@@ -51,7 +53,9 @@ class ContextHooks(nn.Module):
         """Level `number`'s feature map (N, C, H, W), scaled and shifted by `prompt`."""
         if prompt is None:
             return x
-        steered = self.modulations[number](nn.functional.silu(prompt + self.level_embedding[number]))
+        steered = self.modulations[number](
+            nn.functional.silu(prompt + self.level_embedding[number])
+        )
         scale, shift = steered[..., None, None].chunk(2, dim=1)
         return x * (1 + scale) + shift
 
@@ -63,7 +67,10 @@ class ContextHooks(nn.Module):
 def content_attention(width: int, context_dim: int) -> SpatialTransformer:
     """Self-attention, and cross-attention to the content token, of a map with `width` channels."""
     if width % HEAD:
-        raise ValueError(f"content needs a deepest level whose channels are a multiple of {HEAD}; there are {width}")
+        raise ValueError(
+            f"content needs a deepest level whose channels are a multiple of {HEAD}; there are "
+            f"{width}"
+        )
     return SpatialTransformer(width, context_dim, width // HEAD, HEAD)
 
 

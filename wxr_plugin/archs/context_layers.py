@@ -1,7 +1,7 @@
 """Layers shared by the networks that a context steers: channel norm, linear attention, and cross-attention to tokens.
 
-Blocks and state-dict names are those of DA-CLIP's U-Net (Luo et al., ICLR 2024), whose cross-attention follows latent
-diffusion (Rombach et al., CVPR 2022).
+Blocks and state-dict names are those of DA-CLIP's U-Net (Luo et al., ICLR 2024), whose
+cross-attention follows latent diffusion (Rombach et al., CVPR 2022).
 """
 
 import torch
@@ -58,7 +58,9 @@ class LinearAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        q, k, v = self.to_qkv(x).flatten(2).unflatten(1, (3, self.heads, -1)).unbind(1)  # (N, heads, head_dim, HW)
+        q, k, v = (
+            self.to_qkv(x).flatten(2).unflatten(1, (3, self.heads, -1)).unbind(1)
+        )  # (N, heads, head_dim, HW)
         q, k, v = q.softmax(dim=2) * self.scale, k.softmax(dim=3), v / (height * width)
         out = (v @ k.mT) @ q
         return self.to_out(out.flatten(1, 2).unflatten(2, (height, width)))
@@ -78,7 +80,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         source = x if context is None else context
         layers = ((self.to_q, x), (self.to_k, source), (self.to_v, source))
-        q, k, v = (layer(tokens).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer, tokens in layers)
+        q, k, v = (
+            layer(tokens).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer, tokens in layers
+        )
         return self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
@@ -133,10 +137,14 @@ class SpatialTransformer(nn.Module):
     def __init__(self, dim: int, context_dim: int, heads: int, head_dim: int):
         super().__init__()
         if dim % GROUPS:
-            raise ValueError(f"cross-attention needs a multiple of {GROUPS} channels; this level has {dim}")
+            raise ValueError(
+                f"cross-attention needs a multiple of {GROUPS} channels; this level has {dim}"
+            )
         self.norm = nn.GroupNorm(GROUPS, dim, eps=1e-6)
         self.proj_in = nn.Conv2d(dim, heads * head_dim, 1)
-        self.transformer_blocks = nn.ModuleList([TransformerBlock(heads * head_dim, context_dim, heads, head_dim)])
+        self.transformer_blocks = nn.ModuleList(
+            [TransformerBlock(heads * head_dim, context_dim, heads, head_dim)]
+        )
         self.proj_out = nn.Conv2d(heads * head_dim, dim, 1)
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)

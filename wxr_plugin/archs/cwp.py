@@ -1,9 +1,10 @@
 """CWP: what CLIP says of a photo and what was learnt of all photos, attended to by the decoder.
 
-'Exploring the Application of Large-scale Pre-trained Models on Adverse Weather Removal' (Tan et al., TIP 2024, arXiv
-2306.09008): a weather prior of the sample from CLIP's image encoder, and learnt parameters, through cross-attention.
-Only the abstract is public. Ours: tokens [MLP(c); P] or P + MLP(c) with N learnt vectors P, shared by all levels; per
-level keys and values from them, queries from normed features, and a gate that starts at zero. docs/sarcwp.md
+'Exploring the Application of Large-scale Pre-trained Models on Adverse Weather Removal' (Tan et
+al., TIP 2024, arXiv 2306.09008): a weather prior of the sample from CLIP's image encoder, and
+learnt parameters, through cross-attention. Only the abstract is public. Ours: tokens [MLP(c); P] or
+P + MLP(c) with N learnt vectors P, shared by all levels; per level keys and values from them,
+queries from normed features, and a gate that starts at zero. docs/sarcwp.md
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,10 @@ class PriorAttention(nn.Module):
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
         q = self.to_q(self.norm(x)).flatten(2).unflatten(1, (self.heads, -1)).mT
-        k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.to_kv(tokens).chunk(2, dim=2))
+        k, v = (
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for part in self.to_kv(tokens).chunk(2, dim=2)
+        )
         found = F.scaled_dot_product_attention(q, k, v).mT.flatten(1, 2)
         return x + self.gamma * found.unflatten(2, x.shape[-2:])
 
@@ -63,9 +67,15 @@ class WeatherPriors(nn.Module):
     ):
         super().__init__()
         if join not in JOINS:
-            raise ValueError(f"the sample's prior joins the learnt vectors by one of {', '.join(JOINS)}, not {join!r}")
+            raise ValueError(
+                f"the sample's prior joins the learnt vectors by one of {', '.join(JOINS)}, not "
+                f"{join!r}"
+            )
         self.join = join
-        self.inputs, self.context_dim = tuple(name for name in inputs if name == "image"), context_dim
+        self.inputs, self.context_dim = (
+            tuple(name for name in inputs if name == "image"),
+            context_dim,
+        )
         if self.inputs:
             self.mlp = nn.Sequential(nn.Linear(context_dim, DIM), nn.GELU(), nn.Linear(DIM, DIM))
             self.vectors = nn.Parameter(torch.randn(vectors, DIM))

@@ -1,7 +1,8 @@
 """DeblurGAN (Kupyn et al., Blind Motion Deblurring Using Conditional Adversarial Networks, CVPR 2018): its generator.
 
-The authors' licence is of the BSD kind. Kept as they have it: every image is normalised by its own statistics, also
-after training; and since 2019 their code has, by the order of its operators, only one convolution in a block.
+The authors' licence is of the BSD kind. Kept as they have it: every image is normalised by its own
+statistics, also after training; and since 2019 their code has, by the order of its operators, only
+one convolution in a block.
 """
 
 import torch
@@ -51,8 +52,8 @@ class DeblurGAN(nn.Module):
     """DeblurGAN's generator, with the authors' state-dict names, so that their weights load.
 
     Args:
-        layout: '2018', as the authors' code was when their weights appeared: two convolutions in a block; '2019': one,
-            and files hold statistics that nothing reads.
+        layout: '2018', as the authors' code was when their weights appeared: two convolutions in a
+            block; '2019': one, and files hold statistics that nothing reads.
         blocks: residual blocks.
         width: channels at full size; doubles with each of the two halvings.
         dropout: share of features that training leaves out in every block.
@@ -61,12 +62,18 @@ class DeblurGAN(nn.Module):
     smoke = {"blocks": 1, "width": 8}
     """Arguments of a quick instance, for the tests that walk all networks."""
 
-    def __init__(self, layout: str = "2018", blocks: int = 9, width: int = 64, dropout: float = 0.5):
+    def __init__(
+        self, layout: str = "2018", blocks: int = 9, width: int = 64, dropout: float = 0.5
+    ):
         super().__init__()
         if layout not in ("2018", "2019"):
-            raise ValueError(f"DeblurGAN: layout is {layout!r}; take '2018' or '2019', with its quotes")
+            raise ValueError(
+                f"DeblurGAN: layout is {layout!r}; take '2018' or '2019', with its quotes"
+            )
         stored = layout == "2019"
-        middle = (ResidualBlock(4 * width, 1 if stored else 2, stored, dropout) for _ in range(blocks))
+        middle = (
+            ResidualBlock(4 * width, 1 if stored else 2, stored, dropout) for _ in range(blocks)
+        )
         self.model = nn.Sequential(
             *_reflected(3, width, 7, stored), nn.ReLU(),
             *_halved(width, stored), *_halved(2 * width, stored),
@@ -78,9 +85,9 @@ class DeblurGAN(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size, in [0, 1].
 
-        Sides that are no multiple of 4 (or below 8) are extended right and below by reflection, or by repetition where
-        the image is too small for it, and the result is cropped (our choice). Dropout acts in training only, while the
-        authors' test script leaves it on (our choice).
+        Sides that are no multiple of 4 (or below 8) are extended right and below by reflection, or
+        by repetition where the image is too small for it, and the result is cropped (our choice).
+        Dropout acts in training only, while the authors' test script leaves it on (our choice).
         """
         return cropped(self.published(2 * extended(lq, STRIDE, SMALLEST) - 1), lq) / 2 + 0.5
 
@@ -90,11 +97,19 @@ class DeblurGAN(nn.Module):
 
 
 def _reflected(inputs: int, outputs: int, kernel: int, stored: bool) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, outputs, kernel), ImageNorm(outputs, stored)]
+    return [
+        nn.ReflectionPad2d(kernel // 2),
+        nn.Conv2d(inputs, outputs, kernel),
+        ImageNorm(outputs, stored),
+    ]
 
 
 def _halved(width: int, stored: bool) -> list[nn.Module]:
-    return [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), ImageNorm(2 * width, stored), nn.ReLU()]
+    return [
+        nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+        ImageNorm(2 * width, stored),
+        nn.ReLU(),
+    ]
 
 
 def _doubled(width: int, stored: bool) -> list[nn.Module]:

@@ -1,8 +1,8 @@
 """DeblurGAN-v2 (Kupyn et al., Deblurring (Orders-of-Magnitude) Faster and Better, ICCV 2019): its generator.
 
-The authors' licence is of the BSD kind. Kept as they have it: the trunk's parameters stand twice in the state dict, and
-those behind its last step with no use; images are normalised by their own statistics, also after training; and they are
-extended by at least one row and column, in grey.
+The authors' licence is of the BSD kind. Kept as they have it: the trunk's parameters stand twice in
+the state dict, and those behind its last step with no use; images are normalised by their own
+statistics, also after training; and they are extended by at least one row and column, in grey.
 """
 
 import torch
@@ -28,7 +28,10 @@ class FPN(nn.Module):
         self.add_module(trunk.name, trunk.network)
         for number, (step, channels) in enumerate(zip(trunk.steps, trunk.widths)):
             self.add_module(f"enc{number}", step)
-            self.add_module(f"lateral{number}", nn.Conv2d(channels, width if number else width // 2, 1, bias=False))
+            self.add_module(
+                f"lateral{number}",
+                nn.Conv2d(channels, width if number else width // 2, 1, bias=False),
+            )
         self.td1, self.td2, self.td3 = (_smooth(width, width) for _ in range(3))
         for part in trunk.unused:
             part.requires_grad_(False)
@@ -61,7 +64,8 @@ class FPNHead(nn.Module):
 class DeblurGANv2(nn.Module):
     """DeblurGAN-v2's generator, with the authors' state-dict names, so that their weights load.
 
-    Parameters of the trunk that take no part in the result need no gradient. Its weights for classification are not
+    Parameters of the trunk that take no part in the result need no gradient. Its weights for
+    classification are not
     fetched: those of the authors' files hold them.
 
     Args:
@@ -96,12 +100,16 @@ class DeblurGANv2(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size, in [0, 1].
 
-        Images are extended right and below, in grey, to the next larger multiples of 32, as published; those below 128
-        (mobilenet: 64) to that size (our choice). Outside of training they are restored one by one, since the trunk
-        normalises by the statistics of what it gets.
+        Images are extended right and below, in grey, to the next larger multiples of 32, as
+        published; those below 128 (mobilenet: 64) to that size (our choice). Outside of training
+        they are restored one by one, since the trunk normalises by the statistics of what it gets.
         """
         x = extended(F.pad(2 * lq - 1, (0, 1, 0, 1)), STRIDE, self.smallest, mode="constant")
-        restored = self.published(x) if self.training else torch.cat([self.published(image) for image in x.split(1)])
+        restored = (
+            self.published(x)
+            if self.training
+            else torch.cat([self.published(image) for image in x.split(1)])
+        )
         return cropped(restored, lq) / 2 + 0.5
 
     def published(self, x: Tensor) -> Tensor:
@@ -115,7 +123,9 @@ class DeblurGANv2(nn.Module):
 
 
 def _smooth(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), ImageNorm(outputs, stored=True), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1), ImageNorm(outputs, stored=True), nn.ReLU()
+    )
 
 
 def _raised(x: Tensor, times: int) -> Tensor:

@@ -1,20 +1,30 @@
 """The networks for classification whose features DeblurGAN-v2 uses, cut where its pyramid takes them.
 
-A trunk is the whole network as it lies in the authors' files, what each of the five steps of the pyramid runs of it,
-their channels, and the parts that nothing runs.
+A trunk is the whole network as it lies in the authors' files, what each of the five steps of the
+pyramid runs of it, their channels, and the parts that nothing runs.
 """
 
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-MOBILENET = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+MOBILENET = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 """MobileNetV2's table: expansion, channels, blocks, stride of the first."""
 
 
 @dataclass
 class Trunk:
-    """`name`: of the network in the state dict. `borders`: what each step lacks of its full size, left and right (and
+    """`name`: of the network in the state dict.
+
+    `borders`: what each step lacks of its full size, left and right (and
     above and below). `smallest`: side of the least images."""
 
     name: str
@@ -35,7 +45,9 @@ class InvertedResidual(nn.Module):
         inner = inputs * expansion
         widened = _filtered(inputs, inner, 1) if expansion > 1 else []
         narrowed = [nn.Conv2d(inner, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]
-        self.conv = nn.Sequential(*widened, *_filtered(inner, inner, 3, stride, groups=inner), *narrowed)
+        self.conv = nn.Sequential(
+            *widened, *_filtered(inner, inner, 3, stride, groups=inner), *narrowed
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv(x) if self.added else self.conv(x)
@@ -50,8 +62,13 @@ def mobilenet() -> Trunk:
             width = outputs
     layers.append(nn.Sequential(*_filtered(width, 1280, 1)))
     features = nn.Sequential(*layers)
-    steps = [nn.Sequential(*features[start:end]) for start, end in ((0, 2), (2, 4), (4, 7), (7, 11), (11, 16))]
-    return Trunk("features", features, steps, [16, 24, 32, 64, 160], [features[16:]], [(0, 0)] * 5, 64)
+    steps = [
+        nn.Sequential(*features[start:end])
+        for start, end in ((0, 2), (2, 4), (4, 7), (7, 11), (11, 16))
+    ]
+    return Trunk(
+        "features", features, steps, [16, 24, 32, 64, 160], [features[16:]], [(0, 0)] * 5, 64
+    )
 
 
 def inception() -> Trunk:
@@ -72,6 +89,8 @@ def inception() -> Trunk:
     return Trunk("inception", net, steps, [32, 64, 192, 1088, 2080], unused, borders, 128)
 
 
-def _filtered(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+def _filtered(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     return [conv, nn.BatchNorm2d(outputs), nn.ReLU6()]

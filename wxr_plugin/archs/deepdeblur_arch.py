@@ -1,7 +1,7 @@
 """DeepDeblur (Nah et al., Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring, CVPR 2017).
 
-The authors' PyTorch code and weights are under the MIT licence. Kept as they have it: levels of 8 bits less 127.5, and
-a pyramid whose every level is smoothed by a Gaussian before it is halved.
+The authors' PyTorch code and weights are under the MIT licence. Kept as they have it: levels of 8
+bits less 127.5, and a pyramid whose every level is smoothed by a Gaussian before it is halved.
 """
 
 import torch
@@ -32,7 +32,9 @@ class Scale(nn.Module):
 
     def __init__(self, inputs: int, width: int, blocks: int):
         super().__init__()
-        self.body = nn.Sequential(_conv(inputs, width), *(ResidualBlock(width) for _ in range(blocks)), _conv(width, 3))
+        self.body = nn.Sequential(
+            _conv(inputs, width), *(ResidualBlock(width) for _ in range(blocks)), _conv(width, 3)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
@@ -74,8 +76,8 @@ class DeepDeblur(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sides that are no multiple of 2 ** (scales - 1) are extended right and below by repetition and the result is
-        cropped, as published.
+        Sides that are no multiple of 2 ** (scales - 1) are extended right and below by repetition
+        and the result is cropped, as published.
         """
         image = extended(lq, 2 ** (self.scales - 1), mode="replicate") * RANGE
         return cropped(self.published(pyramid(image, self.scales))[0], lq) / RANGE
@@ -93,7 +95,8 @@ class DeepDeblur(nn.Module):
 def pyramid(image: Tensor, scales: int) -> list[Tensor]:
     """Images (N, C, H, W), smoothed and halved again and again: `scales` of them, the first as it is.
 
-    The values are those of scikit-image's pyramid_gaussian. H and W are multiples of 2 ** (scales - 1).
+    The values are those of scikit-image's pyramid_gaussian. H and W are multiples of 2 ** (scales -
+    1).
     """
     images = [image]
     for _ in range(scales - 1):

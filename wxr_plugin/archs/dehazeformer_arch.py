@@ -1,7 +1,7 @@
 """DehazeFormer (Song et al., Vision Transformers for Single Image Dehazing, IEEE TIP 2023).
 
-The authors' code and weights are under the MIT licence. Kept as they have it: blocks without attention are not
-normalised, and the differences of places lie in the state dict.
+The authors' code and weights are under the MIT licence. Kept as they have it: blocks without
+attention are not normalised, and the differences of places lie in the state dict.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,9 @@ class Unembed(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, scale: int):
         super().__init__()
-        conv = nn.Conv2d(inputs, outputs * scale**2, kernel, padding=kernel // 2, padding_mode="reflect")
+        conv = nn.Conv2d(
+            inputs, outputs * scale**2, kernel, padding=kernel // 2, padding_mode="reflect"
+        )
         self.proj = nn.Sequential(conv, nn.PixelShuffle(scale))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,10 +46,19 @@ class Unembed(nn.Module):
 class Layer(nn.Module):
     """Blocks of one size; of the last ones, which attend, every other has its windows shifted by half."""
 
-    def __init__(self, width: int, depth: int, heads: int, mlp_ratio: float, share: float, depthwise: bool):
+    def __init__(
+        self, width: int, depth: int, heads: int, mlp_ratio: float, share: float, depthwise: bool
+    ):
         super().__init__()
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio, WINDOW // 2 * (index % 2), index >= depth - share * depth, depthwise)
+            Block(
+                width,
+                heads,
+                mlp_ratio,
+                WINDOW // 2 * (index % 2),
+                index >= depth - share * depth,
+                depthwise,
+            )
             for index in range(depth)
         )
 
@@ -61,10 +72,12 @@ class Layer(nn.Module):
 class DehazeFormer(nn.Module):
     """A U-Net of transformer blocks, of whose result one channel scales the image and three are taken from it.
 
-    State-dict names are those of the authors' code. The defaults are DehazeFormer-B; what the others have instead:
-    T: depths [4, 4, 4, 2, 2], attn_ratio [0, 0.5, 1, 0, 0]; S: depths [8, 8, 8, 4, 4]; D: [32, 32, 32, 16, 16];
-    W: embed_dims [48, 96, 192, 96, 48]; M: depths [12, 12, 12, 6, 6], conv_type Conv; L: the widths of W, depths
-    [16, 16, 16, 12, 12], conv_type Conv.
+    State-dict names are those of the authors' code. The defaults are DehazeFormer-B; what the
+    others have instead:
+    T: depths [4, 4, 4, 2, 2], attn_ratio [0, 0.5, 1, 0, 0]; S: depths [8, 8, 8, 4, 4]; D: [32, 32,
+    32, 16, 16];
+    W: embed_dims [48, 96, 192, 96, 48]; M: depths [12, 12, 12, 6, 6], conv_type Conv; L: the widths
+    of W, depths [16, 16, 16, 12, 12], conv_type Conv.
 
     Args:
         embed_dims: channels of the five layers, at full size, 1/2, 1/4, 1/2 and full size.
@@ -98,15 +111,19 @@ class DehazeFormer(nn.Module):
         self.patch_embed = Conv(3, full, 3, 1)
         self.patch_merge1, self.patch_merge2 = Conv(full, half, 2, 2), Conv(half, quarter, 2, 2)
         self.skip1, self.skip2 = nn.Conv2d(full, full_up, 1), nn.Conv2d(half, half_up, 1)
-        self.patch_split1, self.patch_split2 = Unembed(quarter, half_up, 1, 2), Unembed(half_up, full_up, 1, 2)
+        self.patch_split1, self.patch_split2 = (
+            Unembed(quarter, half_up, 1, 2),
+            Unembed(half_up, full_up, 1, 2),
+        )
         self.fusion1, self.fusion2 = SKFusion(half_up), SKFusion(full_up)
         self.patch_unembed = Unembed(full_up, 4, 3, 1)
 
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sides that are no multiple of 4 are extended right and below by reflection and the result is cropped, as
-        published; so are those below 28, which the authors do not take (our choice; by repetition below 15).
+        Sides that are no multiple of 4 are extended right and below by reflection and the result is
+        cropped, as published; so are those below 28, which the authors do not take (our choice; by
+        repetition below 15).
         """
         return cropped(self.published(2 * extended(lq, STRIDE, SMALLEST) - 1), lq) * 0.5 + 0.5
 

@@ -26,7 +26,11 @@ class RLN(nn.Module):
         """`x` normalised, its new scale and its new mean (N, C, 1, 1)."""
         mean = x.mean((1, 2, 3), keepdim=True)
         deviation = ((x - mean).square().mean((1, 2, 3), keepdim=True) + 1e-5).sqrt()
-        return (x - mean) / deviation * self.weight + self.bias, self.meta1(deviation), self.meta2(mean)
+        return (
+            (x - mean) / deviation * self.weight + self.bias,
+            self.meta1(deviation),
+            self.meta2(mean),
+        )
 
 
 class WindowAttention(nn.Module):
@@ -52,7 +56,14 @@ class WindowAttention(nn.Module):
         """(N, 3 C, H, W) to (3, windows, heads, pixels of a window, channels of a head)."""
         count, channels, height, width = x.shape
         x = x.reshape(
-            count, 3, self.heads, channels // 3 // self.heads, height // WINDOW, WINDOW, width // WINDOW, WINDOW
+            count,
+            3,
+            self.heads,
+            channels // 3 // self.heads,
+            height // WINDOW,
+            WINDOW,
+            width // WINDOW,
+            WINDOW,
         )
         return x.permute(1, 0, 4, 6, 2, 5, 7, 3).flatten(5, 6).flatten(1, 3)
 
@@ -78,7 +89,9 @@ class Mixer(nn.Module):
         value = self.V(x)
         if not hasattr(self, "attn"):
             return self.proj(self.conv(value))
-        return self.proj(self.conv(value) + self.attn(torch.cat((self.QK(x), value), dim=1), self.shift))
+        return self.proj(
+            self.conv(value) + self.attn(torch.cat((self.QK(x), value), dim=1), self.shift)
+        )
 
 
 class Mlp(nn.Module):
@@ -86,7 +99,9 @@ class Mlp(nn.Module):
 
     def __init__(self, channels: int, hidden: int):
         super().__init__()
-        self.mlp = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1))
+        self.mlp = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.mlp(x)
@@ -95,7 +110,15 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """The mixer, normalised only where it attends, and an MLP that never is."""
 
-    def __init__(self, channels: int, heads: int, mlp_ratio: float, shift: int, attends: bool, depthwise: bool):
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        mlp_ratio: float,
+        shift: int,
+        attends: bool,
+        depthwise: bool,
+    ):
         super().__init__()
         if attends:
             self.norm1 = RLN(channels)
@@ -118,7 +141,9 @@ class SKFusion(nn.Module):
         super().__init__()
         hidden = max(channels // 8, 4)
         self.mlp = nn.Sequential(
-            nn.Conv2d(channels, hidden, 1, bias=False), nn.ReLU(), nn.Conv2d(hidden, 2 * channels, 1, bias=False)
+            nn.Conv2d(channels, hidden, 1, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(hidden, 2 * channels, 1, bias=False),
         )
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
@@ -140,7 +165,9 @@ def initialise(blocks: nn.Module, depth: int) -> None:
 def _joined(windows: Tensor, shape: torch.Size) -> Tensor:
     """(windows, heads, pixels, channels) to (N, C, H, W), of which `shape` has N, H and W."""
     count, _, height, width = shape
-    x = windows.unflatten(0, (count, height // WINDOW, width // WINDOW)).unflatten(4, (WINDOW, WINDOW))
+    x = windows.unflatten(0, (count, height // WINDOW, width // WINDOW)).unflatten(
+        4, (WINDOW, WINDOW)
+    )
     return x.permute(0, 3, 6, 1, 4, 2, 5).flatten(1, 2).flatten(2, 3).flatten(3, 4)
 
 
@@ -157,5 +184,7 @@ def _depthwise(channels: int) -> nn.Conv2d:
 
 
 def _two_convolutions(channels: int) -> nn.Sequential:
-    first, second = (nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect") for _ in range(2))
+    first, second = (
+        nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect") for _ in range(2)
+    )
     return nn.Sequential(first, nn.ReLU(), second)

@@ -1,8 +1,8 @@
 """EnlightenGAN (Jiang et al., Deep Light Enhancement without Paired Supervision, IEEE TIP 2021): its generator.
 
-The authors' licence is BSD-2-Clause. The darkness of every pixel guides it: as a fourth channel, as a weight of the
-features that its two halves share, and of what is added to the image. Kept as the authors have it: layers with their
-batch normalisation after the activation.
+The authors' licence is BSD-2-Clause. The darkness of every pixel guides it: as a fourth channel, as
+a weight of the features that its two halves share, and of what is added to the image. Kept as the
+authors have it: layers with their batch normalisation after the activation.
 """
 
 import torch
@@ -23,7 +23,8 @@ class EnlightenGAN(nn.Module):
 
     Args:
         width: channels at full size; doubles with each of the four halvings.
-        halved_above: images wider than this are halved before and enlarged after, as the authors do to save memory;
+        halved_above: images wider than this are halved before and enlarged after, as the authors do
+            to save memory;
             0: never.
     """
 
@@ -51,8 +52,9 @@ class EnlightenGAN(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Brighten RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sides that are no multiple of 16 are extended at both ends by reflection and the result is cropped, as
-        published; images that are too small for it at one end, by reflection or repetition (our choice).
+        Sides that are no multiple of 16 are extended at both ends by reflection and the result is
+        cropped, as published; images that are too small for it at one end, by reflection or
+        repetition (our choice).
         """
         if self.halved_above and lq.shape[-1] > self.halved_above:
             small = self._restored(F.avg_pool2d(lq, 2, ceil_mode=True))

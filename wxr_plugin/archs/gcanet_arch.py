@@ -1,7 +1,8 @@
 """GCANet (Chen et al., Gated Context Aggregation Network for Image Dehazing and Deraining, WACV 2019).
 
-The authors state no licence; their README allows use for research. Kept as they have it: the network sees its own
-range of levels and a fourth channel of edges; deraining gives the image, dehazing what is to be added to it.
+The authors state no licence; their README allows use for research. Kept as they have it: the
+network sees its own range of levels and a fourth channel of edges; deraining gives the image,
+dehazing what is to be added to it.
 """
 
 import torch
@@ -28,7 +29,9 @@ class SharedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         channels, kernel = x.shape[1], self.weight.shape[-1]
-        return F.conv2d(x, self.weight.expand(channels, 1, kernel, kernel), padding=kernel // 2, groups=channels)
+        return F.conv2d(
+            x, self.weight.expand(channels, 1, kernel, kernel), padding=kernel // 2, groups=channels
+        )
 
 
 class ResidualBlock(nn.Module):
@@ -56,8 +59,8 @@ class GCANet(nn.Module):
     """GCANet with the authors' state-dict names, so that their weights load.
 
     Args:
-        only_residual: what the network gives is added to the image (dehazing as published); False: it gives the image
-            (deraining as published).
+        only_residual: what the network gives is added to the image (dehazing as published); False:
+            it gives the image (deraining as published).
         width: channels of its features.
     """
 
@@ -67,7 +70,11 @@ class GCANet(nn.Module):
     def __init__(self, only_residual: bool = True, width: int = 64):
         super().__init__()
         self.only_residual = only_residual
-        self.conv1, self.conv2, self.conv3 = _conv(4, width), _conv(width, width), _conv(width, width, stride=2)
+        self.conv1, self.conv2, self.conv3 = (
+            _conv(4, width),
+            _conv(width, width),
+            _conv(width, width, stride=2),
+        )
         for number, dilation in enumerate(DILATIONS, 1):
             self.add_module(f"res{number}", ResidualBlock(width, dilation))
         self.gate = nn.Conv2d(3 * width, 3, 3, padding=1)
@@ -79,9 +86,9 @@ class GCANet(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        The authors' levels are those of 8 bits, with an edge map beside the colours and 128 taken off. They resize
-        images to multiples of 4; here these are extended right and below by reflection, and the result is cropped
-        (our choice).
+        The authors' levels are those of 8 bits, with an edge map beside the colours and 128 taken
+        off. They resize images to multiples of 4; here these are extended right and below by
+        reflection, and the result is cropped (our choice).
         """
         image = extended(lq, STRIDE) * 255
         restored = self.published(torch.cat((image, edges(image)), dim=1) - 128)
@@ -109,7 +116,12 @@ class GCANet(nn.Module):
 def edges(image: Tensor) -> Tensor:
     """Absolute differences to the up to four neighbours, mean of the colours, a quarter of their sum: (N, 1, H, W)."""
     across, down = (image.diff(dim=dim).abs().mean(1, keepdim=True) for dim in (-1, -2))
-    sides = F.pad(across, (1, 0)), F.pad(across, (0, 1)), F.pad(down, (0, 0, 1, 0)), F.pad(down, (0, 0, 0, 1))
+    sides = (
+        F.pad(across, (1, 0)),
+        F.pad(across, (0, 1)),
+        F.pad(down, (0, 0, 1, 0)),
+        F.pad(down, (0, 0, 0, 1)),
+    )
     return sum(sides) / 4
 
 

@@ -1,7 +1,7 @@
 """GridDehazeNet (Liu et al., Attention-Based Multi-Scale Network for Image Dehazing, ICCV 2019).
 
-The authors' README says MIT; their repository holds no licence file. Kept as they have it: the learnt weights of all
-places of the grid lie in one parameter, of which many entries are never used.
+The authors' README says MIT; their repository holds no licence file. Kept as they have it: the
+learnt weights of all places of the grid lie in one parameter, of which many entries are never used.
 """
 
 from itertools import product
@@ -92,9 +92,16 @@ class GridDehazeNet(nn.Module):
             }
         )
         places = range(ROWS - 1)
-        self.downsample_module = nn.ModuleDict({f"{i}_{j}": DownSample(widths[i]) for i, j in product(places, DOWN)})
-        self.upsample_module = nn.ModuleDict({f"{i}_{j}": UpSample(widths[i + 1]) for i, j in product(places, UP)})
-        self.conv_in, self.conv_out = nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, 3, 3, padding=1)
+        self.downsample_module = nn.ModuleDict(
+            {f"{i}_{j}": DownSample(widths[i]) for i, j in product(places, DOWN)}
+        )
+        self.upsample_module = nn.ModuleDict(
+            {f"{i}_{j}": UpSample(widths[i + 1]) for i, j in product(places, UP)}
+        )
+        self.conv_in, self.conv_out = (
+            nn.Conv2d(3, width, 3, padding=1),
+            nn.Conv2d(width, 3, 3, padding=1),
+        )
         self.rdb_in, self.rdb_out = (ResidualDenseBlock(width, layers, growth) for _ in range(2))
 
     def forward(self, lq: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Histoformer (Sun et al., ECCV 2024): Restormer's shape with attention between pixels that are sorted by their value.
 
-The authors state no licence; their code derives from Restormer (academic use). Sorting makes the network discontinuous:
-where two values nearly tie, rounding decides, so results in float32 differ between devices and from those in float64.
-On one CPU they equal the authors' bit for bit, since the arithmetic is theirs.
+The authors state no licence; their code derives from Restormer (academic use). Sorting makes the
+network discontinuous: where two values nearly tie, rounding decides, so results in float32 differ
+between devices and from those in float64. On one CPU they equal the authors' bit for bit, since the
+arithmetic is theirs.
 """
 
 from collections.abc import Sequence
@@ -17,16 +18,21 @@ from wxr_plugin.utils.sizes import cropped, extended
 STRIDE = 8
 
 
-def conv(inputs: int, outputs: int, kernel: int = 1, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
+def conv(
+    inputs: int, outputs: int, kernel: int = 1, groups: int = 1, dilation: int = 1
+) -> nn.Conv2d:
     """A convolution that keeps the size, without bias."""
     padding = dilation * (kernel // 2)
-    return nn.Conv2d(inputs, outputs, kernel, padding=padding, groups=groups, dilation=dilation, bias=False)
+    return nn.Conv2d(
+        inputs, outputs, kernel, padding=padding, groups=groups, dilation=dilation, bias=False
+    )
 
 
 def normed(x: Tensor) -> Tensor:
     """Normalise each pixel over its channels, without parameters, by the authors' arithmetic.
 
-    F.layer_norm is the same to 7e-7, but the sorts turn such a rounding into 13 of 255 levels of the result.
+    F.layer_norm is the same to 7e-7, but the sorts turn such a rounding into 13 of 255 levels of
+    the result.
     """
     pixels = x.permute(0, 2, 3, 1)
     mean, variance = pixels.mean(-1, keepdim=True), pixels.var(-1, keepdim=True, unbiased=False)
@@ -77,7 +83,9 @@ class HistogramAttention(nn.Module):
     def _attended(self, q: Tensor, k: Tensor, v: Tensor, between_bins: bool) -> Tensor:
         length = v.shape[-1]
         q, k, v = (self._binned(part, between_bins) for part in (q, k, v))
-        scores = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1) * self.temperature
+        scores = (
+            F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1) * self.temperature
+        )
         weights = scores.exp()
         attended = (weights / (1 + weights.sum(-1, keepdim=True))) @ v
         return self._unbinned(attended, between_bins)[..., :length]
@@ -102,7 +110,8 @@ class FeedForward(nn.Module):
         hidden = int(factor * channels)
         if hidden % 4:
             raise ValueError(
-                f"Histoformer: {channels} channels x ffn_expansion_factor {factor} are {hidden}, no multiple of 4; "
+                f"Histoformer: {channels} channels x ffn_expansion_factor {factor} are {hidden}, "
+                f"no multiple of 4; "
                 "choose another dim or ffn_expansion_factor"
             )
         self.project_in = conv(channels, 2 * hidden)
@@ -134,7 +143,9 @@ class Resize(nn.Module):
 
     def __init__(self, channels: int, finer: bool):
         super().__init__()
-        outputs, shuffle = (2 * channels, nn.PixelShuffle(2)) if finer else (channels // 2, nn.PixelUnshuffle(2))
+        outputs, shuffle = (
+            (2 * channels, nn.PixelShuffle(2)) if finer else (channels // 2, nn.PixelUnshuffle(2))
+        )
         self.body = nn.Sequential(conv(channels, outputs, 3), shuffle)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -159,10 +170,16 @@ class Histoformer(nn.Module):
     Args:
         dim: channels at full size; doubles with each of the four levels.
         num_blocks, num_refinement_blocks, heads: as published.
-        ffn_expansion_factor: width of the feed-forwards; times `dim` and rounded down it must be a multiple of 4.
+        ffn_expansion_factor: width of the feed-forwards; times `dim` and rounded down it must be a
+            multiple of 4.
     """
 
-    smoke = {"dim": 12, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1, "heads": [1, 2, 2, 4]}
+    smoke = {
+        "dim": 12,
+        "num_blocks": [1, 1, 1, 1],
+        "num_refinement_blocks": 1,
+        "heads": [1, 2, 2, 4],
+    }
     """Arguments of a quick instance, for the tests that walk all networks."""
 
     def __init__(
@@ -176,7 +193,9 @@ class Histoformer(nn.Module):
         super().__init__()
 
         def blocks(channels: int, level: int, count: int) -> nn.Sequential:
-            return nn.Sequential(*(Block(channels, heads[level], ffn_expansion_factor) for _ in range(count)))
+            return nn.Sequential(
+                *(Block(channels, heads[level], ffn_expansion_factor) for _ in range(count))
+            )
 
         widths = [dim << level for level in range(4)]
         self.patch_embed = Projection(conv(3, dim, 3))
@@ -191,7 +210,9 @@ class Histoformer(nn.Module):
             self.add_module(f"up{level + 1}_{level}", Resize(width, finer=True))
         for level in (3, 2):
             self.add_module(f"reduce_chan_level{level}", conv(widths[level], widths[level - 1]))
-            self.add_module(f"decoder_level{level}", blocks(widths[level - 1], level - 1, num_blocks[level - 1]))
+            self.add_module(
+                f"decoder_level{level}", blocks(widths[level - 1], level - 1, num_blocks[level - 1])
+            )
         self.decoder_level1 = blocks(2 * dim, 0, num_blocks[0])
         self.refinement = blocks(2 * dim, 0, num_refinement_blocks)
         self.output = conv(2 * dim, 3, 3)
@@ -199,8 +220,8 @@ class Histoformer(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sides that are no multiple of 8 are extended right and below by reflection (repetition below 8) and cropped, as
-        the authors' test script does. Attention sees the whole image.
+        Sides that are no multiple of 8 are extended right and below by reflection (repetition below
+        8) and cropped, as the authors' test script does. Attention sees the whole image.
         """
         return cropped(self._restore(extended(lq, STRIDE)), lq)
 
@@ -208,7 +229,9 @@ class Histoformer(nn.Module):
         *skips, x = self._encode(image)
         for level in (3, 2):
             x = torch.cat((getattr(self, f"up{level + 1}_{level}")(x), skips[level - 1]), 1)
-            x = getattr(self, f"decoder_level{level}")(getattr(self, f"reduce_chan_level{level}")(x))
+            x = getattr(self, f"decoder_level{level}")(
+                getattr(self, f"reduce_chan_level{level}")(x)
+            )
         x = self.decoder_level1(torch.cat((self.up2_1(x), skips[0]), 1))
         return self.output(self.refinement(x)) + image
 

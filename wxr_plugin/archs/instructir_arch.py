@@ -1,14 +1,14 @@
 """InstructIR (Conde et al., High-Quality Image Restoration Following Human Instructions, ECCV 2024).
 
-NAFNet whose encoder and decoder levels end with a block that an instruction gates. State-dict names are those of the
-authors' code, so that their weights load (MIT).
+NAFNet whose encoder and decoder levels end with a block that an instruction gates. State-dict names
+are those of the authors' code, so that their weights load (MIT).
 
-The network takes an instruction as 256 numbers and never loads a language model. From words they come in two steps:
-`TaylorAI/bge-micro-v2`, a small sentence model (384 numbers, mean of the tokens, of length 1), then `LMHead`, whose
-weights the authors publish in a file of their own:
+The network takes an instruction as 256 numbers and never loads a language model. From words they
+come in two steps: `TaylorAI/bge-micro-v2`, a small sentence model (384 numbers, mean of the tokens,
+of length 1), then `LMHead`, whose weights the authors publish in a file of their own:
 
-    sentence = SentenceTransformer("TaylorAI/bge-micro-v2").encode("remove the rain", normalize_embeddings=True)
-    instruction, kinds = head(torch.from_numpy(sentence)[None])
+    sentence = SentenceTransformer("TaylorAI/bge-micro-v2").encode("remove the rain",
+    normalize_embeddings=True) instruction, kinds = head(torch.from_numpy(sentence)[None])
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,9 @@ INSTRUCTION = 256
 class LMHead(nn.Module):
     """From an embedded sentence to the instruction that the network takes."""
 
-    def __init__(self, sentence: int = SENTENCE, instruction: int = INSTRUCTION, kinds: int = len(KINDS)):
+    def __init__(
+        self, sentence: int = SENTENCE, instruction: int = INSTRUCTION, kinds: int = len(KINDS)
+    ):
         super().__init__()
         self.fc1, self.fc2 = nn.Linear(sentence, instruction), nn.Linear(instruction, kinds)
 
@@ -61,13 +63,21 @@ class InstructIR(NAFNet):
 
     Args:
         width: channels at full size; doubles with each level.
-        enc_blk_nums, middle_blk_num, dec_blk_nums: blocks of each encoder level, of the middle, of each decoder level.
+        enc_blk_nums, middle_blk_num, dec_blk_nums: blocks of each encoder level, of the middle, of
+            each decoder level.
         txtdim: length of an instruction.
-        instruction: what `forward` is told of all images, `txtdim` numbers, say of `LMHead`. Without, the zero vector:
-            no instruction, every gate as its bias has it (our choice; the authors always give one).
+        instruction: what `forward` is told of all images, `txtdim` numbers, say of `LMHead`.
+            Without, the zero vector: no instruction, every gate as its bias has it (our choice; the
+                authors always give one).
     """
 
-    smoke = {"width": 4, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1], "txtdim": 6}
+    smoke = {
+        "width": 4,
+        "enc_blk_nums": [1, 1],
+        "middle_blk_num": 1,
+        "dec_blk_nums": [1, 1],
+        "txtdim": 6,
+    }
     """Arguments of a quick instance, for the tests that walk all networks."""
 
     def __init__(
@@ -82,8 +92,14 @@ class InstructIR(NAFNet):
         super().__init__(width, enc_blk_nums, middle_blk_num, dec_blk_nums)
         widths = [width << level for level in range(self.levels)]
         self.enc_cond = nn.ModuleList(InstructedBlock(channels, txtdim) for channels in widths)
-        self.dec_cond = nn.ModuleList(InstructedBlock(channels, txtdim) for channels in reversed(widths))
-        values = torch.zeros(txtdim) if instruction is None else torch.tensor(list(instruction), dtype=torch.float32)
+        self.dec_cond = nn.ModuleList(
+            InstructedBlock(channels, txtdim) for channels in reversed(widths)
+        )
+        values = (
+            torch.zeros(txtdim)
+            if instruction is None
+            else torch.tensor(list(instruction), dtype=torch.float32)
+        )
         if values.shape != (txtdim,):
             raise ValueError(f"InstructIR: an instruction is {txtdim} numbers, not {len(values)}")
         self.register_buffer("instruction", values, persistent=False)
@@ -97,7 +113,9 @@ class InstructIR(NAFNet):
 
         Sizes that are no multiple of 2 ** levels are extended by zeros and cropped, as published.
         """
-        return cropped(self._instructed(extended(lq, 1 << self.levels, mode="constant"), instruction), lq)
+        return cropped(
+            self._instructed(extended(lq, 1 << self.levels, mode="constant"), instruction), lq
+        )
 
     def _instructed(self, lq: Tensor, instruction: Tensor) -> Tensor:
         x, skips = self.intro(lq), []

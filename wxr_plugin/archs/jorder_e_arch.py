@@ -1,8 +1,9 @@
 """JORDER-E (Yang et al., Joint Rain Detection and Removal from a Single Image with Contextualized Deep Networks, IEEE
 TPAMI 2020).
 
-The authors' repository states no licence. Kept as they have it: the network works on levels of 8 bits as they are, not
-centred, and no activation stands between the two convolutions of an estimator or of the decoder.
+The authors' repository states no licence. Kept as they have it: the network works on levels of 8
+bits as they are, not centred, and no activation stands between the two convolutions of an estimator
+or of the decoder.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,9 @@ class ContextBlock(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         for number, dilation in enumerate(DILATIONS, 1):
-            self.add_module(f"conv{number}", nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation))
+            self.add_module(
+                f"conv{number}", nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         near = F.relu(self.conv2(F.relu(self.conv1(x))))
@@ -80,7 +83,9 @@ class Jorder(nn.Module):
 
     def forward(self, image: Tensor, before: Pass | None = None) -> Pass:
         last = image if before is None else before.image
-        features = self.updater(self.encoder(torch.cat((image, last), dim=1)), before and before.features)
+        features = self.updater(
+            self.encoder(torch.cat((image, last), dim=1)), before and before.features
+        )
         estimates = [self._estimated(name, features[-1], before) for name in ESTIMATED]
         combined = self._combined(features[-1], *estimates)
         return Pass(self.decoder(combined) + image, features, *estimates)
@@ -97,7 +102,9 @@ class Jorder(nn.Module):
         return shifted + scaled
 
     def _encoded(self, name: str, estimate: Tensor) -> Tensor:
-        return getattr(self, f"{name}_encoder2")(F.relu(getattr(self, f"{name}_encoder1")(estimate)))
+        return getattr(self, f"{name}_encoder2")(
+            F.relu(getattr(self, f"{name}_encoder1")(estimate))
+        )
 
 
 @register_arch
@@ -107,7 +114,8 @@ class JORDER_E(nn.Module):
     State-dict names are those of the authors' code.
 
     Args:
-        width: channels of the features: 64; 32 in the authors' practical network, whose weights they publish.
+        width: channels of the features: 64; 32 in the authors' practical network, whose weights
+            they publish.
         blocks: context blocks of a pass: 9; 3 in the practical network.
     """
 

@@ -1,7 +1,8 @@
 """MAXIM (Tu et al., MAXIM: Multi-Axis MLP for Image Processing, CVPR 2022).
 
-Two or three U-Nets one after another, whose blocks mix places by MLPs over a grid and within patches. State-dict names
-are those of the authors' JAX code; `maxim_weights.from_jax` converts their weights (Apache-2.0).
+Two or three U-Nets one after another, whose blocks mix places by MLPs over a grid and within
+patches. State-dict names are those of the authors' JAX code; `maxim_weights.from_jax` converts
+their weights (Apache-2.0).
 """
 
 import torch
@@ -32,7 +33,8 @@ class MAXIM(nn.Module):
 
     Args:
         features: channels at full size, a multiple of 4; doubles with each of the three levels.
-        num_stages: 2 (deraining, dehazing, low light, retouching) or 3 (denoising, deblurring) as published.
+        num_stages: 2 (deraining, dehazing, low light, retouching) or 3 (denoising, deblurring) as
+            published.
         num_groups: multi-axis MLPs of each block.
         num_bottleneck_blocks: blocks at the smallest size.
     """
@@ -42,7 +44,13 @@ class MAXIM(nn.Module):
     unused = tuple(f"stage_{stage}_output_conv_{level}." for stage in (1, 2) for level in (1, 2))
     """How the names of parameters begin that `forward` does not depend on: those of the last stage's smaller images."""
 
-    def __init__(self, features: int = 32, num_stages: int = 2, num_groups: int = 2, num_bottleneck_blocks: int = 2):
+    def __init__(
+        self,
+        features: int = 32,
+        num_stages: int = 2,
+        num_groups: int = 2,
+        num_bottleneck_blocks: int = 2,
+    ):
         super().__init__()
         self.num_stages, self.num_bottleneck_blocks = num_stages, num_bottleneck_blocks
         self.widths = [features << level for level in range(LEVELS)]
@@ -55,8 +63,9 @@ class MAXIM(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        As in the authors' test script: reflected to even sides, then on all four sides to multiples of 64, and cropped.
-        Where an image is too small to be reflected its border is repeated, our choice.
+        As in the authors' test script: reflected to even sides, then on all four sides to multiples
+        of 64, and cropped. Where an image is too small to be reflected its border is repeated, our
+        choice.
         """
         image = extended(lq, 2)
         rows, columns = (-side % STRIDE // 2 for side in image.shape[-2:])
@@ -66,7 +75,10 @@ class MAXIM(nn.Module):
 
     def published(self, image: Tensor) -> list[list[Tensor]]:
         """The authors' call: sides are multiples of 64; the images of every stage at a quarter, half and full size."""
-        scales = [F.interpolate(image, scale_factor=0.5**level, mode="nearest-exact") for level in range(1, LEVELS)]
+        scales = [
+            F.interpolate(image, scale_factor=0.5**level, mode="nearest-exact")
+            for level in range(1, LEVELS)
+        ]
         images = [scale.movedim(1, -1) for scale in (image, *scales)]
         outputs, before = [], None
         for stage in range(self.num_stages):
@@ -78,17 +90,29 @@ class MAXIM(nn.Module):
         self, stage: int, images: list[Tensor], before: list[list[Tensor]] | None
     ) -> tuple[list[Tensor], list[list[Tensor]]]:
         """A stage's images, and what the next one takes: encoder, decoder and attended features; all finest first."""
-        inputs = [self._part(stage, f"input_conv_{level}")(images[level]) for level in range(LEVELS)]
+        inputs = [
+            self._part(stage, f"input_conv_{level}")(images[level]) for level in range(LEVELS)
+        ]
         if before:
             fused = enumerate(zip(inputs, before[2]))
-            inputs = [self._part(stage, f"input_fuse_sam_{level}")(x, sam)[0] for level, (x, sam) in fused]
-        told = [encoder + decoder for encoder, decoder in zip(*before[:2])] if before else [None] * LEVELS
+            inputs = [
+                self._part(stage, f"input_fuse_sam_{level}")(x, sam)[0] for level, (x, sam) in fused
+            ]
+        told = (
+            [encoder + decoder for encoder, decoder in zip(*before[:2])]
+            if before
+            else [None] * LEVELS
+        )
         encoded, x = self._encode(stage, inputs, told)
         decoded = self._decode(stage, self._skips(stage, encoded, x), x)
-        attended, restored = zip(*(self._finished(stage, level, decoded[level], images[level]) for level in range(3)))
+        attended, restored = zip(
+            *(self._finished(stage, level, decoded[level], images[level]) for level in range(3))
+        )
         return list(restored), [encoded, decoded, list(attended)]
 
-    def _encode(self, stage: int, inputs: list[Tensor], told: list[Tensor | None]) -> tuple[list[Tensor], Tensor]:
+    def _encode(
+        self, stage: int, inputs: list[Tensor], told: list[Tensor | None]
+    ) -> tuple[list[Tensor], Tensor]:
         x, encoded = inputs[0], []
         for level in range(LEVELS):
             block = self._part(stage, f"encoder_block_{level}")
@@ -144,7 +168,9 @@ class MAXIM(nn.Module):
             block = Block(coming[level] + width, width, side, groups, gated=stage > 0)
             self._add(stage, f"encoder_block_{level}", block)
         for number in range(self.num_bottleneck_blocks):
-            self._add(stage, f"global_block_{number}", Bottleneck(self.widths[-1], SIDES[-1], groups))
+            self._add(
+                stage, f"global_block_{number}", Bottleneck(self.widths[-1], SIDES[-1], groups)
+            )
 
     def _add_decoder(self, stage: int, groups: int) -> None:
         coming = [*self.widths[1:], self.widths[-1]]
@@ -152,9 +178,17 @@ class MAXIM(nn.Module):
         for level, (width, side) in enumerate(zip(self.widths, SIDES)):
             gating = CrossGating(LEVELS * width, width, side, raised=coming[level])
             self._add(stage, f"cross_gating_block_{level}", gating)
-            self._add(stage, f"decoder_block_{level}", DecoderBlock(coming[level], LEVELS * width, width, side, groups))
+            self._add(
+                stage,
+                f"decoder_block_{level}",
+                DecoderBlock(coming[level], LEVELS * width, width, side, groups),
+            )
             ending = Conv(width, 3, 3, padding=1) if last else SupervisedAttention(width)
-            self._add(stage, f"output_conv_{level}" if last else f"supervised_attention_module_{level}", ending)
+            self._add(
+                stage,
+                f"output_conv_{level}" if last else f"supervised_attention_module_{level}",
+                ending,
+            )
 
     def _add_resizes(self, stage: int) -> None:
         levels = list(reversed(self.widths))

@@ -1,4 +1,7 @@
-"""Layers of MAXIM. Features are (N, H, W, C), as in the authors' code, whose names the attributes bear."""
+"""Layers of MAXIM.
+
+Features are (N, H, W, C), as in the authors' code, whose names the attributes bear.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -35,8 +38,12 @@ class Resize(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         if x.shape[1:3] != size:
             shrinks = size[0] < x.shape[1]
-            wide = x.movedim(-1, 1).to(torch.promote_types(x.dtype, torch.float32))  # torch smooths no bfloat16
-            x = F.interpolate(wide, size, mode="bilinear", align_corners=False, antialias=shrinks).movedim(1, -1)
+            wide = x.movedim(-1, 1).to(
+                torch.promote_types(x.dtype, torch.float32)
+            )  # torch smooths no bfloat16
+            x = F.interpolate(
+                wide, size, mode="bilinear", align_corners=False, antialias=shrinks
+            ).movedim(1, -1)
         return self.Conv_0(x)
 
 
@@ -153,7 +160,10 @@ class ConvAttention(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.LayerNorm = norm(channels)
-        self.conv1, self.conv2 = Conv(channels, channels, 3, padding=1), Conv(channels, channels, 3, padding=1)
+        self.conv1, self.conv2 = (
+            Conv(channels, channels, 3, padding=1),
+            Conv(channels, channels, 3, padding=1),
+        )
         self.channel_attention = ChannelAttention(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -180,7 +190,15 @@ class DenseAttention(nn.Module):
 class Block(nn.Module):
     """A level of the encoder: inputs joined, multi-axis MLPs and attention, and gating by the stage before."""
 
-    def __init__(self, inputs: int, channels: int, side: int, groups: int, gated: bool = False, halves: bool = True):
+    def __init__(
+        self,
+        inputs: int,
+        channels: int,
+        side: int,
+        groups: int,
+        gated: bool = False,
+        halves: bool = True,
+    ):
         super().__init__()
         self.groups = groups
         self.Conv_0 = mixed(inputs, channels)

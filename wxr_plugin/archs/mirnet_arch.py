@@ -1,8 +1,9 @@
 """MIRNet (Zamir et al., Learning Enriched Features for Real Image Restoration and Enhancement, ECCV 2020).
 
-Three streams at full, half and quarter size that exchange what they find. State-dict names are those of the authors'
-code, so that their weights load. Those are under the Academic Public License, for non-commercial use, passed on under
-the same licence only; their blur is under CC BY-NC-SA 4.0. MIRNet-v2, which spandrel has, is another network.
+Three streams at full, half and quarter size that exchange what they find. State-dict names are
+those of the authors' code, so that their weights load. Those are under the Academic Public License,
+for non-commercial use, passed on under the same licence only; their blur is under CC BY-NC-SA 4.0.
+MIRNet-v2, which spandrel has, is another network.
 """
 
 import torch
@@ -27,7 +28,9 @@ class Blur(nn.Module):
         self.register_buffer("filt", torch.outer(row, row).repeat(channels, 1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.filt, stride=2, groups=x.shape[1])
+        return F.conv2d(
+            F.pad(x, (1, 1, 1, 1), mode="reflect"), self.filt, stride=2, groups=x.shape[1]
+        )
 
 
 class Halved(nn.Module):
@@ -50,12 +53,19 @@ class Doubled(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        raised = nn.ConvTranspose2d(channels, channels, 3, stride=2, padding=1, output_padding=1, bias=False)
+        raised = nn.ConvTranspose2d(
+            channels, channels, 3, stride=2, padding=1, output_padding=1, bias=False
+        )
         self.top = nn.Sequential(
-            _conv(channels, channels, 1), nn.PReLU(), raised, nn.PReLU(), _conv(channels, channels // 2, 1)
+            _conv(channels, channels, 1),
+            nn.PReLU(),
+            raised,
+            nn.PReLU(),
+            _conv(channels, channels // 2, 1),
         )
         self.bot = nn.Sequential(
-            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), _conv(channels, channels // 2, 1)
+            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+            _conv(channels, channels // 2, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,7 +78,9 @@ class Steps(nn.Module):
     def __init__(self, channels: int, steps: int):
         super().__init__()
         widths = [channels << i if steps > 0 else channels >> i for i in range(abs(steps))]
-        self.body = nn.Sequential(*(Halved(width) if steps > 0 else Doubled(width) for width in widths))
+        self.body = nn.Sequential(
+            *(Halved(width) if steps > 0 else Doubled(width) for width in widths)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
@@ -93,7 +105,9 @@ class ChannelAttention(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         hidden = channels // REDUCTION
-        self.conv_du = nn.Sequential(_conv(channels, hidden, 1), nn.ReLU(), _conv(hidden, channels, 1), nn.Sigmoid())
+        self.conv_du = nn.Sequential(
+            _conv(channels, hidden, 1), nn.ReLU(), _conv(hidden, channels, 1), nn.Sigmoid()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.conv_du(x.mean((2, 3), keepdim=True))
@@ -129,32 +143,50 @@ class SelectiveFusion(nn.Module):
 
 
 class MultiScaleBlock(nn.Module):
-    """The paper's MSRB. A stream has one attention unit for both of its turns, the authors' way: weights are shared."""
+    """The paper's MSRB.
+
+    A stream has one attention unit for both of its turns, the authors' way: weights are shared.
+    """
 
     def __init__(self, channels: int, columns: int, act: nn.PReLU):
         super().__init__()
         self.channels = channels
         widths = [channels << level for level in range(STREAMS)]
-        self.blocks = nn.ModuleList(nn.ModuleList([DualAttention(width, act)] * columns) for width in widths)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([DualAttention(width, act)] * columns) for width in widths
+        )
         self.selective_kernel = nn.ModuleList(SelectiveFusion(width) for width in widths)
-        self.last_up = nn.ModuleDict({str(level): Steps(widths[level], -level) for level in range(1, STREAMS)})
+        self.last_up = nn.ModuleDict(
+            {str(level): Steps(widths[level], -level) for level in range(1, STREAMS)}
+        )
         pairs = [(a, b) for a in range(STREAMS) for b in range(STREAMS)]
-        self.down = nn.ModuleDict({self._name(a, b): Steps(widths[a], b - a) for a, b in pairs if b > a})
-        self.up = nn.ModuleDict({self._name(a, b): Steps(widths[a], b - a) for a, b in pairs if b < a})
+        self.down = nn.ModuleDict(
+            {self._name(a, b): Steps(widths[a], b - a) for a, b in pairs if b > a}
+        )
+        self.up = nn.ModuleDict(
+            {self._name(a, b): Steps(widths[a], b - a) for a, b in pairs if b < a}
+        )
         self.conv_out = _conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         streams = self._opened(x)
         for column in range(1, len(self.blocks[0])):
-            fused = [fuse(self._at(level, streams)) for level, fuse in enumerate(self.selective_kernel)]
+            fused = [
+                fuse(self._at(level, streams)) for level, fuse in enumerate(self.selective_kernel)
+            ]
             streams = [units[column](stream) for units, stream in zip(self.blocks, fused)]
-        full = [streams[0], *(self.last_up[str(level)](streams[level]) for level in range(1, STREAMS))]
+        full = [
+            streams[0],
+            *(self.last_up[str(level)](streams[level]) for level in range(1, STREAMS)),
+        ]
         return x + self.conv_out(self.selective_kernel[0](full))
 
     def _opened(self, x: Tensor) -> list[Tensor]:
         streams = [self.blocks[0][0](x)]
         for level in range(1, STREAMS):
-            streams.append(self.blocks[level][0](self.down[self._name(level - 1, level)](streams[-1])))
+            streams.append(
+                self.blocks[level][0](self.down[self._name(level - 1, level)](streams[-1]))
+            )
         return streams
 
     def _at(self, level: int, streams: list[Tensor]) -> list[Tensor]:
@@ -185,11 +217,13 @@ class RecursiveGroup(nn.Module):
 class MIRNet(nn.Module):
     """MIRNet: the first version, for low light, noise and super-resolution.
 
-    One PReLU serves the attention units of the whole network, so a state dict repeats its one value under many names.
+    One PReLU serves the attention units of the whole network, so a state dict repeats its one value
+    under many names.
 
     Args:
         n_feat: channels at full size, a multiple of 8; doubles with each of the three streams.
-        groups, blocks: recursive groups, and multi-scale blocks of each (the authors' n_RRG and n_MSRB).
+        groups, blocks: recursive groups, and multi-scale blocks of each (the authors' n_RRG and
+            n_MSRB).
         columns: turns of a stream in a block (the authors' width).
     """
 
@@ -202,13 +236,15 @@ class MIRNet(nn.Module):
             raise ValueError(f"MIRNet: n_feat must be a multiple of {REDUCTION}, not {n_feat}")
         act = nn.PReLU()
         self.conv_in, self.conv_out = _conv(3, n_feat), _conv(n_feat, 3)
-        self.body = nn.Sequential(*(RecursiveGroup(n_feat, blocks, columns, act) for _ in range(groups)))
+        self.body = nn.Sequential(
+            *(RecursiveGroup(n_feat, blocks, columns, act) for _ in range(groups))
+        )
 
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sizes that are no multiple of 4 are extended by reflection (repetition below 4) and cropped: our choice, the
-        authors' images have such sizes.
+        Sizes that are no multiple of 4 are extended by reflection (repetition below 4) and cropped:
+        our choice, the authors' images have such sizes.
         """
         image = extended(lq, STRIDE)
         return cropped(image + self.conv_out(self.body(self.conv_in(image))), lq)

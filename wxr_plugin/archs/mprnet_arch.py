@@ -12,9 +12,10 @@ STRIDE = 8
 class MPRNet(nn.Module):
     """MPRNet with the authors' state-dict names, so that their weights load.
 
-    The layers are those of the package spandrel_extra_arches. They and the weights carry the authors' licence: the
-    Academic Public License, for non-commercial use, passed on under the same licence only. One PReLU serves all
-    blocks, so a state dict repeats its one value under many names.
+    The layers are those of the package spandrel_extra_arches. They and the weights carry the
+    authors' licence: the Academic Public License, for non-commercial use, passed on under the same
+    licence only. One PReLU serves all blocks, so a state dict repeats its one value under many
+    names.
 
     Args:
         n_feat: channels at full size: 40 for deraining, 96 for deblurring, 80 for denoising.
@@ -26,11 +27,20 @@ class MPRNet(nn.Module):
     smoke = {"n_feat": 8, "scale_unetfeats": 4, "scale_orsnetfeats": 4, "num_cab": 1}
     """Arguments of a quick instance, for the tests that walk all networks."""
 
-    def __init__(self, n_feat: int = 40, scale_unetfeats: int = 20, scale_orsnetfeats: int = 16, num_cab: int = 8):
+    def __init__(
+        self,
+        n_feat: int = 40,
+        scale_unetfeats: int = 20,
+        scale_orsnetfeats: int = 16,
+        num_cab: int = 8,
+    ):
         super().__init__()
         self._network = _published()
         network = self._network(
-            n_feat=n_feat, scale_unetfeats=scale_unetfeats, scale_orsnetfeats=scale_orsnetfeats, num_cab=num_cab
+            n_feat=n_feat,
+            scale_unetfeats=scale_unetfeats,
+            scale_orsnetfeats=scale_orsnetfeats,
+            num_cab=num_cab,
         )
         for name, layer in network.named_children():
             self.add_module(name, layer)
@@ -38,9 +48,9 @@ class MPRNet(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped, as the authors'
-        test scripts do. The first stage works on quarters of the image and the second on halves, as published, so the
-        whole image is needed to tell where those end.
+        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped,
+        as the authors' test scripts do. The first stage works on quarters of the image and the
+        second on halves, as published, so the whole image is needed to tell where those end.
         """
         return cropped(self.published(extended(lq, STRIDE))[0], lq)
 
@@ -50,6 +60,8 @@ class MPRNet(nn.Module):
 
 
 def _published() -> type[nn.Module]:
-    from spandrel_extra_arches.architectures.MPRNet import MPRNet as Published  # imports every network it has
+    from spandrel_extra_arches.architectures.MPRNet import (
+        MPRNet as Published,
+    )  # imports every network it has
 
     return Published

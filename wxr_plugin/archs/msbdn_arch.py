@@ -1,8 +1,9 @@
 """MSBDN: multi-scale boosted dehazing network with dense feature fusion (Dong et al., CVPR 2020), WResVLM's backbone.
 
-Four levels of halved size and doubled width, a bottleneck of residual blocks, a decoder that strengthens, operates and
-subtracts (the paper's eq. 4), and at every level a back-projection of all features made before it (its section 3.3).
-State-dict names are those of the authors' code, so that their weights load. SAR and CWP: docs/sarcwp.md.
+Four levels of halved size and doubled width, a bottleneck of residual blocks, a decoder that
+strengthens, operates and subtracts (the paper's eq. 4), and at every level a back-projection of all
+features made before it (its section 3.3). State-dict names are those of the authors' code, so that
+their weights load. SAR and CWP: docs/sarcwp.md.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,9 @@ from wxr_plugin.utils.sizes import cropped, extended
 
 LEVELS = 4
 STRIDE = 2**LEVELS
-SMALLEST = 2 * STRIDE  # the reflected border of the bottleneck's 3x3 convolutions needs 2x2 features
+SMALLEST = (
+    2 * STRIDE
+)  # the reflected border of the bottleneck's 3x3 convolutions needs 2x2 features
 
 
 class ConvLayer(nn.Module):
@@ -87,14 +90,19 @@ class UpBlock(nn.Module):
 class DenseFusion(nn.Module):
     """Back-projects what a feature lacks of each stored one: f <- f + back(there(f) - stored), farthest stored first.
 
-    `finer`: the stored features are finer than the fused one (encoder), else coarser (decoder). `stored` of them exist,
-    each twice the size (or half) and half the width (or twice) of the one before.
+    `finer`: the stored features are finer than the fused one (encoder), else coarser (decoder).
+    `stored` of them exist, each twice the size (or half) and half the width (or twice) of the one
+    before.
     """
 
     def __init__(self, channels: int, stored: int, finer: bool):
         super().__init__()
         self.finer = finer
-        widths = [channels >> i for i in range(stored + 1)] if finer else [channels << i for i in range(stored + 1)]
+        widths = (
+            [channels >> i for i in range(stored + 1)]
+            if finer
+            else [channels << i for i in range(stored + 1)]
+        )
         pairs = list(pairwise(widths))
         there, back = (UpBlock, DownBlock) if finer else (DownBlock, UpBlock)
         names = ("up_convs", "down_convs") if finer else ("down_convs", "up_convs")
@@ -102,7 +110,9 @@ class DenseFusion(nn.Module):
         self.add_module(names[1], nn.ModuleList(back(far, near) for near, far in pairs))
 
     def forward(self, feature: Tensor, memory: list[Tensor]) -> Tensor:
-        there, back = (self.up_convs, self.down_convs) if self.finer else (self.down_convs, self.up_convs)
+        there, back = (
+            (self.up_convs, self.down_convs) if self.finer else (self.down_convs, self.up_convs)
+        )
         for index, stored in enumerate(memory):
             distance = len(memory) - index
             missing = feature
@@ -131,7 +141,9 @@ class ResidualDenseBlock(nn.Module):
 
     def __init__(self, channels: int, layers: int = 4):
         super().__init__()
-        self.dense_layers = nn.Sequential(*(DenseLayer(channels * (i + 1), channels) for i in range(layers)))
+        self.dense_layers = nn.Sequential(
+            *(DenseLayer(channels * (i + 1), channels) for i in range(layers))
+        )
         self.conv_1x1 = nn.Conv2d(channels * (layers + 1), channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -143,17 +155,20 @@ class MSBDN(nn.Module):
     """Multi-scale boosted dehazing network, in its two published forms.
 
     Args:
-        variant: 'dff' fuses all channels (published file MSBDN-DFF-v1-1); 'rdff' fuses the first half of them and gives
-            the second half to a residual dense block (MSBDN-RDFF, also the network of TKL).
-        width: channels at full size, 16 as published; it doubles at each of the four levels. Even for 'rdff'.
+        variant: 'dff' fuses all channels (published file MSBDN-DFF-v1-1); 'rdff' fuses the first
+            half of them and gives the second half to a residual dense block (MSBDN-RDFF, also the
+            network of TKL).
+        width: channels at full size, 16 as published; it doubles at each of the four levels. Even
+            for 'rdff'.
         bottleneck_blocks: residual blocks at 1/16 of the size, 18 as published.
         stage_blocks: residual blocks of each encoder and decoder stage, 3 as published.
-        global_residual: add the input to the output and start from the identity (last convolution zero). Our choice,
-            for short trainings; the published network has none.
-        context: which embeddings of a guide steer it: `content`, `degradation` or both of DA-CLIP, or `image` of CLIP
-            (CWP); none as published.
+        global_residual: add the input to the output and start from the identity (last convolution
+            zero). Our choice, for short trainings; the published network has none.
+        context: which embeddings of a guide steer it: `content`, `degradation` or both of DA-CLIP,
+            or `image` of CLIP (CWP); none as published.
         context_dim: their length: 512 for a ViT-B/32, 768 for a ViT-L/14, 1024 for RN50.
-        sar: spatial or channel: soft masks on the residual of each encoder stage; none as published.
+        sar: spatial or channel: soft masks on the residual of each encoder stage; none as
+            published.
     """
 
     smoke = {"variant": "rdff", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1}
@@ -214,27 +229,39 @@ class MSBDN(nn.Module):
             channels = width << (level - 1)
             self.add_module(f"convd{1 << level}x", UpsampleConvLayer(2 * channels, channels))
             self.add_module(f"dense_{level}", _stage(channels, stage_blocks))
-            self._add_fusion(f"conv_{level}", f"fusion_{level}", channels, stored=LEVELS + 1 - level, finer=False)
+            self._add_fusion(
+                f"conv_{level}", f"fusion_{level}", channels, stored=LEVELS + 1 - level, finer=False
+            )
         self.conv_output = ConvLayer(width, 3, 3)
 
     def _add_fusion(self, dense: str, fusion: str, channels: int, stored: int, finer: bool) -> None:
         if self.split:
             self.add_module(dense, ResidualDenseBlock(channels // 2))
-        self.add_module(fusion, DenseFusion(channels // 2 if self.split else channels, stored, finer))
+        self.add_module(
+            fusion, DenseFusion(channels // 2 if self.split else channels, stored, finer)
+        )
 
-    def forward(self, lq: Tensor, context: Context | None = None, *, masks: bool = False) -> Tensor | Masked:
+    def forward(
+        self, lq: Tensor, context: Context | None = None, *, masks: bool = False
+    ) -> Tensor | Masked:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sizes that are no multiple of 16 (or below 32) are extended right and below by reflection, or by repetition
-        where the image is too small for it, and the result is cropped (our choice). `context` is ignored by a network
-        built without; otherwise raises ContextError if it does not fit. With `masks` the result is a Masked.
+        Sizes that are no multiple of 16 (or below 32) are extended right and below by reflection,
+        or by repetition where the image is too small for it, and the result is cropped (our
+        choice). `context` is ignored by a network built without; otherwise raises ContextError if
+        it does not fit. With `masks` the result is a Masked.
         """
         padded, found = extended(lq, STRIDE, SMALLEST), [] if masks else None
         restored = cropped(self._restore(padded, context, found), lq)
         return with_masks(restored, found, padded) if masks else restored
 
-    def _restore(self, x: Tensor, context: Context | None = None, found: list[Gate] | None = None) -> Tensor:
-        prompt, tokens = self.context.prepare(context) if self.is_steered else None, self.priors.tokens(context)
+    def _restore(
+        self, x: Tensor, context: Context | None = None, found: list[Gate] | None = None
+    ) -> Tensor:
+        prompt, tokens = (
+            self.context.prepare(context) if self.is_steered else None,
+            self.priors.tokens(context),
+        )
         *skips, deepest = self._encode(x, prompt, found)
         if self.is_steered:
             deepest = self.context.deepest(deepest, context)
@@ -242,7 +269,9 @@ class MSBDN(nn.Module):
         restored = self.conv_output(self._decode(feature, skips, tokens))
         return restored + x if self.global_residual else restored
 
-    def _encode(self, x: Tensor, prompt: Tensor | None, found: list[Gate] | None = None) -> list[Tensor]:
+    def _encode(
+        self, x: Tensor, prompt: Tensor | None, found: list[Gate] | None = None
+    ) -> list[Tensor]:
         feature = self.conv_input(x)
         memory = [self._remembered(feature)]
         skips = [self._steered(0, self._stage(0, feature, found), prompt)]
@@ -256,7 +285,9 @@ class MSBDN(nn.Module):
         return skips
 
     def _stage(self, level: int, feature: Tensor, found: list[Gate] | None) -> Tensor:
-        return self.gates.gate(level, feature, getattr(self, f"dense{level}")(feature) + feature, found)
+        return self.gates.gate(
+            level, feature, getattr(self, f"dense{level}")(feature) + feature, found
+        )
 
     def _steered(self, level: int, feature: Tensor, prompt: Tensor | None) -> Tensor:
         return feature if prompt is None else self.context.level(level, feature, prompt)

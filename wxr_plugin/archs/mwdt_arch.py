@@ -1,7 +1,8 @@
 """MWDT (Patil et al., ICCV 2023): a photo is translated into fog, rain and snow, and restored from all four at once.
 
-The authors state no licence for code or weights. Their files hold whole pickled modules, one a network; take the
-state dicts of those with the authors' code and load them into the parts `restorer`, `fog`, `rain` and `snow`.
+The authors state no licence for code or weights. Their files hold whole pickled modules, one a
+network; take the state dicts of those with the authors' code and load them into the parts
+`restorer`, `fog`, `rain` and `snow`.
 """
 
 from itertools import pairwise
@@ -115,7 +116,9 @@ class Restorer(nn.Module):
         streams = [getattr(self, f"Conv1{i}")(x) for i, x in enumerate((image, fog, rain, snow), 1)]
         skips = []
         for level in (1, 2, 3, 4):
-            streams = [getattr(self, f"feat_extract{level}{i}")(x) for i, x in enumerate(streams, 1)]
+            streams = [
+                getattr(self, f"feat_extract{level}{i}")(x) for i, x in enumerate(streams, 1)
+            ]
             if level < 4:
                 skips.append(getattr(self, f"skip_l{level}")(*streams))
         deepest = self.res_block3(self.res_block2(self.res_block1(torch.cat(streams, 1))))
@@ -127,8 +130,9 @@ class MWDT(nn.Module):
     """MWDT: the parts `fog`, `rain` and `snow` translate, `restorer` restores; each has the authors' state-dict names.
 
     Args:
-        factor: what the widths 32, 64, 128 and 256 are divided by: 1, 2 or 4. Which one the published files have is
-            not stated (a comment in the authors' code says 4): their first convolution has 32 / factor channels.
+        factor: what the widths 32, 64, 128 and 256 are divided by: 1, 2 or 4. Which one the
+            published files have is not stated (a comment in the authors' code says 4): their first
+                convolution has 32 / factor channels.
     """
 
     smoke = {"factor": 4}
@@ -137,16 +141,18 @@ class MWDT(nn.Module):
     def __init__(self, factor: int = 4):
         super().__init__()
         if factor not in FACTORS:
-            raise ValueError(f"MWDT: factor is one of {', '.join(map(str, FACTORS))}, not {factor!r}")
+            raise ValueError(
+                f"MWDT: factor is one of {', '.join(map(str, FACTORS))}, not {factor!r}"
+            )
         self.fog, self.rain, self.snow = Translator(factor), Translator(factor), Translator(factor)
         self.restorer = Restorer(factor)
 
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        The authors' script crops photos to their left square and resizes it to 256x256. The network takes any multiple
-        of 8: other sides (or below 16) are extended right and below by reflection, and the result is cropped (our
-        choice). Instance norms see the whole image.
+        The authors' script crops photos to their left square and resizes it to 256x256. The network
+        takes any multiple of 8: other sides (or below 16) are extended right and below by
+        reflection, and the result is cropped (our choice). Instance norms see the whole image.
         """
         image = 2 * extended(lq, STRIDE, SMALLEST).flip(1) - 1
         return cropped((self.published(image).flip(1) + 1) / 2, lq)

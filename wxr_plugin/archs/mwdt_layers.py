@@ -70,14 +70,16 @@ class FeatureBlock(nn.Module):
 class Deformable(nn.Module):
     """Convolution whose taps move to where another one of `seen` channels says.
 
-    The authors compute a weight for each tap too, and leave it out of the convolution: their files hold its
-    parameters, which are not trained.
+    The authors compute a weight for each tap too, and leave it out of the convolution: their files
+    hold its parameters, which are not trained.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, seen: int | None = None):
         super().__init__()
         self.offset_conv = nn.Conv2d(seen or inputs, 2 * kernel**2, kernel, padding=kernel // 2)
-        self.modulator_conv = nn.Conv2d(inputs, kernel**2, kernel, padding=kernel // 2).requires_grad_(False)
+        self.modulator_conv = nn.Conv2d(
+            inputs, kernel**2, kernel, padding=kernel // 2
+        ).requires_grad_(False)
         self.regular_conv = nn.Conv2d(inputs, outputs, kernel, bias=False)
         for still in (self.offset_conv, self.modulator_conv):
             nn.init.zeros_(still.weight)
@@ -97,7 +99,9 @@ class GatedFeedForward(nn.Module):
         super().__init__()
         hidden = int(inputs * factor)
         self.project_in = nn.Conv2d(inputs, 2 * hidden, 1, bias=False)
-        self.conv = nn.Conv2d(2 * hidden, 2 * hidden, kernel, padding=kernel // 2, groups=2 * hidden, bias=False)
+        self.conv = nn.Conv2d(
+            2 * hidden, 2 * hidden, kernel, padding=kernel // 2, groups=2 * hidden, bias=False
+        )
         self.project_out = nn.Conv2d(hidden, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -153,7 +157,9 @@ class SkipBlock(nn.Module):
         super().__init__()
         self.multi_scale = MultiScale(channels, channels)
         self.multi_receptive = MultiReceptive(channels, channels)
-        self.feat_merge = SlotMerge(channels, [ConcatSlot(channels // 4, kernel) for kernel in KERNELS])
+        self.feat_merge = SlotMerge(
+            channels, [ConcatSlot(channels // 4, kernel) for kernel in KERNELS]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.feat_merge(self.multi_scale(x), self.multi_receptive(x))

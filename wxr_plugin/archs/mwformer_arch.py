@@ -1,7 +1,8 @@
 """MWFormer (Zhu et al., IEEE TIP 2024): TransWeather, whose weights depend on the weather that a second network sees.
 
-The authors state no licence; their code derives from TransWeather (MIT). Oddities of theirs that are kept, because
-their files hold the parameters: TransWeather's two, a norm and the fixed projections of the first stage are not used.
+The authors state no licence; their code derives from TransWeather (MIT). Oddities of theirs that
+are kept, because their files hold the parameters: TransWeather's two, a norm and the fixed
+projections of the first stage are not used.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,14 @@ from wxr_plugin.utils.sizes import cropped, extended
 class Backbone(nn.Module):
     """The restoring network: RGB (N, 3, H, W) in [-1, 1] and the vector (N, `vector`), to the image in [0, 1]."""
 
-    def __init__(self, dims: Sequence[int], depths: Sequence[int], heads: Sequence[int], drop_path: float, vector: int):
+    def __init__(
+        self,
+        dims: Sequence[int],
+        depths: Sequence[int],
+        heads: Sequence[int],
+        drop_path: float,
+        vector: int,
+    ):
         super().__init__()
         self.Tenc = initialise(SteeredEncoder(dims, depths, heads, drop_path, vector))
         self.Tenc.mini_patch_embed4 = PatchEmbed(dims[0], dims[3]).requires_grad_(False)
@@ -43,14 +51,21 @@ class MWFormer(nn.Module):
     """MWFormer: the authors' two files, the backbone and the style filter, are its parts of these names.
 
     Args:
-        dims: channels of the stages at 1/4, 1/8, 1/16 and 1/32 of the size. Published is MWFormer-L.
+        dims: channels of the stages at 1/4, 1/8, 1/16 and 1/32 of the size. Published is
+            MWFormer-L.
         depths: blocks of each stage.
         heads: attention heads of each stage; must divide its channels.
         vector: length of the vector of the weather, 64 as published.
         drop_path: largest rate at which training leaves a block's branches out.
     """
 
-    smoke = {"dims": [8, 16, 16, 32], "depths": [1, 1, 1, 1], "heads": [1, 2, 2, 2], "vector": 8, "drop_path": 0}
+    smoke = {
+        "dims": [8, 16, 16, 32],
+        "depths": [1, 1, 1, 1],
+        "heads": [1, 2, 2, 2],
+        "vector": 8,
+        "drop_path": 0,
+    }
     """Arguments of a quick instance, for the tests that walk all networks."""
 
     unused = (
@@ -79,19 +94,24 @@ class MWFormer(nn.Module):
     def forward(self, lq: Tensor, vector: Tensor | None = None) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sides that are no multiple of 16 (or below 48) are extended right and below by reflection, and the result is
-        cropped (our choice; the authors take multiples of 16). `vector` is as in `published`.
+        Sides that are no multiple of 16 (or below 48) are extended right and below by reflection,
+        and the result is cropped (our choice; the authors take multiples of 16). `vector` is as in
+        `published`.
         """
         return cropped(self.published(_scaled(lq), vector), lq)
 
     def look(self, lq: Tensor) -> Tensor:
-        """The vectors (N, C) of the weather of images as in `forward`. They grow with the size of the images."""
+        """The vectors (N, C) of the weather of images as in `forward`.
+
+        They grow with the size of the images.
+        """
         return self.style_filter(_scaled(lq))
 
     def published(self, image: Tensor, vector: Tensor | None = None) -> Tensor:
         """The authors' call: RGB in [-1, 1], sides multiples of 16 from 48, to the image on the scale of [0, 1].
 
-        `vector` (N, C) is used in place of that of the image, say one of another photo with the weather to remove.
+        `vector` (N, C) is used in place of that of the image, say one of another photo with the
+        weather to remove.
         """
         return self.backbone(image, self.style_filter(image) if vector is None else vector)
 

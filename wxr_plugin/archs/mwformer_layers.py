@@ -89,7 +89,9 @@ class Film(nn.Module):
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         x = channels_last(self.Conv_0(x))
-        y = channels_last(self.Conv_1(vector[..., None, None]))  # a map of one pixel, as it is the same everywhere
+        y = channels_last(
+            self.Conv_1(vector[..., None, None])
+        )  # a map of one pixel, as it is the same everywhere
         weather = F.gelu(self.in_project_y(self.LayerNorm_y(y)))
         feature = F.gelu(self.in_project_x(self.LayerNorm_x(x)))
         modulated = feature * self.w_project_y(weather) + self.b_project_y(weather)
@@ -99,10 +101,19 @@ class Film(nn.Module):
 class SteeredEncoder(Encoder):
     """TransWeather's encoder with a `Film` before each stage and blocks from the vector."""
 
-    def __init__(self, dims: Sequence[int], depths: Sequence[int], heads: Sequence[int], drop_path: float, vector: int):
+    def __init__(
+        self,
+        dims: Sequence[int],
+        depths: Sequence[int],
+        heads: Sequence[int],
+        drop_path: float,
+        vector: int,
+    ):
         make_block = partial(hyper_block, vector)
         super().__init__(dims, depths, heads, drop_path, inputs=dims[0], make_block=make_block)
-        self.layernorm = nn.LayerNorm(dims[0]).requires_grad_(False)  # not used; in the authors' files
+        self.layernorm = nn.LayerNorm(dims[0]).requires_grad_(
+            False
+        )  # not used; in the authors' files
         self.input_film = Film(3, dims[0], vector)
         for stage, width in enumerate(dims[:-1], 1):
             self.add_module(f"film{stage}", Film(width, width, vector))
@@ -141,7 +152,14 @@ class StyleFilter(nn.Module):
     Products are summed over the photo and not divided by its size, as the authors do.
     """
 
-    def __init__(self, dims: Sequence[int], depths: Sequence[int], heads: Sequence[int], drop_path: float, vector: int):
+    def __init__(
+        self,
+        dims: Sequence[int],
+        depths: Sequence[int],
+        heads: Sequence[int],
+        drop_path: float,
+        vector: int,
+    ):
         super().__init__()
         self.encoder = Encoder(dims[:2], depths[:2], heads[:2], drop_path)
         self.style_filter1 = GramHead(dims[0], (2, 4), vector)

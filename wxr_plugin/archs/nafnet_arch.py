@@ -1,8 +1,8 @@
 """NAFNet (Chen et al., Simple Baselines for Image Restoration, ECCV 2022), plain, steered by DA-CLIP, with SAR and CWP.
 
-State-dict names are those of the authors' code, so that their weights load. The steered form follows what the authors
-of DA-CLIP told of theirs, which was never released; what is unknown is named at `SteeredBlock` and in docs/context.md.
-SAR and CWP: docs/sarcwp.md.
+State-dict names are those of the authors' code, so that their weights load. The steered form
+follows what the authors of DA-CLIP told of theirs, which was never released; what is unknown is
+named at `SteeredBlock` and in docs/context.md. SAR and CWP: docs/sarcwp.md.
 """
 
 from collections.abc import Sequence
@@ -33,13 +33,16 @@ class LayerNorm2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, 1e-6).permute(0, 3, 1, 2)
+        return F.layer_norm(
+            x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, 1e-6
+        ).permute(0, 3, 1, 2)
 
 
 class LocalMean(nn.Module):
     """Mean over a box of `size` pixels around each pixel; over everything in training, or where the box covers all.
 
-    Test-time local converter (Chu et al., ECCV 2022): what was trained on crops sees crops in a large image too.
+    Test-time local converter (Chu et al., ECCV 2022): what was trained on crops sees crops in a
+    large image too.
     """
 
     def __init__(self, size: int):
@@ -53,7 +56,11 @@ class LocalMean(nn.Module):
             return F.adaptive_avg_pool2d(x, 1)
         means = F.avg_pool2d(F.avg_pool2d(x, (rows, 1), stride=1), (1, columns), stride=1)
         missing = (width - means.shape[3], height - means.shape[2])
-        return F.pad(means, [end for lack in missing for end in (lack // 2, (lack + 1) // 2)], mode="replicate")
+        return F.pad(
+            means,
+            [end for lack in missing for end in (lack // 2, (lack + 1) // 2)],
+            mode="replicate",
+        )
 
 
 class NAFBlock(nn.Module):
@@ -71,7 +78,9 @@ class NAFBlock(nn.Module):
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
-    def forward(self, x: Tensor, prompt: Tensor | None = None, content: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, prompt: Tensor | None = None, content: Tensor | None = None
+    ) -> Tensor:
         first, second = self.steering(prompt)
         y = _gate(self.conv2(self.conv1(first(self.norm1(x)))))
         x = x + self.beta * self.conv3(self.attend(y, content))
@@ -89,8 +98,9 @@ class NAFBlock(nn.Module):
 class SteeredBlock(NAFBlock):
     """A block of DA-CLIP's NAFNet: the prompt scales and shifts both normalised maps, the content is attended to.
 
-    From the authors' answers in their repository (issues 44, 45, 46, 108). Ours: the steering starts at zero, and the
-    blocks that attend to the content in place of the channel attention are all of the middle ones.
+    From the authors' answers in their repository (issues 44, 45, 46, 108). Ours: the steering
+    starts at zero, and the blocks that attend to the content in place of the channel attention are
+    all of the middle ones.
     """
 
     def __init__(self, channels: int, pool: nn.Module, prompted: bool, context_dim: int | None):
@@ -105,7 +115,9 @@ class SteeredBlock(NAFBlock):
         if prompt is None:
             return _same, _same
         shift_1, scale_1, shift_2, scale_2 = self.mlp(prompt)[..., None, None].chunk(4, dim=1)
-        return lambda x: torch.addcmul(shift_1, x, 1 + scale_1), lambda x: torch.addcmul(shift_2, x, 1 + scale_2)
+        return lambda x: torch.addcmul(shift_1, x, 1 + scale_1), lambda x: torch.addcmul(
+            shift_2, x, 1 + scale_2
+        )
 
     def attend(self, x: Tensor, content: Tensor | None) -> Tensor:
         if not hasattr(self, "attention"):
@@ -119,14 +131,18 @@ class NAFNet(nn.Module):
 
     Args:
         width: channels at full size; doubles with each level. 32 or 64 as published.
-        enc_blk_nums, middle_blk_num, dec_blk_nums: blocks of each encoder level, of the middle, of each decoder level;
-            published: [1, 1, 1, 28], 1, [1, 1, 1, 1] for GoPro and REDS, [2, 2, 4, 8], 12, [2, 2, 2, 2] for SIDD.
-        local_size: side of the training crops. In evaluation the channel attention then averages over 1.5 times as
-            much instead of the whole image (NAFNetLocal, for GoPro and REDS 256); the weights are the same.
-        context: which embeddings of a guide steer it: `content`, `degradation` or both of DA-CLIP, or `image` of CLIP
-            (CWP); none as published.
+        enc_blk_nums, middle_blk_num, dec_blk_nums: blocks of each encoder level, of the middle, of
+            each decoder level;
+            published: [1, 1, 1, 28], 1, [1, 1, 1, 1] for GoPro and REDS, [2, 2, 4, 8], 12, [2, 2,
+                2, 2] for SIDD.
+        local_size: side of the training crops. In evaluation the channel attention then averages
+            over 1.5 times as much instead of the whole image (NAFNetLocal, for GoPro and REDS 256);
+            the weights are the same.
+        context: which embeddings of a guide steer it: `content`, `degradation` or both of DA-CLIP,
+            or `image` of CLIP (CWP); none as published.
         context_dim: their length: 512 for a ViT-B/32, 768 for a ViT-L/14, 1024 for RN50.
-        sar: spatial or channel: soft masks on the residual of each encoder stage; none as published.
+        sar: spatial or channel: soft masks on the residual of each encoder stage; none as
+            published.
     """
 
     smoke = {"width": 4, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1]}
@@ -147,13 +163,21 @@ class NAFNet(nn.Module):
     ):
         super().__init__()
         if len(enc_blk_nums) != len(dec_blk_nums):
-            raise ValueError(f"NAFNet: {len(enc_blk_nums)} encoder levels and {len(dec_blk_nums)} decoder levels")
+            raise ValueError(
+                f"NAFNet: {len(enc_blk_nums)} encoder levels and {len(dec_blk_nums)} decoder levels"
+            )
         self.context_inputs, self.context_dim = checked_inputs(context), context_dim
         self.local_size, self.levels = local_size, len(enc_blk_nums)
-        self.intro, self.ending = nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, 3, 3, padding=1)
-        self.encoders = nn.ModuleList(self._blocks(width, level, count) for level, count in enumerate(enc_blk_nums))
+        self.intro, self.ending = (
+            nn.Conv2d(3, width, 3, padding=1),
+            nn.Conv2d(width, 3, 3, padding=1),
+        )
+        self.encoders = nn.ModuleList(
+            self._blocks(width, level, count) for level, count in enumerate(enc_blk_nums)
+        )
         self.decoders = nn.ModuleList(
-            self._blocks(width, self.levels - 1 - index, count) for index, count in enumerate(dec_blk_nums)
+            self._blocks(width, self.levels - 1 - index, count)
+            for index, count in enumerate(dec_blk_nums)
         )
         self.middle_blks = self._blocks(width, self.levels, middle_blk_num)
         widths = [width << level for level in range(self.levels)]
@@ -162,19 +186,23 @@ class NAFNet(nn.Module):
         if "degradation" in self.context_inputs:
             self.degradation = DegradationPrompt(context_dim, PROMPT_WIDTH)
         self.gates = SoftGates(widths, sar)
-        self.priors = WeatherPriors(self.context_inputs, context_dim, [width << self.levels, *reversed(widths)])
+        self.priors = WeatherPriors(
+            self.context_inputs, context_dim, [width << self.levels, *reversed(widths)]
+        )
 
     @property
     def sar_widths(self) -> tuple[int, ...]:
         """Channels of the stages that give masks, the one at full size first; empty without SAR."""
         return self.gates.widths
 
-    def forward(self, lq: Tensor, context: Context | None = None, *, masks: bool = False) -> Tensor | Masked:
+    def forward(
+        self, lq: Tensor, context: Context | None = None, *, masks: bool = False
+    ) -> Tensor | Masked:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sizes that are no multiple of 2 ** levels are extended by zeros and cropped, as published. `context` is ignored
-        by a network built without; otherwise raises ContextError if it does not fit. With `masks` the result is a
-        Masked.
+        Sizes that are no multiple of 2 ** levels are extended by zeros and cropped, as published.
+        `context` is ignored by a network built without; otherwise raises ContextError if it does
+        not fit. With `masks` the result is a Masked.
         """
         check_context(context, self.context_inputs, self.context_dim)
         padded, found = self._pad(lq), [] if masks else None
@@ -183,7 +211,9 @@ class NAFNet(nn.Module):
 
     def _restore(self, lq: Tensor, context: Context | None, found: list[Gate] | None) -> Tensor:
         tokens = self.priors.tokens(context)
-        prompt = self.degradation(context.degradation) if "degradation" in self.context_inputs else None
+        prompt = (
+            self.degradation(context.degradation) if "degradation" in self.context_inputs else None
+        )
         content = unit(context.content)[:, None] if "content" in self.context_inputs else None
         x, skips = self.intro(lq), []
         for level, (blocks, down) in enumerate(zip(self.encoders, self.downs)):
@@ -196,11 +226,17 @@ class NAFNet(nn.Module):
         return self.ending(x) + lq
 
     def _blocks(self, width: int, level: int, count: int) -> nn.ModuleList:
-        context_dim = self.context_dim if level == self.levels and "content" in self.context_inputs else None
+        context_dim = (
+            self.context_dim if level == self.levels and "content" in self.context_inputs else None
+        )
         prompted = "degradation" in self.context_inputs
-        steered = {"prompted": prompted, "context_dim": context_dim} if prompted or context_dim else None
+        steered = (
+            {"prompted": prompted, "context_dim": context_dim} if prompted or context_dim else None
+        )
         kinds = (SteeredBlock, steered) if steered else (NAFBlock, {})
-        return nn.ModuleList(kinds[0](width << level, self._pool(level), **kinds[1]) for _ in range(count))
+        return nn.ModuleList(
+            kinds[0](width << level, self._pool(level), **kinds[1]) for _ in range(count)
+        )
 
     def _pool(self, level: int) -> nn.Module:
         if not self.local_size:
@@ -232,7 +268,9 @@ def up_layer(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, 2 * channels, 1, bias=False), nn.PixelShuffle(2))
 
 
-def _through(blocks: nn.ModuleList, x: Tensor, prompt: Tensor | None, content: Tensor | None) -> Tensor:
+def _through(
+    blocks: nn.ModuleList, x: Tensor, prompt: Tensor | None, content: Tensor | None
+) -> Tensor:
     for block in blocks:
         x = block(x, prompt, content)
     return x

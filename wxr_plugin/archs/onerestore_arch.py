@@ -1,7 +1,8 @@
 """OneRestore (Guo et al., A Universal Restoration Framework for Composite Degradation, ECCV 2024).
 
-Blocks of attention over channels on four levels, each told the degradation by an embedding of it. State-dict names are
-those of the authors' code, so that their weights load; no licence is stated for these.
+Blocks of attention over channels on four levels, each told the degradation by an embedding of it.
+State-dict names are those of the authors' code, so that their weights load; no licence is stated
+for these.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wxr_plugin.archs.onerestore_embedder import EMBEDDING, Embedder
-from wxr_plugin.archs.transposed import ChannelNorm, GatedFeedForward, TransposedAttention, attended, by_head
+from wxr_plugin.archs.transposed import (
+    ChannelNorm,
+    GatedFeedForward,
+    TransposedAttention,
+    attended,
+    by_head,
+)
 from wxr_plugin.registry import register_arch
 
 HEADS = 8
@@ -22,7 +29,8 @@ EXPANSION = 2.66
 class ToldAttention(nn.Module):
     """Attention of the embedding to the channels, seen as maps of 18x18 pixels (which is the embedding's length).
 
-    Every channel asks the same question, the authors' way; so one answer a head is computed and given to all.
+    Every channel asks the same question, the authors' way; so one answer a head is computed and
+    given to all.
     """
 
     def __init__(self, channels: int, antialias: bool):
@@ -31,14 +39,18 @@ class ToldAttention(nn.Module):
         self.temperature = nn.Parameter(torch.ones(HEADS, 1, 1))
         self.q = nn.Linear(EMBEDDING, EMBEDDING, bias=False)
         self.kv = nn.Conv2d(channels, 2 * channels, 1, bias=False)
-        self.kv_dwconv = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels, bias=False)
+        self.kv_dwconv = nn.Conv2d(
+            2 * channels, 2 * channels, 3, padding=1, groups=2 * channels, bias=False
+        )
         self.project_out = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         k, v = self.kv_dwconv(self.kv(x)).chunk(2, dim=1)
         wide = k.to(torch.promote_types(k.dtype, torch.float32))  # torch smooths no bfloat16
         size = (KEY_SIDE, KEY_SIDE)
-        small = F.interpolate(wide, size, mode="bilinear", align_corners=False, antialias=self.antialias)
+        small = F.interpolate(
+            wide, size, mode="bilinear", align_corners=False, antialias=self.antialias
+        )
         q = self.q(embedding)[:, None, None].expand(-1, HEADS, -1, -1)
         answer = attended(q, by_head(small, HEADS), by_head(v, HEADS), self.temperature)
         return self.project_out(answer.expand(-1, -1, x.shape[1] // HEADS, -1).reshape(x.shape))
@@ -66,7 +78,9 @@ class Restorer(nn.Module):
     def __init__(self, channel: int = 32, antialias: bool = False):
         super().__init__()
         if channel % HEADS:
-            raise ValueError(f"OneRestore has {HEADS} heads; channel must be a multiple of them, not {channel}")
+            raise ValueError(
+                f"OneRestore has {HEADS} heads; channel must be a multiple of them, not {channel}"
+            )
         widths = [channel << level for level in range(4)]
         self.in_conv, self.out_conv = _mixed(3, channel), _mixed(channel, 3)
         self.encoder = _stages(("el", "em", "es", "ess"), widths, antialias)
@@ -101,7 +115,9 @@ class Restorer(nn.Module):
 
     def _decode(self, x: Tensor, skips: list[Tensor], embedding: Tensor) -> Tensor:
         decoder = self.decoder
-        for name, narrow, skip in zip(("dss", "ds", "dm", "dl"), (None, "dsstds", "dstdm", "dmtdl"), skips[::-1]):
+        for name, narrow, skip in zip(
+            ("dss", "ds", "dm", "dl"), (None, "dsstds", "dstdm", "dmtdl"), skips[::-1]
+        ):
             if narrow:
                 x = F.interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=False)
                 x = decoder.get_submodule(f"conv_{narrow}")(x)
@@ -113,13 +129,13 @@ class Restorer(nn.Module):
 class OneRestore(Restorer):
     """OneRestore: one network for low light, haze, rain, snow and their mixtures.
 
-    It is told the degradation by `embedder`, which is not trained here (the authors train it first) and whose weights
-    are a file of their own; `joined` makes one state dict of the two.
+    It is told the degradation by `embedder`, which is not trained here (the authors train it first)
+    and whose weights are a file of their own; `joined` makes one state dict of the two.
 
     Args:
         channel: channels at full size, a multiple of 8; doubles with each of the four levels.
-        degradation: what to restore, a type of `onerestore_embedder.TYPES`; without it the embedder looks at each
-            image, as the authors' test does unless told.
+        degradation: what to restore, a type of `onerestore_embedder.TYPES`; without it the embedder
+            looks at each image, as the authors' test does unless told.
         antialias: keys are resized with antialiasing. The authors' torchvision (0.14) did not.
     """
 
@@ -139,7 +155,8 @@ class OneRestore(Restorer):
     def forward(self, lq: Tensor, embedding: Tensor | None = None) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        `embedding` (N, 324) takes the place of what `look` makes of the images, say because they are tiles of one.
+        `embedding` (N, 324) takes the place of what `look` makes of the images, say because they
+        are tiles of one.
         """
         return self.published(lq, self.look(lq) if embedding is None else embedding)
 

@@ -43,7 +43,9 @@ class Embedder(nn.Module):
     def named(self, kind: str) -> Tensor:
         """The embedding (324,) of a type; raises ValueError for a name that is not one of `TYPES`."""
         if kind not in TYPES:
-            raise ValueError(f"OneRestore knows no degradation {kind!r}; take one of {', '.join(TYPES)}")
+            raise ValueError(
+                f"OneRestore knows no degradation {kind!r}; take one of {', '.join(TYPES)}"
+            )
         return self.table()[TYPES.index(kind)]
 
     def table(self) -> Tensor:
@@ -53,7 +55,9 @@ class Embedder(nn.Module):
     def visual(self, image: Tensor) -> Tensor:
         """The image's own embedding (N, 324), seen at 224x224 as the authors' test does."""
         if image.shape[-2:] != (SIDE, SIDE):
-            image = F.interpolate(image, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+            image = F.interpolate(
+                image, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True
+            )
         features = self.img_embedder(self.feat_extractor((image - self.mean) / self.std))
         return self.img_final(features.mean((2, 3)))
 

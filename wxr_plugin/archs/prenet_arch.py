@@ -1,7 +1,7 @@
 """PReNet (Ren et al., Progressive Image Deraining Networks: A Better and Simpler Baseline, CVPR 2019).
 
-The authors' repository states no licence. An oddity of theirs is kept, which their weights expect: in the residual
-blocks a ReLU follows both convolutions and, once more, the sum.
+The authors' repository states no licence. An oddity of theirs is kept, which their weights expect:
+in the residual blocks a ReLU follows both convolutions and, once more, the sum.
 """
 
 import torch
@@ -22,8 +22,9 @@ class PReNet(nn.Module):
     Args:
         stages: how often the network runs; its weights are shared by all stages.
         width: channels of its features.
-        memory_last: the memory follows the residual blocks and a stage gives the image itself, not what is added to the
-            rainy one; so, with 4 stages, is the authors' network for real photos, whose files have the same names.
+        memory_last: the memory follows the residual blocks and a stage gives the image itself, not
+            what is added to the rainy one; so, with 4 stages, is the authors' network for real
+            photos, whose files have the same names.
     """
 
     smoke = {"stages": 2, "width": 8}
@@ -34,7 +35,10 @@ class PReNet(nn.Module):
         self.stages, self.width, self.memory_last = stages, width, memory_last
         self.conv0 = _relu_conv(6, width)
         for number in range(1, BLOCKS + 1):
-            self.add_module(f"res_conv{number}", nn.Sequential(*_relu_conv(width, width), *_relu_conv(width, width)))
+            self.add_module(
+                f"res_conv{number}",
+                nn.Sequential(*_relu_conv(width, width), *_relu_conv(width, width)),
+            )
         for gate in "ifgo":
             self.add_module(f"conv_{gate}", nn.Sequential(_conv(2 * width, width)))
         self.conv = nn.Sequential(_conv(width, 3))
@@ -52,12 +56,18 @@ class PReNet(nn.Module):
             if self.memory_last:
                 feature = self._residual_blocks(feature)
             hidden, cell = self._remember(torch.cat((feature, hidden), dim=1), cell)
-            estimates.append(self.conv(hidden) if self.memory_last else self.conv(self._residual_blocks(hidden)) + lq)
+            estimates.append(
+                self.conv(hidden)
+                if self.memory_last
+                else self.conv(self._residual_blocks(hidden)) + lq
+            )
         return estimates[-1], estimates[1:]
 
     def _remember(self, x: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """A step of the convolutional LSTM: its output and its cell."""
-        keep, write, show = (torch.sigmoid(gate(x)) for gate in (self.conv_f, self.conv_i, self.conv_o))
+        keep, write, show = (
+            torch.sigmoid(gate(x)) for gate in (self.conv_f, self.conv_i, self.conv_o)
+        )
         cell = keep * cell + write * torch.tanh(self.conv_g(x))
         return show * torch.tanh(cell), cell
 

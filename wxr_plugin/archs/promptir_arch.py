@@ -1,8 +1,9 @@
 """PromptIR (Potlapalli et al., PromptIR: Prompting for All-in-One Blind Image Restoration, NeurIPS 2023).
 
-Restormer's encoder and decoder; before each decoder level a mixture of learnt prompts, chosen by the features, is
-joined to them. State-dict names are those of the authors' code, so that their weights load. Those are under the
-Academic Public License: for non-commercial use, passed on under the same licence only.
+Restormer's encoder and decoder; before each decoder level a mixture of learnt prompts, chosen by
+the features, is joined to them. State-dict names are those of the authors' code, so that their
+weights load. Those are under the Academic Public License: for non-commercial use, passed on under
+the same licence only.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,9 @@ class PromptGenBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weights = self.linear_layer(x.mean((2, 3))).softmax(1)
         prompt = torch.einsum("np,pchw->nchw", weights, self.prompt_param[0])
-        return self.conv3x3(F.interpolate(prompt, x.shape[-2:], mode="bilinear", align_corners=False))
+        return self.conv3x3(
+            F.interpolate(prompt, x.shape[-2:], mode="bilinear", align_corners=False)
+        )
 
 
 class Resampled(nn.Module):
@@ -38,7 +41,9 @@ class Resampled(nn.Module):
 
     def __init__(self, channels: int, upwards: bool):
         super().__init__()
-        width, shuffle = (2 * channels, nn.PixelShuffle(2)) if upwards else (channels // 2, nn.PixelUnshuffle(2))
+        width, shuffle = (
+            (2 * channels, nn.PixelShuffle(2)) if upwards else (channels // 2, nn.PixelUnshuffle(2))
+        )
         self.body = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), shuffle)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,7 +54,8 @@ class Resampled(nn.Module):
 class PromptIR(nn.Module):
     """PromptIR: one network for several degradations, which it tells apart by itself.
 
-    The authors' code holds six layers that take no part (`unused`); they are kept for the weights and not trained.
+    The authors' code holds six layers that take no part (`unused`); they are kept for the weights
+    and not trained.
 
     Args:
         dim: channels at full size; doubles with each of the four levels.
@@ -92,8 +98,8 @@ class PromptIR(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped, as in the authors'
-        demo. Their test of benchmarks crops images to multiples of 16 instead.
+        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped,
+        as in the authors' demo. Their test of benchmarks crops images to multiples of 16 instead.
         """
         return cropped(self._restore(extended(lq, STRIDE)), lq)
 
@@ -114,7 +120,9 @@ class PromptIR(nn.Module):
         return getattr(self, f"reduce_noise_level{level}")(getattr(self, f"noise_level{level}")(x))
 
     def _blocks(self, channels: int, count: int, heads: int) -> nn.Sequential:
-        return nn.Sequential(*(TransformerBlock(channels, heads, self.expansion) for _ in range(count)))
+        return nn.Sequential(
+            *(TransformerBlock(channels, heads, self.expansion) for _ in range(count))
+        )
 
     def _add_encoder(self, dim: int, counts: Sequence[int], heads: Sequence[int]) -> None:
         for level in range(4):
@@ -123,18 +131,33 @@ class PromptIR(nn.Module):
         for level in range(3):
             setattr(self, f"down{level + 1}_{level + 2}", Resampled(dim << level, upwards=False))
 
-    def _add_prompts(self, dim: int, dims: Sequence[int], sizes: Sequence[int], count: int, heads: int) -> None:
-        after = (2 * dim, 4 * dim, 4 * dim)  # the deepest features leave their prompt with half of their channels
+    def _add_prompts(
+        self, dim: int, dims: Sequence[int], sizes: Sequence[int], count: int, heads: int
+    ) -> None:
+        after = (
+            2 * dim,
+            4 * dim,
+            4 * dim,
+        )  # the deepest features leave their prompt with half of their channels
         for level in range(3):
             features, joined = 2 * dim << level, (2 * dim << level) + dims[level]
-            setattr(self, f"prompt{level + 1}", PromptGenBlock(dims[level], count, sizes[level], features))
-            setattr(self, f"noise_level{level + 1}", TransformerBlock(joined, heads, self.expansion))
+            setattr(
+                self,
+                f"prompt{level + 1}",
+                PromptGenBlock(dims[level], count, sizes[level], features),
+            )
+            setattr(
+                self, f"noise_level{level + 1}", TransformerBlock(joined, heads, self.expansion)
+            )
             setattr(self, f"reduce_noise_level{level + 1}", _mixed(joined, after[level]))
 
     def _add_decoder(self, dim: int, counts: Sequence[int], heads: Sequence[int]) -> None:
         self.up4_3, self.up3_2 = Resampled(4 * dim, upwards=True), Resampled(4 * dim, upwards=True)
         self.up2_1 = Resampled(2 * dim, upwards=True)
-        self.reduce_chan_level3, self.reduce_chan_level2 = _mixed(6 * dim, 4 * dim), _mixed(4 * dim, 2 * dim)
+        self.reduce_chan_level3, self.reduce_chan_level2 = (
+            _mixed(6 * dim, 4 * dim),
+            _mixed(4 * dim, 2 * dim),
+        )
         self.decoder_level3 = self._blocks(4 * dim, counts[2], heads[2])
         self.decoder_level2 = self._blocks(2 * dim, counts[1], heads[1])
         self.decoder_level1 = self._blocks(2 * dim, counts[0], heads[0])

@@ -19,19 +19,26 @@ STRIDE = 8
 class Restormer(nn.Module):
     """Restormer with the authors' state-dict names, so that their weights load.
 
-    The layers are those of the package spandrel_extra_arches, which carries the authors' licence (academic use).
+    The layers are those of the package spandrel_extra_arches, which carries the authors' licence
+    (academic use).
 
     Args:
         dim: channels at full size; doubles with each of the four levels.
         num_blocks, num_refinement_blocks, heads, ffn_expansion_factor: as published.
         layer_norm: 'WithBias' (deraining, deblurring) or 'BiasFree' (every denoising checkpoint).
-        context: which embeddings of a guide steer it: `content`, `degradation` or both of DA-CLIP, or `image` of CLIP
-            (CWP); none as published.
+        context: which embeddings of a guide steer it: `content`, `degradation` or both of DA-CLIP,
+            or `image` of CLIP (CWP); none as published.
         context_dim: their length: 512 for a ViT-B/32, 768 for a ViT-L/14, 1024 for RN50.
-        sar: spatial or channel: soft masks on the residual of each encoder stage; none as published.
+        sar: spatial or channel: soft masks on the residual of each encoder stage; none as
+            published.
     """
 
-    smoke = {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1, "heads": [1, 1, 2, 2]}
+    smoke = {
+        "dim": 8,
+        "num_blocks": [1, 1, 1, 1],
+        "num_refinement_blocks": 1,
+        "heads": [1, 1, 2, 2],
+    }
     """Arguments of a quick instance, for the tests that walk all networks."""
 
     def __init__(
@@ -66,12 +73,14 @@ class Restormer(nn.Module):
         """Channels of the stages that give masks, the one at full size first; empty without SAR."""
         return self.gates.widths
 
-    def forward(self, lq: Tensor, context: Context | None = None, *, masks: bool = False) -> Tensor | Masked:
+    def forward(
+        self, lq: Tensor, context: Context | None = None, *, masks: bool = False
+    ) -> Tensor | Masked:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped, as the authors'
-        test script does. `context` is ignored by a network built without; otherwise raises ContextError. With `masks`
-        the result is a Masked.
+        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped,
+        as the authors' test script does. `context` is ignored by a network built without; otherwise
+        raises ContextError. With `masks` the result is a Masked.
         """
         padded, found = extended(lq, STRIDE), [] if masks else None
         restored = cropped(self._restore(padded, context, found), lq)
@@ -80,7 +89,9 @@ class Restormer(nn.Module):
     def _restore(self, lq: Tensor, context: Context | None, found: list[Gate] | None) -> Tensor:
         tokens = self.priors.tokens(context)
         skips, deepest = self._encode(lq, context, found)
-        x = self._joined(self.up4_3(self.priors.level(0, deepest, tokens)), skips[2], self.reduce_chan_level3)
+        x = self._joined(
+            self.up4_3(self.priors.level(0, deepest, tokens)), skips[2], self.reduce_chan_level3
+        )
         x = self.decoder_level3(self.priors.level(1, x, tokens))
         x = self._joined(self.up3_2(x), skips[1], self.reduce_chan_level2)
         x = self.decoder_level2(self.priors.level(2, x, tokens))
@@ -88,7 +99,9 @@ class Restormer(nn.Module):
         x = self.decoder_level1(self.priors.level(3, x, tokens))
         return self.output(self.refinement(x)) + lq
 
-    def _encode(self, lq: Tensor, context: Context | None, found: list[Gate] | None) -> tuple[list[Tensor], Tensor]:
+    def _encode(
+        self, lq: Tensor, context: Context | None, found: list[Gate] | None
+    ) -> tuple[list[Tensor], Tensor]:
         prompt = self.context.prepare(context) if self.is_steered else None
         levels = (self.encoder_level1, self.encoder_level2, self.encoder_level3, self.latent)
         downs = (self.patch_embed, self.down1_2, self.down2_3, self.down3_4)
@@ -105,6 +118,8 @@ class Restormer(nn.Module):
 
 
 def _published(**arguments: object) -> nn.Module:
-    from spandrel_extra_arches.architectures.Restormer import Restormer as Published  # imports every network it has
+    from spandrel_extra_arches.architectures.Restormer import (
+        Restormer as Published,
+    )  # imports every network it has
 
     return Published(**arguments)

@@ -1,8 +1,9 @@
 """SAR: encoder stages whose residual is gated by a predicted soft mask of what is degraded.
 
-'Exploring the Application of Large-scale Pre-trained Models on Adverse Weather Removal' (Tan et al., TIP 2024, arXiv
-2306.09008) has a Spatially-Adaptive Residual encoder that finds degraded areas; only its abstract is public. All that
-is computed here is our design: M = sigmoid(conv1x1(GELU(depthwise3x3([F, R])))) and F' = F + M * R. docs/sarcwp.md
+'Exploring the Application of Large-scale Pre-trained Models on Adverse Weather Removal' (Tan et
+al., TIP 2024, arXiv 2306.09008) has a Spatially-Adaptive Residual encoder that finds degraded
+areas; only its abstract is public. All that is computed here is our design: M =
+sigmoid(conv1x1(GELU(depthwise3x3([F, R])))) and F' = F + M * R. docs/sarcwp.md
 """
 
 from collections.abc import Iterable, Sequence
@@ -61,7 +62,9 @@ class SoftGates(nn.Module):
         """Channels of each stage that is gated."""
         self.masks = nn.ModuleList(SoftMask(width, kind) for width in self.widths)
 
-    def gate(self, number: int, before: Tensor, after: Tensor, found: list[Gate] | None = None) -> Tensor:
+    def gate(
+        self, number: int, before: Tensor, after: Tensor, found: list[Gate] | None = None
+    ) -> Tensor:
         """Stage `number`'s features: `before` and as much of `after - before` as its mask lets through.
 
         The mask and the residual are appended to `found`, where it is given.
@@ -79,14 +82,19 @@ class SAREncoder(nn.Module):
     """An encoder of a U-Net with soft residuals.
 
     Args:
-        stages: what is done at each size, the largest first: feature maps to feature maps of the same shape.
+        stages: what is done at each size, the largest first: feature maps to feature maps of the
+            same shape.
         downs: what comes between two stages, one fewer.
         widths: channels of the stages.
         kind: one of KINDS; None: no masks, a plain encoder.
     """
 
     def __init__(
-        self, stages: Iterable[nn.Module], downs: Iterable[nn.Module], widths: Sequence[int], kind: str | None
+        self,
+        stages: Iterable[nn.Module],
+        downs: Iterable[nn.Module],
+        widths: Sequence[int],
+        kind: str | None,
     ):
         super().__init__()
         self.stages, self.downs = nn.ModuleList(stages), nn.ModuleList(downs)

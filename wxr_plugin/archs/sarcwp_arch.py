@@ -1,8 +1,9 @@
 """A U-Net with SAR in its encoder and CWP in its decoder, after Tan et al. (TIP 2024, arXiv 2306.09008).
 
-Only the abstract is public, so this is no reproduction: the parts are the paper's, what they compute is ours
-(`sar.py`, `cwp.py`), and so are the backbone (blocks of NAFNet, four levels) and its sizes. The blocks start at full
-strength and not at zero as NAFNet's do: a mask learns nothing from a residual that is not there. docs/sarcwp.md
+Only the abstract is public, so this is no reproduction: the parts are the paper's, what they
+compute is ours (`sar.py`, `cwp.py`), and so are the backbone (blocks of NAFNet, four levels) and
+its sizes. The blocks start at full strength and not at zero as NAFNet's do: a mask learns nothing
+from a residual that is not there. docs/sarcwp.md
 """
 
 from collections.abc import Sequence
@@ -26,13 +27,15 @@ class SARCWP(nn.Module):
 
     Args:
         width: channels at full size; doubles with each level.
-        enc_blk_nums: blocks of each encoder stage, the deepest one last: the body whose residual is gated.
+        enc_blk_nums: blocks of each encoder stage, the deepest one last: the body whose residual is
+            gated.
         dec_blk_nums: blocks of each decoder stage, the deepest one first.
         sar: spatial: a mask for all channels of a stage; channel: one for each; absent: no masks.
         context: [image] for CWP, which needs a guide's embedding; [] without.
         context_dim: its length: 1024 for RN50, 512 for ViT-B/32.
         vectors: learnt vectors beside the embedding.
-        join: append: the embedding is one more token of CWP; add: it is added to every learnt vector.
+        join: append: the embedding is one more token of CWP; add: it is added to every learnt
+            vector.
     """
 
     smoke = {"width": 4, "enc_blk_nums": [1, 1, 1, 1], "dec_blk_nums": [1, 1, 1], "context_dim": 8}
@@ -52,11 +55,19 @@ class SARCWP(nn.Module):
     ):
         super().__init__()
         if (len(enc_blk_nums), len(dec_blk_nums)) != (LEVELS, LEVELS - 1):
-            raise ValueError(f"SARCWP: enc_blk_nums has {LEVELS} numbers and dec_blk_nums {LEVELS - 1}")
-        self.context_inputs, self.context_dim = checked_inputs(context, self.context_names), context_dim
+            raise ValueError(
+                f"SARCWP: enc_blk_nums has {LEVELS} numbers and dec_blk_nums {LEVELS - 1}"
+            )
+        self.context_inputs, self.context_dim = (
+            checked_inputs(context, self.context_names),
+            context_dim,
+        )
         widths = [width << level for level in range(LEVELS)]
         downs = (nn.Conv2d(channels, 2 * channels, 2, 2) for channels in widths[:-1])
-        self.intro, self.ending = nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, 3, 3, padding=1)
+        self.intro, self.ending = (
+            nn.Conv2d(3, width, 3, padding=1),
+            nn.Conv2d(width, 3, 3, padding=1),
+        )
         self.encoder = SAREncoder(map(_stage, widths, enc_blk_nums), downs, widths, sar)
         self.decoder = nn.ModuleList(map(_stage, widths[-2::-1], dec_blk_nums))
         self.ups = nn.ModuleList(up_layer(channels) for channels in widths[:0:-1])
@@ -67,11 +78,14 @@ class SARCWP(nn.Module):
         """Channels of the stages that give masks, the one at full size first; empty without SAR."""
         return self.encoder.gates.widths
 
-    def forward(self, lq: Tensor, context: Context | None = None, *, masks: bool = False) -> Tensor | Masked:
+    def forward(
+        self, lq: Tensor, context: Context | None = None, *, masks: bool = False
+    ) -> Tensor | Masked:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sizes that are no multiple of 8 are extended by reflection and cropped. With `masks` the result is a Masked.
-        Raises ContextError if `context` does not fit; a network without CWP ignores it.
+        Sizes that are no multiple of 8 are extended by reflection and cropped. With `masks` the
+        result is a Masked. Raises ContextError if `context` does not fit; a network without CWP
+        ignores it.
         """
         padded = extended(lq, STRIDE)
         restored, found = self._restore(padded, context)

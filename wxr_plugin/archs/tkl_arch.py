@@ -1,7 +1,7 @@
 """TKL, two-stage knowledge learning (Chen et al., CVPR 2022): MSBDN-RDFF that learns several weathers from teachers.
 
-Students and teachers are one network, that of MSBDN with residual dense fusion. The authors' code is under the MIT
-licence, but the network's file comes from the MSBDN repository, which states none.
+Students and teachers are one network, that of MSBDN with residual dense fusion. The authors' code
+is under the MIT licence, but the network's file comes from the MSBDN repository, which states none.
 """
 
 from torch import Tensor
@@ -16,7 +16,8 @@ class TKL(MSBDN):
     """The network of TKL's students and teachers, with the authors' state-dict names, so that their weights load.
 
     Args:
-        width: channels at full size, 16 as published; it doubles at each of the four levels. Must be even.
+        width: channels at full size, 16 as published; it doubles at each of the four levels. Must
+            be even.
         bottleneck_blocks: residual blocks at 1/16 of the size, 18 as published.
         stage_blocks: residual blocks of each encoder and decoder stage, 3 as published.
     """
@@ -30,16 +31,16 @@ class TKL(MSBDN):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
 
-        Sizes that are no multiple of 16 (or below 32) are extended right and below by reflection, and the result is
-        cropped (our choice; the authors resize them to the multiple below).
+        Sizes that are no multiple of 16 (or below 32) are extended right and below by reflection,
+        and the result is cropped (our choice; the authors resize them to the multiple below).
         """
         return cropped(self.published(extended(lq, STRIDE, SMALLEST))[0], lq)
 
     def published(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The authors' call with `return_feat`: RGB in [0, 1], sides multiples of 16, to the image and four features.
 
-        The features, by which students learn from teachers, are those of the encoder at 1/4, 1/8 and 1/16 of the size
-        and those of the bottleneck.
+        The features, by which students learn from teachers, are those of the encoder at 1/4, 1/8
+        and 1/16 of the size and those of the bottleneck.
         """
         skips = self._encode(image, None)
         deepest = self._boost(skips[-1])

@@ -27,11 +27,15 @@ class TransposedAttention(nn.Module):
         self.heads = heads
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
         self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
-        self.qkv_dwconv = nn.Conv2d(3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=False)
+        self.qkv_dwconv = nn.Conv2d(
+            3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=False
+        )
         self.project_out = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (by_head(part, self.heads) for part in self.qkv_dwconv(self.qkv(x)).chunk(3, dim=1))
+        q, k, v = (
+            by_head(part, self.heads) for part in self.qkv_dwconv(self.qkv(x)).chunk(3, dim=1)
+        )
         return self.project_out(attended(q, k, v, self.temperature).reshape(x.shape))
 
 

@@ -1,7 +1,8 @@
 """TransWeather (Valanarasu et al., CVPR 2022): transformer stages with patches inside patches, and weather queries.
 
-The authors' code is under the MIT licence. Two oddities of theirs are kept because their files hold the parameters:
-the fourth mini patch embedding and the tail's output convolution take no part in the result.
+The authors' code is under the MIT licence. Two oddities of theirs are kept because their files hold
+the parameters: the fourth mini patch embedding and the tail's output convolution take no part in
+the result.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ class TransWeather(nn.Module):
     """TransWeather with the authors' state-dict names, so that their weights load.
 
     Args:
-        weather_queries: False for the authors' base network, which is for one weather and has no decoder of queries.
+        weather_queries: False for the authors' base network, which is for one weather and has no
+            decoder of queries.
         dims: channels of the stages at 1/4, 1/8, 1/16 and 1/32 of the size.
         depths: blocks of each stage.
         heads: attention heads of each stage; must divide its channels.
@@ -61,8 +63,9 @@ class TransWeather(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size, between -1 and 1 (tanh).
 
-        The authors resize images to multiples of 16, of at most 1024; here sides that are none (or below 48) are
-        extended right and below by reflection, and the result is cropped (our choice).
+        The authors resize images to multiples of 16, of at most 1024; here sides that are none (or
+        below 48) are extended right and below by reflection, and the result is cropped (our
+        choice).
         """
         return cropped(self.published(2 * extended(lq, STRIDE, SMALLEST) - 1), lq)
 

@@ -1,7 +1,8 @@
 """Layers of TransWeather, which MWFormer steers by a vector: a pyramid of transformer stages and a convolutional tail.
 
-Feature maps between transformer blocks are channel-last, (N, H, W, C); features that are handed on are (N, C, H, W).
-`steer` stands for what a steered network gives to each of its layers; TransWeather has none.
+Feature maps between transformer blocks are channel-last, (N, H, W, C); features that are handed on
+are (N, C, H, W). `steer` stands for what a steered network gives to each of its layers;
+TransWeather has none.
 """
 
 import math
@@ -84,7 +85,9 @@ class QueryAttention(Attention):
 
     def __init__(self, channels: int, heads: int):
         super().__init__(channels, heads, reduction=1)
-        self.task_query = nn.Parameter(nn.init.normal_(self.q.weight.new_empty(1, QUERIES, channels)))
+        self.task_query = nn.Parameter(
+            nn.init.normal_(self.q.weight.new_empty(1, QUERIES, channels))
+        )
 
     def forward(self, x: Tensor, *steer: Tensor) -> Tensor:
         (q,) = split_heads(self.q(self.task_query), self.heads)
@@ -135,15 +138,18 @@ class Block(nn.Module):
 
 def plain_block(stage: int, channels: int, heads: int, drop_path: float) -> Block:
     """TransWeather's block for a stage, 0 … 3, whose attention sees the map made smaller by REDUCTIONS[stage]."""
-    return Block(channels, Attention(channels, heads, REDUCTIONS[stage]), Mlp(channels, RATIO), drop_path)
+    return Block(
+        channels, Attention(channels, heads, REDUCTIONS[stage]), Mlp(channels, RATIO), drop_path
+    )
 
 
 class Encoder(nn.Module):
     """Up to four stages at 1/4, 1/8, 1/16 and 1/32 of the size; each but the last hands patches of its input on.
 
-    `dims`, `depths`, `heads`: channels, blocks and attention heads a stage; the number of stages is theirs. `drop_path`
-    rises linearly from 0 to its value over the blocks. `inputs`: channels of the image. `make_block` makes one from
-    the stage, from 0 on, its channels, its heads and its rate.
+    `dims`, `depths`, `heads`: channels, blocks and attention heads a stage; the number of stages is
+    theirs. `drop_path` rises linearly from 0 to its value over the blocks. `inputs`: channels of
+    the image. `make_block` makes one from the stage, from 0 on, its channels, its heads and its
+    rate.
     """
 
     def __init__(
@@ -161,7 +167,9 @@ class Encoder(nn.Module):
         for stage in range(self.stages):
             name = str(stage + 1)
             below = inputs if stage == 0 else dims[stage - 1]
-            self.add_module(f"patch_embed{name}", PatchEmbed(below, dims[stage], *(() if stage else (7, 4))))
+            self.add_module(
+                f"patch_embed{name}", PatchEmbed(below, dims[stage], *(() if stage else (7, 4)))
+            )
             own = [next(rates) for _ in range(depths[stage])]
             blocks = (make_block(stage, dims[stage], heads[stage], rate) for rate in own)
             self.add_module(f"block{name}", nn.ModuleList(blocks))
@@ -200,9 +208,12 @@ class Decoder(nn.Module):
     def __init__(self, channels: int, heads: int = 8, depth: int = 3, drop_path: float = 0.1):
         super().__init__()
         self.patch_embed1 = PatchEmbed(channels, channels)
-        rates = [drop_path * i / 15 for i in range(depth)]  # the first of 16, as the authors' schedule counts them
+        rates = [
+            drop_path * i / 15 for i in range(depth)
+        ]  # the first of 16, as the authors' schedule counts them
         self.block1 = nn.ModuleList(
-            Block(channels, QueryAttention(channels, heads), Mlp(channels, ratio=4), rate) for rate in rates
+            Block(channels, QueryAttention(channels, heads), Mlp(channels, ratio=4), rate)
+            for rate in rates
         )
         self.norm1 = nn.LayerNorm(channels, eps=1e-6)
 
@@ -287,7 +298,9 @@ def initialise(net: nn.Module) -> nn.Module:
             nn.init.trunc_normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
         elif isinstance(layer, nn.Conv2d):
-            fan_out = layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels // layer.groups
+            fan_out = (
+                layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels // layer.groups
+            )
             nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_out))
             nn.init.zeros_(layer.bias)
     return net

@@ -1,7 +1,8 @@
 """URetinex-Net (Wu et al., Retinex-based Deep Unfolding Network for Low-light Image Enhancement, CVPR 2022).
 
-The authors' code and weights are under the MIT licence. An image is taken for the product of reflectance and
-illumination; three rounds of solving for both, each with a network for what is known of them, then more light.
+The authors' code and weights are under the MIT licence. An image is taken for the product of
+reflectance and illumination; three rounds of solving for both, each with a network for what is
+known of them, then more light.
 """
 
 import torch
@@ -32,7 +33,10 @@ class ChannelWeights(nn.Module):
         super().__init__()
         hidden = max(channels // 16, 1)
         self.fc = nn.Sequential(
-            nn.Linear(channels, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, channels, bias=False), nn.Sigmoid()
+            nn.Linear(channels, hidden, bias=False),
+            nn.ReLU(),
+            nn.Linear(hidden, channels, bias=False),
+            nn.Sigmoid(),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,7 +48,11 @@ class Reflectance(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.conv1, self.conv2, self.se_layer = _conv(3, width, 3), _conv(1, width, 3), ChannelWeights(2 * width)
+        self.conv1, self.conv2, self.se_layer = (
+            _conv(3, width, 3),
+            _conv(1, width, 3),
+            ChannelWeights(2 * width),
+        )
         for number in range(3, 8):
             self.add_module(f"conv{number}", _conv(2 * width, 2 * width, 3))
         self.conv8 = _conv(2 * width, 3, 3)
@@ -78,8 +86,8 @@ class URetinexNet(nn.Module):
     """URetinex-Net, whole: the authors' three files hold its parts; `wxr_plugin/zoo/uretinexnet.yml` tells which.
 
     Args:
-        ratio: how much brighter the illumination becomes; the authors recommend 3 to 5, and in the paper take it from
-            the ground truth.
+        ratio: how much brighter the illumination becomes; the authors recommend 3 to 5, and in the
+            paper take it from the ground truth.
         rounds: of solving for reflectance and illumination.
         gamma, lamda: how much the networks' reflectance and illumination count against the image.
         offset: what both grow by with every round after the first.
@@ -99,7 +107,13 @@ class URetinexNet(nn.Module):
         width: int = 32,
     ):
         super().__init__()
-        self.ratio, self.rounds, self.gamma, self.lamda, self.offset = ratio, rounds, gamma, lamda, offset
+        self.ratio, self.rounds, self.gamma, self.lamda, self.offset = (
+            ratio,
+            rounds,
+            gamma,
+            lamda,
+            offset,
+        )
         self.model_Decom_low, self.model_R = Decomposition(width), Reflectance(width)
         self.model_L = Illumination(1, width, inner=4, last_kernel=1)
         self.adjust_model = Illumination(2, width, inner=3, last_kernel=5)
@@ -117,7 +131,11 @@ class URetinexNet(nn.Module):
             q = _illumination(image, p, illumination, self.lamda + self.offset * number)
             reflectance, illumination = self.model_R(p, q), self.model_L(q)
         ratio = torch.full_like(illumination, self.ratio)
-        return self.adjust_model(torch.cat((illumination, ratio), dim=1)) * reflectance, reflectance, illumination
+        return (
+            self.adjust_model(torch.cat((illumination, ratio), dim=1)) * reflectance,
+            reflectance,
+            illumination,
+        )
 
 
 def _reflectance(image: Tensor, q: Tensor, known: Tensor, weight: float) -> Tensor:
@@ -127,7 +145,9 @@ def _reflectance(image: Tensor, q: Tensor, known: Tensor, weight: float) -> Tens
 
 def _illumination(image: Tensor, p: Tensor, known: Tensor, weight: float) -> Tensor:
     """Q for which |image - p Q|^2 + weight |Q - known|^2, summed over the colours, is least."""
-    return ((image * p).sum(1, keepdim=True) + weight * known) / ((p * p).sum(1, keepdim=True) + weight)
+    return ((image * p).sum(1, keepdim=True) + weight * known) / (
+        (p * p).sum(1, keepdim=True) + weight
+    )
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:

@@ -1,7 +1,7 @@
 """The noise predictor of WeatherDiff (Özdenizci and Legenstein, TPAMI 2023): DDIM's U-Net beside a degraded patch.
 
-State-dict names are those of the authors' code, so that their weights load; code and weights are under MIT (TU Graz).
-`sampling/patch_ddim.py` restores images with it.
+State-dict names are those of the authors' code, so that their weights load; code and weights are
+under MIT (TU Graz). `sampling/patch_ddim.py` restores images with it.
 """
 
 from collections.abc import Sequence
@@ -67,10 +67,14 @@ class Resampling(nn.Module):
     def __init__(self, dim: int, halves: bool):
         super().__init__()
         self.halves = halves
-        self.conv = nn.Conv2d(dim, dim, 3, stride=2) if halves else nn.Conv2d(dim, dim, 3, padding=1)
+        self.conv = (
+            nn.Conv2d(dim, dim, 3, stride=2) if halves else nn.Conv2d(dim, dim, 3, padding=1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (0, 1, 0, 1)) if self.halves else F.interpolate(x, scale_factor=2))
+        return self.conv(
+            F.pad(x, (0, 1, 0, 1)) if self.halves else F.interpolate(x, scale_factor=2)
+        )
 
 
 class Level(nn.Module):
@@ -103,15 +107,17 @@ class Middle(nn.Module):
 class WeatherDiff(nn.Module):
     """The noise in a state of DDPM's diffusion from a clean image to noise, given the degraded image.
 
-    The network for patches of 64 pixels: the defaults. For 128: image_size 128, ch_mult [1, 1, 2, 3, 4].
+    The network for patches of 64 pixels: the defaults. For 128: image_size 128, ch_mult [1, 1, 2,
+    3, 4].
 
     Args:
-        ch: channels at full size, a multiple of 32 (the groups of the norms); the time embedding has 4 ch.
+        ch: channels at full size, a multiple of 32 (the groups of the norms); the time embedding
+            has 4 ch.
         ch_mult: channels of each level in units of ch; all levels but the last halve the size.
         num_res_blocks: residual blocks of a level on the way down; on the way up there is one more.
         image_size: side of the patches of training, in pixels; it only says which levels attend.
-        attn_resolutions: a level attends if patches of `image_size` are so many pixels wide there. Between
-            the way down and the way up there is always an attention.
+        attn_resolutions: a level attends if patches of `image_size` are so many pixels wide there.
+            Between the way down and the way up there is always an attention.
     """
 
     smoke = {"ch": 32, "ch_mult": [1, 2, 2], "num_res_blocks": 1}
@@ -127,7 +133,10 @@ class WeatherDiff(nn.Module):
     ):
         super().__init__()
         widths = [ch * factor for factor in ch_mult]
-        self.multiple, self.patch = 2 ** (len(widths) - 1), image_size  # the latter tells that it is sampled in patches
+        self.multiple, self.patch = (
+            2 ** (len(widths) - 1),
+            image_size,
+        )  # the latter tells that it is sampled in patches
         attends = [image_size / 2**level in attn_resolutions for level in range(len(widths))]
         self.temb = TimeEmbedding(ch)
         self.conv_in = nn.Conv2d(6, ch, 3, padding=1)
@@ -137,7 +146,9 @@ class WeatherDiff(nn.Module):
         self.norm_out = _norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], 3, 3, padding=1)
 
-    def _build_down(self, widths: list[int], blocks: int, attends: list[bool], time_dim: int) -> list[int]:
+    def _build_down(
+        self, widths: list[int], blocks: int, attends: list[bool], time_dim: int
+    ) -> list[int]:
         """The way down; the widths of its skip connections, first to last."""
         self.down, skips = nn.ModuleList(), [widths[0]]
         for number, (inner, width) in enumerate(pairwise(widths)):
@@ -149,7 +160,9 @@ class WeatherDiff(nn.Module):
             self.down.append(level)
         return skips
 
-    def _build_up(self, widths: list[int], skips: list[int], blocks: int, attends: list[bool], time_dim: int) -> None:
+    def _build_up(
+        self, widths: list[int], skips: list[int], blocks: int, attends: list[bool], time_dim: int
+    ) -> None:
         self.up = nn.ModuleList()
         for number in reversed(range(len(attends))):
             width = widths[number]
@@ -163,13 +176,17 @@ class WeatherDiff(nn.Module):
         """The noise in `xt`, like it.
 
         Args:
-            xt: state (N, 3, H, W): a clean image, scaled to [-1, 1], on its way to standard normal noise.
-            lq: degraded images (N, 3, H, W) in [0, 1]. Any H and W (the authors take patches of `image_size` alone):
-                extended by reflection to what the levels can halve, our choice.
+            xt: state (N, 3, H, W): a clean image, scaled to [-1, 1], on its way to standard normal
+                noise.
+            lq: degraded images (N, 3, H, W) in [0, 1]. Any H and W (the authors take patches of
+                `image_size` alone): extended by reflection to what the levels can halve, our
+                choice.
             time: 0 to 999, one for all images or (N,); whole or broken numbers.
         """
         x = torch.cat((2 * lq - 1, xt), dim=1)
-        noise = self.published(extended(x, self.multiple), torch.as_tensor(time, device=xt.device).reshape(-1))
+        noise = self.published(
+            extended(x, self.multiple), torch.as_tensor(time, device=xt.device).reshape(-1)
+        )
         return cropped(noise, xt)
 
     def published(self, x: Tensor, time: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """WGWS-Net (Zhu et al., CVPR 2023): a network for all weathers (stage 1) and what each weather adds to it (stage 2).
 
-Three scales with dense blocks, like MIMO-UNet. In stage 2 each convolution has three further kernels, one a weather,
-each behind a gate that is learnt. The authors state no licence for code or weights.
+Three scales with dense blocks, like MIMO-UNet. In stage 2 each convolution has three further
+kernels, one a weather, each behind a gate that is learnt. The authors state no licence for code or
+weights.
 """
 
 from collections.abc import Sequence
@@ -41,16 +42,22 @@ class SpecificConv(nn.Conv2d):
         side = min(branch, kernel)
         self.margin = (kernel - side) // 2
         for number in BRANCHES:
-            self.register_parameter(f"B{number}_residual", nn.Parameter(torch.zeros(outputs, inputs, side, side)))
+            self.register_parameter(
+                f"B{number}_residual", nn.Parameter(torch.zeros(outputs, inputs, side, side))
+            )
             self.register_parameter(f"B{number}_indicator", nn.Parameter(torch.full((1,), 0.15)))
 
     def forward(self, x: Tensor, flag: Flag) -> Tensor:
         added = sum(on * self._branch(number) for number, on in zip(BRANCHES, flag))
-        return F.conv2d(x, self.weight + F.pad(added, 4 * [self.margin]), None, self.stride, self.padding)
+        return F.conv2d(
+            x, self.weight + F.pad(added, 4 * [self.margin]), None, self.stride, self.padding
+        )
 
     def _branch(self, number: int) -> Tensor:
         indicator = getattr(self, f"B{number}_indicator")
-        gate = (indicator >= OPEN).to(indicator) + (indicator - indicator.detach())  # its gradient passes the gate
+        gate = (indicator >= OPEN).to(indicator) + (
+            indicator - indicator.detach()
+        )  # its gradient passes the gate
         return gate * getattr(self, f"B{number}_residual")
 
 
@@ -64,7 +71,15 @@ CONVS = {
 class BasicConv(nn.Module):
     """A convolution of the kind `variant`, and GELU unless `gelu` is False."""
 
-    def __init__(self, variant: str, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, gelu: bool = True):
+    def __init__(
+        self,
+        variant: str,
+        inputs: int,
+        outputs: int,
+        kernel: int = 1,
+        stride: int = 1,
+        gelu: bool = True,
+    ):
         super().__init__()
         self.layer = CONVS[variant](inputs, outputs, kernel, stride)
         self.gelu = gelu
@@ -171,24 +186,31 @@ class WGWSNet(nn.Module):
     """WGWS-Net with the authors' state-dict names, so that their weights load.
 
     Args:
-        variant: 'K1' (published weights) and 'K3': stage 2, the weathers' kernels being 1x1 or as large as the
-            convolution's own; 'stage1': the network of stage 1, without them but with biases.
-        base_channel: channels at full size, at least 6: 18 in the authors' setting 1, 20 in their setting 2; for
-            setting 3 their README says 18 and their script 20, the first convolution of the file tells which.
+        variant: 'K1' (published weights) and 'K3': stage 2, the weathers' kernels being 1x1 or as
+            large as the convolution's own; 'stage1': the network of stage 1, without them but with
+            biases.
+        base_channel: channels at full size, at least 6: 18 in the authors' setting 1, 20 in their
+            setting 2; for setting 3 their README says 18 and their script 20, the first convolution
+            of the file tells which.
         blocks: dense blocks of each stage, 6 as published.
-        flag: weight of each of the three weathers in `forward`, one of them 1 as published. Setting 1: snow, rain with
-            fog, raindrops; setting 2: snow, rain, haze; setting 3: haze, rain, snow. All 0: none of their kernels.
+        flag: weight of each of the three weathers in `forward`, one of them 1 as published. Setting
+            1: snow, rain with fog, raindrops; setting 2: snow, rain, haze; setting 3: haze, rain,
+                snow. All 0: none of their kernels.
     """
 
     smoke = {"base_channel": 8, "blocks": 1}
     """Arguments of a quick instance, for the tests that walk all networks."""
 
-    def __init__(self, variant: str = "K1", base_channel: int = 18, blocks: int = 6, flag: Flag = (1, 0, 0)):
+    def __init__(
+        self, variant: str = "K1", base_channel: int = 18, blocks: int = 6, flag: Flag = (1, 0, 0)
+    ):
         super().__init__()
         if variant not in CONVS:
             raise ValueError(f"WGWSNet: variant is one of {', '.join(CONVS)}, not {variant!r}")
         if len(flag) != len(BRANCHES):
-            raise ValueError(f"WGWSNet: flag has a weight for each of three weathers; it is {list(flag)}")
+            raise ValueError(
+                f"WGWSNet: flag has a weight for each of three weathers; it is {list(flag)}"
+            )
         self.flag = tuple(flag)
         widths = [base_channel, 2 * base_channel, 4 * base_channel]
         self.Encoder = nn.ModuleList(Stage(variant, width, blocks) for width in widths)
@@ -206,7 +228,9 @@ class WGWSNet(nn.Module):
                 BasicConv(variant, fine, 3, 3, gelu=False),
             ]
         )
-        self.Convs = nn.ModuleList([BasicConv(variant, coarse, middle), BasicConv(variant, middle, fine)])
+        self.Convs = nn.ModuleList(
+            [BasicConv(variant, coarse, middle), BasicConv(variant, middle, fine)]
+        )
         widths = (fine, middle, coarse)
         self.AFFs = nn.ModuleList(ScaleFusion(variant, sum(widths), width) for width in widths)
         self.FAM1, self.SCM1 = FeatureAttention(variant, coarse), ImageFeatures(variant, coarse)
@@ -215,8 +239,9 @@ class WGWSNet(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1] from the weather of the argument `flag`, any H and W.
 
-        The result is of that size and not clamped. Sides that are no multiple of 4 are extended right and below by
-        reflection and the result is cropped (our choice; the authors' loader resizes to multiples of 16).
+        The result is of that size and not clamped. Sides that are no multiple of 4 are extended
+        right and below by reflection and the result is cropped (our choice; the authors' loader
+        resizes to multiples of 16).
         """
         return cropped(self.published(extended(lq, STRIDE), self.flag), lq)
 
@@ -237,7 +262,9 @@ class WGWSNet(nn.Module):
         coarse = self.FAM1(self.feat_extract[2](middle, flag), self.SCM1(quarter, flag), flag)
         return fine, middle, self.Encoder[2](coarse, flag)
 
-    def _fused(self, fine: Tensor, middle: Tensor, coarse: Tensor, flag: Flag) -> tuple[Tensor, Tensor, Tensor]:
+    def _fused(
+        self, fine: Tensor, middle: Tensor, coarse: Tensor, flag: Flag
+    ) -> tuple[Tensor, Tensor, Tensor]:
         return (
             self.AFFs[0]((fine, _resized(middle, 2), _resized(coarse, 4)), flag),
             self.AFFs[1]((_resized(fine, 0.5), middle, _resized(coarse, 2)), flag),

@@ -1,7 +1,7 @@
 """What a benchmark has done, one journal for each method and set: a line for each photo restored and each score.
 
-A line is appended as soon as its result is there, so that a process that is killed loses one photo at the most. A line
-that was cut short is passed over.
+A line is appended as soon as its result is there, so that a process that is killed loses one photo
+at the most. A line that was cut short is passed over.
 """
 
 from collections.abc import Iterator
@@ -104,8 +104,14 @@ class Cells:
 
     def _rewrite(self) -> None:
         """Without a line that was cut short, and without entries that later ones replaced."""
-        entries = [*([self.cost] if self.cost else []), *self.restored.values(), *self.scores.values()]
-        files.write_bytes(self.path, b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
+        entries = [
+            *([self.cost] if self.cost else []),
+            *self.restored.values(),
+            *self.scores.values(),
+        ]
+        files.write_bytes(
+            self.path, b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
+        )
 
 
 def _read(path: Path) -> Iterator[Entry]:

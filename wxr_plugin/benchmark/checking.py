@@ -21,7 +21,10 @@ from wxr_plugin.schema import convert
 
 
 class Plan(NamedTuple):
-    """A checked option file with its sets and methods found. `left_out` are those that were not, and why."""
+    """A checked option file with its sets and methods found.
+
+    `left_out` are those that were not, and why.
+    """
 
     options: BenchmarkOptions
     methods: dict[str, Any]
@@ -30,7 +33,9 @@ class Plan(NamedTuple):
     left_out: list[str]
 
 
-def load_benchmark(path: str | os.PathLike, overrides: Iterable[str] = (), available: bool = False) -> Plan:
+def load_benchmark(
+    path: str | os.PathLike, overrides: Iterable[str] = (), available: bool = False
+) -> Plan:
     """Read and check an option file; all its problems are printed to stderr.
 
     `available` leaves out the methods and sets whose files are not there, instead of refusing them.
@@ -94,7 +99,11 @@ def _names(report: Report, options: BenchmarkOptions) -> None:
     for kind in ("methods", "sets", "metrics"):
         for name in options.metric_blocks if kind == "metrics" else getattr(options, kind):
             if not is_file_name(name):
-                report.add((kind, name), "cannot be the name of a folder", "take letters, digits, . _ + - and spaces")
+                report.add(
+                    (kind, name),
+                    "cannot be the name of a folder",
+                    "take letters, digits, . _ + - and spaces",
+                )
 
 
 def _sets(report: Report, options: BenchmarkOptions) -> dict[str, BenchmarkSet]:
@@ -116,7 +125,9 @@ def _training(report: Report, options: BenchmarkOptions) -> None:
             report.add(("overlaps", "training", number), str(error))
 
 
-def _metrics(report: Report, options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]) -> dict[str, Metric]:
+def _metrics(
+    report: Report, options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]
+) -> dict[str, Metric]:
     found = {}
     for name, block in options.metric_blocks.items():
         keys, before = ("metrics", name), len(report.problems)
@@ -131,11 +142,17 @@ def _metrics(report: Report, options: BenchmarkOptions, sets: Mapping[str, Bench
         if len(report.problems) == before:
             found[name] = build_metric(name, block, options.crop_border)
             if found[name].needs_gt and sets and not any(each.has_gt for each in sets.values()):
-                report.add(keys, "compares with a ground truth, and no set has any", "take it out, or add gt to a set")
+                report.add(
+                    keys,
+                    "compares with a ground truth, and no set has any",
+                    "take it out, or add gt to a set",
+                )
     return found
 
 
-def _methods(report: Report, options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]) -> dict[str, Any]:
+def _methods(
+    report: Report, options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]
+) -> dict[str, Any]:
     from wxr_plugin.benchmark.methods import Method
 
     found = {}
@@ -160,7 +177,9 @@ def _methods(report: Report, options: BenchmarkOptions, sets: Mapping[str, Bench
     return found
 
 
-def _without_sets(opt: dict[str, Any], name: str, block: Any, named: set[str], told: list[str]) -> None:
+def _without_sets(
+    opt: dict[str, Any], name: str, block: Any, named: set[str], told: list[str]
+) -> None:
     """Take sets that were left out from the list of a method, and the method if none stays."""
     wanted = block.get("sets") if isinstance(block, dict) else None
     if isinstance(wanted, list) and set(wanted) <= named:
@@ -172,7 +191,10 @@ def _without_sets(opt: dict[str, Any], name: str, block: Any, named: set[str], t
 
 def _missing_folders(name: str, block: Mapping[str, Any]) -> str:
     folders = [block[key] for key in ("root", "lq", "gt") if isinstance(block.get(key), str)]
-    return next((f"{folder} is not there" for folder in folders if not Path(folder).expanduser().exists()), "")
+    return next(
+        (f"{folder} is not there" for folder in folders if not Path(folder).expanduser().exists()),
+        "",
+    )
 
 
 def _missing_files(name: str, block: Mapping[str, Any]) -> str:
@@ -182,7 +204,9 @@ def _missing_files(name: str, block: Mapping[str, Any]) -> str:
     checkpoint, folder = block.get("checkpoint"), block.get("folder")
     folders = folder.values() if isinstance(folder, dict) else [folder] if folder else []
     files = [*folders, *([checkpoint] if checkpoint and str(checkpoint) not in PACKAGED else [])]
-    missing = [f"{file} is not there" for file in files if not Path(str(file)).expanduser().exists()]
+    missing = [
+        f"{file} is not there" for file in files if not Path(str(file)).expanduser().exists()
+    ]
     if not missing and block.get("method") and not checkpoint:
         try:
             method_spec(block["method"], None, block.get("guide"))

@@ -26,10 +26,12 @@ class Taken:
 
 @contextlib.contextmanager
 def measured(device: torch.device, before: float | None) -> Iterator[Taken]:
-    """Measure the block. `before` is `memory_used()` from before the network was loaded, for the CPU.
+    """Measure the block.
 
-    On CUDA the peak is what torch's allocator gave out, the network included. On the CPU it is the process' peak of
-    resident memory less `before`, which Linux alone tells.
+    `before` is `memory_used()` from before the network was loaded, for the CPU.
+
+    On CUDA the peak is what torch's allocator gave out, the network included. On the CPU it is the
+    process' peak of resident memory less `before`, which Linux alone tells.
     """
     taken, cuda = Taken(), device.type == "cuda"
     if cuda:
@@ -67,8 +69,8 @@ def macs_per_megapixel(restorer: "Restorer", photo: np.ndarray) -> float:
     """Multiplications with addition that a million pixels take: half the operations that torch counts on a square of
     SIDE pixels, all steps and a guide's forward pass included, scaled by area.
 
-    Of a network whose attention grows with the square of the area it is what tiles of this size would take. Raises
-    RuntimeError where nothing is counted.
+    Of a network whose attention grows with the square of the area it is what tiles of this size
+    would take. Raises RuntimeError where nothing is counted.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -87,7 +89,9 @@ def square(photo: np.ndarray) -> np.ndarray:
 
 
 def _status(key: str) -> float | None:
-    return _or_none(lambda: next(_kib(line) / 1024 for line in _lines() if line.startswith(f"{key}:")))
+    return _or_none(
+        lambda: next(_kib(line) / 1024 for line in _lines() if line.startswith(f"{key}:"))
+    )
 
 
 def _lines() -> list[str]:

@@ -44,14 +44,22 @@ class Hashes:
         return self._of(file, False, file.read_bytes, file).content
 
     def seen(self, file: Path) -> tuple[str, str]:
-        """Hash of the file's bytes and its perceptual hash, which is empty for what is no image. Raises OSError."""
+        """Hash of the file's bytes and its perceptual hash, which is empty for what is no image.
+
+        Raises OSError.
+        """
         found = self._of(file, True, file.read_bytes, file)
         return found.content, found.seen or ""
 
     def seen_in(self, store: ImageStore, key: str) -> tuple[str, str]:
         """As `seen`, of an image of a folder or an LMDB. Raises BadImageError or OSError."""
         place = Path(store.path(key))
-        found = self._of(place, True, lambda: store.encoded(key), store.root / "data.mdb" if store.is_lmdb else place)
+        found = self._of(
+            place,
+            True,
+            lambda: store.encoded(key),
+            store.root / "data.mdb" if store.is_lmdb else place,
+        )
         return found.content, found.seen or ""
 
     def save(self) -> None:
@@ -68,7 +76,13 @@ class Hashes:
         if same and (known.seen is not None or not seen):
             return known
         data = read()
-        found = Hash(name, state.st_size, state.st_mtime_ns, content_of(data), seen_of(data) if seen else None)
+        found = Hash(
+            name,
+            state.st_size,
+            state.st_mtime_ns,
+            content_of(data),
+            seen_of(data) if seen else None,
+        )
         self._known[name], self._changed = found, True
         return found
 

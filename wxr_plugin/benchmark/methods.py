@@ -21,7 +21,8 @@ from wxr_plugin.options import files as option_files
 class Method:
     """One method of a benchmark.
 
-    Attributes: `name`, `title`; `spec` of its network, None where nothing is run; `settings` for `spec.load`.
+    Attributes: `name`, `title`; `spec` of its network, None where nothing is run; `settings` for
+    `spec.load`.
 
     Raises WxrError: no such method or checkpoint, or one that does not say which network it is for.
     """
@@ -30,10 +31,16 @@ class Method:
         self.name, self.options = name, options or MethodOptions()
         self.title = self.options.title or ("Input" if name == INPUT else name)
         self.spec = _spec(name, self.options) if self.options.restores else None
-        tile, overlap, precision = (_first(self.options, whole, key) for key in ("tile", "overlap", "precision"))
+        tile, overlap, precision = (
+            _first(self.options, whole, key) for key in ("tile", "overlap", "precision")
+        )
         if tile and overlap >= tile:
             raise WxrError(f"overlap {overlap} has to be smaller than tile {tile}")
-        self.settings: dict[str, Any] = {"tile": tile or None, "overlap": overlap, "precision": precision}
+        self.settings: dict[str, Any] = {
+            "tile": tile or None,
+            "overlap": overlap,
+            "precision": precision,
+        }
 
     def takes(self, which: BenchmarkSet) -> bool:
         """Whether it restores this set."""
@@ -53,8 +60,15 @@ class Method:
         guide = Path(self.spec.guide or "")
         seen = _sha256(guide) if guide.is_file() else self.spec.guide
         digest = self.spec.digest(sampling=repr(sampling) if sampling else None, guide=seen)
-        whole = {"tile": self.settings["tile"] or 0, **{key: self.settings[key] for key in ("overlap", "precision")}}
-        return {"checkpoint": self.sha256, **{key: str(value) for key, value in whole.items()}, "network": digest}
+        whole = {
+            "tile": self.settings["tile"] or 0,
+            **{key: self.settings[key] for key in ("overlap", "precision")},
+        }
+        return {
+            "checkpoint": self.sha256,
+            **{key: str(value) for key, value in whole.items()},
+            "network": digest,
+        }
 
     @property
     def network(self) -> str:
@@ -65,8 +79,8 @@ class Method:
     def restored_elsewhere(self, which: BenchmarkSet, only: bool = True) -> dict[str, Path]:
         """Photo's name -> the file that stands for its restoration: the photo itself, or one of `folder`.
 
-        `only` tells that the file has no other set, which may then lie in `folder` itself. Raises WxrError if the
-        folder has no image of the set.
+        `only` tells that the file has no other set, which may then lie in `folder` itself. Raises
+        WxrError if the folder has no image of the set.
         """
         if self.options.folder is None:
             return {photo.name: photo.lq for photo in which.photos}
@@ -74,7 +88,9 @@ class Method:
         files = keyed(root, list_images(root))
         found = {photo.name: files[photo.name] for photo in which.photos if photo.name in files}
         if not found:
-            raise WxrError(f"{root}: no image of {which.title} in it (looked for {which.photos[0].name}.png)")
+            raise WxrError(
+                f"{root}: no image of {which.title} in it (looked for {which.photos[0].name}.png)"
+            )
         return found
 
     def _folder(self, name: str, only: bool) -> Path:
@@ -102,10 +118,16 @@ def _spec(name: str, options: MethodOptions) -> RestorerSpec:
     if options.method:
         return _published(options.method, checkpoint or None, options.guide)
     if not checkpoint.is_file():
-        raise WxrError(f"{options.checkpoint}: no such checkpoint; give a .pth or .safetensors file, or {NAMES}")
+        raise WxrError(
+            f"{options.checkpoint}: no such checkpoint; give a .pth or .safetensors file, or "
+            f"{NAMES}"
+        )
     opt = _option_file(options.opt) if options.opt else {}
     if not opt and load_network_options(checkpoint) is None:
-        raise WxrError(f"{checkpoint} does not say which network it is for; add opt: with its option file, or method:")
+        raise WxrError(
+            f"{checkpoint} does not say which network it is for; add opt: with its option file, or "
+            f"method:"
+        )
     guide = options.guide or (opt.get("guide") or {}).get("model")
     return RestorerSpec(name, checkpoint, opt.get("network_g"), guide=guide, sde=opt.get("sde"))
 

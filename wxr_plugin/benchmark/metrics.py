@@ -28,7 +28,9 @@ class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def known_metrics() -> dict[str, Metric]:
     """The known metrics by name."""
-    return msgspec.convert(yaml.safe_load(METRICS_FILE.read_text(encoding="utf-8")), dict[str, Metric])
+    return msgspec.convert(
+        yaml.safe_load(METRICS_FILE.read_text(encoding="utf-8")), dict[str, Metric]
+    )
 
 
 def metric_block(name: str, block: Mapping[str, Any], crop_border: int) -> dict[str, Any]:
@@ -63,4 +65,6 @@ def _nature(type_name: str) -> tuple[bool, str]:
 
     result = inspect.signature(METRIC_REGISTRY.get(type_name)).return_annotation
     of_set = inspect.isclass(result) and issubclass(result, SetShare)
-    return not usable_metrics({"": {"type": type_name}}, with_gt=False), "set" if of_set else "image"
+    return not usable_metrics(
+        {"": {"type": type_name}}, with_gt=False
+    ), "set" if of_set else "image"

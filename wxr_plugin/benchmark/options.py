@@ -23,7 +23,9 @@ class MethodOptions(Block):
     method: str | None = None
     """Name in the zoo (wxr zoo list), which knows network and layout of the authors' checkpoint."""
     checkpoint: str | None = None
-    """.pth or .safetensors; small and tiny are packaged. With `method`, where its official file lies if not in
+    """.pth or .safetensors; small and tiny are packaged.
+
+    With `method`, where its official file lies if not in
     experiments/pretrained_models."""
     opt: str | None = None
     """Option file with the network_g of a checkpoint that does not name it."""
@@ -45,10 +47,17 @@ class MethodOptions(Block):
 
     def __post_init__(self) -> None:
         if self.folder and (odd := [key for key in _RESTORING if getattr(self, key) is not None]):
-            raise ValueError(f"{', '.join(odd)}: images of a folder are restored already; take it out, or the folder")
+            raise ValueError(
+                f"{', '.join(odd)}: images of a folder are restored already; take it out, or the "
+                f"folder"
+            )
         if self.opt and (self.method or not self.checkpoint):
-            raise ValueError("opt: tells the network of a checkpoint without `method`; name those alone")
-        if not any(getattr(self, key) for key in _SOURCES) and any(getattr(self, key) for key in _RESTORING):
+            raise ValueError(
+                "opt: tells the network of a checkpoint without `method`; name those alone"
+            )
+        if not any(getattr(self, key) for key in _SOURCES) and any(
+            getattr(self, key) for key in _RESTORING
+        ):
             raise ValueError("restores with nothing; add method, checkpoint or folder")
 
     @property
@@ -57,14 +66,18 @@ class MethodOptions(Block):
         return bool(self.method or self.checkpoint)
 
 
-_RESTORING = [name for name in MethodOptions.__struct_fields__ if name not in ("title", "folder", "sets")]
+_RESTORING = [
+    name for name in MethodOptions.__struct_fields__ if name not in ("title", "folder", "sets")
+]
 
 
 class SetOptions(Block):
     """Photos to restore: a known set and where it lies, or folders of your own."""
 
     set: str | None = None
-    """Name of the known set; absent when this block has that name itself, or folders of its own. `packaged`, which
+    """Name of the known set; absent when this block has that name itself, or folders of its own.
+
+    `packaged`, which
     has no root, are photos that this package's dependencies ship, under synthetic weather."""
     root: str | None = None
     """Folder of a known set, as it was unpacked."""
@@ -89,12 +102,23 @@ class SetOptions(Block):
         if self.set == PACKAGED and (self.root or self.lq):
             raise ValueError("the packaged photos need no folder; take root and lq out")
         if self.set != PACKAGED and bool(self.root) == bool(self.lq):
-            raise ValueError("name either root, the folder of a known set, or lq, a folder of photos of your own")
-        own = [key for key in ("gt", "filename_tmpl", "gt_tmpl") if getattr(self, key) not in (None, "{}")]
+            raise ValueError(
+                "name either root, the folder of a known set, or lq, a folder of photos of your own"
+            )
+        own = [
+            key
+            for key in ("gt", "filename_tmpl", "gt_tmpl")
+            if getattr(self, key) not in (None, "{}")
+        ]
         if self.root and own:
-            raise ValueError(f"{', '.join(own)}: a known set has its own layout; take it out, or name lq, not root")
+            raise ValueError(
+                f"{', '.join(own)}: a known set has its own layout; take it out, or name lq, not "
+                f"root"
+            )
         if self.lq and self.set:
-            raise ValueError("set: names a known set, whose folder is `root`; take one of lq and set out")
+            raise ValueError(
+                "set: names a known set, whose folder is `root`; take one of lq and set out"
+            )
         if bad := [tmpl for tmpl in (self.filename_tmpl, self.gt_tmpl) if tmpl.count("{}") != 1]:
             raise ValueError(f"the template {bad[0]!r} needs one {{}}")
 

@@ -20,8 +20,8 @@ COLUMNS = ("set", "image", "which", "file", "training", "kind", "distance")
 class Overlap(NamedTuple):
     """A test image and the training image that it is.
 
-    `which` is lq or gt, `kind` exact (same bytes), near (same to the perceptual hash) or name (a known case), and
-    `distance` the bits in which the perceptual hashes differ.
+    `which` is lq or gt, `kind` exact (same bytes), near (same to the perceptual hash) or name (a
+    known case), and `distance` the bits in which the perceptual hashes differ.
     """
 
     set: str
@@ -46,9 +46,15 @@ def count(options: OverlapOptions, sets: list[BenchmarkSet]) -> int:
 
 
 def find(
-    options: OverlapOptions, sets: list[BenchmarkSet], hashes: Hashes, advance: Callable[[int, object], None]
+    options: OverlapOptions,
+    sets: list[BenchmarkSet],
+    hashes: Hashes,
+    advance: Callable[[int, object], None],
 ) -> list[Overlap]:
-    """Every test image that is also a training image, once. Raises WxrError for training folders without images."""
+    """Every test image that is also a training image, once.
+
+    Raises WxrError for training folders without images.
+    """
     stores = [(store, store.keys()) for store in map(ImageStore, options.training)]
     trained = [_trained(store, key, hashes, advance) for store, keys in stores for key in keys]
     by_content = {each.content: each for each in trained}
@@ -74,7 +80,11 @@ def write(folder: Path, found: list[Overlap]) -> None:
 def tell(found: list[Overlap], sets: list[BenchmarkSet]) -> Iterator[str]:
     """A line for each set with overlaps, with an example of each kind."""
     for each in sets:
-        for kind, words in (("exact", "the same file"), ("near", "the same picture"), ("name", "a scene known to be")):
+        for kind, words in (
+            ("exact", "the same file"),
+            ("near", "the same picture"),
+            ("name", "a scene known to be"),
+        ):
             rows = [row for row in found if (row.set, row.kind) == (each.name, kind)]
             images = {row.image for row in rows}
             if rows:
@@ -83,7 +93,9 @@ def tell(found: list[Overlap], sets: list[BenchmarkSet]) -> Iterator[str]:
                 yield f"overlap: {each.title}: {share}, {words} in training: {example}"
 
 
-def _trained(store: ImageStore, key: str, hashes: Hashes, advance: Callable[[int, object], None]) -> _Trained:
+def _trained(
+    store: ImageStore, key: str, hashes: Hashes, advance: Callable[[int, object], None]
+) -> _Trained:
     try:
         content, seen = hashes.seen_in(store, key)
     except (WxrError, OSError):  # a training image that cannot be read was not trained on either
@@ -99,10 +111,18 @@ def _tested(each: BenchmarkSet) -> Iterator[tuple[str, str, Path]]:
             yield photo.name, "gt", photo.gt
 
 
-def _near(tested: list[tuple[tuple, str]], trained: list[_Trained], threshold: int) -> list[Overlap]:
-    places = nearest([seen for _, seen in tested], [each.seen for each in trained]) if trained else []
+def _near(
+    tested: list[tuple[tuple, str]], trained: list[_Trained], threshold: int
+) -> list[Overlap]:
+    places = (
+        nearest([seen for _, seen in tested], [each.seen for each in trained]) if trained else []
+    )
     pairs = zip(tested, places)
-    return [Overlap(*row, trained[at].place, "near", bits) for (row, _), (bits, at) in pairs if bits <= threshold]
+    return [
+        Overlap(*row, trained[at].place, "near", bits)
+        for (row, _), (bits, at) in pairs
+        if bits <= threshold
+    ]
 
 
 def _by_name(each: BenchmarkSet, trained: list[_Trained]) -> list[Overlap]:
@@ -110,7 +130,11 @@ def _by_name(each: BenchmarkSet, trained: list[_Trained]) -> list[Overlap]:
     if not each.known or not each.known.trained_on:
         return []
     names = {Path(one.place).stem: one.place for one in trained}
-    scenes = {_scene(stem): place for stem, place in names.items() if re.fullmatch(each.known.trained_on, stem)}
+    scenes = {
+        _scene(stem): place
+        for stem, place in names.items()
+        if re.fullmatch(each.known.trained_on, stem)
+    }
     return [
         Overlap(each.name, photo.name, "gt", str(photo.gt), scenes[photo.gt.stem], "name")
         for photo in each.photos

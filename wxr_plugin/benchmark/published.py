@@ -102,13 +102,21 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return figure
         return None
 
-    def find_average(self, zoo: str | None, title: str, sets: list[list[str]], metric: str) -> Figure | None:
+    def find_average(
+        self, zoo: str | None, title: str, sets: list[list[str]], metric: str
+    ) -> Figure | None:
         """The printed average of a method over sets, each given by its names; None unless they are a table's sets."""
         ours = [{plain(name) for name in names} for names in sets]
         for key, table in self.tables.items():
             theirs = [self._spellings(name) for name in table.sets if name != table.average]
-            same = len(ours) == len(theirs) and all(any(names & other for other in theirs) for names in ours)
-            if table.average and same and (figure := self._figure(key, zoo, title, table.average, metric)):
+            same = len(ours) == len(theirs) and all(
+                any(names & other for other in theirs) for names in ours
+            )
+            if (
+                table.average
+                and same
+                and (figure := self._figure(key, zoo, title, table.average, metric))
+            ):
                 return figure
         return None
 
@@ -116,14 +124,18 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The spellings of each set of a table, as `plain` gives them."""
         return [self._spellings(name) for name in table.sets]
 
-    def _figure(self, key: str, zoo: str | None, title: str, name: str, metric: str) -> Figure | None:
+    def _figure(
+        self, key: str, zoo: str | None, title: str, name: str, metric: str
+    ) -> Figure | None:
         table = self.tables[key]
         methods = [method for method in table.rows if self._is_method(method, zoo, title)]
         metrics = [each for each in table.metrics if metric in self.metrics[each].keys]
         if not methods or not metrics:
             return None
         value, digits = table.value(methods[0], name, metrics[0]), self.metrics[metrics[0]].digits
-        return Figure(value, digits, self.sets[name].count, methods[0], table.paper, key, name, metrics[0])
+        return Figure(
+            value, digits, self.sets[name].count, methods[0], table.paper, key, name, metrics[0]
+        )
 
     def _is_method(self, name: str, zoo: str | None, title: str) -> bool:
         known = self.methods.get(name)
@@ -146,14 +158,19 @@ def plain(name: str) -> str:
     return re.sub(r"[^\w+]|_", "", name.casefold())
 
 
-def average_mismatches(table: PublishedTable, digits: dict[str, int]) -> Iterator[tuple[str, str, float, float]]:
+def average_mismatches(
+    table: PublishedTable, digits: dict[str, int]
+) -> Iterator[tuple[str, str, float, float]]:
     """Method, metric, printed average and mean of the other sets, where rounding does not explain that they differ.
 
-    Every printed figure may be off by half a unit of its last place, the mean of them as well as the average.
+    Every printed figure may be off by half a unit of its last place, the mean of them as well as
+    the average.
     """
     for method in table.rows if table.average else ():
         for metric in table.metrics:
-            mean = fmean(table.value(method, name, metric) for name in table.sets if name != table.average)
+            mean = fmean(
+                table.value(method, name, metric) for name in table.sets if name != table.average
+            )
             printed = table.value(method, table.average, metric)
             if abs(mean - printed) > 10 ** -digits[metric] + 1e-9:
                 yield method, metric, printed, mean

@@ -28,7 +28,10 @@ Fail = Callable[[str, str], None]
 
 
 def image_file(folder: Path, method: str, which: str, photo: str) -> Path:
-    """Return where the restoration of a photo is kept. Raises UnsafeNameError for a name that leads elsewhere."""
+    """Return where the restoration of a photo is kept.
+
+    Raises UnsafeNameError for a name that leads elsewhere.
+    """
     return safe_join(safe_join(folder / IMAGES, f"{method}/{which}"), f"{photo}.png")
 
 
@@ -66,7 +69,9 @@ def note_elsewhere(job: Job, files: dict[str, Path], hashes: Hashes) -> None:
             lq, content = hashes.content(photo.lq), hashes.content(file)
             if kept is None or (kept.lq, kept.content) != (lq, content):
                 height, width = read_image(file).shape[:2]
-                job.cells.add(Restored(photo.name, lq, {}, content, file.stat().st_size, width, height))
+                job.cells.add(
+                    Restored(photo.name, lq, {}, content, file.stat().st_size, width, height)
+                )
         except (WxrError, OSError) as error:
             job.fail(photo.name, one_line(error))
 
@@ -85,8 +90,8 @@ class Restoring(NamedTuple):
     def run(self, jobs: list[Job], costs: Cells, advance: Callable[[int, object], None]) -> None:
         """Restore the photos of `jobs`; each image and its entry are written as soon as they are there.
 
-        Raises WxrError if the method cannot be loaded or an image cannot be written. What is wrong with one photo is
-        told to its job, and the others go on.
+        Raises WxrError if the method cannot be loaded or an image cannot be written. What is wrong
+        with one photo is told to its job, and the others go on.
         """
         before = cost.memory_used()
         with self._loaded() as restorer:
@@ -101,10 +106,15 @@ class Restoring(NamedTuple):
                     _free_gpu()
                 advance(1, "")
 
-    def _restored(self, restorer: "Restorer", which: str, photo: Photo, before: float | None) -> Restored:
+    def _restored(
+        self, restorer: "Restorer", which: str, photo: Photo, before: float | None
+    ) -> Restored:
         data = photo.lq.read_bytes()
         lq = read_image(data, str(photo.lq))
-        with cost.measured(restorer.device, before) as taken, as_stated(restorer, self.method.settings):
+        with (
+            cost.measured(restorer.device, before) as taken,
+            as_stated(restorer, self.method.settings),
+        ):
             image = restorer.restore(lq)
         written = _write(image_file(self.folder, self.method.name, which, photo.name), image)
         height, width = image.shape[:2]
@@ -124,7 +134,11 @@ class Restoring(NamedTuple):
 
     @contextlib.contextmanager
     def _loaded(self) -> Iterator["Restorer"]:
-        settings = {key: value for key, value in self.method.settings.items() if (key, value) != ("precision", "fp32")}
+        settings = {
+            key: value
+            for key, value in self.method.settings.items()
+            if (key, value) != ("precision", "fp32")
+        }
         if self.method.options.sampling:
             settings["sampling"] = self.method.options.sampling
         restorer = self.method.spec.load(device=self.device, **settings)
@@ -153,12 +167,18 @@ class Restoring(NamedTuple):
 
 @contextlib.contextmanager
 def as_stated(restorer: "Restorer", settings: dict[str, Any]) -> Iterator[None]:
-    """Cut photos as `settings` say. Raises WxrError if memory ran out, so that this one was cut into smaller tiles."""
+    """Cut photos as `settings` say.
+
+    Raises WxrError if memory ran out, so that this one was cut into smaller tiles.
+    """
     restorer.tile, restorer.overlap = settings["tile"], settings["overlap"]
     yield
     if restorer.tile != settings["tile"]:
         tile = restorer.tile
-        raise WxrError(f"memory ran out; tiles of {tile} pixels fit: set tile: {tile}, so that the protocol says so")
+        raise WxrError(
+            f"memory ran out; tiles of {tile} pixels fit: set tile: {tile}, so that the protocol "
+            f"says so"
+        )
 
 
 class UnwritableError(WxrError):
@@ -171,14 +191,22 @@ def _write(file: Path, image: np.ndarray) -> bytes:
         write_bytes(file, data)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise WxrError(f"the name of its restored image is too long for this disk: {file.name}") from error
-        raise UnwritableError(f"{file}: cannot be written ({error.strerror}); what is done is kept") from error
+            raise WxrError(
+                f"the name of its restored image is too long for this disk: {file.name}"
+            ) from error
+        raise UnwritableError(
+            f"{file}: cannot be written ({error.strerror}); what is done is kept"
+        ) from error
     return data
 
 
 def device_name(device: torch.device) -> str:
     """What a device is called in results."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    return (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"cpu, {torch.get_num_threads()} threads"
+    )
 
 
 def _first_photo(jobs: list[Job]) -> np.ndarray | None:

@@ -24,7 +24,13 @@ class Mean(NamedTuple):
 class Results:
     """The rows of a benchmark folder, and means over them."""
 
-    def __init__(self, folder: Path, facts: Facts, rows: list[Row], set_values: dict[tuple[str, str, str], tuple]):
+    def __init__(
+        self,
+        folder: Path,
+        facts: Facts,
+        rows: list[Row],
+        set_values: dict[tuple[str, str, str], tuple],
+    ):
         self.folder, self.facts, self.rows = folder, facts, rows
         self.methods, self.sets, self.metrics = facts.methods, facts.sets, facts.metrics
         self._set_values = set_values
@@ -37,15 +43,23 @@ class Results:
     def read(cls, folder: str | Path) -> "Results":
         """Read a benchmark folder, whether the benchmark is done or still under way.
 
-        Of two rows of one image the last counts; rows of methods and sets that benchmark.json no longer names do not.
+        Of two rows of one image the last counts; rows of methods and sets that benchmark.json no
+        longer names do not.
 
         Raises:
-            WxrError: no benchmark there, or a file that cannot be read; the message names file and line.
+            WxrError: no benchmark there, or a file that cannot be read; the message names file and
+                line.
         """
         folder = Path(folder)
         facts = files.read_facts(folder / files.FACTS)
-        rows = {(row.method, row.set, row.image): row for row in files.read_rows(folder / files.ROWS, facts)}
-        values = {key: (value, count) for key, value, count in files.read_set_values(folder / files.SET_VALUES)}
+        rows = {
+            (row.method, row.set, row.image): row
+            for row in files.read_rows(folder / files.ROWS, facts)
+        }
+        values = {
+            key: (value, count)
+            for key, value, count in files.read_set_values(folder / files.SET_VALUES)
+        }
         return cls(folder, facts, list(rows.values()), values)
 
     def of(self, method: str, name: str) -> list[Row]:
@@ -86,11 +100,18 @@ class Results:
     def seconds_per_megapixel(self, method: str) -> float:
         """Seconds of all timed images by their megapixels; NaN where none was timed."""
         timed = [row for row in self._all(method) if math.isfinite(row.seconds) and row.megapixels]
-        return sum(row.seconds for row in timed) / sum(row.megapixels for row in timed) if timed else math.nan
+        return (
+            sum(row.seconds for row in timed) / sum(row.megapixels for row in timed)
+            if timed
+            else math.nan
+        )
 
     def peak_mib(self, method: str) -> float:
         """The largest peak memory of an image, in MiB; NaN where it was not measured."""
-        return max((row.peak_mib for row in self._all(method) if math.isfinite(row.peak_mib)), default=math.nan)
+        return max(
+            (row.peak_mib for row in self._all(method) if math.isfinite(row.peak_mib)),
+            default=math.nan,
+        )
 
     def errors(self) -> list[Row]:
         """The rows that tell of an error."""
@@ -102,7 +123,10 @@ class Results:
         return {key: list(dict.fromkeys(row.protocol[key] for row in rows)) for key in PROTOCOL}
 
     def overlaps(self) -> list[dict[str, str]]:
-        """The rows of overlaps.csv: test images that are training images too. Empty where none were found."""
+        """The rows of overlaps.csv: test images that are training images too.
+
+        Empty where none were found.
+        """
         return files.read_overlaps(self.folder / files.OVERLAPS)
 
     def _all(self, method: str) -> list[Row]:

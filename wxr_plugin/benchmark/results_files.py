@@ -11,8 +11,29 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.csv_text import read_dicts
 
 FACTS, ROWS, SET_VALUES, OVERLAPS = "benchmark.json", "rows.csv", "sets.csv", "overlaps.csv"
-PROTOCOL = ("checkpoint_sha256", "colour", "crop", "precision", "tile", "overlap", "versions", "device")
-_COLUMNS = ("method", "set", "image", "lq", "gt", "restored", "width", "height", "seconds", "peak_mib", "error")
+PROTOCOL = (
+    "checkpoint_sha256",
+    "colour",
+    "crop",
+    "precision",
+    "tile",
+    "overlap",
+    "versions",
+    "device",
+)
+_COLUMNS = (
+    "method",
+    "set",
+    "image",
+    "lq",
+    "gt",
+    "restored",
+    "width",
+    "height",
+    "seconds",
+    "peak_mib",
+    "error",
+)
 
 
 class Method(msgspec.Struct, frozen=True):
@@ -99,26 +120,38 @@ class Row(msgspec.Struct, frozen=True):
 def read_facts(file: Path) -> Facts:
     """benchmark.json. Raises WxrError where there is none, or one that nobody can read."""
     if not file.is_file():
-        raise WxrError(f"{file.parent}: no {file.name} there; name the folder that `wxr benchmark` wrote")
+        raise WxrError(
+            f"{file.parent}: no {file.name} there; name the folder that `wxr benchmark` wrote"
+        )
     try:
         return msgspec.json.decode(file.read_bytes(), type=Facts)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise WxrError(f"{file}: {error}; run `wxr benchmark` again, which writes it anew") from None
+        raise WxrError(
+            f"{file}: {error}; run `wxr benchmark` again, which writes it anew"
+        ) from None
 
 
 def read_rows(file: Path, facts: Facts) -> Iterator[Row]:
-    """The rows of rows.csv whose method and set benchmark.json names; none without the file. Raises WxrError."""
+    """The rows of rows.csv whose method and set benchmark.json names; none without the file.
+
+    Raises WxrError.
+    """
     lines = read_dicts(file) if file.is_file() else ()
     for number, line in enumerate(lines, 1):
         if None in line or None in line.values() or not set(_COLUMNS) <= line.keys():
             where = f"{file}, row {number}"
-            raise WxrError(f"{where}: not as many columns as the header, or not a benchmark's; run the benchmark again")
+            raise WxrError(
+                f"{where}: not as many columns as the header, or not a benchmark's; run the "
+                f"benchmark again"
+            )
         if line["method"] in facts.methods and line["set"] in facts.sets:
             yield _row(line, facts.metrics)
 
 
 def _row(line: dict[str, str], metrics: Iterable[str]) -> Row:
-    width, height, seconds, peak = (_number(line[key]) for key in ("width", "height", "seconds", "peak_mib"))
+    width, height, seconds, peak = (
+        _number(line[key]) for key in ("width", "height", "seconds", "peak_mib")
+    )
     return Row(
         *(line[key] for key in _COLUMNS[:6]),
         size=(int(width), int(height)) if math.isfinite(width * height) else (0, 0),

@@ -16,7 +16,15 @@ from wxr_plugin.benchmark.checking import Plan
 from wxr_plugin.benchmark.hashes import Hashes
 from wxr_plugin.benchmark.methods import Method
 from wxr_plugin.benchmark.options import PACKAGED
-from wxr_plugin.benchmark.restoring import Job, Restoring, UnwritableError, device_name, image_file, note_elsewhere, why
+from wxr_plugin.benchmark.restoring import (
+    Job,
+    Restoring,
+    UnwritableError,
+    device_name,
+    image_file,
+    note_elsewhere,
+    why,
+)
 from wxr_plugin.benchmark.scoring import Scored
 from wxr_plugin.benchmark.sets import BenchmarkSet, Photo, write_packaged
 from wxr_plugin.errors import WxrError
@@ -25,7 +33,10 @@ from wxr_plugin.utils.devices import device_of
 
 
 class Run:
-    """One benchmark in its folder. `say` is given a line at a time; `failures` are what could not be made."""
+    """One benchmark in its folder.
+
+    `say` is given a line at a time; `failures` are what could not be made.
+    """
 
     def __init__(self, plan: Plan, say: Callable[[str], None]):
         self.plan, self.say = plan, say
@@ -44,7 +55,10 @@ class Run:
         return device_name(device_of(self.plan.options.device))
 
     def make(self) -> None:
-        """Restore and measure what is missing, and write the tables. Raises WxrError where the folder is in use."""
+        """Restore and measure what is missing, and write the tables.
+
+        Raises WxrError where the folder is in use.
+        """
         with self._alone():
             self._look()
             self._find_overlaps()
@@ -87,7 +101,9 @@ class Run:
         kept, asked = where.cells.scores.get((photo, metric)), self.plan.metrics[metric]
         if kept is None or kept.block != scoring.block_digest(asked):
             return False
-        return kept.of == (scoring.measured_of(where, photo, asked) if photo else scoring.set_digest(where, asked))
+        return kept.of == (
+            scoring.measured_of(where, photo, asked) if photo else scoring.set_digest(where, asked)
+        )
 
     def earlier_versions(self) -> dict[str, dict[str, str]]:
         """Versions that rows of earlier calls name, by digest."""
@@ -99,12 +115,18 @@ class Run:
     def notes(self) -> list[str]:
         """What a reader of the figures has to know."""
         sets = list(self.plan.sets.values())
-        told = [f"{each.title}: {each.known.note}" for each in sets if each.known and each.known.note]
+        told = [
+            f"{each.title}: {each.known.note}" for each in sets if each.known and each.known.note
+        ]
         for each in sets:
             if each.known and each.whole != each.known.count:
-                told.append(f"{each.title}: {each.whole} photos, while {each.known.count} are published")
+                told.append(
+                    f"{each.title}: {each.whole} photos, while {each.known.count} are published"
+                )
             if len(each.photos) != each.whole:
-                told.append(f"{each.title}: {len(each.photos)} of {each.whole} photos, spread evenly")
+                told.append(
+                    f"{each.title}: {len(each.photos)} of {each.whole} photos, spread evenly"
+                )
         return [*told, *overlaps.tell(self.found, sets)]
 
     def _journal(self, name: str) -> Cells:
@@ -119,7 +141,9 @@ class Run:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise WxrError(f"{self.folder}: another `wxr benchmark` works in it; wait for it, or set output:") from None
+            raise WxrError(
+                f"{self.folder}: another `wxr benchmark` works in it; wait for it, or set output:"
+            ) from None
         try:
             yield
         finally:
@@ -143,7 +167,9 @@ class Run:
     def _find_overlaps(self) -> None:
         options, sets = self.plan.options.overlaps, list(self.plan.sets.values())
         if options is None:
-            (self.folder / overlaps.FILE).unlink(missing_ok=True)  # of another option file: it says nothing of this one
+            (self.folder / overlaps.FILE).unlink(
+                missing_ok=True
+            )  # of another option file: it says nothing of this one
             return
         with bar("looking for training images", overlaps.count(options, sets)) as advance:
             self.found = overlaps.find(options, sets, self.hashes, advance)
@@ -171,11 +197,15 @@ class Run:
         jobs = [self._job(method, which) for which in self.sets(method)]
         if method.spec is None:
             for job in jobs:
-                note_elsewhere(job, method.restored_elsewhere(job.which, len(self.plan.sets) == 1), self.hashes)
+                note_elsewhere(
+                    job, method.restored_elsewhere(job.which, len(self.plan.sets) == 1), self.hashes
+                )
             return
         if not (total := sum(len(job.todo) for job in jobs)):
             return
-        work = Restoring(method, self.folder, self.plan.options.device, writing.digest(self.versions))
+        work = Restoring(
+            method, self.folder, self.plan.options.device, writing.digest(self.versions)
+        )
         try:
             with bar(f"restoring: {method.name}", total) as advance:
                 work.run(jobs, self.costs(method), advance)
@@ -185,14 +215,23 @@ class Run:
             self.failures.append(f"{method.name}: {' '.join(str(error).split())}")
             for job in jobs:
                 for photo in job.todo:
-                    self.errors.setdefault((method.name, job.which.name, photo.name), "the method cannot be run")
+                    self.errors.setdefault(
+                        (method.name, job.which.name, photo.name), "the method cannot be run"
+                    )
 
     def _job(self, method: Method, which: BenchmarkSet) -> Job:
         todo = self._todo(method, which)
         again = Counter(reason for _, reason in todo if reason != "not restored before")
         for reason, number in again.items():
-            self.say(f"{method.name}, {which.name}: {number} photos restored again, because {reason}")
-        return Job(which, self.cells(method, which), [photo for photo, _ in todo], partial(self._fail, method, which))
+            self.say(
+                f"{method.name}, {which.name}: {number} photos restored again, because {reason}"
+            )
+        return Job(
+            which,
+            self.cells(method, which),
+            [photo for photo, _ in todo],
+            partial(self._fail, method, which),
+        )
 
     def _fail(self, method: Method, which: BenchmarkSet, photo: str, reason: str) -> None:
         self.failures.append(f"{method.name}, {which.name}{', ' if photo else ''}{photo}: {reason}")
@@ -207,7 +246,9 @@ class Run:
                 outdated = {photo.name for photo, _ in self._todo(method, which)}
                 elsewhere = self._elsewhere(method, which)
                 for photo in (photo for photo in which.photos if photo.name in cells.restored):
-                    file = elsewhere.get(photo.name) or image_file(self.folder, method.name, which.name, photo.name)
+                    file = elsewhere.get(photo.name) or image_file(
+                        self.folder, method.name, which.name, photo.name
+                    )
                     if photo.name not in outdated and file.is_file():
                         images[photo.name] = file
                 gt = {photo.name: self._hash(photo.gt) for photo in which.photos if photo.gt}

@@ -47,12 +47,22 @@ def missing(scored: list[Scored], metrics: dict[str, Metric]) -> list[Todo]:
     """What is to be measured, photo by photo. Of a metric of sets, all photos of a set or none."""
     found = []
     for where in scored:
-        lacked = {name: each for name, each in metrics.items() if each.of == "set" and _lacks_set(where, name, each)}
+        lacked = {
+            name: each
+            for name, each in metrics.items()
+            if each.of == "set" and _lacks_set(where, name, each)
+        }
         of_images = {name: metric for name, metric in metrics.items() if metric.of == "image"}
         for photo in (photo for photo in where.which.photos if photo.name in where.images):
-            lacking = {name: metric for name, metric in of_images.items() if _lacks(where, photo.name, name, metric)}
+            lacking = {
+                name: metric
+                for name, metric in of_images.items()
+                if _lacks(where, photo.name, name, metric)
+            }
             lacking |= lacked
-            lacking = {name: metric for name, metric in lacking.items() if photo.gt or not metric.needs_gt}
+            lacking = {
+                name: metric for name, metric in lacking.items() if photo.gt or not metric.needs_gt
+            }
             if lacking:
                 found.append(Todo(where, photo, lacking))
     return found
@@ -61,8 +71,8 @@ def missing(scored: list[Scored], metrics: dict[str, Metric]) -> list[Todo]:
 def score(todo: list[Todo], versions: str, advance: Callable[[int, object], None]) -> None:
     """Measure; each score is written down as soon as it is there.
 
-    What goes wrong with one photo is told to its cells. Raises WxrError where a metric cannot be measured at all, say
-    because its weights are missing.
+    What goes wrong with one photo is told to its cells. Raises WxrError where a metric cannot be
+    measured at all, say because its weights are missing.
     """
     shares: dict[tuple[int, str], list[tuple[Todo, Any]]] = {}
     try:
@@ -83,18 +93,27 @@ def block_digest(metric: Metric) -> str:
     """12 hex digits of what a metric is asked; where it is computed does not count."""
     block = {key: value for key, value in metric.block.items() if key != "device"}
     if weights := block.get("weights"):
-        block["weights"] = [Path(weights).name, Path(weights).stat().st_size if Path(weights).is_file() else 0]
+        block["weights"] = [
+            Path(weights).name,
+            Path(weights).stat().st_size if Path(weights).is_file() else 0,
+        ]
     return hashlib.sha256(json.dumps(block, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def measured_of(where: Scored, name: str, metric: Metric) -> str:
     """Hash of a restored photo, and of its ground truth for a metric that compares."""
-    return where.cells.restored[name].content + (f":{where.gt.get(name, '')}" if metric.needs_gt else "")
+    return where.cells.restored[name].content + (
+        f":{where.gt.get(name, '')}" if metric.needs_gt else ""
+    )
 
 
 def set_digest(where: Scored, metric: Metric) -> str:
     """Hash of all that a metric of the whole set is measured on."""
-    all_of = [measured_of(where, photo.name, metric) for photo in where.which.photos if photo.name in where.images]
+    all_of = [
+        measured_of(where, photo.name, metric)
+        for photo in where.which.photos
+        if photo.name in where.images
+    ]
     return hashlib.sha256("\n".join(all_of).encode()).hexdigest()[:16]
 
 
@@ -102,12 +121,18 @@ def _lacks(where: Scored, photo: str, name: str, metric: Metric) -> bool:
     kept = where.cells.scores.get((photo, name))
     if metric.needs_gt and photo not in where.gt:
         return False
-    return kept is None or (kept.block, kept.of) != (block_digest(metric), measured_of(where, photo, metric))
+    return kept is None or (kept.block, kept.of) != (
+        block_digest(metric),
+        measured_of(where, photo, metric),
+    )
 
 
 def _lacks_set(where: Scored, name: str, metric: Metric) -> bool:
     kept = where.cells.scores.get(("", name))
-    return kept is None or (kept.block, kept.of) != (block_digest(metric), set_digest(where, metric))
+    return kept is None or (kept.block, kept.of) != (
+        block_digest(metric),
+        set_digest(where, metric),
+    )
 
 
 def _measured(todo: Todo) -> dict[str, Any]:
@@ -151,7 +176,9 @@ def _note(todo: Todo, name: str, value: float, versions: str) -> None:
         where.fail(todo.photo.name, f"{name}: gives no score for this image")
         return
     of = measured_of(where, todo.photo.name, metric)
-    where.cells.add(Score(todo.photo.name, name, block_digest(metric), of, repr(value), versions=versions))
+    where.cells.add(
+        Score(todo.photo.name, name, block_digest(metric), of, repr(value), versions=versions)
+    )
 
 
 def _note_set(where: Scored, name: str, found: list[tuple[Todo, Any]], versions: str) -> None:

@@ -70,36 +70,52 @@ class BenchmarkSet(NamedTuple):
 @cache
 def known_sets() -> dict[str, KnownSet]:
     """The known sets by name."""
-    return msgspec.convert(yaml.safe_load(SETS_FILE.read_text(encoding="utf-8")), dict[str, KnownSet])
+    return msgspec.convert(
+        yaml.safe_load(SETS_FILE.read_text(encoding="utf-8")), dict[str, KnownSet]
+    )
 
 
 def find_set(name: str, options: SetOptions, folder: Path) -> BenchmarkSet:
-    """The photos of one entry under `sets`. The packaged ones lie in the benchmark's `folder`, after `write_packaged`.
+    """The photos of one entry under `sets`.
 
-    Raises WxrError: no such known set, no photos, photos without partner, or another number than there should be.
+    The packaged ones lie in the benchmark's `folder`, after `write_packaged`.
+
+    Raises WxrError: no such known set, no photos, photos without partner, or another number than
+    there should be.
     """
     packaged = options.set == PACKAGED
     known = None if options.lq or packaged else _known(options.set or name)
     if packaged:
         photos = [
-            Photo(Path(file).stem, *(folder / PACKAGED / side / file for side in ("lq", "gt"))) for file in held_out()
+            Photo(Path(file).stem, *(folder / PACKAGED / side / file for side in ("lq", "gt")))
+            for file in held_out()
         ]
     else:
         photos = _photos(Path(options.root).expanduser(), known) if known else _own(options)
     wanted = options.count or (known and known.count)
     if wanted and len(photos) != wanted:
-        told = f"published are {wanted} ({known.source})" if known and not options.count else f"`count` says {wanted}"
+        told = (
+            f"published are {wanted} ({known.source})"
+            if known and not options.count
+            else f"`count` says {wanted}"
+        )
         raise WxrError(
-            f"{len(photos)} photos in {options.root or options.lq}, {told}; mend the folder, or set count: "
+            f"{len(photos)} photos in {options.root or options.lq}, {told}; mend the folder, or "
+            f"set count: "
             f"{len(photos)} if these are what you mean to measure"
         )
-    title, task = options.title or (known.title if known else name), options.task or (known.task if known else "")
+    title, task = (
+        options.title or (known.title if known else name),
+        options.task or (known.task if known else ""),
+    )
     return BenchmarkSet(name, title, task, spread(photos, options.limit), len(photos), known)
 
 
 def write_packaged(folder: Path) -> None:
     """Write the packaged photos into the benchmark's `folder`, unless they are there."""
-    if not all((folder / PACKAGED / side / file).is_file() for file in held_out() for side in ("lq", "gt")):
+    if not all(
+        (folder / PACKAGED / side / file).is_file() for file in held_out() for side in ("lq", "gt")
+    ):
         write_held_out(folder / PACKAGED)
 
 
@@ -112,7 +128,10 @@ def spread(photos: list[Photo], most: int | None) -> list[Photo]:
 
 def _known(name: str) -> KnownSet:
     if name not in known_sets():
-        raise WxrError(f"no known set {name!r}; {suggest(name, known_sets(), 'there are')}; or name lq (and gt)")
+        raise WxrError(
+            f"no known set {name!r}; {suggest(name, known_sets(), 'there are')}; or name lq (and "
+            f"gt)"
+        )
     return known_sets()[name]
 
 
@@ -129,19 +148,33 @@ def _photos(root: Path, known: KnownSet) -> list[Photo]:
             wrong = wrong or error
     if wrong:
         raise wrong
-    raise WxrError(f"{root}: no photos as {known.title} has them (looked for {known.layouts[0].lq}); name its folder")
+    raise WxrError(
+        f"{root}: no photos as {known.title} has them (looked for {known.layouts[0].lq}); name its "
+        f"folder"
+    )
 
 
-def _of_layout(root: Path, files: Mapping[str, Path], layout: Layout, found: Mapping[str, re.Match]) -> list[Photo]:
+def _of_layout(
+    root: Path, files: Mapping[str, Path], layout: Layout, found: Mapping[str, re.Match]
+) -> list[Photo]:
     bases = sorted({match["base"] for match in found.values()}) if layout.lq != ".+" else [""]
     if len(bases) > 1:
-        raise WxrError(f"{root}: photos in several folders ({', '.join(base or '.' for base in bases[:3])}); name one")
+        raise WxrError(
+            f"{root}: photos in several folders ({', '.join(base or '.' for base in bases[:3])}); "
+            f"name one"
+        )
     start = len(_fixed_folder(bases[0], list(found)))
-    partners = {key: files.get(match["base"] + match.expand(layout.gt or "")) for key, match in found.items()}
+    partners = {
+        key: files.get(match["base"] + match.expand(layout.gt or ""))
+        for key, match in found.items()
+    }
     photos = [Photo(key[start:], files[key], partners[key]) for key in found]
     without = [photo.name for photo in photos if layout.gt and photo.gt is None]
     if without:
-        raise WxrError(f"{root}: {_some(without)} without ground truth (looked for {layout.gt}); get the whole set")
+        raise WxrError(
+            f"{root}: {_some(without)} without ground truth (looked for {layout.gt}); get the "
+            f"whole set"
+        )
     return photos
 
 
@@ -167,7 +200,10 @@ def _own(options: SetOptions) -> list[Photo]:
     partners = {key: partner(key, options.gt_tmpl, options.filename_tmpl) for key in sorted(lq)}
     without = [key for key, other in partners.items() if other not in gt]
     if without:
-        raise WxrError(f"{root}: no ground truth for {_some(without)} (looked for {partners[without[0]]}); set gt_tmpl")
+        raise WxrError(
+            f"{root}: no ground truth for {_some(without)} (looked for {partners[without[0]]}); "
+            f"set gt_tmpl"
+        )
     return [Photo(key, lq[key], gt[other]) for key, other in partners.items()]
 
 

@@ -37,7 +37,10 @@ def print_results(run: "Run") -> None:
 def print_sets() -> None:
     """The known sets and the folders that they are looked for in."""
     for name, known in known_sets().items():
-        print(f"{name}: {known.title}, {known.count} photos, {known.task}\n  {known.paper}\n  {known.source}")
+        print(
+            f"{name}: {known.title}, {known.count} photos, {known.task}\n  {known.paper}\n  "
+            f"{known.source}"
+        )
         for layout in known.layouts:
             print(f"  {layout.lq}" + (f"  ->  {layout.gt}" if layout.gt else "  (no ground truth)"))
         for word, text in (("note", known.note), ("unsure", known.unsure)):
@@ -52,9 +55,16 @@ def print_metrics() -> None:
 
 
 def _table(run: "Run", which: BenchmarkSet) -> Table:
-    metrics = {name: each for name, each in run.plan.metrics.items() if which.has_gt or not each.needs_gt}
+    metrics = {
+        name: each for name, each in run.plan.metrics.items() if which.has_gt or not each.needs_gt
+    }
     arrows = {"higher": "↑", "lower": "↓"}
-    table = Table("method", *(f"{each.title} {arrows[each.better]}" for each in metrics.values()), "s/MP", "photos")
+    table = Table(
+        "method",
+        *(f"{each.title} {arrows[each.better]}" for each in metrics.values()),
+        "s/MP",
+        "photos",
+    )
     table.title = f"{which.title}, {len(which.photos)} photos"
     found = {
         method.name: list(_figures(run, method, which, metrics))
@@ -64,18 +74,28 @@ def _table(run: "Run", which: BenchmarkSet) -> Table:
     best = [_best(column, metric, found.values()) for column, metric in enumerate(metrics.values())]
     for name, row in found.items():
         time, photos = row[len(metrics) :]
-        same = INPUT in found and found[INPUT][-1] == photos  # else the means are over different photos
+        same = (
+            INPUT in found and found[INPUT][-1] == photos
+        )  # else the means are over different photos
         before = found[INPUT] if same else [None] * len(row)
         cells = [_cell(*each) for each in zip(row, metrics.values(), best, before)]
-        table.add_row(run.plan.methods[name].title, *cells, "" if time is None else f"{time:.3g}", str(photos))
+        table.add_row(
+            run.plan.methods[name].title, *cells, "" if time is None else f"{time:.3g}", str(photos)
+        )
     return table
 
 
-def _figures(run: "Run", method: Any, which: BenchmarkSet, metrics: dict[str, Metric]) -> Iterator[float | None]:
+def _figures(
+    run: "Run", method: Any, which: BenchmarkSet, metrics: dict[str, Metric]
+) -> Iterator[float | None]:
     scored = run.scored(method, which)
     for name, metric in metrics.items():
         photos = [""] if metric.of == "set" else list(scored.images)
-        known = [scored.cells.scores[photo, name] for photo in photos if run.is_current(photo, name, scored)]
+        known = [
+            scored.cells.scores[photo, name]
+            for photo in photos
+            if run.is_current(photo, name, scored)
+        ]
         values = [value for score in known if isfinite(value := float(score.value))]
         yield fmean(values) if values else None
     kept = [scored.cells.restored[photo] for photo in scored.images]

@@ -33,8 +33,29 @@ PACKAGES = (
     "pillow",
 )
 """Packages on which a figure may depend."""
-IMAGE = ("method", "set", "image", "lq", "gt", "restored", "width", "height", "seconds", "peak_mib", "error")
-PROTOCOL = ("checkpoint_sha256", "colour", "crop", "precision", "tile", "overlap", "versions", "device")
+IMAGE = (
+    "method",
+    "set",
+    "image",
+    "lq",
+    "gt",
+    "restored",
+    "width",
+    "height",
+    "seconds",
+    "peak_mib",
+    "error",
+)
+PROTOCOL = (
+    "checkpoint_sha256",
+    "colour",
+    "crop",
+    "precision",
+    "tile",
+    "overlap",
+    "versions",
+    "device",
+)
 Row = dict[str, Any]
 
 
@@ -92,20 +113,33 @@ def rows(run: Progress) -> Iterable[Row]:
         for which in run.sets(method):
             scored = run.scored(method, which)
             for photo in which.photos:
-                row = {"method": method.name, "set": which.name, "image": photo.name, "lq": str(photo.lq.absolute())}
+                row = {
+                    "method": method.name,
+                    "set": which.name,
+                    "image": photo.name,
+                    "lq": str(photo.lq.absolute()),
+                }
                 row["gt"] = str(photo.gt.absolute()) if photo.gt else ""
                 row["error"] = run.errors.get((method.name, which.name, photo.name), "")
                 if photo.name in scored.images:
-                    row |= _restored(run, method, scored.cells.restored[photo.name], scored.images[photo.name])
+                    row |= _restored(
+                        run, method, scored.cells.restored[photo.name], scored.images[photo.name]
+                    )
                     row |= _scores(run, scored.cells, photo.name, row)
                 yield row
 
 
 def write(run: Progress) -> None:
     """Replace the three files by what is known now."""
-    columns = [*IMAGE, *(name for name, metric in run.plan.metrics.items() if metric.of == "image"), *PROTOCOL]
+    columns = [
+        *IMAGE,
+        *(name for name, metric in run.plan.metrics.items() if metric.of == "image"),
+        *PROTOCOL,
+    ]
     _write_csv(run.folder / "rows.csv", columns, rows(run))
-    _write_csv(run.folder / "sets.csv", ("method", "set", "metric", "value", "count"), set_rows(run))
+    _write_csv(
+        run.folder / "sets.csv", ("method", "set", "metric", "value", "count"), set_rows(run)
+    )
     write_text(run.folder / "benchmark.json", json.dumps(summary(run), indent=1) + "\n")
 
 
@@ -131,7 +165,9 @@ def summary(run: Progress) -> dict[str, Any]:
         "versions_by_digest": {**run.earlier_versions(), digest(run.versions): run.versions},
         "device": run.device_name,
         "methods": {method.name: _method(run, method) for method in run.plan.methods.values()},
-        "sets": {which.name: _set(options.sets[which.name], which) for which in run.plan.sets.values()},
+        "sets": {
+            which.name: _set(options.sets[which.name], which) for which in run.plan.sets.values()
+        },
         "metrics": {name: _metric(metric) for name, metric in run.plan.metrics.items()},
         "notes": run.notes(),
     }
@@ -157,11 +193,20 @@ def _method(run: Progress, method: Method) -> dict[str, Any]:
 def _set(options: Any, which: BenchmarkSet) -> dict[str, Any]:
     folders = {"lq": options.lq or options.root or options.set, "gt": options.gt}
     folders["gt"] = folders["gt"] or (folders["lq"] if which.has_gt else None)
-    return {"title": which.title, "task": which.task, **folders, "count": len(which.photos), "of": which.whole}
+    return {
+        "title": which.title,
+        "task": which.task,
+        **folders,
+        "count": len(which.photos),
+        "of": which.whole,
+    }
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
-    return {key: getattr(metric, key) for key in ("title", "better", "needs_gt", "digits", "of", "block")}
+    return {
+        key: getattr(metric, key)
+        for key in ("title", "better", "needs_gt", "digits", "of", "block")
+    }
 
 
 def _restored(run: Progress, method: Method, kept: Restored, file: Path) -> Row:
@@ -187,8 +232,12 @@ def _scores(run: Progress, cells: Cells, photo: str, row: Row) -> Row:
     """Scores that are up to date, and the versions that they and the restoration were made with."""
     scored = run.scored(run.plan.methods[row["method"]], run.plan.sets[row["set"]])
     names = [name for name, each in run.plan.metrics.items() if each.of == "image"]
-    found = {name: cells.scores[photo, name] for name in names if run.is_current(photo, name, scored)}
-    told = dict.fromkeys(filter(None, [row["versions"], *(score.versions for score in found.values())]))
+    found = {
+        name: cells.scores[photo, name] for name in names if run.is_current(photo, name, scored)
+    }
+    told = dict.fromkeys(
+        filter(None, [row["versions"], *(score.versions for score in found.values())])
+    )
     return {**{name: score.value for name, score in found.items()}, "versions": "+".join(told)}
 
 

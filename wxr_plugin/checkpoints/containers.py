@@ -1,7 +1,7 @@
 """Checkpoints: weights in their many containers, and one training state a file.
 
-Files are read by `wxr_plugin.checkpoints.reading`, which runs no code from them, and written through
-`wxr_plugin.utils.files`, so that a file under its final name is always whole.
+Files are read by `wxr_plugin.checkpoints.reading`, which runs no code from them, and written
+through `wxr_plugin.utils.files`, so that a file under its final name is always whole.
 """
 
 import json
@@ -23,7 +23,10 @@ CONTAINERS = (
     "params_ema", "ema_helper", "g_ema", "model_ema", "params", "state_dict", "model_state_dict", "model", "net",
     "net_g", "netG", "generator", "network", "weights", "G",
 )  # fmt: skip
-"""Keys under which others keep their weights; the first that is there counts. EMA weights lead: they restore best."""
+"""Keys under which others keep their weights; the first that is there counts.
+
+EMA weights lead: they restore best.
+"""
 WRAPPERS = ("module.", "_orig_mod.")
 """Prefixes that DataParallel and torch.compile leave on parameter names."""
 _SCALARS = (bool, int, float, str, type(None))
@@ -35,8 +38,8 @@ def save_state(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     """Write `state` to `path` in one step.
 
     Raises:
-        TypeError: something in `state` is no plain type or tensor, so `load_state` would refuse it later; the place is
-            named and nothing is written.
+        TypeError: something in `state` is no plain type or tensor, so `load_state` would refuse it
+            later; the place is named and nothing is written.
         OSError, RuntimeError: the disk is full or the like; what was at `path` is as it was.
     """
     _check_plain(state, "state")
@@ -44,7 +47,9 @@ def save_state(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
 
 
 def load_state(path: str | os.PathLike) -> dict[str, Any]:
-    """Read what `save_state` wrote, with every tensor on the CPU. Checksums are compared, which torch does not.
+    """Read what `save_state` wrote, with every tensor on the CPU.
+
+    Checksums are compared, which torch does not.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -56,16 +61,21 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
     return state
 
 
-def load_weights(path: str | os.PathLike, key: str | None = None, mapped: bool = False) -> dict[str, torch.Tensor]:
+def load_weights(
+    path: str | os.PathLike, key: str | None = None, mapped: bool = False
+) -> dict[str, torch.Tensor]:
     """Read a network's weights from a .safetensors file or from any common kind of .pth/.pt/.ckpt file.
 
     Args:
-        path: the file. BasicSR's {'params', 'params_ema'}, {'state_dict'} (Lightning too), {'model'} and others of
-            `CONTAINERS`, bare state dicts and whole networks are known; `module.` and `_orig_mod.` are taken off the
-            names. An .npz is JAX weights of MAXIM, which are converted.
-        key: the container's key, such as 'params_ema', or a path of keys, 'state_dict/model_R'. When None, or when the
-            file lacks a 'params_ema' that was asked for, the first of `CONTAINERS` that is there.
-        mapped: leave the numbers in the file until they are read, for those who look at names and shapes alone.
+        path: the file. BasicSR's {'params', 'params_ema'}, {'state_dict'} (Lightning too),
+            {'model'} and others of `CONTAINERS`, bare state dicts and whole networks are known;
+            `module.` and `_orig_mod.` are taken off the names. An .npz is JAX weights of MAXIM,
+            which are converted.
+        key: the container's key, such as 'params_ema', or a path of keys, 'state_dict/model_R'.
+            When None, or when the file lacks a 'params_ema' that was asked for, the first of
+            `CONTAINERS` that is there.
+        mapped: leave the numbers in the file until they are read, for those who look at names and
+            shapes alone.
 
     Returns:
         Parameter name -> tensor on the CPU.
@@ -77,23 +87,32 @@ def load_weights(path: str | os.PathLike, key: str | None = None, mapped: bool =
     return find_weights(read_content(path, mapped), key, path)
 
 
-def find_weights(content: dict[str, Any], key: str | None, path: str | os.PathLike) -> dict[str, torch.Tensor]:
+def find_weights(
+    content: dict[str, Any], key: str | None, path: str | os.PathLike
+) -> dict[str, torch.Tensor]:
     """The weights in the `content` of the file `path`; as `load_weights`."""
     weights = _open_container(content, key, path)
-    odd = [name for name, value in weights.items() if not isinstance(name, str) or not isinstance(value, torch.Tensor)]
+    odd = [
+        name
+        for name, value in weights.items()
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor)
+    ]
     if odd or not weights:
         what = f"entry {odd[0]!r} is a {type(weights[odd[0]]).__name__}" if odd else "it is empty"
         raise CheckpointError(
-            f"{path}: no weights ({what}). Name the container's key; the file has {list(content)[:8]}."
+            f"{path}: no weights ({what}). Name the container's key; the file has "
+            f"{list(content)[:8]}."
         )
     return {_unwrap(name): value for name, value in weights.items()}
 
 
-def load_network_options(path: str | os.PathLike, block: str = "network_g") -> dict[str, Any] | None:
+def load_network_options(
+    path: str | os.PathLike, block: str = "network_g"
+) -> dict[str, Any] | None:
     """The `network_g` block that our models store beside the weights: a .pth's own key, or safetensors metadata.
 
-    Of a checkpoint of MMEngine it is the generator in its config, if that is a network of ours. `block` names another
-    block that a model stores: IRSDEModel its `sde`.
+    Of a checkpoint of MMEngine it is the generator in its config, if that is a network of ours.
+    `block` names another block that a model stores: IRSDEModel its `sde`.
 
     None if the file has none, or is a folder. Raises as `load_weights`.
     """
@@ -104,7 +123,9 @@ def load_network_options(path: str | os.PathLike, block: str = "network_g") -> d
             with safe_open(path, "pt") as file:
                 stored = (file.metadata() or {}).get(block)
         except SafetensorError as error:
-            raise CheckpointError(f"{path}: not a safetensors file, or a broken one ({error}).") from error
+            raise CheckpointError(
+                f"{path}: not a safetensors file, or a broken one ({error})."
+            ) from error
         return _options_in_metadata(stored, block, path) if stored else None
     content = read_content(path, mapped=True)
     stored = content.get(block)
@@ -117,17 +138,21 @@ def _options_in_metadata(stored: str, block: str, path: str | os.PathLike) -> di
     try:
         options = json.loads(stored)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: its metadata entry {block!r} is not JSON ({error})") from error
+        raise CheckpointError(
+            f"{path}: its metadata entry {block!r} is not JSON ({error})"
+        ) from error
     if not isinstance(options, dict):
         raise CheckpointError(f"{path}: its metadata entry {block!r} is not a JSON object")
     return options
 
 
-def fit_prefix(weights: Mapping[str, torch.Tensor], expected: Iterable[str]) -> dict[str, torch.Tensor]:
+def fit_prefix(
+    weights: Mapping[str, torch.Tensor], expected: Iterable[str]
+) -> dict[str, torch.Tensor]:
     """Take off the one prefix (such as Lightning's `net.`) behind which all `expected` names are found.
 
-    When there is no such prefix, or none is needed, `weights` come back as they are. Of several, MMEngine's average
-    (`generator_ema.`) comes first.
+    When there is no such prefix, or none is needed, `weights` come back as they are. Of several,
+    MMEngine's average (`generator_ema.`) comes first.
     """
     expected = set(expected)
     if not expected or expected & set(weights):
@@ -135,13 +160,17 @@ def fit_prefix(weights: Mapping[str, torch.Tensor], expected: Iterable[str]) -> 
     probe = min(expected)
     prefixes = {name[: -len(probe)] for name in weights if name.endswith("." + probe)}
     for prefix in sorted(prefixes, key=lambda prefix: (not prefix.endswith("_ema."), len(prefix))):
-        inner = {name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)}
+        inner = {
+            name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)
+        }
         if expected <= set(inner):
             return inner
     return dict(weights)
 
 
-def _open_container(loaded: dict[str, Any], key: str | None, path: str | os.PathLike) -> dict[str, Any]:
+def _open_container(
+    loaded: dict[str, Any], key: str | None, path: str | os.PathLike
+) -> dict[str, Any]:
     if key is not None and (asked := _at(loaded, key)) is not None:
         return asked
     known = [name for name in CONTAINERS if _at(loaded, name) is not None]

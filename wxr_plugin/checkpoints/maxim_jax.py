@@ -19,14 +19,19 @@ def from_jax(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
     """
     found = {name.removeprefix(PREFIX): arrays[name] for name in arrays if name.startswith(PREFIX)}
     if not found:
-        raise WxrError(f"no array's name begins with {PREFIX}: not a checkpoint of MAXIM; take its checkpoint.npz")
+        raise WxrError(
+            f"no array's name begins with {PREFIX}: not a checkpoint of MAXIM; take its "
+            f"checkpoint.npz"
+        )
     state = {}
     for path, array in found.items():
         *modules, kind = path.split("/")
         if not modules or kind not in NAMES:
             raise WxrError(f"{PREFIX}{path}: not a kernel, scale or bias, so not a weight of MAXIM")
         turned = _kernel(array, modules[-1]) if kind == "kernel" else array
-        state[".".join((*modules, NAMES[kind]))] = torch.from_numpy(np.array(turned, dtype=np.float32))
+        state[".".join((*modules, NAMES[kind]))] = torch.from_numpy(
+            np.array(turned, dtype=np.float32)
+        )
     return state
 
 

@@ -1,9 +1,10 @@
 """Reading what MMEngine's Runner keeps beside the weights, without running code of a file.
 
-A checkpoint of MMEngine holds the histories of its log: `HistoryBuffer` objects around numpy arrays, and a `getattr`
-for each of their four statistics. torch.load(weights_only=True) refuses all that, so mmengine 0.10.7 cannot resume
-under torch 2.6 and later. Here these names stand for classes of our own, which take numbers and nothing else; torch's
-own restricted unpickler does the reading and refuses every other name.
+A checkpoint of MMEngine holds the histories of its log: `HistoryBuffer` objects around numpy
+arrays, and a `getattr` for each of their four statistics. torch.load(weights_only=True) refuses all
+that, so mmengine 0.10.7 cannot resume under torch 2.6 and later. Here these names stand for classes
+of our own, which take numbers and nothing else; torch's own restricted unpickler does the reading
+and refuses every other name.
 """
 
 import ast
@@ -110,13 +111,18 @@ SCOPE = "wxr_plugin."
 def network_of(meta: Any) -> dict[str, Any] | None:
     """The `generator` of the config in a checkpoint's `meta`, as a `network_g` block; None if it is none of ours.
 
-    MMEngine keeps the config as Python, of which only `dict(...)` and literals are looked at here. A type without a
-    scope may be another package's network of the same name; then its arguments tell, or strict loading does.
+    MMEngine keeps the config as Python, of which only `dict(...)` and literals are looked at here.
+    A type without a scope may be another package's network of the same name; then its arguments
+    tell, or strict loading does.
     """
     text = meta.get("cfg") if isinstance(meta, Mapping) else None
     model = _assigned(text, "model") if isinstance(text, str) else None
     network = model.get("generator") if isinstance(model, dict) else None
-    return _ours(network) if isinstance(network, dict) and isinstance(network.get("type"), str) else None
+    return (
+        _ours(network)
+        if isinstance(network, dict) and isinstance(network.get("type"), str)
+        else None
+    )
 
 
 def _ours(network: dict[str, Any]) -> dict[str, Any] | None:
@@ -140,7 +146,9 @@ def _assigned(text: str, name: str) -> Any:
     """The value of the assignment `name = …` in `text`; None where it is more than `dict(...)` and literals."""
     try:
         for line in ast.parse(text).body:
-            if isinstance(line, ast.Assign) and [ast.unparse(target) for target in line.targets] == [name]:
+            if isinstance(line, ast.Assign) and [
+                ast.unparse(target) for target in line.targets
+            ] == [name]:
                 return _value(line.value)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         pass
@@ -148,7 +156,12 @@ def _assigned(text: str, name: str) -> Any:
 
 
 def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "dict"
+        and not node.args
+    ):
         return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
     if isinstance(node, ast.Dict):
         return {_value(key): _value(value) for key, value in zip(node.keys, node.values)}

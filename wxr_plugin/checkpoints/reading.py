@@ -1,8 +1,8 @@
 """What a file of weights or of a training's state holds, read without running code from it.
 
-Pickles are read with `weights_only=True`, which for checkpoints of MMEngine knows the histories of their log
-(`mmengine_pickles`), or, of published weights, with stand-ins for the other objects in them (`unpickling`);
-safetensors hold no code at all.
+Pickles are read with `weights_only=True`, which for checkpoints of MMEngine knows the histories of
+their log (`mmengine_pickles`), or, of published weights, with stand-ins for the other objects in
+them (`unpickling`); safetensors hold no code at all.
 """
 
 import os
@@ -39,7 +39,11 @@ def read_content(path: str | os.PathLike, mapped: bool = False) -> dict[str, Any
     if Path(path).suffix == JAX:
         return _load_jax(path)
     content = _read_pickle(path, mapped, published=True)
-    return unpickling.state_dict(content) if unpickling.is_network(content) else _checked_dict(content, path)
+    return (
+        unpickling.state_dict(content)
+        if unpickling.is_network(content)
+        else _checked_dict(content, path)
+    )
 
 
 def read_dict(path: str | os.PathLike) -> dict[str, Any]:
@@ -63,7 +67,9 @@ def is_whole(path: str | os.PathLike) -> bool:
 
 def _checked_dict(content: Any, path: str | os.PathLike) -> dict[str, Any]:
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a dict. Give a checkpoint file.")
+        raise CheckpointError(
+            f"{path}: holds a {type(content).__name__}, not a dict. Give a checkpoint file."
+        )
     return content
 
 
@@ -74,7 +80,9 @@ def _read_pickle(path: str | os.PathLike, mapped: bool, published: bool) -> Any:
     mapped = mapped and zipfile.is_zipfile(path)  # torch's older format cannot be
     try:
         with mmengine_pickles.readable():
-            return mmengine_pickles.rebuilt(torch.load(path, map_location="cpu", weights_only=True, mmap=mapped))
+            return mmengine_pickles.rebuilt(
+                torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            )
     except MemoryError:
         raise
     except Exception as error:
@@ -103,7 +111,8 @@ def _unreadable(path: str | os.PathLike, error: Exception) -> CheckpointError:
 
 def _refused(path: str | os.PathLike, what: str) -> CheckpointError:
     return CheckpointError(
-        f"{path}: refused, since loading it would run code that is no part of a checkpoint ({what}). "
+        f"{path}: refused, since loading it would run code that is no part of a checkpoint "
+        f"({what}). "
         "Ask its author for a state dict or a .safetensors file."
     )
 
@@ -112,7 +121,9 @@ def _load_safetensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file, or a broken one ({error}).") from error
+        raise CheckpointError(
+            f"{path}: not a safetensors file, or a broken one ({error})."
+        ) from error
 
 
 def _load_jax(path: str | os.PathLike) -> dict[str, torch.Tensor]:
@@ -124,4 +135,6 @@ def _load_jax(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     except (zipfile.BadZipFile, ValueError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise CheckpointError(f"{path}: no .npz file of arrays, or a broken one ({error}).") from error
+        raise CheckpointError(
+            f"{path}: no .npz file of arrays, or a broken one ({error})."
+        ) from error

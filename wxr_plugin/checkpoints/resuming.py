@@ -40,9 +40,10 @@ class TrainingState(TypedDict):
 def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     """The state that a training with the options `opt` goes on from, on the CPU, or None to start afresh.
 
-    With `auto_resume` that is the newest readable `.state` below `path.training_states`; without one there, and without
-    `auto_resume`, it is `path.resume_state`. `opt` is set up for it: the paths of the networks, the seed that the run
-    began with, and `datasets.train.resume`, from which the data loader takes up its place in the epoch.
+    With `auto_resume` that is the newest readable `.state` below `path.training_states`; without
+    one there, and without `auto_resume`, it is `path.resume_state`. `opt` is set up for it: the
+    paths of the networks, the seed that the run began with, and `datasets.train.resume`, from which
+    the data loader takes up its place in the epoch.
 
     Raises:
         ResumeError: there are states, but none can be read, or the one that was named cannot.
@@ -63,8 +64,8 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
 def consumed(resume: dict[str, int], batches: int) -> int | None:
     """Batches of epoch `resume['epoch']` that were trained on when its state was saved at iteration `resume['iter']`.
 
-    `batches` is the number in an epoch. None if the two do not fit, because batch size, data or the number of
-    processes have changed since.
+    `batches` is the number in an epoch. None if the two do not fit, because batch size, data or the
+    number of processes have changed since.
     """
     done = resume["iter"] - resume["epoch"] * batches
     return done if 0 <= done <= batches else None
@@ -73,7 +74,11 @@ def consumed(resume: dict[str, int], batches: int) -> int | None:
 def network_paths(opt: dict[str, Any], iteration: int) -> dict[str, Path]:
     """Label (`net_g`) -> file of each network that BasicSR loads beside the state of `iteration`."""
     kept = opt["path"].get("ignore_resume_networks") or ()
-    labels = [key.replace("network_", "net_") for key in opt if key.startswith("network_") and key not in kept]
+    labels = [
+        key.replace("network_", "net_")
+        for key in opt
+        if key.startswith("network_") and key not in kept
+    ]
     return {label: Path(opt["path"]["models"]) / f"{label}_{iteration}.pth" for label in labels}
 
 
@@ -92,10 +97,14 @@ def _newest_readable(paths: list[Path], opt: dict[str, Any]) -> tuple[Path, dict
             broken.append(f"{path}: {error}")
         else:
             for problem in broken:
-                warnings.warn(f"a training state is passed over, {path.name} is used: {problem}", stacklevel=3)
+                warnings.warn(
+                    f"a training state is passed over, {path.name} is used: {problem}", stacklevel=3
+                )
             return path, state
     raise ResumeError(
-        "no training state can be read:\n  " + "\n  ".join(broken) + "\nTo start afresh, give another `name`, or leave "
+        "no training state can be read:\n  "
+        + "\n  ".join(broken)
+        + "\nTo start afresh, give another `name`, or leave "
         "out --auto_resume and path.resume_state (the old folder is then kept under another name)."
     )
 
@@ -118,7 +127,9 @@ def _check_types(state: dict[str, Any]) -> None:
     try:
         msgspec.convert(state, TrainingState)
     except msgspec.ValidationError as error:
-        raise ResumeError(f"not a training state: {str(error)[0].lower()}{str(error)[1:]}") from None
+        raise ResumeError(
+            f"not a training state: {str(error)[0].lower()}{str(error)[1:]}"
+        ) from None
     for rank, generators in enumerate(state.get("rng", ())):
         try:
             check_rng_state(generators)
@@ -135,7 +146,9 @@ def _restore_paths(opt: dict[str, Any], state: dict[str, Any]) -> None:
         if label in state.get("networks", ()):
             opt["path"][f"pretrain_{label.replace('net_', 'network_')}"] = None
     for key in ("experiments_root", "models", "training_states", "visualization"):
-        os.makedirs(opt["path"][key], exist_ok=True)  # a state of another experiment may be resumed here
+        os.makedirs(
+            opt["path"][key], exist_ok=True
+        )  # a state of another experiment may be resumed here
 
 
 def _restore_seed(opt: dict[str, Any], state: dict[str, Any]) -> None:

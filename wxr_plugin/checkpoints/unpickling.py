@@ -1,8 +1,9 @@
 """Reading torch files that name classes besides tensors, without running code of theirs or of the file.
 
-torch.load(weights_only=True) refuses argparse.Namespace and whole pickled networks, and its safe_globals take only
-classes that are imported, by their exact names, and no network saved in torch's older format. Here such classes become
-empty stand-ins that hold state; a short list of functions rebuilds tensors; every other name is refused.
+torch.load(weights_only=True) refuses argparse.Namespace and whole pickled networks, and its
+safe_globals take only classes that are imported, by their exact names, and no network saved in
+torch's older format. Here such classes become empty stand-ins that hold state; a short list of
+functions rebuilds tensors; every other name is refused.
 """
 
 import fnmatch
@@ -68,21 +69,27 @@ class StandIn:
 def read(path: str | os.PathLike, classes: tuple[str, ...] = (), mapped: bool = False) -> Any:
     """The content of a torch file; `classes` may be named in it, beside `HARMLESS` ones: patterns of full names.
 
-    Call it after weights_only=True has failed with an UnpicklingError, which rules out TorchScript and tar archives.
+    Call it after weights_only=True has failed with an UnpicklingError, which rules out TorchScript
+    and tar archives.
 
     Raises:
-        RefusedError: the file names something else, or holds a network that contains itself; nothing of it has run.
+        RefusedError: the file names something else, or holds a network that contains itself;
+            nothing of it has run.
         Exception: what torch raises for a broken file.
     """
 
     class Unpickler(_Unpickler):
         allowed = HARMLESS + tuple(classes)
 
-    loader = SimpleNamespace(Unpickler=Unpickler, load=lambda file, **how: Unpickler(file, **how).load())
+    loader = SimpleNamespace(
+        Unpickler=Unpickler, load=lambda file, **how: Unpickler(file, **how).load()
+    )
     loader.__name__ = "pickle"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the sources of stand-ins cannot be compared
-        content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=loader, mmap=mapped)
+        content = torch.load(
+            path, map_location="cpu", weights_only=False, pickle_module=loader, mmap=mapped
+        )
     _refuse_cycles(content, above=())
     return content
 
@@ -103,7 +110,9 @@ def _refuse_cycles(content: Any, above: tuple[int, ...]) -> None:
 
 def is_network(thing: Any) -> bool:
     """Whether `thing` stands in for a torch module."""
-    return isinstance(thing, StandIn) and isinstance(thing.state, dict) and "_modules" in thing.state
+    return (
+        isinstance(thing, StandIn) and isinstance(thing.state, dict) and "_modules" in thing.state
+    )
 
 
 def state_dict(network: StandIn) -> dict[str, Tensor]:
@@ -150,7 +159,10 @@ class _Unpickler(pickle._Unpickler):
 
 def _statistic(owner: type, name: str) -> None:
     """MMEngine's log names the statistics of its histories by getattr; nothing else may."""
-    if owner is not _stand_in("mmengine.logging.history_buffer.HistoryBuffer") or name not in STATISTICS:
+    if (
+        owner is not _stand_in("mmengine.logging.history_buffer.HistoryBuffer")
+        or name not in STATISTICS
+    ):
         raise RefusedError("builtins.getattr")
 
 
@@ -162,7 +174,9 @@ def _stand_in(full: str) -> type:
 @cache
 def _known() -> dict[str, Any]:
     """Full names -> what may be called or made in their place."""
-    plain: dict[str, Callable] = {f"builtins.{kind.__name__}": kind for kind in (set, dict, list, tuple, int, float)}
+    plain: dict[str, Callable] = {
+        f"builtins.{kind.__name__}": kind for kind in (set, dict, list, tuple, int, float)
+    }
     dtypes = {str(kind): kind for kind in vars(torch).values() if isinstance(kind, torch.dtype)}
     return {
         **plain,

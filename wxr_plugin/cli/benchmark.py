@@ -22,11 +22,21 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("-opt", metavar="FILE", help="option file of the benchmark")
-    what.add_argument("--sets", action="store_true", help="print the known sets, and how their folders look")
+    what.add_argument(
+        "--sets", action="store_true", help="print the known sets, and how their folders look"
+    )
     what.add_argument("--metrics", action="store_true", help="print the known metrics")
-    parser.add_argument("--force_yml", nargs="+", metavar="KEY=VALUE", default=(), help="change options: device=cpu")
-    parser.add_argument("--available", action="store_true", help="leave out methods and sets whose files are not here")
-    parser.add_argument("--list", action="store_true", help="print what is there and what is missing; make nothing")
+    parser.add_argument(
+        "--force_yml", nargs="+", metavar="KEY=VALUE", default=(), help="change options: device=cpu"
+    )
+    parser.add_argument(
+        "--available",
+        action="store_true",
+        help="leave out methods and sets whose files are not here",
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="print what is there and what is missing; make nothing"
+    )
     parser.set_defaults(func=run)
 
 

@@ -18,7 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     purpose = "check option files: every problem, its place and its fix"
     parser = add_command(subparsers, "check", purpose, run, EXAMPLES)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="option files")
-    parser.add_argument("--force_yml", nargs="+", default=(), metavar="KEY=VALUE", help="change options first")
+    parser.add_argument(
+        "--force_yml", nargs="+", default=(), metavar="KEY=VALUE", help="change options first"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -38,16 +38,35 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `daclip` with `classify` to the `wxr` command."""
     style = {"epilog": EXAMPLE, "formatter_class": argparse.RawDescriptionHelpFormatter}
     about = "DA-CLIP, which tells a photo's content from what degrades it."
-    parser = subparsers.add_parser("daclip", help="ask DA-CLIP what degrades a photo", description=about, **style)
+    parser = subparsers.add_parser(
+        "daclip", help="ask DA-CLIP what degrades a photo", description=about, **style
+    )
     actions = parser.add_subparsers(dest="action", required=True)
-    purpose = "Name the degradation of each photo, zero-shot: the word that its embedding is nearest to."
-    parser = actions.add_parser("classify", help="name the degradation of photos", description=purpose, **style)
-    parser.add_argument("photos", type=Path, metavar="PHOTOS", help="a photo, a folder of photos, or an LMDB")
-    parser.add_argument("--model", default="tiny", metavar="NAME", help="tiny, or a checkpoint's file (default: tiny)")
+    purpose = (
+        "Name the degradation of each photo, zero-shot: the word that its embedding is nearest to."
+    )
+    parser = actions.add_parser(
+        "classify", help="name the degradation of photos", description=purpose, **style
+    )
+    parser.add_argument(
+        "photos", type=Path, metavar="PHOTOS", help="a photo, a folder of photos, or an LMDB"
+    )
+    parser.add_argument(
+        "--model",
+        default="tiny",
+        metavar="NAME",
+        help="tiny, or a checkpoint's file (default: tiny)",
+    )
     words = "degradations to choose from (default: DA-CLIP's ten)"
-    parser.add_argument("--words", nargs="+", metavar="WORD", default=list(DEGRADATIONS), help=words)
-    parser.add_argument("--top", type=int, default=1, metavar="K", help="likeliest words to show of each photo")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the probabilities of all words there too")
+    parser.add_argument(
+        "--words", nargs="+", metavar="WORD", default=list(DEGRADATIONS), help=words
+    )
+    parser.add_argument(
+        "--top", type=int, default=1, metavar="K", help="likeliest words to show of each photo"
+    )
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write the probabilities of all words there too"
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: the GPU if there is one)")
     parser.set_defaults(func=classify)
 
@@ -65,7 +84,9 @@ def classify(args: argparse.Namespace) -> int:
         raise WxrError(f"--words {args.words}: one of them is blank; name a degradation, say hazy")
     photos = list_photos(args.photos)
     bad: list[str] = []
-    found = list(classified(photos, load_daclip(args.model, device_of(args.device)), args.words, bad))
+    found = list(
+        classified(photos, load_daclip(args.model, device_of(args.device)), args.words, bad)
+    )
     print_found(found, args.top)
     for reason in bad:
         print(f"passed over: {reason}")
@@ -76,7 +97,10 @@ def classify(args: argparse.Namespace) -> int:
 
 
 def list_photos(path: Path) -> list[tuple[str, Read]]:
-    """(name, function that reads it) of a photo, or of all photos of a folder or LMDB. WxrError if there are none."""
+    """(name, function that reads it) of a photo, or of all photos of a folder or LMDB.
+
+    WxrError if there are none.
+    """
     from wxr_plugin.data.images.io import read_image
     from wxr_plugin.data.images.store import ImageStore
 
@@ -115,9 +139,14 @@ def print_found(found: Sequence[Found], top: int) -> None:
     width = max((len(row.photo) for row in found), default=0)
     for row in found:
         shown = zip(row.words[:top], row.probabilities)
-        print(f"{row.photo:<{width}}  " + "  ".join(f"{word:<15} {value:6.1%}" for word, value in shown).rstrip())
+        print(
+            f"{row.photo:<{width}}  "
+            + "  ".join(f"{word:<15} {value:6.1%}" for word, value in shown).rstrip()
+        )
     firsts = [row.words[0] for row in found]
-    counts = sorted(((firsts.count(word), word) for word in set(firsts)), key=lambda item: (-item[0], item[1]))
+    counts = sorted(
+        ((firsts.count(word), word) for word in set(firsts)), key=lambda item: (-item[0], item[1])
+    )
     print(f"{len(found)} photos: " + ", ".join(f"{count} {word}" for count, word in counts))
 
 

@@ -21,22 +21,35 @@ MOST_SHOWN = 5
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `data` to the `wxr` command."""
     style = argparse.RawDescriptionHelpFormatter
-    parser = subparsers.add_parser("data", help="look over prepared sets", description="Look over prepared sets.")
+    parser = subparsers.add_parser(
+        "data", help="look over prepared sets", description="Look over prepared sets."
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="{degradations}")
     check = actions.add_parser(
         "degradations",
         help="check a tree of degradations against a published benchmark",
         description="Check that every pair of each degradation is complete, of one size, and rightly named, and "
-        "compare the counts with the published ones. Exit code 1 if anything is broken; counts that differ are said "
+        "compare the counts with the published ones. Exit code 1 if anything is broken; counts "
+        "that differ are said "
         "but do no harm.",
         epilog=EXAMPLE,
         formatter_class=style,
     )
     check.add_argument("root", help="folder of the splits train and val")
     which = "published counts: of DA-CLIP's ten degradations, or of All-weather (raindrop, rainy, snowy)"
-    check.add_argument("--set", choices=("universal", "allweather"), default="universal", help=which)
-    check.add_argument("--lmdb", metavar="OUT", help="then build an LMDB of every side below OUT, in the same layout")
-    check.add_argument("--all", action="store_true", help=f"every broken pair, not the first {MOST_SHOWN} of each kind")
+    check.add_argument(
+        "--set", choices=("universal", "allweather"), default="universal", help=which
+    )
+    check.add_argument(
+        "--lmdb",
+        metavar="OUT",
+        help="then build an LMDB of every side below OUT, in the same layout",
+    )
+    check.add_argument(
+        "--all",
+        action="store_true",
+        help=f"every broken pair, not the first {MOST_SHOWN} of each kind",
+    )
     check.set_defaults(func=run)
 
 
@@ -61,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
 def table(found: "Sequence[Found]") -> list[str]:
     """Lines: split, degradation, pairs, published pairs, and what to do."""
     rows = [("split", "degradation", "pairs", "published", "")]
-    rows += [(item.split, item.word, str(item.pairs), str(item.published), _said(item)) for item in found]
+    rows += [
+        (item.split, item.word, str(item.pairs), str(item.published), _said(item)) for item in found
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return [
         f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}  {row[4]}".rstrip()
@@ -95,11 +110,18 @@ def _said(item: "Found") -> str:
 
 def _shown(lines: list[str], everything: bool) -> list[str]:
     rest = len(lines) - MOST_SHOWN
-    return lines if everything or rest <= 0 else [*lines[:MOST_SHOWN], f"… and {rest} more; --all shows them"]
+    return (
+        lines
+        if everything or rest <= 0
+        else [*lines[:MOST_SHOWN], f"… and {rest} more; --all shows them"]
+    )
 
 
 def _verdict(found: "Sequence[Found]") -> str:
-    counts = {split: sum(item.pairs for item in found if item.split == split) for split in ("train", "val")}
+    counts = {
+        split: sum(item.pairs for item in found if item.split == split)
+        for split in ("train", "val")
+    }
     wrong = sum(len(item.broken) for item in found)
     state = f"{wrong} things broken" if wrong else "sound"
     return f"{counts['train']} pairs to train, {counts['val']} to validate: {state}"
@@ -112,4 +134,7 @@ def _build(root: Path, out: Path) -> None:
     for folder in sources(root):
         target = out / folder.relative_to(root).with_name(f"{folder.name}.lmdb")
         result = build(folder, target, max_bad=0)
-        print(f"{target} {'was built already and ' if result.already_built else ''}holds {result.images} images")
+        print(
+            f"{target} {'was built already and ' if result.already_built else ''}holds "
+            f"{result.images} images"
+        )

@@ -19,8 +19,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path("demo"), help="folder for everything (default: demo)")
-    parser.add_argument("--real", type=Path, help="your own weather photos; sub-folders rain, haze, snow are used")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("demo"),
+        help="folder for everything (default: demo)",
+    )
+    parser.add_argument(
+        "--real", type=Path, help="your own weather photos; sub-folders rain, haze, snow are used"
+    )
     parser.add_argument("--warmup", type=int, default=100, help="supervised iterations first")
     parser.add_argument("--iterations", type=int, default=150, help="iterations after that")
     parser.set_defaults(func=run)
@@ -30,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo, print its table and where the page is."""
     from wxr_plugin.demo import run as demo
 
-    page = demo.run(args.output, args.real, demo.Settings(warmup=args.warmup, iterations=args.iterations))
+    page = demo.run(
+        args.output, args.real, demo.Settings(warmup=args.warmup, iterations=args.iterations)
+    )
     print(f"\nOpen {page.resolve()}")
     return 0

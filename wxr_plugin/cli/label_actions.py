@@ -23,7 +23,9 @@ def run_rate(args: argparse.Namespace) -> int:
     from wxr_plugin.labels.labelling import RatingAsker
     from wxr_plugin.vlm.rater import build_rater
 
-    return _label(args, lambda: RatingAsker(build_rater(_options("rater", args))), report.print_ratings)
+    return _label(
+        args, lambda: RatingAsker(build_rater(_options("rater", args))), report.print_ratings
+    )
 
 
 def run_describe(args: argparse.Namespace) -> int:
@@ -33,7 +35,9 @@ def run_describe(args: argparse.Namespace) -> int:
     from wxr_plugin.vlm.describer import build_describer
 
     return _label(
-        args, lambda: DescriptionAsker(build_describer(_options("describer", args))), report.print_descriptions
+        args,
+        lambda: DescriptionAsker(build_describer(_options("describer", args))),
+        report.print_descriptions,
     )
 
 
@@ -112,7 +116,9 @@ def default_store(photos: Path) -> Path:
     return photos.with_name(f"{photos.name.removesuffix('.lmdb')}.labels.lmdb")
 
 
-def _label(args: argparse.Namespace, build: Callable[[], "Asker"], summarise: Callable[..., None]) -> int:
+def _label(
+    args: argparse.Namespace, build: Callable[[], "Asker"], summarise: Callable[..., None]
+) -> int:
     from wxr_plugin.labels import report
     from wxr_plugin.labels.labelling import label_photos
     from wxr_plugin.labels.store import LabelStore
@@ -153,13 +159,19 @@ def _photos(args: argparse.Namespace) -> "RealPhotos":
 
     roots = _roots(args)
     if bool(roots) == bool(args.photos):
-        raise WxrError("name the photos: one folder or LMDB, or roots by weather (--rain, --haze, --snow, --clear)")
+        raise WxrError(
+            "name the photos: one folder or LMDB, or roots by weather (--rain, --haze, --snow, "
+            "--clear)"
+        )
     for root in (args.photos, *roots.values()):
         if root and root.is_file():
             raise WxrError(f"{root}: a file; name the folder that it lies in")
     photos = RealPhotos(roots or args.photos)
     if photos.empty:
-        raise WxrError(f"{', '.join(photos.empty)}: no images in it; put photos of this weather there, or remove it")
+        raise WxrError(
+            f"{', '.join(photos.empty)}: no images in it; put photos of this weather there, or "
+            f"remove it"
+        )
     return photos
 
 
@@ -173,7 +185,9 @@ def _crops(args: argparse.Namespace) -> "Crops | None":
     if args.boxes is None and args.size is None:
         return None
     if args.boxes is None or args.size is None:
-        raise WxrError("--boxes and --size belong together: boxes_per_image and gt_size of the training set")
+        raise WxrError(
+            "--boxes and --size belong together: boxes_per_image and gt_size of the training set"
+        )
     return Crops(_positive(args.boxes, "--boxes"), _positive(args.size, "--size"))
 
 
@@ -203,7 +217,8 @@ def _options(kind: str, args: argparse.Namespace) -> dict[str, Any]:
     block = spec_options(kind, args.model)
     if twice := [name for name in given if block.get(name, given[name]) != given[name]]:
         raise WxrError(
-            f"--{twice[0].replace('_', '-')} says '{given[twice[0]]}', and {args.model} another; leave one out"
+            f"--{twice[0].replace('_', '-')} says '{given[twice[0]]}', and {args.model} another; "
+            f"leave one out"
         )
     return _with_batches(kind, {**block, **given}, args.batch_size)
 

@@ -30,16 +30,25 @@ def _add_build(actions: argparse._SubParsersAction) -> None:
         "build",
         help="make an LMDB from a folder of images",
         description="Store a folder of images, sub-folders included, in an LMDB. The files' own bytes are kept: a JPEG "
-        "stays a JPEG. A build that was stopped goes on when it is run again; bad files are named and left out.",
+        "stays a JPEG. A build that was stopped goes on when it is run again; bad files are named "
+        "and left out.",
         epilog=BUILD_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("src", help="folder of images")
     parser.add_argument("dst", help="the LMDB, a name that ends in .lmdb")
-    parser.add_argument("--crop-size", type=int, default=0, help="cut into squares of this side, stored as PNG")
-    parser.add_argument("--step", type=int, default=0, help="distance between squares (default: the crop size)")
-    parser.add_argument("--max-bad", type=int, default=10, help="files that may be unreadable (default: 10)")
-    parser.add_argument("--workers", type=int, help="threads that read and encode (default: one a core)")
+    parser.add_argument(
+        "--crop-size", type=int, default=0, help="cut into squares of this side, stored as PNG"
+    )
+    parser.add_argument(
+        "--step", type=int, default=0, help="distance between squares (default: the crop size)"
+    )
+    parser.add_argument(
+        "--max-bad", type=int, default=10, help="files that may be unreadable (default: 10)"
+    )
+    parser.add_argument(
+        "--workers", type=int, help="threads that read and encode (default: one a core)"
+    )
     parser.set_defaults(func=run_build)
 
 

@@ -38,7 +38,8 @@ wxr COMMAND --help shows the arguments of a command, with an example.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `wxr` with `argv` (the process's own arguments when None) and return its exit code.
 
-    An error that the user can fix is one line on stderr and code 2; see `run_command` for the other codes.
+    An error that the user can fix is one line on stderr and code 2; see `run_command` for the other
+    codes.
     """
     args = build_parser().parse_args(argv)
     return run_command(f"wxr {args.command}", lambda: args.func(args))
@@ -50,9 +51,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     style = argparse.RawDescriptionHelpFormatter
     purpose = "Rain, haze and snow removal for BasicSR, with vision-language models in the loop."
-    parser = argparse.ArgumentParser("wxr", description=purpose, epilog=EXAMPLE, formatter_class=style)
+    parser = argparse.ArgumentParser(
+        "wxr", description=purpose, epilog=EXAMPLE, formatter_class=style
+    )
     parser.add_argument("--version", action="version", version=f"wxr_plugin {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=CommandParser)
+    subparsers = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=CommandParser
+    )
     for command in COMMANDS:
         importlib.import_module(f"wxr_plugin.cli.{command}").add_parser(subparsers)
     return parser

@@ -13,9 +13,16 @@ docs/contributing.md says what becomes of them.
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `new` to `wxr`."""
-    style, purpose = argparse.RawDescriptionHelpFormatter, "write the files with which a contribution starts"
+    style, purpose = (
+        argparse.RawDescriptionHelpFormatter,
+        "write the files with which a contribution starts",
+    )
     new = subparsers.add_parser(
-        "new", help=purpose, description=f"{purpose.capitalize()}.", epilog=EXAMPLE, formatter_class=style
+        "new",
+        help=purpose,
+        description=f"{purpose.capitalize()}.",
+        epilog=EXAMPLE,
+        formatter_class=style,
     )
     kinds = new.add_subparsers(dest="kind", metavar="KIND", required=True)
     purpose = "a network that works at once, its option file, and its zoo row or test"
@@ -23,7 +30,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "arch", help=purpose, description=f"Write {purpose}.", epilog=EXAMPLE, formatter_class=style
     )
     arch.add_argument("name", metavar="NAME", help="name of its class, such as FrostNet")
-    arch.add_argument("--into", type=Path, metavar="FOLDER", help="package of yours; made where there is none")
+    arch.add_argument(
+        "--into", type=Path, metavar="FOLDER", help="package of yours; made where there is none"
+    )
     arch.set_defaults(func=run_new_arch)
 
 
@@ -56,9 +65,14 @@ def _first_steps(name: str, made: dict[str, Path]) -> list[str]:
     if "package" in made:
         return [test]
     package = made["arch"].parent / "__init__.py"
-    return [f"import {made['arch'].stem} in {_short(package)}, unless it imports every *_arch.py", test]
+    return [
+        f"import {made['arch'].stem} in {_short(package)}, unless it imports every *_arch.py",
+        test,
+    ]
 
 
 def _short(file: Path) -> str:
     absolute = file.resolve()
-    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
+    return str(
+        absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute
+    )

@@ -41,41 +41,74 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _add_learn(actions: argparse._SubParsersAction) -> None:
-    parser = _add_action(actions, "learn", "learn prompts from photos, with a held-out test", LEARN_EXAMPLE)
-    parser.add_argument("-o", "--output", type=Path, required=True, help="safetensors file to write")
-    parser.add_argument("--clip", default="tiny", help="tiny, or ARCHITECTURE:WEIGHTS of open_clip (default: tiny)")
+    parser = _add_action(
+        actions, "learn", "learn prompts from photos, with a held-out test", LEARN_EXAMPLE
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="safetensors file to write"
+    )
+    parser.add_argument(
+        "--clip", default="tiny", help="tiny, or ARCHITECTURE:WEIGHTS of open_clip (default: tiny)"
+    )
     parser.add_argument(
         "--pseudo-labels",
         metavar="STORE",
         help="label store whose restored photos join, as clear as they are rated",
     )
-    parser.add_argument("--iterations", type=int, default=200, help="Adam steps (default: 200, for the tiny CLIP)")
-    parser.add_argument("--lr", type=float, default=2e-3, help="learning rate (default: 2e-3, for the tiny CLIP)")
+    parser.add_argument(
+        "--iterations", type=int, default=200, help="Adam steps (default: 200, for the tiny CLIP)"
+    )
+    parser.add_argument(
+        "--lr", type=float, default=2e-3, help="learning rate (default: 2e-3, for the tiny CLIP)"
+    )
     _add_photos(parser)
     parser.set_defaults(func=learn)
 
 
 def _add_check(actions: argparse._SubParsersAction) -> None:
-    parser = _add_action(actions, "check", "what a file of prompts is, and how well it sorts photos", CHECK_EXAMPLE)
+    parser = _add_action(
+        actions, "check", "what a file of prompts is, and how well it sorts photos", CHECK_EXAMPLE
+    )
     parser.add_argument("prompts", type=Path, help="file written by `wxr prompts learn`")
     _add_photos(parser)
     parser.set_defaults(func=check)
 
 
-def _add_action(actions: argparse._SubParsersAction, name: str, help: str, example: str) -> argparse.ArgumentParser:
+def _add_action(
+    actions: argparse._SubParsersAction, name: str, help: str, example: str
+) -> argparse.ArgumentParser:
     return actions.add_parser(
-        name, help=help, description=help, epilog=example, formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help=help,
+        description=help,
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
 def _add_photos(parser: argparse.ArgumentParser) -> None:
     for weather in WEATHERS:
-        parser.add_argument(f"--{weather}", metavar="FOLDER", help=f"{weather} photos: a folder or an .lmdb")
-    parser.add_argument("--synthetic", metavar="CLEAR_FOLDER", help="clear photos, to be used in all four weathers")
-    parser.add_argument("--crops", type=int, default=4, help="random crops of each photo beside the whole (default 4)")
-    parser.add_argument("--crop-size", type=int, default=224, help="their side; take that of the training crops")
-    parser.add_argument("--seed", type=int, default=0, help="of the held-out fifth, crops, weather and start")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one when absent")
+        parser.add_argument(
+            f"--{weather}", metavar="FOLDER", help=f"{weather} photos: a folder or an .lmdb"
+        )
+    parser.add_argument(
+        "--synthetic", metavar="CLEAR_FOLDER", help="clear photos, to be used in all four weathers"
+    )
+    parser.add_argument(
+        "--crops",
+        type=int,
+        default=4,
+        help="random crops of each photo beside the whole (default 4)",
+    )
+    parser.add_argument(
+        "--crop-size", type=int, default=224, help="their side; take that of the training crops"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the held-out fifth, crops, weather and start"
+    )
+    parser.add_argument(
+        "--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one when absent"
+    )
 
 
 def learn(args: argparse.Namespace) -> int:
@@ -87,7 +120,9 @@ def learn(args: argparse.Namespace) -> int:
         raise WxrError("--iterations and --lr must be positive")
     more = {"pseudo_labels": args.pseudo_labels, "iterations": args.iterations, "lr": args.lr}
     device = device_of(args.device)
-    learnt = learn_prompts(PromptOptions(clip=args.clip, **more, **_photo_options(args)), _track, device)
+    learnt = learn_prompts(
+        PromptOptions(clip=args.clip, **more, **_photo_options(args)), _track, device
+    )
     learnt.prompts.save(args.output)
     _print_passed_over(learnt.bad)
     if learnt.restored:
@@ -115,7 +150,10 @@ def check(args: argparse.Namespace) -> int:
         photos = list_photos(options.photos, options.synthetic, options.seed)
         data = encode_photos(options, guide, photos, _track)
         _print_passed_over(data.bad)
-        _print_accuracy(accuracy(prompts, data.features, data.classes, guide), f"accuracy ({len(data.classes)} views)")
+        _print_accuracy(
+            accuracy(prompts, data.features, data.classes, guide),
+            f"accuracy ({len(data.classes)} views)",
+        )
     return 0
 
 

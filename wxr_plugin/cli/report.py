@@ -23,7 +23,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="what `wxr benchmark` wrote")
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="folder for the files (default: FOLDER)")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="OUT", help="folder for the files (default: FOLDER)"
+    )
     images = f"photos that the page carries, each as every method made it; 0: none (default: {MAX_IMAGES})"
     parser.add_argument("--max-images", type=int, default=MAX_IMAGES, metavar="N", help=images)
     side = f"longest side of these, in pixels (default: {MAX_SIDE})"
@@ -36,5 +38,8 @@ def run(args: argparse.Namespace) -> int:
     from wxr_plugin.benchmark.report.write import LATEX, MARKDOWN, write_report
 
     page = write_report(args.folder, args.output, args.max_images, args.max_side)
-    print(f"{page} ({page.stat().st_size / 1e6:.1f} MB), {page.with_name(MARKDOWN)}, {page.with_name(LATEX)}")
+    print(
+        f"{page} ({page.stat().st_size / 1e6:.1f} MB), {page.with_name(MARKDOWN)}, "
+        f"{page.with_name(LATEX)}"
+    )
     return 0

@@ -42,7 +42,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "restore",
         help="restore photos with a trained network",
         description="Remove rain, haze, snow and what else a network was trained for from photos of any size. Grey "
-        "photos stay grey, 16 bits stay 16, transparency is kept, and photos are turned upright. A network that is "
+        "photos stay grey, 16 bits stay 16, transparency is kept, and photos are turned upright. A "
+        "network that is "
         "steered by a DA-CLIP also tells what it took for the degradation.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -56,13 +57,24 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         action="append",
         help=".pth, .safetensors, or the packaged tiny (default) or small; once for each file of a method with several",
     )
-    parser.add_argument("--opt", type=Path, help="option file with the network_g of a checkpoint that does not name it")
-    parser.add_argument("--method", help="a published method with its official files; wxr zoo list shows them")
-    parser.add_argument("--instruction", help="words for a method that takes some, in place of the published ones")
     parser.add_argument(
-        "--guide", help="DA-CLIP or CLIP of a network that takes a context (default: the checkpoint tells)"
+        "--opt",
+        type=Path,
+        help="option file with the network_g of a checkpoint that does not name it",
     )
-    parser.add_argument("--overwrite", action="store_true", help="restore again what the folder already holds")
+    parser.add_argument(
+        "--method", help="a published method with its official files; wxr zoo list shows them"
+    )
+    parser.add_argument(
+        "--instruction", help="words for a method that takes some, in place of the published ones"
+    )
+    parser.add_argument(
+        "--guide",
+        help="DA-CLIP or CLIP of a network that takes a context (default: the checkpoint tells)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="restore again what the folder already holds"
+    )
     _add_files(parser.add_argument_group("results"))
     _add_means(parser.add_argument_group("memory and speed"))
     _add_sampling(parser.add_argument_group("networks that are sampled"))
@@ -70,26 +82,44 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--format", choices=FORMATS, help="of the results; same: each photo's own (png)")
+    group.add_argument(
+        "--format", choices=FORMATS, help="of the results; same: each photo's own (png)"
+    )
     group.add_argument("--quality", type=int, help=f"1 to 100, of jpg and webp ({QUALITY})")
 
 
 def _add_means(group: argparse._ArgumentGroup) -> None:
     tile = "side of tiles in pixels; 0: whole photos (default: whole, or the largest tiles that fit into memory)"
     group.add_argument("--tile", type=int, help=tile)
-    overlap = "pixels that neighbouring tiles share (default: chosen from how far the network looks)"
+    overlap = (
+        "pixels that neighbouring tiles share (default: chosen from how far the network looks)"
+    )
     group.add_argument("--overlap", type=int, help=overlap)
-    group.add_argument("--batch", type=int, default=1, help="tiles that go through the network together (1)")
-    group.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network's numbers (fp32)")
+    group.add_argument(
+        "--batch", type=int, default=1, help="tiles that go through the network together (1)"
+    )
+    group.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32", help="of the network's numbers (fp32)"
+    )
     group.add_argument("--device", help="cpu, cuda, cuda:1 … (default: cuda where there is one)")
 
 
 def _add_sampling(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--steps", type=int, help="forward passes a photo (default: as many as were trained)")
+    group.add_argument(
+        "--steps", type=int, help="forward passes a photo (default: as many as were trained)"
+    )
     group.add_argument("--sampler", choices=METHODS, help="how a step is made (default: posterior)")
-    group.add_argument("--stride", type=int, help="pixels from patch to patch, for WeatherDiff (16; 4: slower, better)")
+    group.add_argument(
+        "--stride",
+        type=int,
+        help="pixels from patch to patch, for WeatherDiff (16; 4: slower, better)",
+    )
     group.add_argument("--seed", type=int, help="of the noise (default: 0)")
-    group.add_argument("--frames", action="store_true", help="the photos are a video's: all start from the same noise")
+    group.add_argument(
+        "--frames",
+        action="store_true",
+        help="the photos are a video's: all start from the same noise",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -102,7 +132,9 @@ def run(args: argparse.Namespace) -> int:
         print(skipped)
     if args.frames:
         check_sizes(jobs.values())
-    todo = {target: photo for target, photo in jobs.items() if args.overwrite or not target.exists()}
+    todo = {
+        target: photo for target, photo in jobs.items() if args.overwrite or not target.exists()
+    }
     if len(todo) < len(jobs):
         print(_kept_line(len(jobs) - len(todo), len(jobs), args.output))
     failures = restore_all(todo, args) if todo else []
@@ -139,7 +171,9 @@ def check(args: argparse.Namespace) -> None:
     if args.quality is not None and not 1 <= args.quality <= 100:
         problems.append(f"--quality {args.quality}: take 1 to 100")
     if args.quality is not None and result_kind(args.output, args.format) == "png":
-        problems.append("--quality is for jpg and webp; PNG loses nothing: leave it out, or give --format")
+        problems.append(
+            "--quality is for jpg and webp; PNG loses nothing: leave it out, or give --format"
+        )
     if problems:
         raise WxrError("; ".join(problems))
 
@@ -172,18 +206,23 @@ def load_restorer(args: argparse.Namespace) -> "Restorer":
     for key, least in (("steps", 1), ("seed", 0)):
         if asked.get(key, least) < least:
             raise WxrError(f"--{key} {asked[key]}: take {least} or more")
-    restorer = _spec(args).load(**settings, precision=args.precision, sampling=SamplingOptions.read(asked))
+    restorer = _spec(args).load(
+        **settings, precision=args.precision, sampling=SamplingOptions.read(asked)
+    )
     if restorer.diffusion:
         restorer.diffusion = restorer.diffusion.checked(args.frames)
     elif asked or args.frames:
         raise WxrError(
-            "--steps, --sampler, --seed and --frames are for networks that are sampled, which this one is not: leave "
+            "--steps, --sampler, --seed and --frames are for networks that are sampled, which this "
+            "one is not: leave "
             "them out"
         )
     if args.stride is not None:
         restorer.diffusion = _with_stride(restorer.diffusion, args.stride)
     if args.guide and not restorer.guide:
-        raise WxrError("--guide: this network takes no context, so nothing would come of it; leave it out")
+        raise WxrError(
+            "--guide: this network takes no context, so nothing would come of it; leave it out"
+        )
     return restorer
 
 
@@ -191,7 +230,9 @@ def _with_stride(diffusion: "Diffusion | PatchDiffusion | None", stride: int) ->
     from wxr_plugin.inference.diffusion import PatchDiffusion
 
     if not isinstance(diffusion, PatchDiffusion):
-        raise WxrError("--stride is for networks that are sampled in patches (WeatherDiff); leave it out")
+        raise WxrError(
+            "--stride is for networks that are sampled in patches (WeatherDiff); leave it out"
+        )
     return diffusion.with_stride(stride)
 
 
@@ -210,7 +251,9 @@ def _spec(args: argparse.Namespace) -> "RestorerSpec":
         raise WxrError("--instruction is for a --method that takes one; leave it out")
     opt = read_options(args.opt) if args.opt else {}
     guide = args.guide or (opt.get("guide") or {}).get("model")
-    return RestorerSpec("", checkpoint_path(given[0]), opt.get("network_g"), guide=guide, sde=opt.get("sde"))
+    return RestorerSpec(
+        "", checkpoint_path(given[0]), opt.get("network_g"), guide=guide, sde=opt.get("sde")
+    )
 
 
 def read_options(path: Path) -> dict:

@@ -11,7 +11,13 @@ from wxr_plugin import schema
 from wxr_plugin.benchmark.options import BenchmarkOptions
 from wxr_plugin.cli.parsers import add_command
 from wxr_plugin.options.checks import stock
-from wxr_plugin.options.checks.components import ENGINES, GIVEN, default_type, registered, schedulers
+from wxr_plugin.options.checks.components import (
+    ENGINES,
+    GIVEN,
+    default_type,
+    registered,
+    schedulers,
+)
 from wxr_plugin.options.checks.fields import fields_of, parameters_of, takes_any
 from wxr_plugin.options.checks.json_types import Json, block, properties
 from wxr_plugin.schema import Block
@@ -20,7 +26,8 @@ from wxr_plugin.utils.namesakes import SUFFIX
 
 SHIPPED = Path(__file__).parents[1] / "options.schema.json"
 DRAFT = "http://json-schema.org/draft-07/schema#"
-# Suggestions only: every optimizer of torch is accepted. The list of torch itself changes from version to version.
+# Suggestions only: every optimizer of torch is accepted. The list of torch itself changes from
+# version to version.
 OPTIMIZERS = ("ASGD", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
 
 EXAMPLES = """examples:
@@ -34,9 +41,15 @@ A first line such as this one gives an option file completion in editors with ya
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `schema` to the `wxr` command."""
-    parser = add_command(subparsers, "schema", "print the JSON schema from which editors complete", run, EXAMPLES)
-    parser.add_argument("--path", action="store_true", help="print the path of the packaged schema instead")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the schema to FILE instead")
+    parser = add_command(
+        subparsers, "schema", "print the JSON schema from which editors complete", run, EXAMPLES
+    )
+    parser.add_argument(
+        "--path", action="store_true", help="print the path of the packaged schema instead"
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="write the schema to FILE instead"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,14 +76,20 @@ def option_file() -> Json:
         "train": block([schema.TrainCommon], closed=False),
         "val": block([schema.ValOptions], closed=False),
         "datasets": {"type": "object", "additionalProperties": {"$ref": "#/definitions/dataset"}},
-        "model_type": {"type": "string", "examples": sorted(models), "description": "Registered name of the model."},
+        "model_type": {
+            "type": "string",
+            "examples": sorted(models),
+            "description": "Registered name of the model.",
+        },
     }
     definitions = {"dataset": dataset_block(), "benchmark": block([BenchmarkOptions])}
     definitions |= {kind: component(kind) for kind in ("network", "loss", "metric", "scheduler")}
     definitions["optimizer"] = typed(OPTIMIZERS)
     definitions |= {kind: engine(kind) for kind in ENGINES if ours(kind)}
     required = ["name", "model_type", "num_gpu", "datasets", "path"]
-    rules = [when("model_type", name, model_blocks(model)) for name, model in sorted(models.items())]
+    rules = [
+        when("model_type", name, model_blocks(model)) for name, model in sorted(models.items())
+    ]
     return {
         "$schema": DRAFT,
         "title": "Option file of BasicSR with wxr_plugin",
@@ -103,7 +122,11 @@ def beside(common: list[type[Block]], own: list[type[Block]]) -> Json:
     """The fields of `own`, and by name only those of `common`, which are described elsewhere; no others."""
     known: Json = dict.fromkeys(fields_of(common), True)
     required = sorted(name for name, field in fields_of(own).items() if field.required)
-    return {"properties": known | properties(own), "required": required, "additionalProperties": False}
+    return {
+        "properties": known | properties(own),
+        "required": required,
+        "additionalProperties": False,
+    }
 
 
 def dataset_block() -> Json:
@@ -135,7 +158,12 @@ def typed(names: Iterable[str]) -> Json:
 def engine(kind: str) -> Json:
     """A rater, describer or rewriter: its type, which has a default, and the keys of that type."""
     names, usual = ours(kind), default_type(kind)
-    words = {"type": "string", "default": usual, "examples": sorted(names), "description": f"Class of the {kind}."}
+    words = {
+        "type": "string",
+        "default": usual,
+        "examples": sorted(names),
+        "description": f"Class of the {kind}.",
+    }
     rules = [when("type", name, block([item.Options])) for name, item in sorted(names.items())]
     absent = {"if": {"not": {"required": ["type"]}}, "then": block([names[usual].Options])}
     return {"type": "object", "properties": {"type": words}, "allOf": [*rules, absent]}
@@ -146,7 +174,10 @@ def call(item: Any, kind: str) -> Json:
     parameters = parameters_of(item, GIVEN.get(kind, ())) or {}
     found = {name: default(parameter) for name, parameter in parameters.items()} | {"type": {}}
     if kind == "metric":
-        found["better"] = {"enum": ["higher", "lower"], "description": "Which way is better; higher when absent."}
+        found["better"] = {
+            "enum": ["higher", "lower"],
+            "description": "Which way is better; higher when absent.",
+        }
     required = sorted(name for name, p in parameters.items() if p.default is p.empty)
     return {"properties": found, "required": required, "additionalProperties": takes_any(item)}
 

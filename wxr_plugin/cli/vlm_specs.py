@@ -19,15 +19,17 @@ def rater_options(spec: str) -> dict[str, Any]:
 def spec_options(kind: str, spec: str) -> dict[str, Any]:
     """The options block of a "rater", "describer" or "rewriter" (`kind`) that `spec` names.
 
-    MODEL or MODEL:PROMPT (transformers), pyiqa:METRIC (raters), http://HOST:PORT/v1#MODEL (a server), rules
-    (rewriters), or FILE.yml that holds the block.
+    MODEL or MODEL:PROMPT (transformers), pyiqa:METRIC (raters), http://HOST:PORT/v1#MODEL (a
+    server), rules (rewriters), or FILE.yml that holds the block.
 
     Raises:
         WxrError: it is none of these, or names something that this kind does not have.
     """
     blocks = panel_options(kind, [spec])
     if len(blocks) != 1:
-        raise WxrError(f"{spec}: {len(blocks)} blocks, where one {kind} is asked; leave one in the file")
+        raise WxrError(
+            f"{spec}: {len(blocks)} blocks, where one {kind} is asked; leave one in the file"
+        )
     return blocks[0]
 
 
@@ -46,7 +48,10 @@ def _blocks(kind: str, spec: str) -> list[dict[str, Any]]:
         return [{"type": "RuleRewriter"}]
     if spec.startswith("pyiqa:"):
         if kind != "rater":
-            raise WxrError(f"{spec}: a metric of pyiqa rates and does nothing else; name a model, a server or a file")
+            raise WxrError(
+                f"{spec}: a metric of pyiqa rates and does nothing else; name a model, a server or "
+                f"a file"
+            )
         return [{"type": "PyiqaRater", "metric": spec.removeprefix("pyiqa:")}]
     return [{"type": f"Transformers{name}", **_model(kind, spec)}]
 
@@ -71,8 +76,13 @@ def _from_file(kind: str, path: Path) -> list[dict[str, Any]]:
     try:
         found = safe_yaml.load(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise WxrError(f"{path}: no options of a {kind} can be read ({' '.join(str(error).split())})") from error
+        raise WxrError(
+            f"{path}: no options of a {kind} can be read ({' '.join(str(error).split())})"
+        ) from error
     blocks = found if isinstance(found, list) else [found]
     if not blocks or not all(isinstance(block, dict) for block in blocks):
-        raise WxrError(f"{path}: holds no block of options; write `type:` and its keys, or a list of such blocks")
+        raise WxrError(
+            f"{path}: holds no block of options; write `type:` and its keys, or a list of such "
+            f"blocks"
+        )
     return blocks

@@ -13,17 +13,32 @@ EXAMPLE = """example:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `wresvlm` with `run`, `report` and `check` to the `wxr` command."""
-    parser = _new(subparsers, "wresvlm", "all of WResVLM, from folders to a report", "Train WResVLM in rounds.")
+    parser = _new(
+        subparsers,
+        "wresvlm",
+        "all of WResVLM, from folders to a report",
+        "Train WResVLM in rounds.",
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="{run,report,check}")
-    purpose = "Make every stage that is not done or whose inputs changed. A run that was killed goes on."
+    purpose = (
+        "Make every stage that is not done or whose inputs changed. A run that was killed goes on."
+    )
     run_parser = _add_file(_new(actions, "run", "make all stages", purpose))
     run_parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
-    run_parser.add_argument("--redo", nargs="+", metavar="STAGE", default=[], help="make these again, done or not")
-    run_parser.add_argument("--list", action="store_true", help="print the stages with their state and make nothing")
+    run_parser.add_argument(
+        "--redo", nargs="+", metavar="STAGE", default=[], help="make these again, done or not"
+    )
+    run_parser.add_argument(
+        "--list", action="store_true", help="print the stages with their state and make nothing"
+    )
     run_parser.set_defaults(func=run)
     purpose = "Make the report of the stages that are done so far."
-    _add_file(_new(actions, "report", "report on what is done so far", purpose)).set_defaults(func=report)
-    purpose = "Look for all problems of a run's option file and of the training files that it names."
+    _add_file(_new(actions, "report", "report on what is done so far", purpose)).set_defaults(
+        func=report
+    )
+    purpose = (
+        "Look for all problems of a run's option file and of the training files that it names."
+    )
     _add_file(_new(actions, "check", "check a run's option file", purpose)).set_defaults(func=check)
 
 
@@ -67,12 +82,18 @@ def check(args: argparse.Namespace) -> int:
     return 0
 
 
-def _new(subparsers: argparse._SubParsersAction, name: str, purpose: str, description: str) -> argparse.ArgumentParser:
+def _new(
+    subparsers: argparse._SubParsersAction, name: str, purpose: str, description: str
+) -> argparse.ArgumentParser:
     style = argparse.RawDescriptionHelpFormatter
-    return subparsers.add_parser(name, help=purpose, description=description, epilog=EXAMPLE, formatter_class=style)
+    return subparsers.add_parser(
+        name, help=purpose, description=description, epilog=EXAMPLE, formatter_class=style
+    )
 
 
 def _add_file(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("-opt", required=True, metavar="FILE", help="option file of the run")
-    parser.add_argument("--force_yml", nargs="+", metavar="KEY=VALUE", help="change options: rounds=[…] name=other")
+    parser.add_argument(
+        "--force_yml", nargs="+", metavar="KEY=VALUE", help="change options: rounds=[…] name=other"
+    )
     return parser

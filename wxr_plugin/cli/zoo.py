@@ -41,13 +41,21 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=LIST_EXAMPLE + SHOW_EXAMPLE.removeprefix("example:\n"),
         formatter_class=style,
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{list,show,verify,convert}")
-    listing = actions.add_parser("list", help="a line for each", epilog=LIST_EXAMPLE, formatter_class=style)
-    listing.add_argument("--task", help="only this task: derain, dehaze, desnow, weather, all-in-one …")
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="{list,show,verify,convert}"
+    )
+    listing = actions.add_parser(
+        "list", help="a line for each", epilog=LIST_EXAMPLE, formatter_class=style
+    )
+    listing.add_argument(
+        "--task", help="only this task: derain, dehaze, desnow, weather, all-in-one …"
+    )
     listing.add_argument("--method", help="only this method: Restormer, NAFNet …")
     listing.add_argument("--json", action="store_true", help="everything, as JSON")
     listing.set_defaults(func=list_rows)
-    show = actions.add_parser("show", help="all of one, and how to use it", epilog=SHOW_EXAMPLE, formatter_class=style)
+    show = actions.add_parser(
+        "show", help="all of one, and how to use it", epilog=SHOW_EXAMPLE, formatter_class=style
+    )
     show.add_argument("name", help="as `wxr zoo list` writes it")
     show.set_defaults(func=show_row)
     _add_verify(actions)
@@ -70,8 +78,13 @@ def _add_convert(actions: argparse._SubParsersAction) -> None:
         choices=("basicsr", "mmagic", "safetensors"),
         help="basicsr: `params`; mmagic: `state_dict` with `generator.` before the names; told by .safetensors",
     )
-    convert.add_argument("--key", help="key of the source's weights: params, params_ema, …; the EMA where there is one")
-    convert.add_argument("--opt", type=Path, help="option file whose network_g the weights have to fit")
+    convert.add_argument(
+        "--key",
+        help="key of the source's weights: params, params_ema, …; the EMA where there is one",
+    )
+    convert.add_argument(
+        "--opt", type=Path, help="option file whose network_g the weights have to fit"
+    )
     convert.add_argument("--force", action="store_true", help="replace a target that is there")
     convert.set_defaults(func=convert_file)
 
@@ -86,7 +99,11 @@ def convert_file(args: argparse.Namespace) -> int:
 
         network = dict(read_options(args.opt)["network_g"])
     done = convert(args.source, args.target, args.to, args.key, network, args.force)
-    what = f"for {done.network['type']}" if done.network else "for a network that the file does not name"
+    what = (
+        f"for {done.network['type']}"
+        if done.network
+        else "for a network that the file does not name"
+    )
     print(f"{args.target}: {done.tensors} tensors {what}, read back without a difference")
     if done.left_out:
         more = f" and {len(done.left_out) - 3} more" if len(done.left_out) > 3 else ""
@@ -99,12 +116,18 @@ def _add_verify(actions: argparse._SubParsersAction) -> None:
         "verify",
         help="tell what a file of weights is for",
         description="Recognise checkpoints by the names and shapes of their weights: the method, the variants that "
-        "fit, the key and the prefix under which the weights lie, whether it is the published file. No code of a file "
+        "fit, the key and the prefix under which the weights lie, whether it is the published "
+        "file. No code of a file "
         "is run.",
         epilog=VERIFY_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verify.add_argument("files", nargs="+", type=Path, help="checkpoints: .pth, .pt, .ckpt, .tar, .safetensors, .npz …")
+    verify.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        help="checkpoints: .pth, .pt, .ckpt, .tar, .safetensors, .npz …",
+    )
     verify.add_argument("--json", action="store_true", help="all that is known, as JSON")
     verify.set_defaults(func=verify_files)
 
@@ -122,7 +145,12 @@ def list_rows(args: argparse.Namespace) -> int:
 
         print(msgspec.json.format(msgspec.json.encode([_plain(row) for row in chosen])).decode())
         return 0
-    print_table([(row.name, row.method, row.task, "yes" if available(row) else "", row.licence) for row in chosen])
+    print_table(
+        [
+            (row.name, row.method, row.task, "yes" if available(row) else "", row.licence)
+            for row in chosen
+        ]
+    )
     return 0
 
 
@@ -147,11 +175,22 @@ def show_row(args: argparse.Namespace) -> int:
     from wxr_plugin.zoo.rows import find_row
 
     row = find_row(args.name)
-    shown = {key: value for key, value in msgspec.to_builtins(_plain(row)).items() if value not in (None, (), [])}
-    print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None), end="")
+    shown = {
+        key: value
+        for key, value in msgspec.to_builtins(_plain(row)).items()
+        if value not in (None, (), [])
+    }
+    print(
+        yaml.safe_dump(
+            shown, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
+        ),
+        end="",
+    )
     print("\nto use it:")
     names = row.official or (f"{row.name}.pth",)
-    extra = [name for name in (row.guide, "lm_instructir-7d.pt" if row.instruction else None) if name]
+    extra = [
+        name for name in (row.guide, "lm_instructir-7d.pt" if row.instruction else None) if name
+    ]
     print(f"  fetch     {', '.join([*names, *extra])} from {row.source}")
     print(f"  put       {', '.join(str(WEIGHTS / name) for name in [*names, *extra])}")
     print(f"  restore   wxr restore PHOTOS -o restored --method {row.name}")
@@ -186,7 +225,10 @@ def verify_files(args: argparse.Namespace) -> int:
 
 def told(file: "Recognised") -> str:
     """What is known of a file, some lines."""
-    lines = [f"{file.path}: {file.tensors} tensors, {file.parameters / 1e6:.2f} million numbers, sha256 {file.sha256}"]
+    lines = [
+        f"{file.path}: {file.tensors} tensors, {file.parameters / 1e6:.2f} million numbers, sha256 "
+        f"{file.sha256}"
+    ]
     if file.other:
         return "\n".join([*lines, f"  {file.other}"])
     if file.stored:
@@ -194,15 +236,23 @@ def told(file: "Recognised") -> str:
         lines.append(f"  stores network_g {file.stored}; {fit}")
     groups: dict[tuple, list[str]] = {}
     for match in file.matches:
-        note = {True: " (the published file)", False: " (not the published file)", None: ""}[match.published]
+        note = {True: " (the published file)", False: " (not the published file)", None: ""}[
+            match.published
+        ]
         where = (match.method, match.part, match.key, match.prefix, str(match.network))
         groups.setdefault(where, []).append(match.row + note)
     for (method, part, key, prefix, _), names in groups.items():
         what = f"is {part} of" if part else "fits"
-        place = ", ".join(filter(None, [key and f"key {key}", prefix and f"prefix {prefix}"])) or "a bare state dict"
+        place = (
+            ", ".join(filter(None, [key and f"key {key}", prefix and f"prefix {prefix}"]))
+            or "a bare state dict"
+        )
         lines.append(f"  {method}: {what} {', '.join(names)}; {place}")
     if file.matches and not file.matches[0].part:
-        lines.append(f"  wxr restore PHOTOS -o restored --method {file.matches[0].row} --checkpoint {file.path}")
+        lines.append(
+            f"  wxr restore PHOTOS -o restored --method {file.matches[0].row} --checkpoint "
+            f"{file.path}"
+        )
     if not file.known:
         near = f"closest is {file.closest}: " if file.closest else ""
         lines.append(f"  fits no network; {near}{file.closest_differs}")

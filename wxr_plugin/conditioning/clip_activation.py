@@ -1,7 +1,8 @@
 """The activation that a CLIP was trained with: GELU, or OpenAI's QuickGELU, x * sigmoid(1.702 x).
 
-Weights alone do not show it. open_clip 3.3 builds ViT-B-32:openai with GELU and only warns, which changes every
-feature; here the activation comes from the pretrained tag, and what remains in doubt is an error.
+Weights alone do not show it. open_clip 3.3 builds ViT-B-32:openai with GELU and only warns, which
+changes every feature; here the activation comes from the pretrained tag, and what remains in doubt
+is an error.
 """
 
 import hashlib
@@ -58,9 +59,14 @@ def activation_name(quick_gelu: bool) -> str:
 def identity(weights_sha256: str, quick_gelu: bool) -> str:
     """Return the hash of a CLIP from the hash of its weights and its activation.
 
-    With GELU it is the hash of the weights, so that what was learnt with such a CLIP earlier stays valid.
+    With GELU it is the hash of the weights, so that what was learnt with such a CLIP earlier stays
+    valid.
     """
-    return hashlib.sha256(f"{weights_sha256} quick_gelu".encode()).hexdigest() if quick_gelu else weights_sha256
+    return (
+        hashlib.sha256(f"{weights_sha256} quick_gelu".encode()).hexdigest()
+        if quick_gelu
+        else weights_sha256
+    )
 
 
 def check_file(architecture: str, file: Path) -> None:
@@ -71,10 +77,13 @@ def check_file(architecture: str, file: Path) -> None:
     if not config_file.is_file():
         return
     config = json.loads(config_file.read_text(encoding="utf-8")).get("model_cfg", {})
-    trained, built = (bool(c.get("quick_gelu")) for c in (config, open_clip.get_model_config(architecture)))
+    trained, built = (
+        bool(c.get("quick_gelu")) for c in (config, open_clip.get_model_config(architecture))
+    )
     if trained != built:
         raise ClipError(
-            f"CLIP '{architecture}:{file}': {config_file.name} next to the file says {activation_name(trained)}, and "
+            f"CLIP '{architecture}:{file}': {config_file.name} next to the file says "
+            f"{activation_name(trained)}, and "
             f"{architecture} has {activation_name(built)}: take local-dir:{file.parent} instead"
         )
 
@@ -88,9 +97,12 @@ def mismatch_as_error(name: str) -> Iterator[None]:
             yield
         except UserWarning as warning:
             raise ClipError(
-                f"CLIP '{name}' cannot be loaded: {warning} Give the architecture whose activation fits: with "
-                f"QuickGELU its name ends in {SUFFIX}, also before a file (ViT-B-32{SUFFIX}:FILE); or take "
-                "local-dir:FOLDER or hf-hub:ORG/NAME, whose own configuration says which activation it is"
+                f"CLIP '{name}' cannot be loaded: {warning} Give the architecture whose activation "
+                f"fits: with "
+                f"QuickGELU its name ends in {SUFFIX}, also before a file (ViT-B-32{SUFFIX}:FILE); "
+                f"or take "
+                "local-dir:FOLDER or hf-hub:ORG/NAME, whose own configuration says which "
+                "activation it is"
             ) from None
 
 

@@ -1,7 +1,8 @@
 """Feature maps from inside a frozen CLIP: where in an image it sees what.
 
-A ResNet of open_clip has four layers at strides 4, 8, 16 and 32 and takes images of any size; a ViT has as many layers
-as blocks, all at the stride of its patches, and sees images resized to its square.
+A ResNet of open_clip has four layers at strides 4, 8, 16 and 32 and takes images of any size; a ViT
+has as many layers as blocks, all at the stride of its patches, and sees images resized to its
+square.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,11 +37,17 @@ class SpatialTower(NamedTuple):
     def check(self, layers: Sequence[int], name: str) -> None:
         """Raise ClipError for layers that the CLIP `name` does not have."""
         if not layers or not all(1 <= layer <= self.depth for layer in layers):
-            raise ClipError(f"CLIP '{name}' has layers 1 to {self.depth} with spatial features, not {list(layers)}")
+            raise ClipError(
+                f"CLIP '{name}' has layers 1 to {self.depth} with spatial features, not "
+                f"{list(layers)}"
+            )
 
 
 def tower_of(guide: ClipGuide) -> SpatialTower:
-    """The image tower of a loaded CLIP. Raises ClipError where it has no feature maps that are known here."""
+    """The image tower of a loaded CLIP.
+
+    Raises ClipError where it has no feature maps that are known here.
+    """
     visual = guide.visual
     size = visual.image_size if isinstance(visual.image_size, int) else visual.image_size[0]
     if hasattr(visual, "stem") and hasattr(visual, "layer4"):
@@ -62,7 +69,8 @@ def told_tower(name: str) -> SpatialTower | None:
 def spatial_features(guide: ClipGuide, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
     """Maps (N, C, h, w) of `layers`, in their order, for images (N, 3, H, W) in [0, 1]; gradients flow to the images.
 
-    Images are clamped. A ResNet sees them at their own size, a ViT resized to its square; its tokens are layer-normed.
+    Images are clamped. A ResNet sees them at their own size, a ViT resized to its square; its
+    tokens are layer-normed.
 
     Raises:
         ClipError: no such layers, or none at all.
@@ -72,8 +80,12 @@ def spatial_features(guide: ClipGuide, images: Tensor, layers: Sequence[int]) ->
     tower.check(layers, guide.name)
     if min(images.shape[-2:]) < tower.least(layers):
         raise ClipError(too_small(guide.name, tower, layers, min(images.shape[-2:])))
-    seen = fit_square(images.clamp(0, 1), tower.size, "bicubic") if tower.patch else images.clamp(0, 1)
-    numbers = sorted({layer - 1 if tower.patch else layer for layer in layers})  # a ResNet's number 0 is its stem
+    seen = (
+        fit_square(images.clamp(0, 1), tower.size, "bicubic") if tower.patch else images.clamp(0, 1)
+    )
+    numbers = sorted(
+        {layer - 1 if tower.patch else layer for layer in layers}
+    )  # a ResNet's number 0 is its stem
     found = _intermediates(guide.visual, guide.normalised(seen), numbers)
     maps = dict(zip(numbers, found, strict=True))
     return [maps[layer - 1 if tower.patch else layer] for layer in layers]
@@ -87,11 +99,14 @@ def widths_of(guide: ClipGuide, layers: Sequence[int]) -> list[int]:
     return [found.shape[1] for found in maps]
 
 
-def too_small(name: str, tower: SpatialTower, layers: Sequence[int], side: int, positions: int = 2) -> str:
+def too_small(
+    name: str, tower: SpatialTower, layers: Sequence[int], side: int, positions: int = 2
+) -> str:
     """Return the message about an image of `side` pixels that has fewer `positions` in its deepest layer."""
     deepest = max(layers, key=tower.stride)
     return (
-        f"images of {side} pixels are too small for layer {deepest} of CLIP '{name}', whose stride is "
+        f"images of {side} pixels are too small for layer {deepest} of CLIP '{name}', whose stride "
+        f"is "
         f"{tower.stride(deepest)}: {positions} x {positions} positions take at least "
         f"{tower.least(layers, positions)} pixels; give larger crops, or earlier layers"
     )
@@ -99,14 +114,20 @@ def too_small(name: str, tower: SpatialTower, layers: Sequence[int], side: int, 
 
 def without_maps(name: str, kind: str) -> ClipError:
     """The error of a CLIP whose image tower is of another `kind`."""
-    return ClipError(f"CLIP '{name}' has no spatial features that are known here ({kind}): {USABLE}")
+    return ClipError(
+        f"CLIP '{name}' has no spatial features that are known here ({kind}): {USABLE}"
+    )
 
 
 def _intermediates(visual: nn.Module, images: Tensor, numbers: list[int]) -> list[Tensor]:
     # open_clip's ResNet stops at the last wanted layer without `stop_early`, its ViT with it
     is_vit = hasattr(visual, "class_embedding")
     found = visual.forward_intermediates(
-        images, indices=numbers, stop_early=is_vit, normalize_intermediates=True, intermediates_only=True
+        images,
+        indices=numbers,
+        stop_early=is_vit,
+        normalize_intermediates=True,
+        intermediates_only=True,
     )
     return found["image_intermediates"]
 

@@ -1,7 +1,8 @@
 """DA-CLIP: a frozen CLIP with a controller that tells a photo's content from what degrades it.
 
-Luo et al., "Controlling Vision-Language Models for Multi-Task Image Restoration", ICLR 2024 (arXiv 2310.01018), and its
-follow-up for photos in the wild (arXiv 2404.09732). The authors have a fork of open_clip; here it is open_clip itself.
+Luo et al., "Controlling Vision-Language Models for Multi-Task Image Restoration", ICLR 2024 (arXiv
+2310.01018), and its follow-up for photos in the wild (arXiv 2404.09732). The authors have a fork of
+open_clip; here it is open_clip itself.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,12 @@ from torch import Tensor, nn
 from wxr_plugin.archs.context import STEERING, Context
 from wxr_plugin.conditioning import clip_activation
 from wxr_plugin.conditioning.clip import centre_square, hash_weights
-from wxr_plugin.conditioning.daclip_towers import DaClipError, make_controller, run_controlled, run_controller
+from wxr_plugin.conditioning.daclip_towers import (
+    DaClipError,
+    make_controller,
+    run_controlled,
+    run_controller,
+)
 from wxr_plugin.conditioning.long_texts import shorten
 from wxr_plugin.data.degradations.words import DEGRADATIONS
 
@@ -33,8 +39,8 @@ CLASSIFIER_SCALE = 100.0
 class DaCLIP(nn.Module):
     """A CLIP of open_clip that stays frozen, and its controller; the state dict has the published names.
 
-    `visual` is `clip.visual` again, as in the published files. Trainable are `visual_control` and `logit_scale`. Before
-    training the controller adds nothing: both embeddings are plain CLIP's.
+    `visual` is `clip.visual` again, as in the published files. Trainable are `visual_control` and
+    `logit_scale`. Before training the controller adds nothing: both embeddings are plain CLIP's.
 
     Args:
         clip: a CLIP of open_clip with a ViT or ModifiedResNet; taken over and frozen, not copied.
@@ -42,7 +48,9 @@ class DaCLIP(nn.Module):
         name: what messages and the log call it.
     """
 
-    def __init__(self, clip: nn.Module, tokenizer: "SimpleTokenizer | None" = None, name: str = "DA-CLIP"):
+    def __init__(
+        self, clip: nn.Module, tokenizer: "SimpleTokenizer | None" = None, name: str = "DA-CLIP"
+    ):
         super().__init__()
         self.logit_scale = nn.Parameter(clip.logit_scale.detach().clone())
         self.clip = clip.requires_grad_(False)
@@ -74,8 +82,9 @@ class DaCLIP(nn.Module):
     def prepare(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [0, 1] as the towers take them: (N, 3, S, S), normalised.
 
-        As published, the short side is resized to S (bicubic, antialiased) and the centre is cut out;
-        `ClipGuide.encode_image` squeezes all of it into the square. The authors round to 8 bits before and after.
+        As published, the short side is resized to S (bicubic, antialiased) and the centre is cut
+        out; `ClipGuide.encode_image` squeezes all of it into the square. The authors round to 8
+        bits before and after.
         """
         config = getattr(self.visual, "preprocess_cfg", None) or openai_preprocessing()
         mean, std = (images.new_tensor(config[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
@@ -102,7 +111,11 @@ class DaCLIP(nn.Module):
             return self.clip.encode_image(images, normalize=normalize)
         degradation, hidden = run_controller(self.visual_control, images)
         content = run_controlled(self.visual, images, hidden)
-        return (F.normalize(content, dim=-1), F.normalize(degradation, dim=-1)) if normalize else (content, degradation)
+        return (
+            (F.normalize(content, dim=-1), F.normalize(degradation, dim=-1))
+            if normalize
+            else (content, degradation)
+        )
 
     def encode_text(self, tokens: Tensor, normalize: bool = False) -> Tensor:
         """Plain CLIP's features (K, dim) of token ids (K, context_length)."""
@@ -114,7 +127,9 @@ class DaCLIP(nn.Module):
         `tokens` (N, 2 x context_length) are the caption's followed by the degradation word's.
         """
         content, degradation = self.encode_image(images, control=True, normalize=True)
-        caption, word = (self.encode_text(part.contiguous(), normalize=True) for part in tokens.chunk(2, dim=1))
+        caption, word = (
+            self.encode_text(part.contiguous(), normalize=True) for part in tokens.chunk(2, dim=1)
+        )
         return {
             "image_features": content,
             "text_features": caption,
@@ -125,7 +140,10 @@ class DaCLIP(nn.Module):
 
 
 class DaClipGuide:
-    """A frozen DA-CLIP. Images are float RGB (N, 3, H, W) in [0, 1] of any size, prepared as `DaCLIP.prepare` says."""
+    """A frozen DA-CLIP.
+
+    Images are float RGB (N, 3, H, W) in [0, 1] of any size, prepared as `DaCLIP.prepare` says.
+    """
 
     gives = STEERING
     """The embeddings of `embed`."""
@@ -136,7 +154,9 @@ class DaClipGuide:
         self.device = torch.device(device)
         self._model = model.float().eval().requires_grad_(False).to(self.device)
         self._words: dict[tuple[str, ...], Tensor] = {}
-        self.sha256 = clip_activation.identity(hash_weights(model), clip_activation.has_quick_gelu(model))
+        self.sha256 = clip_activation.identity(
+            hash_weights(model), clip_activation.has_quick_gelu(model)
+        )
         """Hash of weights and activation: the same on every machine, whatever file they came from."""
 
     @property
@@ -147,11 +167,17 @@ class DaClipGuide:
     def embed(self, images: Tensor, bf16: bool = False) -> Context:
         """Content and degradation (N, dim), float32 and not normalised, without gradients.
 
-        `bf16` computes under bfloat16 autocast; the published code uses autocast too. An autocast around the call has
-        no effect. The result is an ordinary tensor, which training may keep for its backward pass.
+        `bf16` computes under bfloat16 autocast; the published code uses autocast too. An autocast
+        around the call has no effect. The result is an ordinary tensor, which training may keep for
+        its backward pass.
         """
-        with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
-            small = self._model.prepare(images.float()).to(self.device)  # prepared where they lie: they may be large
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16),
+        ):
+            small = self._model.prepare(images.float()).to(
+                self.device
+            )  # prepared where they lie: they may be large
             found = self._model.encode_image(small, control=True)
         return Context(*(embedding.float().clone() for embedding in found))
 
@@ -165,7 +191,9 @@ class DaClipGuide:
     def probabilities(self, degradation: Tensor, words: Sequence[str] | None = None) -> Tensor:
         """As `classify`, from degradation embeddings (N, dim) that `embed` gave."""
         features = self.encode_words(DEGRADATIONS if words is None else words)
-        return (CLASSIFIER_SCALE * F.normalize(degradation.float(), dim=-1) @ features.T).softmax(dim=1)
+        return (CLASSIFIER_SCALE * F.normalize(degradation.float(), dim=-1) @ features.T).softmax(
+            dim=1
+        )
 
     def encode_words(self, words: Sequence[str]) -> Tensor:
         """Unit-length text features (words, dim), kept for the next call."""
@@ -174,7 +202,9 @@ class DaClipGuide:
         key = tuple(words)
         if key not in self._words:
             with torch.no_grad():
-                self._words[key] = self._model.encode_text(self._model.tokenize(key), normalize=True)
+                self._words[key] = self._model.encode_text(
+                    self._model.tokenize(key), normalize=True
+                )
         return self._words[key]
 
 

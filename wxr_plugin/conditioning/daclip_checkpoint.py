@@ -26,9 +26,10 @@ PLAIN = {"embed_dim", "vision_cfg", "text_cfg"}
 def read_daclip(path: str | Path) -> DaCLIP:
     """The DA-CLIP of a checkpoint, on the CPU.
 
-    Known are a bare state dict, one under 'state_dict' (or another usual key), `module.` before its names, and files
-    with the controller alone that name the CLIP it belongs to, as DaCLIPModel's do under 'network_g'. A file that names
-    none has the vocabulary and exact GELU of the published ones, and heads as open_clip's model of these shapes.
+    Known are a bare state dict, one under 'state_dict' (or another usual key), `module.` before its
+    names, and files with the controller alone that name the CLIP it belongs to, as DaCLIPModel's do
+    under 'network_g'. A file that names none has the vocabulary and exact GELU of the published
+    ones, and heads as open_clip's model of these shapes.
 
     Raises:
         DaClipError: the file holds something else, or parts that do not fit each other.
@@ -47,7 +48,8 @@ def read_daclip(path: str | Path) -> DaCLIP:
 def fit_weights(model: DaCLIP, weights: Mapping[str, Tensor], path: str | Path) -> None:
     """Load `weights` of the file `path` into `model`, strictly.
 
-    Position embeddings of another grid are resized. A file without `clip.*` leaves the model's own there.
+    Position embeddings of another grid are resized. A file without `clip.*` leaves the model's own
+    there.
 
     Raises:
         DaClipError: names or shapes differ; the message has both sides.
@@ -55,26 +57,41 @@ def fit_weights(model: DaCLIP, weights: Mapping[str, Tensor], path: str | Path) 
     expected = model.state_dict()
     weights = _with_both_names(weights)
     if not any(key.startswith("clip.") for key in weights):
-        weights = {**{key: value for key, value in expected.items() if key.startswith(("clip.", "visual."))}, **weights}
+        weights = {
+            **{
+                key: value
+                for key, value in expected.items()
+                if key.startswith(("clip.", "visual."))
+            },
+            **weights,
+        }
     weights = _resized(weights, model)
-    wrong = [key for key in expected if key in weights and weights[key].shape != expected[key].shape]
+    wrong = [
+        key for key in expected if key in weights and weights[key].shape != expected[key].shape
+    ]
     if wrong:
         shapes = f"{wrong[0]} is {tuple(weights[wrong[0]].shape)} in it and {tuple(expected[wrong[0]].shape)}"
         raise DaClipError(
-            f"{path}: {len(wrong)} tensors have other shapes than {model.name} asks for: {shapes} there; take the CLIP "
+            f"{path}: {len(wrong)} tensors have other shapes than {model.name} asks for: {shapes} "
+            f"there; take the CLIP "
             "with which the checkpoint was trained, or another checkpoint"
         )
-    for what, names in (("lacks", expected.keys() - weights.keys()), ("has unknown", weights.keys() - expected.keys())):
+    for what, names in (
+        ("lacks", expected.keys() - weights.keys()),
+        ("has unknown", weights.keys() - expected.keys()),
+    ):
         if names:
-            raise DaClipError(f"{path}: {what} {len(names)} tensors of {model.name}, such as {min(names)}")
+            raise DaClipError(
+                f"{path}: {what} {len(names)} tensors of {model.name}, such as {min(names)}"
+            )
     model.load_state_dict(weights)
 
 
 def config_from_shapes(weights: Mapping[str, Tensor]) -> Config:
     """Arguments of open_clip's CLIP that give a frozen part (`clip.*`) of these shapes.
 
-    Numbers of heads leave no trace in shapes: they are those of open_clip's model with the same shapes, or else one
-    for every 64 channels. Raises KeyError for towers of another kind.
+    Numbers of heads leave no trace in shapes: they are those of open_clip's model with the same
+    shapes, or else one for every 64 channels. Raises KeyError for towers of another kind.
     """
     shapes = {key.removeprefix("clip."): tuple(value.shape) for key, value in weights.items()}
     vision = _resnet(shapes) if "visual.attnpool.positional_embedding" in shapes else _vit(shapes)
@@ -105,7 +122,10 @@ def named_config(name: str) -> Config | None:
     tag = name.partition(":")[2]
     model = config_with_activation(source, tag) if source in open_clip.list_models() else None
     known = tag in open_clip.list_pretrained_tags_by_model(source)
-    return model and {"model_cfg": model, "preprocess_cfg": open_clip.get_pretrained_cfg(source, tag) if known else {}}
+    return model and {
+        "model_cfg": model,
+        "preprocess_cfg": open_clip.get_pretrained_cfg(source, tag) if known else {},
+    }
 
 
 def _build(weights: Mapping[str, Tensor], name: str | None, path: str | Path) -> DaCLIP:
@@ -117,7 +137,9 @@ def _build(weights: Mapping[str, Tensor], name: str | None, path: str | Path) ->
     try:
         config = named["model_cfg"] if named else config_from_shapes(_with_both_names(weights))
     except KeyError as error:
-        raise DaClipError(f"{path}: its CLIP has no {error}, so it is none of open_clip's own ViT or ResNet") from error
+        raise DaClipError(
+            f"{path}: its CLIP has no {error}, so it is none of open_clip's own ViT or ResNet"
+        ) from error
     clip = _empty_clip(config)
     told = {key: value for key, value in named["preprocess_cfg"].items() if value} if named else {}
     clip.visual.preprocess_cfg = {**openai_preprocessing(), **told}
@@ -194,7 +216,10 @@ def _with_known_heads(config: Config) -> Config:
     for name in sorted(open_clip.list_models(), key=len):
         known = open_clip.get_model_config(name)
         if known.keys() == PLAIN and _sizes(known) == _sizes(config):
-            vision = {**config["vision_cfg"], "head_width": known["vision_cfg"].get("head_width", HEAD_WIDTH)}
+            vision = {
+                **config["vision_cfg"],
+                "head_width": known["vision_cfg"].get("head_width", HEAD_WIDTH),
+            }
             text = {**config["text_cfg"], "heads": known["text_cfg"]["heads"]}
             return {**config, "vision_cfg": vision, "text_cfg": text}
     return config

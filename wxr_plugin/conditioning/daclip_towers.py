@@ -1,11 +1,13 @@
 """Image towers of open_clip, block by block: the controller of DA-CLIP and the frozen tower that it steers.
 
-Luo et al., ICLR 2024 (arXiv 2310.01018), section 3.1. The controller is a copy of the tower; after each of its blocks a
-linear layer that starts from zero makes a hidden state, which is added behind a block of the frozen tower.
+Luo et al., ICLR 2024 (arXiv 2310.01018), section 3.1. The controller is a copy of the tower; after
+each of its blocks a linear layer that starts from zero makes a hidden state, which is added behind
+a block of the frozen tower.
 
-ViT: as published, the last hidden state is added behind the first block and so on (the authors take them from the end
-of a list). ModifiedResNet: the published code has none, and the sizes of its stages differ, so each hidden state, made
-by a 1x1 convolution, is added behind the same stage (our choice).
+ViT: as published, the last hidden state is added behind the first block and so on (the authors take
+them from the end of a list). ModifiedResNet: the published code has none, and the sizes of its
+stages differ, so each hidden state, made by a 1x1 convolution, is added behind the same stage (our
+choice).
 """
 
 import copy
@@ -47,7 +49,10 @@ class Tower(NamedTuple):
 
 
 def make_controller(visual: nn.Module) -> nn.Module:
-    """A trainable copy of the tower `visual` with zero-initialised layers. Raises DaClipError for a foreign tower."""
+    """A trainable copy of the tower `visual` with zero-initialised layers.
+
+    Raises DaClipError for a foreign tower.
+    """
     kind = tower_of(visual)
     control = copy.deepcopy(visual).requires_grad_(True)
     if kind is VIT:
@@ -62,7 +67,8 @@ def make_controller(visual: nn.Module) -> nn.Module:
 def run_controller(control: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
     """The controller's own embedding (N, D) of prepared images, and a hidden state for each block of the other tower.
 
-    Hidden states come in the order in which they are added. They do not change what the controller itself computes.
+    Hidden states come in the order in which they are added. They do not change what the controller
+    itself computes.
     """
     kind = tower_of(control)
     x, hidden = kind.start(control, images), []

@@ -22,8 +22,8 @@ class DescriptionFeatures:
 
     Args:
         guide: the CLIP whose image features will be compared with them.
-        texts: for each key the description with its weather and the rewrite for clear weather (d_neg, d_pos), as
-            `LabelStore.texts()` gives them.
+        texts: for each key the description with its weather and the rewrite for clear weather
+            (d_neg, d_pos), as `LabelStore.texts()` gives them.
     """
 
     def __init__(self, guide: "ClipGuide", texts: Mapping[str, tuple[str, str]]):
@@ -31,19 +31,23 @@ class DescriptionFeatures:
         """Photos that were asked for and have no texts."""
         distinct = list(dict.fromkeys(text for pair in texts.values() for text in pair))
         row = {text: number for number, text in enumerate(distinct)}
-        self._rows = {key: (row[negative], row[positive]) for key, (negative, positive) in texts.items()}
+        self._rows = {
+            key: (row[negative], row[positive]) for key, (negative, positive) in texts.items()
+        }
         self._features = _encode(guide, distinct)
 
     def lookup(self, keys: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         """Which of `keys` have texts, and their features: rows (M,) long, negative (M, D), positive (M, D).
 
-        A crop (`photo@left,top,right,bottom`) without texts of its own takes its photo's. The rest is passed over; the
-        first few are named in the log.
+        A crop (`photo@left,top,right,bottom`) without texts of its own takes its photo's. The rest
+        is passed over; the first few are named in the log.
         """
         found = [(number, self._of(key)) for number, key in enumerate(keys)]
         self._note([keys[number] for number, texts in found if texts is None])
         found = [(number, *texts) for number, texts in found if texts is not None]
-        rows, negative, positive = torch.tensor(found, dtype=torch.long).view(-1, 3).to(self._features.device).T
+        rows, negative, positive = (
+            torch.tensor(found, dtype=torch.long).view(-1, 3).to(self._features.device).T
+        )
         return rows, self._features[negative], self._features[positive]
 
     def missing(self, keys: Sequence[str]) -> list[str]:
@@ -61,7 +65,8 @@ class DescriptionFeatures:
             if len(self.passed_over) <= NAMED:
                 more = "" if len(self.passed_over) < NAMED else "; further ones are not named here"
                 logging.getLogger("basicsr").warning(
-                    f"photo '{photo}' has no description with its rewrite, so L_sem passes it over: make them with "
+                    f"photo '{photo}' has no description with its rewrite, so L_sem passes it "
+                    f"over: make them with "
                     f"`wxr label describe` and `wxr label rewrite`{more}"
                 )
 
@@ -75,4 +80,6 @@ def photo_of(key: str) -> str:
 def _encode(guide: "ClipGuide", texts: list[str]) -> Tensor:
     if not texts:
         return guide.encode_text([""])[:0]
-    return torch.cat([guide.encode_text(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)])
+    return torch.cat(
+        [guide.encode_text(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+    )

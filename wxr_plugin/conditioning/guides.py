@@ -32,8 +32,8 @@ class Guide(Protocol):
 def load_guide(inputs: Sequence[str], name: str, device: torch.device | str | None = None) -> Guide:
     """The guide `name` of a network that takes the embeddings `inputs`, loaded once a process and device.
 
-    `image` is made by a CLIP, named as `load_clip` takes it; content and degradation by a DA-CLIP, as `load_daclip`.
-    Raises WxrError where it cannot be loaded.
+    `image` is made by a CLIP, named as `load_clip` takes it; content and degradation by a DA-CLIP,
+    as `load_daclip`. Raises WxrError where it cannot be loaded.
     """
     if "image" in inputs:
         from wxr_plugin.conditioning.clip import load_clip
@@ -46,9 +46,10 @@ def load_guide(inputs: Sequence[str], name: str, device: torch.device | str | No
 def load_daclip(name: str = "tiny", device: torch.device | str | None = None) -> DaClipGuide:
     """Return the DA-CLIP of that name, loaded once a process and device.
 
-    `name` is "tiny" (the packaged one) or a checkpoint: a published one (daclip_ViT-B-32.pt, wild-daclip_ViT-L-14.pt)
-    or one that DaCLIPModel wrote, .pt, .pth or .safetensors. Its architecture is told from the shapes in it. `device`
-    is CUDA where there is one, unless given. Raises WxrError for a file that holds no DA-CLIP.
+    `name` is "tiny" (the packaged one) or a checkpoint: a published one (daclip_ViT-B-32.pt,
+    wild-daclip_ViT-L-14.pt) or one that DaCLIPModel wrote, .pt, .pth or .safetensors. Its
+    architecture is told from the shapes in it. `device` is CUDA where there is one, unless given.
+    Raises WxrError for a file that holds no DA-CLIP.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return _load(name, str(device))

@@ -19,8 +19,9 @@ def embed_instruction(words: str, head: Path) -> list[float]:
 
     Args:
         words: what to do with the photo, in English.
-        head: the authors' lm_instructir-7d.pt. A folder bge-micro-v2 beside it is taken for the sentence model, as it
-            would be saved by transformers; otherwise that of the hub, or of its cache.
+        head: the authors' lm_instructir-7d.pt. A folder bge-micro-v2 beside it is taken for the
+            sentence model, as it would be saved by transformers; otherwise that of the hub, or of
+            its cache.
 
     Raises:
         WxrError: the sentence model is not there.
@@ -42,7 +43,8 @@ def _sentence(words: str, model: str) -> torch.Tensor:
         network = AutoModel.from_pretrained(model).eval()
     except (OSError, ValueError) as error:
         raise WxrError(
-            f"the sentence model {model} is not here and cannot be fetched; put its folder bge-micro-v2 beside "
+            f"the sentence model {model} is not here and cannot be fetched; put its folder "
+            f"bge-micro-v2 beside "
             f"lm_instructir-7d.pt ({str(error).splitlines()[0]})"
         ) from error
     states, mask = network(**tokens).last_hidden_state, tokens["attention_mask"][..., None]

@@ -16,8 +16,8 @@ _TOLD: set[str] = set()
 def shorten(texts: Sequence[str], tokenizer: Tokenizer, length: int, name: str) -> list[str]:
     """The texts, those that need more than `length` tokens cut after the last word that fits.
 
-    A text whose first word alone is too long stays, and the tokenizer cuts it within that word. The log says once a
-    process that CLIP `name` cuts texts.
+    A text whose first word alone is too long stays, and the tokenizer cuts it within that word. The
+    log says once a process that CLIP `name` cuts texts.
     """
     return [
         text if fits else _cut(text, tokenizer, length, name)
@@ -35,7 +35,14 @@ def _cut(text: str, tokenizer: Tokenizer, length: int, name: str) -> str:
     _tell(text, length, name)
     words = text.split()
     counts = range(1, len(words))
-    return " ".join(words[: bisect_left(counts, True, key=lambda n: not _fits(words[:n], tokenizer, length))]) or text
+    return (
+        " ".join(
+            words[
+                : bisect_left(counts, True, key=lambda n: not _fits(words[:n], tokenizer, length))
+            ]
+        )
+        or text
+    )
 
 
 def _fits(words: list[str], tokenizer: Tokenizer, length: int) -> bool:
@@ -47,6 +54,7 @@ def _tell(text: str, length: int, name: str) -> None:
         return
     _TOLD.add(name)
     logging.getLogger("basicsr").warning(
-        f"CLIP '{name}' reads texts of {length} tokens; longer ones are cut at a word (not said again), the first: "
+        f"CLIP '{name}' reads texts of {length} tokens; longer ones are cut at a word (not said "
+        f"again), the first: "
         f"'{text[:60]}…'"
     )

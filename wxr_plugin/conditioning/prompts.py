@@ -1,8 +1,9 @@
 """Weather prompts of WResVLM: four learnt text embeddings that sort photos into clear, rain, haze and snow.
 
-The frozen text tower of CLIP reads vectors that stand for no word; these are trained by cross-entropy on the cosines
-with image features, as in CLIP-LIT (Liang et al., ICCV 2023) but with four classes. Sixteen vectors a prompt
-are CLIP-LIT's; the random start (standard deviation 0.02) is that of CoOp (Zhou et al., IJCV 2022).
+The frozen text tower of CLIP reads vectors that stand for no word; these are trained by
+cross-entropy on the cosines with image features, as in CLIP-LIT (Liang et al., ICCV 2023) but with
+four classes. Sixteen vectors a prompt are CLIP-LIT's; the random start (standard deviation 0.02) is
+that of CoOp (Zhou et al., IJCV 2022).
 """
 
 from collections.abc import Iterable
@@ -56,17 +57,24 @@ class WeatherPrompts:
         fix = f"learn them again with `wxr prompts learn --clip {guide.name}`, or name the CLIP that they belong to"
         if self.sha256 == guide.weights_sha256:
             raise PromptError(
-                f"{where} were learnt with the weights of CLIP '{guide.name}' but not with its activation, QuickGELU, "
+                f"{where} were learnt with the weights of CLIP '{guide.name}' but not with its "
+                f"activation, QuickGELU, "
                 f"which was not part of the file or of the CLIP then: {fix}"
             )
         raise PromptError(
-            f"{where} were learnt with CLIP '{self.clip}' ({self.sha256[:12]}), but the CLIP in use is "
+            f"{where} were learnt with CLIP '{self.clip}' ({self.sha256[:12]}), but the CLIP in "
+            f"use is "
             f"'{guide.name}' ({guide.sha256[:12]}): {fix}"
         )
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file that names the CLIP; an existing one is replaced in one step."""
-        metadata = {"format": FORMAT, "clip": self.clip, "sha256": self.sha256, "weathers": " ".join(WEATHERS)}
+        metadata = {
+            "format": FORMAT,
+            "clip": self.clip,
+            "sha256": self.sha256,
+            "weathers": " ".join(WEATHERS),
+        }
         tensors = {"embeddings": self.embeddings.detach().cpu().contiguous()}
         files.write_bytes(path, safetensors.torch.save(tensors, metadata))
 
@@ -78,7 +86,9 @@ class WeatherPrompts:
             PromptError: no such file, not a file of weather prompts, or learnt with another CLIP.
         """
         if not Path(path).is_file():
-            raise PromptError(f"no weather prompts at {path}: make them with `wxr prompts learn … -o {path}`")
+            raise PromptError(
+                f"no weather prompts at {path}: make them with `wxr prompts learn … -o {path}`"
+            )
         prompts = cls(*_read(Path(path)))
         if guide is not None:
             prompts.check(guide, where=f"the weather prompts in {path}")
@@ -92,7 +102,9 @@ def _read(path: Path) -> tuple[Tensor, str, str]:
             if metadata.get("format") == FORMAT and metadata.get("weathers") == " ".join(WEATHERS):
                 return file.get_tensor("embeddings"), metadata["clip"], metadata["sha256"]
     except safetensors.SafetensorError as error:
-        raise PromptError(f"{path} is no readable safetensors file ({error}): learn the prompts again") from None
+        raise PromptError(
+            f"{path} is no readable safetensors file ({error}): learn the prompts again"
+        ) from None
     raise PromptError(f"{path} holds something else than weather prompts for {', '.join(WEATHERS)}")
 
 
@@ -107,10 +119,10 @@ def fit(
 ) -> WeatherPrompts:
     """Learn prompts from frozen unit image features (N, D) and what they show.
 
-    `classes` are indices (N,) into WEATHERS, or soft targets (N, 4), each row a share of each weather that sum to 1.
-    Cross-entropy with logits of 100 times the cosine and Adam, one step for each item of `steps`; a batch is drawn with
-    all four classes equally likely, however many photos (or shares of photos) each has. Raises PromptError for a class
-    that has none.
+    `classes` are indices (N,) into WEATHERS, or soft targets (N, 4), each row a share of each
+    weather that sum to 1. Cross-entropy with logits of 100 times the cosine and Adam, one step for
+    each item of `steps`; a batch is drawn with all four classes equally likely, however many photos
+    (or shares of photos) each has. Raises PromptError for a class that has none.
     """
     generator = torch.Generator().manual_seed(seed)
     features, targets = features.to(guide.device), soft_targets(classes).to(guide.device)
@@ -137,7 +149,8 @@ def _masses(targets: Tensor) -> Tensor:
     for weather, mass in zip(WEATHERS, masses.tolist()):
         if not mass > 0:
             raise PromptError(
-                f"the class '{weather}' has no photos to learn from: give --{weather} a folder or .lmdb with readable "
+                f"the class '{weather}' has no photos to learn from: give --{weather} a folder or "
+                f".lmdb with readable "
                 "photos, or --synthetic a folder of clear ones"
             )
     return masses
@@ -148,7 +161,9 @@ def weather_logits(image_features: Tensor, prompt_features: Tensor, logit_scale:
     return logit_scale * image_features @ prompt_features.T
 
 
-def accuracy(prompts: WeatherPrompts, features: Tensor, classes: Tensor, guide: "ClipGuide") -> dict[str, float]:
+def accuracy(
+    prompts: WeatherPrompts, features: Tensor, classes: Tensor, guide: "ClipGuide"
+) -> dict[str, float]:
     """Share of photos whose most likely weather is theirs, for each weather that occurs, and "all" (their mean)."""
     logits = weather_logits(features.to(guide.device), prompts.features(guide), LOGIT_SCALE)
     right = (logits.argmax(1).cpu() == classes).float()

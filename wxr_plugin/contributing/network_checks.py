@@ -2,10 +2,11 @@
 
 What a class says of itself, all of it optional:
 
-    smoke = {"width": 4}    # constructor arguments of a quick instance; without it the defaults are built
-    unused = ("head.",)     # how the names of parameters begin that are kept for published weights only
-    least = 3               # smallest side in pixels that it takes (also of an instance); 1 when absent
-    waived = {"float64": "sorts in float32"}    # checks that it does not pass, each with the reason
+    smoke = {"width": 4}    # constructor arguments of a quick instance; without it the defaults are
+    built unused = ("head.",)     # how the names of parameters begin that are kept for published
+    weights only least = 3               # smallest side in pixels that it takes (also of an
+    instance); 1 when absent waived = {"float64": "sorts in float32"}    # checks that it does not
+    pass, each with the reason
 """
 
 import copy
@@ -32,7 +33,8 @@ def build_quick(cls: type[nn.Module]) -> nn.Module:
 def call(net: nn.Module, image: Tensor) -> Tensor:
     """`net` on images (N, 3, H, W) in [0, 1], and on whatever else it takes.
 
-    One that predicts a diffusion's noise also gets degraded images and a time, one that is steered a context of ones.
+    One that predicts a diffusion's noise also gets degraded images and a time, one that is steered
+    a context of ones.
     """
     predicts_noise = "time" in inspect.signature(net.forward).parameters
     given = [image, image.flip(-1), 3] if predicts_noise else [image]
@@ -44,13 +46,19 @@ def call(net: nn.Module, image: Tensor) -> Tensor:
 
 def photos(count: int, height: int, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Images (count, 3, height, width) in [0, 1], the same at every call."""
-    return torch.rand(count, 3, height, width, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    return torch.rand(
+        count, 3, height, width, dtype=dtype, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def trained_parameters(net: nn.Module) -> dict[str, nn.Parameter]:
     """Parameters that a training has to reach: not frozen, and not called `unused`."""
     unused = getattr(net, "unused", ())
-    return {key: p for key, p in net.named_parameters() if p.requires_grad and not key.startswith(unused)}
+    return {
+        key: p
+        for key, p in net.named_parameters()
+        if p.requires_grad and not key.startswith(unused)
+    }
 
 
 def check_learns(cls: type[nn.Module]) -> None:
@@ -60,8 +68,15 @@ def check_learns(cls: type[nn.Module]) -> None:
     _same_size(restored, image)
     restored.square().mean().backward()
     dead = [key for key, p in trained_parameters(net).items() if p.grad is None]
-    _holds(not dead, f"no gradient reaches {dead}: use these parameters, freeze them, or name them in `unused`")
-    wild = [key for key, p in net.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+    _holds(
+        not dead,
+        f"no gradient reaches {dead}: use these parameters, freeze them, or name them in `unused`",
+    )
+    wild = [
+        key
+        for key, p in net.named_parameters()
+        if p.grad is not None and not p.grad.isfinite().all()
+    ]
     _holds(not wild, f"the gradient of {wild} is not finite")
 
 
@@ -97,7 +112,10 @@ def check_state_dict(cls: type[nn.Module]) -> None:
             parameter.add_(1)
         other.load_state_dict(copy.deepcopy(net.state_dict()), strict=True)
         image = photos(1, 32, 32)
-        _holds(torch.equal(call(net, image), call(other, image)), "a network with its state dict gives another image")
+        _holds(
+            torch.equal(call(net, image), call(other, image)),
+            "a network with its state dict gives another image",
+        )
 
 
 def check_bf16(cls: type[nn.Module]) -> None:
@@ -117,7 +135,10 @@ def check_float64(cls: type[nn.Module]) -> None:
 
 
 def check_compile(cls: type[nn.Module]) -> None:
-    """torch.compile traces it and computes the same. Kernels are not compiled: that takes minutes and is not ours."""
+    """torch.compile traces it and computes the same.
+
+    Kernels are not compiled: that takes minutes and is not ours.
+    """
     net, image = build_quick(cls).eval(), photos(1, 37, 53)
     torch.compiler.reset()
     with torch.no_grad():
@@ -141,7 +162,10 @@ CHECKS: dict[str, Callable[[type[nn.Module]], None]] = {
 
 def _same_size(restored: Tensor, image: Tensor) -> None:
     _holds(restored.shape == image.shape, f"{tuple(image.shape)} became {tuple(restored.shape)}")
-    _holds(bool(restored.isfinite().all()), f"images of {tuple(image.shape)} came back with values that are not finite")
+    _holds(
+        bool(restored.isfinite().all()),
+        f"images of {tuple(image.shape)} came back with values that are not finite",
+    )
 
 
 def _refuses(net: nn.Module, image: Tensor) -> None:
@@ -149,7 +173,9 @@ def _refuses(net: nn.Module, image: Tensor) -> None:
         call(net, image)
     except WxrError:
         return
-    raise AssertionError(f"{type(net).__name__} says that it takes no images of {tuple(image.shape)}, and does")
+    raise AssertionError(
+        f"{type(net).__name__} says that it takes no images of {tuple(image.shape)}, and does"
+    )
 
 
 def _holds(condition: bool, message: str) -> None:

@@ -24,17 +24,20 @@ def new_arch(name: str, root: Path, into: Path | None = None) -> dict[str, Path]
         into: the folder of a plug-in package, made where there is none.
 
     Returns:
-        Kind -> file: arch and option; row in the repository; test and, where it was made, package in a plug-in.
+        Kind -> file: arch and option; row in the repository; test and, where it was made, package
+        in a plug-in.
 
     Raises:
-        NewArchError: `name` is no class name, or taken; `root` is no repository; a file is there already. Nothing has
-            been written then.
+        NewArchError: `name` is no class name, or taken; `root` is no repository; a file is there
+            already. Nothing has been written then.
     """
     _check_name(name)
     places = _plugin_places(name, into) if into else _repository_places(name, root)
     taken = [str(place) for place in places.values() if place.exists()]
     if taken:
-        raise NewArchError(f"{', '.join(taken)}: there already; nothing was written. Take another name")
+        raise NewArchError(
+            f"{', '.join(taken)}: there already; nothing was written. Take another name"
+        )
     words = _words(name, places, root, into)
     texts = {kind: Template(_template(kind)).substitute(words) for kind in places}
     for kind, text in texts.items():
@@ -43,19 +46,33 @@ def new_arch(name: str, root: Path, into: Path | None = None) -> dict[str, Path]
 
 
 def _check_name(name: str) -> None:
-    if not name.isidentifier() or keyword.iskeyword(name) or not name.isascii() or name.startswith("_"):
-        raise NewArchError(f"{name!r} is no name of a Python class; take letters, digits and _, such as FrostNet")
+    if (
+        not name.isidentifier()
+        or keyword.iskeyword(name)
+        or not name.isascii()
+        or name.startswith("_")
+    ):
+        raise NewArchError(
+            f"{name!r} is no name of a Python class; take letters, digits and _, such as FrostNet"
+        )
     from basicsr.utils.registry import ARCH_REGISTRY
 
-    same = [known for known, _ in ARCH_REGISTRY if known.removesuffix("_basicsr").lower() == name.lower()]
+    same = [
+        known
+        for known, _ in ARCH_REGISTRY
+        if known.removesuffix("_basicsr").lower() == name.lower()
+    ]
     if same:
-        raise NewArchError(f"{name}: the network {same[0]} is registered already; take another name")
+        raise NewArchError(
+            f"{name}: the network {same[0]} is registered already; take another name"
+        )
 
 
 def _repository_places(name: str, root: Path) -> dict[str, Path]:
     if not (root / "wxr_plugin" / "archs").is_dir():
         raise NewArchError(
-            f"{root} is not the repository of wxr_plugin: start there, or say with --into in which package of yours "
+            f"{root} is not the repository of wxr_plugin: start there, or say with --into in which "
+            f"package of yours "
             "the network belongs"
         )
     return {
@@ -67,7 +84,9 @@ def _repository_places(name: str, root: Path) -> dict[str, Path]:
 
 def _plugin_places(name: str, into: Path) -> dict[str, Path]:
     if not into.resolve().name.isidentifier():
-        raise NewArchError(f"{into}: a package's folder has a name that Python can import, such as my_networks")
+        raise NewArchError(
+            f"{into}: a package's folder has a name that Python can import, such as my_networks"
+        )
     if into.exists() and not into.is_dir():
         raise NewArchError(f"{into}: a file; --into names the folder of a package")
     places = {

@@ -49,7 +49,9 @@ class CaptionedDegradationOptions(Block):
 
     def __post_init__(self) -> None:
         if self.captions is None and self.dataroot is None:
-            raise ValueError("give captions (the table), dataroot (with captions.csv in it), or both")
+            raise ValueError(
+                "give captions (the table), dataroot (with captions.csv in it), or both"
+            )
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
             raise ValueError(f"scale_range {list(self.scale_range)} is no range in (0, 1]")
 
@@ -65,11 +67,12 @@ class _Files:
 class CaptionedDegradationDataset(WeatherDataset):
     """Items: lq, float32 RGB (3, size, size) in [0, 1]; caption, degradation (texts); lq_path.
 
-    In training, random crops as published (no flips); else the short side is resized to `size` and the centre cut out.
-    Both resize 8-bit images as Pillow does, bicubic.
+    In training, random crops as published (no flips); else the short side is resized to `size` and
+    the centre cut out. Both resize 8-bit images as Pillow does, bicubic.
 
     Raises:
-        TableError: rows that are malformed or whose photo is not there; all of them, with their lines.
+        TableError: rows that are malformed or whose photo is not there; all of them, with their
+            lines.
     """
 
     Options = CaptionedDegradationOptions
@@ -80,7 +83,9 @@ class CaptionedDegradationDataset(WeatherDataset):
         self.table = Path(options.captions or Path(options.dataroot) / "captions.csv").expanduser()
         rows = read_table(self.table, options.words or DEGRADATIONS)
         if not rows:
-            raise OptionError(f"dataset {opt.get('name')}: {self.table} has no rows; wxr label caption makes them")
+            raise OptionError(
+                f"dataset {opt.get('name')}: {self.table} has no rows; wxr label caption makes them"
+            )
         photos = self._open(rows)
         self.rows = list(rows.values())
         known = sorted({row.degradation for row in self.rows})
@@ -96,7 +101,9 @@ class CaptionedDegradationDataset(WeatherDataset):
     def draw(self, index: int, rng: np.random.Generator) -> Item:
         """The sample at `index` with photo (where that one is bad) and crop taken from `rng`."""
         number, pixels = self.quota.first_good(index, self.numbers, rng, self._read)
-        view = self._random_view(pixels, rng) if self.training else middle(pixels, self.options.size)
+        view = (
+            self._random_view(pixels, rng) if self.training else middle(pixels, self.options.size)
+        )
         row = self.rows[number]
         return {
             "lq": to_tensor(np.array(view)),

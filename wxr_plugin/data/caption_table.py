@@ -34,21 +34,26 @@ class CaptionRow(NamedTuple):
 def read_table(path: str | PathLike, words: Collection[str] = ()) -> dict[int, CaptionRow]:
     """Rows by their line in the file `path`.
 
-    `title` is "<caption>: <degradation>", split at the last ": ", so that a caption may have one of its own (the
-    authors' loader stops at such a caption). With `words`, every other degradation is an error.
+    `title` is "<caption>: <degradation>", split at the last ": ", so that a caption may have one of
+    its own (the authors' loader stops at such a caption). With `words`, every other degradation is
+    an error.
 
     Raises:
         TableError: the file is no such table or rows are malformed: all of them, with their lines.
     """
     path = Path(path).expanduser()
     try:
-        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), delimiter="\t")
+        reader = csv.reader(
+            io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), delimiter="\t"
+        )
         lines = [(cells, reader.line_num) for cells in reader if cells]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{path}: not a table of captions ({error})") from error
     if not lines or any(name not in lines[0][0] for name in COLUMNS):
         found = " | ".join(lines[0][0]) if lines else "nothing"
-        raise TableError(f"{path}:1: expected the tab-separated columns filepath and title, found {found[:80]}")
+        raise TableError(
+            f"{path}:1: expected the tab-separated columns filepath and title, found {found[:80]}"
+        )
     places = [lines[0][0].index(name) for name in COLUMNS]
     rows, bad = {}, []
     for cells, number in lines[1:]:

@@ -26,8 +26,9 @@ def weather_of(key: str, otherwise: int = UNKNOWN) -> int:
 class ClassIndex:
     """A list of photos by class, all classes equally often: index -> position of the photo.
 
-    Balanced, its length is the number of classes times the size of the largest; neighbouring indices take turns over
-    the classes, and smaller classes are gone through again. Unbalanced, it is the list as it stands.
+    Balanced, its length is the number of classes times the size of the largest; neighbouring
+    indices take turns over the classes, and smaller classes are gone through again. Unbalanced, it
+    is the list as it stands.
     """
 
     def __init__(self, classes: Sequence[int], balanced: bool):
@@ -47,7 +48,8 @@ class ClassIndex:
 class Quota:
     """The photos that turned out bad, shared by all worker processes of a loader; more than `max_bad` end the training.
 
-    Each process of a distributed training counts for itself. `path` gives the name of photo `number`.
+    Each process of a distributed training counts for itself. `path` gives the name of photo
+    `number`.
     """
 
     def __init__(self, size: int, max_bad: int, path: Callable[[int], str]):
@@ -59,8 +61,8 @@ class Quota:
     ) -> tuple[int, T]:
         """The number of the photo at `index`, and `read(number)`; where that fails, of others that `rng` chooses.
 
-        The choice is the same whether the failure was known before or not, so that a sample depends on `rng` alone as
-        long as `read` does not use it.
+        The choice is the same whether the failure was known before or not, so that a sample depends
+        on `rng` alone as long as `read` does not use it.
 
         Raises:
             WxrError: more than `max_bad` photos, or all of them, are bad; it names them.
@@ -78,11 +80,19 @@ class Quota:
     def _count(self, number: int, error: BadImageError) -> None:
         if not self.bad[number]:
             self.bad[number] = 1
-            get_root_logger().warning(f"left out, {int(self.bad.sum())} of at most {self.max_bad}: {error}")
+            get_root_logger().warning(
+                f"left out, {int(self.bad.sum())} of at most {self.max_bad}: {error}"
+            )
 
     def _check(self) -> None:
         bad = self.bad.nonzero().flatten().tolist()
         if len(bad) > self.max_bad or len(bad) == len(self.bad):
             names = "\n  ".join(self.path(number) for number in bad)
-            what = f"more than max_bad: {self.max_bad} allows" if len(bad) < len(self.bad) else "all there are"
-            raise WxrError(f"{len(bad)} images cannot be used, {what}; mend or remove them:\n  {names}")
+            what = (
+                f"more than max_bad: {self.max_bad} allows"
+                if len(bad) < len(self.bad)
+                else "all there are"
+            )
+            raise WxrError(
+                f"{len(bad)} images cannot be used, {what}; mend or remove them:\n  {names}"
+            )

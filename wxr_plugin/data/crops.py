@@ -29,7 +29,8 @@ def random_box(height: int, width: int, size: int, rng: np.random.Generator) -> 
 def fixed_boxes(name: str, height: int, width: int, size: int, count: int) -> list[Box]:
     """`count` boxes of side `size` that depend on the photo's name and size and on `size` alone.
 
-    A larger `count` adds boxes and keeps the others, so that what is known of them (ratings, pseudo-labels) stays.
+    A larger `count` adds boxes and keeps the others, so that what is known of them (ratings,
+    pseudo-labels) stays.
     """
     digest = hashlib.sha256(f"{name}@{size}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))

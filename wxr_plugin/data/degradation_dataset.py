@@ -13,7 +13,12 @@ from wxr_plugin.data.crops import Turn, crop, random_box, to_float, to_tensor
 from wxr_plugin.data.degradations.apply import degrade
 from wxr_plugin.data.degradations.choice import Balanced, InOrder, rng_of
 from wxr_plugin.data.degradations.layout import gt_folders, read_pairs, split_of, words_in
-from wxr_plugin.data.degradations.options import WILD, DegradationOptions, SyntheticDegradations, check_options
+from wxr_plugin.data.degradations.options import (
+    WILD,
+    DegradationOptions,
+    SyntheticDegradations,
+    check_options,
+)
 from wxr_plugin.data.degradations.wild import wild_clean, wild_degrade
 from wxr_plugin.data.degradations.wild_settings import load_psfs
 from wxr_plugin.data.degradations.words import DEGRADATIONS
@@ -36,10 +41,11 @@ class _Entry(NamedTuple):
 class DegradationDataset(WeatherDataset):
     """Items: lq and gt, float32 RGB (3, H, W) in [0, 1]; lq_path, gt_path; degradation, one of DEGRADATIONS or "wild".
 
-    With guide_size lq_guide, all of the degraded photo as a guide sees it, and lq_guide_key, its name, come besides.
-    In training, crops of gt_size, all degradations equally often: the index modulo their number chooses the
-    degradation, then any image of it is taken. Else every pair in order, whole, then every clean photo with every
-    synthetic degradation, which depends on the photo's name alone. The lq_path of a synthetic image is no file, but
+    With guide_size lq_guide, all of the degraded photo as a guide sees it, and lq_guide_key, its
+    name, come besides. In training, crops of gt_size, all degradations equally often: the index
+    modulo their number chooses the degradation, then any image of it is taken. Else every pair in
+    order, whole, then every clean photo with every synthetic degradation, which depends on the
+    photo's name alone. The lq_path of a synthetic image is no file, but
     <dataroot_gt>/<degradation>/<photo>, so that results have names of their own.
 
     Raises:
@@ -70,7 +76,11 @@ class DegradationDataset(WeatherDataset):
         """Where the ground truth of a block's pairs lies, for the check of leaks; what is there."""
         root, words = block.get("dataroot"), block.get("degradations")
         split = str(_split(block.get("split"), training))
-        return gt_folders(root, split, words if isinstance(words, list) else ()) if isinstance(root, str) else []
+        return (
+            gt_folders(root, split, words if isinstance(words, list) else ())
+            if isinstance(root, str)
+            else []
+        )
 
     def __len__(self) -> int:
         """In training the number of degradations times the images of the largest; else the pairs and photos."""
@@ -85,13 +95,22 @@ class DegradationDataset(WeatherDataset):
         whole = {}
         if self.training:
             if self.options.guide_size:
-                whole = {"lq_guide": guide_view(lq, self.options.guide_size), "lq_guide_key": paths["lq_path"]}
+                whole = {
+                    "lq_guide": guide_view(lq, self.options.guide_size),
+                    "lq_guide_key": paths["lq_path"],
+                }
             gt, lq = self._augment((gt, lq), rng)
         else:
             rng = rng_of(choice.word, self.entries[number].gt_key)
         if lq is None:
             gt, lq = self._degrade(gt, choice.word, rng)
-        return {"lq": to_tensor(lq), "gt": to_tensor(gt), "degradation": choice.word, **paths, **whole}
+        return {
+            "lq": to_tensor(lq),
+            "gt": to_tensor(gt),
+            "degradation": choice.word,
+            **paths,
+            **whole,
+        }
 
     def _add(self, entries: list[_Entry]) -> list[int]:
         """Append to `entries`; their numbers."""
@@ -104,7 +123,8 @@ class DegradationDataset(WeatherDataset):
         missing = [word for word in self.options.degradations or () if word not in there]
         if missing:
             raise OptionError(
-                f"dataset {opt.get('name')}: {folder} has no {', no '.join(missing)}, but {', '.join(there)}"
+                f"dataset {opt.get('name')}: {folder} has no {', no '.join(missing)}, but "
+                f"{', '.join(there)}"
             )
         found = {}
         for word in self.options.degradations or there:
@@ -118,16 +138,25 @@ class DegradationDataset(WeatherDataset):
         lq = entry.lq.read(entry.lq_key) if entry.lq else None
         if lq is not None and lq.shape != gt.shape:
             sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (lq, gt)]
-            raise BadImageError(f"{entry.lq.path(entry.lq_key)}: {sizes[0]} pixels, but its ground truth {sizes[1]}")
+            raise BadImageError(
+                f"{entry.lq.path(entry.lq_key)}: {sizes[0]} pixels, but its ground truth {sizes[1]}"
+            )
         return gt, lq
 
-    def _augment(self, images: Sequence[np.ndarray | None], rng: np.random.Generator) -> list[np.ndarray | None]:
+    def _augment(
+        self, images: Sequence[np.ndarray | None], rng: np.random.Generator
+    ) -> list[np.ndarray | None]:
         """One box and one turn for both, while they still have 8 bits."""
         box = random_box(*images[0].shape[:2], self.options.gt_size, rng)
         turn = Turn.draw(rng, self.options.use_hflip, self.options.use_rot)
-        return [None if image is None else turn.apply(crop(image, box, self.options.gt_size)) for image in images]
+        return [
+            None if image is None else turn.apply(crop(image, box, self.options.gt_size))
+            for image in images
+        ]
 
-    def _degrade(self, gt: np.ndarray, word: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _degrade(
+        self, gt: np.ndarray, word: str, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         synthetic = self.options.synthetic
         if word == WILD:
             gt = wild_clean(gt, rng)
@@ -165,6 +194,12 @@ def _tell_of_wild(synthetic: SyntheticDegradations) -> None:
     files = {"psf": "camera PSFs", "display_psf": "under-display PSFs"}
     for path in filter(None, (getattr(synthetic.wild, key) for key in files)):
         load_psfs(path)
-    absent = [f"{what} (synthetic.wild.{key})" for key, what in files.items() if not getattr(synthetic.wild, key)]
+    absent = [
+        f"{what} (synthetic.wild.{key})"
+        for key, what in files.items()
+        if not getattr(synthetic.wild, key)
+    ]
     if absent:
-        get_root_logger().info(f"wild degradations without {' and without '.join(absent)}: no file given")
+        get_root_logger().info(
+            f"wild degradations without {' and without '.join(absent)}: no file given"
+        )

@@ -25,20 +25,27 @@ def build_dataloader(
 ) -> DataLoader:
     """BasicSR's `build_dataloader` (`build`) with a training set whose samples depend on `seed` and their place alone.
 
-    That needs an EnlargedSampler, which `train_pipeline` gives; with another one, or without a seed, samples are as in
-    stock BasicSR. After a resume the first epoch goes on where it stopped (`dataset_opt['resume']`).
+    That needs an EnlargedSampler, which `train_pipeline` gives; with another one, or without a
+    seed, samples are as in stock BasicSR. After a resume the first epoch goes on where it stopped
+    (`dataset_opt['resume']`).
 
     Raises:
-        OptionError: a training set that does not fill one batch; stock would train on nothing, and say nothing.
+        OptionError: a training set that does not fill one batch; stock would train on nothing, and
+            say nothing.
     """
     usable = _usable(dataset_opt)
-    if seed is not None and dataset_opt["phase"] == "train" and isinstance(sampler, EnlargedSampler):
+    if (
+        seed is not None
+        and dataset_opt["phase"] == "train"
+        and isinstance(sampler, EnlargedSampler)
+    ):
         sampler.seed = seed
         sampler, dataset = DrawSampler(sampler), SeededDataset(dataset, seed)
     loader = build(dataset, usable, num_gpu, dist, sampler, seed)
     if dataset_opt["phase"] == "train" and len(loader) == 0:
         raise OptionError(
-            f"datasets.train: {len(loader.sampler)} samples a process fill no batch of {loader.batch_size}, so there "
+            f"datasets.train: {len(loader.sampler)} samples a process fill no batch of "
+            f"{loader.batch_size}, so there "
             "is nothing to train on; lower batch_size_per_gpu, or raise dataset_enlarge_ratio"
         )
     if isinstance(sampler, DrawSampler) and dataset_opt.get("resume"):
@@ -56,7 +63,9 @@ def _usable(dataset_opt: dict[str, Any]) -> dict[str, Any]:
         "pin_memory": dataset_opt.get("pin_memory", False) and torch.cuda.is_available(),
         "persistent_workers": dataset_opt.get("persistent_workers", False) and workers > 0,
     }
-    if dataset_opt.get("prefetch_mode") == "cpu" and workers == 0:  # two threads would share one random state
+    if (
+        dataset_opt.get("prefetch_mode") == "cpu" and workers == 0
+    ):  # two threads would share one random state
         usable["prefetch_mode"] = None
     return usable
 
@@ -65,7 +74,8 @@ def _take_up(loader: DataLoader, sampler: DrawSampler, resume: dict[str, int]) -
     done = consumed(resume, len(loader))
     if done is None:
         warnings.warn(
-            f"the state of iteration {resume['iter']} in epoch {resume['epoch']} does not fit epochs of {len(loader)} "
+            f"the state of iteration {resume['iter']} in epoch {resume['epoch']} does not fit "
+            f"epochs of {len(loader)} "
             "iterations (batch size, data or processes have changed): this epoch begins anew",
             stacklevel=4,
         )

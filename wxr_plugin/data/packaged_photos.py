@@ -27,7 +27,9 @@ def packaged_photo(name: str) -> np.ndarray:
 
 def weathered(photo: np.ndarray, kind: str, severity: float, seed: int, style: str) -> np.ndarray:
     """`photo` (uint8 RGB) with synthetic weather, uint8 RGB; the same for the same arguments."""
-    drawn = add_weather(photo.astype(np.float32) / 255, kind, severity, np.random.default_rng(seed), style)
+    drawn = add_weather(
+        photo.astype(np.float32) / 255, kind, severity, np.random.default_rng(seed), style
+    )
     return (drawn * 255).round().astype(np.uint8)
 
 

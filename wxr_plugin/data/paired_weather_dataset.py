@@ -40,7 +40,9 @@ class SyntheticOptions(Block):
             raise ValueError(f"style is an empty list: name one or more of {', '.join(STYLES)}")
         for style in self.styles:
             if style not in STYLES:
-                raise ValueError(f"unknown style {style!r}: take one of {', '.join(STYLES)}, or list its plug-in")
+                raise ValueError(
+                    f"unknown style {style!r}: take one of {', '.join(STYLES)}, or list its plug-in"
+                )
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -87,11 +89,12 @@ class PairedWeatherDataset(WeatherDataset):
     """Items: lq and gt, float32 RGB (3, H, W) in [0, 1]; lq_path, gt_path; weather, an index of WEATHERS or -1 where
     unknown; severity in [0, 1], or -1.0 where unknown.
 
-    In training, crops of gt_size; else whole photos, and synthetic weather depends on the index alone. Where photos lie
-    in sub-folders named after weathers, training takes these equally often.
+    In training, crops of gt_size; else whole photos, and synthetic weather depends on the index
+    alone. Where photos lie in sub-folders named after weathers, training takes these equally often.
 
     Raises:
-        WxrError: roots that hold no images, or not the same ones; options that contradict each other.
+        WxrError: roots that hold no images, or not the same ones; options that contradict each
+            other.
     """
 
     Options = PairedWeatherOptions
@@ -102,8 +105,12 @@ class PairedWeatherDataset(WeatherDataset):
         _check(opt.get("name"), options, self.training)
         self.templates = options.filename_tmpl, options.gt_tmpl
         self.gt = open_store(opt, options.dataroot_gt, options.cache)
-        self.lq = open_store(opt, options.dataroot_lq, options.cache) if options.dataroot_lq else None
-        self.depth = ImageStore(options.dataroot_depth, options.cache) if options.dataroot_depth else None
+        self.lq = (
+            open_store(opt, options.dataroot_lq, options.cache) if options.dataroot_lq else None
+        )
+        self.depth = (
+            ImageStore(options.dataroot_depth, options.cache) if options.dataroot_depth else None
+        )
         self._check_partners()
         keys = self.gt.keys()
         told = WEATHERS.index(options.weather) if options.weather else UNKNOWN
@@ -137,7 +144,10 @@ class PairedWeatherDataset(WeatherDataset):
             raise OptionError(f"{fault}; give each image its partner")
         missing = set(self.gt.keys()) - set(self.depth.keys()) if self.depth else ()
         if missing:
-            raise OptionError(f"{self.depth.root} lacks {len(missing)} depth maps, such as {min(missing)}; make them")
+            raise OptionError(
+                f"{self.depth.root} lacks {len(missing)} depth maps, such as {min(missing)}; make "
+                f"them"
+            )
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
         """The sample at `index` with photo (where that one is bad), crop, turn and weather taken from `rng`."""
@@ -159,7 +169,9 @@ class PairedWeatherDataset(WeatherDataset):
         lq = self.lq.read(partner(key, *self.templates)) if self.lq else None
         if lq is not None and lq.shape != gt.shape:
             sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (lq, gt)]
-            raise BadImageError(f"{self._lq_path(number)}: {sizes[0]} pixels, but its ground truth {sizes[1]}")
+            raise BadImageError(
+                f"{self._lq_path(number)}: {sizes[0]} pixels, but its ground truth {sizes[1]}"
+            )
         depth = self.depth.read_depth(key) if self.depth else None
         if depth is not None and depth.shape != gt.shape[:2]:
             depth = cv2.resize(depth, gt.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -172,9 +184,13 @@ class PairedWeatherDataset(WeatherDataset):
         turn = Turn.draw(rng, self.options.use_hflip, self.options.use_rot)
         return [None if image is None else turn.apply(crop(image, box, size)) for image in images]
 
-    def _add_weather(self, gt: np.ndarray, depth: np.ndarray | None, index: int, rng: np.random.Generator):
+    def _add_weather(
+        self, gt: np.ndarray, depth: np.ndarray | None, index: int, rng: np.random.Generator
+    ):
         synthetic = self.options.synthetic
-        choice = rng.integers(len(synthetic.kinds)) if self.training else index % len(synthetic.kinds)
+        choice = (
+            rng.integers(len(synthetic.kinds)) if self.training else index % len(synthetic.kinds)
+        )
         kind, severity = synthetic.kinds[choice], float(rng.uniform(*synthetic.severity))
         lq = add_weather(to_float(gt), kind, severity, rng, synthetic.draw_style(rng), depth)
         return lq, WEATHERS.index(kind), 0.0 if kind == "clear" else severity
@@ -184,10 +200,17 @@ def _check(name: str | None, options: PairedWeatherOptions, training: bool) -> N
     if (options.dataroot_lq is None) == (options.synthetic is None):
         raise OptionError(f"dataset {name}: give either dataroot_lq or synthetic")
     if options.synthetic is None and options.dataroot_depth:
-        raise OptionError(f"dataset {name}: dataroot_depth serves synthetic weather only; take it out")
+        raise OptionError(
+            f"dataset {name}: dataroot_depth serves synthetic weather only; take it out"
+        )
     if options.synthetic and options.synthetic.severity[0] > options.synthetic.severity[1]:
-        raise OptionError(f"dataset {name}: severity {options.synthetic.severity} goes from high to low; swap the two")
+        raise OptionError(
+            f"dataset {name}: severity {options.synthetic.severity} goes from high to low; swap "
+            f"the two"
+        )
     if options.synthetic and options.weather:
         raise OptionError(f"dataset {name}: synthetic weather knows its kind; take weather out")
     if training and options.gt_size is None:
-        raise OptionError(f"dataset {name}: training needs gt_size, the side of the crops in pixels")
+        raise OptionError(
+            f"dataset {name}: training needs gt_size, the side of the crops in pixels"
+        )

@@ -36,10 +36,12 @@ class RealPhoto(NamedTuple):
 class RealPhotos:
     """The photos of one root, or of one root for each weather, in the order of roots and names.
 
-    The weather is that of the root, or of the sub-folder (rain/…) of a single root. Attributes: `photos`, and `empty`,
-    the sub-folders of a single root that have a weather's name and hold no images.
+    The weather is that of the root, or of the sub-folder (rain/…) of a single root. Attributes:
+    `photos`, and `empty`, the sub-folders of a single root that have a weather's name and hold no
+    images.
 
-    `open_root` opens a root. Raises WxrError where a root does not exist or holds no images; it names the weather.
+    `open_root` opens a root. Raises WxrError where a root does not exist or holds no images; it
+    names the weather.
     """
 
     def __init__(self, roots: Roots, open_root: Callable[[Root], ImageStore] = ImageStore):
@@ -47,7 +49,9 @@ class RealPhotos:
         if several and not roots:
             raise WxrError("no photos: name a folder or .lmdb for at least one weather")
         named = roots if several else {"": roots}
-        self.photos = [photo for weather, root in named.items() for photo in _of(weather, root, open_root)]
+        self.photos = [
+            photo for weather, root in named.items() for photo in _of(weather, root, open_root)
+        ]
         self.empty = [] if several else _empty_classes(self.photos[0].store)
         self._by_key = {photo.key: photo for photo in self.photos}
 

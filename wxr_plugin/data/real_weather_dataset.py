@@ -33,10 +33,11 @@ class RealWeatherOptions(Block):
 class RealWeatherDataset(WeatherDataset):
     """Items: lq, float32 RGB (3, H, W) in [0, 1]; lq_path; weather, an index of WEATHERS or -1 where unknown; key.
 
-    The weather is that of the entry in `dataroot`, or of the sub-folder (rain/…). In training, the weathers come
-    equally often, lq is the crop at one of the photo's fixed boxes, never turned or mirrored, and key is
-    `photo@left,top,right,bottom`; else lq is the whole photo and key its name. The photo's name is its key in the
-    folder or LMDB, below the weather's name where there is a root for each.
+    The weather is that of the entry in `dataroot`, or of the sub-folder (rain/…). In training, the
+    weathers come equally often, lq is the crop at one of the photo's fixed boxes, never turned or
+    mirrored, and key is `photo@left,top,right,bottom`; else lq is the whole photo and key its name.
+    The photo's name is its key in the folder or LMDB, below the weather's name where there is a
+    root for each.
 
     Raises:
         WxrError: a root holds no images.
@@ -47,13 +48,22 @@ class RealWeatherDataset(WeatherDataset):
     def __init__(self, opt: dict[str, Any]):
         super().__init__(opt)
         if self.training and self.options.gt_size is None:
-            raise OptionError(f"dataset {opt.get('name')}: training needs gt_size, the side of the crops in pixels")
-        self.real = RealPhotos(self.options.dataroot, partial(open_store, opt, cache=self.options.cache))
+            raise OptionError(
+                f"dataset {opt.get('name')}: training needs gt_size, the side of the crops in "
+                f"pixels"
+            )
+        self.real = RealPhotos(
+            self.options.dataroot, partial(open_store, opt, cache=self.options.cache)
+        )
         for folder in self.real.empty:
-            get_root_logger().warning(f"{folder}: no images in it, so there are no photos of this weather")
+            get_root_logger().warning(
+                f"{folder}: no images in it, so there are no photos of this weather"
+            )
         photos = self.real.photos
         self.names = [photo.key for photo in photos]
-        self.use([(photo.store, photo.name) for photo in photos], [photo.weather for photo in photos])
+        self.use(
+            [(photo.store, photo.name) for photo in photos], [photo.weather for photo in photos]
+        )
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
         """The sample at `index`, with the box (and the photo, where that one is bad) taken from `rng`."""
@@ -63,7 +73,12 @@ class RealWeatherDataset(WeatherDataset):
             size, count = self.options.gt_size, self.options.boxes_per_image
             box = fixed_boxes(key, *image.shape[:2], size, count)[rng.integers(count)]
             image, key = crop(image, box, size), crop_key(key, box)
-        return {"lq": to_tensor(image), "lq_path": self.path(number), "weather": self.weathers[number], "key": key}
+        return {
+            "lq": to_tensor(image),
+            "lq_path": self.path(number),
+            "weather": self.weathers[number],
+            "key": key,
+        }
 
     def _read(self, number: int) -> np.ndarray:
         store, key = self.photos[number]

@@ -1,8 +1,9 @@
 """Samples that depend on the seed and their place in the training alone, whichever worker loads them.
 
-Stock BasicSR seeds each worker alike at every epoch, so that crops and flips repeat (the trap of pytorch#5059), and a
-resumed run draws others than an uninterrupted one. Here the sampler numbers every sample of the whole training, over
-all ranks and epochs (its *draw*), and the random state is set from (manual_seed, draw) while that sample is loaded.
+Stock BasicSR seeds each worker alike at every epoch, so that crops and flips repeat (the trap of
+pytorch#5059), and a resumed run draws others than an uninterrupted one. Here the sampler numbers
+every sample of the whole training, over all ranks and epochs (its *draw*), and the random state is
+set from (manual_seed, draw) while that sample is loaded.
 """
 
 import random
@@ -19,8 +20,8 @@ from torch.utils.data import Dataset, Sampler, get_worker_info
 def random_state(*seeds: int) -> Iterator[np.random.Generator]:
     """Within the block, python's, numpy's and torch's CPU generators are seeded by `seeds` (each >= 0).
 
-    Yields a numpy generator with a stream of its own. After the block the three are as they were before; CUDA's
-    generators are not touched.
+    Yields a numpy generator with a stream of its own. After the block the three are as they were
+    before; CUDA's generators are not touched.
     """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     words = np.random.SeedSequence(seeds).generate_state(8)
@@ -38,8 +39,8 @@ def random_state(*seeds: int) -> Iterator[np.random.Generator]:
 class SeededDataset(Dataset):
     """A dataset whose item `draw * len(dataset) + index` is sample `index`, loaded under the random state of `draw`.
 
-    A dataset that defines `draw(index, rng)` is asked through that instead of `__getitem__`. Every other attribute
-    (`opt`, …) is the wrapped dataset's.
+    A dataset that defines `draw(index, rng)` is asked through that instead of `__getitem__`. Every
+    other attribute (`opt`, …) is the wrapped dataset's.
     """
 
     def __init__(self, dataset: Dataset, seed: int):
@@ -57,7 +58,9 @@ class SeededDataset(Dataset):
             return self.dataset[index]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or "dataset" not in self.__dict__:  # not yet unpickled; never a foreign protocol
+        if (
+            name.startswith("__") or "dataset" not in self.__dict__
+        ):  # not yet unpickled; never a foreign protocol
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
@@ -65,8 +68,9 @@ class SeededDataset(Dataset):
 class DrawSampler(Sampler):
     """The order of an EnlargedSampler as numbers `draw * len(dataset) + index` for a `SeededDataset`.
 
-    `draw` counts the samples of all ranks since the first epoch. `resume` is {'epoch': e, 'skip': n}: epoch `e` starts
-    after its first `n` samples of this rank, so that a resumed training goes on where it stopped.
+    `draw` counts the samples of all ranks since the first epoch. `resume` is {'epoch': e, 'skip':
+    n}: epoch `e` starts after its first `n` samples of this rank, so that a resumed training goes
+    on where it stopped.
     """
 
     def __init__(self, sampler: Sampler, resume: dict | None = None):
@@ -77,8 +81,12 @@ class DrawSampler(Sampler):
         inner = self.sampler
         first = (inner.epoch * len(inner)) * inner.num_replicas + inner.rank
         size = len(inner.dataset)
-        numbers = [(first + i * inner.num_replicas) * size + int(index) for i, index in enumerate(inner)]
-        return iter(numbers[self.resume["skip"] :] if inner.epoch == self.resume["epoch"] else numbers)
+        numbers = [
+            (first + i * inner.num_replicas) * size + int(index) for i, index in enumerate(inner)
+        ]
+        return iter(
+            numbers[self.resume["skip"] :] if inner.epoch == self.resume["epoch"] else numbers
+        )
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -96,7 +104,8 @@ def mixed(*seeds: int) -> int:
 def seed_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
     """Worker initialiser with the arguments of BasicSR's: seeds python and numpy anew at every epoch.
 
-    A DataLoader gives its workers a torch seed that changes with each epoch; the other two take it over here.
+    A DataLoader gives its workers a torch seed that changes with each epoch; the other two take it
+    over here.
     """
     worker = get_worker_info()
     base = seed + num_workers * rank + worker_id if worker is None else worker.seed

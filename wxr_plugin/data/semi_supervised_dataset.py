@@ -45,7 +45,8 @@ class SemiSupervisedDataset(Dataset):
     """Items: those of PairedWeatherDataset, and with them a crop of a real photo: real (3, h, w), real_key
     (`photo@left,top,right,bottom`), real_path, real_weather.
 
-    An epoch passes over the pairs; the real photo is drawn beside, all weathers equally often. For training only.
+    An epoch passes over the pairs; the real photo is drawn beside, all weathers equally often. For
+    training only.
 
     Raises:
         WxrError: as the two datasets do.
@@ -59,9 +60,14 @@ class SemiSupervisedDataset(Dataset):
         self.opt = opt
         SemiSupervisedOptions.read(opt)
         if opt["phase"] != "train":
-            raise OptionError(f"dataset {opt.get('name')}: validate with PairedWeatherDataset or RealWeatherDataset")
+            raise OptionError(
+                f"dataset {opt.get('name')}: validate with PairedWeatherDataset or "
+                f"RealWeatherDataset"
+            )
         shared = {key: opt[key] for key in _SHARED if key in opt}
-        self.paired = PairedWeatherDataset({**shared, "type": "PairedWeatherDataset", **opt["paired"]})
+        self.paired = PairedWeatherDataset(
+            {**shared, "type": "PairedWeatherDataset", **opt["paired"]}
+        )
         self.real = RealWeatherDataset({**shared, "type": "RealWeatherDataset", **opt["real"]})
 
     def __len__(self) -> int:

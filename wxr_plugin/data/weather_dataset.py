@@ -18,8 +18,8 @@ VAL_SEED = 20240
 class WeatherDataset(Dataset):
     """A dataset of photos whose sample is a function of an index and a random generator: `draw(index, rng)`.
 
-    In training, `rng` comes from (manual_seed, draw) if the loader is the repaired one, else from numpy's global state.
-    In validation it comes from the index, so that an item is always the same.
+    In training, `rng` comes from (manual_seed, draw) if the loader is the repaired one, else from
+    numpy's global state. In validation it comes from the index, so that an item is always the same.
     """
 
     Options: type[Block]
@@ -55,17 +55,24 @@ class WeatherDataset(Dataset):
 
 
 def open_store(opt: dict[str, Any], root: str, cache: bool = False) -> ImageStore:
-    """The folder or LMDB `root` of a dataset block. Raises OptionError where io_backend asks for the other kind."""
+    """The folder or LMDB `root` of a dataset block.
+
+    Raises OptionError where io_backend asks for the other kind.
+    """
     store, backend = ImageStore(root, cache), (opt.get("io_backend") or {}).get("type")
     if backend is not None and (backend == "lmdb") != store.is_lmdb:
-        raise OptionError(f"io_backend is {backend}, but {root} is not: mend one of them, or leave io_backend out")
+        raise OptionError(
+            f"io_backend is {backend}, but {root} is not: mend one of them, or leave io_backend out"
+        )
     return store
 
 
 def _refuse_what_does_not_fit(opt: dict[str, Any]) -> None:
     name, kind = opt.get("name"), opt.get("type")
     if opt.get("scale", 1) != 1:
-        raise OptionError(f"dataset {name}: {kind} has lq and gt of one size; set scale: 1, not {opt['scale']}")
+        raise OptionError(
+            f"dataset {name}: {kind} has lq and gt of one size; set scale: 1, not {opt['scale']}"
+        )
     for key in ("mean", "std"):
         if opt.get(key) is not None:
             raise OptionError(f"dataset {name}: images of {kind} stay in [0, 1]; take {key} out")

@@ -67,8 +67,8 @@ class Places:
 def run(output: Path, real: Path | None, settings: Settings) -> Path:
     """Run every stage that is not done yet below `output` and return the report's path.
 
-    `real` is a folder of photos (or one with sub-folders rain, haze, snow); None takes packaged photos under a weather
-    setting that training does not draw. Raises WxrError when a stage fails.
+    `real` is a folder of photos (or one with sub-folders rain, haze, snow); None takes packaged
+    photos under a weather setting that training does not draw. Raises WxrError when a stage fails.
     """
     work = work_folder(output, real, settings)
     work.mkdir(parents=True, exist_ok=True)
@@ -110,9 +110,16 @@ def rate(places: Places) -> None:
 
 def learn_prompts(places: Places) -> None:
     """Learn the four weather prompts on clean photos, synthetic weather and, where sorted, the unlabelled photos."""
-    real = [item for name, lmdb in places.real_classes().items() if name != "all" for item in (f"--{name}", lmdb)]
+    real = [
+        item
+        for name, lmdb in places.real_classes().items()
+        if name != "all"
+        for item in (f"--{name}", lmdb)
+    ]
     arguments = ["--clear", places.clean, "--synthetic", places.clean, *real]
-    wxr("prompts", "learn", *arguments, "--crop-size", 96, "-o", places.work / "prompts.safetensors")
+    wxr(
+        "prompts", "learn", *arguments, "--crop-size", 96, "-o", places.work / "prompts.safetensors"
+    )
 
 
 def train(places: Places, name: str, iterations: int, seed: int) -> None:
@@ -136,7 +143,9 @@ def train(places: Places, name: str, iterations: int, seed: int) -> None:
     write_text(file, text)
     command = [sys.executable, "-m", "wxr_plugin.train", "-opt", str(file), "--auto_resume"]
     if subprocess.run(command, cwd=places.work).returncode:
-        raise WxrError(f"{name} training failed; its log is below {places.work / 'experiments' / name}")
+        raise WxrError(
+            f"{name} training failed; its log is below {places.work / 'experiments' / name}"
+        )
 
 
 def wxr(*arguments: object) -> None:
@@ -163,9 +172,14 @@ def photo_list(folder: Path) -> list[tuple[str, int]]:
 def work_folder(output: Path, real: Path | None, settings: Settings) -> Path:
     """The folder of one run: another one for other photos, settings or another version of what the package ships."""
     shipped = [
-        file for folder in (HERE, HERE.parent / "assets") for file in sorted(folder.rglob("*")) if file.is_file()
+        file
+        for folder in (HERE, HERE.parent / "assets")
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
     ]
-    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in shipped if file.suffix != ".pyc"]
+    digests = [
+        hashlib.sha256(file.read_bytes()).hexdigest() for file in shipped if file.suffix != ".pyc"
+    ]
     inputs = [digests, asdict(settings), real and [str(real.resolve()), photo_list(real)]]
     key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:8]
     return output / "runs" / f"{real.resolve().name if real else 'packaged'}-{key}"

@@ -31,7 +31,9 @@ def measure(places) -> None:
     compared = {START: Restorer.from_checkpoint("tiny"), **nets}
     pairs = [score_pair(file, compared) for file in list_images(places.held_out / "lq")]
     photos = rate_photos(places, nets)
-    write_text(places.work / "scores.json", json.dumps({"pairs": pairs, "photos": photos}, indent=1))
+    write_text(
+        places.work / "scores.json", json.dumps({"pairs": pairs, "photos": photos}, indent=1)
+    )
 
 
 def score_pair(lq_file: Path, nets: dict) -> dict:
@@ -42,7 +44,9 @@ def score_pair(lq_file: Path, nets: dict) -> dict:
     gt, lq = read_image(lq_file.parents[1] / "gt" / lq_file.name), read_image(lq_file)
     results = {"input": lq, **{name: net.restore(lq) for name, net in nets.items()}}
     _, style, kind, _ = lq_file.stem.rsplit("_", 3)
-    scores = {name: [psnr(gt, image), ssim(gt, image, channel_axis=2)] for name, image in results.items()}
+    scores = {
+        name: [psnr(gt, image), ssim(gt, image, channel_axis=2)] for name, image in results.items()
+    }
     return {"style": style, "kind": kind, **scores}
 
 
@@ -60,7 +64,14 @@ def rate_photos(places, nets: dict) -> list[dict]:
         ratings = rater.rate(list(results.values())).rating.tolist()
         target = places.work / "restored" / f"{number:03d}_{file.stem}.png"
         write_image(target, results["semi_supervised"])
-        rows.append({"kind": kind, "photo": str(file), "restored": str(target), **dict(zip(results, ratings))})
+        rows.append(
+            {
+                "kind": kind,
+                "photo": str(file),
+                "restored": str(target),
+                **dict(zip(results, ratings)),
+            }
+        )
     if not rows:
         raise WxrError(f"{places.real}: none of its photos could be read")
     return rows
@@ -73,7 +84,9 @@ def write_report(places, settings: dict, real: Path | None) -> Path:
     print("\nHeld-out synthetic pairs (PSNR in dB, SSIM; RGB)\n" + html.text_table(*pairs))
     print("\nRating of the unlabelled photos, 1 to 5\n" + html.text_table(*photos))
     print(f"\n* is the best of a row. {html.WORSE_NOTE}")
-    source = str(real) if real else "packaged photos under a weather setting that training never drew"
+    source = (
+        str(real) if real else "packaged photos under a weather setting that training never drew"
+    )
     page = html.page(
         "wxr_plugin demo",
         BODY,
@@ -82,7 +95,9 @@ def write_report(places, settings: dict, real: Path | None) -> Path:
         rating_table=html.html_table(*photos),
         rating_note=RATING_NOTE,
         pair_table=html.html_table(*pairs),
-        facts=html.html_table(["setting", "value"], [[key, str(value)] for key, value in settings.items()]),
+        facts=html.html_table(
+            ["setting", "value"], [[key, str(value)] for key, value in settings.items()]
+        ),
     )
     write_text(places.work / "index.html", page)
     return places.work / "index.html"
@@ -91,13 +106,19 @@ def write_report(places, settings: dict, real: Path | None) -> Path:
 def pair_table(pairs: list[dict]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: mean PSNR and SSIM of input and networks, by weather setting and weather; best marked by *."""
     columns = ["input", START, *NETWORKS]
-    header = ["weather", *(f"{metric} {NETWORKS.get(c, c)}" for metric in ("PSNR", "SSIM") for c in columns)]
+    header = [
+        "weather",
+        *(f"{metric} {NETWORKS.get(c, c)}" for metric in ("PSNR", "SSIM") for c in columns),
+    ]
     groups = {(pair["style"], pair["kind"]): [] for pair in pairs}
     for pair in pairs:
         groups[pair["style"], pair["kind"]].append(pair)
     named = {f"{style} {kind}": group for (style, kind), group in groups.items()}
     named |= {f"all {style}": [p for p in pairs if p["style"] == style] for style, _ in groups}
-    rows = [[name, *_means(group, columns, 0, 2), *_means(group, columns, 1, 3)] for name, group in named.items()]
+    rows = [
+        [name, *_means(group, columns, 0, 2), *_means(group, columns, 1, 3)]
+        for name, group in named.items()
+    ]
     return header, rows
 
 
@@ -105,7 +126,9 @@ def rating_table(photos: list[dict]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: count and mean rating of the photos before and after, by weather where it is known."""
     header = ["photos", "count", "before", *NETWORKS.values()]
     kinds = sorted({photo["kind"] for photo in photos} - {"all"})
-    groups = {kind: [p for p in photos if p["kind"] == kind] for kind in kinds} | {"all photos": photos}
+    groups = {kind: [p for p in photos if p["kind"] == kind] for kind in kinds} | {
+        "all photos": photos
+    }
     columns = ("input", *NETWORKS)
     rows = [
         [name, str(len(group)), *_marked([fmean(p[c] for p in group) for c in columns], 2)]
@@ -143,5 +166,8 @@ def _means(group: list[dict], columns: list[str], metric: int, digits: int) -> l
 def _marked(values: list[float], digits: int) -> list[str]:
     """Return figures of which the first is the input's: * marks the best, ▼ what is worse than the input."""
     best = ["*" if value == max(values) else "" for value in values]
-    worse = [f" {html.WORSE}" if html.is_worse(value, values[0], "higher", digits) else "" for value in values]
+    worse = [
+        f" {html.WORSE}" if html.is_worse(value, values[0], "higher", digits) else ""
+        for value in values
+    ]
     return [f"{star}{value:.{digits}f}{mark}" for star, value, mark in zip(best, values, worse)]

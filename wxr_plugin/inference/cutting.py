@@ -20,7 +20,10 @@ Tile = int | Literal["auto"] | None
 SMALL = 1024
 """Photos up to this side are restored whole without an estimate; where they do not fit, halving tiles helps."""
 LEAST_TILE = 256
-"""Smaller ones are not chosen from an estimate. Where they do not fit either, halving tiles helps."""
+"""Smaller ones are not chosen from an estimate.
+
+Where they do not fit either, halving tiles helps.
+"""
 UNKNOWN = 64
 """Pixels that a network is taken to look far where that cannot be measured (our choice)."""
 _LOG = logging.getLogger("basicsr")
@@ -36,7 +39,9 @@ class Cut(NamedTuple):
 
 
 class Cutter:
-    """Chooses the cut of photos for one network. What it measures of the network is measured once, when it is needed.
+    """Chooses the cut of photos for one network.
+
+    What it measures of the network is measured once, when it is needed.
 
     Args:
         net: the network, on `device`.
@@ -47,7 +52,9 @@ class Cutter:
         self.net, self.device, self.precision = net, device, precision
         self._said: set[str] = set()
 
-    def choose(self, longest: int, pixels: int, tile: Tile, overlap: int | None, batch: int = 1) -> Cut:
+    def choose(
+        self, longest: int, pixels: int, tile: Tile, overlap: int | None, batch: int = 1
+    ) -> Cut:
         """Return the cut of a photo whose longer side is `longest`.
 
         Args:
@@ -56,14 +63,20 @@ class Cutter:
 
         Raises WxrError for an overlap that is not smaller than the tiles.
         """
-        if tile is None or (tile == AUTO and self._fits(longest, pixels)) or (tile != AUTO and longest <= tile):
+        if (
+            tile is None
+            or (tile == AUTO and self._fits(longest, pixels))
+            or (tile != AUTO and longest <= tile)
+        ):
             return Cut(None)
         side = self.largest_tile(batch) if tile == AUTO else tile
         if longest <= side:
             return Cut(None)
         chosen = Cut(side, self.overlap(side) if overlap is None else overlap)
         if chosen.overlap >= side:
-            raise WxrError(f"tiles of {side} pixels cannot share {overlap}: give a smaller --overlap, or none")
+            raise WxrError(
+                f"tiles of {side} pixels cannot share {overlap}: give a smaller --overlap, or none"
+            )
         self._warn(chosen, tile == AUTO)
         return chosen
 
@@ -74,9 +87,10 @@ class Cutter:
     def overlap(self, tile: int) -> int:
         """Return the pixels that neighbouring tiles share where nobody says how many.
 
-        Tiles equal the whole if each has `receptive_field` pixels around what counts of it. Where that is more than
-        half of a tile, the distance from which changes are still visible has to be enough; for networks that see the
-        whole image nothing is, and they get an eighth of a tile.
+        Tiles equal the whole if each has `receptive_field` pixels around what counts of it. Where
+        that is more than half of a tile, the distance from which changes are still visible has to
+        be enough; for networks that see the whole image nothing is, and they get an eighth of a
+        tile.
         """
         if reason(self.net):
             return _rounded(tile // 8)
@@ -107,7 +121,8 @@ class Cutter:
             return measure(self.net)
         except Exception as error:  # networks of others raise anything
             self._say(
-                f"how far {type(self.net).__name__} looks cannot be measured ({type(error).__name__}); give --overlap"
+                f"how far {type(self.net).__name__} looks cannot be measured "
+                f"({type(error).__name__}); give --overlap"
             )
             return UNKNOWN
 
@@ -122,17 +137,22 @@ class Cutter:
     def _warn(self, cut: Cut, is_chosen: bool) -> None:
         """Log, once each, that photos are cut for want of memory, and that tiles will not equal the whole."""
         if is_chosen:
-            self._say(f"whole photos do not fit into memory; tiles of {cut.tile} pixels do, sharing {cut.overlap}")
+            self._say(
+                f"whole photos do not fit into memory; tiles of {cut.tile} pixels do, sharing "
+                f"{cut.overlap}"
+            )
         name, why = type(self.net).__name__, reason(self.net)
         if why:
             self._say(
-                f"{name} depends on the whole image ({why}), so tiles may differ in tone where they meet; a larger "
+                f"{name} depends on the whole image ({why}), so tiles may differ in tone where "
+                f"they meet; a larger "
                 "tile makes that less, none (--tile 0) avoids it"
             )
         elif not self._is_enough(margin(cut.overlap)):
             wanted = _rounded(2 * self.visible_reach + BLEND)
             self._say(
-                f"{name} looks up to {self.visible_reach} pixels far and tiles share {cut.overlap}, so seams may show; "
+                f"{name} looks up to {self.visible_reach} pixels far and tiles share "
+                f"{cut.overlap}, so seams may show; "
                 f"--overlap {wanted} avoids them"
             )
 

@@ -47,8 +47,9 @@ class Diffusion(NamedTuple):
     ) -> Tensor:
         """Return restorations (N, 3, H, W), not clamped, of `lq`; `progress` wraps the times of the steps.
 
-        `device` draws the noise, so that a photo in main memory gets the same noise as one on the GPU, without waiting;
-        that of `lq` when None. Raises ScheduleError for more steps than were trained.
+        `device` draws the noise, so that a photo in main memory gets the same noise as one on the
+        GPU, without waiting; that of `lq` when None. Raises ScheduleError for more steps than were
+        trained.
         """
         how = self.sampling
         return sample_tiled(
@@ -85,14 +86,22 @@ class PatchDiffusion(NamedTuple):
     def with_stride(self, stride: int) -> "PatchDiffusion":
         """With another `stride`. Raises WxrError if patches so far apart would leave gaps."""
         if not 1 <= stride <= self.patch:
-            raise WxrError(f"a stride of {stride}: patches of {self.patch} pixels need 1 to {self.patch}")
+            raise WxrError(
+                f"a stride of {stride}: patches of {self.patch} pixels need 1 to {self.patch}"
+            )
         return self._replace(stride=stride)
 
     def checked(self, same_noise: bool) -> "PatchDiffusion":
-        """With `same_noise`. Raises ScheduleError for more steps than were trained, WxrError for an IR-SDE's method."""
+        """With `same_noise`.
+
+        Raises ScheduleError for more steps than were trained, WxrError for an IR-SDE's method.
+        """
         check_steps(self.sampling.steps or min(self.steps, self.train_steps), self.train_steps)
         if self.sampling.method != "posterior":
-            raise WxrError(f"'{self.sampling.method}' is a way to sample an IR-SDE; this network has DDIM alone")
+            raise WxrError(
+                f"'{self.sampling.method}' is a way to sample an IR-SDE; this network has DDIM "
+                f"alone"
+            )
         return self._replace(same_noise=same_noise)
 
     def sample(
@@ -128,7 +137,8 @@ def make_diffusion(
 ) -> Diffusion | PatchDiffusion | None:
     """How `net` is sampled: by the `sde` block, in patches if it was trained on such, or not at all.
 
-    It was trained on patches if its checkpoint has a `ddpm` block, as PatchDDPMModel writes it, or it has a `patch`.
+    It was trained on patches if its checkpoint has a `ddpm` block, as PatchDDPMModel writes it, or
+    it has a `patch`.
 
     Raises WxrError for an `sde` block beside a network of patches, and as SDEOptions.
     """
@@ -136,14 +146,17 @@ def make_diffusion(
     patch = ddpm.get("patch", getattr(net, "patch", None))
     if patch and equation:
         raise WxrError(
-            f"{type(net).__name__} is sampled by DDIM in patches, which no `sde` block describes: leave it out"
+            f"{type(net).__name__} is sampled by DDIM in patches, which no `sde` block describes: "
+            f"leave it out"
         )
     if patch:
         return PatchDiffusion(patch, sampling, train_steps=ddpm.get("steps", TRAIN_STEPS))
     return Diffusion(SDEOptions.read(equation), sampling) if equation else None
 
 
-def _generators(lq: Tensor, seed: int, same_noise: bool, device: torch.device | None) -> list[torch.Generator]:
+def _generators(
+    lq: Tensor, seed: int, same_noise: bool, device: torch.device | None
+) -> list[torch.Generator]:
     """Return a generator for each image of `lq`, on `device` (that of `lq` when None)."""
     if same_noise:
         return [torch.Generator(device or lq.device).manual_seed(seed) for _ in lq]
@@ -155,6 +168,8 @@ def predicts_noise(net: nn.Module) -> bool:
     return "time" in inspect.signature(net.forward).parameters
 
 
-def predict(net: Noise, xt: Tensor, lq: Tensor, time: Tensor | float, context: Context | None) -> Tensor:
+def predict(
+    net: Noise, xt: Tensor, lq: Tensor, time: Tensor | float, context: Context | None
+) -> Tensor:
     """The noise that `net` finds in the state `xt`; with `context` where it takes one."""
     return net(xt, lq, time) if context is None else net(xt, lq, time, context)

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from wxr_plugin.inference.restorer import Restorer
 
 PACKAGED = (
-    "This is the packaged network: small, trained for minutes, a starting point. For a published one see "
-    "`wxr zoo list --task derain` (or dehaze, desnow, weather), put its file in place and add --method NAME."
+    "This is the packaged network: small, trained for minutes, a starting point. For a published "
+    "one see "
+    "`wxr zoo list --task derain` (or dehaze, desnow, weather), put its file in place and add "
+    "--method NAME."
 )
 
 
@@ -57,8 +59,8 @@ def duration(seconds: float) -> str:
 class RestoreBar:
     """A bar of the photos, and below it one of the tiles or steps of the photo that is being restored.
 
-    The lower bar appears for photos that take several tiles or steps. Off a terminal nothing moves and only the final
-    state of the upper bar is printed.
+    The lower bar appears for photos that take several tiles or steps. Off a terminal nothing moves
+    and only the final state of the upper bar is printed.
 
     Args:
         restorer: its `on_part` is set to this bar until `close`.
@@ -104,5 +106,7 @@ class RestoreBar:
             rate = f"{self.megapixels / seconds:.2f} megapixels/s" if seconds else ""
             self.bar.update(self.photos, advance=1, rate=rate)
             if outcome.note:
-                self.bar.console.print(f"{outcome.photo}: {outcome.note}", highlight=False, soft_wrap=True)
+                self.bar.console.print(
+                    f"{outcome.photo}: {outcome.note}", highlight=False, soft_wrap=True
+                )
             yield outcome

@@ -24,7 +24,9 @@ def checked_precision(precision: Precision, device: torch.device) -> Precision:
     if precision not in PRECISIONS:
         raise WxrError(f"precision {precision!r}: take one of {', '.join(PRECISIONS)}")
     if precision == "fp16" and device.type == "cpu":
-        raise WxrError("fp16 is for GPUs, a CPU is slower with it than with fp32; take bf16, or fp32")
+        raise WxrError(
+            "fp16 is for GPUs, a CPU is slower with it than with fp32; take bf16, or fp32"
+        )
     return precision
 
 
@@ -46,11 +48,19 @@ def guide_of(net: nn.Module, name: str | None, path: Path, device: str | None) -
 
 def check_called(net: nn.Module) -> None:
     """Raise WxrError for a network that takes more than a photo, and what goes with it."""
-    needed = [p for p in inspect.signature(net.forward).parameters.values() if p.default is p.empty and p.kind in PLAIN]
+    needed = [
+        p
+        for p in inspect.signature(net.forward).parameters.values()
+        if p.default is p.empty and p.kind in PLAIN
+    ]
     if len(needed) > 1 + bool(context_inputs(net)) and not predicts_noise(net):
         names = ", ".join(parameter.name for parameter in needed)
-        hint = "; a DA-CLIP is a guide: give it with --guide" if type(net).__name__ == "DaCLIP" else ""
-        raise WxrError(f"{type(net).__name__} is no network that restores a photo: it takes ({names}){hint}")
+        hint = (
+            "; a DA-CLIP is a guide: give it with --guide" if type(net).__name__ == "DaCLIP" else ""
+        )
+        raise WxrError(
+            f"{type(net).__name__} is no network that restores a photo: it takes ({names}){hint}"
+        )
 
 
 def check_guide(net: nn.Module, guide: "Guide | None") -> None:
@@ -59,7 +69,8 @@ def check_guide(net: nn.Module, guide: "Guide | None") -> None:
         raise WxrError("the network takes no guide")
     if guide and guide.dim != net.context_dim:
         raise WxrError(
-            f"the guide '{guide.name}' gives embeddings of length {guide.dim}, the network takes {net.context_dim}: "
+            f"the guide '{guide.name}' gives embeddings of length {guide.dim}, the network takes "
+            f"{net.context_dim}: "
             "restore with the guide that it was trained with"
         )
 
@@ -68,4 +79,6 @@ def check_diffusion(net: nn.Module, is_sampled: bool) -> None:
     """Raise WxrError unless a network that predicts noise, and no other, is sampled."""
     if predicts_noise(net) != is_sampled:
         what = "predicts noise, and no `sde` block says of what: add --opt with its option file"
-        raise WxrError(f"the network {what if predicts_noise(net) else 'predicts no noise; leave `sde` out'}")
+        raise WxrError(
+            f"the network {what if predicts_noise(net) else 'predicts no noise; leave `sde` out'}"
+        )

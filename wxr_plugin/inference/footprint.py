@@ -14,7 +14,10 @@ from torch.utils._pytree import tree_leaves
 SIDES = (128, 256)
 """Of the images on which a network's memory is measured, in pixels."""
 CPU_SHARE, CUDA_SHARE = 0.5, 0.8
-"""Shares of the free memory that a photo may take. A CPU's convolutions have buffers of their own that are not seen."""
+"""Shares of the free memory that a photo may take.
+
+A CPU's convolutions have buffers of their own that are not seen.
+"""
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -57,10 +60,16 @@ def _left_of_cgroup() -> float:
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
         used = int((CGROUP / "memory.current").read_text())
-        statistics = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        statistics = dict(
+            line.split() for line in (CGROUP / "memory.stat").read_text().splitlines()
+        )
     except (OSError, ValueError):
         return float("inf")
-    return float("inf") if limit == "max" else int(limit) - used + int(statistics.get("inactive_file", 0))
+    return (
+        float("inf")
+        if limit == "max"
+        else int(limit) - used + int(statistics.get("inactive_file", 0))
+    )
 
 
 def _peak(run: Callable[[Tensor], Any], image: Tensor) -> float:
@@ -82,7 +91,9 @@ class _Watch(TorchDispatchMode):
         self.now, self.peak = 0, 0
         self._known: weakref.WeakSet = weakref.WeakSet()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         result = func(*args, **(kwargs or {}))
         for value in tree_leaves(result):
             if isinstance(value, Tensor):

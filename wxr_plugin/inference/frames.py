@@ -6,7 +6,21 @@ from pathlib import Path
 
 from wxr_plugin.errors import WxrError
 
-VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".y4m")
+VIDEOS = (
+    ".mp4",
+    ".mov",
+    ".avi",
+    ".mkv",
+    ".webm",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".wmv",
+    ".flv",
+    ".ts",
+    ".mts",
+    ".y4m",
+)
 """Suffixes of videos, in lower case."""
 UNPACK = "write a video's frames into a folder first, say with: ffmpeg -i VIDEO FOLDER/%06d.png"
 
@@ -34,9 +48,13 @@ def check_sizes(frames: Iterable[Path]) -> None:
         size = image_size(frame)
         known, wanted = first.setdefault(frame.parent, (frame, size)) if size else (frame, size)
         if size != wanted:
-            shown = [f"{path.name} has {width}x{height}" for path, (width, height) in ((known, wanted), (frame, size))]
+            shown = [
+                f"{path.name} has {width}x{height}"
+                for path, (width, height) in ((known, wanted), (frame, size))
+            ]
             raise WxrError(
-                f"{frame.parent}: {' and '.join(shown)} pixels, but the frames of a video have one size; give each "
+                f"{frame.parent}: {' and '.join(shown)} pixels, but the frames of a video have one "
+                f"size; give each "
                 "video a folder of its own, or leave --frames out"
             )
 

@@ -16,12 +16,13 @@ LISTED = 5
 def plan(sources: list[Path], output: Path, kind: str | None = None) -> dict[Path, Path]:
     """Map each result file to its photo, those of a folder in the order in which people count.
 
-    `output` is the folder of the results, or for one photo the file of its result if it has an image's suffix. Below
-    a folder, names and sub-folders are kept. Results that lie in a source are not taken for photos.
+    `output` is the folder of the results, or for one photo the file of its result if it has an
+    image's suffix. Below a folder, names and sub-folders are kept. Results that lie in a source are
+    not taken for photos.
 
     Raises:
-        WxrError: a source holds no photo; two photos would become one file; a result would lie next to photos (where
-            a later command would take it for one) or replace its photo.
+        WxrError: a source holds no photo; two photos would become one file; a result would lie next
+            to photos (where a later command would take it for one) or replace its photo.
     """
     if names_file(output):
         return _one_file(sources, output, kind)
@@ -33,7 +34,10 @@ def plan(sources: list[Path], output: Path, kind: str | None = None) -> dict[Pat
             target = output / (name if kind == "same" else name.with_suffix(f".{kind or 'png'}"))
             if target in jobs:
                 fix = "" if kind == "same" else " or with --format same"
-                raise WxrError(f"{photo} and {jobs[target]} would both become {target}; restore them apart{fix}")
+                raise WxrError(
+                    f"{photo} and {jobs[target]} would both become {target}; restore them "
+                    f"apart{fix}"
+                )
             jobs[target] = photo
     _refuse_own_folders(jobs)
     return jobs
@@ -63,25 +67,37 @@ def skipped_line(sources: Iterable[Path], output: Path) -> str:
         return ""
     names = ", ".join(path.name for path in skipped[:LISTED])
     more = f" and {len(skipped) - LISTED} more" if len(skipped) > LISTED else ""
-    what = "1 file that is no photo" if len(skipped) == 1 else f"{len(skipped)} files that are no photos"
+    what = (
+        "1 file that is no photo"
+        if len(skipped) == 1
+        else f"{len(skipped)} files that are no photos"
+    )
     return f"skipped {what}: {names}{more}"
 
 
 def _one_file(sources: list[Path], output: Path, kind: str | None) -> dict[Path, Path]:
     """Map the result file `output` to the only photo of `sources`."""
     if output.is_dir():
-        raise WxrError(f"{output} is a folder, but has the name of an image; rename it, or choose another name with -o")
+        raise WxrError(
+            f"{output} is a folder, but has the name of an image; rename it, or choose another "
+            f"name with -o"
+        )
     photos = [photo for source in sources for photo, _ in _photos(source, output)]
     if len(photos) > 1:
-        raise WxrError(f"-o {output} names one file, and there are {len(photos)} photos; name a folder with -o")
+        raise WxrError(
+            f"-o {output} names one file, and there are {len(photos)} photos; name a folder with -o"
+        )
     suffix = output.suffix.lower()
     if kind and suffix != (photos[0].suffix.lower() if kind == "same" else f".{kind}"):
         raise WxrError(f"--format {kind} and -o {output} ask for two formats; leave --format out")
     if _real(output) == _real(photos[0]):
-        raise WxrError(f"{photos[0]} would be overwritten by its own result; choose another name with -o")
+        raise WxrError(
+            f"{photos[0]} would be overwritten by its own result; choose another name with -o"
+        )
     if (_real(output.parent), output.stem) == (_real(photos[0].parent), photos[0].stem):
         raise WxrError(
-            f"{output} and {photos[0]} would be two photos of one name in one folder, which later commands refuse; "
+            f"{output} and {photos[0]} would be two photos of one name in one folder, which later "
+            f"commands refuse; "
             f"choose another name, say -o {output.with_stem(output.stem + '_restored')}"
         )
     return {output: photos[0]}
@@ -93,7 +109,8 @@ def _refuse_own_folders(jobs: dict[Path, Path]) -> None:
     for target, photo in jobs.items():
         if _real(target.parent) in folders:
             raise WxrError(
-                f"the result of {photo} would lie next to photos, as {target}, where later commands would take it "
+                f"the result of {photo} would lie next to photos, as {target}, where later "
+                f"commands would take it "
                 "for one; choose another folder with -o"
             )
 
@@ -118,7 +135,9 @@ def _photos(source: Path, output: Path) -> list[tuple[Path, Path]]:
     if results != _real(source) and results.is_relative_to(_real(source)):
         photos = [photo for photo in photos if not _real(photo).is_relative_to(results)]
     if not photos:
-        raise WxrError(f"{source}: no images in this folder (looked for {', '.join(SUFFIXES)}); {UNPACK}")
+        raise WxrError(
+            f"{source}: no images in this folder (looked for {', '.join(SUFFIXES)}); {UNPACK}"
+        )
     return [(photo, photo.relative_to(source)) for photo in in_order(photos)]
 
 

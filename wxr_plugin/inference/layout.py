@@ -22,8 +22,8 @@ def gains() -> dict[str, float]:
 def laid_out(net: nn.Module, device: torch.device) -> nn.Module:
     """`net` on `device`, its convolutions' weights in channels_last where that helps; results agree to rounding.
 
-    It helps on a CPU, where our list or the network's own attribute `channels_last` says so. The memory format of the
-    images follows from the weights'.
+    It helps on a CPU, where our list or the network's own attribute `channels_last` says so. The
+    memory format of the images follows from the weights'.
     """
     listed = is_ours(type(net)) and type(net).__name__ in gains()
     helps = getattr(net, "channels_last", listed)

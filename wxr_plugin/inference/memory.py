@@ -37,8 +37,10 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names and values of glibc's mallo
 def reuse_memory() -> None:
     """Let this process keep up to 512 MiB of freed memory, in blocks of up to 64 MiB; for restoring on a CPU.
 
-    glibc gives each large block back to the system and asks for it again at the next layer, and the system then clears
-    it: a quarter of the time of a narrow network in tiles of 512 pixels. Does nothing where there is no glibc.
+    glibc gives each large block back to the system and asks for it again at the next layer, and the
+    system then clears
+    it: a quarter of the time of a narrow network in tiles of 512 pixels. Does nothing where there
+    is no glibc.
     """
     malloc = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if malloc:

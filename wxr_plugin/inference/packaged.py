@@ -7,7 +7,10 @@ PACKAGED = {
     "tiny": _ASSETS / "tiny_restorer" / "tiny_restorer.safetensors",
     "small": _ASSETS / "small_restorer" / "small_restorer.safetensors",
 }
-"""Name -> weights; the card is the README.md next to them. `tiny` serves the tests and the demo, `small` photos."""
+"""Name -> weights; the card is the README.md next to them.
+
+`tiny` serves the tests and the demo, `small` photos.
+"""
 NAMES = " or ".join(f"'{name}'" for name in PACKAGED)
 
 

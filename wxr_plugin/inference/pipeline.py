@@ -32,11 +32,13 @@ class Outcome(NamedTuple):
     """What a person may want to know."""
 
 
-def restore_files(jobs: Mapping[Path, Path], restorer: "Restorer", quality: int = 95) -> Iterator[Outcome]:
+def restore_files(
+    jobs: Mapping[Path, Path], restorer: "Restorer", quality: int = 95
+) -> Iterator[Outcome]:
     """Restore the photo of each result file of `jobs`; yield an outcome for each, those that fail included.
 
-    At most AHEAD + 1 photos and WRITERS + 1 results are in memory. Each result appears in one step. When the caller
-    stops, or is stopped by Ctrl-C, what has been computed is still written.
+    At most AHEAD + 1 photos and WRITERS + 1 results are in memory. Each result appears in one step.
+    When the caller stops, or is stopped by Ctrl-C, what has been computed is still written.
 
     Raises:
         WxrError: the disk is full or cannot be written to at all; what was restored before is kept.
@@ -52,14 +54,18 @@ def restore_files(jobs: Mapping[Path, Path], restorer: "Restorer", quality: int 
                 if restored is None:
                     yield outcome
                 else:
-                    writing.append((outcome, target, writer.submit(write_photo, target, restored, quality)))
+                    writing.append(
+                        (outcome, target, writer.submit(write_photo, target, restored, quality))
+                    )
             while writing:
                 yield _written(*writing.popleft())
         finally:
             reader.shutdown(wait=False, cancel_futures=True)
 
 
-def _read_ahead(jobs: Mapping[Path, Path], reader: ThreadPoolExecutor) -> Iterator[tuple[Path, Path, Future]]:
+def _read_ahead(
+    jobs: Mapping[Path, Path], reader: ThreadPoolExecutor
+) -> Iterator[tuple[Path, Path, Future]]:
     waiting: deque[tuple[Path, Path, Future]] = deque()
     for target, source in jobs.items():
         waiting.append((target, source, reader.submit(read_photo, source)))
@@ -78,7 +84,9 @@ def _restored(source: Path, future: Future, restorer: "Restorer") -> tuple[Outco
         told = str(error) if str(error).startswith(str(source)) else f"{source}: {error}"
         return Outcome(source, error=told), None
     except Exception as error:  # networks of others raise anything
-        return Outcome(source, error=f"{source}: {type(error).__name__}: {' '.join(str(error).split())}"), None
+        return Outcome(
+            source, error=f"{source}: {type(error).__name__}: {' '.join(str(error).split())}"
+        ), None
 
 
 def _note(photo: Photo, restorer: "Restorer") -> str:
@@ -102,6 +110,8 @@ def _written(outcome: Outcome, target: Path, future: Future) -> Outcome:
         if error.errno in HOPELESS:
             raise WxrError(f"{why}; what was restored before is kept") from error
         return outcome._replace(pixels=0, error=why)
-    except Exception as error:  # encoders raise what they like; the other photos must still be restored
+    except (
+        Exception
+    ) as error:  # encoders raise what they like; the other photos must still be restored
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return outcome._replace(pixels=0, error=f"{target}: cannot be written ({reason})")

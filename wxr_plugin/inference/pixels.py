@@ -7,11 +7,14 @@ from torch import Tensor
 
 
 def to_tensor(
-    photo: np.ndarray, area: tuple[int, int, int, int] | None = None, device: torch.device | str = "cpu"
+    photo: np.ndarray,
+    area: tuple[int, int, int, int] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """The part (top, bottom, left, right) of an RGB photo, or all of it, as (1, 3, H, W) in [0, 1] on `device`.
 
-    The photo is uint8 or uint16; it crosses to the device as such, which is a quarter or half as much as floats are.
+    The photo is uint8 or uint16; it crosses to the device as such, which is a quarter or half as
+    much as floats are.
     """
     top, bottom, left, right = area or (0, photo.shape[0], 0, photo.shape[1])
     part = torch.from_numpy(np.ascontiguousarray(photo[top:bottom, left:right])).to(device)
@@ -34,5 +37,7 @@ def shrunk(photo: np.ndarray, longest: int) -> np.ndarray:
     if share >= 1:
         return photo
     return cv2.resize(
-        photo, (max(1, round(width * share)), max(1, round(height * share))), interpolation=cv2.INTER_AREA
+        photo,
+        (max(1, round(width * share)), max(1, round(height * share))),
+        interpolation=cv2.INTER_AREA,
     )

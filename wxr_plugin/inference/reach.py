@@ -52,8 +52,8 @@ def measure_field(net: nn.Module) -> int:
 def visible_reach(net: nn.Module) -> int:
     """Return the distance from a cut at which the result is that of the whole within VISIBLE, with these weights.
 
-    What a network pads at a cut may reach farther than any change of the image: zeros next to all of an edge add up.
-    Of the packaged MSBDN a change is visible 62 pixels far and a cut 365.
+    What a network pads at a cut may reach farther than any change of the image: zeros next to all
+    of an edge add up. Of the packaged MSBDN a change is visible 62 pixels far and a cut 365.
     """
 
     def changed_columns(image: Tensor) -> Tensor:
@@ -84,5 +84,7 @@ def _distance(net: nn.Module, changed_columns: Callable[[Tensor], Tensor]) -> in
 def _strip(width: int) -> Tensor:
     """Return noise, and smooth patches with some noise, (2, 3, HEIGHT, width) in [0, 1]: networks react to both."""
     noise = network_checks.photos(1, HEIGHT, width)
-    patches = F.interpolate(network_checks.photos(1, 2, width // 16), (HEIGHT, width), mode="bilinear")
+    patches = F.interpolate(
+        network_checks.photos(1, 2, width // 16), (HEIGHT, width), mode="bilinear"
+    )
     return torch.cat((noise, 0.9 * patches + 0.1 * noise))

@@ -51,23 +51,26 @@ class Restorer:
     """Removes weather and other degradations from photos with one network.
 
     Args:
-        net: the network. One that takes a context needs a `guide`, which always sees the whole photo, or the context
-            with each photo; one that predicts the noise of a diffusion needs the `diffusion` by which it is sampled.
-            One with a method `look` is shown the whole photo first, made no larger than a tile; what that gives is the
-            second argument of its forward.
+        net: the network. One that takes a context needs a `guide`, which always sees the whole
+            photo, or the context with each photo; one that predicts the noise of a diffusion needs
+            the `diffusion` by which it is sampled. One with a method `look` is shown the whole
+            photo first, made no larger than a tile; what that gives is the second argument of its
+            forward.
         device: where the network computes; a GPU where there is one unless told.
-        tile: side in pixels of the tiles that larger photos are cut into; None: whole photos; "auto": whole photos
-            where the estimated memory allows it, and else the largest tiles that fit.
+        tile: side in pixels of the tiles that larger photos are cut into; None: whole photos;
+            "auto": whole photos where the estimated memory allows it, and else the largest tiles
+            that fit.
         overlap: pixels that neighbouring tiles share; None: chosen from how far the network looks.
-        precision: fp32, or bf16 or fp16 under torch's autocast, which keeps in float32 what needs it.
+        precision: fp32, or bf16 or fp16 under torch's autocast, which keeps in float32 what needs
+            it.
         batch: tiles that go through the network together.
 
-    Where memory runs out, `batch` and then `tile`, or the patches that are sampled at a time, are halved for this and
-    all later photos, and the log says so.
+    Where memory runs out, `batch` and then `tile`, or the patches that are sampled at a time, are
+    halved for this and all later photos, and the log says so.
 
     Attributes:
-        on_part: on_part(unit, done, total) is called while a photo is restored, with the unit "tile" or "step"; at the
-            beginning with done 0. None: nobody is informed.
+        on_part: on_part(unit, done, total) is called while a photo is restored, with the unit
+            "tile" or "step"; at the beginning with done 0. None: nobody is informed.
     """
 
     def __init__(
@@ -112,30 +115,43 @@ class Restorer:
     ) -> "Restorer":
         """Load `checkpoint` (.pth, .safetensors, or a packaged one: "tiny", "small"); `kwargs` go to the constructor.
 
-        `network` is the `network_g` block of an option file. Without it the block stored in the checkpoint is used,
-        which our models write. `key` is the entry with the weights: unless told otherwise, those of the EMA where there
-        are any. `strict` as in torch: every parameter must be there, and no other. `guide` is the name of a DA-CLIP, or
-        of a CLIP for a network that takes `image`, and `sde` the block of an equation; both are in the checkpoints that
-        our models write. `sampling` says how an equation is sampled. `weights` are those of `checkpoint` where they
-        have been read already, say from the several files of a folder.
+        `network` is the `network_g` block of an option file. Without it the block stored in the
+        checkpoint is used, which our models write. `key` is the entry with the weights: unless told
+        otherwise, those of the EMA where there are any. `strict` as in torch: every parameter must
+        be there, and no other. `guide` is the name of a DA-CLIP, or of a CLIP for a network that
+        takes `image`, and `sde` the block of an equation; both are in the checkpoints that our
+        models write. `sampling` says how an equation is sampled. `weights` are those of
+        `checkpoint` where they have been read already, say from the several files of a folder.
         """
         path = checkpoint_path(checkpoint)
         if not path.is_file() and weights is None:
-            raise WxrError(f"{path}: no such checkpoint; give a .pth or .safetensors file, or {NAMES}")
+            raise WxrError(
+                f"{path}: no such checkpoint; give a .pth or .safetensors file, or {NAMES}"
+            )
         network = network or load_network_options(path)
         if network is None:
-            raise WxrError(f"{path} does not say which network it is for; add --opt with the option file it came from")
+            raise WxrError(
+                f"{path} does not say which network it is for; add --opt with the option file it "
+                f"came from"
+            )
         if path == TINY:
             network = our_network(network)
         try:
             net = build_network(dict(network))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise WxrError(f"{path}: its network {network.get('type')} cannot be built: {error}") from error
+            raise WxrError(
+                f"{path}: its network {network.get('type')} cannot be built: {error}"
+            ) from error
         load_into(net, weights or load_weights(path, key), path, strict)
         guide = guide or (load_network_options(path, "guide") or {}).get("model")
-        equation, ddpm = sde or load_network_options(path, "sde"), load_network_options(path, "ddpm")
+        equation, ddpm = (
+            sde or load_network_options(path, "sde"),
+            load_network_options(path, "ddpm"),
+        )
         diffusion = make_diffusion(net, equation, sampling, ddpm)
-        return cls(net, device, guide=guide_of(net, guide, path, device), diffusion=diffusion, **kwargs)
+        return cls(
+            net, device, guide=guide_of(net, guide, path, device), diffusion=diffusion, **kwargs
+        )
 
     @torch.no_grad()
     def restore_tensor(self, lq: Tensor, context: Context | None = None) -> Tensor:
@@ -151,16 +167,24 @@ class Restorer:
     def restore(self, photo: np.ndarray, context: Context | None = None) -> np.ndarray:
         """Restore one photo, RGB (H, W, 3) of uint8 or uint16 and of any size, to the same.
 
-        A photo that is larger than `tile` stays in the host's memory, and only tiles of it go to the device. With a
-        `context` of the photo, embeddings (1, D), the guide is not run, and need not be there.
+        A photo that is larger than `tile` stays in the host's memory, and only tiles of it go to
+        the device. With a `context` of the photo, embeddings (1, D), the guide is not run, and need
+        not be there.
 
         Raises:
             RestoreError: the network gave NaN, or an image of another size.
             ValueError: not such an array.
             torch.OutOfMemoryError, RuntimeError: not even the smallest tiles fit into memory.
         """
-        if photo.dtype not in (np.uint8, np.uint16) or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
-            raise ValueError(f"need an RGB array (H, W, 3) of uint8 or uint16, not {photo.dtype} {photo.shape}")
+        if (
+            photo.dtype not in (np.uint8, np.uint16)
+            or photo.ndim != 3
+            or photo.shape[2] != 3
+            or not photo.size
+        ):
+            raise ValueError(
+                f"need an RGB array (H, W, 3) of uint8 or uint16, not {photo.dtype} {photo.shape}"
+            )
         while True:
             try:
                 with torch.inference_mode():
@@ -184,7 +208,8 @@ class Restorer:
 
         if self.seen is None or not self.names_degradations:
             raise WxrError(
-                "no guide has seen a photo that it could name the degradation of; restore one with a DA-CLIP"
+                "no guide has seen a photo that it could name the degradation of; restore one with "
+                "a DA-CLIP"
             )
         chance, word = self.guide.probabilities(self.seen.degradation)[0].max(0)
         return DEGRADATIONS[int(word)], float(chance)
@@ -193,7 +218,9 @@ class Restorer:
         """Return how a photo of that height and width is cut; the log says why, once, where tiles may show."""
         if isinstance(self.diffusion, PatchDiffusion):
             return Cut(None)
-        return self._cutter.choose(max(size), size[0] * size[1], self.tile, self.overlap, self.batch)
+        return self._cutter.choose(
+            max(size), size[0] * size[1], self.tile, self.overlap, self.batch
+        )
 
     def _restored(self, photo: np.ndarray, context: Context | None) -> np.ndarray:
         self.cut = self.cut_of(photo.shape[:2])
@@ -207,7 +234,9 @@ class Restorer:
             top += rows.shape[-2]
         return restored
 
-    def _in_tiles(self, photo: np.ndarray, tile: int | None, context: Context | None) -> Iterator[Tensor]:
+    def _in_tiles(
+        self, photo: np.ndarray, tile: int | None, context: Context | None
+    ) -> Iterator[Tensor]:
         """The result from top to bottom, in the host's memory where the photo is cut."""
         steering = self._look(photo, tile, context)
         done, total = 0, tile_count(photo.shape[:2], tile, self.cut.overlap)
@@ -218,7 +247,8 @@ class Restorer:
             result = self._call(part, steering)
             if result.shape != part.shape:
                 raise RestoreError(
-                    f"the network made {_size(result)} pixels of {_size(part)}; only one size is supported"
+                    f"the network made {_size(result)} pixels of {_size(part)}; only one size is "
+                    f"supported"
                 )
             result = result.cpu() if tile else result
             done += len(part)
@@ -228,9 +258,13 @@ class Restorer:
         read = lambda *area: to_tensor(photo, area, self.device)  # noqa: E731
         return blended_rows(run, read, photo.shape[:2], tile, self.cut.overlap, self.batch)
 
-    def _sampled(self, photo: np.ndarray, tile: int | None, context: Context | None) -> list[Tensor]:
+    def _sampled(
+        self, photo: np.ndarray, tile: int | None, context: Context | None
+    ) -> list[Tensor]:
         """The sample of a diffusion, whose state lies in the host's memory where the photo is cut."""
-        return [self._sample(to_tensor(photo, device="cpu" if tile else self.device), tile, context)]
+        return [
+            self._sample(to_tensor(photo, device="cpu" if tile else self.device), tile, context)
+        ]
 
     def _sample(self, lq: Tensor, tile: int | None, context: Context | None) -> Tensor:
         seen = self._embedded(lq, context)
@@ -253,7 +287,10 @@ class Restorer:
     def _embedded(self, lq: Tensor, context: Context | None) -> Context | None:
         """The context of images: what was given, or else what the guide makes of them; None without either."""
         if context is None and self.guide is None and context_inputs(self.net):
-            raise WxrError("the network takes a context, and there is no guide: give one, or the photo's context")
+            raise WxrError(
+                "the network takes a context, and there is no guide: give one, or the photo's "
+                "context"
+            )
         known = context is not None or self.guide is None
         self.seen = _on(context, self.device) if known else self.guide.embed(lq)
         return self.seen
@@ -268,7 +305,9 @@ class Restorer:
 
     def _call(self, lq: Tensor, steering: Any) -> Tensor:
         with self._autocast():
-            return (self.net(lq) if steering is None else self.net(lq, _repeated(steering, len(lq)))).float()
+            return (
+                self.net(lq) if steering is None else self.net(lq, _repeated(steering, len(lq)))
+            ).float()
 
     def _noise(self, xt: Tensor, lq: Tensor, time: Tensor | float, *context: Context) -> Tensor:
         """The network's noise, where `xt` lies."""

@@ -48,28 +48,47 @@ class RestorerSpec(msgspec.Struct, frozen=True):
     def sha256(self) -> str:
         """Of the file of weights; of several files, of their digests in a row."""
         digests = [_sha256(path) for path in self.files]
-        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+        return (
+            digests[0]
+            if len(digests) == 1
+            else hashlib.sha256("".join(digests).encode()).hexdigest()
+        )
 
     def digest(self, **settings: Any) -> str:
         """12 hex digits of all that its results depend on: weights, network, and `settings` (tile, overlap)."""
-        parts = [self.sha256(), self.network, self.key, self.strict, *filter(None, [self.guide, self.sde]), settings]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        parts = [
+            self.sha256(),
+            self.network,
+            self.key,
+            self.strict,
+            *filter(None, [self.guide, self.sde]),
+            settings,
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[
+            :12
+        ]
 
     def load(self, **settings: Any) -> Restorer:
-        """The restorer itself; `settings` go to its constructor. Raises as `Restorer.from_checkpoint`."""
+        """The restorer itself; `settings` go to its constructor.
+
+        Raises as `Restorer.from_checkpoint`.
+        """
         settings = {"guide": self.guide, "sde": self.sde, **settings}
         if self.found:
             settings["weights"] = read_weights(find_row(self.row), self.found)
-        return Restorer.from_checkpoint(self.checkpoint, self.network, self.key, self.strict, **settings)
+        return Restorer.from_checkpoint(
+            self.checkpoint, self.network, self.key, self.strict, **settings
+        )
 
 
 def read_spec(text: str) -> RestorerSpec:
     """The restorer that `text` names: PATH or NAME=PATH, "tiny" or "small" for a packaged one, or a
     published method.
 
-    A published method is a name of `wxr zoo list` whose files are where they belong. PATH is a checkpoint (.pth,
-    .safetensors) that knows its network, or an option file (.yml), for training or testing, with `network_g` and
-    `path.pretrain_network_g`, whose plug-ins are imported. Without NAME it is called after the file.
+    A published method is a name of `wxr zoo list` whose files are where they belong. PATH is a
+    checkpoint (.pth, .safetensors) that knows its network, or an option file (.yml), for training
+    or testing, with `network_g` and `path.pretrain_network_g`, whose plug-ins are imported. Without
+    NAME it is called after the file.
 
     Raises:
         WxrError: there is no such file, or it does not say which network or which weights.
@@ -84,7 +103,8 @@ def read_spec(text: str) -> RestorerSpec:
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no such file"
         raise WxrError(
-            f"{place}: {what}; a restorer is a checkpoint (.pth, .safetensors), an option file, {NAMES} or a "
+            f"{place}: {what}; a restorer is a checkpoint (.pth, .safetensors), an option file, "
+            f"{NAMES} or a "
             "published method (wxr zoo list)"
         )
     if path.suffix.lower() in (".yml", ".yaml"):
@@ -92,7 +112,8 @@ def read_spec(text: str) -> RestorerSpec:
     option_files.import_plugins({})  # installed ones: the network may be one of theirs
     if load_network_options(path) is None:
         raise WxrError(
-            f"{path} does not say which network it is for; give an option file (.yml) with its network_g and with "
+            f"{path} does not say which network it is for; give an option file (.yml) with its "
+            f"network_g and with "
             "path.pretrain_network_g instead"
         )
     return RestorerSpec(name, path)
@@ -110,12 +131,18 @@ def _of_options(name: str, path: Path) -> RestorerSpec:
         raise WxrError(f"{path} has no network_g block")
     weights = place.get("pretrain_network_g")
     if not weights:
-        raise WxrError(f"{path} does not say which weights to restore with: set path.pretrain_network_g")
+        raise WxrError(
+            f"{path} does not say which weights to restore with: set path.pretrain_network_g"
+        )
     checkpoint = Path(weights).expanduser()
     if not checkpoint.is_file():
         raise WxrError(f"{path}: path.pretrain_network_g: {weights}: no such file")
     option_files.import_plugins(opt)
-    guide, key, strict = opt.get("guide") or {}, place.get("param_key_g", "params"), place.get("strict_load_g", True)
+    guide, key, strict = (
+        opt.get("guide") or {},
+        place.get("param_key_g", "params"),
+        place.get("strict_load_g", True),
+    )
     return RestorerSpec(name, checkpoint, network, key, strict, guide.get("model"), opt.get("sde"))
 
 
@@ -129,7 +156,10 @@ HEAD = "lm_instructir-7d.pt"
 
 
 def method_spec(
-    name: str, checkpoint: Path | Sequence[Path] | None = None, guide: str | None = None, words: str | None = None
+    name: str,
+    checkpoint: Path | Sequence[Path] | None = None,
+    guide: str | None = None,
+    words: str | None = None,
 ) -> RestorerSpec:
     """The restorer of a published method, with its official files from WEIGHTS unless others are given.
 
@@ -140,7 +170,8 @@ def method_spec(
         words: the instruction of a method that takes one, in place of the row's.
 
     Raises:
-        WxrError: there is no such method, or a file is missing: names the file and where it comes from.
+        WxrError: there is no such method, or a file is missing: names the file and where it comes
+            from.
         CheckpointError: a file is for another network; names both sides.
     """
     row = find_row(name)
@@ -152,7 +183,9 @@ def method_spec(
         found = _instructed(row, found, words or row.instruction)
     elif words:
         raise WxrError(f"{name} takes no instruction; leave it out")
-    return RestorerSpec(name, found.files[0], found.network, None, guide=guide, sde=row.sde, found=found, row=name)
+    return RestorerSpec(
+        name, found.files[0], found.network, None, guide=guide, sde=row.sde, found=found, row=name
+    )
 
 
 def _beside(row: Row, name: str, found: Found, option: str | None = None) -> Path:

@@ -22,15 +22,18 @@ def sample_tiled(
 ) -> Tensor:
     """`sample` with a network that sees at most `tile` pixels a side at once; the samples (N, 3, H, W), not clamped.
 
-    There is one state of the whole image, so its noise is drawn once. At every step the network looks at overlapping
-    tiles of it, and the noise that it finds in them is blended (our choice). Tiles that are sampled apart and blended
-    in the end would each have found their own rain, and where they meet the image would be the mean of two: blurred.
+    There is one state of the whole image, so its noise is drawn once. At every step the network
+    looks at overlapping tiles of it, and the noise that it finds in them is blended (our choice).
+    Tiles that are sampled apart and blended in the end would each have found their own rain, and
+    where they meet the image would be the mean of two: blurred.
 
     Args:
-        predict: predict(xt, lq, time), the noise in tiles of the state and of the degraded image; what steers it, such
-            as the embeddings of the whole image, it has from elsewhere, computed once.
+        predict: predict(xt, lq, time), the noise in tiles of the state and of the degraded image;
+            what steers it, such as the embeddings of the whole image, it has from elsewhere,
+            computed once.
         lq, schedule, settings: as in `sample`.
-        tile: side of the tiles, in pixels; a multiple of the network's stride spares it the padding. None: all at once.
+        tile: side of the tiles, in pixels; a multiple of the network's stride spares it the
+            padding. None: all at once.
         overlap: pixels that neighbouring tiles share, below `tile`.
         batch: tiles that `predict` is called on at once.
 
@@ -41,6 +44,8 @@ def sample_tiled(
 
     def predict_in_tiles(xt: Tensor, time: float) -> Tensor:
         both = torch.cat((xt, lq), dim=1)
-        return run_tiled(lambda part: predict(*part.chunk(2, dim=1), time), both, tile, overlap, batch)
+        return run_tiled(
+            lambda part: predict(*part.chunk(2, dim=1), time), both, tile, overlap, batch
+        )
 
     return sample(predict_in_tiles, lq, schedule, **settings)

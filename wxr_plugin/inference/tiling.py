@@ -1,8 +1,9 @@
 """Running an image-to-image function in overlapping tiles whose edges are blended.
 
-On the middle of the pixels that two neighbours share, a third of them but at most BLEND, one gives way to the other in
-a straight line (our choice). Those at the edges of a tile count for nothing, because what a network finds there depends
-on the cut. So a network that looks no farther than `margin` gives in tiles what it gives whole.
+On the middle of the pixels that two neighbours share, a third of them but at most BLEND, one gives
+way to the other in a straight line (our choice). Those at the edges of a tile count for nothing,
+because what a network finds there depends on the cut. So a network that looks no farther than
+`margin` gives in tiles what it gives whole.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,7 +46,11 @@ def tile_count(size: tuple[int, int], tile: int | None, overlap: int) -> int:
 def _alignment(tile: int, overlap: int) -> int:
     """ALIGN, or the next power of two by which rounding costs small tiles less than a fifth of what they add."""
     powers = (ALIGN >> power for power in range(ALIGN.bit_length()))
-    return next(align for align in powers if (tile - tile % align - overlap) // align * align >= 0.8 * (tile - overlap))
+    return next(
+        align
+        for align in powers
+        if (tile - tile % align - overlap) // align * align >= 0.8 * (tile - overlap)
+    )
 
 
 def margin(overlap: int) -> int:
@@ -67,16 +72,22 @@ def weights(spans: list[tuple[int, int]], overlap: int) -> list[Tensor]:
 
 
 def run_tiled(
-    function: Callable[[Tensor], Tensor], image: Tensor, tile: int, overlap: int = 32, batch: int = 1
+    function: Callable[[Tensor], Tensor],
+    image: Tensor,
+    tile: int,
+    overlap: int = 32,
+    batch: int = 1,
 ) -> Tensor:
     """Apply `function` to tiles of `image` (N, C, H, W) and blend the results to (N, as many as it gives, H, W).
 
-    The image and the result stay on the image's device; `function` moves `batch` tiles at a time to where it computes.
-    Raises ValueError if `overlap` is not below `tile`.
+    The image and the result stay on the image's device; `function` moves `batch` tiles at a time to
+    where it computes. Raises ValueError if `overlap` is not below `tile`.
     """
     size = (image.shape[-2], image.shape[-1])
     read = lambda top, bottom, left, right: image[..., top:bottom, left:right]  # noqa: E731
-    rows = blended_rows(lambda part: function(part).to(image.device), read, size, tile, overlap, batch)
+    rows = blended_rows(
+        lambda part: function(part).to(image.device), read, size, tile, overlap, batch
+    )
     return torch.cat(list(rows), dim=-2)
 
 
@@ -91,15 +102,19 @@ def blended_rows(
     """The blended result from top to bottom, a row of tiles at a time, (N, C, rows, W); no more of it is held.
 
     Args:
-        function: called on up to `batch` tiles at once; its results should lie where there is room for a row of them.
-        read: read(top, bottom, left, right) gives a tile of the image, (N, channels, rows, columns).
+        function: called on up to `batch` tiles at once; its results should lie where there is room
+            for a row of them.
+        read: read(top, bottom, left, right) gives a tile of the image, (N, channels, rows,
+            columns).
         size: height and width of the image.
         tile: longest side of a tile; None: all at once.
     """
     if tile and not 0 <= overlap < tile:
         raise ValueError(f"overlap must lie in [0, tile): got overlap {overlap} for tile {tile}")
     rows, columns = (cuts(length, tile or length, overlap) for length in size)
-    results = _results(function, read, [(*row, *column) for row in rows for column in columns], batch)
+    results = _results(
+        function, read, [(*row, *column) for row in rows for column in columns], batch
+    )
     if len(rows) == len(columns) == 1:
         yield from results
         return
@@ -124,7 +139,9 @@ def _results(function: Callable, read: Callable, areas: list[Area], batch: int) 
             yield from function(torch.cat(parts) if len(parts) > 1 else parts[0]).chunk(len(parts))
 
 
-def _joined(results: Iterator[Tensor], columns: list[tuple[int, int]], widths: list[Tensor]) -> Tensor:
+def _joined(
+    results: Iterator[Tensor], columns: list[tuple[int, int]], widths: list[Tensor]
+) -> Tensor:
     """A row of tiles, blended sideways."""
     strip: Tensor | None = None
     for (left, right), width in zip(columns, widths, strict=True):

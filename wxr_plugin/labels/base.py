@@ -9,7 +9,14 @@ from typing import Any, Self, TypeVar
 import lmdb
 import msgspec
 
-from wxr_plugin.labels.environment import Change, Environment, LabelStoreError, damaged, open_environment, rescue
+from wxr_plugin.labels.environment import (
+    Change,
+    Environment,
+    LabelStoreError,
+    damaged,
+    open_environment,
+    rescue,
+)
 from wxr_plugin.labels.rows import READABLE_VERSIONS, SCHEMA_VERSION
 
 SCHEMA = b"schema"
@@ -93,8 +100,12 @@ class StoreBase:
         if not self.readonly:
             self._own().start_writing()
         try:
-            found, current = self._get(SCHEMA), msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION})
-            # A writer that is just starting, or was killed then, leaves an LMDB without any row: an empty store.
+            found, current = (
+                self._get(SCHEMA),
+                msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION}),
+            )
+            # A writer that is just starting, or was killed then, leaves an LMDB without any row: an
+            # empty store.
             if found is not None or self._keys(b""):
                 _check_schema(self.path, found)
             if not self.readonly and found != current:
@@ -108,7 +119,9 @@ class StoreBase:
         if self._environment is None:
             raise LabelStoreError(f"{self.path}: this label store was closed")
         if self._environment.owner != os.getpid():
-            raise LabelStoreError(f"{self.path}: opened by the parent process; open the store anew in this process")
+            raise LabelStoreError(
+                f"{self.path}: opened by the parent process; open the store anew in this process"
+            )
         return self._environment
 
     def _write(self, changes: Sequence[Change]) -> None:
@@ -130,13 +143,17 @@ class StoreBase:
         return self._own().read(lambda transaction: _last_below(transaction, prefix))
 
     def _keys(self, prefix: bytes) -> list[bytes]:
-        return self._own().read(lambda transaction: [key for key, _ in _below(transaction, prefix, values=False)])
+        return self._own().read(
+            lambda transaction: [key for key, _ in _below(transaction, prefix, values=False)]
+        )
 
     def _items(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         return self._own().read(lambda transaction: list(_below(transaction, prefix)))
 
 
-def _below(transaction: lmdb.Transaction, prefix: bytes, values: bool = True) -> Iterator[tuple[bytes, bytes]]:
+def _below(
+    transaction: lmdb.Transaction, prefix: bytes, values: bool = True
+) -> Iterator[tuple[bytes, bytes]]:
     """Rows whose key starts with `prefix`, in order."""
     with transaction.cursor() as cursor:
         cursor.set_range(prefix)
@@ -154,7 +171,10 @@ def _last_below(transaction: lmdb.Transaction, prefix: bytes) -> bytes | None:
 
 
 def decoded(row: bytes | memoryview, kind: type[T], path: Path) -> T:
-    """Return a row of the store `path` as `kind`. Raises LabelStoreError where its bits have changed."""
+    """Return a row of the store `path` as `kind`.
+
+    Raises LabelStoreError where its bits have changed.
+    """
     try:
         return msgspec.msgpack.decode(row, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -167,8 +187,12 @@ def _check_folder(path: Path, readonly: bool) -> None:
         _refuse_emptied(path)
         return
     if readonly:
-        raise LabelStoreError(f"{path}: no label store here; `wxr label rate FOLDER -o {path}` makes one")
-    if path.exists() and (not path.is_dir() or any(file.name not in _OWN_FILES for file in path.iterdir())):
+        raise LabelStoreError(
+            f"{path}: no label store here; `wxr label rate FOLDER -o {path}` makes one"
+        )
+    if path.exists() and (
+        not path.is_dir() or any(file.name not in _OWN_FILES for file in path.iterdir())
+    ):
         raise LabelStoreError(f"{path}: exists and is not a label store; give another name")
     path.mkdir(parents=True, exist_ok=True)
 
@@ -181,7 +205,8 @@ def _refuse_emptied(path: Path) -> None:
     is_new = (path / "lock.mdb").exists() and not (path / "writer.lock").exists()
     if not (path / "data.mdb").stat().st_size and not is_new:
         raise LabelStoreError(
-            f"{path}: data.mdb is empty, and no row is left; put a copy back, or delete the folder for a new store"
+            f"{path}: data.mdb is empty, and no row is left; put a copy back, or delete the folder "
+            f"for a new store"
         )
 
 
@@ -192,7 +217,9 @@ def _open(path: Path) -> Environment:
     try:
         return open_environment(path)
     except lmdb.Error as error:
-        raise LabelStoreError(f"{path}: cannot be opened as a label store ({error}); {rescue(path)}") from error
+        raise LabelStoreError(
+            f"{path}: cannot be opened as a label store ({error}); {rescue(path)}"
+        ) from error
 
 
 def _check_schema(path: Path, found: bytes | None) -> None:
@@ -205,6 +232,7 @@ def _check_schema(path: Path, found: bytes | None) -> None:
     if version not in READABLE_VERSIONS:
         known = " and ".join(map(str, READABLE_VERSIONS))
         raise LabelStoreError(
-            f"{path}: a label store of schema version {version}, and this wxr_plugin reads versions {known}; use the "
+            f"{path}: a label store of schema version {version}, and this wxr_plugin reads "
+            f"versions {known}; use the "
             "wxr_plugin that wrote it, or label into a new store. Nothing in it was changed"
         )

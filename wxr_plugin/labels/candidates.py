@@ -45,13 +45,14 @@ class Candidates:
     Args:
         photos: the real photos.
         contents: the `content_hash` of the file of each photo that counts, by name.
-        restored: by restorer, the file of its restoration of each photo by name; a photo may be missing.
+        restored: by restorer, the file of its restoration of each photo by name; a photo may be
+            missing.
         store: where stored pseudo-labels come from.
         crops: the training's crops; whole photos when None.
 
-    A crop's candidates are the crops of the photo, of its restorations, and of its photo's stored label where it has
-    no stored label of its own. `choices` has those of the photos that were looked at so far, by name of photo or crop;
-    iterating `groups()` once looks at all.
+    A crop's candidates are the crops of the photo, of its restorations, and of its photo's stored
+    label where it has no stored label of its own. `choices` has those of the photos that were
+    looked at so far, by name of photo or crop; iterating `groups()` once looks at all.
     """
 
     def __init__(
@@ -62,7 +63,13 @@ class Candidates:
         store: LabelStore,
         crops: Crops | None = None,
     ):
-        self.photos, self.contents, self.restored, self.store, self.crops = photos, contents, restored, store, crops
+        self.photos, self.contents, self.restored, self.store, self.crops = (
+            photos,
+            contents,
+            restored,
+            store,
+            crops,
+        )
         self.each = (len(restored) + 2) * (crops.count if crops else 1)
         self.choices: dict[str, Choice] = {}
         self._keys: dict[str, list[str]] = {}
@@ -75,7 +82,10 @@ class Candidates:
         return (partial(self._pictures, photo) for photo in self.contents)
 
     def image(self, key: str, name: str) -> np.ndarray:
-        """The candidate called `name` of the photo or crop `key`, uint8 RGB (H, W, 3). Raises BadImageError."""
+        """The candidate called `name` of the photo or crop `key`, uint8 RGB (H, W, 3).
+
+        Raises BadImageError.
+        """
         return _Views(self, self.choices[key].photo).image(key, name)
 
     def _pictures(self, photo: str) -> list[Picture]:
@@ -85,7 +95,12 @@ class Candidates:
             self.choices |= found
             self._keys[photo] = list(found)
         return [
-            Picture(key, candidate.content, f"{key} ({candidate.name})", partial(views.image, key, candidate.name))
+            Picture(
+                key,
+                candidate.content,
+                f"{key} ({candidate.name})",
+                partial(views.image, key, candidate.name),
+            )
             for key in self._keys[photo]
             for candidate in self.choices[key].candidates
         ]
@@ -133,7 +148,11 @@ class _Views:
         if name == STORED:
             return Candidate(name, (self._label(key) or self._label(self.photo)).source, pixels)
         # The photo itself goes by its file, as in `wxr label rate`, whose ratings are then found.
-        return Candidate(name, name, self.all.contents[self.photo] if (key, name) == (self.photo, INPUT) else pixels)
+        return Candidate(
+            name,
+            name,
+            self.all.contents[self.photo] if (key, name) == (self.photo, INPUT) else pixels,
+        )
 
     def _load(self, name: str) -> np.ndarray | None:
         if name == INPUT:

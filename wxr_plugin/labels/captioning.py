@@ -66,7 +66,9 @@ def run_caption(args: argparse.Namespace) -> int:
         done = caption(pairs, args.output, build, args.batch_size, lambda n: progress(n, ""))
     for line in done.failed:
         print(f"no caption: {line}")
-    print(f"{done.new} clean photos captioned, {done.known} known before, {len(done.failed)} failed")
+    print(
+        f"{done.new} clean photos captioned, {done.known} known before, {len(done.failed)} failed"
+    )
     print(f"{len(read_table(args.output)) if args.output.is_file() else 0} rows in {args.output}")
     return 1 if done.failed else 0
 
@@ -74,8 +76,9 @@ def run_caption(args: argparse.Namespace) -> int:
 def find_pairs(photos: Path, folders: Sequence[str], relative_to: Path) -> list[Pair]:
     """The pairs of a command line.
 
-    `photos` is a split of the official layout (<degradation>/{LQ,GT}); with `folders`, "DEGRADATION=FOLDER" each, it
-    holds the clean versions of the photos there, which pair in the order of their names.
+    `photos` is a split of the official layout (<degradation>/{LQ,GT}); with `folders`,
+    "DEGRADATION=FOLDER" each, it holds the clean versions of the photos there, which pair in the
+    order of their names.
 
     Raises:
         WxrError: an unknown degradation, or folders that do not pair.
@@ -84,7 +87,8 @@ def find_pairs(photos: Path, folders: Sequence[str], relative_to: Path) -> list[
         words = words_in(photos)
         if not words:
             raise WxrError(
-                f"{photos}: no folder of a degradation in it ({', '.join(DEGRADATIONS)}), each with LQ and GT; or name "
+                f"{photos}: no folder of a degradation in it ({', '.join(DEGRADATIONS)}), each "
+                f"with LQ and GT; or name "
                 "the degraded photos: --lq hazy=FOLDER"
             )
         found = [(word, read_pairs(photos / word)) for word in words]
@@ -105,8 +109,9 @@ def caption(
 ) -> Captioned:
     """Write the table of `pairs` to `output`, each clean photo captioned once, and none that the table knows.
 
-    The model (`build()`) is loaded only if there is something to do. The table is replaced as a whole every now and
-    then and at the end, also after an error or Ctrl-C. Rows of other photos stay in it.
+    The model (`build()`) is loaded only if there is something to do. The table is replaced as a
+    whole every now and then and at the end, also after an error or Ctrl-C. Rows of other photos
+    stay in it.
     """
     table = {row.file: row for row in read_table(output).values()} if output.is_file() else {}
     captions = {pair.clean: table[pair.file].caption for pair in pairs if pair.file in table}
@@ -139,8 +144,14 @@ def _captions(batch: Iterable[Pair], describe: Callable, failed: list[str]) -> d
     return {place: text for place, text in texts.items() if text}
 
 
-def _write(output: Path, table: dict[str, CaptionRow], pairs: Sequence[Pair], captions: dict[str, str]) -> None:
-    new = {p.file: CaptionRow(p.file, captions[p.clean], p.degradation) for p in pairs if p.clean in captions}
+def _write(
+    output: Path, table: dict[str, CaptionRow], pairs: Sequence[Pair], captions: dict[str, str]
+) -> None:
+    new = {
+        p.file: CaptionRow(p.file, captions[p.clean], p.degradation)
+        for p in pairs
+        if p.clean in captions
+    }
     write_table(output, (table | new).values())
 
 
@@ -161,7 +172,9 @@ def _relative(path: Path, folder: Path) -> str:
 def _word_and_folder(text: str) -> tuple[str, Path]:
     word, separator, folder = text.partition("=")
     if not separator or word not in DEGRADATIONS:
-        raise WxrError(f"--lq {text}: write DEGRADATION=FOLDER with one of {', '.join(DEGRADATIONS)}")
+        raise WxrError(
+            f"--lq {text}: write DEGRADATION=FOLDER with one of {', '.join(DEGRADATIONS)}"
+        )
     return word, Path(folder).expanduser()
 
 

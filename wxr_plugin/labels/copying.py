@@ -15,16 +15,21 @@ from wxr_plugin.labels.store import LabelStore, LabelStoreError
 def copy_store(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """Write the store `target` from the store `source`, which stays as it is and may be in use.
 
-    Ratings, descriptions, rewrites and failures are kept; of each pseudo-label the newest version is, as one of
-    iteration 0, so that a new training starts from it; which checkpoints the old training had is forgotten. `target`
-    appears when it is whole: until then it lies beside it as .NAME.partial, which a later call begins anew.
+    Ratings, descriptions, rewrites and failures are kept; of each pseudo-label the newest version
+    is, as one of iteration 0, so that a new training starts from it; which checkpoints the old
+    training had is forgotten. `target` appears when it is whole: until then it lies beside it as
+    .NAME.partial, which a later call begins anew.
 
     Raises:
-        LabelStoreError: `source` is no label store, `target` exists, or another process is copying to it.
+        LabelStoreError: `source` is no label store, `target` exists, or another process is copying
+            to it.
     """
     target = Path(target)
     if target.exists():
-        raise LabelStoreError(f"{target}: exists already; give another name, or leave out what it is to be copied from")
+        raise LabelStoreError(
+            f"{target}: exists already; give another name, or leave out what it is to be copied "
+            f"from"
+        )
     partial = target.with_name(f".{target.name}.partial")
     with LabelStore(source, readonly=True) as old:
         _begin_anew(partial)
@@ -49,7 +54,10 @@ class _Copy:
         if key.startswith(PSEUDO):
             if key.rpartition(b"/")[0] != self.newest[0].rpartition(b"/")[0]:
                 self.add_newest()
-            self.newest = key, bytes(value)  # versions of one image come in the order of their iterations
+            self.newest = (
+                key,
+                bytes(value),
+            )  # versions of one image come in the order of their iterations
         elif key not in (COMMITS, SCHEMA):
             self.add(key, bytes(value))
 

@@ -36,14 +36,17 @@ def rescue(path: str | os.PathLike) -> str:
 
 def damaged(path: str | os.PathLike, error: Exception) -> LabelStoreError:
     """Return the error of a store whose pages or rows are damaged."""
-    return LabelStoreError(f"{path}: a damaged label store ({' '.join(str(error).split())}); {rescue(path)}")
+    return LabelStoreError(
+        f"{path}: a damaged label store ({' '.join(str(error).split())}); {rescue(path)}"
+    )
 
 
 class Environment:
     """The LMDB below every label store of this process that has the same path.
 
-    LMDB commits a transaction to the disk as a whole or not at all, so a killed writer leaves every committed row. Each
-    call of `read` sees one consistent state, whatever another process writes meanwhile.
+    LMDB commits a transaction to the disk as a whole or not at all, so a killed writer leaves every
+    committed row. Each call of `read` sees one consistent state, whatever another process writes
+    meanwhile.
     """
 
     def __init__(self, path: str):
@@ -51,7 +54,9 @@ class Environment:
         self._lock = threading.RLock()
         self._lock_file: int | None = None
         frozen = not os.access(path, os.W_OK)
-        self._lmdb = lmdb.open(path, map_size=0, readonly=frozen, lock=not frozen, readahead=False, max_readers=1024)
+        self._lmdb = lmdb.open(
+            path, map_size=0, readonly=frozen, lock=not frozen, readahead=False, max_readers=1024
+        )
         try:
             refuse_cut(self._lmdb, path, rescue(path), lock=not frozen)
             self._refuse_damaged_pages()
@@ -62,7 +67,9 @@ class Environment:
     def _refuse_damaged_pages(self) -> None:
         """Look at the headers of the tree's pages: LMDB itself ends the process on a page of the wrong kind."""
 
-        def look(transaction: lmdb.Transaction) -> int | None:  # which keeps a writer from using these pages again
+        def look(
+            transaction: lmdb.Transaction,
+        ) -> int | None:  # which keeps a writer from using these pages again
             with open(os.path.join(self.path, "data.mdb"), "rb") as file:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             try:
@@ -108,7 +115,9 @@ class Environment:
                 try:
                     with self._lmdb.begin(write=True) as transaction:
                         for key, value in changes:
-                            transaction.delete(key) if value is None else transaction.put(key, value)
+                            transaction.delete(key) if value is None else transaction.put(
+                                key, value
+                            )
                     return
                 except lmdb.MapFullError:
                     self._lmdb.set_mapsize(max(2 * self._lmdb.info()["map_size"], FIRST_SIZE))
@@ -116,13 +125,15 @@ class Environment:
                     self._lmdb.set_mapsize(0)
                 except lmdb.Error as error:
                     raise LabelStoreError(
-                        f"{self.path}: cannot be written ({error}); is the disk full? What was stored before is safe"
+                        f"{self.path}: cannot be written ({error}); is the disk full? What was "
+                        f"stored before is safe"
                     ) from error
 
     def start_writing(self) -> None:
         """Become the one process that writes.
 
-        The lock goes with the process, however it ends, so a killed writer never blocks the next one.
+        The lock goes with the process, however it ends, so a killed writer never blocks the next
+        one.
 
         Raises:
             LabelStoreError: another process is writing; the message gives its number.
@@ -158,8 +169,8 @@ class Environment:
 def open_environment(path: str | os.PathLike) -> Environment:
     """This process's environment of the LMDB folder `path`, made when there is none.
 
-    py-lmdb refuses to open one twice in a process. A forked child must not go on with its parent's: the one inherited
-    is closed in the child, which leaves the parent's as it is.
+    py-lmdb refuses to open one twice in a process. A forked child must not go on with its parent's:
+    the one inherited is closed in the child, which leaves the parent's as it is.
 
     Raises:
         lmdb.Error: the files there are not an LMDB's, or damaged.
@@ -178,13 +189,15 @@ def _take(file: str) -> int:
     """Lock `file` for this process and write the process number into it."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        # A record lock, unlike flock, is not inherited by forked data-loading workers that outlive a killed trainer.
+        # A record lock, unlike flock, is not inherited by forked data-loading workers that outlive
+        # a killed trainer.
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         holder = os.read(descriptor, 64).decode(errors="replace").strip()
         os.close(descriptor)
         raise LabelStoreError(
-            f"{Path(file).parent}: process {holder or 'unknown'} is writing to this label store; wait for it to end, "
+            f"{Path(file).parent}: process {holder or 'unknown'} is writing to this label store; "
+            f"wait for it to end, "
             "stop it, or give another store"
         ) from error
     os.ftruncate(descriptor, 0)

@@ -23,7 +23,10 @@ def print_result(result: InitResult, store: Path) -> None:
         print("--retry-failed asks the raters again about what failed earlier")
     if unrated := result.unrated:
         names = ", ".join(unrated[:NAMED]) + (", …" if len(unrated) > NAMED else "")
-        print(f"no rater rated {len(unrated)} of {len(result.outcomes)}: {names}; they stay as they were")
+        print(
+            f"no rater rated {len(unrated)} of {len(result.outcomes)}: {names}; they stay as they "
+            f"were"
+        )
     lines = summary(result)
     if lines:
         console = Console()

@@ -1,7 +1,8 @@
 """The first pseudo-labels: restorers restore the real photos, a panel of raters votes, and the winners are stored.
 
-WResVLM (arXiv 2409.02101) initialises its database of pseudo-labels so, and between rounds lets the panel judge again.
-Which restorers, which raters and how they vote is not in the paper; docs/labels.md says what is our choice.
+WResVLM (arXiv 2409.02101) initialises its database of pseudo-labels so, and between rounds lets the
+panel judge again. Which restorers, which raters and how they vote is not in the paper;
+docs/labels.md says what is our choice.
 """
 
 import gc
@@ -21,7 +22,13 @@ from wxr_plugin.labels.copying import copy_store
 from wxr_plugin.labels.labelling import RatingAsker, label_photos
 from wxr_plugin.labels.outcomes import InitResult
 from wxr_plugin.labels.panel import panel_provenance
-from wxr_plugin.labels.restoring import Restorations, check_names, free_gpu, photo_contents, restore_photos
+from wxr_plugin.labels.restoring import (
+    Restorations,
+    check_names,
+    free_gpu,
+    photo_contents,
+    restore_photos,
+)
 from wxr_plugin.labels.sources import Crops
 from wxr_plugin.labels.store import LabelStore, provenance_hash
 from wxr_plugin.labels.winners import changed_winners, votes, winner_rows
@@ -66,23 +73,27 @@ def init_labels(
 ) -> InitResult:
     """Let the panel choose the pseudo-label of each photo, or of each crop, in the store `path`.
 
-    Candidates are the photo, what the store holds for it, and what each restorer makes of it. `raters` are the panel:
-    names for tables, and the options of `build_rater`. With `start_from` the store is first copied from that one (see
-    `copy_store`), unless `path` is there already because an earlier call was stopped.
+    Candidates are the photo, what the store holds for it, and what each restorer makes of it.
+    `raters` are the panel: names for tables, and the options of `build_rater`. With `start_from`
+    the store is first copied from that one (see `copy_store`), unless `path` is there already
+    because an earlier call was stopped.
 
-    It goes stage by stage, and each keeps what it has: restorations in STORE.candidates, ratings in the store. Killed
-    at any moment, the next call restores and rates only what is missing. The winners are stored at the end, when all is
-    decided, as pseudo-labels of iteration 0. One restorer or rater is in memory at a time.
+    It goes stage by stage, and each keeps what it has: restorations in STORE.candidates, ratings in
+    the store. Killed at any moment, the next call restores and rates only what is missing. The
+    winners are stored at the end, when all is decided, as pseudo-labels of iteration 0. One
+    restorer or rater is in memory at a time.
 
     Raises:
-        WxrError: nothing to choose from, names that clash, a restorer or rater that cannot be loaded or stops working,
-            or a store that a training has gone on with.
+        WxrError: nothing to choose from, names that clash, a restorer or rater that cannot be
+            loaded or stops working, or a store that a training has gone on with.
     """
     settings, path = settings or InitSettings(), Path(path)
     check_names(restorers, (INPUT, STORED))
     _check_raters(raters)
     if not restorers and start_from is None and not path.exists():
-        raise WxrError(f"nothing to choose from: name restorers; there is no {path} with pseudo-labels")
+        raise WxrError(
+            f"nothing to choose from: name restorers; there is no {path} with pseudo-labels"
+        )
     if start_from is not None and not path.exists():
         copy_store(start_from, path)
     with LabelStore(path) as store:
@@ -115,11 +126,14 @@ def _check(store: LabelStore, restorers: Sequence[RestorerSpec]) -> None:
     newest = max((label.iteration for label in index.values()), default=0)
     if newest > 0:
         raise WxrError(
-            f"{store.path} holds pseudo-labels of a training that came to iteration {newest} and may go on; write to a "
+            f"{store.path} holds pseudo-labels of a training that came to iteration {newest} and "
+            f"may go on; write to a "
             f"new store: -o NEW --from {store.path}"
         )
     if not restorers and not index:
-        raise WxrError(f"nothing to choose from: name restorers; {store.path} holds no pseudo-labels")
+        raise WxrError(
+            f"nothing to choose from: name restorers; {store.path} holds no pseudo-labels"
+        )
 
 
 def _refuse_twins(provenances: Mapping[str, dict[str, Any]]) -> None:
@@ -128,7 +142,9 @@ def _refuse_twins(provenances: Mapping[str, dict[str, Any]]) -> None:
     for name, provenance in provenances.items():
         twin = names.setdefault(provenance_hash(provenance), name)
         if twin != name:
-            raise WxrError(f"the raters '{twin}' and '{name}' are the same; name each rater of a panel once")
+            raise WxrError(
+                f"the raters '{twin}' and '{name}' are the same; name each rater of a panel once"
+            )
 
 
 class _Run(NamedTuple):
@@ -155,7 +171,9 @@ class _Run(NamedTuple):
 
         asker, settings = RatingAsker(build_rater(opt)), self.settings
         with self.bars(f"rating: {name}", len(candidates) * candidates.each) as advance:
-            tally = label_photos(candidates, asker, self.store, settings.batch_size, settings.retry_failed, advance)
+            tally = label_photos(
+                candidates, asker, self.store, settings.batch_size, settings.retry_failed, advance
+            )
         self.result.failed += [f"{name}: {line}" for line in tally.failed]
         provenance = asker.provenance
         del asker
@@ -166,7 +184,9 @@ class _Run(NamedTuple):
         """Vote, and store the winners that differ from what is stored."""
         self.result.outcomes = list(votes(self.photos, candidates, self.store, provenances))
         rater = self.store.put_provenance(panel_provenance(provenances))
-        changed = changed_winners(candidates, self.result.outcomes, self.store.pseudo_index(), rater)
+        changed = changed_winners(
+            candidates, self.result.outcomes, self.store.pseudo_index(), rater
+        )
         with self.bars("storing the winners", len(changed)) as advance:
             self.store.put_rows(winner_rows(candidates, changed, rater, advance))
         self.result.stored = len(changed)

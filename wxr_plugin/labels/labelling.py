@@ -49,7 +49,9 @@ class RatingAsker:
         ratings, logits = self.rater.rate(images)
         return [(r, row) if r == r else None for r, row in zip(ratings.tolist(), logits.tolist())]
 
-    def put(self, store: LabelStore, key: str, content: str, answer: tuple[float, list[float]]) -> None:
+    def put(
+        self, store: LabelStore, key: str, content: str, answer: tuple[float, list[float]]
+    ) -> None:
         """Store a rating and its logits."""
         store.put_rating(key, content, self.provenance, *answer)
 
@@ -109,9 +111,9 @@ def label_photos(
 ) -> Tally:
     """Ask about every image that the store has no answer for, and store each batch in one step.
 
-    Images that failed before are passed over unless `retry_failed`. `progress(n, tally)` is called when n more are
-    done, of `len(source) * source.each` in all. Killed at any moment, the store holds every batch up to the last, and
-    another call goes on from there.
+    Images that failed before are passed over unless `retry_failed`. `progress(n, tally)` is called
+    when n more are done, of `len(source) * source.each` in all. Killed at any moment, the store
+    holds every batch up to the last, and another call goes on from there.
 
     Raises:
         WxrError: the GPU's memory does not hold a batch.
@@ -171,7 +173,9 @@ class _Loader:
     def _known(self, picture: Picture) -> str | None:
         """Empty for an answer, a reason for a failure that is not to be tried again, None for neither."""
         of = picture.key, picture.content, self.asker.provenance
-        if (self.store.get_rating if self.asker.kind == "rating" else self.store.get_description)(*of):
+        if (self.store.get_rating if self.asker.kind == "rating" else self.store.get_description)(
+            *of
+        ):
             return ""
         failure = self.store.get_failure(*of, self.asker.kind)
         return failure.reason if failure and not self.retry_failed else None
@@ -192,11 +196,15 @@ def _ask(waiting: list[_Loaded], asker: Asker, store: LabelStore, tally: Tally) 
     try:
         answers = asker.ask([loaded.image for loaded in waiting])
     except torch.OutOfMemoryError as error:
-        raise WxrError(f"a batch of {len(waiting)} photos does not fit the GPU; give a smaller --batch-size") from error
+        raise WxrError(
+            f"a batch of {len(waiting)} photos does not fit the GPU; give a smaller --batch-size"
+        ) from error
     with store.batch():
         for loaded, answer in zip(waiting, answers):
             if answer is None:
-                _settle(loaded._replace(reason="the model gave no usable answer"), asker, store, tally)
+                _settle(
+                    loaded._replace(reason="the model gave no usable answer"), asker, store, tally
+                )
             else:
                 asker.put(store, loaded.picture.key, loaded.picture.content, answer)
     tally.asked, tally.calls = tally.asked + len(waiting), tally.calls + 1

@@ -1,8 +1,8 @@
 """The rows of an LMDB file, read page by page without LMDB, whose library ends the process on a damaged page.
 
-The layout is that of LMDB 0.9 (data version 1) on a little-endian machine: pages with a header of 16 bytes, two meta
-pages at the start, a tree of branch and leaf pages below the root that the newer meta page names, and overflow pages
-for large values. Nothing is read beyond the end of the file.
+The layout is that of LMDB 0.9 (data version 1) on a little-endian machine: pages with a header of
+16 bytes, two meta pages at the start, a tree of branch and leaf pages below the root that the newer
+meta page names, and overflow pages for large values. Nothing is read beyond the end of the file.
 """
 
 import struct
@@ -30,14 +30,21 @@ class LmdbFile:
 
     def __init__(self, data: bytes):
         self.data = data
-        self.page_size = struct.unpack_from("<I", data, _PAGE_SIZE)[0] if len(data) > HEADER + _TRANSACTION else 0
+        self.page_size = (
+            struct.unpack_from("<I", data, _PAGE_SIZE)[0]
+            if len(data) > HEADER + _TRANSACTION
+            else 0
+        )
         metas = [meta for place in (0, self.page_size) if (meta := self._meta(place))]
         if not metas or self.page_size < 512:
             raise ValueError("its first pages are damaged")
         _, self.entries, self.root = max(metas)
 
     def damaged_page(self) -> int | None:
-        """Return the number of a page of the tree whose header is damaged, or None. Values are not looked at."""
+        """Return the number of a page of the tree whose header is damaged, or None.
+
+        Values are not looked at.
+        """
         seen, pending = set(), [self.root] if self.entries else []
         while pending:
             number = pending.pop()
@@ -69,7 +76,10 @@ class LmdbFile:
 
     def _meta(self, place: int) -> tuple[int, int, int] | None:
         """Return transaction, entries and root of the meta page at `place`; None if it is none."""
-        if len(self.data) < place + _TRANSACTION + 8 or struct.unpack_from("<I", self.data, place + HEADER)[0] != MAGIC:
+        if (
+            len(self.data) < place + _TRANSACTION + 8
+            or struct.unpack_from("<I", self.data, place + HEADER)[0] != MAGIC
+        ):
             return None
         entries, root = struct.unpack_from("<QQ", self.data, place + _TREE + 32)
         return struct.unpack_from("<Q", self.data, place + _TRANSACTION)[0], entries, root
@@ -91,7 +101,9 @@ class LmdbFile:
             return None
         low, high, flags, key_size = struct.unpack_from("<HHHH", page, place)
         start, size = place + 8 + key_size, low | high << 16
-        value = self._big(page[start : start + 8], size) if flags & BIG else page[start : start + size]
+        value = (
+            self._big(page[start : start + 8], size) if flags & BIG else page[start : start + size]
+        )
         return (page[place + 8 : start], value) if len(value) == size else None
 
     def _big(self, number: bytes, size: int) -> bytes:

@@ -74,16 +74,22 @@ class Line(msgspec.Struct):
 def summary(result: InitResult) -> list[Line]:
     """A line for each weather and method that there is; the last ones are over all weathers."""
     voted = [outcome for outcome in result.outcomes if outcome.winner]
-    weathers = [name for name in (*WEATHERS, UNKNOWN) if any(outcome.weather == name for outcome in voted)]
+    weathers = [
+        name for name in (*WEATHERS, UNKNOWN) if any(outcome.weather == name for outcome in voted)
+    ]
     parts = [(name, [outcome for outcome in voted if outcome.weather == name]) for name in weathers]
     parts += [(ALL, voted)] if len(weathers) > 1 else []
     return [
-        _line(weather, method, outcomes, result.raters) for weather, outcomes in parts for method in _methods(outcomes)
+        _line(weather, method, outcomes, result.raters)
+        for weather, outcomes in parts
+        for method in _methods(outcomes)
     ]
 
 
 def _methods(outcomes: Iterable[Outcome]) -> list[str]:
-    names = dict.fromkeys(candidate.name for outcome in outcomes for candidate in outcome.candidates)
+    names = dict.fromkeys(
+        candidate.name for outcome in outcomes for candidate in outcome.candidates
+    )
     return sorted(names, key=lambda name: ({INPUT: 0, STORED: 1}.get(name, 2), name))
 
 

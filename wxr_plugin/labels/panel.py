@@ -1,7 +1,7 @@
 """A panel of raters that chooses one of several images (WResVLM, arXiv 2409.02101, "several VLM experts vote").
 
-The paper does not say how they vote. Our choice: the lowest mean rank wins, because ratings of different models do not
-compare; ties go to the higher mean rating, then to the first candidate.
+The paper does not say how they vote. Our choice: the lowest mean rank wins, because ratings of
+different models do not compare; ties go to the higher mean rating, then to the first candidate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,19 +25,24 @@ class Vote(NamedTuple):
 def vote(ratings: np.ndarray) -> Vote:
     """The vote of a panel whose `ratings` are (raters, candidates), NaN where there is no rating.
 
-    Each rater ranks the candidates, equal ratings sharing the mean of their ranks, those without a rating the last
-    ranks. A rater that rated none is left out, and a candidate that none rated cannot win.
+    Each rater ranks the candidates, equal ratings sharing the mean of their ranks, those without a
+    rating the last ranks. A rater that rated none is left out, and a candidate that none rated
+    cannot win.
     """
     ratings = np.asarray(ratings, float)
     given = ~np.isnan(ratings)
     count = given.sum(0)
-    mean_rating = np.divide(np.where(given, ratings, 0).sum(0), count, where=count > 0, out=np.full(len(count), np.nan))
+    mean_rating = np.divide(
+        np.where(given, ratings, 0).sum(0), count, where=count > 0, out=np.full(len(count), np.nan)
+    )
     voters = np.where(given, -ratings, np.inf)[given.any(1)]
     if not len(voters):
         return Vote(None, np.full(len(count), np.nan), mean_rating)
     mean_rank = rankdata(voters, axis=1).mean(0)
     order = [
-        (rank, -rating, number) for number, (rank, rating) in enumerate(zip(mean_rank, mean_rating)) if count[number]
+        (rank, -rating, number)
+        for number, (rank, rating) in enumerate(zip(mean_rank, mean_rating))
+        if count[number]
     ]
     return Vote(min(order)[2], mean_rank, mean_rating)
 
@@ -45,6 +50,11 @@ def vote(ratings: np.ndarray) -> Vote:
 def panel_provenance(raters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the mean rating of a panel depends on; for a panel of one, that rater's own provenance.
 
-    A training whose rater is the panel's only one then knows the ratings of the labels that it starts from.
+    A training whose rater is the panel's only one then knows the ratings of the labels that it
+    starts from.
     """
-    return dict(raters[0]) if len(raters) == 1 else {"type": "panel", "raters": [dict(rater) for rater in raters]}
+    return (
+        dict(raters[0])
+        if len(raters) == 1
+        else {"type": "panel", "raters": [dict(rater) for rater in raters]}
+    )

@@ -16,12 +16,19 @@ PSEUDO = b"pseudo/"
 class PseudoLabels(StoreBase):
     """The part of the label store that training reads and updates.
 
-    Every put stores a version under its training iteration. A checkpoint calls `commit_pseudo`, a resumed run
-    `rollback_pseudo`, both with the checkpoint's iteration; versions that no kept checkpoint needs are dropped.
+    Every put stores a version under its training iteration. A checkpoint calls `commit_pseudo`, a
+    resumed run `rollback_pseudo`, both with the checkpoint's iteration; versions that no kept
+    checkpoint needs are dropped.
     """
 
     def put_pseudo(
-        self, key: str, image: np.ndarray, rating: float, source: str, iteration: int, rater: str = ""
+        self,
+        key: str,
+        image: np.ndarray,
+        rating: float,
+        source: str,
+        iteration: int,
+        rater: str = "",
     ) -> None:
         """Make the uint8 RGB `image` (H, W, 3) the pseudo-label of `key` from training iteration `iteration` on.
 
@@ -71,10 +78,13 @@ class PseudoLabels(StoreBase):
         commits = self._commits()
         if commits and iteration < commits[0]:
             raise LabelStoreError(
-                f"{self.path}: cannot go back to iteration {iteration}, the pseudo-labels before {commits[0]} were "
+                f"{self.path}: cannot go back to iteration {iteration}, the pseudo-labels before "
+                f"{commits[0]} were "
                 "dropped; resume from a newer checkpoint, or start with a new store"
             )
-        drop: list[Change] = [(key, None) for key in self._keys(PSEUDO) if _iteration(key) > iteration]
+        drop: list[Change] = [
+            (key, None) for key in self._keys(PSEUDO) if _iteration(key) > iteration
+        ]
         kept = [old for old in commits if old <= iteration]
         self._write([*drop, (COMMITS, msgspec.msgpack.encode(kept))])
         return len(drop)

@@ -7,12 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from wxr_plugin.labels.labelling import Asker, Tally
 from wxr_plugin.labels.rewriting import without_description
-from wxr_plugin.labels.store import Answer, Description, Failure, LabelStore, PseudoInfo, Rating, Rewrite
+from wxr_plugin.labels.store import (
+    Answer,
+    Description,
+    Failure,
+    LabelStore,
+    PseudoInfo,
+    Rating,
+    Rewrite,
+)
 from wxr_plugin.utils import files
 from wxr_plugin.utils.csv_text import dicts_to_csv
 from wxr_plugin.vlm.rater import RATING_WORDS
@@ -28,7 +43,9 @@ def bar(title: str, total: int) -> Iterator[Callable[[int, object], None]]:
     """A progress bar with counts beside it, as the function that stages call: how many more are done, the counts."""
     counts = TextColumn("{task.fields[counts]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), counts)
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)
+    ) as progress:
         task = progress.add_task(title, total=total, counts="")
 
         def advance(done: int, counts: object) -> None:
@@ -43,7 +60,9 @@ def print_ratings(store: LabelStore, asker: Asker, tally: Tally) -> None:
     if not found:
         return
     found.sort(key=lambda row: row.rating)
-    print(f"mean rating {sum(row.rating for row in found) / len(found):.3f} over {len(found)} photos")
+    print(
+        f"mean rating {sum(row.rating for row in found) / len(found):.3f} over {len(found)} photos"
+    )
     for line in histogram([row.rating for row in found]):
         print(line)
     print("worst: " + ", ".join(f"{row.key} {row.rating:.2f}" for row in found[:EXTREMES]))
@@ -52,7 +71,9 @@ def print_ratings(store: LabelStore, asker: Asker, tally: Tally) -> None:
 
 def print_descriptions(store: LabelStore, asker: Asker, tally: Tally) -> None:
     """The first few descriptions of the photos just seen."""
-    found = (row for photo in tally.seen if (row := store.get_description(*photo, asker.provenance)))
+    found = (
+        row for photo in tally.seen if (row := store.get_description(*photo, asker.provenance))
+    )
     for row, _ in zip(found, range(EXTREMES)):
         print(f"{row.key}: {row.text}")
 
@@ -85,14 +106,18 @@ def histogram(ratings: list[float], width: int = 40) -> list[str]:
         counts[min(int((rating - 1) * 2), 7)] += 1
     scale = width / max(counts)
     bars = ["█" * max(round(count * scale), count > 0) for count in counts]
-    return [f"  {1 + i / 2:.1f}-{1.5 + i / 2:.1f} {bars[i]} {count}" for i, count in enumerate(counts)]
+    return [
+        f"  {1 + i / 2:.1f}-{1.5 + i / 2:.1f} {bars[i]} {count}" for i, count in enumerate(counts)
+    ]
 
 
 def rows(store: LabelStore) -> list[dict[str, Any]]:
     """Everything in `store` as flat rows with COLUMNS and DETAILS, by image."""
     asked = store.provenances()
     labels = [*store.answers(), *store.pseudo_index().values()]
-    return sorted((_flat(label, asked) for label in labels), key=lambda row: (row["image"], row["time"]))
+    return sorted(
+        (_flat(label, asked) for label in labels), key=lambda row: (row["image"], row["time"])
+    )
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
@@ -100,7 +125,8 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
     table = Table(*COLUMNS[:4], *COLUMNS[4:6])
     for row in rows:
         table.add_row(*(_text(row.get(name)) for name in COLUMNS[:6]))
-    # Rich folds a table into 80 columns when its output goes to a file; a reader with grep wants whole lines.
+    # Rich folds a table into 80 columns when its output goes to a file; a reader with grep wants
+    # whole lines.
     console = Console()
     console.print(table) if console.is_terminal else Console(width=240).print(table)
     print(f"{len(rows)} rows")
@@ -114,15 +140,27 @@ def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
 def _flat(label: Answer | PseudoInfo, asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
     provenance = asked.get(label.rater if isinstance(label, PseudoInfo) else label.provenance, {})
     row = {name: _named(provenance, name) for name in ("model", "prompt", "weights", "dtype")}
-    row |= {"image": label.key, "time": datetime.fromtimestamp(label.time).isoformat(timespec="seconds")}
+    row |= {
+        "image": label.key,
+        "time": datetime.fromtimestamp(label.time).isoformat(timespec="seconds"),
+    }
     match label:
         case Rating():
-            logits = {word: value for word, value in zip(RATING_WORDS, label.logits) if value == value}
-            return row | logits | {"kind": "rating", "rating": label.rating, "content": label.content}
+            logits = {
+                word: value for word, value in zip(RATING_WORDS, label.logits) if value == value
+            }
+            return (
+                row | logits | {"kind": "rating", "rating": label.rating, "content": label.content}
+            )
         case Description():
             return row | {"kind": "description", "text": label.text, "content": label.content}
         case Rewrite():
-            return row | {"kind": "rewrite", "text": label.text, "source": label.source, "content": label.content}
+            return row | {
+                "kind": "rewrite",
+                "text": label.text,
+                "source": label.source,
+                "content": label.content,
+            }
         case Failure():
             row |= {"kind": "failure", "text": label.reason, "attempts": label.attempts}
             return row | {"content": label.content}

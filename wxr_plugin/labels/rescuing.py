@@ -41,11 +41,13 @@ class Rescued(msgspec.Struct):
 def rescue_store(source: str | os.PathLike, target: str | os.PathLike) -> Rescued:
     """Write every sound row of the label store `source` to a new store `target`; `source` stays as it is.
 
-    A row is sound if it decodes, if its key is the one that its content has, and, for a pseudo-label, if its image
-    decodes. LMDB keeps no checksums, so a changed digit inside a rating is not seen. `source` must not be in use.
+    A row is sound if it decodes, if its key is the one that its content has, and, for a
+    pseudo-label, if its image decodes. LMDB keeps no checksums, so a changed digit inside a rating
+    is not seen. `source` must not be in use.
 
     Raises:
-        LabelStoreError: `source` is no LMDB or both of its meta pages are damaged, `target` exists, or no row is sound.
+        LabelStoreError: `source` is no LMDB or both of its meta pages are damaged, `target` exists,
+            or no row is sound.
     """
     source, target = Path(source), Path(target)
     if not (source / "data.mdb").is_file():
@@ -75,11 +77,15 @@ def _rescue(source: Path, partial: Path) -> Rescued:
         try:
             old = LmdbFile(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         except ValueError as error:  # of an empty file too
-            raise LabelStoreError(f"{source}: no row can be read ({error}); put a copy back") from error
+            raise LabelStoreError(
+                f"{source}: no row can be read ({error}); put a copy back"
+            ) from error
         with LabelStore(partial) as store:
             store.put_rows(sound(old))
     if not kept:
-        raise LabelStoreError(f"{source}: no row can be read; put a copy back, or label into a new store")
+        raise LabelStoreError(
+            f"{source}: no row can be read; put a copy back, or label into a new store"
+        )
     return Rescued(dict(kept), old.entries - 1)
 
 
@@ -89,12 +95,19 @@ def is_sound(key: bytes, value: bytes) -> bool:
         if key == COMMITS:
             return bool(msgspec.msgpack.decode(value, type=list[int]))
         if key.startswith(PROVENANCE):
-            return provenance_hash(msgspec.json.decode(value)) == key.removeprefix(PROVENANCE).decode()
+            return (
+                provenance_hash(msgspec.json.decode(value)) == key.removeprefix(PROVENANCE).decode()
+            )
         if key.startswith(PSEUDO):
             label = msgspec.msgpack.decode(value, type=PseudoLabel)
             read_image(label.png)
             return pseudo_row(label)[0] == key
         answer = msgspec.msgpack.decode(value, type=Answer)
-        return answer_key(key.partition(b"/")[0].decode(), answer.key, answer.content, answer.provenance) == key
+        return (
+            answer_key(
+                key.partition(b"/")[0].decode(), answer.key, answer.content, answer.provenance
+            )
+            == key
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, BadImageError):
         return False

@@ -28,8 +28,8 @@ LONGEST_NAME = 200
 class Restorations:
     """The folder STORE.candidates: of each restorer the PNGs of what it made of the photos.
 
-    A file's name has the photo's content in it and its folder's the restorer's weights and settings, so that nothing
-    outdated is ever taken for the restoration of a photo.
+    A file's name has the photo's content in it and its folder's the restorer's weights and
+    settings, so that nothing outdated is ever taken for the restoration of a photo.
     """
 
     def __init__(self, store: Path):
@@ -60,7 +60,9 @@ class Restored(msgspec.Struct):
         return f"restored {self.made}, reused {self.reused}, failed {len(self.failed)}"
 
 
-def photo_contents(photos: RealPhotos, progress: Callable[[int, str], None]) -> tuple[dict[str, str], list[str]]:
+def photo_contents(
+    photos: RealPhotos, progress: Callable[[int, str], None]
+) -> tuple[dict[str, str], list[str]]:
     """The `content_hash` of the file of every photo that can be read, by name, and a line for each that cannot.
 
     `progress(1, "")` is called for each photo.
@@ -95,9 +97,9 @@ def restore_photos(
 ) -> Restored:
     """Write the restoration of each photo of `files` (name -> file), unless its file is there.
 
-    The restorer is loaded only if there is something to do, and given up afterwards. `settings` are those of Restorer.
-    A photo that it cannot restore is named in `failed` and tried again by the next call; the others go on. Each file
-    appears in one step.
+    The restorer is loaded only if there is something to do, and given up afterwards. `settings` are
+    those of Restorer. A photo that it cannot restore is named in `failed` and tried again by the
+    next call; the others go on. Each file appears in one step.
 
     Raises:
         WxrError: the restorer cannot be loaded, or a file cannot be written.
@@ -162,7 +164,9 @@ def _write(file: Path, image: np.ndarray) -> None:
     try:
         write_image(file, image)
     except OSError as error:
-        raise WxrError(f"{file}: cannot be written ({error.strerror}); what was restored before is kept") from error
+        raise WxrError(
+            f"{file}: cannot be written ({error.strerror}); what was restored before is kept"
+        ) from error
 
 
 def _short(name: str) -> str:

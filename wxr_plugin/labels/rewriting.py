@@ -20,9 +20,9 @@ def rewrite_descriptions(
 ) -> Tally:
     """Rewrite the newest description of every image that has no rewrite of it by this rewriter.
 
-    Images with the same description share one answer. Descriptions that failed before are passed over unless
-    `retry_failed`. `progress(n, tally)` is called when n more are done, of `len(to_rewrite(store))`. Killed at any
-    moment, the store holds every batch up to the last.
+    Images with the same description share one answer. Descriptions that failed before are passed
+    over unless `retry_failed`. `progress(n, tally)` is called when n more are done, of
+    `len(to_rewrite(store))`. Killed at any moment, the store holds every batch up to the last.
 
     Raises:
         WxrError: the store has no descriptions, or the rewriter as a whole does not work.
@@ -47,7 +47,8 @@ def to_rewrite(store: LabelStore) -> dict[str, Description]:
     if newest := store.descriptions():
         return newest
     raise WxrError(
-        f"{store.path}: no descriptions in it to rewrite; `wxr label describe PHOTOS -o {store.path}` makes them"
+        f"{store.path}: no descriptions in it to rewrite; `wxr label describe PHOTOS -o "
+        f"{store.path}` makes them"
     )
 
 
@@ -63,7 +64,9 @@ class _Work:
         if self.store.get_rewrite(row.key, row.text, self.provenance):
             self.tally.reused += 1
             return True
-        failure = self.store.get_failure(row.key, content_hash(row.text.encode()), self.provenance, "rewrite")
+        failure = self.store.get_failure(
+            row.key, content_hash(row.text.encode()), self.provenance, "rewrite"
+        )
         if failure is None or retry_failed:
             return False
         self.tally.failed.append(f"{row.key}: {failure.reason} (earlier)")
@@ -76,14 +79,19 @@ class _Work:
             for (text, rows), answer in zip(descriptions.items(), answers):
                 for row in rows:
                     self._put(row, text, answer)
-        self.tally.asked, self.tally.calls = self.tally.asked + len(descriptions), self.tally.calls + 1
+        self.tally.asked, self.tally.calls = (
+            self.tally.asked + len(descriptions),
+            self.tally.calls + 1,
+        )
 
     def _put(self, row: Description, text: str, answer: str | None) -> None:
         if answer:
             self.store.put_rewrite(row.key, text, self.provenance, answer)
             return
         reason = f"the rewriter gave nothing usable for: {text}"
-        self.store.put_failure(row.key, content_hash(text.encode()), self.provenance, reason, "rewrite")
+        self.store.put_failure(
+            row.key, content_hash(text.encode()), self.provenance, reason, "rewrite"
+        )
         self.tally.failed.append(f"{row.key}: {reason}")
 
 
@@ -93,6 +101,10 @@ def without_description(store: LabelStore) -> list[str]:
     A crop counts as described when its photo is.
     """
     described = set(store.descriptions())
-    known = {row.key for row in store.answers("rating")} | {row.key for row in store.answers("description")}
+    known = {row.key for row in store.answers("rating")} | {
+        row.key for row in store.answers("description")
+    }
     known |= set(store.pseudo_index())
-    return sorted(key for key in known if key not in described and split_key(key)[0] not in described)
+    return sorted(
+        key for key in known if key not in described and split_key(key)[0] not in described
+    )

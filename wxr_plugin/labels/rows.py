@@ -96,11 +96,17 @@ class PseudoLabel(PseudoInfo, kw_only=True):
 
     @property
     def image(self) -> np.ndarray:
-        """The restoration as uint8 RGB (H, W, 3), decoded at each call. Raises WxrError where its bits have changed."""
-        bgr = cv2.imdecode(np.frombuffer(self.png, np.uint8), cv2.IMREAD_COLOR) if self.png else None
+        """The restoration as uint8 RGB (H, W, 3), decoded at each call.
+
+        Raises WxrError where its bits have changed.
+        """
+        bgr = (
+            cv2.imdecode(np.frombuffer(self.png, np.uint8), cv2.IMREAD_COLOR) if self.png else None
+        )
         if bgr is None:
             raise WxrError(
-                f"the pseudo-label of {self.key} is damaged; save the sound rows of its label store with "
+                f"the pseudo-label of {self.key} is damaged; save the sound rows of its label "
+                f"store with "
                 "`wxr label rescue STORE -o NEW`"
             )
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
@@ -112,7 +118,9 @@ Answer = Rating | Description | Rewrite | Failure
 def content_hash(image: bytes | np.ndarray) -> str:
     """Hash of a file's bytes, or of an array's shape and values; 32 hex digits."""
     if isinstance(image, np.ndarray):
-        image = repr((image.shape, image.dtype.str)).encode() + np.ascontiguousarray(image).tobytes()
+        image = (
+            repr((image.shape, image.dtype.str)).encode() + np.ascontiguousarray(image).tobytes()
+        )
     return _short_hash(image)
 
 
@@ -151,7 +159,9 @@ def encode_png(rgb: np.ndarray) -> bytes:
     """A uint8 RGB image (H, W, 3) as PNG, quickly rather than tightly packed."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"expected a uint8 RGB image (H, W, 3), got {rgb.dtype} {rgb.shape}")
-    return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    return cv2.imencode(
+        ".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    )[1].tobytes()
 
 
 def _short_hash(data: bytes) -> str:

@@ -23,11 +23,16 @@ class Crops(NamedTuple):
     def boxes(self, photo: str, height: int, width: int) -> dict[str, Box]:
         """The boxes of the photo with that key and size, by the names that training gives the crops."""
         boxes = fixed_boxes(photo, height, width, self.size, self.count)
-        return {crop_key(photo, box): box for box in boxes}  # those of a small photo may be one and the same
+        return {
+            crop_key(photo, box): box for box in boxes
+        }  # those of a small photo may be one and the same
 
     def cut(self, photo: str, image: np.ndarray) -> dict[str, np.ndarray]:
         """The crops (size, size, 3) of the uint8 RGB `image` (H, W, 3) of that photo, by their names."""
-        return {key: crop(image, box, self.size) for key, box in self.boxes(photo, *image.shape[:2]).items()}
+        return {
+            key: crop(image, box, self.size)
+            for key, box in self.boxes(photo, *image.shape[:2]).items()
+        }
 
 
 class Picture(NamedTuple):
@@ -101,7 +106,10 @@ class PhotoCrops:
             cut = self.crops.cut(key, self.photos.read(key))
         except BadImageError as error:
             return [unreadable(key, place, error)]
-        return [of_pixels(name, image, f"{place}@{name.rpartition('@')[2]}") for name, image in cut.items()]
+        return [
+            of_pixels(name, image, f"{place}@{name.rpartition('@')[2]}")
+            for name, image in cut.items()
+        ]
 
 
 class StoredLabels:
@@ -116,7 +124,10 @@ class StoredLabels:
     def __init__(self, store: LabelStore):
         self.store, self._keys = store, list(store.pseudo_index())
         if not self._keys:
-            raise WxrError(f"{store.path}: no pseudo-labels in it; `wxr label init PHOTOS -o {store.path}` makes some")
+            raise WxrError(
+                f"{store.path}: no pseudo-labels in it; `wxr label init PHOTOS -o {store.path}` "
+                f"makes some"
+            )
 
     def __len__(self) -> int:
         return len(self._keys)

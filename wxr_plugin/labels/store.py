@@ -42,14 +42,15 @@ _Kind = TypeVar("_Kind", Rating, Description, Rewrite, Failure)
 class LabelStore(PseudoLabels):
     """Ratings, descriptions and their rewrites, failures and pseudo-labels of photos and crops.
 
-    An answer is kept under the image's name, the hash of its content (for a rewrite, that of the description) and the
-    hash of the asker's provenance (model, weights, prompt, preprocessing, …): when any of them changes, the old answer
-    is not found. What was put is on the
-    disk when the call, or the `batch()` around it, returns. One process writes at a time; any number read.
+    An answer is kept under the image's name, the hash of its content (for a rewrite, that of the
+    description) and the hash of the asker's provenance (model, weights, prompt, preprocessing, …):
+    when any of them changes, the old answer is not found. What was put is on the
+    disk when the call, or the `batch()` around it, returns. One process writes at a time; any
+    number read.
 
     Raises:
-        LabelStoreError: nothing to read at `path`, not a label store, one of another schema version, or one that
-            another process is writing.
+        LabelStoreError: nothing to read at `path`, not a label store, one of another schema
+            version, or one that another process is writing.
     """
 
     def get_rating(self, key: str, content: str, provenance: Mapping[str, Any]) -> Rating | None:
@@ -57,19 +58,32 @@ class LabelStore(PseudoLabels):
         return self._answer("rating", key, content, provenance, Rating)
 
     def put_rating(
-        self, key: str, content: str, provenance: Mapping[str, Any], rating: float, logits: tuple[float, ...]
+        self,
+        key: str,
+        content: str,
+        provenance: Mapping[str, Any],
+        rating: float,
+        logits: tuple[float, ...],
     ) -> None:
         """Store a rating in [1, 5] and the five logits behind it, in place of what was there."""
-        row = Rating(key, content, provenance_hash(provenance), float(rating), tuple(map(float, logits)))
+        row = Rating(
+            key, content, provenance_hash(provenance), float(rating), tuple(map(float, logits))
+        )
         self._put("rating", row, provenance)
 
-    def get_description(self, key: str, content: str, provenance: Mapping[str, Any]) -> Description | None:
+    def get_description(
+        self, key: str, content: str, provenance: Mapping[str, Any]
+    ) -> Description | None:
         """The description of image `key` with that `content_hash`; None if there is none or it failed."""
         return self._answer("description", key, content, provenance, Description)
 
-    def put_description(self, key: str, content: str, provenance: Mapping[str, Any], text: str) -> None:
+    def put_description(
+        self, key: str, content: str, provenance: Mapping[str, Any], text: str
+    ) -> None:
         """Store a description in place of what was there."""
-        self._put("description", Description(key, content, provenance_hash(provenance), text), provenance)
+        self._put(
+            "description", Description(key, content, provenance_hash(provenance), text), provenance
+        )
 
     def get_rewrite(self, key: str, source: str, provenance: Mapping[str, Any]) -> Rewrite | None:
         """The rewrite of image `key`'s description `source`; None if there is none or it failed."""
@@ -90,7 +104,11 @@ class LabelStore(PseudoLabels):
 
         A description whose rewrite failed, or was not made yet, leaves the pair before it in force.
         """
-        rewrites = {(row.key, row.source): row for row in self.answers("rewrite") if isinstance(row, Rewrite)}
+        rewrites = {
+            (row.key, row.source): row
+            for row in self.answers("rewrite")
+            if isinstance(row, Rewrite)
+        }
         described = [row for row in self.answers("description") if isinstance(row, Description)]
         pairs = ((row.key, rewrites.get((row.key, row.text))) for row in described)
         return {key: (pair.source, pair.text) for key, pair in pairs if pair}
@@ -102,17 +120,28 @@ class LabelStore(PseudoLabels):
         return self._answer(kind, key, content, provenance, Failure)
 
     def put_failure(
-        self, key: str, content: str, provenance: Mapping[str, Any], reason: str, kind: str = "rating"
+        self,
+        key: str,
+        content: str,
+        provenance: Mapping[str, Any],
+        reason: str,
+        kind: str = "rating",
     ) -> None:
         """Note that image `key` got no answer of `kind`, one of KINDS, and that it was tried once more."""
         before = self.get_failure(key, content, provenance, kind)
         attempts = before.attempts + 1 if before else 1
-        self._put(kind, Failure(key, content, provenance_hash(provenance), reason, attempts), provenance)
+        self._put(
+            kind, Failure(key, content, provenance_hash(provenance), reason, attempts), provenance
+        )
 
     def answers(self, kind: str | None = None) -> list[Answer]:
         """Every answer of `kind`, or of all KINDS, by name and time; each kind from one consistent state."""
         kinds = KINDS if kind is None else (kind,)
-        rows = [self._decoded(row, Answer) for each in kinds for _, row in self._items(f"{each}/".encode())]
+        rows = [
+            self._decoded(row, Answer)
+            for each in kinds
+            for _, row in self._items(f"{each}/".encode())
+        ]
         return sorted(rows, key=lambda row: (row.key, row.time))
 
     def put_provenance(self, provenance: Mapping[str, Any]) -> str:
@@ -125,7 +154,10 @@ class LabelStore(PseudoLabels):
         """What the answers depend on, by `provenance_hash`."""
         rows = self._items(b"provenance/")
         try:
-            return {key.removeprefix(b"provenance/").decode(): msgspec.json.decode(row) for key, row in rows}
+            return {
+                key.removeprefix(b"provenance/").decode(): msgspec.json.decode(row)
+                for key, row in rows
+            }
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise damaged(self.path, error) from error
 

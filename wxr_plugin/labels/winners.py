@@ -20,7 +20,10 @@ def votes(
     """The vote about each photo or crop, by the ratings that the store holds of its candidates."""
     for key, choice in sorted(candidates.choices.items()):
         found = [
-            [store.get_rating(key, candidate.content, provenance) for candidate in choice.candidates]
+            [
+                store.get_rating(key, candidate.content, provenance)
+                for candidate in choice.candidates
+            ]
             for provenance in provenances
         ]
         ratings = np.array([[row.rating if row else np.nan for row in rater] for rater in found])
@@ -43,7 +46,10 @@ def changed_winners(
 
 
 def winner_rows(
-    candidates: Candidates, outcomes: Sequence[Outcome], rater: str, advance: Callable[[int, object], None]
+    candidates: Candidates,
+    outcomes: Sequence[Outcome],
+    rater: str,
+    advance: Callable[[int, object], None],
 ) -> Iterator[tuple[bytes, bytes]]:
     """The row of each winner, made as it is iterated: all of them may not fit the memory."""
     for outcome in outcomes:

@@ -1,8 +1,9 @@
 """CLIP-SRD: masks of a SAR encoder are trained towards what CLIP finds different between a degraded and a clean photo.
 
-'Exploring the Application of Large-scale Pre-trained Models on Adverse Weather Removal' (Tan et al., TIP 2024, arXiv
-2306.09008) transfers CLIP's spatial knowledge between clean and adverse images, as an aid to the training of SAR. Only
-the abstract is public; every formula here is our design. docs/sarcwp.md
+'Exploring the Application of Large-scale Pre-trained Models on Adverse Weather Removal' (Tan et
+al., TIP 2024, arXiv 2306.09008) transfers CLIP's spatial knowledge between clean and adverse
+images, as an aid to the training of SAR. Only the abstract is public; every formula here is our
+design. docs/sarcwp.md
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,8 @@ def feature_distance(degraded: Tensor, clean: Tensor) -> Tensor:
 def soft_target(distance: Tensor) -> tuple[Tensor, Tensor]:
     """`distance` (N, h, w) brought to [0, 1] image by image, and which images (N,) have a spread that counts.
 
-    The quantiles 0.05 and 0.95 become 0 and 1, so that a few extreme positions do not set the scale.
+    The quantiles 0.05 and 0.95 become 0 and 1, so that a few extreme positions do not set the
+    scale.
     """
     flat = distance.flatten(1).float()
     low, high = flat.quantile(torch.tensor([LOW, HIGH], device=flat.device), dim=1)[..., None]
@@ -45,11 +47,14 @@ def soft_target(distance: Tensor) -> tuple[Tensor, Tensor]:
 def mask_loss(mask: Tensor, target: Tensor, counts: Tensor, criterion: str = "l1") -> Tensor:
     """Mean distance of masks (N, 1, H, W) in (0, 1) from targets (N, h, w), over the images that count; a scalar.
 
-    Masks are averaged over the area of each position. `criterion` is l1 or bce (binary cross-entropy).
+    Masks are averaged over the area of each position. `criterion` is l1 or bce (binary
+    cross-entropy).
     """
     small = F.adaptive_avg_pool2d(mask.float(), target.shape[-2:]).squeeze(1)
     if criterion == "bce":
-        found = -(target * small.clamp_min(1e-6).log() + (1 - target) * (1 - small).clamp_min(1e-6).log())
+        found = -(
+            target * small.clamp_min(1e-6).log() + (1 - target) * (1 - small).clamp_min(1e-6).log()
+        )
     else:
         found = (small - target).abs()
     return _over(found.mean(dim=(1, 2)), counts)
@@ -61,7 +66,9 @@ def residual_loss(projected: Tensor, difference: Tensor, target: Tensor, counts:
     Where CLIP sees no difference, its direction is noise: such positions have no weight.
     """
     small = F.adaptive_avg_pool2d(projected.float(), difference.shape[-2:])
-    found = (feature_distance(small, difference) * target).sum(dim=(1, 2)) / target.sum(dim=(1, 2)).clamp_min(1e-6)
+    found = (feature_distance(small, difference) * target).sum(dim=(1, 2)) / target.sum(
+        dim=(1, 2)
+    ).clamp_min(1e-6)
     return _over(found, counts)
 
 
@@ -70,7 +77,9 @@ class Projectors(nn.Module):
 
     def __init__(self, widths: Sequence[int], clip_widths: Sequence[int]):
         super().__init__()
-        self.stages = nn.ModuleList(nn.Conv2d(*pair, 1) for pair in zip(widths, clip_widths, strict=True))
+        self.stages = nn.ModuleList(
+            nn.Conv2d(*pair, 1) for pair in zip(widths, clip_widths, strict=True)
+        )
 
     def forward(self, residuals: Sequence[Tensor]) -> list[Tensor]:
         return [stage(residual) for stage, residual in zip(self.stages, residuals, strict=True)]
@@ -82,9 +91,10 @@ class ClipSRDLoss(GuidedLoss):
 
     Args:
         clip: name of the CLIP, as `load_clip` takes it; one with spatial features, best a ResNet.
-        layers: CLIP's layer for each stage of the network, the stage at full size first. 1 to 4 of a ResNet (strides
-            4, 8, 16, 32), or blocks of a ViT.
-        variant: map: the masks; feature: the residuals before the masks, projected to CLIP's features; both.
+        layers: CLIP's layer for each stage of the network, the stage at full size first. 1 to 4 of
+            a ResNet (strides 4, 8, 16, 32), or blocks of a ViT.
+        variant: map: the masks; feature: the residuals before the masks, projected to CLIP's
+            features; both.
         criterion: of the masks: l1 or bce.
 
     Raises OptionError or ClipError for what does not fit.
@@ -106,7 +116,9 @@ class ClipSRDLoss(GuidedLoss):
             ("criterion", criterion, ("l1", "bce")),
         ):
             if value not in choices:
-                raise OptionError(f"ClipSRDLoss: {name} is {value!r}: take one of {', '.join(choices)}")
+                raise OptionError(
+                    f"ClipSRDLoss: {name} is {value!r}: take one of {', '.join(choices)}"
+                )
         self.clip, self.layers = clip, list(layers)
         if tower := told_tower(clip):
             tower.check(self.layers, clip)
@@ -120,7 +132,10 @@ class ClipSRDLoss(GuidedLoss):
 
     @property
     def tower(self) -> "SpatialTower":
-        """The image tower of the CLIP. Raises ClipError where it has no feature maps that are known."""
+        """The image tower of the CLIP.
+
+        Raises ClipError where it has no feature maps that are known.
+        """
         from wxr_plugin.conditioning.clip_spatial import tower_of
 
         return tower_of(self.guide)
@@ -133,7 +148,11 @@ class ClipSRDLoss(GuidedLoss):
         """What is trained beside the network, whose stages have `widths` channels; None for the variant map."""
         from wxr_plugin.conditioning.clip_spatial import widths_of
 
-        return None if self.variant == "map" else Projectors(widths, widths_of(self.guide, self.layers))
+        return (
+            None
+            if self.variant == "map"
+            else Projectors(widths, widths_of(self.guide, self.layers))
+        )
 
     def too_small(self, side: int) -> str:
         """Return what is wrong with images of `side` pixels, whose maps have too few positions; empty if nothing is."""
@@ -144,18 +163,29 @@ class ClipSRDLoss(GuidedLoss):
         return too_small(self.guide.name, self.tower, self.layers, side, LEAST_POSITIONS)
 
     def forward(
-        self, masks: Sequence[Tensor], lq: Tensor, gt: Tensor | None, projected: Sequence[Tensor] | None = None
+        self,
+        masks: Sequence[Tensor],
+        lq: Tensor,
+        gt: Tensor | None,
+        projected: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """A scalar for the masks of a batch (`Masked.masks`); `lq` and `gt` are (N, 3, H, W) in [0, 1].
 
-        `projected` are the residuals after the projectors, for the variants feature and both. No gradient flows to
-        `lq`, `gt` or CLIP. Raises WxrError without a clean image, for another number of masks than of layers, and for
-        images of which a layer has fewer than 4 x 4 positions.
+        `projected` are the residuals after the projectors, for the variants feature and both. No
+        gradient flows to `lq`, `gt` or CLIP. Raises WxrError without a clean image, for another
+        number of masks than of layers, and for images of which a layer has fewer than 4 x 4
+        positions.
         """
         if gt is None:
-            raise WxrError("ClipSRDLoss compares a degraded photo with the clean one, and there is no clean one (gt)")
+            raise WxrError(
+                "ClipSRDLoss compares a degraded photo with the clean one, and there is no clean "
+                "one (gt)"
+            )
         if len(masks) != len(self.layers):
-            raise WxrError(f"ClipSRDLoss: {len(masks)} masks, but {len(self.layers)} layers: name one for each mask")
+            raise WxrError(
+                f"ClipSRDLoss: {len(masks)} masks, but {len(self.layers)} layers: name one for "
+                f"each mask"
+            )
         if problem := self.too_small(min(lq.shape[-2:])):
             raise WxrError(f"ClipSRDLoss: {problem}")
         degraded, clean = self._features(lq, gt)
@@ -172,7 +202,9 @@ class ClipSRDLoss(GuidedLoss):
     def _features(self, lq: Tensor, gt: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         from wxr_plugin.conditioning.clip_spatial import spatial_features
 
-        return tuple(spatial_features(self.guide, images.float(), self.layers) for images in (lq, gt))
+        return tuple(
+            spatial_features(self.guide, images.float(), self.layers) for images in (lq, gt)
+        )
 
 
 def _over(values: Tensor, counts: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ from wxr_plugin.registry import register_loss
 def info_nce(image: Tensor, text: Tensor, logit_scale: Tensor | float) -> Tensor:
     """Symmetric InfoNCE of N pairs, a scalar (Radford et al., ICML 2021, figure 3).
 
-    `image` and `text` (N, D) have unit length and pair row by row; `logit_scale` (100 at most in CLIP) multiplies their
-    cosines. Mean over both directions of the cross-entropy of each row's own partner among all N. A text that occurs
-    several times counts as a negative of the others, as in the authors' code.
+    `image` and `text` (N, D) have unit length and pair row by row; `logit_scale` (100 at most in
+    CLIP) multiplies their cosines. Mean over both directions of the cross-entropy of each row's own
+    partner among all N. A text that occurs several times counts as a negative of the others, as in
+    the authors' code.
     """
     logits = logit_scale * image @ text.T
     own = torch.arange(len(logits), device=logits.device)
@@ -25,12 +26,15 @@ def info_nce(image: Tensor, text: Tensor, logit_scale: Tensor | float) -> Tensor
 def gather_rows(rows: Tensor) -> Tensor:
     """Rows (N, D) of all ranks, in the order of ranks, as (world size x N, D); N is the same on every rank.
 
-    Gradients flow back to the ranks that the rows came from. Each rank's is the sum over all ranks' losses, and
-    DistributedDataParallel takes the mean over ranks, so together they are those of one process with the whole batch.
+    Gradients flow back to the ranks that the rows came from. Each rank's is the sum over all ranks'
+    losses, and DistributedDataParallel takes the mean over ranks, so together they are those of one
+    process with the whole batch.
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return rows
-    from torch.distributed import _functional_collectives as collectives  # where torch's own hint leads
+    from torch.distributed import (
+        _functional_collectives as collectives,
+    )  # where torch's own hint leads
 
     if hasattr(collectives, "all_gather_single"):
         return collectives.all_gather_single(rows.contiguous(), 0, dist.group.WORLD)
@@ -49,7 +53,9 @@ class DaClipLoss(nn.Module):
         loss_weight: factor on both.
     """
 
-    def __init__(self, content_weight: float = 1.0, degradation_weight: float = 1.0, loss_weight: float = 1.0):
+    def __init__(
+        self, content_weight: float = 1.0, degradation_weight: float = 1.0, loss_weight: float = 1.0
+    ):
         super().__init__()
         self.content_weight = loss_weight * content_weight
         self.degradation_weight = loss_weight * degradation_weight

@@ -1,6 +1,7 @@
 """L_feat of WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101): a restored photo keeps its structure.
 
-The CLIP losses can be lowered by noise that nobody wants to see; features of Depth Anything's encoder show it.
+The CLIP losses can be lowered by noise that nobody wants to see; features of Depth Anything's
+encoder show it.
 """
 
 from typing import Any
@@ -23,14 +24,17 @@ class DepthFeatureLoss(GuidedLoss):
     """`loss_weight` times the weighted sum of `feature_loss` towards the pseudo-label and towards the photo itself.
 
     Args:
-        model: name of the depth encoder, as `load_depth` takes it: tiny, depth-anything-small, a folder, a hub id.
+        model: name of the depth encoder, as `load_depth` takes it: tiny, depth-anything-small, a
+            folder, a hub id.
         label_weight: weight of the distance to the pseudo-label.
-        input_weight: weight of the distance to the unrestored photo. The paper aligns with both and states no weights;
-            their mean is our choice.
+        input_weight: weight of the distance to the unrestored photo. The paper aligns with both and
+            states no weights; their mean is our choice.
         cache_mb: memory for features of targets that come again.
-        size: shorter side in pixels at which images are encoded; none: their own, to the nearest whole patches.
+        size: shorter side in pixels at which images are encoded; none: their own, to the nearest
+            whole patches.
 
-    `guide` gives the tokens (N, T, C) of all three, `cache` keeps those of the targets, which get no gradient.
+    `guide` gives the tokens (N, T, C) of all three, `cache` keeps those of the targets, which get
+    no gradient.
     """
 
     def __init__(
@@ -46,7 +50,11 @@ class DepthFeatureLoss(GuidedLoss):
         from wxr_plugin.utils.feature_cache import FeatureCache
 
         self.model, self.size, self.cache = model, size, FeatureCache(cache_mb)
-        self.loss_weight, self.label_weight, self.input_weight = loss_weight, label_weight, input_weight
+        self.loss_weight, self.label_weight, self.input_weight = (
+            loss_weight,
+            label_weight,
+            input_weight,
+        )
 
     def load_guide(self, device: torch.device) -> Any:
         """Return the depth encoder on `device`."""
@@ -54,7 +62,9 @@ class DepthFeatureLoss(GuidedLoss):
 
         return load_depth(self.model, device, self.size)
 
-    def forward(self, restored_features: Tensor, label_features: Tensor, input_features: Tensor) -> Tensor:
+    def forward(
+        self, restored_features: Tensor, label_features: Tensor, input_features: Tensor
+    ) -> Tensor:
         to_label = feature_loss(restored_features, label_features.detach())
         to_input = feature_loss(restored_features, input_features.detach())
         return self.loss_weight * (self.label_weight * to_label + self.input_weight * to_input)

@@ -9,8 +9,9 @@ from torch import nn
 class GuidedLoss(nn.Module):
     """A loss whose guide is on the device of the loss: `loss.to(device)` takes it along.
 
-    The guide is loaded when it is first asked for, so that none is loaded onto a GPU on which nothing is trained. It is
-    shared by the whole process and is no part of the loss's own parameters or state dict.
+    The guide is loaded when it is first asked for, so that none is loaded onto a GPU on which
+    nothing is trained. It is shared by the whole process and is no part of the loss's own
+    parameters or state dict.
     """
 
     def __init__(self):
@@ -23,7 +24,9 @@ class GuidedLoss(nn.Module):
         try:
             return self.load_guide(self._place.device)
         except AttributeError as error:  # nn.Module would replace it by "no attribute 'guide'"
-            raise RuntimeError(f"{type(self).__name__}: the guide cannot be loaded: {error}") from error
+            raise RuntimeError(
+                f"{type(self).__name__}: the guide cannot be loaded: {error}"
+            ) from error
 
     def load_guide(self, device: torch.device) -> Any:
         """Return the guide on `device`; called often, so it returns one that is loaded already."""

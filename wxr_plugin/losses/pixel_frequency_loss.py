@@ -10,8 +10,8 @@ from wxr_plugin.registry import register_loss
 def spectral_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Return the mean absolute difference of the orthonormal spectra of images (N, C, H, W); a scalar.
 
-    At equal squared error it is larger for fine detail and regular patterns, such as a mesh, than for a shade. After
-    MIMO-UNet (Cho et al., ICCV 2021), whose spectra are not normalised.
+    At equal squared error it is larger for fine detail and regular patterns, such as a mesh, than
+    for a shade. After MIMO-UNet (Cho et al., ICCV 2021), whose spectra are not normalised.
     """
     difference = prediction - target
     wide_enough = difference if difference.dtype == torch.float64 else difference.float()

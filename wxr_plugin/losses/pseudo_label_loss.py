@@ -8,8 +8,8 @@ from wxr_plugin.registry import register_loss
 def pseudo_label_loss(prediction: Tensor, label: Tensor, rating: Tensor | None = None) -> Tensor:
     """Mean absolute difference of images (N, 3, H, W), a scalar.
 
-    With `rating` (N,) in [1, 5] each image counts with (rating - 1) / 4, so that a label rated bad teaches nothing and
-    an excellent one fully (our choice; the paper has no weight).
+    With `rating` (N,) in [1, 5] each image counts with (rating - 1) / 4, so that a label rated bad
+    teaches nothing and an excellent one fully (our choice; the paper has no weight).
     """
     difference = (prediction - label).abs()
     if rating is None:
@@ -26,4 +26,6 @@ class PseudoLabelLoss(nn.Module):
         self.loss_weight, self.by_rating = loss_weight, by_rating
 
     def forward(self, prediction: Tensor, label: Tensor, rating: Tensor) -> Tensor:
-        return self.loss_weight * pseudo_label_loss(prediction, label, rating if self.by_rating else None)
+        return self.loss_weight * pseudo_label_loss(
+            prediction, label, rating if self.by_rating else None
+        )

@@ -29,7 +29,9 @@ class PSNRLoss(nn.Module):
     def __init__(self, loss_weight: float = 1.0, reduction: str = "mean"):
         super().__init__()
         if reduction != "mean":
-            raise ValueError(f"PSNRLoss: reduction is mean, not {reduction!r}: PSNR is one number for an image")
+            raise ValueError(
+                f"PSNRLoss: reduction is mean, not {reduction!r}: PSNR is one number for an image"
+            )
         self.loss_weight = loss_weight
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:

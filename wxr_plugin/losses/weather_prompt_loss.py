@@ -1,7 +1,8 @@
 """L_wpl of WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101): a restored photo must look clear to CLIP.
 
-The authors' slide prints the probability of the clear prompt itself. Taken as a loss it would drive photos away from
-clear, so it is read as a score, and its negative logarithm is minimised (our reading).
+The authors' slide prints the probability of the clear prompt itself. Taken as a loss it would drive
+photos away from clear, so it is read as a score, and its negative logarithm is minimised (our
+reading).
 """
 
 from typing import Any
@@ -16,11 +17,14 @@ from wxr_plugin.losses.guided_loss import GuidedLoss
 from wxr_plugin.registry import register_loss
 
 
-def weather_prompt_loss(image_features: Tensor, prompt_features: Tensor, logit_scale: float = 1.0) -> Tensor:
+def weather_prompt_loss(
+    image_features: Tensor, prompt_features: Tensor, logit_scale: float = 1.0
+) -> Tensor:
     """Mean of -log p(clear), a scalar, p being the softmax of `logit_scale` times the cosines over the four weathers.
 
-    `image_features` (N, D) and `prompt_features` (4, D, in the order of WEATHERS) have unit length. The slide prints
-    logit_scale 1; CLIP-LIT (Liang et al., ICCV 2023), its evident parent, uses 100.
+    `image_features` (N, D) and `prompt_features` (4, D, in the order of WEATHERS) have unit length.
+    The slide prints logit_scale 1; CLIP-LIT (Liang et al., ICCV 2023), its evident parent, uses
+    100.
     """
     logits = weather_logits(image_features, prompt_features, logit_scale)
     return -F.log_softmax(logits, dim=1)[:, WEATHERS.index("clear")].mean()
@@ -32,15 +36,22 @@ class WeatherPromptLoss(GuidedLoss):
 
     Args:
         prompts_path: file written by `wxr prompts learn`; PromptError if it is none.
-        clip: name of the CLIP that they were learnt with; another one is refused (PromptError) at `prepare`, or at the
-            first call.
-        logit_scale: 1 as the slide prints, or 100 as CLIP-LIT; docs/wresvlm.md has the gradients of both.
+        clip: name of the CLIP that they were learnt with; another one is refused (PromptError) at
+            `prepare`, or at the first call.
+        logit_scale: 1 as the slide prints, or 100 as CLIP-LIT; docs/wresvlm.md has the gradients of
+            both.
 
-    `guide` is that CLIP, shared by the whole process: its image features of the restored photos are the input, so that
-    all losses that need them can share one forward.
+    `guide` is that CLIP, shared by the whole process: its image features of the restored photos are
+    the input, so that all losses that need them can share one forward.
     """
 
-    def __init__(self, prompts_path: str, clip: str = "tiny", logit_scale: float = 1.0, loss_weight: float = 1.0):
+    def __init__(
+        self,
+        prompts_path: str,
+        clip: str = "tiny",
+        logit_scale: float = 1.0,
+        loss_weight: float = 1.0,
+    ):
         super().__init__()
         WeatherPrompts.load(prompts_path)
         self.prompts_path, self.clip = prompts_path, clip
@@ -66,4 +77,6 @@ class WeatherPromptLoss(GuidedLoss):
         self.prompt_features  # noqa: B018 (encodes them)
 
     def forward(self, image_features: Tensor) -> Tensor:
-        return self.loss_weight * weather_prompt_loss(image_features, self.prompt_features, self.logit_scale)
+        return self.loss_weight * weather_prompt_loss(
+            image_features, self.prompt_features, self.logit_scale
+        )

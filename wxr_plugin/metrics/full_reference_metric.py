@@ -28,23 +28,29 @@ def calculate_fr_iqa(
 
     Args:
         img, img2: uint8 BGR (H, W, 3) of one size: the restored image and the ground truth.
-        metric: as pyiqa calls it: lpips (AlexNet), lpips-vgg, dists, … For LPIPS write `better: lower` beside it.
-        weights: file of the whole network's weights (docs/degradations.md says how to make it); pyiqa's and
-            torchvision's own, fetched once, when None.
+        metric: as pyiqa calls it: lpips (AlexNet), lpips-vgg, dists, … For LPIPS write `better:
+            lower` beside it.
+        weights: file of the whole network's weights (docs/degradations.md says how to make it);
+            pyiqa's and torchvision's own, fetched once, when None.
         device: cpu, cuda, …; the GPU if there is one when None.
         crop_border: pixels at each edge that do not count.
         better: read by the model, which keeps the best value; changes nothing here.
 
     Returns:
-        NaN where the metric refuses the images, say because they are too small; the log gives the reason.
+        NaN where the metric refuses the images, say because they are too small; the log gives the
+        reason.
 
     Raises:
-        WxrError: no such metric, or weights that are missing or do not fit; it says which file and where to put it.
+        WxrError: no such metric, or weights that are missing or do not fit; it says which file and
+            where to put it.
     """
     from wxr_plugin.vlm.pyiqa_scores import say
 
     net = _metric(metric, weights, device)
-    pair = [torch.from_numpy(cropped_rgb(image, crop_border)).permute(2, 0, 1)[None] / 255 for image in (img, img2)]
+    pair = [
+        torch.from_numpy(cropped_rgb(image, crop_border)).permute(2, 0, 1)[None] / 255
+        for image in (img, img2)
+    ]
     try:
         with torch.inference_mode(), torch.autocast(net.device.type, enabled=False):
             return net(*(image.to(net.device) for image in pair)).item()
@@ -66,7 +72,9 @@ class FidShare(SetShare):
     @classmethod
     def over(cls, shares: Sequence[Self]) -> float:
         """FID between the restored images and their ground truth; NaN for fewer than two images."""
-        sides = [np.stack([getattr(share, side) for share in shares]) for side in ("restored", "clean")]
+        sides = [
+            np.stack([getattr(share, side) for share in shares]) for side in ("restored", "clean")
+        ]
         return fid_features.frechet(*sides)
 
 
@@ -86,8 +94,10 @@ def calculate_fid(
 
     Args:
         img, img2: uint8 BGR (H, W, 3): the restored image and the ground truth.
-        weights: file of Inception's weights, pt_inception-2015-12-05-6726825d.pth; pyiqa fetches it once when None.
-        mode: clean, as pyiqa and clean-fid resize, or legacy_pytorch, as pytorch-fid does; write `better: lower`.
+        weights: file of Inception's weights, pt_inception-2015-12-05-6726825d.pth; pyiqa fetches it
+            once when None.
+        mode: clean, as pyiqa and clean-fid resize, or legacy_pytorch, as pytorch-fid does; write
+            `better: lower`.
         device: cpu, cuda, …; the GPU if there is one when None.
         crop_border: pixels at each edge that do not count.
         better: read by the model, which keeps the best value; changes nothing here.

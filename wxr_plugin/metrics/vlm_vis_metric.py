@@ -30,9 +30,10 @@ def calculate_vlm_vis(
 
     Args:
         img: uint8 BGR (H, W, 3).
-        rater: block of a rater as in `train.rater` (docs/raters.md), with the visibility prompt unless it says else;
-            the packaged tiny model when None. It should not be one that training was rated by: a network learns what
-            its judge likes. WResVLMModel warns of that.
+        rater: block of a rater as in `train.rater` (docs/raters.md), with the visibility prompt
+            unless it says else; the packaged tiny model when None. It should not be one that
+            training was rated by: a network learns what its judge likes. WResVLMModel warns of
+                that.
         crop_border: pixels at each edge that do not count.
         better: read by the model; higher is.
 
@@ -42,7 +43,9 @@ def calculate_vlm_vis(
     Raises:
         WxrError: the rater cannot be loaded or does not answer.
     """
-    rating = _rater(json.dumps(rater or {}, sort_keys=True)).rate([cropped_rgb(img, crop_border)]).rating
+    rating = (
+        _rater(json.dumps(rater or {}, sort_keys=True)).rate([cropped_rgb(img, crop_border)]).rating
+    )
     return visibility(rating.item())
 
 

@@ -1,7 +1,15 @@
 """MMEngine as the second host: models, data, evaluators and hooks for its Runner.
 
-A config reaches them with `custom_imports = dict(imports=["wxr_plugin.mm"])`. Nothing here needs mmagic;
-`wxr_plugin.mm.mmagic_bridge` is for those who have it.
+A config reaches them with `custom_imports = dict(imports=["wxr_plugin.mm"])`. Nothing here needs
+mmagic; `wxr_plugin.mm.mmagic_bridge` is for those who have it.
 """
 
-from wxr_plugin.mm import checkpoints, datasets, hooks, metrics, samplers, semi_supervised, supervised  # noqa: F401
+from wxr_plugin.mm import (  # noqa: F401
+    checkpoints,
+    datasets,
+    hooks,
+    metrics,
+    samplers,
+    semi_supervised,
+    supervised,
+)

@@ -1,7 +1,8 @@
 """How MMEngine reads local checkpoint files once this package is imported: safely, and under torch 2.6 too.
 
-mmengine 0.10.7, the newest release, calls torch.load as it was before torch 2.6, and so refuses its own log when a
-training is to go on. Its documentation's way out, weights_only=False, would run whatever a file contains.
+mmengine 0.10.7, the newest release, calls torch.load as it was before torch 2.6, and so refuses its
+own log when a training is to go on. Its documentation's way out, weights_only=False, would run
+whatever a file contains.
 """
 
 import os
@@ -19,18 +20,23 @@ def load_local(filename: str, map_location: Any = None) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        CheckpointError: it is broken or holds code, or it is BasicSR's, of which MMEngine would silently take nothing.
+        CheckpointError: it is broken or holds code, or it is BasicSR's, of which MMEngine would
+            silently take nothing.
     """
     path = os.path.expanduser(filename)
     content = read_dict(path)
     ours = [key for key in ("params", "params_ema") if _is_weights(content.get(key))]
     if ours and "state_dict" not in content:
         raise CheckpointError(
-            f"{path} is a checkpoint of BasicSR ({', '.join(ours)}), of which MMEngine would load nothing: convert it "
-            "with `wxr zoo convert FILE NEW.pth --to mmagic`, or give it to `pretrained` of WxrSupervised"
+            f"{path} is a checkpoint of BasicSR ({', '.join(ours)}), of which MMEngine would load "
+            f"nothing: convert it "
+            "with `wxr zoo convert FILE NEW.pth --to mmagic`, or give it to `pretrained` of "
+            "WxrSupervised"
         )
     return content
 
 
 def _is_weights(content: Any) -> bool:
-    return isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values())
+    return isinstance(content, dict) and all(
+        isinstance(value, Tensor) for value in content.values()
+    )

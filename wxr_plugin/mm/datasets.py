@@ -16,10 +16,13 @@ class WxrDataset(Dataset):
     """A dataset as an option file describes it: folders, LMDBs, synthetic weather, pairs with real photos.
 
     Args:
-        dataset: its block: {type: PairedWeatherDataset, dataroot_gt: …}; docs/data.md has all of them.
-        phase: train, for random crops and turns; val, for whole images, each item then with its `name`.
+        dataset: its block: {type: PairedWeatherDataset, dataroot_gt: …}; docs/data.md has all of
+            them.
+        phase: train, for random crops and turns; val, for whole images, each item then with its
+            `name`.
 
-    Items are the dataset's own: `lq`, `gt`, `lq_path`, … Join them with `collate_fn=dict(type="default_collate")`.
+    Items are the dataset's own: `lq`, `gt`, `lq_path`, … Join them with
+    `collate_fn=dict(type="default_collate")`.
 
     Raises:
         WxrError: as the dataset does.

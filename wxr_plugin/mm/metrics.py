@@ -19,18 +19,22 @@ class WxrMetrics(BaseMetric):
     """PSNR and SSIM in RGB or Y, no-reference and full-reference metrics of pyiqa, FID: as in `wxr train`.
 
     Args:
-        measures: as `val.metrics` of an option file: {psnr_y: {type: calculate_psnr, crop_border: 0, test_y_channel:
-            true}, musiq: {type: calculate_iqa, metric: musiq}}.
+        measures: as `val.metrics` of an option file: {psnr_y: {type: calculate_psnr, crop_border:
+            0, test_y_channel: true}, musiq: {type: calculate_iqa, metric: musiq}}.
 
-    Images without ground truth have those metrics that need none. Sets of several weathers or degradations also have
-    each metric by group (`psnr_rain`) and their unweighted mean (`psnr_overall`).
+    Images without ground truth have those metrics that need none. Sets of several weathers or
+    degradations also have each metric by group (`psnr_rain`) and their unweighted mean
+    (`psnr_overall`).
     """
 
     default_prefix = ""
     SAMPLER_MODE, sample_model = "normal", "orig"  # what MMagic's own evaluator asks of a metric
 
     def __init__(
-        self, measures: Mapping[str, Mapping[str, Any]], collect_device: str = "cpu", prefix: str | None = None
+        self,
+        measures: Mapping[str, Mapping[str, Any]],
+        collect_device: str = "cpu",
+        prefix: str | None = None,
     ):
         super().__init__(collect_device, prefix)
         self.measures = plain(measures)
@@ -39,7 +43,9 @@ class WxrMetrics(BaseMetric):
         """Called by MMagic's evaluator before a validation."""
         self.size = len(dataloader.dataset)
 
-    def get_metric_sampler(self, model: nn.Module, dataloader: DataLoader, metrics: Sequence[BaseMetric]) -> DataLoader:
+    def get_metric_sampler(
+        self, model: nn.Module, dataloader: DataLoader, metrics: Sequence[BaseMetric]
+    ) -> DataLoader:
         """Where MMagic's evaluator takes the images from: the loader itself."""
         return dataloader
 
@@ -53,8 +59,12 @@ class WxrMetrics(BaseMetric):
             sample = _of_mmagic(sample) if "pred" not in sample else sample
             result = tensor2img([sample["pred"]])
             gt = tensor2img([sample["gt"]]) if sample.get("gt") is not None else None
-            group = group_of({key: [sample[key]] for key in ("weather", "degradation") if key in sample})
-            self.results.append({**group, **measure(result, gt, usable_metrics(self.measures, gt is not None))})
+            group = group_of(
+                {key: [sample[key]] for key in ("weather", "degradation") if key in sample}
+            )
+            self.results.append(
+                {**group, **measure(result, gt, usable_metrics(self.measures, gt is not None))}
+            )
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """The mean over all images of each metric that all have; of a metric of whole sets its value."""
@@ -65,6 +75,9 @@ class WxrMetrics(BaseMetric):
 def _of_mmagic(sample: Mapping[str, Any]) -> dict[str, Any]:
     """`pred` and `gt`, RGB in [0, 1], of a DataSample's images in [0, 255]."""
     found = {"pred": sample["output"]["pred_img"], "gt": sample.get("gt_img")}
-    if str(sample.get("gt_channel_order") or sample.get("img_channel_order") or "rgb").lower() == "bgr":
+    if (
+        str(sample.get("gt_channel_order") or sample.get("img_channel_order") or "rgb").lower()
+        == "bgr"
+    ):
         found = {key: image if image is None else image.flip(0) for key, image in found.items()}
     return {key: image if image is None else image.float() / 255 for key, image in found.items()}

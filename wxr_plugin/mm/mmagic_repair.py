@@ -1,7 +1,7 @@
 """Making mmagic 1.2.0, its last release, importable beside current packages: the least that does.
 
-What fails, and what is done about it, is in docs/mmagic.md. Nothing here touches mmagic's files, and nothing happens
-where mmagic imports by itself.
+What fails, and what is done about it, is in docs/mmagic.md. Nothing here touches mmagic's files,
+and nothing happens where mmagic imports by itself.
 """
 
 import ast
@@ -22,7 +22,13 @@ from mmengine.logging import print_log
 
 from wxr_plugin.errors import WxrError
 
-NEEDED = ("mmagic.models", "mmagic.datasets", "mmagic.evaluation", "mmagic.engine", "mmagic.visualization")
+NEEDED = (
+    "mmagic.models",
+    "mmagic.datasets",
+    "mmagic.evaluation",
+    "mmagic.engine",
+    "mmagic.visualization",
+)
 """What a training config reaches. `mmagic.apis`, which is for inference, is left to itself."""
 EDITORS = "mmagic.models.editors"
 INSTALL = 'pip install "wxr_plugin[mmagic]", or without what training does not need, the lean line in docs/mmagic.md'
@@ -47,7 +53,8 @@ def connect() -> Bridge:
     """Repair mmagic's import in this process, if it needs that.
 
     Raises:
-        MMagicError: mmagic or mmcv is missing, of the wrong version, or broken otherwise; it says what to install.
+        MMagicError: mmagic or mmcv is missing, of the wrong version, or broken otherwise; it says
+            what to install.
     """
     if "mmagic.models" in sys.modules or imports_by_itself():
         return Bridge(False, {})
@@ -58,7 +65,10 @@ def connect() -> Bridge:
     _name_the_missing(skipped)
     keep_noise_in_float32()
     told = ", ".join(sorted(skipped)) or "none"
-    print_log(f"mmagic was repaired for this process; editors left out: {told} (docs/mmagic.md)", "current")
+    print_log(
+        f"mmagic was repaired for this process; editors left out: {told} (docs/mmagic.md)",
+        "current",
+    )
     return Bridge(True, skipped)
 
 
@@ -71,7 +81,10 @@ def is_installed() -> bool:
 def imports_by_itself() -> bool:
     """Whether mmagic can be imported as it is: tried in another process, since a failed try cannot be repeated."""
     code = f"import {', '.join(NEEDED)}"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 def _check_installed() -> None:
@@ -80,12 +93,16 @@ def _check_installed() -> None:
     try:
         version = importlib.import_module("mmcv").__version__
     except ImportError as error:
-        raise MMagicError(f"mmagic needs mmcv, and there is none ({error}): pip install mmcv-lite==2.1.0") from error
+        raise MMagicError(
+            f"mmagic needs mmcv, and there is none ({error}): pip install mmcv-lite==2.1.0"
+        ) from error
     numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
     if not MMCV[0] <= numbers < MMCV[1]:
         raise MMagicError(
-            f"mmcv {version} is installed, and mmagic takes mmcv from 2.0.0 on and before 2.2.0: pip uninstall mmcv, "
-            "then pip install mmcv-lite==2.1.0 (or a build of mmcv 2.1.0, which brings compiled operators)"
+            f"mmcv {version} is installed, and mmagic takes mmcv from 2.0.0 on and before 2.2.0: "
+            f"pip uninstall mmcv, "
+            "then pip install mmcv-lite==2.1.0 (or a build of mmcv 2.1.0, which brings compiled "
+            "operators)"
         )
 
 
@@ -95,13 +112,19 @@ def _load_editors() -> dict[str, str]:
     for name in NEEDED:
         _import_needed(name)
     skipped = {}
-    for name in sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg):
+    for name in sorted(
+        module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg
+    ):
         try:
             editor = importlib.import_module(f"{EDITORS}.{name}")
         except Exception as error:  # whatever an editor's import may raise
             skipped[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
             continue
-        public = {key: value for key, value in vars(editor).items() if key in getattr(editor, "__all__", ())}
+        public = {
+            key: value
+            for key, value in vars(editor).items()
+            if key in getattr(editor, "__all__", ())
+        }
         for holder in (package, sys.modules["mmagic.models"]):
             vars(holder).update(public)
     return skipped
@@ -110,7 +133,9 @@ def _load_editors() -> dict[str, str]:
 def _empty_editors() -> ModuleType:
     """A package in the place of mmagic's editors, which imports none of them by itself."""
     package = ModuleType(EDITORS)
-    package.__path__ = [str(Path(importlib.util.find_spec("mmagic").origin).parent / "models" / "editors")]
+    package.__path__ = [
+        str(Path(importlib.util.find_spec("mmagic").origin).parent / "models" / "editors")
+    ]
     package.__spec__ = ModuleSpec(EDITORS, None, is_package=True)
     package.__spec__.submodule_search_locations = package.__path__
     package.__all__ = []
@@ -123,14 +148,17 @@ def _import_needed(name: str) -> None:
         importlib.import_module(name)
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise MMagicError(f"{name} cannot be imported, repaired or not ({reason}): {INSTALL}") from error
+        raise MMagicError(
+            f"{name} cannot be imported, repaired or not ({reason}): {INSTALL}"
+        ) from error
 
 
 def keep_noise_in_float32() -> None:
     """Let mmagic's RandomNoise return float32 for images of 8 or 32 bits, as it did before numpy 2.
 
-    It multiplies float32 arrays by numpy's float64 scalars. Before numpy 2 the result was float32; now it is float64,
-    which a network in float32 refuses. Nothing is changed where numpy still gives float32, or a second time.
+    It multiplies float32 arrays by numpy's float64 scalars. Before numpy 2 the result was float32;
+    now it is float64, which a network in float32 refuses. Nothing is changed where numpy still
+    gives float32, or a second time.
     """
     module = sys.modules.get("mmagic.datasets.transforms.random_degradations")
     noise = getattr(module, "RandomNoise", None)
@@ -182,7 +210,8 @@ def _given_name(call: ast.Call) -> str | None:
 def _missing(name: str, editor: str, reason: str) -> Callable[..., NoReturn]:
     def missing(*args: object, **kwargs: object) -> NoReturn:
         raise MMagicError(
-            f"{name} is of mmagic's editor {editor}, which cannot be imported here ({reason}): {_mend(reason)}"
+            f"{name} is of mmagic's editor {editor}, which cannot be imported here ({reason}): "
+            f"{_mend(reason)}"
         )
 
     missing.__name__ = missing.__qualname__ = name

@@ -14,14 +14,22 @@ def write_all(folder: Path) -> None:
     packaged_photos.write_unlabelled(folder / "real", per_kind=1)
     packaged_photos.write_held_out(folder / "held_out", per_kind=1)
     for seed, name in enumerate(packaged_photos.TRAIN):
-        photo, kind = packaged_photos.packaged_photo(name), packaged_photos.KINDS[seed % len(packaged_photos.KINDS)]
+        photo, kind = (
+            packaged_photos.packaged_photo(name),
+            packaged_photos.KINDS[seed % len(packaged_photos.KINDS)],
+        )
         write_image(folder / "pairs/gt" / f"{name}.png", photo)
-        write_image(folder / "pairs/lq" / f"{name}.png", packaged_photos.weathered(photo, kind, 0.5, seed, "default"))
+        write_image(
+            folder / "pairs/lq" / f"{name}.png",
+            packaged_photos.weathered(photo, kind, 0.5, seed, "default"),
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write them where the command line says."""
-    parser = argparse.ArgumentParser("python -m wxr_plugin.mm.photos", description=__doc__.split(": ")[1])
+    parser = argparse.ArgumentParser(
+        "python -m wxr_plugin.mm.photos", description=__doc__.split(": ")[1]
+    )
     parser.add_argument("folder", type=Path, nargs="?", default=Path("datasets/photos"))
     folder = parser.parse_args(argv).folder
     write_all(folder)

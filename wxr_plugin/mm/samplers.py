@@ -26,7 +26,10 @@ class WxrSampler(DrawSampler):
 
     def __init__(self, dataset: Dataset, seed: int | None = None, ratio: int = 1):
         if not isinstance(dataset, WxrDataset):
-            raise OptionError(f"WxrSampler is for a WxrDataset, not {type(dataset).__name__}: take InfiniteSampler")
+            raise OptionError(
+                f"WxrSampler is for a WxrDataset, not {type(dataset).__name__}: take "
+                f"InfiniteSampler"
+            )
         rank, world_size = get_dist_info()
         super().__init__(EnlargedSampler(dataset, world_size, rank, ratio))
         self.seed(sync_random_seed() if seed is None else seed)
@@ -43,8 +46,8 @@ class Epochs:
 
     Args:
         loader: of a WxrSampler.
-        done: batches of which the training has had the effect. MMEngine asks for each of them when it resumes; they are
-            skipped, not loaded.
+        done: batches of which the training has had the effect. MMEngine asks for each of them when
+            it resumes; they are skipped, not loaded.
     """
 
     def __init__(self, loader: DataLoader, done: int):
@@ -52,7 +55,8 @@ class Epochs:
         sampler, per_epoch = loader.sampler, len(loader)
         if not per_epoch:
             raise OptionError(
-                f"train_dataloader: {len(sampler)} samples a process fill no batch of {loader.batch_size}, so there is "
+                f"train_dataloader: {len(sampler)} samples a process fill no batch of "
+                f"{loader.batch_size}, so there is "
                 "nothing to train on; lower batch_size, or raise the sampler's ratio"
             )
         self.epoch, skip = done // per_epoch, done % per_epoch * loader.batch_size

@@ -17,7 +17,11 @@ from wxr_plugin.options.train import WxrTrainOptions
 from wxr_plugin.pseudo_labelling.options import WResVLMTrainOptions
 from wxr_plugin.pseudo_labelling.unlabelled import Unlabelled, restored_together
 
-OPTIONS = set(WResVLMTrainOptions.__struct_fields__) - set(WxrTrainOptions.__struct_fields__) - {"pixel_opt"}
+OPTIONS = (
+    set(WResVLMTrainOptions.__struct_fields__)
+    - set(WxrTrainOptions.__struct_fields__)
+    - {"pixel_opt"}
+)
 """What `wresvlm` may hold; the rest of `train` is MMEngine's business here."""
 
 
@@ -25,13 +29,15 @@ OPTIONS = set(WResVLMTrainOptions.__struct_fields__) - set(WxrTrainOptions.__str
 class WxrSemiSupervised(WxrSupervised):
     """L = L_sup + w1 L_ps + w2 L_wpl + w3 L_sem + w4 L_feat of a student, with its moving average as the teacher.
 
-    Batches are those of a SemiSupervisedDataset in a WxrDataset. The student is `generator`, the teacher, with which
-    one validates, `generator_ema`. It needs WxrLabelHook, which opens the label store and moves the teacher; no
-    WxrEMAHook beside it.
+    Batches are those of a SemiSupervisedDataset in a WxrDataset. The student is `generator`, the
+    teacher, with which one validates, `generator_ema`. It needs WxrLabelHook, which opens the label
+    store and moves the teacher; no WxrEMAHook beside it.
 
     Args:
-        generator, pixel_loss, pretrained: as in WxrSupervised; the teacher starts from the same weights.
-        wresvlm: the other losses, rater, gate, labels, …: keys of the `train` block of WResVLMModel (docs/wresvlm.md).
+        generator, pixel_loss, pretrained: as in WxrSupervised; the teacher starts from the same
+            weights.
+        wresvlm: the other losses, rater, gate, labels, …: keys of the `train` block of WResVLMModel
+            (docs/wresvlm.md).
 
     Raises:
         OptionError: keys in `wresvlm` that are wrong, unknown, or contradict each other.
@@ -51,7 +57,13 @@ class WxrSemiSupervised(WxrSupervised):
         self.unlabelled: Unlabelled | None = None
         self.iteration = 0
 
-    def begin(self, folder: Path, state: dict[str, Any] | None, iteration: int, plugins: Sequence[str] = ()) -> None:
+    def begin(
+        self,
+        folder: Path,
+        state: dict[str, Any] | None,
+        iteration: int,
+        plugins: Sequence[str] = (),
+    ) -> None:
         """Load guides and rater and open the label store.
 
         Args:
@@ -77,19 +89,27 @@ class WxrSemiSupervised(WxrSupervised):
         return self.generator_ema(lq)
 
     def losses(
-        self, lq: Tensor, gt: Tensor, real: Tensor | None = None, real_key: Sequence[str] = (), **more: Any
+        self,
+        lq: Tensor,
+        gt: Tensor,
+        real: Tensor | None = None,
+        real_key: Sequence[str] = (),
+        **more: Any,
     ) -> dict[str, Tensor]:
         """L_sup as `loss_pix`, and whatever else is on: `loss_ps`, `loss_wpl`, `loss_sem`, `loss_feat`."""
         if real is None:
             raise OptionError(
-                "train_dataloader yields no unlabelled photos: use SemiSupervisedDataset in its WxrDataset"
+                "train_dataloader yields no unlabelled photos: use SemiSupervisedDataset in its "
+                "WxrDataset"
             )
         if self.unlabelled is None:
             raise OptionError("WxrSemiSupervised needs custom_hooks = [dict(type='WxrLabelHook')]")
         output, restored = restored_together(self._student, lq, self.unlabelled.view(real))
         with torch.autocast(lq.device.type, enabled=False):
             found = self.unlabelled.losses(restored, real, real_key, self.iteration, self._teach)
-        return self.paired(output, gt) | {f"loss_{name.removeprefix('l_')}": loss for name, loss in found.items()}
+        return self.paired(output, gt) | {
+            f"loss_{name.removeprefix('l_')}": loss for name, loss in found.items()
+        }
 
     @torch.no_grad()
     def average(self, updates: int) -> None:
@@ -114,8 +134,10 @@ def read_options(wresvlm: Mapping[str, Any], pixel_loss: Mapping[str, Any]) -> W
     unknown = set(wresvlm) - {field if field != "async_" else "async" for field in OPTIONS}
     if unknown:
         raise OptionError(
-            f"wresvlm: {', '.join(sorted(unknown))}: no such key; there are {', '.join(sorted(OPTIONS))}. What else a "
-            "`train` block has is the Runner's: optim_wrapper, param_scheduler, train_cfg, WxrNanGuardHook"
+            f"wresvlm: {', '.join(sorted(unknown))}: no such key; there are "
+            f"{', '.join(sorted(OPTIONS))}. What else a "
+            "`train` block has is the Runner's: optim_wrapper, param_scheduler, train_cfg, "
+            "WxrNanGuardHook"
         )
     try:
         return WResVLMTrainOptions.read({"pixel_opt": plain(pixel_loss), **plain(wresvlm)})

@@ -29,19 +29,25 @@ class WxrPreprocessor(BaseDataPreprocessor):
         """The batch of a WxrDataset, joined by any collate function."""
         data = self.cast_data(data)
         return {
-            key: torch.stack(value) if isinstance(value, list) and isinstance(value[0], Tensor) else value
+            key: torch.stack(value)
+            if isinstance(value, list) and isinstance(value[0], Tensor)
+            else value
             for key, value in data.items()
         }
 
 
 @MODELS.register_module()
 class WxrSupervised(BaseModel):
-    """A network trained from pairs. Its weights are called `generator.…`, as in MMagic's BaseEditModel.
+    """A network trained from pairs.
+
+    Its weights are called `generator.…`, as in MMagic's BaseEditModel.
 
     Args:
         generator: the network: {type: MSBDN, …}, of MMEngine's registry or of BasicSR's.
-        pixel_loss: {type: L1Loss}, of either registry; it is called with images (N, 3, H, W) in [0, 1].
-        perceptual_loss: BasicSR's PerceptualLoss, or one that gives two terms as it does; off when None.
+        pixel_loss: {type: L1Loss}, of either registry; it is called with images (N, 3, H, W) in [0,
+            1].
+        perceptual_loss: BasicSR's PerceptualLoss, or one that gives two terms as it does; off when
+            None.
         pretrained: file of weights to start from, BasicSR's or any other that `wxr restore` reads.
 
     Raises:
@@ -63,15 +69,19 @@ class WxrSupervised(BaseModel):
         self.generator = built(generator, ARCH_REGISTRY, build_network)
         _check_called(self.generator)
         self.cri_pix = built(pixel_loss, LOSS_REGISTRY, build_loss)
-        self.cri_perceptual = built(perceptual_loss, LOSS_REGISTRY, build_loss) if perceptual_loss else None
+        self.cri_perceptual = (
+            built(perceptual_loss, LOSS_REGISTRY, build_loss) if perceptual_loss else None
+        )
         if pretrained:
             load_into(self.generator, load_weights(pretrained), pretrained)
 
-    def forward(self, lq: Tensor, gt: Tensor | None = None, mode: Mode = "tensor", **more: Any) -> Any:
+    def forward(
+        self, lq: Tensor, gt: Tensor | None = None, mode: Mode = "tensor", **more: Any
+    ) -> Any:
         """`tensor`: restored images; `loss`: a dict of weighted losses; `predict`: a dict for each image of the batch.
 
-        `lq` and `gt` are (N, 3, H, W) in [0, 1]; `more` is the rest of the batch. A prediction has `pred` (3, H, W) in
-        float32, not clamped, and what the batch has of that image.
+        `lq` and `gt` are (N, 3, H, W) in [0, 1]; `more` is the rest of the batch. A prediction has
+        `pred` (3, H, W) in float32, not clamped, and what the batch has of that image.
         """
         if mode == "loss":
             return self.losses(lq, gt, **more)
@@ -99,13 +109,20 @@ class WxrSupervised(BaseModel):
 def predictions(restored: Tensor, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A dict for each image: `pred`, and its part of everything in `batch` that has as many parts."""
     known = {key: value for key, value in batch.items() if isinstance(value, Tensor | list | tuple)}
-    return [{"pred": image, **{key: value[row] for key, value in known.items()}} for row, image in enumerate(restored)]
+    return [
+        {"pred": image, **{key: value[row] for key, value in known.items()}}
+        for row, image in enumerate(restored)
+    ]
 
 
 def built(block: Mapping[str, Any], registry: Any, build: Any) -> nn.Module:
     """What `block` describes, of MMEngine's registry in the current scope, or else by BasicSR's `build`."""
     block = plain(block)
-    return build(block) if block["type"] in registry and not _knows(block["type"]) else MODELS.build(block)
+    return (
+        build(block)
+        if block["type"] in registry and not _knows(block["type"])
+        else MODELS.build(block)
+    )
 
 
 def _knows(kind: str) -> bool:
@@ -119,6 +136,11 @@ def _knows(kind: str) -> bool:
 def _check_called(net: nn.Module) -> None:
     name = type(net).__name__
     if predicts_noise(net):
-        raise OptionError(f"{name} predicts noise: train it with BasicSR, as an IRSDEModel or a PatchDDPMModel")
+        raise OptionError(
+            f"{name} predicts noise: train it with BasicSR, as an IRSDEModel or a PatchDDPMModel"
+        )
     if context_inputs(net):
-        raise OptionError(f"{name} is steered by a guide's context: train it with BasicSR (WxrModel with a `guide`)")
+        raise OptionError(
+            f"{name} is steered by a guide's context: train it with BasicSR (WxrModel with a "
+            f"`guide`)"
+        )

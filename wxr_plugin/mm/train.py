@@ -2,8 +2,8 @@
 
     torchrun --nproc_per_node 2 -m wxr_plugin.mm.train CONFIG --launcher pytorch
 
-Any script that reads a config and starts a Runner does as well. mmagic's own, which `mim train` calls, imports mmagic
-before the config is read, so that the bridge comes too late.
+Any script that reads a config and starts a Runner does as well. mmagic's own, which `mim train`
+calls, imports mmagic before the config is read, so that the bridge comes too late.
 """
 
 import argparse
@@ -37,7 +37,9 @@ def read_config(args: argparse.Namespace) -> Config:
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options or {})
     config.launcher = args.launcher
-    config.work_dir = args.work_dir or config.get("work_dir") or str(Path("work_dirs") / Path(args.config).stem)
+    config.work_dir = (
+        args.work_dir or config.get("work_dir") or str(Path("work_dirs") / Path(args.config).stem)
+    )
     if args.amp:
         config.optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")
     if args.resume:
@@ -46,16 +48,33 @@ def read_config(args: argparse.Namespace) -> Config:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m wxr_plugin.mm.train", description="Train with MMEngine's Runner.")
-    parser.add_argument("config", help="config file of MMEngine or MMagic")
-    parser.add_argument("--work-dir", help="folder of logs and checkpoints; work_dirs/CONFIG where nothing names one")
-    parser.add_argument(
-        "--resume", nargs="?", const="auto", metavar="CHECKPOINT", help="go on from the newest checkpoint, or from this"
+    parser = argparse.ArgumentParser(
+        "python -m wxr_plugin.mm.train", description="Train with MMEngine's Runner."
     )
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config")
-    parser.add_argument("--amp", action="store_true", help="mixed precision, on a GPU: optim_wrapper AmpOptimWrapper")
+    parser.add_argument("config", help="config file of MMEngine or MMagic")
+    parser.add_argument(
+        "--work-dir",
+        help="folder of logs and checkpoints; work_dirs/CONFIG where nothing names one",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="go on from the newest checkpoint, or from this",
+    )
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config"
+    )
+    parser.add_argument(
+        "--amp",
+        action="store_true",
+        help="mixed precision, on a GPU: optim_wrapper AmpOptimWrapper",
+    )
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
-    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # torch.distributed.launch
+    parser.add_argument(
+        "--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS
+    )  # torch.distributed.launch
     return parser
 
 

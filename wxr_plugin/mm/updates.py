@@ -1,7 +1,8 @@
 """Looking at each update of the weights before MMEngine makes it, whichever optimiser wrapper makes it.
 
-A hook of MMEngine comes before an iteration or after it, never between gradient and update. So the wrapper's own
-`backward` and `step` are called through here: all else, accumulation and mixed precision included, is the host's.
+A hook of MMEngine comes before an iteration or after it, never between gradient and update. So the
+wrapper's own `backward` and `step` are called through here: all else, accumulation and mixed
+precision included, is the host's.
 """
 
 import functools
@@ -37,7 +38,9 @@ class Updates:
         self._buffers: list[tuple[Tensor, Tensor]] = []
         self._backward, self._step = wrapper.backward, wrapper.step
         wrapper.backward = self.backward
-        wrapper.step = functools.wraps(wrapper.step)(lambda **kwargs: self.step(**kwargs))  # with its marks
+        wrapper.step = functools.wraps(wrapper.step)(
+            lambda **kwargs: self.step(**kwargs)
+        )  # with its marks
         wrapper.updates = self
 
     def begin(self, iteration: int, images: list[str]) -> None:
@@ -61,7 +64,9 @@ class Updates:
     def step(self, **kwargs: Any) -> None:
         """The wrapper's, unless a loss or gradient on any rank is not finite."""
         losses, self._losses = self._losses, []
-        self.dropped = self._looks() and any_rank(not all_finite([*losses, *self._gradients()]), losses[0].device)
+        self.dropped = self._looks() and any_rank(
+            not all_finite([*losses, *self._gradients()]), losses[0].device
+        )
         if self.dropped:
             return self._drop(losses, **kwargs)
         self._step(**kwargs)
@@ -76,7 +81,10 @@ class Updates:
         return [p.grad for group in groups for p in group["params"] if p.grad is not None]
 
     def _drop(self, losses: list[Tensor], **kwargs: Any) -> None:
-        """Leave everything as it was before the window. A loss scaler is told, and skips the update by itself."""
+        """Leave everything as it was before the window.
+
+        A loss scaler is told, and skips the update by itself.
+        """
         scale, bad_loss = 1.0, not all_finite(losses)
         if hasattr(self.wrapper, "loss_scaler"):
             scale = self.wrapper.loss_scaler.get_scale()
@@ -87,8 +95,12 @@ class Updates:
                 buffer.copy_(before)
         shares = gathered((bad_loss, self.images))
         bad = [images for is_bad, images in shares if is_bad]
-        if self.guard and (bad or scale <= 1):  # else fp16's loss scale was too large, as it is at the start of a run
-            images = [image for images in bad or [images for _, images in shares] for image in images]
+        if self.guard and (
+            bad or scale <= 1
+        ):  # else fp16's loss scale was too large, as it is at the start of a run
+            images = [
+                image for images in bad or [images for _, images in shares] for image in images
+            ]
             print_log(self.guard.reject(self.iteration, images), "current", logging.WARNING)
 
 
@@ -96,11 +108,15 @@ def updates_of(runner: Runner) -> Updates:
     """The updates of a run, which all hooks share.
 
     Raises:
-        OptionError: several optimisers, of which none of our hooks could say when the weights have changed.
+        OptionError: several optimisers, of which none of our hooks could say when the weights have
+            changed.
     """
     wrapper = runner.optim_wrapper
     if not isinstance(wrapper, OptimWrapper):
-        raise OptionError(f"optim_wrapper is a {type(wrapper).__name__}: our hooks need one optimiser, an OptimWrapper")
+        raise OptionError(
+            f"optim_wrapper is a {type(wrapper).__name__}: our hooks need one optimiser, an "
+            f"OptimWrapper"
+        )
     if not hasattr(wrapper, "updates"):
         Updates(wrapper, getattr(runner.model, "module", runner.model))
     return wrapper.updates
@@ -108,5 +124,9 @@ def updates_of(runner: Runner) -> Updates:
 
 def images_of(batch: Any) -> list[str]:
     """Paths of a batch's degraded images, of every stream."""
-    keys = [key for key in batch if key.endswith("_path") and key != "gt_path"] if isinstance(batch, dict) else []
+    keys = (
+        [key for key in batch if key.endswith("_path") and key != "gt_path"]
+        if isinstance(batch, dict)
+        else []
+    )
     return [str(path) for key in keys for path in batch[key]]

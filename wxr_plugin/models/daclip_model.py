@@ -31,12 +31,19 @@ class DaCLIPTrainOptions(WxrTrainOptions):
     weights when absent."""
 
 
-def decay_groups(parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
+def decay_groups(
+    parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float
+) -> list[dict[str, Any]]:
     """Two parameter groups of those that learn: vectors, norms, biases and the scale without decay, and the others."""
     learning = [(name, weights) for name, weights in parameters if weights.requires_grad]
-    free = [weights.dim() < 2 or any(part in name for part in NO_DECAY) for name, weights in learning]
+    free = [
+        weights.dim() < 2 or any(part in name for part in NO_DECAY) for name, weights in learning
+    ]
     return [
-        {"params": [weights for (_, weights), is_free in zip(learning, free) if is_free], "weight_decay": 0.0},
+        {
+            "params": [weights for (_, weights), is_free in zip(learning, free) if is_free],
+            "weight_decay": 0.0,
+        },
         {"params": [weights for (_, weights), is_free in zip(learning, free) if not is_free]}
         | {"weight_decay": weight_decay},
     ]
@@ -49,11 +56,13 @@ LARGEST_SCALE = math.log(100)
 class DaCLIPModel(DaClipValidating, WxrModel):
     """InfoNCE of content embedding and caption plus InfoNCE of degradation embedding and word, over all ranks' batches.
 
-    Batches hold lq, caption and degradation (CaptionedDegradationDataset). `network_g` is a DaCLIP: its CLIP is frozen,
-    its controller and logit scale learn. models/net_g_<iter>.pth holds {'state_dict', 'network_g'}: published names, so
-    that `load_daclip` and the authors' loader read it; with `ema_decay` it holds the average.
+    Batches hold lq, caption and degradation (CaptionedDegradationDataset). `network_g` is a DaCLIP:
+    its CLIP is frozen, its controller and logit scale learn. models/net_g_<iter>.pth holds
+    {'state_dict', 'network_g'}: published names, so that `load_daclip` and the authors' loader read
+    it; with `ema_decay` it holds the average.
 
-    Validation measures how many degradations are named rightly and how many captions are found (DaClipValidating).
+    Validation measures how many degradations are named rightly and how many captions are found
+    (DaClipValidating).
     """
 
     TrainOptions = DaCLIPTrainOptions
@@ -63,7 +72,9 @@ class DaCLIPModel(DaClipValidating, WxrModel):
         net = self.get_bare_model(self.net_g)
         tokens = net.tokenize([*self._texts("caption"), *self._texts("degradation")])
         pairs = torch.cat(tokens.chunk(2), dim=1)
-        with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None):
+        with torch.autocast(
+            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
+        ):
             features = self.net_g(net.prepare(self.lq), pairs)
         content, degradation = self.cri_pix(features)
         return OrderedDict(l_content=content, l_degradation=degradation)
@@ -81,7 +92,9 @@ class DaCLIPModel(DaClipValidating, WxrModel):
         """The host's; it builds and demands a pixel loss, which is the contrastive one here."""
         train = self.opt["train"]
         if known := [key for key in ("pixel_opt", "perceptual_opt") if train.get(key)]:
-            raise OptionError(f"train.{known[0]} compares images, and DaCLIPModel makes none; use contrastive_opt")
+            raise OptionError(
+                f"train.{known[0]} compares images, and DaCLIPModel makes none; use contrastive_opt"
+            )
         train["pixel_opt"] = self.options.contrastive_opt or {"type": "DaClipLoss"}
         super().init_training_settings()
 
@@ -95,7 +108,9 @@ class DaCLIPModel(DaClipValidating, WxrModel):
 
     def save_networks(self, label: int | str) -> None:
         """Write net_g_<label>.pth as the authors' files are laid out."""
-        self.save_network(getattr(self, "net_g_ema", None) or self.net_g, "net_g", label, param_key="state_dict")
+        self.save_network(
+            getattr(self, "net_g_ema", None) or self.net_g, "net_g", label, param_key="state_dict"
+        )
 
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
@@ -130,5 +145,6 @@ def _check_train_set(block: Mapping[str, Any]) -> None:
     foreign = found.__module__.split(".")[0] not in ("basicsr", "wxr_plugin")
     if not (foreign or issubclass(found, CaptionedDegradationDataset)):
         raise OptionError(
-            f"datasets.train ({kind}) has no captions, with which DaCLIPModel trains: use CaptionedDegradationDataset"
+            f"datasets.train ({kind}) has no captions, with which DaCLIPModel trains: use "
+            f"CaptionedDegradationDataset"
         )

@@ -48,12 +48,13 @@ class IRSDETrainOptions(WxrTrainOptions):
 class IRSDEModel(WxrModel):
     """Learns the noise in states between clean and degraded images; restores by sampling.
 
-    `network_g` is called as net(xt, lq, time) or, where it takes a context, net(xt, lq, time, context); the context is
-    that of the whole image, also where it is sampled in tiles.
+    `network_g` is called as net(xt, lq, time) or, where it takes a context, net(xt, lq, time,
+    context); the context is that of the whole image, also where it is sampled in tiles.
 
     Attributes:
         schedule: the times that are trained.
-        output: in training the clean images that the predicted noise implies; in validation the sample.
+        output: in training the clean images that the predicted noise implies; in validation the
+            sample.
     """
 
     TopOptions = IRSDETopOptions
@@ -78,7 +79,9 @@ class IRSDEModel(WxrModel):
 
     def predict_noise(self, xt: Tensor, lq: Tensor, t: Tensor, context: Context | None) -> Tensor:
         """net_g's noise in `xt` under `train.amp`; float32."""
-        with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None):
+        with torch.autocast(
+            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
+        ):
             return predict(self.net_g, xt, lq, t, context).float()
 
     def test(self) -> None:
@@ -96,9 +99,14 @@ class IRSDEModel(WxrModel):
 
     def _sample(self, net: nn.Module) -> Tensor:
         how = self.sampling
-        return Diffusion(self.equation, how).sample(net, self.lq, self.context(self.lq), how.tile, how.overlap)
+        return Diffusion(self.equation, how).sample(
+            net, self.lq, self.context(self.lq), how.tile, how.overlap
+        )
 
     def _check_options(self) -> None:
         super()._check_options()
         if self.opt["train"].get("perceptual_opt"):
-            raise OptionError("train.perceptual_opt is not part of IRSDEModel's loss, which compares states: remove it")
+            raise OptionError(
+                "train.perceptual_opt is not part of IRSDEModel's loss, which compares states: "
+                "remove it"
+            )

@@ -61,8 +61,10 @@ class PatchDDPMModel(WxrModel):
     `network_g` is called as net(xt, lq, time): WeatherDiff, or what is called like it.
 
     Attributes:
-        bars: share of the clean image in the variance of a state, (steps + 1,); time t has entry t + 1.
-        output: in training the clean patches that the predicted noise implies; in validation the sample.
+        bars: share of the clean image in the variance of a state, (steps + 1,); time t has entry t
+            + 1.
+        output: in training the clean patches that the predicted noise implies; in validation the
+            sample.
     """
 
     TopOptions = DDPMTopOptions
@@ -75,7 +77,8 @@ class PatchDDPMModel(WxrModel):
         check_steps(self.sampling.steps, diffusion.steps)
         if self.sampling.stride > diffusion.patch:
             raise OptionError(
-                f"val.sampling.stride {self.sampling.stride} leaves gaps between patches of {diffusion.patch} pixels "
+                f"val.sampling.stride {self.sampling.stride} leaves gaps between patches of "
+                f"{diffusion.patch} pixels "
                 f"(ddpm.patch): take {diffusion.patch} or less"
             )
         super().__init__(opt)
@@ -95,7 +98,9 @@ class PatchDDPMModel(WxrModel):
 
     def predict_noise(self, xt: Tensor, lq: Tensor, time: Tensor) -> Tensor:
         """net_g's noise in `xt` under `train.amp`; float32."""
-        with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None):
+        with torch.autocast(
+            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
+        ):
             return self.net_g(xt, lq, time).float()
 
     def test(self) -> None:
@@ -125,13 +130,21 @@ class PatchDDPMModel(WxrModel):
         size, (height, width) = self.diffusion.patch, self.gt.shape[-2:]
         if min(height, width) < size:
             raise OptionError(
-                f"datasets.train.gt_size: crops of {width}x{height} hold no patches of {size} pixels (ddpm.patch); "
+                f"datasets.train.gt_size: crops of {width}x{height} hold no patches of {size} "
+                f"pixels (ddpm.patch); "
                 "make gt_size larger"
             )
         count = len(self.gt) * self.options.patches
-        tops, lefts = (torch.randint(side - size + 1, (count,)).tolist() for side in (height, width))
+        tops, lefts = (
+            torch.randint(side - size + 1, (count,)).tolist() for side in (height, width)
+        )
         areas = [
-            (index // self.options.patches, slice(None), slice(top, top + size), slice(left, left + size))
+            (
+                index // self.options.patches,
+                slice(None),
+                slice(top, top + size),
+                slice(left, left + size),
+            )
             for index, (top, left) in enumerate(zip(tops, lefts, strict=True))
         ]
         return tuple(torch.stack([images[area] for area in areas]) for images in (self.lq, self.gt))
@@ -139,4 +152,7 @@ class PatchDDPMModel(WxrModel):
     def _check_options(self) -> None:
         super()._check_options()
         if self.opt["train"].get("perceptual_opt"):
-            raise OptionError("train.perceptual_opt is not part of PatchDDPMModel's loss, which is of noise: remove it")
+            raise OptionError(
+                "train.perceptual_opt is not part of PatchDDPMModel's loss, which is of noise: "
+                "remove it"
+            )

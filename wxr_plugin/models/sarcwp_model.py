@@ -27,7 +27,10 @@ class SarCwpTrainOptions(WxrTrainOptions):
     """WxrModel's, and the loss on the masks."""
 
     srd_opt: Loss | None = None
-    """Trains the masks of network_g towards what CLIP finds degraded: {type: ClipSRDLoss, ...}. Off when absent."""
+    """Trains the masks of network_g towards what CLIP finds degraded: {type: ClipSRDLoss, ...}.
+
+    Off when absent.
+    """
 
 
 class SarCwpValOptions(Block):
@@ -35,14 +38,16 @@ class SarCwpValOptions(Block):
 
     save_masks: bool = False
     """With save_img: beside each restored image write one of what the network took to be degraded
-    (<image>_<iter>_masks.png): the photo, the mean of the masks in colour over it, and each stage's mask in grey."""
+    (<image>_<iter>_masks.png): the photo, the mean of the masks in colour over it, and each stage's
+    mask in grey."""
 
 
 @MODEL_REGISTRY.register()
 class SarCwpModel(WxrModel):
     """WxrModel for networks with soft masks (`sar`), whose masks CLIP-SRD trains besides.
 
-    Without `train.srd_opt` it trains as WxrModel does; the masks then learn from the other losses alone.
+    Without `train.srd_opt` it trains as WxrModel does; the masks then learn from the other losses
+    alone.
 
     Attributes:
         masked: the last Masked, of training or of validation with `val.save_masks`.
@@ -55,7 +60,10 @@ class SarCwpModel(WxrModel):
         """WxrModel's, and l_srd. Raises OptionError for a batch without clean images."""
         if self.cri_srd and not hasattr(self, "gt"):
             kind = self.opt["datasets"]["train"].get("type")
-            raise OptionError(f"train.srd_opt compares lq with gt, and datasets.train ({kind}) yields no gt: use pairs")
+            raise OptionError(
+                f"train.srd_opt compares lq with gt, and datasets.train ({kind}) yields no gt: use "
+                f"pairs"
+            )
         losses = super().losses(current_iter)
         if self.cri_srd:
             masks, projected = [mask.float() for mask in self.masked.masks], None
@@ -68,7 +76,9 @@ class SarCwpModel(WxrModel):
         """As WxrModel's; keeps the masks where a loss needs them."""
         if not (self.is_train and self.cri_srd):
             return super().predict(lq, net)
-        with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None):
+        with torch.autocast(
+            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
+        ):
             self.masked = self.apply(self.net_g if net is None else net, lq, masks=True)
         return self.masked.restored.float()
 
@@ -114,11 +124,13 @@ class SarCwpModel(WxrModel):
         stages, kind = len(self._widths()), self.opt["network_g"]["type"]
         if not stages:
             raise OptionError(
-                f"train.srd_opt trains masks, and network_g ({kind}) has none: set network_g.sar: spatial"
+                f"train.srd_opt trains masks, and network_g ({kind}) has none: set network_g.sar: "
+                f"spatial"
             )
         if stages != len(loss.layers):
             raise OptionError(
-                f"train.srd_opt.layers names {len(loss.layers)} layers, and network_g ({kind}) has {stages} masks: "
+                f"train.srd_opt.layers names {len(loss.layers)} layers, and network_g ({kind}) has "
+                f"{stages} masks: "
                 "name one for each, the mask at full size first"
             )
         size = self.opt["datasets"].get("train", {}).get("gt_size")
@@ -134,14 +146,21 @@ SHARE = 0.5
 def mask_picture(lq: Tensor, masks: Sequence[Tensor]) -> np.ndarray:
     """The photo, the mean of its masks in colour over it, and each mask in grey, side by side; (H, n W, 3) uint8 BGR.
 
-    `lq` is (1, 3, H, W) in [0, 1], `masks` are (1, 1, H, W) in (0, 1), 1 where degraded. Blue is 0 and red is 1; grey
-    is stretched to the mask's own range, since masks are told by where they are high, not by how high.
+    `lq` is (1, 3, H, W) in [0, 1], `masks` are (1, 1, H, W) in (0, 1), 1 where degraded. Blue is 0
+    and red is 1; grey is stretched to the mask's own range, since masks are told by where they are
+    high, not by how high.
     """
     photo = tensor2img([lq])
     grey = [mask[0, 0].float().cpu().numpy() for mask in masks]
     colours = cv2.applyColorMap(_bytes(np.mean(grey, axis=0)), cv2.COLORMAP_JET)
     over = cv2.addWeighted(colours, SHARE, photo, 1 - SHARE, 0)
-    return np.hstack([photo, over, *(cv2.cvtColor(_bytes(_stretched(mask)), cv2.COLOR_GRAY2BGR) for mask in grey)])
+    return np.hstack(
+        [
+            photo,
+            over,
+            *(cv2.cvtColor(_bytes(_stretched(mask)), cv2.COLOR_GRAY2BGR) for mask in grey),
+        ]
+    )
 
 
 def _stretched(mask: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """WResVLM: semi-supervised restoration with a vision-language model in the loop (Xu et al., arXiv 2409.02101).
 
-The authors published no training code; docs/wresvlm.md says what is the paper's and what is our choice.
+The authors published no training code; docs/wresvlm.md says what is the paper's and what is our
+choice.
 """
 
 from collections import OrderedDict
@@ -29,11 +30,12 @@ from wxr_plugin.vlm.registries import same_answers
 class WResVLMModel(WxrModel):
     """L = L_sup + w1 L_ps + w2 L_wpl + w3 L_sem + w4 L_feat of a student network, with its EMA as the teacher.
 
-    L_sup compares pairs (`lq`, `gt`). Of the unlabelled photos (`real`, named by `real_key`) the teacher makes
-    restorations; a vision-language model rates them, and the best-rated image of each photo so far is its pseudo-label.
-    L_ps compares the student's restoration with it; L_wpl asks that CLIP finds it clear, L_sem that it fits the photo's
-    description rewritten for clear weather, L_feat that its structure stays. Labels change with an update of the
-    weights or not at all, and a resumed run has those of its checkpoint.
+    L_sup compares pairs (`lq`, `gt`). Of the unlabelled photos (`real`, named by `real_key`) the
+    teacher makes restorations; a vision-language model rates them, and the best-rated image of each
+    photo so far is its pseudo-label. L_ps compares the student's restoration with it; L_wpl asks
+    that CLIP finds it clear, L_sem that it fits the photo's description rewritten for clear
+    weather, L_feat that its structure stays. Labels change with an update of the weights or not at
+    all, and a resumed run has those of its checkpoint.
     """
 
     TrainOptions = WResVLMTrainOptions
@@ -42,7 +44,9 @@ class WResVLMModel(WxrModel):
         """The host's, then losses, rater and label store."""
         super().init_training_settings()
         folder = Path(self.opt["path"]["experiments_root"])
-        self.unlabelled = Unlabelled(self.options, self.device, folder / "labels.lmdb", self.opt.get("plugins") or ())
+        self.unlabelled = Unlabelled(
+            self.options, self.device, folder / "labels.lmdb", self.opt.get("plugins") or ()
+        )
         self._tell_missing_texts()
         self._tell_judges()
         if self.labels and not self.opt["path"].get("resume_state"):
@@ -81,7 +85,10 @@ class WResVLMModel(WxrModel):
         super().model_ema(min(decay, 1 - 1 / (self.updates + 1)) if warm else decay)
 
     def save(self, epoch: int, current_iter: int) -> None:
-        """The host's; pseudo-labels that no kept checkpoint needs are dropped. The last save ends the rater."""
+        """The host's; pseudo-labels that no kept checkpoint needs are dropped.
+
+        The last save ends the rater.
+        """
         super().save(epoch, current_iter)
         last = current_iter == -1
         self.unlabelled.saved(self.iteration if last else current_iter, self.options.keep, last)
@@ -103,7 +110,8 @@ class WResVLMModel(WxrModel):
         if self.real is None:
             kind = self.opt["datasets"]["train"].get("type")
             raise OptionError(
-                f"datasets.train ({kind}) yields no unlabelled photos (`real`, `real_key`): use SemiSupervisedDataset"
+                f"datasets.train ({kind}) yields no unlabelled photos (`real`, `real_key`): use "
+                f"SemiSupervisedDataset"
             )
         unwrapped = partial(self.predict, net=self.get_bare_model(self.net_g))
         return restored_together(self.predict, self.lq, self.unlabelled.view(self.real), unwrapped)
@@ -121,17 +129,21 @@ class WResVLMModel(WxrModel):
         photos = RealPhotos(roots).keys() if self.guided.cri_sem and roots else []
         if missing := self.guided.without_texts(photos) if photos else []:
             get_root_logger().warning(
-                f"L_sem leaves {len(missing)} of {len(photos)} real photos out, which have no texts (the first is "
+                f"L_sem leaves {len(missing)} of {len(photos)} real photos out, which have no "
+                f"texts (the first is "
                 f"{missing[0]}): `wxr label describe` and `wxr label rewrite` make them"
             )
 
     def _tell_judges(self) -> None:
-        blocks = [item for metrics in validation_metrics(self.opt).values() for item in metrics.items()]
+        blocks = [
+            item for metrics in validation_metrics(self.opt).values() for item in metrics.items()
+        ]
         for name, block in blocks:
             judge = block.get("type") == "calculate_vlm_vis" and self.labels is not None
             if judge and same_answers("rater", block.get("rater"), self.options.rater):
                 get_root_logger().warning(
-                    f"The metric {name} judges with the rater of this training (train.rater), to which the network is "
+                    f"The metric {name} judges with the rater of this training (train.rater), to "
+                    f"which the network is "
                     "trained, so it is no independent judge: give it a rater of its own"
                 )
 

@@ -37,10 +37,11 @@ CONSTANT = {"type": "MultiStepLR", "milestones": []}
 class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
     """Restoration from pairs, and the base of this package's other models.
 
-    With no option of `WxrTrainOptions` set it computes what SRModel computes, except that warm-up ends at the full
-    learning rate and that the EMA network takes over buffers.
+    With no option of `WxrTrainOptions` set it computes what SRModel computes, except that warm-up
+    ends at the full learning rate and that the EMA network takes over buffers.
 
-    A subclass overrides `losses`, and if need be `after_step`, `extra_state`, `load_extra_state` and `networks`.
+    A subclass overrides `losses`, and if need be `after_step`, `extra_state`, `load_extra_state`
+    and `networks`.
 
     Attributes:
         net_g, net_g_ema: the trained network and, with `ema_decay`, its average.
@@ -70,7 +71,10 @@ class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
         self.load_guide()
 
     def losses(self, current_iter: int) -> "OrderedDict[str, torch.Tensor]":
-        """Weighted losses of the batch, as scalars by name (`l_...`); their sum is minimised. Sets `self.output`."""
+        """Weighted losses of the batch, as scalars by name (`l_...`); their sum is minimised.
+
+        Sets `self.output`.
+        """
         self.output = self.predict(self.lq)
         losses = OrderedDict()
         if self.cri_pix:
@@ -84,7 +88,9 @@ class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
 
     def predict(self, lq: torch.Tensor, net: nn.Module | None = None) -> torch.Tensor:
         """`net` (net_g when None) on `lq`, with its context, under `train.amp`; the result is float32."""
-        with torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None):
+        with torch.autocast(
+            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
+        ):
             return self.apply(self.net_g if net is None else net, lq).float()
 
     # what follows overrides the host
@@ -99,13 +105,15 @@ class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
         if hasattr(self, "net_g_ema"):
             self._arrange(self.net_g_ema)
         if self.opt["logger"].get("progress") and get_dist_info()[0] == 0:
-            self.progress = ProgressBar.start(int(self.opt["train"]["total_iter"]), get_root_logger())
+            self.progress = ProgressBar.start(
+                int(self.opt["train"]["total_iter"]), get_root_logger()
+            )
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
         """Prepare `net` as the options say, then wrap it as the host does.
 
-        Raises OptionError for several GPUs in one process: the host would take nn.DataParallel, which loses bf16
-        autocast, compiled networks and scalar outputs.
+        Raises OptionError for several GPUs in one process: the host would take nn.DataParallel,
+        which loses bf16 autocast, compiled networks and scalar outputs.
         """
         check_one_gpu(self.opt["num_gpu"], self.opt["dist"])
         if self.is_train:
@@ -119,15 +127,22 @@ class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
         if self.options.compile:
             net.compile(**(self.options.compile if isinstance(self.options.compile, dict) else {}))
 
-    def get_optimizer(self, optim_type: str, params: Iterable, lr: float, **kwargs: Any) -> torch.optim.Optimizer:
+    def get_optimizer(
+        self, optim_type: str, params: Iterable, lr: float, **kwargs: Any
+    ) -> torch.optim.Optimizer:
         """The host's; AdamW is fused on CUDA unless the options say otherwise."""
         if optim_type == "AdamW" and self.device.type == "cuda":
             kwargs.setdefault("fused", True)
         return super().get_optimizer(optim_type, params, lr, **kwargs)
 
     def setup_schedulers(self) -> None:
-        """The host's schedules, and CosineAnnealingLR (T_max: total_iter, eta_min: 0). A constant rate without."""
-        options = self.opt["train"]["scheduler"] = dict(self.opt["train"].get("scheduler") or CONSTANT)
+        """The host's schedules, and CosineAnnealingLR (T_max: total_iter, eta_min: 0).
+
+        A constant rate without.
+        """
+        options = self.opt["train"]["scheduler"] = dict(
+            self.opt["train"].get("scheduler") or CONSTANT
+        )
         if options["type"] not in self.SCHEDULERS:
             return super().setup_schedulers()
         schedule = self.SCHEDULERS[options.pop("type")]
@@ -137,11 +152,14 @@ class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
     def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
         """The host's: initial rate * iteration / warmup_iter below warmup_iter, then what the schedule says.
 
-        Most schedules derive a rate from the one before. The host lets them start from the warm-up's, so a run never
-        reaches its full rate; here each schedule goes on from its own last rate.
+        Most schedules derive a rate from the one before. The host lets them start from the
+        warm-up's, so a run never reaches its full rate; here each schedule goes on from its own
+        last rate.
         """
         self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
-        with warnings.catch_warnings():  # torch warns of a schedule that moves before the first update (accumulate)
+        with (
+            warnings.catch_warnings()
+        ):  # torch warns of a schedule that moves before the first update (accumulate)
             warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
             super().update_learning_rate(current_iter, warmup_iter)
 
@@ -172,19 +190,24 @@ class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
     def _show_progress(self, current_iter: int) -> None:
         if self.progress:
             loss = sum(value for name, value in self.log_dict.items() if name.startswith("l_"))
-            self.progress.update(current_iter, loss, self.get_current_learning_rate()[0], *self.clock.last)
+            self.progress.update(
+                current_iter, loss, self.get_current_learning_rate()[0], *self.clock.last
+            )
 
     def _check_options(self) -> None:
         """What only all blocks together can tell."""
         frequency, every = int(self.opt["logger"]["save_checkpoint_freq"]), self.options.accumulate
         if frequency % every:
             raise OptionError(
-                f"logger.save_checkpoint_freq is {frequency} and train.accumulate {every}: a checkpoint between two "
-                f"updates cannot be resumed exactly. Take a multiple of {every} (a debug run saves every 8)."
+                f"logger.save_checkpoint_freq is {frequency} and train.accumulate {every}: a "
+                f"checkpoint between two "
+                f"updates cannot be resumed exactly. Take a multiple of {every} (a debug run saves "
+                f"every 8)."
             )
         choice = self.options.save_best
         known = {name: list(metrics) for name, metrics in validation_metrics(self.opt).items()}
         if choice and not any(is_of(choice.metric, name) for name in known.get(choice.dataset, ())):
             raise OptionError(
-                f"train.save_best: no metric {choice.metric!r} of a validation set {choice.dataset!r}. Known: {known}."
+                f"train.save_best: no metric {choice.metric!r} of a validation set "
+                f"{choice.dataset!r}. Known: {known}."
             )

@@ -13,15 +13,21 @@ RENDEZVOUS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of BasicSR's train.py and test.py to `parser`."""
-    parser.add_argument("-opt", required=True, type=os.path.expanduser, metavar="FILE", help="option file (YAML)")
+    parser.add_argument(
+        "-opt", required=True, type=os.path.expanduser, metavar="FILE", help="option file (YAML)"
+    )
     parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm"],
         default="none",
         help="how the processes were started; under torchrun, pytorch is found without it",
     )
-    parser.add_argument("--auto_resume", action="store_true", help="go on from the newest state that can be read")
-    parser.add_argument("--debug", action="store_true", help="short intervals, and `debug_` before the name")
+    parser.add_argument(
+        "--auto_resume", action="store_true", help="go on from the newest state that can be read"
+    )
+    parser.add_argument(
+        "--debug", action="store_true", help="short intervals, and `debug_` before the name"
+    )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(
         "--force_yml",
@@ -34,7 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def words(args: argparse.Namespace, overrides: bool = True) -> list[str]:
     """The command line that parses to `args`; without --force_yml when its changes are made already."""
-    line = ["-opt", args.opt, "--launcher", launcher(args.launcher), "--local_rank", str(args.local_rank)]
+    line = [
+        "-opt",
+        args.opt,
+        "--launcher",
+        launcher(args.launcher),
+        "--local_rank",
+        str(args.local_rank),
+    ]
     line += ["--auto_resume"] * args.auto_resume + ["--debug"] * args.debug
     return [*line, "--force_yml", *args.force_yml] if overrides and args.force_yml else line
 
@@ -51,8 +64,8 @@ def read_options(args: argparse.Namespace) -> dict[str, Any]:
     The plug-ins that the file names are imported, since one of them may have the model.
 
     Raises:
-        OptionError: there is no such file, it is no option file, a change or a plug-in does not fit, `name` is no plain
-            name, or it wants several GPUs in one process.
+        OptionError: there is no such file, it is no option file, a change or a plug-in does not
+            fit, `name` is no plain name, or it wants several GPUs in one process.
     """
     from wxr_plugin.errors import OptionError
     from wxr_plugin.options.files import import_plugins, load
@@ -62,7 +75,8 @@ def read_options(args: argparse.Namespace) -> dict[str, Any]:
     options = load(args.opt, args.force_yml or ())
     if fault := name_fault(str(options.get("name", "unnamed"))):
         raise OptionError(
-            f"{args.opt}: name: the name {options['name']!r} {fault}; write a plain name: a folder is named after it"
+            f"{args.opt}: name: the name {options['name']!r} {fault}; write a plain name: a folder "
+            f"is named after it"
         )
     import_plugins(options)
     requested = options.get("num_gpu", "auto")
@@ -85,7 +99,8 @@ def _is_ours(options: dict[str, Any]) -> bool:
 def usable_gpus(asked: int | str) -> int:
     """Return the number of GPUs that this machine has for a training: `asked`, all of them for `auto`, 0 without CUDA.
 
-    We fall back to the CPU with a warning instead of stopping, so that one option file serves a laptop and a cluster.
+    We fall back to the CPU with a warning instead of stopping, so that one option file serves a
+    laptop and a cluster.
     """
     import torch
 
@@ -93,7 +108,8 @@ def usable_gpus(asked: int | str) -> int:
         return torch.cuda.device_count()
     if asked and not torch.cuda.is_available():
         warnings.warn(
-            f"num_gpu is {asked}, but CUDA is not available: running on the CPU. If this machine has a GPU, look at "
+            f"num_gpu is {asked}, but CUDA is not available: running on the CPU. If this machine "
+            f"has a GPU, look at "
             "its driver (nvidia-smi); if not, num_gpu: 0 or auto silences this",
             stacklevel=2,
         )

@@ -32,7 +32,9 @@ PATIENCE = 10
 """Seconds that the other ranks leave rank 0 to print its problems."""
 
 
-def load(path: str | os.PathLike, overrides: Iterable[str] = (), warn: bool = True) -> dict[str, Any]:
+def load(
+    path: str | os.PathLike, overrides: Iterable[str] = (), warn: bool = True
+) -> dict[str, Any]:
     """The options of a YAML file, with `overrides` (`train:total_iter=10`) put in; no code in it is ever run.
 
     `warn` of keys that stand twice; leave it out where `check`, which reports them, follows.
@@ -68,14 +70,16 @@ def override(opt: dict[str, Any], overrides: Iterable[str]) -> None:
         except ValueError as error:
             failures.append(str(error))
     if failures:
-        raise OptionError("\n".join(failures), tuple(Problem("--force_yml", "", failure) for failure in failures))
+        raise OptionError(
+            "\n".join(failures), tuple(Problem("--force_yml", "", failure) for failure in failures)
+        )
 
 
 def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -> list[Problem]:
     """Everything that is wrong with the options `opt` of the file `path`, in the order of its lines.
 
-    Imports its plug-ins, and reads names, sizes and some bytes of its images; builds nothing. `path` gives the name and
-    the line numbers of the problems and need not exist.
+    Imports its plug-ins, and reads names, sizes and some bytes of its images; builds nothing.
+    `path` gives the name and the line numbers of the problems and need not exist.
     """
     if is_run_file(opt):
         what = "an option file of a whole run of WResVLM, not of one training"
@@ -87,7 +91,15 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
     report = Report(str(path), is_train, key_lines(text))
     add_duplicates(report, text)
     import_into(report, opt)
-    checks = (check_sets, check_blocks, check_rules, check_guide, check_srd, check_sampling, check_calls)
+    checks = (
+        check_sets,
+        check_blocks,
+        check_rules,
+        check_guide,
+        check_srd,
+        check_sampling,
+        check_calls,
+    )
     for check_part in (*checks, check_machine, check_sizes):
         check_part(report, opt)
     if is_train:
@@ -95,11 +107,13 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
     return sorted(report.problems, key=lambda problem: problem.line or 0)
 
 
-def check_file(path: str | os.PathLike, is_train: bool = True, overrides: Iterable[str] = ()) -> dict[str, Any]:
+def check_file(
+    path: str | os.PathLike, is_train: bool = True, overrides: Iterable[str] = ()
+) -> dict[str, Any]:
     """Load and check an option file; return its options, or print all its problems to stderr and raise.
 
-    Under a launcher every rank checks and rank 0 prints; the others wait for it, since torchrun ends all processes as
-    soon as one has ended with an error.
+    Under a launcher every rank checks and rank 0 prints; the others wait for it, since torchrun
+    ends all processes as soon as one has ended with an error.
 
     Raises:
         OptionError: the file has problems; they are its `problems`. Commands end with exit code 2.

@@ -38,12 +38,18 @@ def import_into(report: Report, opt: dict) -> None:
         if isinstance(name, str):
             problem = failure(lambda name=name: importlib.import_module(name))
             if problem:
-                report.add(("plugins", index), f"{name} cannot be imported: {problem}", _mend(name, problem))
+                report.add(
+                    ("plugins", index),
+                    f"{name} cannot be imported: {problem}",
+                    _mend(name, problem),
+                )
     for entry in installed():
         problem = failure(entry.load)
         if problem:
             package = entry.dist.name if entry.dist else entry.value
-            what = f"the installed plug-in {entry.name} ({entry.value}) cannot be imported: {problem}"
+            what = (
+                f"the installed plug-in {entry.name} ({entry.value}) cannot be imported: {problem}"
+            )
             report.add((), what, f"mend or uninstall {package}")
 
 

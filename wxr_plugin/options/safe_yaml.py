@@ -27,7 +27,9 @@ class OptionLoader(yaml.SafeLoader):
         try:
             root = super().compose_document()
         except RecursionError:
-            raise yaml.composer.ComposerError(None, None, "nested too deeply", self.get_mark()) from None
+            raise yaml.composer.ComposerError(
+                None, None, "nested too deeply", self.get_mark()
+            ) from None
         sizes: dict[int, int | None] = {}
         size = _expanded_size(root, sizes)
         if size > max(MOST_NODES, len(sizes)):
@@ -47,7 +49,9 @@ class OptionLoader(yaml.SafeLoader):
         `define` may repeat: files of BasicSR's family use it only to carry anchors.
         """
         seen = set()
-        scalar_keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]  # others are refused below
+        scalar_keys = [
+            key for key, _ in node.value if isinstance(key, yaml.ScalarNode)
+        ]  # others are refused below
         for key in scalar_keys:
             if key.value in seen and key.value not in ("<<", "define"):
                 where = f"{key.start_mark.name}, line {key.start_mark.line + 1}"
@@ -83,7 +87,8 @@ def parse(text: str) -> Any:
     """Value of YAML `text`, mappings as dicts in the order written.
 
     Raises:
-        yaml.YAMLError: not YAML, a tag beyond plain YAML, an alias to itself, or aliases that multiply (MOST_NODES);
+        yaml.YAMLError: not YAML, a tag beyond plain YAML, an alias to itself, or aliases that
+        multiply (MOST_NODES);
             the message names line and column.
     """
     return yaml.load(text, Loader=OptionLoader)  # a SafeLoader
@@ -92,8 +97,8 @@ def parse(text: str) -> Any:
 def load(source: str | os.PathLike) -> Any:
     """Value of a YAML file, or of YAML text.
 
-    A path object, a one-line string that ends in .yml or .yaml, and a string that names a file are read as files; any
-    other string is the text itself.
+    A path object, a one-line string that ends in .yml or .yaml, and a string that names a file are
+    read as files; any other string is the text itself.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -108,18 +113,21 @@ def load(source: str | os.PathLike) -> Any:
 def override(options: dict, entries: Iterable[str]) -> None:
     """Change `options` in place by BasicSR's `--force_yml` entries: `train:optim_g:lr=1e-4`.
 
-    A value is read as YAML (`[1, 2]`, `true`, `~`; `none` is null too), or as plain text where it is not YAML. A key
-    must be there already; `+train:new_key=1` adds one.
+    A value is read as YAML (`[1, 2]`, `true`, `~`; `none` is null too), or as plain text where it
+    is not YAML. A key must be there already; `+train:new_key=1` adds one.
 
     Raises:
-        ValueError: an entry without `=`, a key that is not there (the nearest one is named), or a refused tag.
+        ValueError: an entry without `=`, a key that is not there (the nearest one is named), or a
+            refused tag.
     """
     for entry in entries:
         keys, separator, value = entry.partition("=")
         path = [key.strip() for key in keys.strip().removeprefix("+").split(":")]
         if not separator or not all(path):
             raise ValueError(f"--force_yml {entry!r} is not of the form key:key=value")
-        _assign(options, path, _value(value.strip(), entry), entry, adding=keys.strip().startswith("+"))
+        _assign(
+            options, path, _value(value.strip(), entry), entry, adding=keys.strip().startswith("+")
+        )
 
 
 def _names_file(text: str) -> bool:
@@ -142,7 +150,9 @@ def _assign(options: dict, path: list[str], value: Any, entry: str, adding: bool
     for depth, key in enumerate(path):
         last = depth == len(path) - 1
         if not isinstance(target, dict):
-            raise ValueError(f"--force_yml {entry!r}: {':'.join(path[:depth])} has no keys, it is {target!r}")
+            raise ValueError(
+                f"--force_yml {entry!r}: {':'.join(path[:depth])} has no keys, it is {target!r}"
+            )
         if key not in target and not (last and adding):
             raise ValueError(_unknown(target, path[: depth + 1], entry))
         if last:
@@ -154,7 +164,11 @@ def _assign(options: dict, path: list[str], value: Any, entry: str, adding: bool
 def _unknown(target: dict, path: list[str], entry: str) -> str:
     names = [str(name) for name in target]
     near = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.5)
-    hint = f"did you mean {':'.join([*path[:-1], near[0]])}?" if near else f"known there: {', '.join(names)}."
+    hint = (
+        f"did you mean {':'.join([*path[:-1], near[0]])}?"
+        if near
+        else f"known there: {', '.join(names)}."
+    )
     return (
         f"--force_yml {entry!r}: the option file has no {':'.join(path)}; {hint} "
         f"A key that is not in the file yet is added with a plus: '+{entry}'"

@@ -1,7 +1,8 @@
 """A start that fails leaves the folders of the run before it where they were.
 
-BasicSR renames experiments/NAME and tb_logger/NAME before it builds datasets and model. What can be checked earlier is
-(`wxr_plugin.options.checks`); for the rest, the renaming is undone when a start fails.
+BasicSR renames experiments/NAME and tb_logger/NAME before it builds datasets and model. What can be
+checked earlier is (`wxr_plugin.options.checks`); for the rest, the renaming is undone when a start
+fails.
 """
 
 import shutil
@@ -21,7 +22,8 @@ _renamed: list[tuple[Path, Path]] = []
 def undone_on_failure() -> Iterator[None]:
     """Put renamed folders back if the block raises before `confirm` is called.
 
-    What the failed start wrote is removed if it is only WRITTEN_AT_START, else kept as NAME_failed_TIME.
+    What the failed start wrote is removed if it is only WRITTEN_AT_START, else kept as
+    NAME_failed_TIME.
     """
     _renamed.clear()
     try:
@@ -60,7 +62,10 @@ def _put_back(folder: Path, earlier: Path) -> None:
             shutil.rmtree(folder)
         earlier.rename(folder)
     except OSError as error:
-        print(f"{earlier} holds the earlier run; it could not be renamed to {folder}: {error}", file=sys.stderr)
+        print(
+            f"{earlier} holds the earlier run; it could not be renamed to {folder}: {error}",
+            file=sys.stderr,
+        )
     else:
         print(f"The start failed; the earlier run is still in {folder}", file=sys.stderr)
 

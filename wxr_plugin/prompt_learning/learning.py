@@ -62,7 +62,9 @@ class LearntPrompts(NamedTuple):
 
 
 def learn_prompts(
-    options: PromptOptions, track: Track = lambda items, _: items, device: torch.device | str | None = None
+    options: PromptOptions,
+    track: Track = lambda items, _: items,
+    device: torch.device | str | None = None,
 ) -> LearntPrompts:
     """Encode all photos once, fit prompts to four fifths of them and to the restored ones, test them on the rest.
 
@@ -80,7 +82,10 @@ def learn_prompts(
     restored = _restored(options, guide, photos, track) if options.pseudo_labels else None
     features, targets = data.features[~data.held_out], soft_targets(data.classes[~data.held_out])
     if restored and restored.used:
-        features, targets = torch.cat([features, restored.features]), torch.cat([targets, restored.targets])
+        features, targets = (
+            torch.cat([features, restored.features]),
+            torch.cat([targets, restored.targets]),
+        )
     steps = track(range(options.iterations), "learning")
     prompts = fit(features, targets, guide, steps, options.lr, seed=options.seed)
     shares = accuracy(prompts, data.features[data.held_out], data.classes[data.held_out], guide)
@@ -88,17 +93,24 @@ def learn_prompts(
 
 
 def encode_photos(
-    options: PromptPhotoOptions, guide: "ClipGuide", photos: list[Photo], track: Track = lambda items, _: items
+    options: PromptPhotoOptions,
+    guide: "ClipGuide",
+    photos: list[Photo],
+    track: Track = lambda items, _: items,
 ) -> EncodedPhotos:
     """`encode` as the options say."""
     return encode(track(photos, "encoding"), guide, options.crops, options.crop_size, options.seed)
 
 
-def _restored(options: PromptOptions, guide: "ClipGuide", photos: list[Photo], track: Track) -> EncodedRestorations:
+def _restored(
+    options: PromptOptions, guide: "ClipGuide", photos: list[Photo], track: Track
+) -> EncodedRestorations:
     from wxr_plugin.labels.store import LabelStore
 
     with LabelStore(options.pseudo_labels, readonly=True) as store:
         labels = store.pseudo_labels()
-    held_out = {f"{photo.weather}/{photo.key}" for photo in photos if photo.held_out and not photo.synthetic}
+    held_out = {
+        f"{photo.weather}/{photo.key}" for photo in photos if photo.held_out and not photo.synthetic
+    }
     shown = track(labels, "encoding restored photos")
     return encode_restored(shown, guide, held_out, options.crops, options.crop_size, options.seed)

@@ -45,22 +45,27 @@ class EncodedPhotos:
     """What was wrong with each photo that was passed over."""
 
 
-def list_photos(folders: Mapping[str, str], synthetic: str | None = None, seed: int = 0) -> list[Photo]:
+def list_photos(
+    folders: Mapping[str, str], synthetic: str | None = None, seed: int = 0
+) -> list[Photo]:
     """All photos of `folders` (weather -> folder or LMDB), and those of `synthetic`, clear ones, once for each weather.
 
-    A fifth of each folder is held out, chosen by the photos' names and `seed`, so that a photo with synthetic weather
-    is held out in all its forms.
+    A fifth of each folder is held out, chosen by the photos' names and `seed`, so that a photo with
+    synthetic weather is held out in all its forms.
 
     Raises:
         PromptError: a weather has no photos, or a folder has fewer than two; it names the weather.
     """
-    photos = [photo for weather, folder in folders.items() for photo in _class(weather, folder, seed)]
+    photos = [
+        photo for weather, folder in folders.items() for photo in _class(weather, folder, seed)
+    ]
     if synthetic:
         photos += _of(synthetic, WEATHERS, True, seed)
     for weather in WEATHERS:
         if not any(photo.weather == weather for photo in photos):
             raise PromptError(
-                f"no photos of the class '{weather}': give --{weather} FOLDER or --synthetic CLEAR_FOLDER"
+                f"no photos of the class '{weather}': give --{weather} FOLDER or --synthetic "
+                f"CLEAR_FOLDER"
             )
     return photos
 
@@ -70,7 +75,8 @@ def _class(weather: str, folder: str, seed: int) -> list[Photo]:
         return _of(folder, (weather,), False, seed)
     except WxrError as error:
         raise PromptError(
-            f"the class '{weather}' has too few photos: {error}. Put some there, give another --{weather} FOLDER, or "
+            f"the class '{weather}' has too few photos: {error}. Put some there, give another "
+            f"--{weather} FOLDER, or "
             "leave it out and give --synthetic CLEAR_FOLDER"
         ) from error
 
@@ -79,9 +85,15 @@ def _of(root: str, weathers: Iterable[str], synthetic: bool, seed: int) -> list[
     store = ImageStore(root)
     keys = sorted(store.keys(), key=lambda key: hashlib.sha256(f"{seed} {key}".encode()).digest())
     if len(keys) < 2:
-        raise PromptError(f"{root} has {len(keys)} photos; prompts need two at least, one of them to test with")
+        raise PromptError(
+            f"{root} has {len(keys)} photos; prompts need two at least, one of them to test with"
+        )
     held_out = set(keys[: max(1, round(HELD_OUT * len(keys)))])
-    return [Photo(weather, store, key, synthetic, key in held_out) for weather in weathers for key in keys]
+    return [
+        Photo(weather, store, key, synthetic, key in held_out)
+        for weather in weathers
+        for key in keys
+    ]
 
 
 def encode(
@@ -89,8 +101,8 @@ def encode(
 ) -> EncodedPhotos:
     """Image features of each photo and of `crops` random squares of it, `crop_size` pixels or its shorter side.
 
-    Crops and synthetic weather (severity 0.3 to 1) depend on `seed`, the photo's name and its weather alone. A photo
-    that cannot be read is passed over and named in `bad`.
+    Crops and synthetic weather (severity 0.3 to 1) depend on `seed`, the photo's name and its
+    weather alone. A photo that cannot be read is passed over and named in `bad`.
     """
     features, classes, held_out, bad = [], [], [], []
     for photo in photos:
@@ -122,7 +134,9 @@ def _weathered(rgb: np.ndarray, photo: Photo, rng: np.random.Generator) -> np.nd
 
 
 @torch.no_grad()
-def encode_views(guide: "ClipGuide", image: Tensor, crops: int, size: int, rng: np.random.Generator) -> Tensor:
+def encode_views(
+    guide: "ClipGuide", image: Tensor, crops: int, size: int, rng: np.random.Generator
+) -> Tensor:
     """Features (1 + crops, D) of an image (3, H, W) in [0, 1] and of random squares of it, on the CPU."""
     views = [guide.encode_image(image[None].to(guide.device))]
     if crops:

@@ -45,10 +45,11 @@ def encode_restored(
 ) -> EncodedRestorations:
     """Image features and targets of pseudo-labels.
 
-    Of a restoration with rating r, q = (r - 1) / 4 is the share of clear, and 1 - q that of the photo's own weather,
-    the folder in its key (our choice: a restoration rated bad still shows its weather). A whole photo also gives
-    `crops` random squares, as `prompt_photos.encode` draws them; a crop stands for itself. Photos with a key in
-    `held_out` are left out, so that the held-out accuracy stays honest.
+    Of a restoration with rating r, q = (r - 1) / 4 is the share of clear, and 1 - q that of the
+    photo's own weather, the folder in its key (our choice: a restoration rated bad still shows its
+    weather). A whole photo also gives `crops` random squares, as `prompt_photos.encode` draws them;
+    a crop stands for itself. Photos with a key in `held_out` are left out, so that the held-out
+    accuracy stays honest.
     """
     features, targets, left_out = [], [], {"unknown": 0, "unrated": 0, "held_out": 0}
     for label in labels:

@@ -1,4 +1,7 @@
-"""Asking a rater in the training process. A rater that fails leaves labels as they are; one without memory stops it."""
+"""Asking a rater in the training process.
+
+A rater that fails leaves labels as they are; one without memory stops it.
+"""
 
 import math
 from collections.abc import Sequence
@@ -24,8 +27,10 @@ class Asker(Protocol):
     Attributes:
         provenance: all that a rating depends on.
         rated: images that got a rating since this was last set to 0.
-        failures: what went wrong since this was last emptied, a line for each image without a rating.
-        out_of_memory: the same for images for which there was no memory; they are not among the failures.
+        failures: what went wrong since this was last emptied, a line for each image without a
+            rating.
+        out_of_memory: the same for images for which there was no memory; they are not among the
+            failures.
     """
 
     provenance: dict[str, Any]
@@ -46,8 +51,9 @@ class Asker(Protocol):
 class DirectAsker:
     """Rates in this process, all images of a call at once, and waits for it.
 
-    A rater that raises leaves all questions of the call unanswered; the next calls are then left out, 1, 3, 7, … up to
-    127 while it goes on raising, so that a dead server's time-outs do not slow each iteration.
+    A rater that raises leaves all questions of the call unanswered; the next calls are then left
+    out, 1, 3, 7, … up to 127 while it goes on raising, so that a dead server's time-outs do not
+    slow each iteration.
     """
 
     def __init__(self, rater: Rater):
@@ -101,9 +107,12 @@ def check_memory(reasons: Sequence[str], iteration: int) -> None:
     """Raise RatingMemoryError if `reasons`, a line for each image that did not fit into memory, has any."""
     if reasons:
         raise RatingMemoryError(
-            f"iteration {iteration}: rating {len(reasons)} images ran out of memory ({reasons[-1]}), so training "
-            "stops: without ratings the pseudo-labels would stay as they are. Lower train.rater.batch_size, set "
-            "train.rater.quantization: 8bit (or 4bit), rate on another GPU (train.rating.async: {device: ...}), or "
+            f"iteration {iteration}: rating {len(reasons)} images ran out of memory "
+            f"({reasons[-1]}), so training "
+            "stops: without ratings the pseudo-labels would stay as they are. Lower "
+            "train.rater.batch_size, set "
+            "train.rater.quantization: 8bit (or 4bit), rate on another GPU (train.rating.async: "
+            "{device: ...}), or "
             "lower datasets.train.batch_size_per_gpu; then resume with --auto_resume"
         )
 
@@ -125,7 +134,10 @@ class FailureLog:
         before, self.count = self.count, self.count + len(reasons)
         if reasons and (before == 0 or int(math.log10(before)) < int(math.log10(self.count))):
             get_root_logger().warning(
-                f"rating_failures {self.count}: the rater ({self.name}) gave no rating; {reasons[-1]}. The stored "
-                "pseudo-labels stay and training goes on. Try the rater on a photo with `wxr label rate`: is a server "
-                "up, does its model answer with the rating words? One that never answers leaves all labels as they are"
+                f"rating_failures {self.count}: the rater ({self.name}) gave no rating; "
+                f"{reasons[-1]}. The stored "
+                "pseudo-labels stay and training goes on. Try the rater on a photo with `wxr label "
+                "rate`: is a server "
+                "up, does its model answer with the rating words? One that never answers leaves "
+                "all labels as they are"
             )

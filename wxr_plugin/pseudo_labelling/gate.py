@@ -52,7 +52,9 @@ class Question(NamedTuple):
     def answered(self, ratings: Iterable[float]) -> "Question":
         """This question with the ratings of `unrated`; NaN leaves an image unrated."""
         ratings = iter(ratings)
-        return self._replace(**{name: _rated(getattr(self, name), ratings) for name in self._fields[:3]})
+        return self._replace(
+            **{name: _rated(getattr(self, name), ratings) for name in self._fields[:3]}
+        )
 
     def valid(self) -> list[Candidate]:
         """Of an answered question, the images that may be the label: none unless the label itself has a rating."""
@@ -63,7 +65,9 @@ class Question(NamedTuple):
     def _beats_rival(self) -> bool:
         if self.offered is None or self.offered.rating is None:
             return False
-        return self.rival is None or (self.rival.rating is not None and self.offered.rating > self.rival.rating)
+        return self.rival is None or (
+            self.rival.rating is not None and self.offered.rating > self.rival.rating
+        )
 
 
 def is_better(candidate: Candidate, stored: Candidate | None, margin: float = 0.0) -> bool:

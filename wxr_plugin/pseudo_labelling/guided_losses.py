@@ -25,12 +25,19 @@ class GuidedLosses:
         OptionError: L_sem without any texts, or losses with different CLIPs.
     """
 
-    def __init__(self, options: WResVLMTrainOptions, device: torch.device, texts: Mapping[str, tuple[str, str]]):
+    def __init__(
+        self,
+        options: WResVLMTrainOptions,
+        device: torch.device,
+        texts: Mapping[str, tuple[str, str]],
+    ):
         self.cri_wpl = _built(options.weather_prompt_opt, device)
         self.cri_sem = _built(options.semantic_opt, device)
         self.cri_feat = _built(options.feature_opt, device)
         self.clip = _one_clip([cri for cri in (self.cri_wpl, self.cri_sem) if cri])
-        self.texts = DescriptionFeatures(self.clip, self._some(texts, options)) if self.cri_sem else None
+        self.texts = (
+            DescriptionFeatures(self.clip, self._some(texts, options)) if self.cri_sem else None
+        )
 
     def __call__(
         self, restored: Tensor, photos: Tensor, labels: Labels | None, keys: Sequence[str]
@@ -45,7 +52,9 @@ class GuidedLosses:
             losses["l_sem"] = self.cri_sem(features[rows], positive, negative)
         if self.cri_feat:
             of_labels, of_photos = self._targets(photos, labels, keys)
-            losses["l_feat"] = self.cri_feat(self.cri_feat.guide.encode(restored), of_labels, of_photos)
+            losses["l_feat"] = self.cri_feat(
+                self.cri_feat.guide.encode(restored), of_labels, of_photos
+            )
         return losses
 
     def without_texts(self, photos: Sequence[str]) -> list[str]:
@@ -58,7 +67,9 @@ class GuidedLosses:
             self.cri_feat.cache.clear()
 
     @torch.no_grad()
-    def _targets(self, photos: Tensor, labels: Labels, keys: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def _targets(
+        self, photos: Tensor, labels: Labels, keys: Sequence[str]
+    ) -> tuple[Tensor, Tensor]:
         """Features of labels and photos, from the cache as far as they are known, the rest in one forward."""
         encode, cache = self.cri_feat.guide.encode, self.cri_feat.cache
         names = [("input", key) for key in keys]
@@ -74,7 +85,8 @@ class GuidedLosses:
     ) -> Mapping[str, tuple[str, str]]:
         if not texts:
             raise OptionError(
-                f"train.semantic_opt: the label store {options.labels} has no description with its rewrite: make them "
+                f"train.semantic_opt: the label store {options.labels} has no description with its "
+                f"rewrite: make them "
                 "with `wxr label describe` and `wxr label rewrite`, or take semantic_opt out"
             )
         self._described = {photo_of(key) for key in texts}
@@ -92,5 +104,7 @@ def _one_clip(losses: Sequence[nn.Module]) -> object | None:
     guides = {loss.guide.sha256: loss.guide for loss in losses}
     if len(guides) > 1:
         names = " and ".join(guide.name for guide in guides.values())
-        raise OptionError(f"train: one CLIP serves all losses of a run, but these name {names}: name one")
+        raise OptionError(
+            f"train: one CLIP serves all losses of a run, but these name {names}: name one"
+        )
     return next(iter(guides.values()), None)

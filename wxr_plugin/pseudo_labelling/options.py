@@ -19,8 +19,8 @@ class AsyncOptions(Block):
 
     device: str | list[str] | None = None
     """Where that process has its rater: cpu, cuda:1, …, cuda:{rank} with the rank within the node, or a list with a
-    device for each rank (used round where it is shorter). When absent the rater's own `device`, or else the GPU that
-    the same rank trains on."""
+    device for each rank (used round where it is shorter). When absent the rater's own `device`, or
+    else the GPU that the same rank trains on."""
     queue: AtLeastOne = 16
     """Crops that may wait for their rating, with the newest image of each; where more would wait, the least promising
     by the proxy (without one, the last that came) are forgotten."""
@@ -51,11 +51,16 @@ class RatingOptions(Block):
     every: AtLeastOne = 1
     """Rate each crop at most once in so many iterations; between two ratings the teacher does not restore it either."""
     margin: Annotated[float, Meta(ge=-4, le=4)] = 0.0
-    """A new image replaces a pseudo-label only where it is rated higher by more than this. The paper has none; 0.02 to
-    0.05 leaves out changes too small to see, and most of what there is to rate with them. Below 0 the newer image also
-    wins where it is rated lower by less, so that labels do not grow old."""
+    """A new image replaces a pseudo-label only where it is rated higher by more than this.
+
+    The paper has none; 0.02 to
+    0.05 leaves out changes too small to see, and most of what there is to rate with them. Below 0
+    the newer image also wins where it is rated lower by less, so that labels do not grow old."""
     async_: AsyncOptions | None = msgspec.field(default=None, name="async")
-    """Rate in another process, say on another GPU. Off when absent: training waits for the ratings."""
+    """Rate in another process, say on another GPU.
+
+    Off when absent: training waits for the ratings.
+    """
     proxy: ProxyOptions | None = None
     """Ask only about images that may beat their pseudo-label. Off when absent."""
 
@@ -86,13 +91,18 @@ class WResVLMTrainOptions(WxrTrainOptions):
     """What the rating may cost; without it every image of the teacher is rated, while training waits."""
     gate: Literal["rating", "strict", "teacher"] = "rating"
     """What the pseudo-label is. rating: the best-rated image so far. strict: the same, and a new one has to be rated
-    better than the student's own image too, as in Semi-UIR. teacher: the teacher's current image, whatever it looks
-    like (mean teacher); nothing is rated or stored."""
+    better than the student's own image too, as in Semi-UIR. teacher: the teacher's current image,
+    whatever it looks like (mean teacher); nothing is rated or stored."""
     labels: str | None = None
-    """Label store of the pseudo-labels and texts; labels.lmdb in the experiment's folder when absent. With several
+    """Label store of the pseudo-labels and texts; labels.lmdb in the experiment's folder when absent.
+
+    With several
     nodes, a folder on each node's own disk."""
     strong_augment: StrongAugmentOptions | None = None
-    """Changes to the photos that the student sees; the teacher and the rater see them as they are. Off when absent."""
+    """Changes to the photos that the student sees; the teacher and the rater see them as they are.
+
+    Off when absent.
+    """
     ema_warmup: bool = True
     """Bound the teacher's decay by 1 - 1 / (updates + 1), as Semi-UIR does, so that it follows quickly at first. A
     round that starts from a teacher of the round before should set it to false."""
@@ -114,22 +124,38 @@ def contradictions(options: WResVLMTrainOptions) -> list[str]:
     pseudo, wrong = options.pseudo_opt or {}, []
     if len(set(clips.values())) > 1:
         named = ", ".join(f"{key}: {clip}" for key, clip in clips.items())
-        wrong.append(f"one CLIP forward serves all of a run, but the options name several ({named}): name one")
+        wrong.append(
+            f"one CLIP forward serves all of a run, but the options name several ({named}): name "
+            f"one"
+        )
     if options.semantic_opt and not options.labels:
         mend = "set labels to the store that `wxr label describe` and `wxr label rewrite` filled"
         wrong.append(f"semantic_opt needs the texts of a label store: {mend}")
     if options.gate == "teacher" and pseudo.get("by_rating"):
-        wrong.append("pseudo_opt.by_rating weighs by ratings, and gate: teacher rates nothing: take one of them out")
-    if options.gate == "teacher" and (options.rating.async_ or options.rating.proxy or options.rating.every > 1):
-        wrong.append("rating says what may be rated, and gate: teacher rates nothing: take one of them out")
+        wrong.append(
+            "pseudo_opt.by_rating weighs by ratings, and gate: teacher rates nothing: take one of "
+            "them out"
+        )
+    if options.gate == "teacher" and (
+        options.rating.async_ or options.rating.proxy or options.rating.every > 1
+    ):
+        wrong.append(
+            "rating says what may be rated, and gate: teacher rates nothing: take one of them out"
+        )
     if not options.needs_labels and options.gate == "strict":
-        wrong.append("gate: strict chooses pseudo-labels, which no loss uses: add pseudo_opt, or take the gate out")
+        wrong.append(
+            "gate: strict chooses pseudo-labels, which no loss uses: add pseudo_opt, or take the "
+            "gate out"
+        )
     return wrong
 
 
 def named_clips(options: WResVLMTrainOptions) -> dict[str, str]:
     """Key -> the CLIP that it names; a loss of this package that names none uses tiny."""
-    blocks = {"weather_prompt_opt": options.weather_prompt_opt, "semantic_opt": options.semantic_opt}
+    blocks = {
+        "weather_prompt_opt": options.weather_prompt_opt,
+        "semantic_opt": options.semantic_opt,
+    }
     found = {key: _clip_of(block) for key, block in blocks.items() if block}
     if options.rating.proxy and options.rating.proxy.clip:
         found["rating.proxy"] = options.rating.proxy.clip

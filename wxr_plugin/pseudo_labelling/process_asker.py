@@ -12,10 +12,11 @@ from wxr_plugin.pseudo_labelling.rater_process import Rated, RaterProcess, Start
 class ProcessAsker:
     """An Asker whose rater is a `RaterProcess`.
 
-    It hands over a batch whenever the process has nothing to do: the questions with the best chance first, and of
-    equal ones the crop that has waited longest. A new question about a crop that waits takes the place of the old one,
-    and when too many wait the last are forgotten. A process that dies is started again, at most `restarts` times, and
-    its questions are forgotten; after that nothing is asked any more, and training goes on with the labels there are.
+    It hands over a batch whenever the process has nothing to do: the questions with the best chance
+    first, and of equal ones the crop that has waited longest. A new question about a crop that
+    waits takes the place of the old one, and when too many wait the last are forgotten. A process
+    that dies is started again, at most `restarts` times, and its questions are forgotten; after
+    that nothing is asked any more, and training goes on with the labels there are.
 
     Args:
         start: starts a process; called again after its death.
@@ -24,7 +25,9 @@ class ProcessAsker:
         restarts: how often the process is started again.
     """
 
-    def __init__(self, start: Callable[[], RaterProcess], room: int = 16, batch: int = 8, restarts: int = 3):
+    def __init__(
+        self, start: Callable[[], RaterProcess], room: int = 16, batch: int = 8, restarts: int = 3
+    ):
         self.start, self.room, self.batch, self.restarts = start, room, batch, restarts
         self.rated, self.failures, self.out_of_memory = 0, [], []
         self._waiting: dict[str, Question] = {}
@@ -57,7 +60,9 @@ class ProcessAsker:
         order = sorted(self._waiting.values(), key=lambda question: -question.chance)
         if self.process and order and not self._under_way:
             self._under_way, order = order[: self.batch], order[self.batch :]
-            self.process.send([image for question in self._under_way for image in question.unrated()])
+            self.process.send(
+                [image for question in self._under_way for image in question.unrated()]
+            )
         kept = {question.key for question in order[: self.room]}
         self._waiting = {key: question for key, question in self._waiting.items() if key in kept}
 
@@ -73,7 +78,9 @@ class ProcessAsker:
             if message.out_of_memory:
                 self.out_of_memory.append(message.error)
             elif message.error:
-                get_root_logger().warning(f"rating process: the rater does not start again: {message.error}")
+                get_root_logger().warning(
+                    f"rating process: the rater does not start again: {message.error}"
+                )
             return
         questions, self._under_way = self._under_way, []
         if message.ratings is None:
@@ -90,8 +97,10 @@ class ProcessAsker:
         said = f"rating process {pid} died with {lost} questions under way; the stored pseudo-labels stay"
         if not self.restarts:
             get_root_logger().error(
-                f"{said}. It is not started again (train.rating.async.restarts): training goes on without ratings. The "
-                "output tells why it died; not enough memory for the rater beside the training is the usual reason"
+                f"{said}. It is not started again (train.rating.async.restarts): training goes on "
+                f"without ratings. The "
+                "output tells why it died; not enough memory for the rater beside the training is "
+                "the usual reason"
             )
             return
         self.restarts -= 1

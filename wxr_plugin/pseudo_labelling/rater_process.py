@@ -43,7 +43,8 @@ class RaterProcess:
     Args:
         rater: options of the rater.
         plugins: packages that may register it, as in the option file.
-        gpu: number of the GPU that is the process's own, to which `cuda` without a number then leads; None: torch's.
+        gpu: number of the GPU that is the process's own, to which `cuda` without a number then
+            leads; None: torch's.
 
     Attributes:
         stop: ends the process; called anyway when this object or the interpreter goes.
@@ -70,7 +71,10 @@ class RaterProcess:
         self._jobs.put(images)
 
     def messages(self) -> list[Started | Rated]:
-        """What has come since the last call; never waits. Raises EOFError if the process has died."""
+        """What has come since the last call; never waits.
+
+        Raises EOFError if the process has died.
+        """
         found = []
         while self._messages.poll():
             found.append(self._messages.recv())
@@ -90,10 +94,17 @@ class RaterProcess:
 
 
 def serve(
-    rater: dict[str, Any], plugins: list[str], parent: int, jobs: Any, messages: Connection, gpu: int | None = None
+    rater: dict[str, Any],
+    plugins: list[str],
+    parent: int,
+    jobs: Any,
+    messages: Connection,
+    gpu: int | None = None,
 ) -> None:
     """Build the rater on `gpu`, then rate until this process is ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all processes; the parent ends this one
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     try:
         if gpu is not None:
@@ -118,7 +129,9 @@ def _build(rater: dict[str, Any], plugins: list[str]) -> Any:
 def _rated(rater: Any, images: list[np.ndarray]) -> Rated:
     try:
         return Rated(rater.rate(images).rating.tolist())
-    except Exception as error:  # whatever a model or a server may raise; the training decides what it means
+    except (
+        Exception
+    ) as error:  # whatever a model or a server may raise; the training decides what it means
         return Rated(None, reason(error), is_out_of_memory(error))
 
 

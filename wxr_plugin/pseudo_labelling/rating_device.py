@@ -50,6 +50,8 @@ def crowded(asked: Devices) -> str | None:
     if processes == 1 or not number or int(number[1]) >= processes:
         return None
     return (
-        f"train.rating.async.device: all {processes} rating processes of this node share {name}, on which one of the "
-        "trainings runs as well: cuda:{rank} puts each next to its training, and a list spreads them"
+        f"train.rating.async.device: all {processes} rating processes of this node share {name}, "
+        f"on which one of the "
+        "trainings runs as well: cuda:{rank} puts each next to its training, and a list spreads "
+        "them"
     )

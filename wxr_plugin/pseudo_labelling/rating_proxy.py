@@ -1,9 +1,10 @@
 """A small head on CLIP features that guesses what the rater would say, so that it is asked only where that matters.
 
-The paper names the cost of rating as its limitation; this answer to it is ours. Between two visits of a crop the
-teacher changes little, so the head predicts how the rating has changed since the crop was last rated, by Bayesian
-ridge regression on the change of the image's CLIP features, with the head's own errors as the spread. It works with
-log-odds of ratings, because a rating near 1 or 5 changes less than one in between.
+The paper names the cost of rating as its limitation; this answer to it is ours. Between two visits
+of a crop the teacher changes little, so the head predicts how the rating has changed since the crop
+was last rated, by Bayesian ridge regression on the change of the image's CLIP features, with the
+head's own errors as the spread. It works with log-odds of ratings, because a rating near 1 or 5
+changes less than one in between.
 """
 
 import math
@@ -68,8 +69,8 @@ def chance_above(mean: float, deviation: float, bound: float) -> float:
 class RatingProxy:
     """Says how likely the teacher's image of a crop is to beat its pseudo-label.
 
-    It knows what was rated of a crop last: the image's features, its rating, and the label's. A crop of which nothing
-    is known has chance 1.
+    It knows what was rated of a crop last: the image's features, its rating, and the label's. A
+    crop of which nothing is known has chance 1.
 
     Args:
         guide: the CLIP of the features.
@@ -107,7 +108,9 @@ class RatingProxy:
         """Take in what the rater said, in this order; of several processes each has to get the same lessons."""
         for lesson in lessons:
             if last := self.last.get(lesson.key):
-                self._fit(_inputs(last, lesson.features), log_odds(lesson.rating) - log_odds(last.rating))
+                self._fit(
+                    _inputs(last, lesson.features), log_odds(lesson.rating) - log_odds(last.rating)
+                )
             self.last[lesson.key] = lesson
 
     def state(self) -> dict[str, Any]:
@@ -115,7 +118,9 @@ class RatingProxy:
         rows = list(self.last.values())
         return {
             "variance": self.variance,
-            "ridge": [self.ridge.weights.clone(), self.ridge.inverse.clone()] if self.ridge else None,
+            "ridge": [self.ridge.weights.clone(), self.ridge.inverse.clone()]
+            if self.ridge
+            else None,
             "keys": [row.key for row in rows],
             "features": torch.stack([row.features for row in rows]) if rows else None,
             "ratings": [[row.rating, row.label_rating] for row in rows],
@@ -128,7 +133,9 @@ class RatingProxy:
             self.ridge = Ridge(len(state["ridge"][0]))
             self.ridge.weights, self.ridge.inverse = (part.clone() for part in state["ridge"])
         rows = zip(state["keys"], state["features"] if state["keys"] else (), state["ratings"])
-        self.last = {key: Lesson(key, features.clone(), *ratings) for key, features, ratings in rows}
+        self.last = {
+            key: Lesson(key, features.clone(), *ratings) for key, features, ratings in rows
+        }
 
     def _fit(self, x: Tensor, y: float) -> None:
         self.ridge = self.ridge or Ridge(len(x))

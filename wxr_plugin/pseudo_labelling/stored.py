@@ -17,7 +17,8 @@ PHOTOS = 8
 class StoredLabels:
     """Labels of a store as candidates, for the rater with the hash `rater`; ratings of others do not compare.
 
-    A crop without a label takes the crop of its photo's, which nobody has rated: as a crop it gets a rating of its own.
+    A crop without a label takes the crop of its photo's, which nobody has rated: as a crop it gets
+    a rating of its own.
     """
 
     def __init__(self, store: LabelStore, rater: str):
@@ -61,8 +62,10 @@ class StoredLabels:
         self._refused.add(photo)
         height, width = image.shape[:2]
         get_root_logger().warning(
-            f"the pseudo-label of {photo} is {width} x {height} pixels, and the crop {box} does not fit in: its crops "
-            "begin with the photo itself. Make it again from the photo as it is now with `wxr label init`"
+            f"the pseudo-label of {photo} is {width} x {height} pixels, and the crop {box} does "
+            f"not fit in: its crops "
+            "begin with the photo itself. Make it again from the photo as it is now with `wxr "
+            "label init`"
         )
 
 

@@ -1,7 +1,8 @@
 """The student's view of a real photo: stronger changes than the teacher's, which sees the crop as it is.
 
-Only colours and sharpness change, so a pseudo-label of the crop fits this view too. Which changes the paper makes is
-not stated; these are the usual ones of weak-to-strong consistency (FixMatch, Sohn et al., NeurIPS 2020), our choice.
+Only colours and sharpness change, so a pseudo-label of the crop fits this view too. Which changes
+the paper makes is not stated; these are the usual ones of weak-to-strong consistency (FixMatch,
+Sohn et al., NeurIPS 2020), our choice.
 """
 
 import math
@@ -34,7 +35,8 @@ class StrongAugmentOptions(Block):
 def strong_view(images: Tensor, options: StrongAugmentOptions) -> Tensor:
     """Changed copies of `images` (N, 3, H, W) in [0, 1], in [0, 1] as well.
 
-    All random numbers come from torch's generator on the CPU, so that a resumed run draws the same on every device.
+    All random numbers come from torch's generator on the CPU, so that a resumed run draws the same
+    on every device.
     """
     factors = 1 + options.colour * (2 * torch.rand(3, len(images), 1, 1, 1).to(images) - 1)
     images = recoloured(images, *factors)
@@ -64,7 +66,9 @@ def blurred(images: Tensor, sigma: Tensor) -> Tensor:
     offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma.clamp(min=1e-3).view(-1, 1)) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)
-    flat = F.pad(images, [radius] * 4, mode="reflect").reshape(1, count * channels, height + 2 * radius, -1)
+    flat = F.pad(images, [radius] * 4, mode="reflect").reshape(
+        1, count * channels, height + 2 * radius, -1
+    )
     flat = F.conv2d(flat, kernel[:, None, :, None], groups=count * channels)
     return F.conv2d(flat, kernel[:, None, None, :], groups=count * channels).view_as(images)
 

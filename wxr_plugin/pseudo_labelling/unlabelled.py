@@ -40,8 +40,9 @@ def restored_together(
 ) -> tuple[Tensor, Tensor]:
     """Restore the images of both streams: in one forward if they have one size, else in two.
 
-    `predict_second` makes the second of two forwards, `predict` when None. Under DDP it is the network without its
-    wrapper, whose forward copies rank 0's BatchNorm statistics into the ones that the first forward's backward needs.
+    `predict_second` makes the second of two forwards, `predict` when None. Under DDP it is the
+    network without its wrapper, whose forward copies rank 0's BatchNorm statistics into the ones
+    that the first forward's backward needs.
     """
     if lq.shape[1:] != photos.shape[1:]:
         return predict(lq), (predict_second or predict)(photos)
@@ -64,7 +65,11 @@ class Unlabelled:
     """
 
     def __init__(
-        self, options: WResVLMTrainOptions, device: torch.device, labels: str | Path, plugins: Sequence[str] = ()
+        self,
+        options: WResVLMTrainOptions,
+        device: torch.device,
+        labels: str | Path,
+        plugins: Sequence[str] = (),
     ):
         self.options, self.device, self.plugins = options, device, list(plugins)
         self.path = Path(options.labels or labels)
@@ -75,18 +80,27 @@ class Unlabelled:
 
     def view(self, photos: Tensor) -> Tensor:
         """What the student sees of photos (N, 3, H, W) in [0, 1]."""
-        return strong_view(photos, self.options.strong_augment) if self.options.strong_augment else photos
+        return (
+            strong_view(photos, self.options.strong_augment)
+            if self.options.strong_augment
+            else photos
+        )
 
     def losses(
         self, restored: Tensor, photos: Tensor, keys: Sequence[str], iteration: int, teach: Teach
     ) -> dict[str, Tensor]:
         """Weighted losses by name of the student's `restored` (N, 3, H, W) of `photos`, which are called `keys`."""
         labels = self._labels(restored.detach(), photos, keys, iteration, teach)
-        losses = {"l_ps": self.cri_ps(restored, labels.images, labels.ratings)} if self.cri_ps else {}
+        losses = (
+            {"l_ps": self.cri_ps(restored, labels.images, labels.ratings)} if self.cri_ps else {}
+        )
         return losses | self.guided(restored, photos, labels, keys)
 
     def write(self, iteration: int) -> None:
-        """An update counted, so what it learnt about the pseudo-labels counts too. Every rank has to call it."""
+        """An update counted, so what it learnt about the pseudo-labels counts too.
+
+        Every rank has to call it.
+        """
         if self.labels:
             self.labels.write(iteration)
 
@@ -96,10 +110,12 @@ class Unlabelled:
             self.labels.discard()
 
     def saved(self, iteration: int, keep: int | None, last: bool = False) -> None:
-        """A checkpoint was written; pseudo-labels that no kept one needs are dropped. The last one ends the rater.
+        """A checkpoint was written; pseudo-labels that no kept one needs are dropped.
 
-        Cached features are dropped too, so that a resumed run computes them with the same neighbours in a batch, and so
-        to the last bit.
+        The last one ends the rater.
+
+        Cached features are dropped too, so that a resumed run computes them with the same
+        neighbours in a batch, and so to the last bit.
         """
         self.guided.forget()
         if self.labels:
@@ -112,10 +128,14 @@ class Unlabelled:
         return {"labels": self.options.labels, **(self.labels.state() if self.labels else {})}
 
     def resume(self, state: dict[str, Any], iteration: int) -> None:
-        """Bring the pseudo-labels of the checkpoint of `iteration` back. Every rank has to call it."""
+        """Bring the pseudo-labels of the checkpoint of `iteration` back.
+
+        Every rank has to call it.
+        """
         if state["labels"] != self.options.labels:
             raise OptionError(
-                f"train.labels is {self.options.labels}, but the run to resume has {state['labels']}: use that one"
+                f"train.labels is {self.options.labels}, but the run to resume has "
+                f"{state['labels']}: use that one"
             )
         if self.labels and "ratings" in state:
             self.labels.resume(state, iteration)
@@ -158,7 +178,9 @@ class Unlabelled:
             clip = load_clip(proxy.clip or "tiny", self.device)
         head = RatingProxy(clip, proxy.threshold, proxy.explore) if proxy else None
         labels = PseudoLabels(self.path, self._asker(), rating.every, head, rating.margin)
-        get_root_logger().info(f"Pseudo-labels in {labels.store.path}, rated by {labels.asker.provenance}.")
+        get_root_logger().info(
+            f"Pseudo-labels in {labels.store.path}, rated by {labels.asker.provenance}."
+        )
         return labels
 
     def _asker(self) -> Asker:
@@ -169,7 +191,9 @@ class Unlabelled:
         rater = {**self.options.rater, **({"device": device} if device else {})}
         if warning := crowded(aside.device or rater.get("device")):
             get_root_logger().warning(warning)
-        start = partial(RaterProcess, rater, self.plugins, own_gpu(rater.get("device"), self.device))
+        start = partial(
+            RaterProcess, rater, self.plugins, own_gpu(rater.get("device"), self.device)
+        )
         return ProcessAsker(start, aside.queue, aside.batch, aside.restarts)
 
     def _texts(self) -> dict[str, tuple[str, str]]:

@@ -1,1 +1,4 @@
-"""Image restoration by a stochastic differential equation: schedules, steps and samplers. Tensors in, tensors out."""
+"""Image restoration by a stochastic differential equation: schedules, steps and samplers.
+
+Tensors in, tensors out.
+"""

@@ -1,7 +1,8 @@
 """WeatherDiff's sampler (Özdenizci and Legenstein, TPAMI 2023): DDIM whose noise is the mean of overlapping patches.
 
-The network sees patches of the size that it was trained for; the state is one, of the whole image. Unlike an IR-SDE's
-(`sampler.py`) it starts as pure noise, on the scale [-1, 1] of clean images. All functions are pure.
+The network sees patches of the size that it was trained for; the state is one, of the whole image.
+Unlike an IR-SDE's (`sampler.py`) it starts as pure noise, on the scale [-1, 1] of clean images. All
+functions are pure.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +24,8 @@ PredictPatches = Callable[[Tensor, Tensor, float], Tensor]
 def alpha_bars(train_steps: int = TRAIN_STEPS, first: float = 1e-4, last: float = 0.02) -> Tensor:
     """Share of the clean image in the variance of a state: (train_steps + 1,) float32, 1 and then that of each time.
 
-    `first` and `last` are the betas between which DDPM's run in a straight line. Time t has entry t + 1.
+    `first` and `last` are the betas between which DDPM's run in a straight line. Time t has entry t
+    + 1.
     """
     betas = torch.linspace(first, last, train_steps, dtype=torch.float64).float()
     return torch.cat((torch.ones(1), 1 - betas)).cumprod(0)
@@ -49,17 +51,26 @@ def ddim_step(xt: Tensor, noise: Tensor, now: Tensor, then: Tensor) -> Tensor:
 def patch_corners(height: int, width: int, patch: int, stride: int) -> list[tuple[int, int]]:
     """Tops and lefts of patches every `stride` pixels, row by row.
 
-    Where the last patch does not end with the image, another one does (our choice; the authors resize their images to
-    multiples of 16, so that theirs do). Raises ValueError if patches leave gaps or do not fit into the image.
+    Where the last patch does not end with the image, another one does (our choice; the authors
+    resize their images to multiples of 16, so that theirs do). Raises ValueError if patches leave
+    gaps or do not fit into the image.
     """
     if not 1 <= stride <= patch <= min(height, width):
-        raise ValueError(f"patches of {patch} pixels every {stride} cannot cover an image of {width}x{height}")
+        raise ValueError(
+            f"patches of {patch} pixels every {stride} cannot cover an image of {width}x{height}"
+        )
     tops, lefts = ([*range(0, side - patch, stride), side - patch] for side in (height, width))
     return [(top, left) for top in tops for left in lefts]
 
 
 def noise_in_patches(
-    predict: PredictPatches, xt: Tensor, lq: Tensor, time: float, patch: int = 64, stride: int = 16, batch: int = 64
+    predict: PredictPatches,
+    xt: Tensor,
+    lq: Tensor,
+    time: float,
+    patch: int = 64,
+    stride: int = 16,
+    batch: int = 64,
 ) -> Tensor:
     """The noise in `xt` (N, 3, H, W), each pixel the mean of all patches that cover it.
 
@@ -67,14 +78,18 @@ def noise_in_patches(
         predict: called on at most `batch` places at once, that is on N times as many patches.
         lq: degraded images in [0, 1], like `xt`. H and W are at least `patch`.
         patch: side of the patches, in pixels; the network's `image_size`.
-        stride: pixels from one patch to the next, 1 to `patch`; the authors' grid_r, 16 or, slower and better, 4.
+        stride: pixels from one patch to the next, 1 to `patch`; the authors' grid_r, 16 or, slower
+            and better, 4.
 
     Raises ValueError as `patch_corners`.
     """
     corners = patch_corners(*xt.shape[-2:], patch, stride)
     total, count = torch.zeros_like(xt), xt.new_zeros(1, 1, *xt.shape[-2:])
     for start in range(0, len(corners), batch):
-        areas = [(..., slice(y, y + patch), slice(x, x + patch)) for y, x in corners[start : start + batch]]
+        areas = [
+            (..., slice(y, y + patch), slice(x, x + patch))
+            for y, x in corners[start : start + batch]
+        ]
         states, seen = (torch.cat([image[area] for area in areas]) for image in (xt, lq))
         for area, noise in zip(areas, predict(states, seen, time).chunk(len(areas)), strict=True):
             total[area] += noise

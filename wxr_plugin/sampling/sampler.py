@@ -20,7 +20,8 @@ def check_steps(steps: int, train_steps: int) -> None:
     """Raise ScheduleError if sampling takes more steps than the network was trained for."""
     if steps > train_steps:
         raise ScheduleError(
-            f"sampling takes {steps} steps, but the network was trained on a schedule of {train_steps}: "
+            f"sampling takes {steps} steps, but the network was trained on a schedule of "
+            f"{train_steps}: "
             f"take {train_steps} or fewer"
         )
 
@@ -40,17 +41,20 @@ def sample(
 
     Args:
         predict_noise: the network, with whatever else it takes; called once a step, on all images.
-        schedule: on the device of `lq`. One of fewer steps than the network was trained for is faster; it strides over
-            the same times, as in the authors' code.
-        method: posterior draws x_{t-1} given x_t and the x0 that the predicted noise implies (the authors' default
-            since 2024); sde follows the reverse SDE; ode its probability flow, which adds no noise on the way.
-        train_steps: T of the schedule that the network was trained for; that of `schedule` when None.
+        schedule: on the device of `lq`. One of fewer steps than the network was trained for is
+            faster; it strides over the same times, as in the authors' code.
+        method: posterior draws x_{t-1} given x_t and the x0 that the predicted noise implies (the
+            authors' default since 2024); sde follows the reverse SDE; ode its probability flow,
+            which adds no noise on the way.
+        train_steps: T of the schedule that the network was trained for; that of `schedule` when
+            None.
         generator: of the noise at the start and in each step.
         start: the state at T; lq with noise of max_sigma when None.
         progress: wraps the times, say tqdm.
 
     Raises:
-        ScheduleError: the schedule has more steps than the network was trained for, or there is no such method.
+        ScheduleError: the schedule has more steps than the network was trained for, or there is no
+            such method.
     """
     if method not in METHODS:
         raise ScheduleError(f"no sampling method {method!r}; there are {', '.join(METHODS)}")
@@ -64,17 +68,23 @@ def sample(
     return x
 
 
-def _posterior(x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators) -> Tensor:
+def _posterior(
+    x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators
+) -> Tensor:
     mean = sde.optimum_step(x, sde.x0_from_noise(x, lq, noise, t, s), lq, t, s)
     return mean + sde.posterior_std(t, s) * normal_like(x, generator)
 
 
-def _sde(x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators) -> Tensor:
+def _sde(
+    x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators
+) -> Tensor:
     mean = sde.reverse_sde_mean(x, lq, sde.score(noise, t, s), t, s)
     return mean - sde.dispersion_std(t, s) * normal_like(x, generator)
 
 
-def _ode(x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators) -> Tensor:
+def _ode(
+    x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators
+) -> Tensor:
     return sde.reverse_ode_step(x, lq, sde.score(noise, t, s), t, s)
 
 

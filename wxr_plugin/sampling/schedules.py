@@ -42,7 +42,9 @@ class Schedule:
 
     def to(self, device: torch.device | str) -> "Schedule":
         """This schedule with its arrays on `device`."""
-        arrays = {key: value.to(device) for key, value in vars(self).items() if isinstance(value, Tensor)}
+        arrays = {
+            key: value.to(device) for key, value in vars(self).items() if isinstance(value, Tensor)
+        }
         return dataclasses.replace(self, **arrays)
 
 
@@ -54,8 +56,8 @@ def make_schedule(
     Args:
         steps: T, at least 1.
         kind: of theta: cosine, linear or constant.
-        max_sigma: standard deviation of the noise in the end, for images in [0, 1]; from 1 on it counts 8-bit levels
-            and is divided by 255, as in the authors' options.
+        max_sigma: standard deviation of the noise in the end, for images in [0, 1]; from 1 on it
+            counts 8-bit levels and is divided by 255, as in the authors' options.
         eps: share of the clean image that is left at T, in (0, 1).
 
     Raises:
@@ -64,7 +66,10 @@ def make_schedule(
     if kind not in THETAS:
         raise ScheduleError(f"no schedule {kind!r}; there are {', '.join(THETAS)}")
     if steps < 1 or max_sigma < 0 or not 0 < eps < 1:
-        raise ScheduleError(f"a schedule needs steps >= 1, max_sigma >= 0, eps in (0, 1): {steps}, {max_sigma}, {eps}")
+        raise ScheduleError(
+            f"a schedule needs steps >= 1, max_sigma >= 0, eps in (0, 1): {steps}, {max_sigma}, "
+            f"{eps}"
+        )
     max_sigma = max_sigma / 255 if max_sigma >= 1 else max_sigma
     theta = THETAS[kind](steps)
     total = theta.cumsum(0) - theta[0]
@@ -90,5 +95,9 @@ def _constant(steps: int) -> Tensor:
     return torch.ones(steps + 1, dtype=torch.float64)
 
 
-THETAS: dict[str, Callable[[int], Tensor]] = {"cosine": _cosine, "linear": _linear, "constant": _constant}
+THETAS: dict[str, Callable[[int], Tensor]] = {
+    "cosine": _cosine,
+    "linear": _linear,
+    "constant": _constant,
+}
 """theta of T steps by the name of the schedule, (T + 1,) float64."""

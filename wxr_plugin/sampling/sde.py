@@ -1,8 +1,9 @@
 """The formulas of IR-SDE as pure functions (Luo et al., ICML 2023; posterior sampling: Luo et al., CVPRW 2024).
 
-A state x_t lies between a clean image x0 (t = 0) and the degraded one, lq, with noise (t = T). All images are
-(N, 3, H, W) in [0, 1]; a time t is a whole number or one an image, a tensor (N,), on the CPU or where the schedule is;
-s is the `Schedule`. Times of the wrong range raise ScheduleError (on a GPU, torch's index error).
+A state x_t lies between a clean image x0 (t = 0) and the degraded one, lq, with noise (t = T). All
+images are (N, 3, H, W) in [0, 1]; a time t is a whole number or one an image, a tensor (N,), on the
+CPU or where the schedule is; s is the `Schedule`. Times of the wrong range raise ScheduleError (on
+a GPU, torch's index error).
 """
 
 from collections.abc import Callable
@@ -82,7 +83,9 @@ def matching_loss(
     criterion: Callable[[Tensor, Tensor], Tensor] = F.l1_loss,
 ) -> Tensor:
     """The training loss: the step that the predicted `noise` leads to against the optimum one; a scalar."""
-    return criterion(reverse_sde_mean(xt, lq, score(noise, t, s), t, s), optimum_step(xt, x0, lq, t, s))
+    return criterion(
+        reverse_sde_mean(xt, lq, score(noise, t, s), t, s), optimum_step(xt, x0, lq, t, s)
+    )
 
 
 def _exponents(t: Time, s: Schedule) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,7 +100,10 @@ def _rest(exponent: Tensor) -> Tensor:
 
 
 def _at(values: Tensor, t: Time, first: int = 1) -> Tensor:
-    """values[t], a scalar or (N, 1, 1, 1). Times on a GPU are left to torch: looking at them here would wait for it."""
+    """values[t], a scalar or (N, 1, 1, 1).
+
+    Times on a GPU are left to torch: looking at them here would wait for it.
+    """
     last = len(values) - 1
     if not isinstance(t, Tensor):
         wrong = not first <= t <= last
@@ -105,6 +111,7 @@ def _at(values: Tensor, t: Time, first: int = 1) -> Tensor:
         wrong = t.device.type == "cpu" and not bool(((t >= first) & (t <= last)).all())
     if wrong:
         raise ScheduleError(
-            f"time {t if isinstance(t, int) else t.tolist()} on a schedule with times {first} to {last}"
+            f"time {t if isinstance(t, int) else t.tolist()} on a schedule with times {first} to "
+            f"{last}"
         )
     return values[t].reshape(-1, 1, 1, 1) if isinstance(t, Tensor) and t.dim() else values[t]

@@ -14,15 +14,18 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class TerminatedError(KeyboardInterrupt):
-    """SIGTERM arrived. A KeyboardInterrupt, so that whatever ends well after Ctrl-C ends well after SIGTERM too."""
+    """SIGTERM arrived.
+
+    A KeyboardInterrupt, so that whatever ends well after Ctrl-C ends well after SIGTERM too.
+    """
 
 
 def run_command(name: str, job: Callable[[], int | None]) -> int:
     """Run `job` and return the exit code of the command `name`.
 
-    That is the job's own (None counts as 0); 2 for an error that `user_message` explains, which is printed to stderr;
-    130 after Ctrl-C and 143 after SIGTERM, the codes that shells give such processes; 1 if the reader of stdout, such
-    as head, has gone. Other errors keep their traceback.
+    That is the job's own (None counts as 0); 2 for an error that `user_message` explains, which is
+    printed to stderr; 130 after Ctrl-C and 143 after SIGTERM, the codes that shells give such
+    processes; 1 if the reader of stdout, such as head, has gone. Other errors keep their traceback.
     """
     try:
         with _sigterm_as_interrupt():
@@ -47,7 +50,8 @@ def run_command(name: str, job: Callable[[], int | None]) -> int:
 def user_message(error: BaseException) -> str | None:
     """Return the line that explains `error` to a user, or None for a fault of the code.
 
-    A full disk is looked for among the causes too: torch reports one as a RuntimeError about file positions.
+    A full disk is looked for among the causes too: torch reports one as a RuntimeError about file
+    positions.
     """
     if isinstance(error, WxrError):
         return _without_worker_traceback(error)
@@ -71,7 +75,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _without_worker_traceback(error: Exception) -> str:
     """Return the message of `error` without the traceback of the data worker that torch puts before it."""
     text = str(error)
-    return text.rpartition(f"{type(error).__name__}: ")[2].rstrip() if text.startswith("Caught ") else text
+    return (
+        text.rpartition(f"{type(error).__name__}: ")[2].rstrip()
+        if text.startswith("Caught ")
+        else text
+    )
 
 
 @contextmanager

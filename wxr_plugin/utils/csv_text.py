@@ -1,8 +1,8 @@
 """CSV files whose cells no spreadsheet runs as formulas.
 
-A photo's name comes from a stranger, and a spreadsheet evaluates a cell such as `=cmd|...`. A text cell that begins
-like a formula is written with a leading apostrophe, as OWASP's page on CSV injection recommends. The functions here
-read such cells back as they were.
+A photo's name comes from a stranger, and a spreadsheet evaluates a cell such as `=cmd|...`. A text
+cell that begins like a formula is written with a leading apostrophe, as OWASP's page on CSV
+injection recommends. The functions here read such cells back as they were.
 """
 
 import csv
@@ -52,7 +52,8 @@ def read_csv(path: Path) -> list[list[str]]:
 def read_dicts(path: Path) -> Iterator[dict[str | None, Any]]:
     """Yield the rows of the CSV file at `path` as `csv.DictReader` does, with their cells unescaped."""
     for row in csv.DictReader(_open(path)):
-        # Where a row and the header differ in length, csv gives a list under None, or None as a cell.
+        # Where a row and the header differ in length, csv gives a list under None, or None as a
+        # cell.
         yield {_unescape_text(column): _unescape_text(cell) for column, cell in row.items()}
 
 

@@ -15,4 +15,6 @@ def device_of(name: str | torch.device | None) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise WxrError(f"device '{name}' cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
+        raise WxrError(
+            f"device '{name}' cannot be used here ({str(error).splitlines()[0]}); try cpu"
+        ) from error

@@ -10,8 +10,9 @@ from torch import Tensor
 class FeatureCache:
     """Tensors by key, at most `megabytes` (10^6 bytes) of them; the ones not used for longest go first.
 
-    A key has to name all that the features depend on: the image's name, its content (a pseudo-label changes) and what
-    else the caller varies. They stay on the device they were computed on. 0 keeps nothing.
+    A key has to name all that the features depend on: the image's name, its content (a pseudo-label
+    changes) and what else the caller varies. They stay on the device they were computed on. 0 keeps
+    nothing.
     """
 
     def __init__(self, megabytes: float):
@@ -26,10 +27,12 @@ class FeatureCache:
         return len(self._kept)
 
     def features(self, keys: Sequence[Hashable], compute: Callable[[list[int]], Tensor]) -> Tensor:
-        """Features (N, …) for N keys. `compute` gets the positions of keys that are not kept, and returns theirs.
+        """Features (N, …) for N keys.
 
-        It is called once, with each key once and without gradients, or not at all when everything is known. All
-        features of a call must have one shape.
+        `compute` gets the positions of keys that are not kept, and returns theirs.
+
+        It is called once, with each key once and without gradients, or not at all when everything
+        is known. All features of a call must have one shape.
         """
         first = {key: position for position, key in reversed(list(enumerate(keys)))}
         new = sorted(position for key, position in first.items() if key not in self._kept)

@@ -12,13 +12,16 @@ from typing import BinaryIO
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Yield a binary file that takes the place of `path` when the block ends without an error.
 
-    The bytes go to a temporary file in the same folder, are flushed to the disk and renamed. After an error the
-    temporary file is removed and `path` is as it was.
+    The bytes go to a temporary file in the same folder, are flushed to the disk and renamed. After
+    an error the temporary file is removed and `path` is as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A short prefix, so that a name of up to 255 bytes, the limit of most file systems, can be written.
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    # A short prefix, so that a name of up to 255 bytes, the limit of most file systems, can be
+    # written.
+    descriptor, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp"
+    )
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.chmod(temporary, 0o666 & ~_umask())

@@ -14,7 +14,8 @@ def check_one_gpu(num_gpu: int, distributed: bool, file: str = "FILE") -> None:
     """Raise OptionError if one process is to train on several GPUs, which needs a process for each."""
     if num_gpu > 1 and not distributed:
         raise OptionError(
-            f"num_gpu is {num_gpu}, and one process trains on one GPU: start {num_gpu} processes with "
+            f"num_gpu is {num_gpu}, and one process trains on one GPU: start {num_gpu} processes "
+            f"with "
             f"`{torchrun(num_gpu, file)}`, or set num_gpu: 1"
         )
 
@@ -26,7 +27,9 @@ def note_idle_gpus(opt: Mapping[str, Any], file: str = "FILE") -> None:
     count = torch.cuda.device_count()
     if opt["num_gpu"] == 1 and count > 1 and not opt["dist"]:
         command = torchrun(count, file, "train" if opt["is_train"] else "test")
-        get_root_logger().info(f"This process uses 1 of {count} GPUs. To use all of them: {command}")
+        get_root_logger().info(
+            f"This process uses 1 of {count} GPUs. To use all of them: {command}"
+        )
 
 
 def torchrun(processes: int, file: str, module: str = "train") -> str:

@@ -30,19 +30,26 @@ WORSE_NOTE = f"{WORSE} is worse than the input, the photos as they are."
 escape = html.escape
 
 
-def data_uri(photo: np.ndarray, side: int = 640, kind: Literal["JPEG", "WEBP"] = "JPEG", quality: int = 90) -> str:
+def data_uri(
+    photo: np.ndarray, side: int = 640, kind: Literal["JPEG", "WEBP"] = "JPEG", quality: int = 90
+) -> str:
     """`photo` (uint8 RGB) as a data URI, its longer side at most `side` pixels."""
     image = Image.fromarray(photo)
     image.thumbnail((side, side))
     buffer = io.BytesIO()
-    image.save(buffer, kind, quality=quality, method=2)  # of WebP: half the time of the default, hardly larger
+    image.save(
+        buffer, kind, quality=quality, method=2
+    )  # of WebP: half the time of the default, hardly larger
     return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def figure(name: str, before: np.ndarray, after: np.ndarray, caption: str) -> str:
     """One photo with a slider between `before` and `after`; `caption` is plain text."""
     return FIGURE.substitute(
-        name=html.escape(name), before=data_uri(before), after=data_uri(after), caption=html.escape(caption)
+        name=html.escape(name),
+        before=data_uri(before),
+        after=data_uri(after),
+        caption=html.escape(caption),
     )
 
 
@@ -52,7 +59,9 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     A cell that starts with * is marked as best, one that ends with WORSE as worse than the input.
     """
     lines = [
-        "<table><thead><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in header) + "</tr></thead><tbody>"
+        "<table><thead><tr>"
+        + "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+        + "</tr></thead><tbody>"
     ]
     for row in rows:
         kind = ' class="all"' if row[0].startswith("all") else ""
@@ -66,7 +75,10 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     lines = []
     for row in table:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]
+        cells = [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:])),
+        ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
@@ -77,7 +89,9 @@ def page(title: str, body: Path, head: str = "", **parts: str) -> str:
     `head` is HTML for the page's head, such as styles of its own.
     """
     filled = Template(body.read_text(encoding="utf-8")).substitute(parts)
-    return Template(PAGE.read_text(encoding="utf-8")).substitute(title=escape(title), head=head, body=filled)
+    return Template(PAGE.read_text(encoding="utf-8")).substitute(
+        title=escape(title), head=head, body=filled
+    )
 
 
 def is_worse(value: float, baseline: float, better: str, digits: int) -> bool:
@@ -92,5 +106,11 @@ def is_worse(value: float, baseline: float, better: str, digits: int) -> bool:
 
 
 def _cell(cell: str) -> str:
-    mark = ' class="best"' if cell.startswith("*") else ' class="worse"' if cell.endswith(WORSE) else ""
+    mark = (
+        ' class="best"'
+        if cell.startswith("*")
+        else ' class="worse"'
+        if cell.endswith(WORSE)
+        else ""
+    )
     return f"<td{mark}>{html.escape(cell.removeprefix('*'))}</td>"

@@ -25,9 +25,10 @@ _environments: dict[str, tuple[int, int, lmdb.Environment]] = {}
 def environment(path: str | os.PathLike, **options: Any) -> lmdb.Environment:
     """Environment of the LMDB folder `path`, opened for reading on the first call in this process.
 
-    py-lmdb refuses to open one environment twice in a process, and a forked child must not go on with its parent's:
-    the one inherited is closed in the child, which leaves the parent's as it is. A folder that was built anew since
-    (another data file) is opened anew. `options` of the first call count; locks and read-ahead are off by default.
+    py-lmdb refuses to open one environment twice in a process, and a forked child must not go on
+    with its parent's: the one inherited is closed in the child, which leaves the parent's as it is.
+    A folder that was built anew since (another data file) is opened anew. `options` of the first
+    call count; locks and read-ahead are off by default.
 
     Raises:
         lmdb.Error: there is no LMDB, or it is open for writing in this process.
@@ -56,12 +57,16 @@ class CutDatabaseError(WxrError):
 
 
 def refuse_cut(
-    opened: lmdb.Environment, folder: str | os.PathLike, fix: str = "copy or build it again", lock: bool = False
+    opened: lmdb.Environment,
+    folder: str | os.PathLike,
+    fix: str = "copy or build it again",
+    lock: bool = False,
 ) -> None:
     """Raise CutDatabaseError if data.mdb in `folder` lacks pages that its own tables name; the message ends with `fix`.
 
-    LMDB may leave its last pages unwritten when a transaction freed them, so a short file alone proves nothing: another
-    process then reads every page in use, and ends by SIGBUS where one is missing. `lock` if others may be writing.
+    LMDB may leave its last pages unwritten when a transaction freed them, so a short file alone
+    proves nothing: another process then reads every page in use, and ends by SIGBUS where one is
+    missing. `lock` if others may be writing.
     """
     needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
     size = (Path(folder) / "data.mdb").stat().st_size
@@ -71,7 +76,9 @@ def refuse_cut(
 
 def _every_page_is_there(folder: str | os.PathLike, lock: bool) -> bool:
     command = [sys.executable, "-c", _WALK, os.fspath(folder), str(int(lock))]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    return (
+        subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    )
 
 
 def forget(path: str | os.PathLike) -> None:

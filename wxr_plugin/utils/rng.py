@@ -13,18 +13,29 @@ def rng_state() -> dict[str, Any]:
     """State of this process's global random generators (python, numpy, torch, CUDA), in plain types and tensors."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     cuda = (
-        [torch.cuda.get_rng_state(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_initialized() else []
+        [torch.cuda.get_rng_state(i) for i in range(torch.cuda.device_count())]
+        if torch.cuda.is_initialized()
+        else []
     )
     return {
         "python": random.getstate(),
-        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)),
+        "numpy": (
+            kind,
+            torch.from_numpy(keys.astype(np.int64)),
+            int(position),
+            int(has_gauss),
+            float(gauss),
+        ),
         "torch": torch.get_rng_state(),
         "cuda": cuda,
     }
 
 
 def set_rng_state(state: Mapping[str, Any]) -> None:
-    """Put the generators back to what `rng_state` gave. CUDA devices that are no longer there are passed over."""
+    """Put the generators back to what `rng_state` gave.
+
+    CUDA devices that are no longer there are passed over.
+    """
     random.setstate(_python_state(state))
     np.random.set_state(_numpy_state(state))
     torch.set_rng_state(state["torch"])
@@ -42,7 +53,9 @@ def check_rng_state(state: Mapping[str, Any]) -> None:
         if not all(isinstance(cuda, torch.Tensor) for cuda in state["cuda"]):
             raise TypeError("an entry of 'cuda' is not a tensor")
     except Exception as error:  # generators raise what they like at a state of another shape
-        raise ValueError(f"not a state of random generators ({type(error).__name__}: {error})") from error
+        raise ValueError(
+            f"not a state of random generators ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _python_state(state: Mapping[str, Any]) -> tuple:

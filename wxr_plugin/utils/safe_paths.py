@@ -8,7 +8,10 @@ from pathlib import Path
 from wxr_plugin.errors import WxrError
 
 LONGEST_NAME = 200
-"""Bytes of a plain name. File systems allow 255; the rest is for endings such as _archived_20260101_120000."""
+"""Bytes of a plain name.
+
+File systems allow 255; the rest is for endings such as _archived_20260101_120000.
+"""
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 
 
@@ -55,7 +58,9 @@ def safe_join(folder: str | PathLike, key: str) -> Path:
     """
     fault = key_fault(key)
     if fault:
-        raise UnsafeNameError(f"{key!a} {fault}, so no file is named after it; give it another name")
+        raise UnsafeNameError(
+            f"{key!a} {fault}, so no file is named after it; give it another name"
+        )
     return Path(folder) / key
 
 
@@ -65,6 +70,7 @@ def refuse_unsafe_keys(place: str | PathLike, keys: Iterable[str]) -> None:
     if unsafe:
         more = f", and {len(unsafe) - 1} more like it" if len(unsafe) > 1 else ""
         raise UnsafeNameError(
-            f"{place}: the key {unsafe[0]}{more}; a file named after it would lie outside its folder. "
+            f"{place}: the key {unsafe[0]}{more}; a file named after it would lie outside its "
+            f"folder. "
             "Build the LMDB again from its images"
         )

@@ -1,7 +1,7 @@
 """Calls of `.cuda()` in code that runs on the CPU.
 
-Real-ESRGAN's models, BasicSR's copies of them and what derives from them put their JPEG simulator, their sharpener and
-their pool of samples on the GPU by a bare `.cuda()`, whatever `num_gpu` says.
+Real-ESRGAN's models, BasicSR's copies of them and what derives from them put their JPEG simulator,
+their sharpener and their pool of samples on the GPU by a bare `.cuda()`, whatever `num_gpu` says.
 """
 
 import contextlib
@@ -16,7 +16,9 @@ from torch.overrides import TorchFunctionMode
 class StayOnCPU(TorchFunctionMode):
     """Within the block, `tensor.cuda()` and `module.cuda()` leave what they are called on where it is."""
 
-    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: Any = None
+    ) -> Any:
         """Call `func` of torch, unless it is `Tensor.cuda`."""
         return args[0] if func is Tensor.cuda else func(*args, **(kwargs or {}))
 

@@ -1,8 +1,9 @@
 """A project with a folder `basicsr` of its own: is it imported in place of BasicSR 1.4.2, or passed over?
 
-Many projects keep a changed copy of an older BasicSR (RGT, MambaIR, NAFNet, Restormer). With an `__init__.py` the copy
-goes before the installed package when Python starts in the project's root; without one the installed package goes
-before the copy. Neither is what the user expects, so each case is named.
+Many projects keep a changed copy of an older BasicSR (RGT, MambaIR, NAFNet, Restormer). With an
+`__init__.py` the copy goes before the installed package when Python starts in the project's root;
+without one the installed package goes before the copy. Neither is what the user expects, so each
+case is named.
 """
 
 import importlib.util
@@ -34,17 +35,25 @@ def explained() -> Iterator[None]:
             raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise VendoredError(
-            f"{copy} is imported as basicsr; it is a copy in a project, not the installed BasicSR 1.4.2 ({reason}). "
-            f"Move the project's own files into a package of another name ({GUIDE}), or start in another folder"
+            f"{copy} is imported as basicsr; it is a copy in a project, not the installed BasicSR "
+            f"1.4.2 ({reason}). "
+            f"Move the project's own files into a package of another name ({GUIDE}), or start in "
+            f"another folder"
         ) from None
     if copy:
-        _warn(f"{copy} is imported as basicsr; it is a copy in a project, not the installed BasicSR 1.4.2: see {GUIDE}")
+        _warn(
+            f"{copy} is imported as basicsr; it is a copy in a project, not the installed BasicSR "
+            f"1.4.2: see {GUIDE}"
+        )
 
 
 def warn_of_unused() -> None:
     """Warn of copies in the current folder or on Python's path that the installed BasicSR goes before."""
     for copy in unused_copies():
-        _warn(f"{copy} is not used: basicsr is the installed 1.4.2, so what the copy adds is unknown here; see {GUIDE}")
+        _warn(
+            f"{copy} is not used: basicsr is the installed 1.4.2, so what the copy adds is unknown "
+            f"here; see {GUIDE}"
+        )
 
 
 def imported_copy() -> Path | None:
@@ -56,7 +65,9 @@ def imported_copy() -> Path | None:
 def unused_copies() -> list[Path]:
     """Return folders `basicsr` with Python files in the current folder and on Python's path, of which none is used."""
     places = [Path(place) for place in dict.fromkeys([os.getcwd(), *sys.path])]
-    copies = dict.fromkeys((place / "basicsr").resolve() for place in places if (place / "basicsr").is_dir())
+    copies = dict.fromkeys(
+        (place / "basicsr").resolve() for place in places if (place / "basicsr").is_dir()
+    )
     known = (imported_folder(), installed_folder())
     return [copy for copy in copies if copy not in known and any(copy.rglob("*.py"))]
 

@@ -44,13 +44,18 @@ class BlipDescriber:
     def describe(self, images: torch.Tensor | list[np.ndarray]) -> list[str]:
         """One caption an image, of float RGB (N, 3, H, W) in [0, 1] or a list of uint8 RGB arrays (H, W, 3)."""
         pixels = to_uint8(images)
-        parts = (pixels[start : start + self.batch_size] for start in range(0, len(pixels), self.batch_size))
+        parts = (
+            pixels[start : start + self.batch_size]
+            for start in range(0, len(pixels), self.batch_size)
+        )
         return [text for part in parts for text in self._captions(part)]
 
     @property
     def provenance(self) -> dict[str, Any]:
         """All that a caption depends on, in plain types."""
-        processing = json.dumps(self.processor.image_processor.to_dict(), sort_keys=True, default=str)
+        processing = json.dumps(
+            self.processor.image_processor.to_dict(), sort_keys=True, default=str
+        )
         return {
             "type": type(self).__name__,
             "model": Path(self.name).name if Path(self.name).is_dir() else self.name,
@@ -64,7 +69,9 @@ class BlipDescriber:
         values = self.processor.image_processor(images=pixels, return_tensors="pt")["pixel_values"]
         with frozen(self.device):
             tokens = self.model.generate(
-                pixel_values=values.to(self.device, self.model.dtype), do_sample=False, max_new_tokens=self.max_tokens
+                pixel_values=values.to(self.device, self.model.dtype),
+                do_sample=False,
+                max_new_tokens=self.max_tokens,
             )
         texts = self.processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [" ".join(text.split()) for text in texts]

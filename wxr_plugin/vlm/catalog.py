@@ -55,13 +55,18 @@ def find_model(name: str, kind: str = "vision-language model") -> ModelEntry:
     if name in entries:
         entry = msgspec.convert(entries[name], ModelEntry)
         packaged = _HERE.parent / entry.model
-        return msgspec.structs.replace(entry, model=str(packaged)) if entry.model.startswith("assets/") else entry
+        return (
+            msgspec.structs.replace(entry, model=str(packaged))
+            if entry.model.startswith("assets/")
+            else entry
+        )
     if Path(name).is_dir():
         return ModelEntry(model=str(Path(name)))
     if _HUB_ID.fullmatch(name) and not name.startswith("."):
         return ModelEntry(model=name)
     raise WxrError(
-        f"unknown {kind} '{name}', neither a name, nor a folder that exists, nor a hub id (owner/name); "
+        f"unknown {kind} '{name}', neither a name, nor a folder that exists, nor a hub id "
+        f"(owner/name); "
         f"{nearest(name, entries)}"
     )
 

@@ -14,7 +14,8 @@ class Describer(Protocol):
     def describe(self, images: torch.Tensor | list[np.ndarray]) -> list[str]:
         """One text an image, of float RGB (N, 3, H, W) in [0, 1] or a list of uint8 RGB arrays (H, W, 3).
 
-        Empty where nothing usable was answered. WxrError only if the describer as a whole does not work.
+        Empty where nothing usable was answered. WxrError only if the describer as a whole does not
+        work.
         """
 
     @property

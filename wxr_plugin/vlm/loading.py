@@ -14,7 +14,15 @@ from wxr_plugin.utils.devices import device_of
 from wxr_plugin.utils.quiet import quiet_transformers
 
 Quantization = Literal["none", "8bit", "4bit"]
-_LOAD_ERRORS = (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, pickle.UnpicklingError)
+_LOAD_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    ImportError,
+    RuntimeError,
+    TypeError,
+    pickle.UnpicklingError,
+)
 
 
 class ModelOptions(Block):
@@ -47,22 +55,33 @@ def settings_of(options: ModelOptions) -> Settings:
 
 
 def load(
-    folder: Path, name: str, settings: Settings, classes: tuple[Any, Any], kind: str, chats: bool = True
+    folder: Path,
+    name: str,
+    settings: Settings,
+    classes: tuple[Any, Any],
+    kind: str,
+    chats: bool = True,
 ) -> tuple[Any, torch.nn.Module]:
     """Processor and frozen model from `folder` by transformers' auto `classes` for them, on their device.
 
-    `name` and `kind` ("an image-text-to-text model") are for messages. Without `chats` no chat template is needed.
+    `name` and `kind` ("an image-text-to-text model") are for messages. Without `chats` no chat
+    template is needed.
 
     Raises:
-        WxrError: the folder does not hold such a model, some of its weights are missing, it is an encoder-decoder, it
-            has no chat template, or it cannot be quantised here.
+        WxrError: the folder does not hold such a model, some of its weights are missing, it is an
+            encoder-decoder, it has no chat template, or it cannot be quantised here.
     """
-    device, safe = device_of(settings.device), {"trust_remote_code": False}  # the default asks on the terminal
+    device, safe = (
+        device_of(settings.device),
+        {"trust_remote_code": False},
+    )  # the default asks on the terminal
     try:
         with quiet_transformers():
             processor = classes[0].from_pretrained(folder, **safe)
             how = _how(settings, device)
-            model, report = classes[1].from_pretrained(folder, output_loading_info=True, **how, **safe)
+            model, report = classes[1].from_pretrained(
+                folder, output_loading_info=True, **how, **safe
+            )
     except _LOAD_ERRORS as error:
         bits = f" in {settings.quantization}s" if settings.quantization != "none" else ""
         raise WxrError(
@@ -88,16 +107,32 @@ def _how(settings: Settings, device: torch.device) -> dict[str, Any]:
         return {"dtype": dtype}
     from transformers import BitsAndBytesConfig
 
-    compute = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype if dtype != "auto" else "bfloat16"}
-    chosen = {"load_in_8bit": True} if settings.quantization == "8bit" else {"load_in_4bit": True, **compute}
-    return {"dtype": dtype, "quantization_config": BitsAndBytesConfig(**chosen), "device_map": {"": device}}
+    compute = {
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_compute_dtype": dtype if dtype != "auto" else "bfloat16",
+    }
+    chosen = (
+        {"load_in_8bit": True}
+        if settings.quantization == "8bit"
+        else {"load_in_4bit": True, **compute}
+    )
+    return {
+        "dtype": dtype,
+        "quantization_config": BitsAndBytesConfig(**chosen),
+        "device_map": {"": device},
+    }
 
 
 def _check(name: str, processor: Any, model: torch.nn.Module, report: dict) -> None:
     if missing := sorted(report["missing_keys"]):
-        raise WxrError(f"'{name}' lacks {len(missing)} of the model's weights ({', '.join(missing[:3])}, …)")
+        raise WxrError(
+            f"'{name}' lacks {len(missing)} of the model's weights ({', '.join(missing[:3])}, …)"
+        )
     if model.config.is_encoder_decoder:
-        raise WxrError(f"'{name}' is an encoder-decoder; what is asked here needs a model that continues its prompt")
+        raise WxrError(
+            f"'{name}' is an encoder-decoder; what is asked here needs a model that continues its "
+            f"prompt"
+        )
     if processor is not None and not getattr(processor, "chat_template", None):
         raise WxrError(f"'{name}' has no chat template; put a chat_template.jinja into its folder")
 

@@ -22,21 +22,33 @@ from wxr_plugin.vlm.catalog import nearest, read_data
 TORCHVISION = ("alexnet", "vgg16", "squeezenet1_1")
 """Networks of torchvision that LPIPS and its like build on."""
 
-_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, ImportError, EOFError, pickle.UnpicklingError)
+_ERRORS = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    ImportError,
+    EOFError,
+    pickle.UnpicklingError,
+)
 
 
 @lru_cache
 def load_metric(name: str, weights: str | None, device: torch.device) -> torch.nn.Module:
     """The metric `name`, loaded once a process; called with float RGB (N, 3, H, W) in [0, 1], two if it compares.
 
-    `weights` is a file for pyiqa's `pretrained_model_path`, with every weight of the network in it: backbones of timm
-    and torchvision are not downloaded then. None means pyiqa's own files, which it keeps in torch's hub folder.
+    `weights` is a file for pyiqa's `pretrained_model_path`, with every weight of the network in it:
+    backbones of timm and torchvision are not downloaded then. None means pyiqa's own files, which
+    it keeps in torch's hub folder.
 
     Raises:
         WxrError: a file that is missing and how to give it, or weights that do not fit.
     """
     if weights is not None and not Path(weights).is_file():
-        raise WxrError(f"weights of the metric '{name}': {weights} does not exist; correct the path")
+        raise WxrError(
+            f"weights of the metric '{name}': {weights} does not exist; correct the path"
+        )
     if weights is not None:
         _refuse_code(name, weights)
     try:
@@ -56,15 +68,26 @@ def check_name(name: str, mode: Literal["NR", "FR"] = "NR") -> None:
 
     known = [key for key, config in DEFAULT_CONFIGS.items() if config["metric_mode"] == mode]
     if name not in known:
-        other = "compares two images and cannot rate one" if mode == "NR" else "rates one image and does not compare"
+        other = (
+            "compares two images and cannot rate one"
+            if mode == "NR"
+            else "rates one image and does not compare"
+        )
         why = other if name in DEFAULT_CONFIGS else "is not one of pyiqa's"
         raise WxrError(f"the metric '{name}' {why}; {nearest(name, known)}")
     if name in read_data("metrics.yml")["not_of_one_image"]:
-        raise WxrError(f"the metric '{name}' is not of a single image and cannot rate one; take musiq or another")
+        raise WxrError(
+            f"the metric '{name}' is not of a single image and cannot rate one; take musiq or "
+            f"another"
+        )
 
 
 def _made(name: str, weights: str | None, device: torch.device) -> torch.nn.Module:
-    with contextlib.redirect_stdout(io.StringIO()), clip_importable(), _bare_backbones(weights is not None):
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        clip_importable(),
+        _bare_backbones(weights is not None),
+    ):
         import pyiqa
 
         given = {"pretrained_model_path": weights} if weights else {}
@@ -74,8 +97,8 @@ def _made(name: str, weights: str | None, device: torch.device) -> torch.nn.Modu
 def _made_from_other_form(name: str, weights: str, device: torch.device) -> torch.nn.Module | None:
     """With the state dict under "params" if it was bare, or bare; None if that does not work either.
 
-    pyiqa reads some metrics' files in one form and some in the other, and MANIQA's own in the form that it does not
-    read as `pretrained_model_path`.
+    pyiqa reads some metrics' files in one form and some in the other, and MANIQA's own in the form
+    that it does not read as `pretrained_model_path`.
     """
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(*_ERRORS):
         found = torch.load(weights, map_location="cpu", weights_only=True)
@@ -89,7 +112,8 @@ def _made_from_other_form(name: str, weights: str, device: torch.device) -> torc
 def clip_importable() -> Iterator[None]:
     """Lets OpenAI's `clip`, on which CLIP-IQA and LIQE lean, be imported beside a current setuptools.
 
-    It takes `packaging` from pkg_resources, which has it no more (github.com/openai/CLIP, issue 446).
+    It takes `packaging` from pkg_resources, which has it no more (github.com/openai/CLIP, issue
+    446).
     """
     if "clip" in sys.modules or not importlib.util.find_spec("clip"):
         yield
@@ -142,7 +166,8 @@ def _refuse_code(name: str, weights: str) -> None:
             torch.load(weights, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WxrError(
-            f"cannot make the metric '{name}' with the weights {weights}: it is no file of plain weights, and loading "
+            f"cannot make the metric '{name}' with the weights {weights}: it is no file of plain "
+            f"weights, and loading "
             "it could run a program; take the file that pyiqa publishes"
         ) from error
 
@@ -157,7 +182,8 @@ def _check_complete(name: str, weights: str, net: torch.nn.Module) -> None:
     missing = [key for key, _ in net.named_parameters() if key not in keys]
     if keys and missing:
         raise WxrError(
-            f"{weights} lacks {len(missing)} of {name}'s weights ({missing[0]}, …); give the whole network's"
+            f"{weights} lacks {len(missing)} of {name}'s weights ({missing[0]}, …); give the whole "
+            f"network's"
         )
 
 
@@ -165,9 +191,7 @@ def why_not(name: str, weights: str | None, error: Exception) -> str:
     """Why the metric `name` cannot be made, in one line: which file is missing and where it belongs, if that is it."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if weights and "pretrained_model_path" in reason:
-        return (
-            f"pyiqa's '{name}' takes no file of weights; leave `weights` out and put its files where pyiqa keeps them"
-        )
+        return f"pyiqa's '{name}' takes no file of weights; leave `weights` out and put its files where pyiqa keeps them"
     if wanted := _wanted(error):
         return f"pyiqa cannot fetch a file of '{name}' here ({reason}): {wanted}"
     given = f" with the weights {weights}" if weights else ""

@@ -42,7 +42,9 @@ class PyiqaRaterOptions(Block):
 
 
 def rating_from_score(score: Tensor, low: float, high: float, lower_better: bool = False) -> Tensor:
-    """1 + 4 (score - low) / (high - low), clipped to [1, 5], or 6 minus that where lower is better. Our choice.
+    """1 + 4 (score - low) / (high - low), clipped to [1, 5], or 6 minus that where lower is better.
+
+    Our choice.
 
     Of any shape; NaN where the score is not finite.
     """
@@ -53,7 +55,10 @@ def rating_from_score(score: Tensor, low: float, high: float, lower_better: bool
 
 @RATER_REGISTRY.register()
 class PyiqaRater:
-    """Rates with a no-reference metric of pyiqa. It has no logits; an image that the metric refuses has no rating."""
+    """Rates with a no-reference metric of pyiqa.
+
+    It has no logits; an image that the metric refuses has no rating.
+    """
 
     Options = PyiqaRaterOptions
 
@@ -62,9 +67,14 @@ class PyiqaRater:
 
         self.name, self.weights = options.metric, options.weights
         known = read_data("metrics.yml")["metrics"].get(options.metric, {})
-        self.scores = PyiqaScores(options.metric, options.weights, options.device, options.batch_size)
+        self.scores = PyiqaScores(
+            options.metric, options.weights, options.device, options.batch_size
+        )
         if options.range is None and "range" not in known:
-            raise WxrError(f"the metric '{options.metric}' has no range in vlm/metrics.yml; give `range: [LOW, HIGH]`")
+            raise WxrError(
+                f"the metric '{options.metric}' has no range in vlm/metrics.yml; give `range: "
+                f"[LOW, HIGH]`"
+            )
         self.low, self.high = options.range or known["range"]
         ends = "5 to 1" if self.scores.lower_better else "1 to 5"
         say(f"{self.name}: scores from {self.low:g} to {self.high:g} become ratings from {ends}")
@@ -78,9 +88,19 @@ class PyiqaRater:
     @property
     def provenance(self) -> dict[str, Any]:
         """All that a rating depends on, in plain types."""
-        own = {"type": type(self).__name__, "maths": MAP_VERSION, "metric": self.name, "pyiqa": version("pyiqa")}
+        own = {
+            "type": type(self).__name__,
+            "maths": MAP_VERSION,
+            "metric": self.name,
+            "pyiqa": version("pyiqa"),
+        }
         weights = _digest(self.weights) if self.weights else "pyiqa's own"
-        return {**own, "weights": weights, "range": [self.low, self.high], "min_side": self.scores.min_side}
+        return {
+            **own,
+            "weights": weights,
+            "range": [self.low, self.high],
+            "min_side": self.scores.min_side,
+        }
 
 
 @lru_cache

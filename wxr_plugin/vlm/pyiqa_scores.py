@@ -28,7 +28,9 @@ class PyiqaScores:
         WxrError: no such metric, or weights that are missing or do not fit.
     """
 
-    def __init__(self, name: str, weights: str | None = None, device: str | None = None, batch_size: int = 8):
+    def __init__(
+        self, name: str, weights: str | None = None, device: str | None = None, batch_size: int = 8
+    ):
         check_name(name)
         self.name, self.batch_size = name, batch_size
         self.min_side = read_data("metrics.yml")["metrics"].get(name, {}).get("min_side", 1)
@@ -39,7 +41,8 @@ class PyiqaScores:
     def __call__(self, images: Tensor | list[np.ndarray]) -> Tensor:
         """Scores (N,) of float RGB (N, 3, H, W) in [0, 1], or of a list of uint8 RGB arrays (H, W, 3).
 
-        Images with a side below the metric's smallest are enlarged; NaN where the metric refuses an image.
+        Images with a side below the metric's smallest are enlarged; NaN where the metric refuses an
+        image.
         """
         pixels = to_uint8(images)
         scores = torch.full((len(pixels),), torch.nan)
@@ -52,7 +55,10 @@ class PyiqaScores:
         """Rows of images of one size, at most `batch_size` at a time."""
         for shape in dict.fromkeys(image.shape for image in pixels):
             rows = [row for row, image in enumerate(pixels) if image.shape == shape]
-            yield from (rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size))
+            yield from (
+                rows[start : start + self.batch_size]
+                for start in range(0, len(rows), self.batch_size)
+            )
 
     def _enlarged(self, image: Tensor) -> Tensor:
         image, side = image.float() / 255, min(image.shape[1:])
@@ -60,7 +66,9 @@ class PyiqaScores:
             return image
         say(f"{self.name}: images with a side below {self.min_side} are enlarged to it")
         size = [round(length * self.min_side / side) for length in image.shape[1:]]
-        return torch.nn.functional.interpolate(image[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
+        return torch.nn.functional.interpolate(image[None], size, mode="bicubic", antialias=True)[
+            0
+        ].clamp(0, 1)
 
     def _scores(self, batch: Tensor) -> Tensor:
         if self._alone and len(batch) > 1:
@@ -70,12 +78,17 @@ class PyiqaScores:
                 return self.metric(batch).detach().float().cpu().reshape(len(batch))
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # whatever a metric makes of an image that is too small or too plain for it
+        except (
+            Exception
+        ) as error:  # whatever a metric makes of an image that is too small or too plain for it
             if len(batch) > 1:
                 self._alone = True  # some metrics take one image at a time
                 return self._scores(batch)
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            say(f"{self.name} gives no score for an image of {batch.shape[3]}x{batch.shape[2]}: {reason}")
+            say(
+                f"{self.name} gives no score for an image of {batch.shape[3]}x{batch.shape[2]}: "
+                f"{reason}"
+            )
             return torch.full((1,), torch.nan)
 
 

@@ -27,7 +27,8 @@ class Rater(Protocol):
     def rate(self, images: torch.Tensor | list[np.ndarray]) -> Ratings:
         """Ratings of float RGB (N, 3, H, W) in [0, 1], or of a list of uint8 RGB arrays (H, W, 3).
 
-        An image without a usable answer gets NaN. WxrError only if the rater as a whole does not work.
+        An image without a usable answer gets NaN. WxrError only if the rater as a whole does not
+        work.
         """
 
     @property
@@ -38,8 +39,8 @@ class Rater(Protocol):
 def rating_from_logits(logits: torch.Tensor) -> torch.Tensor:
     """The expected rating, sum of p (5, 4, 3, 2, 1) with p the softmax over the five words.
 
-    `logits` is (…, 5) in the order of RATING_WORDS; the result (…,) lies in [1, 5] and is NaN where a logit is not
-    finite. As in WResVLM's rating script.
+    `logits` is (…, 5) in the order of RATING_WORDS; the result (…,) lies in [1, 5] and is NaN where
+    a logit is not finite. As in WResVLM's rating script.
     """
     scores = torch.arange(5, 0, -1, dtype=logits.dtype, device=logits.device)
     rating = (logits.softmax(-1) * scores).sum(-1)

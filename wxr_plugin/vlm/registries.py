@@ -16,8 +16,16 @@ DESCRIBER_REGISTRY = Registry("describer")
 REWRITER_REGISTRY = Registry("rewriter")
 """Classes that rewrite descriptions: `Options`, `rewrite` and `provenance` (see `rewriter.Rewriter`)."""
 
-REGISTRIES = {"rater": RATER_REGISTRY, "describer": DESCRIBER_REGISTRY, "rewriter": REWRITER_REGISTRY}
-DEFAULT_TYPES = {"rater": "TransformersRater", "describer": "TransformersDescriber", "rewriter": "RuleRewriter"}
+REGISTRIES = {
+    "rater": RATER_REGISTRY,
+    "describer": DESCRIBER_REGISTRY,
+    "rewriter": REWRITER_REGISTRY,
+}
+DEFAULT_TYPES = {
+    "rater": "TransformersRater",
+    "describer": "TransformersDescriber",
+    "rewriter": "RuleRewriter",
+}
 """What a block without a `type` means."""
 COST = frozenset({"device", "batch_size", "concurrency", "timeout", "retries"})
 """Options that say how fast an answer comes, not what it is."""
@@ -38,7 +46,9 @@ def chosen(kind: str, opt: dict[str, Any] | None) -> tuple[type, Block]:
     opt = {"type": DEFAULT_TYPES[kind], **(opt or {})}
     registry = REGISTRIES[kind]
     if opt["type"] not in registry:
-        raise WxrError(f"unknown {kind} type '{opt['type']}'; {nearest(str(opt['type']), registry.keys())}")
+        raise WxrError(
+            f"unknown {kind} type '{opt['type']}'; {nearest(str(opt['type']), registry.keys())}"
+        )
     registered = registry.get(opt["type"])
     return registered, read_options(opt, registered.Options)
 
@@ -52,9 +62,12 @@ def same_answers(kind: str, one: dict[str, Any] | None, other: dict[str, Any] | 
 
 
 def same_model(kind: str, one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
-    """Return whether two blocks name the same model, be it with another question. Raises as `build`.
+    """Return whether two blocks name the same model, be it with another question.
 
-    A model is what a class has under `model`; two blocks of a class without that option are never called alike.
+    Raises as `build`.
+
+    A model is what a class has under `model`; two blocks of a class without that option are never
+    called alike.
     """
     (first, options), (second, others) = chosen(kind, one), chosen(kind, other)
     model = getattr(options, "model", None)
@@ -62,7 +75,9 @@ def same_model(kind: str, one: dict[str, Any] | None, other: dict[str, Any] | No
 
 
 def _what_counts(registered: type, options: Block) -> tuple[type, dict[str, Any]]:
-    return registered, {key: value for key, value in msgspec.to_builtins(options).items() if key not in COST}
+    return registered, {
+        key: value for key, value in msgspec.to_builtins(options).items() if key not in COST
+    }
 
 
 def read_options(opt: dict[str, Any], kind: type[Block]) -> Any:
@@ -70,4 +85,6 @@ def read_options(opt: dict[str, Any], kind: type[Block]) -> Any:
     try:
         return convert(opt, kind)
     except msgspec.ValidationError as error:
-        raise WxrError(f"{opt['type']}: {error}; keys: {', '.join(kind.__struct_fields__)}") from error
+        raise WxrError(
+            f"{opt['type']}: {error}; keys: {', '.join(kind.__struct_fields__)}"
+        ) from error

@@ -14,7 +14,8 @@ RULES_VERSION = 1
 OPENING = "The weather is clear."
 
 _CLEAR = re.compile(
-    r"\b(?:clear|sunny|cloudless|good weather|weather (?:is|looks) (?:good|fine|nice))\b", re.IGNORECASE
+    r"\b(?:clear|sunny|cloudless|good weather|weather (?:is|looks) (?:good|fine|nice))\b",
+    re.IGNORECASE,
 )
 _SHOWS = "The scene shows "
 
@@ -50,14 +51,19 @@ class RuleRewriter:
 def clear_weather(text: str, opening: str = OPENING) -> str:
     """`text` without a word of bad weather (see `weather_words`), after `opening`; objects, actions and places stay.
 
-    Sentences and clauses that are only about weather go, adjectives go, "the road is wet" becomes "the road is clear".
-    A text that says already that the weather is clear, and names no bad weather, is returned as it is. English only;
-    the grammar of what is left is plausible, not guaranteed. The rules are our own.
+    Sentences and clauses that are only about weather go, adjectives go, "the road is wet" becomes
+    "the road is clear". A text that says already that the weather is clear, and names no bad
+    weather, is returned as it is. English only; the grammar of what is left is plausible, not
+    guaranteed. The rules are our own.
     """
     text = " ".join(text.replace("’", "'").split())
     if not weather_words(text) and _CLEAR.search(text):
         return text
-    sentences = [rewritten for sentence in re.split(r"(?<=[.!?]) ", text) if (rewritten := _sentence(sentence))]
+    sentences = [
+        rewritten
+        for sentence in re.split(r"(?<=[.!?]) ", text)
+        if (rewritten := _sentence(sentence))
+    ]
     body = _without_rest(" ".join(sentences))
     if not body or body.startswith(opening):
         return body or opening
@@ -69,7 +75,9 @@ def _sentence(sentence: str) -> str:
     for wanted, instead in _phrases():
         body = wanted.sub(instead, body)
     body = rules.marked(body)
-    if not rules.is_marked(body) and not re.search(rf"\b{rules.HARD} to (?:see|make out|discern)", body):
+    if not rules.is_marked(body) and not re.search(
+        rf"\b{rules.HARD} to (?:see|make out|discern)", body
+    ):
         return body + end if rules.has_content(body) or _CLEAR.search(body) else ""
     clauses = _clauses(body)
     return clauses[:1].upper() + clauses[1:] + (end or ".") if clauses else ""
@@ -80,13 +88,16 @@ def _clauses(body: str) -> str:
     start = rf"(?:{rules.NOUN}|(?:it|there|the weather|the sky|the scene)(?: {rules.BE}|'s)|it {rules.SEEM})"
     body = body.replace(f", {rules.DONE},", "")
     parts = re.split(
-        rf"(, |; |: | [–—-] | (?={rules.JOIN} (?:the )?{start})| (?=(?:which|that) {rules.EFFECT}))",
+        rf"(, |; |: | [–—-] | (?={rules.JOIN} (?:the )?{start})| (?=(?:which|that) "
+        rf"{rules.EFFECT}))",
         body,
         flags=re.IGNORECASE,
     )
     text = ""
     for separator, part in zip(["", *parts[1::2]], parts[::2]):
-        join, clause = re.match(rf"((?:{rules.JOIN}|then)\b(?: {rules.JOIN}\b)* |)(.*)", part, re.IGNORECASE).groups()
+        join, clause = re.match(
+            rf"((?:{rules.JOIN}|then)\b(?: {rules.JOIN}\b)* |)(.*)", part, re.IGNORECASE
+        ).groups()
         text += _clause(separator, join, clause, first=not text)
     return text
 
@@ -121,7 +132,10 @@ def _phrases() -> list[tuple[re.Pattern[str], str]]:
     modifier = "|".join(words()["modifiers"])
     return [
         (
-            re.compile(rf"\b{wanted.replace('ADJ', found.adjective).replace('MOD', f'(?:{modifier})')}", re.IGNORECASE),
+            re.compile(
+                rf"\b{wanted.replace('ADJ', found.adjective).replace('MOD', f'(?:{modifier})')}",
+                re.IGNORECASE,
+            ),
             to,
         )
         for wanted, to in words()["phrases"]

@@ -30,7 +30,9 @@ class ServerOptions(Block):
     system: str = ""
     """System message before the question; none when empty."""
     identity: str | None = None
-    """What stands for the server in stored labels; its URL when absent. Give one, say "vicuna 7b, 8 bits", when the
+    """What stands for the server in stored labels; its URL when absent.
+
+    Give one, say "vicuna 7b, 8 bits", when the
     same model moves from address to address."""
     api_key_env: str | None = None
     """Environment variable that holds the key; no key is sent when absent."""
@@ -67,11 +69,14 @@ class ChatServer:
             raise WxrError(f"{self.url} answers, but not as a chat server does; correct `url`")
         return answer
 
-    def ask(self, items: Sequence[Item], content: Callable[[Item], Content], **request: Any) -> list[Any | None]:
+    def ask(
+        self, items: Sequence[Item], content: Callable[[Item], Content], **request: Any
+    ) -> list[Any | None]:
         """Return one `choice` for the message `content(item)` of each item; None where there is none to be had.
 
         Raises:
-            WxrError: the server is gone: no request got through, or some did not and it does not answer any more.
+            WxrError: the server is gone: no request got through, or some did not and it does not
+                answer any more.
         """
         answers = _in_a_loop(self._answers, items, content, request)
         failed = [answer for answer in answers if isinstance(answer, Exception)]
@@ -89,9 +94,16 @@ class ChatServer:
         """What the server's answers depend on, in plain types."""
         own = self.options
         extra = {"extra_body": own.extra_body} if own.extra_body else {}
-        return {"server": own.identity or self.url, "model": own.model, "system": own.system, **extra}
+        return {
+            "server": own.identity or self.url,
+            "model": own.model,
+            "system": own.system,
+            **extra,
+        }
 
-    async def _answers(self, items: Sequence[Item], content: Callable[[Item], Content], request: dict) -> list[Any]:
+    async def _answers(
+        self, items: Sequence[Item], content: Callable[[Item], Content], request: dict
+    ) -> list[Any]:
         """Ask about every item, `concurrency` of them at a time."""
         import anyio
 
@@ -115,15 +127,24 @@ class ChatServer:
 
         settings = {"timeout": self.options.timeout, "max_retries": self.options.retries} | settings
         return AsyncOpenAI(
-            base_url=self.url, api_key=self.key, http_client=GuardedClient(verify=_certificates()), **settings
+            base_url=self.url,
+            api_key=self.key,
+            http_client=GuardedClient(verify=_certificates()),
+            **settings,
         )
 
     async def _try(self, content: Content, request: dict[str, Any], client: Any) -> Any:
         from openai import OpenAIError
 
-        messages = [{"role": "system", "content": self.options.system}] if self.options.system else []
+        messages = (
+            [{"role": "system", "content": self.options.system}] if self.options.system else []
+        )
         messages.append({"role": "user", "content": content})
-        about = {"model": self.options.model, "messages": messages, "extra_body": self.options.extra_body}
+        about = {
+            "model": self.options.model,
+            "messages": messages,
+            "extra_body": self.options.extra_body,
+        }
         try:
             answer = await client.chat.completions.create(**about, **request)
         except OpenAIError as error:
@@ -142,8 +163,15 @@ class ChatServer:
             return await self._try("Hello", {"max_tokens": 1}, client)
 
     def _error(self, error: Exception) -> WxrError:
-        tried = f"tried {self.options.retries + 1} times" if is_tried_again(error) else "not tried again"
-        return WxrError(f"{self.url}: {what(error, self.options.timeout)}, {tried}; {mend(error, self.options.model)}")
+        tried = (
+            f"tried {self.options.retries + 1} times"
+            if is_tried_again(error)
+            else "not tried again"
+        )
+        return WxrError(
+            f"{self.url}: {what(error, self.options.timeout)}, {tried}; "
+            f"{mend(error, self.options.model)}"
+        )
 
 
 def text_of(choice: Any) -> str:
@@ -169,7 +197,9 @@ def _certificates() -> ssl.SSLContext:
 def _address(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise WxrError(f"'{url}' is no address of a server; write one such as http://localhost:8000/v1")
+        raise WxrError(
+            f"'{url}' is no address of a server; write one such as http://localhost:8000/v1"
+        )
     return url.rstrip("/") if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}/v1"
 
 
@@ -177,5 +207,8 @@ def _key(variable: str | None) -> str:
     if variable is None:
         return "none"
     if not os.environ.get(variable):
-        raise WxrError(f"api_key_env: the environment variable {variable} is not set; export the server's key under it")
+        raise WxrError(
+            f"api_key_env: the environment variable {variable} is not set; export the server's key "
+            f"under it"
+        )
     return os.environ[variable]

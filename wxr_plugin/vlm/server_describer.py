@@ -44,12 +44,19 @@ class ServerDescriber:
         Raises:
             WxrError: the server is gone.
         """
-        return [text_of(choice) for choice in self.server.ask(to_uint8(images), self._content, **self._request)]
+        return [
+            text_of(choice)
+            for choice in self.server.ask(to_uint8(images), self._content, **self._request)
+        ]
 
     @property
     def provenance(self) -> dict[str, Any]:
         """All that a description depends on, in plain types."""
-        own = {"type": type(self).__name__, "prompt": self.prompt, "max_tokens": self._request["max_tokens"]}
+        own = {
+            "type": type(self).__name__,
+            "prompt": self.prompt,
+            "max_tokens": self._request["max_tokens"],
+        }
         return {**own, **self.server.provenance(), "image_format": self.image_format}
 
     def _content(self, image: torch.Tensor) -> list[dict[str, Any]]:

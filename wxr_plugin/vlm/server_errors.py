@@ -47,7 +47,9 @@ def _refusal(error: BaseException) -> Exception | None:
     """Return the RefusedResponseError that `error` is, or that it was raised from; older `openai` wraps it."""
     from wxr_plugin.vlm.server_http import RefusedResponseError
 
-    return next((each for each in (error, error.__cause__) if isinstance(each, RefusedResponseError)), None)
+    return next(
+        (each for each in (error, error.__cause__) if isinstance(each, RefusedResponseError)), None
+    )
 
 
 def _line(error: BaseException) -> str:

@@ -10,7 +10,11 @@ import torch
 from wxr_plugin.vlm.server import ServerOptions
 
 _MIME = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-_SETTINGS = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 1], "jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95], "webp": []}
+_SETTINGS = {
+    "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
+    "jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
+    "webp": [],
+}
 
 
 class ImageServerOptions(ServerOptions):
@@ -23,7 +27,9 @@ class ImageServerOptions(ServerOptions):
 def about(image: torch.Tensor, question: str, image_format: str = "png") -> list[dict[str, Any]]:
     """The content of a message that asks `question` about a uint8 RGB image (3, H, W)."""
     pixels = cv2.cvtColor(np.ascontiguousarray(image.permute(1, 2, 0).numpy()), cv2.COLOR_RGB2BGR)
-    data = base64.b64encode(cv2.imencode(f".{image_format}", pixels, _SETTINGS[image_format])[1]).decode()
+    data = base64.b64encode(
+        cv2.imencode(f".{image_format}", pixels, _SETTINGS[image_format])[1]
+    ).decode()
     url = {"url": f"data:{_MIME[image_format]};base64,{data}"}
     return [{"type": "image_url", "image_url": url}, {"type": "text", "text": question}]
 

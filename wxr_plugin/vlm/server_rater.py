@@ -11,7 +11,13 @@ import torch
 from wxr_plugin.errors import WxrError
 from wxr_plugin.vlm.catalog import prompt_text
 from wxr_plugin.vlm.inputs import to_uint8
-from wxr_plugin.vlm.rater import MATHS_VERSION, RATING_WORDS, Ratings, finite_images, rating_from_logits
+from wxr_plugin.vlm.rater import (
+    MATHS_VERSION,
+    RATING_WORDS,
+    Ratings,
+    finite_images,
+    rating_from_logits,
+)
 from wxr_plugin.vlm.registries import RATER_REGISTRY
 from wxr_plugin.vlm.server import ChatServer, text_of
 from wxr_plugin.vlm.server_errors import is_its_own_fault
@@ -34,8 +40,9 @@ class ServerRaterOptions(ImageServerOptions):
 def logits_from_top(top: list[tuple[str, float]]) -> tuple[float, ...]:
     """Log-probabilities of RATING_WORDS from the likeliest first tokens of an answer, (token, log-probability) each.
 
-    The probabilities of all tokens that begin a word, in any case and after spaces, are summed. A word that none begins
-    gets the lowest log-probability of `top`, an upper bound of its own. NaN if that is so for all five. Our choice.
+    The probabilities of all tokens that begin a word, in any case and after spaces, are summed. A
+    word that none begins gets the lowest log-probability of `top`, an upper bound of its own. NaN
+    if that is so for all five. Our choice.
     """
     found: dict[str, list[float]] = {word: [] for word in RATING_WORDS}
     for token, value in top:
@@ -46,7 +53,9 @@ def logits_from_top(top: list[tuple[str, float]]) -> tuple[float, ...]:
     if not any(found.values()):
         return UNUSABLE
     floor = max(min(value for _, value in top), NEVER)
-    return tuple(float(np.logaddexp.reduce(values)) if values else floor for values in found.values())
+    return tuple(
+        float(np.logaddexp.reduce(values)) if values else floor for values in found.values()
+    )
 
 
 def logits_from_text(text: str) -> tuple[float, ...]:
@@ -56,7 +65,13 @@ def logits_from_text(text: str) -> tuple[float, ...]:
     """
     said = re.findall(r"[a-z]+", text.lower())
     words = {word for word in said if word in RATING_WORDS}
-    answer = said[0] if said and said[0] in RATING_WORDS else next(iter(words)) if len(words) == 1 else None
+    answer = (
+        said[0]
+        if said and said[0] in RATING_WORDS
+        else next(iter(words))
+        if len(words) == 1
+        else None
+    )
     return tuple(0.0 if word == answer else NEVER for word in RATING_WORDS) if answer else UNUSABLE
 
 
@@ -64,8 +79,8 @@ def logits_from_text(text: str) -> tuple[float, ...]:
 class ServerRater:
     """Rates with a model on a server: one token with its log-probabilities, or where it gives none, the word it says.
 
-    When it is made it asks the server once, about a grey image, to learn whether it works and which of both it gives.
-    `rate` may be called from any thread.
+    When it is made it asks the server once, about a grey image, to learn whether it works and which
+    of both it gives. `rate` may be called from any thread.
     """
 
     Options = ServerRaterOptions
@@ -79,7 +94,8 @@ class ServerRater:
     def rate(self, images: torch.Tensor | list[np.ndarray]) -> Ratings:
         """Ratings of float RGB (N, 3, H, W) in [0, 1], or of a list of uint8 RGB arrays (H, W, 3).
 
-        The logits are log-probabilities, those of words beyond the likeliest 20 tokens an upper bound.
+        The logits are log-probabilities, those of words beyond the likeliest 20 tokens an upper
+        bound.
 
         Raises:
             WxrError: the server is gone.
@@ -96,7 +112,12 @@ class ServerRater:
     def provenance(self) -> dict[str, Any]:
         """All that a rating depends on, in plain types."""
         own = {"type": type(self).__name__, "maths": MATHS_VERSION, "prompt": self.prompt}
-        return {**own, **self.server.provenance(), "image_format": self.image_format, "top_logprobs": self.top}
+        return {
+            **own,
+            **self.server.provenance(),
+            "image_format": self.image_format,
+            "top_logprobs": self.top,
+        }
 
     def _content(self, image: torch.Tensor) -> list[dict[str, Any]]:
         return about(image, self.prompt, self.image_format)
@@ -133,4 +154,8 @@ def _top_logprobs(choice: Any) -> list[tuple[str, float]]:
     tokens = getattr(getattr(choice, "logprobs", None), "content", None) or []
     listed = getattr(tokens[0], "top_logprobs", None) or [] if tokens else []
     pairs = [(getattr(item, "token", None), getattr(item, "logprob", None)) for item in listed]
-    return [(token, logprob) for token, logprob in pairs if isinstance(token, str) and isinstance(logprob, float | int)]
+    return [
+        (token, logprob)
+        for token, logprob in pairs
+        if isinstance(token, str) and isinstance(logprob, float | int)
+    ]

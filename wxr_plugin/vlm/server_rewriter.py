@@ -26,7 +26,8 @@ class ServerRewriterOptions(ServerOptions):
 class ServerRewriter:
     """Rewrites descriptions with a model on a server, at temperature 0; asks it once when made, to learn if it works.
 
-    With `clean`, the rules (`rule_rewriter.clear_weather`) finish an answer in which a weather word is left.
+    With `clean`, the rules (`rule_rewriter.clear_weather`) finish an answer in which a weather word
+    is left.
     """
 
     Options = ServerRewriterOptions
@@ -49,7 +50,11 @@ class ServerRewriter:
     @property
     def provenance(self) -> dict[str, Any]:
         """All that a rewrite depends on, in plain types."""
-        own = {"type": type(self).__name__, "prompt": self.prompt, "max_tokens": self._request["max_tokens"]}
+        own = {
+            "type": type(self).__name__,
+            "prompt": self.prompt,
+            "max_tokens": self._request["max_tokens"],
+        }
         return {**own, "clean": self.clean, **self.server.provenance()}
 
     def _content(self, text: str) -> str:

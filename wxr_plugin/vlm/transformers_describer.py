@@ -41,8 +41,15 @@ class TransformersDescriber:
     def describe(self, images: torch.Tensor | list[np.ndarray]) -> list[str]:
         """One text an image, of float RGB (N, 3, H, W) in [0, 1] or a list of uint8 RGB arrays (H, W, 3)."""
         pixels = to_uint8(images)
-        parts = (pixels[start : start + self.batch_size] for start in range(0, len(pixels), self.batch_size))
-        return [text for part in parts for text in self.vlm.answers(self._question, part, self.max_tokens)]
+        parts = (
+            pixels[start : start + self.batch_size]
+            for start in range(0, len(pixels), self.batch_size)
+        )
+        return [
+            text
+            for part in parts
+            for text in self.vlm.answers(self._question, part, self.max_tokens)
+        ]
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -9,7 +9,13 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.vlm.catalog import prompt_text
 from wxr_plugin.vlm.inputs import Images, to_uint8
 from wxr_plugin.vlm.loading import ModelOptions, settings_of
-from wxr_plugin.vlm.rater import MATHS_VERSION, RATING_WORDS, Ratings, finite_images, rating_from_logits
+from wxr_plugin.vlm.rater import (
+    MATHS_VERSION,
+    RATING_WORDS,
+    Ratings,
+    finite_images,
+    rating_from_logits,
+)
 from wxr_plugin.vlm.registries import RATER_REGISTRY
 
 
@@ -27,7 +33,8 @@ class TransformersRaterOptions(ModelOptions):
 def word_ids(tokenizer: Any, words: tuple[str, ...] = RATING_WORDS) -> list[int]:
     """The first sub-token of each word, with or without a space marker, skipping BOS and whatever else is special.
 
-    For LLaVA's tokenizers these are the ids that WResVLM's script takes: `input_ids[1]` after a BOS, else `[0]`.
+    For LLaVA's tokenizers these are the ids that WResVLM's script takes: `input_ids[1]` after a
+    BOS, else `[0]`.
 
     Raises:
         WxrError: a word starts with nothing but unknown tokens, or two words start alike.
@@ -38,7 +45,9 @@ def word_ids(tokenizer: Any, words: tuple[str, ...] = RATING_WORDS) -> list[int]
         owners.setdefault(number, []).append(word)
     if alike := [names for names in owners.values() if len(names) > 1]:
         pairs = "; ".join(" and ".join(f"'{name}'" for name in names) for names in alike)
-        raise WxrError(f"this tokenizer cannot rate: {pairs} start with the same token; use another model")
+        raise WxrError(
+            f"this tokenizer cannot rate: {pairs} start with the same token; use another model"
+        )
     return list(ids.values())
 
 
@@ -60,7 +69,10 @@ class TransformersRater:
     def rate(self, images: torch.Tensor | list[np.ndarray]) -> Ratings:
         """Ratings of float RGB (N, 3, H, W) in [0, 1], or of a list of uint8 RGB arrays (H, W, 3)."""
         pixels = to_uint8(images)
-        parts = [self.vlm.next_token_logits(self._question, list(part), self._ids) for part in self._batches(pixels)]
+        parts = [
+            self.vlm.next_token_logits(self._question, list(part), self._ids)
+            for part in self._batches(pixels)
+        ]
         logits = torch.cat(parts) if parts else torch.empty(0, 5)
         logits[~finite_images(images)] = torch.nan
         return Ratings(rating_from_logits(logits), logits)
@@ -68,10 +80,17 @@ class TransformersRater:
     @property
     def provenance(self) -> dict[str, Any]:
         """All that a rating depends on, in plain types."""
-        return {"type": type(self).__name__, "maths": MATHS_VERSION, **self.vlm.provenance(self.prompt)}
+        return {
+            "type": type(self).__name__,
+            "maths": MATHS_VERSION,
+            **self.vlm.provenance(self.prompt),
+        }
 
     def _batches(self, pixels: Images) -> Any:
-        return (pixels[start : start + self.batch_size] for start in range(0, len(pixels), self.batch_size))
+        return (
+            pixels[start : start + self.batch_size]
+            for start in range(0, len(pixels), self.batch_size)
+        )
 
 
 def _first_id(tokenizer: Any, word: str) -> int:
@@ -79,4 +98,6 @@ def _first_id(tokenizer: Any, word: str) -> int:
     for number in tokenizer(word, add_special_tokens=False)["input_ids"]:
         if number not in special and tokenizer.convert_ids_to_tokens(number).strip("▁Ġ "):
             return number
-    raise WxrError(f"this tokenizer cannot rate: it does not know the word '{word}'; use another model")
+    raise WxrError(
+        f"this tokenizer cannot rate: it does not know the word '{word}'; use another model"
+    )

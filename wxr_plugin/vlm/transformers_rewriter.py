@@ -37,7 +37,9 @@ class TextModel:
         self.device = device_of(settings.device)
         folder = local_folder(entry.model, settings.revision)
         self.weights = identity(folder)
-        self.processor, self.model = load(folder, entry.model, settings, _classes(folder), "a language model")
+        self.processor, self.model = load(
+            folder, entry.model, settings, _classes(folder), "a language model"
+        )
         self.tokenizer = getattr(self.processor, "tokenizer", self.processor)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -46,7 +48,10 @@ class TextModel:
         """The user's message `text`, as the chat template writes it up to where the answer starts."""
         has_parts = self.processor is not self.tokenizer
         turns = [("system", self.system), ("user", text)] if self.system else [("user", text)]
-        said = [{"role": r, "content": [{"type": "text", "text": t}] if has_parts else t} for r, t in turns]
+        said = [
+            {"role": r, "content": [{"type": "text", "text": t}] if has_parts else t}
+            for r, t in turns
+        ]
         return self.processor.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
 
     def answers(self, texts: list[str], max_tokens: int) -> list[str]:
@@ -54,17 +59,27 @@ class TextModel:
         written = [self.written(text) for text in texts]
         bos = self.tokenizer.bos_token
         own = {"add_special_tokens": False} if bos and written[0].startswith(bos) else {}
-        given = self.tokenizer(written, return_tensors="pt", padding=True, padding_side="left", **own).to(self.device)
+        given = self.tokenizer(
+            written, return_tensors="pt", padding=True, padding_side="left", **own
+        ).to(self.device)
         given = {key: given[key] for key in ("input_ids", "attention_mask")}
         with frozen(self.device):
             tokens = self.model.generate(
-                **given, do_sample=False, max_new_tokens=max_tokens, pad_token_id=self.tokenizer.pad_token_id
+                **given,
+                do_sample=False,
+                max_new_tokens=max_tokens,
+                pad_token_id=self.tokenizer.pad_token_id,
             )
-        return self.tokenizer.batch_decode(tokens[:, given["input_ids"].shape[1] :], skip_special_tokens=True)
+        return self.tokenizer.batch_decode(
+            tokens[:, given["input_ids"].shape[1] :], skip_special_tokens=True
+        )
 
     def provenance(self) -> dict[str, Any]:
         """What an answer depends on, in plain types."""
-        known = {"model": Path(self.name).name if Path(self.name).is_dir() else self.name, "weights": self.weights}
+        known = {
+            "model": Path(self.name).name if Path(self.name).is_dir() else self.name,
+            "weights": self.weights,
+        }
         chat = {"chat": self.written(""), "dtype": str(self.model.dtype).removeprefix("torch.")}
         return {**known, **chat, "quantization": self.settings.quantization}
 
@@ -79,7 +94,8 @@ def load_text_model(name: str, settings: Settings) -> TextModel:
 class TransformersRewriter:
     """Rewrites descriptions with a language model of transformers.
 
-    With `clean`, the rules (`rule_rewriter.clear_weather`) finish an answer in which a weather word is left.
+    With `clean`, the rules (`rule_rewriter.clear_weather`) finish an answer in which a weather word
+    is left.
     """
 
     Options = TransformersRewriterOptions
@@ -92,24 +108,45 @@ class TransformersRewriter:
     def rewrite(self, texts: list[str]) -> list[str | None]:
         """For each description one for clear weather; None where nothing usable came out."""
         asked = [question(self.prompt, text) for text in texts]
-        parts = (asked[start : start + self.batch_size] for start in range(0, len(asked), self.batch_size))
+        parts = (
+            asked[start : start + self.batch_size]
+            for start in range(0, len(asked), self.batch_size)
+        )
         answers = [answer for part in parts for answer in self.model.answers(part, self.max_tokens)]
         return [finished(answer, self.clean) for answer in answers]
 
     @property
     def provenance(self) -> dict[str, Any]:
         """All that a rewrite depends on, in plain types."""
-        own = {"type": type(self).__name__, "prompt": self.prompt, "max_tokens": self.max_tokens, "clean": self.clean}
+        own = {
+            "type": type(self).__name__,
+            "prompt": self.prompt,
+            "max_tokens": self.max_tokens,
+            "clean": self.clean,
+        }
         return {**own, **self.model.provenance()}
 
 
 def _classes(folder: Path) -> tuple[Any, Any]:
     """Transformers' auto classes for what the folder holds; both with images and without know how to write."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoProcessor,
+        AutoTokenizer,
+    )
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
     try:
-        sees = type(AutoConfig.from_pretrained(folder, trust_remote_code=False)) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+        sees = (
+            type(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+            in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+        )
     except (OSError, ValueError, KeyError):
         sees = False  # loading will say what is wrong with the folder
-    return (AutoProcessor, AutoModelForImageTextToText) if sees else (AutoTokenizer, AutoModelForCausalLM)
+    return (
+        (AutoProcessor, AutoModelForImageTextToText)
+        if sees
+        else (AutoTokenizer, AutoModelForCausalLM)
+    )

@@ -28,7 +28,9 @@ class TransformersVLM:
         folder = local_folder(entry.model, settings.revision)
         self.entry, self.weights = entry, identity(folder)
         classes = AutoProcessor, AutoModelForImageTextToText
-        self.processor, self.model = load(folder, entry.model, settings, classes, "an image-text-to-text model")
+        self.processor, self.model = load(
+            folder, entry.model, settings, classes, "an image-text-to-text model"
+        )
         self.tokenizer = self.processor.tokenizer
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -43,17 +45,28 @@ class TransformersVLM:
         """
         written = chat(self.processor, text, self.entry.system)
         if leaves_images_out(self.processor, text, self.entry.system):
-            raise WxrError(f"the chat template of '{self.entry.model}' leaves the image out: {written!r}")
+            raise WxrError(
+                f"the chat template of '{self.entry.model}' leaves the image out: {written!r}"
+            )
         return QuestionInputs(self.processor, written, self.entry.pad_to_square)
 
-    def next_token_logits(self, question: QuestionInputs, images: Images, token_ids: list[int]) -> torch.Tensor:
+    def next_token_logits(
+        self, question: QuestionInputs, images: Images, token_ids: list[int]
+    ) -> torch.Tensor:
         """Logits (N, len(token_ids)), float32 on the CPU, of the first token of the answer.
 
-        One prefill; only the last position's logits are computed where the model supports it, and no KV cache is kept.
+        One prefill; only the last position's logits are computed where the model supports it, and
+        no KV cache is kept.
         """
         with frozen(self.device):
             parts = [
-                (rows, self.model(**inputs, use_cache=False, **self._last_only).logits[:, -1, token_ids].float().cpu())
+                (
+                    rows,
+                    self.model(**inputs, use_cache=False, **self._last_only)
+                    .logits[:, -1, token_ids]
+                    .float()
+                    .cpu(),
+                )
                 for rows, inputs in self._equal_lengths(question, images)
             ]
         return torch.stack(_in_order(parts))
@@ -62,7 +75,8 @@ class TransformersVLM:
         """The model's answer about each image, by greedy decoding of at most `max_tokens` tokens."""
         with frozen(self.device):
             parts = [
-                (rows, self._generate(inputs, max_tokens)) for rows, inputs in self._equal_lengths(question, images)
+                (rows, self._generate(inputs, max_tokens))
+                for rows, inputs in self._equal_lengths(question, images)
             ]
         return _in_order(parts)
 
@@ -71,20 +85,33 @@ class TransformersVLM:
         processing = self.processor.image_processor.to_dict()
         processing["pad_to_square"] = self.entry.pad_to_square
         return {
-            "model": Path(self.entry.model).name if Path(self.entry.model).is_dir() else self.entry.model,
+            "model": Path(self.entry.model).name
+            if Path(self.entry.model).is_dir()
+            else self.entry.model,
             "weights": self.weights,
             "prompt": question,
             "chat": chat(self.processor, question, self.entry.system),
-            "preprocessing": hashlib.sha256(json.dumps(processing, sort_keys=True, default=str).encode()).hexdigest(),
+            "preprocessing": hashlib.sha256(
+                json.dumps(processing, sort_keys=True, default=str).encode()
+            ).hexdigest(),
             "dtype": str(self.model.dtype).removeprefix("torch."),
-            **({"quantization": self.settings.quantization} if self.settings.quantization != "none" else {}),
+            **(
+                {"quantization": self.settings.quantization}
+                if self.settings.quantization != "none"
+                else {}
+            ),
         }
 
     def _generate(self, inputs: dict[str, torch.Tensor], max_tokens: int) -> list[str]:
         tokens = self.model.generate(
-            **inputs, do_sample=False, max_new_tokens=max_tokens, pad_token_id=self.tokenizer.pad_token_id
+            **inputs,
+            do_sample=False,
+            max_new_tokens=max_tokens,
+            pad_token_id=self.tokenizer.pad_token_id,
         )
-        texts = self.tokenizer.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        texts = self.tokenizer.batch_decode(
+            tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )
         return [text.strip() for text in texts]
 
     def _equal_lengths(

@@ -1,8 +1,9 @@
 """Taking the weather out of a sentence, by rules of our own (no model, English only).
 
-What is weather becomes a mark first: NOUN for a noun phrase ("heavy rain"), WORD for adjectives ("wet and rainy"), DONE
-for what weather has done ("covered in snow"). The rules then are about marks: where one stands, what falls with it, and
-what keeps the sentence whole ("the road is WORD" becomes "the road is clear").
+What is weather becomes a mark first: NOUN for a noun phrase ("heavy rain"), WORD for adjectives
+("wet and rainy"), DONE for what weather has done ("covered in snow"). The rules then are about
+marks: where one stands, what falls with it, and what keeps the sentence whole ("the road is WORD"
+becomes "the road is clear").
 """
 
 import re
@@ -14,20 +15,24 @@ NOUN, WORD, DONE, GONE = "¤", "§", "‡", "·"
 BE = r"(?:is|are|was|were|be|been|being|has been|have been|had been|'s|'re)"
 SEEM = r"(?:(?:looks?|appears?|seems?|becomes?|became|remains?|remained|turns?|turned|gets?|feels?)(?: to be)?)"
 PREPOSITION = (
-    r"(?:in spite of|because of|due to|on account of|as a result of|regardless of|thanks to|instead of|from|in|during|"
+    r"(?:in spite of|because of|due to|on account of|as a result of|regardless of|thanks "
+    r"to|instead of|from|in|during|"
     r"through|throughout|underneath|under|amidst|amid|with|without|by|despite|against|after|before|of|for|about|into|"
     r"beneath|onto|over|on|to|between|among|across|behind|at|like|via|near|above|beyond|within|outside|around)"
 )
 JOIN = r"(?:even though|although|though|and|but|while|as|with|where|so that|so|because|since|which|or|yet|when|until)"
 HARD = (
-    r"(?:(?:it |quite |very |more |rather |somewhat |extremely )*(?:hard|difficult|challenging|tough|impossible|harder|"
+    r"(?:(?:it |quite |very |more |rather |somewhat |extremely "
+    r")*(?:hard|difficult|challenging|tough|impossible|harder|"
     r"tricky|dangerous|hazardous|unsafe|not easy)(?: for [\w' ]+?)?(?: to \w+(?: out| through)?)?)"
 )
 EFFECT = (
     r"(?:making|makes|made|obscuring|obscures|reducing|reduces|limiting|limits|creating|creates|giving|gives|adding|adds|"
     r"causing|causes|blurring|blurs|hiding|hides|covering|covers|blanketing|shrouding|enveloping|lending|impairing|"
-    r"affecting|affects|indicating|indicates|suggesting|suggests|contributing to|leaving|resulting in|softening|muting|"
-    r"partially obscuring|slightly obscuring|forcing|requiring|prompting|diffusing|masking|veiling|dampening)"
+    r"affecting|affects|indicating|indicates|suggesting|suggests|contributing to|leaving|resulting "
+    r"in|softening|muting|"
+    r"partially obscuring|slightly "
+    r"obscuring|forcing|requiring|prompting|diffusing|masking|veiling|dampening)"
 )
 
 
@@ -78,21 +83,25 @@ def effect_on(clause: str) -> str | None:
         return None
     rest = clause[found.end() :]
     rest = _compiled(rf"^{HARD}").sub("", rest).strip()
-    rest = _compiled(rf"^(?:(?:clearly|far|ahead|much|anything|well|a (?:clear|full)?) ?)+(?=$|{PREPOSITION}\b)").sub(
-        "", rest
-    )
+    rest = _compiled(
+        rf"^(?:(?:clearly|far|ahead|much|anything|well|a (?:clear|full)?) ?)+(?=$|{PREPOSITION}\b)"
+    ).sub("", rest)
     rest = _compiled(r"^([\w' -]+?) to (?=\w)").sub(r"\1 that ", rest)
     return _bare(rest)
 
 
 def _bare(rest: str) -> str:
     """`rest` without marks, and without the prepositions at its start."""
-    return _compiled(rf"^(?: ?{PREPOSITION}(?= |$))+").sub("", cleaned(rest.strip()).strip()).strip()
+    return (
+        _compiled(rf"^(?: ?{PREPOSITION}(?= |$))+").sub("", cleaned(rest.strip()).strip()).strip()
+    )
 
 
 def has_content(clause: str) -> bool:
     """Whether a clause says anything apart from weather and what goes with talking about it."""
-    return any(word not in _empty() for word in re.findall(r"[\w-]+", clause.lower().replace("'s", " is")))
+    return any(
+        word not in _empty() for word in re.findall(r"[\w-]+", clause.lower().replace("'s", " is"))
+    )
 
 
 @cache
@@ -108,13 +117,21 @@ def _RULES() -> list[tuple[re.Pattern[str], str]]:
             (rf"(?:{PREPOSITION} )?{NOUN}(?: {ADVERB})* {falling}(?: {ADVERB}|{from_sky})*", GONE),
             (rf"\b(?:with|of|and) {NOUN}(?: {ADVERB})* (?=\w+ing\b){patterns().verb}", "with"),
             (rf"{PREPOSITION} {noun}", GONE),
-            (rf"(?:has|have|had|having|with|got) {NOUN} (?:on|over|in|at) (?:it|them|top|itself|themselves)\b", GONE),
+            (
+                rf"(?:has|have|had|having|with|got) {NOUN} (?:on|over|in|at) "
+                rf"(?:it|them|top|itself|themselves)\b",
+                GONE,
+            ),
             (rf"(?:,? (?:and|or|as well as)|,) {NOUN}", GONE),
             (rf"{NOUN}(?:,? (?:and|or|as well as)|,) ", ""),
             (rf"\b({BE}|{SEEM})(?: {ADVERB})* {DONE}{then}", r"\1 clearly visible"),
             (rf"\b({BE}|{SEEM})(?: {ADVERB})* (?:{WORD}|{HARD}){then}", r"\1 clear"),
             (rf"\b({BE}|{SEEM})(?: {ADVERB})* {WORD} (and|but|yet) ", r"\1 "),
-            (rf"(?: and| but| yet|,)(?: {ADVERB})* (?:{WORD}|{DONE})(?=$|,| {JOIN}\b| {PREPOSITION}\b)", GONE),
+            (
+                rf"(?: and| but| yet|,)(?: {ADVERB})* (?:{WORD}|{DONE})(?=$|,| {JOIN}\b| "
+                rf"{PREPOSITION}\b)",
+                GONE,
+            ),
             (rf"\b(?:{PREPOSITION}|along)(?: {PREPOSITION})* {NOUN}", GONE),
             (rf"\ban? {WORD}(?:,| and|, and| but| yet)? (?={_VOWEL})", "an "),
             (rf"\ban? {WORD}(?:,| and|, and| but| yet)? (?=\w)", "a "),

@@ -37,7 +37,9 @@ class Patterns(NamedTuple):
 @cache
 def words() -> dict[str, list]:
     """The lists of `weather_words.yml`."""
-    return yaml.safe_load((resources.files(__package__) / "weather_words.yml").read_text(encoding="utf-8"))
+    return yaml.safe_load(
+        (resources.files(__package__) / "weather_words.yml").read_text(encoding="utf-8")
+    )
 
 
 @cache
@@ -48,12 +50,14 @@ def patterns() -> Patterns:
     head = rf"(?:{own}{_one_of('heads')} of (?:{ARTICLE} )?)?"
     single = rf"(?:{ARTICLE} )?(?:{ARTICLE} )?{head}{own}{noun}(?! {_one_of('things')}\b)"
     lens = r"(?: (?:on|across|over) (?:the |a |your )?(?:camera(?:'s)?(?: lens)?|lens)\b)?"
-    phrase = rf"(?:{single}(?:(?:,| and|, and| or|, or|/|, as well as| as well as) {single})*{lens})"
-    adjectives = rf"(?:(?:{ADVERB} )*{adjective}(?:(?:,| and|, and| or|, or|, but| yet) (?:{ADVERB} )*{adjective})*)"
-    participle = (
-        rf"(?:(?:{ADVERB} )*{_one_of('participles')} (?:in|with|by|under|beneath|from|due to|because of|of|to))"
+    phrase = (
+        rf"(?:{single}(?:(?:,| and|, and| or|, or|/|, as well as| as well as) {single})*{lens})"
     )
-    return Patterns(noun, adjective, adjectives, phrase, participle, _one_of("verbs"), _one_of("things"))
+    adjectives = rf"(?:(?:{ADVERB} )*{adjective}(?:(?:,| and|, and| or|, or|, but| yet) (?:{ADVERB} )*{adjective})*)"
+    participle = rf"(?:(?:{ADVERB} )*{_one_of('participles')} (?:in|with|by|under|beneath|from|due to|because of|of|to))"
+    return Patterns(
+        noun, adjective, adjectives, phrase, participle, _one_of("verbs"), _one_of("things")
+    )
 
 
 def weather_words(text: str) -> list[str]:
@@ -63,7 +67,9 @@ def weather_words(text: str) -> list[str]:
 
 @cache
 def _any_word() -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w-])(?:{patterns().adjective}|{patterns().noun})(?![\w-])", re.IGNORECASE)
+    return re.compile(
+        rf"(?<![\w-])(?:{patterns().adjective}|{patterns().noun})(?![\w-])", re.IGNORECASE
+    )
 
 
 def _one_of(name: str) -> str:

@@ -30,7 +30,8 @@ class Stage(NamedTuple):
 class Chain:
     """Lays out the stages for the options of a run.
 
-    `now` holds the stages that the next one takes its `start` (a network), `labels`, `texts` and `prompts` from.
+    `now` holds the stages that the next one takes its `start` (a network), `labels`, `texts` and
+    `prompts` from.
     """
 
     def __init__(self, settings: Settings, inputs: Inputs):
@@ -56,18 +57,32 @@ class Chain:
         """What comes before the first round."""
         settings = self.settings
         if settings.options.init:
-            needs = ("supervised",) if label_stages.SUPERVISED in settings.options.init.restorers else ()
+            needs = (
+                ("supervised",)
+                if label_stages.SUPERVISED in settings.options.init.restorers
+                else ()
+            )
             self.add("init", needs, self._init_inputs, label_stages.choose_first, becomes="labels")
         if settings.uses_texts:
             self.add("describe", (), self._describe_inputs, label_stages.describe)
             self._rewrite("rewrite", "describe")
         if settings.uses_prompts:
             made_from = partial(self._prompt_inputs, None)
-            self.add("prompts", (), made_from, partial(train_stages.learn_prompts, labels=None), becomes="prompts")
+            self.add(
+                "prompts",
+                (),
+                made_from,
+                partial(train_stages.learn_prompts, labels=None),
+                becomes="prompts",
+            )
 
     def between(self, number: int) -> None:
         """What is made anew before round `number`: 'iter' in the paper's ablation."""
-        settings, again, before = self.settings, self.settings.options.between, f"round_{number - 1}"
+        settings, again, before = (
+            self.settings,
+            self.settings.options.between,
+            f"round_{number - 1}",
+        )
         if again.panel and settings.uses_labels:
             work = partial(label_stages.choose_again, before=before)
             self.add(f"panel_{number}", (before,), self._panel_inputs, work, becomes="labels")
@@ -87,7 +102,10 @@ class Chain:
         needs = tuple(dict.fromkeys(stage for stage in sources.values() if stage))
         opt = self.settings.round_options(number, sources["start"], sources["prompts"])
         made_from = partial(self.inputs.training, opt, bool(sources["start"]))
-        name, work = f"round_{number}", partial(train_stages.train_round, number=number, sources=sources)
+        name, work = (
+            f"round_{number}",
+            partial(train_stages.train_round, number=number, sources=sources),
+        )
         self.add(name, needs, lambda: made_from() | self.inputs.real(), work, becomes="start")
         self.now["labels"] = name if self.settings.uses_labels else None
 
@@ -120,7 +138,12 @@ class Chain:
         return {**restorers, **self._voters(), **self.inputs.real()}
 
     def _panel_inputs(self) -> Found:
-        return {**self.inputs.restorers([]), **self._voters(), **self.inputs.crops(), **self.inputs.real()}
+        return {
+            **self.inputs.restorers([]),
+            **self._voters(),
+            **self.inputs.crops(),
+            **self.inputs.real(),
+        }
 
     def _voters(self) -> Found:
         names = self.settings.options.panel
@@ -132,7 +155,9 @@ class Chain:
         return {"describe.of": of, **where, **self._describer_inputs(), **self.inputs.real()}
 
     def _describer_inputs(self) -> Found:
-        return self.inputs.flat("describe.describer", self.settings.options.describe.describer, COST)
+        return self.inputs.flat(
+            "describe.describer", self.settings.options.describe.describer, COST
+        )
 
     def _prompt_inputs(self, labels: str | None) -> Found:
         options = msgspec.to_builtins(train_stages.prompt_options(self.settings, labels))

@@ -68,13 +68,21 @@ def _check_parts(report: Report, options: RunOptions) -> list[Problem]:
 def _names(report: Report, options: RunOptions) -> None:
     """Raters that are named and not defined, and a panel that is none."""
     named = [(("panel", number), name) for number, name in enumerate(options.panel)]
-    named += [(("rounds", number, "rater"), each.rater) for number, each in enumerate(options.rounds)]
+    named += [
+        (("rounds", number, "rater"), each.rater) for number, each in enumerate(options.rounds)
+    ]
     named += [(("report", "rater"), options.report.rater)] if options.report.rater else []
     for keys, name in named:
         if name not in options.raters:
-            report.add(keys, f"no rater {name!r} among raters", suggest(name, options.raters, "there are"))
+            report.add(
+                keys, f"no rater {name!r} among raters", suggest(name, options.raters, "there are")
+            )
     if len(set(options.panel)) < 2:
-        report.add(("panel",), f"a panel of {len(set(options.panel))}", "name two different raters at least")
+        report.add(
+            ("panel",),
+            f"a panel of {len(set(options.panel))}",
+            "name two different raters at least",
+        )
     elif len(set(options.panel)) < len(options.panel):
         report.add(("panel",), "names a rater twice, which would count double", "name each once")
 
@@ -89,12 +97,16 @@ def _kinds(report: Report, settings: Settings) -> bool:
             continue
         file, model = getattr(settings.options, key).opt, known.get(str(opt.get("model_type")))
         if is_run_file(opt):
-            report.add((key, "opt"), f"{file} is the file of a whole run", "name one of a single training")
+            report.add(
+                (key, "opt"), f"{file} is the file of a whole run", "name one of a single training"
+            )
         elif key == "train" and model and not issubclass(model, WResVLMModel):
             mend = "name one with model_type: WResVLMModel, such as options/train/wresvlm_msbdn.yml"
             report.add((key, "opt"), f"{file} trains a {opt['model_type']}", mend)
         elif key == "supervised" and model and issubclass(model, WResVLMModel):
-            report.add((key, "opt"), f"{file} is not supervised only", "name one with model_type: WxrModel")
+            report.add(
+                (key, "opt"), f"{file} is not supervised only", "name one with model_type: WxrModel"
+            )
     return len(report.problems) == before
 
 
@@ -104,14 +116,26 @@ def _photos(report: Report, settings: Settings) -> None:
 
     real = settings.real
     if not real:
-        report.add(("data", "real"), "no real photos are named here or in the training file", "name their folders")
+        report.add(
+            ("data", "real"),
+            "no real photos are named here or in the training file",
+            "name their folders",
+        )
     for weather, root in real.items() if isinstance(real, Mapping) else [("", real)]:
         try:
             ImageStore(root) if root else None
         except WxrError as error:
-            mend = f"put {weather} photos there, or take this weather out" if weather else "put photos there"
+            mend = (
+                f"put {weather} photos there, or take this weather out"
+                if weather
+                else "put photos there"
+            )
             report.add(("data", "real"), str(error), mend)
-    missing = {"rain", "haze", "snow"} - set(real) if isinstance(real, Mapping) else {"rain", "haze", "snow"}
+    missing = (
+        {"rain", "haze", "snow"} - set(real)
+        if isinstance(real, Mapping)
+        else {"rain", "haze", "snow"}
+    )
     if settings.uses_prompts and missing and real and not settings.options.prompts.synthetic:
         what = f"no real photos of {', '.join(sorted(missing))} to learn prompts from"
         report.add(("prompts",), what, "add them to data.real, or set prompts.synthetic: true")
@@ -126,7 +150,11 @@ def _restorers(report: Report, settings: Settings) -> None:
             if text != "supervised":
                 read_spec(text)
             elif settings.supervised is None:
-                report.add(("init", "restorers", number), "there is no supervised stage", "name it under supervised")
+                report.add(
+                    ("init", "restorers", number),
+                    "there is no supervised stage",
+                    "name it under supervised",
+                )
         except WxrError as error:
             report.add(("init", "restorers", number), str(error))
 
@@ -144,16 +172,28 @@ def _metrics(report: Report, settings: Settings) -> None:
 
     metrics = settings.options.report.metrics
     for name in set(metrics) - set(usable_metrics(metrics, with_gt=False)):
-        what = f"{metrics[name]['type']} compares with a ground truth, which real photos do not have"
-        report.add(("report", "metrics", name), what, "take it out; val.metrics of the training files may have it")
+        what = (
+            f"{metrics[name]['type']} compares with a ground truth, which real photos do not have"
+        )
+        report.add(
+            ("report", "metrics", name),
+            what,
+            "take it out; val.metrics of the training files may have it",
+        )
 
 
 def _training_files(report: Report, settings: Settings) -> list[Problem]:
     """The problems of the training files as the run will use them."""
-    jobs = [(settings.options.supervised.opt, settings.supervised_options())] if settings.supervised else []
+    jobs = (
+        [(settings.options.supervised.opt, settings.supervised_options())]
+        if settings.supervised
+        else []
+    )
     for number in range(len(settings.options.rounds)):
         try:
-            jobs.append((settings.options.train.opt, settings.round_options(number + 1, None, None)))
+            jobs.append(
+                (settings.options.train.opt, settings.round_options(number + 1, None, None))
+            )
         except OptionError as error:
             report.add(("rounds", number, "force_yml"), str(error))
             return report.problems

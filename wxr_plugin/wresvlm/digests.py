@@ -51,7 +51,9 @@ class FileDigests:
         files = sorted(files)
         with ThreadPoolExecutor(READERS) as readers:
             found = list(readers.map(self.file, files))
-        lines = [f"{file.relative_to(root).as_posix()}\0{digest}\n" for file, digest in zip(files, found)]
+        lines = [
+            f"{file.relative_to(root).as_posix()}\0{digest}\n" for file, digest in zip(files, found)
+        ]
         return f"{len(lines)} {what} {short_hash(''.join(lines))}"
 
     def save(self) -> None:

@@ -60,7 +60,10 @@ class Inputs:
     def photos(self, name: str, roots: Any) -> Found:
         """The photos of one root, or of one for each weather."""
         named = roots if isinstance(roots, Mapping) else {"": roots}
-        return {f"{name} {weather}".strip() + " photos": self.digests.path(root) for weather, root in named.items()}
+        return {
+            f"{name} {weather}".strip() + " photos": self.digests.path(root)
+            for weather, root in named.items()
+        }
 
     def crops(self) -> Found:
         """The places that training crops come from."""
@@ -87,16 +90,25 @@ class Inputs:
             if key == "manual_seed" or key.startswith("network_") or key == "plugins":
                 found |= self.flat(key, value)
         path = {key: value for key, value in block(opt, "path").items() if key != "resume_state"}
-        return found | self.flat("path", path, frozenset({"pretrain_network_g"}) if start else frozenset())
+        return found | self.flat(
+            "path", path, frozenset({"pretrain_network_g"}) if start else frozenset()
+        )
 
     def _leaf(self, name: str, value: Any) -> Found:
         key = name.rpartition(".")[2]
         if key in ("model", "clip"):
             depth = ".feature_opt." in name
-            return {name: _plain(value), f"{name} weights": identity.weights(key, value, self.digests, depth)}
+            return {
+                name: _plain(value),
+                f"{name} weights": identity.weights(key, value, self.digests, depth),
+            }
         is_path = name.split(".")[-2].startswith("dataroot") if "." in name else False
         is_path = is_path or (key == "weights" and isinstance(value, str) and Path(value).is_file())
-        if is_path or key.startswith(("dataroot", "pretrain_network", "meta_info")) or key.endswith("_path"):
+        if (
+            is_path
+            or key.startswith(("dataroot", "pretrain_network", "meta_info"))
+            or key.endswith("_path")
+        ):
             return {name: self.digests.path(value) if isinstance(value, str) else _plain(value)}
         return {name: _plain(value)}
 

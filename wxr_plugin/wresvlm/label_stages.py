@@ -22,7 +22,10 @@ TEXT_ROWS = (b"description/", b"rewrite/", b"provenance/")
 def specs(settings: Settings) -> list[RestorerSpec]:
     """The restorers of the first pseudo-labels."""
     named = settings.options.init.restorers if settings.options.init else []
-    return [trained(settings, SUPERVISED, SUPERVISED) if text == SUPERVISED else read_spec(text) for text in named]
+    return [
+        trained(settings, SUPERVISED, SUPERVISED) if text == SUPERVISED else read_spec(text)
+        for text in named
+    ]
 
 
 def trained(settings: Settings, stage: str, name: str) -> RestorerSpec:
@@ -45,7 +48,9 @@ def describe(settings: Settings, folder: Path) -> None:
     """Describe the real photos, or their crops, as `wxr label describe` does."""
     photos = RealPhotos(settings.real)
     crops = settings.options.describe.of == "crops"
-    _describe(settings, folder, PhotoCrops(photos, settings.crops) if crops else WholePhotos(photos))
+    _describe(
+        settings, folder, PhotoCrops(photos, settings.crops) if crops else WholePhotos(photos)
+    )
 
 
 def describe_labels(settings: Settings, folder: Path, labels: str) -> None:
@@ -77,7 +82,9 @@ def begin_labels(path: Path, labels: Path | None, texts: Path | None) -> None:
         if texts:
             with LabelStore(texts, readonly=True) as source:
                 rows: list[tuple[bytes, bytes]] = []
-                source.each_row(lambda key, value: rows.append((key, bytes(value))) if _is_text(key) else None)
+                source.each_row(
+                    lambda key, value: rows.append((key, bytes(value))) if _is_text(key) else None
+                )
                 store.put_rows(rows)
 
 
@@ -92,7 +99,11 @@ def _how(settings: Settings) -> dict:
 
 
 def _vote(
-    settings: Settings, folder: Path, restorers: list[RestorerSpec], how: InitSettings, start: Path | None
+    settings: Settings,
+    folder: Path,
+    restorers: list[RestorerSpec],
+    how: InitSettings,
+    start: Path | None,
 ) -> None:
     store, photos = folder / "labels.lmdb", RealPhotos(settings.real)
     raters = {name: settings.options.raters[name] for name in settings.options.panel}

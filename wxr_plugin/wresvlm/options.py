@@ -57,7 +57,10 @@ class InitOptions(Block):
 
     def __post_init__(self) -> None:
         if not self.restorers:
-            raise ValueError("restorers: the panel has nothing to choose from; name one at least, or take init out")
+            raise ValueError(
+                "restorers: the panel has nothing to choose from; name one at least, or take init "
+                "out"
+            )
         if self.tile and self.overlap >= self.tile:
             raise ValueError(f"overlap {self.overlap} has to be smaller than tile {self.tile}")
 
@@ -68,7 +71,10 @@ class DescribeOptions(Block):
     describer: Describer = {}
     """The model; the packaged one when absent."""
     of: Literal["photos", "crops"] = "crops"
-    """What is described first: whole photos, or the training's crops of them. Later it is the pseudo-labels."""
+    """What is described first: whole photos, or the training's crops of them.
+
+    Later it is the pseudo-labels.
+    """
     batch_size: AtLeastOne = 8
     """Images that the describer is given at once."""
 
@@ -85,7 +91,10 @@ class PromptStageOptions(Block):
     seed: int = 0
     """Of the held-out fifth, crops, weather and start."""
     synthetic: bool = False
-    """Learn from the clear photos under synthetic weather too. Needed where real photos are not sorted by weather."""
+    """Learn from the clear photos under synthetic weather too.
+
+    Needed where real photos are not sorted by weather.
+    """
 
 
 class RoundOptions(Block):
@@ -114,7 +123,10 @@ class ReportOptions(Block):
     """What the report measures and shows."""
 
     rater: str | None = None
-    """Name of the rater behind VLM-Vis; one that is neither in the panel nor in a round. No VLM-Vis when absent."""
+    """Name of the rater behind VLM-Vis; one that is neither in the panel nor in a round.
+
+    No VLM-Vis when absent.
+    """
     metrics: dict[str, Metric] = {}
     """No-reference metrics of the restored real photos, as in `val.metrics`."""
     photos: AtLeastOne | None = 200
@@ -149,7 +161,10 @@ class RunOptions(Block):
     supervised: TrainingFile | None = None
     """L_sup alone, from which the first round starts; without it, from path.pretrain_network_g of `train`."""
     train: TrainingFile
-    """One round: a file with model_type WResVLMModel. Start, length, rater, labels and prompts are filled in."""
+    """One round: a file with model_type WResVLMModel.
+
+    Start, length, rater, labels and prompts are filled in.
+    """
     raters: dict[str, Rater]
     """Every rater of the run, by a name for tables."""
     panel: list[str]

@@ -41,7 +41,9 @@ def read(folder: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
-        raise WxrError(f"{folder / FILE} cannot be read ({error}); remove {folder} to make this stage again") from error
+        raise WxrError(
+            f"{folder / FILE} cannot be read ({error}); remove {folder} to make this stage again"
+        ) from error
 
 
 def write(folder: Path, record: Record) -> None:
@@ -51,13 +53,19 @@ def write(folder: Path, record: Record) -> None:
 
 def is_bare(folder: Path) -> bool:
     """Whether there is nothing in `folder`, or only what a call left that was killed as it began the stage."""
-    return not folder.exists() or all(file.name.startswith(f".{FILE}.") for file in folder.iterdir())
+    return not folder.exists() or all(
+        file.name.startswith(f".{FILE}.") for file in folder.iterdir()
+    )
 
 
 def finish(folder: Path, record: Record, inputs: Inputs, seconds: float) -> None:
     """Note that the stage is done; inputs that could not be known before its work are those of `inputs`."""
-    known = {name: inputs.get(name) if value is None else value for name, value in record.inputs.items()}
-    write(folder, msgspec.structs.replace(record, inputs=known, seconds=seconds, finished=time.time()))
+    known = {
+        name: inputs.get(name) if value is None else value for name, value in record.inputs.items()
+    }
+    write(
+        folder, msgspec.structs.replace(record, inputs=known, seconds=seconds, finished=time.time())
+    )
 
 
 def changes(before: Inputs, now: Inputs) -> list[str]:
@@ -90,7 +98,9 @@ def _short(value: Any) -> str:
 def set_aside(folder: Path, old: Path) -> Path:
     """Move a stage's folder, in one step, to a free name below `old`."""
     old.mkdir(parents=True, exist_ok=True)
-    numbers = (number for number in range(1, 1 << 30) if not (old / f"{folder.name}.{number}").exists())
+    numbers = (
+        number for number in range(1, 1 << 30) if not (old / f"{folder.name}.{number}").exists()
+    )
     target = old / f"{folder.name}.{next(numbers)}"
     folder.rename(target)
     return target

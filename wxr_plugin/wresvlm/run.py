@@ -37,7 +37,8 @@ class State(NamedTuple):
 class Run:
     """The stages of one run and their state.
 
-    Attributes: `settings`; `stages`, in their order. `say` is given a line for each thing that happens.
+    Attributes: `settings`; `stages`, in their order. `say` is given a line for each thing that
+    happens.
     """
 
     def __init__(self, settings: Settings, say: Callable[[str], object] = print):
@@ -49,7 +50,8 @@ class Run:
     def make(self, until: str | None = None, redo: Sequence[str] = ()) -> None:
         """Make every stage up to `until` that is not done; those of `redo` again, done or not.
 
-        A stage whose inputs changed is set aside, below old/, and made again, and so is what builds on it.
+        A stage whose inputs changed is set aside, below old/, and made again, and so is what builds
+        on it.
 
         Raises:
             WxrError: no such stage, another process is at work in the folder, or a stage fails.
@@ -66,7 +68,9 @@ class Run:
         record = records.read(folder)
         reasons = records.changes(record.inputs, inputs) if record else []
         if not records.is_bare(folder) and (again or record is None or reasons):
-            self._set_aside(folder, "as asked" if again else "; ".join(reasons[:SHOWN]) or "it holds no record")
+            self._set_aside(
+                folder, "as asked" if again else "; ".join(reasons[:SHOWN]) or "it holds no record"
+            )
             record = None
         if record and record.seconds is not None:
             self.say(f"[{stage.name}] done before, skipped")
@@ -92,9 +96,13 @@ class Run:
 
     def report_now(self) -> Path:
         """Make the report of what is done so far, and return its page."""
-        done = tuple(state.name for state in self.states() if state.word == "done" and state.name != "report")
+        done = tuple(
+            state.name for state in self.states() if state.word == "done" and state.name != "report"
+        )
         if not any(name == "supervised" or name.startswith("round_") for name in done):
-            raise WxrError(f"{self.settings.work}: nothing is trained yet that a report could be made of")
+            raise WxrError(
+                f"{self.settings.work}: nothing is trained yet that a report could be made of"
+            )
         work = partial(pages.report, self.settings, stages=done)
         with only_here(self.settings.work):
             self.make_one(self.stages[-1]._replace(needs=done, work=work))
@@ -118,7 +126,9 @@ class Run:
         waits = [need for need in stage.needs if before[need].word != "done"]
         record = records.read(self.settings.folder(stage.name))
         if waits:
-            return State(stage.name, "waits" if record is None else "outdated", f"after {', '.join(waits)}")
+            return State(
+                stage.name, "waits" if record is None else "outdated", f"after {', '.join(waits)}"
+            )
         if record is None:
             return State(stage.name, "new")
         if reasons := records.changes(record.inputs, self.inputs(stage)):
@@ -147,11 +157,14 @@ def only_here(work: Path) -> Iterator[None]:
     descriptor = os.open(work / "run.lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process, and not inherited
+            fcntl.lockf(
+                descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )  # gone with the process, and not inherited
         except OSError as error:
             holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
             raise WxrError(
-                f"{work}: process {holder} is at work here; wait for it, or give another work folder"
+                f"{work}: process {holder} is at work here; wait for it, or give another work "
+                f"folder"
             ) from error
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()} on {os.uname().nodename}".encode())

@@ -15,9 +15,10 @@ Options = dict[str, Any]
 class Settings:
     """What every stage reads.
 
-    Attributes: `options`; `work`, the absolute working folder; `train` and `supervised`, the options of the training
-    files with the run's photos in them, the latter None without one; `real`, roots of the real photos by weather, or
-    one root where they are not sorted; `clear`, the root of clear photos; `crops`, the fixed places of training.
+    Attributes: `options`; `work`, the absolute working folder; `train` and `supervised`, the
+    options of the training files with the run's photos in them, the latter None without one;
+    `real`, roots of the real photos by weather, or one root where they are not sorted; `clear`, the
+    root of clear photos; `crops`, the fixed places of training.
 
     Raises:
         OptionError: a training file cannot be read, or a change of force_yml does not fit.
@@ -26,7 +27,9 @@ class Settings:
     def __init__(self, options: RunOptions):
         self.options, self.work = options, options.folder.resolve()
         self.train = training_options(options.train, options.data, options.plugins)
-        self.supervised = options.supervised and training_options(options.supervised, options.data, options.plugins)
+        self.supervised = options.supervised and training_options(
+            options.supervised, options.data, options.plugins
+        )
         data = block(self.train, "datasets", "train")
         self.real = sorted_roots(options.data.real or block(data, "real").get("dataroot"))
         self.clear = options.data.clear or block(data, "paired").get("dataroot_gt")
@@ -95,14 +98,19 @@ class Settings:
     def round_options(self, number: int, start: str | None, prompts: str | None) -> Options:
         """The options of round `number`, from 1, which goes on from the network of the stage `start`.
 
-        A round after the first keeps the teacher that it starts from, and draws its photos in another order.
+        A round after the first keeps the teacher that it starts from, and draws its photos in
+        another order.
         """
         stage, now = f"round_{number}", self.options.rounds[number - 1]
         opt = copy.deepcopy(self.train)
         option_files.override(opt, now.force_yml)
         opt["name"] = self.training_name(stage)
         labels = str(self.labels(stage)) if self.uses_labels or self.uses_texts else None
-        filled = {"total_iter": now.iterations, "rater": dict(self.options.raters[now.rater]), "labels": labels}
+        filled = {
+            "total_iter": now.iterations,
+            "rater": dict(self.options.raters[now.rater]),
+            "labels": labels,
+        }
         opt["train"] = {**block(opt, "train"), **filled}
         if prompts:
             opt["train"]["weather_prompt_opt"]["prompts_path"] = str(self.prompts(prompts))
@@ -114,7 +122,11 @@ class Settings:
             }
         if number > 1:
             opt["train"]["ema_warmup"] = False
-            opt |= {"manual_seed": opt["manual_seed"] + number - 1} if opt.get("manual_seed") is not None else {}
+            opt |= (
+                {"manual_seed": opt["manual_seed"] + number - 1}
+                if opt.get("manual_seed") is not None
+                else {}
+            )
         return opt
 
 
@@ -140,7 +152,11 @@ def _put_photos(train: Options, data: DataOptions) -> None:
     if data.real and isinstance(train.get("real"), dict):
         train["real"]["dataroot"] = sorted_roots(data.real)
     if data != DataOptions():
-        roots = [paired.get("dataroot_gt"), paired.get("dataroot_lq"), *_each(block(train, "real").get("dataroot"))]
+        roots = [
+            paired.get("dataroot_gt"),
+            paired.get("dataroot_lq"),
+            *_each(block(train, "real").get("dataroot")),
+        ]
         is_lmdb = all(str(root).endswith(".lmdb") for root in roots if root)
         train["io_backend"] = {"type": "lmdb" if is_lmdb else "disk"}
 

@@ -26,18 +26,23 @@ def train_supervised(settings: Settings, folder: Path) -> None:
     train(settings, "supervised", folder, settings.supervised_options())
 
 
-def train_round(settings: Settings, folder: Path, number: int, sources: Mapping[str, str | None]) -> None:
+def train_round(
+    settings: Settings, folder: Path, number: int, sources: Mapping[str, str | None]
+) -> None:
     """Train one round, or go on with it.
 
-    `sources` name the stages of its `start`, `labels`, `texts` and `prompts`, None where it has none. While there is no
-    checkpoint to go on from, the label store is made anew: what a killed training wrote into it belongs to nothing.
+    `sources` name the stages of its `start`, `labels`, `texts` and `prompts`, None where it has
+    none. While there is no checkpoint to go on from, the label store is made anew: what a killed
+    training wrote into it belongs to nothing.
     """
     opt = settings.round_options(number, sources["start"], sources["prompts"])
     store = settings.labels(folder.name)
     if not any((settings.experiment(folder.name) / "training_states").glob("*.state")):
         shutil.rmtree(store, ignore_errors=True)
     if opt["train"]["labels"] and not store.exists():
-        labels, texts = (sources[kind] and settings.labels(sources[kind]) for kind in ("labels", "texts"))
+        labels, texts = (
+            sources[kind] and settings.labels(sources[kind]) for kind in ("labels", "texts")
+        )
         begin_labels(store, labels, texts)
     train(settings, folder.name, folder, opt)
 
@@ -47,11 +52,21 @@ def train(settings: Settings, stage: str, folder: Path, opt: Mapping[str, Any]) 
     file = folder / "options.yml"
     write_text(file, yaml.safe_dump(dict(opt), sort_keys=False, allow_unicode=True))
     count = settings.options.launch.nproc_per_node
-    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(count), "-m"] if count > 1 else []
-    words = ["-opt", str(file), "--auto_resume", "--root", str(folder)] + ["--launcher", "pytorch"] * (count > 1)
+    launcher = (
+        ["torch.distributed.run", "--standalone", "--nproc_per_node", str(count), "-m"]
+        if count > 1
+        else []
+    )
+    words = ["-opt", str(file), "--auto_resume", "--root", str(folder)] + [
+        "--launcher",
+        "pytorch",
+    ] * (count > 1)
     command = [sys.executable, "-m", *launcher, "wxr_plugin.train", *words]
     if code := subprocess.run(command, preexec_fn=_end_with_parent()).returncode:
-        raise WxrError(f"{stage}: training ended with code {code}; what it said is above, its log is below {folder}")
+        raise WxrError(
+            f"{stage}: training ended with code {code}; what it said is above, its log is below "
+            f"{folder}"
+        )
     if not settings.network(stage).is_file():
         raise WxrError(f"{stage}: training ended well and left no {settings.network(stage)}")
 

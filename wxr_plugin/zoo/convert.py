@@ -49,11 +49,13 @@ def convert(
         target: .pth, or .safetensors.
         form: whose file it becomes; may be absent for .safetensors.
         key: container in the source, as `load_weights` takes it; EMA weights come first.
-        network: `network_g` block that the weights have to fit, all names and shapes; what the source stores if None.
+        network: `network_g` block that the weights have to fit, all names and shapes; what the
+            source stores if None.
         force: replace a target that is there.
 
     Raises:
-        WxrError: there is no source, the target is there, or its suffix and `form` contradict each other.
+        WxrError: there is no source, the target is there, or its suffix and `form` contradict each
+            other.
         CheckpointError: the source cannot be read, or does not fit the network.
     """
     form = _checked(Path(source), Path(target), form, force)
@@ -62,7 +64,9 @@ def convert(
     weights, left_out = _of_the_network(load_weights(source, key))
     if blocks["network_g"]:
         _check_fit(source, weights, blocks["network_g"])
-    write_with(target, _writer(form, weights, {name: block for name, block in blocks.items() if block}))
+    write_with(
+        target, _writer(form, weights, {name: block for name, block in blocks.items() if block})
+    )
     _compare(target, weights)
     return Converted(len(weights), blocks["network_g"], left_out)
 
@@ -73,9 +77,15 @@ def _checked(source: Path, target: Path, form: Form | None, force: bool) -> Form
     is_safe = target.suffix == ".safetensors"
     form = form or ("safetensors" if is_safe else None)
     if form is None:
-        raise WxrError(f"{target}: whose file shall it be? Add --to basicsr or --to mmagic, or call it .safetensors")
+        raise WxrError(
+            f"{target}: whose file shall it be? Add --to basicsr or --to mmagic, or call it "
+            f".safetensors"
+        )
     if (form == "safetensors") != is_safe:
-        raise WxrError(f"{target}: files for {form} end in {'.safetensors' if form == 'safetensors' else '.pth'}")
+        raise WxrError(
+            f"{target}: files for {form} end in "
+            f"{'.safetensors' if form == 'safetensors' else '.pth'}"
+        )
     if target.exists() and target.resolve() == source.resolve():
         raise WxrError(f"{target} is the source itself; give the result another name")
     if target.exists() and not force:
@@ -86,7 +96,11 @@ def _checked(source: Path, target: Path, form: Form | None, force: bool) -> Form
 def _of_the_network(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """The network's weights under its own names, and the names of what lies beside it."""
     for prefix in PREFIXES:
-        inner = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        inner = {
+            name.removeprefix(prefix): value
+            for name, value in weights.items()
+            if name.startswith(prefix)
+        }
         if inner:
             return inner, [name for name in weights if not name.startswith(PREFIXES)]
     return dict(weights), []
@@ -98,16 +112,22 @@ def _check_fit(source: str | Path, weights: Mapping[str, Tensor], network: dict[
     try:
         expected = network_shapes(network)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{source}: its network {network.get('type')} cannot be built: {error}") from error
+        raise CheckpointError(
+            f"{source}: its network {network.get('type')} cannot be built: {error}"
+        ) from error
     told = differences({name: tuple(value.shape) for name, value in weights.items()}, expected)
     if told:
         raise CheckpointError(f"{source} does not fit the network {network['type']}: {told}")
 
 
-def _writer(form: Form, weights: Mapping[str, Tensor], blocks: dict[str, Any]) -> Callable[[BinaryIO], object]:
+def _writer(
+    form: Form, weights: Mapping[str, Tensor], blocks: dict[str, Any]
+) -> Callable[[BinaryIO], object]:
     if form == "safetensors":
         whole = {name: value.clone().contiguous() for name, value in weights.items()}
-        data = safetensors.torch.save(whole, {name: json.dumps(block) for name, block in blocks.items()})
+        data = safetensors.torch.save(
+            whole, {name: json.dumps(block) for name, block in blocks.items()}
+        )
         return lambda file: file.write(data)
     if form == "basicsr":
         return partial(torch.save, {"params": dict(weights), **blocks})
@@ -119,7 +139,9 @@ def _compare(target: str | Path, weights: Mapping[str, Tensor]) -> None:
     written, _ = _of_the_network(load_weights(target))
     same = written.keys() == weights.keys()
     if not same or not all(_equal(written[name], value) for name, value in weights.items()):
-        raise CheckpointError(f"{target}: what was written differs from what was read; is the disk sound?")
+        raise CheckpointError(
+            f"{target}: what was written differs from what was read; is the disk sound?"
+        )
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

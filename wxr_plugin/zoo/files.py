@@ -61,7 +61,11 @@ def read_weights(row: Row, found: Found) -> dict[str, Tensor]:
 def part_shapes(row: Row, part: Part, expected: Shapes) -> Shapes:
     """What of the network's shapes is in `part`, under the names of its file; without `into`, what others lack."""
     others = tuple(other.into for other in row.files if other.into)
-    mine = [name for name in expected if (name.startswith(part.into) if part.into else not name.startswith(others))]
+    mine = [
+        name
+        for name in expected
+        if (name.startswith(part.into) if part.into else not name.startswith(others))
+    ]
     return {name.removeprefix(part.into): expected[name] for name in mine}
 
 
@@ -69,7 +73,11 @@ def places(row: Row, official: str) -> list[Path]:
     """Where a file of `row` is looked for: under its official name, in a folder or as a file called after the row, and
     under the last part of its name if no other file is called so."""
     last = Path(official).name
-    named = [] if row.files else sorted(path for path in WEIGHTS.glob(f"{row.name}.*") if path.is_file())
+    named = (
+        []
+        if row.files
+        else sorted(path for path in WEIGHTS.glob(f"{row.name}.*") if path.is_file())
+    )
     alone = [WEIGHTS / last] if len(_owners()[last]) == 1 else []
     return [WEIGHTS / official, WEIGHTS / row.name / last, *named, *alone]
 
@@ -96,10 +104,13 @@ def _missing(row: Row, official: str, given: Sequence[Path]) -> Path:
     if not row.official:
         where = given[0] if given else WEIGHTS / f"{row.name}.pth"
         raise WxrError(
-            f"{where}: no such file; the authors name none, see {row.source}, or give yours with --checkpoint"
+            f"{where}: no such file; the authors name none, see {row.source}, or give yours with "
+            f"--checkpoint"
         )
     where = given[0] / official if given else WEIGHTS / official
-    raise WxrError(f"{where}: no such file; fetch it from {row.source}, or say with --checkpoint where it is")
+    raise WxrError(
+        f"{where}: no such file; fetch it from {row.source}, or say with --checkpoint where it is"
+    )
 
 
 def _find_parts(row: Row, given: Sequence[Path]) -> Found:
@@ -135,7 +146,9 @@ def _assigned(row: Row, expected: Shapes, choices: dict[str, list[Path]]) -> dic
     for official, paths in choices.items():
         parts = [part for part in row.files if part.file == official]
         free = [path for path in paths if path not in chosen.values()]
-        fitting = (path for path in free if all(_part_fits(row, part, path, expected) for part in parts))
+        fitting = (
+            path for path in free if all(_part_fits(row, part, path, expected) for part in parts)
+        )
         if (file := next(fitting, None)) is None:
             return None
         chosen[official] = file
@@ -148,7 +161,10 @@ def _part_fits(row: Row, part: Part, file: Path, expected: Shapes) -> bool:
 
 
 def _holds_all(row: Row, file: Path) -> bool:
-    return any(fits(_read(row, file, network_shapes(network)), network_shapes(network)) for network in networks(row))
+    return any(
+        fits(_read(row, file, network_shapes(network)), network_shapes(network))
+        for network in networks(row)
+    )
 
 
 def _read(where: Row | Part, file: Path, expected: Shapes) -> dict[str, Tensor]:
@@ -163,9 +179,12 @@ def _read(where: Row | Part, file: Path, expected: Shapes) -> dict[str, Tensor]:
 
 def _refuse(where: Row | Part, file: Path, expected: Shapes, row: Row | None = None) -> Found:
     name = (row or where).name
-    told = differences({name: tensor.shape for name, tensor in _read(where, file, expected).items()}, expected)
+    told = differences(
+        {name: tensor.shape for name, tensor in _read(where, file, expected).items()}, expected
+    )
     raise CheckpointError(
-        f"{file} does not fit the network of {name}: {told}. `wxr zoo verify {file}` tells what it is for"
+        f"{file} does not fit the network of {name}: {told}. `wxr zoo verify {file}` tells what it "
+        f"is for"
     )
 
 

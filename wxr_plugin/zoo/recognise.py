@@ -82,7 +82,10 @@ class Target(NamedTuple):
 
 
 def recognise(path: Path) -> Recognised:
-    """What the file `path` is for. Raises CheckpointError if it cannot be read, FileNotFoundError if there is none."""
+    """What the file `path` is for.
+
+    Raises CheckpointError if it cannot be read, FileNotFoundError if there is none.
+    """
     content = read_content(path, mapped=True)
     found = dict(_containers(content))
     with open(path, "rb") as file:
@@ -101,7 +104,9 @@ def recognise(path: Path) -> Recognised:
     return Recognised(str(path), sha256, *sizes, matches, **known, **near)
 
 
-def _containers(content: Mapping[str, Any], key: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _containers(
+    content: Mapping[str, Any], key: str = "", depth: int = 0
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Keys, joined by /, of everything in a file that is a state dict."""
     if content and all(isinstance(value, Tensor) for value in content.values()):
         yield key, dict(content)
@@ -111,7 +116,9 @@ def _containers(content: Mapping[str, Any], key: str = "", depth: int = 0) -> It
                 yield from _inner(content, name, inner, f"{key}/{name}" if key else name, depth)
 
 
-def _inner(content: Mapping[str, Any], name: str, inner: Any, key: str, depth: int) -> Iterator[tuple[str, dict]]:
+def _inner(
+    content: Mapping[str, Any], name: str, inner: Any, key: str, depth: int
+) -> Iterator[tuple[str, dict]]:
     if isinstance(inner, Mapping):
         yield from _containers(inner, key, depth + 1)
     elif type(inner).__mro__[1:2] and hasattr(inner, "state"):  # the stand-in for a network
@@ -151,19 +158,25 @@ def _against(weights: Mapping[str, Tensor], network: Mapping[str, Any]) -> str:
 def _matches(key: str, raw: Mapping[str, Tensor], sha256: str) -> Iterator[Match]:
     weights = find_weights(dict(raw), None, key)
     for target in _targets(_owners().get(sha256, ())):
-        if not _may_fit(weights, target.shapes) or not fits(aligned(weights, target.shapes), target.shapes):
+        if not _may_fit(weights, target.shapes) or not fits(
+            aligned(weights, target.shapes), target.shapes
+        ):
             continue
         for row in target.rows:
             known = target.sha256 if target.part else row.sha256
             prefix = _prefix(raw, target.shapes)
             published = None if known is None else known == sha256
-            yield Match(row.name, row.method, target.network, key or None, prefix, target.part, published)
+            yield Match(
+                row.name, row.method, target.network, key or None, prefix, target.part, published
+            )
 
 
 def _may_fit(weights: Mapping[str, Tensor], expected: Shapes) -> bool:
     """Whether one name and its shape are there: quick, where few networks of many are left."""
     probe = _probe(expected)
-    return any(name.endswith(probe) and tuple(weights[name].shape) == expected[probe] for name in weights)
+    return any(
+        name.endswith(probe) and tuple(weights[name].shape) == expected[probe] for name in weights
+    )
 
 
 def _probe(expected: Shapes) -> str:
@@ -172,7 +185,9 @@ def _probe(expected: Shapes) -> str:
 
 def _prefix(raw: Mapping[str, Tensor], expected: Shapes) -> str:
     probe = _probe(expected)
-    return min((name.removesuffix(probe) for name in raw if name.endswith(probe)), key=len, default="")
+    return min(
+        (name.removesuffix(probe) for name in raw if name.endswith(probe)), key=len, default=""
+    )
 
 
 def _closest(found: Mapping[str, Mapping[str, Tensor]]) -> dict[str, str]:
@@ -207,11 +222,20 @@ def _targets(only: tuple[str, ...] = ()) -> tuple[Target, ...]:
     for row in [rows()[name] for name in only] or rows().values():
         for network in networks(row):
             whole.setdefault(json.dumps(network, sort_keys=True), (network, []))[1].append(row)
-    targets = [Target(network, network_shapes(network), tuple(owners)) for network, owners in whole.values()]
+    targets = [
+        Target(network, network_shapes(network), tuple(owners))
+        for network, owners in whole.values()
+    ]
     for target in tuple(targets):
         for row in target.rows:
             targets += [
-                Target(target.network, part_shapes(row, part, target.shapes), (row,), part.file, part.sha256)
+                Target(
+                    target.network,
+                    part_shapes(row, part, target.shapes),
+                    (row,),
+                    part.file,
+                    part.sha256,
+                )
                 for part in row.files
             ]
     return tuple(targets)

@@ -67,7 +67,10 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Classes of the authors' code that the file names because it holds whole networks; `module.*` is all of a module.
     They are read without that code, as empty stand-ins."""
     colour: Literal["RGB", "BGR"] = "RGB"
-    """Order of the channels in the authors' call. Our `forward(lq)` takes RGB whatever this says."""
+    """Order of the channels in the authors' call.
+
+    Our `forward(lq)` takes RGB whatever this says.
+    """
     space: Literal["sRGB"] = "sRGB"
     """Colour space of what goes in and comes out."""
     range: tuple[float, float] = (0, 1)
@@ -96,7 +99,10 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @cache
 def rows() -> dict[str, Row]:
-    """Name -> row, the files of this folder in the order of their names. Raises WxrError where one is no good."""
+    """Name -> row, the files of this folder in the order of their names.
+
+    Raises WxrError where one is no good.
+    """
     found = [row for path in sorted(DATA.glob("*.yml")) for row in _read(path)]
     return {row.name: row for row in found}
 
@@ -107,7 +113,10 @@ def published_classes() -> tuple[str, ...]:
 
 
 def find_row(name: str) -> Row:
-    """The row `name`. Raises WxrError if there is none: names the variants of a method, or what is written alike."""
+    """The row `name`.
+
+    Raises WxrError if there is none: names the variants of a method, or what is written alike.
+    """
     if name in rows():
         return rows()[name]
     raise WxrError(f"no published method {name!r}; {_instead(name)}")
@@ -119,12 +128,20 @@ def variants(method: str) -> list[Row]:
 
 
 def _instead(name: str) -> str:
-    same = [row.name for row in variants(name)] or [row for row in rows() if row.startswith(name.lower())]
+    same = [row.name for row in variants(name)] or [
+        row for row in rows() if row.startswith(name.lower())
+    ]
     if same:
         return f"{name} has the variants {', '.join(same)}"
-    known = {row.lower(): row for row in rows()} | {row.method.lower(): row.method for row in rows().values()}
+    known = {row.lower(): row for row in rows()} | {
+        row.method.lower(): row.method for row in rows().values()
+    }
     near = [known[word] for word in difflib.get_close_matches(name.lower(), known, n=4)]
-    return f"is it {_either(near)}? `wxr zoo list` has all of them" if near else "`wxr zoo list` has all there are"
+    return (
+        f"is it {_either(near)}? `wxr zoo list` has all of them"
+        if near
+        else "`wxr zoo list` has all there are"
+    )
 
 
 def _either(words: Iterable[str]) -> str:

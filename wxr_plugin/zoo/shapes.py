@@ -41,7 +41,9 @@ def aligned(weights: Mapping[str, Tensor], expected: Shapes, prefix: str = "") -
 
 def fits(weights: Mapping[str, Tensor], expected: Shapes) -> bool:
     """Whether names and shapes are the same."""
-    return weights.keys() == expected.keys() and all(tuple(weights[name].shape) == expected[name] for name in expected)
+    return weights.keys() == expected.keys() and all(
+        tuple(weights[name].shape) == expected[name] for name in expected
+    )
 
 
 @lru_cache(maxsize=256)

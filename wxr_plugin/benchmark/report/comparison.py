@@ -11,18 +11,37 @@ def side_by_side(table: Table) -> Table:
 
     Without rows where there are none.
     """
-    kept = [place for place in range(len(table.columns)) if any(cells[place].published for _, cells in table.rows)]
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if any(cells[place].published for _, cells in table.rows)
+    ]
     rows = []
     for name, cells in table.rows:
         shown = [cells[place] for place in kept]
         if any(cell.published for cell in shown):
-            rows.append((name, [Cell(cell.text, worse=cell.worse, partial=cell.partial) for cell in shown]))
             rows.append(
-                ("– published", [Cell(_printed(cell.published)) if cell.published else Cell() for cell in shown])
+                (name, [Cell(cell.text, worse=cell.worse, partial=cell.partial) for cell in shown])
             )
-            rows.append(("– difference", [Cell(cell.difference) if cell.published else Cell() for cell in shown]))
+            rows.append(
+                (
+                    "– published",
+                    [
+                        Cell(_printed(cell.published)) if cell.published else Cell()
+                        for cell in shown
+                    ],
+                )
+            )
+            rows.append(
+                (
+                    "– difference",
+                    [Cell(cell.difference) if cell.published else Cell() for cell in shown],
+                )
+            )
     columns = [table.columns[place] for place in kept]
-    return Table(f"{table.title}: beside published figures", columns, rows, list(_groups(table, kept)))
+    return Table(
+        f"{table.title}: beside published figures", columns, rows, list(_groups(table, kept))
+    )
 
 
 def comparable(quality: list[Table]) -> list[str]:
@@ -36,10 +55,23 @@ def comparable(quality: list[Table]) -> list[str]:
         if each.count and cell.count and each.count != cell.count
     }
     notes = [known.methods[each.method].note for each in figures if each.method in known.methods]
-    told = [*notes, *_method_notes(figures), *(known.tables[each.table].notes for each in figures), *_doubts(figures)]
+    told = [
+        *notes,
+        *_method_notes(figures),
+        *(known.tables[each.table].notes for each in figures),
+        *_doubts(figures),
+    ]
     papers = [f"{each.paper}: {known.papers[each.paper]}" for each in figures]
-    unlike = [f"Not the same images, so not the same figure: {'; '.join(counts.values())}"] if counts else []
-    return [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in dict.fromkeys([*unlike, *told, *papers]) if text]
+    unlike = (
+        [f"Not the same images, so not the same figure: {'; '.join(counts.values())}"]
+        if counts
+        else []
+    )
+    return [
+        f"{text[:1].upper()}{text[1:].rstrip('.')}."
+        for text in dict.fromkeys([*unlike, *told, *papers])
+        if text
+    ]
 
 
 def _method_notes(figures: list[Figure]) -> Iterator[str]:

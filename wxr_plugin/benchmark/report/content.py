@@ -56,7 +56,9 @@ def content(results: Results) -> Content:
     )
 
 
-def _text_table(title: str, corner: str, columns: list[str], rows: list[tuple[str, list[str]]]) -> Table:
+def _text_table(
+    title: str, corner: str, columns: list[str], rows: list[tuple[str, list[str]]]
+) -> Table:
     cells = [(name, [Cell(text) for text in texts]) for name, texts in rows]
     return Table(title, [Heading(name) for name in columns], cells, corner=corner, texts=True)
 
@@ -65,7 +67,11 @@ def _protocol(results: Results) -> Table:
     columns = ["Zoo", "Network", "Checkpoint", "sha256", "Precision", "Tile", "Overlap"]
     rows = []
     for name, method in results.methods.items():
-        network = method.network.get("type", "") if isinstance(method.network, Mapping) else method.network or ""
+        network = (
+            method.network.get("type", "")
+            if isinstance(method.network, Mapping)
+            else method.network or ""
+        )
         tile = "whole images" if method.tile in (0, None) and method.checkpoint else method.tile
         overlap = method.overlap if method.tile else None
         checkpoint = method.checkpoint and Path(method.checkpoint).name
@@ -78,16 +84,23 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
     """What holds for all methods, as name and text."""
     found = [results.protocols(name) for name in results.methods]
     in_y = any("(Y)" in metric.title for metric in results.metrics.values())
-    for key, words in (("colour", "Colour space"), ("crop", "Pixels that metrics crop at each edge")):
+    for key, words in (
+        ("colour", "Colour space"),
+        ("crop", "Pixels that metrics crop at each edge"),
+    ):
         if values := sorted({value for each in found for value in each[key]} - {""}):
             yield (
                 words,
-                ", ".join(values) + ("; of metrics with (Y) the Y of YCbCr" if key == "colour" and in_y else ""),
+                ", ".join(values)
+                + ("; of metrics with (Y) the Y of YCbCr" if key == "colour" and in_y else ""),
             )
     devices = dict.fromkeys(value for each in found for value in each["device"] if value)
     if devices or results.facts.device:
         yield "Device", ", ".join(devices) or results.facts.device
-    yield from _packages(results, {digest for each in found for told in each["versions"] for digest in told.split("+")})
+    yield from _packages(
+        results,
+        {digest for each in found for told in each["versions"] for digest in told.split("+")},
+    )
 
 
 def _packages(results: Results, digests: set[str]) -> Iterator[tuple[str, str]]:
@@ -114,14 +127,21 @@ def _warnings(results: Results) -> Iterator[str]:
                 yield f"{title(results, name)}: {done} of {each.count} images of {each.title or key} are there"
     methods = [name for name in results.methods if name != INPUT]
     if not any(
-        results.mean(name, key, metric).count for name in methods for key in results.sets for metric in results.metrics
+        results.mean(name, key, metric).count
+        for name in methods
+        for key in results.sets
+        for metric in results.metrics
     ):
         yield "nothing that a method restored has been measured"
 
 
 def _errors(results: Results) -> Table:
-    rows = [(title(results, row.method), [row.set, row.image, row.error]) for row in results.errors()]
-    return _cut(_text_table("Errors", "Method", ["Set", "Image", "What went wrong"], rows), "rows.csv")
+    rows = [
+        (title(results, row.method), [row.set, row.image, row.error]) for row in results.errors()
+    ]
+    return _cut(
+        _text_table("Errors", "Method", ["Set", "Image", "What went wrong"], rows), "rows.csv"
+    )
 
 
 def _overlaps(results: Results) -> Table:
@@ -129,7 +149,12 @@ def _overlaps(results: Results) -> Table:
     columns = [name for name in (found[0] if found else ()) if name != "set"]
     rows = [(row["set"], [str(row[name] or "") for name in columns]) for row in found]
     return _cut(
-        _text_table("Test images that are training images", "Set", [name.capitalize() for name in columns], rows),
+        _text_table(
+            "Test images that are training images",
+            "Set",
+            [name.capitalize() for name in columns],
+            rows,
+        ),
         "overlaps.csv",
     )
 

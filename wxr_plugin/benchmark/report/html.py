@@ -35,7 +35,9 @@ def to_html(content: Content, results: Results, data: dict[str, Any], side: int)
         images=escape(_images(data, side)),
         data=script_json(data),
         script=SCRIPT.read_text(encoding="utf-8"),
-        facts="\n".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in content.facts),
+        facts="\n".join(
+            f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in content.facts
+        ),
         protocol=_sections([content.protocol]),
         errors=_bare(content.errors) or "<p>No image failed.</p>",
         overlaps=_bare(content.overlaps) or f"<p>{_no_overlaps(results)}</p>",
@@ -45,11 +47,15 @@ def to_html(content: Content, results: Results, data: dict[str, Any], side: int)
 
 def html_table(table: Table) -> str:
     """A table that scrolls in its box; the published figure and the difference stand below ours."""
-    lines = [f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(table.title)}"><table class="wide">']
+    lines = [
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(table.title)}"><table class="wide">'
+    ]
     lines += ["<thead>", *_headings(table), "</thead><tbody>"]
     kind = ' class="text"' if table.texts else ""
     for name, cells in table.rows:
-        lines += [f'<tr{kind}><th scope="row">{escape(name)}</th>' + "".join(map(_cell, cells)) + "</tr>"]
+        lines += [
+            f'<tr{kind}><th scope="row">{escape(name)}</th>' + "".join(map(_cell, cells)) + "</tr>"
+        ]
     notes = [f'<p class="note">{escape(note)}</p>' for note in table.notes]
     return "\n".join([*lines, "</tbody></table></div>", *notes])
 
@@ -62,18 +68,25 @@ def script_json(data: Any) -> str:
 def _headings(table: Table) -> Iterator[str]:
     if table.groups:
         spans = [
-            f'<th class="group" scope="colgroup" colspan="{span}">{escape(name)}</th>' for name, span in table.groups
+            f'<th class="group" scope="colgroup" colspan="{span}">{escape(name)}</th>'
+            for name, span in table.groups
         ]
         yield f'<tr><th rowspan="2" scope="col">{escape(table.corner)}</th>{"".join(spans)}</tr>'
     corner = "" if table.groups else f'<th scope="col">{escape(table.corner)}</th>'
     kind = ' class="text"' if table.texts else ""
-    heads = [f'<th scope="col">{escape(each.title)}{_arrow(each.arrow)}</th>' for each in table.columns]
+    heads = [
+        f'<th scope="col">{escape(each.title)}{_arrow(each.arrow)}</th>' for each in table.columns
+    ]
     yield f"<tr{kind}>{corner}{''.join(heads)}</tr>"
 
 
 def _arrow(arrow: str) -> str:
     words = {"↑": "higher is better", "↓": "lower is better"}
-    return f' <span title="{words[arrow]}" role="img" aria-label="{words[arrow]}">{arrow}</span>' if arrow else ""
+    return (
+        f' <span title="{words[arrow]}" role="img" aria-label="{words[arrow]}">{arrow}</span>'
+        if arrow
+        else ""
+    )
 
 
 def _cell(cell: Cell) -> str:
@@ -89,13 +102,19 @@ def _cell(cell: Cell) -> str:
 
 
 def _sections(tables: list[Table]) -> str:
-    return "\n".join(f"<h3>{escape(table.title)}</h3>\n{html_table(table)}" for table in tables if table.rows)
+    return "\n".join(
+        f"<h3>{escape(table.title)}</h3>\n{html_table(table)}" for table in tables if table.rows
+    )
 
 
 def _no_overlaps(results: Results) -> str:
     options = results.facts.options
     looked = isinstance(options, dict) and options.get("overlaps")
-    return "None were found." if looked else "None were looked for; `overlaps` in the benchmark's options does."
+    return (
+        "None were found."
+        if looked
+        else "None were looked for; `overlaps` in the benchmark's options does."
+    )
 
 
 def _bare(table: Table) -> str:
@@ -108,7 +127,8 @@ def _compared(content: Content) -> str:
         return ""
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in content.comparable)
     return (
-        "<p>The small figures below ours are published ones, and ours minus the published one. They are comparable "
+        "<p>The small figures below ours are published ones, and ours minus the published one. "
+        "They are comparable "
         f"only as far as weights, images and protocol are.</p>{notes}"
     )
 

@@ -35,13 +35,20 @@ class Shown(NamedTuple):
 def viewer_data(results: Results, shown: Shown) -> dict[str, Any]:
     """All that the viewer needs, as JSON takes it.
 
-    `sources` and `metrics` name what `f`, `d` and `v` of an image hold in turn: the rest of its address after the
-    `base` of its set, its data URI where the page carries it, and the values of all metrics; null where there is none.
+    `sources` and `metrics` name what `f`, `d` and `v` of an image hold in turn: the rest of its
+    address after the `base` of its set, its data URI where the page carries it, and the values of
+    all metrics; null where there is none.
     """
     embedded = _embedded(results, shown.images)
     sources = _sources(results)
-    metrics = [[each.title or key, each.better, each.digits] for key, each in _of_images(results).items()]
-    sets = [_set(results, name, sources, embedded, shown) for name in results.sets if _names(results, name)]
+    metrics = [
+        [each.title or key, each.better, each.digits] for key, each in _of_images(results).items()
+    ]
+    sets = [
+        _set(results, name, sources, embedded, shown)
+        for name in results.sets
+        if _names(results, name)
+    ]
     return {"sources": [list(each) for each in sources], "metrics": metrics, "sets": sets}
 
 
@@ -73,16 +80,26 @@ def _embedded(results: Results, most: int) -> set[tuple[str, str]]:
     return chosen
 
 
-def _set(results: Results, name: str, sources: list[Source], embedded: set, shown: Shown) -> dict[str, Any]:
-    rows = {source.key: {row.image: row for row in results.of(source.key, name)} for source in sources}
+def _set(
+    results: Results, name: str, sources: list[Source], embedded: set, shown: Shown
+) -> dict[str, Any]:
+    rows = {
+        source.key: {row.image: row for row in results.of(source.key, name)} for source in sources
+    }
     names = _names(results, name)
     files = [[_file(results, rows, source.key, image) for image in names] for source in sources]
     addresses = [[_address(file, shown.page) for file in column] for column in files]
     bases = [os.path.commonprefix([each for each in column if each]) for column in addresses]  # noqa: RUF071
     images = []
     for place, image in enumerate(names):
-        within = [_data(column[place], shown.side) if (name, image) in embedded else None for column in files]
-        rest = [column[place][len(base) :] if column[place] else None for column, base in zip(addresses, bases)]
+        within = [
+            _data(column[place], shown.side) if (name, image) in embedded else None
+            for column in files
+        ]
+        rest = [
+            column[place][len(base) :] if column[place] else None
+            for column, base in zip(addresses, bases)
+        ]
         values = [_values(results, rows[source.key].get(image)) for source in sources]
         images.append({"n": image, "s": _size(rows, image), "f": rest, "d": within, "v": values})
     return {"title": results.sets[name].title or name, "base": bases, "images": images}
@@ -90,14 +107,20 @@ def _set(results: Results, name: str, sources: list[Source], embedded: set, show
 
 def _names(results: Results, name: str) -> list[str]:
     """The photos of a set that any method has, in the order in which people count."""
-    found = {Path(row.image): row.image for method in results.methods for row in results.of(method, name)}
+    found = {
+        Path(row.image): row.image for method in results.methods for row in results.of(method, name)
+    }
     return [found[path] for path in in_order(found)]
 
 
 def _file(results: Results, rows: dict[str, dict[str, Row]], key: str, image: str) -> Path | None:
     """The file of a source; the photo and its ground truth are named by the rows of any method."""
     if key in (INPUT, GT):
-        told = (getattr(row, "lq" if key == INPUT else "gt") for each in rows.values() if (row := each.get(image)))
+        told = (
+            getattr(row, "lq" if key == INPUT else "gt")
+            for each in rows.values()
+            if (row := each.get(image))
+        )
         file = next(filter(None, told), "")
     else:
         row = rows[key].get(image)

@@ -37,13 +37,20 @@ SPECIAL = {
 
 def to_latex(content: Content) -> str:
     """All tables of figures: best ones bold, second ones underlined."""
-    tables = [table for table in (*content.quality, *content.comparison, content.cost, content.protocol) if table.rows]
+    tables = [
+        table
+        for table in (*content.quality, *content.comparison, content.cost, content.protocol)
+        if table.rows
+    ]
     head = HEAD + "".join(f"% {text}\n" for text in content.comparable)
     return head + "\n" + "\n".join("\n".join(_table(table)) + "\n" for table in tables)
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX prints as it is, in one line. Letters that its T1 fonts lack lose their accents, or become ?."""
+    """Text that LaTeX prints as it is, in one line.
+
+    Letters that its T1 fonts lack lose their accents, or become ?.
+    """
     return "".join(map(_letter, " ".join(text.split())))
 
 
@@ -75,10 +82,18 @@ def _headings(table: Table) -> Iterator[str]:
     if table.groups:
         spans = [rf"\multicolumn{{{span}}}{{c}}{{{escape(name)}}}" for name, span in table.groups]
         yield _line(["", *spans])
-        ends = [sum(span for _, span in table.groups[: place + 1]) + 1 for place in range(len(table.groups))]
+        ends = [
+            sum(span for _, span in table.groups[: place + 1]) + 1
+            for place in range(len(table.groups))
+        ]
         starts = [2, *(end + 1 for end in ends)]
         yield " ".join(rf"\cmidrule(lr){{{start}-{end}}}" for start, end in zip(starts, ends))
-    yield _line([escape(table.corner), *(escape(f"{each.title} {each.arrow}".strip()) for each in table.columns)])
+    yield _line(
+        [
+            escape(table.corner),
+            *(escape(f"{each.title} {each.arrow}".strip()) for each in table.columns),
+        ]
+    )
 
 
 def _line(cells: list[str]) -> str:
@@ -86,8 +101,12 @@ def _line(cells: list[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = escape(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", cell.text))  # a sha256 would make the table tiny
-    marked = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[cell.rank]
+    text = escape(
+        re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", cell.text)
+    )  # a sha256 would make the table tiny
+    marked = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[
+        cell.rank
+    ]
     marked = rf"\textcolor{{red}}{{{marked}\,{escape(WORSE)}}}" if cell.worse else marked
     return marked + escape("†" * cell.partial)
 

@@ -18,7 +18,10 @@ def to_markdown(content: Content) -> str:
     parts += ["Best in **bold**, second <u>underlined</u>."]
     parts += _tables([*content.quality, *content.comparison])
     parts += ["  \n".join(map(escape, content.comparable)), *_tables([content.cost])]
-    parts += ["## Protocol", "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in content.facts)]
+    parts += [
+        "## Protocol",
+        "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in content.facts),
+    ]
     parts += _tables([content.protocol, content.errors, content.overlaps])
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -28,10 +31,16 @@ def _tables(tables: list[Table]) -> list[str]:
 
 
 def _table(table: Table) -> Iterator[str]:
-    """Heading, table and notes. A column is named by its group and its own title, as Markdown knows no spans."""
+    """Heading, table and notes.
+
+    A column is named by its group and its own title, as Markdown knows no spans.
+    """
     yield f"## {escape(table.title)}"
     groups = [name for name, span in table.groups for _ in range(span)] or [""] * len(table.columns)
-    heads = [f"{escape(group)} {escape(each.title)} {each.arrow}".strip() for group, each in zip(groups, table.columns)]
+    heads = [
+        f"{escape(group)} {escape(each.title)} {each.arrow}".strip()
+        for group, each in zip(groups, table.columns)
+    ]
     align = ":--" if table.texts else "--:"
     lines = [_line([escape(table.corner), *heads]), _line([":--", *[align] * len(heads)])]
     lines += [_line([escape(name), *map(_cell, cells)]) for name, cells in table.rows]

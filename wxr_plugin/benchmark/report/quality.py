@@ -15,7 +15,8 @@ OVERALL = "Overall"
 WIDEST = 16
 """Columns of a table; metrics that do not fit go to a table of their own."""
 PARTIAL = (
-    "† is the mean of fewer images than the set has. Where methods differ in how many they have, only those with the "
+    "† is the mean of fewer images than the set has. Where methods differ in how many they have, "
+    "only those with the "
     "most can be best or second."
 )
 
@@ -39,12 +40,15 @@ class _Found(NamedTuple):
 def quality_tables(results: Results) -> list[Table]:
     """A table for photos without ground truth, one for each task of the pairs, and the averages over all pairs.
 
-    Methods are rows, sets × metrics are columns, with the average over the sets where there are several.
+    Methods are rows, sets × metrics are columns, with the average over the sets where there are
+    several.
     """
     pairs = [name for name in results.sets if _has_gt(results, name)]
     tables = [_table(results, group) for group in _groups(results, pairs)]
     if len({results.sets[name].task for name in pairs}) > 1:
-        shared = [key for key in results.metrics if all(results.applies(name, key) for name in pairs)]
+        shared = [
+            key for key in results.metrics if all(results.applies(name, key) for name in pairs)
+        ]
         tables += [_averages(results, pairs, shared)] if shared else []
     return tables
 
@@ -52,10 +56,13 @@ def quality_tables(results: Results) -> list[Table]:
 def _groups(results: Results, pairs: Sequence[str]) -> Iterator[_Group]:
     real = [name for name in results.sets if name not in pairs]
     tasks = list(dict.fromkeys(results.sets[name].task or "" for name in pairs))
-    by_task = {task: [name for name in pairs if (results.sets[name].task or "") == task] for task in tasks}
+    by_task = {
+        task: [name for name in pairs if (results.sets[name].task or "") == task] for task in tasks
+    }
     for words, sets in [("Photos without ground truth", real), *by_task.items()]:
         kinds = [
-            [key for key, metric in results.metrics.items() if metric.needs_gt is needs] for needs in (True, False)
+            [key for key, metric in results.metrics.items() if metric.needs_gt is needs]
+            for needs in (True, False)
         ]
         for keys, kind in zip(kinds, ("full reference", "no reference")):
             measured = [key for key in keys if any(results.applies(name, key) for name in sets)]
@@ -75,33 +82,62 @@ def _parts(metrics: list[str], groups: int) -> list[list[str]]:
 def _table(results: Results, group: _Group) -> Table:
     columns = [(name, key) for name in group.sets for key in group.metrics]
     averaged = len(group.sets) > 1
-    found = {method: [_cell(results, method, *column) for column in columns] for method in results.methods}
+    found = {
+        method: [_cell(results, method, *column) for column in columns]
+        for method in results.methods
+    }
     if averaged:
         for method, cells in found.items():
             cells += [_average(results, method, group.sets, key) for key in group.metrics]
-    heads = [_heading(results, key) for _ in range(len(group.sets) + averaged) for key in group.metrics]
+    heads = [
+        _heading(results, key) for _ in range(len(group.sets) + averaged) for key in group.metrics
+    ]
     groups = [(_heading_of(results, name), len(group.metrics)) for name in group.sets]
     groups += [(OVERALL, len(group.metrics))] if averaged else []
-    return _ranked(results, Table(group.title, heads, [], groups), found, group.metrics * len(groups))
+    return _ranked(
+        results, Table(group.title, heads, [], groups), found, group.metrics * len(groups)
+    )
 
 
 def _averages(results: Results, pairs: list[str], metrics: list[str]) -> Table:
-    found = {method: [_average(results, method, pairs, key) for key in metrics] for method in results.methods}
-    heads, groups = [_heading(results, key) for key in metrics], [(f"Average of {len(pairs)} sets", len(metrics))]
+    found = {
+        method: [_average(results, method, pairs, key) for key in metrics]
+        for method in results.methods
+    }
+    heads, groups = (
+        [_heading(results, key) for key in metrics],
+        [(f"Average of {len(pairs)} sets", len(metrics))],
+    )
     return _ranked(results, Table("All pairs", heads, [], groups), found, metrics)
 
 
-def _ranked(results: Results, table: Table, found: dict[str, list[_Found]], metrics: list[str]) -> Table:
-    """The table with its rows and notes. `found` has the cells of each method, `metrics` those of columns."""
+def _ranked(
+    results: Results, table: Table, found: dict[str, list[_Found]], metrics: list[str]
+) -> Table:
+    """The table with its rows and notes.
+
+    `found` has the cells of each method, `metrics` those of columns.
+    """
     for place, (heading, key) in enumerate(zip(table.columns, metrics)):
         column = [found[method][place] for method in results.methods]
-        most = max((found[method][place].count for method in results.methods if method != INPUT), default=0)
+        most = max(
+            (found[method][place].count for method in results.methods if method != INPUT), default=0
+        )
         whole = [each for each in column if each.count == most]
-        rank([each.cell for each in whole], [each.value for each in whole], heading, results.metrics[key].digits)
-    table.rows = [(title(results, method), [each.cell for each in row]) for method, row in found.items()]
+        rank(
+            [each.cell for each in whole],
+            [each.value for each in whole],
+            heading,
+            results.metrics[key].digits,
+        )
+    table.rows = [
+        (title(results, method), [each.cell for each in row]) for method, row in found.items()
+    ]
     shown = [cell for _, cells in table.rows for cell in cells]
     overall = (
-        ["Overall is the unweighted mean of the sets."] if any(name == OVERALL for name, _ in table.groups) else []
+        ["Overall is the unweighted mean of the sets."]
+        if any(name == OVERALL for name, _ in table.groups)
+        else []
     )
     partial = [PARTIAL] if any(cell.partial for cell in shown) else []
     worse = [WORSE_NOTE] if any(cell.worse for cell in shown) else []
@@ -114,9 +150,14 @@ def _cell(results: Results, method: str, name: str, key: str) -> _Found:
     if not mean.count:
         return _Found(Cell(), math.nan, 0)
     worse = _is_worse(results, method, [name], key, mean.value)
-    cell = Cell(figure_text(mean.value, digits), worse=worse, partial=mean.missing > 0, count=mean.count)
+    cell = Cell(
+        figure_text(mean.value, digits), worse=worse, partial=mean.missing > 0, count=mean.count
+    )
     who = results.methods[method].zoo, title(results, method)
-    return _Found(_compared(cell, mean.value, digits, published().find(*who, names_of(results, name), key)), *mean[:2])
+    return _Found(
+        _compared(cell, mean.value, digits, published().find(*who, names_of(results, name), key)),
+        *mean[:2],
+    )
 
 
 def _average(results: Results, method: str, sets: list[str], key: str) -> _Found:
@@ -125,7 +166,9 @@ def _average(results: Results, method: str, sets: list[str], key: str) -> _Found
     if not math.isfinite(value):
         return _Found(Cell(), math.nan, 0)
     worse = _is_worse(results, method, sets, key, value)
-    cell = Cell(figure_text(value, digits), worse=worse, partial=any(mean.missing for mean in means))
+    cell = Cell(
+        figure_text(value, digits), worse=worse, partial=any(mean.missing for mean in means)
+    )
     who = results.methods[method].zoo, title(results, method)
     figure = published().find_average(*who, [names_of(results, name) for name in sets], key)
     return _Found(_compared(cell, value, digits, figure), value, sum(mean.count for mean in means))
@@ -154,7 +197,8 @@ def _heading_of(results: Results, name: str) -> str:
     each = results.sets[name]
     label = each.title or name
     return counted(
-        label if not each.task or _has_gt(results, name) else f"{each.task.capitalize()}: {label}", each.count
+        label if not each.task or _has_gt(results, name) else f"{each.task.capitalize()}: {label}",
+        each.count,
     )
 
 

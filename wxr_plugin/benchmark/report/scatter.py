@@ -37,13 +37,21 @@ class Axis(NamedTuple):
 
     def place(self, value: float) -> float:
         """0 at the low end, 1 at the high one."""
-        low, high, value = map(math.log10, (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        low, high, value = (
+            map(math.log10, (self.low, self.high, value))
+            if self.log
+            else (self.low, self.high, value)
+        )
         return (value - low) / (high - low)
 
 
 def numbers(results: Results) -> dict[str, int]:
     """The methods that were timed, with their numbers in the legend."""
-    timed = [name for name in results.methods if name != INPUT and results.seconds_per_megapixel(name) > 0]
+    timed = [
+        name
+        for name in results.methods
+        if name != INPUT and results.seconds_per_megapixel(name) > 0
+    ]
     return {name: number for number, name in enumerate(timed, 1)}
 
 
@@ -52,7 +60,12 @@ def scatters(results: Results) -> Iterator[str]:
     for key, metric in results.metrics.items():
         sets = [name for name in results.sets if results.applies(name, key)]
         points = [
-            Point(number, title(results, name), results.seconds_per_megapixel(name), results.average(name, sets, key))
+            Point(
+                number,
+                title(results, name),
+                results.seconds_per_megapixel(name),
+                results.average(name, sets, key),
+            )
             for name, number in numbers(results).items()
             if sets and math.isfinite(results.average(name, sets, key))
         ]
@@ -65,15 +78,25 @@ def scatters(results: Results) -> Iterator[str]:
 def scatter(points: Sequence[Point], label: str, untouched: float = math.nan) -> str:
     """The chart of one metric as SVG; `untouched` is the quality of the photos as they are, drawn as a line."""
     times = [point.seconds for point in points]
-    across = log_axis(min(times), max(times)) if max(times) > _LOG_FROM * min(times) else linear_axis(0, max(times))
+    across = (
+        log_axis(min(times), max(times))
+        if max(times) > _LOG_FROM * min(times)
+        else linear_axis(0, max(times))
+    )
     values = [point.quality for point in points] + ([untouched] if math.isfinite(untouched) else [])
     up = linear_axis(min(values), max(values))
-    told = "; ".join(f"{point.name}: {point.quality:.4g} at {point.seconds:.3g} s" for point in points)
-    lines = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{label} against time. {told}")}">']
+    told = "; ".join(
+        f"{point.name}: {point.quality:.4g} at {point.seconds:.3g} s" for point in points
+    )
+    lines = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{label} against time. {told}")}">'
+    ]
     lines += _grid(across, up, label)
     if math.isfinite(untouched):
         y = _y(up, untouched)
-        lines += [f'<line class="input" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>']
+        lines += [
+            f'<line class="input" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        ]
         lines += [f'<text x="{WIDTH - RIGHT - 2}" y="{y - 4:.1f}" text-anchor="end">input</text>']
     lines += _points(points, across, up)
     return "\n".join([*lines, "</svg>"])
@@ -97,7 +120,9 @@ def log_axis(low: float, high: float) -> Axis:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if high < 2000 * low else (1,)
     values = [step * 10.0**power for power in decades for step in steps]
-    return Axis([(value, f"{value:.6g}") for value in values if low <= value <= high], low, high, True)
+    return Axis(
+        [(value, f"{value:.6g}") for value in values if low <= value <= high], low, high, True
+    )
 
 
 def _grid(across: Axis, up: Axis, label: str) -> Iterator[str]:
@@ -132,10 +157,15 @@ def _points(points: Sequence[Point], across: Axis, up: Axis) -> Iterator[str]:
 def _free(x: float, y: float, taken: list[tuple[float, float]]) -> tuple[float, float]:
     """The middle of a number beside a point, as far as can be from points and numbers that are there."""
     places = [(x + right, y + down - 4) for right, down in _AROUND]
-    inside = [each for each in places if LEFT + 6 < each[0] < WIDTH - 6 and 8 < each[1] < HEIGHT - BOTTOM - 6]
+    inside = [
+        each
+        for each in places
+        if LEFT + 6 < each[0] < WIDTH - 6 and 8 < each[1] < HEIGHT - BOTTOM - 6
+    ]
     others = [each for each in taken if each != (x, y)]
     return max(
-        inside or places, key=lambda each: min((min(math.dist(each, other), 16.0) for other in others), default=16.0)
+        inside or places,
+        key=lambda each: min((min(math.dist(each, other), 16.0) for other in others), default=16.0),
     )
 
 

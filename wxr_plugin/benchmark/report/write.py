@@ -16,19 +16,25 @@ MAX_IMAGES, MAX_SIDE = 12, 1024
 
 
 def write_report(
-    folder: str | Path, output: str | Path | None = None, max_images: int = MAX_IMAGES, max_side: int = MAX_SIDE
+    folder: str | Path,
+    output: str | Path | None = None,
+    max_images: int = MAX_IMAGES,
+    max_side: int = MAX_SIDE,
 ) -> Path:
     """Write the report of the benchmark in `folder` and return the page.
 
-    `output` is the folder for report.html, report.md and report.tex, `folder` itself when None. The page carries
-    `max_images` photos, of each what every method made of it, at most `max_side` pixels long; it links the files of
-    the others. A benchmark that is still under way gives the report of what is done.
+    `output` is the folder for report.html, report.md and report.tex, `folder` itself when None. The
+    page carries `max_images` photos, of each what every method made of it, at most `max_side`
+    pixels long; it links the files of the others. A benchmark that is still under way gives the
+    report of what is done.
 
     Raises:
         WxrError: no benchmark in the folder, files that cannot be read, or numbers out of range.
     """
     if max_images < 0 or max_side < 16:
-        raise WxrError(f"max_images {max_images} and max_side {max_side}: take 0 or more, and 16 or more")
+        raise WxrError(
+            f"max_images {max_images} and max_side {max_side}: take 0 or more, and 16 or more"
+        )
     folder = Path(folder)
     output = Path(output) if output else folder
     results = Results.read(folder)

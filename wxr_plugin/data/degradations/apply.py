@@ -1,8 +1,9 @@
 """DA-CLIP's ten degradations on clean photographs, seeded, with a continuous severity.
 
-Each is a pure function of (image, severity, rng, styles), float32 RGB (H, W, 3) in [0, 1] in and out. The same state of
-`rng` draws the same shadow, path or mask, and only its strength follows `severity`; at severity 0 nothing changes.
-Ranges stand in `degradation_styles.py`. Where light adds up (blur, shadow, exposure) it is linear: value^2.2.
+Each is a pure function of (image, severity, rng, styles), float32 RGB (H, W, 3) in [0, 1] in and
+out. The same state of `rng` draws the same shadow, path or mask, and only its strength follows
+`severity`; at severity 0 nothing changes. Ranges stand in `degradation_styles.py`. Where light adds
+up (blur, shadow, exposure) it is linear: value^2.2.
 """
 
 from collections.abc import Callable
@@ -23,13 +24,18 @@ DEFAULT = Styles()
 
 
 def degrade(
-    image: np.ndarray, name: str, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT
+    image: np.ndarray,
+    name: str,
+    severity: float,
+    rng: np.random.Generator,
+    styles: Styles = DEFAULT,
 ) -> np.ndarray:
     """A copy of a clean photo with the degradation `name`, one of DEGRADATIONS.
 
     Args:
         image: float32 RGB (H, W, 3) in [0, 1].
-        severity: in [0, 1]; 0 changes nothing, 1 is the published setting of noise (sigma 50) and JPEG (quality 10).
+        severity: in [0, 1]; 0 changes nothing, 1 is the published setting of noise (sigma 50) and
+            JPEG (quality 10).
 
     Raises:
         TypeError, ValueError: anything else.
@@ -45,7 +51,9 @@ def severity_range(name: str) -> Range:
     return SEVERITIES.get(name, OTHER_SEVERITIES)
 
 
-def noisy(image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT) -> np.ndarray:
+def noisy(
+    image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT
+) -> np.ndarray:
     """Gaussian noise, truncated to 8 bits as the published pairs are: floor(255 clip(x + n)) / 255."""
     sigma = np.float32(severity * styles.noise.sigma / 255)
     return truncated(image + sigma * rng.standard_normal(image.shape, dtype=np.float32))
@@ -62,7 +70,9 @@ def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """`image` rounded to 8 bits, as a JPEG of `quality` in [1, 100] shows it."""
     bgr = cv2.cvtColor(np.uint8(np.clip(image, 0, 1) * 255 + 0.5), cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(np.float32) / np.float32(255)
+    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(
+        np.float32
+    ) / np.float32(255)
 
 
 def truncated(image: np.ndarray) -> np.ndarray:
@@ -71,7 +81,9 @@ def truncated(image: np.ndarray) -> np.ndarray:
 
 
 def _weather(kind: str) -> Degradation:
-    def draw(image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT) -> np.ndarray:
+    def draw(
+        image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT
+    ) -> np.ndarray:
         return add_weather(image, kind, severity, rng, styles.weather)
 
     return draw
@@ -95,7 +107,9 @@ SYNTHESIS: dict[str, Degradation] = {
 def _check(image: np.ndarray, name: str, severity: float) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.float32:
         found = getattr(image, "dtype", type(image).__name__)
-        raise TypeError(f"degrade needs a float32 RGB array in [0, 1], not {found}; divide uint8 by 255 first")
+        raise TypeError(
+            f"degrade needs a float32 RGB array in [0, 1], not {found}; divide uint8 by 255 first"
+        )
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"degrade needs an image of shape (H, W, 3), not {image.shape}")
     if name not in SYNTHESIS:

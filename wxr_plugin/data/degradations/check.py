@@ -50,7 +50,8 @@ def check_tree(root: str | Path, benchmark: str = "universal") -> list[Found]:
     root = Path(root).expanduser()
     if not any((root / split).is_dir() for split in SPLITS):
         raise WxrError(
-            f"{root}: neither train nor val in it; the layout is {root}/{{train,val}}/<degradation>/{{LQ,GT}}"
+            f"{root}: neither train nor val in it; the layout is "
+            f"{root}/{{train,val}}/<degradation>/{{LQ,GT}}"
         )
     entries = BENCHMARKS[benchmark].degradations
     return [_found(root, split, word, entry) for split in SPLITS for word, entry in entries.items()]
@@ -59,8 +60,14 @@ def check_tree(root: str | Path, benchmark: str = "universal") -> list[Found]:
 def strangers(root: str | Path) -> list[str]:
     """Folders of the splits that no degradation is called after, with the word that may be meant."""
     root = Path(root).expanduser()
-    folders = [path for split in SPLITS for path in sorted((root / split).glob("*/")) if path.is_dir()]
-    return [_strange(path) for path in folders if path.name not in DEGRADATIONS and not path.name.startswith(".")]
+    folders = [
+        path for split in SPLITS for path in sorted((root / split).glob("*/")) if path.is_dir()
+    ]
+    return [
+        _strange(path)
+        for path in folders
+        if path.name not in DEGRADATIONS and not path.name.startswith(".")
+    ]
 
 
 def sources(root: str | Path) -> Iterator[Path]:
@@ -89,8 +96,12 @@ def _misfits(lq: ImageStore, gt: ImageStore, pairs: list[tuple[str, str]]) -> It
     sizes = [_sizes(store) for store in (lq, gt)]
     for pair in pairs:
         found = [size[key] for size, key in zip(sizes, pair)]
-        unreadable = [store.path(key) for store, key, size in zip((lq, gt), pair, found) if size is None]
-        yield from (f"{path}: no image that can be read; download or copy it again" for path in unreadable)
+        unreadable = [
+            store.path(key) for store, key, size in zip((lq, gt), pair, found) if size is None
+        ]
+        yield from (
+            f"{path}: no image that can be read; download or copy it again" for path in unreadable
+        )
         if not unreadable and found[0] != found[1]:
             shown = [f"{width}x{height}" for height, width in found]
             yield f"{lq.path(pair[0])}: {shown[0]} pixels, but its ground truth {shown[1]}; make them equal"
@@ -99,7 +110,9 @@ def _misfits(lq: ImageStore, gt: ImageStore, pairs: list[tuple[str, str]]) -> It
 def _sizes(store: ImageStore) -> dict[str, tuple[int, int] | None]:
     """(height, width) of each image as it is shown; None for what is no image."""
     if store.is_lmdb:
-        return {key: (height, width) for key, (height, width, _) in read_meta_info(store.root).items()}
+        return {
+            key: (height, width) for key, (height, width, _) in read_meta_info(store.root).items()
+        }
     return {key: _size(store.path(key)) for key in store.keys()}  # noqa: SIM118
 
 

@@ -8,11 +8,14 @@ from wxr_plugin.data.degradations.styles import Missing, Styles
 MOST_SHAPES = 200
 
 
-def uncompleted(image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles) -> np.ndarray:
+def uncompleted(
+    image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles
+) -> np.ndarray:
     """The photo with boxes and brush strokes in one grey level: (1 - M) J + M fill, M of zeros and ones.
 
-    Free-form strokes as in Yu et al., "Free-form image inpainting with gated convolution", ICCV 2019, in our own way.
-    The masks and the fill of the published pairs are not stated; ours are black or white.
+    Free-form strokes as in Yu et al., "Free-form image inpainting with gated convolution", ICCV
+    2019, in our own way. The masks and the fill of the published pairs are not stated; ours are
+    black or white.
     """
     mask = missing_mask(image.shape[:2], severity, styles.missing, rng)
     result = image.copy()
@@ -20,8 +23,13 @@ def uncompleted(image: np.ndarray, severity: float, rng: np.random.Generator, st
     return result
 
 
-def missing_mask(shape: tuple[int, int], severity: float, ranges: Missing, rng: np.random.Generator) -> np.ndarray:
-    """Where the picture is missing: (H, W) bool. Boxes, strokes or both, until they cover severity * cover of it."""
+def missing_mask(
+    shape: tuple[int, int], severity: float, ranges: Missing, rng: np.random.Generator
+) -> np.ndarray:
+    """Where the picture is missing: (H, W) bool.
+
+    Boxes, strokes or both, until they cover severity * cover of it.
+    """
     wanted = rng.uniform(*ranges.cover) * severity * shape[0] * shape[1]
     boxes = rng.choice((0.0, 0.5, 1.0))
     mask = np.zeros(shape, np.uint8)
@@ -34,7 +42,9 @@ def missing_mask(shape: tuple[int, int], severity: float, ranges: Missing, rng: 
 
 def _box(mask: np.ndarray, ranges: Missing, rng: np.random.Generator) -> None:
     sides = np.maximum(1, rng.uniform(*ranges.box, 2) * min(mask.shape)).astype(int)
-    top, left = (int(rng.integers(max(1, length - side + 1))) for length, side in zip(mask.shape, sides))
+    top, left = (
+        int(rng.integers(max(1, length - side + 1))) for length, side in zip(mask.shape, sides)
+    )
     mask[top : top + sides[0], left : left + sides[1]] = 1
 
 
@@ -43,7 +53,11 @@ def _stroke(mask: np.ndarray, ranges: Missing, rng: np.random.Generator) -> None
     side = min(mask.shape)
     count, width = int(rng.integers(4, 9)), max(1, round(2 * side * rng.uniform(*ranges.brush)))
     angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.7, count))
-    steps = rng.uniform(0.05, 0.2, count)[:, None] * side * np.stack([np.cos(angles), np.sin(angles)], 1)
+    steps = (
+        rng.uniform(0.05, 0.2, count)[:, None]
+        * side
+        * np.stack([np.cos(angles), np.sin(angles)], 1)
+    )
     corners = np.round(rng.uniform((0, 0), mask.shape[::-1]) + np.cumsum(steps, 0)).astype(np.int32)
     cv2.polylines(mask, [corners], False, 1, width)
     for corner in corners:  # round joints

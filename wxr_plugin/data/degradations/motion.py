@@ -12,10 +12,13 @@ from wxr_plugin.data.weather.fields import size_unit
 STEPS = 256
 
 
-def motion_blurry(image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles) -> np.ndarray:
+def motion_blurry(
+    image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles
+) -> np.ndarray:
     """The photo convolved with a random path, in linear light (gamma 2.2), as moving frames add up on a sensor.
 
-    The blur is the same everywhere: objects that move by themselves, as in GoPro's frames, are not modelled.
+    The blur is the same everywhere: objects that move by themselves, as in GoPro's frames, are not
+    modelled.
     """
     length = rng.uniform(*styles.motion.length) * severity * size_unit(image.shape[:2])
     kernel = path_kernel(random_path(styles.motion, rng) * length)
@@ -25,9 +28,9 @@ def motion_blurry(image: np.ndarray, severity: float, rng: np.random.Generator, 
 def random_path(ranges: Motion, rng: np.random.Generator) -> np.ndarray:
     """Places (256, 2) of the camera at equal times, on a path of length 1 (our choice).
 
-    The direction drifts as a random walk, now and then the hand jerks, and the speed varies smoothly. The idea of blur
-    from random trajectories is that of Boracchi and Foi, "Modeling the performance of image restoration from motion
-    blur", IEEE TIP 2012.
+    The direction drifts as a random walk, now and then the hand jerks, and the speed varies
+    smoothly. The idea of blur from random trajectories is that of Boracchi and Foi, "Modeling the
+    performance of image restoration from motion blur", IEEE TIP 2012.
     """
     turns = rng.normal(0, rng.uniform(*ranges.wobble), STEPS)
     jerks = (rng.random(STEPS) < ranges.jerk) * rng.uniform(-math.pi, math.pi, STEPS)
@@ -40,7 +43,8 @@ def random_path(ranges: Motion, rng: np.random.Generator) -> np.ndarray:
 def path_kernel(path: np.ndarray) -> np.ndarray:
     """The kernel, square of an odd side, float32 of sum 1, of a camera at the places `path` (n, 2) in pixels.
 
-    Each place spreads over the four pixels around it; the kernel's centre is the middle of the places.
+    Each place spreads over the four pixels around it; the kernel's centre is the middle of the
+    places.
     """
     path = path - path.mean(0)
     half = math.ceil(np.abs(path).max()) + 1

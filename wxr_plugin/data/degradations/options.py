@@ -21,16 +21,23 @@ Severities = tuple[Severity, Severity]
 class SyntheticDegradations(Block):
     """Degradations drawn on clean photos; see `wxr_plugin.data.degradations.apply`."""
 
-    degradations: Annotated[tuple[Literal[(*DEGRADATIONS, WILD)], ...], msgspec.Meta(min_length=1)] = DEGRADATIONS
+    degradations: Annotated[
+        tuple[Literal[(*DEGRADATIONS, WILD)], ...], msgspec.Meta(min_length=1)
+    ] = DEGRADATIONS
     """Those to draw; wild is the pipeline of the in-the-wild DA-CLIP (docs/degradations.md)."""
     severity: Severities | dict[Word, Severities] | None = None
-    """Lowest and highest severity, drawn uniformly: for all, or for each word. By default the published setting for
-    noisy and jpeg-compressed (1: sigma 50, quality 10), [0.3, 0.8] for hazy, and [0.4, 1] for the others."""
+    """Lowest and highest severity, drawn uniformly: for all, or for each word.
+
+    By default the published setting for
+    noisy and jpeg-compressed (1: sigma 50, quality 10), [0.3, 0.8] for hazy, and [0.4, 1] for the
+    others."""
     wild: WildOptions = WildOptions()
     """Files of the wild pipeline."""
 
     def __post_init__(self) -> None:
-        ranges = self.severity if isinstance(self.severity, dict) else {"all": self.severity or (0, 1)}
+        ranges = (
+            self.severity if isinstance(self.severity, dict) else {"all": self.severity or (0, 1)}
+        )
         for word, (low, high) in ranges.items():
             if low > high:
                 raise ValueError(f"severity of {word} goes from {low} down to {high}; swap the two")
@@ -60,7 +67,8 @@ class DegradationOptions(Block):
     """Side of the training crops, in pixels; smaller photos are filled up by reflection."""
     guide_size: AtLeastOne | None = None
     """Also give all of the degraded photo as the guide sees it (lq_guide): its short side resized to so many pixels
-    (224 for the published guides) and the centre cut out. For guide.view: photo; with pairs alone."""
+    (224 for the published guides) and the centre cut out. For guide.view: photo; with pairs
+    alone."""
     use_hflip: bool = True
     """Mirror half of the training crops."""
     use_rot: bool = True
@@ -74,14 +82,25 @@ class DegradationOptions(Block):
 def check_options(name: str | None, options: DegradationOptions, training: bool) -> None:
     """Raise OptionError where keys that go together are not both there, or contradict each other."""
     if options.dataroot is None and options.synthetic is None:
-        raise OptionError(f"dataset {name}: give dataroot (pairs), or dataroot_gt with synthetic, or both")
+        raise OptionError(
+            f"dataset {name}: give dataroot (pairs), or dataroot_gt with synthetic, or both"
+        )
     if (options.dataroot_gt is None) != (options.synthetic is None):
-        raise OptionError(f"dataset {name}: dataroot_gt (clean photos) and synthetic go together; give both or neither")
+        raise OptionError(
+            f"dataset {name}: dataroot_gt (clean photos) and synthetic go together; give both or "
+            f"neither"
+        )
     if options.dataroot is None and (options.degradations or options.split):
-        raise OptionError(f"dataset {name}: degradations and split are of dataroot, which is absent; take them out")
+        raise OptionError(
+            f"dataset {name}: degradations and split are of dataroot, which is absent; take them "
+            f"out"
+        )
     if training and options.gt_size is None:
-        raise OptionError(f"dataset {name}: training needs gt_size, the side of the crops in pixels")
+        raise OptionError(
+            f"dataset {name}: training needs gt_size, the side of the crops in pixels"
+        )
     if options.guide_size and options.synthetic:
         raise OptionError(
-            f"dataset {name}: guide_size needs the whole degraded photo, and synthetic degrades crops; leave one out"
+            f"dataset {name}: guide_size needs the whole degraded photo, and synthetic degrades "
+            f"crops; leave one out"
         )

@@ -1,8 +1,9 @@
 """The settings of the synthetic degradations: from which ranges each picture's degradation is drawn.
 
-Noise and JPEG are the published benchmark's (sigma 50, quality 10, truncation to 8 bits). The other ranges are our
-choice, set by eye beside pictures of the published sets' kind. Pixel sizes hold for images up to 400 x 400 pixels (by
-area) and grow with larger ones. Every value is that at severity 1.
+Noise and JPEG are the published benchmark's (sigma 50, quality 10, truncation to 8 bits). The other
+ranges are our choice, set by eye beside pictures of the published sets' kind. Pixel sizes hold for
+images up to 400 x 400 pixels (by area) and grow with larger ones. Every value is that at severity
+1.
 """
 
 import msgspec
@@ -105,7 +106,11 @@ class Styles(msgspec.Struct, frozen=True):
     """Style of rain, haze and snow."""
 
 
-SEVERITIES: dict[str, Range] = {"noisy": (1.0, 1.0), "jpeg-compressed": (1.0, 1.0), "hazy": (0.3, 0.8)}
+SEVERITIES: dict[str, Range] = {
+    "noisy": (1.0, 1.0),
+    "jpeg-compressed": (1.0, 1.0),
+    "hazy": (0.3, 0.8),
+}
 """Severities to draw from where an option file does not say; those that are not here: `OTHER_SEVERITIES`."""
 
 OTHER_SEVERITIES: Range = (0.4, 1.0)

@@ -1,9 +1,10 @@
 """The degradations of the in-the-wild DA-CLIP, drawn on clean photos: three stages, each in a random order.
 
-Luo et al., CVPRW 2024 (arXiv 2404.09732). The settings stand in `wild_degradation.yml`; kernels, sinc filter and
-noise are BasicSR's own functions, which Real-ESRGAN brought there (its JPEG hands floats to OpenCV, which warns of it).
-What is not known of the authors' code is our choice: the radius of the defocus disk (1 pixel to half the kernel), and
-the share that a blended ringing has (uniform).
+Luo et al., CVPRW 2024 (arXiv 2404.09732). The settings stand in `wild_degradation.yml`; kernels,
+sinc filter and noise are BasicSR's own functions, which Real-ESRGAN brought there (its JPEG hands
+floats to OpenCV, which warns of it). What is not known of the authors' code is our choice: the
+radius of the defocus disk (1 pixel to half the kernel), and the share that a blended ringing has
+(uniform).
 """
 
 import cv2
@@ -19,11 +20,13 @@ INTERPOLATIONS = (cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LINEAR)
 NOTHING = WildOptions()
 
 
-def wild_degrade(image: np.ndarray, rng: np.random.Generator, options: WildOptions = NOTHING) -> np.ndarray:
+def wild_degrade(
+    image: np.ndarray, rng: np.random.Generator, options: WildOptions = NOTHING
+) -> np.ndarray:
     """A copy of a clean photo, float32 RGB (H, W, 3) in [0, 1], degraded; values are multiples of 1/255.
 
-    The same state of `rng` draws the same; python's and numpy's global generators, which BasicSR's functions use, are
-    left as they were. Raises WxrError for a file of PSFs that is none.
+    The same state of `rng` draws the same; python's and numpy's global generators, which BasicSR's
+    functions use, are left as they were. Raises WxrError for a file of PSFs that is none.
     """
     with random_state(int(rng.integers(1 << 32))) as own:
         picture = _Picture(np.ascontiguousarray(image[..., ::-1]), own, options)
@@ -37,7 +40,9 @@ def wild_clean(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The clean photo (H, W, 3) of a wild pair: grey in one of ten cases."""
     if rng.random() >= WILD.grey:
         return image
-    return cv2.cvtColor(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(
+        cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB
+    )
 
 
 class _Picture:
@@ -67,10 +72,14 @@ class _Picture:
             return
         settings = WILD.noise
         if self.rng.random() < settings.gaussian:
-            self.bgr = random_add_gaussian_noise(self.bgr, settings.sigma, settings.grey, clip=True, rounds=True)
+            self.bgr = random_add_gaussian_noise(
+                self.bgr, settings.sigma, settings.grey, clip=True, rounds=True
+            )
         if self.rng.random() < settings.poisson:
             bgr = np.ascontiguousarray(self.bgr, np.float32)
-            self.bgr = random_add_poisson_noise(bgr, settings.strength, settings.grey, clip=True, rounds=True)
+            self.bgr = random_add_poisson_noise(
+                bgr, settings.strength, settings.grey, clip=True, rounds=True
+            )
         self.bgr = np.ascontiguousarray(self.bgr, np.float32)
 
     def jpeg(self, stage: StageSettings) -> None:

@@ -75,7 +75,9 @@ class WildSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     noise: NoiseSettings
 
 
-WILD = msgspec.yaml.decode((resources.files(__package__) / "wild_degradation.yml").read_bytes(), type=WildSettings)
+WILD = msgspec.yaml.decode(
+    (resources.files(__package__) / "wild_degradation.yml").read_bytes(), type=WildSettings
+)
 
 
 @lru_cache
@@ -90,7 +92,8 @@ def load_psfs(path: str) -> tuple[np.ndarray, ...]:
             found = {name: file[name] for name in file.files}
     except (OSError, ValueError) as error:
         raise WxrError(
-            f"{path}: no .npz file of PSFs ({error}); save arrays (k, k) or (k, k, 3) with numpy.savez"
+            f"{path}: no .npz file of PSFs ({error}); save arrays (k, k) or (k, k, 3) with "
+            f"numpy.savez"
         ) from error
     return tuple(_psf(path, name, array) for name, array in found.items())
 
@@ -98,6 +101,14 @@ def load_psfs(path: str) -> tuple[np.ndarray, ...]:
 def _psf(path: str, name: str, array: np.ndarray) -> np.ndarray:
     kernel = np.dstack([array] * 3) if array.ndim == 2 else array
     shaped = kernel.ndim == 3 and kernel.shape[2] == 3
-    if not shaped or not np.isfinite(kernel).all() or kernel.min() < 0 or not kernel.sum((0, 1)).all():
-        raise WxrError(f"{path}: {name} {array.shape} is no PSF; need (k, k) or (k, k, 3), not negative, not all 0")
+    if (
+        not shaped
+        or not np.isfinite(kernel).all()
+        or kernel.min() < 0
+        or not kernel.sum((0, 1)).all()
+    ):
+        raise WxrError(
+            f"{path}: {name} {array.shape} is no PSF; need (k, k) or (k, k, 3), not negative, not "
+            f"all 0"
+        )
     return (kernel / kernel.sum((0, 1))).astype(np.float32)

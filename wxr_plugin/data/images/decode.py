@@ -39,11 +39,16 @@ def decode(data: bytes, header: Image.Image) -> np.ndarray:
 def decode_channels(data: bytes, header: Image.Image) -> np.ndarray:
     """RGB (H, W, 3), or RGBA (H, W, 4) of what has transparency, upright; uint8, or uint16 of a file with 16 bits.
 
-    OpenCV decodes plain 8-bit files, being faster, and 16-bit ones, whose low byte Pillow would drop; Pillow the rest.
+    OpenCV decodes plain 8-bit files, being faster, and 16-bit ones, whose low byte Pillow would
+    drop; Pillow the rest.
     """
     if _is_deep(data, header):
         image = _decode_deep(data)
-    elif header.format in _FAST_FORMATS and header.mode in ("RGB", "L") and not header.has_transparency_data:
+    elif (
+        header.format in _FAST_FORMATS
+        and header.mode in ("RGB", "L")
+        and not header.has_transparency_data
+    ):
         image = _decode_plain(data, header.size)
     else:
         image = _decode_odd(header)
@@ -70,7 +75,10 @@ def _orientation(header: Image.Image) -> int:
 
 
 def _is_deep(data: bytes, header: Image.Image) -> bool:
-    """More than 8 bits a channel. Pillow shows a 16-bit colour PNG as 8-bit RGB, so ask the file."""
+    """More than 8 bits a channel.
+
+    Pillow shows a 16-bit colour PNG as 8-bit RGB, so ask the file.
+    """
     if header.format == "PNG":
         return data[24] == 16
     bits = header.tag_v2.get(258, (8,)) if header.format == "TIFF" else (8,)
@@ -78,7 +86,9 @@ def _is_deep(data: bytes, header: Image.Image) -> bool:
 
 
 def _decode_plain(data: bytes, size: tuple[int, int]) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    image = cv2.imdecode(
+        np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    )
     if image is None or image.shape[1::-1] != size:
         raise BadImageError("damaged or cut short")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -30,19 +30,24 @@ VIDEO = (b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"m4v ", b"qt  ", b"dash",
 def read_image(source: str | PathLike | bytes, name: str | None = None) -> np.ndarray:
     """Read a photo, given as a path or as the bytes of a file, as uint8 RGB (H, W, 3).
 
-    Grey and palette images are expanded, 16 bits are rounded to 8 (v / 257), CMYK is converted without its profile, the
-    EXIF orientation is applied, and of an animation the first frame is taken. Transparent images are laid over white,
-    as viewers show them: the colours below full transparency are often garbage. `name` stands in messages about bytes.
+    Grey and palette images are expanded, 16 bits are rounded to 8 (v / 257), CMYK is converted
+    without its profile, the EXIF orientation is applied, and of an animation the first frame is
+    taken. Transparent images are laid over white, as viewers show them: the colours below full
+    transparency are often garbage. `name` stands in messages about bytes.
 
     Raises:
-        BadImageError: missing, empty, cut short, damaged, or not an image at all (say a web page saved as .jpg).
-            Damage inside a JPEG that still decodes is not seen here; `wxr lmdb check` finds it by checksum.
+        BadImageError: missing, empty, cut short, damaged, or not an image at all (say a web page
+            saved as .jpg). Damage inside a JPEG that still decodes is not seen here; `wxr lmdb
+            check` finds it by checksum.
     """
     return read_with(decode, source, name)
 
 
 def read_depth(source: str | PathLike | bytes, name: str | None = None) -> np.ndarray:
-    """Read a depth map, 8 or 16 bits grey, as float32 (H, W) in [0, 1]; brighter is farther. Raises BadImageError."""
+    """Read a depth map, 8 or 16 bits grey, as float32 (H, W) in [0, 1]; brighter is farther.
+
+    Raises BadImageError.
+    """
     return read_with(decode_depth, source, name)
 
 
@@ -59,11 +64,15 @@ def image_size(path: str | PathLike) -> tuple[int, int] | None:
 def write_image(path: str | PathLike, rgb: np.ndarray, quality: int = 95) -> None:
     """Replace `path` by the uint8 RGB image (H, W, 3) in one step; the suffix chooses the format.
 
-    `quality` in [1, 100] counts for JPEG and WebP. Raises WxrError for a suffix that is not one of SUFFIXES.
+    `quality` in [1, 100] counts for JPEG and WebP. Raises WxrError for a suffix that is not one of
+    SUFFIXES.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise WxrError(f"{path}: cannot write an image with the suffix {suffix!r}; take one of {', '.join(SUFFIXES)}")
+        raise WxrError(
+            f"{path}: cannot write an image with the suffix {suffix!r}; take one of "
+            f"{', '.join(SUFFIXES)}"
+        )
     files.write_bytes(path, encode(rgb, suffix, quality=quality))
 
 
@@ -71,11 +80,22 @@ def encode(rgb: np.ndarray, suffix: str, level: int = 3, quality: int = 95) -> b
     """The file that holds the uint8 RGB image (H, W, 3): `level` in [0, 9] for PNG, `quality` for JPEG and WebP."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"need a uint8 RGB array (H, W, 3), not {rgb.dtype} {rgb.shape}")
-    flags = [cv2.IMWRITE_PNG_COMPRESSION, level, cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_WEBP_QUALITY, quality]
-    chosen = {".png": flags[:2], ".jpg": flags[2:4], ".jpeg": flags[2:4], ".webp": flags[4:]}.get(suffix, [])
+    flags = [
+        cv2.IMWRITE_PNG_COMPRESSION,
+        level,
+        cv2.IMWRITE_JPEG_QUALITY,
+        quality,
+        cv2.IMWRITE_WEBP_QUALITY,
+        quality,
+    ]
+    chosen = {".png": flags[:2], ".jpg": flags[2:4], ".jpeg": flags[2:4], ".webp": flags[4:]}.get(
+        suffix, []
+    )
     encoded, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), chosen)
     if not encoded:
-        raise WxrError(f"OpenCV cannot encode {rgb.shape[1]}x{rgb.shape[0]} pixels as {suffix}; use .png")
+        raise WxrError(
+            f"OpenCV cannot encode {rgb.shape[1]}x{rgb.shape[0]} pixels as {suffix}; use .png"
+        )
     return data.tobytes()
 
 
@@ -94,7 +114,11 @@ def list_files(folder: str | PathLike) -> list[Path]:
         raise WxrError(f"{folder}: no such folder")
     found = []
     for place, inner, names in os.walk(folder, followlinks=True):
-        inner[:] = [name for name in inner if not name.startswith(".") and not _leads_back(Path(place, name))]
+        inner[:] = [
+            name
+            for name in inner
+            if not name.startswith(".") and not _leads_back(Path(place, name))
+        ]
         found += [Path(place, name) for name in names if not name.startswith(".")]
     return sorted(found)
 
@@ -104,10 +128,15 @@ def _leads_back(folder: Path) -> bool:
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
-def read_with(decode: Callable[[bytes, Image.Image], T], source: str | PathLike | bytes, name: str | None = None) -> T:
+def read_with(
+    decode: Callable[[bytes, Image.Image], T],
+    source: str | PathLike | bytes,
+    name: str | None = None,
+) -> T:
     """What `decode(data, header)` makes of a file's bytes and of what Pillow read of its header.
 
-    Raises BadImageError, as `read_image`, for what is no image and for whatever `decode` stumbles over.
+    Raises BadImageError, as `read_image`, for what is no image and for whatever `decode` stumbles
+    over.
     """
     name = name or ("image" if isinstance(source, bytes) else str(source))
     try:
@@ -119,8 +148,12 @@ def read_with(decode: Callable[[bytes, Image.Image], T], source: str | PathLike 
     except BadImageError as error:
         raise BadImageError(f"{name}: {error}") from None
     except OSError as error:  # not there, or neither a known format nor complete
-        raise BadImageError(f"{name}: {error.strerror or 'damaged, cut short or no known image format'}") from error
-    except Exception as error:  # Pillow's and OpenCV's decoders raise almost anything on damaged data
+        raise BadImageError(
+            f"{name}: {error.strerror or 'damaged, cut short or no known image format'}"
+        ) from error
+    except (
+        Exception
+    ) as error:  # Pillow's and OpenCV's decoders raise almost anything on damaged data
         raise BadImageError(f"{name}: cannot be decoded ({error})") from error
 
 
@@ -133,7 +166,9 @@ def other_kind(head: bytes) -> str:
         return "a Git LFS pointer, not an image; run git lfs pull"
     if start.startswith(b"%pdf-"):
         return "a PDF document, not an image; write its pages as images first, say with: pdftoppm -png FILE PAGE"
-    brand = start[8:12] if start[4:8] == b"ftyp" else b""  # the first box of MP4, QuickTime and HEIF files
+    brand = (
+        start[8:12] if start[4:8] == b"ftyp" else b""
+    )  # the first box of MP4, QuickTime and HEIF files
     if brand in HEIC:
         return "a HEIC photo, a format that is not supported; convert it to JPEG or PNG"
     if brand in VIDEO:
@@ -151,7 +186,11 @@ def _refuse_non_image(data: bytes) -> None:
 
 def _refuse_cut_short(data: bytes, kind: str | None) -> None:
     """Look for the end marker, because decoders may fill what is missing with grey."""
-    complete = {"JPEG": _has_jpeg_end, "MPO": _has_jpeg_end, "PNG": lambda data: b"IEND\xaeB`\x82" in data}
+    complete = {
+        "JPEG": _has_jpeg_end,
+        "MPO": _has_jpeg_end,
+        "PNG": lambda data: b"IEND\xaeB`\x82" in data,
+    }
     if kind in complete and not complete[kind](data):
         raise BadImageError("cut short; copy or download it again")
 

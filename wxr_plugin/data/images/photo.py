@@ -22,7 +22,11 @@ COLOUR_ONLY = (".ppm",)
 """Suffixes of formats without a grey variant, to which grey photos are written with three equal channels."""
 PILLOWS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-_PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH] if hasattr(cv2, "IMWRITE_PNG_FILTER") else []
+_PNG += (
+    [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH]
+    if hasattr(cv2, "IMWRITE_PNG_FILTER")
+    else []
+)
 _GREY = ("1", "L", "LA", "La")
 _EXIF_LIMIT = 65000
 _ORIENTATION = 0x0112
@@ -46,33 +50,42 @@ class Photo(NamedTuple):
 
 
 def read_photo(source: str | PathLike | bytes, name: str | None = None) -> Photo:
-    """Read any file that `read_image` reads, but keep 16 bits and transparency. Raises BadImageError as it does."""
+    """Read any file that `read_image` reads, but keep 16 bits and transparency.
+
+    Raises BadImageError as it does.
+    """
     return read_with(_decode, source, name)
 
 
 def write_photo(path: str | PathLike, photo: Photo, quality: int = 95) -> None:
     """Replace `path` by the photo in one step; the suffix chooses the format, see `encode_photo`.
 
-    Raises WxrError for a suffix that is not one of SUFFIXES and for a photo that is too large for the format.
+    Raises WxrError for a suffix that is not one of SUFFIXES and for a photo that is too large for
+    the format.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise WxrError(f"{path}: cannot write an image with the suffix {suffix!r}; take one of {', '.join(SUFFIXES)}")
+        raise WxrError(
+            f"{path}: cannot write an image with the suffix {suffix!r}; take one of "
+            f"{', '.join(SUFFIXES)}"
+        )
     try:
         data = encode_photo(photo, suffix, quality)
     except (OSError, ValueError, cv2.error) as error:
         height, width = photo.pixels.shape[:2]
-        raise WxrError(f"{path}: {suffix[1:]} cannot hold {width}x{height} pixels ({error}); take png") from error
+        raise WxrError(
+            f"{path}: {suffix[1:]} cannot hold {width}x{height} pixels ({error}); take png"
+        ) from error
     files.write_bytes(path, data)
 
 
 def encode_photo(photo: Photo, suffix: str, quality: int = 95) -> bytes:
     """The file that holds the photo.
 
-    PNG keeps everything, TIFF the pixels (16 bits and transparency too), JPEG and WebP profile and EXIF. All but PNG
-    and TIFF are rounded to 8 bits; all but these and WebP are laid over white. `quality` in [1, 100] counts for JPEG
-    and WebP. PNGs are packed by run lengths after the Paeth filter: on photos as small as zlib's level 6, in a tenth
-    of its time.
+    PNG keeps everything, TIFF the pixels (16 bits and transparency too), JPEG and WebP profile and
+    EXIF. All but PNG and TIFF are rounded to 8 bits; all but these and WebP are laid over white.
+    `quality` in [1, 100] counts for JPEG and WebP. PNGs are packed by run lengths after the Paeth
+    filter: on photos as small as zlib's level 6, in a tenth of its time.
     """
     channels = photo.pixels if photo.alpha is None else np.dstack((photo.pixels, photo.alpha))
     if suffix not in DEEP:

@@ -15,22 +15,25 @@ from wxr_plugin.utils import lmdb_cache
 from wxr_plugin.utils.safe_paths import refuse_unsafe_keys
 
 META_INFO = "meta_info.txt"
-_META_LINE = re.compile(r"(?P<name>.+) \((?P<h>\d{1,9}),(?P<w>\d{1,9}),(?P<c>\d{1,9})\) (?P<level>\d+)")
+_META_LINE = re.compile(
+    r"(?P<name>.+) \((?P<h>\d{1,9}),(?P<w>\d{1,9}),(?P<c>\d{1,9})\) (?P<level>\d+)"
+)
 _KEPT = "".join(chr(code) for code in range(32, 127) if chr(code) not in "%.")
 
 
 class ImageStore:
     """The images of a folder, or of an LMDB in BasicSR's format, by key.
 
-    A key is the path below the root without its suffix (see `image_key`), the same for a folder and for the LMDB that
-    was built from it. LMDB environments are opened when first read, once a process; a store can be pickled.
+    A key is the path below the root without its suffix (see `image_key`), the same for a folder and
+    for the LMDB that was built from it. LMDB environments are opened when first read, once a
+    process; a store can be pickled.
 
-    `cache` keeps the encoded files of a folder in memory, all read at once, so that forked workers share them (an LMDB
-    needs none: the system caches its pages).
+    `cache` keeps the encoded files of a folder in memory, all read at once, so that forked workers
+    share them (an LMDB needs none: the system caches its pages).
 
     Raises:
-        WxrError: the root does not exist, holds no images, or holds two with one key; an LMDB that is not finished, is
-            cut short, or has keys that lead out of a folder (`safe_paths`).
+        WxrError: the root does not exist, holds no images, or holds two with one key; an LMDB that
+            is not finished, is cut short, or has keys that lead out of a folder (`safe_paths`).
     """
 
     def __init__(self, root: str | PathLike, cache: bool = False):
@@ -40,7 +43,9 @@ class ImageStore:
         self._keys = _lmdb_keys(self.root) if self.is_lmdb else sorted(self._files)
         if not self._keys:
             raise WxrError(f"{root}: no images in it (looked for {', '.join(SUFFIXES)})")
-        self._cache = {key: _bytes_or_none(file) for key, file in self._files.items()} if cache else {}
+        self._cache = (
+            {key: _bytes_or_none(file) for key, file in self._files.items()} if cache else {}
+        )
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -59,7 +64,11 @@ class ImageStore:
 
     def encoded(self, key: str) -> bytes:
         """The bytes of the image's file. Raises BadImageError where there are none to be had."""
-        data = self._from_lmdb(key) if self.is_lmdb else self._cache.get(key) or _bytes_or_none(self._files[key])
+        data = (
+            self._from_lmdb(key)
+            if self.is_lmdb
+            else self._cache.get(key) or _bytes_or_none(self._files[key])
+        )
         if data is None:
             raise BadImageError(f"{self.path(key)}: missing or unreadable since the start")
         return data
@@ -83,8 +92,9 @@ class ImageStore:
 def image_key(relative: str | PathLike) -> str:
     """The key of an image: its path below the root, with '/', without the suffix.
 
-    BasicSR cuts keys at the first dot and knows only ASCII, so a dot, a per cent sign and everything beyond printable
-    ASCII are written as %XX of their UTF-8 bytes; `urllib.parse.unquote` gives the name back.
+    BasicSR cuts keys at the first dot and knows only ASCII, so a dot, a per cent sign and
+    everything beyond printable ASCII are written as %XX of their UTF-8 bytes;
+    `urllib.parse.unquote` gives the name back.
     """
     return quote(Path(relative).with_suffix("").as_posix(), safe=_KEPT).replace(".", "%2E")
 
@@ -102,7 +112,9 @@ def keyed(root: str | PathLike, files: Iterable[Path]) -> dict[str, Path]:
         except UnicodeEncodeError:
             raise WxrError(f"{str(file)!a}: the name is not UTF-8; rename it") from None
         if key in found:
-            raise WxrError(f"{found[key]} and {file} would both be '{key}': rename or remove one of them")
+            raise WxrError(
+                f"{found[key]} and {file} would both be '{key}': rename or remove one of them"
+            )
         found[key] = file
     return found
 
@@ -111,11 +123,14 @@ def read_meta_info(folder: str | PathLike) -> dict[str, tuple[int, int, int]]:
     """Map each key in an LMDB's meta_info.txt to its (height, width, channels).
 
     Raises:
-        WxrError: there is no such file, as after a build that was stopped, or a line is not BasicSR's.
+        WxrError: there is no such file, as after a build that was stopped, or a line is not
+            BasicSR's.
     """
     path = Path(folder) / META_INFO
     if not path.is_file():
-        raise WxrError(f"{folder}: no {META_INFO} in it; run the `wxr lmdb build` that makes it, to its end")
+        raise WxrError(
+            f"{folder}: no {META_INFO} in it; run the `wxr lmdb build` that makes it, to its end"
+        )
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
@@ -124,7 +139,10 @@ def read_meta_info(folder: str | PathLike) -> dict[str, tuple[int, int, int]]:
     for number, line in enumerate(lines, 1):
         match = _META_LINE.fullmatch(line)
         if match is None:
-            raise WxrError(f"{path}:{number}: expected `name.png (height,width,channels) level`, found {line[:200]!r}")
+            raise WxrError(
+                f"{path}:{number}: expected `name.png (height,width,channels) level`, found "
+                f"{line[:200]!r}"
+            )
         shapes[match["name"].rsplit(".", 1)[0]] = int(match["h"]), int(match["w"]), int(match["c"])
     return shapes
 
@@ -138,7 +156,9 @@ def open_lmdb(folder: str | PathLike) -> lmdb.Environment:
     try:
         return lmdb_cache.environment(folder)
     except lmdb.Error as error:
-        raise WxrError(f"{folder}: cannot be opened as an LMDB ({error}); build it again") from error
+        raise WxrError(
+            f"{folder}: cannot be opened as an LMDB ({error}); build it again"
+        ) from error
 
 
 def _lmdb_keys(folder: Path) -> list[str]:

@@ -49,24 +49,28 @@ def build(
 ) -> BuildResult:
     """Store every image below `src` in the LMDB `dst`, in BasicSR's format; a build that was stopped goes on.
 
-    The bytes of the files are kept as they are (unless OpenCV, with which BasicSR reads, does not know their format:
-    then as PNG). With `crop_size`, in pixels, each image is cut into squares `step` apart (default: `crop_size`), the
-    last ones flush with the edge, stored as PNG under NAME_s001, NAME_s002, … row by row, as BasicSR's
-    extract_subimages names them. Smaller images are stored whole. `map_size` is the first size of the memory map in
-    bytes; it doubles as needed. Files that cannot be read are left out, up to `max_bad` of them.
+    The bytes of the files are kept as they are (unless OpenCV, with which BasicSR reads, does not
+    know their format: then as PNG). With `crop_size`, in pixels, each image is cut into squares
+    `step` apart (default: `crop_size`), the last ones flush with the edge, stored as PNG under
+    NAME_s001, NAME_s002, … row by row, as BasicSR's extract_subimages names them. Smaller images
+    are stored whole. `map_size` is the first size of the memory map in bytes; it doubles as needed.
+    Files that cannot be read are left out, up to `max_bad` of them.
 
-    meta_info.txt is written last: without it, the LMDB is not finished. build.jsonl keeps checksums for `check`. A
-    data.mdb that is cut short or cannot be opened is removed and built again.
+    meta_info.txt is written last: without it, the LMDB is not finished. build.jsonl keeps checksums
+    for `check`. A data.mdb that is cut short or cannot be opened is removed and built again.
 
     Raises:
-        WxrError: `src` holds no images or two with one key, too many bad files, `dst` holds something else or a
-            finished build of other images, or another build is writing it.
+        WxrError: `src` holds no images or two with one key, too many bad files, `dst` holds
+            something else or a finished build of other images, or another build is writing it.
     """
     src, dst = Path(src), Path(dst)
     if dst.suffix != ".lmdb":
         raise WxrError(f"{dst}: BasicSR knows an LMDB by its name; let it end in .lmdb")
     if min(crop_size, step) < 0 or (step and not crop_size):
-        raise WxrError(f"crop size {crop_size} and step {step} must not be negative, and a step needs a crop size")
+        raise WxrError(
+            f"crop size {crop_size} and step {step} must not be negative, and a step needs a crop "
+            f"size"
+        )
     plan = Plan(str(src.resolve()), crop_size, (step or crop_size) if crop_size else 0)
     sources = _sources(src)
     with _only_writer(dst):
@@ -74,9 +78,21 @@ def build(
         damage = _remove_damaged_database(dst) if rows else ""
         already_built = (dst / META_INFO).is_file()
         if not already_built:
-            rows = _write(dst, plan, sources, rows, max_bad, workers or os.cpu_count() or 1, map_size, progress)
+            rows = _write(
+                dst,
+                plan,
+                sources,
+                rows,
+                max_bad,
+                workers or os.cpu_count() or 1,
+                map_size,
+                progress,
+            )
     return BuildResult(
-        sum(len(row.entries) for row in rows), already_built, [row.bad for row in rows if row.bad], damage
+        sum(len(row.entries) for row in rows),
+        already_built,
+        [row.bad for row in rows if row.bad],
+        damage,
     )
 
 
@@ -87,7 +103,9 @@ def _sources(src: Path) -> dict[str, Path]:
         raise WxrError(f"{src}: no images in it (looked for {', '.join(SUFFIXES)})")
     for key, path in paths.items():
         if len(key) + len("_s00000") > _KEY_BYTES:
-            raise WxrError(f"{path}: its name is too long for an LMDB key ({_KEY_BYTES} bytes); shorten it")
+            raise WxrError(
+                f"{path}: its name is too long for an LMDB key ({_KEY_BYTES} bytes); shorten it"
+            )
     return {path.relative_to(src).as_posix(): path for path in paths.values()}
 
 
@@ -98,24 +116,42 @@ def _only_writer(dst: Path) -> Iterator[None]:
         with FileLock(dst / ".build.lock", timeout=0):
             yield
     except Timeout:
-        raise WxrError(f"{dst}: another build is writing it; wait for its end or choose another folder") from None
+        raise WxrError(
+            f"{dst}: another build is writing it; wait for its end or choose another folder"
+        ) from None
     except lmdb.Error as error:
-        raise WxrError(f"{dst}: cannot be written ({error}); see to the disk's space and run it again") from error
+        raise WxrError(
+            f"{dst}: cannot be written ({error}); see to the disk's space and run it again"
+        ) from error
 
 
 def _earlier_rows(dst: Path, plan: Plan, sources: dict[str, Path]) -> list[Row]:
-    """What an earlier build of the same left here. Raises WxrError for anything else that is here."""
+    """What an earlier build of the same left here.
+
+    Raises WxrError for anything else that is here.
+    """
     journal = Journal(dst)
     if not journal.exists():
         if any(not path.name.startswith(".") for path in dst.iterdir()):
-            raise WxrError(f"{dst}: holds something that this command did not make; choose another folder or delete it")
+            raise WxrError(
+                f"{dst}: holds something that this command did not make; choose another folder or "
+                f"delete it"
+            )
         return []
     earlier, rows = journal.read()
     finished = (dst / META_INFO).is_file()
-    if (earlier.crop_size, earlier.step) != (plan.crop_size, plan.step) or (not finished and earlier != plan):
-        raise WxrError(f"{dst}: {_described(earlier, finished)}; choose another folder, or delete it to build anew")
+    if (earlier.crop_size, earlier.step) != (plan.crop_size, plan.step) or (
+        not finished and earlier != plan
+    ):
+        raise WxrError(
+            f"{dst}: {_described(earlier, finished)}; choose another folder, or delete it to build "
+            f"anew"
+        )
     if finished and not _same_files(rows, sources):
-        raise WxrError(f"{dst}: {_described(earlier, True)}, and the images are others now; delete it to build anew")
+        raise WxrError(
+            f"{dst}: {_described(earlier, True)}, and the images are others now; delete it to "
+            f"build anew"
+        )
     return rows
 
 
@@ -129,7 +165,11 @@ def _remove_damaged_database(dst: Path) -> str:
         return ""
     except (WxrError, OSError) as error:
         lmdb_cache.forget(dst)
-        for name in (META_INFO, "data.mdb", "lock.mdb"):  # meta_info.txt first: it marks a finished build
+        for name in (
+            META_INFO,
+            "data.mdb",
+            "lock.mdb",
+        ):  # meta_info.txt first: it marks a finished build
             (dst / name).unlink(missing_ok=True)
         return str(error)
 
@@ -140,10 +180,14 @@ def _described(plan: Plan, finished: bool) -> str:
 
 
 def _same_files(rows: list[Row], sources: dict[str, Path]) -> bool:
-    return {row.file for row in rows} == set(sources) and all(row.is_of(sources[row.file]) for row in rows)
+    return {row.file for row in rows} == set(sources) and all(
+        row.is_of(sources[row.file]) for row in rows
+    )
 
 
-def _write(dst, plan: Plan, sources: dict[str, Path], rows: list[Row], max_bad, workers, map_size, progress):
+def _write(
+    dst, plan: Plan, sources: dict[str, Path], rows: list[Row], max_bad, workers, map_size, progress
+):
     """Convert what `rows` do not cover yet, and finish; the rows of all files."""
     journal = Journal(dst)
     _clear(dst)
@@ -153,7 +197,9 @@ def _write(dst, plan: Plan, sources: dict[str, Path], rows: list[Row], max_bad, 
         todo = sorted(set(sources) - {row.file for row in done})
         work = partial(convert, crop_size=plan.crop_size, step=plan.step)
         for names in batches(todo, _BATCH, dst.name, len(done), progress):
-            done += _store(database, journal, list(pool.map(work, names, [sources[name] for name in names])))
+            done += _store(
+                database, journal, list(pool.map(work, names, [sources[name] for name in names]))
+            )
             _check_quota(done, max_bad)
         _drop_surplus(database, {entry.key.encode() for row in done for entry in row.entries})
     _finish(dst, plan, done)
@@ -167,7 +213,9 @@ def _clear(dst: Path) -> None:
         leftover.unlink()
 
 
-def _store(database: lmdb.Environment, journal: Journal, results: list[tuple[Row, dict[str, bytes]]]) -> list[Row]:
+def _store(
+    database: lmdb.Environment, journal: Journal, results: list[tuple[Row, dict[str, bytes]]]
+) -> list[Row]:
     rows = [row for row, _ in results]
     _put(database, {key: value for _, values in results for key, value in values.items()})
     journal.add(rows)
@@ -217,6 +265,6 @@ def _check_quota(rows: list[Row], max_bad: int) -> None:
     bad = [row.bad for row in rows if row.bad]
     if len(bad) > max_bad:
         raise WxrError(
-            f"{len(bad)} files cannot be used, more than --max-bad {max_bad}; mend or remove them, or raise it:\n  "
-            + "\n  ".join(bad)
+            f"{len(bad)} files cannot be used, more than --max-bad {max_bad}; mend or remove them, "
+            f"or raise it:\n  " + "\n  ".join(bad)
         )

@@ -19,9 +19,10 @@ _BATCH = 64
 def check(dst: str | PathLike, progress: bool = False) -> list[str]:
     """Everything that is wrong with the LMDB `dst`, one line each; an empty list for a sound one.
 
-    Each entry of meta_info.txt must be there, decode, have the shape that is written there and, where the LMDB was made
-    by `build`, the bytes of then (SHA-256). Entries that meta_info.txt does not name are surplus, and a key that would
-    lead out of a folder is unsafe. LMDBs made by BasicSR itself are checked as well, without checksums.
+    Each entry of meta_info.txt must be there, decode, have the shape that is written there and,
+    where the LMDB was made by `build`, the bytes of then (SHA-256). Entries that meta_info.txt does
+    not name are surplus, and a key that would lead out of a folder is unsafe. LMDBs made by BasicSR
+    itself are checked as well, without checksums.
 
     Raises:
         WxrError: there is no such folder.
@@ -41,16 +42,32 @@ def check(dst: str | PathLike, progress: bool = False) -> list[str]:
 
 def _check_entries(dst: Path, shapes: dict[str, tuple[int, int, int]], progress: bool) -> list[str]:
     sums = _checksums(dst)
-    problems = [f"missing: {key} is in build.jsonl but not in meta_info.txt" for key in sorted(set(sums) - set(shapes))]
+    problems = [
+        f"missing: {key} is in build.jsonl but not in meta_info.txt"
+        for key in sorted(set(sums) - set(shapes))
+    ]
     with open_lmdb(dst).begin() as transaction:
-        there = {key.decode(errors="backslashreplace") for key in transaction.cursor().iternext(values=False)}
+        there = {
+            key.decode(errors="backslashreplace")
+            for key in transaction.cursor().iternext(values=False)
+        }
         problems += [f"missing: {key}" for key in sorted(set(shapes) - there)]
         problems += [f"surplus: {key}" for key in sorted(there - set(shapes))]
-        problems += [f"unsafe: {key!a} {fault}" for key in sorted(there | set(shapes)) if (fault := key_fault(key))]
+        problems += [
+            f"unsafe: {key!a} {fault}"
+            for key in sorted(there | set(shapes))
+            if (fault := key_fault(key))
+        ]
         with ThreadPoolExecutor() as pool:
             for keys in batches(sorted(set(shapes) & there), _BATCH, dst.name, shown=progress):
                 values = [transaction.get(key.encode()) for key in keys]
-                found = pool.map(_fault, keys, values, [shapes[key] for key in keys], [sums.get(key) for key in keys])
+                found = pool.map(
+                    _fault,
+                    keys,
+                    values,
+                    [shapes[key] for key in keys],
+                    [sums.get(key) for key in keys],
+                )
                 problems += [f"corrupt: {fault}" for fault in found if fault]
     return problems
 

@@ -13,7 +13,9 @@ PNG_LEVEL = 1
 """Compression of sub-images: the default of BasicSR's own LMDBs; faster to write and to read than higher ones."""
 
 
-def convert(name: str, path: Path, crop_size: int = 0, step: int = 0) -> tuple[Row, dict[str, bytes]]:
+def convert(
+    name: str, path: Path, crop_size: int = 0, step: int = 0
+) -> tuple[Row, dict[str, bytes]]:
     """The journal's row for the file `path`, called `name` below the source folder, and the bytes for each key.
 
     A file that cannot be read has no entries, and the reason is in the row's `bad`.
@@ -51,7 +53,10 @@ def _starts(length: int, size: int, step: int) -> list[int]:
 def _named(key: str, image: np.ndarray, crop_size: int, step: int) -> list[tuple[str, np.ndarray]]:
     if not crop_size:
         return [(key, image)]
-    return [(f"{key}_s{number:03d}", crop) for number, crop in enumerate(sub_images(image, crop_size, step), 1)]
+    return [
+        (f"{key}_s{number:03d}", crop)
+        for number, crop in enumerate(sub_images(image, crop_size, step), 1)
+    ]
 
 
 def _stored(path: Path, data: bytes, crop: np.ndarray, is_cut: bool) -> tuple[str, int, bytes]:

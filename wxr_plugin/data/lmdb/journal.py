@@ -61,7 +61,10 @@ class Row(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Journal:
-    """The journal of one LMDB folder. Lines are added after the entries are safely in the LMDB, never before."""
+    """The journal of one LMDB folder.
+
+    Lines are added after the entries are safely in the LMDB, never before.
+    """
 
     def __init__(self, folder: Path):
         self.path = folder / JOURNAL
@@ -71,20 +74,28 @@ class Journal:
         return self.path.is_file()
 
     def read(self) -> tuple[Plan, list[Row]]:
-        """The plan and the rows. A last line that a crash cut is dropped: its entries are simply written again.
+        """The plan and the rows.
+
+        A last line that a crash cut is dropped: its entries are simply written again.
 
         Raises:
             WxrError: the journal is damaged elsewhere, or of another version of this package.
         """
         *lines, _cut_short = self.path.read_bytes().split(b"\n")
         try:
-            return msgspec.json.decode(lines[0], type=Plan), [msgspec.json.decode(line, type=Row) for line in lines[1:]]
+            return msgspec.json.decode(lines[0], type=Plan), [
+                msgspec.json.decode(line, type=Row) for line in lines[1:]
+            ]
         except (IndexError, msgspec.DecodeError) as error:
-            raise WxrError(f"{self.path}: not readable ({error}); delete {self.path.parent} and build again") from error
+            raise WxrError(
+                f"{self.path}: not readable ({error}); delete {self.path.parent} and build again"
+            ) from error
 
     def start(self, plan: Plan, rows: list[Row]) -> None:
         """Replace the journal by `plan` and `rows`, in one step."""
-        files.write_bytes(self.path, b"".join(msgspec.json.encode(line) + b"\n" for line in (plan, *rows)))
+        files.write_bytes(
+            self.path, b"".join(msgspec.json.encode(line) + b"\n" for line in (plan, *rows))
+        )
 
     def add(self, rows: list[Row]) -> None:
         """Append `rows` and flush them to the disk."""

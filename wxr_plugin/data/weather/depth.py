@@ -12,9 +12,10 @@ RADIUS = 5
 def guess_edges(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a plausible depth of an RGB image (H, W, 3) in [0, 1]: (H, W) float32 in [0, 1], 1 the farthest.
 
-    Our choice: the depth of a ground plane below a horizon, of which the image may show a part only; objects, that is
-    regions of one colour, stand nearer or farther; pale surfaces may be sky. The sum is smoothed along the image's
-    edges by the fast guided filter (He and Sun, arXiv 1505.00996, 2015).
+    Our choice: the depth of a ground plane below a horizon, of which the image may show a part
+    only; objects, that is regions of one colour, stand nearer or farther; pale surfaces may be sky.
+    The sum is smoothed along the image's edges by the fast guided filter (He and Sun, arXiv
+    1505.00996, 2015).
     """
     small = cv2.resize(image, (SMALL, SMALL), interpolation=cv2.INTER_AREA)
     pale = cv2.GaussianBlur(small.min(axis=2), (0, 0), 1.5)
@@ -28,8 +29,9 @@ def guess_edges(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def ground_plane(rng: np.random.Generator) -> np.ndarray:
     """Return the depth of a plane seen in perspective, (SMALL, SMALL) in [0, 1], slightly tilted.
 
-    A point of the plane that lies v below the horizon has a depth proportional to 1 / v. At and above the horizon the
-    depth is 1. The window into the scene is drawn: it may lie wholly below or above the horizon.
+    A point of the plane that lies v below the horizon has a depth proportional to 1 / v. At and
+    above the horizon the depth is 1. The window into the scene is drawn: it may lie wholly below or
+    above the horizon.
     """
     top, height = rng.uniform(-0.5, 0.7), rng.uniform(0.25, 1.0)
     tilt, steepness = rng.normal(0, 0.12), rng.uniform(0.05, 0.5)
@@ -48,10 +50,13 @@ def _objects(small: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     )
 
 
-def _guided(values: np.ndarray, guide: np.ndarray, image: np.ndarray, eps: np.float32) -> np.ndarray:
+def _guided(
+    values: np.ndarray, guide: np.ndarray, image: np.ndarray, eps: np.float32
+) -> np.ndarray:
     """Smooth `values` along the edges of `guide`, both small, and return them at the size of `image`.
 
-    In every window values = a guide + b; a and b are averaged, enlarged and used with the image's own grey.
+    In every window values = a guide + b; a and b are averaged, enlarged and used with the image's
+    own grey.
     """
     box = (2 * RADIUS + 1, 2 * RADIUS + 1)
     mean_guide, mean_values = cv2.blur(guide, box), cv2.blur(values, box)
@@ -60,7 +65,10 @@ def _guided(values: np.ndarray, guide: np.ndarray, image: np.ndarray, eps: np.fl
     slope = covariance / (variance + eps)
     offset = mean_values - slope * mean_guide
     size = image.shape[1::-1]
-    slope, offset = (cv2.resize(cv2.blur(part, box), size, interpolation=cv2.INTER_LINEAR) for part in (slope, offset))
+    slope, offset = (
+        cv2.resize(cv2.blur(part, box), size, interpolation=cv2.INTER_LINEAR)
+        for part in (slope, offset)
+    )
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (0, 0), 1.0)
     return slope * grey + offset
 

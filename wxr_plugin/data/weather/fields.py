@@ -19,8 +19,9 @@ def smooth_noise(shape: tuple[int, int], cells: int, rng: np.random.Generator) -
 def guess_depth(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A plausible depth map of a (H, W, 3) RGB image: (H, W) float32 in [0, 1], 1 the farthest (our choice).
 
-    The mean of three cues with random weights: the picture's upper part is farther; pale, bright surfaces (sky) are
-    farther; slow noise stands for the objects. A photo without a horizon is as likely to get any of them.
+    The mean of three cues with random weights: the picture's upper part is farther; pale, bright
+    surfaces (sky) are farther; slow noise stands for the objects. A photo without a horizon is as
+    likely to get any of them.
     """
     height, width = image.shape[:2]
     small = cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA)
@@ -36,7 +37,9 @@ def guess_depth(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def ground_ramp(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Where spray hangs over the ground: (H, 1) float32, 0 at the top and 1 at the bottom edge."""
     start = rng.uniform(0.3, 0.8)
-    return np.clip((np.linspace(0, 1, shape[0], dtype=np.float32) - start) / (1.0 - start), 0.0, 1.0)[:, None]
+    return np.clip(
+        (np.linspace(0, 1, shape[0], dtype=np.float32) - start) / (1.0 - start), 0.0, 1.0
+    )[:, None]
 
 
 def particle_layer(
@@ -44,10 +47,11 @@ def particle_layer(
 ) -> np.ndarray:
     """Opacity of one layer of drops or flakes: (H, W) float32 in [0, 1].
 
-    Random points are blurred along the direction of fall (motion blur, as in Garg and Nayar, "Vision and Rain", IJCV
-    2007, whose streaks are drops that move during the exposure) on a grid as coarse as a particle is thick, which is
-    then turned by `angle` degrees and enlarged. `severity` in [0, 1] keeps severity^0.8 of one and the same points, so
-    that a picture only gains particles as it rises.
+    Random points are blurred along the direction of fall (motion blur, as in Garg and Nayar,
+    "Vision and Rain", IJCV 2007, whose streaks are drops that move during the exposure) on a grid
+    as coarse as a particle is thick, which is then turned by `angle` degrees and enlarged.
+    `severity` in [0, 1] keeps severity^0.8 of one and the same points, so that a picture only gains
+    particles as it rises.
     """
     thickness = rng.uniform(*layer.width) * size_unit(shape)
     length = max(1, round(rng.uniform(*layer.length)))
@@ -58,14 +62,20 @@ def particle_layer(
     grid, turn = _turned_grid(shape, angle, thickness, rng)
     points = _scatter(grid, cover / length, severity, rng)
     points = _smear(points, length) * np.float32(opacity)
-    layer_map = cv2.warpAffine(points, turn, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    layer_map = cv2.warpAffine(
+        points, turn, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
     if blur:
         layer_map = cv2.GaussianBlur(layer_map, (0, 0), blur * size_unit(shape))
     return np.minimum(layer_map, np.float32(opacity))
 
 
 def _flakes(
-    shape: tuple[int, int], thickness: float, form: tuple[float, ...], severity: float, rng: np.random.Generator
+    shape: tuple[int, int],
+    thickness: float,
+    form: tuple[float, ...],
+    severity: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Opacity of a layer of discs out of focus that move during the exposure: (H, W) float32 in [0, 1].
 
@@ -76,7 +86,9 @@ def _flakes(
     size = tuple(math.ceil(side / step) + 1 for side in shape)
     kernel = flake_kernel(thickness / step, length, angle, blur)
     points = _scatter(size, cover / float(kernel.sum()), severity, rng)
-    layer_map = cv2.filter2D(points, -1, kernel, borderType=cv2.BORDER_CONSTANT) * np.float32(opacity)
+    layer_map = cv2.filter2D(points, -1, kernel, borderType=cv2.BORDER_CONSTANT) * np.float32(
+        opacity
+    )
     if step > 1:
         layer_map = cv2.resize(layer_map, shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.minimum(layer_map[: shape[0], : shape[1]], np.float32(opacity))
@@ -85,8 +97,8 @@ def _flakes(
 def flake_kernel(thickness: float, length: float, angle: float, blur: float) -> np.ndarray:
     """Return the opacity of one flake, at most 1: a disc, smeared over (`length` - 1) diameters and defocused.
 
-    `thickness` is the diameter in pixels, `blur` the deviation of the defocus in radii, `angle` the direction of the
-    motion in degrees from straight down. The side is odd.
+    `thickness` is the diameter in pixels, `blur` the deviation of the defocus in radii, `angle` the
+    direction of the motion in degrees from straight down. The side is odd.
     """
     radius = thickness / 2
     sigma = max(0.35, blur * radius)
@@ -120,17 +132,24 @@ def _turned_grid(
     columns = math.ceil(abs(width * cos) + abs(height * sin)) + 3
     shift_x, shift_y = rng.random(2)
     turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0]])
-    turn[:, 2] = (columns / 2 - 1 + shift_x, rows / 2 - 1 + shift_y) - turn[:, :2] @ (width / 2, height / 2)
+    turn[:, 2] = (columns / 2 - 1 + shift_x, rows / 2 - 1 + shift_y) - turn[:, :2] @ (
+        width / 2,
+        height / 2,
+    )
     return (rows, columns), turn
 
 
-def _scatter(grid: tuple[int, int], share: float, severity: float, rng: np.random.Generator) -> np.ndarray:
+def _scatter(
+    grid: tuple[int, int], share: float, severity: float, rng: np.random.Generator
+) -> np.ndarray:
     count = 1 + int(share * grid[0] * grid[1])
     places = rng.integers(0, grid[0] * grid[1], count)
     weights = 0.3 + 1.7 * rng.random(count, dtype=np.float32) ** 2
     kept = round(severity**0.8 * count)
     points = np.zeros(grid, np.float32)
-    points.reshape(-1)[places[:kept][::-1]] = weights[:kept][::-1]  # of two points at one place the first one stays
+    points.reshape(-1)[places[:kept][::-1]] = weights[:kept][
+        ::-1
+    ]  # of two points at one place the first one stays
     return points
 
 

@@ -1,8 +1,9 @@
 """The style `realistic`: weather after real photographs, and after the streaks of published rain sets.
 
-Each kind is a tuple of variants, of which every picture draws one. The ranges are our choice. Compared with `default`,
-the scene keeps its light and its colour, the airlight is close to neutral, the veil follows the edges of a smooth
-depth, particles have defocus, and the camera adds noise and JPEG.
+Each kind is a tuple of variants, of which every picture draws one. The ranges are our choice.
+Compared with `default`, the scene keeps its light and its colour, the airlight is close to neutral,
+the veil follows the edges of a smooth depth, particles have defocus, and the camera adds noise and
+JPEG.
 """
 
 from wxr_plugin.data.weather.styles import STYLES, Camera, Layer, Style
@@ -52,7 +53,8 @@ HAZE = (
 )
 
 RAIN = (
-    # photographed rain: fine streaks far off, few and soft ones nearby, a veil that grows with distance, spray
+    # photographed rain: fine streaks far off, few and soft ones nearby, a veil that grows with
+    # distance, spray
     Style(
         extinction=(0.0, 1.2),
         near=(0.05, 0.5),
@@ -65,9 +67,27 @@ RAIN = (
         angle=(0.0, 35.0),
         particle_light=(0.7, 1.0),
         layers=(
-            Layer(width=(0.7, 1.0), length=(4.0, 14.0), cover=(0.15, 0.8), opacity=(0.12, 0.4), turn=4.0),
-            Layer(width=(0.9, 1.5), length=(8.0, 26.0), cover=(0.03, 0.25), opacity=(0.2, 0.6), blur=(0.0, 0.6)),
-            Layer(width=(1.5, 3.0), length=(10.0, 34.0), cover=(0.0, 0.07), opacity=(0.1, 0.45), blur=(0.6, 2.0)),
+            Layer(
+                width=(0.7, 1.0),
+                length=(4.0, 14.0),
+                cover=(0.15, 0.8),
+                opacity=(0.12, 0.4),
+                turn=4.0,
+            ),
+            Layer(
+                width=(0.9, 1.5),
+                length=(8.0, 26.0),
+                cover=(0.03, 0.25),
+                opacity=(0.2, 0.6),
+                blur=(0.0, 0.6),
+            ),
+            Layer(
+                width=(1.5, 3.0),
+                length=(10.0, 34.0),
+                cover=(0.0, 0.07),
+                opacity=(0.1, 0.45),
+                blur=(0.6, 2.0),
+            ),
         ),
         depth="edges",
         camera=CAMERA,
@@ -86,8 +106,20 @@ RAIN = (
         particle_light=(0.8, 1.0),
         particle_warmth=(-0.01, 0.01),
         layers=(
-            Layer(width=(0.9, 1.6), length=(12.0, 45.0), cover=(0.06, 0.35), opacity=(0.25, 0.8), turn=2.0),
-            Layer(width=(1.0, 2.2), length=(16.0, 45.0), cover=(0.0, 0.12), opacity=(0.3, 0.9), turn=2.0),
+            Layer(
+                width=(0.9, 1.6),
+                length=(12.0, 45.0),
+                cover=(0.06, 0.35),
+                opacity=(0.25, 0.8),
+                turn=2.0,
+            ),
+            Layer(
+                width=(1.0, 2.2),
+                length=(16.0, 45.0),
+                cover=(0.0, 0.12),
+                opacity=(0.3, 0.9),
+                turn=2.0,
+            ),
         ),
         additive=0.5,
         share=0.15,
@@ -105,9 +137,27 @@ RAIN = (
         particle_light=(0.8, 1.0),
         particle_warmth=(-0.01, 0.01),
         layers=(
-            Layer(width=(0.8, 1.4), length=(10.0, 30.0), cover=(0.15, 0.5), opacity=(0.25, 0.7), turn=8.0),
-            Layer(width=(1.0, 1.8), length=(14.0, 45.0), cover=(0.1, 0.4), opacity=(0.3, 0.8), turn=10.0),
-            Layer(width=(1.4, 2.8), length=(16.0, 45.0), cover=(0.05, 0.25), opacity=(0.3, 0.9), turn=12.0),
+            Layer(
+                width=(0.8, 1.4),
+                length=(10.0, 30.0),
+                cover=(0.15, 0.5),
+                opacity=(0.25, 0.7),
+                turn=8.0,
+            ),
+            Layer(
+                width=(1.0, 1.8),
+                length=(14.0, 45.0),
+                cover=(0.1, 0.4),
+                opacity=(0.3, 0.8),
+                turn=10.0,
+            ),
+            Layer(
+                width=(1.4, 2.8),
+                length=(16.0, 45.0),
+                cover=(0.05, 0.25),
+                opacity=(0.3, 0.9),
+                turn=12.0,
+            ),
         ),
         additive=0.5,
         share=0.25,
@@ -125,8 +175,20 @@ RAIN = (
         particle_light=(0.75, 1.0),
         particle_warmth=(-0.01, 0.01),
         layers=(
-            Layer(width=(0.7, 1.1), length=(10.0, 30.0), cover=(0.4, 1.6), opacity=(0.15, 0.5), turn=2.0),
-            Layer(width=(0.8, 1.5), length=(15.0, 40.0), cover=(0.05, 0.4), opacity=(0.2, 0.6), turn=2.0),
+            Layer(
+                width=(0.7, 1.1),
+                length=(10.0, 30.0),
+                cover=(0.4, 1.6),
+                opacity=(0.15, 0.5),
+                turn=2.0,
+            ),
+            Layer(
+                width=(0.8, 1.5),
+                length=(15.0, 40.0),
+                cover=(0.05, 0.4),
+                opacity=(0.2, 0.6),
+                turn=2.0,
+            ),
         ),
         additive=0.3,
         share=0.2,
@@ -147,7 +209,12 @@ SNOW = (
         particle_light=(0.85, 1.0),
         layers=(
             Layer(
-                width=(1.0, 1.8), length=(1.0, 2.5), cover=(0.03, 0.22), opacity=(0.4, 0.85), shape="flake", turn=8.0
+                width=(1.0, 1.8),
+                length=(1.0, 2.5),
+                cover=(0.03, 0.22),
+                opacity=(0.4, 0.85),
+                shape="flake",
+                turn=8.0,
             ),
             Layer(
                 width=(1.8, 3.2),
@@ -194,7 +261,12 @@ SNOW = (
         particle_light=(0.8, 1.0),
         layers=(
             Layer(
-                width=(0.9, 1.6), length=(2.0, 7.0), cover=(0.08, 0.35), opacity=(0.25, 0.7), shape="flake", turn=5.0
+                width=(0.9, 1.6),
+                length=(2.0, 7.0),
+                cover=(0.08, 0.35),
+                opacity=(0.25, 0.7),
+                shape="flake",
+                turn=5.0,
             ),
             Layer(
                 width=(1.6, 3.5),

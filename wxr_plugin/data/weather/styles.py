@@ -1,7 +1,7 @@
 """The settings of the synthetic weather: from which ranges each picture's weather is drawn.
 
-The ranges are our choice, set by eye with real photographs next to the drawn ones. Pixel sizes hold for images up to
-400 x 400 pixels (by area) and grow with larger ones.
+The ranges are our choice, set by eye with real photographs next to the drawn ones. Pixel sizes hold
+for images up to 400 x 400 pixels (by area) and grow with larger ones.
 """
 
 from collections.abc import Mapping
@@ -106,7 +106,9 @@ STYLES: dict[str, dict[str, Style | Variants]] = {
             particle_light=(0.75, 1.0),
             layers=(
                 Layer(width=(0.8, 1.1), length=(4.0, 16.0), cover=(0.15, 0.7), opacity=(0.25, 0.7)),
-                Layer(width=(1.0, 1.6), length=(8.0, 30.0), cover=(0.05, 0.28), opacity=(0.35, 0.85)),
+                Layer(
+                    width=(1.0, 1.6), length=(8.0, 30.0), cover=(0.05, 0.28), opacity=(0.35, 0.85)
+                ),
                 Layer(width=(1.5, 3.0), length=(10.0, 30.0), cover=(0.0, 0.08), opacity=(0.2, 0.7)),
             ),
         ),
@@ -151,8 +153,12 @@ STYLES: dict[str, dict[str, Style | Variants]] = {
             particle_light=(0.65, 0.9),
             layers=(
                 Layer(width=(1.0, 1.3), length=(10.0, 30.0), cover=(0.25, 0.7), opacity=(0.3, 0.6)),
-                Layer(width=(1.6, 2.4), length=(18.0, 40.0), cover=(0.08, 0.25), opacity=(0.4, 0.8)),
-                Layer(width=(2.5, 5.0), length=(16.0, 40.0), cover=(0.03, 0.12), opacity=(0.3, 0.7)),
+                Layer(
+                    width=(1.6, 2.4), length=(18.0, 40.0), cover=(0.08, 0.25), opacity=(0.4, 0.8)
+                ),
+                Layer(
+                    width=(2.5, 5.0), length=(16.0, 40.0), cover=(0.03, 0.12), opacity=(0.3, 0.7)
+                ),
             ),
         ),
         "snow": Style(
@@ -179,15 +185,20 @@ STYLES: dict[str, dict[str, Style | Variants]] = {
 def add_style(name: str, kinds: Mapping[str, Style | Variants]) -> None:
     """Make `style: name` known to `add_weather` and to option files, with a Style for each of rain, haze and snow.
 
-    In the place of one Style there may be a tuple of them: every picture draws one, by their `share`.
+    In the place of one Style there may be a tuple of them: every picture draws one, by their
+    `share`.
 
-    Call it in a module that the option file lists under `plugins`, so that loader processes know the style too.
+    Call it in a module that the option file lists under `plugins`, so that loader processes know
+    the style too.
 
     Raises:
         ValueError: the name is taken by other ranges, or a kind is missing or unknown.
     """
     if sorted(kinds) != ["haze", "rain", "snow"]:
-        raise ValueError(f"style {name!r} needs a Style for each of rain, haze and snow, not for {', '.join(kinds)}")
+        raise ValueError(
+            f"style {name!r} needs a Style for each of rain, haze and snow, not for "
+            f"{', '.join(kinds)}"
+        )
     if STYLES.get(name, dict(kinds)) != dict(kinds):
         raise ValueError(f"there is another style {name!r}: choose another name")
     STYLES[name] = dict(kinds)

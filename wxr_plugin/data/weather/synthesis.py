@@ -4,11 +4,12 @@ One image model serves the three kinds:
 
     I = (1 - m) (J t + A (1 - t)) + m C,    t = exp(-beta d)
 
-J is the scene under a clouded sky, t the transmission at depth d and A the airlight: the atmospheric scattering model
-(Koschmieder 1924; Narasimhan and Nayar, "Vision and the atmosphere", IJCV 2002). For rain, t is the veil of far drops
-and m the mask of near streaks, as in the heavy rain model of Li, Cheong and Tan (CVPR 2019), save that the near streaks
-lie before the veil (our choice). For snow, m holds the flakes and C their colour, as in DesnowNet (Liu et al., IEEE
-TIP 2018), plus the veil. The ranges stand in `weather_styles.py`.
+J is the scene under a clouded sky, t the transmission at depth d and A the airlight: the
+atmospheric scattering model (Koschmieder 1924; Narasimhan and Nayar, "Vision and the atmosphere",
+IJCV 2002). For rain, t is the veil of far drops and m the mask of near streaks, as in the heavy
+rain model of Li, Cheong and Tan (CVPR 2019), save that the near streaks lie before the veil (our
+choice). For snow, m holds the flakes and C their colour, as in DesnowNet (Liu et al., IEEE TIP
+2018), plus the veil. The ranges stand in `weather_styles.py`.
 """
 
 import cv2
@@ -40,11 +41,12 @@ def add_weather(
 ) -> np.ndarray:
     """Return a copy of a clean photo with weather on it.
 
-    `image` is float32 RGB (H, W, 3) in [0, 1], and so is the result. `kind` is one of WEATHERS ("clear" gives a plain
-    copy), `severity` in [0, 1]: 0 changes nothing, 1 is extreme. The same state of `rng` draws the same weather, and
-    only its strength follows `severity`. `style` is one of STYLES or an added one: "realistic" is closest to
-    photographs; "shifted" differs from "default" in direction, size, colour and unevenness, and is harder. `depth` is
-    a map (H, W) of non-negative distances in any unit, larger being farther; without one it is guessed. Raises
+    `image` is float32 RGB (H, W, 3) in [0, 1], and so is the result. `kind` is one of WEATHERS
+    ("clear" gives a plain copy), `severity` in [0, 1]: 0 changes nothing, 1 is extreme. The same
+    state of `rng` draws the same weather, and only its strength follows `severity`. `style` is one
+    of STYLES or an added one: "realistic" is closest to photographs; "shifted" differs from
+    "default" in direction, size, colour and unevenness, and is harder. `depth` is a map (H, W) of
+    non-negative distances in any unit, larger being farther; without one it is guessed. Raises
     TypeError or ValueError on anything else.
     """
     _check(image, kind, severity, style, depth)
@@ -53,7 +55,9 @@ def add_weather(
     ranges, image = _variant(_STYLES[style][kind], rng), np.ascontiguousarray(image)
     guess = guess_edges if ranges.depth == "edges" else fields.guess_depth
     far = guess(image, rng) if depth is None else _normalised(depth)
-    planes = np.stack(cv2.split(_clouded(image, ranges, severity, rng)))  # one plane a channel: three times as fast
+    planes = np.stack(
+        cv2.split(_clouded(image, ranges, severity, rng))
+    )  # one plane a channel: three times as fast
     _veil(planes, far, ranges, severity, rng)
     _particles(planes, ranges, severity, rng)
     weathered = cv2.merge(list(np.clip(planes, 0.0, 1.0, out=planes)))
@@ -68,16 +72,22 @@ def _variant(style: Style | Variants, rng: np.random.Generator) -> Style:
     return style[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
 
 
-def _clouded(image: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> np.ndarray:
+def _clouded(
+    image: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator
+) -> np.ndarray:
     """The scene under a clouded sky: darker and less colourful."""
     dim, grey = rng.uniform(*ranges.dim) * severity, rng.uniform(*ranges.grey) * severity
     return cv2.transform(image, (1 - dim) * ((1 - grey) * np.eye(3) + grey * np.tile(LUMA, (3, 1))))
 
 
-def _veil(scene: np.ndarray, far: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> None:
+def _veil(
+    scene: np.ndarray, far: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator
+) -> None:
     """The scattering model I = J t + A (1 - t), t = exp(-beta d) made uneven, and spray over the ground; in place."""
     extinction, near = rng.uniform(*ranges.extinction), rng.uniform(*ranges.near)
-    uneven = 1.0 + np.float32(rng.uniform(*ranges.patchy)) * (2.0 * fields.smooth_noise(far.shape, 5, rng) - 1.0)
+    uneven = 1.0 + np.float32(rng.uniform(*ranges.patchy)) * (
+        2.0 * fields.smooth_noise(far.shape, 5, rng) - 1.0
+    )
     depth = np.float32(extinction * near) + np.float32(extinction * (1.0 - near)) * far
     mist = rng.uniform(*ranges.mist) * (rng.random() < 0.5)
     depth += np.float32(mist) * fields.ground_ramp(far.shape, rng)
@@ -93,7 +103,9 @@ def _particles(scene: np.ndarray, ranges: Style, severity: float, rng: np.random
     angle = rng.uniform(*ranges.angle) * rng.choice((-1.0, 1.0))
     clear = np.ones(shape, np.float32)
     for layer in ranges.layers:
-        clear *= 1.0 - fields.particle_layer(shape, layer, angle + rng.normal(0, layer.turn), severity, rng)
+        clear *= 1.0 - fields.particle_layer(
+            shape, layer, angle + rng.normal(0, layer.turn), severity, rng
+        )
     uneven = 1.0 - np.float32(rng.uniform(*ranges.patchy)) * fields.smooth_noise(shape, 4, rng)
     light, mask = _light(ranges.particle_light, ranges.particle_warmth, rng), (1.0 - clear) * uneven
     if ranges.additive and rng.random() < ranges.additive:
@@ -108,9 +120,13 @@ def _blend(scene: np.ndarray, light: np.ndarray, mask: np.ndarray) -> None:
         plane += (level - plane) * mask
 
 
-def _light(brightness: tuple[float, float], warmth: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+def _light(
+    brightness: tuple[float, float], warmth: tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
     level, warm = rng.uniform(*brightness), rng.uniform(*warmth)
-    return np.clip([level + warm / 2, level + rng.normal(0, 0.01), level - warm / 2], 0, 1).astype(np.float32)
+    return np.clip([level + warm / 2, level + rng.normal(0, 0.01), level - warm / 2], 0, 1).astype(
+        np.float32
+    )
 
 
 def _normalised(depth: np.ndarray) -> np.ndarray:
@@ -118,10 +134,15 @@ def _normalised(depth: np.ndarray) -> np.ndarray:
     return (depth / farthest if farthest > 0 else depth).astype(np.float32)
 
 
-def _check(image: np.ndarray, kind: str, severity: float, style: str, depth: np.ndarray | None) -> None:
+def _check(
+    image: np.ndarray, kind: str, severity: float, style: str, depth: np.ndarray | None
+) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.float32:
         found = getattr(image, "dtype", type(image).__name__)
-        raise TypeError(f"add_weather needs a float32 RGB array in [0, 1], not {found}; divide uint8 by 255 first")
+        raise TypeError(
+            f"add_weather needs a float32 RGB array in [0, 1], not {found}; divide uint8 by 255 "
+            f"first"
+        )
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"add_weather needs an image of shape (H, W, 3), not {image.shape}")
     if kind not in WEATHERS:
@@ -130,5 +151,10 @@ def _check(image: np.ndarray, kind: str, severity: float, style: str, depth: np.
         raise ValueError(f"unknown style {style!r}: take one of {', '.join(_STYLES)}")
     if not 0.0 <= severity <= 1.0:
         raise ValueError(f"severity must lie in [0, 1], not {severity}")
-    if depth is not None and (depth.shape != image.shape[:2] or not np.isfinite(depth).all() or depth.min() < 0):
-        raise ValueError(f"depth must hold finite, non-negative values of shape {image.shape[:2]}, not {depth.shape}")
+    if depth is not None and (
+        depth.shape != image.shape[:2] or not np.isfinite(depth).all() or depth.min() < 0
+    ):
+        raise ValueError(
+            f"depth must hold finite, non-negative values of shape {image.shape[:2]}, not "
+            f"{depth.shape}"
+        )

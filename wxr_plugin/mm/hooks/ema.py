@@ -13,12 +13,15 @@ from wxr_plugin.mm.updates import updates_of
 class WxrEMAHook(EMAHook):
     """MMEngine's EMAHook, which averages after each update of the weights and not after each batch.
 
-    So the average moves neither between the batches of one update (`accumulative_counts`) nor after an update that the
-    NaN guard dropped. All arguments are EMAHook's; `momentum` is 1 minus BasicSR's `ema_decay`. As in EMAHook, the
-    first average is the network after its first update, where BasicSR's begins with the one before.
+    So the average moves neither between the batches of one update (`accumulative_counts`) nor after
+    an update that the NaN guard dropped. All arguments are EMAHook's; `momentum` is 1 minus
+    BasicSR's `ema_decay`. As in EMAHook, the first average is the network after its first update,
+    where BasicSR's begins with the one before.
     """
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Average, if the weights have changed."""
         if updates_of(runner).counted():
             super().after_train_iter(runner, batch_idx, data_batch, outputs)

@@ -18,9 +18,9 @@ KEY = "wxr_labels"
 class WxrLabelHook(Hook):
     """Moves the teacher and stores new pseudo-labels, after each update of the weights or not at all.
 
-    A checkpoint carries their state: a resumed run has those of its checkpoint, exactly, for as many checkpoints as the
-    CheckpointHook keeps (`max_keep_ckpts`; three where it keeps all). The store lies in WORK_DIR/labels.lmdb, or where
-    `wresvlm.labels` of the model says.
+    A checkpoint carries their state: a resumed run has those of its checkpoint, exactly, for as
+    many checkpoints as the CheckpointHook keeps (`max_keep_ckpts`; three where it keeps all). The
+    store lies in WORK_DIR/labels.lmdb, or where `wresvlm.labels` of the model says.
     """
 
     priority = "ABOVE_NORMAL"
@@ -32,11 +32,17 @@ class WxrLabelHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Load rater and guides, and open the store as it was at the checkpoint."""
         model = _model(runner)
-        self.keeper = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+        self.keeper = next(
+            (hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None
+        )
         if self.keeper and self.keeper.by_epoch:
-            raise OptionError("WxrLabelHook counts iterations: set by_epoch=False for the CheckpointHook")
+            raise OptionError(
+                "WxrLabelHook counts iterations: set by_epoch=False for the CheckpointHook"
+            )
         if any(isinstance(hook, EMAHook) for hook in runner.hooks):
-            raise OptionError("WxrSemiSupervised has its own average, the teacher: take the EMAHook out")
+            raise OptionError(
+                "WxrSemiSupervised has its own average, the teacher: take the EMAHook out"
+            )
         updates_of(runner)
         imports = (runner.cfg.get("custom_imports") or {}).get("imports") or ()
         plugins = [name for name in imports if not name.startswith("wxr_plugin.")]
@@ -47,7 +53,9 @@ class WxrLabelHook(Hook):
         self._commit(runner)
         _model(runner).iteration = runner.iter + 1
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """An update that counted teaches the teacher and the store; one that was dropped leaves no trace."""
         model, updates = _model(runner), updates_of(runner)
         if updates.counted():
@@ -82,7 +90,10 @@ class WxrLabelHook(Hook):
 def _model(runner: Runner) -> WxrSemiSupervised:
     model = getattr(runner.model, "module", runner.model)
     if not isinstance(model, WxrSemiSupervised):
-        raise OptionError(f"WxrLabelHook is for a WxrSemiSupervised model, not for {type(model).__name__}: take it out")
+        raise OptionError(
+            f"WxrLabelHook is for a WxrSemiSupervised model, not for {type(model).__name__}: take "
+            f"it out"
+        )
     return model
 
 

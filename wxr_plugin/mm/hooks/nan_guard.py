@@ -18,9 +18,9 @@ KEY = "wxr_nan_guard"
 class WxrNanGuardHook(Hook):
     """Drops an update whose loss or gradient is not finite on any rank, names its images, and counts.
 
-    Such an update changes neither weights, running statistics nor optimiser, nor, with WxrEMAHook, WxrLabelHook and
-    WxrSemiSupervised, average and pseudo-labels. Under fp16 an infinite gradient of a finite loss only lowers the loss
-    scale.
+    Such an update changes neither weights, running statistics nor optimiser, nor, with WxrEMAHook,
+    WxrLabelHook and WxrSemiSupervised, average and pseudo-labels. Under fp16 an infinite gradient
+    of a finite loss only lowers the loss scale.
 
     Args:
         skip: drop and go on; when false, the first one ends the run.
@@ -40,18 +40,23 @@ class WxrNanGuardHook(Hook):
         """Remember what the batch is made of, and the running statistics before it."""
         updates_of(runner).begin(runner.iter + 1, images_of(data_batch))
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Log the count, and stop before a hook of lower priority saves weights that are not finite.
 
-        CheckpointHook deletes an old checkpoint before it writes the new one, so this cannot wait until then.
+        CheckpointHook deletes an old checkpoint before it writes the new one, so this cannot wait
+        until then.
 
         Raises:
             NonFiniteError: an update made weights or running statistics NaN or infinite.
         """
         if not all_finite(trained(runner.model)):
             raise NonFiniteError(
-                f"iteration {runner.iter + 1}: NaN or infinity in weights after this update, so training stops and no "
-                "checkpoint is written. Go on from an earlier one with a lower learning rate or with clip_grad"
+                f"iteration {runner.iter + 1}: NaN or infinity in weights after this update, so "
+                f"training stops and no "
+                "checkpoint is written. Go on from an earlier one with a lower learning rate or "
+                "with clip_grad"
             )
         runner.message_hub.update_scalar("train/dropped_updates", self.guard.skipped)
 

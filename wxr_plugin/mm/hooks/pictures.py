@@ -36,9 +36,14 @@ class WxrPicturesHook(Hook):
         if mode == "train":
             return
         loader = runner.val_dataloader if mode == "val" else runner.test_dataloader
-        folder = safe_join(Path(self.out_dir or runner.work_dir) / "visualization", loader.dataset.metainfo["name"])
+        folder = safe_join(
+            Path(self.out_dir or runner.work_dir) / "visualization", loader.dataset.metainfo["name"]
+        )
         first = (batch_idx * runner.world_size + runner.rank) * loader.batch_size
         for number, sample in enumerate(outputs or (), first):
             if self.most is None or number < self.most:
                 image = sample.get("name") or f"{number:06d}"
-                imwrite(tensor2img([sample["pred"]]), str(safe_join(folder, f"{image}_{runner.iter}.png")))
+                imwrite(
+                    tensor2img([sample["pred"]]),
+                    str(safe_join(folder, f"{image}_{runner.iter}.png")),
+                )

@@ -16,9 +16,9 @@ from wxr_plugin.mm.samplers import Epochs, WxrSampler
 class WxrSeedHook(Hook):
     """Makes a run a function of its seed: killed and resumed, it ends as if it had been left alone.
 
-    MMEngine's checkpoints hold no random generators. So each iteration begins with generators that are seeded by
-    (`randomness.seed`, iteration, rank), and with WxrSampler the data go on where they stopped, without being loaded
-    once more. Needs an IterBasedTrainLoop.
+    MMEngine's checkpoints hold no random generators. So each iteration begins with generators that
+    are seeded by (`randomness.seed`, iteration, rank), and with WxrSampler the data go on where
+    they stopped, without being loaded once more. Needs an IterBasedTrainLoop.
     """
 
     priority = "VERY_HIGH"
@@ -27,7 +27,9 @@ class WxrSeedHook(Hook):
         """Take over the seed, which a resumed run has from its checkpoint, and the place in the data."""
         loop = runner.train_loop
         if not isinstance(loop, IterBasedTrainLoop):
-            raise OptionError("WxrSeedHook counts iterations: set train_cfg = dict(type='IterBasedTrainLoop', …)")
+            raise OptionError(
+                "WxrSeedHook counts iterations: set train_cfg = dict(type='IterBasedTrainLoop', …)"
+            )
         sampler = loop.dataloader.sampler
         if isinstance(sampler, WxrSampler):
             sampler.seed(runner.seed)

@@ -17,10 +17,12 @@ class GuideOptions(Block):
 
     model: str
     """For content and degradation a DA-CLIP: a published file, one that DaCLIPModel trained, or tiny, the packaged one.
-    For image a CLIP: tiny, ARCHITECTURE:WEIGHTS of open_clip (RN50:openai), local-dir:FOLDER or hf-hub:ORG/NAME."""
+    For image a CLIP: tiny, ARCHITECTURE:WEIGHTS of open_clip (RN50:openai), local-dir:FOLDER or
+    hf-hub:ORG/NAME."""
     view: Literal["crop", "photo"] = "crop"
     """What it sees in training. crop: what the network sees, as published. photo: all of the degraded photo, which the
-    dataset gives with `guide_size`, so that training and testing agree. Validation and testing see whole photos."""
+    dataset gives with `guide_size`, so that training and testing agree. Validation and testing see
+    whole photos."""
     bf16: bool | None = None
     """Compute the embeddings in bfloat16; on CUDA alone when absent."""
     cache_mb: NotNegative = 0
@@ -28,7 +30,9 @@ class GuideOptions(Block):
 
     def __post_init__(self) -> None:
         if self.cache_mb and self.view == "crop":
-            raise ValueError("guide.cache_mb: random crops never come again; take view: photo, or cache_mb out")
+            raise ValueError(
+                "guide.cache_mb: random crops never come again; take view: photo, or cache_mb out"
+            )
 
 
 class ConditionedTop(Block):
@@ -39,14 +43,18 @@ class ConditionedTop(Block):
 
 
 class Conditioned:
-    """The part of WxrModel that hands embeddings over. A network that takes none is called as ever."""
+    """The part of WxrModel that hands embeddings over.
+
+    A network that takes none is called as ever.
+    """
 
     TopOptions = ConditionedTop
 
     def load_guide(self) -> None:
         """Load the guide that `network_g` needs.
 
-        Raises OptionError, before training starts, when one is missing, not used, or of another width.
+        Raises OptionError, before training starts, when one is missing, not used, or of another
+        width.
         """
         self.guide, self._embedded = None, []
         net, block = self.get_bare_model(self.net_g), self.opt.get("guide")
@@ -64,8 +72,10 @@ class Conditioned:
         self.embeddings = FeatureCache(self.guide_options.cache_mb)
         if self.guide.dim != net.context_dim:
             raise OptionError(
-                f"guide.model {block['model']} gives embeddings of length {self.guide.dim}, network_g takes "
-                f"{net.context_dim}: set network_g.context_dim: {self.guide.dim}, or take another guide"
+                f"guide.model {block['model']} gives embeddings of length {self.guide.dim}, "
+                f"network_g takes "
+                f"{net.context_dim}: set network_g.context_dim: {self.guide.dim}, or take another "
+                f"guide"
             )
 
     def context(self, lq: Tensor) -> Context | None:
@@ -91,7 +101,8 @@ class Conditioned:
         whole = self.is_train and bool(self.opt["datasets"]["train"].get("guide_size"))
         if self.is_train and whole != (self.guide_options.view == "photo"):
             raise OptionError(
-                "guide.view: photo and datasets.train.guide_size go together: the dataset then gives the whole photo "
+                "guide.view: photo and datasets.train.guide_size go together: the dataset then "
+                "gives the whole photo "
                 "besides its crop. Set both (guide_size: 224), or neither"
             )
 

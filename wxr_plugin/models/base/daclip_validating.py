@@ -17,12 +17,18 @@ from wxr_plugin.models.base.validating import Validating
 
 TEXTS = 256
 """Texts that are encoded at once in validation."""
-METRICS = {"calculate_degradation_accuracy": "degradation", "calculate_caption_retrieval": "caption"}
+METRICS = {
+    "calculate_degradation_accuracy": "degradation",
+    "calculate_caption_retrieval": "caption",
+}
 """Type of a metric -> the texts that it compares with."""
 
 
 class DaClipValidating(Validating):
-    """The part of DaCLIPModel that validates. A row of a rank holds the embeddings; the whole set has the texts."""
+    """The part of DaCLIPModel that validates.
+
+    A row of a rank holds the embeddings; the whole set has the texts.
+    """
 
     def test(self) -> None:
         """`self.output` is the content and the degradation embedding of `self.lq`, (N, dim) each, of unit length."""
@@ -48,11 +54,16 @@ class DaClipValidating(Validating):
             texts = {"degradation": (word, degradation), "caption": (caption, content)}
             yield index, {"image": name, "degradation": word, "texts": texts}
 
-    def _all_rows(self, dataloader: DataLoader, label: int | str, metrics: dict, save_img: bool) -> list[Row]:
+    def _all_rows(
+        self, dataloader: DataLoader, label: int | str, metrics: dict, save_img: bool
+    ) -> list[Row]:
         """A row a photo with 1.0 or 0.0 for each metric; the texts are those of the whole set, on every rank."""
         check_metrics(dataloader.dataset.opt["name"], metrics, save_img)
         found = super()._all_rows(dataloader, label, metrics, save_img)
-        hits = {name: self._hits(found, METRICS[block["type"]], block) for name, block in metrics.items()}
+        hits = {
+            name: self._hits(found, METRICS[block["type"]], block)
+            for name, block in metrics.items()
+        }
         return [
             {"iter": label, "image": row["image"], "degradation": row["degradation"]}
             | {name: values[number] for name, values in hits.items()}
@@ -67,7 +78,8 @@ class DaClipValidating(Validating):
         cosines = (embeddings @ self._encoded(texts).T).numpy()
         places = {text: place for place, text in enumerate(texts)}
         return [
-            float(calculate_metric({"img": row, "img2": places[text]}, dict(block))) for row, text in zip(cosines, own)
+            float(calculate_metric({"img": row, "img2": places[text]}, dict(block)))
+            for row, text in zip(cosines, own)
         ]
 
     @torch.no_grad()
@@ -75,7 +87,9 @@ class DaClipValidating(Validating):
         """Unit-length features (texts, dim) on the CPU."""
         net = self._tested()
         parts = (texts[start : start + TEXTS] for start in range(0, len(texts), TEXTS))
-        return torch.cat([net.encode_text(net.tokenize(part), normalize=True).float().cpu() for part in parts])
+        return torch.cat(
+            [net.encode_text(net.tokenize(part), normalize=True).float().cpu() for part in parts]
+        )
 
     def _tested(self) -> nn.Module:
         return getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
@@ -86,10 +100,14 @@ def check_metrics(dataset: str, metrics: Mapping[str, Mapping], save_img: bool) 
     if save_img:
         raise OptionError("val.save_img: DaCLIPModel restores no images; set it to false")
     if taken := sorted({"iter", "image", "degradation", "weather"} & metrics.keys()):
-        raise OptionError(f"val.metrics.{taken[0]}: a column of the table has this name; call the metric otherwise")
+        raise OptionError(
+            f"val.metrics.{taken[0]}: a column of the table has this name; call the metric "
+            f"otherwise"
+        )
     wrong = [name for name, block in metrics.items() if block.get("type") not in METRICS]
     if wrong:
         raise OptionError(
-            f"val.metrics.{wrong[0]} (set {dataset}) measures restored images, and DaCLIPModel makes none: take "
+            f"val.metrics.{wrong[0]} (set {dataset}) measures restored images, and DaCLIPModel "
+            f"makes none: take "
             f"{' or '.join(METRICS)}"
         )

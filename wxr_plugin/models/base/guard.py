@@ -14,9 +14,14 @@ class NonFiniteError(WxrError, RuntimeError):
 
 
 def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
-    """Whether no element of `tensors` is NaN or infinite. One synchronisation with the device for all of them."""
+    """Whether no element of `tensors` is NaN or infinite.
+
+    One synchronisation with the device for all of them.
+    """
     tensors = [tensor.detach() for tensor in tensors if tensor.numel()]
-    return not tensors or math.isfinite(torch.nn.utils.get_total_norm(tensors, norm_type=math.inf).item())
+    return not tensors or math.isfinite(
+        torch.nn.utils.get_total_norm(tensors, norm_type=math.inf).item()
+    )
 
 
 class NanGuard:
@@ -57,8 +62,10 @@ class NanGuard:
         line = f"iteration {iteration}: loss or gradient is not finite; images: {', '.join(images) or 'unknown'}"
         if self.in_a_row >= self.limit:
             raise NonFiniteError(
-                f"{line}. That is {self.in_a_row} in a row, so training stops (train.nan_guard); the weights are "
-                "finite, those of the last update that was not dropped. Look at these images, lower the learning rate, "
+                f"{line}. That is {self.in_a_row} in a row, so training stops (train.nan_guard); "
+                f"the weights are "
+                "finite, those of the last update that was not dropped. Look at these images, "
+                "lower the learning rate, "
                 "set train.clip_grad, or train without amp."
             )
         return f"{line}. Update dropped ({self.in_a_row} in a row, {self.skipped} in all)."

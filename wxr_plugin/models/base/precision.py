@@ -7,8 +7,9 @@ from torch import nn
 def loss_scaler(device: torch.device, enabled: bool, distributed: bool) -> torch.amp.GradScaler:
     """Return the scaler of fp16's loss on `device`; one that is not `enabled` changes nothing.
 
-    When training is `distributed`, an infinite gradient on any rank counts on all of them, so that every rank lowers
-    its scale at the same update and the gradients that DDP averages stay scaled alike.
+    When training is `distributed`, an infinite gradient on any rank counts on all of them, so that
+    every rank lowers its scale at the same update and the gradients that DDP averages stay scaled
+    alike.
     """
     if not (enabled and distributed):
         return torch.amp.GradScaler(device.type, enabled=enabled)

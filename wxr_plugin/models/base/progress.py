@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class StepClock:
     """Mean seconds that an iteration waits for data and computes, since the last `read`.
 
-    What else happens between two iterations (saving, validation) does not count: call `wait` after it. `last` holds the
-    last iteration's seconds of (data, compute).
+    What else happens between two iterations (saving, validation) does not count: call `wait` after
+    it. `last` holds the last iteration's seconds of (data, compute).
     """
 
     def __init__(self):
@@ -52,7 +52,8 @@ class StepClock:
 class ProgressBar:
     """One bar for the run and one for the validation that is under way, below the log lines.
 
-    It draws only on a terminal: `start` gives None elsewhere, so that log files and pipes get plain lines.
+    It draws only on a terminal: `start` gives None elsewhere, so that log files and pipes get plain
+    lines.
 
     Args:
         total: iterations of the run.
@@ -76,7 +77,9 @@ class ProgressBar:
         self.handlers: list[tuple[logging.StreamHandler, object]] = []
 
     @classmethod
-    def start(cls, total: int, logger: logging.Logger, console: Console | None = None) -> "ProgressBar | None":
+    def start(
+        cls, total: int, logger: logging.Logger, console: Console | None = None
+    ) -> "ProgressBar | None":
         """A bar that is drawn from now on, with `logger`'s lines above it; None where there is no terminal."""
         console = console or Console(stderr=True)
         if not console.is_terminal:

@@ -20,10 +20,11 @@ from wxr_plugin.utils.rng import rng_state, set_rng_state
 class Resuming:
     """The part of WxrModel that saves and resumes.
 
-    `models/net_g_<iter>.pth` holds {'params', 'params_ema', 'network_g'}: what inference and stock BasicSR load, with
-    the network's options. `training_states/<iter>.state`, written after it, holds the run: networks, EMA, optimisers,
-    schedules, loss scaler, random generators of every rank, best metrics, counts and `extra_state()`. It is replaced in
-    one step and is all that resuming needs, so there is no moment at which a kill leaves halves that do not fit.
+    `models/net_g_<iter>.pth` holds {'params', 'params_ema', 'network_g'}: what inference and stock
+    BasicSR load, with the network's options. `training_states/<iter>.state`, written after it,
+    holds the run: networks, EMA, optimisers, schedules, loss scaler, random generators of every
+    rank, best metrics, counts and `extra_state()`. It is replaced in one step and is all that
+    resuming needs, so there is no moment at which a kill leaves halves that do not fit.
     """
 
     def networks(self) -> dict[str, nn.Module]:
@@ -31,7 +32,10 @@ class Resuming:
         return {"net_g": self.net_g}
 
     def extra_state(self) -> dict[str, Any]:
-        """What a subclass wants in the training state; plain types and tensors only. Taken on rank 0."""
+        """What a subclass wants in the training state; plain types and tensors only.
+
+        Taken on rank 0.
+        """
         return {}
 
     def beside_weights(self) -> dict[str, Any]:
@@ -45,11 +49,13 @@ class Resuming:
         """Save the networks, then the training state; -1 (the host's end of training) saves net_g_latest.pth alone.
 
         Raises:
-            NonFiniteError: weights, their average or the optimiser's state are not finite; nothing is written, and no
-                older checkpoint is deleted.
+            NonFiniteError: weights, their average or the optimiser's state are not finite; nothing
+                is written, and no older checkpoint is deleted.
         """
         last = current_iter == -1
-        self.refuse_not_finite(f"iteration {self.iteration if last else current_iter}: no checkpoint is written")
+        self.refuse_not_finite(
+            f"iteration {self.iteration if last else current_iter}: no checkpoint is written"
+        )
         self.save_networks(current_iter)
         self.save_training_state(epoch, current_iter)
         if last and self.progress:
@@ -60,7 +66,9 @@ class Resuming:
     def save_networks(self, label: int | str) -> None:
         """Write net_g_<label>.pth with the weights and, where there is one, their EMA."""
         if hasattr(self, "net_g_ema"):
-            self.save_network([self.net_g, self.net_g_ema], "net_g", label, param_key=["params", "params_ema"])
+            self.save_network(
+                [self.net_g, self.net_g_ema], "net_g", label, param_key=["params", "params_ema"]
+            )
         else:
             self.save_network(self.net_g, "net_g", label)
 
@@ -74,7 +82,9 @@ class Resuming:
     ) -> None:
         """As the host's, but in one step, with the network's options beside its weights, and raising on failure."""
         nets, keys = (net, param_key) if isinstance(net, list) else ([net], [param_key])
-        content: dict[str, Any] = {key: self._weights(net) for key, net in zip(keys, nets, strict=True)}
+        content: dict[str, Any] = {
+            key: self._weights(net) for key, net in zip(keys, nets, strict=True)
+        }
         label = f"network_{net_label.removeprefix('net_')}"
         if label in self.opt:
             content[label] = _plain(self.opt[label])
@@ -83,14 +93,19 @@ class Resuming:
         save_state(Path(self.opt["path"]["models"]) / f"{net_label}_{name}.pth", content)
 
     def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Write <iter>.state, then delete what `train.keep` no longer wants. Every rank has to call it."""
+        """Write <iter>.state, then delete what `train.keep` no longer wants.
+
+        Every rank has to call it.
+        """
         if current_iter == -1:
             return
         rng = gathered(rng_state())
         if get_dist_info()[0] != 0:
             return
         path = self._states() / f"{current_iter}.state"
-        save_state(path, {"epoch": epoch, "iter": current_iter, **self._training_state(), "rng": rng})
+        save_state(
+            path, {"epoch": epoch, "iter": current_iter, **self._training_state(), "rng": rng}
+        )
         if self.options.keep and is_whole(path):
             self._prune(current_iter)
 
@@ -104,7 +119,9 @@ class Resuming:
         super().resume_training(resume_state)
         self.iteration = int(resume_state["iter"])
         if "networks" not in resume_state:
-            get_root_logger().warning("A state of stock BasicSR: random generators and best metrics begin anew.")
+            get_root_logger().warning(
+                "A state of stock BasicSR: random generators and best metrics begin anew."
+            )
             return
         self.scaler.load_state_dict(resume_state["scaler"] or self.scaler.state_dict())
         self.best_metric_results = resume_state["best"]
@@ -142,7 +159,10 @@ class Resuming:
         }
 
     def _weights(self, net: nn.Module) -> dict[str, torch.Tensor]:
-        return {name: value.detach().cpu() for name, value in self.get_bare_model(net).state_dict().items()}
+        return {
+            name: value.detach().cpu()
+            for name, value in self.get_bare_model(net).state_dict().items()
+        }
 
     def _load_networks(self, state: Mapping[str, Any]) -> None:
         ignored = self.opt["path"].get("ignore_resume_networks") or []
@@ -155,7 +175,8 @@ class Resuming:
         except (KeyError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(
-                f"{self.opt['path']['resume_state']}: a state of another network ({reason}). Give this run another "
+                f"{self.opt['path']['resume_state']}: a state of another network ({reason}). Give "
+                f"this run another "
                 "`name`, or go back to the network options with which it began."
             ) from error
 
@@ -165,26 +186,35 @@ class Resuming:
             set_rng_state(states[rank])
             return
         get_root_logger().warning(
-            f"The state is one of {len(states)} processes and this run has {world_size}: it goes on, but not bit-equal."
+            f"The state is one of {len(states)} processes and this run has {world_size}: it goes "
+            f"on, but not bit-equal."
         )
 
     def _validate_missed(self) -> None:
         """The host saves before it validates, so a state never knows the validation of its own iteration.
 
-        TensorBoard, which the host opens later, does not hear of it; the table, the log and the best metrics do.
+        TensorBoard, which the host opens later, does not hear of it; the table, the log and the
+        best metrics do.
         """
         options = self.opt.get("val")
         if not options or self.iteration % options["val_freq"] != 0:
             return
         for key, dataset in self.opt["datasets"].items():
             if key.split("_")[0] == "val":
-                loader = build_dataloader(build_dataset(dataset), dataset, num_gpu=self.opt["num_gpu"], seed=None)
+                loader = build_dataloader(
+                    build_dataset(dataset), dataset, num_gpu=self.opt["num_gpu"], seed=None
+                )
                 self.validation(loader, self.iteration, None, options.get("save_img", False))
 
     def _prune(self, current_iter: int) -> None:
-        """Delete old checkpoints. States beyond this iteration are another run's trail; they are left alone."""
+        """Delete old checkpoints.
+
+        States beyond this iteration are another run's trail; they are left alone.
+        """
         states = sorted(int(p.stem) for p in self._states().glob("*.state") if p.stem.isdigit())
-        for old in [iteration for iteration in states if iteration <= current_iter][: -self.options.keep]:
+        for old in [iteration for iteration in states if iteration <= current_iter][
+            : -self.options.keep
+        ]:
             for weights in Path(self.opt["path"]["models"]).glob(f"*_{old}.pth"):
                 weights.unlink()
             (self._states() / f"{old}.state").unlink()

@@ -10,12 +10,13 @@ from torch.optim.lr_scheduler import LRScheduler
 class CosineAnnealingLR(LRScheduler):
     """From the initial rate down to `eta_min` along half a cosine (Loshchilov and Hutter, SGDR, eq. 5), then level.
 
-    torch's class of this name rises again after T_max, and takes T_max from a training state; here the options decide,
-    so that a run can be resumed with a larger total_iter.
+    torch's class of this name rises again after T_max, and takes T_max from a training state; here
+    the options decide, so that a run can be resumed with a larger total_iter.
 
     Args:
         optimizer: whose rates it sets.
-        T_max: iterations until `eta_min`. WxrModel puts total_iter here when the options leave it out.
+        T_max: iterations until `eta_min`. WxrModel puts total_iter here when the options leave it
+            out.
         eta_min: lowest rate.
     """
 

@@ -15,8 +15,8 @@ from wxr_plugin.utils.ranks import any_rank, gathered
 class Updating:
     """The part of WxrModel that trains.
 
-    The batches between two updates (one, unless `train.accumulate` says more) are a window: their gradients add up, and
-    a NaN in one of them drops the update of all.
+    The batches between two updates (one, unless `train.accumulate` says more) are a window: their
+    gradients add up, and a NaN in one of them drops the update of all.
     """
 
     def optimize_parameters(self, current_iter: int) -> None:
@@ -42,9 +42,14 @@ class Updating:
         return self.iteration // self.options.accumulate
 
     def model_ema(self, decay: float = 0.999) -> None:
-        """The host's for parameters. Buffers are copied: they are constants, counters or running averages already."""
+        """The host's for parameters.
+
+        Buffers are copied: they are constants, counters or running averages already.
+        """
         super().model_ema(decay)
-        for average, buffer in zip(self.net_g_ema.buffers(), self.get_bare_model(self.net_g).buffers()):
+        for average, buffer in zip(
+            self.net_g_ema.buffers(), self.get_bare_model(self.net_g).buffers()
+        ):
             average.copy_(buffer)
 
     @contextmanager
@@ -63,7 +68,11 @@ class Updating:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         buffers = self.get_bare_model(self.net_g).buffers() if self._looks() else ()
-        self.window = {"losses": [], "images": [], "buffers": [(buffer, buffer.clone()) for buffer in buffers]}
+        self.window = {
+            "losses": [],
+            "images": [],
+            "buffers": [(buffer, buffer.clone()) for buffer in buffers],
+        }
 
     def _looks(self) -> bool:
         return self.guard is not None or self.scaler.is_enabled()
@@ -71,7 +80,9 @@ class Updating:
     def _update(self, current_iter: int) -> None:
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
-        if self._looks() and any_rank(not all_finite([*self.window["losses"], *self._gradients()]), self.device):
+        if self._looks() and any_rank(
+            not all_finite([*self.window["losses"], *self._gradients()]), self.device
+        ):
             return self._drop(current_iter)
         for optimizer in self.optimizers:
             if self.options.clip_grad:
@@ -97,10 +108,15 @@ class Updating:
         self.scaler.update()
         shares = gathered((not all_finite(self.window["losses"]), self.window["images"]))
         bad = [images for is_bad, images in shares if is_bad]
-        if self.guard and (bad or scale <= 1):  # else fp16's loss scale was too large, as it is at the start of a run
-            # an earlier update may have spoilt the weights themselves, and then every further one is dropped
+        if self.guard and (
+            bad or scale <= 1
+        ):  # else fp16's loss scale was too large, as it is at the start of a run
+            # an earlier update may have spoilt the weights themselves, and then every further one
+            # is dropped
             self.refuse_not_finite(f"iteration {current_iter}: loss or gradient is not finite")
-            images = [image for images in bad or [images for _, images in shares] for image in images]
+            images = [
+                image for images in bad or [images for _, images in shares] for image in images
+            ]
             get_root_logger().warning(self.guard.reject(current_iter, images))
 
     def _gradients(self) -> list[torch.Tensor]:

@@ -13,10 +13,13 @@ INPUT = "input"
 
 
 class InputMetrics:
-    """The input's metrics of each validation set. They do not change, so they are measured once a run.
+    """The input's metrics of each validation set.
+
+    They do not change, so they are measured once a run.
 
     Attributes:
-        results: name of a set -> metric (and metric of a weather or degradation) -> the input's value.
+        results: name of a set -> metric (and metric of a weather or degradation) -> the input's
+            value.
     """
 
     def __init__(self):
@@ -28,7 +31,8 @@ class InputMetrics:
     ) -> dict[str, dict]:
         """Return {INPUT: metrics of `lq`} for the row of an image; {} if the set `name` has been measured before.
 
-        Images are (H, W, 3) uint8 BGR. {} too where `lq` differs from `result` in size, as in super-resolution.
+        Images are (H, W, 3) uint8 BGR. {} too where `lq` differs from `result` in size, as in
+        super-resolution.
         """
         if name in self.results or lq.shape != result.shape:
             return {}
@@ -45,7 +49,11 @@ class InputMetrics:
         measured = [{**row, **values} for row, values in zip(rows, inputs)]
         self.results[name] = means(measured, metrics) | by_group(measured, metrics)
         for row, values in zip(rows, inputs):
-            figures = {f"{key}_{INPUT}": each for key, each in values.items() if not isinstance(each, SetShare)}
+            figures = {
+                f"{key}_{INPUT}": each
+                for key, each in values.items()
+                if not isinstance(each, SetShare)
+            }
             self._images[name][row["image"]] = figures
 
     def columns(self, name: str, image: str) -> dict[str, float]:

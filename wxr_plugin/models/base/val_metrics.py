@@ -28,7 +28,8 @@ def image_name(path: str, dataset: Mapping[str, Any]) -> str:
 
     Args:
         path: `lq_path` of the item; a file's path, or an LMDB key.
-        dataset: the set's option block; dataroot (which may be a dict of folders), dataroot_lq and dataroot_gt count.
+        dataset: the set's option block; dataroot (which may be a dict of folders), dataroot_lq and
+            dataroot_gt count.
     """
     path = os.path.normpath(path)  # a list may name ROOT/../other/photo.png
     for key in ("dataroot_lq", "dataroot", "dataroot_gt"):
@@ -42,10 +43,16 @@ def image_name(path: str, dataset: Mapping[str, Any]) -> str:
 
 def usable_metrics(metrics: Mapping[str, Mapping], with_gt: bool) -> dict[str, Mapping]:
     """Those of `metrics` that an image can have: all with ground truth, else those that need none (no `img2`)."""
-    return {name: options for name, options in metrics.items() if with_gt or not _needs_gt(options["type"])}
+    return {
+        name: options
+        for name, options in metrics.items()
+        if with_gt or not _needs_gt(options["type"])
+    }
 
 
-def measure(result: np.ndarray, gt: np.ndarray | None, metrics: Mapping[str, Mapping]) -> dict[str, float | SetShare]:
+def measure(
+    result: np.ndarray, gt: np.ndarray | None, metrics: Mapping[str, Mapping]
+) -> dict[str, float | SetShare]:
     """Each metric of one restored image; of a metric of whole sets, what the image adds to it.
 
     Args:

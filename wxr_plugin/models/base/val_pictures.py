@@ -27,7 +27,8 @@ class Pictures:
 
     Args:
         count: how many to keep at most.
-        indices: those of the images that this process restores; the pictures are spread evenly over them.
+        indices: those of the images that this process restores; the pictures are spread evenly over
+            them.
     """
 
     def __init__(self, count: int, indices: Sequence[int]):
@@ -38,7 +39,9 @@ class Pictures:
     def add(self, index: int, image: str, visuals: Mapping[str, Tensor]) -> None:
         """Keep the image at `index` if it is chosen; `visuals` has lq, result and perhaps gt, (1, 3, H, W)."""
         if index in self.wanted:
-            self.strips[image] = strip([visuals[key] for key in ("lq", "result", "gt") if key in visuals])
+            self.strips[image] = strip(
+                [visuals[key] for key in ("lq", "result", "gt") if key in visuals]
+            )
 
     def write(self, tb_logger: Any, name: str, iteration: int) -> None:
         """Write the pictures of the set `name` to a SummaryWriter as validation/NAME/IMAGE."""
@@ -52,5 +55,9 @@ def strip(images: Sequence[Tensor]) -> np.ndarray:
     height, width = pictures[1].shape[:2]
     factor = min(1.0, SIDE / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    kinds = [cv2.INTER_NEAREST if picture.shape[0] < size[1] else cv2.INTER_AREA for picture in pictures]
-    return np.hstack([cv2.resize(picture, size, interpolation=kind) for picture, kind in zip(pictures, kinds)])
+    kinds = [
+        cv2.INTER_NEAREST if picture.shape[0] < size[1] else cv2.INTER_AREA for picture in pictures
+    ]
+    return np.hstack(
+        [cv2.resize(picture, size, interpolation=kind) for picture, kind in zip(pictures, kinds)]
+    )

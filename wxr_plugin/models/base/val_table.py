@@ -21,8 +21,8 @@ GROUPS = {"weather": KINDS, "degradation": (*DEGRADATIONS, "wild")}
 def means(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
     """Mean of each metric over `rows`; summed exactly, so that the number of ranks makes no difference.
 
-    Images that a metric refused (NaN) do not count; the mean is NaN where it refused all. A metric of whole sets (see
-    `SetShare`) has its value over them in place of a mean.
+    Images that a metric refused (NaN) do not count; the mean is NaN where it refused all. A metric
+    of whole sets (see `SetShare`) has its value over them in place of a mean.
     """
     return {name: _over([row[name] for row in rows if row[name] == row[name]]) for name in metrics}
 
@@ -46,15 +46,17 @@ def group_column(rows: Sequence[Row]) -> str | None:
 def by_group(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
     """`psnr_rain`, … or `psnr_hazy`, … and `psnr_overall`, for a set of several weathers or degradations; else nothing.
 
-    Overall is the unweighted mean over rain, haze and snow (those that there are), as WResVLM's tables have it, or over
-    the degradations, as DA-CLIP's Table 3 has it: one with many photos counts no more than one with few. Clear photos
-    and unknown weather stay out of it.
+    Overall is the unweighted mean over rain, haze and snow (those that there are), as WResVLM's
+    tables have it, or over the degradations, as DA-CLIP's Table 3 has it: one with many photos
+    counts no more than one with few. Clear photos and unknown weather stay out of it.
     """
     groups = grouped(rows)
     if len(groups) < 2:
         return {}
     each = {name: means(group, metrics) for name, group in groups.items()}
-    found = {f"{metric}_{name}": values[metric] for metric in metrics for name, values in each.items()}
+    found = {
+        f"{metric}_{name}": values[metric] for metric in metrics for name, values in each.items()
+    }
     return found | {f"{metric}_overall": value for metric, value in _overall(each, metrics).items()}
 
 
@@ -64,15 +66,24 @@ def group_table(rows: Sequence[Row], metrics: Sequence[str]) -> list[Row]:
     groups = grouped(rows)
     each = {name: means(group, metrics) for name, group in groups.items()}
     table = [(name, len(group), each[name]) for name, group in groups.items()]
-    table += [("overall", sum(map(len, groups.values())), _overall(each, metrics))] if len(groups) > 1 else []
+    table += (
+        [("overall", sum(map(len, groups.values())), _overall(each, metrics))]
+        if len(groups) > 1
+        else []
+    )
     table.append(("all", len(rows), means(rows, metrics)))
-    return [{"iter": rows[0]["iter"], "group": name, "images": count, **values} for name, count, values in table]
+    return [
+        {"iter": rows[0]["iter"], "group": name, "images": count, **values}
+        for name, count, values in table
+    ]
 
 
 def grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows of each group that there is, in the order of GROUPS."""
     column = group_column(rows)
-    groups = {name: [row for row in rows if row.get(column) == name] for name in GROUPS.get(column, ())}
+    groups = {
+        name: [row for row in rows if row.get(column) == name] for name in GROUPS.get(column, ())
+    }
     return {name: group for name, group in groups.items() if group}
 
 
@@ -85,8 +96,8 @@ def is_of(name: str, metric: str) -> bool:
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
     """Put the rows of one validation into the CSV at `path`, in one step.
 
-    Older rows stay; those of this iteration and of later ones (of a run that was resumed from an earlier state) go.
-    A new metric gets a column of its own, empty in older rows.
+    Older rows stay; those of this iteration and of later ones (of a run that was resumed from an
+    earlier state) go. A new metric gets a column of its own, empty in older rows.
     """
     path = Path(path)
     old = list(read_dicts(path)) if path.is_file() else []
@@ -96,7 +107,10 @@ def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
 
 
 def _overall(each: Mapping[str, Mapping[str, float]], metrics: Sequence[str]) -> dict[str, float]:
-    return {metric: math.fsum(values[metric] for values in each.values()) / len(each) for metric in metrics}
+    return {
+        metric: math.fsum(values[metric] for values in each.values()) / len(each)
+        for metric in metrics
+    }
 
 
 def _over(values: Sequence[float | SetShare]) -> float:

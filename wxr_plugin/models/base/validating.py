@@ -36,9 +36,14 @@ from wxr_plugin.utils.safe_paths import safe_join
 
 
 class Keeping:
-    """The part of WxrModel that keeps a validation's metrics. Every rank calls it, with the rows of all."""
+    """The part of WxrModel that keeps a validation's metrics.
 
-    def _keep_metrics(self, name: str, rows: list[Row], metrics: dict, label: int | str, tb_logger: Any) -> None:
+    Every rank calls it, with the rows of all.
+    """
+
+    def _keep_metrics(
+        self, name: str, rows: list[Row], metrics: dict, label: int | str, tb_logger: Any
+    ) -> None:
         self.metric_results = means(rows, list(metrics)) | by_group(rows, list(metrics))
         if self.is_train:
             self._update_best(name, metrics, label)
@@ -59,7 +64,9 @@ class Keeping:
                 line += f"\tBest: {best['val']:.4f} @ {best['iter']} iter"
             lines.append(line)
         get_root_logger().info("\n".join(lines) + "\n")
-        for suffix, values in (("", self.metric_results), (f"_{INPUT}", before)) if tb_logger else ():
+        for suffix, values in (
+            (("", self.metric_results), (f"_{INPUT}", before)) if tb_logger else ()
+        ):
             for metric, value in values.items():
                 tb_logger.add_scalar(f"metrics/{name}/{metric}{suffix}", value, label)
 
@@ -67,8 +74,16 @@ class Keeping:
         """A row an image; and a row a group where there are degradations or metrics that only a whole set has."""
         of_sets = [metric for metric in metrics if isinstance(rows[0][metric], SetShare)]
         group = group_column(rows)
-        columns = ["iter", "image", *([group] if group else []), *(m for m in metrics if m not in of_sets)]
-        folder = Path(self.opt["path"].get("experiments_root") or self.opt["path"]["results_root"]) / "validation"
+        columns = [
+            "iter",
+            "image",
+            *([group] if group else []),
+            *(m for m in metrics if m not in of_sets),
+        ]
+        folder = (
+            Path(self.opt["path"].get("experiments_root") or self.opt["path"]["results_root"])
+            / "validation"
+        )
         shown = [{column: row[column] for column in columns} for row in rows]
         rows_with_input = [row | self.inputs.columns(name, row["image"]) for row in shown]
         write_rows(safe_join(folder, f"{name}.csv"), rows_with_input)
@@ -84,7 +99,9 @@ class Keeping:
             self._update_best_metric_result(name, metric, self.metric_results[metric], label)
         choice = self.options.save_best
         if choice and choice.dataset == name and choice.metric not in best:
-            raise OptionError(f"train.save_best: {name} has no metric {choice.metric!r}, but {', '.join(best)}")
+            raise OptionError(
+                f"train.save_best: {name} has no metric {choice.metric!r}, but {', '.join(best)}"
+            )
         if choice and choice.dataset == name and best.get(choice.metric, {}).get("iter") == label:
             self.save_networks("best")
 
@@ -92,21 +109,27 @@ class Keeping:
 class Validating(Keeping):
     """The part of WxrModel that validates.
 
-    Rank r of n restores images r, r + n, ... in float32; all ranks learn all rows, so that none waits for long and the
-    best metrics agree. Validation leaves the random generators as they were: how often one validates does not change
-    what is trained.
+    Rank r of n restores images r, r + n, ... in float32; all ranks learn all rows, so that none
+    waits for long and the best metrics agree. Validation leaves the random generators as they were:
+    how often one validates does not change what is trained.
     """
 
     def validation(
-        self, dataloader: DataLoader, current_iter: int | str, tb_logger: Any, save_img: bool = False
+        self,
+        dataloader: DataLoader,
+        current_iter: int | str,
+        tb_logger: Any,
+        save_img: bool = False,
     ) -> None:
         """Validate one set and log, keep and tabulate its metrics. Every rank has to call it.
 
-        The host counts one iteration too many when it validates after training; the label here is that of the last
-        iteration trained, and a set that has been validated there is not validated again.
+        The host counts one iteration too many when it validates after training; the label here is
+        that of the last iteration trained, and a set that has been validated there is not validated
+        again.
 
         Args:
-            dataloader: its dataset is read directly, image by image; `dataset.opt['metrics']` overrides `val.metrics`.
+            dataloader: its dataset is read directly, image by image; `dataset.opt['metrics']`
+                overrides `val.metrics`.
             current_iter: iteration, or in testing the run's name.
             tb_logger: a SummaryWriter on rank 0, or None.
             save_img: write each restored image to visualization/<dataset>/.
@@ -139,13 +162,20 @@ class Validating(Keeping):
             self.told.add(left_out)
         self.inputs.take(dataset["name"], rows, shared)
         if shared:
-            self._keep_metrics(dataset["name"], rows, {name: metrics[name] for name in shared}, current_iter, tb_logger)
+            self._keep_metrics(
+                dataset["name"],
+                rows,
+                {name: metrics[name] for name in shared},
+                current_iter,
+                tb_logger,
+            )
 
     dist_validation = nondist_validation
 
     def test(self) -> None:
         """Restore `self.lq` into `self.output` (float32) with the EMA network, or with net_g where there is none."""
-        # not through DistributedDataParallel: its forward talks to the other ranks, whose shards may be shorter
+        # not through DistributedDataParallel: its forward talks to the other ranks, whose shards
+        # may be shorter
         net = getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
         training = net.training
         net.eval()
@@ -161,7 +191,9 @@ class Validating(Keeping):
         """Write a restored image (H, W, 3) of uint8 BGR; for a subclass that has more to show of it."""
         imwrite(result, str(path))
 
-    def _all_rows(self, dataloader: DataLoader, label: int | str, metrics: dict, save_img: bool) -> list[Row]:
+    def _all_rows(
+        self, dataloader: DataLoader, label: int | str, metrics: dict, save_img: bool
+    ) -> list[Row]:
         """Rows of every rank in the dataset's order; an error on one rank becomes one on all, instead of a hang."""
         self._share_buffers()
         rows, error = {}, None
@@ -174,8 +206,15 @@ class Validating(Keeping):
             raise error
         failed = [f"rank {rank}: {message}" for rank, (_, message) in enumerate(shares) if message]
         if failed:
-            raise RuntimeError(f"Validation of {dataloader.dataset.opt['name']} failed on {'; '.join(failed)}")
-        return [row for _, row in sorted((item for share, _ in shares for item in share.items()), key=lambda i: i[0])]
+            raise RuntimeError(
+                f"Validation of {dataloader.dataset.opt['name']} failed on {'; '.join(failed)}"
+            )
+        return [
+            row
+            for _, row in sorted(
+                (item for share, _ in shares for item in share.items()), key=lambda i: i[0]
+            )
+        ]
 
     def _shard(
         self, dataloader: DataLoader, label: int | str, metrics: dict, save_img: bool
@@ -184,7 +223,9 @@ class Validating(Keeping):
         dataset, name = dataloader.dataset, dataloader.dataset.opt["name"]
         for index in self._tracked(self._indices(dataloader), name):
             data = dataloader.collate_fn([dataset[index]])
-            image = image_name(data["lq_path"][0], dataset.opt) if "lq_path" in data else f"{index:06d}"
+            image = (
+                image_name(data["lq_path"][0], dataset.opt) if "lq_path" in data else f"{index:06d}"
+            )
             self.feed_data(data)
             self.test()
             visuals = self.get_current_visuals()
@@ -195,7 +236,10 @@ class Validating(Keeping):
                 self.write_image(result, self._image_path(name, image, label))
             usable = usable_metrics(metrics, gt is not None)
             row = {"iter": label, "image": image, **group_of(data), **measure(result, gt, usable)}
-            yield index, row | self.inputs.measured(name, tensor2img([visuals["lq"]]), gt, result, usable)
+            yield (
+                index,
+                row | self.inputs.measured(name, tensor2img([visuals["lq"]]), gt, result, usable),
+            )
 
     def _indices(self, dataloader: DataLoader) -> range:
         """Return the indices of the images that this process restores."""
@@ -205,7 +249,10 @@ class Validating(Keeping):
     def _share_buffers(self) -> None:
         """Give every rank rank 0's running statistics, which are the ones that get saved."""
         if dist.is_initialized():
-            for net in [self.get_bare_model(self.net_g), *([self.net_g_ema] if hasattr(self, "net_g_ema") else [])]:
+            for net in [
+                self.get_bare_model(self.net_g),
+                *([self.net_g_ema] if hasattr(self, "net_g_ema") else []),
+            ]:
                 for buffer in net.buffers():
                     dist.broadcast(buffer, 0)
 
@@ -217,7 +264,9 @@ class Validating(Keeping):
 
     def _image_path(self, dataset: str, image: str, label: int | str) -> Path:
         suffix = label if self.is_train else (self.opt["val"].get("suffix") or self.opt["name"])
-        return safe_join(safe_join(self.opt["path"]["visualization"], dataset), f"{image}_{suffix}.png")
+        return safe_join(
+            safe_join(self.opt["path"]["visualization"], dataset), f"{image}_{suffix}.png"
+        )
 
     def _uncompiled(self) -> Any:
         """Images come in many sizes; compiling for each would take longer than restoring it."""
@@ -227,4 +276,6 @@ class Validating(Keeping):
 
 def _better(metric: str, metrics: dict) -> str:
     """Return which end of a metric, or of its value for a weather or degradation, is the good one."""
-    return next(options.get("better", "higher") for key, options in metrics.items() if is_of(metric, key))
+    return next(
+        options.get("better", "higher") for key, options in metrics.items() if is_of(metric, key)
+    )

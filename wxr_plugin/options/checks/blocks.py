@@ -14,9 +14,13 @@ from wxr_plugin.schema import Block, ExistingPath
 
 def check_blocks(report: Report, opt: Mapping[str, Any]) -> None:
     """Check every block of `opt`: keys, types of values, names and arguments of what is registered."""
-    model = lookup(report, ("model_type",), opt["model_type"], "model") if "model_type" in opt else None
+    model = (
+        lookup(report, ("model_type",), opt["model_type"], "model") if "model_type" in opt else None
+    )
     if model is not None:
-        report.types.update(optimizer=getattr(model, "OPTIMIZERS", {}), scheduler=getattr(model, "SCHEDULERS", {}))
+        report.types.update(
+            optimizer=getattr(model, "OPTIMIZERS", {}), scheduler=getattr(model, "SCHEDULERS", {})
+        )
     _check_for_model(report, "", opt, [schema.FileOptions], model, "TopOptions")
     _check_undeclared_networks(report, opt, model)
     if isinstance(opt.get("path"), Mapping):
@@ -29,7 +33,12 @@ def check_blocks(report: Report, opt: Mapping[str, Any]) -> None:
 
 
 def _check_for_model(
-    report: Report, key: str, block: Any, common: list[type[Block]], model: type | None, declaration: str
+    report: Report,
+    key: str,
+    block: Any,
+    common: list[type[Block]],
+    model: type | None,
+    declaration: str,
 ) -> None:
     """Check a block to which the model adds keys of its own; of a model that is not registered, the usual ones."""
     own = stock.declared(model, declaration) if model else list(stock.USUAL.get(declaration, ()))
@@ -46,14 +55,21 @@ def _check_undeclared_networks(report: Report, opt: Mapping[str, Any], model: ty
     structs = stock.declared(model, "TopOptions") if model else []
     known = {name for struct in structs for name in struct.__struct_fields__}
     for key, block in opt.items():
-        if str(key).startswith("network_") and key not in known and isinstance(block, Mapping) and "type" in block:
+        if (
+            str(key).startswith("network_")
+            and key not in known
+            and isinstance(block, Mapping)
+            and "type" in block
+        ):
             check_component(report, (key,), block, "network")
 
 
 def _paths_of_networks(opt: Mapping[str, Any]) -> type[Block]:
     """The keys of `path` that go with the networks of this file: pretrain_network_X, param_key_X, strict_load_X."""
     hints: dict[str, Any] = {}
-    for label in (str(key).removeprefix("network_") for key in opt if str(key).startswith("network_")):
+    for label in (
+        str(key).removeprefix("network_") for key in opt if str(key).startswith("network_")
+    ):
         hints[f"pretrain_network_{label}"] = ExistingPath | None
         hints[f"param_key_{label}"] = str | None
         hints[f"strict_load_{label}"] = bool | None
@@ -67,7 +83,11 @@ def check_dataset(report: Report, name: str, block: Any) -> None:
     allowed = ("train", "val") if report.is_train else ("val", "test")
     if phase not in allowed:
         names = " or ".join(f"{word}_1" if word == "test" else word for word in allowed)
-        report.add(keys, f"no phase {phase!r} in a file for {'training' if report.is_train else 'testing'}", names)
+        report.add(
+            keys,
+            f"no phase {phase!r} in a file for {'training' if report.is_train else 'testing'}",
+            names,
+        )
     report = report.during(phase == "train")
     cls = find(report, keys, block, "dataset")
     if not isinstance(block, Mapping):

@@ -21,8 +21,16 @@ def check_calls(report: Report, opt: Mapping[str, Any]) -> None:
         mend = "use ConditionalUNet" if model == "IRSDEModel" else "use model_type: IRSDEModel"
         what = f"{model} calls net({CALLS[model]}), which {network} ({_shown(item)}) does not take"
         report.add(("network_g", "type"), what, f"{mend}, or another network")
-    if model == "DaCLIPModel" and network != "DaCLIP" and getattr(item, "__module__", "").split(".")[0] in HOUSES:
-        report.add(("network_g", "type"), f"DaCLIPModel trains a DaCLIP, and {network} is none", "use DaCLIP")
+    if (
+        model == "DaCLIPModel"
+        and network != "DaCLIP"
+        and getattr(item, "__module__", "").split(".")[0] in HOUSES
+    ):
+        report.add(
+            ("network_g", "type"),
+            f"DaCLIPModel trains a DaCLIP, and {network} is none",
+            "use DaCLIP",
+        )
 
 
 def takes(network: type, count: int) -> bool:
@@ -38,4 +46,6 @@ def takes(network: type, count: int) -> bool:
 
 def _shown(network: type) -> str:
     parameters = list(inspect.signature(network.forward).parameters.values())[1:]
-    return ", ".join(parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY)
+    return ", ".join(
+        parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY
+    )

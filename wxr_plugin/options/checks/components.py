@@ -9,14 +9,19 @@ from wxr_plugin.options.checks.report import Keys, Report, describe, suggest
 ENGINES = ("rater", "describer", "rewriter")
 """Kinds whose blocks may lack a type, and whose classes declare their keys as `Options`."""
 
-GIVEN = {"metric": ("img", "img2"), "optimizer": ("params",), "scheduler": ("optimizer", "last_epoch")}
+GIVEN = {
+    "metric": ("img", "img2"),
+    "optimizer": ("params",),
+    "scheduler": ("optimizer", "last_epoch"),
+}
 """Arguments that BasicSR itself passes, besides those of the block."""
 
 
 def registered(kind: str) -> dict[str, Any]:
     """Return all classes or functions of a kind (network, model, dataset, loss, metric, optimizer, rater, …) by name.
 
-    A name leads to what `Registry.get` gives for it, so that a plug-in's class goes before BasicSR's of that name.
+    A name leads to what `Registry.get` gives for it, so that a plug-in's class goes before
+    BasicSR's of that name.
     """
     from basicsr.utils import registry
 
@@ -30,8 +35,13 @@ def registered(kind: str) -> dict[str, Any]:
         return schedulers()
     names = {"network": "ARCH"}
     entries = dict(iter(getattr(registry, f"{names.get(kind, kind.upper())}_REGISTRY")))
-    # Registry.get falls back to this suffix, which BasicSR gives to the few names that Real-ESRGAN registers too.
-    fallback = {name.removesuffix("_basicsr"): item for name, item in entries.items() if name.endswith("_basicsr")}
+    # Registry.get falls back to this suffix, which BasicSR gives to the few names that Real-ESRGAN
+    # registers too.
+    fallback = {
+        name.removesuffix("_basicsr"): item
+        for name, item in entries.items()
+        if name.endswith("_basicsr")
+    }
     bare = {name: item for name, item in entries.items() if not name.endswith("_basicsr")}
     return aliases(bare) | fallback | bare
 
@@ -42,7 +52,9 @@ def optimizers() -> dict[str, type]:
 
     base = torch.optim.Optimizer
     classes = {name: item for name, item in vars(torch.optim).items() if inspect.isclass(item)}
-    return {name: item for name, item in classes.items() if issubclass(item, base) and item is not base}
+    return {
+        name: item for name, item in classes.items() if issubclass(item, base) and item is not base
+    }
 
 
 def schedulers() -> dict[str, type]:
@@ -77,7 +89,9 @@ def default_type(kind: str) -> str | None:
 def find(report: Report, keys: Keys, block: Any, kind: str) -> Any | None:
     """The registered item that `block['type']` or the kind's default names, or None with a problem added."""
     if not isinstance(block, Mapping):
-        report.add(keys, f"{describe(block)}, where a block with a type belongs", "write {type: ...}")
+        report.add(
+            keys, f"{describe(block)}, where a block with a type belongs", "write {type: ...}"
+        )
         return None
     name = block.get("type", default_type(kind))
     if name is None and "type" not in block:

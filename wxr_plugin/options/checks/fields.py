@@ -17,7 +17,13 @@ from wxr_plugin.options.checks.report import Keys, Report, describe
 from wxr_plugin.schema import Block, convert
 from wxr_plugin.utils.safe_paths import name_fault
 
-PLAIN = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list"}
+PLAIN = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,9 @@ def check_block(
     Unless `closed`, keys beyond them are accepted.
     """
     if not isinstance(block, Mapping):
-        report.add(keys, f"{describe(block)}, where a block of keys belongs", "indent its keys below it")
+        report.add(
+            keys, f"{describe(block)}, where a block of keys belongs", "indent its keys below it"
+        )
         return
     before = len(report.problems)
     fields = fields_of([*structs, *optional])
@@ -88,7 +96,9 @@ def check_block(
         _check_together(report, keys, block, structs)
 
 
-def _check_together(report: Report, keys: Keys, block: Mapping[str, Any], structs: Sequence[type[Block]]) -> None:
+def _check_together(
+    report: Report, keys: Keys, block: Mapping[str, Any], structs: Sequence[type[Block]]
+) -> None:
     """Run the `__post_init__` of `structs`, which says what keys do not go together."""
     for struct in structs:
         if hasattr(struct, "__post_init__"):
@@ -118,10 +128,18 @@ def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
     except msgspec.ValidationError as error:
         _report_type(report, keys, value, hint, str(error))
         return
-    if said.get("exists") and isinstance(value, str) and not os.path.exists(Path(value).expanduser()):
+    if (
+        said.get("exists")
+        and isinstance(value, str)
+        and not os.path.exists(Path(value).expanduser())
+    ):
         report.add(keys, f"{value} does not exist", "correct the path or make the file")
     if said.get("plain") and isinstance(value, str) and (fault := name_fault(value)):
-        report.add(keys, f"the name {value!r} {fault}", "write a plain name: a file or folder is named after it")
+        report.add(
+            keys,
+            f"the name {value!r} {fault}",
+            "write a plain name: a file or folder is named after it",
+        )
 
 
 def _check_registered(report: Report, keys: Keys, block: Any, kind: str) -> None:
@@ -151,7 +169,9 @@ def _could_hold(hint: Any, value: Any) -> bool:
         return isinstance(value, Mapping)
     if get_origin(hint) is dict:
         return isinstance(value, Mapping)
-    one_type = get_origin(hint) is list or (get_origin(hint) is tuple and Ellipsis in get_args(hint))
+    one_type = get_origin(hint) is list or (
+        get_origin(hint) is tuple and Ellipsis in get_args(hint)
+    )
     return one_type and isinstance(value, list)
 
 
@@ -193,7 +213,9 @@ def expected(hint: Any) -> str:
     if get_origin(hint) is Annotated:
         return expected(get_args(hint)[0]) + _bounds(get_args(hint)[1:])
     if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(expected(option) for option in get_args(hint) if option is not type(None)))
+        return " or ".join(
+            dict.fromkeys(expected(option) for option in get_args(hint) if option is not type(None))
+        )
     if get_origin(hint) is Literal:
         return " or ".join(map(str, get_args(hint)))
     if get_origin(hint) in (list, tuple):
@@ -246,18 +268,25 @@ def check_arguments(
             report.add((*keys, name), "missing", f"{item.__name__} needs it")
 
 
-def parameters_of(item: Callable, given: tuple[str, ...] = ()) -> dict[str, inspect.Parameter] | None:
+def parameters_of(
+    item: Callable, given: tuple[str, ...] = ()
+) -> dict[str, inspect.Parameter] | None:
     """The parameters that can be passed by name, without those of `given`; None where Python does not know them."""
     try:
         signature = inspect.signature(item)
     except (TypeError, ValueError):
         return None
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {name: p for name, p in signature.parameters.items() if p.kind in named and name not in given}
+    return {
+        name: p for name, p in signature.parameters.items() if p.kind in named and name not in given
+    }
 
 
 def takes_any(item: Callable) -> bool:
-    """Whether `item` passes on any keyword. BasicSR's own metrics swallow theirs, so there it means nothing."""
+    """Whether `item` passes on any keyword.
+
+    BasicSR's own metrics swallow theirs, so there it means nothing.
+    """
     if getattr(item, "__module__", "").startswith("basicsr.metrics"):
         return False
     return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(item).parameters.values())
@@ -268,7 +297,9 @@ def _check_default(report: Report, keys: Keys, value: Any, default: Any) -> None
     if not isinstance(value, str) or not isinstance(default, bool | int | float):
         return
     wanted = "true or false" if isinstance(default, bool) else "a number"
-    report.add(keys, f"{describe(value)} has the wrong type", f"write {wanted}, such as {default!r}")
+    report.add(
+        keys, f"{describe(value)} has the wrong type", f"write {wanted}, such as {default!r}"
+    )
 
 
 def _check_inner_block(report: Report, keys: Keys, value: Any, hint: Any) -> None:
@@ -280,5 +311,9 @@ def _check_inner_block(report: Report, keys: Keys, value: Any, hint: Any) -> Non
 
 
 def _check_path(report: Report, keys: Keys, value: Any) -> None:
-    if str(keys[-1]).endswith("_path") and isinstance(value, str) and not os.path.exists(Path(value).expanduser()):
+    if (
+        str(keys[-1]).endswith("_path")
+        and isinstance(value, str)
+        and not os.path.exists(Path(value).expanduser())
+    ):
         report.add(keys, f"{value} does not exist", "correct the path or make the file")

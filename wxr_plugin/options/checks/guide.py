@@ -1,6 +1,7 @@
 """network_g's context and the guide that makes it: is each there for the other, and do they fit?
 
-Nothing is built: what a network takes is told from its signature, and of the guide's file only shapes are read.
+Nothing is built: what a network takes is told from its signature, and of the guide's file only
+shapes are read.
 """
 
 import inspect
@@ -53,7 +54,9 @@ def _wanted(report: Report, opt: Mapping[str, Any]) -> tuple[str, ...] | None:
     if parameter is None:
         return context_inputs(item) or None
     try:
-        return checked_inputs(network.get("context", parameter.default), getattr(item, "context_names", NAMES))
+        return checked_inputs(
+            network.get("context", parameter.default), getattr(item, "context_names", NAMES)
+        )
     except (TypeError, ValueError) as error:
         if ours:
             report.add(("network_g", "context"), str(error))
@@ -65,17 +68,27 @@ def knows_no_context(item: Any) -> bool:
     if not inspect.isclass(item) or any(map(is_ours, item.__mro__)):
         return False
     source = class_source(item)
-    return not any(mentions(source, word) for word in ("context", "context_inputs", "context_names"))
+    return not any(
+        mentions(source, word) for word in ("context", "context_inputs", "context_names")
+    )
 
 
-def _without_context(report: Report, network: Mapping[str, Any], item: Any) -> tuple[str, ...] | None:
+def _without_context(
+    report: Report, network: Mapping[str, Any], item: Any
+) -> tuple[str, ...] | None:
     """Return the embeddings of a network without an argument `context`; report a context that it would swallow."""
     from wxr_plugin.archs.context import context_inputs
 
-    if "context" not in network or not takes_any(item):  # without **kwargs it is an unknown key, which is reported
+    if "context" not in network or not takes_any(
+        item
+    ):  # without **kwargs it is an unknown key, which is reported
         return context_inputs(item)
     what = f"{network['type']} takes no context: its constructor accepts any argument and reads no such one"
-    report.add(("network_g", "context"), what, "take it and the guide out, or use a network of docs/context.md")
+    report.add(
+        ("network_g", "context"),
+        what,
+        "take it and the guide out, or use a network of docs/context.md",
+    )
     return None
 
 
@@ -86,7 +99,11 @@ def _reaches(report: Report, opt: Mapping[str, Any], wanted: tuple[str, ...]) ->
         return True
     if wanted and getattr(model, "__module__", "").startswith("basicsr."):
         what = f"network_g takes a context of {' and '.join(wanted)}, which {opt['model_type']} does not hand over"
-        report.add(("model_type",), what, "use WxrModel or one that derives from it, or take network_g.context out")
+        report.add(
+            ("model_type",),
+            what,
+            "use WxrModel or one that derives from it, or take network_g.context out",
+        )
     return False
 
 
@@ -95,13 +112,25 @@ def _check_view(report: Report, opt: Mapping[str, Any]) -> None:
     size = block(opt, "datasets", "train").get("guide_size")
     if is_photo and not size:
         what = "the guide is to see whole photos, which the training set does not give (no datasets.train.guide_size)"
-        report.add(("guide", "view"), what, "set guide_size: 224 there (DegradationDataset), or take view out")
+        report.add(
+            ("guide", "view"),
+            what,
+            "set guide_size: 224 there (DegradationDataset), or take view out",
+        )
     if size and not is_photo:
-        what = f"whole photos of side {size} are made, but no guide sees them (no guide.view: photo)"
-        report.add(("datasets", "train", "guide_size"), what, "set guide: {view: photo}, or take guide_size out")
+        what = (
+            f"whole photos of side {size} are made, but no guide sees them (no guide.view: photo)"
+        )
+        report.add(
+            ("datasets", "train", "guide_size"),
+            what,
+            "set guide: {view: photo}, or take guide_size out",
+        )
 
 
-def _check_width(report: Report, opt: Mapping[str, Any], name: str, width_of: Callable[[str], int | None]) -> None:
+def _check_width(
+    report: Report, opt: Mapping[str, Any], name: str, width_of: Callable[[str], int | None]
+) -> None:
     try:
         width = width_of(name)
     except WxrError as error:
@@ -112,7 +141,9 @@ def _check_width(report: Report, opt: Mapping[str, Any], name: str, width_of: Ca
     taken = network.get("context_dim", parameter.default if parameter else inspect.Parameter.empty)
     if isinstance(taken, int) and width and taken != width:
         what = f"network_g takes embeddings of length {taken}, and guide.model {name} gives {width}"
-        report.add(("network_g", "context_dim"), what, f"set context_dim: {width}, or take another guide")
+        report.add(
+            ("network_g", "context_dim"), what, f"set context_dim: {width}, or take another guide"
+        )
 
 
 def clip_width(name: str) -> int | None:
@@ -140,11 +171,17 @@ def guide_width(name: str) -> int:
     if not path.is_file():
         raise WxrError(f"{path} does not exist; name a DA-CLIP's file (docs/daclip.md)")
     weights = load_weights(path, mapped=True)
-    heads = {f"{CONTROLLER}proj": 1, f"{CONTROLLER}attnpool.c_proj.weight": 0}  # of a ViT, of a ResNet
+    heads = {
+        f"{CONTROLLER}proj": 1,
+        f"{CONTROLLER}attnpool.c_proj.weight": 0,
+    }  # of a ViT, of a ResNet
     found = [weights[key].shape[axis] for key, axis in heads.items() if key in weights]
     if not found:
         what = f"no {CONTROLLER}* with a projection among its {len(weights)} tensors"
-        raise WxrError(f"{path} holds no DA-CLIP ({what}); take daclip_ViT-B-32.pt or the like (docs/daclip.md)")
+        raise WxrError(
+            f"{path} holds no DA-CLIP ({what}); take daclip_ViT-B-32.pt or the like "
+            f"(docs/daclip.md)"
+        )
     return found[0]
 
 
@@ -152,10 +189,12 @@ def check_wanted(wanted: tuple[str, ...], block: Any, network: str) -> None:
     """Raise OptionError unless a `network` that takes the embeddings `wanted` has a guide's block, and no other has."""
     if wanted and not block:
         raise OptionError(
-            f"network_g ({network}) takes a context of {' and '.join(wanted)}, and no guide makes it: add "
+            f"network_g ({network}) takes a context of {' and '.join(wanted)}, and no guide makes "
+            f"it: add "
             "guide: {model: ...} to the file, or take network_g.context out"
         )
     if block and not wanted:
         raise OptionError(
-            f"guide: network_g ({network}) takes no context: set network_g.context, or take the guide out"
+            f"guide: network_g ({network}) takes no context: set network_g.context, or take the "
+            f"guide out"
         )

@@ -1,6 +1,7 @@
 """The JSON schema (draft 7) of option blocks and of the types that their fields may have.
 
-`msgspec.json.schema` is not used: what it writes changes from version to version, and the shipped schema must not.
+`msgspec.json.schema` is not used: what it writes changes from version to version, and the shipped
+schema must not.
 """
 
 import ast
@@ -17,8 +18,20 @@ from wxr_plugin.options.checks.fields import alternatives, fields_of, notes
 from wxr_plugin.schema import Block
 
 Json = dict[str, Any]
-PLAIN = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object", list: "array"}
-NUMBER_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+PLAIN = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    dict: "object",
+    list: "array",
+}
+NUMBER_BOUNDS = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+}
 LIST_BOUNDS = {"min_length": "minItems", "max_length": "maxItems"}
 TEXT_BOUNDS = {"min_length": "minLength", "max_length": "maxLength", "pattern": "pattern"}
 
@@ -57,7 +70,9 @@ def of_type(hint: Any) -> Json:
     if registry:
         schemas: list[Json] = [{"$ref": f"#/definitions/{registry}"}]
     elif len(members) > 1:
-        schemas = [of_type(member) for member in _annotated_alternatives(hint) if member is not type(None)]
+        schemas = [
+            of_type(member) for member in _annotated_alternatives(hint) if member is not type(None)
+        ]
     else:
         schemas = [_bounded(hint)]
     if type(None) in members:

@@ -33,7 +33,11 @@ def missing_device(name: str) -> str:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
         return f"{name}: this machine has no CUDA GPU that torch can use"
-    return f"{name}: this machine has {count} CUDA GPU(s), numbered from 0" if (device.index or 0) >= count else ""
+    return (
+        f"{name}: this machine has {count} CUDA GPU(s), numbered from 0"
+        if (device.index or 0) >= count
+        else ""
+    )
 
 
 def _check_packages(report: Report, logger: Mapping[str, Any]) -> None:

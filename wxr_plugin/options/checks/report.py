@@ -32,8 +32,9 @@ class Problem:
 class Report:
     """The problems of one file.
 
-    `is_train` tells which keys are needed, `lines` maps key paths to line numbers, and `types` holds optimizers and
-    schedules that the model adds to those of BasicSR, as {"optimizer": {name: class}}.
+    `is_train` tells which keys are needed, `lines` maps key paths to line numbers, and `types`
+    holds optimizers and schedules that the model adds to those of BasicSR, as {"optimizer": {name:
+    class}}.
     """
 
     file: str
@@ -130,14 +131,20 @@ def add_duplicates(report: Report, text: str) -> None:
             pending.append(((*keys, key), child))
             if key in first and key not in ("<<", "define"):
                 what = f"given twice, first in line {first[key]}; only the last one counts"
-                problem = Problem(report.file, dotted((*keys, key)), what, "remove one", mark.line + 1)
+                problem = Problem(
+                    report.file, dotted((*keys, key)), what, "remove one", mark.line + 1
+                )
                 report.problems.append(problem)
             first.setdefault(key, mark.line + 1)
 
 
 def _children(node: yaml.Node | None) -> list[tuple[str | int, yaml.Node, yaml.Mark]]:
     if isinstance(node, yaml.MappingNode):
-        return [(key.value, value, key.start_mark) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
+        return [
+            (key.value, value, key.start_mark)
+            for key, value in node.value
+            if isinstance(key, yaml.ScalarNode)
+        ]
     if isinstance(node, yaml.SequenceNode):
         return [(index, item, item.start_mark) for index, item in enumerate(node.value)]
     return []

@@ -44,11 +44,19 @@ def _loading(report: Report, opt: Mapping[str, Any]) -> None:
         keys = ("datasets", str(name))
         dataset = block({name: dataset}, name)
         if dataset.get("prefetch_mode") == "cuda" and dataset.get("pin_memory") is not True:
-            report.add((*keys, "pin_memory"), "prefetch_mode: cuda needs page-locked memory", "set pin_memory: true")
+            report.add(
+                (*keys, "pin_memory"),
+                "prefetch_mode: cuda needs page-locked memory",
+                "set pin_memory: true",
+            )
         workers = dataset.get("num_worker_per_gpu") if name == "train" else 0
         if dataset.get("persistent_workers") is True and workers == 0:
             mend = "set it to false, or num_worker_per_gpu to 1 or more"
-            report.add((*keys, "persistent_workers"), "there are no workers to keep: num_worker_per_gpu is 0", mend)
+            report.add(
+                (*keys, "persistent_workers"),
+                "there are no workers to keep: num_worker_per_gpu is 0",
+                mend,
+            )
         if (dataset.get("mean") is None) != (dataset.get("std") is None):
             report.add(keys, "mean and std go together", "give both or neither")
 
@@ -66,16 +74,33 @@ def _sets(report: Report, opt: Mapping[str, Any]) -> None:
 def _validation(report: Report, opt: Mapping[str, Any]) -> None:
     has_sets = any(str(name).split("_")[0] in ("val", "test") for name in block(opt, "datasets"))
     has_block = opt.get("val") is not None
-    draws = opt.get("model_type") == "StyleGAN2Model"  # its published option file validates on noise alone
+    draws = (
+        opt.get("model_type") == "StyleGAN2Model"
+    )  # its published option file validates on noise alone
     if report.is_train and has_block and not has_sets and not draws:
-        _LOG.warning(f"{report.file}: val: there is no set to validate on (datasets.val), so nothing is validated")
+        _LOG.warning(
+            f"{report.file}: val: there is no set to validate on (datasets.val), so nothing is "
+            f"validated"
+        )
     if has_sets and not has_block:
-        mend = "add val: {val_freq: ..., save_img: ...}" if report.is_train else "add val: {save_img: ...}"
+        mend = (
+            "add val: {val_freq: ..., save_img: ...}"
+            if report.is_train
+            else "add val: {save_img: ...}"
+        )
         report.add(("val",), "missing, while there are sets to validate on", mend)
     stock = getattr(_model(opt), "nondist_validation", None)
     names_images = block(opt, "val").get("save_img") is True and not report.is_train
-    if names_images and "suffix" not in block(opt, "val") and getattr(stock, "__module__", "").startswith("basicsr."):
-        report.add(("val", "suffix"), "missing, and this model reads it where save_img is true", "add suffix: ~")
+    if (
+        names_images
+        and "suffix" not in block(opt, "val")
+        and getattr(stock, "__module__", "").startswith("basicsr.")
+    ):
+        report.add(
+            ("val", "suffix"),
+            "missing, and this model reads it where save_img is true",
+            "add suffix: ~",
+        )
 
 
 def _metrics(report: Report, opt: Mapping[str, Any]) -> None:
@@ -110,7 +135,9 @@ def _sizes(report: Report, opt: Mapping[str, Any]) -> None:
         paired = dataset.get("type") in ("PairedImageDataset", "RealESRGANPairedDataset")
         if paired and scale is None and dataset.get("scale") is None:
             report.add(
-                ("scale",), f"missing, and datasets.{name} reads it", "add scale: 1, or the factor of gt over lq"
+                ("scale",),
+                f"missing, and datasets.{name} reads it",
+                "add scale: 1, or the factor of gt over lq",
             )
             return
 
@@ -127,7 +154,11 @@ def _upscaling(report: Report, opt: Mapping[str, Any]) -> None:
         factor = network.get(name, getattr(parameters.get(name), "default", None))
         if type(factor) is int and name in parameters and factor != scale:
             what = f"{network['type']} enlarges by {factor}, and gt is {scale} times the size of lq (scale)"
-            report.add(("network_g", name), what, f"set network_g.{name}: {scale}, or scale to what the images have")
+            report.add(
+                ("network_g", name),
+                what,
+                f"set network_g.{name}: {scale}, or scale to what the images have",
+            )
 
 
 def _schedule(report: Report, opt: Mapping[str, Any]) -> None:
@@ -139,7 +170,9 @@ def _schedule(report: Report, opt: Mapping[str, Any]) -> None:
             what = f"{len(lists[0])} {one}, but {len(lists[1])} {other}"
             report.add((*keys, one), what, f"give each of {one} its weight")
     periods, total = schedule.get("periods"), block(opt, "train").get("total_iter")
-    numbers = isinstance(periods, list) and all(isinstance(item, int | float) for item in [*periods, total])
+    numbers = isinstance(periods, list) and all(
+        isinstance(item, int | float) for item in [*periods, total]
+    )
     if numbers and sum(periods) < total:
         what = f"the periods end at iteration {sum(periods)}, before total_iter {total}"
         report.add((*keys, "periods"), what, "make their sum total_iter or more")
@@ -152,32 +185,57 @@ def _losses(report: Report, opt: Mapping[str, Any]) -> None:
         return
     needs_one = getattr(settings, "__qualname__", "").split(".")[0] in ("SRModel", "HiFaceGANModel")
     if needs_one and not (train.get("pixel_opt") or train.get("perceptual_opt")):
-        report.add(("train", "pixel_opt"), "no loss: pixel_opt and perceptual_opt are both absent", "add one of them")
+        report.add(
+            ("train", "pixel_opt"),
+            "no loss: pixel_opt and perceptual_opt are both absent",
+            "add one of them",
+        )
 
 
 def _logging(report: Report, opt: Mapping[str, Any]) -> None:
     logger = block(opt, "logger")
-    if block(logger, "wandb").get("project") is not None and logger.get("use_tb_logger") is not True:
-        report.add(("logger", "use_tb_logger"), "wandb reads TensorBoard's files", "set use_tb_logger: true")
+    if (
+        block(logger, "wandb").get("project") is not None
+        and logger.get("use_tb_logger") is not True
+    ):
+        report.add(
+            ("logger", "use_tb_logger"),
+            "wandb reads TensorBoard's files",
+            "set use_tb_logger: true",
+        )
 
 
 def _precision(report: Report, opt: Mapping[str, Any]) -> None:
     amp = block(opt, "train").get("amp")
     if opt.get("num_gpu") == 0 and amp in ("fp16", "float16"):
-        report.add(("train", "amp"), f"{amp} does not train on a CPU (num_gpu: 0)", "use bf16, or take it out")
+        report.add(
+            ("train", "amp"),
+            f"{amp} does not train on a CPU (num_gpu: 0)",
+            "use bf16, or take it out",
+        )
 
 
 def _saving(report: Report, opt: Mapping[str, Any]) -> None:
     """WxrModel: checkpoints between two updates, and a best network by a metric that is not measured."""
     train, logger = block(opt, "train"), block(opt, "logger")
     every, frequency = train.get("accumulate"), logger.get("save_checkpoint_freq")
-    if isinstance(every, int) and every > 1 and isinstance(frequency, int | float) and frequency % every:
+    if (
+        isinstance(every, int)
+        and every > 1
+        and isinstance(frequency, int | float)
+        and frequency % every
+    ):
         what = f"{frequency} is not a multiple of train.accumulate {every}, so checkpoints would fall between updates"
         report.add(("logger", "save_checkpoint_freq"), what, f"use a multiple of {every}")
     best = block(train, "save_best")
     measured = measured_metrics(opt)
-    if {"dataset", "metric"} <= best.keys() and best["metric"] not in measured.get(best["dataset"], ()):
-        known = "; ".join(f"{name}: {', '.join(metrics)}" for name, metrics in measured.items()) or "nothing"
+    if {"dataset", "metric"} <= best.keys() and best["metric"] not in measured.get(
+        best["dataset"], ()
+    ):
+        known = (
+            "; ".join(f"{name}: {', '.join(metrics)}" for name, metrics in measured.items())
+            or "nothing"
+        )
         what = f"no metric {best['metric']!r} is measured on a validation set called {best['dataset']!r}"
         report.add(("train", "save_best"), what, f"measured are {known}")
 
@@ -189,13 +247,18 @@ def measured_metrics(opt: Mapping[str, Any]) -> dict[str, list[str]]:
         dataset = block(opt, "datasets", key)
         if str(key).split("_")[0] == "val":
             own = "metrics" in dataset
-            found[str(dataset.get("name"))] = list(block(dataset, "metrics") if own else block(opt, "val", "metrics"))
+            found[str(dataset.get("name"))] = list(
+                block(dataset, "metrics") if own else block(opt, "val", "metrics")
+            )
     return found
 
 
 def _streams(report: Report, opt: Mapping[str, Any]) -> None:
     """WResVLM trains on real photos beside the pairs, which of this package's and BasicSR's sets only one yields."""
-    models, sets = ({cls.__name__ for cls in getattr(item, "__mro__", ())} for item in (_model(opt), _train_set(opt)))
+    models, sets = (
+        {cls.__name__ for cls in getattr(item, "__mro__", ())}
+        for item in (_model(opt), _train_set(opt))
+    )
     known = sets & {"WeatherDataset", *stock.DATASETS}
     if report.is_train and "WResVLMModel" in models and known:
         what = f"{opt['model_type']} needs real photos beside the pairs, which this dataset has not"

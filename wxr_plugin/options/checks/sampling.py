@@ -28,7 +28,10 @@ def check_sampling(report: Report, opt: Mapping[str, Any]) -> None:
 
 
 def _check_equation(report: Report, opt: Mapping[str, Any]) -> None:
-    trained, sampled = block(opt, "sde").get("steps", STEPS), block(opt, "val", "sampling").get("steps")
+    trained, sampled = (
+        block(opt, "sde").get("steps", STEPS),
+        block(opt, "val", "sampling").get("steps"),
+    )
     if isinstance(trained, int) and isinstance(sampled, int) and sampled > trained:
         what = f"sampling takes {sampled} steps, but the network is trained on a schedule of {trained} (sde.steps)"
         report.add(("val", "sampling", "steps"), what, f"take {trained} or fewer")
@@ -39,8 +42,14 @@ def _check_equation(report: Report, opt: Mapping[str, Any]) -> None:
 def _check_patches(report: Report, opt: Mapping[str, Any]) -> None:
     """Values of the wrong type are left to the check of blocks."""
     default, how, keys = DDPMOptions(), block(opt, "val", "sampling"), ("val", "sampling")
-    trained, patch = (block(opt, "ddpm").get(name, getattr(default, name)) for name in ("steps", "patch"))
-    steps, stride, size = how.get("steps"), how.get("stride"), block(opt, "datasets", "train").get("gt_size")
+    trained, patch = (
+        block(opt, "ddpm").get(name, getattr(default, name)) for name in ("steps", "patch")
+    )
+    steps, stride, size = (
+        how.get("steps"),
+        how.get("stride"),
+        block(opt, "datasets", "train").get("gt_size"),
+    )
     if isinstance(trained, int) and isinstance(steps, int) and steps > trained:
         what = f"sampling takes {steps} steps, but the network is trained on {trained} (ddpm.steps)"
         report.add((*keys, "steps"), what, f"take {trained} or fewer")

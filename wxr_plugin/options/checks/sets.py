@@ -25,7 +25,12 @@ def check_sets(report: Report, opt: Mapping[str, Any]) -> None:
         for keys, inner in inner_blocks(("datasets", str(name)), block):
             check_paths(report, keys, inner)
             if is_paired(block, inner):
-                check_pairs(report, keys, inner, getattr(registered("dataset")[block["type"]], "unpaired", None))
+                check_pairs(
+                    report,
+                    keys,
+                    inner,
+                    getattr(registered("dataset")[block["type"]], "unpaired", None),
+                )
 
 
 def inner_blocks(keys: Keys, block: Mapping[str, Any]) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
@@ -37,7 +42,10 @@ def inner_blocks(keys: Keys, block: Mapping[str, Any]) -> Iterator[tuple[Keys, M
 
 
 def is_paired(dataset: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
-    """Whether `block` of a dataset holds image pairs. Sets of clips and of third parties may pair as they like."""
+    """Whether `block` of a dataset holds image pairs.
+
+    Sets of clips and of third parties may pair as they like.
+    """
     cls = registered("dataset").get(str(dataset.get("type")))
     roots = (block.get("dataroot_gt"), block.get("dataroot_lq"))
     known = cls is not None and stock.of_dataset(cls) is not None and "num_frame" not in block
@@ -52,7 +60,11 @@ def check_paths(report: Report, keys: Keys, block: Mapping[str, Any]) -> None:
         if str(key).startswith("dataroot"):
             for place, root in _roots((*keys, key), value):
                 check_root(report, place, root, wants_lmdb)
-        elif key in PATH_KEYS and isinstance(value, str) and not os.path.isfile(Path(value).expanduser()):
+        elif (
+            key in PATH_KEYS
+            and isinstance(value, str)
+            and not os.path.isfile(Path(value).expanduser())
+        ):
             report.add((*keys, key), f"{value} does not exist", "correct the path or make the file")
 
 
@@ -70,14 +82,24 @@ def check_root(report: Report, keys: Keys, root: str, wants_lmdb: bool) -> None:
     path = Path(root).expanduser()
     build = f"build one: wxr lmdb build FOLDER {root if root.endswith('.lmdb') else root.rstrip('/') + '.lmdb'}"
     if wants_lmdb and not root.endswith(".lmdb"):
-        report.add(keys, f"{root} is no LMDB (its name has to end in .lmdb), which io_backend asks for", build)
+        report.add(
+            keys,
+            f"{root} is no LMDB (its name has to end in .lmdb), which io_backend asks for",
+            build,
+        )
     elif not os.path.exists(path):  # Path.exists raises at a name that is too long
         correct = f"correct the path{_or_remove(report, keys)}"
-        report.add(keys, f"{root[:200]} does not exist", build if root.endswith(".lmdb") else correct)
+        report.add(
+            keys, f"{root[:200]} does not exist", build if root.endswith(".lmdb") else correct
+        )
     elif not os.path.isdir(path):
         report.add(keys, f"{root} is not a folder", "name the folder that holds the images")
-    elif root.endswith(".lmdb") and not all((path / name).is_file() for name in ("data.mdb", "meta_info.txt")):
-        report.add(keys, f"{root} lacks data.mdb or meta_info.txt, so it is not a finished LMDB", build)
+    elif root.endswith(".lmdb") and not all(
+        (path / name).is_file() for name in ("data.mdb", "meta_info.txt")
+    ):
+        report.add(
+            keys, f"{root} lacks data.mdb or meta_info.txt, so it is not a finished LMDB", build
+        )
     elif root.endswith(".lmdb"):
         _check_lmdb(report, keys, path)
     elif not any(path.iterdir()):
@@ -102,18 +124,28 @@ def _or_remove(report: Report, keys: Keys) -> str:
 
 
 def check_pairs(
-    report: Report, keys: Keys, block: Mapping[str, Any], unpaired: Callable[[Mapping[str, Any]], str] | None = None
+    report: Report,
+    keys: Keys,
+    block: Mapping[str, Any],
+    unpaired: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> None:
     """Check that dataroot_gt and dataroot_lq (folders, LMDBs, or what a list names) hold the same images.
 
     A dataset that pairs by rules of its own says in `unpaired(block)` what does not pair.
     """
     gt, lq = (Path(block[key]).expanduser() for key in ("dataroot_gt", "dataroot_lq"))
-    listing = next((Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)), None)
+    listing = next(
+        (Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)),
+        None,
+    )
     if not (os.path.isdir(gt) and os.path.isdir(lq)) or (listing and not os.path.isfile(listing)):
         return
     if not is_template(block.get("filename_tmpl", "{}")):
-        report.add((*keys, "filename_tmpl"), "no template for a file name", "write {} for the name of gt: '{}x4'")
+        report.add(
+            (*keys, "filename_tmpl"),
+            "no template for a file name",
+            "write {} for the name of gt: '{}x4'",
+        )
         return
     if unpaired:
         fault = unpaired(block)
@@ -143,7 +175,9 @@ def _meta_lines(root: Path) -> list[str]:
 
 def file_names(root: Path) -> list[str]:
     """The files of a folder, without hidden ones, as BasicSR lists them."""
-    return sorted(path.name for path in root.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted(
+        path.name for path in root.iterdir() if path.is_file() and not path.name.startswith(".")
+    )
 
 
 def lq_name(gt: str, block: Mapping[str, Any]) -> str:
@@ -171,19 +205,29 @@ def listed_pairs(listing: Path, block: Mapping[str, Any]) -> list[tuple[str, str
     return pairs
 
 
-def _check_listed(report: Report, keys: Keys, block: Mapping[str, Any], listing: Path, gt: Path, lq: Path) -> None:
+def _check_listed(
+    report: Report, keys: Keys, block: Mapping[str, Any], listing: Path, gt: Path, lq: Path
+) -> None:
     pairs = listed_pairs(listing, block)
-    for key, root, names in (("dataroot_gt", gt, [p[0] for p in pairs]), ("dataroot_lq", lq, [p[1] for p in pairs])):
+    for key, root, names in (
+        ("dataroot_gt", gt, [p[0] for p in pairs]),
+        ("dataroot_lq", lq, [p[1] for p in pairs]),
+    ):
         absent = [name for name in names if not (root / name).is_file()]
         if absent:
             what = f"{len(absent)} of the {len(names)} images that {listing} lists are not there: {some(absent)}"
             report.add((*keys, key), what, "correct the path or the list")
 
 
-def _check_same(report: Report, keys: Keys, gt: set[str], lq: set[str], block: Mapping[str, Any], fix: str) -> None:
+def _check_same(
+    report: Report, keys: Keys, gt: set[str], lq: set[str], block: Mapping[str, Any], fix: str
+) -> None:
     if gt == lq:
         return
-    parts = [f"{len(gt)} in dataroot_gt ({block['dataroot_gt']}), {len(lq)} in it ({block['dataroot_lq']})"]
+    parts = [
+        f"{len(gt)} in dataroot_gt ({block['dataroot_gt']}), {len(lq)} in it "
+        f"({block['dataroot_lq']})"
+    ]
     parts += [f"missing here: {some(sorted(gt - lq))}"] if gt - lq else []
     parts += [f"without ground truth: {some(sorted(lq - gt))}"] if lq - gt else []
     report.add((*keys, "dataroot_lq"), "images do not pair: " + "; ".join(parts), fix)

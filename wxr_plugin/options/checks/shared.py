@@ -34,20 +34,29 @@ def check_shared(report: Report, opt: Mapping[str, Any]) -> None:
             examples = some([f"{show(mine)} = {show(theirs)}" for mine, theirs in pairs])
             what = f"{len(pairs)} ground-truth images are also in datasets.train: {examples}"
             mend = "take them out of one of the sets, or set allow_shared_gt: true at the top of the file"
-            key = "dataroot" if "dataroot" in block and "dataroot_gt" not in block else "dataroot_gt"
+            key = (
+                "dataroot" if "dataroot" in block and "dataroot_gt" not in block else "dataroot_gt"
+            )
             report.add(("datasets", name, key), what, mend)
 
 
 def ground_truth(dataset: Any, training: bool = False) -> Iterator[tuple[Image, int]]:
-    """Every ground-truth image of a dataset block, with its size in bytes. Sets of clips are left out.
+    """Every ground-truth image of a dataset block, with its size in bytes.
 
-    It lies where `dataroot_gt` says, and where a class that has a layout of its own tells with `gt_roots`.
+    Sets of clips are left out.
+
+    It lies where `dataroot_gt` says, and where a class that has a layout of its own tells with
+    `gt_roots`.
     """
     if not isinstance(dataset, Mapping):
         return
     for _, block in inner_blocks((), dataset):
         root = block.get("dataroot_gt")
-        if isinstance(root, str) and "num_frame" not in block and os.path.isdir(Path(root).expanduser()):
+        if (
+            isinstance(root, str)
+            and "num_frame" not in block
+            and os.path.isdir(Path(root).expanduser())
+        ):
             yield from _images(Path(root).expanduser(), block)
     own = getattr(registered("dataset").get(str(dataset.get("type"))), "gt_roots", None)
     for root in own(dataset, training) if own else ():
@@ -58,7 +67,10 @@ def _images(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[Image, int]]
     if root.suffix == ".lmdb":
         yield from _entries(root)
         return
-    listing = next((Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)), None)
+    listing = next(
+        (Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)),
+        None,
+    )
     if listing and os.path.isfile(listing):
         files = [root / gt for gt, _ in listed_pairs(listing, {})]
     else:
@@ -87,10 +99,13 @@ def _by_size(images: Iterator[tuple[Image, int]]) -> dict[int, list[Image]]:
     return found
 
 
-def same_images(training: dict[int, list[Image]], images: Iterator[tuple[Image, int]]) -> Iterator[tuple[Image, Image]]:
+def same_images(
+    training: dict[int, list[Image]], images: Iterator[tuple[Image, int]]
+) -> Iterator[tuple[Image, Image]]:
     """Pairs of an image of `images` and one of `training` with the same bytes.
 
-    Only images of one size are read, and beyond their first and last 4 KiB only those that agree there.
+    Only images of one size are read, and beyond their first and last 4 KiB only those that agree
+    there.
     """
     edges: dict[Image, bytes] = {}
     for image, size in images:

@@ -34,7 +34,11 @@ class Pair(NamedTuple):
 def check_sizes(report: Report, opt: Mapping[str, Any]) -> None:
     """Check the training set of `opt`, if its class has known pairs and nothing else is wrong with the set."""
     keys = ("datasets", "train")
-    block = (opt.get("datasets") or {}).get("train") if isinstance(opt.get("datasets"), Mapping) else None
+    block = (
+        (opt.get("datasets") or {}).get("train")
+        if isinstance(opt.get("datasets"), Mapping)
+        else None
+    )
     faulty = any(problem.key.startswith(("datasets.train", "scale")) for problem in report.problems)
     if not report.is_train or not isinstance(block, Mapping) or faulty:
         return
@@ -57,23 +61,40 @@ def _check_batch(report: Report, keys: Keys, block: Mapping[str, Any], count: in
     processes = int(os.environ.get("WORLD_SIZE") or 1)
     share = math.ceil(count * ratio / processes)
     if 0 < share < batch:
-        what = f"{batch}, but the set has {count} images" + (f" for {processes} processes" if processes > 1 else "")
+        what = f"{batch}, but the set has {count} images" + (
+            f" for {processes} processes" if processes > 1 else ""
+        )
         fix = f"use {share} or less, or raise dataset_enlarge_ratio to {math.ceil(batch * processes / count)}"
         report.add((*keys, "batch_size_per_gpu"), f"{what}, which fill no batch", fix)
 
 
 def _check_pairs(
-    report: Report, keys: Keys, block: Mapping[str, Any], kind: str, pairs: list[Pair], opt: Mapping[str, Any]
+    report: Report,
+    keys: Keys,
+    block: Mapping[str, Any],
+    kind: str,
+    pairs: list[Pair],
+    opt: Mapping[str, Any],
 ) -> None:
-    scale = opt.get("scale", block.get("scale"))  # BasicSR copies the file's scale into its datasets
+    scale = opt.get(
+        "scale", block.get("scale")
+    )  # BasicSR copies the file's scale into its datasets
     scale = scale if isinstance(scale, int) else 1
     read = [pair for pair in pairs if pair.gt_size and pair.lq_size]
-    unequal = [pair for pair in read if pair.gt_size != (pair.lq_size[0] * scale, pair.lq_size[1] * scale)]
-    skips = kind not in CROPPING  # PairedWeatherDataset passes over a few, and fills small photos up
+    unequal = [
+        pair for pair in read if pair.gt_size != (pair.lq_size[0] * scale, pair.lq_size[1] * scale)
+    ]
+    skips = (
+        kind not in CROPPING
+    )  # PairedWeatherDataset passes over a few, and fills small photos up
     if len(unequal) > (block.get("max_bad", 10) if skips else 0):
         factor = f" times {scale}" if scale > 1 else ""
         what = f"{len(unequal)} of {len(pairs)} pairs differ in size{factor}: {some(list(map(_unequal, unequal)))}"
-        other = "" if skips or scale > 1 else ", or use type: PairedWeatherDataset, which skips a few such pairs"
+        other = (
+            ""
+            if skips or scale > 1
+            else ", or use type: PairedWeatherDataset, which skips a few such pairs"
+        )
         report.add((*keys, "dataroot_lq"), what, f"make both images of a pair equal in size{other}")
     crop = block.get("gt_size")
     if skips or not isinstance(crop, int):
@@ -84,12 +105,18 @@ def _check_pairs(
         largest = min(min(pair.gt_size) for pair in small)
         other = "" if scale > 1 else ", or use type: PairedWeatherDataset, which fills them up"
         what = f"{len(small)} of {len(pairs)} photos are smaller than the crop of {crop} pixels: {shown}"
-        report.add((*keys, "gt_size"), what, f"use {largest - largest % scale} or less, take them out{other}")
+        report.add(
+            (*keys, "gt_size"),
+            what,
+            f"use {largest - largest % scale} or less, take them out{other}",
+        )
 
 
 def _names(cls: type | None, block: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the names of ground truth and photo below their roots, for each pair; [] for sets of other classes."""
-    if cls is None or not all(isinstance(block.get(key), str) for key in ("dataroot_gt", "dataroot_lq")):
+    if cls is None or not all(
+        isinstance(block.get(key), str) for key in ("dataroot_gt", "dataroot_lq")
+    ):
         return []
     if hasattr(cls, "pair_names"):
         return cls.pair_names(block)
@@ -98,7 +125,10 @@ def _names(cls: type | None, block: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _stock_names(block: Mapping[str, Any], gt: Path) -> Iterator[tuple[str, str]]:
-    listing = next((Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)), None)
+    listing = next(
+        (Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)),
+        None,
+    )
     if gt.suffix == ".lmdb":
         yield from ((key, key) for key in read_meta_info(gt))
     elif listing:

@@ -26,7 +26,11 @@ def check_srd(report: Report, opt: Mapping[str, Any]) -> None:
         what = f"network_g ({opt['network_g']['type']}) has no masks to train"
         report.add(("train", "srd_opt"), what, "set network_g.sar: spatial, or take srd_opt out")
     clip, layers = loss.get("clip", "tiny"), loss.get("layers", [1, 2, 3, 4])
-    if isinstance(clip, str) and isinstance(layers, list) and all(isinstance(layer, int) for layer in layers):
+    if (
+        isinstance(clip, str)
+        and isinstance(layers, list)
+        and all(isinstance(layer, int) for layer in layers)
+    ):
         _check_maps(report, clip, layers, block(opt, "datasets", "train").get("gt_size"))
 
 
@@ -34,7 +38,9 @@ def _check_clean(report: Report, opt: Mapping[str, Any]) -> None:
     kind = block(opt, "datasets", "train").get("type")
     if kind in WITHOUT_GT:
         what = f"compares each photo with the clean one, and datasets.train ({kind}) yields none"
-        report.add(("train", "srd_opt"), what, "train on pairs (PairedWeatherDataset, DegradationDataset)")
+        report.add(
+            ("train", "srd_opt"), what, "train on pairs (PairedWeatherDataset, DegradationDataset)"
+        )
 
 
 def _check_maps(report: Report, clip: str, layers: list[int], size: Any) -> None:
@@ -54,7 +60,9 @@ def _check_maps(report: Report, clip: str, layers: list[int], size: Any) -> None
         report.add(("train", "srd_opt", "layers"), str(error))
         return
     if isinstance(size, int) and size < tower.least(layers, LEAST_POSITIONS):
-        report.add(("datasets", "train", "gt_size"), too_small(clip, tower, layers, size, LEAST_POSITIONS))
+        report.add(
+            ("datasets", "train", "gt_size"), too_small(clip, tower, layers, size, LEAST_POSITIONS)
+        )
 
 
 def _parameters(opt: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,7 +12,8 @@ OTHERWISE = "give each image its partner"
 def pairing_fix(gt: Path, lq: Path, block: Mapping[str, Any], has_gt_template: bool = False) -> str:
     """Return the fix for the folders of a block that do not pair.
 
-    `has_gt_template`: the dataset reads `gt_tmpl` too, so that names of ground truth may have an end of their own.
+    `has_gt_template`: the dataset reads `gt_tmpl` too, so that names of ground truth may have an
+    end of their own.
     """
     wanted = stems(gt)
     template = name_template(wanted, stems(lq))
@@ -47,8 +48,14 @@ def name_template(names: Iterable[str], others: Iterable[str]) -> str:
 
 def stems(folder: Path) -> set[str]:
     """Return the names of the images in a folder, without suffix; sub-folders do not count."""
-    return {file.stem for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")}
+    return {
+        file.stem
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    }
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith("."))
+    return sorted(
+        place for place in folder.iterdir() if place.is_dir() and not place.name.startswith(".")
+    )

@@ -20,7 +20,12 @@ KNOWN_SOURCES = ("basicsr", "wxr_plugin", "torch", "builtins")
 
 
 def check_unread(
-    report: Report, keys: Keys, block: Mapping[str, Any], known: Iterable[str], model: type | None, declaration: str
+    report: Report,
+    keys: Keys,
+    block: Mapping[str, Any],
+    known: Iterable[str],
+    model: type | None,
+    declaration: str,
 ) -> None:
     """Check what `block` of a file holds besides the `known` keys, where any key is accepted.
 
@@ -31,7 +36,11 @@ def check_unread(
     """
     more = {key: value for key, value in block.items() if key not in known}
     for key, value in more.items():
-        if str(key).endswith("_opt") and isinstance(value, Mapping) and isinstance(value.get("type"), str):
+        if (
+            str(key).endswith("_opt")
+            and isinstance(value, Mapping)
+            and isinstance(value.get("type"), str)
+        ):
             _check_registered(report, (*keys, key, "type"), value["type"])
     if model is None:
         return
@@ -58,7 +67,10 @@ def _our_keys(declaration: str) -> frozenset[str]:
 
 
 def _our_models() -> list[type]:
-    return sorted({item for item in registered("model").values() if is_ours(item)}, key=lambda model: model.__name__)
+    return sorted(
+        {item for item in registered("model").values() if is_ours(item)},
+        key=lambda model: model.__name__,
+    )
 
 
 def _readers(declaration: str, key: str) -> list[str]:
@@ -74,13 +86,21 @@ def mentions(source: str | None, word: str) -> bool:
 
 def class_source(cls: type) -> str | None:
     """Return the source of `cls` and of those of its bases that are other projects'; None where one has none."""
-    return _joined([base for base in cls.__mro__ if base.__module__.split(".")[0] not in KNOWN_SOURCES])
+    return _joined(
+        [base for base in cls.__mro__ if base.__module__.split(".")[0] not in KNOWN_SOURCES]
+    )
 
 
 def package_source(cls: type) -> str | None:
     """Return the source of the loaded modules of the package of `cls` and of its bases of other projects."""
     packages = {base.__module__.split(".")[0] for base in cls.__mro__} - set(KNOWN_SOURCES)
-    return _joined([module for name, module in list(sys.modules.items()) if module and name.split(".")[0] in packages])
+    return _joined(
+        [
+            module
+            for name, module in list(sys.modules.items())
+            if module and name.split(".")[0] in packages
+        ]
+    )
 
 
 def _joined(items: list[Any]) -> str | None:

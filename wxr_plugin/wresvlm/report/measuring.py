@@ -43,7 +43,8 @@ def steps(settings: Settings, stages: Sequence[str]) -> dict[str, RestorerSpec]:
 def measure(settings: Settings, networks: dict[str, RestorerSpec]) -> list[Row]:
     """Restore the chosen real photos with every network; rate and score them.
 
-    Restorations and ratings are kept in measured/ of the working folder, where another report finds them.
+    Restorations and ratings are kept in measured/ of the working folder, where another report finds
+    them.
     """
     cache, options = settings.folder("measured") / "ratings.lmdb", settings.options.report
     photos = chosen(RealPhotos(settings.real), options.photos)
@@ -68,7 +69,9 @@ def chosen(photos: RealPhotos, most: int | None) -> RealPhotos:
     groups: dict[int, list] = {}
     for photo in photos.photos:
         groups.setdefault(photo.weather, []).append(photo)
-    photos.photos = [photo for group in groups.values() for photo in spread(group, most or len(group))]
+    photos.photos = [
+        photo for group in groups.values() for photo in spread(group, most or len(group))
+    ]
     return photos
 
 
@@ -93,7 +96,9 @@ def restored(
         digest = spec.digest(**tiles)
         files = {key: folder.file(spec, digest, key, content) for key, content in contents.items()}
         with bars.bar(f"restoring: {name}", len(files)) as advance:
-            result = restore_photos(photos, files, spec, {**tiles, "device": settings.options.launch.device}, advance)
+            result = restore_photos(
+                photos, files, spec, {**tiles, "device": settings.options.launch.device}, advance
+            )
         for line in result.failed:
             print(f"failed: {line}")
         for key, file in files.items():
@@ -118,18 +123,30 @@ class Results:
     def pictures(self, row: Row) -> list[Picture]:
         """The photo, then what each network made of it."""
         key = row["photo"]
-        photo = Picture(key, self.contents[key], self.photos.path(key), partial(self.photos.read, key))
-        return [photo, *(of_pixels(key, read_image(file), f"{key} ({step})") for step, file in row["files"].items())]
+        photo = Picture(
+            key, self.contents[key], self.photos.path(key), partial(self.photos.read, key)
+        )
+        return [
+            photo,
+            *(
+                of_pixels(key, read_image(file), f"{key} ({step})")
+                for step, file in row["files"].items()
+            ),
+        ]
 
 
-def _rate(settings: Settings, photos: RealPhotos, contents: dict[str, str], rows: list[Row], cache: Path) -> None:
+def _rate(
+    settings: Settings, photos: RealPhotos, contents: dict[str, str], rows: list[Row], cache: Path
+) -> None:
     """Put VLM-Vis, (rating - 1) / 4, into the rows; images that got no rating have none."""
     from wxr_plugin.vlm.rater import build_rater
 
     asker = RatingAsker(build_rater(settings.options.raters[settings.options.report.rater]))
     source = Results(photos, contents, rows)
     with LabelStore(cache) as store:
-        with bars.bar(f"rating: {settings.options.report.rater}", len(source) * source.each) as advance:
+        with bars.bar(
+            f"rating: {settings.options.report.rater}", len(source) * source.each
+        ) as advance:
             tally = label_photos(source, asker, store, BATCH, progress=advance)
         for line in tally.failed:
             print(f"failed: {line}")
@@ -163,8 +180,12 @@ def _measured(
 
     for name, metric in metrics.items():
         try:
-            value = measure_image(np.ascontiguousarray(image[..., ::-1]), None, {name: metric})[name]
-        except Exception as error:  # a metric may raise anything; one odd photo must not cost the whole report
+            value = measure_image(np.ascontiguousarray(image[..., ::-1]), None, {name: metric})[
+                name
+            ]
+        except (
+            Exception
+        ) as error:  # a metric may raise anything; one odd photo must not cost the whole report
             failed.setdefault(name, []).append(f"{place}: {error}")
         else:
             if value == value:  # NaN: the metric refuses the image, and has said why

@@ -25,7 +25,12 @@ def write(settings: Settings, folder: Path, stages: Sequence[str], rows: Sequenc
     held_out = scores.of_validation(settings, stages)
     for measure in (*real, *held_out):
         print(f"\n{measure.title}\n{html.text_table(*measure.table())}")
-    if any(html.WORSE in cell for measure in (*real, *held_out) for row in measure.table()[1] for cell in row):
+    if any(
+        html.WORSE in cell
+        for measure in (*real, *held_out)
+        for row in measure.table()[1]
+        for cell in row
+    ):
         print(f"\n{html.WORSE_NOTE}")
     if note := judge_note(settings):
         print(f"\n{note}")
@@ -39,34 +44,51 @@ def judge_note(settings: Settings) -> str:
     if not options.report.rater:
         return ""
     judge = options.raters[options.report.rater]
-    trained_with = {**{stage.rater: None for stage in options.rounds}, **dict.fromkeys(options.panel)}
+    trained_with = {
+        **{stage.rater: None for stage in options.rounds},
+        **dict.fromkeys(options.panel),
+    }
     same = [name for name in trained_with if same_answers("rater", judge, options.raters[name])]
     if same:
         return (
-            f"Warning: the rater behind {VIS} ({options.report.rater}) took part in training ({', '.join(same)}), so "
+            f"Warning: the rater behind {VIS} ({options.report.rater}) took part in training "
+            f"({', '.join(same)}), so "
             "it is not an independent judge; name another one under report.rater."
         )
     alike = [name for name in trained_with if same_model("rater", judge, options.raters[name])]
     if alike:
         return (
-            f"Warning: the rater behind {VIS} ({options.report.rater}) is the model of {', '.join(alike)}, which took "
+            f"Warning: the rater behind {VIS} ({options.report.rater}) is the model of "
+            f"{', '.join(alike)}, which took "
             "part in training, with another question: hardly an independent judge."
         )
     return ""
 
 
 def _page(
-    settings: Settings, stages: Sequence[str], rows: Sequence[Row], real: list[Scores], held_out: list[Scores]
+    settings: Settings,
+    stages: Sequence[str],
+    rows: Sequence[Row],
+    real: list[Scores],
+    held_out: list[Scores],
 ) -> str:
     options = settings.options
-    lengths = ", ".join(f"{each.iterations} iterations with {each.rater}" for each in options.rounds)
+    lengths = ", ".join(
+        f"{each.iterations} iterations with {each.rater}" for each in options.rounds
+    )
     done = sum(stage.startswith("round_") for stage in stages)
-    state = "" if done == len(options.rounds) else f" {done} of {len(options.rounds)} rounds are done so far."
+    state = (
+        ""
+        if done == len(options.rounds)
+        else f" {done} of {len(options.rounds)} rounds are done so far."
+    )
     return html.page(
         f"WResVLM: {options.name}",
         BODY,
         name=html.escape(options.name),
-        summary=html.escape(f"{len(options.rounds)} rounds: {lengths}. Panel: {', '.join(options.panel)}.{state}"),
+        summary=html.escape(
+            f"{len(options.rounds)} rounds: {lengths}. Panel: {', '.join(options.panel)}.{state}"
+        ),
         photos="\n".join(figures(settings, rows)) or "<p>None.</p>",
         real=_scores(real),
         real_note=html.escape(_rater_line(settings)),
@@ -87,12 +109,19 @@ def figures(settings: Settings, rows: Sequence[Row]) -> Iterator[str]:
         ratings = [row["values"].get(step, {}).get(VIS) for step in (INPUT, last)]
         told = f", {VIS} {ratings[0]:.3f} → {ratings[1]:.3f}" if None not in ratings else ""
         after = read_image(row["files"][last])
-        yield html.figure(row["photo"], photos.read(row["photo"]), after, f"{row['photo']} ({row['weather']}){told}")
+        yield html.figure(
+            row["photo"],
+            photos.read(row["photo"]),
+            after,
+            f"{row['photo']} ({row['weather']}){told}",
+        )
 
 
 def _rater_line(settings: Settings) -> str:
     judge = settings.options.report.rater
-    return f"{VIS} is (rating - 1) / 4 of the rater {judge}. {judge_note(settings)}" if judge else ""
+    return (
+        f"{VIS} is (rating - 1) / 4 of the rater {judge}. {judge_note(settings)}" if judge else ""
+    )
 
 
 def _scores(found: Sequence[Scores]) -> str:

@@ -25,7 +25,9 @@ class Scores(NamedTuple):
 
     title: str
     values: dict[str, dict[str, float]]
-    """Step -> weather -> mean. `overall` is the unweighted mean over rain, haze and snow, as in the paper, whatever the
+    """Step -> weather -> mean.
+
+    `overall` is the unweighted mean over rain, haze and snow, as in the paper, whatever the
     number of photos of each."""
     better: str = "higher"
     """`higher` or `lower`, the metric's own `better`."""
@@ -34,7 +36,10 @@ class Scores(NamedTuple):
         """Return header and rows, a step each; * marks the best of a column, ▼ what is worse than the input."""
         columns = list(dict.fromkeys(name for row in self.values.values() for name in row))
         choose = min if self.better == "lower" else max
-        best = {name: choose(row[name] for row in self.values.values() if name in row) for name in columns}
+        best = {
+            name: choose(row[name] for row in self.values.values() if name in row)
+            for name in columns
+        }
         before = self.values.get(INPUT, {})
         rows = [
             [step, *(self._cell(row.get(name), best[name], before.get(name)) for name in columns)]
@@ -48,7 +53,9 @@ class Scores(NamedTuple):
             return ""
         baseline = math.nan if before is None else before
         worse = is_worse(value, baseline, self.better, DIGITS)
-        return ("*" if value == best else "") + f"{value:.{DIGITS}f}" + (f" {WORSE}" if worse else "")
+        return (
+            ("*" if value == best else "") + f"{value:.{DIGITS}f}" + (f" {WORSE}" if worse else "")
+        )
 
 
 def of_photos(rows: Sequence[Row], metrics: Mapping[str, Mapping]) -> list[Scores]:
@@ -58,11 +65,17 @@ def of_photos(rows: Sequence[Row], metrics: Mapping[str, Mapping]) -> list[Score
     """
     found = []
     shown = [INPUT, *(rows[0]["files"] if rows else ())]
-    for name in dict.fromkeys(name for row in rows for values in row["values"].values() for name in values):
+    for name in dict.fromkeys(
+        name for row in rows for values in row["values"].values() for name in values
+    ):
         whole = [row for row in rows if all(name in row["values"].get(step, {}) for step in shown)]
-        by_step = {step: [(row["weather"], row["values"][step][name]) for row in whole] for step in shown}
+        by_step = {
+            step: [(row["weather"], row["values"][step][name]) for row in whole] for step in shown
+        }
         means = {step: by_weather(pairs) for step, pairs in by_step.items()}
-        found += [Scores(name, means, block(metrics, name).get("better", "higher"))] if whole else []
+        found += (
+            [Scores(name, means, block(metrics, name).get("better", "higher"))] if whole else []
+        )
     return found
 
 
@@ -76,7 +89,11 @@ def of_validation(settings: Settings, stages: Sequence[str]) -> list[Scores]:
                 metrics = dataset.get("metrics", block(opt, "val", "metrics")) or {}
                 measured = _validated(settings.experiment(stage), dataset)
                 for metric in (key for key in measured if not key.endswith(OF_INPUT)):
-                    new = Scores(f"{metric}, {dataset['name']}", {}, block(metrics, metric).get("better", "higher"))
+                    new = Scores(
+                        f"{metric}, {dataset['name']}",
+                        {},
+                        block(metrics, metric).get("better", "higher"),
+                    )
                     scores = found.setdefault((dataset["name"], metric), new)
                     if before := measured.get(metric + OF_INPUT):
                         scores.values.setdefault(INPUT, before)
@@ -90,14 +107,25 @@ def _validated(experiment: Path, dataset: Mapping) -> dict[str, dict[str, float]
     rows = list(read_dicts(file)) if file.is_file() else []
     rows = [row for row in rows if row["iter"] == rows[-1]["iter"]]
     told = next((kind for kind in REAL if kind in str(dataset["name"]).lower()), ALL)
-    metrics = [name for name in (rows[0] if rows else ()) if name not in ("iter", "image", "weather")]
-    values = {name: [(row.get("weather") or told, float(row[name] or "nan")) for row in rows] for name in metrics}
-    return {name: by_weather([pair for pair in pairs if pair[1] == pair[1]]) for name, pairs in values.items()}
+    metrics = [
+        name for name in (rows[0] if rows else ()) if name not in ("iter", "image", "weather")
+    ]
+    values = {
+        name: [(row.get("weather") or told, float(row[name] or "nan")) for row in rows]
+        for name in metrics
+    }
+    return {
+        name: by_weather([pair for pair in pairs if pair[1] == pair[1]])
+        for name, pairs in values.items()
+    }
 
 
 def by_weather(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
     """Means by weather, and `overall`: that of rain, haze and snow alike, or of all where none of these is there."""
-    found = {name: [value for weather, value in pairs if weather == name] for name in (*REAL, "clear", "unknown", ALL)}
+    found = {
+        name: [value for weather, value in pairs if weather == name]
+        for name in (*REAL, "clear", "unknown", ALL)
+    }
     means = {name: fmean(values) for name, values in found.items() if values}
     real = [means[name] for name in REAL if name in means]
     return {**means, OVERALL: fmean(real)} if len(real) > 1 else means

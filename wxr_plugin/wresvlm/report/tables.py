@@ -47,7 +47,14 @@ def gates(settings: Settings, stages: Sequence[str]) -> Table:
             rated, accepted = (_last(log, name) for name in ("rated", "accepted"))
             share = f"{accepted / rated:.1%}" if rated else "-"
             rows.append(
-                [stage, options.rater, _count(rated), _count(accepted), share, *_labels(settings.labels(stage))]
+                [
+                    stage,
+                    options.rater,
+                    _count(rated),
+                    _count(accepted),
+                    share,
+                    *_labels(settings.labels(stage)),
+                ]
             )
     return header, rows
 
@@ -69,7 +76,9 @@ def texts(settings: Settings, stages: Sequence[str], most: int) -> list[tuple[st
     for stage in named:
         with LabelStore(settings.labels(stage), readonly=True) as store:
             pairs = store.texts()
-        keys = sorted(pairs)[:: max(1, len(pairs) // max(most // len(named), 1))][: max(most // len(named), 1)]
+        keys = sorted(pairs)[:: max(1, len(pairs) // max(most // len(named), 1))][
+            : max(most // len(named), 1)
+        ]
         found += [(stage, key, *pairs[key]) for key in keys]
     return found[:most]
 
@@ -77,7 +86,11 @@ def texts(settings: Settings, stages: Sequence[str], most: int) -> list[tuple[st
 def times(settings: Settings, stages: Sequence[str]) -> Table:
     """What each stage took."""
     found = [(stage, records.read(settings.folder(stage))) for stage in stages]
-    rows = [[stage, f"{record.seconds:.0f} s", str(record.attempts)] for stage, record in found if record]
+    rows = [
+        [stage, f"{record.seconds:.0f} s", str(record.attempts)]
+        for stage, record in found
+        if record
+    ]
     return ["stage", "time of the last attempt", "attempts"], rows
 
 

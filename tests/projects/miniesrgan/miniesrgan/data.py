@@ -29,14 +29,20 @@ class RealESRGANDataset(data.Dataset):
         top, left = (random.randint(0, length - side) for length in image.shape[:2])
         gt = img2tensor(image[top : top + side, left : left + side], bgr2rgb=True, float32=True)
         sinc = circular_lowpass_kernel(np.random.uniform(np.pi / 3, np.pi), SIZE, pad_to=False)
-        kernels = {"kernel1": self.kernel(), "kernel2": self.kernel(), "sinc_kernel": torch.FloatTensor(sinc)}
+        kernels = {
+            "kernel1": self.kernel(),
+            "kernel2": self.kernel(),
+            "sinc_kernel": torch.FloatTensor(sinc),
+        }
         return {"gt": gt, "gt_path": self.paths[index], **kernels}
 
     def kernel(self):
         opt = self.opt
         sigma = opt["blur_sigma"]
         return torch.FloatTensor(
-            random_mixed_kernels(opt["kernel_list"], opt["kernel_prob"], SIZE, sigma, sigma, [-np.pi, np.pi])
+            random_mixed_kernels(
+                opt["kernel_list"], opt["kernel_prob"], SIZE, sigma, sigma, [-np.pi, np.pi]
+            )
         )
 
     def __len__(self):

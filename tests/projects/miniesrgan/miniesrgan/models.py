@@ -34,7 +34,10 @@ class RealESRGANModel(SRGANModel):
             return
         self.gt = self.usm_sharpener(data["gt"].to(self.device))
         image = self.gt
-        for name, add_noise in (("kernel1", random_add_gaussian_noise_pt), ("kernel2", random_add_poisson_noise_pt)):
+        for name, add_noise in (
+            ("kernel1", random_add_gaussian_noise_pt),
+            ("kernel2", random_add_poisson_noise_pt),
+        ):
             image = filter2D(image, data[name].to(self.device))
             image = self.compress(add_noise(image, clip=True))
         side = [length // self.opt["scale"] for length in self.gt.shape[-2:]]
@@ -76,7 +79,10 @@ class RealESRGANModel(SRGANModel):
         self.optimizer_g.step()
         self.net_d.requires_grad_(True)
         self.optimizer_d.zero_grad()
-        for name, image, is_real in (("l_d_real", self.gt, True), ("l_d_fake", self.output.detach(), False)):
+        for name, image, is_real in (
+            ("l_d_real", self.gt, True),
+            ("l_d_fake", self.output.detach(), False),
+        ):
             losses[name] = self.cri_gan(self.net_d(image), is_real, is_disc=True)
             losses[name].backward()
         self.optimizer_d.step()

@@ -8,7 +8,10 @@ from torch import nn
 
 @ARCH_REGISTRY.register()
 class MiniHAT(nn.Module):
-    """Enlarge (N, 3, H, W) `upscale` times; H and W are multiples of `window_size`. Other keywords are ignored."""
+    """Enlarge (N, 3, H, W) `upscale` times; H and W are multiples of `window_size`.
+
+    Other keywords are ignored.
+    """
 
     def __init__(self, in_chans=3, embed_dim=8, window_size=8, upscale=2, num_heads=2, **kwargs):
         super().__init__()

@@ -1,11 +1,4 @@
-# make demo   trains a small weather-restoration network with a vision-language model in the loop, and shows the result
-# make test   runs the tests in two processes (WORKERS=0: in one), each on one thread: more only get into each other's way
-# make test-mmagic   runs tests/mmagic next to mmagic 1.2.0, in .venv-mmagic, which lies over .venv and leaves it alone
-# make gpu    runs the tests marked gpu and the benchmarks on a CUDA device, in at most eight minutes (docs/gpu.md)
-# make test-wheel    builds the wheel and runs the commands from it, in an environment that lies over .venv as well
-# make lock          writes constraints.txt again: the newest version of every package, as a fresh environment gets them
-# make test-newest   runs the tests on those newest versions, without constraints, in .venv-newest
-# All set up what they need on their first run. PYTHON=… picks the interpreter (3.11 or 3.12).
+# make help prints the targets. All set up what they need on their first run. PYTHON=… picks the interpreter (3.11, 3.12).
 
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
@@ -26,10 +19,13 @@ REAL ?=
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: demo test test-mmagic test-wheel test-newest newest gpu lock lint install clean-demo
+.PHONY: help demo test test-mmagic test-wheel test-newest newest gpu lock lint install clean-demo
 .DELETE_ON_ERROR:
 
-install: $(READY)
+help:
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+install: $(READY)  ## set up .venv with the versions of constraints.txt
 
 # torch comes first because basicsr's source build asks for it: without --no-build-isolation pip would fetch it twice.
 # basicsr wants opencv-python and pyiqa opencv-python-headless; both write the same cv2 folder. The headless build of the
@@ -46,13 +42,13 @@ $(READY): setup.py pyproject.toml $(CONSTRAINTS)
 	$(BIN)/python -c 'import cv2, wxr_plugin'
 	@touch $(READY)
 
-demo: $(READY)
+demo: $(READY)  ## train a small network with a vision-language model in the loop and show the result; REAL=FOLDER
 	$(BIN)/wxr demo -o demo $(if $(REAL),--real "$(REAL)")
 
-test: $(READY)
+test: $(READY)  ## run the tests in two processes with one thread each; TESTS=…, WORKERS=0 for one process
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/wheel $(TESTS)
 
-gpu: $(READY)
+gpu: $(READY)  ## run the tests marked gpu and the benchmarks on a CUDA device (docs/gpu.md)
 	$(BIN)/python -m benchmarks.gpu -o gpu.json
 
 # The extra's packages alone are installed; everything else is seen through a .pth file. mediapipe, which mmagic asks for
@@ -67,28 +63,28 @@ $(MMAGIC_READY): $(READY)
 	$(MMAGIC)/bin/python -c 'import cv2, wxr_plugin.mm.mmagic_bridge'
 	@touch $(MMAGIC_READY)
 
-test-mmagic: $(MMAGIC_READY)
+test-mmagic: $(MMAGIC_READY)  ## run tests/mmagic next to mmagic 1.2.0, in .venv-mmagic, which lies over .venv
 	OMP_NUM_THREADS=1 $(MMAGIC)/bin/python -m pytest tests/mmagic
 
-test-wheel: $(READY)
+test-wheel: $(READY)  ## build the wheel and run the commands from it, in an environment over .venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/wheel
 
 newest:
 	rm -rf $(NEWEST) $(NEWEST)-mmagic
 	$(MAKE) $(NEWEST)-mmagic/.ready VENV=$(NEWEST) CONSTRAINTS= PYTHON=$(PYTHON)
 
-test-newest: newest
+test-newest: newest  ## run the tests on the newest versions of all packages, in .venv-newest
 	$(MAKE) test test-mmagic VENV=$(NEWEST) CONSTRAINTS=
 
 # Versions for Python 3.11 run on 3.12, the other way round not always.
 lock: PYTHON := python3.11
-lock: newest
+lock: newest  ## write constraints.txt: the newest version of every package
 	$(NEWEST)-mmagic/bin/python tools/lock.py constraints.txt
 
-lint: $(READY)
+lint: $(READY)  ## check style, formatting, the floors of the package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-clean-demo:
+clean-demo:  ## delete the results of make demo
 	rm -rf demo

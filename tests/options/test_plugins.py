@@ -110,7 +110,7 @@ def install(site: Path, text: str) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: installed-plugin\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[wxr_plugin.options.plugins]\nnets = installed_plugin\n"
+        "[wxr_plugin.plugins]\nnets = installed_plugin\n"
     )
 
 

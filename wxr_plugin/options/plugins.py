@@ -12,11 +12,11 @@ from pathlib import Path
 from wxr_plugin.errors import OptionError
 from wxr_plugin.options.checks.report import Report, suggest
 
-GROUP = "wxr_plugin.options.plugins"
+GROUP = "wxr_plugin.plugins"
 
 
 def import_plugins(opt: dict) -> None:
-    """Import the packages that `opt['plugins']` names and those of the entry-point group `wxr_plugin.options.plugins`.
+    """Import the packages that `opt['plugins']` names and those of the entry-point group `wxr_plugin.plugins`.
 
     A package may lie in the current directory. Importing it again changes nothing.
 
@@ -55,7 +55,7 @@ def import_into(report: Report, opt: dict) -> None:
 
 @cache
 def installed() -> tuple[EntryPoint, ...]:
-    """The entry points of the group `wxr_plugin.options.plugins`; looked up once a process."""
+    """The entry points of the group `wxr_plugin.plugins`; looked up once a process."""
     return tuple(entry_points(group=GROUP))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from basicsr.utils.registry import ARCH_REGISTRY
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
@@ -55,6 +56,19 @@ def test_the_receptive_field_is_measured():
     assert reach.receptive_field(Mean()) == reach.WIDTHS[-1] // 2
 
 
+class Vignette(nn.Module):
+    """Darkens 20 pixels along the edges, whatever the image shows: padding alone reaches that far."""
+
+    def forward(self, lq):
+        shade = F.avg_pool2d(torch.ones_like(lq), 41, stride=1, padding=20)
+        return lq * shade + 0 * F.avg_pool2d(lq, 41, stride=1, padding=20)
+
+
+def test_padding_at_a_cut_counts_as_visible():
+    assert reach.visible_reach(Vignette()) == 20
+    assert Cutter(Vignette(), CPU).overlap(128) == 64
+
+
 def test_what_has_faded_is_not_visible():
     """Of a wide kernel whose tails are below a quarter of a level, the visible part counts."""
     net = Blur()
@@ -93,7 +107,7 @@ def test_what_a_person_asks_for_is_done_with_a_line_where_the_overlap_is_too_sma
     overlap, warned, caplog
 ):
     assert Cutter(Blur(), CPU).choose(300, 300 * 200, 128, overlap) == Cut(128, overlap)
-    assert (f"Blur looks up to 10 pixels far and tiles share {overlap}" in caplog.text) == warned
+    assert (f"Blur looks up to 5 pixels far and tiles share {overlap}" in caplog.text) == warned
     assert ("--overlap 64 avoids them" in caplog.text) == warned
 
 

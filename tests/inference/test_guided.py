@@ -172,7 +172,7 @@ def test_the_command_tells_what_it_took_for_the_degradation(folder, tmp_path, ca
         ),
         (
             ["--checkpoint", "guide.pth"],
-            "DaCLIP is no network that restores a photo: .* give it with --guide",
+            "DaCLIP does not restore photos: .* give it with --guide",
         ),
         (["--checkpoint", "tiny", "--guide", "guide.pth"], "takes no context"),
         (["--method", "daclop"], "is it daclip"),

@@ -1,4 +1,4 @@
-"""Restoring by sampling with a network that predicts noise: an IR-SDE's, or WeatherDiff's in patches."""
+"""Restoration by sampling with a network that predicts noise: IR-SDE, or WeatherDiff in patches."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -16,21 +16,21 @@ from wxr_plugin.sampling.patch_ddim import TRAIN_STEPS, sample_in_patches
 from wxr_plugin.sampling.sampler import check_steps
 
 Noise = Callable[..., Tensor]
-"""A network that predicts noise, or what stands for it: (xt, lq, time) or (xt, lq, time, context)."""
+"""Noise predictor with the arguments (xt, lq, time) or (xt, lq, time, context)."""
 Progress = Callable[[Iterable[int]], Iterable[int]]
 """Wraps the times of the sampling steps, as tqdm does."""
 
 
 class Diffusion(NamedTuple):
-    """An equation, and how it is sampled."""
+    """A stochastic differential equation and how it is sampled."""
 
     sde: SDEOptions
     sampling: SamplingOptions
     same_noise: bool = False
-    """Every image starts from the same noise: what does not move in the frames of a video does not flicker."""
+    """Every image starts from the same noise, so that still parts of a video do not flicker."""
 
     def checked(self, same_noise: bool) -> "Diffusion":
-        """With `same_noise`. Raises ScheduleError for more steps than were trained."""
+        """Return a copy with `same_noise`; raise ScheduleError for more steps than were trained."""
         check_steps(self.sampling.steps or self.sde.steps, self.sde.steps)
         return self._replace(same_noise=same_noise)
 
@@ -45,11 +45,11 @@ class Diffusion(NamedTuple):
         device: torch.device | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Return restorations (N, 3, H, W), not clamped, of `lq`; `progress` wraps the times of the steps.
+        """Return restorations (N, 3, H, W), not clamped, of the degraded images `lq`.
 
-        `device` draws the noise, so that a photo in main memory gets the same noise as one on the
-        GPU, without waiting; that of `lq` when None. Raises ScheduleError for more steps than were
-        trained.
+        `progress` wraps the times of the steps. `device` draws the noise (default: that of `lq`),
+        so that a photo in main memory gets the same noise as one on the GPU without a
+        synchronisation. Raises ScheduleError for more steps than were trained.
         """
         how = self.sampling
         return sample_tiled(
@@ -67,7 +67,7 @@ class Diffusion(NamedTuple):
 
 
 class PatchDiffusion(NamedTuple):
-    """WeatherDiff's diffusion: one state of the whole image, whose noise is found in overlapping patches of it."""
+    """Diffusion of WeatherDiff: one state of the whole image, denoised in overlapping patches."""
 
     patch: int
     """Side of the patches in pixels, as in training."""
@@ -84,7 +84,7 @@ class PatchDiffusion(NamedTuple):
     """Patches that the network sees together."""
 
     def with_stride(self, stride: int) -> "PatchDiffusion":
-        """With another `stride`. Raises WxrError if patches so far apart would leave gaps."""
+        """Return a copy with another `stride`; raise WxrError if the patches would leave gaps."""
         if not 1 <= stride <= self.patch:
             raise WxrError(
                 f"a stride of {stride}: patches of {self.patch} pixels need 1 to {self.patch}"
@@ -92,7 +92,7 @@ class PatchDiffusion(NamedTuple):
         return self._replace(stride=stride)
 
     def checked(self, same_noise: bool) -> "PatchDiffusion":
-        """With `same_noise`.
+        """Return a copy with `same_noise`.
 
         Raises ScheduleError for more steps than were trained, WxrError for an IR-SDE's method.
         """
@@ -100,7 +100,7 @@ class PatchDiffusion(NamedTuple):
         if self.sampling.method != "posterior":
             raise WxrError(
                 f"'{self.sampling.method}' is a way to sample an IR-SDE; this network has DDIM "
-                f"alone"
+                "alone"
             )
         return self._replace(same_noise=same_noise)
 
@@ -115,7 +115,10 @@ class PatchDiffusion(NamedTuple):
         device: torch.device | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """As `Diffusion.sample`; `tile` and the rest have no effect: `at_once` patches bound the memory already."""
+        """Return restorations as `Diffusion.sample` does.
+
+        `tile`, `overlap`, `batch` and `device` have no effect: `at_once` bounds the memory.
+        """
         return sample_in_patches(
             lambda xt, part, time: predict(net, xt, part, time, context),
             lq,
@@ -135,19 +138,18 @@ def make_diffusion(
     sampling: SamplingOptions | None = None,
     ddpm: dict[str, Any] | None = None,
 ) -> Diffusion | PatchDiffusion | None:
-    """How `net` is sampled: by the `sde` block, in patches if it was trained on such, or not at all.
+    """Return the diffusion of `net`: by the `sde` block, in patches, or None for a plain network.
 
-    It was trained on patches if its checkpoint has a `ddpm` block, as PatchDDPMModel writes it, or
-    it has a `patch`.
-
-    Raises WxrError for an `sde` block beside a network of patches, and as SDEOptions.
+    A network was trained on patches if its checkpoint has a `ddpm` block, as PatchDDPMModel writes
+    it, or if it has an attribute `patch`. Raises WxrError for an `sde` block of such a network, and
+    the errors of SDEOptions.
     """
     sampling, ddpm = sampling or SamplingOptions(), ddpm or {}
     patch = ddpm.get("patch", getattr(net, "patch", None))
     if patch and equation:
         raise WxrError(
             f"{type(net).__name__} is sampled by DDIM in patches, which no `sde` block describes: "
-            f"leave it out"
+            "leave it out"
         )
     if patch:
         return PatchDiffusion(patch, sampling, train_steps=ddpm.get("steps", TRAIN_STEPS))
@@ -157,19 +159,19 @@ def make_diffusion(
 def _generators(
     lq: Tensor, seed: int, same_noise: bool, device: torch.device | None
 ) -> list[torch.Generator]:
-    """Return a generator for each image of `lq`, on `device` (that of `lq` when None)."""
+    """Return a generator for each image of `lq` on `device` (default: that of `lq`)."""
     if same_noise:
         return [torch.Generator(device or lq.device).manual_seed(seed) for _ in lq]
     return [image_generator(image, seed, device) for image in lq]
 
 
 def predicts_noise(net: nn.Module) -> bool:
-    """Whether `net` is one of a diffusion: its forward takes a `time`."""
+    """Return whether `net` predicts the noise of a diffusion: its forward takes a `time`."""
     return "time" in inspect.signature(net.forward).parameters
 
 
 def predict(
     net: Noise, xt: Tensor, lq: Tensor, time: Tensor | float, context: Context | None
 ) -> Tensor:
-    """The noise that `net` finds in the state `xt`; with `context` where it takes one."""
+    """Return the noise (N, 3, H, W) that `net` predicts for the state `xt`."""
     return net(xt, lq, time) if context is None else net(xt, lq, time, context)

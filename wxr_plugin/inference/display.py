@@ -1,4 +1,4 @@
-"""What `wxr restore` prints: what is run, a bar for the photos and one inside a photo, and the summary."""
+"""Output of `wxr restore`: the network that runs, bars for photos and their parts, the summary."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 PACKAGED = (
     "This is the packaged network: small, trained for minutes, a starting point. For a published "
-    "one see "
-    "`wxr zoo list --task derain` (or dehaze, desnow, weather), put its file in place and add "
-    "--method NAME."
+    "one see `wxr zoo list --task derain` (or dehaze, desnow, weather), put its file in place and "
+    "add --method NAME."
 )
 
 
 def run_line(restorer: "Restorer", method: str | None, checkpoints: "list[Path] | None") -> str:
-    """Return one line on what is run: network, where its weights come from, device, precision and tiles."""
+    """Return a line with the network that runs, its weights, device, precision and tiles."""
     weights = method or ", ".join(path.name for path in checkpoints or [TINY])
     network = type(restorer.net).__name__
-    return f"running {network} ({weights}) on {restorer.device}, {restorer.precision}, {_tiling(restorer)}"
+    place = f"{restorer.device}, {restorer.precision}, {_tiling(restorer)}"
+    return f"running {network} ({weights}) on {place}"
 
 
 def _tiling(restorer: "Restorer") -> str:
@@ -47,7 +47,7 @@ def counted(count: int, noun: str = "photo") -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time to two digits or to the second: 0.8 s, 42 s, 3 min 5 s, 2 h 10 min."""
+    """Return a duration in words: 0.8 s, 42 s, 3 min 5 s, 2 h 10 min."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -57,7 +57,7 @@ def duration(seconds: float) -> str:
 
 
 class RestoreBar:
-    """A bar of the photos, and below it one of the tiles or steps of the photo that is being restored.
+    """Progress bar of the photos, with a second one for tiles or steps of the current photo.
 
     The lower bar appears for photos that take several tiles or steps. Off a terminal nothing moves
     and only the final state of the upper bar is printed.

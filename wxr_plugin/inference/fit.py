@@ -1,4 +1,4 @@
-"""Whether network, guide, equation and precision of a restorer go together."""
+"""Checks that network, guide, equation and precision of a restorer go together."""
 
 import inspect
 from pathlib import Path
@@ -20,7 +20,7 @@ PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYW
 
 
 def checked_precision(precision: Precision, device: torch.device) -> Precision:
-    """`precision`. Raises WxrError for none of PRECISIONS, and for fp16 on a CPU."""
+    """Return `precision`; raise WxrError if it is not in PRECISIONS, and for fp16 on a CPU."""
     if precision not in PRECISIONS:
         raise WxrError(f"precision {precision!r}: take one of {', '.join(PRECISIONS)}")
     if precision == "fp16" and device.type == "cpu":
@@ -31,54 +31,55 @@ def checked_precision(precision: Precision, device: torch.device) -> Precision:
 
 
 def guide_of(net: nn.Module, name: str | None, path: Path, device: str | None) -> "Guide | None":
-    """The guide `name` of a network that takes a context, None for any other; `path` is where the network is from.
+    """Return the guide `name` of a network that takes a context, None for other networks.
 
-    Raises WxrError where the network needs one and no name is given.
+    `path` names the checkpoint in errors. Raises WxrError if the network needs a guide and `name`
+    is empty.
     """
-    if not context_inputs(net):
+    inputs = context_inputs(net)
+    if not inputs:
         return None
-    wanted = context_inputs(net)
     if not name:
-        kind = "CLIP" if "image" in wanted else "DA-CLIP"
-        raise WxrError(f"{path} is steered by {' and '.join(wanted)}: add --guide with its {kind}")
+        kind = "CLIP" if "image" in inputs else "DA-CLIP"
+        raise WxrError(f"{path} is steered by {' and '.join(inputs)}: add --guide with its {kind}")
     from wxr_plugin.conditioning.guides import load_guide
 
-    return load_guide(wanted, name, device)
+    return load_guide(inputs, name, device)
 
 
 def check_called(net: nn.Module) -> None:
-    """Raise WxrError for a network that takes more than a photo, and what goes with it."""
+    """Raise WxrError for a network that takes more than a photo, a context and a time."""
+    parameters = inspect.signature(net.forward).parameters.values()
     needed = [
-        p
-        for p in inspect.signature(net.forward).parameters.values()
-        if p.default is p.empty and p.kind in PLAIN
+        parameter
+        for parameter in parameters
+        if parameter.default is parameter.empty and parameter.kind in PLAIN
     ]
     if len(needed) > 1 + bool(context_inputs(net)) and not predicts_noise(net):
         names = ", ".join(parameter.name for parameter in needed)
         hint = (
             "; a DA-CLIP is a guide: give it with --guide" if type(net).__name__ == "DaCLIP" else ""
         )
-        raise WxrError(
-            f"{type(net).__name__} is no network that restores a photo: it takes ({names}){hint}"
-        )
+        raise WxrError(f"{type(net).__name__} does not restore photos: it takes ({names}){hint}")
 
 
 def check_guide(net: nn.Module, guide: "Guide | None") -> None:
-    """Raise WxrError for a guide of a network that takes none, or whose embeddings have another length."""
+    """Raise WxrError if the network takes no guide, or embeddings of another length."""
     if guide and not context_inputs(net):
         raise WxrError("the network takes no guide")
     if guide and guide.dim != net.context_dim:
         raise WxrError(
             f"the guide '{guide.name}' gives embeddings of length {guide.dim}, the network takes "
-            f"{net.context_dim}: "
-            "restore with the guide that it was trained with"
+            f"{net.context_dim}: restore with the guide that it was trained with"
         )
 
 
 def check_diffusion(net: nn.Module, is_sampled: bool) -> None:
     """Raise WxrError unless a network that predicts noise, and no other, is sampled."""
-    if predicts_noise(net) != is_sampled:
-        what = "predicts noise, and no `sde` block says of what: add --opt with its option file"
+    if predicts_noise(net) and not is_sampled:
         raise WxrError(
-            f"the network {what if predicts_noise(net) else 'predicts no noise; leave `sde` out'}"
+            "the network predicts noise, and no `sde` block says of what: add --opt with its "
+            "option file"
         )
+    if is_sampled and not predicts_noise(net):
+        raise WxrError("the network predicts no noise; leave `sde` out")

@@ -1,4 +1,4 @@
-"""Estimating the memory that a network takes for a photo, and how much there is."""
+"""Estimates of the memory that a network takes for a photo, and of the free memory."""
 
 import weakref
 from collections.abc import Callable
@@ -22,17 +22,23 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 class Footprint(NamedTuple):
-    """The memory of one forward: `linear` * pixels + `quadratic` * pixels ** 2 bytes (attention among pixels)."""
+    """Memory of one forward pass in bytes: linear * pixels + quadratic * pixels ** 2.
+
+    The quadratic part is attention among pixels.
+    """
 
     linear: float
     quadratic: float = 0.0
 
     def bytes(self, pixels: int) -> float:
-        """Return the memory that images of so many pixels altogether take."""
+        """Return the memory in bytes for images of `pixels` pixels altogether."""
         return self.linear * pixels + self.quadratic * pixels**2
 
     def side(self, budget: float, batch: int = 1, multiple: int = 32) -> int:
-        """Return the side of the largest square tile, a `multiple`, of which `batch` fit into `budget` bytes."""
+        """Return the side of the largest square tiles of which `batch` fit into `budget` bytes.
+
+        The side is a multiple of `multiple` pixels.
+        """
         side = multiple
         while batch * self.bytes((side + multiple) ** 2) <= budget:
             side += multiple
@@ -43,6 +49,7 @@ def measure(run: Callable[[Tensor], Any], device: torch.device) -> Footprint:
     """Return the footprint of `run`, called on noise (1, 3, H, W) of two sizes on `device`."""
     small, large = (_peak(run, torch.rand(1, 3, side, side, device=device)) for side in SIDES)
     fewer, more = (side * side for side in SIDES)
+    # Two points determine bytes / pixels = linear + quadratic * pixels.
     quadratic = max(0.0, (large / more - small / fewer) / (more - fewer))
     return Footprint(large / more - quadratic * more, quadratic)
 
@@ -50,13 +57,17 @@ def measure(run: Callable[[Tensor], Any], device: torch.device) -> Footprint:
 def budget(device: torch.device) -> float:
     """Return the bytes that a network may take for a photo."""
     if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return CUDA_SHARE * (torch.cuda.mem_get_info(device)[0] + kept)
+        # The caching allocator holds memory that it can hand out again.
+        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return CUDA_SHARE * (torch.cuda.mem_get_info(device)[0] + reusable)
     return CPU_SHARE * min(psutil.virtual_memory().available, _left_of_cgroup())
 
 
 def _left_of_cgroup() -> float:
-    """Return what a container may still take, infinity outside of one; file pages that can be dropped do not count."""
+    """Return the bytes that a container may still take, infinity outside of a container.
+
+    File pages that the kernel can drop count as free.
+    """
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
         used = int((CGROUP / "memory.current").read_text())

@@ -1,4 +1,4 @@
-"""Photos that are the frames of a video: their order, their size, and the file that is a video itself."""
+"""Frames of a video: their order and size, and files that are videos themselves."""
 
 import re
 from collections.abc import Iterable
@@ -22,11 +22,11 @@ VIDEOS = (
     ".y4m",
 )
 """Suffixes of videos, in lower case."""
-UNPACK = "write a video's frames into a folder first, say with: ffmpeg -i VIDEO FOLDER/%06d.png"
+UNPACK = "write the frames of a video to a folder first: ffmpeg -i VIDEO FOLDER/%06d.png"
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
-    """Paths in the order in which a person counts: 2.png before 10.png."""
+    """Return `paths` in natural order: 2.png before 10.png."""
     return sorted(paths, key=_numbers)
 
 
@@ -37,29 +37,34 @@ def refuse_video(path: Path) -> None:
 
 
 def check_sizes(frames: Iterable[Path]) -> None:
-    """Raise WxrError where frames of one folder differ in size: noise of two sizes is not the same noise.
+    """Raise WxrError if frames of one folder differ in size, since their noise would differ.
 
-    Reads headers alone. What cannot be read is passed over.
+    Only headers are read. Files that cannot be read are skipped.
     """
     from wxr_plugin.data.images.io import image_size
 
     first: dict[Path, tuple[Path, tuple[int, int]]] = {}
     for frame in frames:
         size = image_size(frame)
-        known, wanted = first.setdefault(frame.parent, (frame, size)) if size else (frame, size)
-        if size != wanted:
-            shown = [
+        if size is None:
+            continue
+        first_frame, first_size = first.setdefault(frame.parent, (frame, size))
+        if size != first_size:
+            sizes = [
                 f"{path.name} has {width}x{height}"
-                for path, (width, height) in ((known, wanted), (frame, size))
+                for path, (width, height) in ((first_frame, first_size), (frame, size))
             ]
             raise WxrError(
-                f"{frame.parent}: {' and '.join(shown)} pixels, but the frames of a video have one "
-                f"size; give each "
-                "video a folder of its own, or leave --frames out"
+                f"{frame.parent}: {' and '.join(sizes)} pixels, but the frames of a video have one "
+                "size; give each video a folder of its own, or leave --frames out"
             )
 
 
 def _numbers(path: Path) -> list[list[str | int]]:
-    """Of each part of the path the texts and, between them, the numbers."""
-    parts = (re.split(r"(\d+)", part) for part in path.parts)
-    return [[int(text) if place % 2 else text for place, text in enumerate(part)] for part in parts]
+    """Return the texts and, between them, the numbers of each part of the path."""
+    keys = []
+    for part in path.parts:
+        pieces: list[str | int] = list(re.split(r"(\d+)", part))
+        pieces[1::2] = map(int, pieces[1::2])  # split gives text, digits, text, …
+        keys.append(pieces)
+    return keys

@@ -1,4 +1,4 @@
-"""Which photos are to be restored, and into which files."""
+"""Plan of a call of `wxr restore`: which photos, and into which files."""
 
 import os
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ from wxr_plugin.inference.frames import UNPACK, in_order, refuse_video
 FORMATS = ("png", "jpg", "webp", "same")
 """Of results; `same` is each photo's own."""
 LISTED = 5
-"""Skipped files that are named; of more, the number is given."""
+"""Number of skipped files that are named; further ones are counted."""
 
 
 def plan(sources: list[Path], output: Path, kind: str | None = None) -> dict[Path, Path]:
-    """Map each result file to its photo, those of a folder in the order in which people count.
+    """Map each result file to its photo, in natural order.
 
     `output` is the folder of the results, or for one photo the file of its result if it has an
     image's suffix. Below a folder, names and sub-folders are kept. Results that lie in a source are
@@ -56,7 +56,7 @@ def result_kind(output: Path, kind: str | None) -> str:
 
 
 def skipped_line(sources: Iterable[Path], output: Path) -> str:
-    """Return one line with the files below the folders of `sources` that are no photos; "" if there are none."""
+    """Return a line with the files below the folders of `sources` that are not photos, or ""."""
     from wxr_plugin.data.images.io import SUFFIXES, list_files
 
     inside = [path for source in sources if source.is_dir() for path in list_files(source)]
@@ -67,12 +67,12 @@ def skipped_line(sources: Iterable[Path], output: Path) -> str:
         return ""
     names = ", ".join(path.name for path in skipped[:LISTED])
     more = f" and {len(skipped) - LISTED} more" if len(skipped) > LISTED else ""
-    what = (
+    count = (
         "1 file that is no photo"
         if len(skipped) == 1
         else f"{len(skipped)} files that are no photos"
     )
-    return f"skipped {what}: {names}{more}"
+    return f"skipped {count}: {names}{more}"
 
 
 def _one_file(sources: list[Path], output: Path, kind: str | None) -> dict[Path, Path]:
@@ -80,7 +80,7 @@ def _one_file(sources: list[Path], output: Path, kind: str | None) -> dict[Path,
     if output.is_dir():
         raise WxrError(
             f"{output} is a folder, but has the name of an image; rename it, or choose another "
-            f"name with -o"
+            "name with -o"
         )
     photos = [photo for source in sources for photo, _ in _photos(source, output)]
     if len(photos) > 1:
@@ -97,8 +97,8 @@ def _one_file(sources: list[Path], output: Path, kind: str | None) -> dict[Path,
     if (_real(output.parent), output.stem) == (_real(photos[0].parent), photos[0].stem):
         raise WxrError(
             f"{output} and {photos[0]} would be two photos of one name in one folder, which later "
-            f"commands refuse; "
-            f"choose another name, say -o {output.with_stem(output.stem + '_restored')}"
+            "commands refuse; choose another name, for example "
+            f"-o {output.with_stem(output.stem + '_restored')}"
         )
     return {output: photos[0]}
 
@@ -110,18 +110,20 @@ def _refuse_own_folders(jobs: dict[Path, Path]) -> None:
         if _real(target.parent) in folders:
             raise WxrError(
                 f"the result of {photo} would lie next to photos, as {target}, where later "
-                f"commands would take it "
-                "for one; choose another folder with -o"
+                "commands would take it for one; choose another folder with -o"
             )
 
 
 def _real(path: Path) -> Path:
-    """Return `path` without links, as `Path.resolve`, which on Python 3.12 and older raises at a link to itself."""
+    """Return `path` without links.
+
+    `Path.resolve` raises at a link to itself on Python 3.12 and older.
+    """
     return Path(os.path.realpath(path))
 
 
 def _photos(source: Path, output: Path) -> list[tuple[Path, Path]]:
-    """Photos of a file or folder, each with its name below the output."""
+    """Return the photos of a file or folder, each with its name below the output."""
     from wxr_plugin.data.images.io import SUFFIXES, list_images
 
     if not source.exists():
@@ -142,7 +144,7 @@ def _photos(source: Path, output: Path) -> list[tuple[Path, Path]]:
 
 
 def _refuse_document(path: Path) -> None:
-    """Raise WxrError for a file whose first bytes say that it is no photo, such as a PDF."""
+    """Raise WxrError for a file whose first bytes are not those of a photo, such as a PDF."""
     from wxr_plugin.data.images.io import HEAD, other_kind
 
     try:

@@ -1,4 +1,4 @@
-"""Which networks compute faster on a CPU with the channels of a pixel beside each other."""
+"""Networks that are faster on a CPU in the memory format channels_last."""
 
 from functools import cache
 from importlib import resources
@@ -15,15 +15,15 @@ FILE = resources.files(__package__) / "channels_last.yml"
 
 @cache
 def gains() -> dict[str, float]:
-    """Registered name of each such network of this package -> how many times as fast it is."""
+    """Return registered name -> speed-up of our networks that are faster in channels_last."""
     return yaml.safe_load(FILE.read_text(encoding="utf-8"))
 
 
 def laid_out(net: nn.Module, device: torch.device) -> nn.Module:
-    """`net` on `device`, its convolutions' weights in channels_last where that helps; results agree to rounding.
+    """Return `net` on `device`, with its weights in channels_last where that is faster.
 
-    It helps on a CPU, where our list or the network's own attribute `channels_last` says so. The
-    memory format of the images follows from the weights'.
+    Results agree to rounding. Only on a CPU, and for networks of our list or with an attribute
+    `channels_last`. The images take the memory format of the weights.
     """
     listed = is_ours(type(net)) and type(net).__name__ in gains()
     helps = getattr(net, "channels_last", listed)

@@ -1,4 +1,4 @@
-"""The restorers that are shipped with the package, by name."""
+"""Restorers that are shipped with the package, keyed by name."""
 
 from pathlib import Path
 

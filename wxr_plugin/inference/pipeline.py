@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     from wxr_plugin.inference.restorer import Restorer
 
 AHEAD = 1
-"""Photos that wait for the network, beside the one that it works on."""
+"""Number of photos that wait for the network while it computes another one."""
 WRITERS = 2
-"""Results that are written at once, each by a thread; the network waits before there are more."""
+"""Number of threads that write results; the network waits before there are more."""
 HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Outcome(NamedTuple):
-    """What came of a photo."""
+    """Result of restoring one photo."""
 
     photo: Path
     pixels: int = 0
-    """Of the photo; 0 if it failed."""
+    """Number of pixels of the photo; 0 if it failed."""
     error: str = ""
-    """Why there is no result, with the name of the file; empty if there is."""
+    """Reason why there is no result, with the name of the file; empty on success."""
     note: str = ""
-    """What a person may want to know."""
+    """Remark for the user."""
 
 
 def restore_files(
     jobs: Mapping[Path, Path], restorer: "Restorer", quality: int = 95
 ) -> Iterator[Outcome]:
-    """Restore the photo of each result file of `jobs`; yield an outcome for each, those that fail included.
+    """Restore the photo of each result file of `jobs` and yield an outcome for each.
 
-    At most AHEAD + 1 photos and WRITERS + 1 results are in memory. Each result appears in one step.
-    When the caller stops, or is stopped by Ctrl-C, what has been computed is still written.
+    At most AHEAD + 1 photos and WRITERS + 1 results are in memory. Results are written atomically.
+    If the caller stops, or is stopped by Ctrl-C, computed results are still written.
 
     Raises:
         WxrError: the disk is full or cannot be written to at all; what was restored before is kept.
@@ -69,24 +69,24 @@ def _read_ahead(
     waiting: deque[tuple[Path, Path, Future]] = deque()
     for target, source in jobs.items():
         waiting.append((target, source, reader.submit(read_photo, source)))
+        # Resumed when the caller wants the next photo, so reading stays AHEAD of the network.
         if len(waiting) > AHEAD:
             yield waiting.popleft()
     yield from waiting
 
 
 def _restored(source: Path, future: Future, restorer: "Restorer") -> tuple[Outcome, Photo | None]:
-    """The photo restored; None, and why, if that fails: one photo must not end the work on the others."""
+    """Restore a photo; return None and the reason if it fails, so that the others are restored."""
     try:
         photo = future.result()
         restored = photo._replace(pixels=restorer.restore(photo.pixels))
         return Outcome(source, photo.pixels.size // 3, note=_note(photo, restorer)), restored
     except WxrError as error:
-        told = str(error) if str(error).startswith(str(source)) else f"{source}: {error}"
-        return Outcome(source, error=told), None
-    except Exception as error:  # networks of others raise anything
-        return Outcome(
-            source, error=f"{source}: {type(error).__name__}: {' '.join(str(error).split())}"
-        ), None
+        named = str(error).startswith(str(source))
+        return Outcome(source, error=str(error) if named else f"{source}: {error}"), None
+    except Exception as error:  # third-party networks raise anything
+        reason = " ".join(str(error).split())
+        return Outcome(source, error=f"{source}: {type(error).__name__}: {reason}"), None
 
 
 def _note(photo: Photo, restorer: "Restorer") -> str:
@@ -110,8 +110,7 @@ def _written(outcome: Outcome, target: Path, future: Future) -> Outcome:
         if error.errno in HOPELESS:
             raise WxrError(f"{why}; what was restored before is kept") from error
         return outcome._replace(pixels=0, error=why)
-    except (
-        Exception
-    ) as error:  # encoders raise what they like; the other photos must still be restored
+    except Exception as error:
+        # Encoders raise anything; the other photos must still be restored.
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return outcome._replace(pixels=0, error=f"{target}: cannot be written ({reason})")

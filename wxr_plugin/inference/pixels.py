@@ -1,4 +1,4 @@
-"""Photos as arrays of whole numbers, and as the tensors that networks take."""
+"""Conversion between photos of 8 or 16 bits and the tensors that networks take."""
 
 import cv2
 import numpy as np
@@ -11,10 +11,10 @@ def to_tensor(
     area: tuple[int, int, int, int] | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """The part (top, bottom, left, right) of an RGB photo, or all of it, as (1, 3, H, W) in [0, 1] on `device`.
+    """Return an RGB photo (H, W, 3), or an area of it, as (1, 3, H, W) in [0, 1] on `device`.
 
-    The photo is uint8 or uint16; it crosses to the device as such, which is a quarter or half as
-    much as floats are.
+    `area` is (top, bottom, left, right). The photo, uint8 or uint16, is converted on the device:
+    that moves a quarter or half of the bytes.
     """
     top, bottom, left, right = area or (0, photo.shape[0], 0, photo.shape[1])
     part = torch.from_numpy(np.ascontiguousarray(photo[top:bottom, left:right])).to(device)
@@ -23,7 +23,7 @@ def to_tensor(
 
 
 def to_pixels(image: Tensor, dtype: np.dtype) -> np.ndarray:
-    """(1, 3, H, W) as an RGB array (H, W, 3) of uint8 or uint16: rounded, and cut off outside of [0, 1]."""
+    """Return (1, 3, H, W) as an RGB array (H, W, 3) of uint8 or uint16, rounded and clamped."""
     highest = np.iinfo(dtype).max
     levels = (image[0] * highest).round_().clamp_(0, highest)
     whole = levels.to(torch.uint8 if dtype == np.uint8 else torch.int32)
@@ -31,7 +31,7 @@ def to_pixels(image: Tensor, dtype: np.dtype) -> np.ndarray:
 
 
 def shrunk(photo: np.ndarray, longest: int) -> np.ndarray:
-    """The photo, made smaller (by the mean of areas) if a side is longer than `longest`."""
+    """Return the photo, reduced by area averages if a side is longer than `longest` pixels."""
     height, width = photo.shape[:2]
     share = longest / max(height, width)
     if share >= 1:

@@ -1,4 +1,4 @@
-"""How far a network looks: the distance in pixels from which the image still changes a pixel of the result."""
+"""Reach of a network: the distance in pixels from which the image changes a pixel of the result."""
 
 from collections.abc import Callable
 from functools import cache
@@ -14,33 +14,37 @@ from wxr_plugin.utils.namesakes import is_ours
 
 FILE = resources.files(__package__) / "reach.yml"
 VISIBLE = 1 / 512
-"""Half of one of 255 levels, as the root of the mean square of a column: smaller errors stay above 54 dB."""
+"""Error (root mean square of a column) that is visible: half of a level of 255, 54 dB."""
 HEIGHT = 32
+"""Height in pixels of these strips."""
 WIDTHS = (1024, 4096)
-"""Of the strips on which a network is measured; the longer one where a network looks across half of the shorter one."""
+"""Widths in pixels of the strips on which a network is measured.
+
+The wider one is for networks that look across half of the other.
+"""
 
 
 @cache
 def table() -> dict[str, dict[int, int]]:
-    """Return registered name -> number of parameters of a variant -> its receptive field in pixels to each side."""
+    """Return registered name -> number of parameters of a variant -> its receptive field."""
     return yaml.safe_load(FILE.read_text(encoding="utf-8"))
 
 
 def known(net: nn.Module) -> int | None:
-    """Return the receptive field that needs no measuring: a network's own attribute `reach`, or our table's."""
+    """Return the network's attribute `reach` or its entry in our table, None without either."""
     parameters = sum(parameter.numel() for parameter in net.parameters())
     measured = table().get(type(net).__name__, {}) if is_ours(type(net)) else {}
     return getattr(net, "reach", measured.get(parameters))
 
 
 def receptive_field(net: nn.Module) -> int:
-    """Return the distance in pixels from which anything reaches a pixel of the result, whatever the weights."""
+    """Return the distance in pixels from which anything reaches a pixel, for any weights."""
     listed_field = known(net)
     return measure_field(net) if listed_field is None else listed_field
 
 
 def measure_field(net: nn.Module) -> int:
-    """Return how far NaN spreads: unlike other changes, it neither fades nor is cut off by a ReLU."""
+    """Return how far NaN spreads: unlike other changes it does not fade or stop at a ReLU."""
 
     def nan_columns(image: Tensor) -> Tensor:
         image[..., image.shape[-1] // 2 :] = torch.nan
@@ -50,10 +54,10 @@ def measure_field(net: nn.Module) -> int:
 
 
 def visible_reach(net: nn.Module) -> int:
-    """Return the distance from a cut at which the result is that of the whole within VISIBLE, with these weights.
+    """Return the distance from a cut beyond which the error is below VISIBLE, for these weights.
 
-    What a network pads at a cut may reach farther than any change of the image: zeros next to all
-    of an edge add up. Of the packaged MSBDN a change is visible 62 pixels far and a cut 365.
+    Padding at a cut may reach farther than any change of the image, since it is the same along all
+    of the edge: in the packaged MSBDN a change is visible 62 pixels away, a cut 365.
     """
 
     def changed_columns(image: Tensor) -> Tensor:
@@ -67,9 +71,9 @@ def visible_reach(net: nn.Module) -> int:
 
 @torch.inference_mode()
 def _distance(net: nn.Module, changed_columns: Callable[[Tensor], Tensor]) -> int:
-    """Return how far into the left half of a strip columns differ, of those that `changed_columns` finds in a strip.
+    """Return how far into the left half of a strip the columns of `changed_columns` reach.
 
-    Half of the strip's width is returned for a network that looks across all of it.
+    A network that looks across all of the strip gets half of its width.
     """
     parameter = next(net.parameters(), torch.zeros(()))
     reach = 0
@@ -82,7 +86,7 @@ def _distance(net: nn.Module, changed_columns: Callable[[Tensor], Tensor]) -> in
 
 
 def _strip(width: int) -> Tensor:
-    """Return noise, and smooth patches with some noise, (2, 3, HEIGHT, width) in [0, 1]: networks react to both."""
+    """Return noise, and smooth patches with some noise, as (2, 3, HEIGHT, width) in [0, 1]."""
     noise = network_checks.photos(1, HEIGHT, width)
     patches = F.interpolate(
         network_checks.photos(1, 2, width // 16), (HEIGHT, width), mode="bilinear"

@@ -1,9 +1,9 @@
-"""A trained network and what is needed to run it on photographs of any size."""
+"""The restorer: a trained network that runs on photographs of any size."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -35,16 +35,17 @@ from wxr_plugin.utils.devices import device_of
 from wxr_plugin.utils.namesakes import our_network
 
 if TYPE_CHECKING:
+    from wxr_plugin.conditioning.daclip import DaClipGuide
     from wxr_plugin.conditioning.guides import Guide
 
 SMALLEST_TILE = 32
-"""Smaller ones are not tried when memory runs out."""
+"""Side in pixels below which tiles are not halved when memory runs out."""
 _LOG = logging.getLogger("basicsr")
 TINY = PACKAGED["tiny"]
 
 
 class RestoreError(WxrError):
-    """A network whose result for a photo cannot be used."""
+    """The result of a network for a photo cannot be used."""
 
 
 class Restorer:
@@ -53,16 +54,15 @@ class Restorer:
     Args:
         net: the network. One that takes a context needs a `guide`, which always sees the whole
             photo, or the context with each photo; one that predicts the noise of a diffusion needs
-            the `diffusion` by which it is sampled. One with a method `look` is shown the whole
-            photo first, made no larger than a tile; what that gives is the second argument of its
+            the `diffusion` by which it is sampled. One with a method `look` gets the whole photo
+            first, reduced to the size of a tile; the result is the second argument of its
             forward.
-        device: where the network computes; a GPU where there is one unless told.
+        device: device of the network (default: a GPU if there is one).
         tile: side in pixels of the tiles that larger photos are cut into; None: whole photos;
             "auto": whole photos where the estimated memory allows it, and else the largest tiles
             that fit.
-        overlap: pixels that neighbouring tiles share; None: chosen from how far the network looks.
-        precision: fp32, or bf16 or fp16 under torch's autocast, which keeps in float32 what needs
-            it.
+        overlap: pixels that neighbouring tiles share; None: chosen from the reach of the network.
+        precision: fp32, or bf16 or fp16 under torch's autocast.
         batch: tiles that go through the network together.
 
     Where memory runs out, `batch` and then `tile`, or the patches that are sampled at a time, are
@@ -70,7 +70,7 @@ class Restorer:
 
     Attributes:
         on_part: on_part(unit, done, total) is called while a photo is restored, with the unit
-            "tile" or "step"; at the beginning with done 0. None: nobody is informed.
+            "tile" or "step", first with done 0; or None.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Restorer:
         self.seen: Context | None = None
         self.on_part: Callable[[str, int, int], None] | None = None
         self.cut = Cut(None)
-        """How the photo restored last was cut."""
+        """Cut of the last photo."""
         kind = PRECISIONS[self.precision]
         self._cutter = Cutter(self.net, self.device, None if kind is torch.float32 else kind)
         check_called(net)
@@ -113,15 +113,15 @@ class Restorer:
         weights: dict[str, Tensor] | None = None,
         **kwargs,
     ) -> "Restorer":
-        """Load `checkpoint` (.pth, .safetensors, or a packaged one: "tiny", "small"); `kwargs` go to the constructor.
+        """Load a checkpoint: .pth, .safetensors, or "tiny" or "small" for a packaged one.
 
         `network` is the `network_g` block of an option file. Without it the block stored in the
-        checkpoint is used, which our models write. `key` is the entry with the weights: unless told
-        otherwise, those of the EMA where there are any. `strict` as in torch: every parameter must
-        be there, and no other. `guide` is the name of a DA-CLIP, or of a CLIP for a network that
-        takes `image`, and `sde` the block of an equation; both are in the checkpoints that our
-        models write. `sampling` says how an equation is sampled. `weights` are those of
-        `checkpoint` where they have been read already, say from the several files of a folder.
+        checkpoint is used, which our models write. `key` is the entry with the weights (default:
+        those of the EMA if there are any). `strict` as in torch: every parameter must be there, and
+        no other. `guide` is the name of a DA-CLIP, or of a CLIP for a network that takes `image`,
+        and `sde` the block of an equation; both are in the checkpoints that our models write.
+        `sampling` says how an equation is sampled. `weights` replace those of `checkpoint` if they
+        have been read already, for example from several files. `kwargs` go to the constructor.
         """
         path = checkpoint_path(checkpoint)
         if not path.is_file() and weights is None:
@@ -132,7 +132,7 @@ class Restorer:
         if network is None:
             raise WxrError(
                 f"{path} does not say which network it is for; add --opt with the option file it "
-                f"came from"
+                "came from"
             )
         if path == TINY:
             network = our_network(network)
@@ -144,10 +144,8 @@ class Restorer:
             ) from error
         load_into(net, weights or load_weights(path, key), path, strict)
         guide = guide or (load_network_options(path, "guide") or {}).get("model")
-        equation, ddpm = (
-            sde or load_network_options(path, "sde"),
-            load_network_options(path, "ddpm"),
-        )
+        equation = sde or load_network_options(path, "sde")
+        ddpm = load_network_options(path, "ddpm")
         diffusion = make_diffusion(net, equation, sampling, ddpm)
         return cls(
             net, device, guide=guide_of(net, guide, path, device), diffusion=diffusion, **kwargs
@@ -155,9 +153,10 @@ class Restorer:
 
     @torch.no_grad()
     def restore_tensor(self, lq: Tensor, context: Context | None = None) -> Tensor:
-        """Restore (N, 3, H, W) in [0, 1] whole; the result is clamped to [0, 1] and lies on the restorer's device.
+        """Restore images (N, 3, H, W) in [0, 1] whole; return (N, 3, H, W), clamped to [0, 1].
 
-        With a `context` of the N images the guide is not run.
+        The result is on the restorer's device. With a `context` of the N images the guide is not
+        run.
         """
         lq = lq.to(self.device)
         if self.diffusion:
@@ -165,15 +164,15 @@ class Restorer:
         return self._call(lq, self._embedded(lq, context)).clamp(0, 1)
 
     def restore(self, photo: np.ndarray, context: Context | None = None) -> np.ndarray:
-        """Restore one photo, RGB (H, W, 3) of uint8 or uint16 and of any size, to the same.
+        """Restore one RGB photo (H, W, 3) of uint8 or uint16; return an array like it.
 
-        A photo that is larger than `tile` stays in the host's memory, and only tiles of it go to
-        the device. With a `context` of the photo, embeddings (1, D), the guide is not run, and need
-        not be there.
+        A photo that is larger than `tile` stays in main memory, and only its tiles go to the
+        device. With a `context` of the photo, embeddings (1, D), the guide is not run and need
+        not exist.
 
         Raises:
             RestoreError: the network gave NaN, or an image of another size.
-            ValueError: not such an array.
+            ValueError: `photo` is not such an array.
             torch.OutOfMemoryError, RuntimeError: not even the smallest tiles fit into memory.
         """
         if (
@@ -192,30 +191,28 @@ class Restorer:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or not self._halve(max(photo.shape[:2])):
                     raise
-            free()  # out here no traceback holds the tensors
+            free()  # outside of the handler, where no traceback holds the tensors
 
     @property
     def names_degradations(self) -> bool:
-        """Whether the guide can tell what degrades a photo: a DA-CLIP does, a CLIP does not."""
+        """Whether the guide names degradations: a DA-CLIP does, a CLIP does not."""
         return hasattr(self.guide, "probabilities")
 
     def degradation(self) -> tuple[str, float]:
-        """What the guide took the degradation of the photo restored last to be, and its probability.
+        """Return the degradation of the last photo as the guide classified it, and its probability.
 
         Raises WxrError for a restorer without a DA-CLIP, or before the first photo.
         """
         from wxr_plugin.data.degradations.words import DEGRADATIONS
 
         if self.seen is None or not self.names_degradations:
-            raise WxrError(
-                "no guide has seen a photo that it could name the degradation of; restore one with "
-                "a DA-CLIP"
-            )
-        chance, word = self.guide.probabilities(self.seen.degradation)[0].max(0)
+            raise WxrError("no guide has classified a photo yet; restore one with a DA-CLIP")
+        probabilities = cast("DaClipGuide", self.guide).probabilities(self.seen.degradation)
+        chance, word = probabilities[0].max(0)
         return DEGRADATIONS[int(word)], float(chance)
 
     def cut_of(self, size: tuple[int, int]) -> Cut:
-        """Return how a photo of that height and width is cut; the log says why, once, where tiles may show."""
+        """Return the cut of a photo of `size` (height, width); warn once where seams may show."""
         if isinstance(self.diffusion, PatchDiffusion):
             return Cut(None)
         return self._cutter.choose(
@@ -237,7 +234,7 @@ class Restorer:
     def _in_tiles(
         self, photo: np.ndarray, tile: int | None, context: Context | None
     ) -> Iterator[Tensor]:
-        """The result from top to bottom, in the host's memory where the photo is cut."""
+        """Yield the result (1, 3, rows, W) from top to bottom, in main memory if it is cut."""
         steering = self._look(photo, tile, context)
         done, total = 0, tile_count(photo.shape[:2], tile, self.cut.overlap)
         self._report("tile", done, total)
@@ -248,7 +245,7 @@ class Restorer:
             if result.shape != part.shape:
                 raise RestoreError(
                     f"the network made {_size(result)} pixels of {_size(part)}; only one size is "
-                    f"supported"
+                    "supported"
                 )
             result = result.cpu() if tile else result
             done += len(part)
@@ -261,12 +258,13 @@ class Restorer:
     def _sampled(
         self, photo: np.ndarray, tile: int | None, context: Context | None
     ) -> list[Tensor]:
-        """The sample of a diffusion, whose state lies in the host's memory where the photo is cut."""
+        """Return one sample of a diffusion; its state is in main memory if the photo is cut."""
         return [
             self._sample(to_tensor(photo, device="cpu" if tile else self.device), tile, context)
         ]
 
     def _sample(self, lq: Tensor, tile: int | None, context: Context | None) -> Tensor:
+        assert self.diffusion is not None
         seen = self._embedded(lq, context)
         return self.diffusion.sample(
             self._noise, lq, seen, tile, self.cut.overlap, self.batch, self.device, self._reported
@@ -284,19 +282,21 @@ class Restorer:
         if self.on_part:
             self.on_part(unit, done, total)
 
-    def _embedded(self, lq: Tensor, context: Context | None) -> Context | None:
-        """The context of images: what was given, or else what the guide makes of them; None without either."""
+    def _embedded(self, lq: Tensor | None, context: Context | None) -> Context | None:
+        """Return `context`, or the embeddings that the guide makes of `lq`; None without either."""
         if context is None and self.guide is None and context_inputs(self.net):
             raise WxrError(
                 "the network takes a context, and there is no guide: give one, or the photo's "
                 "context"
             )
-        known = context is not None or self.guide is None
-        self.seen = _on(context, self.device) if known else self.guide.embed(lq)
+        if context is not None or self.guide is None:
+            self.seen = _on(context, self.device)
+        else:
+            self.seen = self.guide.embed(lq)
         return self.seen
 
     def _look(self, photo: np.ndarray, tile: int | None, context: Context | None) -> Any:
-        """What the network is told of the whole photo: its context, what it sees itself, or None."""
+        """Return the second argument of the network: a context, its view of the photo, or None."""
         self._embedded(to_tensor(photo) if self.guide and context is None else None, context)
         if self.seen is None and tile and hasattr(self.net, "look"):
             with self._autocast():
@@ -304,23 +304,22 @@ class Restorer:
         return self.seen
 
     def _call(self, lq: Tensor, steering: Any) -> Tensor:
+        arguments = [lq] if steering is None else [lq, _repeated(steering, len(lq))]
         with self._autocast():
-            return (
-                self.net(lq) if steering is None else self.net(lq, _repeated(steering, len(lq)))
-            ).float()
+            return self.net(*arguments).float()
 
     def _noise(self, xt: Tensor, lq: Tensor, time: Tensor | float, *context: Context) -> Tensor:
-        """The network's noise, where `xt` lies."""
-        told = [_repeated(one, len(xt)) for one in context]
+        """Return the noise that the network predicts, on the device of `xt`."""
+        steering = [_repeated(part, len(xt)) for part in context]
         with self._autocast():
-            return self.net(xt.to(self.device), lq.to(self.device), time, *told).to(xt)
+            return self.net(xt.to(self.device), lq.to(self.device), time, *steering).to(xt)
 
     def _autocast(self) -> torch.autocast:
         kind = PRECISIONS[self.precision]
         return torch.autocast(self.device.type, kind, enabled=kind is not torch.float32)
 
     def _halve(self, longest: int) -> bool:
-        """Ask for less memory at once; False if there is nothing left to halve."""
+        """Halve the batch or the tiles; return False if there is nothing left to halve."""
         if isinstance(self.diffusion, PatchDiffusion):
             return self._halve_patches()
         tile = (self.cut.tile or longest) // 2
@@ -336,6 +335,7 @@ class Restorer:
         return True
 
     def _halve_patches(self) -> bool:
+        assert isinstance(self.diffusion, PatchDiffusion)
         patches = self.diffusion.at_once // 2
         if patches:
             self.diffusion = self.diffusion._replace(at_once=patches)
@@ -348,7 +348,7 @@ def _on(context: Context | None, device: torch.device) -> Context | None:
 
 
 def _repeated(steering: Any, count: int) -> Any:
-    """A context, or what a network saw in one photo, for `count` tiles of it."""
+    """Return the context of one photo, or its own view of it, repeated for `count` tiles."""
     if isinstance(steering, Tensor):
         return steering.expand(count, *steering.shape[1:]) if len(steering) == 1 else steering
     return type(steering)(*(None if part is None else _repeated(part, count) for part in steering))

@@ -1,4 +1,4 @@
-"""Naming a restorer in a few words: a checkpoint, or an option file that says which network and which weights."""
+"""Names of restorers: a checkpoint, an option file, or a published method."""
 
 import hashlib
 import json
@@ -18,44 +18,44 @@ from wxr_plugin.zoo.rows import Row, find_row, rows
 
 
 class RestorerSpec(msgspec.Struct, frozen=True):
-    """A restorer that is known but not loaded."""
+    """A restorer that is not loaded yet."""
 
     name: str
-    """What it is called in tables and labels."""
+    """Name in tables and labels."""
     checkpoint: Path
-    """The weights; of several files the first."""
+    """File of the weights, the first of several."""
     network: dict[str, Any] | None = None
-    """The `network_g` block; None where the checkpoint has it."""
+    """The `network_g` block; None if the checkpoint has it."""
     key: str | None = "params_ema"
-    """Entry of the weights file; another one is taken where this is not there."""
+    """Entry of the weights file; if it is missing, the entry that is there."""
     strict: bool = True
-    """Every parameter must be in the file, and no other."""
+    """Whether the file must hold every parameter and no other."""
     guide: str | None = None
-    """Name of the DA-CLIP or CLIP that steers it; None where the checkpoint tells, or nothing does."""
+    """Name of the DA-CLIP or CLIP that steers it; None if the checkpoint has it or none does."""
     sde: dict[str, Any] | None = None
-    """The block of the equation that it samples; None where the checkpoint has it, or there is none."""
-
-    found: Found | None = None
-    """The files of a published method; None for any other restorer."""
+    """Block of the equation that it samples; None if the checkpoint has it or there is none."""
+    published: Found | None = None
+    """Files of a published method; None for any other restorer."""
     row: str | None = None
     """Name of its row in the zoo."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files of weights, each once."""
-        return tuple(dict.fromkeys(self.found.files)) if self.found else (self.checkpoint,)
+        """All files of weights, without duplicates."""
+        return tuple(dict.fromkeys(self.published.files)) if self.published else (self.checkpoint,)
 
     def sha256(self) -> str:
-        """Of the file of weights; of several files, of their digests in a row."""
+        """Return the SHA-256 of the file of weights; of several files, that of their digests."""
         digests = [_sha256(path) for path in self.files]
-        return (
-            digests[0]
-            if len(digests) == 1
-            else hashlib.sha256("".join(digests).encode()).hexdigest()
-        )
+        if len(digests) == 1:
+            return digests[0]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
 
     def digest(self, **settings: Any) -> str:
-        """12 hex digits of all that its results depend on: weights, network, and `settings` (tile, overlap)."""
+        """Return 12 hex digits of weights, network and `settings` (tile, overlap).
+
+        Restorers with equal digests give equal results.
+        """
         parts = [
             self.sha256(),
             self.network,
@@ -64,34 +64,32 @@ class RestorerSpec(msgspec.Struct, frozen=True):
             *filter(None, [self.guide, self.sde]),
             settings,
         ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[
-            :12
-        ]
+        text = json.dumps(parts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def load(self, **settings: Any) -> Restorer:
-        """The restorer itself; `settings` go to its constructor.
+        """Load and return the restorer; `settings` go to its constructor.
 
-        Raises as `Restorer.from_checkpoint`.
+        Raises the errors of `Restorer.from_checkpoint`.
         """
         settings = {"guide": self.guide, "sde": self.sde, **settings}
-        if self.found:
-            settings["weights"] = read_weights(find_row(self.row), self.found)
+        if self.published and self.row:
+            settings["weights"] = read_weights(find_row(self.row), self.published)
         return Restorer.from_checkpoint(
             self.checkpoint, self.network, self.key, self.strict, **settings
         )
 
 
 def read_spec(text: str) -> RestorerSpec:
-    """The restorer that `text` names: PATH or NAME=PATH, "tiny" or "small" for a packaged one, or a
-    published method.
+    """Return the restorer that `text` names.
 
-    A published method is a name of `wxr zoo list` whose files are where they belong. PATH is a
-    checkpoint (.pth, .safetensors) that knows its network, or an option file (.yml), for training
-    or testing, with `network_g` and `path.pretrain_network_g`, whose plug-ins are imported. Without
-    NAME it is called after the file.
+    `text` is PATH or NAME=PATH, "tiny" or "small" for a packaged one, or a published method of
+    `wxr zoo list` whose files are in place. PATH is a checkpoint (.pth, .safetensors) that stores
+    its network, or an option file (.yml), for training or testing, with `network_g` and
+    `path.pretrain_network_g`, whose plug-ins are imported. The default NAME is that of the file.
 
     Raises:
-        WxrError: there is no such file, or it does not say which network or which weights.
+        WxrError: there is no such file, or it does not name a network or weights.
     """
     name, equals, place = text.partition("=")
     if not equals or "/" in name or Path(text).is_file():
@@ -101,11 +99,10 @@ def read_spec(text: str) -> RestorerSpec:
     path = checkpoint_path(place)
     name = name or (place if place in PACKAGED else path.stem)
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "no such file"
+        problem = "a folder" if path.is_dir() else "no such file"
         raise WxrError(
-            f"{place}: {what}; a restorer is a checkpoint (.pth, .safetensors), an option file, "
-            f"{NAMES} or a "
-            "published method (wxr zoo list)"
+            f"{place}: {problem}; a restorer is a checkpoint (.pth, .safetensors), an option file, "
+            f"{NAMES} or a published method (wxr zoo list)"
         )
     if path.suffix.lower() in (".yml", ".yaml"):
         return _of_options(name, path)
@@ -113,14 +110,12 @@ def read_spec(text: str) -> RestorerSpec:
     if load_network_options(path) is None:
         raise WxrError(
             f"{path} does not say which network it is for; give an option file (.yml) with its "
-            f"network_g and with "
-            "path.pretrain_network_g instead"
+            "network_g and with path.pretrain_network_g instead"
         )
     return RestorerSpec(name, path)
 
 
 def _published(method: str, name: str) -> RestorerSpec:
-
     return msgspec.structs.replace(method_spec(method), name=name or method)
 
 
@@ -138,11 +133,8 @@ def _of_options(name: str, path: Path) -> RestorerSpec:
     if not checkpoint.is_file():
         raise WxrError(f"{path}: path.pretrain_network_g: {weights}: no such file")
     option_files.import_plugins(opt)
-    guide, key, strict = (
-        opt.get("guide") or {},
-        place.get("param_key_g", "params"),
-        place.get("strict_load_g", True),
-    )
+    guide = opt.get("guide") or {}
+    key, strict = place.get("param_key_g", "params"), place.get("strict_load_g", True)
     return RestorerSpec(name, checkpoint, network, key, strict, guide.get("model"), opt.get("sde"))
 
 
@@ -152,7 +144,7 @@ def _sha256(path: Path) -> str:
 
 
 HEAD = "lm_instructir-7d.pt"
-"""InstructIR's second file: from embedded words to what its network takes."""
+"""Second file of InstructIR: the layers from embedded words to the input of its network."""
 
 
 def method_spec(
@@ -161,44 +153,51 @@ def method_spec(
     guide: str | None = None,
     words: str | None = None,
 ) -> RestorerSpec:
-    """The restorer of a published method, with its official files from WEIGHTS unless others are given.
+    """Return the restorer of a published method, with its official files from WEIGHTS by default.
 
     Args:
-        name: of a row of the zoo.
-        checkpoint: its file, or several, or a folder that holds them.
+        name: name of a row of the zoo.
+        checkpoint: its file, its files, or a folder that holds them.
         guide: the DA-CLIP of a method that has one.
-        words: the instruction of a method that takes one, in place of the row's.
+        words: the instruction of a method that takes one (default: that of the row).
 
     Raises:
-        WxrError: there is no such method, or a file is missing: names the file and where it comes
-            from.
-        CheckpointError: a file is for another network; names both sides.
+        WxrError: there is no such method, or a file is missing; names the file and its source.
+        CheckpointError: a file is for another network; names both.
     """
     row = find_row(name)
     given = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint or ())
-    found = find_files(row, [Path(path).expanduser() for path in given])
+    files = find_files(row, [Path(path).expanduser() for path in given])
     if row.guide and guide is None:
-        guide = str(_beside(row, row.guide, found, "--guide"))
+        guide = str(_further_file(row, row.guide, files, "--guide"))
     if row.instruction:
-        found = _instructed(row, found, words or row.instruction)
+        files = _instructed(row, files, words or row.instruction)
     elif words:
         raise WxrError(f"{name} takes no instruction; leave it out")
     return RestorerSpec(
-        name, found.files[0], found.network, None, guide=guide, sde=row.sde, found=found, row=name
+        name,
+        files.files[0],
+        files.network,
+        None,
+        guide=guide,
+        sde=row.sde,
+        published=files,
+        row=name,
     )
 
 
-def _beside(row: Row, name: str, found: Found, option: str | None = None) -> Path:
-    """A further file of a row: with the others, or in WEIGHTS."""
-    for folder in (found.files[0].parent, WEIGHTS):
+def _further_file(row: Row, name: str, files: Found, option: str | None = None) -> Path:
+    """Return a further file of a row, next to the others or in WEIGHTS."""
+    for folder in (files.files[0].parent, WEIGHTS):
         if (folder / name).is_file():
             return folder / name
-    how = f", or say with {option} where it is" if option else ""
+    how = f", or give its path with {option}" if option else ""
     raise WxrError(f"{WEIGHTS / name}: no such file; fetch it from {row.source}{how}")
 
 
-def _instructed(row: Row, found: Found, words: str) -> Found:
+def _instructed(row: Row, files: Found, words: str) -> Found:
+    """Return `files` with the embedded instruction among the arguments of the network."""
     from wxr_plugin.conditioning.instructions import embed_instruction
 
-    head = _beside(row, HEAD, found)
-    return found._replace(network=found.network | {"instruction": embed_instruction(words, head)})
+    head = _further_file(row, HEAD, files)
+    return files._replace(network=files.network | {"instruction": embed_instruction(words, head)})

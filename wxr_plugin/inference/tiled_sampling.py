@@ -1,4 +1,4 @@
-"""Sampling images that are too large for the network at once."""
+"""Sampling of images that are too large for the network at once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ def sample_tiled(
     batch: int = 1,
     **settings: Any,
 ) -> Tensor:
-    """`sample` with a network that sees at most `tile` pixels a side at once; the samples (N, 3, H, W), not clamped.
+    """Return samples (N, 3, H, W), not clamped, of a network that sees tiles of `tile` pixels.
 
     There is one state of the whole image, so its noise is drawn once. At every step the network
     looks at overlapping tiles of it, and the noise that it finds in them is blended (our choice).
@@ -28,22 +28,22 @@ def sample_tiled(
     where they meet the image would be the mean of two: blurred.
 
     Args:
-        predict: predict(xt, lq, time), the noise in tiles of the state and of the degraded image;
-            what steers it, such as the embeddings of the whole image, it has from elsewhere,
-            computed once.
+        predict: predict(xt, lq, time) returns the noise of tiles of the state and of the degraded
+            image. Embeddings of the whole image are computed once, outside.
         lq, schedule, settings: as in `sample`.
         tile: side of the tiles, in pixels; a multiple of the network's stride spares it the
             padding. None: all at once.
         overlap: pixels that neighbouring tiles share, below `tile`.
         batch: tiles that `predict` is called on at once.
 
-    Raises as `sample`, and ValueError if `overlap` is not below `tile`.
+    Raises:
+        ValueError: `overlap` is not below `tile`; and the errors of `sample`.
     """
     if not tile or max(lq.shape[-2:]) <= tile:
         return sample(lambda xt, time: predict(xt, lq, time), lq, schedule, **settings)
 
     def predict_in_tiles(xt: Tensor, time: float) -> Tensor:
-        both = torch.cat((xt, lq), dim=1)
+        both = torch.cat((xt, lq), dim=1)  # (N, 6, H, W): state and degraded image are cut alike
         return run_tiled(
             lambda part: predict(*part.chunk(2, dim=1), time), both, tile, overlap, batch
         )

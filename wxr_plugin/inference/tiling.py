@@ -1,9 +1,8 @@
-"""Running an image-to-image function in overlapping tiles whose edges are blended.
+"""Image-to-image functions in overlapping tiles whose edges are blended.
 
-On the middle of the pixels that two neighbours share, a third of them but at most BLEND, one gives
-way to the other in a straight line (our choice). Those at the edges of a tile count for nothing,
-because what a network finds there depends on the cut. So a network that looks no farther than
-`margin` gives in tiles what it gives whole.
+Of the pixels that two neighbours share, the middle third (at most BLEND pixels) is blended linearly
+(our choice). The pixels at the edge of a tile get weight 0, because they depend on the cut. So a
+network that looks no farther than `margin` gives the same result in tiles and whole.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,17 +12,17 @@ import torch
 from torch import Tensor
 
 ALIGN = 32
-"""Tiles begin at multiples of this where they are large enough, so that networks halve tiles and image alike."""
+"""Tiles begin at multiples of this if they are large enough: networks halve them as the image."""
 BLEND = 32
-"""The most pixels on which a tile gives way to the next."""
+"""Largest width in pixels of the strip on which two tiles are blended."""
 Area = tuple[int, int, int, int]
 """Top, bottom, left and right of a tile."""
 
 
 def cuts(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """Where tiles begin and end that cover `length`: as few as do, about equally long, neighbours sharing `overlap`.
+    """Return (begin, end) of the fewest tiles of about equal length that cover `length`.
 
-    They are at most `tile` long and may share a little more than `overlap`.
+    They are at most `tile` long, and neighbours share `overlap` pixels or a few more.
     """
     if length <= tile:
         return [(0, length)]
@@ -44,7 +43,7 @@ def tile_count(size: tuple[int, int], tile: int | None, overlap: int) -> int:
 
 
 def _alignment(tile: int, overlap: int) -> int:
-    """ALIGN, or the next power of two by which rounding costs small tiles less than a fifth of what they add."""
+    """Return ALIGN, or a lower power of two that costs tiles less than a fifth of their step."""
     powers = (ALIGN >> power for power in range(ALIGN.bit_length()))
     return next(
         align
@@ -54,21 +53,25 @@ def _alignment(tile: int, overlap: int) -> int:
 
 
 def margin(overlap: int) -> int:
-    """Return how many pixels at the edge of a tile count for nothing where neighbours share `overlap`."""
+    """Return how many pixels at the edge of a tile have weight 0 for an `overlap`."""
     return max(overlap // 3, (overlap - BLEND) // 2)
 
 
 def weights(spans: list[tuple[int, int]], overlap: int) -> list[Tensor]:
-    """For each of `cuts` what its pixels count for, (length,) each; together 1 everywhere."""
+    """Return the weights (length,) of the pixels of each of `cuts`; they add up to 1 everywhere."""
     length, unused = spans[-1][1], margin(overlap)
-    total, found = torch.zeros(length), []
+    total, ramps = torch.zeros(length), []
     for begin, end in spans:
         pixels = torch.arange(end - begin)
-        after, before = pixels + overlap * (begin == 0), pixels.flip(0) + overlap * (end == length)
+        # Distance to either end; the edges of the image are not cuts, so it is larger there.
+        after = pixels + overlap * (begin == 0)
+        before = pixels.flip(0) + overlap * (end == length)
         inside = torch.minimum(after, before)
-        found.append(((inside + 0.5 - unused) / max(overlap - 2 * unused, 0.5)).clamp(0, 1))
-        total[begin:end] += found[-1]
-    return [weight / total[begin:end] for weight, (begin, end) in zip(found, spans, strict=True)]
+        # 0 on the unused pixels, then a linear ramp over the blended ones, then 1.
+        ramp = ((inside + 0.5 - unused) / max(overlap - 2 * unused, 0.5)).clamp(0, 1)
+        ramps.append(ramp)
+        total[begin:end] += ramp
+    return [ramp / total[begin:end] for ramp, (begin, end) in zip(ramps, spans, strict=True)]
 
 
 def run_tiled(
@@ -78,7 +81,7 @@ def run_tiled(
     overlap: int = 32,
     batch: int = 1,
 ) -> Tensor:
-    """Apply `function` to tiles of `image` (N, C, H, W) and blend the results to (N, as many as it gives, H, W).
+    """Apply `function` to tiles of `image` (N, C, H, W) and return the blended (N, D, H, W).
 
     The image and the result stay on the image's device; `function` moves `batch` tiles at a time to
     where it computes. Raises ValueError if `overlap` is not below `tile`.
@@ -99,13 +102,12 @@ def blended_rows(
     overlap: int,
     batch: int = 1,
 ) -> Iterator[Tensor]:
-    """The blended result from top to bottom, a row of tiles at a time, (N, C, rows, W); no more of it is held.
+    """Yield the blended result (N, C, rows, W) from top to bottom, one row of tiles at a time.
 
     Args:
-        function: called on up to `batch` tiles at once; its results should lie where there is room
-            for a row of them.
-        read: read(top, bottom, left, right) gives a tile of the image, (N, channels, rows,
-            columns).
+        function: called on up to `batch` tiles at once; its device needs memory for a row of
+            results.
+        read: read(top, bottom, left, right) returns a tile (N, channels, rows, columns).
         size: height and width of the image.
         tile: longest side of a tile; None: all at once.
     """
@@ -119,7 +121,7 @@ def blended_rows(
         yield from results
         return
     heights, widths = weights(rows, overlap), weights(columns, overlap)
-    above: Tensor | None = None
+    above: Tensor | None = None  # the lower part of the last row of tiles, which the next overlaps
     for number, (top, bottom) in enumerate(rows):
         strip = _joined(results, columns, widths)
         strip *= heights[number][:, None].to(strip.device)
@@ -131,7 +133,7 @@ def blended_rows(
 
 
 def _results(function: Callable, read: Callable, areas: list[Area], batch: int) -> Iterator[Tensor]:
-    """The result of each tile, in order; tiles of one size that follow each other go together."""
+    """Yield the result of each tile in order, computed in batches of neighbours of one size."""
     for _, same in groupby(areas, lambda area: (area[1] - area[0], area[3] - area[2])):
         waiting = list(same)
         for first in range(0, len(waiting), batch):
@@ -142,11 +144,12 @@ def _results(function: Callable, read: Callable, areas: list[Area], batch: int) 
 def _joined(
     results: Iterator[Tensor], columns: list[tuple[int, int]], widths: list[Tensor]
 ) -> Tensor:
-    """A row of tiles, blended sideways."""
+    """Return a row of tiles (N, C, rows, W), blended sideways."""
     strip: Tensor | None = None
     for (left, right), width in zip(columns, widths, strict=True):
         result = next(results)
         if strip is None:
             strip = result.new_zeros(*result.shape[:-1], columns[-1][1])
         strip[..., left:right] += result * width.to(result.device)
+    assert strip is not None
     return strip

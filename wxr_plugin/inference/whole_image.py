@@ -1,4 +1,4 @@
-"""Networks that look at the whole image, so that tiles are not what they would make of it."""
+"""Networks that depend on the whole image, so that tiles differ from it."""
 
 from functools import cache
 from importlib import resources
@@ -13,12 +13,15 @@ FILE = resources.files(__package__) / "whole_image.yml"
 
 @cache
 def reasons() -> dict[str, str]:
-    """Registered name of each such network of this package -> what of it depends on the whole image."""
+    """Return registered name -> the part that depends on the whole image, of our networks."""
     return yaml.safe_load(FILE.read_text(encoding="utf-8"))
 
 
 def reason(net: nn.Module) -> str | None:
-    """What in `net` depends on the whole image, or None: a network's own attribute `whole_image`, else our list."""
+    """Return the part of `net` that depends on the whole image, or None.
+
+    A network's attribute `whole_image` comes before our list.
+    """
     if getattr(net, "local_size", None):  # NAFNet with means of windows
         return None
     listed = reasons().get(type(net).__name__) if is_ours(type(net)) else None

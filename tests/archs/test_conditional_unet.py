@@ -108,7 +108,7 @@ def test_images_are_reflected_to_a_multiple_and_cropped(scale, size):
 
 def test_an_image_too_small_to_reflect_is_refused():
     with pytest.raises(
-        ImageSizeError, match=r"multiple of 16.* at least 9 pixels; this one has 20x8"
+        ImageSizeError, match=r"multiple of 16.* at least 9 pixels; this image has 20x8"
     ):
         ConditionalUNet(nf=8, ch_mult=[1, 1, 1, 1])(*[torch.rand(1, 3, 8, 20)] * 2, 1)
 

@@ -29,7 +29,7 @@ class EnlightenGAN(nn.Module):
     """
 
     smoke = {"width": 4}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(self, width: int = 32, halved_above: int = 2200):
         super().__init__()
@@ -50,8 +50,9 @@ class EnlightenGAN(nn.Module):
         self.add_module(f"bn{name}", nn.BatchNorm2d(outputs))
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Brighten RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Brighten RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         Sides that are no multiple of 16 are extended at both ends by reflection and the result is
         cropped, as published; images that are too small for it at one end, by reflection or
         repetition (our choice).
@@ -80,7 +81,8 @@ class EnlightenGAN(nn.Module):
         darkness = [dark]
         for _ in range(LEVELS - 1):
             darkness.append(F.max_pool2d(darkness[-1], 2))
-        skips, y = [], torch.cat((x, dark), dim=1)
+        skips = []
+        y = torch.cat((x, dark), dim=1)
         for number in range(1, LEVELS):
             skips.append(self._layer(f"{number}_2", self._layer(f"{number}_1", y)))
             y = F.max_pool2d(skips[-1], 2)

@@ -28,7 +28,8 @@ class SharedConv(nn.Module):
         nn.init.dirac_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        channels, kernel = x.shape[1], self.weight.shape[-1]
+        channels = x.shape[1]
+        kernel = self.weight.shape[-1]
         return F.conv2d(
             x, self.weight.expand(channels, 1, kernel, kernel), padding=kernel // 2, groups=channels
         )
@@ -65,27 +66,27 @@ class GCANet(nn.Module):
     """
 
     smoke = {"width": 8}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(self, only_residual: bool = True, width: int = 64):
         super().__init__()
         self.only_residual = only_residual
-        self.conv1, self.conv2, self.conv3 = (
-            _conv(4, width),
-            _conv(width, width),
-            _conv(width, width, stride=2),
-        )
+        self.conv1 = _conv(4, width)
+        self.conv2 = _conv(width, width)
+        self.conv3 = _conv(width, width, stride=2)
         for number, dilation in enumerate(DILATIONS, 1):
             self.add_module(f"res{number}", ResidualBlock(width, dilation))
         self.gate = nn.Conv2d(3 * width, 3, 3, padding=1)
         self.deconv3 = nn.ConvTranspose2d(width, width, 4, stride=2, padding=1)
-        self.deconv2, self.deconv1 = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, 3, 1)
+        self.deconv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.deconv1 = nn.Conv2d(width, 3, 1)
         for number in range(1, 6):
             self.add_module(f"norm{number}", _norm(width))
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         The authors' levels are those of 8 bits, with an edge map beside the colours and 128 taken
         off. They resize images to multiples of 4; here these are extended right and below by
         reflection, and the result is cropped (our choice).
@@ -125,7 +126,12 @@ def edges(image: Tensor) -> Tensor:
     return sum(sides) / 4
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+def _conv(
+    inputs: int,
+    outputs: int,
+    stride: int = 1,
+    dilation: int = 1,
+) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation, bias=False)
 
 

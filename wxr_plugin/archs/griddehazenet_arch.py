@@ -31,7 +31,12 @@ class DenseLayer(nn.Module):
 class ResidualDenseBlock(nn.Module):
     """Dense layers, a 1x1 convolution back to the width, and the input."""
 
-    def __init__(self, channels: int, layers: int, growth: int):
+    def __init__(
+        self,
+        channels: int,
+        layers: int,
+        growth: int,
+    ):
         super().__init__()
         self.residual_dense_layers = nn.Sequential(
             *(DenseLayer(channels + growth * number, growth) for number in range(layers))
@@ -79,9 +84,14 @@ class GridDehazeNet(nn.Module):
     """
 
     smoke = {"width": 8, "layers": 1, "growth": 8}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
-    def __init__(self, width: int = 16, layers: int = 4, growth: int = 16):
+    def __init__(
+        self,
+        width: int = 16,
+        layers: int = 4,
+        growth: int = 16,
+    ):
         super().__init__()
         widths = [width << row for row in range(ROWS)]
         self.coefficient = nn.Parameter(torch.ones(ROWS, COLUMNS, 2, widths[-1]))
@@ -98,11 +108,10 @@ class GridDehazeNet(nn.Module):
         self.upsample_module = nn.ModuleDict(
             {f"{i}_{j}": UpSample(widths[i + 1]) for i, j in product(places, UP)}
         )
-        self.conv_in, self.conv_out = (
-            nn.Conv2d(3, width, 3, padding=1),
-            nn.Conv2d(width, 3, 3, padding=1),
-        )
-        self.rdb_in, self.rdb_out = (ResidualDenseBlock(width, layers, growth) for _ in range(2))
+        self.conv_in = nn.Conv2d(3, width, 3, padding=1)
+        self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
+        self.rdb_in = ResidualDenseBlock(width, layers, growth)
+        self.rdb_out = ResidualDenseBlock(width, layers, growth)
 
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and never below 0."""
@@ -131,7 +140,13 @@ class GridDehazeNet(nn.Module):
             rows.insert(0, self._joined(row, column, before, raised))
         return rows
 
-    def _joined(self, row: int, column: int, before: list[Tensor], vertical: Tensor) -> Tensor:
+    def _joined(
+        self,
+        row: int,
+        column: int,
+        before: list[Tensor],
+        vertical: Tensor,
+    ) -> Tensor:
         weights = self.coefficient[row, column, :, : vertical.shape[1], None, None]
         return weights[0] * self._block(row, column, before) + weights[1] * vertical
 

@@ -19,7 +19,11 @@ STRIDE = 8
 
 
 def conv(
-    inputs: int, outputs: int, kernel: int = 1, groups: int = 1, dilation: int = 1
+    inputs: int,
+    outputs: int,
+    kernel: int = 1,
+    groups: int = 1,
+    dilation: int = 1,
 ) -> nn.Conv2d:
     """A convolution that keeps the size, without bias."""
     padding = dilation * (kernel // 2)
@@ -35,7 +39,8 @@ def normed(x: Tensor) -> Tensor:
     the result.
     """
     pixels = x.permute(0, 2, 3, 1)
-    mean, variance = pixels.mean(-1, keepdim=True), pixels.var(-1, keepdim=True, unbiased=False)
+    mean = pixels.mean(-1, keepdim=True)
+    variance = pixels.var(-1, keepdim=True, unbiased=False)
     return ((pixels - mean) / torch.sqrt(variance + 1e-5)).permute(0, 3, 1, 2)
 
 
@@ -80,7 +85,13 @@ class HistogramAttention(nn.Module):
         product = put_back(bins, order, -1) * put_back(ranks, order, -1)
         return unsorted_half(self.project_out(product.view_as(x)), rows, columns)
 
-    def _attended(self, q: Tensor, k: Tensor, v: Tensor, between_bins: bool) -> Tensor:
+    def _attended(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        between_bins: bool,
+    ) -> Tensor:
         length = v.shape[-1]
         q, k, v = (self._binned(part, between_bins) for part in (q, k, v))
         scores = (
@@ -128,7 +139,12 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Attention and feed-forward, each after a norm and added to its input."""
 
-    def __init__(self, channels: int, heads: int, factor: float):
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        factor: float,
+    ):
         super().__init__()
         self.attn_g = HistogramAttention(channels, heads)
         self.ffn = FeedForward(channels, factor)
@@ -146,7 +162,10 @@ class Resize(nn.Module):
         outputs, shuffle = (
             (2 * channels, nn.PixelShuffle(2)) if finer else (channels // 2, nn.PixelUnshuffle(2))
         )
-        self.body = nn.Sequential(conv(channels, outputs, 3), shuffle)
+        self.body = nn.Sequential(
+            conv(channels, outputs, 3),
+            shuffle,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
@@ -180,7 +199,7 @@ class Histoformer(nn.Module):
         "num_refinement_blocks": 1,
         "heads": [1, 2, 2, 4],
     }
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
         self,
@@ -201,7 +220,8 @@ class Histoformer(nn.Module):
         self.patch_embed = Projection(conv(3, dim, 3))
         self.encoder_level1 = blocks(dim, 0, num_blocks[0])
         for level in (1, 2, 3):
-            width, name = widths[level], "latent" if level == 3 else f"encoder_level{level + 1}"
+            width = widths[level]
+            name = "latent" if level == 3 else f"encoder_level{level + 1}"
             self.add_module(f"down{level}_{level + 1}", Resize(widths[level - 1], finer=False))
             halved = Projection(nn.AvgPool2d(2), conv(3, 3), conv(3, 3, 3, groups=3))
             self.add_module(f"skip_patch_embed{level}", halved)
@@ -218,8 +238,9 @@ class Histoformer(nn.Module):
         self.output = conv(2 * dim, 3, 3)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         Sides that are no multiple of 8 are extended right and below by reflection (repetition below
         8) and cropped, as the authors' test script does. Attention sees the whole image.
         """

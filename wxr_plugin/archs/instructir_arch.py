@@ -31,10 +31,14 @@ class LMHead(nn.Module):
     """From an embedded sentence to the instruction that the network takes."""
 
     def __init__(
-        self, sentence: int = SENTENCE, instruction: int = INSTRUCTION, kinds: int = len(KINDS)
+        self,
+        sentence: int = SENTENCE,
+        instruction: int = INSTRUCTION,
+        kinds: int = len(KINDS),
     ):
         super().__init__()
-        self.fc1, self.fc2 = nn.Linear(sentence, instruction), nn.Linear(instruction, kinds)
+        self.fc1 = nn.Linear(sentence, instruction)
+        self.fc2 = nn.Linear(instruction, kinds)
 
     def forward(self, sentence: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 384), of length 1, to instructions (N, 256), of length 1, and logits (N, 7) of `KINDS`."""
@@ -78,7 +82,7 @@ class InstructIR(NAFNet):
         "dec_blk_nums": [1, 1],
         "txtdim": 6,
     }
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
         self,
@@ -105,7 +109,10 @@ class InstructIR(NAFNet):
         self.register_buffer("instruction", values, persistent=False)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped."""
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
+
+        H and W are arbitrary; the result has the same shape and is not clamped.
+        """
         return self.published(lq, self.instruction.expand(len(lq), -1))
 
     def published(self, lq: Tensor, instruction: Tensor) -> Tensor:
@@ -118,7 +125,8 @@ class InstructIR(NAFNet):
         )
 
     def _instructed(self, lq: Tensor, instruction: Tensor) -> Tensor:
-        x, skips = self.intro(lq), []
+        x = self.intro(lq)
+        skips = []
         for blocks, told, down in zip(self.encoders, self.enc_cond, self.downs):
             skips.append(told(_through(blocks, x), instruction))
             x = down(skips[-1])

@@ -69,7 +69,8 @@ class Jorder(nn.Module):
 
     def __init__(self, width: int, blocks: int):
         super().__init__()
-        self.encoder, self.updater = _conv(6, width), Updater(width, blocks)
+        self.encoder = _conv(6, width)
+        self.updater = Updater(width, blocks)
         for name, channels in ESTIMATED.items():
             self.add_module(f"{name}_estimator1", _conv(width, 8))
             self.add_module(f"{name}_estimator2", _conv(8, channels))
@@ -79,7 +80,10 @@ class Jorder(nn.Module):
             weights = self.get_submodule(f"{name}_F_w_encoder2")
             nn.init.zeros_(weights.weight)
             nn.init.ones_(weights.bias)
-        self.decoder = nn.Sequential(_conv(width, width), _conv(width, 3))
+        self.decoder = nn.Sequential(
+            _conv(width, width),
+            _conv(width, 3),
+        )
 
     def forward(self, image: Tensor, before: Pass | None = None) -> Pass:
         last = image if before is None else before.image
@@ -120,14 +124,18 @@ class JORDER_E(nn.Module):
     """
 
     smoke = {"width": 8, "blocks": 1}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(self, width: int = 64, blocks: int = 9):
         super().__init__()
-        self.jorder1, self.jorder2 = Jorder(width, blocks), Jorder(width, blocks)
+        self.jorder1 = Jorder(width, blocks)
+        self.jorder2 = Jorder(width, blocks)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped."""
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
+
+        H and W are arbitrary; the result has the same shape and is not clamped.
+        """
         return self.published(lq * RANGE)[0] / RANGE
 
     def published(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -40,7 +40,7 @@ class MAXIM(nn.Module):
     """
 
     smoke = {"features": 4, "num_stages": 2, "num_groups": 1, "num_bottleneck_blocks": 1}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
     unused = tuple(f"stage_{stage}_output_conv_{level}." for stage in (1, 2) for level in (1, 2))
     """How the names of parameters begin that `forward` does not depend on: those of the last stage's smaller images."""
 
@@ -52,7 +52,8 @@ class MAXIM(nn.Module):
         num_bottleneck_blocks: int = 2,
     ):
         super().__init__()
-        self.num_stages, self.num_bottleneck_blocks = num_stages, num_bottleneck_blocks
+        self.num_stages = num_stages
+        self.num_bottleneck_blocks = num_bottleneck_blocks
         self.widths = [features << level for level in range(LEVELS)]
         for stage in range(num_stages):
             self._add_inputs(stage)
@@ -61,8 +62,9 @@ class MAXIM(nn.Module):
             self._add_resizes(stage)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         As in the authors' test script: reflected to even sides, then on all four sides to multiples
         of 64, and cropped. Where an image is too small to be reflected its border is repeated, our
         choice.
@@ -80,7 +82,8 @@ class MAXIM(nn.Module):
             for level in range(1, LEVELS)
         ]
         images = [scale.movedim(1, -1) for scale in (image, *scales)]
-        outputs, before = [], None
+        outputs = []
+        before = None
         for stage in range(self.num_stages):
             restored, before = self._stage(stage, images, before)
             outputs.append([picture.movedim(-1, 1) for picture in restored[::-1]])
@@ -113,7 +116,8 @@ class MAXIM(nn.Module):
     def _encode(
         self, stage: int, inputs: list[Tensor], told: list[Tensor | None]
     ) -> tuple[list[Tensor], Tensor]:
-        x, encoded = inputs[0], []
+        x = inputs[0]
+        encoded = []
         for level in range(LEVELS):
             block = self._part(stage, f"encoder_block_{level}")
             encoded.append(block(x, inputs[level], told[level]))
@@ -139,13 +143,26 @@ class MAXIM(nn.Module):
             decoded.insert(0, x)
         return decoded
 
-    def _gathered(self, stage: int, turn: int, features: list[Tensor], like: Tensor) -> Tensor:
+    def _gathered(
+        self,
+        stage: int,
+        turn: int,
+        features: list[Tensor],
+        like: Tensor,
+    ) -> Tensor:
         """Three levels at the size and width of one, joined; the authors number the resizes as they are called."""
-        first, size = LEVELS * (2 * LEVELS * stage + turn), tuple(like.shape[1:3])
+        first = LEVELS * (2 * LEVELS * stage + turn)
+        size = tuple(like.shape[1:3])
         resizes = (self.get_submodule(f"UpSampleRatio_{first + index}") for index in range(LEVELS))
         return torch.cat([resize(x, size) for resize, x in zip(resizes, features)], -1)
 
-    def _finished(self, stage: int, level: int, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    def _finished(
+        self,
+        stage: int,
+        level: int,
+        x: Tensor,
+        image: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         if stage < self.num_stages - 1:
             return self._part(stage, f"supervised_attention_module_{level}")(x, image)
         return x, self._part(stage, f"output_conv_{level}")(x) + image

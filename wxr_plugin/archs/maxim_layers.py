@@ -50,7 +50,12 @@ class Resize(nn.Module):
 class GatingUnit(nn.Module):
     """One half of the channels times the other, which is mixed over places."""
 
-    def __init__(self, channels: int, places: int, over: int):
+    def __init__(
+        self,
+        channels: int,
+        places: int,
+        over: int,
+    ):
         super().__init__()
         self.over = over
         self.intermediate_layernorm = norm(channels)
@@ -64,10 +69,17 @@ class GatingUnit(nn.Module):
 class GatedMlp(nn.Module):
     """The paper's gMLP over the cells of a `side` x `side` grid, or over the pixels of patches of `side` x `side`."""
 
-    def __init__(self, channels: int, side: int, grid: bool):
+    def __init__(
+        self,
+        channels: int,
+        side: int,
+        grid: bool,
+    ):
         super().__init__()
-        self.side, self.grid = side, grid
-        self.LayerNorm, self.in_project = norm(channels), nn.Linear(channels, 2 * channels)
+        self.side = side
+        self.grid = grid
+        self.LayerNorm = norm(channels)
+        self.in_project = nn.Linear(channels, 2 * channels)
         self.unit = "GridGatingUnit" if grid else "BlockGatingUnit"
         self.add_module(self.unit, GatingUnit(channels, side**2, 1 if grid else 2))
         self.out_project = nn.Linear(channels, channels)
@@ -84,7 +96,8 @@ class MultiAxisMlp(nn.Module):
 
     def __init__(self, channels: int, side: int):
         super().__init__()
-        self.LayerNorm_in, self.in_project = norm(channels), nn.Linear(channels, 2 * channels)
+        self.LayerNorm_in = norm(channels)
+        self.in_project = nn.Linear(channels, 2 * channels)
         self.GridGmlpLayer = GatedMlp(channels, side, grid=True)
         self.BlockGmlpLayer = GatedMlp(channels, side, grid=False)
         self.out_project = nn.Linear(2 * channels, channels)
@@ -100,8 +113,10 @@ class MultiAxisGate(nn.Module):
     def __init__(self, channels: int, side: int):
         super().__init__()
         self.side = side
-        self.LayerNorm_in, self.in_project = norm(channels), nn.Linear(channels, 2 * channels)
-        self.Dense_0, self.Dense_1 = nn.Linear(side**2, side**2), nn.Linear(side**2, side**2)
+        self.LayerNorm_in = norm(channels)
+        self.in_project = nn.Linear(channels, 2 * channels)
+        self.Dense_0 = nn.Linear(side**2, side**2)
+        self.Dense_1 = nn.Linear(side**2, side**2)
         self.out_project = nn.Linear(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,11 +136,18 @@ class CrossGating(nn.Module):
     `raised`: channels of the second, where it has half the size.
     """
 
-    def __init__(self, inputs: int, channels: int, side: int, raised: int | None = None):
+    def __init__(
+        self,
+        inputs: int,
+        channels: int,
+        side: int,
+        raised: int | None = None,
+    ):
         super().__init__()
         if raised:
             self.ConvTranspose_0 = Raise(raised, channels)
-        self.Conv_0, self.Conv_1 = mixed(inputs, channels), mixed(channels, channels)
+        self.Conv_0 = mixed(inputs, channels)
+        self.Conv_1 = mixed(channels, channels)
         for branch in "xy":
             self.add_module(f"LayerNorm_{branch}", norm(channels))
             self.add_module(f"in_project_{branch}", nn.Linear(channels, channels))
@@ -134,10 +156,12 @@ class CrossGating(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         y = self.ConvTranspose_0(y) if hasattr(self, "ConvTranspose_0") else y
-        first, second = self.Conv_0(x), self.Conv_1(y)
+        first = self.Conv_0(x)
+        second = self.Conv_1(y)
         x = gelu(self.in_project_x(self.LayerNorm_x(first)))
         y = gelu(self.in_project_y(self.LayerNorm_y(second)))
-        gate_x, gate_y = self.SplitHeadMultiAxisGating_x(x), self.SplitHeadMultiAxisGating_y(y)
+        gate_x = self.SplitHeadMultiAxisGating_x(x)
+        gate_y = self.SplitHeadMultiAxisGating_y(y)
         y = second + self.out_project_y(y * gate_x)
         return first + y + self.out_project_x(x * gate_y), y
 
@@ -160,10 +184,8 @@ class ConvAttention(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.LayerNorm = norm(channels)
-        self.conv1, self.conv2 = (
-            Conv(channels, channels, 3, padding=1),
-            Conv(channels, channels, 3, padding=1),
-        )
+        self.conv1 = Conv(channels, channels, 3, padding=1)
+        self.conv2 = Conv(channels, channels, 3, padding=1)
         self.channel_attention = ChannelAttention(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -223,7 +245,14 @@ class Block(nn.Module):
 class DecoderBlock(nn.Module):
     """A level of the decoder: twice the size, then a block."""
 
-    def __init__(self, inputs: int, skips: int, channels: int, side: int, groups: int):
+    def __init__(
+        self,
+        inputs: int,
+        skips: int,
+        channels: int,
+        side: int,
+        groups: int,
+    ):
         super().__init__()
         self.ConvTranspose_0 = Raise(inputs, channels)
         self.UNetEncoderBlock_0 = Block(channels + skips, channels, side, groups, halves=False)
@@ -235,7 +264,12 @@ class DecoderBlock(nn.Module):
 class Bottleneck(nn.Module):
     """Groups of multi-axis MLP and dense attention at the smallest size."""
 
-    def __init__(self, channels: int, side: int, groups: int):
+    def __init__(
+        self,
+        channels: int,
+        side: int,
+        groups: int,
+    ):
         super().__init__()
         self.groups = groups
         self.input_proj = mixed(channels, channels)
@@ -257,7 +291,8 @@ class SupervisedAttention(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.Conv_0 = Conv(channels, channels, 3, padding=1)
-        self.Conv_1, self.Conv_2 = Conv(channels, 3, 3, padding=1), Conv(3, channels, 3, padding=1)
+        self.Conv_1 = Conv(channels, 3, 3, padding=1)
+        self.Conv_2 = Conv(3, channels, 3, padding=1)
 
     def forward(self, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         restored = self.Conv_1(x) + image

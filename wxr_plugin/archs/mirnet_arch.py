@@ -39,10 +39,17 @@ class Halved(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.top = nn.Sequential(
-            _conv(channels, channels, 1), nn.PReLU(), _conv(channels, channels), nn.PReLU(),
-            Blur(channels), _conv(channels, 2 * channels, 1),
-        )  # fmt: skip
-        self.bot = nn.Sequential(Blur(channels), _conv(channels, 2 * channels, 1))
+            _conv(channels, channels, 1),
+            nn.PReLU(),
+            _conv(channels, channels),
+            nn.PReLU(),
+            Blur(channels),
+            _conv(channels, 2 * channels, 1),
+        )
+        self.bot = nn.Sequential(
+            Blur(channels),
+            _conv(channels, 2 * channels, 1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.top(x) + self.bot(x)
@@ -106,7 +113,10 @@ class ChannelAttention(nn.Module):
         super().__init__()
         hidden = channels // REDUCTION
         self.conv_du = nn.Sequential(
-            _conv(channels, hidden, 1), nn.ReLU(), _conv(hidden, channels, 1), nn.Sigmoid()
+            _conv(channels, hidden, 1),
+            nn.ReLU(),
+            _conv(hidden, channels, 1),
+            nn.Sigmoid(),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -118,8 +128,13 @@ class DualAttention(nn.Module):
 
     def __init__(self, channels: int, act: nn.PReLU):
         super().__init__()
-        self.body = nn.Sequential(_conv(channels, channels), act, _conv(channels, channels))
-        self.SA, self.CA = SpatialAttention(), ChannelAttention(channels)
+        self.body = nn.Sequential(
+            _conv(channels, channels),
+            act,
+            _conv(channels, channels),
+        )
+        self.SA = SpatialAttention()
+        self.CA = ChannelAttention(channels)
         self.conv1x1 = _conv(2 * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,7 +148,10 @@ class SelectiveFusion(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         hidden = max(channels // REDUCTION, 4)
-        self.conv_du = nn.Sequential(_conv(channels, hidden, 1), nn.PReLU())
+        self.conv_du = nn.Sequential(
+            _conv(channels, hidden, 1),
+            nn.PReLU(),
+        )
         self.fcs = nn.ModuleList(_conv(hidden, channels, 1) for _ in range(STREAMS))
 
     def forward(self, streams: list[Tensor]) -> Tensor:
@@ -148,7 +166,12 @@ class MultiScaleBlock(nn.Module):
     A stream has one attention unit for both of its turns, the authors' way: weights are shared.
     """
 
-    def __init__(self, channels: int, columns: int, act: nn.PReLU):
+    def __init__(
+        self,
+        channels: int,
+        columns: int,
+        act: nn.PReLU,
+    ):
         super().__init__()
         self.channels = channels
         widths = [channels << level for level in range(STREAMS)]
@@ -204,10 +227,19 @@ class MultiScaleBlock(nn.Module):
 class RecursiveGroup(nn.Module):
     """The paper's RRG: blocks and a convolution, added to what came in."""
 
-    def __init__(self, channels: int, blocks: int, columns: int, act: nn.PReLU):
+    def __init__(
+        self,
+        channels: int,
+        blocks: int,
+        columns: int,
+        act: nn.PReLU,
+    ):
         super().__init__()
         body = [MultiScaleBlock(channels, columns, act) for _ in range(blocks)]
-        self.body = nn.Sequential(*body, _conv(channels, channels))
+        self.body = nn.Sequential(
+            *body,
+            _conv(channels, channels),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -228,21 +260,29 @@ class MIRNet(nn.Module):
     """
 
     smoke = {"n_feat": 8, "groups": 1, "blocks": 1}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
-    def __init__(self, n_feat: int = 64, groups: int = 3, blocks: int = 2, columns: int = 2):
+    def __init__(
+        self,
+        n_feat: int = 64,
+        groups: int = 3,
+        blocks: int = 2,
+        columns: int = 2,
+    ):
         super().__init__()
         if n_feat % REDUCTION:
             raise ValueError(f"MIRNet: n_feat must be a multiple of {REDUCTION}, not {n_feat}")
         act = nn.PReLU()
-        self.conv_in, self.conv_out = _conv(3, n_feat), _conv(n_feat, 3)
+        self.conv_in = _conv(3, n_feat)
+        self.conv_out = _conv(n_feat, 3)
         self.body = nn.Sequential(
             *(RecursiveGroup(n_feat, blocks, columns, act) for _ in range(groups))
         )
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         Sizes that are no multiple of 4 are extended by reflection (repetition below 4) and cropped:
         our choice, the authors' images have such sizes.
         """

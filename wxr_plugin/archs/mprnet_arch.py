@@ -25,7 +25,7 @@ class MPRNet(nn.Module):
     """
 
     smoke = {"n_feat": 8, "scale_unetfeats": 4, "scale_orsnetfeats": 4, "num_cab": 1}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
         self,
@@ -46,8 +46,9 @@ class MPRNet(nn.Module):
             self.add_module(name, layer)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped,
         as the authors' test scripts do. The first stage works on quarters of the image and the
         second on halves, as published, so the whole image is needed to tell where those end.

@@ -30,7 +30,13 @@ SMALLEST = (
 class ConvLayer(nn.Module):
     """Convolution with a reflected border."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+    ):
         super().__init__()
         self.reflection_pad = nn.ReflectionPad2d(kernel // 2)
         self.conv2d = nn.Conv2d(inputs, outputs, kernel, stride)
@@ -95,7 +101,12 @@ class DenseFusion(nn.Module):
     before.
     """
 
-    def __init__(self, channels: int, stored: int, finer: bool):
+    def __init__(
+        self,
+        channels: int,
+        stored: int,
+        finer: bool,
+    ):
         super().__init__()
         self.finer = finer
         widths = (
@@ -172,7 +183,7 @@ class MSBDN(nn.Module):
     """
 
     smoke = {"variant": "rdff", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
         self,
@@ -190,7 +201,8 @@ class MSBDN(nn.Module):
             raise ValueError(f"MSBDN: variant is 'dff' or 'rdff', not {variant!r}")
         if width < 1 or (variant == "rdff" and width % 2):
             raise ValueError(f"MSBDN: width must be positive, and even for 'rdff'; it is {width}")
-        self.context_inputs, self.context_dim = checked_inputs(context), context_dim
+        self.context_inputs = checked_inputs(context)
+        self.context_dim = context_dim
         self.split = variant == "rdff"
         self.global_residual = global_residual
         self._build_encoder(width, stage_blocks)
@@ -234,7 +246,14 @@ class MSBDN(nn.Module):
             )
         self.conv_output = ConvLayer(width, 3, 3)
 
-    def _add_fusion(self, dense: str, fusion: str, channels: int, stored: int, finer: bool) -> None:
+    def _add_fusion(
+        self,
+        dense: str,
+        fusion: str,
+        channels: int,
+        stored: int,
+        finer: bool,
+    ) -> None:
         if self.split:
             self.add_module(dense, ResidualDenseBlock(channels // 2))
         self.add_module(
@@ -244,24 +263,24 @@ class MSBDN(nn.Module):
     def forward(
         self, lq: Tensor, context: Context | None = None, *, masks: bool = False
     ) -> Tensor | Masked:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         Sizes that are no multiple of 16 (or below 32) are extended right and below by reflection,
         or by repetition where the image is too small for it, and the result is cropped (our
         choice). `context` is ignored by a network built without; otherwise raises ContextError if
         it does not fit. With `masks` the result is a Masked.
         """
-        padded, found = extended(lq, STRIDE, SMALLEST), [] if masks else None
+        padded = extended(lq, STRIDE, SMALLEST)
+        found = [] if masks else None
         restored = cropped(self._restore(padded, context, found), lq)
         return with_masks(restored, found, padded) if masks else restored
 
     def _restore(
         self, x: Tensor, context: Context | None = None, found: list[Gate] | None = None
     ) -> Tensor:
-        prompt, tokens = (
-            self.context.prepare(context) if self.is_steered else None,
-            self.priors.tokens(context),
-        )
+        prompt = self.context.prepare(context) if self.is_steered else None
+        tokens = self.priors.tokens(context)
         *skips, deepest = self._encode(x, prompt, found)
         if self.is_steered:
             deepest = self.context.deepest(deepest, context)
@@ -308,7 +327,13 @@ class MSBDN(nn.Module):
             memory.append(self._remembered(feature))
         return feature
 
-    def _fuse(self, dense: str, fusion: str, feature: Tensor, memory: list[Tensor]) -> Tensor:
+    def _fuse(
+        self,
+        dense: str,
+        fusion: str,
+        feature: Tensor,
+        memory: list[Tensor],
+    ) -> Tensor:
         if not self.split:
             return getattr(self, fusion)(feature, memory)
         first, second = feature.chunk(2, 1)

@@ -66,7 +66,8 @@ class Translator(nn.Module):
         self.dec1 = TranslatorDecoder(widths)
 
     def forward(self, image: Tensor) -> Tensor:
-        x, skips = image, []
+        x = image
+        skips = []
         for conv in (self.Conv1, self.Conv2, self.Conv3, self.Conv4):
             x = conv(x)
             skips.append(x)
@@ -112,7 +113,13 @@ class Restorer(nn.Module):
         self.res_block3 = Deformable(widths[3], widths[3])
         self.dec1 = RestorerDecoder(widths)
 
-    def forward(self, image: Tensor, fog: Tensor, rain: Tensor, snow: Tensor) -> Tensor:
+    def forward(
+        self,
+        image: Tensor,
+        fog: Tensor,
+        rain: Tensor,
+        snow: Tensor,
+    ) -> Tensor:
         streams = [getattr(self, f"Conv1{i}")(x) for i, x in enumerate((image, fog, rain, snow), 1)]
         skips = []
         for level in (1, 2, 3, 4):
@@ -136,7 +143,7 @@ class MWDT(nn.Module):
     """
 
     smoke = {"factor": 4}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(self, factor: int = 4):
         super().__init__()
@@ -144,12 +151,15 @@ class MWDT(nn.Module):
             raise ValueError(
                 f"MWDT: factor is one of {', '.join(map(str, FACTORS))}, not {factor!r}"
             )
-        self.fog, self.rain, self.snow = Translator(factor), Translator(factor), Translator(factor)
+        self.fog = Translator(factor)
+        self.rain = Translator(factor)
+        self.snow = Translator(factor)
         self.restorer = Restorer(factor)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         The authors' script crops photos to their left square and resizes it to 256x256. The network
         takes any multiple of 8: other sides (or below 16) are extended right and below by
         reflection, and the result is cropped (our choice). Instance norms see the whole image.

@@ -18,10 +18,20 @@ def conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 class ConvBlock(nn.Module):
     """Convolution, instance norm and ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 1,
+        stride: int = 1,
+    ):
         super().__init__()
         conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
-        self.conv_block_my = nn.Sequential(conv, nn.InstanceNorm2d(outputs), nn.ReLU())
+        self.conv_block_my = nn.Sequential(
+            conv,
+            nn.InstanceNorm2d(outputs),
+            nn.ReLU(),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv_block_my(x)
@@ -57,7 +67,12 @@ class MultiReceptive(nn.Module):
 class FeatureBlock(nn.Module):
     """What `MultiScale` and `MultiReceptive` see, brought together at 1 / `stride` of the size."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int,
+    ):
         super().__init__()
         self.multi_scale = MultiScale(inputs, outputs)
         self.multi_receptive = MultiReceptive(inputs, outputs)
@@ -74,7 +89,13 @@ class Deformable(nn.Module):
     hold its parameters, which are not trained.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, seen: int | None = None):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        seen: int | None = None,
+    ):
         super().__init__()
         self.offset_conv = nn.Conv2d(seen or inputs, 2 * kernel**2, kernel, padding=kernel // 2)
         self.modulator_conv = nn.Conv2d(
@@ -95,7 +116,13 @@ class Deformable(nn.Module):
 class GatedFeedForward(nn.Module):
     """Two depthwise-convolved halves, one of which gates the other."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, factor: float):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        factor: float,
+    ):
         super().__init__()
         hidden = int(inputs * factor)
         self.project_in = nn.Conv2d(inputs, 2 * hidden, 1, bias=False)

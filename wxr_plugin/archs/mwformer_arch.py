@@ -66,7 +66,7 @@ class MWFormer(nn.Module):
         "vector": 8,
         "drop_path": 0,
     }
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     unused = (
         "backbone.Tenc.layernorm.",
@@ -92,8 +92,9 @@ class MWFormer(nn.Module):
         self.style_filter = initialise(StyleFilter(dims, depths, heads, drop_path, vector))
 
     def forward(self, lq: Tensor, vector: Tensor | None = None) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         Sides that are no multiple of 16 (or below 48) are extended right and below by reflection,
         and the result is cropped (our choice; the authors take multiples of 16). `vector` is as in
         `published`.

@@ -23,7 +23,11 @@ from wxr_plugin.archs.transweather_layers import (
 
 def hypernet(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """Draws `outputs` weights from a vector."""
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, outputs),
+    )
 
 
 class HyperAttention(Attention):
@@ -32,7 +36,13 @@ class HyperAttention(Attention):
     The authors' files hold fixed projections too, which take no part and are not trained.
     """
 
-    def __init__(self, channels: int, heads: int, reduction: int, vector: int):
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        reduction: int,
+        vector: int,
+    ):
         super().__init__(channels, heads, reduction)
         self.q.requires_grad_(False)
         self.kv.requires_grad_(False)
@@ -52,7 +62,12 @@ def _projected(x: Tensor, weights: Tensor) -> Tensor:
 class HyperMlp(nn.Module):
     """Two linear layers around a depthwise 3x3 convolution with the kernels of each image."""
 
-    def __init__(self, channels: int, ratio: int, vector: int):
+    def __init__(
+        self,
+        channels: int,
+        ratio: int,
+        vector: int,
+    ):
         super().__init__()
         hidden = ratio * channels
         self.fc1 = nn.Linear(channels, hidden)
@@ -66,7 +81,13 @@ class HyperMlp(nn.Module):
         return self.fc2(F.gelu(channels_last(convolved.view(hidden.shape))))
 
 
-def hyper_block(vector: int, stage: int, channels: int, heads: int, drop_path: float) -> Block:
+def hyper_block(
+    vector: int,
+    stage: int,
+    channels: int,
+    heads: int,
+    drop_path: float,
+) -> Block:
     """Block of a stage, of which the first has attention from the vector too."""
     attention = partial(HyperAttention, vector=vector) if stage == 0 else Attention
     mlp = HyperMlp(channels, RATIO, vector)
@@ -76,7 +97,12 @@ def hyper_block(vector: int, stage: int, channels: int, heads: int, drop_path: f
 class Film(nn.Module):
     """A convolution of the map, modulated by the vector: (N, `inputs`, H, W) to (N, `outputs`, H, W)."""
 
-    def __init__(self, inputs: int, outputs: int, vector: int):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        vector: int,
+    ):
         super().__init__()
         self.Conv_0 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.Conv_1 = nn.Conv2d(vector, outputs, 1)
@@ -129,7 +155,12 @@ class GramHead(nn.Module):
     `shares`: how many values each hidden layer has for one of the triangle, as the n of 1/n.
     """
 
-    def __init__(self, channels: int, shares: Sequence[int], outputs: int):
+    def __init__(
+        self,
+        channels: int,
+        shares: Sequence[int],
+        outputs: int,
+    ):
         super().__init__()
         triangle = channels * (channels + 1) // 2
         self.names = (*("hidden", "hidden2")[: len(shares)], "output")

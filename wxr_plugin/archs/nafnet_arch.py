@@ -51,7 +51,8 @@ class LocalMean(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        rows, columns = min(self.size, height), min(self.size, width)
+        rows = min(self.size, height)
+        columns = min(self.size, width)
         if self.training or (rows, columns) == (height, width):
             return F.adaptive_avg_pool2d(x, 1)
         means = F.avg_pool2d(F.avg_pool2d(x, (rows, 1), stride=1), (1, columns), stride=1)
@@ -71,10 +72,14 @@ class NAFBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels, 2 * channels, 1)
         self.conv2 = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
         self.conv3 = nn.Conv2d(channels, channels, 1)
-        self.sca = nn.Sequential(pool, nn.Conv2d(channels, channels, 1))
+        self.sca = nn.Sequential(
+            pool,
+            nn.Conv2d(channels, channels, 1),
+        )
         self.conv4 = nn.Conv2d(channels, 2 * channels, 1)
         self.conv5 = nn.Conv2d(channels, channels, 1)
-        self.norm1, self.norm2 = LayerNorm2d(channels), LayerNorm2d(channels)
+        self.norm1 = LayerNorm2d(channels)
+        self.norm2 = LayerNorm2d(channels)
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
@@ -103,10 +108,19 @@ class SteeredBlock(NAFBlock):
     all of the middle ones.
     """
 
-    def __init__(self, channels: int, pool: nn.Module, prompted: bool, context_dim: int | None):
+    def __init__(
+        self,
+        channels: int,
+        pool: nn.Module,
+        prompted: bool,
+        context_dim: int | None,
+    ):
         super().__init__(channels, pool)
         if prompted:
-            self.mlp = nn.Sequential(_Gate(), zeroed(nn.Linear(PROMPT_WIDTH // 2, 4 * channels)))
+            self.mlp = nn.Sequential(
+                _Gate(),
+                zeroed(nn.Linear(PROMPT_WIDTH // 2, 4 * channels)),
+            )
         if context_dim:
             del self.sca
             self.attention = Residual(PreNorm(channels, content_attention(channels, context_dim)))
@@ -146,9 +160,9 @@ class NAFNet(nn.Module):
     """
 
     smoke = {"width": 4, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1]}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
     smoke_context = {"width": 8}
-    """What of `smoke` is otherwise when it takes context."""
+    """Entries that replace those of `smoke` when the network takes a context."""
 
     def __init__(
         self,
@@ -166,12 +180,12 @@ class NAFNet(nn.Module):
             raise ValueError(
                 f"NAFNet: {len(enc_blk_nums)} encoder levels and {len(dec_blk_nums)} decoder levels"
             )
-        self.context_inputs, self.context_dim = checked_inputs(context), context_dim
-        self.local_size, self.levels = local_size, len(enc_blk_nums)
-        self.intro, self.ending = (
-            nn.Conv2d(3, width, 3, padding=1),
-            nn.Conv2d(width, 3, 3, padding=1),
-        )
+        self.context_inputs = checked_inputs(context)
+        self.context_dim = context_dim
+        self.local_size = local_size
+        self.levels = len(enc_blk_nums)
+        self.intro = nn.Conv2d(3, width, 3, padding=1)
+        self.ending = nn.Conv2d(width, 3, 3, padding=1)
         self.encoders = nn.ModuleList(
             self._blocks(width, level, count) for level, count in enumerate(enc_blk_nums)
         )
@@ -198,14 +212,16 @@ class NAFNet(nn.Module):
     def forward(
         self, lq: Tensor, context: Context | None = None, *, masks: bool = False
     ) -> Tensor | Masked:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         Sizes that are no multiple of 2 ** levels are extended by zeros and cropped, as published.
         `context` is ignored by a network built without; otherwise raises ContextError if it does
         not fit. With `masks` the result is a Masked.
         """
         check_context(context, self.context_inputs, self.context_dim)
-        padded, found = self._pad(lq), [] if masks else None
+        padded = self._pad(lq)
+        found = [] if masks else None
         restored = cropped(self._restore(padded, context, found), lq)
         return with_masks(restored, found, padded) if masks else restored
 
@@ -215,7 +231,8 @@ class NAFNet(nn.Module):
             self.degradation(context.degradation) if "degradation" in self.context_inputs else None
         )
         content = unit(context.content)[:, None] if "content" in self.context_inputs else None
-        x, skips = self.intro(lq), []
+        x = self.intro(lq)
+        skips = []
         for level, (blocks, down) in enumerate(zip(self.encoders, self.downs)):
             skips.append(self.gates.gate(level, x, _through(blocks, x, prompt, content), found))
             x = down(skips[-1])
@@ -265,11 +282,17 @@ def _same(x: Tensor) -> Tensor:
 
 def up_layer(channels: int) -> nn.Sequential:
     """Twice the size, half the channels."""
-    return nn.Sequential(nn.Conv2d(channels, 2 * channels, 1, bias=False), nn.PixelShuffle(2))
+    return nn.Sequential(
+        nn.Conv2d(channels, 2 * channels, 1, bias=False),
+        nn.PixelShuffle(2),
+    )
 
 
 def _through(
-    blocks: nn.ModuleList, x: Tensor, prompt: Tensor | None, content: Tensor | None
+    blocks: nn.ModuleList,
+    x: Tensor,
+    prompt: Tensor | None,
+    content: Tensor | None,
 ) -> Tensor:
     for block in blocks:
         x = block(x, prompt, content)

@@ -61,7 +61,9 @@ class ToldBlock(nn.Module):
 
     def __init__(self, channels: int, antialias: bool):
         super().__init__()
-        self.norm1, self.norm2, self.norm3 = (ChannelNorm(channels) for _ in range(3))
+        self.norm1 = ChannelNorm(channels)
+        self.norm2 = ChannelNorm(channels)
+        self.norm3 = ChannelNorm(channels)
         self.cross_attn = ToldAttention(channels, antialias)
         self.self_attn = TransposedAttention(channels, HEADS)
         self.ffn = GatedFeedForward(channels, EXPANSION)
@@ -82,7 +84,8 @@ class Restorer(nn.Module):
                 f"OneRestore has {HEADS} heads; channel must be a multiple of them, not {channel}"
             )
         widths = [channel << level for level in range(4)]
-        self.in_conv, self.out_conv = _mixed(3, channel), _mixed(channel, 3)
+        self.in_conv = _mixed(3, channel)
+        self.out_conv = _mixed(channel, 3)
         self.encoder = _stages(("el", "em", "es", "ess"), widths, antialias)
         self.middle = _stages(("s1", "s2"), [widths[3]] * 2, antialias)
         self.decoder = _stages(("dss", "ds", "dm", "dl"), widths[::-1], antialias)
@@ -105,7 +108,8 @@ class Restorer(nn.Module):
         return self.published(image, embedding)
 
     def _encode(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
-        encoder, skips = self.encoder, []
+        encoder = self.encoder
+        skips = []
         for name, widen in zip(("el", "em", "es", "ess"), (None, "eltem", "emtes", "estess")):
             if widen:
                 x = encoder.get_submodule(f"conv_{widen}")(F.max_pool2d(x, 3, stride=2, padding=1))
@@ -140,11 +144,16 @@ class OneRestore(Restorer):
     """
 
     smoke = {"channel": 8}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
     unused = ("encoder.conv_esstesss.",)
-    """How the names of parameters begin that the result does not depend on."""
+    """Name prefixes of parameters that do not affect the result."""
 
-    def __init__(self, channel: int = 32, degradation: str | None = None, antialias: bool = False):
+    def __init__(
+        self,
+        channel: int = 32,
+        degradation: str | None = None,
+        antialias: bool = False,
+    ):
         super().__init__(channel, antialias)
         self.embedder = Embedder().requires_grad_(False)
         self.degradation = degradation
@@ -153,8 +162,9 @@ class OneRestore(Restorer):
         self.train()
 
     def forward(self, lq: Tensor, embedding: Tensor | None = None) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         `embedding` (N, 324) takes the place of what `look` makes of the images, say because they
         are tiles of one.
         """

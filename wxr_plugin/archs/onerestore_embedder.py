@@ -6,9 +6,19 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 TYPES = (
-    "clear", "low", "haze", "rain", "snow", "low_haze", "low_rain", "low_snow", "haze_rain", "haze_snow",
-    "low_haze_rain", "low_haze_snow",
-)  # fmt: skip
+    "clear",
+    "low",
+    "haze",
+    "rain",
+    "snow",
+    "low_haze",
+    "low_rain",
+    "low_snow",
+    "haze_rain",
+    "haze_snow",
+    "low_haze_rain",
+    "low_haze_snow",
+)
 """Degradations that the published embedder tells apart, in its order; `low` is too little light."""
 EMBEDDING = 324
 WORD = 300
@@ -25,10 +35,16 @@ class Embedder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embedder = nn.Embedding(len(TYPES), WORD)
-        self.mlp = nn.Sequential(nn.Linear(WORD, EMBEDDING), nn.ReLU())
+        self.mlp = nn.Sequential(
+            nn.Linear(WORD, EMBEDDING),
+            nn.ReLU(),
+        )
         self.feat_extractor = _trunk()
         self.img_embedder = nn.Sequential(
-            nn.Conv2d(512, 1024, 1, bias=False), nn.BatchNorm2d(1024), nn.ReLU(), nn.Dropout2d(0.35)
+            nn.Conv2d(512, 1024, 1, bias=False),
+            nn.BatchNorm2d(1024),
+            nn.ReLU(),
+            nn.Dropout2d(0.35),
         )
         self.img_final = nn.Linear(1024, EMBEDDING)
         for name, values in (("mean", MEAN), ("std", STD)):

@@ -28,23 +28,36 @@ class PReNet(nn.Module):
     """
 
     smoke = {"stages": 2, "width": 8}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
-    def __init__(self, stages: int = 6, width: int = 32, memory_last: bool = False):
+    def __init__(
+        self,
+        stages: int = 6,
+        width: int = 32,
+        memory_last: bool = False,
+    ):
         super().__init__()
-        self.stages, self.width, self.memory_last = stages, width, memory_last
+        self.stages = stages
+        self.width = width
+        self.memory_last = memory_last
         self.conv0 = _relu_conv(6, width)
         for number in range(1, BLOCKS + 1):
             self.add_module(
                 f"res_conv{number}",
-                nn.Sequential(*_relu_conv(width, width), *_relu_conv(width, width)),
+                nn.Sequential(
+                    *_relu_conv(width, width),
+                    *_relu_conv(width, width),
+                ),
             )
         for gate in "ifgo":
             self.add_module(f"conv_{gate}", nn.Sequential(_conv(2 * width, width)))
         self.conv = nn.Sequential(_conv(width, 3))
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped."""
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
+
+        H and W are arbitrary; the result has the same shape and is not clamped.
+        """
         return self.published(lq)[0]
 
     def published(self, lq: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -82,4 +95,7 @@ def _conv(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def _relu_conv(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(_conv(inputs, outputs), nn.ReLU())
+    return nn.Sequential(
+        _conv(inputs, outputs),
+        nn.ReLU(),
+    )

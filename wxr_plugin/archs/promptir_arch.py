@@ -22,7 +22,13 @@ STRIDE = 8
 class PromptGenBlock(nn.Module):
     """A weighted sum of learnt prompts, resized to the features that the weights come from."""
 
-    def __init__(self, channels: int, prompts: int, size: int, features: int):
+    def __init__(
+        self,
+        channels: int,
+        prompts: int,
+        size: int,
+        features: int,
+    ):
         super().__init__()
         self.prompt_param = nn.Parameter(torch.rand(1, prompts, channels, size, size))
         self.linear_layer = nn.Linear(features, prompts)
@@ -44,7 +50,10 @@ class Resampled(nn.Module):
         width, shuffle = (
             (2 * channels, nn.PixelShuffle(2)) if upwards else (channels // 2, nn.PixelUnshuffle(2))
         )
-        self.body = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), shuffle)
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1, bias=False),
+            shuffle,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
@@ -69,9 +78,9 @@ class PromptIR(nn.Module):
         "dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1, "heads": [1, 1, 2, 2],
         "prompt_dims": [4, 4, 10], "prompt_sizes": [8, 4, 2],
     }  # fmt: skip
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
     unused = ("chnl_reduce", "reduce_noise_channel_")
-    """How the names of parameters begin that the result does not depend on."""
+    """Name prefixes of parameters that do not affect the result."""
 
     def __init__(
         self,
@@ -96,8 +105,9 @@ class PromptIR(nn.Module):
         self._add_unused(dim, prompt_dims)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped,
         as in the authors' demo. Their test of benchmarks crops images to multiples of 16 instead.
         """
@@ -132,7 +142,12 @@ class PromptIR(nn.Module):
             setattr(self, f"down{level + 1}_{level + 2}", Resampled(dim << level, upwards=False))
 
     def _add_prompts(
-        self, dim: int, dims: Sequence[int], sizes: Sequence[int], count: int, heads: int
+        self,
+        dim: int,
+        dims: Sequence[int],
+        sizes: Sequence[int],
+        count: int,
+        heads: int,
     ) -> None:
         after = (
             2 * dim,
@@ -140,7 +155,8 @@ class PromptIR(nn.Module):
             4 * dim,
         )  # the deepest features leave their prompt with half of their channels
         for level in range(3):
-            features, joined = 2 * dim << level, (2 * dim << level) + dims[level]
+            features = 2 * dim << level
+            joined = (2 * dim << level) + dims[level]
             setattr(
                 self,
                 f"prompt{level + 1}",
@@ -152,12 +168,11 @@ class PromptIR(nn.Module):
             setattr(self, f"reduce_noise_level{level + 1}", _mixed(joined, after[level]))
 
     def _add_decoder(self, dim: int, counts: Sequence[int], heads: Sequence[int]) -> None:
-        self.up4_3, self.up3_2 = Resampled(4 * dim, upwards=True), Resampled(4 * dim, upwards=True)
+        self.up4_3 = Resampled(4 * dim, upwards=True)
+        self.up3_2 = Resampled(4 * dim, upwards=True)
         self.up2_1 = Resampled(2 * dim, upwards=True)
-        self.reduce_chan_level3, self.reduce_chan_level2 = (
-            _mixed(6 * dim, 4 * dim),
-            _mixed(4 * dim, 2 * dim),
-        )
+        self.reduce_chan_level3 = _mixed(6 * dim, 4 * dim)
+        self.reduce_chan_level2 = _mixed(4 * dim, 2 * dim)
         self.decoder_level3 = self._blocks(4 * dim, counts[2], heads[2])
         self.decoder_level2 = self._blocks(2 * dim, counts[1], heads[1])
         self.decoder_level1 = self._blocks(2 * dim, counts[0], heads[0])

@@ -39,7 +39,7 @@ class Restormer(nn.Module):
         "num_refinement_blocks": 1,
         "heads": [1, 1, 2, 2],
     }
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
         self,
@@ -54,11 +54,16 @@ class Restormer(nn.Module):
         sar: str | None = None,
     ):
         super().__init__()
-        self.context_inputs, self.context_dim = checked_inputs(context), context_dim
+        self.context_inputs = checked_inputs(context)
+        self.context_dim = context_dim
         published = _published(
-            dim=dim, num_blocks=list(num_blocks), num_refinement_blocks=num_refinement_blocks, heads=list(heads),
-            ffn_expansion_factor=ffn_expansion_factor, LayerNorm_type=layer_norm,
-        )  # fmt: skip
+            dim=dim,
+            num_blocks=list(num_blocks),
+            num_refinement_blocks=num_refinement_blocks,
+            heads=list(heads),
+            ffn_expansion_factor=ffn_expansion_factor,
+            LayerNorm_type=layer_norm,
+        )
         for name, layer in published.named_children():
             self.add_module(name, layer)
         widths = [dim << level for level in range(4)]
@@ -76,13 +81,15 @@ class Restormer(nn.Module):
     def forward(
         self, lq: Tensor, context: Context | None = None, *, masks: bool = False
     ) -> Tensor | Masked:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped,
         as the authors' test script does. `context` is ignored by a network built without; otherwise
         raises ContextError. With `masks` the result is a Masked.
         """
-        padded, found = extended(lq, STRIDE), [] if masks else None
+        padded = extended(lq, STRIDE)
+        found = [] if masks else None
         restored = cropped(self._restore(padded, context, found), lq)
         return with_masks(restored, found, padded) if masks else restored
 
@@ -105,7 +112,8 @@ class Restormer(nn.Module):
         prompt = self.context.prepare(context) if self.is_steered else None
         levels = (self.encoder_level1, self.encoder_level2, self.encoder_level3, self.latent)
         downs = (self.patch_embed, self.down1_2, self.down2_3, self.down3_4)
-        x, skips = lq, []
+        x = lq
+        skips = []
         for number, (down, blocks) in enumerate(zip(downs, levels)):
             x = down(x)
             x = self.context.level(number, x, prompt) if self.is_steered else x

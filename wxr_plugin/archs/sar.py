@@ -63,7 +63,11 @@ class SoftGates(nn.Module):
         self.masks = nn.ModuleList(SoftMask(width, kind) for width in self.widths)
 
     def gate(
-        self, number: int, before: Tensor, after: Tensor, found: list[Gate] | None = None
+        self,
+        number: int,
+        before: Tensor,
+        after: Tensor,
+        found: list[Gate] | None = None,
     ) -> Tensor:
         """Stage `number`'s features: `before` and as much of `after - before` as its mask lets through.
 
@@ -97,12 +101,14 @@ class SAREncoder(nn.Module):
         kind: str | None,
     ):
         super().__init__()
-        self.stages, self.downs = nn.ModuleList(stages), nn.ModuleList(downs)
+        self.stages = nn.ModuleList(stages)
+        self.downs = nn.ModuleList(downs)
         self.gates = SoftGates(widths, kind)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Gate]]:
         """Features of each stage for (N, C, H, W), the largest first, and what the gates found."""
-        features, found = [], []
+        features = []
+        found = []
         for number, stage in enumerate(self.stages):
             x = self.downs[number - 1](x) if number else x
             x = self.gates.gate(number, x, stage(x), found)
@@ -112,7 +118,8 @@ class SAREncoder(nn.Module):
 
 def with_masks(restored: Tensor, found: Sequence[Gate], padded: Tensor) -> Masked:
     """`restored` (N, 3, H, W) with its masks at that size; `padded` is the image as the network saw it."""
-    (height, width), whole = restored.shape[-2:], padded.shape[-2:]
+    (height, width) = restored.shape[-2:]
+    whole = padded.shape[-2:]
     one = (gate.mask.mean(dim=1, keepdim=True) for gate in found)
     full = (F.interpolate(mask, whole, mode="bilinear", align_corners=False) for mask in one)
     masks = [mask[..., :height, :width] for mask in full]

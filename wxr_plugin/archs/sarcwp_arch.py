@@ -39,7 +39,7 @@ class SARCWP(nn.Module):
     """
 
     smoke = {"width": 4, "enc_blk_nums": [1, 1, 1, 1], "dec_blk_nums": [1, 1, 1], "context_dim": 8}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
     context_names = ("image",)
 
     def __init__(
@@ -58,16 +58,12 @@ class SARCWP(nn.Module):
             raise ValueError(
                 f"SARCWP: enc_blk_nums has {LEVELS} numbers and dec_blk_nums {LEVELS - 1}"
             )
-        self.context_inputs, self.context_dim = (
-            checked_inputs(context, self.context_names),
-            context_dim,
-        )
+        self.context_inputs = checked_inputs(context, self.context_names)
+        self.context_dim = context_dim
         widths = [width << level for level in range(LEVELS)]
         downs = (nn.Conv2d(channels, 2 * channels, 2, 2) for channels in widths[:-1])
-        self.intro, self.ending = (
-            nn.Conv2d(3, width, 3, padding=1),
-            nn.Conv2d(width, 3, 3, padding=1),
-        )
+        self.intro = nn.Conv2d(3, width, 3, padding=1)
+        self.ending = nn.Conv2d(width, 3, 3, padding=1)
         self.encoder = SAREncoder(map(_stage, widths, enc_blk_nums), downs, widths, sar)
         self.decoder = nn.ModuleList(map(_stage, widths[-2::-1], dec_blk_nums))
         self.ups = nn.ModuleList(up_layer(channels) for channels in widths[:0:-1])
@@ -81,8 +77,9 @@ class SARCWP(nn.Module):
     def forward(
         self, lq: Tensor, context: Context | None = None, *, masks: bool = False
     ) -> Tensor | Masked:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         Sizes that are no multiple of 8 are extended by reflection and cropped. With `masks` the
         result is a Masked. Raises ContextError if `context` does not fit; a network without CWP
         ignores it.

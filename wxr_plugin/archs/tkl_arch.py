@@ -23,14 +23,20 @@ class TKL(MSBDN):
     """
 
     smoke = {"width": 4, "bottleneck_blocks": 1, "stage_blocks": 1}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
-    def __init__(self, width: int = 16, bottleneck_blocks: int = 18, stage_blocks: int = 3):
+    def __init__(
+        self,
+        width: int = 16,
+        bottleneck_blocks: int = 18,
+        stage_blocks: int = 3,
+    ):
         super().__init__("rdff", width, bottleneck_blocks, stage_blocks)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
+        H and W are arbitrary; the result has the same shape and is not clamped.
         Sizes that are no multiple of 16 (or below 32) are extended right and below by reflection,
         and the result is cropped (our choice; the authors resize them to the multiple below).
         """

@@ -57,9 +57,15 @@ class GatedFeedForward(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention over channels, then the gated layer; both on normalised features and added to them."""
 
-    def __init__(self, channels: int, heads: int, expansion: float):
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        expansion: float,
+    ):
         super().__init__()
-        self.norm1, self.norm2 = ChannelNorm(channels), ChannelNorm(channels)
+        self.norm1 = ChannelNorm(channels)
+        self.norm2 = ChannelNorm(channels)
         self.attn = TransposedAttention(channels, heads)
         self.ffn = GatedFeedForward(channels, expansion)
 
@@ -73,7 +79,12 @@ def by_head(x: Tensor, heads: int) -> Tensor:
     return x.reshape(x.shape[0], heads, x.shape[1] // heads, -1)
 
 
-def attended(q: Tensor, k: Tensor, v: Tensor, temperature: Tensor) -> Tensor:
+def attended(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    temperature: Tensor,
+) -> Tensor:
     """What the rows of `q` take of those of `v` by the cosine of their rows with those of `k`, times `temperature`."""
     likeness = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)
     return (likeness * temperature).softmax(-1) @ v

@@ -37,7 +37,7 @@ class TransWeather(nn.Module):
     """
 
     smoke = {"dims": [8, 16, 16, 32], "depths": [1, 1, 1, 1], "heads": [1, 2, 2, 2], "drop_path": 0}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     unused = ("Tenc.mini_patch_embed4.", "convtail.conv_output.")
     """Parameters of the authors' files that take no part in the result (without queries, the tail is `convproj`)."""

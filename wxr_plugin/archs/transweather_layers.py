@@ -47,7 +47,13 @@ def split_heads(x: Tensor, heads: int, parts: int = 1) -> Tensor:
 class PatchEmbed(nn.Module):
     """A strided convolution of overlapping patches and a norm: (N, C, H, W) -> channel-last."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 2):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        stride: int = 2,
+    ):
         super().__init__()
         self.proj = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
         self.norm = nn.LayerNorm(outputs)
@@ -59,7 +65,12 @@ class PatchEmbed(nn.Module):
 class Attention(nn.Module):
     """Self-attention whose keys and values come from a map that is `reduction` times smaller."""
 
-    def __init__(self, channels: int, heads: int, reduction: int):
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        reduction: int,
+    ):
         super().__init__()
         self.heads = heads
         self.q = nn.Linear(channels, channels)
@@ -123,7 +134,13 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each after a norm and added to its input; training drops them for some of the images."""
 
-    def __init__(self, channels: int, attn: nn.Module, mlp: nn.Module, drop_path: float):
+    def __init__(
+        self,
+        channels: int,
+        attn: nn.Module,
+        mlp: nn.Module,
+        drop_path: float,
+    ):
         super().__init__()
         self.norm1 = nn.LayerNorm(channels, eps=1e-6)
         self.attn = attn
@@ -136,7 +153,12 @@ class Block(nn.Module):
         return x + self.drop_path(self.mlp(self.norm2(x), *steer))
 
 
-def plain_block(stage: int, channels: int, heads: int, drop_path: float) -> Block:
+def plain_block(
+    stage: int,
+    channels: int,
+    heads: int,
+    drop_path: float,
+) -> Block:
     """TransWeather's block for a stage, 0 … 3, whose attention sees the map made smaller by REDUCTIONS[stage]."""
     return Block(
         channels, Attention(channels, heads, REDUCTIONS[stage]), Mlp(channels, RATIO), drop_path
@@ -186,7 +208,8 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, *steer: Tensor) -> list[Tensor]:
         """The features of all stages, finest first."""
-        features, patches = [], 0
+        features = []
+        patches = 0
         for stage in range(1, self.stages + 1):
             x = self._embed(stage, x, *steer) + patches
             if stage < self.stages:
@@ -205,7 +228,13 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Blocks whose attention asks with learnt weather queries, at half the size of their input."""
 
-    def __init__(self, channels: int, heads: int = 8, depth: int = 3, drop_path: float = 0.1):
+    def __init__(
+        self,
+        channels: int,
+        heads: int = 8,
+        depth: int = 3,
+        drop_path: float = 0.1,
+    ):
         super().__init__()
         self.patch_embed1 = PatchEmbed(channels, channels)
         rates = [
@@ -267,7 +296,8 @@ class Tail(nn.Module):
             self.convd32x = UpsampleConvLayer(dims[3], dims[3])
         widths = (dims[3], dims[2], dims[1], dims[0], 16)
         for level in range(4, 0, -1):
-            inputs, outputs = widths[4 - level], widths[5 - level]
+            inputs = widths[4 - level]
+            outputs = widths[5 - level]
             self.add_module(f"convd{1 << level}x", UpsampleConvLayer(inputs, outputs))
             self.add_module(f"dense_{level}", nn.Sequential(ResidualBlock(outputs)))
         self.convd1x = UpsampleConvLayer(16, 8)

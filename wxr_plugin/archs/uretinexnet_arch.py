@@ -20,7 +20,11 @@ class Decomposition(nn.Module):
         layers: list[nn.Module] = []
         for inputs in (3, width, width):
             layers += [_conv(inputs, width, 3), nn.LeakyReLU(0.2)]
-        self.decom = nn.Sequential(*layers, _conv(width, 4, 3), nn.ReLU())
+        self.decom = nn.Sequential(
+            *layers,
+            _conv(width, 4, 3),
+            nn.ReLU(),
+        )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         return self.decom(image).split((3, 1), dim=1)
@@ -48,11 +52,9 @@ class Reflectance(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.conv1, self.conv2, self.se_layer = (
-            _conv(3, width, 3),
-            _conv(1, width, 3),
-            ChannelWeights(2 * width),
-        )
+        self.conv1 = _conv(3, width, 3)
+        self.conv2 = _conv(1, width, 3)
+        self.se_layer = ChannelWeights(2 * width)
         for number in range(3, 8):
             self.add_module(f"conv{number}", _conv(2 * width, 2 * width, 3))
         self.conv8 = _conv(2 * width, 3, 3)
@@ -68,7 +70,13 @@ class Reflectance(nn.Module):
 class Illumination(nn.Module):
     """The illumination smoothed (one channel to one), or brightened by a ratio that is the second of two channels."""
 
-    def __init__(self, inputs: int, width: int, inner: int, last_kernel: int):
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        inner: int,
+        last_kernel: int,
+    ):
         super().__init__()
         self.inner = inner
         for number in range(1, inner + 1):
@@ -95,7 +103,7 @@ class URetinexNet(nn.Module):
     """
 
     smoke = {"width": 8}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
         self,
@@ -107,29 +115,33 @@ class URetinexNet(nn.Module):
         width: int = 32,
     ):
         super().__init__()
-        self.ratio, self.rounds, self.gamma, self.lamda, self.offset = (
-            ratio,
-            rounds,
-            gamma,
-            lamda,
-            offset,
-        )
-        self.model_Decom_low, self.model_R = Decomposition(width), Reflectance(width)
+        self.ratio = ratio
+        self.rounds = rounds
+        self.gamma = gamma
+        self.lamda = lamda
+        self.offset = offset
+        self.model_Decom_low = Decomposition(width)
+        self.model_R = Reflectance(width)
         self.model_L = Illumination(1, width, inner=4, last_kernel=1)
         self.adjust_model = Illumination(2, width, inner=3, last_kernel=5)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Brighten RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped."""
+        """Brighten RGB images `lq` (N, 3, H, W) in [0, 1].
+
+        H and W are arbitrary; the result has the same shape and is not clamped.
+        """
         return self.published(lq)[0]
 
     def published(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The brightened image, and the reflectance (N, 3, H, W) and illumination (N, 1, H, W) of the dark one."""
         p, q = self.model_Decom_low(image)
-        reflectance, illumination = self.model_R(p, q), self.model_L(q)
+        reflectance = self.model_R(p, q)
+        illumination = self.model_L(q)
         for number in range(1, self.rounds):
             p = _reflectance(image, q, reflectance, self.gamma + self.offset * number)
             q = _illumination(image, p, illumination, self.lamda + self.offset * number)
-            reflectance, illumination = self.model_R(p, q), self.model_L(q)
+            reflectance = self.model_R(p, q)
+            illumination = self.model_L(q)
         ratio = torch.full_like(illumination, self.ratio)
         return (
             self.adjust_model(torch.cat((illumination, ratio), dim=1)) * reflectance,
@@ -138,12 +150,22 @@ class URetinexNet(nn.Module):
         )
 
 
-def _reflectance(image: Tensor, q: Tensor, known: Tensor, weight: float) -> Tensor:
+def _reflectance(
+    image: Tensor,
+    q: Tensor,
+    known: Tensor,
+    weight: float,
+) -> Tensor:
     """P for which |image - P q|^2 + weight |P - known|^2 is least."""
     return (image * q + weight * known) / (q * q + weight)
 
 
-def _illumination(image: Tensor, p: Tensor, known: Tensor, weight: float) -> Tensor:
+def _illumination(
+    image: Tensor,
+    p: Tensor,
+    known: Tensor,
+    weight: float,
+) -> Tensor:
     """Q for which |image - p Q|^2 + weight |Q - known|^2, summed over the colours, is least."""
     return ((image * p).sum(1, keepdim=True) + weight * known) / (
         (p * p).sum(1, keepdim=True) + weight

@@ -32,7 +32,12 @@ class TimeEmbedding(nn.Module):
 class ResnetBlock(nn.Module):
     """Two convolutions, each after a norm and SiLU; between them the time embedding is added, in the end the input."""
 
-    def __init__(self, inputs: int, outputs: int, time_dim: int):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        time_dim: int,
+    ):
         super().__init__()
         self.norm1 = _norm(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
@@ -52,7 +57,10 @@ class Attention(nn.Module):
     def __init__(self, dim: int):
         super().__init__()
         self.norm = _norm(dim)
-        self.q, self.k, self.v, self.proj_out = (nn.Conv2d(dim, dim, 1) for _ in range(4))
+        self.q = nn.Conv2d(dim, dim, 1)
+        self.k = nn.Conv2d(dim, dim, 1)
+        self.v = nn.Conv2d(dim, dim, 1)
+        self.proj_out = nn.Conv2d(dim, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm(x)
@@ -80,7 +88,13 @@ class Resampling(nn.Module):
 class Level(nn.Module):
     """Residual blocks, each with an attention after it or without; the last level of either way does not resample."""
 
-    def __init__(self, inputs: Sequence[int], width: int, time_dim: int, attends: bool):
+    def __init__(
+        self,
+        inputs: Sequence[int],
+        width: int,
+        time_dim: int,
+        attends: bool,
+    ):
         super().__init__()
         self.block = nn.ModuleList(ResnetBlock(size, width, time_dim) for size in inputs)
         self.attn = nn.ModuleList(Attention(width) for _ in inputs if attends)
@@ -96,7 +110,8 @@ class Middle(nn.Module):
 
     def __init__(self, dim: int, time_dim: int):
         super().__init__()
-        self.block_1, self.block_2 = (ResnetBlock(dim, dim, time_dim) for _ in range(2))
+        self.block_1 = ResnetBlock(dim, dim, time_dim)
+        self.block_2 = ResnetBlock(dim, dim, time_dim)
         self.attn_1 = Attention(dim)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
@@ -121,7 +136,7 @@ class WeatherDiff(nn.Module):
     """
 
     smoke = {"ch": 32, "ch_mult": [1, 2, 2], "num_res_blocks": 1}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
         self,
@@ -133,10 +148,8 @@ class WeatherDiff(nn.Module):
     ):
         super().__init__()
         widths = [ch * factor for factor in ch_mult]
-        self.multiple, self.patch = (
-            2 ** (len(widths) - 1),
-            image_size,
-        )  # the latter tells that it is sampled in patches
+        self.multiple = 2 ** (len(widths) - 1)
+        self.patch = image_size  # the latter tells that it is sampled in patches
         attends = [image_size / 2**level in attn_resolutions for level in range(len(widths))]
         self.temb = TimeEmbedding(ch)
         self.conv_in = nn.Conv2d(6, ch, 3, padding=1)
@@ -147,10 +160,15 @@ class WeatherDiff(nn.Module):
         self.conv_out = nn.Conv2d(widths[0], 3, 3, padding=1)
 
     def _build_down(
-        self, widths: list[int], blocks: int, attends: list[bool], time_dim: int
+        self,
+        widths: list[int],
+        blocks: int,
+        attends: list[bool],
+        time_dim: int,
     ) -> list[int]:
         """The way down; the widths of its skip connections, first to last."""
-        self.down, skips = nn.ModuleList(), [widths[0]]
+        self.down = nn.ModuleList()
+        skips = [widths[0]]
         for number, (inner, width) in enumerate(pairwise(widths)):
             level = Level([inner] + [width] * (blocks - 1), width, time_dim, attends[number])
             skips += [width] * blocks
@@ -161,7 +179,12 @@ class WeatherDiff(nn.Module):
         return skips
 
     def _build_up(
-        self, widths: list[int], skips: list[int], blocks: int, attends: list[bool], time_dim: int
+        self,
+        widths: list[int],
+        skips: list[int],
+        blocks: int,
+        attends: list[bool],
+        time_dim: int,
     ) -> None:
         self.up = nn.ModuleList()
         for number in reversed(range(len(attends))):

@@ -24,7 +24,13 @@ Flag = Sequence[float]
 class GeneralConv(nn.Conv2d):
     """The convolution of stage 1, which is the same for all weathers."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+    ):
         super().__init__(inputs, outputs, kernel, stride, kernel // 2)
 
     def forward(self, x: Tensor, flag: Flag) -> Tensor:
@@ -37,7 +43,14 @@ class SpecificConv(nn.Conv2d):
     Kernels are added before the image is convolved, which is the same as adding the results.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, branch: int):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        branch: int,
+    ):
         super().__init__(inputs, outputs, kernel, stride, kernel // 2, bias=False)
         side = min(branch, kernel)
         self.margin = (kernel - side) // 2
@@ -103,7 +116,12 @@ class UpConv(nn.Module):
 class DenseConv(nn.Module):
     """Concatenates to its input a convolution of it."""
 
-    def __init__(self, variant: str, inputs: int, growth: int):
+    def __init__(
+        self,
+        variant: str,
+        inputs: int,
+        growth: int,
+    ):
         super().__init__()
         self.conv = BasicConv(variant, inputs, growth, 3)
 
@@ -128,7 +146,12 @@ class DenseBlock(nn.Module):
 class Stage(nn.Module):
     """Dense blocks, layer1 to the last."""
 
-    def __init__(self, variant: str, channels: int, blocks: int):
+    def __init__(
+        self,
+        variant: str,
+        channels: int,
+        blocks: int,
+    ):
         super().__init__()
         for number in range(blocks):
             self.add_module(f"layer{number + 1}", DenseBlock(variant, channels))
@@ -142,7 +165,12 @@ class Stage(nn.Module):
 class ScaleFusion(nn.Module):
     """Features of all three scales, brought to one size, become those of one scale (AFF)."""
 
-    def __init__(self, variant: str, inputs: int, outputs: int):
+    def __init__(
+        self,
+        variant: str,
+        inputs: int,
+        outputs: int,
+    ):
         super().__init__()
         self.conv1 = BasicConv(variant, inputs, outputs)
         self.conv2 = BasicConv(variant, outputs, outputs, 3, gelu=False)
@@ -156,7 +184,8 @@ class ImageFeatures(nn.Module):
 
     def __init__(self, variant: str, channels: int):
         super().__init__()
-        quarter, half = channels // 4, channels // 2
+        quarter = channels // 4
+        half = channels // 2
         self.layer1 = BasicConv(variant, 3, quarter, 3)
         self.layer2 = BasicConv(variant, quarter, half)
         self.layer3 = BasicConv(variant, half, half, 3)
@@ -199,10 +228,14 @@ class WGWSNet(nn.Module):
     """
 
     smoke = {"base_channel": 8, "blocks": 1}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
-        self, variant: str = "K1", base_channel: int = 18, blocks: int = 6, flag: Flag = (1, 0, 0)
+        self,
+        variant: str = "K1",
+        base_channel: int = 18,
+        blocks: int = 6,
+        flag: Flag = (1, 0, 0),
     ):
         super().__init__()
         if variant not in CONVS:
@@ -217,7 +250,13 @@ class WGWSNet(nn.Module):
         self.Decoder = nn.ModuleList(Stage(variant, width, blocks) for width in reversed(widths))
         self._build_joints(variant, *widths)
 
-    def _build_joints(self, variant: str, fine: int, middle: int, coarse: int) -> None:
+    def _build_joints(
+        self,
+        variant: str,
+        fine: int,
+        middle: int,
+        coarse: int,
+    ) -> None:
         self.feat_extract = nn.ModuleList(
             [
                 BasicConv(variant, 3, fine, 3),
@@ -233,8 +272,10 @@ class WGWSNet(nn.Module):
         )
         widths = (fine, middle, coarse)
         self.AFFs = nn.ModuleList(ScaleFusion(variant, sum(widths), width) for width in widths)
-        self.FAM1, self.SCM1 = FeatureAttention(variant, coarse), ImageFeatures(variant, coarse)
-        self.FAM2, self.SCM2 = FeatureAttention(variant, middle), ImageFeatures(variant, middle)
+        self.FAM1 = FeatureAttention(variant, coarse)
+        self.SCM1 = ImageFeatures(variant, coarse)
+        self.FAM2 = FeatureAttention(variant, middle)
+        self.SCM2 = ImageFeatures(variant, middle)
 
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1] from the weather of the argument `flag`, any H and W.
@@ -263,7 +304,11 @@ class WGWSNet(nn.Module):
         return fine, middle, self.Encoder[2](coarse, flag)
 
     def _fused(
-        self, fine: Tensor, middle: Tensor, coarse: Tensor, flag: Flag
+        self,
+        fine: Tensor,
+        middle: Tensor,
+        coarse: Tensor,
+        flag: Flag,
     ) -> tuple[Tensor, Tensor, Tensor]:
         return (
             self.AFFs[0]((fine, _resized(middle, 2), _resized(coarse, 4)), flag),

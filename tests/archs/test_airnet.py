@@ -7,7 +7,7 @@ import torch
 from half_precision import bfloat16_error
 from torch import Tensor
 
-from wxr_plugin.archs.airnet_arch import AirNet, BentConv
+from wxr_plugin.archs.airnet_arch import AirNet, ModulatedDeformConv
 
 PARITY = Path(__file__).parents[1] / "parity"
 
@@ -37,7 +37,7 @@ def test_any_size_comes_back(size):
 
 def test_a_bent_convolution_starts_as_half_of_a_plain_one():
     torch.manual_seed(0)
-    layer, x = BentConv(4), torch.rand(1, 4, 9, 8)
+    layer, x = ModulatedDeformConv(4), torch.rand(1, 4, 9, 8)
     with torch.no_grad():
         plain = torch.nn.functional.conv2d(x, layer.weight, padding=1)
         torch.testing.assert_close(layer(x, torch.rand(1, 4, 9, 8)), plain / 2)
@@ -57,7 +57,7 @@ def test_the_queue_is_as_long_as_the_authors_files_have_it():
 
 def test_nan_spreads_and_does_not_end_the_process():
     """A NaN offset once made the deformable convolution read memory that is not its own."""
-    conv = BentConv(4).eval()
+    conv = ModulatedDeformConv(4).eval()
     x = torch.rand(1, 4, 400, 800)
     x[..., 400:] = torch.nan
     with torch.no_grad():

@@ -55,7 +55,7 @@ def test_any_size_is_restored_as_its_extension(size):
 
 
 def test_a_width_that_cannot_be_shuffled_is_refused():
-    with pytest.raises(ValueError, match="no multiple of 4"):
+    with pytest.raises(ValueError, match="not a multiple of 4"):
         Histoformer(dim=8)
 
 

@@ -157,7 +157,7 @@ class ConditionalUNet(nn.Module):
         self.context_inputs = checked_inputs(context, STEERING)
         self.context_dim = context_dim
         self.multiple = 2 ** len(ch_mult)
-        # Reflection pads at most side - 1 pixels, and a side of multiple / 2 would need as many as it has.
+        # Reflection adds fewer pixels than the side has: multiple - side < side.
         self.least = self.multiple // 2 + 1
         self.halved = scale == 0.5
         self._build_ends(nf)

@@ -149,7 +149,7 @@ class DehazeFormer(nn.Module):
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
         H and W are arbitrary; the result has the same shape and is not clamped.
-        Sides that are no multiple of 4 are extended right and below by reflection and the result is
+        Sides that are not a multiple of 4 are extended right and below by reflection and the result is
         cropped, as published; so are those below 28, which the authors do not take (our choice; by
         repetition below 15).
         """

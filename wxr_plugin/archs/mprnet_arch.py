@@ -1,4 +1,4 @@
-"""MPRNet (Zamir et al., Multi-Stage Progressive Image Restoration, CVPR 2021): spandrel's layers under our forward."""
+"""MPRNet (Zamir et al., CVPR 2021): the layers of spandrel with our handling of sizes."""
 
 from torch import Tensor, nn
 
@@ -19,8 +19,8 @@ class MPRNet(nn.Module):
 
     Args:
         n_feat: channels at full size: 40 for deraining, 96 for deblurring, 80 for denoising.
-        scale_unetfeats: how many more on each lower level: 20, 48, 48.
-        scale_orsnetfeats: how many more in the last stage: 16, 32, 32.
+        scale_unetfeats: additional channels of each lower level: 20, 48, 48.
+        scale_orsnetfeats: additional channels of the last stage: 16, 32, 32.
         num_cab: attention blocks of each of the last stage's three parts.
     """
 
@@ -42,6 +42,7 @@ class MPRNet(nn.Module):
             scale_orsnetfeats=scale_orsnetfeats,
             num_cab=num_cab,
         )
+        # Their layers become ours, so that keys have no prefix.
         for name, layer in network.named_children():
             self.add_module(name, layer)
 
@@ -49,20 +50,23 @@ class MPRNet(nn.Module):
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
         H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped,
+        Sizes that are not a multiple of 8 are extended by reflection (repetition below 8) and cropped,
         as the authors' test scripts do. The first stage works on quarters of the image and the
-        second on halves, as published, so the whole image is needed to tell where those end.
+        second on halves, as published, so a tile does not give the result of the whole image.
         """
-        return cropped(self.published(extended(lq, STRIDE))[0], lq)
+        restored = self.published(extended(lq, STRIDE))
+        return cropped(restored[0], lq)
 
     def published(self, image: Tensor) -> list[Tensor]:
-        """The authors' call: sides are multiples of 8; the images of the third, second and first stage."""
+        """Run the authors' network on images (N, 3, H, W), H and W multiples of 8.
+
+        Returns the images of the third, second and first stage.
+        """
         return self._network.forward(self, image)
 
 
 def _published() -> type[nn.Module]:
-    from spandrel_extra_arches.architectures.MPRNet import (
-        MPRNet as Published,
-    )  # imports every network it has
+    # Imported here, since the package imports all of its networks.
+    from spandrel_extra_arches.architectures.MPRNet import MPRNet
 
-    return Published
+    return MPRNet

@@ -215,17 +215,17 @@ class NAFNet(nn.Module):
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
         H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are no multiple of 2 ** levels are extended by zeros and cropped, as published.
+        Sizes that are not a multiple of 2 ** levels are extended by zeros and cropped, as published.
         `context` is ignored by a network built without; otherwise raises ContextError if it does
         not fit. With `masks` the result is a Masked.
         """
         check_context(context, self.context_inputs, self.context_dim)
         padded = self._pad(lq)
-        found = [] if masks else None
-        restored = cropped(self._restore(padded, context, found), lq)
-        return with_masks(restored, found, padded) if masks else restored
+        recorded = [] if masks else None
+        restored = cropped(self._restore(padded, context, recorded), lq)
+        return with_masks(restored, recorded, padded) if masks else restored
 
-    def _restore(self, lq: Tensor, context: Context | None, found: list[Gate] | None) -> Tensor:
+    def _restore(self, lq: Tensor, context: Context | None, recorded: list[Gate] | None) -> Tensor:
         tokens = self.priors.tokens(context)
         prompt = (
             self.degradation(context.degradation) if "degradation" in self.context_inputs else None
@@ -234,7 +234,7 @@ class NAFNet(nn.Module):
         x = self.intro(lq)
         skips = []
         for level, (blocks, down) in enumerate(zip(self.encoders, self.downs)):
-            skips.append(self.gates.gate(level, x, _through(blocks, x, prompt, content), found))
+            skips.append(self.gates.gate(level, x, _through(blocks, x, prompt, content), recorded))
             x = down(skips[-1])
         x = self.priors.level(0, _through(self.middle_blks, x, prompt, content), tokens)
         for number, (blocks, up) in enumerate(zip(self.decoders, self.ups), start=1):

@@ -84,18 +84,18 @@ class Restormer(nn.Module):
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
         H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped,
+        Sizes that are not a multiple of 8 are extended by reflection (repetition below 8) and cropped,
         as the authors' test script does. `context` is ignored by a network built without; otherwise
         raises ContextError. With `masks` the result is a Masked.
         """
         padded = extended(lq, STRIDE)
-        found = [] if masks else None
-        restored = cropped(self._restore(padded, context, found), lq)
-        return with_masks(restored, found, padded) if masks else restored
+        recorded = [] if masks else None
+        restored = cropped(self._restore(padded, context, recorded), lq)
+        return with_masks(restored, recorded, padded) if masks else restored
 
-    def _restore(self, lq: Tensor, context: Context | None, found: list[Gate] | None) -> Tensor:
+    def _restore(self, lq: Tensor, context: Context | None, recorded: list[Gate] | None) -> Tensor:
         tokens = self.priors.tokens(context)
-        skips, deepest = self._encode(lq, context, found)
+        skips, deepest = self._encode(lq, context, recorded)
         x = self._joined(
             self.up4_3(self.priors.level(0, deepest, tokens)), skips[2], self.reduce_chan_level3
         )
@@ -107,7 +107,7 @@ class Restormer(nn.Module):
         return self.output(self.refinement(x)) + lq
 
     def _encode(
-        self, lq: Tensor, context: Context | None, found: list[Gate] | None
+        self, lq: Tensor, context: Context | None, recorded: list[Gate] | None
     ) -> tuple[list[Tensor], Tensor]:
         prompt = self.context.prepare(context) if self.is_steered else None
         levels = (self.encoder_level1, self.encoder_level2, self.encoder_level3, self.latent)
@@ -117,7 +117,7 @@ class Restormer(nn.Module):
         for number, (down, blocks) in enumerate(zip(downs, levels)):
             x = down(x)
             x = self.context.level(number, x, prompt) if self.is_steered else x
-            x = self.gates.gate(number, x, blocks(x), found)
+            x = self.gates.gate(number, x, blocks(x), recorded)
             skips.append(x)
         return skips[:3], self.context.deepest(x, context) if self.is_steered else x
 

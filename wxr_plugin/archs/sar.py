@@ -18,7 +18,7 @@ KINDS = ("spatial", "channel")
 
 
 class Gate(NamedTuple):
-    """What a stage found: its mask in (0, 1), (N, 1, h, w) or (N, C, h, w), and the residual (N, C, h, w) it gated."""
+    """What a stage recorded: its mask in (0, 1), (N, 1, h, w) or (N, C, h, w), and the residual (N, C, h, w) it gated."""
 
     mask: Tensor
     residual: Tensor
@@ -67,18 +67,18 @@ class SoftGates(nn.Module):
         number: int,
         before: Tensor,
         after: Tensor,
-        found: list[Gate] | None = None,
+        recorded: list[Gate] | None = None,
     ) -> Tensor:
         """Stage `number`'s features: `before` and as much of `after - before` as its mask lets through.
 
-        The mask and the residual are appended to `found`, where it is given.
+        The mask and the residual are appended to `recorded`, where it is given.
         """
         if not self.widths:
             return after
         residual = after - before
         mask = self.masks[number](before, residual)
-        if found is not None:
-            found.append(Gate(mask, residual))
+        if recorded is not None:
+            recorded.append(Gate(mask, residual))
         return before + mask * residual
 
 
@@ -106,24 +106,24 @@ class SAREncoder(nn.Module):
         self.gates = SoftGates(widths, kind)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Gate]]:
-        """Features of each stage for (N, C, H, W), the largest first, and what the gates found."""
+        """Features of each stage for (N, C, H, W), the largest first, and what the gates recorded."""
         features = []
-        found = []
+        recorded = []
         for number, stage in enumerate(self.stages):
             x = self.downs[number - 1](x) if number else x
-            x = self.gates.gate(number, x, stage(x), found)
+            x = self.gates.gate(number, x, stage(x), recorded)
             features.append(x)
-        return features, found
+        return features, recorded
 
 
-def with_masks(restored: Tensor, found: Sequence[Gate], padded: Tensor) -> Masked:
+def with_masks(restored: Tensor, recorded: Sequence[Gate], padded: Tensor) -> Masked:
     """`restored` (N, 3, H, W) with its masks at that size; `padded` is the image as the network saw it."""
     (height, width) = restored.shape[-2:]
     whole = padded.shape[-2:]
-    one = (gate.mask.mean(dim=1, keepdim=True) for gate in found)
+    one = (gate.mask.mean(dim=1, keepdim=True) for gate in recorded)
     full = (F.interpolate(mask, whole, mode="bilinear", align_corners=False) for mask in one)
     masks = [mask[..., :height, :width] for mask in full]
-    return Masked(restored, masks, [_own(gate.residual, restored, padded) for gate in found])
+    return Masked(restored, masks, [_own(gate.residual, restored, padded) for gate in recorded])
 
 
 def _own(residual: Tensor, restored: Tensor, padded: Tensor) -> Tensor:

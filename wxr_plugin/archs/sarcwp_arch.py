@@ -80,23 +80,23 @@ class SARCWP(nn.Module):
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
         H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are no multiple of 8 are extended by reflection and cropped. With `masks` the
+        Sizes that are not a multiple of 8 are extended by reflection and cropped. With `masks` the
         result is a Masked. Raises ContextError if `context` does not fit; a network without CWP
         ignores it.
         """
         padded = extended(lq, STRIDE)
-        restored, found = self._restore(padded, context)
+        restored, recorded = self._restore(padded, context)
         restored = cropped(restored, lq)
-        return with_masks(restored, found, padded) if masks else restored
+        return with_masks(restored, recorded, padded) if masks else restored
 
     def _restore(self, lq: Tensor, context: Context | None) -> tuple[Tensor, list[Gate]]:
         tokens = self.priors.tokens(context)
-        (*skips, x), found = self.encoder(self.intro(lq))
+        (*skips, x), recorded = self.encoder(self.intro(lq))
         x = self.priors.level(0, x, tokens)
         for number, (up, stage) in enumerate(zip(self.ups, self.decoder), start=1):
             x = self.priors.level(number, up(x) + skips.pop(), tokens)
             x = stage(x)
-        return self.ending(x) + lq, found
+        return self.ending(x) + lq, recorded
 
 
 def _stage(channels: int, blocks: int) -> nn.Sequential:

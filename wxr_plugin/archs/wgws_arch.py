@@ -280,7 +280,7 @@ class WGWSNet(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images (N, 3, H, W) in [0, 1] from the weather of the argument `flag`, any H and W.
 
-        The result is of that size and not clamped. Sides that are no multiple of 4 are extended
+        The result is of that size and not clamped. Sides that are not a multiple of 4 are extended
         right and below by reflection and the result is cropped (our choice; the authors' loader
         resizes to multiples of 16).
         """

@@ -182,6 +182,8 @@ class MAXIM(nn.Module):
         x: Tensor,
         image: Tensor,
     ) -> tuple[Tensor, Tensor]:
+        """Return the features and the restored image of a level."""
+        # The last stage has a plain output convolution, all others supervised attention.
         if stage < self.num_stages - 1:
             return self._part(stage, f"supervised_attention_module_{level}")(x, image)
         return x, self._part(stage, f"output_conv_{level}")(x) + image

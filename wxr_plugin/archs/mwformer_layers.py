@@ -95,11 +95,11 @@ def hyper_block(
     drop_path: float,
 ) -> Block:
     """Return a block of a stage; in the first stage also its attention depends on the vector."""
+    mlp = HyperMlp(channels, RATIO, vector)
     if stage == 0:
         attention = HyperAttention(channels, heads, REDUCTIONS[stage], vector)
     else:
         attention = Attention(channels, heads, REDUCTIONS[stage])
-    mlp = HyperMlp(channels, RATIO, vector)
     return Block(channels, attention, mlp, drop_path)
 
 

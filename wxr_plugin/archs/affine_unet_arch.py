@@ -30,7 +30,7 @@ class LocalAttention(nn.Module):
 
     def __init__(self, channels: int, window: int):
         super().__init__()
-        # A box mean is separable: means of columns, then of rows, cost 2 w instead of w^2 per pixel.
+        # A box mean is separable: means of columns, then of rows, cost 2 w per pixel, not w^2.
         half = window // 2
         self.mean = nn.Sequential(
             nn.AvgPool2d((window, 1), stride=1, padding=(half, 0), count_include_pad=False),

@@ -85,7 +85,7 @@ class Contrast(nn.Module):
 
 
 class ModulatedDeformConv(nn.Module):
-    """Deformable 3x3 convolution, its offsets and tap weights predicted from features and degradation."""
+    """Deformable 3x3 convolution with predicted offsets and tap weights."""
 
     def __init__(self, width: int):
         super().__init__()

@@ -36,7 +36,7 @@ class ImageSizeError(WxrError):
 class SinusoidalTime(nn.Module):
     """Embedding (N, dim) of times (N,): sines and cosines of frequencies 1 to 1/10000.
 
-    As in Vaswani et al. (NeurIPS 2017), with the frequencies' exponent in steps of 1 / (dim / 2 - 1).
+    As in Vaswani et al. (NeurIPS 2017), with steps of 1 / (dim / 2 - 1) in the exponent.
     """
 
     def __init__(self, dim: int):
@@ -68,7 +68,7 @@ class Projection(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual block of two projections, the first modulated by the time embedding (N, time_dim)."""
+    """Residual block of two projections, the first modulated by the time (N, time_dim)."""
 
     def __init__(
         self,
@@ -114,9 +114,11 @@ class ContentAttention(Residual):
 class ConditionalUNet(nn.Module):
     """Predictor of the noise in a state between a clean and a degraded image.
 
-    It has three published forms. IR-SDE: the defaults (its deshadowing network: nf 32, ch_mult [2, 4, 8, 16, 32]). DA-CLIP:
-    ch_mult [1, 2, 4, 8], context [content, degradation], context_dim 512. DA-CLIP in the wild:
-    ch_mult [1, 2, 4, 8], context [content], context_dim 768, scale 0.5.
+    It has three published forms:
+
+    - IR-SDE: the defaults; its deshadowing network: nf 32, ch_mult [2, 4, 8, 16, 32]
+    - DA-CLIP: ch_mult [1, 2, 4, 8], context [content, degradation], context_dim 512
+    - DA-CLIP in the wild: ch_mult [1, 2, 4, 8], context [content], context_dim 768, scale 0.5
 
     Args:
         nf: channels at full size; the time embedding has 4 nf.
@@ -232,7 +234,8 @@ class ConditionalUNet(nn.Module):
             context: embeddings of the N degraded images, at least those in `context_inputs`.
 
         Raises:
-            ContextError: `context` lacks what the network takes, or has another length.
+            ContextError: `context` lacks an embedding that the network takes, or has another
+                length.
             ImageSizeError: the images are too small to be reflected.
         """
         check_context(context, self.context_inputs, self.context_dim)

@@ -57,7 +57,8 @@ class ContextHooks(nn.Module):
         Called once per forward.
 
         Raises:
-            ContextError: `context` lacks an embedding that the network takes, or has another length.
+            ContextError: `context` lacks an embedding that the network takes, or has another
+                length.
         """
         check_context(context, self.inputs, self.context_dim)
         if "degradation" not in self.inputs:

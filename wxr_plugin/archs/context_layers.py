@@ -137,7 +137,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, attention to the context and a feed-forward layer, each pre-normed and residual."""
+    """Pre-norm self-attention, attention to the context and feed-forward layer, all residual."""
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ class ImageNorm(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """One or two convolutions with reflected borders, dropout after the first, and the input added."""
+    """Residual block of one or two convolutions with reflected borders, dropout after the first."""
 
     def __init__(
         self,

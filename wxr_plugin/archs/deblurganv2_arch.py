@@ -93,11 +93,12 @@ class DeblurGANv2(nn.Module):
         self.final = nn.Conv2d(width // 2, 3, 3, padding=1)
 
     def train(self, mode: bool = True) -> "DeblurGANv2":
-        """Set the mode; batch norm uses batch statistics in both modes, updates only in training."""
+        """Set the mode; batch norm uses batch statistics in both modes."""
         super().train(mode)
         for layer in self.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.train()
+                # Running statistics are updated in training only, and never used.
                 layer.track_running_stats = mode
         return self
 

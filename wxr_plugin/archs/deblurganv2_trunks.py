@@ -37,7 +37,7 @@ class Trunk:
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block: 1x1 widening, depthwise 3x3, 1x1 narrowing; the input added if it fits."""
+    """MobileNetV2's block: 1x1 widening, depthwise 3x3, 1x1 narrowing; residual if shapes fit."""
 
     def __init__(
         self,

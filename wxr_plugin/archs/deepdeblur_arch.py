@@ -99,9 +99,9 @@ class DeepDeblur(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sides that are not a multiple of 2 ** (scales - 1) are extended right and below by repetition
-        and the result is cropped, as published.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sides that are not
+        a multiple of 2 ** (scales - 1) are extended right and below by repetition and the result is
+        cropped, as published.
         """
         image = extended(lq, 2 ** (self.scales - 1), mode="replicate") * RANGE
         restored = self.published(pyramid(image, self.scales))

@@ -19,7 +19,7 @@ SMALLEST = 28
 
 
 class Conv(nn.Module):
-    """Convolution with reflected borders whose stride merges patches of `stride` x `stride` pixels."""
+    """Convolution with reflected borders, from patches of `stride` x `stride` pixels to one."""
 
     def __init__(
         self,
@@ -148,10 +148,10 @@ class DehazeFormer(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sides that are not a multiple of 4 are extended right and below by reflection and the result is
-        cropped, as published; so are those below 28, which the authors do not take (our choice; by
-        repetition below 15).
+        H and W are arbitrary; the result has the same shape and is not clamped. Sides that are not
+        a multiple of 4 are extended right and below by reflection and the result is cropped, as
+        published; so are those below 28, which the authors do not take (our choice; by repetition
+        below 15).
         """
         image = 2 * extended(lq, STRIDE, SMALLEST) - 1
         return cropped(self.published(image), lq) * 0.5 + 0.5

@@ -13,7 +13,7 @@ BIAS_WIDTH = 256
 
 
 class RLN(nn.Module):
-    """Rescale layer norm: normalises a whole feature map and predicts the scale and mean to put back."""
+    """Rescale layer norm: normalises a whole map and predicts the scale and mean to put back."""
 
     def __init__(self, channels: int):
         super().__init__()

@@ -53,10 +53,10 @@ class EnlightenGAN(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Brighten RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sides that are not a multiple of 16 are extended at both ends by reflection and the result is
-        cropped, as published; images that are too small for this at one end, by reflection or
-        repetition (our choice).
+        H and W are arbitrary; the result has the same shape and is not clamped. Sides that are not
+        a multiple of 16 are extended at both ends by reflection and the result is cropped, as
+        published; images that are too small for this at one end, by reflection or repetition (our
+        choice).
         """
         if self.halved_above and lq.shape[-1] > self.halved_above:
             small = self._restored(F.avg_pool2d(lq, 2, ceil_mode=True))

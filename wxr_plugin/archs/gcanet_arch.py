@@ -20,7 +20,7 @@ GATED = (4, 7)
 
 
 class SharedConv(nn.Module):
-    """One filter for all channels; smoothing before a dilated convolution avoids gridding artefacts."""
+    """One filter for all channels, which smooths before dilated convolutions to avoid gridding."""
 
     def __init__(self, kernel: int):
         super().__init__()
@@ -88,9 +88,9 @@ class GCANet(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        The authors resize images to multiples of 4; here they are extended right and below by
-        reflection, and the result is cropped (our choice).
+        H and W are arbitrary; the result has the same shape and is not clamped. The authors resize
+        images to multiples of 4; here they are extended right and below by reflection, and the
+        result is cropped (our choice).
         """
         image = extended(lq, STRIDE) * 255
         # 8-bit levels and their edges, centred by 128 as published.
@@ -125,10 +125,10 @@ class GCANet(nn.Module):
 
 
 def edges(image: Tensor) -> Tensor:
-    """Return the edges (N, 1, H, W) of images (N, 3, H, W): the mean over the colours of |differences|.
+    """Return the edges (N, 1, H, W) of images (N, 3, H, W).
 
-    Differences to the left, right, upper and lower neighbour are summed and divided by 4; missing
-    neighbours count 0.
+    An edge is the mean of the absolute differences to the left, right, upper and lower neighbours
+    and over the colours; missing neighbours count 0.
     """
     across = image.diff(dim=-1).abs().mean(1, keepdim=True)
     down = image.diff(dim=-2).abs().mean(1, keepdim=True)

@@ -133,19 +133,17 @@ class GridDehazeNet(nn.Module):
         return F.relu(self.conv_out(self.rdb_out(rows[0])))
 
     def _down(self, before: list[Tensor], column: int, x: Tensor) -> list[Tensor]:
-        """Return the features of a column of the first half; each row adds those of the row above."""
-        if column:
-            rows = [self._block(0, column, before)]
-        else:
-            # The first column has no column before it: it starts from the image.
-            rows = [self.rdb_in(self.conv_in(x))]
+        """Return a column of the first half; each row adds the features of the one above."""
+        # The first column has no column before it: it starts from the image.
+        first = self._block(0, column, before) if column else self.rdb_in(self.conv_in(x))
+        rows = [first]
         for row in range(1, ROWS):
             lowered = self.downsample_module[f"{row - 1}_{column}"](rows[-1])
             rows.append(self._joined(row, column, before, lowered) if column else lowered)
         return rows
 
     def _up(self, before: list[Tensor], column: int) -> list[Tensor]:
-        """Return the features of a column of the second half; each row adds those of the row below."""
+        """Return a column of the second half; each row adds the features of the one below."""
         rows = [self._block(ROWS - 1, column, before)]
         for row in reversed(range(ROWS - 1)):
             size = before[row].shape[-2:]

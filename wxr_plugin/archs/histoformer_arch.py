@@ -64,12 +64,12 @@ def unsorted_half(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def put_back(x: Tensor, index: Tensor, dim: int) -> Tensor:
-    """Undo a sort of `x` along `dim`; `index`, of the same shape, is the one that `sort` returned."""
+    """Undo a sort of `x` along `dim`, given the `index` that `sort` returned."""
     return torch.zeros_like(x).scatter(dim, index, x)
 
 
 class HistogramAttention(nn.Module):
-    """Attention between bins of pixels sorted by value, and between pixels of equal rank in a bin."""
+    """Attention between bins of pixels sorted by value, and between pixels of equal rank."""
 
     def __init__(self, channels: int, heads: int):
         super().__init__()
@@ -173,7 +173,7 @@ class Block(nn.Module):
 
 
 class Resize(nn.Module):
-    """3x3 convolution and pixel shuffle to half the channels, or unshuffle to twice the channels."""
+    """3x3 convolution and pixel (un)shuffle: half the channels if `finer`, else twice as many."""
 
     def __init__(self, channels: int, finer: bool):
         super().__init__()
@@ -259,9 +259,9 @@ class Histoformer(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sides that are not a multiple of 8 are extended right and below by reflection (repetition below
-        8) and cropped, as the authors' test script does. Attention sees the whole image.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sides that are not
+        a multiple of 8 are extended right and below by reflection (repetition below 8) and cropped,
+        as the authors' test script does. Attention sees the whole image.
         """
         restored = self._restore(extended(lq, STRIDE))
         return cropped(restored, lq)

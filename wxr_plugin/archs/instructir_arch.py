@@ -1,4 +1,4 @@
-"""InstructIR (Conde et al., High-Quality Image Restoration Following Human Instructions, ECCV 2024).
+"""InstructIR (Conde et al., Image Restoration Following Human Instructions, ECCV 2024).
 
 NAFNet whose encoder and decoder levels end with a block that an instruction gates. State-dict names
 are those of the authors' code, so that their weights load (MIT).
@@ -126,7 +126,8 @@ class InstructIR(NAFNet):
     def published(self, lq: Tensor, instruction: Tensor) -> Tensor:
         """Restore images as in `forward` by a normalised instruction (N, 256) for each.
 
-        Sides that are not a multiple of 2 ** levels are extended by zeros and cropped, as published.
+        Sides that are not a multiple of 2 ** levels are extended by zeros and the result is
+        cropped, as published.
         """
         image = extended(lq, 1 << self.levels, mode="constant")
         return cropped(self._instructed(image, instruction), lq)

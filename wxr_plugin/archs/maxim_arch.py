@@ -64,10 +64,10 @@ class MAXIM(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        As in the authors' test script, images are extended by reflection to even sides, then on all
-        four sides to multiples of 64, and the result is cropped. Where an image is too small to be
-        reflected its border is repeated (our choice).
+        H and W are arbitrary; the result has the same shape and is not clamped. As in the authors'
+        test script, images are extended by reflection to even sides, then on all four sides to
+        multiples of 64, and the result is cropped. Where an image is too small to be reflected its
+        border is repeated (our choice).
         """
         image = extended(lq, 2)
         height, width = image.shape[-2:]
@@ -141,7 +141,7 @@ class MAXIM(nn.Module):
         return encoded, x
 
     def _skips(self, stage: int, encoded: list[Tensor], gate: Tensor) -> list[Tensor]:
-        """Return the decoder's skip of each level: all encoder levels, gated by the coarser level."""
+        """Return the decoder's skips: all encoder levels, gated by the coarser level."""
         skips = []
         for turn, level in enumerate(reversed(range(LEVELS))):
             signal = self._gathered(stage, turn, encoded, encoded[level])

@@ -72,7 +72,7 @@ class GatingUnit(nn.Module):
 
 
 class GatedMlp(nn.Module):
-    """The paper's gMLP over the cells of a `side` x `side` grid, or the pixels of patches of that side."""
+    """The paper's gMLP over the cells of a `side` x `side` grid, or the pixels of such patches."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class GatedMlp(nn.Module):
 
 
 class MultiAxisMlp(nn.Module):
-    """The paper's multi-axis gated MLP: one half of the channels mixed over the grid, one within patches."""
+    """The paper's multi-axis gated MLP: half of the channels over the grid, half within patches."""
 
     def __init__(self, channels: int, side: int):
         super().__init__()
@@ -345,7 +345,7 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def patch_sides(x: Tensor, side: int, grid: bool) -> tuple[int, int]:
-    """Return height and width of the cells of a `side` x `side` grid, or of patches of that side."""
+    """Return height and width of the cells of a `side` x `side` grid, or of such patches."""
     if grid:
         return x.shape[1] // side, x.shape[2] // side
     return side, side

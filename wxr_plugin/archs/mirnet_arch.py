@@ -292,9 +292,9 @@ class MIRNet(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are not a multiple of 4 are extended by reflection (repetition below 4) and cropped:
-        our choice, the authors' images have such sizes.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sizes that are not
+        a multiple of 4 are extended by reflection (repetition below 4) and cropped: our choice, the
+        authors' images have such sizes.
         """
         image = extended(lq, STRIDE)
         features = self.body(self.conv_in(image))

@@ -49,10 +49,10 @@ class MPRNet(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are not a multiple of 8 are extended by reflection (repetition below 8) and cropped,
-        as the authors' test scripts do. The first stage works on quarters of the image and the
-        second on halves, as published, so a tile does not give the result of the whole image.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sizes that are not
+        a multiple of 8 are extended by reflection (repetition below 8) and cropped, as the authors'
+        test scripts do. The first stage works on quarters of the image and the second on halves, as
+        published, so a tile does not give the result of the whole image.
         """
         restored = self.published(extended(lq, STRIDE))
         return cropped(restored[0], lq)

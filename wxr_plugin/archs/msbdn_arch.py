@@ -268,10 +268,10 @@ class MSBDN(nn.Module):
     ) -> Tensor | Masked:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are not a multiple of 16 (or below 32) are extended right and below by reflection,
-        or by repetition where the image is too small for it, and the result is cropped (our
-        choice). A network built without `context` ignores it. With `masks` the result is a Masked.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sizes that are not
+        a multiple of 16 (or below 32) are extended right and below by reflection, or by repetition
+        where the image is too small for it, and the result is cropped (our choice). A network built
+        without `context` ignores it. With `masks` the result is a Masked.
 
         Raises:
             ContextError: `context` does not fit the network.

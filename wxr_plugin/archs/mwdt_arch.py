@@ -62,7 +62,7 @@ class TranslatorDecoder(nn.Module):
 
 
 class Translator(nn.Module):
-    """Translator into one weather: BGR (N, 3, H, W) in [-1, 1] to the same, H and W multiples of 8."""
+    """Translator of BGR images (N, 3, H, W) in [-1, 1] into one weather; 8 divides H and W."""
 
     def __init__(self, factor: int):
         super().__init__()
@@ -177,10 +177,10 @@ class MWDT(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        The authors' script crops photos to their left square and resizes it to 256x256. The network
-        takes any multiple of 8: other sides (or below 16) are extended right and below by
-        reflection, and the result is cropped (our choice). Instance norms see the whole image.
+        H and W are arbitrary; the result has the same shape and is not clamped. The authors' script
+        crops photos to their left square and resizes it to 256x256. The network takes any multiple
+        of 8: other sides (or below 16) are extended right and below by reflection, and the result
+        is cropped (our choice). Instance norms see the whole image.
         """
         # RGB in [0, 1] -> BGR in [-1, 1]
         image = 2 * extended(lq, STRIDE, SMALLEST).flip(1) - 1

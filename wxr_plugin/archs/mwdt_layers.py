@@ -142,7 +142,7 @@ class GatedFeedForward(nn.Module):
 
 
 class SlotMerge(nn.Module):
-    """Slot-wise merging of maps of `channels` channels: `slots[j]` takes the j-th quarter of each."""
+    """Slot-wise merging of maps (N, channels, H, W): `slots[j]` takes the j-th quarter of each."""
 
     def __init__(self, channels: int, slots: Sequence[nn.Module]):
         super().__init__()
@@ -169,7 +169,7 @@ class ConcatSlot(GatedFeedForward):
 
 
 class AlignedSlot(nn.Module):
-    """Slot of four maps, each after the first aligned to the one before by a deformable convolution."""
+    """Slot of four maps, each aligned to the one before by a deformable convolution."""
 
     def __init__(self, channels: int, kernel: int):
         super().__init__()
@@ -237,7 +237,7 @@ class ChannelAttention(nn.Module):
 
 
 class NestedAttention(nn.Module):
-    """Two channel attentions with the same queries `skip`: of `x`, then of the first one's result."""
+    """Two channel attentions in sequence, with the same queries `skip`; returns both results."""
 
     def __init__(self, channels: int, heads: int):
         super().__init__()

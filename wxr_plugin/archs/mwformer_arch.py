@@ -79,7 +79,10 @@ class MWFormer(nn.Module):
         "backbone.Tenc.patch_block1.0.attn.kv.",
         "backbone.convtail.conv_output.",
     )
-    """Name prefixes of parameters that do not affect the result; so do further blocks of stage 1."""
+    """Name prefixes of parameters that do not affect the result.
+
+    With more blocks in stage 1, theirs do not affect it either.
+    """
 
     def __init__(
         self,
@@ -96,10 +99,9 @@ class MWFormer(nn.Module):
     def forward(self, lq: Tensor, vector: Tensor | None = None) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sides that are not a multiple of 16 (or below 48) are extended right and below by reflection,
-        and the result is cropped (our choice; the authors take multiples of 16). `vector` is as in
-        `published`.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sides that are not
+        a multiple of 16 (or below 48) are extended right and below by reflection, and the result is
+        cropped (our choice; the authors take multiples of 16). `vector` is as in `published`.
         """
         return cropped(self.published(_scaled(lq), vector), lq)
 
@@ -111,7 +113,7 @@ class MWFormer(nn.Module):
         return self.style_filter(_scaled(lq))
 
     def published(self, image: Tensor, vector: Tensor | None = None) -> Tensor:
-        """Run the authors' networks: RGB (N, 3, H, W) in [-1, 1] to the image on the scale of [0, 1].
+        """Run the authors' networks: RGB (N, 3, H, W) in [-1, 1] to RGB on the scale of [0, 1].
 
         H and W are multiples of 16 and at least 48. `vector` (N, C) replaces the image's own, for
         example by that of another photo with the weather to remove.

@@ -133,7 +133,7 @@ class Film(nn.Module):
 
 
 class SteeredEncoder(Encoder):
-    """TransWeather's encoder with a `Film` before each stage and blocks that depend on the vector."""
+    """TransWeather's encoder with a `Film` before each stage and vector-dependent blocks."""
 
     def __init__(
         self,

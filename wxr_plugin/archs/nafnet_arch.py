@@ -71,7 +71,7 @@ class LocalMean(nn.Module):
 
 
 class NAFBlock(nn.Module):
-    """The paper's figure 3(c): gated depthwise convolution with channel attention, gated 1x1 layer."""
+    """The paper's figure 3(c): gated depthwise layer with channel attention, gated 1x1 layer."""
 
     def __init__(self, channels: int, pool: nn.Module):
         super().__init__()
@@ -234,9 +234,9 @@ class NAFNet(nn.Module):
     ) -> Tensor | Masked:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are not a multiple of 2 ** levels are extended by zeros and cropped, as published.
-        A network built without `context` ignores it. With `masks` the result is a Masked.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sizes that are not
+        a multiple of 2 ** levels are extended by zeros and cropped, as published. A network built
+        without `context` ignores it. With `masks` the result is a Masked.
 
         Raises:
             ContextError: `context` does not fit the network.

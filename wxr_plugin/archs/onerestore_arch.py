@@ -177,9 +177,8 @@ class OneRestore(Restorer):
     def forward(self, lq: Tensor, embedding: Tensor | None = None) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        `embedding` (N, 324) replaces the result of `look`, for example because the images are tiles
-        of one photo.
+        H and W are arbitrary; the result has the same shape and is not clamped. `embedding` (N,
+        324) replaces the result of `look`, for example because the images are tiles of one photo.
         """
         if embedding is None:
             embedding = self.look(lq)

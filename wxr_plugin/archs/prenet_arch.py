@@ -16,7 +16,7 @@ BLOCKS = 5
 
 @register_arch
 class PReNet(nn.Module):
-    """Small recurrent network: each stage takes the rainy image, the last estimate and an LSTM state.
+    """Recurrent network whose stages take the rainy image, the last estimate and an LSTM state.
 
     State-dict names are those of the authors' code.
 

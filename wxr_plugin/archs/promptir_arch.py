@@ -109,9 +109,9 @@ class PromptIR(nn.Module):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are not a multiple of 8 are extended by reflection (repetition below 8) and cropped,
-        as in the authors' demo. Their test of benchmarks crops images to multiples of 16 instead.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sizes that are not
+        a multiple of 8 are extended by reflection (repetition below 8) and cropped, as in the
+        authors' demo. Their test of benchmarks crops images to multiples of 16 instead.
         """
         restored = self._restore(extended(lq, STRIDE))
         return cropped(restored, lq)

@@ -88,10 +88,10 @@ class Restormer(nn.Module):
     ) -> Tensor | Masked:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are not a multiple of 8 are extended by reflection (repetition below 8) and cropped,
-        as the authors' test script does. A network built without `context` ignores it. With `masks`
-        the result is a Masked.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sizes that are not
+        a multiple of 8 are extended by reflection (repetition below 8) and cropped, as the authors'
+        test script does. A network built without `context` ignores it. With `masks` the result is a
+        Masked.
 
         Raises:
             ContextError: `context` does not fit the network.

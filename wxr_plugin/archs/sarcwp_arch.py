@@ -79,9 +79,9 @@ class SARCWP(nn.Module):
     ) -> Tensor | Masked:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are not a multiple of 8 are extended by reflection and cropped. A network without
-        CWP ignores `context`. With `masks` the result is a Masked.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sizes that are not
+        a multiple of 8 are extended by reflection and cropped. A network without CWP ignores
+        `context`. With `masks` the result is a Masked.
 
         Raises:
             ContextError: `context` does not fit the network.

@@ -36,9 +36,9 @@ class TKL(MSBDN):
     def forward(self, lq: Tensor) -> Tensor:
         """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        H and W are arbitrary; the result has the same shape and is not clamped.
-        Sizes that are not a multiple of 16 (or below 32) are extended right and below by reflection,
-        and the result is cropped (our choice; the authors resize them to the multiple below).
+        H and W are arbitrary; the result has the same shape and is not clamped. Sizes that are not
+        a multiple of 16 (or below 32) are extended right and below by reflection, and the result is
+        cropped (our choice; the authors resize them to the multiple below).
         """
         restored, _ = self.published(extended(lq, STRIDE, SMALLEST))
         return cropped(restored, lq)

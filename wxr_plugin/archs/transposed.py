@@ -56,7 +56,7 @@ class GatedFeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention over channels, then the gated layer; both on normalised features and added to them."""
+    """Pre-norm attention over channels and gated layer, both residual."""
 
     def __init__(
         self,

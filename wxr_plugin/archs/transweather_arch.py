@@ -74,7 +74,7 @@ class TransWeather(nn.Module):
         return cropped(self.published(image), lq)
 
     def published(self, image: Tensor) -> Tensor:
-        """Run the authors' network: RGB (N, 3, H, W) in [-1, 1] to the image on the scale of [0, 1].
+        """Run the authors' network: RGB (N, 3, H, W) in [-1, 1] to RGB on the scale of [0, 1].
 
         H and W are multiples of 16 and at least 48.
         """

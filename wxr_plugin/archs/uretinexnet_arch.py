@@ -13,7 +13,7 @@ from wxr_plugin.registry import register_arch
 
 
 class Decomposition(nn.Module):
-    """Initial decomposition of an image into reflectance (N, 3, H, W) and illumination (N, 1, H, W)."""
+    """Initial split of an image into reflectance (N, 3, H, W) and illumination (N, 1, H, W)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -71,7 +71,7 @@ class Reflectance(nn.Module):
 
 
 class Illumination(nn.Module):
-    """Smoother of the illumination (one input channel) or brightener (its ratio as second channel)."""
+    """Smoother of the illumination, or brightener with the ratio as a second input channel."""
 
     def __init__(
         self,

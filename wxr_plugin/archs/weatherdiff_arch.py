@@ -77,7 +77,7 @@ class Attention(nn.Module):
 
 
 class Resampling(nn.Module):
-    """3x3 convolution to half or twice the size; halving pads only right and below, as published."""
+    """3x3 convolution to half or twice the size."""
 
     def __init__(self, dim: int, halves: bool):
         super().__init__()
@@ -88,10 +88,8 @@ class Resampling(nn.Module):
             self.conv = nn.Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.halves:
-            x = F.pad(x, (0, 1, 0, 1))
-        else:
-            x = F.interpolate(x, scale_factor=2)
+        # Halving pads only right and below, as published.
+        x = F.pad(x, (0, 1, 0, 1)) if self.halves else F.interpolate(x, scale_factor=2)
         return self.conv(x)
 
 

@@ -1,4 +1,4 @@
-"""No-reference metrics of pyiqa for `metrics` of an option file: NIMA, MUSIQ, LIQE, NIQE, …"""
+"""No-reference metrics of pyiqa for `metrics` of an option file, such as NIMA and NIQE."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING

@@ -18,8 +18,8 @@ class SDEOptions(Block):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """Growth over time of theta, the speed of the pull to the degraded image."""
     max_sigma: Annotated[float, Meta(ge=0)] = 50
-    """Standard deviation of the noise at the last time: from 1 on in 8-bit levels, below 1 in units of
-    the image's range. Published: 10 for rain and blur, 30 for shadows and holes, 50 for DA-CLIP."""
+    """Standard deviation of the noise at the last time: from 1 on in 8-bit levels, below 1 in units
+    of the image's range. Published: 10 for rain and blur, 30 for shadows and holes, 50 for DA-CLIP."""
     eps: Annotated[float, Meta(gt=0, lt=1)] = 0.005
     """Share of the clean image that is left at the last time."""
 
@@ -39,7 +39,7 @@ class SamplingOptions(Block):
     seed: NotNegative = 0
     """Seed of the noise; an image's noise depends on this seed and its pixels only."""
     tile: AtLeastOne | None = None
-    """Side in pixels of the tiles that the network processes of larger images; default: no tiles."""
+    """Side in pixels of the tiles into which larger images are cut; default: no tiles."""
     overlap: NotNegative = 64
     """Overlap of neighbouring tiles in pixels."""
 

@@ -13,7 +13,7 @@ from wxr_plugin.sampling.schedules import Schedule, ScheduleError
 Method = Literal["posterior", "sde", "ode"]
 METHODS = ("posterior", "sde", "ode")
 PredictNoise = Callable[[Tensor, float], Tensor]
-"""predict(x, time): noise in a state (N, 3, H, W) at a time in (0, T] of the training's schedule."""
+"""predict(x, time): noise in a state (N, 3, H, W) at a time in (0, T] of the training schedule."""
 
 
 def check_steps(steps: int, train_steps: int) -> None:
@@ -73,7 +73,12 @@ def sample(
 
 
 def _posterior(
-    x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators
+    x: Tensor,
+    lq: Tensor,
+    noise: Tensor,
+    t: int,
+    s: Schedule,
+    generator: Generators,
 ) -> Tensor:
     x0 = sde.x0_from_noise(x, lq, noise, t, s)
     mean = sde.optimum_step(x, x0, lq, t, s)
@@ -81,7 +86,12 @@ def _posterior(
 
 
 def _sde(
-    x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators
+    x: Tensor,
+    lq: Tensor,
+    noise: Tensor,
+    t: int,
+    s: Schedule,
+    generator: Generators,
 ) -> Tensor:
     score = sde.score(noise, t, s)
     mean = sde.reverse_sde_mean(x, lq, score, t, s)
@@ -90,7 +100,12 @@ def _sde(
 
 
 def _ode(
-    x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators
+    x: Tensor,
+    lq: Tensor,
+    noise: Tensor,
+    t: int,
+    s: Schedule,
+    generator: Generators,
 ) -> Tensor:
     score = sde.score(noise, t, s)
     return sde.reverse_ode_step(x, lq, score, t, s)

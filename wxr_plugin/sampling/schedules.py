@@ -1,4 +1,4 @@
-"""Schedules of IR-SDE (Luo et al., ICML 2023): speed of the pull to the degraded image, and noise."""
+"""Schedules of IR-SDE (Luo et al., ICML 2023): pull to the degraded image, and noise."""
 
 import dataclasses
 import math

@@ -23,7 +23,13 @@ def forward_mean(x0: Tensor, lq: Tensor, t: Time, s: Schedule) -> Tensor:
     return lq + (x0 - lq) * share
 
 
-def noisy_state(x0: Tensor, lq: Tensor, noise: Tensor, t: Time, s: Schedule) -> Tensor:
+def noisy_state(
+    x0: Tensor,
+    lq: Tensor,
+    noise: Tensor,
+    t: Time,
+    s: Schedule,
+) -> Tensor:
     """Return x_t of a clean image and standard normal `noise`. t in 0 … T."""
     mean = forward_mean(x0, lq, t, s)
     return mean + _at(s.sigma_bar, t, first=0) * noise
@@ -44,25 +50,50 @@ def score(noise: Tensor, t: Time, s: Schedule) -> Tensor:
     return -noise / _at(s.sigma_bar, t)
 
 
-def reverse_sde_mean(xt: Tensor, lq: Tensor, score: Tensor, t: Time, s: Schedule) -> Tensor:
+def reverse_sde_mean(
+    xt: Tensor,
+    lq: Tensor,
+    score: Tensor,
+    t: Time,
+    s: Schedule,
+) -> Tensor:
     """Return x_{t-1} by the reverse SDE, without its noise of `dispersion_std`. t in 1 … T."""
     drift = forward_drift(xt, lq, t, s)
     return xt - drift + _at(s.sigma, t) ** 2 * score * s.dt
 
 
-def reverse_ode_step(xt: Tensor, lq: Tensor, score: Tensor, t: Time, s: Schedule) -> Tensor:
+def reverse_ode_step(
+    xt: Tensor,
+    lq: Tensor,
+    score: Tensor,
+    t: Time,
+    s: Schedule,
+) -> Tensor:
     """Return x_{t-1} by the probability flow ODE, which has the SDE's densities. t in 1 … T."""
     drift = forward_drift(xt, lq, t, s)
     return xt - drift + 0.5 * _at(s.sigma, t) ** 2 * score * s.dt
 
 
-def x0_from_noise(xt: Tensor, lq: Tensor, noise: Tensor, t: Time, s: Schedule) -> Tensor:
-    """Return the clean image from which `noise` gives xt, the inverse of `noisy_state`. t in 1 … T."""
+def x0_from_noise(
+    xt: Tensor,
+    lq: Tensor,
+    noise: Tensor,
+    t: Time,
+    s: Schedule,
+) -> Tensor:
+    """Return the x0 from which `noise` gives xt, the inverse of `noisy_state`. t in 1 … T."""
     mean = xt - lq - _at(s.sigma_bar, t) * noise
-    return lq + mean * torch.exp(_at(s.theta_cumsum, t) * s.dt)
+    growth = torch.exp(_at(s.theta_cumsum, t) * s.dt)
+    return lq + mean * growth
 
 
-def optimum_step(xt: Tensor, x0: Tensor, lq: Tensor, t: Time, s: Schedule) -> Tensor:
+def optimum_step(
+    xt: Tensor,
+    x0: Tensor,
+    lq: Tensor,
+    t: Time,
+    s: Schedule,
+) -> Tensor:
     """Return the likeliest x_{t-1} given x_t and x0, which is also its mean. t in 1 … T."""
     step, total, before = _exponents(t, s)
     # With A = exp(-step), B = exp(-total) and C = exp(-before), as in the paper:

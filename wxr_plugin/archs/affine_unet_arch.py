@@ -95,7 +95,12 @@ class AffineUNet(nn.Module):
             The last block of the two coarsest levels has one. 0: no attention.
     """
 
-    smoke = {"widths": [4, 6, 8], "enc_blocks": [1, 1, 1], "dec_blocks": [1, 1], "window": 3}
+    smoke = {
+        "widths": [4, 6, 8],
+        "enc_blocks": [1, 1, 1],
+        "dec_blocks": [1, 1],
+        "window": 3,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
@@ -116,7 +121,8 @@ class AffineUNet(nn.Module):
         # Each level but the coarsest halves the size, so sides must divide by 2 ** (levels - 1).
         self.multiple = 1 << (len(widths) - 1)
         # Only the two coarsest levels attend: there a window of 7 covers the most of the scene.
-        windows = [window if level >= len(widths) - 2 else 0 for level in range(len(widths))]
+        first_attending = len(widths) - 2
+        windows = [window if level >= first_attending else 0 for level in range(len(widths))]
         levels = list(zip(widths, windows))
         steps = list(pairwise(widths))
         self.intro = nn.Conv2d(3, widths[0], 3, padding=1)

@@ -29,7 +29,14 @@ class EncoderBlock(nn.Module):
     ):
         super().__init__()
         self.backbone = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.Conv2d(
+                inputs,
+                outputs,
+                3,
+                stride,
+                1,
+                bias=False,
+            ),
             nn.BatchNorm2d(outputs),
             nn.LeakyReLU(SLOPE),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
@@ -209,7 +216,12 @@ class AirNet(nn.Module):
             Dehaze.pth.
     """
 
-    smoke = {"width": 8, "groups": 1, "blocks": 1, "tasks": 1}
+    smoke = {
+        "width": 8,
+        "groups": 1,
+        "blocks": 1,
+        "tasks": 1,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
     unused = ("E.E.encoder_k.", "E.E.encoder_q.E.", "E.E.encoder_q.mlp.")
     """Name prefixes of parameters that do not affect the result."""

@@ -240,13 +240,17 @@ class ConditionalUNet(nn.Module):
         """
         check_context(context, self.context_inputs, self.context_dim)
         time = self._time(torch.as_tensor(time, device=xt.device), context)
-        content = context.content[:, None] if "content" in self.context_inputs else None
-        return self._noise(torch.cat((xt - lq, lq), dim=1), time, content)
+        content = None
+        if "content" in self.context_inputs:
+            # One token for each photo: (N, 1, context_dim).
+            content = context.content[:, None]
+        both = torch.cat((xt - lq, lq), dim=1)
+        return self._noise(both, time, content)
 
     def _time(self, time: Tensor, context: Context | None) -> Tensor:
         # Angles need float32, whatever the precision of the layers.
-        sinusoid = self.time_mlp[0](time.reshape(-1)).to(self.time_mlp[1].weight.dtype)
-        embedding = self.time_mlp[1:](sinusoid)
+        sinusoid = self.time_mlp[0](time.reshape(-1))
+        embedding = self.time_mlp[1:](sinusoid.to(self.time_mlp[1].weight.dtype))
         if "degradation" in self.context_inputs:
             prompt = degradation_prompt(
                 context.degradation, self.text_mlp, self.prompt, self.prompt_mlp
@@ -263,7 +267,8 @@ class ConditionalUNet(nn.Module):
         x = self.mid_attn(x, content)
         x = self.mid_block2(x, time)
         x = self._decode(x, skips, time, content)
-        x = self.upsample(x) if self.halved else x
+        if self.halved:
+            x = self.upsample(x)
         x = self.final_res_block(torch.cat((x, first), dim=1), time)
         return self.final_conv(x)[..., :height, :width]
 
@@ -273,6 +278,7 @@ class ConditionalUNet(nn.Module):
         skips = []
         for block1, block2, attention, down in self.downs:
             x = block1(x, time)
+            # Two skips per level: after the first block and after the attention.
             skips.append(x)
             x = attention(block2(x, time), content)
             skips.append(x)

@@ -54,6 +54,7 @@ def checked_inputs(inputs: Sequence[str], names: Sequence[str] = NAMES) -> tuple
         raise ValueError(
             "image is made by a CLIP, content and degradation by a DA-CLIP: a network has one guide"
         )
+    # The order of NAMES, whatever the order of the option file.
     return tuple(name for name in NAMES if name in inputs)
 
 

@@ -39,13 +39,12 @@ class PriorAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        # Queries are pixels: (N, C, H, W) -> (N, heads, H W, C / heads).
-        q = self.to_q(self.norm(x)).flatten(2).unflatten(1, (self.heads, -1)).mT
-        # Keys and values are tokens: (N, T, 2 C) -> twice (N, heads, T, C / heads).
-        k, v = (
-            part.unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for part in self.to_kv(tokens).chunk(2, dim=2)
-        )
+        q = self.to_q(self.norm(x)).flatten(2)
+        # Queries are pixels: (N, C, H W) -> (N, heads, H W, C / heads).
+        q = q.unflatten(1, (self.heads, -1)).mT
+        # Keys and values are tokens: (N, T, C) -> (N, heads, T, C / heads).
+        parts = self.to_kv(tokens).chunk(2, dim=2)
+        k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)
         attended = F.scaled_dot_product_attention(q, k, v)
         attended = attended.mT.flatten(1, 2).unflatten(2, x.shape[-2:])
         return x + self.gamma * attended

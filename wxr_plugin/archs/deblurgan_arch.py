@@ -83,6 +83,7 @@ class DeblurGAN(nn.Module):
             raise ValueError(
                 f"DeblurGAN: layout is {layout!r}; take '2018' or '2019', with the quotes"
             )
+        # Files of 2019 hold running statistics, and their blocks have one convolution.
         stored = layout == "2019"
         middle = (
             ResidualBlock(4 * width, 1 if stored else 2, stored, dropout) for _ in range(blocks)
@@ -108,6 +109,7 @@ class DeblurGAN(nn.Module):
         it, and the result is cropped (our choice). Dropout acts in training only, while the
         authors' test script leaves it on (our choice).
         """
+        # [0, 1] -> [-1, 1] and back.
         image = 2 * extended(lq, STRIDE, SMALLEST) - 1
         return cropped(self.published(image), lq) / 2 + 0.5
 
@@ -116,6 +118,7 @@ class DeblurGAN(nn.Module):
 
         H and W are multiples of 4 and at least 8.
         """
+        # The generator predicts a residual.
         return (x + self.model(x)).clamp(-1, 1)
 
 
@@ -141,5 +144,12 @@ def _halved(width: int, stored: bool) -> list[nn.Module]:
 
 
 def _doubled(width: int, stored: bool) -> list[nn.Module]:
-    conv = nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1)
+    conv = nn.ConvTranspose2d(
+        width,
+        width // 2,
+        3,
+        stride=2,
+        padding=1,
+        output_padding=1,
+    )
     return [conv, ImageNorm(width // 2, stored), nn.ReLU()]

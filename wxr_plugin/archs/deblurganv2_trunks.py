@@ -119,5 +119,13 @@ def _filtered(
     stride: int = 1,
     groups: int = 1,
 ) -> list[nn.Module]:
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    conv = nn.Conv2d(
+        inputs,
+        outputs,
+        kernel,
+        stride,
+        kernel // 2,
+        groups=groups,
+        bias=False,
+    )
     return [conv, nn.BatchNorm2d(outputs), nn.ReLU6()]

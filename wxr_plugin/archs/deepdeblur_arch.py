@@ -80,7 +80,11 @@ class DeepDeblur(nn.Module):
         width: channels of the features.
     """
 
-    smoke = {"scales": 2, "blocks": 1, "width": 8}
+    smoke = {
+        "scales": 2,
+        "blocks": 1,
+        "width": 8,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
@@ -143,7 +147,8 @@ def _smoothed(x: Tensor) -> Tensor:
     distances = torch.arange(-REACH, REACH + 1.0) / SIGMA
     # exp(-d^2 / 2), normalised to a sum of 1.
     weights = torch.softmax(-0.5 * distances**2, dim=0).tolist()
-    return sum(weight * padded[..., start : start + width] for start, weight in enumerate(weights))
+    shifted = [padded[..., start : start + width] for start in range(len(weights))]
+    return sum(weight * pixels for weight, pixels in zip(weights, shifted))
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:

@@ -30,7 +30,14 @@ class Conv(nn.Module):
     ):
         super().__init__()
         pad = (kernel - stride + 1) // 2
-        self.proj = nn.Conv2d(inputs, outputs, kernel, stride, pad, padding_mode="reflect")
+        self.proj = nn.Conv2d(
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            pad,
+            padding_mode="reflect",
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.proj(x)
@@ -113,7 +120,11 @@ class DehazeFormer(nn.Module):
         conv_type: DWConv (a depthwise 5x5 convolution in each block) or Conv (two full 3x3 ones).
     """
 
-    smoke = {"embed_dims": [8, 8, 8, 8, 8], "depths": [1, 1, 2, 1, 1], "num_heads": [1, 1, 2, 1, 1]}
+    smoke = {
+        "embed_dims": [8, 8, 8, 8, 8],
+        "depths": [1, 1, 2, 1, 1],
+        "num_heads": [1, 1, 2, 1, 1],
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
@@ -128,7 +139,14 @@ class DehazeFormer(nn.Module):
         super().__init__()
         if conv_type not in ("DWConv", "Conv"):
             raise ValueError(f"DehazeFormer: conv_type is {conv_type!r}; take DWConv or Conv")
-        shapes = zip(embed_dims, depths, num_heads, mlp_ratios, attn_ratio, strict=True)
+        shapes = zip(
+            embed_dims,
+            depths,
+            num_heads,
+            mlp_ratios,
+            attn_ratio,
+            strict=True,
+        )
         for number, shape in enumerate(shapes, 1):
             layer = Layer(*shape, depthwise=conv_type == "DWConv")
             self.add_module(f"layer{number}", layer)
@@ -153,6 +171,7 @@ class DehazeFormer(nn.Module):
         published; so are those below 28, which the authors do not take (our choice; by repetition
         below 15).
         """
+        # [0, 1] -> [-1, 1] and back.
         image = 2 * extended(lq, STRIDE, SMALLEST) - 1
         return cropped(self.published(image), lq) * 0.5 + 0.5
 
@@ -164,6 +183,7 @@ class DehazeFormer(nn.Module):
         full = self.layer1(self.patch_embed(x))
         half = self.layer2(self.patch_merge1(full))
         y = self.patch_split1(self.layer3(self.patch_merge2(half)))
+        # Skips are fused by learnt weights and then added.
         y = self.layer4(self.fusion1(y, self.skip2(half)) + y)
         y = self.patch_split2(y)
         y = self.layer5(self.fusion2(y, self.skip1(full)) + y)

@@ -76,7 +76,20 @@ class WindowAttention(nn.Module):
             width // WINDOW,
             WINDOW,
         )
-        return x.permute(1, 0, 4, 6, 2, 5, 7, 3).flatten(5, 6).flatten(1, 3)
+        return (
+            x.permute(
+                1,
+                0,
+                4,
+                6,
+                2,
+                5,
+                7,
+                3,
+            )
+            .flatten(5, 6)
+            .flatten(1, 3)
+        )
 
 
 class Mixer(nn.Module):
@@ -190,7 +203,9 @@ def initialise(blocks: nn.Module, depth: int) -> None:
             fan_in = layer.weight[0].numel()
             fan_out = layer.weight[:, 0].numel()
             gain = 1 if name.endswith("QK") else (8 * depth) ** -0.25
-            nn.init.trunc_normal_(layer.weight, std=gain * math.sqrt(2 / (fan_in + fan_out)))
+            # Xavier's standard deviation times the gain.
+            std = gain * math.sqrt(2 / (fan_in + fan_out))
+            nn.init.trunc_normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)
 
 
@@ -200,7 +215,15 @@ def _joined(windows: Tensor, shape: torch.Size) -> Tensor:
     x = windows.unflatten(0, (count, height // WINDOW, width // WINDOW))
     x = x.unflatten(4, (WINDOW, WINDOW))
     # (N, rows, columns, heads, y, x, channels) -> (N, heads, channels, rows, y, columns, x)
-    x = x.permute(0, 3, 6, 1, 4, 2, 5)
+    x = x.permute(
+        0,
+        3,
+        6,
+        1,
+        4,
+        2,
+        5,
+    )
     return x.flatten(1, 2).flatten(2, 3).flatten(3, 4)
 
 
@@ -213,7 +236,14 @@ def _relative_positions() -> Tensor:
 
 
 def _depthwise(channels: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, channels, 5, padding=2, groups=channels, padding_mode="reflect")
+    return nn.Conv2d(
+        channels,
+        channels,
+        5,
+        padding=2,
+        groups=channels,
+        padding_mode="reflect",
+    )
 
 
 def _two_convolutions(channels: int) -> nn.Sequential:

@@ -39,7 +39,8 @@ class EnlightenGAN(nn.Module):
             self._add_layer(f"{number}_1", inputs, outputs)
             self._add_layer(f"{number}_2", outputs, outputs)
         for number, outputs in enumerate(reversed(widths[:-1]), LEVELS + 1):
-            self.add_module(f"deconv{number - 1}", nn.Conv2d(2 * outputs, outputs, 3, padding=1))
+            up = nn.Conv2d(2 * outputs, outputs, 3, padding=1)
+            self.add_module(f"deconv{number - 1}", up)
             self._add_layer(f"{number}_1", 2 * outputs, outputs)
             self._add_layer(f"{number}_2", outputs, outputs)
         # The authors' last layer has no batch normalisation.
@@ -58,10 +59,13 @@ class EnlightenGAN(nn.Module):
         published; images that are too small for this at one end, by reflection or repetition (our
         choice).
         """
-        if self.halved_above and lq.shape[-1] > self.halved_above:
-            small = self._restored(F.avg_pool2d(lq, 2, ceil_mode=True))
-            return cropped(F.interpolate(small, scale_factor=2, mode="bilinear"), lq)
-        return self._restored(lq)
+        if not self.halved_above or lq.shape[-1] <= self.halved_above:
+            return self._restored(lq)
+        half = F.avg_pool2d(lq, 2, ceil_mode=True)
+        restored = self._restored(half)
+        # Odd sides were rounded up by `ceil_mode`, so the result is cropped.
+        restored = F.interpolate(restored, scale_factor=2, mode="bilinear")
+        return cropped(restored, lq)
 
     def _restored(self, lq: Tensor) -> Tensor:
         height, width = lq.shape[-2:]
@@ -75,7 +79,8 @@ class EnlightenGAN(nn.Module):
     def _restored_aligned(self, lq: Tensor) -> Tensor:
         """Restore images whose sides are multiples of 16."""
         weights = lq.new_tensor(LUMINANCE)[:, None, None]
-        dark = 1 - (lq * weights).sum(1, keepdim=True)
+        luminance = (lq * weights).sum(1, keepdim=True)
+        dark = 1 - luminance
         restored, _ = self.published(2 * lq - 1, dark)
         return restored / 2 + 0.5
 

@@ -42,6 +42,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         for number in (1, 2):
             if dilation > 1:
+                # The kernel covers the gaps between the taps of the dilated one.
                 self.add_module(f"pre_conv{number}", SharedConv(2 * dilation - 1))
             self.add_module(f"conv{number}", _conv(width, width, dilation=dilation))
             self.add_module(f"norm{number}", _norm(width))
@@ -115,6 +116,7 @@ class GCANet(nn.Module):
 
     def _gated(self, x: Tensor) -> Tensor:
         """Return the sum of the features of three depths, weighted by gates (N, 1, H, W)."""
+        # Features before the first block and after the fourth and the seventh.
         features = [x]
         for number in range(1, len(DILATIONS) + 1):
             x = getattr(self, f"res{number}")(x)
@@ -147,7 +149,15 @@ def _conv(
     stride: int = 1,
     dilation: int = 1,
 ) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation, bias=False)
+    return nn.Conv2d(
+        inputs,
+        outputs,
+        3,
+        stride,
+        dilation,
+        dilation,
+        bias=False,
+    )
 
 
 def _norm(channels: int) -> nn.InstanceNorm2d:

@@ -87,7 +87,11 @@ class GridDehazeNet(nn.Module):
         growth: channels that each dense layer adds.
     """
 
-    smoke = {"width": 8, "layers": 1, "growth": 8}
+    smoke = {
+        "width": 8,
+        "layers": 1,
+        "growth": 8,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
@@ -127,6 +131,7 @@ class GridDehazeNet(nn.Module):
 
     def published(self, x: Tensor) -> Tensor:
         """Run the authors' network: images (N, 3, H, W) in [-1, 1] to images from 0 up."""
+        # Features of the column before, full size first.
         rows: list[Tensor] = []
         for column in range(COLUMNS):
             rows = self._up(rows, column) if column in UP else self._down(rows, column, x)

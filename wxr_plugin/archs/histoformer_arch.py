@@ -28,7 +28,13 @@ def conv(
     """Return a convolution without bias that keeps the size."""
     padding = dilation * (kernel // 2)
     return nn.Conv2d(
-        inputs, outputs, kernel, padding=padding, groups=groups, dilation=dilation, bias=False
+        inputs,
+        outputs,
+        kernel,
+        padding=padding,
+        groups=groups,
+        dilation=dilation,
+        bias=False,
     )
 
 
@@ -114,11 +120,14 @@ class HistogramAttention(nn.Module):
 
         A bin has n neighbours, or else every n-th pixel.
         """
-        x = F.pad(x, (0, -x.shape[-1] % self.heads)).unflatten(1, (self.heads, -1))
+        # Padded at the end to a multiple of the number of bins.
+        x = F.pad(x, (0, -x.shape[-1] % self.heads))
+        x = x.unflatten(1, (self.heads, -1))
         if between_bins:
             x = x.unflatten(-1, (self.heads, -1))
         else:
-            x = x.unflatten(-1, (-1, self.heads)).transpose(-2, -1)
+            x = x.unflatten(-1, (-1, self.heads))
+            x = x.transpose(-2, -1)
         return x.flatten(2, 3)
 
     def _unbinned(self, x: Tensor, between_bins: bool) -> Tensor:
@@ -242,7 +251,8 @@ class Histoformer(nn.Module):
         for level in (1, 2, 3):
             width = widths[level]
             name = "latent" if level == 3 else f"encoder_level{level + 1}"
-            self.add_module(f"down{level}_{level + 1}", Resize(widths[level - 1], finer=False))
+            down = Resize(widths[level - 1], finer=False)
+            self.add_module(f"down{level}_{level + 1}", down)
             halved = Projection(nn.AvgPool2d(2), conv(3, 3), conv(3, 3, 3, groups=3))
             self.add_module(f"skip_patch_embed{level}", halved)
             self.add_module(f"reduce_chan_level_{level}", conv(width + 3, width))

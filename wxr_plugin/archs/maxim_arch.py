@@ -39,7 +39,12 @@ class MAXIM(nn.Module):
         num_bottleneck_blocks: blocks at the smallest size.
     """
 
-    smoke = {"features": 4, "num_stages": 2, "num_groups": 1, "num_bottleneck_blocks": 1}
+    smoke = {
+        "features": 4,
+        "num_stages": 2,
+        "num_groups": 1,
+        "num_bottleneck_blocks": 1,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
     unused = tuple(f"stage_{stage}_output_conv_{level}." for stage in (1, 2) for level in (1, 2))
     """Name prefixes of parameters of the last stage's smaller images, which `forward` ignores."""

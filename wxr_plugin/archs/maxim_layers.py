@@ -85,6 +85,7 @@ class GatedMlp(nn.Module):
         self.grid = grid
         self.LayerNorm = norm(channels)
         self.in_project = nn.Linear(channels, 2 * channels)
+        # Over positions within the grid (axis 1) or within the patch (axis 2).
         self.unit = "GridGatingUnit" if grid else "BlockGatingUnit"
         self.add_module(self.unit, GatingUnit(channels, side**2, 1 if grid else 2))
         self.out_project = nn.Linear(channels, channels)
@@ -355,14 +356,28 @@ def cut(x: Tensor, sides: tuple[int, int]) -> Tensor:
     """Cut (N, H, W, C) into patches of the given sides: (N, patches, pixels, C)."""
     height, width = sides
     number, rows, columns, channels = x.shape
-    x = x.reshape(number, rows // height, height, columns // width, width, channels)
+    x = x.reshape(
+        number,
+        rows // height,
+        height,
+        columns // width,
+        width,
+        channels,
+    )
     return x.transpose(2, 3).reshape(number, -1, height * width, channels)
 
 
 def joined(patches: Tensor, sides: tuple[int, int], shape: torch.Size) -> Tensor:
     """Invert `cut`: patches (N, patches, pixels, C) to a map (N, H, W, C) of the given shape."""
     height, width = sides
-    x = patches.reshape(shape[0], shape[1] // height, shape[2] // width, height, width, shape[3])
+    x = patches.reshape(
+        shape[0],
+        shape[1] // height,
+        shape[2] // width,
+        height,
+        width,
+        shape[3],
+    )
     return x.transpose(2, 3).reshape(shape)
 
 

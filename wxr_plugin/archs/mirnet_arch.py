@@ -62,7 +62,13 @@ class Doubled(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         raised = nn.ConvTranspose2d(
-            channels, channels, 3, stride=2, padding=1, output_padding=1, bias=False
+            channels,
+            channels,
+            3,
+            stride=2,
+            padding=1,
+            output_padding=1,
+            bias=False,
         )
         self.top = nn.Sequential(
             _conv(channels, channels, 1),
@@ -85,10 +91,11 @@ class Steps(nn.Module):
 
     def __init__(self, channels: int, steps: int):
         super().__init__()
-        widths = [channels << i if steps > 0 else channels >> i for i in range(abs(steps))]
-        self.body = nn.Sequential(
-            *(Halved(width) if steps > 0 else Doubled(width) for width in widths)
-        )
+        if steps > 0:
+            layers = [Halved(channels << step) for step in range(steps)]
+        else:
+            layers = [Doubled(channels >> step) for step in range(-steps)]
+        self.body = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
@@ -268,7 +275,11 @@ class MIRNet(nn.Module):
         columns: turns of a stream in a block (the authors' width).
     """
 
-    smoke = {"n_feat": 8, "groups": 1, "blocks": 1}
+    smoke = {
+        "n_feat": 8,
+        "groups": 1,
+        "blocks": 1,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(

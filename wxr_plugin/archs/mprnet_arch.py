@@ -24,7 +24,12 @@ class MPRNet(nn.Module):
         num_cab: attention blocks of each of the last stage's three parts.
     """
 
-    smoke = {"n_feat": 8, "scale_unetfeats": 4, "scale_orsnetfeats": 4, "num_cab": 1}
+    smoke = {
+        "n_feat": 8,
+        "scale_unetfeats": 4,
+        "scale_orsnetfeats": 4,
+        "num_cab": 1,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(

@@ -113,7 +113,10 @@ class DenseFusion(nn.Module):
     ):
         super().__init__()
         self.finer = finer
-        widths = [channels >> i if finer else channels << i for i in range(stored + 1)]
+        if finer:
+            widths = [channels >> step for step in range(stored + 1)]
+        else:
+            widths = [channels << step for step in range(stored + 1)]
         pairs = list(pairwise(widths))
         there, back = (UpBlock, DownBlock) if finer else (DownBlock, UpBlock)
         names = ("up_convs", "down_convs") if finer else ("down_convs", "up_convs")
@@ -185,7 +188,12 @@ class MSBDN(nn.Module):
             published.
     """
 
-    smoke = {"variant": "rdff", "width": 4, "bottleneck_blocks": 1, "stage_blocks": 1}
+    smoke = {
+        "variant": "rdff",
+        "width": 4,
+        "bottleneck_blocks": 1,
+        "stage_blocks": 1,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
@@ -329,10 +337,12 @@ class MSBDN(nn.Module):
         memory = [self._remembered(feature)]
         for level in range(LEVELS, 0, -1):
             skip = skips[level - 1]
-            raised = getattr(self, f"convd{1 << level}x")(feature, skip.shape[-2:])
+            up = getattr(self, f"convd{1 << level}x")
+            raised = up(feature, skip.shape[-2:])
             # j = G(i + j') - j', with the skip i and the estimate j' of the coarser level (eq. 4).
             strengthened = raised + skip
-            boosted = getattr(self, f"dense_{level}")(strengthened) + strengthened - raised
+            operated = getattr(self, f"dense_{level}")(strengthened) + strengthened
+            boosted = operated - raised
             feature = self._fuse(f"conv_{level}", f"fusion_{level}", boosted, memory)
             feature = self.priors.level(LEVELS + 1 - level, feature, tokens)
             memory.append(self._remembered(feature))

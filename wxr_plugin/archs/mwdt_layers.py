@@ -132,7 +132,12 @@ class GatedFeedForward(nn.Module):
         hidden = int(inputs * factor)
         self.project_in = nn.Conv2d(inputs, 2 * hidden, 1, bias=False)
         self.conv = nn.Conv2d(
-            2 * hidden, 2 * hidden, kernel, padding=kernel // 2, groups=2 * hidden, bias=False
+            2 * hidden,
+            2 * hidden,
+            kernel,
+            padding=kernel // 2,
+            groups=2 * hidden,
+            bias=False,
         )
         self.project_out = nn.Conv2d(hidden, outputs, 1, bias=False)
 
@@ -224,7 +229,10 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor, query: Tensor) -> Tensor:
         keys, values = self.kv_conv(self.kv(x)).chunk(2, 1)
-        scores = self._normed(query) @ self._normed(keys).transpose(-2, -1) * self.temperature
+        query = self._normed(query)
+        keys = self._normed(keys)
+        # (N, heads, C / heads, C / heads): cosines between channels.
+        scores = query @ keys.transpose(-2, -1) * self.temperature
         attended = scores.softmax(-1) @ self._by_head(values)
         return self.project_out(attended.reshape(x.shape))
 

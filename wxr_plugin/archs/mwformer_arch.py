@@ -37,6 +37,7 @@ class Backbone(nn.Module):
     ):
         super().__init__()
         self.Tenc = initialise(SteeredEncoder(dims, depths, heads, drop_path, vector))
+        # Not used; in the authors' files.
         self.Tenc.mini_patch_embed4 = PatchEmbed(dims[0], dims[3]).requires_grad_(False)
         self.Tdec = initialise(Decoder(dims[3], drop_path=drop_path))
         self.convtail = Tail(dims)
@@ -124,4 +125,5 @@ class MWFormer(nn.Module):
 
 
 def _scaled(lq: Tensor) -> Tensor:
+    # [0, 1] -> [-1, 1], at sides that the network takes.
     return 2 * extended(lq, STRIDE, SMALLEST) - 1

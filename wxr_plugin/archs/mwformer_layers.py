@@ -144,7 +144,14 @@ class SteeredEncoder(Encoder):
         vector: int,
     ):
         make_block = partial(hyper_block, vector)
-        super().__init__(dims, depths, heads, drop_path, inputs=dims[0], make_block=make_block)
+        super().__init__(
+            dims,
+            depths,
+            heads,
+            drop_path,
+            inputs=dims[0],
+            make_block=make_block,
+        )
         # Not used; in the authors' files.
         self.layernorm = nn.LayerNorm(dims[0]).requires_grad_(False)
         self.input_film = Film(3, dims[0], vector)

@@ -66,7 +66,9 @@ class LocalMean(nn.Module):
         # Boxes that would leave the image are missing; the nearest ones take their place.
         across = width - means.shape[3]
         down = height - means.shape[2]
-        borders = (across // 2, (across + 1) // 2, down // 2, (down + 1) // 2)
+        left = across // 2
+        above = down // 2
+        borders = (left, across - left, above, down - above)
         return F.pad(means, borders, mode="replicate")
 
 
@@ -179,7 +181,12 @@ class NAFNet(nn.Module):
             published.
     """
 
-    smoke = {"width": 4, "enc_blk_nums": [1, 1], "middle_blk_num": 1, "dec_blk_nums": [1, 1]}
+    smoke = {
+        "width": 4,
+        "enc_blk_nums": [1, 1],
+        "middle_blk_num": 1,
+        "dec_blk_nums": [1, 1],
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
     smoke_context = {"width": 8}
     """Entries that replace those of `smoke` when the network takes a context."""
@@ -290,7 +297,8 @@ class NAFNet(nn.Module):
 
     def _pad(self, x: Tensor) -> Tensor:
         stride = 1 << self.levels
-        return F.pad(x, (0, -x.shape[3] % stride, 0, -x.shape[2] % stride))
+        height, width = x.shape[-2:]
+        return F.pad(x, (0, -width % stride, 0, -height % stride))
 
 
 class _Gate(nn.Module):

@@ -42,7 +42,12 @@ class EmbeddingAttention(nn.Module):
         self.q = nn.Linear(EMBEDDING, EMBEDDING, bias=False)
         self.kv = nn.Conv2d(channels, 2 * channels, 1, bias=False)
         self.kv_dwconv = nn.Conv2d(
-            2 * channels, 2 * channels, 3, padding=1, groups=2 * channels, bias=False
+            2 * channels,
+            2 * channels,
+            3,
+            padding=1,
+            groups=2 * channels,
+            bias=False,
         )
         self.project_out = nn.Conv2d(channels, channels, 1, bias=False)
 

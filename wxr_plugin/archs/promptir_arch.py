@@ -149,7 +149,8 @@ class PromptIR(nn.Module):
             name = f"encoder_level{level + 1}" if level < 3 else "latent"
             setattr(self, name, self._blocks(dim << level, counts[level], heads[level]))
         for level in range(3):
-            setattr(self, f"down{level + 1}_{level + 2}", Resampled(dim << level, upwards=False))
+            down = Resampled(dim << level, upwards=False)
+            self.add_module(f"down{level + 1}_{level + 2}", down)
 
     def _add_prompts(
         self,

@@ -76,7 +76,9 @@ class Restormer(nn.Module):
         if self.is_steered:
             self.context = ContextHooks(self.context_inputs, context_dim, widths)
         self.gates = SoftGates(widths, sar)
-        self.priors = WeatherPriors(self.context_inputs, context_dim, [*widths[:0:-1], 2 * dim])
+        # The decoder's widths; its last level keeps the joined 2 dim channels.
+        decoder_widths = [*widths[:0:-1], 2 * dim]
+        self.priors = WeatherPriors(self.context_inputs, context_dim, decoder_widths)
 
     @property
     def sar_widths(self) -> tuple[int, ...]:

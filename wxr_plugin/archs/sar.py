@@ -148,7 +148,8 @@ def with_masks(restored: Tensor, recorded: Sequence[Gate], padded: Tensor) -> Ma
 
 def _unpadded(residual: Tensor, restored: Tensor, padded: Tensor) -> Tensor:
     """Cut a stage's residual to the positions that are not padding alone."""
+    height, width = residual.shape[-2:]
     # ceil(h H / H_padded), and the same for the width.
-    height = -(-residual.shape[-2] * restored.shape[-2] // padded.shape[-2])
-    width = -(-residual.shape[-1] * restored.shape[-1] // padded.shape[-1])
-    return residual[..., :height, :width]
+    rows = -(-height * restored.shape[-2] // padded.shape[-2])
+    columns = -(-width * restored.shape[-1] // padded.shape[-1])
+    return residual[..., :rows, :columns]

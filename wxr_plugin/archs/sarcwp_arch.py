@@ -38,7 +38,12 @@ class SARCWP(nn.Module):
             vector.
     """
 
-    smoke = {"width": 4, "enc_blk_nums": [1, 1, 1, 1], "dec_blk_nums": [1, 1, 1], "context_dim": 8}
+    smoke = {
+        "width": 4,
+        "enc_blk_nums": [1, 1, 1, 1],
+        "dec_blk_nums": [1, 1, 1],
+        "context_dim": 8,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
     context_names = ("image",)
 
@@ -61,6 +66,7 @@ class SARCWP(nn.Module):
         self.context_inputs = checked_inputs(context, self.context_names)
         self.context_dim = context_dim
         widths = [width << level for level in range(LEVELS)]
+        # Strided 2x2 convolutions, to half the size and twice the channels.
         downs = (nn.Conv2d(channels, 2 * channels, 2, 2) for channels in widths[:-1])
         self.intro = nn.Conv2d(3, width, 3, padding=1)
         self.ending = nn.Conv2d(width, 3, 3, padding=1)

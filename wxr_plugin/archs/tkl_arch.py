@@ -22,7 +22,11 @@ class TKL(MSBDN):
         stage_blocks: residual blocks of each encoder and decoder stage, 3 as published.
     """
 
-    smoke = {"width": 4, "bottleneck_blocks": 1, "stage_blocks": 1}
+    smoke = {
+        "width": 4,
+        "bottleneck_blocks": 1,
+        "stage_blocks": 1,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(

@@ -28,12 +28,17 @@ class TransposedAttention(nn.Module):
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
         self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
         self.qkv_dwconv = nn.Conv2d(
-            3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=False
+            3 * channels,
+            3 * channels,
+            3,
+            padding=1,
+            groups=3 * channels,
+            bias=False,
         )
         self.project_out = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        qkv = self.qkv_dwconv(self.qkv(x))
+        qkv = self.qkv_dwconv(self.qkv(x))  # (N, 3 C, H, W)
         q, k, v = (by_head(part, self.heads) for part in qkv.chunk(3, dim=1))
         result = attended(q, k, v, self.temperature)
         return self.project_out(result.reshape(x.shape))
@@ -44,9 +49,17 @@ class GatedFeedForward(nn.Module):
 
     def __init__(self, channels: int, expansion: float):
         super().__init__()
+        # Rounded down, as published: 2.66 * 48 gives 127.
         hidden = int(channels * expansion)
         self.project_in = nn.Conv2d(channels, 2 * hidden, 1, bias=False)
-        self.dwconv = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False)
+        self.dwconv = nn.Conv2d(
+            2 * hidden,
+            2 * hidden,
+            3,
+            padding=1,
+            groups=2 * hidden,
+            bias=False,
+        )
         self.project_out = nn.Conv2d(hidden, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -35,7 +35,12 @@ class TransWeather(nn.Module):
         drop_path: largest rate at which training leaves a block's branches out.
     """
 
-    smoke = {"dims": [8, 16, 16, 32], "depths": [1, 1, 1, 1], "heads": [1, 2, 2, 2], "drop_path": 0}
+    smoke = {
+        "dims": [8, 16, 16, 32],
+        "depths": [1, 1, 1, 1],
+        "heads": [1, 2, 2, 2],
+        "drop_path": 0,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
 
     unused = ("Tenc.mini_patch_embed4.", "convtail.conv_output.")
@@ -54,6 +59,7 @@ class TransWeather(nn.Module):
     ):
         super().__init__()
         self.Tenc = initialise(Encoder(dims, depths, heads, drop_path))
+        # Not used; in the authors' files.
         self.Tenc.mini_patch_embed4 = PatchEmbed(dims[0], dims[3]).requires_grad_(False)
         if weather_queries:
             self.Tdec = initialise(Decoder(dims[3], drop_path=drop_path))

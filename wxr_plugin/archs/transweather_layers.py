@@ -111,7 +111,8 @@ class QueryAttention(Attention):
     def forward(self, x: Tensor, *steer: Tensor) -> Tensor:
         (q,) = split_heads(self.q(self.task_query), self.heads)
         # (1, heads, QUERIES, length) -> (1, heads, H W, length), by the nearest query.
-        stretched = F.interpolate(q, size=(x.shape[1] * x.shape[2], q.shape[-1]))
+        positions = x.shape[1] * x.shape[2]
+        stretched = F.interpolate(q, size=(positions, q.shape[-1]))
         keys, values = split_heads(self.kv(x), self.heads, parts=2)
         attended = attend(stretched.expand_as(keys), keys, values)
         return self.proj(attended).view(x.shape)
@@ -157,6 +158,7 @@ class Block(nn.Module):
         self.attn = attn
         self.norm2 = nn.LayerNorm(channels, eps=1e-6)
         self.mlp = mlp
+        # Drops a branch for single images of the batch.
         self.drop_path = StochasticDepth(drop_path, "row")
 
     def forward(self, x: Tensor, *steer: Tensor) -> Tensor:
@@ -203,7 +205,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.stages = len(dims)
         total = sum(depths)
-        rates = iter([drop_path * i / max(1, total - 1) for i in range(total)])
+        step = max(1, total - 1)
+        rates = iter([drop_path * i / step for i in range(total)])
         for stage in range(self.stages):
             name = str(stage + 1)
             below = inputs if stage == 0 else dims[stage - 1]
@@ -232,6 +235,7 @@ class Encoder(nn.Module):
         for stage in range(1, self.stages + 1):
             x = self._embed(stage, x, *steer) + patches
             if stage < self.stages:
+                # Smaller patches of the stage's input join the next stage's embedding.
                 patches = getattr(self, f"mini_patch_embed{stage}")(channels_first(x))
                 patches = self._through(f"patch_block{stage}", f"pnorm{stage}", patches, *steer)
             x = channels_first(self._through(f"block{stage}", f"norm{stage}", x, *steer))

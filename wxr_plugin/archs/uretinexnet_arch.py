@@ -141,6 +141,7 @@ class URetinexNet(nn.Module):
 
         Shapes are (N, 3, H, W), (N, 3, H, W) and (N, 1, H, W).
         """
+        # p and q solve the data terms; reflectance and illumination are their learnt refinements.
         p, q = self.model_Decom_low(image)
         reflectance = self.model_R(p, q)
         illumination = self.model_L(q)
@@ -152,6 +153,7 @@ class URetinexNet(nn.Module):
             q = _illumination(image, p, illumination, lamda)
             reflectance = self.model_R(p, q)
             illumination = self.model_L(q)
+        # The ratio is a second input channel, constant over the image.
         ratio = torch.full_like(illumination, self.ratio)
         brightened = self.adjust_model(torch.cat((illumination, ratio), dim=1))
         return brightened * reflectance, reflectance, illumination

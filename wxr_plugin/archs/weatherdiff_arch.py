@@ -23,7 +23,8 @@ class TimeEmbedding(nn.Module):
     def __init__(self, ch: int):
         super().__init__()
         self.sinusoid = SinusoidalTime(ch)
-        self.dense = nn.ModuleList((nn.Linear(ch, 4 * ch), nn.Linear(4 * ch, 4 * ch)))
+        width = 4 * ch
+        self.dense = nn.ModuleList([nn.Linear(ch, width), nn.Linear(width, width)])
 
     def forward(self, time: Tensor) -> Tensor:
         first, second = self.dense
@@ -70,10 +71,16 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm(x)
-        # (N, C, H, W) -> (N, 1, H W, C), one head.
-        q, k, v = (layer(normed).flatten(2).mT[:, None] for layer in (self.q, self.k, self.v))
+        q = self._tokens(self.q(normed))
+        k = self._tokens(self.k(normed))
+        v = self._tokens(self.v(normed))
         attended = F.scaled_dot_product_attention(q, k, v)
-        return x + self.proj_out(attended[:, 0].mT.reshape(x.shape))
+        attended = attended[:, 0].mT.reshape(x.shape)
+        return x + self.proj_out(attended)
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        # (N, C, H, W) -> (N, 1, H W, C), one head.
+        return x.flatten(2).mT[:, None]
 
 
 class Resampling(nn.Module):
@@ -148,7 +155,11 @@ class WeatherDiff(nn.Module):
             middle always attends.
     """
 
-    smoke = {"ch": 32, "ch_mult": [1, 2, 2], "num_res_blocks": 1}
+    smoke = {
+        "ch": 32,
+        "ch_mult": [1, 2, 2],
+        "num_res_blocks": 1,
+    }
     """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
@@ -164,7 +175,8 @@ class WeatherDiff(nn.Module):
         self.multiple = 2 ** (len(widths) - 1)
         # Samplers recognise by `patch` that the network works on patches.
         self.patch = image_size
-        attends = [image_size / 2**level in attn_resolutions for level in range(len(widths))]
+        sides = [image_size / 2**level for level in range(len(widths))]
+        attends = [side in attn_resolutions for side in sides]
         self.temb = TimeEmbedding(ch)
         self.conv_in = nn.Conv2d(6, ch, 3, padding=1)
         skips = self._build_down([ch, *widths], num_res_blocks, attends, 4 * ch)
@@ -184,7 +196,9 @@ class WeatherDiff(nn.Module):
         self.down = nn.ModuleList()
         skips = [widths[0]]
         for number, (inner, width) in enumerate(pairwise(widths)):
-            level = Level([inner] + [width] * (blocks - 1), width, time_dim, attends[number])
+            inputs = [inner] + [width] * (blocks - 1)
+            level = Level(inputs, width, time_dim, attends[number])
+            # Each block and each halving leaves a skip.
             skips += [width] * blocks
             if number < len(attends) - 1:
                 level.downsample = Resampling(width, halves=True)

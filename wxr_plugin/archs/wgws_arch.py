@@ -54,7 +54,14 @@ class SpecificConv(nn.Conv2d):
         stride: int,
         branch: int,
     ):
-        super().__init__(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        super().__init__(
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            kernel // 2,
+            bias=False,
+        )
         side = min(branch, kernel)
         self.margin = (kernel - side) // 2
         for number in BRANCHES:

@@ -19,7 +19,8 @@ class SDEOptions(Block):
     """Growth over time of theta, the speed of the pull to the degraded image."""
     max_sigma: Annotated[float, Meta(ge=0)] = 50
     """Standard deviation of the noise at the last time: from 1 on in 8-bit levels, below 1 in units
-    of the image's range. Published: 10 for rain and blur, 30 for shadows and holes, 50 for DA-CLIP."""
+    of the image's range. Published: 10 for rain and blur, 30 for shadows and holes, 50 for
+    DA-CLIP."""
     eps: Annotated[float, Meta(gt=0, lt=1)] = 0.005
     """Share of the clean image that is left at the last time."""
 

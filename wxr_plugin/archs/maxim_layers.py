@@ -179,6 +179,7 @@ class CrossGating(nn.Module):
         second = self.Conv_1(y)
         x = gelu(self.in_project_x(self.LayerNorm_x(first)))
         y = gelu(self.in_project_y(self.LayerNorm_y(second)))
+        # Each map is multiplied by the gate of the other one.
         gate_x = self.SplitHeadMultiAxisGating_x(x)
         gate_y = self.SplitHeadMultiAxisGating_y(y)
         # The second map, already gated, is added to the first, as in the authors' code.
@@ -356,28 +357,16 @@ def cut(x: Tensor, sides: tuple[int, int]) -> Tensor:
     """Cut (N, H, W, C) into patches of the given sides: (N, patches, pixels, C)."""
     height, width = sides
     number, rows, columns, channels = x.shape
-    x = x.reshape(
-        number,
-        rows // height,
-        height,
-        columns // width,
-        width,
-        channels,
-    )
+    x = x.reshape(number, rows // height, height, columns // width, width, channels)
     return x.transpose(2, 3).reshape(number, -1, height * width, channels)
 
 
 def joined(patches: Tensor, sides: tuple[int, int], shape: torch.Size) -> Tensor:
     """Invert `cut`: patches (N, patches, pixels, C) to a map (N, H, W, C) of the given shape."""
     height, width = sides
-    x = patches.reshape(
-        shape[0],
-        shape[1] // height,
-        shape[2] // width,
-        height,
-        width,
-        shape[3],
-    )
+    number, rows, columns, channels = shape
+    x = patches.reshape(number, rows // height, columns // width, height, width, channels)
+    # Patch rows next to pixel rows, patch columns next to pixel columns.
     return x.transpose(2, 3).reshape(shape)
 
 

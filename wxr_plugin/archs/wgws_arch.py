@@ -197,6 +197,7 @@ class ImageFeatures(nn.Module):
 
     def __init__(self, variant: str, channels: int):
         super().__init__()
+        # The last layer leaves room for the three colours of the image.
         quarter = channels // 4
         half = channels // 2
         self.layer1 = BasicConv(variant, 3, quarter, 3)

@@ -111,7 +111,13 @@ class ModulatedDeformConv(nn.Module):
         # The operator reads memory at random where an offset is NaN. The mask is NaN there too, so
         # the result still is.
         offset = offset.nan_to_num(nan=0.0)
-        return deform_conv2d(x.to(dtype), offset, self.weight, padding=1, mask=mask.sigmoid())
+        return deform_conv2d(
+            x.to(dtype),
+            offset,
+            self.weight,
+            padding=1,
+            mask=mask.sigmoid(),
+        )
 
 
 class Modulation(nn.Module):

@@ -55,7 +55,11 @@ class Unembed(nn.Module):
     ):
         super().__init__()
         conv = nn.Conv2d(
-            inputs, outputs * scale**2, kernel, padding=kernel // 2, padding_mode="reflect"
+            inputs,
+            outputs * scale**2,
+            kernel,
+            padding=kernel // 2,
+            padding_mode="reflect",
         )
         self.proj = nn.Sequential(
             conv,

@@ -76,20 +76,7 @@ class WindowAttention(nn.Module):
             width // WINDOW,
             WINDOW,
         )
-        return (
-            x.permute(
-                1,
-                0,
-                4,
-                6,
-                2,
-                5,
-                7,
-                3,
-            )
-            .flatten(5, 6)
-            .flatten(1, 3)
-        )
+        return x.permute(1, 0, 4, 6, 2, 5, 7, 3).flatten(5, 6).flatten(1, 3)
 
 
 class Mixer(nn.Module):
@@ -215,15 +202,7 @@ def _joined(windows: Tensor, shape: torch.Size) -> Tensor:
     x = windows.unflatten(0, (count, height // WINDOW, width // WINDOW))
     x = x.unflatten(4, (WINDOW, WINDOW))
     # (N, rows, columns, heads, y, x, channels) -> (N, heads, channels, rows, y, columns, x)
-    x = x.permute(
-        0,
-        3,
-        6,
-        1,
-        4,
-        2,
-        5,
-    )
+    x = x.permute(0, 3, 6, 1, 4, 2, 5)
     return x.flatten(1, 2).flatten(2, 3).flatten(3, 4)
 
 

@@ -82,7 +82,12 @@ class HistogramAttention(nn.Module):
         self.heads = heads
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
         self.qkv = conv(channels, 5 * channels)
-        self.qkv_dwconv = conv(5 * channels, 5 * channels, 3, groups=5 * channels)
+        self.qkv_dwconv = conv(
+            5 * channels,
+            5 * channels,
+            3,
+            groups=5 * channels,
+        )
         self.project_out = conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:

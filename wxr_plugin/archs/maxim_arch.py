@@ -157,7 +157,12 @@ class MAXIM(nn.Module):
     def _decode(self, stage: int, skips: list[Tensor], x: Tensor) -> list[Tensor]:
         decoded = []
         for turn, level in enumerate(reversed(range(LEVELS)), LEVELS):
-            signal = self._gathered(stage, turn, skips[::-1], skips[level])
+            signal = self._gathered(
+                stage,
+                turn,
+                skips[::-1],
+                skips[level],
+            )
             x = self._part(stage, f"decoder_block_{level}")(x, signal)
             decoded.insert(0, x)
         return decoded
@@ -209,7 +214,13 @@ class MAXIM(nn.Module):
         # A level takes the finer level's features in addition to those of its own image.
         finer = [self.widths[0], *self.widths]
         for level, (width, side) in enumerate(zip(self.widths, SIDES)):
-            block = Block(finer[level] + width, width, side, groups, gated=stage > 0)
+            block = Block(
+                finer[level] + width,
+                width,
+                side,
+                groups,
+                gated=stage > 0,
+            )
             self._add(stage, f"encoder_block_{level}", block)
         for number in range(self.num_bottleneck_blocks):
             bottleneck = Bottleneck(self.widths[-1], SIDES[-1], groups)
@@ -222,7 +233,13 @@ class MAXIM(nn.Module):
         for level, (width, side) in enumerate(zip(self.widths, SIDES)):
             gating = CrossGating(LEVELS * width, width, side, raised=coarser[level])
             self._add(stage, f"cross_gating_block_{level}", gating)
-            block = DecoderBlock(coarser[level], LEVELS * width, width, side, groups)
+            block = DecoderBlock(
+                coarser[level],
+                LEVELS * width,
+                width,
+                side,
+                groups,
+            )
             self._add(stage, f"decoder_block_{level}", block)
             if is_last:
                 self._add(stage, f"output_conv_{level}", Conv(width, 3, 3, padding=1))

@@ -244,7 +244,13 @@ class MSBDN(nn.Module):
             channels = width << level
             down = ConvLayer(channels // 2, channels, 3, stride=2)
             self.add_module(f"conv{1 << level}x", down)
-            self._add_fusion(f"conv{level}", f"fusion{level}", channels, stored=level, finer=True)
+            self._add_fusion(
+                f"conv{level}",
+                f"fusion{level}",
+                channels,
+                stored=level,
+                finer=True,
+            )
             if level < LEVELS:
                 self.add_module(f"dense{level}", _stage(channels, stage_blocks))
 
@@ -254,7 +260,13 @@ class MSBDN(nn.Module):
             self.add_module(f"convd{1 << level}x", UpsampleConvLayer(2 * channels, channels))
             self.add_module(f"dense_{level}", _stage(channels, stage_blocks))
             stored = LEVELS + 1 - level
-            self._add_fusion(f"conv_{level}", f"fusion_{level}", channels, stored, finer=False)
+            self._add_fusion(
+                f"conv_{level}",
+                f"fusion_{level}",
+                channels,
+                stored,
+                finer=False,
+            )
         self.conv_output = ConvLayer(width, 3, 3)
 
     def _add_fusion(

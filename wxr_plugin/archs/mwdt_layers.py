@@ -102,7 +102,12 @@ class Deformable(nn.Module):
     ):
         super().__init__()
         # Two offsets and one weight for each of the kernel^2 taps.
-        self.offset_conv = nn.Conv2d(seen or inputs, 2 * kernel**2, kernel, padding=kernel // 2)
+        self.offset_conv = nn.Conv2d(
+            seen or inputs,
+            2 * kernel**2,
+            kernel,
+            padding=kernel // 2,
+        )
         self.modulator_conv = nn.Conv2d(inputs, kernel**2, kernel, padding=kernel // 2)
         self.modulator_conv.requires_grad_(False)
         self.regular_conv = nn.Conv2d(inputs, outputs, kernel, bias=False)
@@ -115,7 +120,12 @@ class Deformable(nn.Module):
         weight = self.regular_conv.weight
         offset = self.offset_conv(x if seen is None else seen)
         # The operator needs one dtype for all arguments, which autocast does not ensure.
-        return deform_conv2d(x.to(weight), offset.to(weight), weight, padding=weight.shape[-1] // 2)
+        return deform_conv2d(
+            x.to(weight),
+            offset.to(weight),
+            weight,
+            padding=weight.shape[-1] // 2,
+        )
 
 
 class GatedFeedForward(nn.Module):

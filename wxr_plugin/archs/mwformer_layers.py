@@ -210,7 +210,12 @@ class StyleFilter(nn.Module):
         vector: int,
     ):
         super().__init__()
-        self.encoder = Encoder(dims[:2], depths[:2], heads[:2], drop_path)
+        self.encoder = Encoder(
+            dims[:2],
+            depths[:2],
+            heads[:2],
+            drop_path,
+        )
         self.style_filter1 = GramHead(dims[0], (2, 4), vector)
         self.style_filter2 = GramHead(dims[1], (8,), vector)
         self.out1_fc = nn.Linear(2 * vector, vector)

@@ -39,7 +39,13 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pixels = x.permute(0, 2, 3, 1)
-        normalised = F.layer_norm(pixels, self.weight.shape, self.weight, self.bias, 1e-6)
+        normalised = F.layer_norm(
+            pixels,
+            self.weight.shape,
+            self.weight,
+            self.bias,
+            1e-6,
+        )
         return normalised.permute(0, 3, 1, 2)
 
 
@@ -78,7 +84,13 @@ class NAFBlock(nn.Module):
     def __init__(self, channels: int, pool: nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, 2 * channels, 1)
-        self.conv2 = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
+        self.conv2 = nn.Conv2d(
+            2 * channels,
+            2 * channels,
+            3,
+            padding=1,
+            groups=2 * channels,
+        )
         self.conv3 = nn.Conv2d(channels, channels, 1)
         self.sca = nn.Sequential(
             pool,

@@ -61,7 +61,12 @@ class EmbeddingAttention(nn.Module):
         )
         # (N, 324) -> (N, heads, 1, 324); keys and values have C / heads rows.
         q = self.q(embedding)[:, None, None].expand(-1, HEADS, -1, -1)
-        result = attended(q, by_head(small, HEADS), by_head(v, HEADS), self.temperature)
+        result = attended(
+            q,
+            by_head(small, HEADS),
+            by_head(v, HEADS),
+            self.temperature,
+        )
         result = result.expand(-1, -1, x.shape[1] // HEADS, -1)
         return self.project_out(result.reshape(x.shape))
 

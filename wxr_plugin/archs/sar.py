@@ -42,7 +42,13 @@ class SoftMask(nn.Module):
 
     def __init__(self, channels: int, kind: str):
         super().__init__()
-        self.spread = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
+        self.spread = nn.Conv2d(
+            2 * channels,
+            2 * channels,
+            3,
+            padding=1,
+            groups=2 * channels,
+        )
         self.reduce = nn.Conv2d(2 * channels, 1 if kind == "spatial" else channels, 1)
         nn.init.zeros_(self.reduce.bias)
 

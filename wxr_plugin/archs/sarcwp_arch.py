@@ -73,7 +73,13 @@ class SARCWP(nn.Module):
         self.encoder = SAREncoder(map(_stage, widths, enc_blk_nums), downs, widths, sar)
         self.decoder = nn.ModuleList(map(_stage, widths[-2::-1], dec_blk_nums))
         self.ups = nn.ModuleList(up_layer(channels) for channels in widths[:0:-1])
-        self.priors = WeatherPriors(self.context_inputs, context_dim, widths[::-1], vectors, join)
+        self.priors = WeatherPriors(
+            self.context_inputs,
+            context_dim,
+            widths[::-1],
+            vectors,
+            join,
+        )
 
     @property
     def sar_widths(self) -> tuple[int, ...]:

@@ -221,7 +221,12 @@ class Encoder(nn.Module):
                 above = dims[stage + 1]
                 self.add_module(f"mini_patch_embed{name}", PatchEmbed(dims[stage], above))
                 # As in the authors' code, later stages keep the heads of the second one.
-                block = make_block(stage, above, heads[min(stage, 1)], stage_rates[0])
+                block = make_block(
+                    stage,
+                    above,
+                    heads[min(stage, 1)],
+                    stage_rates[0],
+                )
                 self.add_module(f"patch_block{name}", nn.ModuleList([block]))
                 self.add_module(f"pnorm{name}", nn.LayerNorm(above, eps=1e-6))
 
@@ -237,8 +242,20 @@ class Encoder(nn.Module):
             if stage < self.stages:
                 # Smaller patches of the stage's input join the next stage's embedding.
                 patches = getattr(self, f"mini_patch_embed{stage}")(channels_first(x))
-                patches = self._through(f"patch_block{stage}", f"pnorm{stage}", patches, *steer)
-            x = channels_first(self._through(f"block{stage}", f"norm{stage}", x, *steer))
+                patches = self._through(
+                    f"patch_block{stage}",
+                    f"pnorm{stage}",
+                    patches,
+                    *steer,
+                )
+            x = channels_first(
+                self._through(
+                    f"block{stage}",
+                    f"norm{stage}",
+                    x,
+                    *steer,
+                )
+            )
             features.append(x)
         return features
 
@@ -263,7 +280,12 @@ class Decoder(nn.Module):
         # The authors' schedule of drop rates has 16 entries; the blocks take the first ones.
         rates = [drop_path * i / 15 for i in range(depth)]
         self.block1 = nn.ModuleList(
-            Block(channels, QueryAttention(channels, heads), Mlp(channels, ratio=4), rate)
+            Block(
+                channels,
+                QueryAttention(channels, heads),
+                Mlp(channels, ratio=4),
+                rate,
+            )
             for rate in rates
         )
         self.norm1 = nn.LayerNorm(channels, eps=1e-6)

@@ -181,7 +181,13 @@ class WeatherDiff(nn.Module):
         self.conv_in = nn.Conv2d(6, ch, 3, padding=1)
         skips = self._build_down([ch, *widths], num_res_blocks, attends, 4 * ch)
         self.mid = Middle(widths[-1], 4 * ch)
-        self._build_up([*widths, widths[-1]], skips, num_res_blocks + 1, attends, 4 * ch)
+        self._build_up(
+            [*widths, widths[-1]],
+            skips,
+            num_res_blocks + 1,
+            attends,
+            4 * ch,
+        )
         self.norm_out = _norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], 3, 3, padding=1)
 

@@ -7,7 +7,7 @@ QUICK = {"widths": [4, 6, 8], "enc_blocks": [1, 1, 1], "dec_blocks": [1, 1], "wi
 
 
 def shaken(**options):
-    """A quick instance with large random weights."""
+    """Build a small instance with large random weights."""
     torch.manual_seed(0)
     net = AffineUNet(**QUICK | options).eval()
     with torch.no_grad():
@@ -37,13 +37,13 @@ def test_it_can_invert_haze_of_one_depth():
 
 
 def test_an_even_image_stays_even_whatever_the_weights():
-    """No step of the network, up or down, treats even and odd pixels differently: it cannot draw a mesh."""
+    """No layer treats even and odd pixels differently, so the network cannot draw a mesh."""
     even = torch.full((1, 3, 128, 128), 0.6)
     inside = shaken()(even)[..., 56:72, 56:72]
     assert inside.std(dim=(2, 3)).max() < 1e-5
 
 
-def test_it_is_local_so_tiles_give_what_the_whole_gives():
+def test_it_is_local_so_tiles_match_the_whole_image():
     net, image = shaken(), torch.rand(1, 3, 64, 256)
     whole, tile = net(image), net(image[..., :192])
     torch.testing.assert_close(tile[..., :96], whole[..., :96], rtol=1e-4, atol=1e-4)

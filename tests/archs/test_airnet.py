@@ -7,13 +7,13 @@ import torch
 from half_precision import bfloat16_error
 from torch import Tensor
 
-from wxr_plugin.archs.airnet_arch import AirNet, BentConv
+from wxr_plugin.archs.airnet_arch import AirNet, ModulatedDeformConv
 
 PARITY = Path(__file__).parents[1] / "parity"
 
 
 def parts(net: AirNet, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The fixture's outputs; the whole is damped, or float32 could not tell it (offsets grow from block to block)."""
+    """Compute the fixture's outputs, damped: offsets grow from block to block, beyond float32."""
     x = inputs["x"]
     fea, inter = net.E.E.encoder_q(x)
     group = net.R.body[0](net.R.head(x), inter)
@@ -25,7 +25,7 @@ def parts(net: AirNet, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @pytest.mark.slow
-def test_computes_what_the_published_network_computes():
+def test_matches_the_published_network():
     parity.check(AirNet(), PARITY / "airnet.json", call=parts)
 
 
@@ -35,9 +35,9 @@ def test_any_size_comes_back(size):
         assert AirNet(**AirNet.smoke).eval()(torch.rand(2, 3, *size)).shape == (2, 3, *size)
 
 
-def test_a_bent_convolution_starts_as_half_of_a_plain_one():
+def test_a_deformable_convolution_starts_as_half_of_a_plain_one():
     torch.manual_seed(0)
-    layer, x = BentConv(4), torch.rand(1, 4, 9, 8)
+    layer, x = ModulatedDeformConv(4), torch.rand(1, 4, 9, 8)
     with torch.no_grad():
         plain = torch.nn.functional.conv2d(x, layer.weight, padding=1)
         torch.testing.assert_close(layer(x, torch.rand(1, 4, 9, 8)), plain / 2)
@@ -46,18 +46,18 @@ def test_a_bent_convolution_starts_as_half_of_a_plain_one():
 def test_runs_in_half_and_double_precision():
     net, image = AirNet(**AirNet.smoke).eval(), torch.rand(1, 3, 12, 10)
     with torch.no_grad():
-        wanted = net(image)
-        torch.testing.assert_close(net.double()(image.double()).float(), wanted)
+        expected = net(image)
+        torch.testing.assert_close(net.double()(image.double()).float(), expected)
     assert bfloat16_error(parity.fill(net.float()), image, skip=image) < 0.03
 
 
-def test_the_queue_is_as_long_as_the_authors_files_have_it():
+def test_the_queue_has_the_length_of_the_authors_files():
     assert AirNet(**AirNet.smoke | {"tasks": 3}).state_dict()["E.E.queue"].shape == (32, 768)
 
 
 def test_nan_spreads_and_does_not_end_the_process():
     """A NaN offset once made the deformable convolution read memory that is not its own."""
-    conv = BentConv(4).eval()
+    conv = ModulatedDeformConv(4).eval()
     x = torch.rand(1, 4, 400, 800)
     x[..., 400:] = torch.nan
     with torch.no_grad():

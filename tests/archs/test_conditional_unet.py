@@ -18,11 +18,11 @@ def outputs(net, inputs):
     xt, lq, context = inputs["xt"], inputs["cond"], None
     if net.context_inputs:
         context = Context(inputs["image_context"], inputs["text_context"])
-    found = {f"t{time}": net(xt, lq, time, context) for time in (1, 73)}
+    outputs = {f"t{time}": net(xt, lq, time, context) for time in (1, 73)}
     if context:  # the authors' network can also be run without its prompt
         time, tokens = net.time_mlp(torch.tensor([73])), context.content[:, None]
-        found["no_text"] = net._noise(torch.cat((xt - lq, lq), 1), time, tokens)
-    return found
+        outputs["no_text"] = net._noise(torch.cat((xt - lq, lq), 1), time, tokens)
+    return outputs
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def outputs(net, inputs):
         ("daclip_wild_unet", WILD),
     ],
 )
-def test_computes_what_the_published_networks_compute(fixture, arguments):
+def test_matches_the_published_networks(fixture, arguments):
     parity.check(ConditionalUNet(**arguments), PARITY / f"{fixture}.json", call=outputs)
 
 
@@ -56,8 +56,8 @@ def test_each_embedding_matters_where_it_is_taken(context):
     with torch.no_grad():
         noise = net(xt, lq, 3, given)
         for name in ("content", "degradation"):
-            other = net(xt, lq, 3, given._replace(**{name: getattr(given, name) + 1}))
-            assert torch.equal(noise, other) == (name not in context)
+            changed = net(xt, lq, 3, given._replace(**{name: getattr(given, name) + 1}))
+            assert torch.equal(noise, changed) == (name not in context)
 
 
 def test_context_that_is_missing_or_does_not_fit_is_refused():
@@ -108,7 +108,7 @@ def test_images_are_reflected_to_a_multiple_and_cropped(scale, size):
 
 def test_an_image_too_small_to_reflect_is_refused():
     with pytest.raises(
-        ImageSizeError, match=r"multiple of 16.* at least 9 pixels; this one has 20x8"
+        ImageSizeError, match=r"multiple of 16.* at least 9 pixels; this image has 20x8"
     ):
         ConditionalUNet(nf=8, ch_mult=[1, 1, 1, 1])(*[torch.rand(1, 3, 8, 20)] * 2, 1)
 

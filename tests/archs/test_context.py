@@ -1,6 +1,6 @@
-"""Every network that takes a `context` argument, walked: a new one needs no line here.
+"""Tests of every network that takes a `context` argument; a new one needs no line here.
 
-A class may carry `smoke_context`, what of its `smoke` arguments is otherwise when it takes context,
+A class may have `smoke_context`, entries that replace those of `smoke` when it takes a context,
 and `context_names`, which embeddings it may take.
 """
 
@@ -33,11 +33,10 @@ def names_of(name: str) -> tuple[str, ...]:
     return getattr(ARCH_REGISTRY.get(name), "context_names", NAMES)
 
 
-ONE = [(name, one) for name in STEERED for one in names_of(name)]
+ONE = [(name, used) for name in STEERED for used in names_of(name)]
 BOTH = [name for name in STEERED if "content" in names_of(name)]
-CHOICES = [(name, (one,)) for name, one in ONE] + [
-    (name, ("content", "degradation")) for name in BOTH
-]
+CHOICES = [(name, (used,)) for name, used in ONE]
+CHOICES += [(name, ("content", "degradation")) for name in BOTH]
 
 
 def build(name: str, context: tuple[str, ...]) -> torch.nn.Module:
@@ -53,13 +52,13 @@ def embeddings(seed: int = 0, count: int = 2) -> Context:
 
 
 def run(net: torch.nn.Module, image: torch.Tensor, *context: Context) -> torch.Tensor:
-    """`net` on `image`; one that predicts the noise of a diffusion also takes the degraded image and the time."""
+    """Run `net` on `image`; a predictor of noise also takes the degraded image and the time."""
     predicts_noise = "time" in inspect.signature(net.forward).parameters
     return net(image, image.flip(-1), 3, *context) if predicts_noise else net(image, *context)
 
 
 def moved(net: torch.nn.Module) -> torch.nn.Module:
-    """`net` with noise on every weight: what starts at zero shows."""
+    """Add noise to every weight of `net`, so that layers that start at zero have an effect."""
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in net.parameters():
@@ -89,13 +88,15 @@ def test_every_parameter_learns(name, context):
 @pytest.mark.parametrize(("name", "used"), ONE)
 def test_the_embedding_counts_and_the_others_do_not(name, used):
     net, image = moved(build(name, (used,))), torch.rand(2, 3, 32, 32)
-    one, other = embeddings(0), embeddings(1)
+    first, second = embeddings(0), embeddings(1)
     with torch.no_grad():
-        restored = run(net, image, one)
-        assert not torch.allclose(restored, run(net, image, other), atol=1e-7)
-        assert torch.equal(restored, run(net, image, other._replace(**{used: getattr(one, used)})))
+        restored = run(net, image, first)
+        assert not torch.allclose(restored, run(net, image, second), atol=1e-7)
         assert torch.equal(
-            restored, run(net, image, Context()._replace(**{used: getattr(one, used)}))
+            restored, run(net, image, second._replace(**{used: getattr(first, used)}))
+        )
+        assert torch.equal(
+            restored, run(net, image, Context()._replace(**{used: getattr(first, used)}))
         )
 
 
@@ -119,16 +120,16 @@ def test_without_context_it_is_ignored(name):
 
 
 @pytest.mark.parametrize("name", STEERED)
-def test_what_does_not_fit_is_refused(name):
-    known = names_of(name)
-    net, image = build(name, (known[-1],)), torch.rand(1, 3, 32, 32)
-    with pytest.raises(ContextError, match=f"got no {known[-1]} embedding"):
+def test_wrong_contexts_are_refused(name):
+    names = names_of(name)
+    net, image = build(name, (names[-1],)), torch.rand(1, 3, 32, 32)
+    with pytest.raises(ContextError, match=f"got no {names[-1]} embedding"):
         run(net, image)
     with pytest.raises(
         ContextError, match=rf"\(N, {DIM}\), the guide gives \(1, 9\).*context_dim to 9"
     ):
-        run(net, image, Context()._replace(**{known[-1]: torch.rand(1, 9)}))
-    with pytest.raises(ValueError, match=f"{', '.join(known)}, not 'content'"):
+        run(net, image, Context()._replace(**{names[-1]: torch.rand(1, 9)}))
+    with pytest.raises(ValueError, match=f"{', '.join(names)}, not 'content'"):
         ARCH_REGISTRY.get(name)(**(ARCH_REGISTRY.get(name).smoke | {"context": "content"}))
 
 

@@ -1,4 +1,4 @@
-"""The weather prior: on numbers, and at its start."""
+"""The weather prior: values, and its initial state."""
 
 import pytest
 import torch
@@ -20,19 +20,19 @@ def test_attention_to_equal_tokens_is_their_value():
 
 
 @pytest.mark.parametrize(("channels", "heads"), [(64, 2), (32, 1), (20, 1), (8, 1)])
-def test_heads_have_32_channels_where_that_goes(channels, heads):
+def test_heads_have_32_channels_if_possible(channels, heads):
     layer = PriorAttention(channels)
     assert layer.heads == heads
     assert layer(torch.rand(1, channels, 4, 4), torch.rand(1, 3, DIM)).shape == (1, channels, 4, 4)
 
 
-def test_tokens_are_the_sample_and_what_was_learnt():
+def test_tokens_are_the_sample_and_the_learnt_vectors():
     priors = WeatherPriors(["image"], 6, [8], vectors=5)
-    one, two = (
+    first, second = (
         priors.tokens(Context(image=image)) for image in (torch.rand(2, 6), torch.rand(2, 6))
     )
-    assert one.shape == (2, 6, DIM) and torch.equal(one[:, 1:], two[:, 1:])
-    assert torch.equal(one[1, 1:], priors.vectors) and not torch.equal(one[:, 0], two[:, 0])
+    assert first.shape == (2, 6, DIM) and torch.equal(first[:, 1:], second[:, 1:])
+    assert torch.equal(first[1, 1:], priors.vectors) and not torch.equal(first[:, 0], second[:, 0])
     scaled = priors.tokens(Context(image=3 * torch.ones(1, 6)))
     torch.testing.assert_close(scaled, priors.tokens(Context(image=torch.ones(1, 6))))
     with torch.no_grad():
@@ -53,7 +53,7 @@ def test_a_network_that_takes_no_image_has_no_prior():
     assert torch.equal(priors.level(0, x := torch.rand(1, 8, 2, 2), None), x)
 
 
-def test_the_network_starts_where_it_is_without_the_prior():
+def test_the_prior_changes_nothing_before_training():
     torch.manual_seed(0)
     plain, steered = (SARCWP(**SARCWP.smoke, context=context) for context in ([], ["image"]))
     steered.load_state_dict(plain.state_dict(), strict=False)

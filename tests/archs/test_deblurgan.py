@@ -10,7 +10,7 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 
 @pytest.mark.parametrize(("layout", "fixture"), [("2018", "deblurgan_2018"), ("2019", "deblurgan")])
-def test_computes_what_the_published_network_computes(layout, fixture):
+def test_matches_the_published_network(layout, fixture):
     parity.check(
         DeblurGAN(layout),
         PARITY / f"{fixture}.json",

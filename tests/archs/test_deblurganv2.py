@@ -12,8 +12,8 @@ TRUNKS = [pytest.param("inception", marks=pytest.mark.slow), "mobilenet"]
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
-def test_computes_what_the_published_network_computes(trunk):
-    """Also in evaluation: the fixture's network is in training, where it normalises by the image's statistics."""
+def test_matches_the_published_network(trunk):
+    """The fixture's network was in training mode; both modes use the image's statistics."""
     net = DeblurGANv2(trunk)
     parity.check(
         net,

@@ -13,20 +13,20 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 
 def on_means(net, inputs):
-    """On plain means of 2x2 and 4x4 pixels, with which the fixture was made."""
+    """Run the network on the fixture's pyramid: plain means of 2x2 and 4x4 pixels."""
     image = inputs["x"] * 255
     return net.published([image, F.avg_pool2d(image, 2), F.avg_pool2d(image, 4)])
 
 
-def test_computes_what_the_published_network_computes():
+def test_matches_the_published_network():
     parity.check(DeepDeblur(), PARITY / "deepdeblur.json", call=on_means)
 
 
 @pytest.mark.parametrize("size", [(4, 4), (32, 20)])
 def test_the_pyramid_is_the_one_of_the_authors(size):
     image = torch.rand(3, *size)
-    wanted = list(pyramid_gaussian(image.permute(1, 2, 0).numpy(), 2, channel_axis=2))
-    for got, level in zip(pyramid(image[None], 3), wanted, strict=True):
+    expected = list(pyramid_gaussian(image.permute(1, 2, 0).numpy(), 2, channel_axis=2))
+    for got, level in zip(pyramid(image[None], 3), expected, strict=True):
         np.testing.assert_allclose(got[0].permute(1, 2, 0), level, atol=1e-6)
 
 

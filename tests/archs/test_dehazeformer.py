@@ -15,14 +15,14 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_computes_what_the_published_network_computes(variant):
+def test_matches_the_published_network(variant):
     small = 0.2 if variant == "s" else 0.1
     factors = {".mlp.mlp.2.weight": small, ".attn.proj.weight": small, ".norm1.meta1.weight": 0.2}
     if variant == "m":
         factors[".attn.conv.2.weight"] = 0.2
 
     def damped(net, inputs):
-        """So that the values stay small, as the fixture says."""
+        """Scale the weights as in the fixture, so that values stay small."""
         for name, tensor in net.state_dict().items():
             for ending in filter(name.endswith, factors):
                 tensor.mul_(factors[ending])

@@ -15,13 +15,13 @@ def published(net, inputs):
 
 
 def brightened(net, image):
-    """As the authors' test script does with an image whose sides are multiples of 16."""
+    """Brighten an image with sides that are multiples of 16 as the authors' test script does."""
     red, green, blue = (2 * image).unbind(1)
     dark = 1 - (0.299 * red + 0.587 * green + 0.114 * blue)[:, None] / 2
     return (net.published(2 * image - 1, dark)[0] + 1) / 2
 
 
-def test_computes_what_the_published_network_computes():
+def test_matches_the_published_network():
     parity.check(EnlightenGAN(), PARITY / "enlightengan.json", call=published)
 
 
@@ -38,8 +38,8 @@ def test_forward_is_the_published_network_on_the_framed_image(net, size, border)
     image = torch.rand(1, 3, *size)
     with torch.no_grad():
         whole = brightened(net, F.pad(image, border, mode="reflect"))
-        wanted = whole[..., border[2] : border[2] + size[0], border[0] : border[0] + size[1]]
-        torch.testing.assert_close(net(image), wanted)
+        expected = whole[..., border[2] : border[2] + size[0], border[0] : border[0] + size[1]]
+        torch.testing.assert_close(net(image), expected)
 
 
 def test_wide_images_are_halved(net):

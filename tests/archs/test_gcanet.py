@@ -9,13 +9,13 @@ from wxr_plugin.archs.gcanet_arch import GCANet, edges
 PARITY = Path(__file__).parents[1] / "parity"
 
 
-def test_computes_what_the_published_network_computes():
+def test_matches_the_published_network():
     parity.check(
         GCANet(), PARITY / "gcanet.json", call=lambda net, inputs: net.published(inputs["x"])
     )
 
 
-def test_computes_what_the_published_test_script_computes():
+def test_matches_the_published_test_script():
     parity.check(
         GCANet(), PARITY / "gcanet_full.json", call=lambda net, inputs: 255 * net(inputs["x"])
     )

@@ -10,13 +10,13 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 
 def raised(net, inputs):
-    """Lets everything show in the result, as the fixture says: larger coefficients, and an output that is above 0."""
+    """Set the fixture's larger coefficients and an output above 0, so that all layers matter."""
     net.coefficient.mul_(6).add_(1)
     net.conv_out.bias.add_(1)
     return net.published(inputs["x"])
 
 
-def test_computes_what_the_published_network_computes():
+def test_matches_the_published_network():
     parity.check(GridDehazeNet(), PARITY / "griddehazenet.json", call=raised)
 
 

@@ -16,8 +16,8 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 
 @pytest.mark.slow
-def test_computes_what_the_published_network_computes():
-    """In float64, as recorded: the sorts make float32 differ between two orders of the same sums."""
+def test_matches_the_published_network():
+    """In float64, as recorded: sorts amplify float32's differences between two orders of a sum."""
     parity.check(
         Histoformer(),
         PARITY / "histoformer.json",
@@ -55,17 +55,17 @@ def test_any_size_is_restored_as_its_extension(size):
 
 
 def test_a_width_that_cannot_be_shuffled_is_refused():
-    with pytest.raises(ValueError, match="no multiple of 4"):
+    with pytest.raises(ValueError, match="not a multiple of 4"):
         Histoformer(dim=8)
 
 
 def test_the_norm_is_the_authors_arithmetic_to_the_last_bit():
-    """The sorts amplify a rounding of 7e-7 to a tenth of the range, so F.layer_norm is not near enough in float32."""
+    """Sorts amplify a rounding of 7e-7 to a tenth of the range; F.layer_norm is too far off."""
     x = torch.randn(2, 12, 9, 13, generator=torch.Generator().manual_seed(0))
     pixels = x.flatten(2).transpose(1, 2)
     mean, variance = pixels.mean(-1, keepdim=True), pixels.var(-1, keepdim=True, unbiased=False)
-    wanted = ((pixels - mean) / torch.sqrt(variance + 1e-5)).transpose(1, 2).view_as(x)
-    assert torch.equal(normed(x), wanted)
+    expected = ((pixels - mean) / torch.sqrt(variance + 1e-5)).transpose(1, 2).view_as(x)
+    assert torch.equal(normed(x), expected)
     assert not torch.equal(
         normed(x), torch.nn.functional.layer_norm(x.movedim(1, -1), (12,)).movedim(-1, 1)
     )

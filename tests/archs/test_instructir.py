@@ -9,14 +9,14 @@ from wxr_plugin.archs.instructir_arch import InstructIR, LMHead
 PARITY = Path(__file__).parents[1] / "parity"
 
 
-def test_computes_what_the_published_network_computes():
-    def told(net, inputs):
+def test_matches_the_published_network():
+    def instructed(net, inputs):
         return net.published(inputs["x"], inputs["txtembd"])
 
-    parity.check(InstructIR(), PARITY / "instructir.json", call=told)
+    parity.check(InstructIR(), PARITY / "instructir.json", call=instructed)
 
 
-def test_the_head_computes_what_the_published_head_computes():
+def test_the_head_matches_the_published_head():
     parity.check(LMHead(), PARITY / "instructir_lm.json")
 
 
@@ -34,7 +34,7 @@ def test_images_are_restored_by_the_stored_instruction(size):
         assert not torch.allclose(none(image), restored)
 
 
-def test_an_instruction_is_no_weight_and_has_its_length():
+def test_an_instruction_is_not_in_the_state_dict_and_has_its_length():
     assert "instruction" not in InstructIR(**InstructIR.smoke).state_dict()
     with pytest.raises(ValueError, match="is 6 numbers, not 2"):
         InstructIR(**InstructIR.smoke, instruction=[1, 2])

@@ -14,7 +14,7 @@ def published(net, inputs):
 
 
 def damped(net, inputs):
-    """So that the values stay small through all nine blocks, as the fixture says."""
+    """Scale the weights as in the fixture, so that values stay small through all nine blocks."""
     for name, tensor in net.state_dict().items():
         if name.endswith((".conv2.weight", ".conv4.weight", ".conv6.weight")):
             tensor.mul_(0.3)
@@ -25,7 +25,7 @@ def damped(net, inputs):
     ("fixture", "arguments", "call"),
     [("jorder_e", {}, damped), ("jorder_e_practical", {"width": 32, "blocks": 3}, published)],
 )
-def test_computes_what_the_published_network_computes(fixture, arguments, call):
+def test_matches_the_published_network(fixture, arguments, call):
     parity.check(JORDER_E(**arguments), PARITY / f"{fixture}.json", call=call)
 
 

@@ -16,7 +16,7 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stages", [2, 3])
-def test_computes_what_the_published_network_computes(stages):
+def test_matches_the_published_network(stages):
     net = MAXIM(num_stages=stages)
     parity.check(
         net, PARITY / f"maxim_s{stages}.json", call=lambda net, inputs: net.published(inputs["x"])
@@ -33,23 +33,23 @@ def test_any_size_is_restored_in_the_middle_of_its_extension(size):
     mode = "reflect" if rows < even.shape[-2] and columns < even.shape[-1] else "replicate"
     extended = torch.nn.functional.pad(even, (columns, columns, rows, rows), mode=mode)
     with torch.no_grad():
-        wanted = net.published(extended)[-1][-1][
+        expected = net.published(extended)[-1][-1][
             ..., rows : rows + size[0], columns : columns + size[1]
         ]
-        assert torch.equal(net(image), wanted)
+        assert torch.equal(net(image), expected)
 
 
 def test_runs_in_half_and_double_precision():
     torch.manual_seed(0)
     net, image = MAXIM(**MAXIM.smoke).eval(), torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        wanted = net(image)
-        torch.testing.assert_close(net.double()(image.double()).float(), wanted)
+        expected = net(image)
+        torch.testing.assert_close(net.double()(image.double()).float(), expected)
     assert bfloat16_error(parity.fill(net.float()), image, skip=image) < 0.03
 
 
 def as_jax(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """A state dict as the authors would have saved it."""
+    """Convert a state dict to the arrays that the authors would have saved."""
     arrays = {"opt/state/step": np.array(3)}
     for name, tensor in state.items():
         *modules, kind = name.split(".")
@@ -68,11 +68,11 @@ def as_jax(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 def test_the_authors_arrays_become_the_state_dict():
     torch.manual_seed(0)
-    net, other = MAXIM(**MAXIM.smoke).eval(), MAXIM(**MAXIM.smoke).eval()
-    other.load_state_dict(from_jax(as_jax(net.state_dict())))
+    net, converted = MAXIM(**MAXIM.smoke).eval(), MAXIM(**MAXIM.smoke).eval()
+    converted.load_state_dict(from_jax(as_jax(net.state_dict())))
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(net(image), other(image))
+        assert torch.equal(net(image), converted(image))
 
 
 def test_a_converted_transposed_convolution_computes_as_in_jax():
@@ -89,7 +89,7 @@ def test_a_converted_transposed_convolution_computes_as_in_jax():
         1, 11, 13, 3
     )  # jax.lax.conv_transpose, SAME: zeros between the pixels and one around
     spread[:, 1::2, 1::2] = x
-    wanted = sum(
+    expected = sum(
         torch.einsum(
             "nhwi,io->nhwo", spread[:, a : a + 10, b : b + 12], torch.from_numpy(kernel[a, b])
         )
@@ -97,7 +97,7 @@ def test_a_converted_transposed_convolution_computes_as_in_jax():
         for b in range(2)
     )
     with torch.no_grad():
-        torch.testing.assert_close(layer(x), wanted)
+        torch.testing.assert_close(layer(x), expected)
 
 
 def test_other_arrays_are_refused():

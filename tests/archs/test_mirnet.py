@@ -11,7 +11,7 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 
 @pytest.mark.slow
-def test_computes_what_the_published_network_computes():
+def test_matches_the_published_network():
     net = MIRNet()
     assert sum(parameter.numel() for parameter in net.parameters()) == 31_787_419
     parity.check(net, PARITY / "mirnet.json")
@@ -27,7 +27,7 @@ def test_any_size_is_restored_as_its_extension(size):
         assert torch.equal(net(image), net(extended)[..., : size[0], : size[1]])
 
 
-def test_what_is_shared_is_shared_in_a_copy_too():
+def test_shared_modules_are_shared_in_a_copy_too():
     net = copy.deepcopy(MIRNet(**MIRNet.smoke | {"groups": 2}))
     units = [
         module

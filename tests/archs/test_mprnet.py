@@ -12,7 +12,7 @@ DEBLUR = {"n_feat": 96, "scale_unetfeats": 48, "scale_orsnetfeats": 32}
 
 
 @pytest.mark.parametrize("name, sizes", [("derain", {}), ("deblur", DEBLUR)])
-def test_computes_what_the_published_network_computes(name, sizes):
+def test_matches_the_published_network(name, sizes):
     parity.check(
         MPRNet(**sizes),
         PARITY / f"mprnet_{name}.json",
@@ -32,9 +32,9 @@ def test_any_size_is_restored_as_its_extension(size):
 
 def test_a_copy_computes_with_its_own_weights():
     net, image = parity.fill(MPRNet(**MPRNet.smoke)), torch.rand(1, 3, 16, 16)
-    other = copy.deepcopy(net)
+    changed = copy.deepcopy(net)
     with torch.no_grad():
         before = net(image)
-        for parameter in other.parameters():
+        for parameter in changed.parameters():
             parameter.zero_()
-        assert torch.equal(net(image), before) and torch.equal(other(image), image)
+        assert torch.equal(net(image), before) and torch.equal(changed(image), image)

@@ -16,7 +16,7 @@ def variant(request) -> str:
     return request.param
 
 
-def test_computes_what_the_published_network_computes(variant):
+def test_matches_the_published_network(variant):
     parity.check(MSBDN(variant), PARITY / f"msbdn_{variant}.json")
 
 

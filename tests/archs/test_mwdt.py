@@ -11,13 +11,13 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("factor", [1, 2, 4])
-def test_restores_what_the_published_network_restores(factor):
+def test_restores_as_the_published_network(factor):
     parity.check(MWDT(factor).restorer, PARITY / f"mwdt_restore_f{factor}.json")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("factor", [1, 2, 4])
-def test_translates_what_the_published_network_translates(factor):
+def test_translates_as_the_published_network(factor):
     parity.check(MWDT(factor).snow, PARITY / f"mwdt_translate_f{factor}.json")
 
 

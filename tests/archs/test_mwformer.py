@@ -15,7 +15,7 @@ def net():
 
 
 @pytest.mark.slow
-def test_both_parts_compute_what_the_published_networks_compute():
+def test_both_parts_match_the_published_networks():
     net = MWFormer()
     parity.check(net.style_filter, PARITY / "mwformer_style.json")
     parity.check(net.backbone, PARITY / "mwformer.json")
@@ -45,9 +45,9 @@ def test_each_image_of_a_batch_has_its_own_weights(net):
 
 
 def test_the_vector_of_another_photo_changes_the_result(net):
-    image, other = torch.rand(2, 1, 3, 48, 48)
+    image, other_photo = torch.rand(2, 1, 3, 48, 48)
     with torch.no_grad():
         assert torch.equal(net.published(image), net.published(image, net.style_filter(image)))
         assert not torch.allclose(
-            net.published(image), net.published(image, net.style_filter(other))
+            net.published(image), net.published(image, net.style_filter(other_photo))
         )

@@ -21,11 +21,11 @@ SMALL = {
 
 @pytest.mark.parametrize("name, blocks", [("gopro", GOPRO), ("sidd", SIDD)])
 @pytest.mark.parametrize("width", [32, 64])
-def test_computes_what_the_published_network_computes(name, blocks, width):
+def test_matches_the_published_network(name, blocks, width):
     parity.check(NAFNet(width, **blocks), PARITY / f"nafnet_{name}_w{width}.json")
 
 
-def test_computes_what_the_published_local_network_computes():
+def test_matches_the_published_local_network():
     net = NAFNet(8, [1, 2], 1, [1, 1], local_size=32)
     parity.check(net, PARITY / "nafnet_local.json")
 
@@ -41,7 +41,7 @@ def test_a_local_mean_is_the_mean_of_a_box_and_global_in_training():
     assert torch.equal(LocalMean(9).eval()(x), x.mean((2, 3), keepdim=True))
 
 
-def test_the_steering_starts_where_the_plain_network_is():
+def test_steering_changes_nothing_before_training():
     torch.manual_seed(0)
     plain, steered = NAFNet(**SMALL), NAFNet(**SMALL, context=["degradation"])
     steered.load_state_dict(plain.state_dict(), strict=False)

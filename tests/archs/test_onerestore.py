@@ -12,7 +12,7 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 
 @pytest.mark.parametrize("name, antialias", [("onerestore", True), ("onerestore_noaa", False)])
-def test_computes_what_the_published_network_computes(name, antialias):
+def test_matches_the_published_network(name, antialias):
     parity.check(Restorer(antialias=antialias), PARITY / f"{name}.json")
 
 
@@ -29,7 +29,7 @@ def net() -> OneRestore:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (33, 50)])
-def test_the_restorer_is_told_what_the_embedder_sees(net, size):
+def test_the_restorer_uses_the_embedding_of_the_image(net, size):
     image = torch.rand(2, 3, *size)
     with torch.no_grad():
         restored = net(image)
@@ -47,13 +47,13 @@ def test_runs_in_half_precision(antialias):
     assert bfloat16_error(net, image, skip=image) < 0.03
 
 
-def test_a_named_degradation_is_told_in_place_of_the_seen_one(net):
-    told = OneRestore(**OneRestore.smoke, degradation="haze_snow").eval()
-    told.load_state_dict(net.state_dict())
+def test_a_named_degradation_replaces_the_estimated_one(net):
+    fixed = OneRestore(**OneRestore.smoke, degradation="haze_snow").eval()
+    fixed.load_state_dict(net.state_dict())
     image = torch.rand(2, 3, 12, 9)
     with torch.no_grad():
         row = net.embedder.table()[TYPES.index("haze_snow")].expand(2, -1)
-        assert torch.equal(told(image), net.published(image, row))
+        assert torch.equal(fixed(image), net.published(image, row))
     with pytest.raises(ValueError, match="no degradation 'fog'; take one of clear, low"):
         OneRestore(**OneRestore.smoke, degradation="fog")
     with pytest.raises(ValueError, match="multiple of them, not 12"):
@@ -63,10 +63,10 @@ def test_a_named_degradation_is_told_in_place_of_the_seen_one(net):
 def test_two_published_files_make_one_state_dict(net):
     torch.manual_seed(1)
     restorer, embedder = Restorer(8), Embedder()
-    other = OneRestore(**OneRestore.smoke)
-    other.load_state_dict(joined(restorer.state_dict(), embedder.state_dict()))
-    assert torch.equal(other.embedder.img_final.weight, embedder.img_final.weight)
-    assert torch.equal(other.in_conv.weight, restorer.in_conv.weight)
+    merged = OneRestore(**OneRestore.smoke)
+    merged.load_state_dict(joined(restorer.state_dict(), embedder.state_dict()))
+    assert torch.equal(merged.embedder.img_final.weight, embedder.img_final.weight)
+    assert torch.equal(merged.in_conv.weight, restorer.in_conv.weight)
 
 
 def test_the_embedder_is_not_trained():

@@ -9,7 +9,7 @@ from wxr_plugin.archs.prenet_arch import PReNet
 PARITY = Path(__file__).parents[1] / "parity"
 
 
-def test_computes_what_the_published_network_computes():
+def test_matches_the_published_network():
     parity.check(
         PReNet(), PARITY / "prenet.json", call=lambda net, inputs: net.published(*inputs.values())
     )
@@ -24,7 +24,7 @@ def test_forward_is_the_last_stage():
 
 
 def test_the_network_for_real_photos_gives_the_image_itself():
-    """With a memory of which nothing is shown, that is the bias of the last convolution."""
+    """With a closed output gate the result is the bias of the last convolution."""
     net, image = parity.fill(PReNet(stages=2, width=8, memory_last=True)), torch.rand(1, 3, 9, 12)
     with torch.no_grad():
         assert not torch.equal(net(image), parity.fill(PReNet(stages=2, width=8))(image))

@@ -9,7 +9,7 @@ from wxr_plugin.archs.promptir_arch import PromptGenBlock, PromptIR
 PARITY = Path(__file__).parents[1] / "parity"
 
 
-def test_computes_what_the_published_network_computes():
+def test_matches_the_published_network():
     parity.check(PromptIR(), PARITY / "promptir.json")
 
 

@@ -1,6 +1,6 @@
-"""Every network that this package registers, walked: a new one needs no line here.
+"""Contract tests of every network that this package registers; a new one needs no line here.
 
-What it may say of itself, and what is checked: wxr_plugin/contributing/network_checks.py.
+wxr_plugin/contributing/network_checks.py has the checks and the attributes that a class may set.
 """
 
 from collections.abc import Iterator
@@ -21,14 +21,13 @@ OPTIONS = Path(__file__).parents[2] / "options"
 OURS = {
     name: cls for name, cls in sorted(ARCH_REGISTRY) if cls.__module__.startswith("wxr_plugin.")
 }
-SLOW = {
-    "compile": pytest.mark.slow
-}  # tracing all networks takes 80 seconds of one core, the rest 25
+# Tracing all networks takes 80 seconds of one core, all other checks 25.
+SLOW = {"compile": pytest.mark.slow}
 WALKED = [name for name, cls in OURS.items() if "restores" not in getattr(cls, "waived", {})]
 
 
 def network_blocks() -> Iterator[tuple[str, dict[str, Any]]]:
-    """(option file, its network_g) of every option file that trains one of our networks at its full size."""
+    """Yield (option file, network_g) of every file that trains a network of ours at full size."""
     seen = []
     for file in sorted((OPTIONS / "train").rglob("*.yml")):
         network = safe_yaml.load(file).get("network_g")
@@ -56,9 +55,10 @@ def test_reasons_are_given_for_checks_that_there_are(name):
     "check", [pytest.param(name, marks=SLOW.get(name, ())) for name in network_checks.CHECKS]
 )
 @pytest.mark.parametrize("name", WALKED)
-def test_a_network_bears(name, check, request):
+def test_network_contract(name, check, request):
     reason = getattr(OURS[name], "waived", {}).get(check)
-    if reason:  # strict: what works after all is not to be waived
+    if reason:
+        # Strict: a check that passes must not be waived.
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     network_checks.CHECKS[check](OURS[name])
 
@@ -70,7 +70,7 @@ def test_an_option_file_trains_it(name):
 
 @pytest.mark.parametrize("file", BLOCKS)
 def test_the_network_of_an_option_file_is_built_and_run_forward_and_backward(file):
-    """At its full size, and without its numbers: torch's meta device computes shapes alone."""
+    """At full size, but without values: torch's meta device only computes shapes."""
     with torch.device("meta"):
         net = build_network(dict(BLOCKS[file])).train()
     image = torch.rand(2, 3, 75, 85, device="meta")
@@ -82,7 +82,7 @@ def test_the_network_of_an_option_file_is_built_and_run_forward_and_backward(fil
 
 
 class Toy(nn.Module):
-    """A network that says wrong things of itself."""
+    """A network whose attributes are wrong."""
 
     def __init__(self):
         super().__init__()
@@ -93,7 +93,7 @@ class Toy(nn.Module):
 
 
 class Reading(Toy):
-    """What it calls unused takes part."""
+    """A network that uses parameters named `unused`."""
 
     unused = ("spare.",)
 
@@ -102,7 +102,7 @@ class Reading(Toy):
 
 
 class Shy(Toy):
-    """Takes larger images than it says, or smaller."""
+    """A network whose smallest image differs from `least`."""
 
     least, takes = 9, 1
 
@@ -128,6 +128,6 @@ class Bold(Shy):
         ("float64", Reading, "come back as torch.float32"),
     ],
 )
-def test_the_checks_find_what_is_wrong(check, cls, words):
+def test_the_checks_detect_wrong_networks(check, cls, words):
     with pytest.raises((AssertionError, WxrError), match=words):
         network_checks.CHECKS[check](cls)

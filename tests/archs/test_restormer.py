@@ -11,7 +11,7 @@ PARITY = Path(__file__).parents[1] / "parity"
 SMALL = Restormer.smoke | {"context_dim": 6}
 
 
-def test_computes_what_the_published_network_computes():
+def test_matches_the_published_network():
     parity.check(Restormer(), PARITY / "restormer.json")
 
 
@@ -20,7 +20,7 @@ def test_the_denoising_kind_has_no_bias_in_its_norms():
     assert "latent.0.norm1.body.weight" in names and "latent.0.norm1.body.bias" not in names
 
 
-def test_the_context_starts_where_the_plain_network_is():
+def test_context_changes_nothing_before_training():
     torch.manual_seed(0)
     plain, steered = Restormer(**SMALL), Restormer(**SMALL, context=["degradation"])
     steered.load_state_dict(plain.state_dict(), strict=False)

@@ -1,4 +1,4 @@
-"""Soft residuals: on numbers, as an encoder, and on every network that has the option."""
+"""Soft residuals: values, the encoder, and every network with the option."""
 
 import inspect
 
@@ -38,19 +38,18 @@ def test_a_gate_on_numbers():
     gates = SoftGates([2], "spatial")
     with torch.no_grad():
         gates.masks[0].reduce.weight.zero_()
-        before, after, found = torch.full((1, 2, 3, 3), 2.0), torch.full((1, 2, 3, 3), 6.0), []
-        assert torch.equal(
-            gates.gate(0, before, after, found), torch.full((1, 2, 3, 3), 4.0)
-        )  # 2 + 0.5 * 4
+        before, after, recorded = torch.full((1, 2, 3, 3), 2.0), torch.full((1, 2, 3, 3), 6.0), []
+        # 2 + 0.5 * 4
+        gated = gates.gate(0, before, after, recorded)
+        assert torch.equal(gated, torch.full((1, 2, 3, 3), 4.0))
+        # sigmoid(log 3) = 0.75: 2 + 0.75 * 4
         gates.masks[0].reduce.bias.fill_(torch.tensor(3.0).log())
-        torch.testing.assert_close(
-            gates.gate(0, before, after, found), torch.full((1, 2, 3, 3), 5.0)
-        )
-    assert [float(gate.mask.mean()) for gate in found] == pytest.approx([0.5, 0.75])
-    assert torch.equal(found[0].residual, torch.full((1, 2, 3, 3), 4.0))
-    assert (
-        torch.equal(SoftGates([2], None).gate(0, before, after, found), after) and len(found) == 2
-    )
+        gated = gates.gate(0, before, after, recorded)
+        torch.testing.assert_close(gated, torch.full((1, 2, 3, 3), 5.0))
+    assert [float(gate.mask.mean()) for gate in recorded] == pytest.approx([0.5, 0.75])
+    assert torch.equal(recorded[0].residual, torch.full((1, 2, 3, 3), 4.0))
+    assert torch.equal(SoftGates([2], None).gate(0, before, after, recorded), after)
+    assert len(recorded) == 2
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("spatial", 1), ("channel", 5)])
@@ -67,31 +66,30 @@ def test_a_mask_looks_at_feature_and_residual_and_starts_in_the_middle(kind, cha
 
 def test_the_encoder_gives_features_and_gates_of_every_stage():
     stages, downs = [nn.Conv2d(4, 4, 1), nn.Conv2d(8, 8, 1)], [nn.Conv2d(4, 8, 2, 2)]
-    features, found = SAREncoder(stages, downs, [4, 8], "spatial")(torch.rand(2, 4, 12, 10))
+    features, recorded = SAREncoder(stages, downs, [4, 8], "spatial")(torch.rand(2, 4, 12, 10))
     assert [feature.shape[1:] for feature in features] == [(4, 12, 10), (8, 6, 5)]
-    assert [gate.mask.shape[1:] for gate in found] == [(1, 12, 10), (1, 6, 5)]
-    features, found = SAREncoder(stages, downs, [4, 8], None)(image := torch.rand(2, 4, 12, 10))
-    assert found == [] and torch.equal(features[0], stages[0](image))
+    assert [gate.mask.shape[1:] for gate in recorded] == [(1, 12, 10), (1, 6, 5)]
+    features, recorded = SAREncoder(stages, downs, [4, 8], None)(image := torch.rand(2, 4, 12, 10))
+    assert recorded == [] and torch.equal(features[0], stages[0](image))
 
 
 @pytest.mark.parametrize("name", GATED)
 @pytest.mark.parametrize("kind", KINDS)
-def test_masks_come_at_the_size_of_the_image_beside_the_same_result(name, kind):
+def test_masks_have_the_size_of_the_image_and_leave_the_result_unchanged(name, kind):
     net, image = build(name, kind), torch.rand(2, 3, 37, 53)
     with torch.no_grad():
-        restored, masks, residuals = found = net(image, masks=True)
-        assert isinstance(found, Masked) and torch.equal(restored, net(image))
+        restored, masks, residuals = masked = net(image, masks=True)
+        assert isinstance(masked, Masked) and torch.equal(restored, net(image))
     assert len(masks) == len(residuals) == len(net.sar_widths) > 0
     assert all(mask.shape == (2, 1, 37, 53) and mask.min() > 0 and mask.max() < 1 for mask in masks)
     sizes = [(-(-37 // (1 << level)), -(-53 // (1 << level))) for level in range(len(masks))]
-    assert [tuple(part.shape[1:]) for part in residuals] == [
-        (width, *size) for width, size in zip(net.sar_widths, sizes)
-    ]
+    shapes = [(width, *size) for width, size in zip(net.sar_widths, sizes)]
+    assert [tuple(part.shape[1:]) for part in residuals] == shapes
 
 
 @pytest.mark.parametrize("name", GATED)
 def test_open_gates_change_nothing(name):
-    """With every mask at 1 a network with the option computes what it computes without."""
+    """With every mask at 1 a network with the option has the same result as without."""
     plain, gated, image = build(name, None), build(name, "spatial"), torch.rand(1, 3, 32, 40)
     left = gated.load_state_dict(plain.state_dict(), strict=False)
     assert not left.unexpected_keys and all("masks." in key for key in left.missing_keys)
@@ -109,8 +107,8 @@ def test_every_mask_learns(name):
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    found = net(torch.rand(2, 3, 45, 51), Context(image=torch.randn(2, 6)), masks=True)
-    found.restored.square().mean().backward()
+    masked = net(torch.rand(2, 3, 45, 51), Context(image=torch.randn(2, 6)), masks=True)
+    masked.restored.square().mean().backward()
     dead = [
         key
         for key, parameter in net.named_parameters()

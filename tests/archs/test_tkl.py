@@ -15,7 +15,7 @@ def published(net, inputs):
 
 
 @pytest.mark.slow
-def test_computes_what_the_published_network_computes():
+def test_matches_the_published_network():
     parity.check(TKL(), PARITY / "tkl.json", call=published)
 
 

@@ -15,7 +15,7 @@ def published(net, inputs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fixture", ["transweather", "transweather_pad", "transweather_base"])
-def test_computes_what_the_published_network_computes(fixture):
+def test_matches_the_published_network(fixture):
     net = TransWeather(weather_queries=fixture != "transweather_base")
     parity.check(net, PARITY / f"{fixture}.json", call=published)
 

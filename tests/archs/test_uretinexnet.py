@@ -10,12 +10,12 @@ PARITY = Path(__file__).parents[1] / "parity"
 
 
 def lighter(net, inputs):
-    """So that the brightened illumination is above 0, as the fixture says."""
+    """Set biases as in the fixture, so that the brightened illumination is above 0."""
     net.adjust_model.conv4.bias.add_(1)
     return net.published(inputs["x"])
 
 
-def test_computes_what_the_published_network_computes():
+def test_matches_the_published_network():
     parity.check(URetinexNet(), PARITY / "uretinexnet.json", call=lighter)
 
 
@@ -27,9 +27,9 @@ def test_the_ratio_and_the_rounds_count():
             net.adjust_model.conv4.bias.add_(5)
             seen.append(net.published(image))
             torch.testing.assert_close(net(image), seen[-1][0])
-    (base, *light), (less, *same), (short, *other) = seen
+    (base, *light), (less, *same), (short, *short_parts) = seen
     assert not torch.equal(base, less) and torch.equal(light[1], same[1])
-    assert not torch.equal(base, short) and not torch.equal(light[1], other[1])
+    assert not torch.equal(base, short) and not torch.equal(light[1], short_parts[1])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (33, 50)])

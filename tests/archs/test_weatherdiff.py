@@ -23,7 +23,7 @@ def noise(*size):
 @pytest.mark.parametrize(
     ("fixture", "arguments"), [("weatherdiff_unet64", {}), ("weatherdiff_unet128", FOR_128)]
 )
-def test_computes_what_the_published_network_computes(fixture, arguments):
+def test_matches_the_published_network(fixture, arguments):
     published = PARITY / f"{fixture}.json"
     parity.check(
         WeatherDiff(**arguments),
@@ -52,10 +52,10 @@ def test_the_degraded_image_comes_first_and_between_minus_one_and_one():
 def test_a_time_for_all_is_that_time_for_each():
     net, xt, lq = parity.fill(WeatherDiff(**WeatherDiff.smoke)), noise(16, 16), photos(16, 16)
     with torch.no_grad():
-        each = net(xt, lq, torch.tensor([400, 10]))
-        torch.testing.assert_close(each[:1], net(xt, lq, 400)[:1])
-        torch.testing.assert_close(each[1:], net(xt, lq, 10.0)[1:])
-        assert not torch.allclose(each[0], net(xt, lq, 10)[0], atol=1e-3)
+        both = net(xt, lq, torch.tensor([400, 10]))
+        torch.testing.assert_close(both[:1], net(xt, lq, 400)[:1])
+        torch.testing.assert_close(both[1:], net(xt, lq, 10.0)[1:])
+        assert not torch.allclose(both[0], net(xt, lq, 10)[0], atol=1e-3)
 
 
 @pytest.mark.parametrize(

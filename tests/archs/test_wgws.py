@@ -11,7 +11,7 @@ FLAGS = ([1, 0, 0], [0, 1, 0], [0, 0, 1])
 
 
 def all_weathers(net, inputs):
-    """The recorded call: no weather as filled, then each of them after all gates have moved by 0.1."""
+    """Run the recorded calls: no weather as filled, then each one with all gates moved by 0.1."""
     outputs = {"flag000": net.published(inputs["x"], [0, 0, 0])}
     move_gates(net, 0.1)
     return outputs | {
@@ -27,7 +27,7 @@ def move_gates(net, distance):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("variant", "channels"), [("K1", 18), ("K1", 20), ("K3", 18)])
-def test_computes_what_the_published_network_computes(variant, channels):
+def test_matches_the_published_network(variant, channels):
     parity.check(
         WGWSNet(variant, channels),
         PARITY / f"wgws_{variant.lower()}_c{channels}.json",
@@ -36,7 +36,7 @@ def test_computes_what_the_published_network_computes(variant, channels):
 
 
 @pytest.mark.slow
-def test_computes_what_the_published_first_stage_computes():
+def test_matches_the_published_first_stage():
     parity.check(WGWSNet("stage1"), PARITY / "wgws_s1_c18.json")
 
 

@@ -1,4 +1,4 @@
-"""CLIP-SRD: values by hand, gradients, and input that does not do."""
+"""CLIP-SRD: values by hand, gradients, and invalid input."""
 
 import math
 
@@ -17,7 +17,7 @@ from wxr_plugin.losses.clip_srd_loss import (
 
 
 def pair(size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
-    """A photo that is white on the left, and the clean one."""
+    """Return a photo that is white on the left, and the clean one."""
     gt = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     lq = gt.clone()
     lq[..., : size // 2] = 1
@@ -25,19 +25,19 @@ def pair(size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_distance_is_that_of_directions():
-    one, two = torch.zeros(2, 1, 2, 1, 3)
-    one[0, 0, 0], one[0, 1, 0] = torch.tensor([1.0, 2.0, 1.0]), torch.tensor([0.0, 0.0, 1.0])
-    two[0, 0, 0], two[0, 1, 0] = torch.tensor([3.0, -1.0, 0.0]), torch.tensor([0.0, 0.0, 5.0])
-    wanted = torch.tensor([[[0.0, 2.0, 1 - math.sqrt(0.5)]]])
-    torch.testing.assert_close(feature_distance(one, two), wanted)
+    first, second = torch.zeros(2, 1, 2, 1, 3)
+    first[0, 0, 0], first[0, 1, 0] = torch.tensor([1.0, 2.0, 1.0]), torch.tensor([0.0, 0.0, 1.0])
+    second[0, 0, 0], second[0, 1, 0] = torch.tensor([3.0, -1.0, 0.0]), torch.tensor([0.0, 0.0, 5.0])
+    expected = torch.tensor([[[0.0, 2.0, 1 - math.sqrt(0.5)]]])
+    torch.testing.assert_close(feature_distance(first, second), expected)
 
 
 def test_quantiles_become_the_ends_and_a_flat_map_does_not_count():
     ramp = torch.arange(101.0).view(1, 1, 101) / 100
     target, counts = soft_target(torch.cat((ramp, 0.5 + ramp * 1e-3)))
     assert counts.tolist() == [True, False]
-    wanted = ((ramp[0] - 0.05) / 0.9).clamp(0, 1)
-    torch.testing.assert_close(target[0], wanted)
+    expected = ((ramp[0] - 0.05) / 0.9).clamp(0, 1)
+    torch.testing.assert_close(target[0], expected)
     wild = ramp.clone()
     wild[..., -1] = 1000
     torch.testing.assert_close(
@@ -61,8 +61,8 @@ def test_residuals_on_numbers():
     difference = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(1, 2, 1, 2)
     projected = torch.tensor([[1.0, -1.0], [0.0, -1.0]]).view(1, 2, 1, 2)
     target, counts = torch.tensor([[[0.75, 0.25]]]), torch.tensor([True])
-    wanted = 0.25 * (1 + math.sqrt(0.5))
-    assert residual_loss(projected, difference, target, counts).item() == pytest.approx(wanted)
+    expected = 0.25 * (1 + math.sqrt(0.5))
+    assert residual_loss(projected, difference, target, counts).item() == pytest.approx(expected)
     assert residual_loss(projected, difference, 0 * target, counts).item() == 0
 
 
@@ -100,11 +100,11 @@ def test_masks_and_residuals_learn_where_the_photo_is_degraded(variant):
     seen = []
     for _ in range(12):
         masks = [logits.sigmoid()] * 2
-        found = loss(masks, lq, gt, projectors([residuals] * 2) if projectors else None)
+        value = loss(masks, lq, gt, projectors([residuals] * 2) if projectors else None)
         optimizer.zero_grad()
-        found.backward()
+        value.backward()
         optimizer.step()
-        seen.append(found.item())
+        seen.append(value.item())
     assert seen[-1] < 0.8 * seen[0]
     left, right = logits.detach()[..., :24].mean(), logits.detach()[..., 40:].mean()
     assert (left > 0.5 > right) if variant != "feature" else (left == right == 0)
@@ -130,7 +130,7 @@ def test_equal_photos_cost_nothing():
     assert loss.item() == 0 and not mask.grad.any()
 
 
-def test_bad_input_is_told():
+def test_bad_input_is_refused():
     lq, gt = pair()
     mask = torch.rand(2, 1, 64, 64)
     loss = ClipSRDLoss("tiny", [1, 4])

@@ -1,4 +1,4 @@
-"""InfoNCE by hand, its gradients, and the gathering over two processes."""
+"""InfoNCE by hand, its gradients, and gathering over two processes."""
 
 import math
 import socket
@@ -22,12 +22,12 @@ def unit(*shape, seed=0, dtype=torch.float32):
 
 
 def features(count=4, dim=8):
-    found = {name: unit(count, dim, seed=i) for i, name in enumerate(NAMES)}
-    return {**found, "logit_scale": torch.tensor(5.0)}
+    features = {name: unit(count, dim, seed=i) for i, name in enumerate(NAMES)}
+    return {**features, "logit_scale": torch.tensor(5.0)}
 
 
 def test_two_pairs_by_hand():
-    """Images e1, e2 and texts e1, e1 at scale 2: rows [2, 2] and [0, 0] to the texts, columns [2, 0] twice."""
+    """Images e1, e2 and texts e1, e1 at scale 2: rows [2, 2], [0, 0] of logits, columns [2, 0]."""
     image, text = torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     to_text = math.log(2)
     to_image = (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(2))) / 2
@@ -86,22 +86,22 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
     loss = step_loss(alone, slice(None))
     loss.backward()
     for rank in (0, 1):
-        found = torch.load(tmp_path / f"{rank}.pth")
-        torch.testing.assert_close(found["loss"], loss.detach())
-        torch.testing.assert_close(found["gradient"], alone.weight.grad)
+        saved = torch.load(tmp_path / f"{rank}.pth")
+        torch.testing.assert_close(saved["loss"], loss.detach())
+        torch.testing.assert_close(saved["gradient"], alone.weight.grad)
     assert alone.weight.grad.abs().max() > 1e-3
 
 
 def step_loss(encoder, rows: slice):
-    """Sum of both terms on `rows` of eight fixed inputs; one forward, which is what DistributedDataParallel expects."""
+    """Sum both terms on `rows` of eight fixed inputs, in the one forward that DDP expects."""
     draw = torch.Generator().manual_seed(5)
     inputs = torch.cat([torch.randn(8, 6, generator=draw)[rows] for _ in range(4)])
-    found = dict(zip(NAMES, F.normalize(encoder(inputs), dim=-1).chunk(4)))
-    return sum(DaClipLoss()({**found, "logit_scale": torch.tensor(4.0)}))
+    features = dict(zip(NAMES, F.normalize(encoder(inputs), dim=-1).chunk(4)))
+    return sum(DaClipLoss()({**features, "logit_scale": torch.tensor(4.0)}))
 
 
 def two_ranks(rank: int, port: str, folder: Path) -> None:
-    """One of the two processes."""
+    """Run one of the two processes."""
     torch.distributed.init_process_group(
         "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
     )

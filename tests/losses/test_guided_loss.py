@@ -1,4 +1,4 @@
-"""A guide is where its loss is, and is loaded there alone."""
+"""A guide is on the device of its loss, and loaded only there."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def prompts(tmp_path):
 
 @pytest.fixture
 def with_gpu(monkeypatch):
-    """A machine that has CUDA, whose GPU cannot be used."""
+    """Simulate a machine with CUDA whose GPU cannot be used."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
 
@@ -53,8 +53,9 @@ def test_the_losses_of_a_model_on_the_cpu_leave_the_gpu_alone(prompts, with_gpu)
     )
     losses = GuidedLosses(options, torch.device("cpu"), {})
     images = torch.rand(1, 3, 42, 42)
-    found = losses(images, images, Labels(images, torch.ones(1), None), ["a"])
-    assert found.keys() == {"l_wpl", "l_feat"} and all(loss.isfinite() for loss in found.values())
+    values = losses(images, images, Labels(images, torch.ones(1), None), ["a"])
+    assert values.keys() == {"l_wpl", "l_feat"}
+    assert all(loss.isfinite() for loss in values.values())
 
 
 def test_srd_on_the_cpu_leaves_the_gpu_alone(with_gpu):

@@ -9,10 +9,10 @@ from wxr_plugin.losses.psnr_loss import psnr_loss
 
 def test_it_is_minus_the_mean_psnr_of_the_images():
     photos = torch.randint(0, 256, (2, 3, 9, 7), generator=torch.Generator().manual_seed(0))
-    other = photos.flip(1)
-    pairs = zip(photos.permute(0, 2, 3, 1).numpy(), other.permute(0, 2, 3, 1).numpy())
-    psnr = [calculate_psnr(one, two, crop_border=0) for one, two in pairs]
-    assert psnr_loss(photos / 255, other / 255).item() == pytest.approx(-sum(psnr) / 2, abs=1e-4)
+    shuffled = photos.flip(1)
+    pairs = zip(photos.permute(0, 2, 3, 1).numpy(), shuffled.permute(0, 2, 3, 1).numpy())
+    psnr = [calculate_psnr(first, second, crop_border=0) for first, second in pairs]
+    assert psnr_loss(photos / 255, shuffled / 255).item() == pytest.approx(-sum(psnr) / 2, abs=1e-4)
 
 
 def test_no_error_is_80_dB_and_has_a_gradient():

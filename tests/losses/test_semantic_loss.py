@@ -67,7 +67,7 @@ def test_options_reach_the_loss_and_the_guide_is_shared():
 
 
 def test_one_clip_serves_both_losses_and_texts_are_encoded_before_training(tmp_path, monkeypatch):
-    """L_wpl and L_sem take features of the same guide, and no step runs its text tower."""
+    """L_wpl and L_sem share features of one guide, and no step runs its text tower."""
     guide = load_clip("tiny")
     WeatherPrompts(torch.randn(4, 16, guide.width), guide.name, guide.sha256).save(
         tmp_path / "prompts.safetensors"

@@ -25,8 +25,8 @@ def test_by_hand_with_clip_lits_temperature():
 
 def test_it_is_the_mean_over_images():
     images = torch.eye(4)[:2]
-    one, two = (weather_prompt_loss(image[None], PROMPTS, 1.0).item() for image in images)
-    assert weather_prompt_loss(images, PROMPTS, 1.0).item() == pytest.approx((one + two) / 2)
+    first, second = (weather_prompt_loss(image[None], PROMPTS, 1.0).item() for image in images)
+    assert weather_prompt_loss(images, PROMPTS, 1.0).item() == pytest.approx((first + second) / 2)
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0])

@@ -26,7 +26,7 @@ def tensor(bgr):
 
 @pytest.fixture(scope="module")
 def lpips(tmp_path_factory):
-    """LPIPS with random weights, and the file of all of them."""
+    """LPIPS with random weights, and a file with all of them."""
     from pyiqa.archs.lpips_arch import LPIPS
     from torchvision import models
 
@@ -44,7 +44,7 @@ def lpips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def inception(tmp_path_factory):
-    """A file as pyiqa's pt_inception-…pth, with random weights."""
+    """Write a file like pyiqa's pt_inception-…pth, with random weights."""
     from pyiqa.archs import inception
 
     made = []
@@ -64,7 +64,7 @@ def inception(tmp_path_factory):
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
-    """No network, and none of pyiqa's or torchvision's files at hand."""
+    """Without a connection, and without any file of pyiqa or torchvision."""
 
     def nowhere(*args, **kwargs):
         raise socket.gaierror(-2, "Name or service not known")
@@ -127,7 +127,7 @@ def test_weights_that_are_not_all_there_are_refused(lpips, tmp_path):
         ({"metric": "lpips-vgg"}, r"put vgg16.* at .*vgg16"),
     ],
 )
-def test_what_cannot_be_measured_is_said(options, message, offline):
+def test_metrics_that_cannot_be_computed_are_refused(options, message, offline):
     with pytest.raises(WxrError, match=message):
         score(BLURRED, **options)
 
@@ -154,7 +154,7 @@ def test_images_reach_inception_as_pyiqa_makes_them(mode, tmp_path):
 def test_the_share_of_an_image_is_both_sides_features(inception, tmp_path):
     from pyiqa.archs.fid_arch import get_folder_features
 
-    found = share(BLURRED, BGR, weights=inception, crop_border=4)
+    computed = share(BLURRED, BGR, weights=inception, crop_border=4)
     for number, bgr in enumerate((BLURRED, BGR)):
         write_image(
             tmp_path / "folder" / f"{number}.png", np.ascontiguousarray(bgr[4:-4, 4:-4, ::-1])
@@ -165,18 +165,18 @@ def test_the_share_of_an_image_is_both_sides_features(inception, tmp_path):
     )
     assert expected.shape == (2, 2048) and np.abs(expected[0] - expected[1]).max() > 1e-3
     np.testing.assert_allclose(
-        [found.restored, found.clean], expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
+        [computed.restored, computed.clean], expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
     )
 
 
-@pytest.mark.parametrize(("one", "other"), [(60, 40), (12, 200), (5, 7)])
-def test_the_distance_is_pyiqas(one, other):
+@pytest.mark.parametrize(("first", "second"), [(60, 40), (12, 200), (5, 7)])
+def test_the_distance_is_pyiqas(first, second):
     from pyiqa.archs.fid_arch import frechet_distance
 
     rng = np.random.default_rng(0)
     sets = [
         rng.normal(0.3 * i, 1 + i, (count, 8)) @ rng.normal(size=(8, 8))
-        for i, count in enumerate((one, other))
+        for i, count in enumerate((first, second))
     ]
     expected = frechet_distance(
         *(f(values) for values in sets for f in (lambda v: v.mean(0), lambda v: np.cov(v.T)))
@@ -186,23 +186,25 @@ def test_the_distance_is_pyiqas(one, other):
 
 def test_the_distance_of_known_gaussians():
     rng = np.random.default_rng(1)
-    one = rng.normal(size=(4000, 4))
-    assert frechet(one, one) == pytest.approx(0, abs=1e-9)
-    assert frechet(one, one + np.array([3, 0, 0, 0])) == pytest.approx(9)
-    assert frechet(one, 2 * one) == pytest.approx(
-        np.trace(np.cov(one.T)) + (one.mean(0) ** 2).sum()
+    features = rng.normal(size=(4000, 4))
+    assert frechet(features, features) == pytest.approx(0, abs=1e-9)
+    assert frechet(features, features + np.array([3, 0, 0, 0])) == pytest.approx(9)
+    assert frechet(features, 2 * features) == pytest.approx(
+        np.trace(np.cov(features.T)) + (features.mean(0) ** 2).sum()
     )
-    assert np.isnan(frechet(one[:1], one))
+    assert np.isnan(frechet(features[:1], features))
 
 
 def test_fid_over_shares():
     rng = np.random.default_rng(2)
     shares = [FidShare(*rng.normal(size=(2, 6))) for _ in range(20)]
-    sides = [np.stack([getattr(item, side) for item in shares]) for side in ("restored", "clean")]
-    assert FidShare.over(shares) == frechet(*sides) and np.isnan(FidShare.over(shares[:1]))
+    restored = np.stack([share.restored for share in shares])
+    clean = np.stack([share.clean for share in shares])
+    assert FidShare.over(shares) == frechet(restored, clean)
+    assert np.isnan(FidShare.over(shares[:1]))
 
 
-def test_a_model_that_sums_up_is_told():
+def test_a_model_that_sums_shares_is_refused():
     with pytest.raises(OptionError, match="model_type: WxrModel"):
         sum([FidShare(np.zeros(4), np.zeros(4))])
 

@@ -1,4 +1,4 @@
-"""Metrics of pyiqa by BasicSR's registry, against pyiqa itself."""
+"""Metrics of pyiqa through BasicSR's registry, against pyiqa itself."""
 
 import numpy as np
 import pyiqa
@@ -49,6 +49,6 @@ def test_the_border_is_cut_and_the_channels_turned():
         ({"metric": "musiq", "weights": "nowhere.pth"}, "nowhere.pth does not exist"),
     ],
 )
-def test_what_cannot_be_measured_is_said(options, message):
+def test_metrics_that_cannot_be_computed_are_refused(options, message):
     with pytest.raises(WxrError, match=message):
         score(**options)

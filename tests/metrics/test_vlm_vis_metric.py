@@ -1,4 +1,4 @@
-"""VLM-Vis."""
+"""VLM-Vis: its scale, its rater, and its order of images."""
 
 import numpy as np
 import pytest
@@ -24,11 +24,11 @@ def test_the_scale():
 
 
 def test_it_is_the_rating_of_the_block():
-    wanted = visibility(build_rater().rate([RGB]).rating.item())
-    assert score(RGB) == score(RGB, rater={"type": "TransformersRater"}) == pytest.approx(wanted)
-    other = build_rater({"type": "PyiqaRater", "metric": "piqe"}).rate([RGB]).rating.item()
+    expected = visibility(build_rater().rate([RGB]).rating.item())
+    assert score(RGB) == score(RGB, rater={"type": "TransformersRater"}) == pytest.approx(expected)
+    rating = build_rater({"type": "PyiqaRater", "metric": "piqe"}).rate([RGB]).rating.item()
     assert score(RGB, rater={"type": "PyiqaRater", "metric": "piqe"}) == pytest.approx(
-        visibility(other)
+        visibility(rating)
     )
 
 

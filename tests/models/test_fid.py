@@ -20,9 +20,9 @@ def seen(monkeypatch):
     """How many images each call of the small Inception got."""
     monkeypatch.setattr(fid_features, "load_inception", fid_features.load_inception)  # is put back
     toys = importlib.reload(importlib.import_module("fid_toys"))
-    fid_features.KEPT.clear()
+    fid_features.CACHE.clear()
     yield toys.SEEN
-    fid_features.KEPT.clear()
+    fid_features.CACHE.clear()
 
 
 def validated(model, iteration):
@@ -54,7 +54,7 @@ def test_what_is_kept_is_of_one_network_one_mode_and_one_shape(seen):
     image = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
 
     def kept(image, weights="a", mode="clean"):
-        return fid_features.kept_features(weights, CPU, image, mode)
+        return fid_features.cached_features(weights, CPU, image, mode)
 
     first = kept(image)
     assert np.array_equal(kept(image.copy()), first) and sum(seen) == 1
@@ -69,4 +69,4 @@ def test_what_is_kept_is_of_one_network_one_mode_and_one_shape(seen):
         kept(image[::-1]),
     ]
     assert sum(seen) == 4 and not any(np.array_equal(other, first) for other in others[1:])
-    assert kept(image).dtype == np.float32 and fid_features.KEPT.bytes == 5 * first.nbytes
+    assert kept(image).dtype == np.float32 and fid_features.CACHE.bytes == 5 * first.nbytes

@@ -42,13 +42,13 @@ def alone(ranks) -> Path:
     """The folder in which this process alone has validated the same weights."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fid_features, "load_inception", fid_features.load_inception)  # is put back
-        fid_features.KEPT.clear()
+        fid_features.CACHE.clear()
         importlib.reload(importlib.import_module("fid_toys"))
         worker = importlib.import_module("irsde_ranks")
         model = worker.make(ranks / "alone", torch.load(ranks / "pairs.pth", weights_only=True))
         model.net_g_ema.load_state_dict(states(ranks)[0]["ema"])
         worker.validate(model)
-        fid_features.KEPT.clear()
+        fid_features.CACHE.clear()
     return ranks / "alone"
 
 

@@ -1,4 +1,4 @@
-"""Where noise is drawn, and that it follows from the photo alone."""
+"""The device on which noise is drawn, and its dependence on the photo alone."""
 
 import pytest
 import torch
@@ -10,20 +10,20 @@ IMAGE = torch.arange(12.0).view(3, 2, 2) / 12
 
 
 class OnGpu(torch.Tensor):
-    """An image that says it is on a GPU."""
+    """An image that claims to be on a GPU."""
 
     device = torch.device("cuda:1")
 
 
 @pytest.fixture
 def made(monkeypatch):
-    """The device of each generator that is made."""
+    """Record the device of each generator that is created."""
     devices, real = [], torch.Generator
     monkeypatch.setattr(torch, "Generator", lambda device: devices.append(str(device)) or real())
     return devices
 
 
-def test_noise_on_the_cpu_is_what_it_has_always_been():
+def test_noise_on_the_cpu_stays_the_same_across_versions():
     drawn = normal_like(IMAGE[None], image_generator(IMAGE, 3)).flatten()[:3]
     assert drawn.tolist() == pytest.approx(
         [-1.4881727695465088, -0.8455733060836792, 0.02462323009967804], abs=0

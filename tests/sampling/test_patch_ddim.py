@@ -31,7 +31,7 @@ def normal(*size):
 
 
 def oracle(clean):
-    """The noise that a perfect network would find in patches of a state, whose clean image has one colour."""
+    """Return a perfect network for states whose clean image has the one colour `clean`."""
 
     def predict(xt, lq, time):
         bar = BARS[int(time) + 1]
@@ -42,17 +42,17 @@ def oracle(clean):
 
 @pytest.mark.slow
 def test_samples_as_the_authors_do():
-    found = []
+    outputs = []
 
     def call(net, inputs):
         lq, start = inputs["x_cond"], (inputs["noise"] - 0.5) * math.sqrt(12)
 
         def predict(*patches):
-            found.append(net(*patches))
-            return found[-1]
+            outputs.append(net(*patches))
+            return outputs[-1]
 
         image = sample_in_patches(predict, lq, steps=5, start=start)
-        noise = noise_in_patches(lambda *_: found[0], start, lq, 800)
+        noise = noise_in_patches(lambda *_: outputs[0], start, lq, 800)
         first_x0, step1 = (ddim_step(start, noise, BARS[801], BARS[then]) for then in (0, 601))
         return {
             "first_x0": first_x0,
@@ -62,7 +62,7 @@ def test_samples_as_the_authors_do():
         }
 
     parity.check(WeatherDiff(), FIXTURE, call=call)
-    assert len(found) == 5
+    assert len(outputs) == 5
 
 
 def test_the_grid_is_the_fixtures():
@@ -97,7 +97,7 @@ def test_alpha_bars_run_from_all_to_nearly_nothing():
 
 
 def test_a_pixel_has_the_mean_noise_of_its_patches():
-    """Patches that are numbered in the order of the grid: two of 4 pixels side by side, which share two columns."""
+    """Two patches of 4 pixels share two columns; each predicts its number in the grid."""
 
     def numbered(xt, lq, time):
         return torch.arange(len(xt) / 2).repeat_interleave(2)[:, None, None, None].expand_as(xt)

@@ -20,7 +20,7 @@ def photo(name):
 
 
 def oracle(x0, lq, schedule, train_steps=None):
-    """The noise that a perfect network would find in a state; `x0` is known to it."""
+    """Return a perfect network, which predicts the noise in a state of the clean image `x0`."""
 
     def predict(xt, time):
         t = round(time * schedule.steps / (train_steps or schedule.steps))
@@ -45,7 +45,7 @@ def test_the_posterior_chain_is_the_published_one_without_its_noise(monkeypatch)
 
 
 def test_a_step_of_the_sde_adds_noise_of_its_dispersion(monkeypatch):
-    """sigma_t sqrt(dt) z, as the paper's equation 2 discretised; z is fixed here."""
+    """The noise is sigma_t sqrt(dt) z, equation 2 of the paper discretised; z is fixed here."""
     fixed = torch.linspace(-2, 2, 192).reshape(1, 3, 8, 8)
     chains = {}
     for name, z in (("quiet", torch.zeros_like(fixed)), ("noisy", fixed)):
@@ -129,7 +129,9 @@ def test_noise_follows_from_seed_and_pixels():
         "other seed": (image, 4),
         "other pixels": (image.flip(0), 3),
     }
-    drawn = {name: normal_like(image[None], image_generator(*what)) for name, what in draws.items()}
+    drawn = {
+        name: normal_like(image[None], image_generator(*seeded)) for name, seeded in draws.items()
+    }
     assert torch.equal(drawn["same"], normal_like(image[None], image_generator(image.clone(), 3)))
     assert not torch.equal(drawn["same"], drawn["other seed"])
     assert not torch.equal(drawn["same"], drawn["other pixels"])

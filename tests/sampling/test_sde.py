@@ -96,7 +96,10 @@ def test_a_step_of_the_forward_sde_composes_to_the_closed_form():
 
 @pytest.mark.parametrize("t", [1, 2, 30, 100])
 def test_the_posterior_is_that_of_the_gaussian_forward_process(t):
-    """Bayes: x_t = lq + A (x_{t-1} - lq) + noise of variance m²(1 - A²), x_{t-1} ~ N(forward_mean, sigma_bar²)."""
+    """By Bayes: x_t = lq + A (x_{t-1} - lq) + noise of variance m²(1 - A²).
+
+    x_{t-1} is distributed as N(forward_mean, sigma_bar²).
+    """
     s = make_schedule(100, "linear", max_sigma=0.3)
     x0, lq, _, xt = (image.double() for image in images())
     theta, sums = s.theta.double(), s.theta_cumsum.double()

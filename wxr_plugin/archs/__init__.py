@@ -1,4 +1,4 @@
-"""Networks that BasicSR's registry knows after this import: every `*_arch.py` of this folder."""
+"""Networks; importing this package adds every `*_arch.py` of it to BasicSR's registry."""
 
 from pathlib import Path
 

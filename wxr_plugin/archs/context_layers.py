@@ -1,4 +1,4 @@
-"""Layers shared by the networks that a context steers: channel norm, linear attention, and cross-attention to tokens.
+"""Layers of the networks that a context steers: channel norm, linear and cross-attention.
 
 Blocks and state-dict names are those of DA-CLIP's U-Net (Luo et al., ICLR 2024), whose
 cross-attention follows latent diffusion (Rombach et al., CVPR 2022).
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 GROUPS = 32
+"""Groups of the group norm before cross-attention."""
 
 
 class ChannelNorm(nn.Module):
@@ -19,13 +20,14 @@ class ChannelNorm(nn.Module):
         self.g = nn.Parameter(torch.ones(1, dim, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        # float16 has no normal number below 6e-5, so half precision takes a larger epsilon.
         eps = 1e-5 if x.dtype in (torch.float32, torch.float64) else 1e-3
         variance, mean = torch.var_mean(x, dim=1, unbiased=False, keepdim=True)
         return (x - mean) * (variance + eps).rsqrt() * self.g
 
 
 class PreNorm(nn.Module):
-    """`fn` of the channel-normed input; what is passed beside the input goes to `fn`."""
+    """`fn` of the channel-normed input; further arguments are passed on to `fn`."""
 
     def __init__(self, dim: int, fn: nn.Module):
         super().__init__()
@@ -37,7 +39,7 @@ class PreNorm(nn.Module):
 
 
 class Residual(nn.Module):
-    """The input and `fn` of it."""
+    """x + fn(x); further arguments are passed on to `fn`."""
 
     def __init__(self, fn: nn.Module):
         super().__init__()
@@ -50,26 +52,43 @@ class Residual(nn.Module):
 class LinearAttention(nn.Module):
     """Attention of all pixels to all, in time linear in their number (Shen et al., WACV 2021)."""
 
-    def __init__(self, dim: int, heads: int = 4, head_dim: int = 32):
+    def __init__(
+        self,
+        dim: int,
+        heads: int = 4,
+        head_dim: int = 32,
+    ):
         super().__init__()
-        self.heads, self.scale = heads, head_dim**-0.5
+        self.heads = heads
+        self.scale = head_dim**-0.5
         self.to_qkv = nn.Conv2d(dim, 3 * heads * head_dim, 1, bias=False)
-        self.to_out = nn.Sequential(nn.Conv2d(heads * head_dim, dim, 1), ChannelNorm(dim))
+        self.to_out = nn.Sequential(
+            nn.Conv2d(heads * head_dim, dim, 1),
+            ChannelNorm(dim),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        q, k, v = (
-            self.to_qkv(x).flatten(2).unflatten(1, (3, self.heads, -1)).unbind(1)
-        )  # (N, heads, head_dim, HW)
-        q, k, v = q.softmax(dim=2) * self.scale, k.softmax(dim=3), v / (height * width)
+        qkv = self.to_qkv(x).flatten(2).unflatten(1, (3, self.heads, -1))
+        q, k, v = qkv.unbind(1)  # each (N, heads, head_dim, HW)
+        q = q.softmax(dim=2) * self.scale
+        k = k.softmax(dim=3)
+        v = v / (height * width)
+        # v k^T is head_dim x head_dim, so no HW x HW matrix is ever formed.
         out = (v @ k.mT) @ q
         return self.to_out(out.flatten(1, 2).unflatten(2, (height, width)))
 
 
 class Attention(nn.Module):
-    """Multi-head attention of tokens (N, L, dim) to themselves or to `context` (N, T, context_dim)."""
+    """Multi-head attention of tokens (N, L, dim) to themselves or `context` (N, T, context_dim)."""
 
-    def __init__(self, dim: int, context_dim: int, heads: int, head_dim: int):
+    def __init__(
+        self,
+        dim: int,
+        context_dim: int,
+        heads: int,
+        head_dim: int,
+    ):
         super().__init__()
         self.heads = heads
         self.to_q = nn.Linear(dim, heads * head_dim, bias=False)
@@ -79,15 +98,19 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         source = x if context is None else context
-        layers = ((self.to_q, x), (self.to_k, source), (self.to_v, source))
-        q, k, v = (
-            layer(tokens).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer, tokens in layers
-        )
-        return self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        q = self._by_head(self.to_q(x))
+        k = self._by_head(self.to_k(source))
+        v = self._by_head(self.to_v(source))
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return self.to_out(attended.transpose(1, 2).flatten(2))
+
+    def _by_head(self, tokens: Tensor) -> Tensor:
+        # (N, L, heads * head_dim) -> (N, heads, L, head_dim)
+        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
 class GatedLinear(nn.Module):
-    """GEGLU: half of a linear layer's output, times the GELU of the other half (Shazeer, arXiv 2002.05202)."""
+    """GEGLU: half of a linear layer's output times the GELU of the other (Shazeer, 2020)."""
 
     def __init__(self, dim: int, hidden: int):
         super().__init__()
@@ -99,25 +122,37 @@ class GatedLinear(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Gated layer of four times the width, and back."""
+    """Gated layer of four times the width, then a linear layer back to the width."""
 
     def __init__(self, dim: int):
         super().__init__()
-        self.net = nn.Sequential(GatedLinear(dim, 4 * dim), nn.Identity(), nn.Linear(4 * dim, dim))
+        self.net = nn.Sequential(
+            GatedLinear(dim, 4 * dim),
+            nn.Identity(),
+            nn.Linear(4 * dim, dim),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, attention to the context, and a feed-forward layer; each on normed tokens and added to them."""
+    """Pre-norm self-attention, attention to the context and feed-forward layer, all residual."""
 
-    def __init__(self, dim: int, context_dim: int, heads: int, head_dim: int):
+    def __init__(
+        self,
+        dim: int,
+        context_dim: int,
+        heads: int,
+        head_dim: int,
+    ):
         super().__init__()
         self.attn1 = Attention(dim, dim, heads, head_dim)
         self.ff = FeedForward(dim)
         self.attn2 = Attention(dim, context_dim, heads, head_dim)
-        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(dim) for _ in range(3))
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.norm3 = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         x = x + self.attn1(self.norm1(x))
@@ -126,7 +161,7 @@ class TransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """Pixels that attend to one another and to the tokens of a context; the identity until it is trained.
+    """Attention of pixels to one another and to context tokens; the identity before training.
 
     Args:
         dim: channels of the feature map, a multiple of 32 (its group norm has 32 groups).
@@ -134,7 +169,13 @@ class SpatialTransformer(nn.Module):
         heads, head_dim: of both attentions.
     """
 
-    def __init__(self, dim: int, context_dim: int, heads: int, head_dim: int):
+    def __init__(
+        self,
+        dim: int,
+        context_dim: int,
+        heads: int,
+        head_dim: int,
+    ):
         super().__init__()
         if dim % GROUPS:
             raise ValueError(
@@ -150,8 +191,9 @@ class SpatialTransformer(nn.Module):
         nn.init.zeros_(self.proj_out.bias)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """A feature map like `x` (N, dim, H, W), steered by the tokens `context` (N, T, context_dim)."""
+        """Return `x` (N, dim, H, W) steered by the tokens `context` (N, T, context_dim)."""
         size = x.shape[-2:]
+        # (N, C, H, W) -> tokens (N, H W, C)
         tokens = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)
         for block in self.transformer_blocks:
             tokens = block(tokens, context)

@@ -1,8 +1,8 @@
-"""DeblurGAN (Kupyn et al., Blind Motion Deblurring Using Conditional Adversarial Networks, CVPR 2018): its generator.
+"""DeblurGAN's generator (Kupyn et al., Blind Motion Deblurring Using Conditional GANs, CVPR 2018).
 
-The authors' licence is of the BSD kind. Kept as they have it: every image is normalised by its own
-statistics, also after training; and since 2019 their code has, by the order of its operators, only
-one convolution in a block.
+The authors' licence is a BSD licence. Two peculiarities of their code are kept: every image is
+normalised by its own statistics, also after training; and since 2019 a block has, by the precedence
+of the operators in their code, only one convolution.
 """
 
 import torch
@@ -13,13 +13,16 @@ from wxr_plugin.registry import register_arch
 from wxr_plugin.utils.sizes import cropped, extended
 
 STRIDE = 4
-SMALLEST = 8  # of a single pixel there are no statistics
+SMALLEST = 8
+"""Smallest side: a quarter of it has 2x2 pixels; statistics of a single pixel do not exist."""
 
 
 class ImageNorm(nn.Module):
-    """Instance normalisation by the image's own statistics, always.
+    """Instance normalisation by the image's own statistics, in training and in evaluation.
 
-    `stored`: has the running statistics that the authors' files hold; nothing reads or writes them.
+    Args:
+        channels: channels of the input.
+        stored: hold the running statistics of the authors' files; nothing reads or updates them.
     """
 
     def __init__(self, channels: int, stored: bool):
@@ -34,9 +37,15 @@ class ImageNorm(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """One or two convolutions with a reflected border, dropout between them (or after the one), and the input."""
+    """Residual block of one or two convolutions with reflected borders, dropout after the first."""
 
-    def __init__(self, width: int, convolutions: int, stored: bool, dropout: float):
+    def __init__(
+        self,
+        width: int,
+        convolutions: int,
+        stored: bool,
+        dropout: float,
+    ):
         super().__init__()
         layers = [*_reflected(width, width, 3, stored), nn.ReLU(), nn.Dropout(dropout)]
         if convolutions == 2:
@@ -52,51 +61,73 @@ class DeblurGAN(nn.Module):
     """DeblurGAN's generator, with the authors' state-dict names, so that their weights load.
 
     Args:
-        layout: '2018', as the authors' code was when their weights appeared: two convolutions in a
-            block; '2019': one, and files hold statistics that nothing reads.
+        layout: '2018', the authors' code when their weights appeared: two convolutions in a block;
+            '2019': one, and files hold statistics that nothing reads.
         blocks: residual blocks.
         width: channels at full size; doubles with each of the two halvings.
         dropout: share of features that training leaves out in every block.
     """
 
     smoke = {"blocks": 1, "width": 8}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
-        self, layout: str = "2018", blocks: int = 9, width: int = 64, dropout: float = 0.5
+        self,
+        layout: str = "2018",
+        blocks: int = 9,
+        width: int = 64,
+        dropout: float = 0.5,
     ):
         super().__init__()
         if layout not in ("2018", "2019"):
             raise ValueError(
-                f"DeblurGAN: layout is {layout!r}; take '2018' or '2019', with its quotes"
+                f"DeblurGAN: layout is {layout!r}; take '2018' or '2019', with the quotes"
             )
+        # Files of 2019 hold running statistics, and their blocks have one convolution.
         stored = layout == "2019"
         middle = (
             ResidualBlock(4 * width, 1 if stored else 2, stored, dropout) for _ in range(blocks)
         )
         self.model = nn.Sequential(
-            *_reflected(3, width, 7, stored), nn.ReLU(),
-            *_halved(width, stored), *_halved(2 * width, stored),
+            *_reflected(3, width, 7, stored),
+            nn.ReLU(),
+            *_halved(width, stored),
+            *_halved(2 * width, stored),
             *middle,
-            *_doubled(4 * width, stored), *_doubled(2 * width, stored),
-            nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh(),
-        )  # fmt: skip
+            *_doubled(4 * width, stored),
+            *_doubled(2 * width, stored),
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(width, 3, 7),
+            nn.Tanh(),
+        )
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size, in [0, 1].
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1], for any H and W.
 
-        Sides that are no multiple of 4 (or below 8) are extended right and below by reflection, or
-        by repetition where the image is too small for it, and the result is cropped (our choice).
-        Dropout acts in training only, while the authors' test script leaves it on (our choice).
+        The result has the same shape and range. Sides that are not a multiple of 4 (or below 8) are
+        extended right and below by reflection, or by repetition where the image is too small for
+        it, and the result is cropped (our choice). Dropout acts in training only, while the
+        authors' test script leaves it on (our choice).
         """
-        return cropped(self.published(2 * extended(lq, STRIDE, SMALLEST) - 1), lq) / 2 + 0.5
+        # [0, 1] -> [-1, 1] and back.
+        image = 2 * extended(lq, STRIDE, SMALLEST) - 1
+        return cropped(self.published(image), lq) / 2 + 0.5
 
     def published(self, x: Tensor) -> Tensor:
-        """The authors' network: images in [-1, 1] of sides that are multiples of 4 and at least 8, to the same."""
+        """Run the authors' network: images (N, 3, H, W) in [-1, 1] to restored ones in [-1, 1].
+
+        H and W are multiples of 4 and at least 8.
+        """
+        # The generator predicts a residual.
         return (x + self.model(x)).clamp(-1, 1)
 
 
-def _reflected(inputs: int, outputs: int, kernel: int, stored: bool) -> list[nn.Module]:
+def _reflected(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stored: bool,
+) -> list[nn.Module]:
     return [
         nn.ReflectionPad2d(kernel // 2),
         nn.Conv2d(inputs, outputs, kernel),
@@ -113,5 +144,12 @@ def _halved(width: int, stored: bool) -> list[nn.Module]:
 
 
 def _doubled(width: int, stored: bool) -> list[nn.Module]:
-    conv = nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1)
+    conv = nn.ConvTranspose2d(
+        width,
+        width // 2,
+        3,
+        stride=2,
+        padding=1,
+        output_padding=1,
+    )
     return [conv, ImageNorm(width // 2, stored), nn.ReLU()]

@@ -1,7 +1,8 @@
-"""DeepDeblur (Nah et al., Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring, CVPR 2017).
+"""DeepDeblur (Nah et al., Multi-scale CNN for Dynamic Scene Deblurring, CVPR 2017).
 
-The authors' PyTorch code and weights are under the MIT licence. Kept as they have it: levels of 8
-bits less 127.5, and a pyramid whose every level is smoothed by a Gaussian before it is halved.
+The authors' PyTorch code and weights are under the MIT licence. As in their code, the network works
+on 8-bit levels minus 127.5, and each level of the pyramid is smoothed by a Gaussian before it is
+halved.
 """
 
 import torch
@@ -12,8 +13,10 @@ from wxr_plugin.registry import register_arch
 from wxr_plugin.utils.sizes import cropped, extended
 
 RANGE = 255
-SIGMA, REACH = 2 / 3, 3
-"""Of the Gaussian, in pixels: a third of the factor of two; cut off at four times it."""
+SIGMA = 2 / 3
+"""Standard deviation of the Gaussian in pixels: a third of the factor of two."""
+REACH = 3
+"""Radius of the Gaussian in pixels: 4 sigma, rounded."""
 
 
 class ResidualBlock(nn.Module):
@@ -21,7 +24,11 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.body = nn.Sequential(_conv(width, width), nn.ReLU(), _conv(width, width))
+        self.body = nn.Sequential(
+            _conv(width, width),
+            nn.ReLU(),
+            _conv(width, width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x) + x
@@ -30,10 +37,17 @@ class ResidualBlock(nn.Module):
 class Scale(nn.Module):
     """The network of one level of the pyramid."""
 
-    def __init__(self, inputs: int, width: int, blocks: int):
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        blocks: int,
+    ):
         super().__init__()
         self.body = nn.Sequential(
-            _conv(inputs, width), *(ResidualBlock(width) for _ in range(blocks)), _conv(width, 3)
+            _conv(inputs, width),
+            *(ResidualBlock(width) for _ in range(blocks)),
+            _conv(width, 3),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,11 +55,14 @@ class Scale(nn.Module):
 
 
 class UpSample(nn.Module):
-    """An image of one level as what the next finer level takes beside its own image."""
+    """Enlargement of a level's image to twice the size, as second input of the next finer level."""
 
     def __init__(self):
         super().__init__()
-        self.uppath = nn.Sequential(_conv(3, 12), nn.PixelShuffle(2))
+        self.uppath = nn.Sequential(
+            _conv(3, 12),
+            nn.PixelShuffle(2),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.uppath(x)
@@ -53,7 +70,7 @@ class UpSample(nn.Module):
 
 @register_arch
 class DeepDeblur(nn.Module):
-    """Residual networks for a pyramid of images; each takes the blurred image and what the coarser one restored.
+    """Residual networks for a pyramid; each takes the blurred image and the coarser restored one.
 
     State-dict names are those of the authors' PyTorch code.
 
@@ -63,54 +80,75 @@ class DeepDeblur(nn.Module):
         width: channels of the features.
     """
 
-    smoke = {"scales": 2, "blocks": 1, "width": 8}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    smoke = {
+        "scales": 2,
+        "blocks": 1,
+        "width": 8,
+    }
+    """Constructor arguments of a small instance for the tests of all networks."""
 
-    def __init__(self, scales: int = 3, blocks: int = 19, width: int = 64):
+    def __init__(
+        self,
+        scales: int = 3,
+        blocks: int = 19,
+        width: int = 64,
+    ):
         super().__init__()
         self.scales = scales
+        # The coarsest level, the last, has no restored image to take.
         inputs = [6] * (scales - 1) + [3]
         self.body_models = nn.ModuleList(Scale(channels, width, blocks) for channels in inputs)
         self.conv_end_models = nn.ModuleDict({str(scale): UpSample() for scale in range(1, scales)})
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        Sides that are no multiple of 2 ** (scales - 1) are extended right and below by repetition
-        and the result is cropped, as published.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sides that are not
+        a multiple of 2 ** (scales - 1) are extended right and below by repetition and the result is
+        cropped, as published.
         """
         image = extended(lq, 2 ** (self.scales - 1), mode="replicate") * RANGE
-        return cropped(self.published(pyramid(image, self.scales))[0], lq) / RANGE
+        restored = self.published(pyramid(image, self.scales))
+        return cropped(restored[0], lq) / RANGE
 
     def published(self, images: list[Tensor]) -> list[Tensor]:
-        """The authors' network: images in [0, 255], each of half the size of the one before, restored."""
+        """Run the authors' network on a pyramid of images in [0, 255]; return the restored pyramid.
+
+        Each image (N, 3, H, W) has half the size of the one before.
+        """
         centred = [image - RANGE / 2 for image in images]
         restored = [self.body_models[-1](centred[-1])]
         for scale in reversed(range(self.scales - 1)):
             raised = self.conv_end_models[str(scale + 1)](restored[0])
-            restored.insert(0, self.body_models[scale](torch.cat((centred[scale], raised), dim=1)))
+            both = torch.cat((centred[scale], raised), dim=1)
+            restored.insert(0, self.body_models[scale](both))
         return [image + RANGE / 2 for image in restored]
 
 
 def pyramid(image: Tensor, scales: int) -> list[Tensor]:
-    """Images (N, C, H, W), smoothed and halved again and again: `scales` of them, the first as it is.
+    """Return `scales` images (N, C, H, W), `image` first, each smoothed and half the one before.
 
-    The values are those of scikit-image's pyramid_gaussian. H and W are multiples of 2 ** (scales -
-    1).
+    The values are those of scikit-image's pyramid_gaussian. H and W are multiples of
+    2 ** (scales - 1).
     """
     images = [image]
     for _ in range(scales - 1):
-        images.append(F.avg_pool2d(_smoothed(_smoothed(images[-1]).mT).mT, 2))
+        smooth = _smoothed(_smoothed(images[-1]).mT).mT
+        images.append(F.avg_pool2d(smooth, 2))
     return images
 
 
 def _smoothed(x: Tensor) -> Tensor:
-    """A Gaussian over the rows; beyond the borders they are mirrored, the last pixel included."""
+    """Smooth the rows by a Gaussian; borders are mirrored, the last pixel included."""
     width = x.shape[-1]
+    # Mirroring has the period 2 width: 0 1 2 2 1 0 0 1 2 ... for a width of 3.
     places = torch.arange(-REACH, width + REACH, device=x.device) % (2 * width)
     padded = x[..., torch.minimum(places, 2 * width - 1 - places)]
-    weights = torch.softmax(-0.5 * (torch.arange(-REACH, REACH + 1.0) / SIGMA) ** 2, dim=0).tolist()
-    return sum(weight * padded[..., start : start + width] for start, weight in enumerate(weights))
+    distances = torch.arange(-REACH, REACH + 1.0) / SIGMA
+    # exp(-d^2 / 2), normalised to a sum of 1.
+    weights = torch.softmax(-0.5 * distances**2, dim=0).tolist()
+    shifted = [padded[..., start : start + width] for start in range(len(weights))]
+    return sum(weight * pixels for weight, pixels in zip(weights, shifted))
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:

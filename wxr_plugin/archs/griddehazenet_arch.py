@@ -1,7 +1,7 @@
 """GridDehazeNet (Liu et al., Attention-Based Multi-Scale Network for Image Dehazing, ICCV 2019).
 
-The authors' README says MIT; their repository holds no licence file. Kept as they have it: the
-learnt weights of all places of the grid lie in one parameter, of which many entries are never used.
+The authors' README says MIT; their repository has no licence file. As in their code, the learnt
+weights of all positions of the grid are one parameter, many entries of which are never used.
 """
 
 from itertools import product
@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from wxr_plugin.registry import register_arch
 
 ROWS, COLUMNS = 3, 6
-DOWN, UP = range(COLUMNS // 2), range(COLUMNS // 2, COLUMNS)
-"""Columns in which features go down to coarser rows, and up to finer ones."""
+DOWN = range(COLUMNS // 2)
+"""Columns in which features go down to coarser rows."""
+UP = range(COLUMNS // 2, COLUMNS)
+"""Columns in which features go up to finer rows."""
 
 
 class DenseLayer(nn.Module):
-    """Adds to the channels of its input the ReLU of a convolution of it."""
+    """Concatenation of the input and the ReLU of its convolution."""
 
     def __init__(self, inputs: int, growth: int):
         super().__init__()
@@ -29,9 +31,14 @@ class DenseLayer(nn.Module):
 
 
 class ResidualDenseBlock(nn.Module):
-    """Dense layers, a 1x1 convolution back to the width, and the input."""
+    """Dense layers and a 1x1 convolution back to the width, added to the input."""
 
-    def __init__(self, channels: int, layers: int, growth: int):
+    def __init__(
+        self,
+        channels: int,
+        layers: int,
+        growth: int,
+    ):
         super().__init__()
         self.residual_dense_layers = nn.Sequential(
             *(DenseLayer(channels + growth * number, growth) for number in range(layers))
@@ -51,11 +58,12 @@ class DownSample(nn.Module):
         self.conv2 = nn.Conv2d(channels, 2 * channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.conv2(F.relu(self.conv1(x))))
+        x = F.relu(self.conv1(x))
+        return F.relu(self.conv2(x))
 
 
 class UpSample(nn.Module):
-    """To `size` (H, W), of which its input has half, with half the channels."""
+    """Transposed convolution to `size` (H, W), twice the input's, then half the channels."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -63,25 +71,35 @@ class UpSample(nn.Module):
         self.conv = nn.Conv2d(channels, channels // 2, 3, padding=1)
 
     def forward(self, x: Tensor, size: torch.Size) -> Tensor:
-        return F.relu(self.conv(F.relu(self.deconv(x, output_size=size))))
+        x = F.relu(self.deconv(x, output_size=size))
+        return F.relu(self.conv(x))
 
 
 @register_arch
 class GridDehazeNet(nn.Module):
-    """A grid of three rows, each of half the size of the one above, and six columns of residual dense blocks.
+    """Grid of residual dense blocks: three rows, each half the size of the one above, six columns.
 
     State-dict names are those of the authors' code.
 
     Args:
         width: channels of the first row; doubles with each row.
         layers: dense layers of a block.
-        growth: channels that each of them adds.
+        growth: channels that each dense layer adds.
     """
 
-    smoke = {"width": 8, "layers": 1, "growth": 8}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    smoke = {
+        "width": 8,
+        "layers": 1,
+        "growth": 8,
+    }
+    """Constructor arguments of a small instance for the tests of all networks."""
 
-    def __init__(self, width: int = 16, layers: int = 4, growth: int = 16):
+    def __init__(
+        self,
+        width: int = 16,
+        layers: int = 4,
+        growth: int = 16,
+    ):
         super().__init__()
         widths = [width << row for row in range(ROWS)]
         self.coefficient = nn.Parameter(torch.ones(ROWS, COLUMNS, 2, widths[-1]))
@@ -91,49 +109,64 @@ class GridDehazeNet(nn.Module):
                 for i, j in product(range(ROWS), range(COLUMNS - 1))
             }
         )
-        places = range(ROWS - 1)
+        # Steps between row i and row i + 1 in column j.
+        steps = range(ROWS - 1)
         self.downsample_module = nn.ModuleDict(
-            {f"{i}_{j}": DownSample(widths[i]) for i, j in product(places, DOWN)}
+            {f"{i}_{j}": DownSample(widths[i]) for i, j in product(steps, DOWN)}
         )
         self.upsample_module = nn.ModuleDict(
-            {f"{i}_{j}": UpSample(widths[i + 1]) for i, j in product(places, UP)}
+            {f"{i}_{j}": UpSample(widths[i + 1]) for i, j in product(steps, UP)}
         )
-        self.conv_in, self.conv_out = (
-            nn.Conv2d(3, width, 3, padding=1),
-            nn.Conv2d(width, 3, 3, padding=1),
-        )
-        self.rdb_in, self.rdb_out = (ResidualDenseBlock(width, layers, growth) for _ in range(2))
+        self.conv_in = nn.Conv2d(3, width, 3, padding=1)
+        self.conv_out = nn.Conv2d(width, 3, 3, padding=1)
+        self.rdb_in = ResidualDenseBlock(width, layers, growth)
+        self.rdb_out = ResidualDenseBlock(width, layers, growth)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and never below 0."""
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
+
+        H and W are arbitrary; the result has the same shape and is never below 0.
+        """
         return self.published(2 * lq - 1)
 
     def published(self, x: Tensor) -> Tensor:
-        """The authors' network: images in [-1, 1] become images from 0 up."""
+        """Run the authors' network: images (N, 3, H, W) in [-1, 1] to images from 0 up."""
+        # Features of the column before, full size first.
         rows: list[Tensor] = []
         for column in range(COLUMNS):
             rows = self._up(rows, column) if column in UP else self._down(rows, column, x)
         return F.relu(self.conv_out(self.rdb_out(rows[0])))
 
     def _down(self, before: list[Tensor], column: int, x: Tensor) -> list[Tensor]:
-        """The features of a column of the first half: each row takes what the row above has in the same column."""
-        rows = [self._block(0, column, before) if column else self.rdb_in(self.conv_in(x))]
+        """Return a column of the first half; each row adds the features of the one above."""
+        # The first column has no column before it: it starts from the image.
+        first = self._block(0, column, before) if column else self.rdb_in(self.conv_in(x))
+        rows = [first]
         for row in range(1, ROWS):
             lowered = self.downsample_module[f"{row - 1}_{column}"](rows[-1])
             rows.append(self._joined(row, column, before, lowered) if column else lowered)
         return rows
 
     def _up(self, before: list[Tensor], column: int) -> list[Tensor]:
-        """The features of a column of the second half: each row takes what the row below has in the same column."""
+        """Return a column of the second half; each row adds the features of the one below."""
         rows = [self._block(ROWS - 1, column, before)]
         for row in reversed(range(ROWS - 1)):
-            raised = self.upsample_module[f"{row}_{column}"](rows[0], before[row].shape[-2:])
+            size = before[row].shape[-2:]
+            raised = self.upsample_module[f"{row}_{column}"](rows[0], size)
             rows.insert(0, self._joined(row, column, before, raised))
         return rows
 
-    def _joined(self, row: int, column: int, before: list[Tensor], vertical: Tensor) -> Tensor:
+    def _joined(
+        self,
+        row: int,
+        column: int,
+        before: list[Tensor],
+        vertical: Tensor,
+    ) -> Tensor:
+        # (2, C, 1, 1): a weight for each channel of the horizontal and of the vertical features.
         weights = self.coefficient[row, column, :, : vertical.shape[1], None, None]
-        return weights[0] * self._block(row, column, before) + weights[1] * vertical
+        horizontal = self._block(row, column, before)
+        return weights[0] * horizontal + weights[1] * vertical
 
     def _block(self, row: int, column: int, before: list[Tensor]) -> Tensor:
         return self.rdb_module[f"{row}_{column - 1}"](before[row])

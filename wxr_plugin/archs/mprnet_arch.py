@@ -1,4 +1,4 @@
-"""MPRNet (Zamir et al., Multi-Stage Progressive Image Restoration, CVPR 2021): spandrel's layers under our forward."""
+"""MPRNet (Zamir et al., CVPR 2021): the layers of spandrel with our handling of sizes."""
 
 from torch import Tensor, nn
 
@@ -19,13 +19,18 @@ class MPRNet(nn.Module):
 
     Args:
         n_feat: channels at full size: 40 for deraining, 96 for deblurring, 80 for denoising.
-        scale_unetfeats: how many more on each lower level: 20, 48, 48.
-        scale_orsnetfeats: how many more in the last stage: 16, 32, 32.
+        scale_unetfeats: additional channels of each lower level: 20, 48, 48.
+        scale_orsnetfeats: additional channels of the last stage: 16, 32, 32.
         num_cab: attention blocks of each of the last stage's three parts.
     """
 
-    smoke = {"n_feat": 8, "scale_unetfeats": 4, "scale_orsnetfeats": 4, "num_cab": 1}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    smoke = {
+        "n_feat": 8,
+        "scale_unetfeats": 4,
+        "scale_orsnetfeats": 4,
+        "num_cab": 1,
+    }
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
         self,
@@ -42,26 +47,31 @@ class MPRNet(nn.Module):
             scale_orsnetfeats=scale_orsnetfeats,
             num_cab=num_cab,
         )
+        # Their layers become ours, so that keys have no prefix.
         for name, layer in network.named_children():
             self.add_module(name, layer)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        Sizes that are no multiple of 8 are extended by reflection (repetition below 8) and cropped,
-        as the authors' test scripts do. The first stage works on quarters of the image and the
-        second on halves, as published, so the whole image is needed to tell where those end.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sizes that are not
+        a multiple of 8 are extended by reflection (repetition below 8) and cropped, as the authors'
+        test scripts do. The first stage works on quarters of the image and the second on halves, as
+        published, so a tile does not give the result of the whole image.
         """
-        return cropped(self.published(extended(lq, STRIDE))[0], lq)
+        restored = self.published(extended(lq, STRIDE))
+        return cropped(restored[0], lq)
 
     def published(self, image: Tensor) -> list[Tensor]:
-        """The authors' call: sides are multiples of 8; the images of the third, second and first stage."""
+        """Run the authors' network on images (N, 3, H, W), H and W multiples of 8.
+
+        Returns the images of the third, second and first stage.
+        """
         return self._network.forward(self, image)
 
 
 def _published() -> type[nn.Module]:
-    from spandrel_extra_arches.architectures.MPRNet import (
-        MPRNet as Published,
-    )  # imports every network it has
+    # Imported here, since the package imports all of its networks.
+    from spandrel_extra_arches.architectures.MPRNet import MPRNet
 
-    return Published
+    return MPRNet

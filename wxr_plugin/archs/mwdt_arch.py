@@ -1,7 +1,7 @@
-"""MWDT (Patil et al., ICCV 2023): a photo is translated into fog, rain and snow, and restored from all four at once.
+"""MWDT (Patil et al., ICCV 2023): restores a photo from itself and its fog, rain and snow versions.
 
-The authors state no licence for code or weights. Their files hold whole pickled modules, one a
-network; take the state dicts of those with the authors' code and load them into the parts
+The authors state no licence for code or weights. Their files hold whole pickled modules, one for
+each network; extract the state dicts with the authors' code and load them into the parts
 `restorer`, `fog`, `rain` and `snow`.
 """
 
@@ -25,8 +25,10 @@ from wxr_plugin.registry import register_arch
 from wxr_plugin.utils.sizes import cropped, extended
 
 STRIDE = 8
-SMALLEST = 16  # instance norm at 1/8 of the size needs more than one pixel
+SMALLEST = 16
+"""Smallest side: instance norm at 1/8 of the size needs more than one pixel."""
 FACTORS = (1, 2, 4)
+"""Divisors of the widths that the authors' code offers."""
 
 
 def _widths(factor: int) -> tuple[int, int, int, int]:
@@ -34,7 +36,10 @@ def _widths(factor: int) -> tuple[int, int, int, int]:
 
 
 class TranslatorDecoder(nn.Module):
-    """From the coarsest map (N, widths[3], H/8, W/8) and those of all levels, finest first, to (N, 3, H, W)."""
+    """Decoder from maps of all levels, finest first, to an image (N, 3, H, W).
+
+    `x` is the coarsest map (N, widths[3], H / 8, W / 8), refined.
+    """
 
     def __init__(self, widths: tuple[int, int, int, int]):
         super().__init__()
@@ -44,18 +49,20 @@ class TranslatorDecoder(nn.Module):
             self.add_module(f"conv_skip{5 - level}", conv3(2 * width, width))
             self.add_module(f"Up{name}", Up(width, finer))
             self.add_module(f"Up_conv{name}", conv3(finer, finer))
-        self.tanh_out = nn.Conv2d(widths[0], 3, 1)  # the authors' name; there is no tanh
+        # The authors' name; there is no tanh.
+        self.tanh_out = nn.Conv2d(widths[0], 3, 1)
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         for level in (3, 2, 1):
             skip = getattr(self, f"skip{level}")(skips[level])
             x = getattr(self, f"conv_skip{5 - level}")(torch.cat((x, skip), 1))
-            x = getattr(self, f"Up_conv{level + 1}")(getattr(self, f"Up{level + 1}")(x))
+            x = getattr(self, f"Up{level + 1}")(x)
+            x = getattr(self, f"Up_conv{level + 1}")(x)
         return self.tanh_out(x)
 
 
 class Translator(nn.Module):
-    """Draws one kind of weather: BGR (N, 3, H, W) in [-1, 1], sides multiples of 8, to the same."""
+    """Translator of BGR images (N, 3, H, W) in [-1, 1] into one weather; 8 divides H and W."""
 
     def __init__(self, factor: int):
         super().__init__()
@@ -66,17 +73,19 @@ class Translator(nn.Module):
         self.dec1 = TranslatorDecoder(widths)
 
     def forward(self, image: Tensor) -> Tensor:
-        x, skips = image, []
+        x = image
+        skips = []
         for conv in (self.Conv1, self.Conv2, self.Conv3, self.Conv4):
             x = conv(x)
             skips.append(x)
+        # One block, applied three times with the same weights.
         for _ in range(3):
             x = self.res_block(x)
         return self.dec1(x, skips)
 
 
 class RestorerDecoder(nn.Module):
-    """As `TranslatorDecoder`, but a level's map joins after the coarser one has grown to its size."""
+    """Decoder that enlarges the coarser map first and then joins a level's map by attention."""
 
     def __init__(self, widths: tuple[int, int, int, int]):
         super().__init__()
@@ -88,17 +97,22 @@ class RestorerDecoder(nn.Module):
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         for level in (2, 1, 0):
-            x = getattr(self, f"Up_conv{level + 3}")(getattr(self, f"Up{level + 3}")(x))
+            x = getattr(self, f"Up{level + 3}")(x)
+            x = getattr(self, f"Up_conv{level + 3}")(x)
             x = getattr(self, f"conv_skip{4 - level}")(x, skips[level])
         return self.tanh_out(x)
 
 
 class Restorer(nn.Module):
-    """Restores a photo from itself and its translations: four BGR (N, 3, H, W) in [-1, 1], sides multiples of 8."""
+    """Restorer of a photo from itself and its three translations.
+
+    All four are BGR (N, 3, H, W) in [-1, 1], H and W multiples of 8.
+    """
 
     def __init__(self, factor: int):
         super().__init__()
         widths = _widths(factor)
+        # An encoder for each of the four images; the maps of a level merge into one skip.
         for stream in range(1, 5):
             self.add_module(f"Conv1{stream}", conv3(3, widths[0]))
             for level, (inputs, outputs) in enumerate(zip((widths[0], *widths), widths), 1):
@@ -112,8 +126,15 @@ class Restorer(nn.Module):
         self.res_block3 = Deformable(widths[3], widths[3])
         self.dec1 = RestorerDecoder(widths)
 
-    def forward(self, image: Tensor, fog: Tensor, rain: Tensor, snow: Tensor) -> Tensor:
-        streams = [getattr(self, f"Conv1{i}")(x) for i, x in enumerate((image, fog, rain, snow), 1)]
+    def forward(
+        self,
+        image: Tensor,
+        fog: Tensor,
+        rain: Tensor,
+        snow: Tensor,
+    ) -> Tensor:
+        images = (image, fog, rain, snow)
+        streams = [getattr(self, f"Conv1{i}")(x) for i, x in enumerate(images, 1)]
         skips = []
         for level in (1, 2, 3, 4):
             streams = [
@@ -121,22 +142,26 @@ class Restorer(nn.Module):
             ]
             if level < 4:
                 skips.append(getattr(self, f"skip_l{level}")(*streams))
-        deepest = self.res_block3(self.res_block2(self.res_block1(torch.cat(streams, 1))))
-        return self.dec1(deepest, skips)
+        x = torch.cat(streams, 1)
+        for block in (self.res_block1, self.res_block2, self.res_block3):
+            x = block(x)
+        return self.dec1(x, skips)
 
 
 @register_arch
 class MWDT(nn.Module):
-    """MWDT: the parts `fog`, `rain` and `snow` translate, `restorer` restores; each has the authors' state-dict names.
+    """MWDT: the parts `fog`, `rain` and `snow` translate, the part `restorer` restores.
+
+    Each part has the authors' state-dict names.
 
     Args:
-        factor: what the widths 32, 64, 128 and 256 are divided by: 1, 2 or 4. Which one the
-            published files have is not stated (a comment in the authors' code says 4): their first
-                convolution has 32 / factor channels.
+        factor: divisor of the widths 32, 64, 128 and 256: 1, 2 or 4. The authors do not state which
+            one their files have (a comment in their code says 4): the first convolution has
+            32 / factor channels.
     """
 
     smoke = {"factor": 4}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(self, factor: int = 4):
         super().__init__()
@@ -144,19 +169,30 @@ class MWDT(nn.Module):
             raise ValueError(
                 f"MWDT: factor is one of {', '.join(map(str, FACTORS))}, not {factor!r}"
             )
-        self.fog, self.rain, self.snow = Translator(factor), Translator(factor), Translator(factor)
+        self.fog = Translator(factor)
+        self.rain = Translator(factor)
+        self.snow = Translator(factor)
         self.restorer = Restorer(factor)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        The authors' script crops photos to their left square and resizes it to 256x256. The network
-        takes any multiple of 8: other sides (or below 16) are extended right and below by
-        reflection, and the result is cropped (our choice). Instance norms see the whole image.
+        H and W are arbitrary; the result has the same shape and is not clamped. The authors' script
+        crops photos to their left square and resizes it to 256x256. The network takes any multiple
+        of 8: other sides (or below 16) are extended right and below by reflection, and the result
+        is cropped (our choice). Instance norms see the whole image.
         """
+        # RGB in [0, 1] -> BGR in [-1, 1]
         image = 2 * extended(lq, STRIDE, SMALLEST).flip(1) - 1
-        return cropped((self.published(image).flip(1) + 1) / 2, lq)
+        restored = self.published(image).flip(1)
+        return cropped((restored + 1) / 2, lq)
 
     def published(self, image: Tensor) -> Tensor:
-        """The authors' call: BGR in [-1, 1], sides multiples of 8 from 16, to the restored image of that kind."""
-        return self.restorer(image, self.fog(image), self.rain(image), self.snow(image))
+        """Run the authors' networks: BGR (N, 3, H, W) in [-1, 1] to the restored BGR image.
+
+        H and W are multiples of 8 and at least 16.
+        """
+        fog = self.fog(image)
+        rain = self.rain(image)
+        snow = self.snow(image)
+        return self.restorer(image, fog, rain, snow)

@@ -1,4 +1,4 @@
-"""Layers of MWDT: convolutions of several kernels and dilations, deformable alignment, attention that packs a skip."""
+"""Layers of MWDT: multi-scale and dilated convolutions, deformable alignment, nested attention."""
 
 from collections.abc import Sequence
 
@@ -7,28 +7,39 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-KERNELS = (1, 3, 5, 7)  # of the four slots that channels are split into
+KERNELS = (1, 3, 5, 7)
+"""Kernel sizes of the four slots that channels are split into."""
 
 
 def conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size, or divides it by `stride`."""
+    """Return a 3x3 convolution that keeps the size, or divides it by `stride`."""
     return nn.Conv2d(inputs, outputs, 3, stride, 1)
 
 
 class ConvBlock(nn.Module):
     """Convolution, instance norm and ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 1,
+        stride: int = 1,
+    ):
         super().__init__()
         conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
-        self.conv_block_my = nn.Sequential(conv, nn.InstanceNorm2d(outputs), nn.ReLU())
+        self.conv_block_my = nn.Sequential(
+            conv,
+            nn.InstanceNorm2d(outputs),
+            nn.ReLU(),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv_block_my(x)
 
 
 class MultiScale(nn.Module):
-    """Convolutions with three kernel sizes beside each other, brought together."""
+    """Parallel convolutions with three kernel sizes, merged by a 3x3 block."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -37,11 +48,12 @@ class MultiScale(nn.Module):
         self.conv_cat = ConvBlock(3 * outputs, outputs, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv_cat(torch.cat((self.psi1(x), self.psi2(x), self.psi3(x)), 1))
+        maps = (self.psi1(x), self.psi2(x), self.psi3(x))
+        return self.conv_cat(torch.cat(maps, 1))
 
 
 class MultiReceptive(nn.Module):
-    """3x3 convolutions with three dilations beside each other, brought together."""
+    """Parallel 3x3 convolutions with three dilations, merged by a 1x1 block."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -51,56 +63,91 @@ class MultiReceptive(nn.Module):
         self.conv_cat = ConvBlock(3 * outputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv_cat(torch.cat((self.conv1(x), self.conv5(x), self.conv7(x)), 1))
+        maps = (self.conv1(x), self.conv5(x), self.conv7(x))
+        return self.conv_cat(torch.cat(maps, 1))
 
 
 class FeatureBlock(nn.Module):
-    """What `MultiScale` and `MultiReceptive` see, brought together at 1 / `stride` of the size."""
+    """Parallel `MultiScale` and `MultiReceptive`, merged at 1 / `stride` of the size."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int,
+    ):
         super().__init__()
         self.multi_scale = MultiScale(inputs, outputs)
         self.multi_receptive = MultiReceptive(inputs, outputs)
         self.conv_cat = ConvBlock(2 * outputs, outputs, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv_cat(torch.cat((self.multi_scale(x), self.multi_receptive(x)), 1))
+        maps = (self.multi_scale(x), self.multi_receptive(x))
+        return self.conv_cat(torch.cat(maps, 1))
 
 
 class Deformable(nn.Module):
-    """Convolution whose taps move to where another one of `seen` channels says.
+    """Deformable convolution; another convolution, of `seen` channels, predicts its offsets.
 
-    The authors compute a weight for each tap too, and leave it out of the convolution: their files
-    hold its parameters, which are not trained.
+    The authors also compute a weight for each tap but do not use it: their files hold the layer's
+    parameters, which are frozen here.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, seen: int | None = None):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        seen: int | None = None,
+    ):
         super().__init__()
-        self.offset_conv = nn.Conv2d(seen or inputs, 2 * kernel**2, kernel, padding=kernel // 2)
-        self.modulator_conv = nn.Conv2d(
-            inputs, kernel**2, kernel, padding=kernel // 2
-        ).requires_grad_(False)
+        # Two offsets and one weight for each of the kernel^2 taps.
+        self.offset_conv = nn.Conv2d(
+            seen or inputs,
+            2 * kernel**2,
+            kernel,
+            padding=kernel // 2,
+        )
+        self.modulator_conv = nn.Conv2d(inputs, kernel**2, kernel, padding=kernel // 2)
+        self.modulator_conv.requires_grad_(False)
         self.regular_conv = nn.Conv2d(inputs, outputs, kernel, bias=False)
-        for still in (self.offset_conv, self.modulator_conv):
-            nn.init.zeros_(still.weight)
-            nn.init.zeros_(still.bias)
+        # Without offsets it starts as a plain convolution.
+        for conv in (self.offset_conv, self.modulator_conv):
+            nn.init.zeros_(conv.weight)
+            nn.init.zeros_(conv.bias)
 
     def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         weight = self.regular_conv.weight
         offset = self.offset_conv(x if seen is None else seen)
-        # one type for all, which autocast does not see to
-        return deform_conv2d(x.to(weight), offset.to(weight), weight, padding=weight.shape[-1] // 2)
+        # The operator needs one dtype for all arguments, which autocast does not ensure.
+        return deform_conv2d(
+            x.to(weight),
+            offset.to(weight),
+            weight,
+            padding=weight.shape[-1] // 2,
+        )
 
 
 class GatedFeedForward(nn.Module):
     """Two depthwise-convolved halves, one of which gates the other."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, factor: float):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        factor: float,
+    ):
         super().__init__()
         hidden = int(inputs * factor)
         self.project_in = nn.Conv2d(inputs, 2 * hidden, 1, bias=False)
         self.conv = nn.Conv2d(
-            2 * hidden, 2 * hidden, kernel, padding=kernel // 2, groups=2 * hidden, bias=False
+            2 * hidden,
+            2 * hidden,
+            kernel,
+            padding=kernel // 2,
+            groups=2 * hidden,
+            bias=False,
         )
         self.project_out = nn.Conv2d(hidden, outputs, 1, bias=False)
 
@@ -110,7 +157,7 @@ class GatedFeedForward(nn.Module):
 
 
 class SlotMerge(nn.Module):
-    """Merges maps of `channels` channels slot by slot: `slots[j]` takes the j-th quarter of each of them."""
+    """Slot-wise merging of maps (N, channels, H, W): `slots[j]` takes the j-th quarter of each."""
 
     def __init__(self, channels: int, slots: Sequence[nn.Module]):
         super().__init__()
@@ -119,13 +166,15 @@ class SlotMerge(nn.Module):
             self.add_module(f"cat_conv{number}", slot)
 
     def forward(self, *maps: Tensor) -> Tensor:
+        # The j-th element holds the j-th quarter of every map.
         quarters = zip(*(x.chunk(4, 1) for x in maps))
         slots = (self.cat_conv1, self.cat_conv2, self.cat_conv3, self.cat_conv4)
-        return self.conv(torch.cat([slot(*parts) for slot, parts in zip(slots, quarters)], 1))
+        merged = [slot(*parts) for slot, parts in zip(slots, quarters)]
+        return self.conv(torch.cat(merged, 1))
 
 
 class ConcatSlot(GatedFeedForward):
-    """A slot of two maps, put beside each other."""
+    """Slot of two maps, merged by a gated feed-forward of their concatenation."""
 
     def __init__(self, channels: int, kernel: int):
         super().__init__(2 * channels, channels, kernel, factor=2.66)
@@ -135,7 +184,7 @@ class ConcatSlot(GatedFeedForward):
 
 
 class AlignedSlot(nn.Module):
-    """A slot of four maps: each after the first is aligned by one deformable convolution, which sees the one before."""
+    """Slot of four maps, each aligned to the one before by a deformable convolution."""
 
     def __init__(self, channels: int, kernel: int):
         super().__init__()
@@ -145,13 +194,15 @@ class AlignedSlot(nn.Module):
     def forward(self, first: Tensor, *others: Tensor) -> Tensor:
         aligned = [first]
         for index, x in enumerate(others):
+            # The authors pair the second map with itself, not with the first.
             before = aligned[-1] if index else x
-            aligned.append(self.merge(x, torch.cat((x, before), 1)))
+            seen = torch.cat((x, before), 1)
+            aligned.append(self.merge(x, seen))
         return self.conv_all(torch.cat(aligned, 1))
 
 
 class SkipBlock(nn.Module):
-    """What `MultiScale` and `MultiReceptive` see, merged slot by slot."""
+    """Parallel `MultiScale` and `MultiReceptive`, merged slot by slot."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -166,7 +217,7 @@ class SkipBlock(nn.Module):
 
 
 class Up(nn.Module):
-    """Repetition of each pixel and a convolution: twice the size."""
+    """Nearest-neighbour enlargement to twice the size, and a convolution."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -177,7 +228,7 @@ class Up(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Attention between channels, with keys and values of `x` and queries (N, C, H, W) from elsewhere."""
+    """Attention between channels: keys and values from `x`, queries (N, C, H, W) given."""
 
     def __init__(self, channels: int, heads: int):
         super().__init__()
@@ -188,10 +239,15 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor, query: Tensor) -> Tensor:
         keys, values = self.kv_conv(self.kv(x)).chunk(2, 1)
-        attention = self._normed(query) @ self._normed(keys).transpose(-2, -1) * self.temperature
-        return self.project_out((attention.softmax(-1) @ self._by_head(values)).reshape(x.shape))
+        query = self._normed(query)
+        keys = self._normed(keys)
+        # (N, heads, C / heads, C / heads): cosines between channels.
+        scores = query @ keys.transpose(-2, -1) * self.temperature
+        attended = scores.softmax(-1) @ self._by_head(values)
+        return self.project_out(attended.reshape(x.shape))
 
     def _by_head(self, x: Tensor) -> Tensor:
+        # (N, C, H, W) -> (N, heads, C / heads, H W)
         return x.unflatten(1, (self.temperature.shape[1], -1)).flatten(3)
 
     def _normed(self, x: Tensor) -> Tensor:
@@ -199,7 +255,7 @@ class ChannelAttention(nn.Module):
 
 
 class NestedAttention(nn.Module):
-    """Packs `x` by the queries `skip`, then unpacks the packed by the same queries."""
+    """Two channel attentions in sequence, with the same queries `skip`; returns both results."""
 
     def __init__(self, channels: int, heads: int):
         super().__init__()
@@ -212,7 +268,7 @@ class NestedAttention(nn.Module):
 
 
 class SkipAttention(nn.Module):
-    """Joins a decoder's feature with a skip by nested attention between their channels."""
+    """Nested attention between the channels of a decoder's feature and a skip."""
 
     def __init__(self, channels: int, heads: int = 8):
         super().__init__()

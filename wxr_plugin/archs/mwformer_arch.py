@@ -1,8 +1,9 @@
-"""MWFormer (Zhu et al., IEEE TIP 2024): TransWeather, whose weights depend on the weather that a second network sees.
+"""MWFormer (Zhu et al., TIP 2024): TransWeather with weights that depend on the weather.
 
-The authors state no licence; their code derives from TransWeather (MIT). Oddities of theirs that
-are kept, because their files hold the parameters: TransWeather's two, a norm and the fixed
-projections of the first stage are not used.
+A second network, the style filter, maps the photo to a vector of its weather. The authors state no
+licence; their code derives from TransWeather (MIT). Layers that they do not use are kept, since
+their files hold the parameters: TransWeather's two, a norm, and the fixed projections of the first
+stage.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from wxr_plugin.utils.sizes import cropped, extended
 
 
 class Backbone(nn.Module):
-    """The restoring network: RGB (N, 3, H, W) in [-1, 1] and the vector (N, `vector`), to the image in [0, 1]."""
+    """Restoring network: RGB (N, 3, H, W) in [-1, 1] and a vector (N, vector) to RGB in [0, 1]."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Backbone(nn.Module):
     ):
         super().__init__()
         self.Tenc = initialise(SteeredEncoder(dims, depths, heads, drop_path, vector))
+        # Not used; in the authors' files.
         self.Tenc.mini_patch_embed4 = PatchEmbed(dims[0], dims[3]).requires_grad_(False)
         self.Tdec = initialise(Decoder(dims[3], drop_path=drop_path))
         self.convtail = Tail(dims)
@@ -43,19 +45,20 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor, vector: Tensor) -> Tensor:
         features = self.Tenc(image, vector)
-        return self.clean(self.convtail(features, self.Tdec(features[-1])))
+        deepest = self.Tdec(features[-1])
+        return self.clean(self.convtail(features, deepest))
 
 
 @register_arch
 class MWFormer(nn.Module):
-    """MWFormer: the authors' two files, the backbone and the style filter, are its parts of these names.
+    """MWFormer; its parts `backbone` and `style_filter` are the authors' two files.
 
     Args:
         dims: channels of the stages at 1/4, 1/8, 1/16 and 1/32 of the size. Published is
             MWFormer-L.
         depths: blocks of each stage.
         heads: attention heads of each stage; must divide its channels.
-        vector: length of the vector of the weather, 64 as published.
+        vector: length of the weather vector, 64 as published.
         drop_path: largest rate at which training leaves a block's branches out.
     """
 
@@ -66,7 +69,7 @@ class MWFormer(nn.Module):
         "vector": 8,
         "drop_path": 0,
     }
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     unused = (
         "backbone.Tenc.layernorm.",
@@ -77,7 +80,10 @@ class MWFormer(nn.Module):
         "backbone.Tenc.patch_block1.0.attn.kv.",
         "backbone.convtail.conv_output.",
     )
-    """Parameters of the authors' files that take no part in the result (and those of further blocks of stage 1)."""
+    """Name prefixes of parameters that do not affect the result.
+
+    With more blocks in stage 1, theirs do not affect it either.
+    """
 
     def __init__(
         self,
@@ -92,29 +98,32 @@ class MWFormer(nn.Module):
         self.style_filter = initialise(StyleFilter(dims, depths, heads, drop_path, vector))
 
     def forward(self, lq: Tensor, vector: Tensor | None = None) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        Sides that are no multiple of 16 (or below 48) are extended right and below by reflection,
-        and the result is cropped (our choice; the authors take multiples of 16). `vector` is as in
-        `published`.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sides that are not
+        a multiple of 16 (or below 48) are extended right and below by reflection, and the result is
+        cropped (our choice; the authors take multiples of 16). `vector` is as in `published`.
         """
         return cropped(self.published(_scaled(lq), vector), lq)
 
     def look(self, lq: Tensor) -> Tensor:
-        """The vectors (N, C) of the weather of images as in `forward`.
+        """Return the weather vectors (N, C) of images as in `forward`.
 
         They grow with the size of the images.
         """
         return self.style_filter(_scaled(lq))
 
     def published(self, image: Tensor, vector: Tensor | None = None) -> Tensor:
-        """The authors' call: RGB in [-1, 1], sides multiples of 16 from 48, to the image on the scale of [0, 1].
+        """Run the authors' networks: RGB (N, 3, H, W) in [-1, 1] to RGB on the scale of [0, 1].
 
-        `vector` (N, C) is used in place of that of the image, say one of another photo with the
-        weather to remove.
+        H and W are multiples of 16 and at least 48. `vector` (N, C) replaces the image's own, for
+        example by that of another photo with the weather to remove.
         """
-        return self.backbone(image, self.style_filter(image) if vector is None else vector)
+        if vector is None:
+            vector = self.style_filter(image)
+        return self.backbone(image, vector)
 
 
 def _scaled(lq: Tensor) -> Tensor:
+    # [0, 1] -> [-1, 1], at sides that the network takes.
     return 2 * extended(lq, STRIDE, SMALLEST) - 1

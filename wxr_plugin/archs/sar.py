@@ -1,9 +1,9 @@
-"""SAR: encoder stages whose residual is gated by a predicted soft mask of what is degraded.
+"""SAR: encoder stages whose residual is gated by a predicted soft mask of degraded areas.
 
 'Exploring the Application of Large-scale Pre-trained Models on Adverse Weather Removal' (Tan et
 al., TIP 2024, arXiv 2306.09008) has a Spatially-Adaptive Residual encoder that finds degraded
-areas; only its abstract is public. All that is computed here is our design: M =
-sigmoid(conv1x1(GELU(depthwise3x3([F, R])))) and F' = F + M * R. docs/sarcwp.md
+areas; only its abstract is public. The computation is our design: M = sigmoid(conv1x1(GELU(
+depthwise3x3([F, R])))) and F' = F + M * R. docs/sarcwp.md
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,40 +18,55 @@ KINDS = ("spatial", "channel")
 
 
 class Gate(NamedTuple):
-    """What a stage found: its mask in (0, 1), (N, 1, h, w) or (N, C, h, w), and the residual (N, C, h, w) it gated."""
+    """Mask of a stage, and the residual that it gated."""
 
     mask: Tensor
+    """Values in (0, 1), (N, 1, h, w) or (N, C, h, w)."""
     residual: Tensor
+    """Residual of the stage before the mask, (N, C, h, w)."""
 
 
 class Masked(NamedTuple):
-    """A restored batch, and where the network took it to be degraded."""
+    """A restored batch, with the masks of its degraded areas."""
 
     restored: Tensor
-    """What the network gives otherwise, (N, 3, H, W)."""
+    """Restored images (N, 3, H, W)."""
     masks: list[Tensor]
-    """Of each stage, the one at full size first: (N, 1, H, W) in (0, 1), resized to the images."""
+    """Mask of each stage, full size first: (N, 1, H, W) in (0, 1), resized to the images."""
     residuals: list[Tensor]
-    """Of each stage: (N, C, h, w) at its own size, before the mask."""
+    """Residual of each stage before the mask: (N, C, h, w) at the stage's own size."""
 
 
 class SoftMask(nn.Module):
-    """The mask of a stage with `channels`, about 0.5 everywhere before training."""
+    """Predictor of the mask of a stage, about 0.5 everywhere before training."""
 
     def __init__(self, channels: int, kind: str):
         super().__init__()
-        self.spread = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
+        self.spread = nn.Conv2d(
+            2 * channels,
+            2 * channels,
+            3,
+            padding=1,
+            groups=2 * channels,
+        )
         self.reduce = nn.Conv2d(2 * channels, 1 if kind == "spatial" else channels, 1)
         nn.init.zeros_(self.reduce.bias)
 
     def forward(self, feature: Tensor, residual: Tensor) -> Tensor:
-        return self.reduce(F.gelu(self.spread(torch.cat((feature, residual), dim=1)))).sigmoid()
+        both = torch.cat((feature, residual), dim=1)
+        hidden = F.gelu(self.spread(both))
+        return self.reduce(hidden).sigmoid()
 
 
 class SoftGates(nn.Module):
-    """Gates the stages of any encoder, whose features have `widths` channels; without a `kind` it changes nothing.
+    """Gates of the stages of any encoder.
 
-    Raises ValueError for a kind that is none of KINDS.
+    Args:
+        widths: channels of each stage.
+        kind: one of KINDS; None: no gates.
+
+    Raises:
+        ValueError: `kind` is not one of KINDS.
     """
 
     def __init__(self, widths: Sequence[int], kind: str | None):
@@ -63,28 +78,32 @@ class SoftGates(nn.Module):
         self.masks = nn.ModuleList(SoftMask(width, kind) for width in self.widths)
 
     def gate(
-        self, number: int, before: Tensor, after: Tensor, found: list[Gate] | None = None
+        self,
+        number: int,
+        before: Tensor,
+        after: Tensor,
+        recorded: list[Gate] | None = None,
     ) -> Tensor:
-        """Stage `number`'s features: `before` and as much of `after - before` as its mask lets through.
+        """Return before + mask * (after - before), the gated features of stage `number`.
 
-        The mask and the residual are appended to `found`, where it is given.
+        `before` and `after` (N, C, h, w) are the stage's input and output. The mask and the
+        residual are appended to `recorded` unless it is None.
         """
         if not self.widths:
             return after
         residual = after - before
         mask = self.masks[number](before, residual)
-        if found is not None:
-            found.append(Gate(mask, residual))
+        if recorded is not None:
+            recorded.append(Gate(mask, residual))
         return before + mask * residual
 
 
 class SAREncoder(nn.Module):
-    """An encoder of a U-Net with soft residuals.
+    """Encoder of a U-Net with gated residuals.
 
     Args:
-        stages: what is done at each size, the largest first: feature maps to feature maps of the
-            same shape.
-        downs: what comes between two stages, one fewer.
+        stages: layers of each size, the largest first, that keep the shape of feature maps.
+        downs: layers between two stages, one fewer.
         widths: channels of the stages.
         kind: one of KINDS; None: no masks, a plain encoder.
     """
@@ -97,29 +116,46 @@ class SAREncoder(nn.Module):
         kind: str | None,
     ):
         super().__init__()
-        self.stages, self.downs = nn.ModuleList(stages), nn.ModuleList(downs)
+        self.stages = nn.ModuleList(stages)
+        self.downs = nn.ModuleList(downs)
         self.gates = SoftGates(widths, kind)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Gate]]:
-        """Features of each stage for (N, C, H, W), the largest first, and what the gates found."""
-        features, found = [], []
+        """Return the features of each stage, the largest first, and the gates' masks and residuals.
+
+        `x` is (N, C, H, W).
+        """
+        features = []
+        recorded = []
         for number, stage in enumerate(self.stages):
-            x = self.downs[number - 1](x) if number else x
-            x = self.gates.gate(number, x, stage(x), found)
+            if number:
+                x = self.downs[number - 1](x)
+            x = self.gates.gate(number, x, stage(x), recorded)
             features.append(x)
-        return features, found
+        return features, recorded
 
 
-def with_masks(restored: Tensor, found: Sequence[Gate], padded: Tensor) -> Masked:
-    """`restored` (N, 3, H, W) with its masks at that size; `padded` is the image as the network saw it."""
-    (height, width), whole = restored.shape[-2:], padded.shape[-2:]
-    one = (gate.mask.mean(dim=1, keepdim=True) for gate in found)
-    full = (F.interpolate(mask, whole, mode="bilinear", align_corners=False) for mask in one)
-    masks = [mask[..., :height, :width] for mask in full]
-    return Masked(restored, masks, [_own(gate.residual, restored, padded) for gate in found])
+def with_masks(restored: Tensor, recorded: Sequence[Gate], padded: Tensor) -> Masked:
+    """Return `restored` (N, 3, H, W) with the gates' masks resized to H x W.
+
+    `padded` is the image as the network saw it, extended right and below.
+    """
+    height, width = restored.shape[-2:]
+    whole = padded.shape[-2:]
+    masks = []
+    for gate in recorded:
+        # A mask for each channel becomes one for all.
+        mask = gate.mask.mean(dim=1, keepdim=True)
+        mask = F.interpolate(mask, whole, mode="bilinear", align_corners=False)
+        masks.append(mask[..., :height, :width])
+    residuals = [_unpadded(gate.residual, restored, padded) for gate in recorded]
+    return Masked(restored, masks, residuals)
 
 
-def _own(residual: Tensor, restored: Tensor, padded: Tensor) -> Tensor:
-    """The part of a stage's residual that is not padding."""
-    parts = [-(-residual.shape[d] * restored.shape[d] // padded.shape[d]) for d in (-2, -1)]
-    return residual[..., : parts[0], : parts[1]]
+def _unpadded(residual: Tensor, restored: Tensor, padded: Tensor) -> Tensor:
+    """Cut a stage's residual to the positions that are not padding alone."""
+    height, width = residual.shape[-2:]
+    # ceil(h H / H_padded), and the same for the width.
+    rows = -(-height * restored.shape[-2] // padded.shape[-2])
+    columns = -(-width * restored.shape[-1] // padded.shape[-1])
+    return residual[..., :rows, :columns]

@@ -1,9 +1,9 @@
-"""A U-Net with SAR in its encoder and CWP in its decoder, after Tan et al. (TIP 2024, arXiv 2306.09008).
+"""U-Net with SAR in the encoder and CWP in the decoder, after Tan et al. (TIP 2024, 2306.09008).
 
-Only the abstract is public, so this is no reproduction: the parts are the paper's, what they
-compute is ours (`sar.py`, `cwp.py`), and so are the backbone (blocks of NAFNet, four levels) and
-its sizes. The blocks start at full strength and not at zero as NAFNet's do: a mask learns nothing
-from a residual that is not there. docs/sarcwp.md
+Only the abstract is public, so this does not reproduce the paper: the parts are the paper's, but
+their computation is ours (`sar.py`, `cwp.py`), and so are the backbone (blocks of NAFNet, four
+levels) and its sizes. Unlike NAFNet's, the blocks do not start at zero: a mask learns nothing from
+a residual of zero. docs/sarcwp.md
 """
 
 from collections.abc import Sequence
@@ -23,23 +23,28 @@ STRIDE = 1 << (LEVELS - 1)
 
 @register_arch
 class SARCWP(nn.Module):
-    """Four levels: gated residual stages down, plain stages that attend to weather priors up, a global residual.
+    """U-Net of four levels with gated encoder stages, weather priors and a global residual.
 
     Args:
         width: channels at full size; doubles with each level.
-        enc_blk_nums: blocks of each encoder stage, the deepest one last: the body whose residual is
-            gated.
+        enc_blk_nums: blocks of each encoder stage, the deepest one last; the residual of the stage
+            is gated.
         dec_blk_nums: blocks of each decoder stage, the deepest one first.
         sar: spatial: a mask for all channels of a stage; channel: one for each; absent: no masks.
-        context: [image] for CWP, which needs a guide's embedding; [] without.
-        context_dim: its length: 1024 for RN50, 512 for ViT-B/32.
-        vectors: learnt vectors beside the embedding.
+        context: [image] for CWP, which needs a guide's embedding; [] without CWP.
+        context_dim: length of the embedding: 1024 for RN50, 512 for ViT-B/32.
+        vectors: number of learnt vectors next to the embedding.
         join: append: the embedding is one more token of CWP; add: it is added to every learnt
             vector.
     """
 
-    smoke = {"width": 4, "enc_blk_nums": [1, 1, 1, 1], "dec_blk_nums": [1, 1, 1], "context_dim": 8}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    smoke = {
+        "width": 4,
+        "enc_blk_nums": [1, 1, 1, 1],
+        "dec_blk_nums": [1, 1, 1],
+        "context_dim": 8,
+    }
+    """Constructor arguments of a small instance for the tests of all networks."""
     context_names = ("image",)
 
     def __init__(
@@ -58,20 +63,23 @@ class SARCWP(nn.Module):
             raise ValueError(
                 f"SARCWP: enc_blk_nums has {LEVELS} numbers and dec_blk_nums {LEVELS - 1}"
             )
-        self.context_inputs, self.context_dim = (
-            checked_inputs(context, self.context_names),
-            context_dim,
-        )
+        self.context_inputs = checked_inputs(context, self.context_names)
+        self.context_dim = context_dim
         widths = [width << level for level in range(LEVELS)]
+        # Strided 2x2 convolutions, to half the size and twice the channels.
         downs = (nn.Conv2d(channels, 2 * channels, 2, 2) for channels in widths[:-1])
-        self.intro, self.ending = (
-            nn.Conv2d(3, width, 3, padding=1),
-            nn.Conv2d(width, 3, 3, padding=1),
-        )
+        self.intro = nn.Conv2d(3, width, 3, padding=1)
+        self.ending = nn.Conv2d(width, 3, 3, padding=1)
         self.encoder = SAREncoder(map(_stage, widths, enc_blk_nums), downs, widths, sar)
         self.decoder = nn.ModuleList(map(_stage, widths[-2::-1], dec_blk_nums))
         self.ups = nn.ModuleList(up_layer(channels) for channels in widths[:0:-1])
-        self.priors = WeatherPriors(self.context_inputs, context_dim, widths[::-1], vectors, join)
+        self.priors = WeatherPriors(
+            self.context_inputs,
+            context_dim,
+            widths[::-1],
+            vectors,
+            join,
+        )
 
     @property
     def sar_widths(self) -> tuple[int, ...]:
@@ -81,25 +89,29 @@ class SARCWP(nn.Module):
     def forward(
         self, lq: Tensor, context: Context | None = None, *, masks: bool = False
     ) -> Tensor | Masked:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        Sizes that are no multiple of 8 are extended by reflection and cropped. With `masks` the
-        result is a Masked. Raises ContextError if `context` does not fit; a network without CWP
-        ignores it.
+        H and W are arbitrary; the result has the same shape and is not clamped. Sizes that are not
+        a multiple of 8 are extended by reflection and cropped. A network without CWP ignores
+        `context`. With `masks` the result is a Masked.
+
+        Raises:
+            ContextError: `context` does not fit the network.
         """
         padded = extended(lq, STRIDE)
-        restored, found = self._restore(padded, context)
+        restored, recorded = self._restore(padded, context)
         restored = cropped(restored, lq)
-        return with_masks(restored, found, padded) if masks else restored
+        return with_masks(restored, recorded, padded) if masks else restored
 
     def _restore(self, lq: Tensor, context: Context | None) -> tuple[Tensor, list[Gate]]:
         tokens = self.priors.tokens(context)
-        (*skips, x), found = self.encoder(self.intro(lq))
+        (*skips, x), recorded = self.encoder(self.intro(lq))
         x = self.priors.level(0, x, tokens)
         for number, (up, stage) in enumerate(zip(self.ups, self.decoder), start=1):
-            x = self.priors.level(number, up(x) + skips.pop(), tokens)
+            x = up(x) + skips.pop()
+            x = self.priors.level(number, x, tokens)
             x = stage(x)
-        return self.ending(x) + lq, found
+        return self.ending(x) + lq, recorded
 
 
 def _stage(channels: int, blocks: int) -> nn.Sequential:
@@ -108,6 +120,7 @@ def _stage(channels: int, blocks: int) -> nn.Sequential:
 
 def _block(channels: int) -> NAFBlock:
     block = NAFBlock(channels, nn.AdaptiveAvgPool2d(1))
+    # NAFNet starts these factors of its residuals at zero.
     nn.init.ones_(block.beta)
     nn.init.ones_(block.gamma)
     return block

@@ -1,4 +1,4 @@
-"""TKL, two-stage knowledge learning (Chen et al., CVPR 2022): MSBDN-RDFF that learns several weathers from teachers.
+"""TKL (Chen et al., CVPR 2022): MSBDN-RDFF that learns several weathers from teachers.
 
 Students and teachers are one network, that of MSBDN with residual dense fusion. The authors' code
 is under the MIT licence, but the network's file comes from the MSBDN repository, which states none.
@@ -13,7 +13,7 @@ from wxr_plugin.utils.sizes import cropped, extended
 
 @register_arch
 class TKL(MSBDN):
-    """The network of TKL's students and teachers, with the authors' state-dict names, so that their weights load.
+    """The network of TKL's students and teachers, with the authors' state-dict names.
 
     Args:
         width: channels at full size, 16 as published; it doubles at each of the four levels. Must
@@ -22,26 +22,40 @@ class TKL(MSBDN):
         stage_blocks: residual blocks of each encoder and decoder stage, 3 as published.
     """
 
-    smoke = {"width": 4, "bottleneck_blocks": 1, "stage_blocks": 1}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    smoke = {
+        "width": 4,
+        "bottleneck_blocks": 1,
+        "stage_blocks": 1,
+    }
+    """Constructor arguments of a small instance for the tests of all networks."""
 
-    def __init__(self, width: int = 16, bottleneck_blocks: int = 18, stage_blocks: int = 3):
+    def __init__(
+        self,
+        width: int = 16,
+        bottleneck_blocks: int = 18,
+        stage_blocks: int = 3,
+    ):
         super().__init__("rdff", width, bottleneck_blocks, stage_blocks)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        Sizes that are no multiple of 16 (or below 32) are extended right and below by reflection,
-        and the result is cropped (our choice; the authors resize them to the multiple below).
+        H and W are arbitrary; the result has the same shape and is not clamped. Sizes that are not
+        a multiple of 16 (or below 32) are extended right and below by reflection, and the result is
+        cropped (our choice; the authors resize them to the multiple below).
         """
-        return cropped(self.published(extended(lq, STRIDE, SMALLEST))[0], lq)
+        restored, _ = self.published(extended(lq, STRIDE, SMALLEST))
+        return cropped(restored, lq)
 
     def published(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The authors' call with `return_feat`: RGB in [0, 1], sides multiples of 16, to the image and four features.
+        """Run the authors' network with `return_feat` on RGB images (N, 3, H, W) in [0, 1].
 
-        The features, by which students learn from teachers, are those of the encoder at 1/4, 1/8
-        and 1/16 of the size and those of the bottleneck.
+        H and W are multiples of 16. Returns the restored images and four features, by which
+        students learn from teachers: those of the encoder at 1/4, 1/8 and 1/16 of the size and
+        those of the bottleneck.
         """
+        # TKL is not steered, so there is no prompt.
         skips = self._encode(image, None)
         deepest = self._boost(skips[-1])
-        return self.conv_output(self._decode(deepest, skips[:-1])), [*skips[2:], deepest]
+        feature = self._decode(deepest, skips[:-1])
+        return self.conv_output(feature), [*skips[2:], deepest]

@@ -1,8 +1,7 @@
-"""TransWeather (Valanarasu et al., CVPR 2022): transformer stages with patches inside patches, and weather queries.
+"""TransWeather (Valanarasu et al., CVPR 2022): transformer stages and weather queries.
 
-The authors' code is under the MIT licence. Two oddities of theirs are kept because their files hold
-the parameters: the fourth mini patch embedding and the tail's output convolution take no part in
-the result.
+The authors' code is under the MIT licence. Two unused layers of theirs are kept, since their files
+hold the parameters: the fourth mini patch embedding and the tail's output convolution.
 """
 
 from collections.abc import Sequence
@@ -36,11 +35,19 @@ class TransWeather(nn.Module):
         drop_path: largest rate at which training leaves a block's branches out.
     """
 
-    smoke = {"dims": [8, 16, 16, 32], "depths": [1, 1, 1, 1], "heads": [1, 2, 2, 2], "drop_path": 0}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    smoke = {
+        "dims": [8, 16, 16, 32],
+        "depths": [1, 1, 1, 1],
+        "heads": [1, 2, 2, 2],
+        "drop_path": 0,
+    }
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     unused = ("Tenc.mini_patch_embed4.", "convtail.conv_output.")
-    """Parameters of the authors' files that take no part in the result (without queries, the tail is `convproj`)."""
+    """Name prefixes of parameters that do not affect the result.
+
+    Without queries the tail is called `convproj`.
+    """
 
     def __init__(
         self,
@@ -52,6 +59,7 @@ class TransWeather(nn.Module):
     ):
         super().__init__()
         self.Tenc = initialise(Encoder(dims, depths, heads, drop_path))
+        # Not used; in the authors' files.
         self.Tenc.mini_patch_embed4 = PatchEmbed(dims[0], dims[3]).requires_grad_(False)
         if weather_queries:
             self.Tdec = initialise(Decoder(dims[3], drop_path=drop_path))
@@ -61,17 +69,25 @@ class TransWeather(nn.Module):
         self.clean = ConvLayer(8, 3)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size, between -1 and 1 (tanh).
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1].
 
-        The authors resize images to multiples of 16, of at most 1024; here sides that are none (or
-        below 48) are extended right and below by reflection, and the result is cropped (our
+        H and W are arbitrary; the result has the same shape and is in (-1, 1) (tanh). The authors
+        resize images to multiples of 16, of at most 1024; here sides that are not such a multiple
+        (or below 48) are extended right and below by reflection, and the result is cropped (our
         choice).
         """
-        return cropped(self.published(2 * extended(lq, STRIDE, SMALLEST) - 1), lq)
+        image = 2 * extended(lq, STRIDE, SMALLEST) - 1
+        return cropped(self.published(image), lq)
 
     def published(self, image: Tensor) -> Tensor:
-        """The authors' call: RGB in [-1, 1], sides multiples of 16 from 48, to the image on the scale of [0, 1]."""
+        """Run the authors' network: RGB (N, 3, H, W) in [-1, 1] to RGB on the scale of [0, 1].
+
+        H and W are multiples of 16 and at least 48.
+        """
         features = self.Tenc(image)
-        base = hasattr(self, "convproj")
-        tail = self.convproj(features) if base else self.convtail(features, self.Tdec(features[-1]))
+        # The base network has neither decoder nor queries.
+        if hasattr(self, "convproj"):
+            tail = self.convproj(features)
+        else:
+            tail = self.convtail(features, self.Tdec(features[-1]))
         return self.clean(tail).tanh()

@@ -1,8 +1,8 @@
-"""Layers of TransWeather, which MWFormer steers by a vector: a pyramid of transformer stages and a convolutional tail.
+"""Layers of TransWeather and MWFormer: a pyramid of transformer stages and a convolutional tail.
 
-Feature maps between transformer blocks are channel-last, (N, H, W, C); features that are handed on
-are (N, C, H, W). `steer` stands for what a steered network gives to each of its layers;
-TransWeather has none.
+Feature maps between transformer blocks are channel-last, (N, H, W, C); features that leave a stage
+are (N, C, H, W). `steer` are the arguments that a steered network passes to each of its layers, in
+MWFormer a vector of the weather; TransWeather has none.
 """
 
 import math
@@ -13,41 +13,53 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 STRIDE = 16
-SMALLEST = 48  # the reduced keys of the last patch block need 2x2 features at 1/32
+SMALLEST = 48
+"""Smallest side: the reduced keys of the last patch block need 2x2 features at 1/32."""
 QUERIES = 48
-REDUCTIONS = (4, 2, 2, 1)  # of the keys' map, by stage
-RATIO = 2  # of an encoder's MLP
+"""Number of learnt weather queries."""
+REDUCTIONS = (4, 2, 2, 1)
+"""Factor by which the map of keys and values is smaller, for each stage."""
+RATIO = 2
+"""Hidden channels of an encoder's MLP, in multiples of its channels."""
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """(N, C, H, W) as (N, H, W, C)."""
+    """Permute (N, C, H, W) to (N, H, W, C)."""
     return x.permute(0, 2, 3, 1)
 
 
 def channels_first(x: Tensor) -> Tensor:
-    """(N, H, W, C) as (N, C, H, W)."""
+    """Permute (N, H, W, C) to (N, C, H, W)."""
     return x.permute(0, 3, 1, 2)
 
 
 def on_map(layer: nn.Module, x: Tensor) -> Tensor:
-    """A convolution on a channel-last map."""
+    """Apply a convolution to a channel-last map."""
     return channels_last(layer(channels_first(x)))
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention of tokens (N, heads, L, channels / heads) -> (N, L, channels)."""
+    """Attend with tokens (N, heads, L, channels / heads); return (N, L, channels)."""
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def split_heads(x: Tensor, heads: int, parts: int = 1) -> Tensor:
-    """(N, ..., parts * channels) -> (parts, N, heads, L, channels / heads)."""
-    return x.reshape(len(x), -1, parts, heads, x.shape[-1] // parts // heads).permute(2, 0, 3, 1, 4)
+    """Split (N, ..., parts * channels) into (parts, N, heads, L, channels / heads)."""
+    length = x.shape[-1] // parts // heads
+    x = x.reshape(len(x), -1, parts, heads, length)
+    return x.permute(2, 0, 3, 1, 4)
 
 
 class PatchEmbed(nn.Module):
-    """A strided convolution of overlapping patches and a norm: (N, C, H, W) -> channel-last."""
+    """Strided convolution of overlapping patches and a norm: (N, C, H, W) to channel-last."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 2):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        stride: int = 2,
+    ):
         super().__init__()
         self.proj = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
         self.norm = nn.LayerNorm(outputs)
@@ -59,7 +71,12 @@ class PatchEmbed(nn.Module):
 class Attention(nn.Module):
     """Self-attention whose keys and values come from a map that is `reduction` times smaller."""
 
-    def __init__(self, channels: int, heads: int, reduction: int):
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        reduction: int,
+    ):
         super().__init__()
         self.heads = heads
         self.q = nn.Linear(channels, channels)
@@ -73,7 +90,9 @@ class Attention(nn.Module):
         return self._attended(x, self.q(x), self.kv(self._reduced(x)))
 
     def _attended(self, x: Tensor, q: Tensor, kv: Tensor) -> Tensor:
-        attended = attend(*split_heads(q, self.heads), *split_heads(kv, self.heads, parts=2))
+        (queries,) = split_heads(q, self.heads)
+        keys, values = split_heads(kv, self.heads, parts=2)
+        attended = attend(queries, keys, values)
         return self.proj(attended).view(x.shape)
 
     def _reduced(self, x: Tensor) -> Tensor:
@@ -81,7 +100,7 @@ class Attention(nn.Module):
 
 
 class QueryAttention(Attention):
-    """Attention of learnt weather queries, as many as there are positions by repetition of the nearest."""
+    """Attention of learnt weather queries, stretched to one query per position."""
 
     def __init__(self, channels: int, heads: int):
         super().__init__(channels, heads, reduction=1)
@@ -91,9 +110,12 @@ class QueryAttention(Attention):
 
     def forward(self, x: Tensor, *steer: Tensor) -> Tensor:
         (q,) = split_heads(self.q(self.task_query), self.heads)
-        stretched = F.interpolate(q, size=(x.shape[1] * x.shape[2], q.shape[-1]))
+        # (1, heads, QUERIES, length) -> (1, heads, H W, length), by the nearest query.
+        positions = x.shape[1] * x.shape[2]
+        stretched = F.interpolate(q, size=(positions, q.shape[-1]))
         keys, values = split_heads(self.kv(x), self.heads, parts=2)
-        return self.proj(attend(stretched.expand_as(keys), keys, values)).view(x.shape)
+        attended = attend(stretched.expand_as(keys), keys, values)
+        return self.proj(attended).view(x.shape)
 
 
 class DWConv(nn.Module):
@@ -117,18 +139,26 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(ratio * channels, channels)
 
     def forward(self, x: Tensor, *steer: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.dwconv(self.fc1(x))))
+        hidden = self.dwconv(self.fc1(x))
+        return self.fc2(F.gelu(hidden))
 
 
 class Block(nn.Module):
-    """Attention and MLP, each after a norm and added to its input; training drops them for some of the images."""
+    """Pre-norm attention and MLP with residuals; training drops branches for random images."""
 
-    def __init__(self, channels: int, attn: nn.Module, mlp: nn.Module, drop_path: float):
+    def __init__(
+        self,
+        channels: int,
+        attn: nn.Module,
+        mlp: nn.Module,
+        drop_path: float,
+    ):
         super().__init__()
         self.norm1 = nn.LayerNorm(channels, eps=1e-6)
         self.attn = attn
         self.norm2 = nn.LayerNorm(channels, eps=1e-6)
         self.mlp = mlp
+        # Drops a branch for single images of the batch.
         self.drop_path = StochasticDepth(drop_path, "row")
 
     def forward(self, x: Tensor, *steer: Tensor) -> Tensor:
@@ -136,20 +166,31 @@ class Block(nn.Module):
         return x + self.drop_path(self.mlp(self.norm2(x), *steer))
 
 
-def plain_block(stage: int, channels: int, heads: int, drop_path: float) -> Block:
-    """TransWeather's block for a stage, 0 … 3, whose attention sees the map made smaller by REDUCTIONS[stage]."""
-    return Block(
-        channels, Attention(channels, heads, REDUCTIONS[stage]), Mlp(channels, RATIO), drop_path
-    )
+def plain_block(
+    stage: int,
+    channels: int,
+    heads: int,
+    drop_path: float,
+) -> Block:
+    """Return TransWeather's block for a stage, 0 … 3, with keys reduced by REDUCTIONS[stage]."""
+    attention = Attention(channels, heads, REDUCTIONS[stage])
+    mlp = Mlp(channels, RATIO)
+    return Block(channels, attention, mlp, drop_path)
 
 
 class Encoder(nn.Module):
-    """Up to four stages at 1/4, 1/8, 1/16 and 1/32 of the size; each but the last hands patches of its input on.
+    """Encoder of up to four stages at 1/4, 1/8, 1/16 and 1/32 of the size.
 
-    `dims`, `depths`, `heads`: channels, blocks and attention heads a stage; the number of stages is
-    theirs. `drop_path` rises linearly from 0 to its value over the blocks. `inputs`: channels of
-    the image. `make_block` makes one from the stage, from 0 on, its channels, its heads and its
-    rate.
+    Each stage but the last also passes smaller patches of its input on to the next one.
+
+    Args:
+        dims: channels of each stage; their number is the number of stages.
+        depths: blocks of each stage.
+        heads: attention heads of each stage.
+        drop_path: drop rate of the last block; rates rise linearly from 0.
+        inputs: channels of the image.
+        make_block: returns a block from the number of the stage (from 0), its channels, its heads
+            and its drop rate.
     """
 
     def __init__(
@@ -163,21 +204,29 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         self.stages = len(dims)
-        rates = iter([drop_path * i / max(1, sum(depths) - 1) for i in range(sum(depths))])
+        total = sum(depths)
+        step = max(1, total - 1)
+        rates = iter([drop_path * i / step for i in range(total)])
         for stage in range(self.stages):
             name = str(stage + 1)
             below = inputs if stage == 0 else dims[stage - 1]
-            self.add_module(
-                f"patch_embed{name}", PatchEmbed(below, dims[stage], *(() if stage else (7, 4)))
-            )
-            own = [next(rates) for _ in range(depths[stage])]
-            blocks = (make_block(stage, dims[stage], heads[stage], rate) for rate in own)
+            # The first stage has 7x7 patches with stride 4, all others 3x3 with stride 2.
+            kernel, stride = (3, 2) if stage else (7, 4)
+            self.add_module(f"patch_embed{name}", PatchEmbed(below, dims[stage], kernel, stride))
+            stage_rates = [next(rates) for _ in range(depths[stage])]
+            blocks = (make_block(stage, dims[stage], heads[stage], rate) for rate in stage_rates)
             self.add_module(f"block{name}", nn.ModuleList(blocks))
             self.add_module(f"norm{name}", nn.LayerNorm(dims[stage], eps=1e-6))
             if stage + 1 < self.stages:
                 above = dims[stage + 1]
                 self.add_module(f"mini_patch_embed{name}", PatchEmbed(dims[stage], above))
-                block = make_block(stage, above, heads[min(stage, 1)], own[0])
+                # As in the authors' code, later stages keep the heads of the second one.
+                block = make_block(
+                    stage,
+                    above,
+                    heads[min(stage, 1)],
+                    stage_rates[0],
+                )
                 self.add_module(f"patch_block{name}", nn.ModuleList([block]))
                 self.add_module(f"pnorm{name}", nn.LayerNorm(above, eps=1e-6))
 
@@ -185,14 +234,28 @@ class Encoder(nn.Module):
         return getattr(self, f"patch_embed{stage}")(x)
 
     def forward(self, x: Tensor, *steer: Tensor) -> list[Tensor]:
-        """The features of all stages, finest first."""
-        features, patches = [], 0
+        """Return the features of all stages, finest first."""
+        features = []
+        patches = 0
         for stage in range(1, self.stages + 1):
             x = self._embed(stage, x, *steer) + patches
             if stage < self.stages:
+                # Smaller patches of the stage's input join the next stage's embedding.
                 patches = getattr(self, f"mini_patch_embed{stage}")(channels_first(x))
-                patches = self._through(f"patch_block{stage}", f"pnorm{stage}", patches, *steer)
-            x = channels_first(self._through(f"block{stage}", f"norm{stage}", x, *steer))
+                patches = self._through(
+                    f"patch_block{stage}",
+                    f"pnorm{stage}",
+                    patches,
+                    *steer,
+                )
+            x = channels_first(
+                self._through(
+                    f"block{stage}",
+                    f"norm{stage}",
+                    x,
+                    *steer,
+                )
+            )
             features.append(x)
         return features
 
@@ -203,16 +266,26 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Blocks whose attention asks with learnt weather queries, at half the size of their input."""
+    """Decoder: blocks with learnt weather queries, at half the size of the input."""
 
-    def __init__(self, channels: int, heads: int = 8, depth: int = 3, drop_path: float = 0.1):
+    def __init__(
+        self,
+        channels: int,
+        heads: int = 8,
+        depth: int = 3,
+        drop_path: float = 0.1,
+    ):
         super().__init__()
         self.patch_embed1 = PatchEmbed(channels, channels)
-        rates = [
-            drop_path * i / 15 for i in range(depth)
-        ]  # the first of 16, as the authors' schedule counts them
+        # The authors' schedule of drop rates has 16 entries; the blocks take the first ones.
+        rates = [drop_path * i / 15 for i in range(depth)]
         self.block1 = nn.ModuleList(
-            Block(channels, QueryAttention(channels, heads), Mlp(channels, ratio=4), rate)
+            Block(
+                channels,
+                QueryAttention(channels, heads),
+                Mlp(channels, ratio=4),
+                rate,
+            )
             for rate in rates
         )
         self.norm1 = nn.LayerNorm(channels, eps=1e-6)
@@ -255,11 +328,15 @@ class ResidualBlock(nn.Module):
         self.conv2 = ConvLayer(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + 0.1 * self.conv2(F.relu(self.conv1(x)))
+        hidden = F.relu(self.conv1(x))
+        return x + 0.1 * self.conv2(hidden)
 
 
 class Tail(nn.Module):
-    """From the features of four stages, and `deepest` at 1/64 where there is a decoder, to 8 channels at full size."""
+    """Tail from the features of four stages to 8 channels at full size.
+
+    With a decoder it also takes the decoder's features at 1/64 of the size, `deepest`.
+    """
 
     def __init__(self, dims: Sequence[int], decoded: bool = True):
         super().__init__()
@@ -267,11 +344,13 @@ class Tail(nn.Module):
             self.convd32x = UpsampleConvLayer(dims[3], dims[3])
         widths = (dims[3], dims[2], dims[1], dims[0], 16)
         for level in range(4, 0, -1):
-            inputs, outputs = widths[4 - level], widths[5 - level]
+            inputs = widths[4 - level]
+            outputs = widths[5 - level]
             self.add_module(f"convd{1 << level}x", UpsampleConvLayer(inputs, outputs))
             self.add_module(f"dense_{level}", nn.Sequential(ResidualBlock(outputs)))
         self.convd1x = UpsampleConvLayer(16, 8)
-        self.conv_output = ConvLayer(8, 3).requires_grad_(False)  # not used; in the authors' files
+        # Not used; in the authors' files.
+        self.conv_output = ConvLayer(8, 3).requires_grad_(False)
 
     def forward(self, features: list[Tensor], deepest: Tensor | None = None) -> Tensor:
         skips = list(features)
@@ -280,27 +359,29 @@ class Tail(nn.Module):
             x = x + _cut(self.convd32x(deepest), x)
         for level in range(4, 0, -1):
             x = getattr(self, f"convd{1 << level}x")(x)
-            x = x if level == 1 else _cut(x, skips[-1])
+            # At half the size, level 1, no stage has features.
+            if level > 1:
+                x = _cut(x, skips[-1])
             x = getattr(self, f"dense_{level}")(x)
-            x = x if level == 1 else x + skips.pop()
+            if level > 1:
+                x = x + skips.pop()
         return self.convd1x(x)
 
 
 def _cut(x: Tensor, like: Tensor) -> Tensor:
-    """`x` without the last row or column that the finer map `like` lacks."""
+    """Crop `x` to the size of `like`, which may lack its last row or column."""
     return x[..., : like.shape[-2], : like.shape[-1]]
 
 
 def initialise(net: nn.Module) -> nn.Module:
-    """`net` with the weights of its transformer layers as the authors draw them."""
+    """Initialise the weights of `net` in place by the authors' rule and return it."""
     for layer in net.modules():
         if isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
         elif isinstance(layer, nn.Conv2d):
-            fan_out = (
-                layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels // layer.groups
-            )
+            height, width = layer.kernel_size
+            fan_out = height * width * layer.out_channels // layer.groups
             nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_out))
             nn.init.zeros_(layer.bias)
     return net

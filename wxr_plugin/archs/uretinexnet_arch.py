@@ -1,8 +1,8 @@
-"""URetinex-Net (Wu et al., Retinex-based Deep Unfolding Network for Low-light Image Enhancement, CVPR 2022).
+"""URetinex-Net (Wu et al., Retinex-based Deep Unfolding Network, CVPR 2022).
 
-The authors' code and weights are under the MIT licence. An image is taken for the product of
-reflectance and illumination; three rounds of solving for both, each with a network for what is
-known of them, then more light.
+The authors' code and weights are under the MIT licence. An image is modelled as the product of
+reflectance and illumination. Three rounds solve for both, each with learnt priors; then the
+illumination is brightened.
 """
 
 import torch
@@ -13,21 +13,25 @@ from wxr_plugin.registry import register_arch
 
 
 class Decomposition(nn.Module):
-    """A first reflectance (N, 3, H, W) and illumination (N, 1, H, W) of an image."""
+    """Initial split of an image into reflectance (N, 3, H, W) and illumination (N, 1, H, W)."""
 
     def __init__(self, width: int):
         super().__init__()
         layers: list[nn.Module] = []
         for inputs in (3, width, width):
             layers += [_conv(inputs, width, 3), nn.LeakyReLU(0.2)]
-        self.decom = nn.Sequential(*layers, _conv(width, 4, 3), nn.ReLU())
+        self.decom = nn.Sequential(
+            *layers,
+            _conv(width, 4, 3),
+            nn.ReLU(),
+        )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         return self.decom(image).split((3, 1), dim=1)
 
 
 class ChannelWeights(nn.Module):
-    """Squeeze and excitation: each channel times a weight that follows from the means of all."""
+    """Squeeze and excitation: weights of channels from the means of all channels."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -40,25 +44,26 @@ class ChannelWeights(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.fc(x.mean((2, 3)))[..., None, None]
+        weights = self.fc(x.mean((2, 3)))  # (N, C)
+        return x * weights[..., None, None]
 
 
 class Reflectance(nn.Module):
-    """The reflectance without its noise, given the illumination."""
+    """Denoiser of the reflectance, given the illumination."""
 
     def __init__(self, width: int):
         super().__init__()
-        self.conv1, self.conv2, self.se_layer = (
-            _conv(3, width, 3),
-            _conv(1, width, 3),
-            ChannelWeights(2 * width),
-        )
+        self.conv1 = _conv(3, width, 3)
+        self.conv2 = _conv(1, width, 3)
+        self.se_layer = ChannelWeights(2 * width)
         for number in range(3, 8):
             self.add_module(f"conv{number}", _conv(2 * width, 2 * width, 3))
         self.conv8 = _conv(2 * width, 3, 3)
 
     def forward(self, reflectance: Tensor, illumination: Tensor) -> Tensor:
-        x = torch.cat((F.relu(self.conv1(reflectance)), F.relu(self.conv2(illumination))), dim=1)
+        from_reflectance = F.relu(self.conv1(reflectance))
+        from_illumination = F.relu(self.conv2(illumination))
+        x = torch.cat((from_reflectance, from_illumination), dim=1)
         x = self.se_layer(x)
         for number in range(3, 8):
             x = F.relu(getattr(self, f"conv{number}")(x))
@@ -66,9 +71,15 @@ class Reflectance(nn.Module):
 
 
 class Illumination(nn.Module):
-    """The illumination smoothed (one channel to one), or brightened by a ratio that is the second of two channels."""
+    """Smoother of the illumination, or brightener with the ratio as a second input channel."""
 
-    def __init__(self, inputs: int, width: int, inner: int, last_kernel: int):
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        inner: int,
+        last_kernel: int,
+    ):
         super().__init__()
         self.inner = inner
         for number in range(1, inner + 1):
@@ -83,19 +94,20 @@ class Illumination(nn.Module):
 
 @register_arch
 class URetinexNet(nn.Module):
-    """URetinex-Net, whole: the authors' three files hold its parts; `wxr_plugin/zoo/uretinexnet.yml` tells which.
+    """URetinex-Net; `wxr_plugin/zoo/uretinexnet.yml` maps the authors' three files to its parts.
 
     Args:
-        ratio: how much brighter the illumination becomes; the authors recommend 3 to 5, and in the
-            paper take it from the ground truth.
-        rounds: of solving for reflectance and illumination.
-        gamma, lamda: how much the networks' reflectance and illumination count against the image.
-        offset: what both grow by with every round after the first.
+        ratio: factor by which the illumination is brightened; the authors recommend 3 to 5, and in
+            the paper take it from the ground truth.
+        rounds: rounds of solving for reflectance and illumination.
+        gamma: weight of the learnt reflectance against the image.
+        lamda: weight of the learnt illumination against the image.
+        offset: increment of both weights with every round after the first.
         width: channels of the features.
     """
 
     smoke = {"width": 8}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
         self,
@@ -107,47 +119,66 @@ class URetinexNet(nn.Module):
         width: int = 32,
     ):
         super().__init__()
-        self.ratio, self.rounds, self.gamma, self.lamda, self.offset = (
-            ratio,
-            rounds,
-            gamma,
-            lamda,
-            offset,
-        )
-        self.model_Decom_low, self.model_R = Decomposition(width), Reflectance(width)
+        self.ratio = ratio
+        self.rounds = rounds
+        self.gamma = gamma
+        self.lamda = lamda
+        self.offset = offset
+        self.model_Decom_low = Decomposition(width)
+        self.model_R = Reflectance(width)
         self.model_L = Illumination(1, width, inner=4, last_kernel=1)
         self.adjust_model = Illumination(2, width, inner=3, last_kernel=5)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Brighten RGB images (N, 3, H, W) in [0, 1], any H and W; the result is of that size and not clamped."""
+        """Brighten RGB images `lq` (N, 3, H, W) in [0, 1].
+
+        H and W are arbitrary; the result has the same shape and is not clamped.
+        """
         return self.published(lq)[0]
 
     def published(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The brightened image, and the reflectance (N, 3, H, W) and illumination (N, 1, H, W) of the dark one."""
+        """Return the brightened images, and reflectance and illumination of the dark ones.
+
+        Shapes are (N, 3, H, W), (N, 3, H, W) and (N, 1, H, W).
+        """
+        # p and q solve the data terms; reflectance and illumination are their learnt refinements.
         p, q = self.model_Decom_low(image)
-        reflectance, illumination = self.model_R(p, q), self.model_L(q)
+        reflectance = self.model_R(p, q)
+        illumination = self.model_L(q)
         for number in range(1, self.rounds):
-            p = _reflectance(image, q, reflectance, self.gamma + self.offset * number)
-            q = _illumination(image, p, illumination, self.lamda + self.offset * number)
-            reflectance, illumination = self.model_R(p, q), self.model_L(q)
+            # Closed-form solutions of the data terms, then the learnt priors.
+            gamma = self.gamma + self.offset * number
+            lamda = self.lamda + self.offset * number
+            p = _reflectance(image, q, reflectance, gamma)
+            q = _illumination(image, p, illumination, lamda)
+            reflectance = self.model_R(p, q)
+            illumination = self.model_L(q)
+        # The ratio is a second input channel, constant over the image.
         ratio = torch.full_like(illumination, self.ratio)
-        return (
-            self.adjust_model(torch.cat((illumination, ratio), dim=1)) * reflectance,
-            reflectance,
-            illumination,
-        )
+        brightened = self.adjust_model(torch.cat((illumination, ratio), dim=1))
+        return brightened * reflectance, reflectance, illumination
 
 
-def _reflectance(image: Tensor, q: Tensor, known: Tensor, weight: float) -> Tensor:
-    """P for which |image - P q|^2 + weight |P - known|^2 is least."""
-    return (image * q + weight * known) / (q * q + weight)
+def _reflectance(
+    image: Tensor,
+    q: Tensor,
+    prior: Tensor,
+    weight: float,
+) -> Tensor:
+    """Return the P that minimises |image - P q|^2 + weight |P - prior|^2."""
+    return (image * q + weight * prior) / (q * q + weight)
 
 
-def _illumination(image: Tensor, p: Tensor, known: Tensor, weight: float) -> Tensor:
-    """Q for which |image - p Q|^2 + weight |Q - known|^2, summed over the colours, is least."""
-    return ((image * p).sum(1, keepdim=True) + weight * known) / (
-        (p * p).sum(1, keepdim=True) + weight
-    )
+def _illumination(
+    image: Tensor,
+    p: Tensor,
+    prior: Tensor,
+    weight: float,
+) -> Tensor:
+    """Return the Q that minimises |image - p Q|^2, summed over colours, + weight |Q - prior|^2."""
+    numerator = (image * p).sum(1, keepdim=True) + weight * prior
+    denominator = (p * p).sum(1, keepdim=True) + weight
+    return numerator / denominator
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:

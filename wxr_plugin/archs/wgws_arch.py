@@ -1,7 +1,7 @@
-"""WGWS-Net (Zhu et al., CVPR 2023): a network for all weathers (stage 1) and what each weather adds to it (stage 2).
+"""WGWS-Net (Zhu et al., CVPR 2023): a general network (stage 1) plus weather-specific kernels (2).
 
-Three scales with dense blocks, like MIMO-UNet. In stage 2 each convolution has three further
-kernels, one a weather, each behind a gate that is learnt. The authors state no licence for code or
+Three scales with dense blocks, like MIMO-UNet. In stage 2 each convolution has three additional
+kernels, one for each weather, each with a learnt gate. The authors state no licence for code or
 weights.
 """
 
@@ -16,15 +16,24 @@ from wxr_plugin.utils.sizes import cropped, extended
 
 STRIDE = 4
 BRANCHES = (1, 2, 3)
-OPEN = 0.1  # the gate of a branch is open from here on
+"""Numbers of the weathers' kernels in the authors' names."""
+OPEN = 0.1
+"""Smallest indicator of an open gate."""
 
 Flag = Sequence[float]
+"""Weight of each of the three weathers."""
 
 
 class GeneralConv(nn.Conv2d):
-    """The convolution of stage 1, which is the same for all weathers."""
+    """Convolution of stage 1, the same for all weathers."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+    ):
         super().__init__(inputs, outputs, kernel, stride, kernel // 2)
 
     def forward(self, x: Tensor, flag: Flag) -> Tensor:
@@ -32,32 +41,46 @@ class GeneralConv(nn.Conv2d):
 
 
 class SpecificConv(nn.Conv2d):
-    """The convolution of stage 2: `branch` is the size of the weathers' kernels, the largest that fits into its own.
+    """Convolution of stage 2, with kernels of size min(branch, kernel) for each weather.
 
-    Kernels are added before the image is convolved, which is the same as adding the results.
+    Kernels are summed before the convolution, which equals the sum of their results.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, branch: int):
-        super().__init__(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        branch: int,
+    ):
+        super().__init__(
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            kernel // 2,
+            bias=False,
+        )
         side = min(branch, kernel)
         self.margin = (kernel - side) // 2
         for number in BRANCHES:
-            self.register_parameter(
-                f"B{number}_residual", nn.Parameter(torch.zeros(outputs, inputs, side, side))
-            )
-            self.register_parameter(f"B{number}_indicator", nn.Parameter(torch.full((1,), 0.15)))
+            residual = nn.Parameter(torch.zeros(outputs, inputs, side, side))
+            indicator = nn.Parameter(torch.full((1,), 0.15))
+            self.register_parameter(f"B{number}_residual", residual)
+            self.register_parameter(f"B{number}_indicator", indicator)
 
     def forward(self, x: Tensor, flag: Flag) -> Tensor:
-        added = sum(on * self._branch(number) for number, on in zip(BRANCHES, flag))
-        return F.conv2d(
-            x, self.weight + F.pad(added, 4 * [self.margin]), None, self.stride, self.padding
-        )
+        added = sum(weight * self._branch(number) for number, weight in zip(BRANCHES, flag))
+        # The weathers' kernels lie in the middle of the common one.
+        kernel = self.weight + F.pad(added, 4 * [self.margin])
+        return F.conv2d(x, kernel, None, self.stride, self.padding)
 
     def _branch(self, number: int) -> Tensor:
         indicator = getattr(self, f"B{number}_indicator")
-        gate = (indicator >= OPEN).to(indicator) + (
-            indicator - indicator.detach()
-        )  # its gradient passes the gate
+        is_open = (indicator >= OPEN).to(indicator)
+        # Straight-through estimator: 0 or 1 forward, the gradient of the indicator backward.
+        gate = is_open + (indicator - indicator.detach())
         return gate * getattr(self, f"B{number}_residual")
 
 
@@ -69,7 +92,7 @@ CONVS = {
 
 
 class BasicConv(nn.Module):
-    """A convolution of the kind `variant`, and GELU unless `gelu` is False."""
+    """Convolution of the kind `variant`, and GELU unless `gelu` is False."""
 
     def __init__(
         self,
@@ -90,7 +113,7 @@ class BasicConv(nn.Module):
 
 
 class UpConv(nn.Module):
-    """Transposed convolution and GELU, to half the channels at twice the size; the same for all weathers."""
+    """Transposed convolution and GELU to half the channels and twice the size, for all weathers."""
 
     def __init__(self, inputs: int):
         super().__init__()
@@ -101,9 +124,14 @@ class UpConv(nn.Module):
 
 
 class DenseConv(nn.Module):
-    """Concatenates to its input a convolution of it."""
+    """Concatenation of the input and its convolution."""
 
-    def __init__(self, variant: str, inputs: int, growth: int):
+    def __init__(
+        self,
+        variant: str,
+        inputs: int,
+        growth: int,
+    ):
         super().__init__()
         self.conv = BasicConv(variant, inputs, growth, 3)
 
@@ -112,7 +140,7 @@ class DenseConv(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Three dense convolutions, brought back to the width of the input and added to it."""
+    """Three dense convolutions and a 1x1 convolution back to the width, added to the input."""
 
     def __init__(self, variant: str, channels: int):
         super().__init__()
@@ -121,14 +149,21 @@ class DenseBlock(nn.Module):
         self.LFF = BasicConv(variant, 4 * channels, channels, gelu=False)
 
     def forward(self, x: Tensor, flag: Flag) -> Tensor:
-        dense = self.conv2(self.conv1(self.conv0(x, flag), flag), flag)
+        dense = x
+        for conv in (self.conv0, self.conv1, self.conv2):
+            dense = conv(dense, flag)
         return self.LFF(dense, flag) + x
 
 
 class Stage(nn.Module):
-    """Dense blocks, layer1 to the last."""
+    """Chain of dense blocks, called layer1 and so on."""
 
-    def __init__(self, variant: str, channels: int, blocks: int):
+    def __init__(
+        self,
+        variant: str,
+        channels: int,
+        blocks: int,
+    ):
         super().__init__()
         for number in range(blocks):
             self.add_module(f"layer{number + 1}", DenseBlock(variant, channels))
@@ -140,23 +175,31 @@ class Stage(nn.Module):
 
 
 class ScaleFusion(nn.Module):
-    """Features of all three scales, brought to one size, become those of one scale (AFF)."""
+    """Fusion of the features of all three scales, resized to one scale (the paper's AFF)."""
 
-    def __init__(self, variant: str, inputs: int, outputs: int):
+    def __init__(
+        self,
+        variant: str,
+        inputs: int,
+        outputs: int,
+    ):
         super().__init__()
         self.conv1 = BasicConv(variant, inputs, outputs)
         self.conv2 = BasicConv(variant, outputs, outputs, 3, gelu=False)
 
     def forward(self, x: Sequence[Tensor], flag: Flag) -> Tensor:
-        return self.conv2(self.conv1(torch.cat(x, 1), flag), flag)
+        fused = self.conv1(torch.cat(x, 1), flag)
+        return self.conv2(fused, flag)
 
 
 class ImageFeatures(nn.Module):
-    """Features of a smaller copy of the image, which stays among them (SCM)."""
+    """Features of a smaller copy of the image, the copy itself included (the paper's SCM)."""
 
     def __init__(self, variant: str, channels: int):
         super().__init__()
-        quarter, half = channels // 4, channels // 2
+        # The last layer leaves room for the three colours of the image.
+        quarter = channels // 4
+        half = channels // 2
         self.layer1 = BasicConv(variant, 3, quarter, 3)
         self.layer2 = BasicConv(variant, quarter, half)
         self.layer3 = BasicConv(variant, half, half, 3)
@@ -171,7 +214,7 @@ class ImageFeatures(nn.Module):
 
 
 class FeatureAttention(nn.Module):
-    """Adds to the features what those of the smaller image make of them (FAM)."""
+    """Features modulated by those of the smaller image: x + conv(x * image) (the paper's FAM)."""
 
     def __init__(self, variant: str, channels: int):
         super().__init__()
@@ -186,23 +229,27 @@ class WGWSNet(nn.Module):
     """WGWS-Net with the authors' state-dict names, so that their weights load.
 
     Args:
-        variant: 'K1' (published weights) and 'K3': stage 2, the weathers' kernels being 1x1 or as
-            large as the convolution's own; 'stage1': the network of stage 1, without them but with
+        variant: 'K1' (published weights) and 'K3': stage 2, with kernels for the weathers of at
+            most 1x1 or 3x3; 'stage1': the network of stage 1, without these kernels but with
             biases.
         base_channel: channels at full size, at least 6: 18 in the authors' setting 1, 20 in their
-            setting 2; for setting 3 their README says 18 and their script 20, the first convolution
-            of the file tells which.
+            setting 2; for setting 3 their README says 18 and their script 20: the number of outputs
+            of the first convolution in the file decides.
         blocks: dense blocks of each stage, 6 as published.
         flag: weight of each of the three weathers in `forward`, one of them 1 as published. Setting
             1: snow, rain with fog, raindrops; setting 2: snow, rain, haze; setting 3: haze, rain,
-                snow. All 0: none of their kernels.
+            snow. All 0: no weather-specific kernels.
     """
 
     smoke = {"base_channel": 8, "blocks": 1}
-    """Arguments of a quick instance, for the tests that walk all networks."""
+    """Constructor arguments of a small instance for the tests of all networks."""
 
     def __init__(
-        self, variant: str = "K1", base_channel: int = 18, blocks: int = 6, flag: Flag = (1, 0, 0)
+        self,
+        variant: str = "K1",
+        base_channel: int = 18,
+        blocks: int = 6,
+        flag: Flag = (1, 0, 0),
     ):
         super().__init__()
         if variant not in CONVS:
@@ -217,7 +264,13 @@ class WGWSNet(nn.Module):
         self.Decoder = nn.ModuleList(Stage(variant, width, blocks) for width in reversed(widths))
         self._build_joints(variant, *widths)
 
-    def _build_joints(self, variant: str, fine: int, middle: int, coarse: int) -> None:
+    def _build_joints(
+        self,
+        variant: str,
+        fine: int,
+        middle: int,
+        coarse: int,
+    ) -> None:
         self.feat_extract = nn.ModuleList(
             [
                 BasicConv(variant, 3, fine, 3),
@@ -233,42 +286,68 @@ class WGWSNet(nn.Module):
         )
         widths = (fine, middle, coarse)
         self.AFFs = nn.ModuleList(ScaleFusion(variant, sum(widths), width) for width in widths)
-        self.FAM1, self.SCM1 = FeatureAttention(variant, coarse), ImageFeatures(variant, coarse)
-        self.FAM2, self.SCM2 = FeatureAttention(variant, middle), ImageFeatures(variant, middle)
+        self.FAM1 = FeatureAttention(variant, coarse)
+        self.SCM1 = ImageFeatures(variant, coarse)
+        self.FAM2 = FeatureAttention(variant, middle)
+        self.SCM2 = ImageFeatures(variant, middle)
 
     def forward(self, lq: Tensor) -> Tensor:
-        """Restore RGB images (N, 3, H, W) in [0, 1] from the weather of the argument `flag`, any H and W.
+        """Restore RGB images `lq` (N, 3, H, W) in [0, 1] from the weather of the argument `flag`.
 
-        The result is of that size and not clamped. Sides that are no multiple of 4 are extended
-        right and below by reflection and the result is cropped (our choice; the authors' loader
-        resizes to multiples of 16).
+        H and W are arbitrary; the result has the same shape and is not clamped. Sides that are not
+        a multiple of 4 are extended right and below by reflection and the result is cropped (our
+        choice; the authors' loader resizes to multiples of 16).
         """
-        return cropped(self.published(extended(lq, STRIDE), self.flag), lq)
+        restored = self.published(extended(lq, STRIDE), self.flag)
+        return cropped(restored, lq)
 
     def published(self, image: Tensor, flag: Flag) -> Tensor:
-        """The authors' call: RGB in [0, 1], sides multiples of 4, and the weights of the three weathers."""
-        fine, middle, coarse = self._fused(*self._encode(image, flag), flag)
-        x = self.feat_extract[3](self.Decoder[0](coarse, flag), flag)
-        x = self.Decoder[1](self.Convs[0](torch.cat((x, middle), 1), flag), flag)
-        x = self.Convs[1](torch.cat((self.feat_extract[4](x, flag), fine), 1), flag)
-        return self.feat_extract[5](self.Decoder[2](x, flag), flag) + image
+        """Run the authors' network on RGB images (N, 3, H, W) in [0, 1] and the weathers' weights.
+
+        H and W are multiples of 4.
+        """
+        features = self._encode(image, flag)
+        fine, middle, coarse = self._fused(*features, flag)
+        # A quarter of the size.
+        x = self.Decoder[0](coarse, flag)
+        x = self.feat_extract[3](x, flag)
+        # Half the size.
+        x = self.Convs[0](torch.cat((x, middle), 1), flag)
+        x = self.Decoder[1](x, flag)
+        x = self.feat_extract[4](x, flag)
+        # Full size.
+        x = self.Convs[1](torch.cat((x, fine), 1), flag)
+        x = self.Decoder[2](x, flag)
+        return self.feat_extract[5](x, flag) + image
 
     def _encode(self, image: Tensor, flag: Flag) -> tuple[Tensor, Tensor, Tensor]:
         half = _resized(image, 0.5)
         quarter = _resized(half, 0.5)
-        fine = self.Encoder[0](self.feat_extract[0](image, flag), flag)
-        middle = self.FAM2(self.feat_extract[1](fine, flag), self.SCM2(half, flag), flag)
+        fine = self.feat_extract[0](image, flag)
+        fine = self.Encoder[0](fine, flag)
+        # Smaller scales take the features of the finer scale and those of a smaller image.
+        middle = self.feat_extract[1](fine, flag)
+        middle = self.FAM2(middle, self.SCM2(half, flag), flag)
         middle = self.Encoder[1](middle, flag)
-        coarse = self.FAM1(self.feat_extract[2](middle, flag), self.SCM1(quarter, flag), flag)
-        return fine, middle, self.Encoder[2](coarse, flag)
+        coarse = self.feat_extract[2](middle, flag)
+        coarse = self.FAM1(coarse, self.SCM1(quarter, flag), flag)
+        coarse = self.Encoder[2](coarse, flag)
+        return fine, middle, coarse
 
     def _fused(
-        self, fine: Tensor, middle: Tensor, coarse: Tensor, flag: Flag
+        self,
+        fine: Tensor,
+        middle: Tensor,
+        coarse: Tensor,
+        flag: Flag,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        at_full = (fine, _resized(middle, 2), _resized(coarse, 4))
+        at_half = (_resized(fine, 0.5), middle, _resized(coarse, 2))
+        at_quarter = (_resized(fine, 0.25), _resized(middle, 0.5), coarse)
         return (
-            self.AFFs[0]((fine, _resized(middle, 2), _resized(coarse, 4)), flag),
-            self.AFFs[1]((_resized(fine, 0.5), middle, _resized(coarse, 2)), flag),
-            self.AFFs[2]((_resized(fine, 0.25), _resized(middle, 0.5), coarse), flag),
+            self.AFFs[0](at_full, flag),
+            self.AFFs[1](at_half, flag),
+            self.AFFs[2](at_quarter, flag),
         )
 
 

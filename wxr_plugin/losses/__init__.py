@@ -1,4 +1,4 @@
-"""Losses that BasicSR's registry knows after this import: every `*_loss.py` of this folder."""
+"""Losses; importing this package adds every `*_loss.py` of it to BasicSR's registry."""
 
 from pathlib import Path
 

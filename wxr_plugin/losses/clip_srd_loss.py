@@ -1,4 +1,4 @@
-"""CLIP-SRD: masks of a SAR encoder are trained towards what CLIP finds different between a degraded and a clean photo.
+"""CLIP-SRD: trains the masks of a SAR encoder towards CLIP's differences to the clean photo.
 
 'Exploring the Application of Large-scale Pre-trained Models on Adverse Weather Removal' (Tan et
 al., TIP 2024, arXiv 2306.09008) transfers CLIP's spatial knowledge between clean and adverse
@@ -21,59 +21,65 @@ if TYPE_CHECKING:
     from wxr_plugin.conditioning.clip_spatial import SpatialTower
 
 LOW, HIGH = 0.05, 0.95
+"""Quantiles of a distance map that become 0 and 1."""
 LEAST_POSITIONS = 4
-"""Positions each way that a map needs at least: the quantiles of 2 x 2 values are its extremes, whatever they are."""
+"""Smallest side of a map: the quantiles of a 2 x 2 map are its extremes, whatever these are."""
 LEAST_SPREAD = 1e-3
-"""A map whose quantiles lie closer tells nothing of where an image is degraded."""
+"""Smallest difference of the quantiles of a map that shows where an image is degraded."""
 
 
 def feature_distance(degraded: Tensor, clean: Tensor) -> Tensor:
-    """1 - cos at every position, (N, h, w) in [0, 2], of features (N, C, h, w)."""
+    """Return 1 - cos at every position, (N, h, w) in [0, 2], of features (N, C, h, w)."""
     return 1 - F.cosine_similarity(degraded, clean, dim=1)
 
 
 def soft_target(distance: Tensor) -> tuple[Tensor, Tensor]:
-    """`distance` (N, h, w) brought to [0, 1] image by image, and which images (N,) have a spread that counts.
+    """Scale `distance` (N, h, w) to [0, 1] for each image.
 
-    The quantiles 0.05 and 0.95 become 0 and 1, so that a few extreme positions do not set the
-    scale.
+    The quantiles 0.05 and 0.95 become 0 and 1, so that a few extreme positions do not determine the
+    scale. Returns the scaled distance and a boolean (N,): whether an image has enough spread to
+    count.
     """
     flat = distance.flatten(1).float()
-    low, high = flat.quantile(torch.tensor([LOW, HIGH], device=flat.device), dim=1)[..., None]
-    scaled = ((flat - low) / (high - low).clamp_min(LEAST_SPREAD)).clamp(0, 1)
-    return scaled.view_as(distance), (high - low).squeeze(1) >= LEAST_SPREAD
+    quantiles = flat.quantile(torch.tensor([LOW, HIGH], device=flat.device), dim=1)
+    low, high = quantiles[..., None]  # (N, 1) each
+    spread = high - low
+    scaled = ((flat - low) / spread.clamp_min(LEAST_SPREAD)).clamp(0, 1)
+    return scaled.view_as(distance), spread.squeeze(1) >= LEAST_SPREAD
 
 
 def mask_loss(mask: Tensor, target: Tensor, counts: Tensor, criterion: str = "l1") -> Tensor:
-    """Mean distance of masks (N, 1, H, W) in (0, 1) from targets (N, h, w), over the images that count; a scalar.
+    """Return the mean distance of masks (N, 1, H, W) in (0, 1) from targets (N, h, w), a scalar.
 
-    Masks are averaged over the area of each position. `criterion` is l1 or bce (binary
-    cross-entropy).
+    Masks are averaged over the area of each position. Only images with `counts` (N,) contribute.
+    `criterion` is l1 or bce (binary cross-entropy).
     """
     small = F.adaptive_avg_pool2d(mask.float(), target.shape[-2:]).squeeze(1)
     if criterion == "bce":
-        found = -(
-            target * small.clamp_min(1e-6).log() + (1 - target) * (1 - small).clamp_min(1e-6).log()
-        )
+        # Clamped, since a mask saturates to exactly 0 or 1 in float32.
+        inside = target * small.clamp_min(1e-6).log()
+        outside = (1 - target) * (1 - small).clamp_min(1e-6).log()
+        loss = -(inside + outside)
     else:
-        found = (small - target).abs()
-    return _over(found.mean(dim=(1, 2)), counts)
+        loss = (small - target).abs()
+    return _mean_where(loss.mean(dim=(1, 2)), counts)
 
 
 def residual_loss(projected: Tensor, difference: Tensor, target: Tensor, counts: Tensor) -> Tensor:
-    """Mean of 1 - cos between projected residuals and CLIP's difference (N, C, h, w), weighted by `target` (N, h, w).
+    """Return the mean of 1 - cos between projected residuals and CLIP's difference, a scalar.
 
-    Where CLIP sees no difference, its direction is noise: such positions have no weight.
+    `projected` (N, C, H, W) is averaged over the area of each position of `difference`
+    (N, C, h, w). Positions are weighted by `target` (N, h, w): where CLIP sees no difference, its
+    direction is noise. Only images with `counts` (N,) contribute.
     """
     small = F.adaptive_avg_pool2d(projected.float(), difference.shape[-2:])
-    found = (feature_distance(small, difference) * target).sum(dim=(1, 2)) / target.sum(
-        dim=(1, 2)
-    ).clamp_min(1e-6)
-    return _over(found, counts)
+    weighted = (feature_distance(small, difference) * target).sum(dim=(1, 2))
+    total = target.sum(dim=(1, 2)).clamp_min(1e-6)
+    return _mean_where(weighted / total, counts)
 
 
 class Projectors(nn.Module):
-    """A 1x1 convolution a stage, from its residual's channels to those of CLIP's features."""
+    """A 1x1 convolution for each stage, from the channels of its residual to those of CLIP."""
 
     def __init__(self, widths: Sequence[int], clip_widths: Sequence[int]):
         super().__init__()
@@ -87,7 +93,7 @@ class Projectors(nn.Module):
 
 @register_loss
 class ClipSRDLoss(GuidedLoss):
-    """`loss_weight` times the mean over the stages of `mask_loss`, of `residual_loss`, or of their sum.
+    """`loss_weight` times the mean over the stages of `mask_loss`, `residual_loss` or their sum.
 
     Args:
         clip: name of the CLIP, as `load_clip` takes it; one with spatial features, best a ResNet.
@@ -95,9 +101,12 @@ class ClipSRDLoss(GuidedLoss):
             a ResNet (strides 4, 8, 16, 32), or blocks of a ViT.
         variant: map: the masks; feature: the residuals before the masks, projected to CLIP's
             features; both.
-        criterion: of the masks: l1 or bce.
+        criterion: criterion of the masks: l1 or bce.
+        loss_weight: factor on the loss.
 
-    Raises OptionError or ClipError for what does not fit.
+    Raises:
+        OptionError: `variant` or `criterion` is not one of its values.
+        ClipError: the CLIP is known to lack one of the layers.
     """
 
     def __init__(
@@ -119,10 +128,14 @@ class ClipSRDLoss(GuidedLoss):
                 raise OptionError(
                     f"ClipSRDLoss: {name} is {value!r}: take one of {', '.join(choices)}"
                 )
-        self.clip, self.layers = clip, list(layers)
+        self.clip = clip
+        self.layers = list(layers)
+        # A CLIP whose configuration is on this machine is checked now, all others in `prepare`.
         if tower := told_tower(clip):
             tower.check(self.layers, clip)
-        self.variant, self.criterion, self.loss_weight = variant, criterion, loss_weight
+        self.variant = variant
+        self.criterion = criterion
+        self.loss_weight = loss_weight
 
     def load_guide(self, device: torch.device) -> Any:
         """Return the CLIP on `device`."""
@@ -134,28 +147,34 @@ class ClipSRDLoss(GuidedLoss):
     def tower(self) -> "SpatialTower":
         """The image tower of the CLIP.
 
-        Raises ClipError where it has no feature maps that are known.
+        Raises:
+            ClipError: the tower has no known feature maps.
         """
         from wxr_plugin.conditioning.clip_spatial import tower_of
 
         return tower_of(self.guide)
 
     def prepare(self) -> None:
-        """Load the CLIP. Raises ClipError if it lacks one of the layers."""
+        """Load the CLIP.
+
+        Raises:
+            ClipError: it lacks one of the layers.
+        """
         self.tower.check(self.layers, self.clip)
 
     def projectors(self, widths: Sequence[int]) -> Projectors | None:
-        """What is trained beside the network, whose stages have `widths` channels; None for the variant map."""
+        """Build the projectors to train with a network whose stages have `widths` channels.
+
+        Returns None for the variant map, which has none.
+        """
         from wxr_plugin.conditioning.clip_spatial import widths_of
 
-        return (
-            None
-            if self.variant == "map"
-            else Projectors(widths, widths_of(self.guide, self.layers))
-        )
+        if self.variant == "map":
+            return None
+        return Projectors(widths, widths_of(self.guide, self.layers))
 
     def too_small(self, side: int) -> str:
-        """Return what is wrong with images of `side` pixels, whose maps have too few positions; empty if nothing is."""
+        """Return the problem with images of `side` pixels, or "" if their maps are large enough."""
         from wxr_plugin.conditioning.clip_spatial import too_small
 
         if side >= self.tower.least(self.layers, LEAST_POSITIONS):
@@ -169,12 +188,20 @@ class ClipSRDLoss(GuidedLoss):
         gt: Tensor | None,
         projected: Sequence[Tensor] | None = None,
     ) -> Tensor:
-        """A scalar for the masks of a batch (`Masked.masks`); `lq` and `gt` are (N, 3, H, W) in [0, 1].
+        """Return the loss of a batch, a scalar.
 
-        `projected` are the residuals after the projectors, for the variants feature and both. No
-        gradient flows to `lq`, `gt` or CLIP. Raises WxrError without a clean image, for another
-        number of masks than of layers, and for images of which a layer has fewer than 4 x 4
-        positions.
+        No gradient flows to `lq`, `gt` or CLIP.
+
+        Args:
+            masks: mask (N, 1, H, W) of each stage (`Masked.masks`).
+            lq: degraded images (N, 3, H, W) in [0, 1].
+            gt: clean images (N, 3, H, W) in [0, 1].
+            projected: residual of each stage after the projectors, for the variants feature and
+                both.
+
+        Raises:
+            WxrError: there is no clean image, the number of masks is not that of the layers, or a
+                layer has fewer than 4 x 4 positions.
         """
         if gt is None:
             raise WxrError(
@@ -183,30 +210,31 @@ class ClipSRDLoss(GuidedLoss):
             )
         if len(masks) != len(self.layers):
             raise WxrError(
-                f"ClipSRDLoss: {len(masks)} masks, but {len(self.layers)} layers: name one for "
-                f"each mask"
+                f"ClipSRDLoss: {len(masks)} masks, but {len(self.layers)} layers: "
+                f"name one layer for each mask"
             )
         if problem := self.too_small(min(lq.shape[-2:])):
             raise WxrError(f"ClipSRDLoss: {problem}")
         degraded, clean = self._features(lq, gt)
         total = lq.new_zeros(())
-        for stage, pair in enumerate(zip(degraded, clean)):
-            target, counts = soft_target(feature_distance(*pair))
+        for stage, (degraded_map, clean_map) in enumerate(zip(degraded, clean)):
+            target, counts = soft_target(feature_distance(degraded_map, clean_map))
             if self.variant != "feature":
                 total = total + mask_loss(masks[stage], target, counts, self.criterion)
             if self.variant != "map":
-                total = total + residual_loss(projected[stage], pair[0] - pair[1], target, counts)
+                difference = degraded_map - clean_map
+                total = total + residual_loss(projected[stage], difference, target, counts)
         return self.loss_weight * total / len(self.layers)
 
     @torch.no_grad()
     def _features(self, lq: Tensor, gt: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         from wxr_plugin.conditioning.clip_spatial import spatial_features
 
-        return tuple(
-            spatial_features(self.guide, images.float(), self.layers) for images in (lq, gt)
-        )
+        degraded = spatial_features(self.guide, lq.float(), self.layers)
+        clean = spatial_features(self.guide, gt.float(), self.layers)
+        return degraded, clean
 
 
-def _over(values: Tensor, counts: Tensor) -> Tensor:
-    """Mean of `values` (N,) where `counts`; 0 with a gradient of 0 where none does."""
+def _mean_where(values: Tensor, counts: Tensor) -> Tensor:
+    """Return the mean of `values` (N,) where `counts`; 0 with a gradient of 0 if nowhere."""
     return (values * counts).sum() / counts.sum().clamp_min(1)

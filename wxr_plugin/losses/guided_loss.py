@@ -1,4 +1,4 @@
-"""The base of losses that ask a frozen guide: CLIP or a depth encoder."""
+"""Base class of losses on the features of a frozen guide: CLIP or a depth encoder."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from torch import nn
 
 
 class GuidedLoss(nn.Module):
-    """A loss whose guide is on the device of the loss: `loss.to(device)` takes it along.
+    """Loss whose guide is on the device of the loss: `loss.to(device)` moves it, too.
 
-    The guide is loaded when it is first asked for, so that none is loaded onto a GPU on which
-    nothing is trained. It is shared by the whole process and is no part of the loss's own
-    parameters or state dict.
+    The guide is loaded at its first use, so that none is loaded onto a GPU without a training. It
+    is shared by the whole process and not part of the loss's parameters or state dict.
     """
 
     def __init__(self):
         super().__init__()
+        # An empty buffer that only records the device.
         self.register_buffer("_place", torch.empty(0), persistent=False)
 
     @property
@@ -23,15 +23,16 @@ class GuidedLoss(nn.Module):
         """The guide, on the device of this loss."""
         try:
             return self.load_guide(self._place.device)
-        except AttributeError as error:  # nn.Module would replace it by "no attribute 'guide'"
+        except AttributeError as error:
+            # nn.Module would replace it by "no attribute 'guide'".
             raise RuntimeError(
                 f"{type(self).__name__}: the guide cannot be loaded: {error}"
             ) from error
 
     def load_guide(self, device: torch.device) -> Any:
-        """Return the guide on `device`; called often, so it returns one that is loaded already."""
+        """Return the guide on `device`; called often, so implementations cache it."""
         raise NotImplementedError
 
     def prepare(self) -> None:
-        """Load all that the loss needs, so that what is wrong with it is known before training starts."""
+        """Load the guide, so that errors occur before training starts."""
         self.guide  # noqa: B018 (loads it)

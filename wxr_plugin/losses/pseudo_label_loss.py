@@ -1,4 +1,4 @@
-"""L_ps of WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101): the student against the best-rated restoration so far."""
+"""L_ps of WResVLM (Xu et al., ECCV 2024, 2409.02101): L1 to the best-rated restoration so far."""
 
 from torch import Tensor, nn
 
@@ -6,14 +6,15 @@ from wxr_plugin.registry import register_loss
 
 
 def pseudo_label_loss(prediction: Tensor, label: Tensor, rating: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of images (N, 3, H, W), a scalar.
+    """Return the mean absolute difference of images (N, 3, H, W), a scalar.
 
-    With `rating` (N,) in [1, 5] each image counts with (rating - 1) / 4, so that a label rated bad
-    teaches nothing and an excellent one fully (our choice; the paper has no weight).
+    With `rating` (N,) in [1, 5] each image has the weight (rating - 1) / 4: 0 for a label rated bad
+    and 1 for an excellent one (our choice; the paper has no weight).
     """
     difference = (prediction - label).abs()
     if rating is None:
         return difference.mean()
+    # Not divided by the sum of the weights: bad labels lower the loss of the whole batch.
     return (difference.mean(dim=(1, 2, 3)) * (rating - 1) / 4).mean()
 
 
@@ -23,9 +24,9 @@ class PseudoLabelLoss(nn.Module):
 
     def __init__(self, loss_weight: float = 1.0, by_rating: bool = False):
         super().__init__()
-        self.loss_weight, self.by_rating = loss_weight, by_rating
+        self.loss_weight = loss_weight
+        self.by_rating = by_rating
 
     def forward(self, prediction: Tensor, label: Tensor, rating: Tensor) -> Tensor:
-        return self.loss_weight * pseudo_label_loss(
-            prediction, label, rating if self.by_rating else None
-        )
+        weights = rating if self.by_rating else None
+        return self.loss_weight * pseudo_label_loss(prediction, label, weights)

@@ -1,6 +1,6 @@
-"""L_sem of WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101): a restored photo must fit its rewritten text.
+"""L_sem of WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101): fit of a photo to its rewritten text.
 
-The authors' slide prints the probability itself; its negative logarithm is minimised, as for L_wpl
+The authors' slide prints the probability itself; we minimise its negative logarithm, as for L_wpl
 (our reading).
 """
 
@@ -17,15 +17,18 @@ from wxr_plugin.registry import register_loss
 def semantic_loss(
     image_features: Tensor, positive: Tensor, negative: Tensor, logit_scale: float = 1.0
 ) -> Tensor:
-    """Mean of -log p(positive), a scalar, p being the softmax of `logit_scale` times two cosines.
+    """Return the mean of -log p(positive), a scalar; 0 without images.
 
-    `image_features` (M, D), and of each image the features of its rewrite for clear weather
-    (`positive`, d_pos) and of its description (`negative`, d_neg), all (M, D) of unit length. The
-    slide prints logit_scale 1. No images at all give 0.
+    p is the softmax of `logit_scale` times the two cosines of an image. `positive` are features of
+    each image's rewrite for clear weather (d_pos), `negative` of its description (d_neg); all are
+    (M, D) of unit length. The slide prints logit_scale 1.
     """
     if not len(image_features):
+        # A sum over nothing: 0 with a gradient.
         return image_features.sum()
-    return F.softplus(logit_scale * (image_features * (negative - positive)).sum(dim=1)).mean()
+    # -log(e^a / (e^a + e^b)) = softplus(b - a)
+    difference = (image_features * (negative - positive)).sum(dim=1)
+    return F.softplus(logit_scale * difference).mean()
 
 
 @register_loss
@@ -33,17 +36,20 @@ class SemanticLoss(GuidedLoss):
     """`loss_weight` times `semantic_loss`.
 
     Args:
-        clip: name of the CLIP, as `load_clip` takes it; with that of WeatherPromptLoss one forward
-            serves both.
-        logit_scale: 1 as the slide prints; CLIP itself was trained with 100. docs/guides.md tells
-            what it changes.
+        clip: name of the CLIP, as `load_clip` takes it; if it is that of WeatherPromptLoss, both
+            share one forward.
+        logit_scale: 1 as on the slide; CLIP itself was trained with 100. docs/guides.md describes
+            its effect.
+        loss_weight: factor on the loss.
 
-    `guide` is that CLIP; DescriptionFeatures of the same one gives the text features.
+    `guide` is that CLIP; text features come from its DescriptionFeatures.
     """
 
     def __init__(self, clip: str = "tiny", logit_scale: float = 1.0, loss_weight: float = 1.0):
         super().__init__()
-        self.clip, self.logit_scale, self.loss_weight = clip, logit_scale, loss_weight
+        self.clip = clip
+        self.logit_scale = logit_scale
+        self.loss_weight = loss_weight
 
     def load_guide(self, device: torch.device) -> Any:
         """Return the CLIP on `device`."""
@@ -52,6 +58,5 @@ class SemanticLoss(GuidedLoss):
         return load_clip(self.clip, device)
 
     def forward(self, image_features: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        return self.loss_weight * semantic_loss(
-            image_features, positive, negative, self.logit_scale
-        )
+        loss = semantic_loss(image_features, positive, negative, self.logit_scale)
+        return self.loss_weight * loss

@@ -1,8 +1,7 @@
-"""L_wpl of WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101): a restored photo must look clear to CLIP.
+"""L_wpl of WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101): CLIP's probability of clear weather.
 
-The authors' slide prints the probability of the clear prompt itself. Taken as a loss it would drive
-photos away from clear, so it is read as a score, and its negative logarithm is minimised (our
-reading).
+The authors' slide prints the probability of the clear prompt itself. Minimising it would drive
+photos away from clear, so we read it as a score and minimise its negative logarithm (our reading).
 """
 
 from typing import Any
@@ -20,14 +19,15 @@ from wxr_plugin.registry import register_loss
 def weather_prompt_loss(
     image_features: Tensor, prompt_features: Tensor, logit_scale: float = 1.0
 ) -> Tensor:
-    """Mean of -log p(clear), a scalar, p being the softmax of `logit_scale` times the cosines over the four weathers.
+    """Return the mean of -log p(clear), a scalar.
 
-    `image_features` (N, D) and `prompt_features` (4, D, in the order of WEATHERS) have unit length.
-    The slide prints logit_scale 1; CLIP-LIT (Liang et al., ICCV 2023), its evident parent, uses
-    100.
+    p is the softmax over the four weathers of `logit_scale` times the cosines. `image_features`
+    (N, D) and `prompt_features` (4, D, in the order of WEATHERS) have unit length. The slide prints
+    logit_scale 1; CLIP-LIT (Liang et al., ICCV 2023), its evident parent, uses 100.
     """
-    logits = weather_logits(image_features, prompt_features, logit_scale)
-    return -F.log_softmax(logits, dim=1)[:, WEATHERS.index("clear")].mean()
+    logits = weather_logits(image_features, prompt_features, logit_scale)  # (N, 4)
+    log_probabilities = F.log_softmax(logits, dim=1)
+    return -log_probabilities[:, WEATHERS.index("clear")].mean()
 
 
 @register_loss
@@ -35,14 +35,18 @@ class WeatherPromptLoss(GuidedLoss):
     """`loss_weight` times `weather_prompt_loss` with the learnt prompts of a file.
 
     Args:
-        prompts_path: file written by `wxr prompts learn`; PromptError if it is none.
-        clip: name of the CLIP that they were learnt with; another one is refused (PromptError) at
-            `prepare`, or at the first call.
-        logit_scale: 1 as the slide prints, or 100 as CLIP-LIT; docs/wresvlm.md has the gradients of
+        prompts_path: file written by `wxr prompts learn`.
+        clip: name of the CLIP that the prompts were learnt with; `prepare` or the first call raises
+            PromptError for another one.
+        logit_scale: 1 as on the slide, or 100 as in CLIP-LIT; docs/wresvlm.md has the gradients of
             both.
+        loss_weight: factor on the loss.
 
-    `guide` is that CLIP, shared by the whole process: its image features of the restored photos are
-    the input, so that all losses that need them can share one forward.
+    Raises:
+        PromptError: `prompts_path` is not such a file.
+
+    `guide` is that CLIP, shared by the whole process. The input of the loss are its image features
+    of the restored photos, so that all losses that need them can share one forward.
     """
 
     def __init__(
@@ -53,9 +57,12 @@ class WeatherPromptLoss(GuidedLoss):
         loss_weight: float = 1.0,
     ):
         super().__init__()
+        # Raises PromptError now for a file that cannot be read.
         WeatherPrompts.load(prompts_path)
-        self.prompts_path, self.clip = prompts_path, clip
-        self.logit_scale, self.loss_weight = logit_scale, loss_weight
+        self.prompts_path = prompts_path
+        self.clip = clip
+        self.logit_scale = logit_scale
+        self.loss_weight = loss_weight
         self.register_buffer("_features", None, persistent=False)
 
     def load_guide(self, device: torch.device) -> Any:
@@ -73,10 +80,13 @@ class WeatherPromptLoss(GuidedLoss):
         return self._features
 
     def prepare(self) -> None:
-        """Load the CLIP and encode the prompts. Raises PromptError for prompts of another CLIP."""
+        """Load the CLIP and encode the prompts.
+
+        Raises:
+            PromptError: the prompts were learnt with another CLIP.
+        """
         self.prompt_features  # noqa: B018 (encodes them)
 
     def forward(self, image_features: Tensor) -> Tensor:
-        return self.loss_weight * weather_prompt_loss(
-            image_features, self.prompt_features, self.logit_scale
-        )
+        loss = weather_prompt_loss(image_features, self.prompt_features, self.logit_scale)
+        return self.loss_weight * loss

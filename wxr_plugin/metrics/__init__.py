@@ -1,4 +1,4 @@
-"""Metrics that BasicSR's registry knows after this import: every `*_metric.py` of this folder."""
+"""Metrics; importing this package adds every `*_metric.py` of it to BasicSR's registry."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import_all(__name__, str(Path(__file__).parent), "_metric")
 
 
 def forget() -> None:
-    """Give the memory of all networks of metrics back; they are loaded again when they are asked for."""
+    """Free the memory of all networks of metrics; they are loaded again when needed."""
     from wxr_plugin.metrics import (
         fid_features,
         full_reference_metric,
@@ -17,6 +17,13 @@ def forget() -> None:
     )
     from wxr_plugin.vlm import pyiqa_metrics
 
-    loaders = (full_reference_metric._metric, no_reference_metric._scores, vlm_vis_metric._rater)
-    for loader in (*loaders, fid_features.load_inception, pyiqa_metrics.load_metric):
+    loaders = (
+        full_reference_metric._metric,
+        no_reference_metric._scores,
+        vlm_vis_metric._rater,
+        fid_features.load_inception,
+        pyiqa_metrics.load_metric,
+    )
+    # All are lru_caches, which hold the only lasting references to the networks.
+    for loader in loaders:
         loader.cache_clear()

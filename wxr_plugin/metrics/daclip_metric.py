@@ -1,4 +1,4 @@
-"""What DaCLIPModel validates with: whether an embedding is nearest to its own text."""
+"""Metrics of DaCLIPModel's validation: is an embedding nearest to its own text?"""
 
 import numpy as np
 from basicsr.utils.registry import METRIC_REGISTRY
@@ -10,11 +10,14 @@ from wxr_plugin.errors import OptionError
 def calculate_degradation_accuracy(
     img: np.ndarray, img2: int, top: int = 1, better: str = "higher"
 ) -> float:
-    """1.0 where the word of a photo's degradation is among the `top` that its degradation embedding is nearest to.
+    """Return 1.0 if the right word is among the `top` nearest to a degradation embedding, else 0.0.
 
-    For DaCLIPModel alone, which puts the cosines to all words (K,) in place of the image, and the
-    right word's index in place of the ground truth. The mean over a set is the degradation accuracy
-    of DA-CLIP's slides.
+    Only for DaCLIPModel, which passes the cosines to all words (K,) as the image and the index of
+    the right word as the ground truth. The mean over a set is the degradation accuracy of DA-CLIP's
+    slides.
+
+    Raises:
+        OptionError: another model calls it, with images.
     """
     return _hit("calculate_degradation_accuracy", img, img2, top)
 
@@ -23,10 +26,13 @@ def calculate_degradation_accuracy(
 def calculate_caption_retrieval(
     img: np.ndarray, img2: int, top: int = 1, better: str = "higher"
 ) -> float:
-    """1.0 where a photo's own caption is among the `top` of its set that its content embedding is nearest to.
+    """Return 1.0 if a photo's caption is among the `top` nearest to a content embedding, else 0.0.
 
-    For DaCLIPModel alone: cosines to all captions of the set (K,), equal ones counted once, and the
-    own one's index. The mean over a set is the recall at `top`, from image to text.
+    Only for DaCLIPModel, which passes the cosines to all distinct captions of the set (K,) and the
+    index of the photo's own. The mean over a set is the recall at `top`, from image to text.
+
+    Raises:
+        OptionError: another model calls it, with images.
     """
     return _hit("calculate_caption_retrieval", img, img2, top)
 
@@ -34,6 +40,7 @@ def calculate_caption_retrieval(
 def _hit(name: str, cosines: np.ndarray, own: int, top: int) -> float:
     if np.ndim(cosines) != 1 or not isinstance(own, int | np.integer):
         raise OptionError(
-            f"{name} measures the embeddings of DaCLIPModel, not images; take it out of val.metrics"
+            f"{name} measures the embeddings of DaCLIPModel, not images; remove it from val.metrics"
         )
-    return float((cosines >= cosines[own]).sum() <= top)  # a tie is no hit
+    # `>=` counts the own text as well: with top 1, a tie is a miss.
+    return float((cosines >= cosines[own]).sum() <= top)

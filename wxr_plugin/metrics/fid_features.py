@@ -1,4 +1,4 @@
-"""Inception features of images as pyiqa takes them for FID, and the distance of two sets of features."""
+"""Inception features for FID, as computed by pyiqa, and the distance of two sets of features."""
 
 import contextlib
 import hashlib
@@ -18,29 +18,35 @@ from wxr_plugin.utils.feature_cache import FeatureCache
 from wxr_plugin.utils.patching import patched
 
 SIDE = 299
+"""Side of Inception's input in pixels."""
 Mode = Literal["clean", "legacy_pytorch"]
-KEPT = FeatureCache(100)
-"""Of 12,000 photos, in 100 MB."""
+"""Resizing as in clean-fid or as in pytorch-fid."""
+CACHE = FeatureCache(100)
+"""Features of ground truth: 100 MB hold 12,000 photos."""
 
 
 @lru_cache
 def load_inception(weights: str | None, device: torch.device) -> nn.Module:
-    """The Inception network of FID, loaded once a process: pyiqa's, with the weights of a file or those it fetches.
+    """Load pyiqa's Inception network for FID, once per process.
+
+    Args:
+        weights: weight file; by default pyiqa downloads one.
+        device: device of the network.
 
     Raises:
-        WxrError: a file that is missing and how to give it, or weights that do not fit.
+        WxrError: the file is missing (the message says how to provide it) or does not fit.
     """
     from pyiqa.archs import inception
 
     from wxr_plugin.vlm.pyiqa_metrics import why_not
 
-    # pyiqa downloads its weights and takes no file in their place.
-    given = patched(inception, "load_pretrained_network", partial(_load, weights))
+    # pyiqa always downloads its weights and cannot load a file.
+    loading: contextlib.AbstractContextManager = contextlib.nullcontext()
+    if weights:
+        loading = patched(inception, "load_pretrained_network", partial(_load, weights))
     try:
-        with (
-            contextlib.redirect_stdout(io.StringIO()),
-            given if weights else contextlib.nullcontext(),
-        ):
+        # pyiqa prints a line for each network.
+        with contextlib.redirect_stdout(io.StringIO()), loading:
             net = inception.InceptionV3(
                 output_blocks=[inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]]
             )
@@ -50,52 +56,53 @@ def load_inception(weights: str | None, device: torch.device) -> nn.Module:
 
 
 def _load(weights: str, net: nn.Module, url: str) -> None:
-    """In place of pyiqa's: the state dict of a file, all of it."""
+    """Load the state dict of a file into `net`, in place of pyiqa's download from `url`."""
     if not Path(weights).is_file():
         raise WxrError(f"weights of the metric 'fid': {weights} does not exist; correct the path")
     net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
 
 
 def features(net: nn.Module, images: list[np.ndarray], mode: Mode = "clean") -> np.ndarray:
-    """Features float32 (N, 2048) of uint8 RGB images (H, W, 3) of any sizes."""
+    """Compute features float32 (N, 2048) of uint8 RGB images (H, W, 3) of any sizes."""
     prepare = {"clean": _clean, "legacy_pytorch": _legacy}[mode]
-    batch = torch.stack([prepare(image) for image in images]).to(next(net.parameters()).device)
-    with torch.inference_mode(), torch.autocast(batch.device.type, enabled=False):
+    device = next(net.parameters()).device
+    batch = torch.stack([prepare(image) for image in images]).to(device)
+    # FID is defined in float32, whatever the precision of the training.
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
         return net(batch)[0].flatten(1).float().cpu().numpy()
 
 
-def kept_features(
+def cached_features(
     weights: str | None, device: torch.device, image: np.ndarray, mode: Mode = "clean"
 ) -> np.ndarray:
-    """As `features` of one image (2048,), computed once a process for the same pixels: for what comes again.
+    """Compute the features (2048,) of one image, once per process for the same pixels.
 
-    Ground truth does, in every validation. A photo that was changed on disk has other pixels, hence
-    a key of its own.
+    Meant for ground truth, which is the same in every validation. The key contains a hash of the
+    pixels, so a photo that changed on disk is computed again.
     """
-    key = (
-        weights,
-        str(device),
-        mode,
-        image.shape,
-        hashlib.sha256(np.ascontiguousarray(image)).digest(),
-    )
-    compute = lambda _: torch.from_numpy(features(load_inception(weights, device), [image], mode))  # noqa: E731
-    return KEPT.features([key], compute)[0].numpy()
+    digest = hashlib.sha256(np.ascontiguousarray(image)).digest()
+    key = (weights, str(device), mode, image.shape, digest)
+
+    def compute(_: list[int]) -> Tensor:
+        net = load_inception(weights, device)
+        return torch.from_numpy(features(net, [image], mode))
+
+    return CACHE.features([key], compute)[0].numpy()
 
 
 def _clean(image: np.ndarray) -> Tensor:
-    """Float32 (3, 299, 299) in about [-1, 1], resized without aliasing: clean-fid (Parmar et al., CVPR 2022)."""
-    planes = [
-        Image.fromarray(image[..., c].astype(np.float32)).resize((SIDE, SIDE), Image.BICUBIC)
-        for c in range(3)
-    ]
-    return (
-        torch.from_numpy(np.stack([np.asarray(plane).clip(0, 255) for plane in planes])) - 128
-    ) / 128
+    """Resize to float32 (3, 299, 299) in about [-1, 1] as clean-fid (Parmar et al., CVPR 2022)."""
+    planes = []
+    for channel in range(3):
+        # Pillow antialiases; float planes avoid the rounding to 8 bits.
+        plane = Image.fromarray(image[..., channel].astype(np.float32))
+        resized = plane.resize((SIDE, SIDE), Image.BICUBIC)
+        planes.append(np.asarray(resized).clip(0, 255))
+    return (torch.from_numpy(np.stack(planes)) - 128) / 128
 
 
 def _legacy(image: np.ndarray) -> Tensor:
-    """The same as pytorch-fid has it: bilinear, with aliasing."""
+    """Resize to float32 (3, 299, 299) in [-1, 1] as pytorch-fid: bilinear, with aliasing."""
     pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float()[None]
     resized = nn.functional.interpolate(
         pixels, size=(SIDE, SIDE), mode="bilinear", align_corners=False
@@ -103,21 +110,29 @@ def _legacy(image: np.ndarray) -> Tensor:
     return 2 * (resized / 255) - 1
 
 
-def frechet(one: np.ndarray, other: np.ndarray) -> float:
-    """Frechet distance of two sets of features (N, D) and (M, D) taken as Gaussians (Heusel et al., NeurIPS 2017).
+def frechet(first: np.ndarray, second: np.ndarray) -> float:
+    """Compute the Frechet distance of features (N, D) and (M, D) (Heusel et al., NeurIPS 2017).
 
-    |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2). The last trace is the sum of the singular
-    values of A B^T, where S1 = A^T A and S2 = B^T B: exact also for fewer images than features,
-    where a matrix root is slow and unstable. NaN for fewer than two images.
+    Both sets are modelled as Gaussians: |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^1/2). The last
+    trace is the sum of the singular values of A B^T, where S1 = A^T A and S2 = B^T B: this is exact
+    also for fewer images than features, where a matrix root is slow and unstable. Returns NaN for
+    fewer than two images.
     """
-    if min(len(one), len(other)) < 2:
+    if min(len(first), len(second)) < 2:
         return float("nan")
-    means = [values.mean(0, dtype=np.float64) for values in (one, other)]
-    roots = [
-        (values - mean) / np.sqrt(len(values) - 1) for values, mean in zip((one, other), means)
-    ]
-    roots = [np.linalg.qr(root, mode="r") if len(root) > root.shape[1] else root for root in roots]
-    shared = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
-    return float(
-        ((means[0] - means[1]) ** 2).sum() + sum((root**2).sum() for root in roots) - 2 * shared
-    )
+    first_mean, first_root = _gaussian(first)
+    second_mean, second_root = _gaussian(second)
+    distance = ((first_mean - second_mean) ** 2).sum()
+    traces = (first_root**2).sum() + (second_root**2).sum()
+    shared = np.linalg.svd(first_root @ second_root.T, compute_uv=False).sum()
+    return float(distance + traces - 2 * shared)
+
+
+def _gaussian(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean (D,) and a root A (at most D, D) of the covariance A^T A, in float64."""
+    mean = features.mean(0, dtype=np.float64)
+    root = (features - mean) / np.sqrt(len(features) - 1)
+    # R of a QR decomposition has the same A^T A and no more rows than columns.
+    if len(root) > root.shape[1]:
+        root = np.linalg.qr(root, mode="r")
+    return mean, root

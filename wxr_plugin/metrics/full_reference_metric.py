@@ -1,4 +1,4 @@
-"""Metrics that need ground truth, through pyiqa: LPIPS and its like of one image, FID of a set."""
+"""Metrics with ground truth, by pyiqa: LPIPS and similar ones of one image, FID of a set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,42 +24,48 @@ def calculate_fr_iqa(
     crop_border: int = 0,
     better: str = "lower",
 ) -> float:
-    """Score of one image beside its ground truth by a full-reference metric of pyiqa, on that metric's own scale.
+    """Score an image against its ground truth by a full-reference metric of pyiqa, on its scale.
 
     Args:
-        img, img2: uint8 BGR (H, W, 3) of one size: the restored image and the ground truth.
-        metric: as pyiqa calls it: lpips (AlexNet), lpips-vgg, dists, … For LPIPS write `better:
-            lower` beside it.
-        weights: file of the whole network's weights (docs/degradations.md says how to make it);
-            pyiqa's and torchvision's own, fetched once, when None.
-        device: cpu, cuda, …; the GPU if there is one when None.
-        crop_border: pixels at each edge that do not count.
-        better: read by the model, which keeps the best value; changes nothing here.
+        img: restored image, uint8 BGR (H, W, 3).
+        img2: ground truth, like `img`.
+        metric: pyiqa's name of the metric: lpips (AlexNet), lpips-vgg, dists, … For LPIPS add
+            `better: lower`.
+        weights: file with the weights of the whole network (docs/degradations.md shows how to make
+            it); by default pyiqa's and torchvision's own, downloaded once.
+        device: cpu, cuda, …; by default the GPU if there is one.
+        crop_border: pixels at each edge that are ignored.
+        better: whether lower or higher is better; used by the model, ignored here.
 
     Returns:
-        NaN where the metric refuses the images, say because they are too small; the log gives the
-        reason.
+        The score; NaN if the metric fails, for example because the images are too small; the log
+        gives the reason.
 
     Raises:
-        WxrError: no such metric, or weights that are missing or do not fit; it says which file and
-            where to put it.
+        WxrError: no such metric, or weights that are missing or do not fit; the message names the
+            file and its place.
     """
     from wxr_plugin.vlm.pyiqa_scores import say
 
     net = _metric(metric, weights, device)
-    pair = [
-        torch.from_numpy(cropped_rgb(image, crop_border)).permute(2, 0, 1)[None] / 255
-        for image in (img, img2)
-    ]
+    restored = _batch(img, crop_border).to(net.device)
+    clean = _batch(img2, crop_border).to(net.device)
     try:
         with torch.inference_mode(), torch.autocast(net.device.type, enabled=False):
-            return net(*(image.to(net.device) for image in pair)).item()
+            return net(restored, clean).item()
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # whatever a metric makes of an image that is too small for it
+    except Exception as error:
+        # Each metric fails in its own way on images that are too small for it.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         say(f"{metric} gives no score for an image of {img.shape[1]}x{img.shape[0]}: {reason}")
         return float("nan")
+
+
+def _batch(img: np.ndarray, border: int) -> torch.Tensor:
+    """Convert uint8 BGR (H, W, 3) to RGB (1, 3, H, W) in [0, 1], without `border` pixels."""
+    rgb = torch.from_numpy(cropped_rgb(img, border))
+    return rgb.permute(2, 0, 1)[None] / 255
 
 
 @dataclass(eq=False)
@@ -71,11 +77,10 @@ class FidShare(SetShare):
 
     @classmethod
     def over(cls, shares: Sequence[Self]) -> float:
-        """FID between the restored images and their ground truth; NaN for fewer than two images."""
-        sides = [
-            np.stack([getattr(share, side) for share in shares]) for side in ("restored", "clean")
-        ]
-        return fid_features.frechet(*sides)
+        """Return the FID of restored images and ground truth; NaN for fewer than two images."""
+        restored = np.stack([share.restored for share in shares])
+        clean = np.stack([share.clean for share in shares])
+        return fid_features.frechet(restored, clean)
 
 
 @METRIC_REGISTRY.register()
@@ -88,30 +93,32 @@ def calculate_fid(
     crop_border: int = 0,
     better: str = "lower",
 ) -> FidShare:
-    """What one image adds to the FID of the set, which WxrModel works out when all are restored.
+    """Compute one image's share of a set's FID; WxrModel combines the shares of all images.
 
-    Features of ground truth are kept, so that the next validation need not compute them again.
+    Features of ground truth are cached for the next validation.
 
     Args:
-        img, img2: uint8 BGR (H, W, 3): the restored image and the ground truth.
-        weights: file of Inception's weights, pt_inception-2015-12-05-6726825d.pth; pyiqa fetches it
-            once when None.
-        mode: clean, as pyiqa and clean-fid resize, or legacy_pytorch, as pytorch-fid does; write
+        img: restored image, uint8 BGR (H, W, 3).
+        img2: ground truth, uint8 BGR (H, W, 3).
+        weights: file of Inception's weights, pt_inception-2015-12-05-6726825d.pth; by default pyiqa
+            downloads it once.
+        mode: clean, resizing as pyiqa and clean-fid, or legacy_pytorch, as pytorch-fid; add
             `better: lower`.
-        device: cpu, cuda, …; the GPU if there is one when None.
-        crop_border: pixels at each edge that do not count.
-        better: read by the model, which keeps the best value; changes nothing here.
+        device: cpu, cuda, …; by default the GPU if there is one.
+        crop_border: pixels at each edge that are ignored.
+        better: whether lower or higher is better; used by the model, ignored here.
 
     Raises:
-        WxrError: weights that are missing or do not fit; it says which file and where to put it.
+        WxrError: weights that are missing or do not fit; the message names the file and its place.
     """
     from wxr_plugin.utils.devices import device_of
 
     device = device_of(device)
-    restored, clean = (cropped_rgb(image, crop_border) for image in (img, img2))
     net = fid_features.load_inception(weights, device)
-    own = fid_features.features(net, [restored], mode)[0]
-    return FidShare(own, fid_features.kept_features(weights, device, clean, mode))
+    restored = fid_features.features(net, [cropped_rgb(img, crop_border)], mode)[0]
+    ground_truth = cropped_rgb(img2, crop_border)
+    clean = fid_features.cached_features(weights, device, ground_truth, mode)
+    return FidShare(restored, clean)
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""No-reference metrics of pyiqa, for `metrics` of an option file: NIMA, MUSIQ, CLIP-IQA, LIQE, Q-Align, NIQE, …"""
+"""No-reference metrics of pyiqa for `metrics` of an option file, such as NIMA and NIQE."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -19,33 +19,34 @@ def calculate_iqa(
     crop_border: int = 0,
     better: str = "higher",
 ) -> float:
-    """Score of one image by a no-reference metric of pyiqa, on that metric's own scale.
+    """Score an image by a no-reference metric of pyiqa, on that metric's own scale.
 
     Args:
         img: uint8 BGR (H, W, 3).
-        metric: as pyiqa calls it: nima, musiq, clipiqa, liqe, qalign, niqe, … For those where lower
-            is better (niqe, brisque, piqe) write `better: lower` beside it.
-        weights: file of the metric's weights; pyiqa's own, fetched once, when None.
-        device: cpu, cuda, …; the GPU if there is one when None.
-        crop_border: pixels at each edge that do not count.
-        better: read by the model, which keeps the best value; changes nothing here.
+        metric: pyiqa's name of the metric: nima, musiq, clipiqa, liqe, qalign, niqe, … Where lower
+            is better (niqe, brisque, piqe) add `better: lower`.
+        weights: file of the metric's weights; by default pyiqa's own, downloaded once.
+        device: cpu, cuda, …; by default the GPU if there is one.
+        crop_border: pixels at each edge that are ignored.
+        better: whether lower or higher is better; used by the model, ignored here.
 
     Returns:
-        NaN where the metric refuses the image, say because it is too small; the log gives the
-        reason.
+        The score; NaN if the metric fails, for example because the image is too small; the log
+        gives the reason.
 
     Raises:
-        WxrError: no such metric, or weights that are missing or do not fit; it says which file and
-            where to put it.
+        WxrError: no such metric, or weights that are missing or do not fit; the message names the
+            file and its place.
     """
-    return _scores(metric, weights, device)([cropped_rgb(img, crop_border)]).item()
+    scores = _scores(metric, weights, device)
+    return scores([cropped_rgb(img, crop_border)]).item()
 
 
 def cropped_rgb(img: np.ndarray, border: int) -> np.ndarray:
-    """uint8 BGR (H, W, 3) as RGB, without `border` pixels at each edge."""
-    return np.ascontiguousarray(
-        img[border : img.shape[0] - border, border : img.shape[1] - border, ::-1]
-    )
+    """Convert uint8 BGR (H, W, 3) to RGB without `border` pixels at each edge."""
+    height, width = img.shape[:2]
+    # torch.from_numpy takes no negative strides, which the flip of channels makes.
+    return np.ascontiguousarray(img[border : height - border, border : width - border, ::-1])
 
 
 @lru_cache

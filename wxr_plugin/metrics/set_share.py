@@ -1,4 +1,4 @@
-"""Metrics of a whole set of images: what one image adds, and how the shares become a figure."""
+"""Metrics of a whole set of images: the share of one image, and the figure from all shares."""
 
 from collections.abc import Sequence
 from typing import NoReturn, Self
@@ -7,20 +7,20 @@ from wxr_plugin.errors import OptionError
 
 
 class SetShare:
-    """What one image adds to a metric that only a whole set has, such as FID.
+    """Share of one image in a metric that is defined for a set only, such as FID.
 
-    A registered metric returns a subclass's instance in place of a number. WxrModel gathers them
-    from all ranks and asks `over` for the figure: of the set, and of each degradation or weather in
+    A registered metric returns an instance of a subclass instead of a number. WxrModel gathers them
+    from all ranks and calls `over` for the figure of the set and of each degradation or weather in
     it. Shares must be picklable.
     """
 
     @classmethod
     def over(cls, shares: Sequence[Self]) -> float:
-        """The figure of the images with these shares; NaN where they are too few."""
+        """Return the figure of the images with these shares; NaN if they are too few."""
         raise NotImplementedError
 
     def __radd__(self, other: object) -> NoReturn:
-        """Models that sum up a metric image by image cannot have this one."""
+        """Raise OptionError: a model that sums a metric over images cannot use this one."""
         raise OptionError(
             "a metric of a whole set is not a mean over images; validate with model_type: WxrModel"
         )

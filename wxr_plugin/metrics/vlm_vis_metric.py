@@ -1,4 +1,4 @@
-"""VLM-Vis: how visible the scene is to a vision-language model (Xu et al., ECCV 2024, arXiv 2409.02101)."""
+"""VLM-Vis: visibility of a scene, rated by a vision-language model (Xu et al., ECCV 2024)."""
 
 import json
 from functools import lru_cache
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def visibility(rating: float) -> float:
-    """(rating - 1) / 4, which takes [1, 5] to [0, 1].
+    """Return (rating - 1) / 4, which maps [1, 5] to [0, 1].
 
     Our reading: the paper defines no scale, but its values (0.22 to 0.44) rule out rating / 5.
     """
@@ -26,27 +26,26 @@ def visibility(rating: float) -> float:
 def calculate_vlm_vis(
     img: np.ndarray, rater: Rater | None = None, crop_border: int = 0, better: str = "higher"
 ) -> float:
-    """`visibility` of one image, in [0, 1], higher being better.
+    """Rate the `visibility` of one image, in [0, 1]; higher is better.
 
     Args:
         img: uint8 BGR (H, W, 3).
         rater: block of a rater as in `train.rater` (docs/raters.md), with the visibility prompt
-            unless it says else; the packaged tiny model when None. It should not be one that
-            training was rated by: a network learns what its judge likes. WResVLMModel warns of
-                that.
-        crop_border: pixels at each edge that do not count.
-        better: read by the model; higher is.
+            unless it sets another; by default the packaged tiny model. It should not be the rater
+            of the training, whose preferences a network learns; WResVLMModel warns about that.
+        crop_border: pixels at each edge that are ignored.
+        better: whether lower or higher is better; used by the model, ignored here.
 
     Returns:
-        NaN where the rater gives no usable answer.
+        The visibility; NaN if the rater gives no usable answer.
 
     Raises:
         WxrError: the rater cannot be loaded or does not answer.
     """
-    rating = (
-        _rater(json.dumps(rater or {}, sort_keys=True)).rate([cropped_rgb(img, crop_border)]).rating
-    )
-    return visibility(rating.item())
+    # lru_cache needs a hashable argument.
+    block = json.dumps(rater or {}, sort_keys=True)
+    answer = _rater(block).rate([cropped_rgb(img, crop_border)])
+    return visibility(answer.rating.item())
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""Image restoration by a stochastic differential equation: schedules, steps and samplers.
+"""Image restoration by stochastic differential equations: schedules, steps and samplers.
 
-Tensors in, tensors out.
+All functions are pure and work on tensors; networks are passed as functions.
 """

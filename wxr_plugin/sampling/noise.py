@@ -1,4 +1,4 @@
-"""Noise that is the same wherever and whenever it is drawn (our choice; the authors seed one generator for all)."""
+"""Reproducible noise per image (our choice; the authors seed one generator for all images)."""
 
 import zlib
 from collections.abc import Sequence
@@ -7,34 +7,42 @@ import torch
 from torch import Tensor
 
 Generators = torch.Generator | Sequence[torch.Generator] | None
-"""Where noise comes from: a generator, one an image of the batch, or torch's own."""
+"""Source of noise: a generator, one for each image of the batch, or torch's own."""
 
 
 def image_generator(
     image: Tensor, seed: int, device: torch.device | None = None
 ) -> torch.Generator:
-    """Return a generator whose numbers follow from `seed` and the 8-bit pixels of `image` (3, H, W) in [0, 1].
+    """Return a generator seeded by `seed` and the 8-bit pixels of `image` (3, H, W) in [0, 1].
 
-    So a photo's sample does not depend on what is sampled before it or next to it, nor on its name
-    or place. It does depend on the kind of `device` that draws the noise (that of the image when
-    None): CPU and CUDA number differently.
+    So a photo's sample depends neither on other samples nor on its name or place. It depends on the
+    type of `device` that draws the noise (default: that of the image): CPU and CUDA generate
+    different numbers.
     """
-    pixels = (image.detach().clamp(0, 1) * 255).round().byte().cpu().contiguous()
-    words = f"{seed} {tuple(image.shape)}".encode() + pixels.numpy().tobytes()
-    # of a longer seed, torch would use 32 bits on the CPU
-    return torch.Generator(device or image.device).manual_seed(zlib.crc32(words))
+    pixels = (image.detach().clamp(0, 1) * 255).round().byte()
+    data = pixels.cpu().contiguous().numpy().tobytes()
+    header = f"{seed} {tuple(image.shape)}".encode()
+    # A CRC has 32 bits; of a longer seed, torch would use only 32 bits on the CPU.
+    crc = zlib.crc32(header + data)
+    return torch.Generator(device or image.device).manual_seed(crc)
 
 
 def normal_like(x: Tensor, generator: Generators) -> Tensor:
-    """Return standard normal noise like `x` (N, …), drawn on the device of its generator and then moved to x's.
+    """Return standard normal noise with shape, dtype and device of `x` (N, …).
 
-    Raises ValueError if there are several generators, but not one an image.
+    It is drawn on the device of its generator.
+
+    Raises:
+        ValueError: there are several generators, but not one for each image.
     """
     if not isinstance(generator, Sequence):
         device = x.device if generator is None else generator.device
-        return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
+        noise = torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype)
+        return noise.to(x.device)
     if len(generator) != len(x):
         raise ValueError(
-            f"{len(generator)} generators for {len(x)} images; give one, or one an image"
+            f"{len(generator)} generators for {len(x)} images; give one, or one for each image"
         )
-    return torch.cat([normal_like(part[None], one) for part, one in zip(x, generator, strict=True)])
+    # Each image draws from its own generator, so the batch size has no effect.
+    pairs = zip(x, generator, strict=True)
+    return torch.cat([normal_like(image[None], own) for image, own in pairs])

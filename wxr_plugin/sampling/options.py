@@ -1,4 +1,4 @@
-"""How an IR-SDE is trained and sampled, as blocks of an option file."""
+"""Blocks of an option file for the training and sampling of diffusion models."""
 
 from typing import Annotated, Literal
 
@@ -11,37 +11,38 @@ from wxr_plugin.schema import AtLeastOne, Block, NotNegative
 
 
 class SDEOptions(Block):
-    """The stochastic differential equation that is trained, and with fewer steps sampled."""
+    """The stochastic differential equation of training; sampling may take fewer steps."""
 
     steps: AtLeastOne = STEPS
     """Times that the network learns, 1 … steps."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the pull to the degraded image grows with time."""
+    """Growth over time of theta, the speed of the pull to the degraded image."""
     max_sigma: Annotated[float, Meta(ge=0)] = 50
-    """Standard deviation of the noise in the end: from 1 on in 8-bit levels, below in units of the image's range.
-    Published are 10 for rain and blur, 30 for shadows and holes, 50 for DA-CLIP."""
+    """Standard deviation of the noise at the last time: from 1 on in 8-bit levels, below 1 in units
+    of the image's range. Published: 10 for rain and blur, 30 for shadows and holes, 50 for
+    DA-CLIP."""
     eps: Annotated[float, Meta(gt=0, lt=1)] = 0.005
-    """Share of the clean image that is left in the end."""
+    """Share of the clean image that is left at the last time."""
 
     def make(self, steps: int | None = None) -> Schedule:
-        """The schedule, with another number of steps if that is given."""
+        """Return the schedule, by default with `self.steps` steps."""
         return make_schedule(steps or self.steps, self.schedule, self.max_sigma, self.eps)
 
 
 class SamplingOptions(Block):
-    """How images are restored in validation and testing."""
+    """Sampling in validation and testing."""
 
     method: Method = "posterior"
-    """posterior: draw the next state given the clean image that the noise implies; sde: the reverse equation; ode: its
-    flow without noise."""
+    """posterior: draw the next state given the clean image that the predicted noise implies; sde:
+    follow the reverse SDE; ode: follow its probability flow, which adds no noise."""
     steps: AtLeastOne | None = None
-    """Forward passes an image, at most sde.steps, which is the default."""
+    """Forward passes for each image, at most sde.steps (the default)."""
     seed: NotNegative = 0
-    """Of the noise; an image's noise follows from this and its pixels, whatever is sampled before it or beside it."""
+    """Seed of the noise; an image's noise depends on this seed and its pixels only."""
     tile: AtLeastOne | None = None
-    """Side of the tiles in which the network looks at larger images, in pixels; whole images when absent."""
+    """Side in pixels of the tiles into which larger images are cut; default: no tiles."""
     overlap: NotNegative = 64
-    """Pixels that neighbouring tiles share."""
+    """Overlap of neighbouring tiles in pixels."""
 
     def __post_init__(self) -> None:
         if self.tile and self.overlap >= self.tile:
@@ -49,9 +50,9 @@ class SamplingOptions(Block):
 
 
 class DDPMOptions(Block):
-    """The diffusion that is trained."""
+    """The diffusion of training."""
 
     steps: AtLeastOne = TRAIN_STEPS
     """Times that the network learns, 0 … steps - 1."""
     patch: AtLeastOne = 64
-    """Side of the patches that the network sees, in training and in sampling, in pixels."""
+    """Side in pixels of the network's patches, in training and in sampling."""

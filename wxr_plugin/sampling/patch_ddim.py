@@ -1,8 +1,8 @@
-"""WeatherDiff's sampler (Özdenizci and Legenstein, TPAMI 2023): DDIM whose noise is the mean of overlapping patches.
+"""WeatherDiff's sampler (Özdenizci and Legenstein, TPAMI 2023): DDIM on overlapping patches.
 
-The network sees patches of the size that it was trained for; the state is one, of the whole image.
-Unlike an IR-SDE's (`sampler.py`) it starts as pure noise, on the scale [-1, 1] of clean images. All
-functions are pure.
+The network predicts the noise of patches of its training size; the state is that of the whole
+image, and its noise the mean over the patches. Unlike the state of an IR-SDE (`sampler.py`) it
+starts as pure noise, and clean images have the scale [-1, 1]. All functions are pure.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,23 +18,26 @@ from wxr_plugin.utils.sizes import cropped, extended
 TRAIN_STEPS = 1000
 """Times 0 … 999 of the published networks."""
 PredictPatches = Callable[[Tensor, Tensor, float], Tensor]
-"""predict(xt, lq, time): noise in patches of the state, beside those of the degraded image in [0, 1]."""
+"""predict(xt, lq, time): noise in patches of the state, given those of `lq` in [0, 1]."""
 
 
 def alpha_bars(train_steps: int = TRAIN_STEPS, first: float = 1e-4, last: float = 0.02) -> Tensor:
-    """Share of the clean image in the variance of a state: (train_steps + 1,) float32, 1 and then that of each time.
+    """Return DDPM's cumulative products of 1 - beta, (train_steps + 1,) float32.
 
-    `first` and `last` are the betas between which DDPM's run in a straight line. Time t has entry t
-    + 1.
+    Entry 0 is 1, for the clean image; time t has entry t + 1. Betas rise linearly from `first` to
+    `last`.
     """
     betas = torch.linspace(first, last, train_steps, dtype=torch.float64).float()
     return torch.cat((torch.ones(1), 1 - betas)).cumprod(0)
 
 
 def sampling_times(steps: int, train_steps: int = TRAIN_STEPS) -> list[int]:
-    """Multiples of train_steps // steps below train_steps, the largest first; more than `steps` if it does not divide.
+    """Return the multiples of train_steps // steps below train_steps, the largest first.
 
-    Raises ScheduleError if `steps` is not in 1 … train_steps.
+    These are more than `steps` times if `steps` does not divide train_steps.
+
+    Raises:
+        ScheduleError: `steps` is not in 1 … train_steps.
     """
     if steps < 1:
         raise ScheduleError(f"sampling takes at least one step, not {steps}")
@@ -43,23 +46,30 @@ def sampling_times(steps: int, train_steps: int = TRAIN_STEPS) -> list[int]:
 
 
 def ddim_step(xt: Tensor, noise: Tensor, now: Tensor, then: Tensor) -> Tensor:
-    """The state whose alpha bar is `then` from the one with `now`, eta 0; with then = 1 the clean image in [-1, 1]."""
+    """Return the state with alpha bar `then` from `xt` with alpha bar `now`, by DDIM with eta = 0.
+
+    With then = 1 this is the clean image in [-1, 1].
+    """
+    # xt = sqrt(now) x0 + sqrt(1 - now) noise
     clean = (xt - noise * (1 - now).sqrt()) / now.sqrt()
     return then.sqrt() * clean + (1 - then).sqrt() * noise
 
 
 def patch_corners(height: int, width: int, patch: int, stride: int) -> list[tuple[int, int]]:
-    """Tops and lefts of patches every `stride` pixels, row by row.
+    """Return (top, left) of patches every `stride` pixels, row by row.
 
-    Where the last patch does not end with the image, another one does (our choice; the authors
-    resize their images to multiples of 16, so that theirs do). Raises ValueError if patches leave
-    gaps or do not fit into the image.
+    The last patch of a row or column ends with the image, at a smaller distance if necessary (our
+    choice; the authors resize their images to multiples of 16).
+
+    Raises:
+        ValueError: the patches leave gaps or do not fit into the image.
     """
     if not 1 <= stride <= patch <= min(height, width):
         raise ValueError(
             f"patches of {patch} pixels every {stride} cannot cover an image of {width}x{height}"
         )
-    tops, lefts = ([*range(0, side - patch, stride), side - patch] for side in (height, width))
+    tops = [*range(0, height - patch, stride), height - patch]
+    lefts = [*range(0, width - patch, stride), width - patch]
     return [(top, left) for top in tops for left in lefts]
 
 
@@ -72,26 +82,33 @@ def noise_in_patches(
     stride: int = 16,
     batch: int = 64,
 ) -> Tensor:
-    """The noise in `xt` (N, 3, H, W), each pixel the mean of all patches that cover it.
+    """Predict the noise in `xt` (N, 3, H, W), each pixel the mean of all patches that cover it.
 
     Args:
-        predict: called on at most `batch` places at once, that is on N times as many patches.
-        lq: degraded images in [0, 1], like `xt`. H and W are at least `patch`.
-        patch: side of the patches, in pixels; the network's `image_size`.
+        predict: the network.
+        xt: states (N, 3, H, W), H and W at least `patch`.
+        lq: degraded images in [0, 1], like `xt`.
+        time: time of the states.
+        patch: side of the patches in pixels; the network's `image_size`.
         stride: pixels from one patch to the next, 1 to `patch`; the authors' grid_r, 16 or, slower
             and better, 4.
+        batch: number of positions per call of `predict`, which gets N patches of each.
 
-    Raises ValueError as `patch_corners`.
+    Raises:
+        ValueError: the patches leave gaps or do not fit into the image.
     """
-    corners = patch_corners(*xt.shape[-2:], patch, stride)
-    total, count = torch.zeros_like(xt), xt.new_zeros(1, 1, *xt.shape[-2:])
+    height, width = xt.shape[-2:]
+    corners = patch_corners(height, width, patch, stride)
+    total = torch.zeros_like(xt)
+    count = xt.new_zeros(1, 1, height, width)
     for start in range(0, len(corners), batch):
-        areas = [
-            (..., slice(y, y + patch), slice(x, x + patch))
-            for y, x in corners[start : start + batch]
-        ]
-        states, seen = (torch.cat([image[area] for area in areas]) for image in (xt, lq))
-        for area, noise in zip(areas, predict(states, seen, time).chunk(len(areas)), strict=True):
+        chunk = corners[start : start + batch]
+        areas = [(..., slice(y, y + patch), slice(x, x + patch)) for y, x in chunk]
+        # (positions * N, 3, patch, patch), all images of a position together.
+        states = torch.cat([xt[area] for area in areas])
+        degraded = torch.cat([lq[area] for area in areas])
+        noises = predict(states, degraded, time).chunk(len(areas))
+        for area, noise in zip(areas, noises, strict=True):
             total[area] += noise
             count[area] += 1
     return total / count
@@ -110,27 +127,35 @@ def sample_in_patches(
     start: Tensor | None = None,
     progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
 ) -> Tensor:
-    """Clean images like `lq` (N, 3, H, W) in [0, 1]; not clamped (the authors' are).
+    """Sample clean images like `lq` (N, 3, H, W) in [0, 1]; not clamped (the authors' are).
 
     Args:
-        predict: the network, a `WeatherDiff` or whatever is called like it.
-        lq: of any size; extended by reflection to one patch where it is smaller (our choice).
+        predict: the network, a `WeatherDiff` or a function with its signature.
+        lq: degraded images of any size; smaller ones are extended by reflection to one patch (our
+            choice).
         steps: as in `sampling_times`; the authors take 25.
-        patch, stride, batch: as in `noise_in_patches`.
-        train_steps: times that the network was trained for.
-        generator: of the noise at the start; there is no other.
-        start: that noise itself, (N, 3, H, W), with sides of at least a patch.
-        progress: wraps the times, say tqdm.
+        patch: as in `noise_in_patches`.
+        stride: as in `noise_in_patches`.
+        batch: as in `noise_in_patches`.
+        train_steps: number of times that the network was trained for.
+        generator: source of the initial noise; the steps add none.
+        start: the initial noise itself, (N, 3, H, W), with sides of at least a patch.
+        progress: wraps the times, for example tqdm.
 
     Raises:
-        ValueError: as `patch_corners`.
-        ScheduleError: there are fewer steps than one, or more than the network was trained for.
+        ValueError: the patches leave gaps.
+        ScheduleError: `steps` is not in 1 … train_steps.
     """
     wide = extended(lq, 1, patch)
     x = normal_like(wide, generator) if start is None else start
-    bars, times = alpha_bars(train_steps), sampling_times(steps, train_steps)
-    before = dict(zip(times, [*times[1:], -1], strict=True))
+    bars = alpha_bars(train_steps)
+    times = sampling_times(steps, train_steps)
+    # The time after each step; -1 is the clean image.
+    following = dict(zip(times, [*times[1:], -1], strict=True))
     for time in progress(times) if progress else times:
         noise = noise_in_patches(predict, x, wide, float(time), patch, stride, batch)
-        x = ddim_step(x, noise, bars[time + 1], bars[before[time] + 1])
+        now = bars[time + 1]
+        then = bars[following[time] + 1]
+        x = ddim_step(x, noise, now, then)
+    # [-1, 1] -> [0, 1]
     return cropped((x + 1) / 2, lq)

@@ -1,4 +1,4 @@
-"""From a degraded image to a clean one along an IR-SDE, in as many steps as its schedule has."""
+"""Sampling along an IR-SDE: from a degraded image to a clean one, one step per time."""
 
 from collections.abc import Callable, Iterable
 from typing import Literal
@@ -13,7 +13,7 @@ from wxr_plugin.sampling.schedules import Schedule, ScheduleError
 Method = Literal["posterior", "sde", "ode"]
 METHODS = ("posterior", "sde", "ode")
 PredictNoise = Callable[[Tensor, float], Tensor]
-"""Noise in a state (N, 3, H, W) at a time in (0, T] of the schedule that the network was trained for."""
+"""predict(x, time): noise in a state (N, 3, H, W) at a time in (0, T] of the training schedule."""
 
 
 def check_steps(steps: int, train_steps: int) -> None:
@@ -21,8 +21,7 @@ def check_steps(steps: int, train_steps: int) -> None:
     if steps > train_steps:
         raise ScheduleError(
             f"sampling takes {steps} steps, but the network was trained on a schedule of "
-            f"{train_steps}: "
-            f"take {train_steps} or fewer"
+            f"{train_steps}: take {train_steps} or fewer"
         )
 
 
@@ -37,55 +36,80 @@ def sample(
     start: Tensor | None = None,
     progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
 ) -> Tensor:
-    """Clean images like `lq` (N, 3, H, W) in [0, 1]; not clamped.
+    """Sample clean images like `lq` (N, 3, H, W) in [0, 1]; not clamped.
 
     Args:
-        predict_noise: the network, with whatever else it takes; called once a step, on all images.
-        schedule: on the device of `lq`. One of fewer steps than the network was trained for is
-            faster; it strides over the same times, as in the authors' code.
+        predict_noise: the network, called once per step on all images.
+        lq: degraded images (N, 3, H, W) in [0, 1].
+        schedule: on the device of `lq`. With fewer steps than in training sampling is faster; the
+            steps stride over the same times, as in the authors' code.
         method: posterior draws x_{t-1} given x_t and the x0 that the predicted noise implies (the
             authors' default since 2024); sde follows the reverse SDE; ode its probability flow,
-            which adds no noise on the way.
-        train_steps: T of the schedule that the network was trained for; that of `schedule` when
-            None.
-        generator: of the noise at the start and in each step.
-        start: the state at T; lq with noise of max_sigma when None.
-        progress: wraps the times, say tqdm.
+            which adds no noise.
+        train_steps: T of the training's schedule; by default that of `schedule`.
+        generator: source of the noise at the start and in each step.
+        start: the state at T; by default lq with noise of max_sigma.
+        progress: wraps the times, for example tqdm.
 
     Raises:
-        ScheduleError: the schedule has more steps than the network was trained for, or there is no
-            such method.
+        ScheduleError: the schedule has more steps than the network was trained for, or `method` is
+            not one of METHODS.
     """
     if method not in METHODS:
         raise ScheduleError(f"no sampling method {method!r}; there are {', '.join(METHODS)}")
     train_steps = train_steps or schedule.steps
     check_steps(schedule.steps, train_steps)
-    x = lq + schedule.max_sigma * normal_like(lq, generator) if start is None else start
+    x = start
+    if x is None:
+        x = lq + schedule.max_sigma * normal_like(lq, generator)
+    step = STEPS[method]
     times = range(schedule.steps, 0, -1)
     for t in progress(times) if progress else times:
-        noise = predict_noise(x, t * train_steps / schedule.steps)
-        x = STEPS[method](x, lq, noise, t, schedule, generator)
+        # Time t of this schedule on the scale of the training's times.
+        train_time = t * train_steps / schedule.steps
+        noise = predict_noise(x, train_time)
+        x = step(x, lq, noise, t, schedule, generator)
     return x
 
 
 def _posterior(
-    x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators
+    x: Tensor,
+    lq: Tensor,
+    noise: Tensor,
+    t: int,
+    s: Schedule,
+    generator: Generators,
 ) -> Tensor:
-    mean = sde.optimum_step(x, sde.x0_from_noise(x, lq, noise, t, s), lq, t, s)
+    x0 = sde.x0_from_noise(x, lq, noise, t, s)
+    mean = sde.optimum_step(x, x0, lq, t, s)
     return mean + sde.posterior_std(t, s) * normal_like(x, generator)
 
 
 def _sde(
-    x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators
+    x: Tensor,
+    lq: Tensor,
+    noise: Tensor,
+    t: int,
+    s: Schedule,
+    generator: Generators,
 ) -> Tensor:
-    mean = sde.reverse_sde_mean(x, lq, sde.score(noise, t, s), t, s)
+    score = sde.score(noise, t, s)
+    mean = sde.reverse_sde_mean(x, lq, score, t, s)
+    # The sign of the noise is that of the authors' code.
     return mean - sde.dispersion_std(t, s) * normal_like(x, generator)
 
 
 def _ode(
-    x: Tensor, lq: Tensor, noise: Tensor, t: int, s: Schedule, generator: Generators
+    x: Tensor,
+    lq: Tensor,
+    noise: Tensor,
+    t: int,
+    s: Schedule,
+    generator: Generators,
 ) -> Tensor:
-    return sde.reverse_ode_step(x, lq, sde.score(noise, t, s), t, s)
+    score = sde.score(noise, t, s)
+    return sde.reverse_ode_step(x, lq, score, t, s)
 
 
 STEPS = {"posterior": _posterior, "sde": _sde, "ode": _ode}
+"""Function from x_t to x_{t-1} of each method."""

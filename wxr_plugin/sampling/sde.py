@@ -1,9 +1,9 @@
-"""The formulas of IR-SDE as pure functions (Luo et al., ICML 2023; posterior sampling: Luo et al., CVPRW 2024).
+"""Formulas of IR-SDE (Luo et al., ICML 2023) and of posterior sampling (CVPRW 2024).
 
 A state x_t lies between a clean image x0 (t = 0) and the degraded one, lq, with noise (t = T). All
-images are (N, 3, H, W) in [0, 1]; a time t is a whole number or one an image, a tensor (N,), on the
-CPU or where the schedule is; s is the `Schedule`. Times of the wrong range raise ScheduleError (on
-a GPU, torch's index error).
+images are (N, 3, H, W) in [0, 1]. A time t is an integer or a tensor (N,) of integers, on the CPU
+or on the device of the schedule; s is the `Schedule`. Times out of range raise ScheduleError (on a
+GPU, torch's index error). All functions are pure.
 """
 
 from collections.abc import Callable
@@ -18,48 +18,86 @@ Time = int | Tensor
 
 
 def forward_mean(x0: Tensor, lq: Tensor, t: Time, s: Schedule) -> Tensor:
-    """Mean of x_t given x0: x0 at t = 0, and nearly lq at T. t in 0 … T."""
-    return lq + (x0 - lq) * torch.exp(-_at(s.theta_cumsum, t, first=0) * s.dt)
+    """Return the mean of x_t given x0: x0 at t = 0, and nearly lq at T. t in 0 … T."""
+    share = torch.exp(-_at(s.theta_cumsum, t, first=0) * s.dt)
+    return lq + (x0 - lq) * share
 
 
-def noisy_state(x0: Tensor, lq: Tensor, noise: Tensor, t: Time, s: Schedule) -> Tensor:
-    """x_t of a clean image and standard normal `noise`. t in 0 … T."""
-    return forward_mean(x0, lq, t, s) + _at(s.sigma_bar, t, first=0) * noise
+def noisy_state(
+    x0: Tensor,
+    lq: Tensor,
+    noise: Tensor,
+    t: Time,
+    s: Schedule,
+) -> Tensor:
+    """Return x_t of a clean image and standard normal `noise`. t in 0 … T."""
+    mean = forward_mean(x0, lq, t, s)
+    return mean + _at(s.sigma_bar, t, first=0) * noise
 
 
 def forward_drift(x: Tensor, lq: Tensor, t: Time, s: Schedule) -> Tensor:
-    """What a step of the forward SDE adds to x but for its noise: theta (lq - x) dt. t in 1 … T."""
+    """Return the drift of a step of the forward SDE: theta (lq - x) dt. t in 1 … T."""
     return _at(s.theta, t) * (lq - x) * s.dt
 
 
 def dispersion_std(t: Time, s: Schedule) -> Tensor:
-    """Standard deviation of the noise of a step of the SDE: sigma sqrt(dt). t in 1 … T."""
+    """Return the standard deviation of the noise of an SDE step: sigma sqrt(dt). t in 1 … T."""
     return _at(s.sigma, t) * s.dt**0.5
 
 
 def score(noise: Tensor, t: Time, s: Schedule) -> Tensor:
-    """Gradient of the log-density of x_t from the noise in it. t in 1 … T."""
+    """Return the gradient of the log-density of x_t, -noise / sigma_bar. t in 1 … T."""
     return -noise / _at(s.sigma_bar, t)
 
 
-def reverse_sde_mean(xt: Tensor, lq: Tensor, score: Tensor, t: Time, s: Schedule) -> Tensor:
-    """x_{t-1} by the reverse SDE, without its noise of `dispersion_std`. t in 1 … T."""
-    return xt - forward_drift(xt, lq, t, s) + _at(s.sigma, t) ** 2 * score * s.dt
+def reverse_sde_mean(
+    xt: Tensor,
+    lq: Tensor,
+    score: Tensor,
+    t: Time,
+    s: Schedule,
+) -> Tensor:
+    """Return x_{t-1} by the reverse SDE, without its noise of `dispersion_std`. t in 1 … T."""
+    drift = forward_drift(xt, lq, t, s)
+    return xt - drift + _at(s.sigma, t) ** 2 * score * s.dt
 
 
-def reverse_ode_step(xt: Tensor, lq: Tensor, score: Tensor, t: Time, s: Schedule) -> Tensor:
-    """x_{t-1} by the probability flow ODE, which has the SDE's densities and no noise. t in 1 … T."""
-    return xt - forward_drift(xt, lq, t, s) + 0.5 * _at(s.sigma, t) ** 2 * score * s.dt
+def reverse_ode_step(
+    xt: Tensor,
+    lq: Tensor,
+    score: Tensor,
+    t: Time,
+    s: Schedule,
+) -> Tensor:
+    """Return x_{t-1} by the probability flow ODE, which has the SDE's densities. t in 1 … T."""
+    drift = forward_drift(xt, lq, t, s)
+    return xt - drift + 0.5 * _at(s.sigma, t) ** 2 * score * s.dt
 
 
-def x0_from_noise(xt: Tensor, lq: Tensor, noise: Tensor, t: Time, s: Schedule) -> Tensor:
-    """The clean image of which `noise` makes xt: `noisy_state` backwards. t in 1 … T."""
-    return lq + (xt - lq - _at(s.sigma_bar, t) * noise) * torch.exp(_at(s.theta_cumsum, t) * s.dt)
+def x0_from_noise(
+    xt: Tensor,
+    lq: Tensor,
+    noise: Tensor,
+    t: Time,
+    s: Schedule,
+) -> Tensor:
+    """Return the x0 from which `noise` gives xt, the inverse of `noisy_state`. t in 1 … T."""
+    mean = xt - lq - _at(s.sigma_bar, t) * noise
+    growth = torch.exp(_at(s.theta_cumsum, t) * s.dt)
+    return lq + mean * growth
 
 
-def optimum_step(xt: Tensor, x0: Tensor, lq: Tensor, t: Time, s: Schedule) -> Tensor:
-    """The likeliest x_{t-1} given x_t and x0, which is also the mean of x_{t-1} given both. t in 1 … T."""
+def optimum_step(
+    xt: Tensor,
+    x0: Tensor,
+    lq: Tensor,
+    t: Time,
+    s: Schedule,
+) -> Tensor:
+    """Return the likeliest x_{t-1} given x_t and x0, which is also its mean. t in 1 … T."""
     step, total, before = _exponents(t, s)
+    # With A = exp(-step), B = exp(-total) and C = exp(-before), as in the paper:
+    # A (1 - C^2) / (1 - B^2) (x_t - lq) + C (1 - A^2) / (1 - B^2) (x0 - lq) + lq
     spread = _rest(total)
     state = torch.exp(-step) * _rest(before) / spread
     clean = torch.exp(-before) * _rest(step) / spread
@@ -67,8 +105,9 @@ def optimum_step(xt: Tensor, x0: Tensor, lq: Tensor, t: Time, s: Schedule) -> Te
 
 
 def posterior_std(t: Time, s: Schedule) -> Tensor:
-    """Standard deviation of x_{t-1} given x_t and x0; nearly 0 at t = 1. t in 1 … T."""
+    """Return the standard deviation of x_{t-1} given x_t and x0; nearly 0 at t = 1. t in 1 … T."""
     step, total, before = _exponents(t, s)
+    # (1 - A^2) (1 - C^2) / (1 - B^2), clamped as in the authors' code.
     variance = _rest(step) * _rest(before) / _rest(total)
     return s.max_sigma * variance.clamp(min=1e-20 * s.dt).sqrt()
 
@@ -82,36 +121,42 @@ def matching_loss(
     s: Schedule,
     criterion: Callable[[Tensor, Tensor], Tensor] = F.l1_loss,
 ) -> Tensor:
-    """The training loss: the step that the predicted `noise` leads to against the optimum one; a scalar."""
-    return criterion(
-        reverse_sde_mean(xt, lq, score(noise, t, s), t, s), optimum_step(xt, x0, lq, t, s)
-    )
+    """Return the training loss, a scalar: the step by the predicted `noise` against the optimum."""
+    predicted = reverse_sde_mean(xt, lq, score(noise, t, s), t, s)
+    optimum = optimum_step(xt, x0, lq, t, s)
+    return criterion(predicted, optimum)
 
 
 def _exponents(t: Time, s: Schedule) -> tuple[Tensor, Tensor, Tensor]:
-    """-log of the paper's A, B and C: theta_t dt, and the sums until t and until t - 1 times dt."""
-    before = _at(s.theta_cumsum, t - 1, first=0)
-    return _at(s.theta, t) * s.dt, _at(s.theta_cumsum, t) * s.dt, before * s.dt
+    """Return -log of the paper's A, B and C: theta_t dt, and dt times the sums to t and t - 1."""
+    step = _at(s.theta, t) * s.dt
+    total = _at(s.theta_cumsum, t) * s.dt
+    before = _at(s.theta_cumsum, t - 1, first=0) * s.dt
+    return step, total, before
 
 
 def _rest(exponent: Tensor) -> Tensor:
-    """1 - exp(-2 exponent), exact for small ones too."""
+    """Return 1 - exp(-2 exponent), accurate for small exponents as well."""
     return -torch.expm1(-2 * exponent)
 
 
 def _at(values: Tensor, t: Time, first: int = 1) -> Tensor:
-    """values[t], a scalar or (N, 1, 1, 1).
+    """Return values[t], a scalar or (N, 1, 1, 1).
 
-    Times on a GPU are left to torch: looking at them here would wait for it.
+    Raises:
+        ScheduleError: a time is not in `first` … T.
     """
     last = len(values) - 1
     if not isinstance(t, Tensor):
-        wrong = not first <= t <= last
+        valid = first <= t <= last
+    elif t.device.type == "cpu":
+        valid = bool(((t >= first) & (t <= last)).all())
     else:
-        wrong = t.device.type == "cpu" and not bool(((t >= first) & (t <= last)).all())
-    if wrong:
-        raise ScheduleError(
-            f"time {t if isinstance(t, int) else t.tolist()} on a schedule with times {first} to "
-            f"{last}"
-        )
-    return values[t].reshape(-1, 1, 1, 1) if isinstance(t, Tensor) and t.dim() else values[t]
+        # Reading times on a GPU would synchronise; torch checks the index there.
+        valid = True
+    if not valid:
+        time = t.tolist() if isinstance(t, Tensor) else t
+        raise ScheduleError(f"time {time} on a schedule with times {first} to {last}")
+    if isinstance(t, Tensor) and t.dim():
+        return values[t].reshape(-1, 1, 1, 1)
+    return values[t]

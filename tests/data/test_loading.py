@@ -81,7 +81,7 @@ def test_a_resumed_stream_goes_on_where_it_stopped(iteration):
 
 
 def test_a_state_of_another_batch_size_restarts_the_epoch_and_says_so():
-    with pytest.warns(UserWarning, match="this epoch begins anew"):
+    with pytest.warns(UserWarning, match="this epoch starts over"):
         changed = loader(resume={"epoch": 1, "iter": 40})
     assert epochs(changed, [1]) == epochs(loader(), [1])
 

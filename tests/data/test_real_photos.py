@@ -71,7 +71,7 @@ def test_a_class_without_photos_is_named(real, tmp_path, caplog):
     (tmp_path / "none").mkdir()
     with pytest.raises(WxrError, match=r"haze photos: .*none: no images in it"):
         RealPhotos({"rain": real / "rain", "haze": tmp_path / "none"})
-    with pytest.raises(WxrError, match="'fog' is no weather"):
+    with pytest.raises(WxrError, match="unknown weather 'fog'"):
         RealPhotos({"fog": real})
     with pytest.raises(WxrError, match="no photos"):
         RealPhotos({})

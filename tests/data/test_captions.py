@@ -177,7 +177,7 @@ def test_damaged_photos_are_passed_over(table):
 def test_options_that_do_not_go_together(tmp_path, table):
     with pytest.raises(Exception, match="give captions"):
         CaptionedDegradationDataset({"name": "s", "type": "x", "phase": "val"})
-    with pytest.raises(Exception, match="no range"):
+    with pytest.raises(Exception, match="is not a range"):
         build(table, scale_range=[1.0, 0.5])
     write_table(tmp_path / "none.csv", [])
     with pytest.raises(OptionError, match="has no rows"):

@@ -207,7 +207,7 @@ def test_a_finished_build_is_recognised_and_another_one_refused(photos, tmp_path
     with pytest.raises(WxrError, match="uncut; choose another folder"):
         quiet(photos, target, crop_size=32)
     write_image(photos / "a.png", picture(77))
-    with pytest.raises(WxrError, match="the images are others now"):
+    with pytest.raises(WxrError, match="the images have changed since"):
         quiet(photos, target)
     assert (target / "data.mdb").stat().st_mtime_ns == before
 
@@ -325,7 +325,7 @@ def test_a_stopped_build_of_something_else_is_refused(photos, tmp_path, monkeypa
         )
         quiet(photos, tmp_path / "p.lmdb")
     shutil.copytree(photos, tmp_path / "copy")
-    with pytest.raises(WxrError, match=r"a build was begun from .*photos uncut"):
+    with pytest.raises(WxrError, match=r"a build was started from .*photos uncut"):
         quiet(tmp_path / "copy", tmp_path / "p.lmdb")
 
 
@@ -422,7 +422,7 @@ def test_a_damaged_data_file_is_kept_when_its_source_has_changed(photos, tmp_pat
     quiet(photos, target)
     os.truncate(target / "data.mdb", 100)
     (photos / "a.png").unlink()
-    with pytest.raises(WxrError, match="the images are others now"):
+    with pytest.raises(WxrError, match="the images have changed since"):
         quiet(photos, target)
     assert (target / "data.mdb").stat().st_size == 100
 

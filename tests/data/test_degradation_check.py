@@ -115,14 +115,14 @@ def test_the_table_of_counts_adds_up():
     ("spoil", "message"),
     [
         (lambda hazy: (hazy / "GT" / "1.png").unlink(), r"hazy/LQ holds 3 images and"),
-        (lambda hazy: (hazy / "LQ" / "0.png").rename(hazy / "LQ" / "7.png"), "comes to lie beside"),
+        (lambda hazy: (hazy / "LQ" / "0.png").rename(hazy / "LQ" / "7.png"), "would be paired with"),
         (
             lambda hazy: write_image(hazy / "LQ" / "1.png", picture(1, 20)),
             "1.png: 32x20 pixels, but its ground truth 32x24",
         ),
         (
             lambda hazy: (hazy / "GT" / "2.png").write_bytes(b"\x89PNG nothing"),
-            "GT/2.png: no image that can be read",
+            "GT/2.png: not a readable image",
         ),
         (lambda hazy: (hazy / "GT").rename(hazy / "gt"), "hazy: neither GT nor GT.lmdb in it"),
     ],
@@ -153,11 +153,11 @@ def test_folders_that_nothing_reads_are_said(root, capsys):
     code, text = run(root, capsys)
     assert (
         code == 0
-        and "train/rain: no degradation is called so, and nothing reads it; did you mean rainy?"
+        and "train/rain: unknown degradation, so this folder is not used; did you mean rainy?"
         in text
     )
     assert (
-        "val/extra: no degradation is called so, and nothing reads it; the ten are motion-blurry"
+        "val/extra: unknown degradation, so this folder is not used; the ten are motion-blurry"
         in text
     )
 

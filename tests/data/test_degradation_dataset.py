@@ -304,7 +304,7 @@ def test_names_that_do_not_fit_are_refused_or_accepted(root):
     (folder / "8.png").rename(folder / "91.png")
     with pytest.raises(
         OptionError,
-        match=r"noisy/LQ/9.png comes to lie beside .*noisy/GT/8_clean.png.*check_names: false",
+        match=r"noisy/LQ/9.png would be paired with .*noisy/GT/8_clean.png.*check_names: false",
     ):
         dataset(dataroot=root)
     assert len(dataset(dataroot=root, check_names=False)) == 15

@@ -45,7 +45,7 @@ def guess_depth(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def ground_ramp(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Return the density of spray over the ground, (H, 1) float32: 0 at the top, 1 at the bottom."""
+    """Return the density of spray over the ground, (H, 1) float32: 0 at the top, 1 below."""
     start = rng.uniform(0.3, 0.8)
     rows = np.linspace(0, 1, shape[0], dtype=np.float32)
     return np.clip((rows - start) / (1.0 - start), 0.0, 1.0)[:, None]

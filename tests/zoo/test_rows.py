@@ -45,7 +45,7 @@ def test_what_is_written_otherwise_is_told_what_there_is():
     assert {row.name for row in variants("restormer")} >= {"restormer-derain", "restormer-deblur"}
     for name, said in (
         ("restormer", "has the variants restormer-derain, restormer-deblur,"),
-        ("restormer-deraining", "is it restormer-derain,"),
+        ("restormer-deraining", "did you mean restormer-derain,"),
         ("DACLIP", "has the variants daclip,"),
         ("qqqqq", "wxr zoo list"),
     ):

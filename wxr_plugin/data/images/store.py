@@ -131,7 +131,7 @@ def read_meta_info(folder: str | PathLike) -> dict[str, tuple[int, int, int]]:
     path = Path(folder) / META_INFO
     if not path.is_file():
         raise WxrError(
-            f"{folder}: no {META_INFO} in it; run its `wxr lmdb build` again, which completes it"
+            f"{folder}: no {META_INFO} in it; run the `wxr lmdb build` of it again to complete it"
         )
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -14,7 +14,7 @@ SIZE = 10
 
 
 class Crops(Dataset):
-    """Item: its index and where its random crop lies, by numpy's and torch's global generators."""
+    """Dataset of indices and random numbers from numpy's and torch's global generators."""
 
     def __len__(self):
         return SIZE
@@ -40,7 +40,7 @@ def epochs(loader, numbers=(0, 1)):
         prefetcher.reset()
         samples.append([])
         while (batch := prefetcher.next()) is not None:
-            columns = [batch[key].tolist() for key in ("index", "crop", "flip")]
+            columns = [batch[key].flatten().tolist() for key in ("index", "crop", "flip")]
             samples[-1] += [tuple(map(float, sample)) for sample in zip(*columns, strict=True)]
     return samples
 

@@ -99,7 +99,7 @@ def rebuilt(content: Any) -> Any:
     if isinstance(content, _History):
         return _history(content)
     if isinstance(content, dict):
-        for key in content:  # not update(), which adds to what a Counter has
+        for key in content:  # not update(), which adds to the counts of a Counter
             content[key] = rebuilt(content[key])
     elif type(content) in (list, tuple):
         return type(content)(_rebuilt_all(content))

@@ -83,8 +83,7 @@ def _read_pickle(path: str | os.PathLike, mapped: bool, published: bool) -> Any:
             return mmengine_pickles.rebuilt(content)
     except MemoryError:
         raise
-    # torch raises almost anything on damaged data.
-    except Exception as error:
+    except Exception as error:  # torch raises almost anything on damaged data
         if published and isinstance(error, pickle.UnpicklingError):
             return _read_published(path, mapped, error)
         raise _unreadable(path, error) from error

@@ -22,9 +22,13 @@ from wxr_plugin.data.degradations.options import (
 from wxr_plugin.data.degradations.wild import wild_clean, wild_degrade
 from wxr_plugin.data.degradations.wild_settings import load_psfs
 from wxr_plugin.data.degradations.words import DEGRADATIONS
-from wxr_plugin.data.images.io import BadImageError
 from wxr_plugin.data.images.store import ImageStore
-from wxr_plugin.data.weather_dataset import Item, WeatherDataset, open_store
+from wxr_plugin.data.weather_dataset import (
+    Item,
+    WeatherDataset,
+    open_store,
+    refuse_unequal_sizes,
+)
 from wxr_plugin.errors import OptionError
 
 
@@ -144,10 +148,8 @@ class DegradationDataset(WeatherDataset):
         entry = self.entries[number]
         gt = entry.gt.read(entry.gt_key)
         lq = entry.lq.read(entry.lq_key) if entry.lq else None
-        if lq is not None and lq.shape != gt.shape:
-            lq_size, gt_size = (f"{image.shape[1]}x{image.shape[0]}" for image in (lq, gt))
-            path = entry.lq.path(entry.lq_key)
-            raise BadImageError(f"{path}: {lq_size} pixels, but its ground truth {gt_size}")
+        if lq is not None:
+            refuse_unequal_sizes(lq, gt, entry.lq.path(entry.lq_key))
         return gt, lq
 
     def _augment(

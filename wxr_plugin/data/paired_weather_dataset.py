@@ -10,12 +10,16 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from wxr_plugin.data.choice import UNKNOWN, weather_of
 from wxr_plugin.data.crops import Turn, crop, random_box, to_float, to_tensor
-from wxr_plugin.data.images.io import BadImageError
 from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.data.pairs import partner, unpaired
 from wxr_plugin.data.weather.styles import STYLES
 from wxr_plugin.data.weather.synthesis import WEATHERS, add_weather
-from wxr_plugin.data.weather_dataset import Item, WeatherDataset, open_store
+from wxr_plugin.data.weather_dataset import (
+    Item,
+    WeatherDataset,
+    open_store,
+    refuse_unequal_sizes,
+)
 from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.schema import AtLeastOne, Block, ExistingPath, NeededInTraining, NotNegative
 
@@ -199,11 +203,8 @@ class PairedWeatherDataset(WeatherDataset):
         _, key = self.photos[number]
         gt = self.gt.read(key)
         lq = self.lq.read(partner(key, *self.templates)) if self.lq else None
-        if lq is not None and lq.shape != gt.shape:
-            lq_size, gt_size = (f"{image.shape[1]}x{image.shape[0]}" for image in (lq, gt))
-            raise BadImageError(
-                f"{self._lq_path(number)}: {lq_size} pixels, but its ground truth {gt_size}"
-            )
+        if lq is not None:
+            refuse_unequal_sizes(lq, gt, self._lq_path(number))
         depth = self.depth.read_depth(key) if self.depth else None
         if depth is not None and depth.shape != gt.shape[:2]:
             # Depth estimators work at their own resolution; depth varies slowly enough to enlarge.

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wxr_plugin.data.choice import ClassIndex, Quota
+from wxr_plugin.data.images.io import BadImageError
 from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import OptionError
 from wxr_plugin.schema import Block
@@ -70,6 +71,18 @@ def open_store(opt: dict[str, Any], root: str, cache: bool = False) -> ImageStor
             f"io_backend is {backend}, but {root} is not: fix one of them, or leave io_backend out"
         )
     return store
+
+
+def refuse_unequal_sizes(lq: np.ndarray, gt: np.ndarray, path: str) -> None:
+    """Raise BadImageError, with the path of lq, if a pair's images (H, W, 3) differ in size."""
+    if lq.shape == gt.shape:
+        return
+    raise BadImageError(f"{path}: {_size(lq)} pixels, but its ground truth {_size(gt)}")
+
+
+def _size(image: np.ndarray) -> str:
+    height, width = image.shape[:2]
+    return f"{width}x{height}"
 
 
 def _refuse_unused_options(opt: dict[str, Any]) -> None:

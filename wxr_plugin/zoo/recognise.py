@@ -116,7 +116,7 @@ def recognise(path: Path) -> Recognised:
         matches += _matches(key, weights, sha256)
     matches.sort(key=lambda match: match.part is not None)  # whole networks first
     closest, closest_differs = None, None
-    # The search for the closest network takes seconds, so only if nothing fits.
+    # Only if nothing fits, because the search compares every network.
     if not matches and stored_differs != "":
         closest, closest_differs = _closest(containers)
     return report(

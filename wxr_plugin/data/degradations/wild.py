@@ -17,11 +17,11 @@ from wxr_plugin.data.degradations.wild_settings import WILD, StageSettings, Wild
 from wxr_plugin.data.seeding import random_state
 
 INTERPOLATIONS = (cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LINEAR)
-NOTHING = WildOptions()
+NO_FILES = WildOptions()
 
 
 def wild_degrade(
-    image: np.ndarray, rng: np.random.Generator, options: WildOptions = NOTHING
+    image: np.ndarray, rng: np.random.Generator, options: WildOptions = NO_FILES
 ) -> np.ndarray:
     """Return a degraded copy of a clean photo, float32 RGB (H, W, 3) in [0, 1].
 

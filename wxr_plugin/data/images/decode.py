@@ -14,7 +14,7 @@ _FAST_FORMATS = {"JPEG", "MPO", "PNG", "BMP", "WEBP"}
 _ORIENTATION = 0x0112  # EXIF tag
 _BITS_PER_SAMPLE = 258  # TIFF tag
 _PILLOW = threading.Lock()
-# EXIF orientation -> what makes the image upright; 1 is upright already.
+# EXIF orientation -> function that makes the image upright; 1 is upright already.
 _TURNS = {
     2: lambda image: image[:, ::-1],
     3: lambda image: image[::-1, ::-1],

@@ -152,8 +152,7 @@ def read_with(
     except OSError as error:  # a missing file, or Pillow: not a known format, or incomplete
         reason = error.strerror or "damaged, cut short or no known image format"
         raise BadImageError(f"{name}: {reason}") from error
-    # Pillow's and OpenCV's decoders raise almost anything on damaged data.
-    except Exception as error:
+    except Exception as error:  # decoders raise almost anything on damaged data
         raise BadImageError(f"{name}: cannot be decoded ({error})") from error
 
 

@@ -65,7 +65,7 @@ class Row(msgspec.Struct, forbid_unknown_fields=True):
         """
         if not path.is_file() or path.stat().st_size != self.size:
             return False
-        # Hash only files that were touched: hashing all of a large set takes minutes.
+        # Only touched files are hashed, because hashing all of a large set is slow.
         return path.stat().st_mtime_ns == self.mtime_ns or sha256(path.read_bytes()) == self.sha256
 
 

@@ -113,6 +113,7 @@ class DegradationDataset(WeatherDataset):
         item = {"lq_path": self._lq_path(number, word), "gt_path": self.path(number)}
         if self.training:
             if self.options.guide_size:
+                # Before the crop: the guide sees the whole photo.
                 item["lq_guide"] = guide_view(lq, self.options.guide_size)
                 item["lq_guide_key"] = item["lq_path"]
             gt, lq = self._augment((gt, lq), rng)

@@ -110,6 +110,7 @@ def _photos_of(
     try:
         store = open_root(root)
     except WxrError as error:
+        # The same class of error, so that a wrong option is still reported as one.
         raise type(error)(f"{weather} photos: {error}" if weather else str(error)) from error
     names = store.keys()
     if not weather:

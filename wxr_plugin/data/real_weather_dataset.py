@@ -85,6 +85,7 @@ class RealWeatherDataset(WeatherDataset):
         }
 
     def _draw_box(self, key: str, shape: tuple[int, ...], rng: np.random.Generator) -> Box:
+        # The key of a crop is also the key of its stored ratings, so boxes must not be random.
         count = self.options.boxes_per_image
         boxes = fixed_boxes(key, *shape[:2], self.options.gt_size, count)
         return boxes[rng.integers(count)]

@@ -50,6 +50,7 @@ class WeatherDataset(Dataset):
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> Item:
+        # BasicSR's loaders seed numpy's global state in each worker, so training draws from that.
         seed = np.random.randint(1 << 31) if self.training else (VAL_SEED, index)
         return self.draw(index, np.random.default_rng(seed))
 

@@ -56,7 +56,7 @@ class _Picture:
         self.rng = rng
         self.options = options
         self.size = bgr.shape[1::-1]  # (width, height), as OpenCV has it
-        # Resizing is decided once for all stages: a picture is resized and resized back, or neither.
+        # Resizing is decided once for all stages: a picture is resized and back, or neither.
         self.resized = rng.random() < WILD.resize
 
     def blur(self, stage: StageSettings) -> None:

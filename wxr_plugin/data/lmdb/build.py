@@ -82,6 +82,7 @@ def build(
         )
     plan = Plan(str(src.resolve()), crop_size, (step or crop_size) if crop_size else 0)
     sources = _sources(src)
+    # The lock is held while the folder is checked, too: two builds must not both find it empty.
     with _only_writer(dst):
         rows = _earlier_rows(dst, plan, sources)
         damage = _remove_damaged_database(dst) if rows else ""

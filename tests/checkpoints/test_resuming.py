@@ -71,7 +71,7 @@ def test_broken_states_are_skipped_and_named(opt):
         ("rng", "abc", "rng"),
     ],
 )
-def test_a_state_with_an_entry_of_another_type_is_passed_over(opt, entry, value, problem):
+def test_a_state_with_an_entry_of_another_type_is_skipped(opt, entry, value, problem):
     torch.save(
         state(5000, networks={}, rng=[rng_state()]) | {entry: value}, states(opt) / "5000.state"
     )

@@ -123,7 +123,7 @@ def test_a_file_of_the_runner_names_its_network_and_left_out_weights_are_listed(
         None,
     ],
 )
-def test_a_config_that_names_no_network_of_ours_is_passed_over(net, tmp_path, config, monkeypatch):
+def test_a_config_that_names_no_network_of_this_package_is_ignored(net, tmp_path, config, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_network_options(mmengine_file(tmp_path / "iter_9.pth", net, config)) is None
     assert not (tmp_path / "canary").exists()
@@ -160,7 +160,7 @@ def test_bad_input(basicsr, net, tmp_path, capsys):
     save_state(short, {"params": dict(list(net.state_dict().items())[1:]), "network_g": NETWORK})
     for words, message in [
         ((basicsr, there, "--to", "mmagic"), "is there already; add --force"),
-        ((basicsr, tmp_path / "x.pth"), "Add --to basicsr or --to mmagic"),
+        ((basicsr, tmp_path / "x.pth"), "add --to basicsr or --to mmagic"),
         ((basicsr, tmp_path / "x.pth", "--to", "safetensors"), "end in .safetensors"),
         ((basicsr, basicsr, "--to", "basicsr", "--force"), "is the source itself"),
         ((tmp_path / "none.pth", tmp_path / "x.pth"), "none.pth: no such file"),

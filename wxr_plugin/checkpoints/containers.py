@@ -16,7 +16,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from wxr_plugin.checkpoints import mmengine_pickles, unpickling
-from wxr_plugin.checkpoints.reading import JAX, CheckpointError, is_whole, read_content, read_dict
+from wxr_plugin.checkpoints.reading import (
+    JAX,
+    CheckpointError,
+    StrPath,
+    is_whole,
+    read_content,
+    read_dict,
+)
 from wxr_plugin.utils.files import write_with
 
 CONTAINERS = (
@@ -34,7 +41,7 @@ _SEQUENCES = (list, tuple, set, torch.Size)
 _MAPPINGS = (dict, OrderedDict, Counter, defaultdict)
 
 
-def save_state(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
+def save_state(path: StrPath, state: Mapping[str, Any]) -> None:
     """Write `state` to `path` atomically.
 
     Raises:
@@ -46,7 +53,7 @@ def save_state(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     write_with(path, lambda file: torch.save(state, file))
 
 
-def load_state(path: str | os.PathLike) -> dict[str, Any]:
+def load_state(path: StrPath) -> dict[str, Any]:
     """Read a file of `save_state`, with every tensor on the CPU.
 
     Checksums are verified, which torch does not do.
@@ -62,7 +69,7 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def load_weights(
-    path: str | os.PathLike, key: str | None = None, mapped: bool = False
+    path: StrPath, key: str | None = None, mapped: bool = False
 ) -> dict[str, torch.Tensor]:
     """Read a network's weights from .safetensors or any common kind of .pth, .pt or .ckpt file.
 
@@ -88,7 +95,7 @@ def load_weights(
 
 
 def find_weights(
-    content: dict[str, Any], key: str | None, path: str | os.PathLike
+    content: dict[str, Any], key: str | None, path: StrPath
 ) -> dict[str, torch.Tensor]:
     """Return the weights in the `content` of the file `path`, as `load_weights` does."""
     weights = _open_container(content, key, path)
@@ -105,9 +112,7 @@ def find_weights(
     return {_unwrap(name): value for name, value in weights.items()}
 
 
-def load_network_options(
-    path: str | os.PathLike, block: str = "network_g"
-) -> dict[str, Any] | None:
+def load_network_options(path: StrPath, block: str = "network_g") -> dict[str, Any] | None:
     """Read the `network_g` block that our models store with the weights.
 
     It is a key of a .pth file, or metadata of safetensors; in a checkpoint of MMEngine the
@@ -135,7 +140,7 @@ def load_network_options(
     return stored if isinstance(stored, dict) else None
 
 
-def _options_in_metadata(stored: str, block: str, path: str | os.PathLike) -> dict[str, Any]:
+def _options_in_metadata(stored: str, block: str, path: StrPath) -> dict[str, Any]:
     try:
         options = json.loads(stored)
     except (ValueError, RecursionError) as error:
@@ -172,9 +177,7 @@ def fit_prefix(
     return dict(weights)
 
 
-def _open_container(
-    loaded: dict[str, Any], key: str | None, path: str | os.PathLike
-) -> dict[str, Any]:
+def _open_container(loaded: dict[str, Any], key: str | None, path: StrPath) -> dict[str, Any]:
     """Return the state dict at `key`, or the first of `CONTAINERS`, or `loaded` if it is bare."""
     requested = None if key is None else _at(loaded, key)
     if requested is not None:

@@ -1,16 +1,18 @@
 """Loading of weights into a network, with a readable error if they do not fit."""
 
-import os
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from wxr_plugin.checkpoints.containers import fit_prefix, load_network_options
-from wxr_plugin.checkpoints.reading import CheckpointError
+from wxr_plugin.checkpoints.reading import CheckpointError, StrPath
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Parameter or buffer name -> shape."""
 
 
 def load_into(
-    net: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLike, strict: bool = True
+    net: nn.Module, weights: Mapping[str, Tensor], path: StrPath, strict: bool = True
 ) -> None:
     """Load the `weights` of the file `path` into `net`; `strict` as in torch.
 
@@ -30,23 +32,21 @@ def load_into(
         raise CheckpointError(_message(net, weights, path))
 
 
-def differences(
-    actual: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
-) -> str:
+def differences(actual: Shapes, expected: Shapes) -> str:
     """Describe how the names and shapes of a file differ from those of a network; empty if equal.
 
     `actual` are the shapes of the file, `expected` those of the network.
     """
     common = [name for name in expected if name in actual]
-    unequal = [name for name in common if tuple(actual[name]) != tuple(expected[name])]
+    unequal = [name for name in common if actual[name] != expected[name]]
     missing = sorted(expected.keys() - actual.keys())
     surplus = sorted(actual.keys() - expected.keys())
     parts = []
     if unequal:
         name = unequal[0]
         parts.append(
-            f"{name} is {tuple(actual[name])} in the file and {tuple(expected[name])} in the "
-            f"network{_and_more(unequal)}"
+            f"{name} is {actual[name]} in the file and {expected[name]} in the network"
+            f"{_and_more(unequal)}"
         )
     if missing:
         parts.append(f"{_listed(missing)} missing in the file")
@@ -55,11 +55,14 @@ def differences(
     return "; ".join(parts)
 
 
-def _message(net: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLike) -> str:
+def shapes_of(weights: Mapping[str, Tensor]) -> Shapes:
+    """Return the shapes of `weights`, by name."""
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def _message(net: nn.Module, weights: Mapping[str, Tensor], path: StrPath) -> str:
     """Describe the differences and the fix; empty if names and shapes are equal."""
-    actual = {name: tensor.shape for name, tensor in weights.items()}
-    expected = {name: tensor.shape for name, tensor in net.state_dict().items()}
-    difference = differences(actual, expected)
+    difference = differences(shapes_of(weights), shapes_of(net.state_dict()))
     if not difference:
         return ""
     stored = load_network_options(path)
@@ -71,7 +74,8 @@ def _message(net: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathL
 
 
 def _listed(names: list[str]) -> str:
-    return f"{names[0]}{_and_more(names)} {'are' if len(names) > 1 else 'is'}"
+    verb = "are" if len(names) > 1 else "is"
+    return f"{names[0]}{_and_more(names)} {verb}"
 
 
 def _and_more(names: list[str]) -> str:

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from wxr_plugin.checkpoints import mmengine_pickles, unpickling
 from wxr_plugin.errors import WxrError
 
+StrPath = str | os.PathLike
 JAX = ".npz"
 published_classes: Callable[[], tuple[str, ...]] = tuple
 """Returns the names of the classes in published files; the zoo sets it on import."""
@@ -29,7 +30,7 @@ class CheckpointError(WxrError):
     """A checkpoint that cannot be read, or that is refused."""
 
 
-def read_content(path: str | os.PathLike, mapped: bool = False) -> dict[str, Any]:
+def read_content(path: StrPath, mapped: bool = False) -> dict[str, Any]:
     """Read all of a file of weights, with its containers; `mapped` as in `load_weights`.
 
     Raises as `load_weights`.
@@ -44,7 +45,7 @@ def read_content(path: str | os.PathLike, mapped: bool = False) -> dict[str, Any
     return _checked_dict(content, path)
 
 
-def read_dict(path: str | os.PathLike) -> dict[str, Any]:
+def read_dict(path: StrPath) -> dict[str, Any]:
     """Read a pickled dict of tensors and plain types, or a checkpoint of MMEngine, on the CPU.
 
     Raises:
@@ -54,7 +55,7 @@ def read_dict(path: str | os.PathLike) -> dict[str, Any]:
     return _checked_dict(_read_pickle(path, mapped=False, published=False), path)
 
 
-def is_whole(path: str | os.PathLike) -> bool:
+def is_whole(path: StrPath) -> bool:
     """Return whether `path` is a complete torch file: its archive opens and checksums match."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -63,7 +64,7 @@ def is_whole(path: str | os.PathLike) -> bool:
         return False
 
 
-def _checked_dict(content: Any, path: str | os.PathLike) -> dict[str, Any]:
+def _checked_dict(content: Any, path: StrPath) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(
             f"{path}: holds a {type(content).__name__}, not a dict. Give a checkpoint file."
@@ -71,7 +72,7 @@ def _checked_dict(content: Any, path: str | os.PathLike) -> dict[str, Any]:
     return content
 
 
-def _read_pickle(path: str | os.PathLike, mapped: bool, published: bool) -> Any:
+def _read_pickle(path: StrPath, mapped: bool, published: bool) -> Any:
     """Read a pickle on the CPU; a `published` one may contain objects of unavailable classes."""
     # Raises FileNotFoundError and the like; torch raises OSError for damaged contents too.
     with open(path, "rb"):
@@ -89,7 +90,7 @@ def _read_pickle(path: str | os.PathLike, mapped: bool, published: bool) -> Any:
         raise _unreadable(path, error) from error
 
 
-def _read_published(path: str | os.PathLike, mapped: bool, first: Exception) -> Any:
+def _read_published(path: StrPath, mapped: bool, first: Exception) -> Any:
     try:
         return unpickling.read(path, published_classes(), mapped)
     except unpickling.RefusedError as error:
@@ -100,7 +101,7 @@ def _read_published(path: str | os.PathLike, mapped: bool, first: Exception) -> 
         raise _unreadable(path, first) from first
 
 
-def _unreadable(path: str | os.PathLike, error: Exception) -> CheckpointError:
+def _unreadable(path: StrPath, error: Exception) -> CheckpointError:
     # torch wraps the unpickler's error in advice of several sentences; the first one is the reason.
     reason = str(error.__context__ or error).strip().split(". ")[0] or type(error).__name__
     # "Unsupported global: GLOBAL module.name": the pickle names something to be called.
@@ -109,7 +110,7 @@ def _unreadable(path: str | os.PathLike, error: Exception) -> CheckpointError:
     return CheckpointError(f"{path}: no checkpoint, or a broken one, perhaps cut short ({reason}).")
 
 
-def _refused(path: str | os.PathLike, reason: str) -> CheckpointError:
+def _refused(path: StrPath, reason: str) -> CheckpointError:
     return CheckpointError(
         f"{path}: refused, since loading it would run code that does not belong to a checkpoint "
         f"({reason}). "
@@ -117,7 +118,7 @@ def _refused(path: str | os.PathLike, reason: str) -> CheckpointError:
     )
 
 
-def _load_safetensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
+def _load_safetensors(path: StrPath) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -126,7 +127,7 @@ def _load_safetensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def _load_jax(path: str | os.PathLike) -> dict[str, torch.Tensor]:
+def _load_jax(path: StrPath) -> dict[str, torch.Tensor]:
     from wxr_plugin.checkpoints.maxim_jax import from_jax
 
     try:

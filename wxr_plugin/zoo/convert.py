@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wxr_plugin.checkpoints.containers import load_network_options, load_weights
-from wxr_plugin.checkpoints.fitting import differences
+from wxr_plugin.checkpoints.fitting import differences, shapes_of
 from wxr_plugin.checkpoints.reading import CheckpointError
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.files import write_with
@@ -113,8 +113,7 @@ def _check_fit(source: str | Path, weights: Mapping[str, Tensor], network: dict[
         raise CheckpointError(
             f"{source}: its network {network.get('type')} cannot be built: {error}"
         ) from error
-    actual = {name: tuple(value.shape) for name, value in weights.items()}
-    difference = differences(actual, expected)
+    difference = differences(shapes_of(weights), expected)
     if difference:
         raise CheckpointError(f"{source} does not fit the network {network['type']}: {difference}")
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from wxr_plugin.checkpoints.containers import find_weights
-from wxr_plugin.checkpoints.fitting import differences
+from wxr_plugin.checkpoints.fitting import differences, shapes_of
 from wxr_plugin.checkpoints.reading import CheckpointError, read_content
 from wxr_plugin.errors import WxrError
 from wxr_plugin.zoo.rows import Part, Row, rows
@@ -219,8 +219,7 @@ def _read(source: Row | Part, file: Path, expected: Shapes) -> dict[str, Tensor]
 
 def _refuse(source: Row | Part, file: Path, expected: Shapes, row: Row | None = None) -> Found:
     weights = _read(source, file, expected)
-    actual = {name: tensor.shape for name, tensor in weights.items()}
-    difference = differences(actual, expected)
+    difference = differences(shapes_of(weights), expected)
     name = (row or source).name
     raise CheckpointError(
         f"{file} does not fit the network of {name}: {difference}. `wxr zoo verify {file}` reports "

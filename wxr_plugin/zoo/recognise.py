@@ -11,7 +11,7 @@ import msgspec
 from torch import Tensor
 
 from wxr_plugin.checkpoints.containers import find_weights, load_network_options
-from wxr_plugin.checkpoints.fitting import differences
+from wxr_plugin.checkpoints.fitting import differences, shapes_of
 from wxr_plugin.checkpoints.reading import CheckpointError, read_content
 from wxr_plugin.checkpoints.unpickling import StandIn
 from wxr_plugin.errors import WxrError
@@ -166,16 +166,16 @@ def _other_kind(content: Mapping[str, Any], containers: Containers) -> str | Non
                 "a DA-CLIP, which guides networks: give it with --guide; published are "
                 f"{', '.join(guides)}"
             )
-        if _shapes(weights) == _head():
+        if shapes_of(weights) == _head():
             return "the head of InstructIR's instructions; keep it next to im_instructir-7d.pt"
     return None
 
 
 @cache
-def _head() -> dict[str, tuple[int, ...]]:
+def _head() -> Shapes:
     from wxr_plugin.archs.instructir_arch import LMHead
 
-    return _shapes(LMHead().state_dict())
+    return shapes_of(LMHead().state_dict())
 
 
 def _differences(weights: Mapping[str, Tensor], network: Mapping[str, Any]) -> str:
@@ -184,7 +184,7 @@ def _differences(weights: Mapping[str, Tensor], network: Mapping[str, Any]) -> s
         expected = network_shapes(network)
     except (KeyError, TypeError, ValueError, RuntimeError, WxrError) as error:
         return f"the network cannot be built: {error}"
-    return differences(_shapes(aligned(weights, expected)), expected)
+    return differences(shapes_of(aligned(weights, expected)), expected)
 
 
 def _matches(key: str, raw: Mapping[str, Tensor], sha256: str) -> Iterator[Match]:
@@ -238,7 +238,7 @@ def _closest(containers: Containers) -> tuple[str | None, str]:
     for key, raw in containers.items():
         weights = find_weights(dict(raw), None, key)
         for target in targets:
-            shapes = _shapes(aligned(weights, target.shapes))
+            shapes = shapes_of(aligned(weights, target.shapes))
             share = _common_share(shapes, target.shapes)
             if share > best:
                 best = share
@@ -289,7 +289,3 @@ def _targets(only: tuple[str, ...] = ()) -> tuple[Target, ...]:
                 shapes = part_shapes(row, part, target.shapes)
                 parts.append(Target(target.network, shapes, (row,), part.file, part.sha256))
     return (*whole, *parts)
-
-
-def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in weights.items()}

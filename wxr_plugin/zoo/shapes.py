@@ -11,11 +11,10 @@ from basicsr.archs import build_network
 from torch import Tensor
 
 from wxr_plugin.checkpoints.containers import fit_prefix
+from wxr_plugin.checkpoints.fitting import Shapes, shapes_of
 from wxr_plugin.utils.namesakes import our_network
 from wxr_plugin.zoo.rows import Row
 
-Shapes = Mapping[str, tuple[int, ...]]
-"""Parameter or buffer name -> shape."""
 COUNTER = "num_batches_tracked"
 """Last part of buffers that files from before torch 0.4.1 lack; they do not affect any network."""
 
@@ -45,9 +44,7 @@ def aligned(weights: Mapping[str, Tensor], expected: Shapes, prefix: str = "") -
 
 def fits(weights: Mapping[str, Tensor], expected: Shapes) -> bool:
     """Return whether names and shapes are equal."""
-    if weights.keys() != expected.keys():
-        return False
-    return all(tuple(weights[name].shape) == expected[name] for name in expected)
+    return shapes_of(weights) == expected
 
 
 # Cached by text, because dicts cannot be keys.
@@ -60,4 +57,4 @@ def _shapes(text: str) -> Shapes:
             net = build_network(json.loads(text))
     finally:
         logging.disable(level)
-    return {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    return shapes_of(net.state_dict())

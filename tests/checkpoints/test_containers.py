@@ -1,4 +1,4 @@
-"""Checkpoints: what is written comes back, and a crash leaves no halves."""
+"""Checkpoints: states are read as they were written, and a crash leaves no partial file."""
 
 import multiprocessing
 import os
@@ -37,11 +37,11 @@ def test_a_state_keeps_types_and_bits(tmp_path):
     save_state(tmp_path / "a.state", state)
     loaded = load_state(tmp_path / "a.state")
     assert torch.equal(loaded.pop("w"), state.pop("w")) and loaded == state
-    assert [type(value) for value in loaded.values()] == [type(value) for value in state.values()]
+    assert list(map(type, loaded.values())) == list(map(type, state.values()))
     assert [p.name for p in tmp_path.iterdir()] == ["a.state"]
 
 
-def test_what_a_safe_load_refuses_is_not_written(tmp_path):
+def test_types_that_a_safe_load_refuses_are_not_written(tmp_path):
     with pytest.raises(
         TypeError, match=r"state\['best'\]\[1\] is a numpy.float64, which a safe load refuses"
     ):
@@ -125,8 +125,8 @@ def _save_for_ever(folder):
         )
 
 
-def test_killing_a_save_leaves_no_halves(tmp_path):
-    """SIGKILL at random moments, twenty times: whatever bears a final name is whole and the newest loads."""
+def test_killing_a_save_leaves_no_partial_file(tmp_path):
+    """Send SIGKILL at random moments, twenty times: files with final names are whole and load."""
     waits = random.Random(0)
     spent = 0
     for round_ in range(20):

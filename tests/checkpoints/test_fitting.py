@@ -15,7 +15,7 @@ def net(width: int = 4, layers: int = 2) -> nn.Sequential:
 
 @pytest.fixture
 def stored(tmp_path):
-    """Writes a network's weights, and what else the file shall hold; the arguments of `load_into`."""
+    """Return a function that writes a network's weights and gives arguments of `load_into`."""
 
     def write(net, **more):
         torch.save({"params": net.state_dict(), **more}, tmp_path / "net.pth")
@@ -31,7 +31,7 @@ def refused(network, stored, **how) -> str:
     return str(caught.value)
 
 
-def test_what_fits_is_loaded(stored):
+def test_fitting_weights_are_loaded(stored):
     source, target = net(), net()
     load_into(target, *stored(source))
     assert torch.equal(target[1].weight, source[1].weight)

@@ -1,4 +1,4 @@
-"""Checkpoints of MMEngine: their log comes back, and what is no log is refused."""
+"""Checkpoints of MMEngine: their log is read, and anything else is refused."""
 
 import os
 import pickle
@@ -29,27 +29,27 @@ def test_the_log_comes_back(tmp_path):
     torch.save({"state_dict": {"w": torch.ones(2)}, "message_hub": hub()}, tmp_path / "iter_3.pth")
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "iter_3.pth", weights_only=True)
-    found = read_dict(tmp_path / "iter_3.pth")
-    history = found["message_hub"]["log_scalars"]["train/loss"]
+    content = read_dict(tmp_path / "iter_3.pth")
+    history = content["message_hub"]["log_scalars"]["train/loss"]
     assert type(history) is HistoryBuffer and [part.tolist() for part in history.data] == [
         [0.5, 0.25, 1.0],
         [2, 2, 2],
     ]
     assert history.mean() == pytest.approx(1.75 / 6) and history.statistics("min", 2) == 0.25
-    info = found["message_hub"]["runtime_info"]
+    info = content["message_hub"]["runtime_info"]
     assert info["iter"] == 3 and info["best"] == np.float32(0.5) and info["seen"] == 7
     assert (
         np.array_equal(info["table"], np.arange(6.0).reshape(2, 3).T)
         and info["best"].dtype == np.float32
     )
     again = MessageHub("test_message_hub_again")
-    again.load_state_dict(found["message_hub"])
+    again.load_state_dict(content["message_hub"])
     assert again.get_scalar("train/loss").current() == 1.0
     assert load_weights(tmp_path / "iter_3.pth")["w"].tolist() == [1, 1]
 
 
-def test_weights_are_read_beside_what_the_log_of_another_project_holds(tmp_path):
-    """Stand-ins take over where torch's unpickler meets a class that it does not know."""
+def test_weights_are_read_next_to_the_log_of_another_project(tmp_path):
+    """Stand-ins replace the classes that torch's unpickler refuses."""
     content = {
         "state_dict": {"w": torch.ones(2)},
         "message_hub": hub(),

@@ -1,4 +1,4 @@
-"""Which training state a run goes on from, and what is set up for it."""
+"""Choice of the training state that a run resumes, and the options that are set for it."""
 
 from pathlib import Path
 
@@ -46,13 +46,13 @@ def test_the_newest_state_is_taken_and_the_options_are_set_up(opt):
     assert opt["datasets"]["train"]["resume"] == {"epoch": 1, "iter": 5000}
 
 
-def test_broken_states_are_passed_over_and_named(opt):
+def test_broken_states_are_skipped_and_named(opt):
     (states(opt) / "5000.state").write_bytes(b"")
     torch.save({"params": {}}, states(opt) / "1000.state")
     with pytest.warns(UserWarning) as caught:
         assert load_resume_state(opt)["iter"] == 900
-    told = "\n".join(str(warning.message) for warning in caught)
-    assert "5000.state" in told and "1000.state" in told and "lacks epoch" in told
+    messages = "\n".join(str(warning.message) for warning in caught)
+    assert "5000.state" in messages and "1000.state" in messages and "lacks epoch" in messages
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_broken_states_are_passed_over_and_named(opt):
         ("rng", "abc", "rng"),
     ],
 )
-def test_a_state_with_an_entry_of_another_type_is_passed_over(opt, entry, value, problem):
+def test_a_state_with_an_entry_of_another_type_is_skipped(opt, entry, value, problem):
     torch.save(
         state(5000, networks={}, rng=[rng_state()]) | {entry: value}, states(opt) / "5000.state"
     )

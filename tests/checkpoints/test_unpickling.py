@@ -1,4 +1,4 @@
-"""Files that name classes besides tensors: harmless ones are read as stand-ins, all others are refused unrun."""
+"""Files with other classes than tensors: stand-ins for harmless ones, refusal of all others."""
 
 import argparse
 import io
@@ -33,7 +33,7 @@ def write(path, content, zipped=True, protocol=2):
 
 
 class Call:
-    """Pickled as a call, with a state for what the call gives."""
+    """Object that is pickled as a call, with a state for the result of the call."""
 
     def __init__(self, function, *args, state=None):
         self.parts = (function, args) if state is None else (function, args, state)
@@ -66,7 +66,7 @@ def test_namespaces_and_numbers_of_numpy_do_not_matter(zipped, protocol, tmp_pat
 
 @pytest.fixture
 def networks():
-    """The code of others: a module that the files below name, and that must not be needed to read them."""
+    """Provide the code of other authors: the files below name it, but must be read without it."""
     module = types.ModuleType("networks")
 
     class Net(nn.Module):
@@ -129,11 +129,12 @@ MALICE = {
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("kind", MALICE)
 @pytest.mark.parametrize(
-    "beside", [None, argparse.Namespace(a=1)], ids=["alone", "behind a stand-in"]
+    "neighbour", [None, argparse.Namespace(a=1)], ids=["alone", "behind a stand-in"]
 )
-def test_malice_is_refused_unrun(beside, kind, protocol, zipped, tmp_path, canary):
+def test_malice_is_refused_unrun(neighbour, kind, protocol, zipped, tmp_path, canary):
     weights = {**WEIGHTS, "evil": MALICE[kind](canary)}
-    path = write(tmp_path / "net.pth", {"args": beside, "state_dict": weights}, zipped, protocol)
+    content = {"args": neighbour, "state_dict": weights}
+    path = write(tmp_path / "net.pth", content, zipped, protocol)
     with pytest.raises(CheckpointError) as error:
         load_weights(path)
     assert kind not in (
@@ -146,7 +147,7 @@ def test_malice_is_refused_unrun(beside, kind, protocol, zipped, tmp_path, canar
 
 
 class Stateful:
-    """Its __setstate__ would run if it were looked up."""
+    """Class whose __setstate__ would run if it were looked up."""
 
     def __getstate__(self):
         return {"canary": self.canary}
@@ -179,7 +180,7 @@ def test_functions_behind_harmless_names_are_not_called(tmp_path, canary, monkey
 
 
 def test_names_behind_names_are_refused(tmp_path, canary):
-    """Protocol 4 can name an attribute of an attribute: `Namespace.__init__.__globals__` and the like."""
+    """Protocol 4 can name attributes of attributes, such as `Namespace.__init__.__globals__`."""
     evil = b"\x80\x04\x8c\x08argparse\x8c\x0f_os.system.real\x93."
     path = tmp_path / "net.pth"
     magic = (torch.serialization.MAGIC_NUMBER, torch.serialization.PROTOCOL_VERSION, {})
@@ -189,7 +190,7 @@ def test_names_behind_names_are_refused(tmp_path, canary):
 
 
 def test_no_patch_is_written_for_a_class_of_an_old_file(tmp_path, monkeypatch):
-    """torch's older format compares sources, and writes a patch file if the class asks for it."""
+    """The older format of torch compares sources, and writes a patch if the class requests it."""
     monkeypatch.chdir(tmp_path)
     state = pickle.dumps({"dump_patches": True}, 2)[2:-1]
     kind = b"cargparse\nNamespace\n"

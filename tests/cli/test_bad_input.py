@@ -143,7 +143,7 @@ def test_a_table_with_malformed_captions(says, project):
         val=None,
         train={"total_iter": 2, "optim_g": {"type": "Adam", "lr": 1e-3}},
     )
-    assert "train.csv: 2 rows cannot be used; mend or remove them:" in said
+    assert "train.csv: 2 rows cannot be used; fix or remove them:" in said
     assert "train.csv:3: 'a house' is not '<caption>: <degradation>'" in said
     assert "train.csv:4: unknown degradation 'foggy' (known: motion-blurry, hazy," in said
 

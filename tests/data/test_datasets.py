@@ -1,4 +1,4 @@
-"""The datasets through BasicSR's own builders: items, balance, determinism, and bad files within their quota."""
+"""Datasets through BasicSR's builders: items, balance, determinism, and a quota of bad files."""
 
 import logging
 from collections import Counter
@@ -64,7 +64,7 @@ def synthetic(clean: Path, **options) -> dict:
         "dataroot_gt": str(clean),
         "gt_size": 32,
     }
-    return opt | {"synthetic": {"severity": [0.2, 0.9]}} | option_files
+    return opt | {"synthetic": {"severity": [0.2, 0.9]}} | options
 
 
 def dataset(opt: dict):
@@ -76,7 +76,7 @@ def rng(*seed: int) -> np.random.Generator:
 
 
 def loader(train: dict, workers: int, seed: int = 3, batch: int = 4, enlarge: int = 1):
-    """What train_pipeline builds from an option file."""
+    """Return the loader and the sampler that train_pipeline builds from an option file."""
     train = {
         "num_worker_per_gpu": workers,
         "batch_size_per_gpu": batch,
@@ -93,10 +93,10 @@ def epoch(train: dict, workers: int, number: int = 0, **settings) -> list[dict]:
     return list(batches)
 
 
-def same(one: list[dict], other: list[dict]) -> bool:
-    return len(one) == len(other) and all(
+def same(first: list[dict], second: list[dict]) -> bool:
+    return len(first) == len(second) and all(
         torch.equal(a[key], b[key]) if torch.is_tensor(a[key]) else a[key] == b[key]
-        for a, b in zip(one, other)
+        for a, b in zip(first, second)
         for key in a
     )
 
@@ -112,10 +112,11 @@ def test_synthetic_items_have_the_promised_form(clean):
 
 
 def test_a_sample_depends_on_the_generator_alone(clean):
-    one, other = dataset(synthetic(clean, use_rot=True)), dataset(synthetic(clean, use_rot=True))
-    other.draw(0, rng(9))
-    assert same([one.draw(2, rng(5))], [other.draw(2, rng(5))])
-    assert not torch.equal(one.draw(2, rng(5))["gt"], one.draw(2, rng(6))["gt"])
+    fresh = dataset(synthetic(clean, use_rot=True))
+    used = dataset(synthetic(clean, use_rot=True))
+    used.draw(0, rng(9))
+    assert same([fresh.draw(2, rng(5))], [used.draw(2, rng(5))])
+    assert not torch.equal(fresh.draw(2, rng(5))["gt"], fresh.draw(2, rng(6))["gt"])
 
 
 def test_the_crop_is_part_of_the_photo_before_the_weather(clean):
@@ -253,7 +254,7 @@ def real_options(real, **options) -> dict:
         "dataroot": real,
         "gt_size": 32,
     }
-    return opt | option_files
+    return opt | options
 
 
 def test_real_photos_come_by_class_equally_often(real):
@@ -309,7 +310,7 @@ def semi(clean, real, **options) -> dict:
     }
     opt["paired"] = {"dataroot_gt": str(clean), "synthetic": {"severity": [0.2, 0.9]}}
     opt["real"] = {"dataroot": real, "boxes_per_image": 2}
-    return deepcopy(opt) | option_files
+    return deepcopy(opt) | options
 
 
 def test_semi_supervised_items_carry_both_streams(clean, real):
@@ -328,7 +329,7 @@ def test_semi_supervised_items_carry_both_streams(clean, real):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_basicsr_drives_two_epochs_and_workers_do_not_matter(clean, real, workers):
-    """The loaders that train_pipeline builds: two epochs differ, and each is the same with 0 or 2 workers."""
+    """Two epochs of train_pipeline's loaders differ, and each is the same with 0 or 2 workers."""
     opt = semi(clean, real)
     epochs = [epoch(opt, workers, number, enlarge=2) for number in (0, 1)]
     assert all(
@@ -505,7 +506,10 @@ def test_semi_supervised_refuses_validation_and_missing_sizes(clean, real):
 
 
 def test_stock_train_pipeline_drives_both_streams(clean, real, tmp_path, monkeypatch):
-    """Its own model and network, two epochs with two workers, and validation on pairs and on real photos."""
+    """Train BasicSR's own model and network, two epochs with two workers.
+
+    Validation is on pairs and on real photos.
+    """
     train = semi(clean, real) | {
         "num_worker_per_gpu": 2,
         "batch_size_per_gpu": 4,

@@ -73,7 +73,7 @@ def test_published_counts_are_recognised(root, capsys, monkeypatch):
     ].startswith("1 fewer")
 
 
-def test_all_weather_is_told_by_its_total(root, capsys, monkeypatch):
+def test_all_weather_is_recognised_by_its_total(root, capsys, monkeypatch):
     for word, count in (("raindrop", 2), ("rainy", 3), ("snowy", 1)):
         for side in ("LQ", "GT"):
             for number in range(count):
@@ -95,7 +95,7 @@ def test_all_weather_is_told_by_its_total(root, capsys, monkeypatch):
 
 
 def test_the_quoted_parts_of_all_weather_do_not_add_up():
-    """If they ever do, they are no hearsay any more."""
+    """If they ever do, they are not `quoted` any more."""
     entries = BENCHMARKS["allweather"].degradations
     assert all(entry.quoted for entry in entries.values()) and list(entries) == [
         "raindrop",
@@ -115,14 +115,17 @@ def test_the_table_of_counts_adds_up():
     ("spoil", "message"),
     [
         (lambda hazy: (hazy / "GT" / "1.png").unlink(), r"hazy/LQ holds 3 images and"),
-        (lambda hazy: (hazy / "LQ" / "0.png").rename(hazy / "LQ" / "7.png"), "comes to lie beside"),
+        (
+            lambda hazy: (hazy / "LQ" / "0.png").rename(hazy / "LQ" / "7.png"),
+            "would be paired with",
+        ),
         (
             lambda hazy: write_image(hazy / "LQ" / "1.png", picture(1, 20)),
             "1.png: 32x20 pixels, but its ground truth 32x24",
         ),
         (
             lambda hazy: (hazy / "GT" / "2.png").write_bytes(b"\x89PNG nothing"),
-            "GT/2.png: no image that can be read",
+            "GT/2.png: not a readable image",
         ),
         (lambda hazy: (hazy / "GT").rename(hazy / "gt"), "hazy: neither GT nor GT.lmdb in it"),
     ],
@@ -153,11 +156,11 @@ def test_folders_that_nothing_reads_are_said(root, capsys):
     code, text = run(root, capsys)
     assert (
         code == 0
-        and "train/rain: no degradation is called so, and nothing reads it; did you mean rainy?"
+        and "train/rain: unknown degradation, so this folder is not used; did you mean rainy?"
         in text
     )
     assert (
-        "val/extra: no degradation is called so, and nothing reads it; the ten are motion-blurry"
+        "val/extra: unknown degradation, so this folder is not used; the ten are motion-blurry"
         in text
     )
 
@@ -187,12 +190,12 @@ def test_lmdbs_of_all_serve_the_dataset(root, capsys, tmp_path):
 
 def test_sizes_of_lmdbs_are_checked(root, capsys, tmp_path):
     run(root, capsys, "--lmdb", str(tmp_path / "out"))
-    other = tmp_path / "tree" / "other"
+    taller = tmp_path / "tree" / "taller"
     for number in range(3):
-        write_image(other / f"{number}.png", picture(number, 30))
-    assert main(["lmdb", "build", str(other), str(tmp_path / "other.lmdb")]) == 0
+        write_image(taller / f"{number}.png", picture(number, 30))
+    assert main(["lmdb", "build", str(taller), str(tmp_path / "taller.lmdb")]) == 0
     lq = tmp_path / "out" / "train" / "hazy" / "LQ.lmdb"
     lq.rename(tmp_path / "away")
-    (tmp_path / "other.lmdb").rename(lq)
+    (tmp_path / "taller.lmdb").rename(lq)
     code, text = run(tmp_path / "out", capsys)
     assert code == 1 and "LQ.lmdb/0: 32x30 pixels, but its ground truth 32x24" in text

@@ -1,4 +1,4 @@
-"""DegradationDataset: pairs in the official layout, degradations on the fly, balance, and validation by name."""
+"""DegradationDataset: pairs in the official layout, synthetic ones, balance, and validation."""
 
 import logging
 from collections import Counter
@@ -68,7 +68,7 @@ class Lines(logging.Handler):
 
 @pytest.fixture
 def log():
-    """What is said at level INFO and above."""
+    """Return the messages at level INFO and above."""
     handler, logger = Lines(), get_root_logger()
     level = logger.level
     logger.addHandler(handler)
@@ -190,14 +190,14 @@ def test_synthetic_degradations_cover_every_photo_in_validation(clean):
 
 def test_validation_depends_on_the_name_alone(clean, tmp_path):
     val = dataset(dataroot_gt=clean, synthetic={}, phase="val")
-    found = {item["lq_path"]: item["lq"] for item in map(val.__getitem__, range(len(val)))}
-    assert len(found) == 4 * len(DEGRADATIONS)
+    before = {item["lq_path"]: item["lq"] for item in map(val.__getitem__, range(len(val)))}
+    assert len(before) == 4 * len(DEGRADATIONS)
     moved = tmp_path / "moved"
     clean.rename(moved)
     (moved / "a" / "0.png").unlink()
-    other = dataset(dataroot_gt=moved, synthetic={"degradations": ["snowy"]}, phase="val")
-    for item in map(other.__getitem__, range(3)):
-        assert torch.equal(item["lq"], found[item["lq_path"].replace("moved", "clean")])
+    fewer = dataset(dataroot_gt=moved, synthetic={"degradations": ["snowy"]}, phase="val")
+    for item in map(fewer.__getitem__, range(3)):
+        assert torch.equal(item["lq"], before[item["lq_path"].replace("moved", "clean")])
 
 
 def test_severity_for_all_or_each(clean):
@@ -304,7 +304,7 @@ def test_names_that_do_not_fit_are_refused_or_accepted(root):
     (folder / "8.png").rename(folder / "91.png")
     with pytest.raises(
         OptionError,
-        match=r"noisy/LQ/9.png comes to lie beside .*noisy/GT/8_clean.png.*check_names: false",
+        match=r"noisy/LQ/9.png would be paired with .*noisy/GT/8_clean.png.*check_names: false",
     ):
         dataset(dataroot=root)
     assert len(dataset(dataroot=root, check_names=False)) == 15

@@ -1,4 +1,4 @@
-"""The ten degradations drawn on clean photos: ranges, seeds, published constants and what each does to a picture."""
+"""The ten synthetic degradations: ranges, seeds, published constants and effects on pictures."""
 
 import cv2
 import numpy as np
@@ -154,7 +154,7 @@ def test_more_severity_adds_drops_and_moves_none(photo):
     assert few.sum() < many.sum() and (few & ~many).sum() < 0.2 * few.sum()
 
 
-def test_what_is_missing_is_flat_and_the_rest_is_as_it_was(photo):
+def test_the_missing_part_is_flat_and_the_rest_is_unchanged(photo):
     for seed in range(8):
         result = degraded(photo, "uncompleted", seed=seed)
         changed = (result != photo).any(2)
@@ -162,7 +162,7 @@ def test_what_is_missing_is_flat_and_the_rest_is_as_it_was(photo):
         assert len(np.unique(result[changed])) == 1 and np.unique(result[changed])[0] in (0, 1)
 
 
-def test_a_mask_covers_what_it_should_and_grows_with_severity():
+def test_a_mask_covers_its_share_and_grows_with_severity():
     masks = [
         missing_mask((100, 140), s, Missing(cover=(0.3, 0.3)), rng(1)) for s in (0.2, 0.6, 1.0)
     ]
@@ -192,7 +192,7 @@ def test_larger_pictures_get_a_longer_blur():
         ({"severity": 1.5}, ValueError, "severity"),
     ],
 )
-def test_what_it_cannot_take_is_refused(changes, error, message):
+def test_other_arguments_are_refused(changes, error, message):
     given = {"image": GREY, "name": "noisy", "severity": 0.5} | changes
     with pytest.raises(error, match=message):
         degrade(**given, rng=rng())

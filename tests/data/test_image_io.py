@@ -1,4 +1,4 @@
-"""Every odd or damaged file that people have in their folders is either converted or named."""
+"""Every unusual or damaged file that occurs in folders is either converted or named."""
 
 import io
 import os
@@ -119,7 +119,7 @@ def test_empty_missing_and_web_pages_are_named(tmp_path):
         read_image(tmp_path / "gone.jpg")
 
 
-@pytest.mark.parametrize("lenient", [False, True], ids=["", "pillow told to be lenient"])
+@pytest.mark.parametrize("lenient", [False, True], ids=["", "lenient pillow"])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.97])
 @pytest.mark.parametrize(
     ("kind", "settings"),
@@ -176,7 +176,7 @@ def test_noise_after_a_real_start_never_raises_anything_else():
             assert image.dtype == np.uint8 and image.shape[2] == 3
 
 
-def test_float_images_are_refused_with_the_mend():
+def test_float_images_are_refused_with_the_fix():
     data = saved(Image.fromarray(PHOTO[..., 0].astype(np.float32)), "TIFF")
     with pytest.raises(BadImageError, match="convert it to 8 or 16 bits"):
         read_image(data)

@@ -1,4 +1,4 @@
-"""LMDBs: BasicSR's format, original bytes, resumed after kill -9, and every kind of damage found."""
+"""LMDBs: BasicSR's format, original bytes, resuming after kill -9, and every kind of damage."""
 
 import multiprocessing
 import os
@@ -77,7 +77,7 @@ def test_stock_paired_dataset_reads_the_result(photos, tmp_path):
     }
     opt |= {"dataroot_gt": str(tmp_path / "gt.lmdb"), "dataroot_lq": str(tmp_path / "lq.lmdb")}
     dataset = build_dataset(opt)
-    items = {item["gt_path"]: item for item in (dataset[i] for i in range(len(dataset)))}
+    items = {item["gt_path"]: item for item in map(dataset.__getitem__, range(len(dataset)))}
     assert len(items) == 5
     expected = cv2.imread(str(photos / "rain/c.jpg"))[..., ::-1].transpose(2, 0, 1) / np.float32(
         255
@@ -129,7 +129,8 @@ def test_folder_and_lmdb_have_the_same_keys_and_images(photos, tmp_path):
     quiet(photos, tmp_path / "p.lmdb")
     folder, database = ImageStore(photos), ImageStore(tmp_path / "p.lmdb")
     assert folder.keys() == database.keys() and len(folder) == 5
-    assert all(np.array_equal(folder.read(key), database.read(key)) for key in folder.keys())  # noqa: SIM118
+    for key in folder.keys():  # noqa: SIM118
+        assert np.array_equal(folder.read(key), database.read(key))
     assert folder.path("b") == str(photos / "b.jpg") and database.path("b") == str(
         tmp_path / "p.lmdb" / "b"
     )
@@ -207,12 +208,12 @@ def test_a_finished_build_is_recognised_and_another_one_refused(photos, tmp_path
     with pytest.raises(WxrError, match="uncut; choose another folder"):
         quiet(photos, target, crop_size=32)
     write_image(photos / "a.png", picture(77))
-    with pytest.raises(WxrError, match="the images are others now"):
+    with pytest.raises(WxrError, match="the images have changed since"):
         quiet(photos, target)
     assert (target / "data.mdb").stat().st_mtime_ns == before
 
 
-def test_what_this_command_did_not_make_is_refused(photos, tmp_path):
+def test_other_content_is_refused(photos, tmp_path):
     (tmp_path / "mine.lmdb").mkdir()
     (tmp_path / "mine.lmdb" / "thesis.txt").write_text("years of work")
     with pytest.raises(WxrError, match="did not make"):
@@ -246,7 +247,7 @@ def finished_files(target: Path) -> int:
 
 
 def killed_run(photos: Path, target: Path, files: int) -> int:
-    """Kill a build as soon as `files` source files are finished; how many are then."""
+    """Kill a build as soon as `files` source files are finished; return how many are then."""
     process = multiprocessing.get_context("fork").Process(
         target=build_slowly, args=(photos, target)
     )
@@ -259,14 +260,14 @@ def killed_run(photos: Path, target: Path, files: int) -> int:
     return finished_files(target)
 
 
-def test_a_killed_build_goes_on_and_ends_as_an_uninterrupted_one(tmp_path):
+def test_a_killed_build_resumes_and_ends_like_an_uninterrupted_one(tmp_path):
     for seed in range(40):
         write_image(tmp_path / "photos" / f"{seed:02d}.jpg", picture(seed))
     quiet(tmp_path / "photos", tmp_path / "whole.lmdb", crop_size=32, step=16)
     target = tmp_path / "killed.lmdb"
     progress = [killed_run(tmp_path / "photos", target, files) for files in (0, 1, 10, 25)]
     assert progress[0] < progress[1] < progress[2] < progress[3] < 40, (
-        "each run goes on where the last was killed"
+        "each run continues where the last was killed"
     )
     assert (
         not (target / "meta_info.txt").exists() and "run the `wxr lmdb build`" in check(target)[0]
@@ -280,8 +281,11 @@ def test_a_killed_build_goes_on_and_ends_as_an_uninterrupted_one(tmp_path):
 
 
 @pytest.mark.parametrize("moment", ["journal", "commit", "meta"])
-def test_a_build_that_stops_between_two_steps_goes_on(photos, tmp_path, monkeypatch, moment):
-    """Where a kill at a random time hits seldom: after the commit but before the journal, and before meta_info.txt."""
+def test_a_build_that_stops_between_two_steps_resumes(photos, tmp_path, monkeypatch, moment):
+    """A kill at a random time rarely hits these moments.
+
+    They are after the commit but before the journal, and before meta_info.txt.
+    """
     quiet(photos, tmp_path / "whole.lmdb")
     target = tmp_path / "p.lmdb"
 
@@ -305,7 +309,7 @@ def test_a_build_that_stops_between_two_steps_goes_on(photos, tmp_path, monkeypa
     assert check(target) == [] and not list(target.glob("*.tmp"))
 
 
-def test_what_the_journal_lists_and_the_lmdb_lacks_is_stored_again(photos, tmp_path):
+def test_entries_of_the_journal_that_the_lmdb_lacks_are_stored_again(photos, tmp_path):
     """A power failure can lose a commit whose line in the journal reached the disk."""
     target = tmp_path / "p.lmdb"
     quiet(photos, target)
@@ -325,7 +329,7 @@ def test_a_stopped_build_of_something_else_is_refused(photos, tmp_path, monkeypa
         )
         quiet(photos, tmp_path / "p.lmdb")
     shutil.copytree(photos, tmp_path / "copy")
-    with pytest.raises(WxrError, match=r"a build was begun from .*photos uncut"):
+    with pytest.raises(WxrError, match=r"a build was started from .*photos uncut"):
         quiet(tmp_path / "copy", tmp_path / "p.lmdb")
 
 
@@ -422,7 +426,7 @@ def test_a_damaged_data_file_is_kept_when_its_source_has_changed(photos, tmp_pat
     quiet(photos, target)
     os.truncate(target / "data.mdb", 100)
     (photos / "a.png").unlink()
-    with pytest.raises(WxrError, match="the images are others now"):
+    with pytest.raises(WxrError, match="the images have changed since"):
         quiet(photos, target)
     assert (target / "data.mdb").stat().st_size == 100
 
@@ -443,7 +447,10 @@ def test_keys_that_lead_out_of_a_folder_are_refused(key, photos, tmp_path, capsy
 
 
 def unwritten_pages(path: Path) -> int:
-    """Make an LMDB whose last transaction freed its last pages before they were written; return their bytes."""
+    """Make an LMDB whose last transaction freed its last pages before they were written.
+
+    Return their bytes.
+    """
     with lmdb.open(str(path), map_size=1 << 22) as database:
         for changes in ({b"b": 30_000}, {b"b": 0}, {b"e": 1}, {b"c": 90_000, b"d": 9000}):
             with database.begin(write=True) as transaction:

@@ -1,4 +1,4 @@
-"""BasicSR's data loaders, repaired: streams that repeat exactly, and never by accident."""
+"""Data loaders of BasicSR over seeded samples: streams repeat exactly, and never by accident."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SIZE = 10
 
 
 class Crops(Dataset):
-    """Item: its index and where its random crop lies, by numpy's and torch's global generators."""
+    """Dataset of indices and random numbers from numpy's and torch's global generators."""
 
     def __len__(self):
         return SIZE
@@ -32,17 +32,25 @@ def loader(workers=0, seed=1, dataset=None, **options):
 
 
 def epochs(loader, numbers=(0, 1)):
-    """Per epoch the samples as tuples, fetched as train_pipeline fetches them."""
-    prefetcher, found = CPUPrefetcher(loader), []
+    """Return the samples of each epoch as tuples, fetched as train_pipeline fetches them."""
+    prefetcher = CPUPrefetcher(loader)
+    samples = []
     for number in numbers:
         loader.sampler.set_epoch(number)
         prefetcher.reset()
-        found.append([])
+        samples.append([])
         while (batch := prefetcher.next()) is not None:
-            found[-1] += [
-                tuple(float(batch[key][i]) for key in ("index", "crop", "flip")) for i in range(2)
-            ]
-    return found
+            columns = [batch[key].flatten().tolist() for key in ("index", "crop", "flip")]
+            samples[-1] += [tuple(map(float, sample)) for sample in zip(*columns, strict=True)]
+    return samples
+
+
+def indices(samples):
+    return [index for index, _, _ in samples]
+
+
+def crops(samples):
+    return [crop for _, crop, _ in samples]
 
 
 def test_the_stream_is_the_same_for_any_number_of_workers():
@@ -58,30 +66,27 @@ def test_the_stream_is_the_same_for_any_number_of_workers():
 
 def test_two_epochs_share_no_draw():
     first, second = epochs(loader(workers=2))
-    assert (
-        sorted(sample[0] for sample in first)
-        == sorted(sample[0] for sample in second)
-        == list(range(SIZE))
-    )
-    assert [sample[0] for sample in first] != [sample[0] for sample in second]
-    assert not {sample[1] for sample in first} & {sample[1] for sample in second}
+    assert sorted(indices(first)) == sorted(indices(second)) == list(range(SIZE))
+    assert indices(first) != indices(second)
+    assert not set(crops(first)) & set(crops(second))
 
 
 def test_another_seed_gives_another_order_and_other_draws():
-    one, other = epochs(loader(seed=1))[0], epochs(loader(seed=2))[0]
-    assert [sample[0] for sample in one] != [sample[0] for sample in other]
-    assert not {sample[1] for sample in one} & {sample[1] for sample in other}
+    first, _ = epochs(loader(seed=1))
+    second, _ = epochs(loader(seed=2))
+    assert indices(first) != indices(second)
+    assert not set(crops(first)) & set(crops(second))
 
 
 @pytest.mark.parametrize("iteration", [6, 7, 10])
-def test_a_resumed_stream_goes_on_where_it_stopped(iteration):
+def test_a_resumed_stream_continues_where_it_stopped(iteration):
     whole = [sample for epoch in epochs(loader(), range(3)) for sample in epoch]
     resumed = epochs(loader(resume={"epoch": 1, "iter": iteration}), range(1, 3))
     assert [sample for epoch in resumed for sample in epoch] == whole[iteration * 2 :]
 
 
 def test_a_state_of_another_batch_size_restarts_the_epoch_and_says_so():
-    with pytest.warns(UserWarning, match="this epoch begins anew"):
+    with pytest.warns(UserWarning, match="this epoch starts over"):
         changed = loader(resume={"epoch": 1, "iter": 40})
     assert epochs(changed, [1]) == epochs(loader(), [1])
 
@@ -113,10 +118,10 @@ def test_without_a_sampler_the_shuffle_is_seeded():
     assert orders[0] == orders[1] != orders[2]
 
 
-def test_what_needs_workers_or_a_gpu_is_left_out_without_them(monkeypatch):
+def test_options_that_need_workers_or_a_gpu_are_left_out_without_them(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    found = loader(pin_memory=True, persistent_workers=True)
-    assert not found.pin_memory and not found.persistent_workers
+    usable = loader(pin_memory=True, persistent_workers=True)
+    assert not usable.pin_memory and not usable.persistent_workers
 
 
 def test_a_set_that_fills_no_batch_is_refused():

@@ -1,4 +1,4 @@
-"""What restoring keeps of a photo, from file to file."""
+"""Properties of a photo that restoring preserves, from file to file."""
 
 import io
 
@@ -25,7 +25,7 @@ def saved(image, kind, **settings):
 
 
 def again(data, suffix):
-    """Read, written as `suffix`, and read again: both photos."""
+    """Read a photo, write it as `suffix`, and read it again; return both."""
     photo = read_photo(data)
     return photo, read_photo(encode_photo(photo, suffix))
 
@@ -71,7 +71,7 @@ def test_deep_transparency_is_kept():
     assert np.array_equal(photo.alpha, DEEP[..., 0]) and np.array_equal(written.alpha, photo.alpha)
 
 
-def test_what_a_format_cannot_hold_is_laid_over_white_and_rounded():
+def test_formats_without_transparency_and_16_bits_get_white_and_8_bits():
     photo = read_photo(
         cv2.imencode(".png", np.dstack((DEEP, np.zeros_like(DEEP[..., 0]))))[1].tobytes()
     )
@@ -119,7 +119,7 @@ def test_pngs_are_small():
     assert len(ours) < 1.1 * len(zlib6)
 
 
-def test_what_cannot_be_read_or_written_is_named(tmp_path):
+def test_files_that_cannot_be_read_or_written_are_named(tmp_path):
     with pytest.raises(BadImageError, match="page: a web page"):
         read_photo(b"<html></html>", "page")
     with pytest.raises(WxrError, match="suffix"):

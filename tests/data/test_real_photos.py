@@ -34,18 +34,18 @@ def dataset(dataroot):
 
 def test_a_folder_its_lmdb_and_a_root_for_each_weather_give_one_naming(real, tmp_path):
     build(real, tmp_path / "real.lmdb", progress=False)
-    one, lmdb = RealPhotos(real), RealPhotos(tmp_path / "real.lmdb")
+    single = RealPhotos(real)
+    lmdb = RealPhotos(tmp_path / "real.lmdb")
     several = RealPhotos({weather: real / weather for weather in ("rain", "haze", "snow")})
-    assert sorted(one.keys()) == lmdb.keys() == sorted([*several.keys(), "e@1,2"])
+    assert sorted(single.keys()) == lmdb.keys() == sorted([*several.keys(), "e@1,2"])
     assert several.keys()[:2] == ["rain/a", "rain/deep/%C3%A4 b"]
     names = several.keys()
-    assert [WEATHERS[one.weather(key)] for key in names] == [key.partition("/")[0] for key in names]
-    assert one.weather("e@1,2") == -1
+    assert all(WEATHERS[single.weather(key)] == key.partition("/")[0] for key in names)
+    assert single.weather("e@1,2") == -1
     for key in names:
-        assert np.array_equal(several.read(key), one.read(key)) and one.encoded(
-            key
-        ) == lmdb.encoded(key)
-        assert several.path(key) == one.path(key)
+        assert np.array_equal(several.read(key), single.read(key))
+        assert single.encoded(key) == lmdb.encoded(key)
+        assert several.path(key) == single.path(key)
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -71,7 +71,7 @@ def test_a_class_without_photos_is_named(real, tmp_path, caplog):
     (tmp_path / "none").mkdir()
     with pytest.raises(WxrError, match=r"haze photos: .*none: no images in it"):
         RealPhotos({"rain": real / "rain", "haze": tmp_path / "none"})
-    with pytest.raises(WxrError, match="'fog' is no weather"):
+    with pytest.raises(WxrError, match="unknown weather 'fog'"):
         RealPhotos({"fog": real})
     with pytest.raises(WxrError, match="no photos"):
         RealPhotos({})

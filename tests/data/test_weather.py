@@ -70,21 +70,21 @@ def test_haze_follows_the_depth(photo):
 
 
 def test_haze_obeys_the_scattering_model():
-    """On a scene of two even greys at one depth, I1 - I2 = t (J1 - J2): the veil scales every contrast alike."""
+    """On two even greys at one depth, I1 - I2 = t (J1 - J2): the veil scales contrasts alike."""
     image = np.full((40, 40, 3), 0.2, np.float32)
     image[:, 20:] = 0.6
     hazy = [
         weathered(image, "haze", s, seed=5, depth=np.zeros((40, 40)), style="default")
         for s in (0.0, 0.4, 0.8)
     ]
-    contrast = [float((one[20, 30] - one[20, 10]).mean()) for one in hazy]
+    contrast = [float((picture[20, 30] - picture[20, 10]).mean()) for picture in hazy]
     assert contrast[0] == pytest.approx(0.4, abs=1e-5)
     assert 0 < contrast[2] < contrast[1] < contrast[0]
     assert hazy[2].mean() > hazy[0].mean()
 
 
 def test_rain_falls_along_its_direction(photo):
-    """Streaks are long along the direction of fall: neighbours down the streak agree more than neighbours across."""
+    """Neighbours along the direction of fall differ less than neighbours across it."""
     layer = fields.Layer(width=(1, 1), length=(20, 20), cover=(0.2, 0.2), opacity=(1, 1))
     upright = fields.particle_layer((128, 128), layer, 0.0, 1.0, np.random.default_rng(0))
     level = fields.particle_layer((128, 128), layer, 90.0, 1.0, np.random.default_rng(0))
@@ -94,7 +94,7 @@ def test_rain_falls_along_its_direction(photo):
     assert across < 0.4 * down
 
 
-def test_particles_cover_what_is_asked():
+def test_particles_cover_the_requested_area():
     layer = fields.Layer(width=(2, 2), length=(1, 1), cover=(0.1, 0.1), opacity=(1, 1))
     maps = [
         fields.particle_layer((200, 200), layer, 20.0, s, np.random.default_rng(1))
@@ -106,19 +106,18 @@ def test_particles_cover_what_is_asked():
 
 
 def test_styles_differ(photo):
-    """The shifted style keeps less of the photo's contrast, and its haze is warmer, its rain and snow bluer."""
+    """The shifted style keeps less contrast; its haze is warmer, its rain and snow are bluer."""
     for kind, sign in (("haze", 1), ("rain", -1), ("snow", -1)):
-        usual, other = (
-            np.stack([weathered(photo, kind, 0.8, seed, style=style) for seed in range(8)])
-            for style in ("default", "shifted")
-        )
-        warmth = [float((one[..., 0] - one[..., 2]).mean()) for one in (usual, other)]
-        assert sign * (warmth[1] - warmth[0]) > 0.02, kind
-        kept = [
-            np.mean([np.corrcoef(one.ravel(), photo.ravel())[0, 1] for one in some])
-            for some in (usual, other)
-        ]
-        assert kept[1] < kept[0] - 0.03, kind
+        warmth, correlation = {}, {}
+        for style in ("default", "shifted"):
+            pictures = [weathered(photo, kind, 0.8, seed, style=style) for seed in range(8)]
+            stack = np.stack(pictures)
+            warmth[style] = float((stack[..., 0] - stack[..., 2]).mean())
+            correlation[style] = np.mean(
+                [np.corrcoef(picture.ravel(), photo.ravel())[0, 1] for picture in pictures]
+            )
+        assert sign * (warmth["shifted"] - warmth["default"]) > 0.02, kind
+        assert correlation["shifted"] < correlation["default"] - 0.03, kind
 
 
 @pytest.mark.parametrize(
@@ -155,8 +154,8 @@ def test_wrong_arguments(change, error, message):
         ("shifted", "snow", 0.5878),
     ],
 )
-def test_the_first_two_styles_draw_what_they_always_drew(photo, style, kind, mean):
-    """Published figures depend on them; `realistic` must not change what they draw."""
+def test_the_pictures_of_the_first_two_styles_never_change(photo, style, kind, mean):
+    """Published figures depend on them; `realistic` must not change them."""
     assert weathered(photo, kind, 0.6, seed=11, style=style).mean() == pytest.approx(mean, abs=2e-4)
 
 
@@ -177,7 +176,7 @@ class TestRealistic:
         assert 1.3 * colours["default"] < colours["realistic"] < _colourfulness(photo)
 
     def test_the_veil_is_not_patchy(self):
-        """On an even grey scene the haze of `realistic` has no blobs: it is a plane, seen in perspective."""
+        """On an even grey scene the haze of `realistic` has no blobs: it is a plane."""
         grey = np.full((96, 96, 3), 0.3, np.float32)
         bumps = {}
         for style in ("default", "realistic"):
@@ -188,7 +187,7 @@ class TestRealistic:
         assert bumps["realistic"] < 0.6 * bumps["default"], bumps
 
     def test_published_streaks_come_without_a_veil(self, photo):
-        """Rain100 and DDN variants are among the draws: most pixels of some pictures stay as they are."""
+        """Rain100 and DDN variants are drawn too: in some pictures most pixels are unchanged."""
         untouched = [
             np.mean(np.abs(weathered(photo, "rain", 0.5, s, style="realistic") - photo) < 0.02)
             for s in range(30)
@@ -206,12 +205,12 @@ class TestRealistic:
 
 
 def _colourfulness(image):
-    """Median difference of a pixel's largest and smallest channel."""
+    """Return the median difference of a pixel's largest and smallest channel."""
     return float(np.median(image.max(axis=2) - image.min(axis=2)))
 
 
 def _curvature(image):
-    """Second differences of a map at the scale of 24 px."""
+    """Return second differences of a map at the scale of 24 px."""
     small = image[::24, ::24]
     return np.concatenate([np.diff(small, 2, axis=0).ravel(), np.diff(small, 2, axis=1).ravel()])
 

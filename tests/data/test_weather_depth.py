@@ -10,7 +10,7 @@ def rng(seed=0):
 
 
 def two_halves():
-    """A dark and a bright half that meet at column 60, with a little texture."""
+    """Return a dark and a bright half that meet at column 60, with a little texture."""
     image = np.full((120, 120, 3), 0.2, np.float32)
     image[:, 60:] = 0.75
     return np.clip(image + rng().normal(0, 0.01, image.shape).astype(np.float32), 0, 1)

@@ -1,4 +1,4 @@
-"""The wild degradation pipeline: its kernels, its stages, its PSFs, and that it leaves global generators alone."""
+"""The wild degradation pipeline: kernels, stages, PSFs, and untouched global generators."""
 
 import random
 
@@ -199,7 +199,7 @@ def test_a_sinc_filter_overshoots():
 @pytest.mark.parametrize(
     "content", [b"nothing", {"a": np.zeros((3, 3))}, {"a": np.ones(3)}, {"a": -np.ones((3, 3))}]
 )
-def test_what_is_no_file_of_psfs_is_named(tmp_path, content):
+def test_a_file_without_psfs_is_named(tmp_path, content):
     file = tmp_path / "bad.npz"
     if isinstance(content, bytes):
         file.write_bytes(content)

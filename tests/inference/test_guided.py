@@ -175,7 +175,7 @@ def test_the_command_tells_what_it_took_for_the_degradation(folder, tmp_path, ca
             "DaCLIP does not restore photos: .* give it with --guide",
         ),
         (["--checkpoint", "tiny", "--guide", "guide.pth"], "takes no context"),
-        (["--method", "daclop"], "is it daclip"),
+        (["--method", "daclop"], "did you mean daclip"),
         (["--method", "daclip"], "universal-ir.pth: no such file; fetch it from https"),
         (
             ["--method", "daclip", "--checkpoint", "unet.pth"],

@@ -1,4 +1,4 @@
-"""Weights from each host's file into the others', without a difference."""
+"""Conversion of weights between all file formats, without a difference."""
 
 import json
 
@@ -30,7 +30,7 @@ def net():
 
 @pytest.fixture
 def basicsr(net, tmp_path):
-    """A file as WxrModel writes it."""
+    """Write a file as WxrModel does, and return its path."""
     averaged = {name: value + 1 for name, value in net.state_dict().items()}
     path = tmp_path / "net_g_9.pth"
     save_state(path, {"params": net.state_dict(), "params_ema": averaged, "network_g": NETWORK})
@@ -63,12 +63,12 @@ def test_there_and_back_without_a_difference(basicsr, net, tmp_path, capsys):
 
 def test_the_average_comes_first(basicsr, tmp_path):
     assert convert(basicsr, tmp_path / "mm.pth", "--to", "mmagic") == 0
-    found = torch.load(tmp_path / "mm.pth", weights_only=True)["state_dict"]
+    converted = torch.load(tmp_path / "mm.pth", weights_only=True)["state_dict"]
     averaged = load_weights(basicsr, "params_ema")
-    assert_same(found, {f"generator.{name}": value for name, value in averaged.items()})
+    assert_same(converted, {f"generator.{name}": value for name, value in averaged.items()})
 
 
-def test_mmengine_loads_what_was_converted(basicsr, net, tmp_path):
+def test_mmengine_loads_converted_weights(basicsr, net, tmp_path):
     convert(basicsr, tmp_path / "mm.pth", "--to", "mmagic", "--key", "params")
     model = nn.Module()
     model.generator = build_network(dict(NETWORK))
@@ -87,14 +87,18 @@ def mmengine_file(path, net, config, **more):
 CONFIG = """
 default_scope = 'mmengine'
 model = dict(
-    generator=dict(type='wxr_plugin.NAFNet', width=4, enc_blk_nums=[1, 1], middle_blk_num=1, dec_blk_nums=[1, 1]),
+    generator=dict(
+        type='wxr_plugin.NAFNet', width=4, enc_blk_nums=[1, 1], middle_blk_num=1,
+        dec_blk_nums=[1, 1]),
     pixel_loss=dict(type='PSNRLoss', loss_weight=-1.0),
     type='BaseEditModel')
 work_dir = './work_dirs/x'
 """
 
 
-def test_a_file_of_the_runner_names_its_network_and_what_is_left_out_is_told(net, tmp_path, capsys):
+def test_a_file_of_the_runner_names_its_network_and_left_out_weights_are_listed(
+    net, tmp_path, capsys
+):
     path = mmengine_file(
         tmp_path / "iter_9.pth", net, CONFIG, **{"perceptual_loss.vgg.weight": torch.ones(2)}
     )
@@ -109,7 +113,8 @@ def test_a_file_of_the_runner_names_its_network_and_what_is_left_out_is_told(net
 @pytest.mark.parametrize(
     "config",
     [
-        "model = dict(generator=dict(type='NAFNet', img_channels=3, mid_channels=32))",  # mmagic's own
+        # mmagic's own
+        "model = dict(generator=dict(type='NAFNet', img_channels=3, mid_channels=32))",
         "model = dict(generator=dict(type='Unknown'))",
         "model = dict(generator=dict(type='NAFNet', width=__import__('os').system('touch "
         "canary')))",
@@ -118,7 +123,7 @@ def test_a_file_of_the_runner_names_its_network_and_what_is_left_out_is_told(net
         None,
     ],
 )
-def test_a_config_that_names_no_network_of_ours_is_passed_over(net, tmp_path, config, monkeypatch):
+def test_a_config_that_names_no_network_of_this_package_is_ignored(net, tmp_path, config, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_network_options(mmengine_file(tmp_path / "iter_9.pth", net, config)) is None
     assert not (tmp_path / "canary").exists()
@@ -155,7 +160,7 @@ def test_bad_input(basicsr, net, tmp_path, capsys):
     save_state(short, {"params": dict(list(net.state_dict().items())[1:]), "network_g": NETWORK})
     for words, message in [
         ((basicsr, there, "--to", "mmagic"), "is there already; add --force"),
-        ((basicsr, tmp_path / "x.pth"), "Add --to basicsr or --to mmagic"),
+        ((basicsr, tmp_path / "x.pth"), "add --to basicsr or --to mmagic"),
         ((basicsr, tmp_path / "x.pth", "--to", "safetensors"), "end in .safetensors"),
         ((basicsr, basicsr, "--to", "basicsr", "--force"), "is the source itself"),
         ((tmp_path / "none.pth", tmp_path / "x.pth"), "none.pth: no such file"),

@@ -1,4 +1,4 @@
-"""Rows of published checkpoints: typed, each with a network that is there and an option file that trains it."""
+"""Rows of published checkpoints: typed, with an existing network and a matching option file."""
 
 import inspect
 from pathlib import Path
@@ -25,8 +25,8 @@ def test_names_are_unique():
 
 @pytest.mark.parametrize("row", rows().values(), ids=rows())
 def test_a_row_has_a_network_that_takes_its_arguments(row):
-    for other in ({}, *row.either):
-        arguments = row.network_g | other
+    for alternative in ({}, *row.either):
+        arguments = row.network_g | alternative
         network = ARCH_REGISTRY.get(arguments.pop("type"))
         inspect.signature(network).bind(**arguments)
     assert not (row.files and (row.file or row.key or row.prefix or row.sha256))
@@ -40,12 +40,12 @@ def test_the_option_file_trains_the_network(option):
     assert {content["network_g"]["type"]} == kinds
 
 
-def test_what_is_written_otherwise_is_told_what_there_is():
+def test_other_names_get_suggestions():
     assert find_row("nafnet-sidd-width32").method == "NAFNet"
     assert {row.name for row in variants("restormer")} >= {"restormer-derain", "restormer-deblur"}
     for name, said in (
         ("restormer", "has the variants restormer-derain, restormer-deblur,"),
-        ("restormer-deraining", "is it restormer-derain,"),
+        ("restormer-deraining", "did you mean restormer-derain,"),
         ("DACLIP", "has the variants daclip,"),
         ("qqqqq", "wxr zoo list"),
     ):

@@ -1,4 +1,4 @@
-"""Every row: its files as published are recognised as the method's and fit; small networks restore with them."""
+"""Every row: published files are recognised and fit; small networks restore with them."""
 
 import numpy as np
 import pytest
@@ -15,8 +15,14 @@ from wxr_plugin.zoo.rows import find_row, rows
 from wxr_plugin.zoo.shapes import network_shapes
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (21, 18, 3), dtype=np.uint8)
-SMALL = ("gcanet-derain", "prenet-rain100h", "prenet-real-1", "jorder-e-practical", "uretinexnet-lol",
-         "griddehazenet-indoor")  # fmt: skip
+SMALL = (
+    "gcanet-derain",
+    "prenet-rain100h",
+    "prenet-real-1",
+    "jorder-e-practical",
+    "uretinexnet-lol",
+    "griddehazenet-indoor",
+)
 
 
 @pytest.mark.parametrize("row", rows().values(), ids=rows())
@@ -66,23 +72,25 @@ def test_by_name_alone_from_where_the_files_belong(tmp_path, monkeypatch, capsys
 
 
 def test_other_arguments_are_taken_where_the_file_is_for_them(tmp_path):
-    for name, other in (("mwdt", {"factor": 2}), ("wgws-setting3-haze", {"base_channel": 20})):
+    cases = {"mwdt": {"factor": 2}, "wgws-setting3-haze": {"base_channel": 20}}
+    for name, arguments in cases.items():
         (tmp_path / name).mkdir()
         row = find_row(name)
-        place = publish(row, tmp_path / name, network=row.network_g | other)
-        assert method_spec(name, place).network == row.network_g | other
+        network = row.network_g | arguments
+        place = publish(row, tmp_path / name, network=network)
+        assert method_spec(name, place).network == network
 
 
-def test_parts_are_told_apart_by_their_weights(tmp_path):
-    """As the authors' own script has MWFormer's two names swapped."""
+def test_parts_are_distinguished_by_their_weights(tmp_path):
+    """The authors' own script has MWFormer's two names swapped."""
     row = find_row("mwformer-l")
     publish(row, tmp_path)
     (tmp_path / "backbone").rename(tmp_path / "x")
     (tmp_path / "style_filter").rename(tmp_path / "backbone")
     (tmp_path / "x").rename(tmp_path / "style_filter")
-    found = find_files(row, [tmp_path])
-    assert [path.name for path in found.files] == ["style_filter", "backbone"]
-    assert find_files(row, [tmp_path / "backbone", tmp_path / "style_filter"]).files == found.files
+    files = find_files(row, [tmp_path]).files
+    assert [path.name for path in files] == ["style_filter", "backbone"]
+    assert find_files(row, [tmp_path / "backbone", tmp_path / "style_filter"]).files == files
 
 
 def test_parts_given_as_one_file_or_one_of_several(tmp_path):

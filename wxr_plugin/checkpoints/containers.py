@@ -1,4 +1,4 @@
-"""Checkpoints: weights in their many containers, and one training state a file.
+"""Checkpoints: weights in their many containers, and one training state in each file.
 
 Files are read by `wxr_plugin.checkpoints.reading`, which runs no code from them, and written
 through `wxr_plugin.utils.files`, so that a file under its final name is always whole.
@@ -16,14 +16,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from wxr_plugin.checkpoints import mmengine_pickles, unpickling
-from wxr_plugin.checkpoints.reading import JAX, CheckpointError, is_whole, read_content, read_dict
+from wxr_plugin.checkpoints.reading import (
+    JAX,
+    CheckpointError,
+    StrPath,
+    is_whole,
+    read_content,
+    read_dict,
+)
 from wxr_plugin.utils.files import write_with
 
 CONTAINERS = (
-    "params_ema", "ema_helper", "g_ema", "model_ema", "params", "state_dict", "model_state_dict", "model", "net",
-    "net_g", "netG", "generator", "network", "weights", "G",
+    "params_ema", "ema_helper", "g_ema", "model_ema", "params", "state_dict", "model_state_dict",
+    "model", "net", "net_g", "netG", "generator", "network", "weights", "G",
 )  # fmt: skip
-"""Keys under which others keep their weights; the first that is there counts.
+"""Keys under which other projects store weights; the first that is there is read.
 
 EMA weights lead: they restore best.
 """
@@ -34,22 +41,22 @@ _SEQUENCES = (list, tuple, set, torch.Size)
 _MAPPINGS = (dict, OrderedDict, Counter, defaultdict)
 
 
-def save_state(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
-    """Write `state` to `path` in one step.
+def save_state(path: StrPath, state: Mapping[str, Any]) -> None:
+    """Write `state` to `path` atomically.
 
     Raises:
-        TypeError: something in `state` is no plain type or tensor, so `load_state` would refuse it
-            later; the place is named and nothing is written.
-        OSError, RuntimeError: the disk is full or the like; what was at `path` is as it was.
+        TypeError: `state` contains anything but plain types and tensors, which `load_state` would
+            refuse later; the message names the place, and nothing is written.
+        OSError, RuntimeError: the disk is full or the like; the file at `path` is unchanged.
     """
     _check_plain(state, "state")
     write_with(path, lambda file: torch.save(state, file))
 
 
-def load_state(path: str | os.PathLike) -> dict[str, Any]:
-    """Read what `save_state` wrote, with every tensor on the CPU.
+def load_state(path: StrPath) -> dict[str, Any]:
+    """Read a file of `save_state`, with every tensor on the CPU.
 
-    Checksums are compared, which torch does not.
+    Checksums are verified, which torch does not do.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -62,20 +69,20 @@ def load_state(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def load_weights(
-    path: str | os.PathLike, key: str | None = None, mapped: bool = False
+    path: StrPath, key: str | None = None, mapped: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Read a network's weights from a .safetensors file or from any common kind of .pth/.pt/.ckpt file.
+    """Read a network's weights from .safetensors or any common kind of .pth, .pt or .ckpt file.
 
     Args:
         path: the file. BasicSR's {'params', 'params_ema'}, {'state_dict'} (Lightning too),
-            {'model'} and others of `CONTAINERS`, bare state dicts and whole networks are known;
-            `module.` and `_orig_mod.` are taken off the names. An .npz is JAX weights of MAXIM,
-            which are converted.
+            {'model'} and others of `CONTAINERS`, bare state dicts and whole networks are read;
+            `module.` and `_orig_mod.` are removed from the names. An .npz holds JAX weights of
+            MAXIM, which are converted.
         key: the container's key, such as 'params_ema', or a path of keys, 'state_dict/model_R'.
-            When None, or when the file lacks a 'params_ema' that was asked for, the first of
-            `CONTAINERS` that is there.
-        mapped: leave the numbers in the file until they are read, for those who look at names and
-            shapes alone.
+            If None, or if the file lacks a requested 'params_ema', the first of `CONTAINERS` that
+            is there.
+        mapped: leave the numbers in the file until they are used, for callers that need only names
+            and shapes.
 
     Returns:
         Parameter name -> tensor on the CPU.
@@ -88,33 +95,31 @@ def load_weights(
 
 
 def find_weights(
-    content: dict[str, Any], key: str | None, path: str | os.PathLike
+    content: dict[str, Any], key: str | None, path: StrPath
 ) -> dict[str, torch.Tensor]:
-    """The weights in the `content` of the file `path`; as `load_weights`."""
+    """Return the weights in the `content` of the file `path`, as `load_weights` does."""
     weights = _open_container(content, key, path)
-    odd = [
-        name
-        for name, value in weights.items()
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor)
-    ]
-    if odd or not weights:
-        what = f"entry {odd[0]!r} is a {type(weights[odd[0]]).__name__}" if odd else "it is empty"
+    fault = "" if weights else "it is empty"
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            fault = f"entry {name!r} is a {type(value).__name__}"
+            break
+    if fault:
         raise CheckpointError(
-            f"{path}: no weights ({what}). Name the container's key; the file has "
+            f"{path}: no weights ({fault}). Name the container's key; the file has "
             f"{list(content)[:8]}."
         )
     return {_unwrap(name): value for name, value in weights.items()}
 
 
-def load_network_options(
-    path: str | os.PathLike, block: str = "network_g"
-) -> dict[str, Any] | None:
-    """The `network_g` block that our models store beside the weights: a .pth's own key, or safetensors metadata.
+def load_network_options(path: StrPath, block: str = "network_g") -> dict[str, Any] | None:
+    """Read the `network_g` block that our models store with the weights.
 
-    Of a checkpoint of MMEngine it is the generator in its config, if that is a network of ours.
-    `block` names another block that a model stores: IRSDEModel its `sde`.
+    It is a key of a .pth file, or metadata of safetensors; in a checkpoint of MMEngine the
+    generator of its config, if that is a network of this package. `block` names another block that
+    a model stores, such as the `sde` of IRSDEModel.
 
-    None if the file has none, or is a folder. Raises as `load_weights`.
+    Returns None if the file has no such block, or is a folder. Raises as `load_weights`.
     """
     if Path(path).is_dir() or Path(path).suffix == JAX:
         return None
@@ -127,6 +132,7 @@ def load_network_options(
                 f"{path}: not a safetensors file, or a broken one ({error})."
             ) from error
         return _options_in_metadata(stored, block, path) if stored else None
+    # Mapped, because the weights are not needed here.
     content = read_content(path, mapped=True)
     stored = content.get(block)
     if stored is None and block == "network_g":
@@ -134,7 +140,7 @@ def load_network_options(
     return stored if isinstance(stored, dict) else None
 
 
-def _options_in_metadata(stored: str, block: str, path: str | os.PathLike) -> dict[str, Any]:
+def _options_in_metadata(stored: str, block: str, path: StrPath) -> dict[str, Any]:
     try:
         options = json.loads(stored)
     except (ValueError, RecursionError) as error:
@@ -149,54 +155,61 @@ def _options_in_metadata(stored: str, block: str, path: str | os.PathLike) -> di
 def fit_prefix(
     weights: Mapping[str, torch.Tensor], expected: Iterable[str]
 ) -> dict[str, torch.Tensor]:
-    """Take off the one prefix (such as Lightning's `net.`) behind which all `expected` names are found.
+    """Remove the prefix (such as Lightning's `net.`) that precedes all `expected` names.
 
-    When there is no such prefix, or none is needed, `weights` come back as they are. Of several,
-    MMEngine's average (`generator_ema.`) comes first.
+    If there is no such prefix, or none is needed, `weights` are returned unchanged. Of several
+    prefixes, MMEngine's average (`generator_ema.`) comes first, then the shortest.
     """
     expected = set(expected)
     if not expected or expected & set(weights):
         return dict(weights)
+    # Any one expected name shows which prefixes are possible.
     probe = min(expected)
     prefixes = {name[: -len(probe)] for name in weights if name.endswith("." + probe)}
     for prefix in sorted(prefixes, key=lambda prefix: (not prefix.endswith("_ema."), len(prefix))):
         inner = {
-            name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)
+            name.removeprefix(prefix): value
+            for name, value in weights.items()
+            if name.startswith(prefix)
         }
         if expected <= set(inner):
             return inner
     return dict(weights)
 
 
-def _open_container(
-    loaded: dict[str, Any], key: str | None, path: str | os.PathLike
-) -> dict[str, Any]:
-    if key is not None and (asked := _at(loaded, key)) is not None:
-        return asked
-    known = [name for name in CONTAINERS if _at(loaded, name) is not None]
-    bare = all(isinstance(value, torch.Tensor) for value in loaded.values())
-    if key not in (None, "params", "params_ema") or (key == "params" and known == ["params_ema"]):
+def _open_container(loaded: dict[str, Any], key: str | None, path: StrPath) -> dict[str, Any]:
+    """Return the state dict at `key`, or the first of `CONTAINERS`, or `loaded` if it is bare."""
+    requested = None if key is None else _at(loaded, key)
+    if requested is not None:
+        return requested
+    containers = [name for name in CONTAINERS if _at(loaded, name) is not None]
+    is_bare = all(isinstance(value, torch.Tensor) for value in loaded.values())
+    # Files of other projects have no params; but EMA weights must not pass for the plain ones.
+    is_optional = key in (None, "params", "params_ema")
+    if not is_optional or (key == "params" and containers == ["params_ema"]):
         raise CheckpointError(f"{path}: no key {key!r}. The file has {list(loaded)[:8]}.")
-    return loaded if bare or not known else _at(loaded, known[0])
+    return loaded if is_bare or not containers else _at(loaded, containers[0])
 
 
 def _at(loaded: dict[str, Any], key: str) -> dict[str, Any] | None:
-    """The dict at a path of keys, or the state dict of the network there; None where there is neither."""
-    found: Any = loaded
+    """Return the dict at a path of keys, or the state dict of a network there; None if neither."""
+    value: Any = loaded
     for step in key.split("/"):
-        found = found.get(step) if isinstance(found, dict) else None
-    if unpickling.is_network(found):
-        return unpickling.state_dict(found)
-    return found if isinstance(found, dict) else None
+        value = value.get(step) if isinstance(value, dict) else None
+    if unpickling.is_network(value):
+        return unpickling.state_dict(value)
+    return value if isinstance(value, dict) else None
 
 
 def _unwrap(name: str) -> str:
+    # torch.compile wraps single modules too, so its prefix may be anywhere in a name.
     for wrapper in WRAPPERS:
         name = name.replace(wrapper, "") if wrapper == "_orig_mod." else name.removeprefix(wrapper)
     return name
 
 
 def _check_plain(value: Any, place: str) -> None:
+    """Raise TypeError if `value`, at `place` of the state, holds anything but plain types."""
     kind = type(value)
     if kind in _MAPPINGS:
         for key, item in value.items():

@@ -1,75 +1,82 @@
-"""Putting weights into a network, with an error that a person can read where they do not fit."""
+"""Loading of weights into a network, with a readable error if they do not fit."""
 
-import os
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from wxr_plugin.checkpoints.containers import fit_prefix, load_network_options
-from wxr_plugin.checkpoints.reading import CheckpointError
+from wxr_plugin.checkpoints.reading import CheckpointError, StrPath
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Parameter or buffer name -> shape."""
 
 
 def load_into(
-    net: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLike, strict: bool = True
+    net: nn.Module, weights: Mapping[str, Tensor], path: StrPath, strict: bool = True
 ) -> None:
     """Load the `weights` of the file `path` into `net`; `strict` as in torch.
 
-    A prefix that all names share, such as Lightning's `net.`, is taken off.
+    A prefix that all names share, such as Lightning's `net.`, is removed.
 
     Raises:
-        CheckpointError: names or shapes differ, or, where not `strict`, nothing fits. It is a line
-            that names both sides, and the network of which the file says that it is for.
+        CheckpointError: names or shapes differ, or, if not `strict`, nothing fits. The message is
+            one line with both sides, and the network that the file was written for if it has that.
     """
     weights = fit_prefix(weights, net.state_dict())
     try:
         missing = net.load_state_dict(weights, strict=strict).missing_keys
     except RuntimeError as error:
         raise CheckpointError(_message(net, weights, path) or f"{path}: {error}") from error
+    # Without `strict`, torch silently loads nothing if no name fits.
     if missing and len(missing) == len(net.state_dict()):
         raise CheckpointError(_message(net, weights, path))
 
 
-def differences(
-    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
-) -> str:
-    """How the names and shapes of a file differ from those of a network; empty where they are the same."""
-    shapes = [
-        name for name in expected if name in found and tuple(found[name]) != tuple(expected[name])
-    ]
+def differences(actual: Shapes, expected: Shapes) -> str:
+    """Describe how the names and shapes of a file differ from those of a network; empty if equal.
+
+    `actual` are the shapes of the file, `expected` those of the network.
+    """
+    common = [name for name in expected if name in actual]
+    unequal = [name for name in common if actual[name] != expected[name]]
+    missing = sorted(expected.keys() - actual.keys())
+    surplus = sorted(actual.keys() - expected.keys())
     parts = []
-    if shapes:
-        sides = [tuple(side[shapes[0]]) for side in (found, expected)]
+    if unequal:
+        name = unequal[0]
         parts.append(
-            f"{shapes[0]} is {sides[0]} in the file and {sides[1]} in the network{_others(shapes)}"
+            f"{name} is {actual[name]} in the file and {expected[name]} in the network"
+            f"{_and_more(unequal)}"
         )
-    for one, other, what in (
-        (expected, found, "missing in"),
-        (found, expected, "unknown to the network, but in"),
-    ):
-        names = sorted(one.keys() - other.keys())
-        parts += (
-            [f"{names[0]}{_others(names)} {'are' if names[1:] else 'is'} {what} the file"]
-            if names
-            else []
-        )
+    if missing:
+        parts.append(f"{_listed(missing)} missing in the file")
+    if surplus:
+        parts.append(f"{_listed(surplus)} unknown to the network, but in the file")
     return "; ".join(parts)
 
 
-def _message(net: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLike) -> str:
-    """What differs; empty where names and shapes are the same."""
-    found, expected = (
-        {name: t.shape for name, t in side.items()} for side in (weights, net.state_dict())
-    )
-    told = differences(found, expected)
+def shapes_of(weights: Mapping[str, Tensor]) -> Shapes:
+    """Return the shapes of `weights`, by name."""
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def _message(net: nn.Module, weights: Mapping[str, Tensor], path: StrPath) -> str:
+    """Describe the differences and the fix; empty if names and shapes are equal."""
+    difference = differences(shapes_of(weights), shapes_of(net.state_dict()))
+    if not difference:
+        return ""
     stored = load_network_options(path)
     stored_for = f" The file is for network_g: {stored}." if stored else ""
-    mend = "Give network_g the options with which the file was trained, or another file."
     return (
-        f"{path} does not fit the network {type(net).__name__}: {told}.{stored_for} {mend}"
-        if told
-        else ""
+        f"{path} does not fit the network {type(net).__name__}: {difference}.{stored_for} "
+        "Give network_g the options with which the file was trained, or another file."
     )
 
 
-def _others(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
+    verb = "are" if len(names) > 1 else "is"
+    return f"{names[0]}{_and_more(names)} {verb}"
+
+
+def _and_more(names: list[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""

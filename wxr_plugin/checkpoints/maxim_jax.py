@@ -1,4 +1,4 @@
-"""MAXIM's published weights (JAX) as a state dict."""
+"""Conversion of MAXIM's published weights (JAX) to a state dict."""
 
 from collections.abc import Mapping
 
@@ -9,36 +9,42 @@ from torch import Tensor
 from wxr_plugin.errors import WxrError
 
 PREFIX = "opt/target/"
+"""Prefix of the network's arrays; the others are the optimiser's."""
 NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
+"""Kind of a flax parameter -> torch's name."""
 
 
 def from_jax(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    """The state dict of `MAXIM` from the authors' arrays, `numpy.load("checkpoint.npz")`.
+    """Convert the authors' arrays, `numpy.load("checkpoint.npz")`, to the state dict of `MAXIM`.
 
-    Raises WxrError if they are something else.
+    Raises:
+        WxrError: the arrays are not a checkpoint of MAXIM.
     """
-    found = {name.removeprefix(PREFIX): arrays[name] for name in arrays if name.startswith(PREFIX)}
-    if not found:
+    names = [name for name in arrays if name.startswith(PREFIX)]
+    if not names:
         raise WxrError(
             f"no array's name begins with {PREFIX}: not a checkpoint of MAXIM; take its "
             f"checkpoint.npz"
         )
     state = {}
-    for path, array in found.items():
-        *modules, kind = path.split("/")
+    for name in names:
+        # opt/target/module/submodule/kernel
+        *modules, kind = name.removeprefix(PREFIX).split("/")
         if not modules or kind not in NAMES:
-            raise WxrError(f"{PREFIX}{path}: not a kernel, scale or bias, so not a weight of MAXIM")
-        turned = _kernel(array, modules[-1]) if kind == "kernel" else array
-        state[".".join((*modules, NAMES[kind]))] = torch.from_numpy(
-            np.array(turned, dtype=np.float32)
-        )
+            raise WxrError(f"{name}: not a kernel, scale or bias, so not a weight of MAXIM")
+        array = arrays[name]
+        if kind == "kernel":
+            array = _kernel(array, modules[-1])
+        torch_name = ".".join((*modules, NAMES[kind]))
+        state[torch_name] = torch.from_numpy(np.array(array, dtype=np.float32))
     return state
 
 
 def _kernel(array: np.ndarray, module: str) -> np.ndarray:
-    """A kernel in torch's order of axes. flax does not turn the kernel of a transposed convolution, torch does."""
+    """Return a kernel in torch's order of axes."""
     if array.ndim == 2:
-        return array.T
+        return array.T  # (in, out) -> (out, in)
+    # Convolutions: (h, w, in, out). Torch mirrors the kernel of a transposed one, flax does not.
     if module.startswith("ConvTranspose"):
         return array[::-1, ::-1].transpose(2, 3, 0, 1)
     return array.transpose(3, 2, 0, 1)

@@ -1,4 +1,4 @@
-"""Finding the training state to go on from: the newest that can be read, with the networks that belong to it."""
+"""Choice of the training state to resume: the newest that is readable with its networks."""
 
 import os
 import warnings
@@ -13,7 +13,7 @@ from wxr_plugin.utils.rng import check_rng_state
 
 
 class ResumeError(WxrError):
-    """There are training states, but none that can be read."""
+    """None of the training states can be read."""
 
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -21,7 +21,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class TrainingState(TypedDict):
-    """Types of the entries of a .state file that resuming relies on, stock BasicSR's four and then our own."""
+    """Types of the entries of a .state file: stock BasicSR's four, then this package's."""
 
     epoch: Count
     iter: Count
@@ -38,22 +38,22 @@ class TrainingState(TypedDict):
 
 
 def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
-    """The state that a training with the options `opt` goes on from, on the CPU, or None to start afresh.
+    """Load the state that a training with the options `opt` resumes, or None to start afresh.
 
-    With `auto_resume` that is the newest readable `.state` below `path.training_states`; without
-    one there, and without `auto_resume`, it is `path.resume_state`. `opt` is set up for it: the
-    paths of the networks, the seed that the run began with, and `datasets.train.resume`, from which
-    the data loader takes up its place in the epoch.
+    With `auto_resume` that is the newest readable `.state` below `path.training_states`; if there
+    is none, or without `auto_resume`, it is `path.resume_state`. `opt` is changed for it: the paths
+    of the networks, the seed that the run started with, and `datasets.train.resume`, the place in
+    the epoch from which the data loader continues. Tensors of the state are on the CPU.
 
     Raises:
-        ResumeError: there are states, but none can be read, or the one that was named cannot.
+        ResumeError: there are states, but none can be read, or the requested one cannot.
     """
-    found = _states(opt["path"]["training_states"]) if opt["auto_resume"] else []
-    if not found and opt["path"].get("resume_state"):
-        found = [Path(opt["path"]["resume_state"])]
-    if not found:
+    files = _states(opt["path"]["training_states"]) if opt["auto_resume"] else []
+    if not files and opt["path"].get("resume_state"):
+        files = [Path(opt["path"]["resume_state"])]
+    if not files:
         return None
-    path, state = _newest_readable(found, opt)
+    path, state = _newest_readable(files, opt)
     opt["path"]["resume_state"] = str(path)
     _restore_paths(opt, state)
     _restore_seed(opt, state)
@@ -62,33 +62,32 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def consumed(resume: dict[str, int], batches: int) -> int | None:
-    """Batches of epoch `resume['epoch']` that were trained on when its state was saved at iteration `resume['iter']`.
+    """Return the number of batches of epoch `resume['epoch']` before iteration `resume['iter']`.
 
-    `batches` is the number in an epoch. None if the two do not fit, because batch size, data or the
-    number of processes have changed since.
+    `batches` is the number of batches in an epoch. None if the two do not fit, because batch size,
+    data or the number of processes have changed since the state was saved.
     """
     done = resume["iter"] - resume["epoch"] * batches
     return done if 0 <= done <= batches else None
 
 
 def network_paths(opt: dict[str, Any], iteration: int) -> dict[str, Path]:
-    """Label (`net_g`) -> file of each network that BasicSR loads beside the state of `iteration`."""
-    kept = opt["path"].get("ignore_resume_networks") or ()
-    labels = [
-        key.replace("network_", "net_")
-        for key in opt
-        if key.startswith("network_") and key not in kept
-    ]
-    return {label: Path(opt["path"]["models"]) / f"{label}_{iteration}.pth" for label in labels}
+    """Return label (`net_g`) -> file of each network that BasicSR loads with a state."""
+    ignored = opt["path"].get("ignore_resume_networks") or ()
+    keys = [key for key in opt if key.startswith("network_") and key not in ignored]
+    folder = Path(opt["path"]["models"])
+    labels = [key.replace("network_", "net_") for key in keys]
+    return {label: folder / f"{label}_{iteration}.pth" for label in labels}
 
 
 def _states(folder: str) -> list[Path]:
-    """Training states in `folder`, newest first. Their names are iterations, `5000.state`."""
+    """Return the training states in `folder`, newest first; names are iterations, `5000.state`."""
     files = [file for file in Path(folder).glob("*.state") if file.stem.isdigit()]
     return sorted(files, key=lambda file: int(file.stem), reverse=True)
 
 
 def _newest_readable(paths: list[Path], opt: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Return path and content of the first readable state, with a warning for each one before."""
     broken = []
     for path in paths:
         try:
@@ -98,19 +97,19 @@ def _newest_readable(paths: list[Path], opt: dict[str, Any]) -> tuple[Path, dict
         else:
             for problem in broken:
                 warnings.warn(
-                    f"a training state is passed over, {path.name} is used: {problem}", stacklevel=3
+                    f"a training state is skipped, {path.name} is used: {problem}", stacklevel=3
                 )
             return path, state
+    lines = "\n  ".join(broken)
     raise ResumeError(
-        "no training state can be read:\n  "
-        + "\n  ".join(broken)
-        + "\nTo start afresh, give another `name`, or leave "
-        "out --auto_resume and path.resume_state (the old folder is then kept under another name)."
+        f"no training state can be read:\n  {lines}\n"
+        "To start afresh, give another `name`, or leave out --auto_resume and "
+        "path.resume_state (the old folder is then kept under another name)."
     )
 
 
 def _read(path: Path, opt: dict[str, Any]) -> dict[str, Any]:
-    """Return the state in `path` after checking its entries and the network files that belong to it."""
+    """Return the state in `path` after checking its entries and its network files."""
     state = load_state(path)
     _check_types(state)
     for label, file in network_paths(opt, state["iter"]).items():
@@ -138,17 +137,17 @@ def _check_types(state: dict[str, Any]) -> None:
 
 
 def _restore_paths(opt: dict[str, Any], state: dict[str, Any]) -> None:
-    """Let BasicSR load the networks of the state's iteration, but not those that the state itself holds."""
+    """Let BasicSR load the networks of the state's iteration, except those in the state itself."""
     from basicsr.utils import check_resume
 
     check_resume(opt, state["iter"])
     for label in network_paths(opt, state["iter"]):
         if label in state.get("networks", ()):
             opt["path"][f"pretrain_{label.replace('net_', 'network_')}"] = None
+    # BasicSR makes the folders only for a training that it does not resume; but the state may be
+    # that of another experiment.
     for key in ("experiments_root", "models", "training_states", "visualization"):
-        os.makedirs(
-            opt["path"][key], exist_ok=True
-        )  # a state of another experiment may be resumed here
+        os.makedirs(opt["path"][key], exist_ok=True)
 
 
 def _restore_seed(opt: dict[str, Any], state: dict[str, Any]) -> None:
@@ -157,6 +156,6 @@ def _restore_seed(opt: dict[str, Any], state: dict[str, Any]) -> None:
     seed = state.get("manual_seed")
     if seed is None or seed == opt["manual_seed"]:
         return
-    print(f"manual_seed is {seed}, with which the resumed training began", flush=True)
+    print(f"manual_seed is {seed}, with which the resumed training started", flush=True)
     opt["manual_seed"] = seed
     set_random_seed(seed + opt["rank"])

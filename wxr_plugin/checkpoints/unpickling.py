@@ -1,9 +1,9 @@
-"""Reading torch files that name classes besides tensors, without running code of theirs or of the file.
+"""Reading of torch files that name other classes than tensors, without running any code of them.
 
 torch.load(weights_only=True) refuses argparse.Namespace and whole pickled networks, and its
-safe_globals take only classes that are imported, by their exact names, and no network saved in
-torch's older format. Here such classes become empty stand-ins that hold state; a short list of
-functions rebuilds tensors; every other name is refused.
+safe_globals accept only imported classes by their exact names, and no network saved in torch's
+older format. Here such classes become empty stand-ins that hold state; a short list of functions
+rebuilds tensors; every other name is refused.
 """
 
 import fnmatch
@@ -38,16 +38,20 @@ HARMLESS = (
     "mmcv.*",
     "mmengine.*",
 )  # fmt: skip
-"""What others keep beside weights. Nothing of these is imported or called."""
+"""Patterns of the classes that other projects store with weights; none is imported or called."""
 PYTHON2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+"""Module names of Python 2 -> those of Python 3."""
 
 
 class RefusedError(pickle.UnpicklingError):
-    """A name that no checkpoint needs."""
+    """A file names something that no checkpoint needs."""
 
 
 class StandIn:
-    """An object of a class that is not here: `state` is what the file has of it, if anything."""
+    """Replacement of an object of a class that is not imported.
+
+    `state` is its pickled state, if it has any.
+    """
 
     __slots__ = ("state",)
 
@@ -58,35 +62,43 @@ class StandIn:
         self.state: Any = {}
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Items of a dict's subclass are not kept."""
+        """Drop an item of a subclass of dict."""
 
     def extend(self, items: Any) -> None:
-        """Nor are those of a list's."""
+        """Drop items of a subclass of list or set."""
 
     append = add = update = extend
 
 
 def read(path: str | os.PathLike, classes: tuple[str, ...] = (), mapped: bool = False) -> Any:
-    """The content of a torch file; `classes` may be named in it, beside `HARMLESS` ones: patterns of full names.
+    """Read a torch file that may name `classes` in addition to `HARMLESS` ones.
 
     Call it after weights_only=True has failed with an UnpicklingError, which rules out TorchScript
     and tar archives.
 
+    Args:
+        path: the file.
+        classes: patterns of full names.
+        mapped: leave the numbers in the file until they are used.
+
     Raises:
-        RefusedError: the file names something else, or holds a network that contains itself;
-            nothing of it has run.
-        Exception: what torch raises for a broken file.
+        RefusedError: the file names anything else, or holds a network that contains itself; no code
+            of it was run.
+        Exception: any error that torch raises for a broken file.
     """
 
     class Unpickler(_Unpickler):
         allowed = HARMLESS + tuple(classes)
 
-    loader = SimpleNamespace(
-        Unpickler=Unpickler, load=lambda file, **how: Unpickler(file, **how).load()
-    )
+    def load(file: Any, **options: Any) -> Any:
+        return Unpickler(file, **options).load()
+
+    # torch uses these two of a `pickle_module`, and its name.
+    loader = SimpleNamespace(Unpickler=Unpickler, load=load)
     loader.__name__ = "pickle"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the sources of stand-ins cannot be compared
+        # torch warns that it cannot compare the sources of stand-ins.
+        warnings.simplefilter("ignore")
         content = torch.load(
             path, map_location="cpu", weights_only=False, pickle_module=loader, mmap=mapped
         )
@@ -95,7 +107,10 @@ def read(path: str | os.PathLike, classes: tuple[str, ...] = (), mapped: bool = 
 
 
 def _refuse_cycles(content: Any, above: tuple[int, ...]) -> None:
-    """Raise RefusedError if a network in `content` contains itself; `above` are the ids of what `content` lies in."""
+    """Raise RefusedError if a network in `content` contains itself.
+
+    `above` are the ids of the objects that contain `content`.
+    """
     if id(content) in above:
         if is_network(content):
             raise RefusedError("a network that contains itself")
@@ -108,19 +123,20 @@ def _refuse_cycles(content: Any, above: tuple[int, ...]) -> None:
         _refuse_cycles(part, (*above, id(content)))
 
 
-def is_network(thing: Any) -> bool:
-    """Whether `thing` stands in for a torch module."""
-    return (
-        isinstance(thing, StandIn) and isinstance(thing.state, dict) and "_modules" in thing.state
-    )
+def is_network(content: Any) -> bool:
+    """Return whether `content` is the stand-in of a torch module."""
+    if not isinstance(content, StandIn):
+        return False
+    return isinstance(content.state, dict) and "_modules" in content.state
 
 
 def state_dict(network: StandIn) -> dict[str, Tensor]:
-    """Names and tensors of a network's stand-in, as its class would give them."""
+    """Return the state dict of a network's stand-in, as its class would."""
     return dict(_tensors(network, ""))
 
 
 def _tensors(network: StandIn, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield names and tensors in the order of torch: own parameters, own buffers, sub-modules."""
     state = network.state
     hidden = state.get("_non_persistent_buffers_set", ())
     for kind in ("_parameters", "_buffers"):
@@ -133,12 +149,12 @@ def _tensors(network: StandIn, prefix: str) -> Iterator[tuple[str, Tensor]]:
 
 
 class _Unpickler(pickle._Unpickler):
-    """Python's own unpickler in Python (the one in C cannot be told what BUILD may do)."""
+    """Python's unpickler in Python, because that in C does not let BUILD be overridden."""
 
     allowed: tuple[str, ...] = ()
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a name stands for here; nothing is imported."""
+        """Return the replacement of a name; nothing is imported."""
         full = f"{PYTHON2.get(module, module)}.{name}"
         if full in _known():
             return _known()[full]
@@ -151,18 +167,17 @@ class _Unpickler(pickle._Unpickler):
         target = self.stack[-1]
         if isinstance(target, StandIn):
             target.state = state
-        elif type(target) is not OrderedDict:  # of which the attributes are of no use
+        # The attributes of an OrderedDict (a state dict has _metadata) are dropped.
+        elif type(target) is not OrderedDict:
             raise RefusedError(f"a state for a {type(target).__name__}")
 
     dispatch = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: _build}
 
 
 def _statistic(owner: type, name: str) -> None:
-    """MMEngine's log names the statistics of its histories by getattr; nothing else may."""
-    if (
-        owner is not _stand_in("mmengine.logging.history_buffer.HistoryBuffer")
-        or name not in STATISTICS
-    ):
+    """Replace getattr, which MMEngine's log uses for the statistics of its histories alone."""
+    history = _stand_in("mmengine.logging.history_buffer.HistoryBuffer")
+    if owner is not history or name not in STATISTICS:
         raise RefusedError("builtins.getattr")
 
 
@@ -173,11 +188,11 @@ def _stand_in(full: str) -> type:
 
 @cache
 def _known() -> dict[str, Any]:
-    """Full names -> what may be called or made in their place."""
-    plain: dict[str, Callable] = {
-        f"builtins.{kind.__name__}": kind for kind in (set, dict, list, tuple, int, float)
-    }
+    """Return full name -> the class or function that replaces it."""
+    kinds = (set, dict, list, tuple, int, float)
+    plain: dict[str, Callable] = {f"builtins.{kind.__name__}": kind for kind in kinds}
     dtypes = {str(kind): kind for kind in vars(torch).values() if isinstance(kind, torch.dtype)}
+    # Lambdas take the arguments of the pickle and drop those that could do more than rebuild.
     return {
         **plain,
         **dtypes,

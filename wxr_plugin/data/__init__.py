@@ -1,4 +1,4 @@
-"""Datasets that BasicSR's registry knows after this import: every `*_dataset.py` of this folder."""
+"""Datasets: importing this package registers every `*_dataset.py` of it with BasicSR."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Degraded photos with the caption of their clean version and the word for what spoils them, to train DA-CLIP."""
+"""Degraded photos with a caption and a degradation word each, to train DA-CLIP."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,24 +28,31 @@ class CaptionedDegradationOptions(Block):
     """Options of CaptionedDegradationDataset."""
 
     captions: ExistingPath | None = None
-    """Tab-separated table with the columns filepath and title ("<caption>: <degradation>"), as `wxr label caption`
-    writes it; captions.csv in dataroot when absent."""
+    """Tab-separated table with the columns filepath and title ("<caption>: <degradation>").
+
+    `wxr label caption` writes such a table. Defaults to captions.csv in dataroot.
+    """
     dataroot: ExistingPath | None = None
-    """Folder that relative file names start from, or an .lmdb of these photos; the table's folder when absent. A file
-    name may lead into an .lmdb too: hazy/LQ.lmdb/photo.png."""
+    """Folder that relative file names start from, or an .lmdb of these photos.
+
+    Defaults to the table's folder. A file name may point into an .lmdb too:
+    hazy/LQ.lmdb/photo.png.
+    """
     words: list[str] | None = None
-    """Degradations that may occur; DA-CLIP's ten when absent."""
+    """Degradations that may occur; defaults to DA-CLIP's ten."""
     size: AtLeastOne = 224
-    """Side in pixels of the square that the CLIP sees."""
+    """Side of the square input of CLIP, in pixels."""
     scale_range: tuple[Chance, Chance] = (0.9, 1.0)
-    """RandomResizedCrop in training: least and largest share of the area."""
+    """Range of RandomResizedCrop in training, as shares of the area."""
     square_crop: Chance = 0.0
-    """How often, in training, a random square of any side from 64 pixels up is cut out before that; 0.8 where the
-    authors do so (their flag --crop)."""
+    """Probability in training of cutting out a random square first, with a side from 64 pixels up.
+
+    The authors use 0.8 with their flag --crop.
+    """
     balanced: bool = True
-    """Training takes all degradations equally often; else every row once an epoch."""
+    """Take all degradations equally often in training; otherwise every row once an epoch."""
     max_bad: NotNegative = 10
-    """Photos that may turn out unreadable; each is named and another takes its place."""
+    """Number of photos that may be unreadable; each is logged and replaced by another."""
 
     def __post_init__(self) -> None:
         if self.captions is None and self.dataroot is None:
@@ -53,11 +60,11 @@ class CaptionedDegradationOptions(Block):
                 "give captions (the table), dataroot (with captions.csv in it), or both"
             )
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
-            raise ValueError(f"scale_range {list(self.scale_range)} is no range in (0, 1]")
+            raise ValueError(f"scale_range {list(self.scale_range)} is not a range within (0, 1]")
 
 
 class _Files:
-    """Images by their paths, with the face of an ImageStore."""
+    """Images keyed by path, with the interface of an ImageStore."""
 
     path = staticmethod(str)
     read = staticmethod(read_image)
@@ -65,14 +72,15 @@ class _Files:
 
 @DATASET_REGISTRY.register()
 class CaptionedDegradationDataset(WeatherDataset):
-    """Items: lq, float32 RGB (3, size, size) in [0, 1]; caption, degradation (texts); lq_path.
+    """Dataset of degraded photos with caption and degradation.
 
-    In training, random crops as published (no flips); else the short side is resized to `size` and
-    the centre cut out. Both resize 8-bit images as Pillow does, bicubic.
+    An item has lq, float32 RGB (3, size, size) in [0, 1]; caption and degradation (texts); lq_path.
+
+    In training, items are random crops as published (no flips); otherwise the short side is resized
+    to `size` and the centre is cut out. Both resize 8-bit images as Pillow does, bicubic.
 
     Raises:
-        TableError: rows that are malformed or whose photo is not there; all of them, with their
-            lines.
+        TableError: rows are malformed or their photo is missing; the message lists them.
     """
 
     Options = CaptionedDegradationOptions
@@ -88,22 +96,23 @@ class CaptionedDegradationDataset(WeatherDataset):
             )
         photos = self._open(rows)
         self.rows = list(rows.values())
-        known = sorted({row.degradation for row in self.rows})
-        classes = [known.index(row.degradation) for row in self.rows]
+        words = self.degradations
+        classes = [words.index(row.degradation) for row in self.rows]
         self.use(photos, classes)
         self.numbers = ClassIndex(classes, balanced=self.training and options.balanced)
 
     @property
     def degradations(self) -> list[str]:
-        """The degradations of this set, sorted."""
+        """Degradations of this set, sorted."""
         return sorted({row.degradation for row in self.rows})
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
-        """The sample at `index` with photo (where that one is bad) and crop taken from `rng`."""
+        """Return the sample at `index`, with the crop, and a replacement photo, from `rng`."""
         number, pixels = self.quota.first_good(index, self.numbers, rng, self._read)
-        view = (
-            self._random_view(pixels, rng) if self.training else middle(pixels, self.options.size)
-        )
+        if self.training:
+            view = self._random_view(pixels, rng)
+        else:
+            view = middle(pixels, self.options.size)
         row = self.rows[number]
         return {
             "lq": to_tensor(np.array(view)),
@@ -117,46 +126,68 @@ class CaptionedDegradationDataset(WeatherDataset):
         return store.read(key)
 
     def _random_view(self, pixels: np.ndarray, rng: np.random.Generator) -> Image.Image:
-        least = min(SMALLEST_SQUARE, *pixels.shape[:2])
         if rng.random() < self.options.square_crop:
-            side = int(rng.integers(least, min(pixels.shape[:2]) + 1))
+            shortest = min(pixels.shape[:2])
+            side = int(rng.integers(min(SMALLEST_SQUARE, shortest), shortest + 1))
             box = random_box(*pixels.shape[:2], side, rng)
             pixels = pixels[box.top : box.bottom, box.left : box.right]
         return random_resized_crop(pixels, self.options.size, self.options.scale_range, rng)
 
     def _open(self, rows: dict[int, CaptionRow]) -> list[tuple[ImageStore | _Files, str]]:
-        """(store, key) of each row's photo, which a file name with an .lmdb in it has there."""
+        """Return (store, key) of each row's photo.
+
+        Raises:
+            TableError: a photo is missing.
+        """
         root = Path(self.options.dataroot or self.table.parent).expanduser()
-        stores: dict[Path, tuple[ImageStore, set[str]]] = {}
-        found, missing = [], []
+        stores = _Stores()
+        photos, missing = [], []
         for line, row in rows.items():
             path = root / Path(row.file).expanduser()
-            packed = next((parent for parent in path.parents if parent.suffix == ".lmdb"), None)
-            if packed and packed not in stores:
-                store = ImageStore(packed)
-                stores[packed] = store, set(store.keys())
-            store, known = stores[packed] if packed else (_Files(), None)
-            key = image_key(path.relative_to(packed)) if packed else str(path)
-            found.append((store, key))
-            if not (key in known if packed else path.is_file()):
+            store, key, exists = stores.locate(path)
+            photos.append((store, key))
+            if not exists:
                 missing.append(f"{self.table}:{line}: {store.path(key)} is not there")
         refuse(self.table, missing)
-        return found
+        return photos
+
+
+class _Stores:
+    """The LMDBs of a table, each opened once."""
+
+    def __init__(self):
+        self._opened: dict[Path, tuple[ImageStore, set[str]]] = {}
+
+    def locate(self, path: Path) -> tuple[ImageStore | _Files, str, bool]:
+        """Return the store and the key of a photo, and whether it exists.
+
+        A path with an .lmdb in it (hazy/LQ.lmdb/photo.png) is a key of that LMDB.
+        """
+        root = next((parent for parent in path.parents if parent.suffix == ".lmdb"), None)
+        if root is None:
+            return _Files(), str(path), path.is_file()
+        if root not in self._opened:
+            store = ImageStore(root)
+            self._opened[root] = (store, set(store.keys()))
+        store, keys = self._opened[root]
+        key = image_key(path.relative_to(root))
+        return store, key, key in keys
 
 
 def random_resized_crop(
     pixels: np.ndarray, size: int, scale: tuple[float, float], rng: np.random.Generator
 ) -> Image.Image:
-    """torchvision's RandomResizedCrop of uint8 RGB (H, W, 3), bicubic, drawn from `rng`."""
+    """Apply torchvision's RandomResizedCrop, bicubic, to uint8 RGB (H, W, 3), drawn from `rng`."""
     from torchvision.transforms.v2 import InterpolationMode, RandomResizedCrop
 
+    # torchvision draws from torch's global generator, so that is seeded from `rng` meanwhile.
     with random_state(int(rng.integers(1 << 31))):
         crop = RandomResizedCrop(size, scale=scale, interpolation=InterpolationMode.BICUBIC)
         return crop(Image.fromarray(pixels))
 
 
 def middle(pixels: np.ndarray, size: int) -> Image.Image:
-    """uint8 RGB (H, W, 3) with its short side resized to `size`, bicubic, and the centre cut out."""
+    """Resize the short side of uint8 RGB (H, W, 3) to `size`, bicubic, and cut out the centre."""
     from torchvision.transforms.v2 import InterpolationMode, functional
 
     resized = functional.resize(Image.fromarray(pixels), [size], InterpolationMode.BICUBIC)

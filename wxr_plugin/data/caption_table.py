@@ -1,4 +1,4 @@
-"""Tables of captions and degradations in the layout of DA-CLIP: tab separated, `filepath` and `title`."""
+"""Tables of captions and degradations in DA-CLIP's layout: tab-separated filepath and title."""
 
 import csv
 import io
@@ -13,60 +13,50 @@ from wxr_plugin.utils.files import write_text
 COLUMNS = ("filepath", "title")
 SEPARATOR = ": "
 SHOWN = 20
-"""Bad rows that a message names."""
+"""Number of bad rows that a message lists."""
 
 
 class TableError(WxrError):
-    """A table with rows that cannot be used; names them."""
+    """A table with unusable rows, which the message lists."""
 
 
 class CaptionRow(NamedTuple):
     """One degraded image."""
 
     file: str
-    """As the table names it."""
+    """Its file name as in the table."""
     caption: str
-    """What its clean version shows."""
+    """Content of its clean version."""
     degradation: str
-    """What spoils it: one of the words."""
+    """One of the degradation words."""
 
 
 def read_table(path: str | PathLike, words: Collection[str] = ()) -> dict[int, CaptionRow]:
-    """Rows by their line in the file `path`.
+    """Read the rows of the file `path`, keyed by line number.
 
-    `title` is "<caption>: <degradation>", split at the last ": ", so that a caption may have one of
-    its own (the authors' loader stops at such a caption). With `words`, every other degradation is
-    an error.
+    `title` is "<caption>: <degradation>", split at the last ": ", so that a caption may contain one
+    itself (the authors' loader fails on such a caption). If `words` are given, every other
+    degradation is an error.
 
     Raises:
-        TableError: the file is no such table or rows are malformed: all of them, with their lines.
+        TableError: the file is not such a table, or rows are malformed; the message lists them.
     """
     path = Path(path).expanduser()
-    try:
-        reader = csv.reader(
-            io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), delimiter="\t"
-        )
-        lines = [(cells, reader.line_num) for cells in reader if cells]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{path}: not a table of captions ({error})") from error
-    if not lines or any(name not in lines[0][0] for name in COLUMNS):
-        found = " | ".join(lines[0][0]) if lines else "nothing"
-        raise TableError(
-            f"{path}:1: expected the tab-separated columns filepath and title, found {found[:80]}"
-        )
-    places = [lines[0][0].index(name) for name in COLUMNS]
-    rows, bad = {}, []
-    for cells, number in lines[1:]:
+    (columns, _), *lines = _read_lines(path)
+    places = [columns.index(name) for name in COLUMNS]
+    rows: dict[int, CaptionRow] = {}
+    problems = []
+    for cells, number in lines:
         try:
             rows[number] = _row(cells, places, words)
         except ValueError as error:
-            bad.append(f"{path}:{number}: {error}")
-    refuse(path, bad)
+            problems.append(f"{path}:{number}: {error}")
+    refuse(path, problems)
     return rows
 
 
 def write_table(path: str | PathLike, rows: Iterable[CaptionRow]) -> None:
-    """Replace the table at `path` in one step."""
+    """Replace the table at `path` atomically."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -74,23 +64,49 @@ def write_table(path: str | PathLike, rows: Iterable[CaptionRow]) -> None:
     write_text(path, text.getvalue())
 
 
-def refuse(path: str | PathLike, bad: list[str]) -> None:
-    """Raise TableError with the lines `bad` about the table `path`, if there are any."""
-    if bad:
-        more = [f"… and {len(bad) - SHOWN} more"] if len(bad) > SHOWN else []
-        lines = "\n  ".join([*bad[:SHOWN], *more])
-        raise TableError(f"{path}: {len(bad)} rows cannot be used; mend or remove them:\n  {lines}")
+def refuse(path: str | PathLike, problems: list[str]) -> None:
+    """Raise TableError with the lines `problems` about the table `path`, if there are any."""
+    if not problems:
+        return
+    more = [f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    lines = "\n  ".join([*problems[:SHOWN], *more])
+    raise TableError(f"{path}: {len(problems)} rows cannot be used; fix or remove them:\n  {lines}")
+
+
+def _read_lines(path: Path) -> list[tuple[list[str], int]]:
+    """Return (cells, line number) of every line that is not empty, the header first."""
+    try:
+        # utf-8-sig: spreadsheets put a byte order mark in front of the first column's name.
+        text = path.read_text(encoding="utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
+        lines = [(cells, reader.line_num) for cells in reader if cells]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{path}: not a table of captions ({error})") from error
+    columns = lines[0][0] if lines else ["nothing"]
+    if any(name not in columns for name in COLUMNS):
+        header = " | ".join(columns)
+        raise TableError(
+            f"{path}:1: expected the tab-separated columns filepath and title, found {header[:80]}"
+        )
+    return lines
 
 
 def _row(cells: list[str], places: list[int], words: Collection[str]) -> CaptionRow:
+    """Return the row of the `cells`, of which `places` hold file and title.
+
+    Raises:
+        ValueError: a cell is missing, empty or malformed.
+    """
     if max(places) >= len(cells):
         raise ValueError(f"{len(cells)} of {max(places) + 1} columns (tabs separate them)")
     file, title = (cells[place].strip() for place in places)
     caption, separator, degradation = title.rpartition(SEPARATOR)
-    if not separator or not caption.strip() or not degradation.strip():
+    caption = caption.strip()
+    degradation = degradation.strip()
+    if not separator or not caption or not degradation:
         raise ValueError(f"{title[:60]!r} is not '<caption>: <degradation>'")
     if not file:
         raise ValueError("no file")
-    if words and degradation.strip() not in words:
-        raise ValueError(f"unknown degradation {degradation.strip()!r} (known: {', '.join(words)})")
-    return CaptionRow(file, caption.strip(), degradation.strip())
+    if words and degradation not in words:
+        raise ValueError(f"unknown degradation {degradation!r} (known: {', '.join(words)})")
+    return CaptionRow(file, caption, degradation)

@@ -1,4 +1,4 @@
-"""Which photo an index means: weathers in balance, and photos that cannot be read passed over within a quota."""
+"""Choice of the photo that an index stands for: weathers in balance, unreadable photos replaced."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -14,58 +14,67 @@ from wxr_plugin.errors import WxrError
 T = TypeVar("T")
 
 UNKNOWN = -1
-"""Weather of a photo that nobody told."""
+"""Weather of a photo for which neither its folder nor an option gives one."""
 
 
 def weather_of(key: str, otherwise: int = UNKNOWN) -> int:
-    """Index in WEATHERS of the sub-folder that a photo lies in (rain/street), or `otherwise`."""
+    """Return the index in WEATHERS of a photo's top folder (rain/street), or `otherwise`."""
     folder, slash, _ = key.partition("/")
     return WEATHERS.index(folder) if slash and folder in WEATHERS else otherwise
 
 
 class ClassIndex:
-    """A list of photos by class, all classes equally often: index -> position of the photo.
+    """List of photos by class, all classes equally often: index -> position of the photo.
 
-    Balanced, its length is the number of classes times the size of the largest; neighbouring
-    indices take turns over the classes, and smaller classes are gone through again. Unbalanced, it
-    is the list as it stands.
+    If balanced, its length is the number of classes times the size of the largest class;
+    consecutive indices cycle over the classes, and smaller classes repeat. If not, it is the list
+    as it stands.
     """
 
     def __init__(self, classes: Sequence[int], balanced: bool):
-        found: dict[int, list[int]] = {}
-        for position, name in enumerate(classes):
-            found.setdefault(name if balanced else UNKNOWN, []).append(position)
-        self.groups = [found[name] for name in sorted(found)]
+        positions: dict[int, list[int]] = {}
+        for position, class_index in enumerate(classes):
+            group = class_index if balanced else UNKNOWN
+            positions.setdefault(group, []).append(position)
+        self.groups = [positions[group] for group in sorted(positions)]
 
     def __len__(self) -> int:
         return len(self.groups) * max(map(len, self.groups))
 
     def __getitem__(self, index: int) -> int:
+        # Consecutive indices cycle over the classes: index = round * number of classes + class.
         group = self.groups[index % len(self.groups)]
         return group[index // len(self.groups) % len(group)]
 
 
 class Quota:
-    """The photos that turned out bad, shared by all worker processes of a loader; more than `max_bad` end the training.
+    """Record of unreadable photos, shared by all workers of a loader; over `max_bad` it raises.
 
-    Each process of a distributed training counts for itself. `path` gives the name of photo
-    `number`.
+    Each process of a distributed training has its own record.
+
+    Args:
+        size: number of photos.
+        max_bad: number of unreadable photos that are replaced by others.
+        path: path of the photo with a given number, for messages.
     """
 
     def __init__(self, size: int, max_bad: int, path: Callable[[int], str]):
+        # Shared memory: a photo that one worker process finds unreadable counts in all of them.
         self.bad = torch.zeros(size, dtype=torch.uint8).share_memory_()
-        self.max_bad, self.path = max_bad, path
+        self.max_bad = max_bad
+        self.path = path
 
     def first_good(
         self, index: int, numbers: ClassIndex, rng: np.random.Generator, read: Callable[[int], T]
     ) -> tuple[int, T]:
-        """The number of the photo at `index`, and `read(number)`; where that fails, of others that `rng` chooses.
+        """Return the number of the photo at `index` and `read(number)`.
 
-        The choice is the same whether the failure was known before or not, so that a sample depends
-        on `rng` alone as long as `read` does not use it.
+        If that photo cannot be read, others are drawn from `rng`. The choice does not depend on
+        whether the failure was recorded before, so that a sample depends on `rng` alone as long as
+        `read` does not use it.
 
         Raises:
-            WxrError: more than `max_bad` photos, or all of them, are bad; it names them.
+            WxrError: more than `max_bad` photos, or all of them, are bad; the message lists them.
         """
         while True:
             number = numbers[index]
@@ -73,26 +82,22 @@ class Quota:
                 try:
                     return number, read(number)
                 except BadImageError as error:
-                    self._count(number, error)
+                    self._record(number, error)
             self._check()
             index = int(rng.integers(len(numbers)))
 
-    def _count(self, number: int, error: BadImageError) -> None:
+    def _record(self, number: int, error: BadImageError) -> None:
+        # Another worker may have recorded the photo between the look at `bad` and the failure.
         if not self.bad[number]:
             self.bad[number] = 1
-            get_root_logger().warning(
-                f"left out, {int(self.bad.sum())} of at most {self.max_bad}: {error}"
-            )
+            count = int(self.bad.sum())
+            get_root_logger().warning(f"left out, {count} of at most {self.max_bad}: {error}")
 
     def _check(self) -> None:
         bad = self.bad.nonzero().flatten().tolist()
-        if len(bad) > self.max_bad or len(bad) == len(self.bad):
-            names = "\n  ".join(self.path(number) for number in bad)
-            what = (
-                f"more than max_bad: {self.max_bad} allows"
-                if len(bad) < len(self.bad)
-                else "all there are"
-            )
-            raise WxrError(
-                f"{len(bad)} images cannot be used, {what}; mend or remove them:\n  {names}"
-            )
+        all_bad = len(bad) == len(self.bad)
+        if len(bad) <= self.max_bad and not all_bad:
+            return
+        limit = "all there are" if all_bad else f"more than max_bad: {self.max_bad} allows"
+        paths = "\n  ".join(self.path(number) for number in bad)
+        raise WxrError(f"{len(bad)} images cannot be used, {limit}; fix or remove them:\n  {paths}")

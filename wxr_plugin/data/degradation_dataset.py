@@ -1,4 +1,4 @@
-"""Pairs of DA-CLIP's ten degradations: given in the official layout, drawn on clean photos on the fly, or both."""
+"""Pairs of DA-CLIP's ten degradations: in the official layout, drawn on clean photos, or both."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,14 +22,18 @@ from wxr_plugin.data.degradations.options import (
 from wxr_plugin.data.degradations.wild import wild_clean, wild_degrade
 from wxr_plugin.data.degradations.wild_settings import load_psfs
 from wxr_plugin.data.degradations.words import DEGRADATIONS
-from wxr_plugin.data.images.io import BadImageError
 from wxr_plugin.data.images.store import ImageStore
-from wxr_plugin.data.weather_dataset import Item, WeatherDataset, open_store
+from wxr_plugin.data.weather_dataset import (
+    Item,
+    WeatherDataset,
+    open_store,
+    refuse_unequal_sizes,
+)
 from wxr_plugin.errors import OptionError
 
 
 class _Entry(NamedTuple):
-    """A pair, or a clean photo (no lq)."""
+    """A pair, or a clean photo if `lq` is None."""
 
     gt: ImageStore
     gt_key: str
@@ -39,17 +43,20 @@ class _Entry(NamedTuple):
 
 @DATASET_REGISTRY.register()
 class DegradationDataset(WeatherDataset):
-    """Items: lq and gt, float32 RGB (3, H, W) in [0, 1]; lq_path, gt_path; degradation, one of DEGRADATIONS or "wild".
+    """Dataset of pairs of DA-CLIP's ten degradations and of the wild one.
 
-    With guide_size lq_guide, all of the degraded photo as a guide sees it, and lq_guide_key, its
-    name, come besides. In training, crops of gt_size, all degradations equally often: the index
-    modulo their number chooses the degradation, then any image of it is taken. Else every pair in
-    order, whole, then every clean photo with every synthetic degradation, which depends on the
-    photo's name alone. The lq_path of a synthetic image is no file, but
-    <dataroot_gt>/<degradation>/<photo>, so that results have names of their own.
+    An item has lq and gt, float32 RGB (3, H, W) in [0, 1]; lq_path and gt_path; degradation, one of
+    DEGRADATIONS or "wild". With guide_size it also has lq_guide, all of the degraded photo as input
+    of a guide, and lq_guide_key, its name.
+
+    In training, items are crops of gt_size, all degradations equally often: the index modulo their
+    number selects the degradation, and its image is drawn at random. Otherwise they are every pair
+    in order, whole, then every clean photo with every synthetic degradation, which depends on the
+    photo's name alone. The lq_path of a synthetic image is not a file, but
+    <dataroot_gt>/<degradation>/<photo>, so that results have different names.
 
     Raises:
-        WxrError: roots that hold no images or do not pair; options that contradict each other.
+        WxrError: roots hold no images or do not pair; options contradict each other.
     """
 
     Options = DegradationOptions
@@ -59,109 +66,112 @@ class DegradationDataset(WeatherDataset):
         check_options(opt.get("name"), self.options, self.training)
         self.entries: list[_Entry] = []
         numbers: dict[str, list[int]] = {}
-        for word, pairs in (self._pairs(opt) if self.options.dataroot else {}).items():
-            numbers[word] = self._add(pairs)
+        if self.options.dataroot:
+            for word, pairs in self._pairs(opt).items():
+                numbers[word] = self._add(pairs)
         if self.options.synthetic:
             clean = open_store(opt, self.options.dataroot_gt, self.options.cache)
             photos = self._add([_Entry(clean, key) for key in sorted(clean.keys())])
             for word in self.options.synthetic.degradations:
                 numbers[word] = numbers.get(word, []) + photos
-            _tell_of_wild(self.options.synthetic)
+            _log_missing_psfs(self.options.synthetic)
         self.groups = [(word, numbers[word]) for word in (*DEGRADATIONS, WILD) if word in numbers]
         self.order = [(word, number) for word, group in self.groups for number in group]
-        self.use([(entry.gt, entry.gt_key) for entry in self.entries], [0] * len(self.entries))
+        photos = [(entry.gt, entry.gt_key) for entry in self.entries]
+        # These photos have no weather: one class for all, and `draw` balances the degradations.
+        self.use(photos, [0] * len(photos))
 
     @staticmethod
     def gt_roots(block: Mapping[str, Any], training: bool) -> list[Path]:
-        """Where the ground truth of a block's pairs lies, for the check of leaks; what is there."""
-        root, words = block.get("dataroot"), block.get("degradations")
+        """Return the existing ground-truth roots of a block's pairs, for the check of leaks."""
+        root = block.get("dataroot")
+        if not isinstance(root, str):
+            return []
+        words = block.get("degradations")
         split = str(_split(block.get("split"), training))
-        return (
-            gt_folders(root, split, words if isinstance(words, list) else ())
-            if isinstance(root, str)
-            else []
-        )
+        return gt_folders(root, split, words if isinstance(words, list) else ())
 
     def __len__(self) -> int:
-        """In training the number of degradations times the images of the largest; else the pairs and photos."""
+        """Return the number of items.
+
+        In training the number of degradations times the images of the largest; otherwise that of
+        the pairs and of the synthetic images.
+        """
         largest = max(len(group) for _, group in self.groups)
         return len(self.groups) * largest if self.training else len(self.order)
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
-        """The sample at `index` with photo, crop, turn and degradation taken from `rng`; no validation item does."""
+        """Return the sample at `index`.
+
+        In training, photo, crop, turn and degradation are drawn from `rng`; validation items do not
+        depend on it.
+        """
         choice = Balanced(self.groups, len(self), rng) if self.training else InOrder(self.order)
         number, (gt, lq) = self.quota.first_good(index, choice, rng, self._read)
-        paths = {"lq_path": self._lq_path(number, choice.word), "gt_path": self.path(number)}
-        whole = {}
+        # `choice.word` is now the degradation of the photo that was read, not of one before it.
+        word = choice.word
+        item = {"lq_path": self._lq_path(number, word), "gt_path": self.path(number)}
         if self.training:
             if self.options.guide_size:
-                whole = {
-                    "lq_guide": guide_view(lq, self.options.guide_size),
-                    "lq_guide_key": paths["lq_path"],
-                }
+                # Before the crop: the guide sees the whole photo.
+                item["lq_guide"] = guide_view(lq, self.options.guide_size)
+                item["lq_guide_key"] = item["lq_path"]
             gt, lq = self._augment((gt, lq), rng)
         else:
-            rng = rng_of(choice.word, self.entries[number].gt_key)
+            rng = rng_of(word, self.entries[number].gt_key)
         if lq is None:
-            gt, lq = self._degrade(gt, choice.word, rng)
-        return {
-            "lq": to_tensor(lq),
-            "gt": to_tensor(gt),
-            "degradation": choice.word,
-            **paths,
-            **whole,
-        }
+            gt, lq = self._degrade(gt, word, rng)
+        return {"lq": to_tensor(lq), "gt": to_tensor(gt), "degradation": word, **item}
 
     def _add(self, entries: list[_Entry]) -> list[int]:
-        """Append to `entries`; their numbers."""
+        """Append to `entries`, and return the numbers of the new ones."""
+        first = len(self.entries)
         self.entries += entries
-        return list(range(len(self.entries) - len(entries), len(self.entries)))
+        return list(range(first, len(self.entries)))
 
     def _pairs(self, opt: dict[str, Any]) -> dict[str, list[_Entry]]:
+        """Return degradation -> its pairs in the chosen split of dataroot."""
         folder = split_of(self.options.dataroot, _split(self.options.split, self.training))
-        there = words_in(folder)
-        missing = [word for word in self.options.degradations or () if word not in there]
+        available = words_in(folder)
+        missing = [word for word in self.options.degradations or () if word not in available]
         if missing:
             raise OptionError(
                 f"dataset {opt.get('name')}: {folder} has no {', no '.join(missing)}, but "
-                f"{', '.join(there)}"
+                f"{', '.join(available)}"
             )
-        found = {}
-        for word in self.options.degradations or there:
+        pairs = {}
+        for word in self.options.degradations or available:
             lq, gt, keys = read_pairs(folder / word, self.options.check_names, self.options.cache)
-            found[word] = [_Entry(gt, gt_key, lq, lq_key) for lq_key, gt_key in keys]
-        return found
+            pairs[word] = [_Entry(gt, gt_key, lq, lq_key) for lq_key, gt_key in keys]
+        return pairs
 
     def _read(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
         entry = self.entries[number]
         gt = entry.gt.read(entry.gt_key)
         lq = entry.lq.read(entry.lq_key) if entry.lq else None
-        if lq is not None and lq.shape != gt.shape:
-            sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (lq, gt)]
-            raise BadImageError(
-                f"{entry.lq.path(entry.lq_key)}: {sizes[0]} pixels, but its ground truth {sizes[1]}"
-            )
+        if lq is not None:
+            refuse_unequal_sizes(lq, gt, entry.lq.path(entry.lq_key))
         return gt, lq
 
     def _augment(
         self, images: Sequence[np.ndarray | None], rng: np.random.Generator
     ) -> list[np.ndarray | None]:
-        """One box and one turn for both, while they still have 8 bits."""
-        box = random_box(*images[0].shape[:2], self.options.gt_size, rng)
+        """Apply one box and one turn to both images, while they still have 8 bits."""
+        size = self.options.gt_size
+        box = random_box(*images[0].shape[:2], size, rng)
         turn = Turn.draw(rng, self.options.use_hflip, self.options.use_rot)
-        return [
-            None if image is None else turn.apply(crop(image, box, self.options.gt_size))
-            for image in images
-        ]
+        return [None if image is None else turn.apply(crop(image, box, size)) for image in images]
 
     def _degrade(
         self, gt: np.ndarray, word: str, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Return gt and a degraded version of it; the wild pipeline makes some gt grey."""
         synthetic = self.options.synthetic
         if word == WILD:
             gt = wild_clean(gt, rng)
             return gt, wild_degrade(to_float(gt), rng, synthetic.wild)
-        return gt, degrade(to_float(gt), word, rng.uniform(*synthetic.range_of(word)), rng)
+        severity = rng.uniform(*synthetic.range_of(word))
+        return gt, degrade(to_float(gt), word, severity, rng)
 
     def _lq_path(self, number: int, word: str) -> str:
         entry = self.entries[number]
@@ -171,14 +181,15 @@ class DegradationDataset(WeatherDataset):
         return str(root / word / Path(self.path(number)).relative_to(root))
 
 
-def _split(named: str | None, training: bool) -> str:
-    return named or ("train" if training else "val")
+def _split(split: str | None, training: bool) -> str:
+    return split or ("train" if training else "val")
 
 
 def guide_view(photo: np.ndarray, size: int) -> torch.Tensor:
-    """(3, size, size) in [0, 1] of a uint8 RGB photo, as a DA-CLIP prepares its images before it normalises them:
+    """Return a uint8 RGB photo (H, W, 3) as input of a DA-CLIP: (3, size, size) in [0, 1].
 
-    the short side resized (bicubic, antialiased), the centre cut out.
+    The short side is resized (bicubic, antialiased) and the centre cut out, as before DA-CLIP's
+    normalisation.
     """
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
@@ -188,18 +199,17 @@ def guide_view(photo: np.ndarray, size: int) -> torch.Tensor:
     return functional.center_crop(resized, [size, size])[0].clamp(0, 1)
 
 
-def _tell_of_wild(synthetic: SyntheticDegradations) -> None:
+def _log_missing_psfs(synthetic: SyntheticDegradations) -> None:
+    """Load the PSF files of the wild pipeline, so that a bad one raises now; log missing ones."""
     if WILD not in synthetic.degradations:
         return
-    files = {"psf": "camera PSFs", "display_psf": "under-display PSFs"}
-    for path in filter(None, (getattr(synthetic.wild, key) for key in files)):
-        load_psfs(path)
-    absent = [
-        f"{what} (synthetic.wild.{key})"
-        for key, what in files.items()
-        if not getattr(synthetic.wild, key)
-    ]
-    if absent:
-        get_root_logger().info(
-            f"wild degradations without {' and without '.join(absent)}: no file given"
-        )
+    missing = []
+    for key, name in {"psf": "camera PSFs", "display_psf": "under-display PSFs"}.items():
+        path = getattr(synthetic.wild, key)
+        if path:
+            load_psfs(path)
+        else:
+            missing.append(f"{name} (synthetic.wild.{key})")
+    if missing:
+        without = " and without ".join(missing)
+        get_root_logger().info(f"wild degradations without {without}: no file given")

@@ -1,4 +1,4 @@
-"""BasicSR's data loaders over seeded samples: reproducible, resumable, apart from global random state."""
+"""Data loaders of BasicSR over seeded samples: reproducible and resumable."""
 
 import warnings
 from collections.abc import Callable
@@ -23,60 +23,57 @@ def build_dataloader(
     sampler: Sampler | None = None,
     seed: int | None = None,
 ) -> DataLoader:
-    """BasicSR's `build_dataloader` (`build`) with a training set whose samples depend on `seed` and their place alone.
+    """Build a loader with BasicSR's `build_dataloader` (`build`) over seeded training samples.
 
-    That needs an EnlargedSampler, which `train_pipeline` gives; with another one, or without a
-    seed, samples are as in stock BasicSR. After a resume the first epoch goes on where it stopped
-    (`dataset_opt['resume']`).
+    Seeding needs an EnlargedSampler, which `train_pipeline` gives; with another sampler, or without
+    a seed, samples are as in stock BasicSR. After a resume the first epoch continues where it
+    stopped (`dataset_opt['resume']`).
 
     Raises:
-        OptionError: a training set that does not fill one batch; stock would train on nothing, and
-            say nothing.
+        OptionError: a training set that does not fill one batch; stock BasicSR would silently train
+            on nothing.
     """
-    usable = _usable(dataset_opt)
-    if (
-        seed is not None
-        and dataset_opt["phase"] == "train"
-        and isinstance(sampler, EnlargedSampler)
-    ):
+    is_training = dataset_opt["phase"] == "train"
+    if seed is not None and is_training and isinstance(sampler, EnlargedSampler):
         sampler.seed = seed
-        sampler, dataset = DrawSampler(sampler), SeededDataset(dataset, seed)
-    loader = build(dataset, usable, num_gpu, dist, sampler, seed)
-    if dataset_opt["phase"] == "train" and len(loader) == 0:
+        sampler = DrawSampler(sampler)
+        dataset = SeededDataset(dataset, seed)
+    loader = build(dataset, _usable(dataset_opt), num_gpu, dist, sampler, seed)
+    if is_training and len(loader) == 0:
         raise OptionError(
             f"datasets.train: {len(loader.sampler)} samples a process fill no batch of "
             f"{loader.batch_size}, so there "
             "is nothing to train on; lower batch_size_per_gpu, or raise dataset_enlarge_ratio"
         )
     if isinstance(sampler, DrawSampler) and dataset_opt.get("resume"):
-        _take_up(loader, sampler, dataset_opt["resume"])
+        _skip_consumed(loader, sampler, dataset_opt["resume"])
     if seed is not None:
         _own_generator(loader, mixed(seed, get_dist_info()[0]))
     return loader
 
 
 def _usable(dataset_opt: dict[str, Any]) -> dict[str, Any]:
-    """The options without what this machine or the number of workers cannot serve."""
+    """Return the options without those that need a GPU or workers that are not there."""
     workers = dataset_opt["num_worker_per_gpu"] if dataset_opt["phase"] == "train" else 0
     usable = {
         **dataset_opt,
         "pin_memory": dataset_opt.get("pin_memory", False) and torch.cuda.is_available(),
         "persistent_workers": dataset_opt.get("persistent_workers", False) and workers > 0,
     }
-    if (
-        dataset_opt.get("prefetch_mode") == "cpu" and workers == 0
-    ):  # two threads would share one random state
+    # Without workers, BasicSR's prefetching thread would share one random state with the trainer.
+    if dataset_opt.get("prefetch_mode") == "cpu" and workers == 0:
         usable["prefetch_mode"] = None
     return usable
 
 
-def _take_up(loader: DataLoader, sampler: DrawSampler, resume: dict[str, int]) -> None:
+def _skip_consumed(loader: DataLoader, sampler: DrawSampler, resume: dict[str, int]) -> None:
+    """Let the resumed epoch skip the batches that were trained on before the state was saved."""
     done = consumed(resume, len(loader))
     if done is None:
         warnings.warn(
             f"the state of iteration {resume['iter']} in epoch {resume['epoch']} does not fit "
             f"epochs of {len(loader)} "
-            "iterations (batch size, data or processes have changed): this epoch begins anew",
+            "iterations (batch size, data or processes have changed): this epoch starts over",
             stacklevel=4,
         )
     else:

@@ -1,36 +1,43 @@
-"""Which photo with weather belongs to which clean one."""
+"""Matching of photos with weather to clean ones by their names."""
 
 from wxr_plugin.data.images.store import ImageStore
 
+SHOWN = 3
+"""Number of keys that a message lists."""
+
 
 def partner(key: str, template: str = "{}", gt_template: str = "{}") -> str:
-    """The key of the partner of the clean photo `key`: in the same folder, named by `template`.
+    """Return the key of the partner of the clean photo `key`, in the same folder.
 
-    {} stands for what it stands for in `gt_template`: norain{} and input{} pair norain7 with
-    input7.
+    {} stands for the same text in both templates: norain{} and input{} pair norain7 with input7.
     """
     folder, slash, name = key.rpartition("/")
-    before, _, after = gt_template.replace(".", "%2E").partition("{}")  # as image_key writes dots
-    return (
-        folder
-        + slash
-        + template.replace(".", "%2E").format(name.removeprefix(before).removesuffix(after))
-    )
+    # Keys have dots as %2E (see image_key), so the templates need the same.
+    before, _, after = gt_template.replace(".", "%2E").partition("{}")
+    stem = name.removeprefix(before).removesuffix(after)
+    return folder + slash + template.replace(".", "%2E").format(stem)
 
 
 def unpaired(gt: ImageStore, lq: ImageStore, template: str = "{}", gt_template: str = "{}") -> str:
-    """What is missing or surplus in `lq`, in words; empty if every image has its partner.
+    """Describe the images that are missing or surplus in `lq`; empty if all are paired.
 
-    Suffixes do not count.
+    Suffixes are ignored.
     """
-    keys, there = gt.keys(), set(lq.keys())
-    wanted = {partner(key, template, gt_template) for key in keys}
-    parts = [f"missing there: {_some(wanted - there)}"] if wanted - there else []
-    parts += [f"without ground truth: {_some(there - wanted)}"] if there - wanted else []
-    parts += ["the templates give one partner to several images"] if len(wanted) < len(keys) else []
-    return f"{lq.root} does not pair with {gt.root}: {'; '.join(parts)}" if parts else ""
+    gt_keys = gt.keys()
+    lq_keys = set(lq.keys())
+    expected = {partner(key, template, gt_template) for key in gt_keys}
+    missing = expected - lq_keys
+    surplus = lq_keys - expected
+    problems = []
+    if missing:
+        problems.append(f"missing there: {_examples(missing)}")
+    if surplus:
+        problems.append(f"without ground truth: {_examples(surplus)}")
+    if len(expected) < len(gt_keys):
+        problems.append("the templates give one partner to several images")
+    return f"{lq.root} does not pair with {gt.root}: {'; '.join(problems)}" if problems else ""
 
 
-def _some(keys: set[str], most: int = 3) -> str:
-    more = f" and {len(keys) - most} more" if len(keys) > most else ""
-    return ", ".join(sorted(keys)[:most]) + more
+def _examples(keys: set[str]) -> str:
+    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return ", ".join(sorted(keys)[:SHOWN]) + more

@@ -1,4 +1,4 @@
-"""Real photos and their names: the same for training and for labelling, so that what is stored of a photo is found."""
+"""Real photos and their names, which training and labelling share to look up stored labels."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,88 +22,101 @@ Roots = Root | Mapping[str, Root]
 
 
 class RealPhoto(NamedTuple):
-    """One photo: how labels name it, and where it lies."""
+    """Name of one photo in labels, and its place."""
 
     key: str
-    """`name`, below the weather's name where there is a root for each (rain/street)."""
+    """`name`, below the weather's name if each weather has its own root (rain/street)."""
     weather: int
-    """Index in WEATHERS; -1 where nothing tells it."""
+    """Index in WEATHERS; -1 if unknown."""
     store: ImageStore
     name: str
     """Its key in `store`."""
 
 
 class RealPhotos:
-    """The photos of one root, or of one root for each weather, in the order of roots and names.
+    """Photos of one root, or of one root for each weather, in the order of roots and names.
 
-    The weather is that of the root, or of the sub-folder (rain/…) of a single root. Attributes:
-    `photos`, and `empty`, the sub-folders of a single root that have a weather's name and hold no
-    images.
+    The weather is that of the root, or of the sub-folder (rain/…) of a single root.
 
-    `open_root` opens a root. Raises WxrError where a root does not exist or holds no images; it
-    names the weather.
+    Args:
+        roots: a root, or weather -> root.
+        open_root: opens a root.
+
+    Attributes:
+        photos: every photo.
+        empty: sub-folders of a single root that have a weather's name and hold no images.
+
+    Raises:
+        WxrError: a root does not exist or holds no images; the message names the weather.
     """
 
     def __init__(self, roots: Roots, open_root: Callable[[Root], ImageStore] = ImageStore):
-        several = isinstance(roots, Mapping)
-        if several and not roots:
+        by_weather = isinstance(roots, Mapping)
+        if by_weather and not roots:
             raise WxrError("no photos: name a folder or .lmdb for at least one weather")
-        named = roots if several else {"": roots}
-        self.photos = [
-            photo for weather, root in named.items() for photo in _of(weather, root, open_root)
-        ]
-        self.empty = [] if several else _empty_classes(self.photos[0].store)
+        self.photos: list[RealPhoto] = []
+        for weather, root in (roots if by_weather else {"": roots}).items():
+            self.photos += _photos_of(weather, root, open_root)
+        self.empty = [] if by_weather else _empty_classes(self.photos[0].store)
         self._by_key = {photo.key: photo for photo in self.photos}
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def keys(self) -> list[str]:
-        """Every key, in the order of `photos`."""
+        """Return every key, in the order of `photos`."""
         return [photo.key for photo in self.photos]
 
     def path(self, key: str) -> str:
-        """Where the photo lies, for messages and results: its file, or LMDB/name."""
+        """Return the path of a photo for messages and results: its file, or LMDB/name."""
         photo = self._by_key[key]
         return photo.store.path(photo.name)
 
     def encoded(self, key: str) -> bytes:
-        """The bytes of the photo's file. Raises BadImageError where there are none to be had."""
+        """Return the bytes of a photo's file. Raises BadImageError if they cannot be read."""
         photo = self._by_key[key]
         return photo.store.encoded(photo.name)
 
     def read(self, key: str) -> np.ndarray:
-        """The photo as uint8 RGB (H, W, 3). Raises BadImageError."""
+        """Return a photo as uint8 RGB (H, W, 3). Raises BadImageError."""
         photo = self._by_key[key]
         return photo.store.read(photo.name)
 
     def weather(self, key: str) -> int:
-        """Index in WEATHERS of the photo's weather; -1 where nothing tells it."""
+        """Return the index in WEATHERS of a photo's weather; -1 if unknown."""
         return self._by_key[key].weather
 
 
 def crop_key(photo: str, box: Box) -> str:
-    """Name of the crop at `box` of the photo with that key: `photo@left,top,right,bottom`."""
+    """Return the name of the crop at `box` of the photo `photo`: `photo@left,top,right,bottom`."""
     return f"{photo}@{box}"
 
 
 def split_key(key: str) -> tuple[str, Box | None]:
-    """The photo's key and the box that `crop_key` made `key` from; None for the key of a whole photo."""
+    """Split a key of `crop_key` into the photo's key and the box; None for a whole photo."""
     match = _CROP.fullmatch(key)
-    return (match["photo"], Box(*map(int, match["box"].split(",")))) if match else (key, None)
+    if match is None:
+        return key, None
+    sides = map(int, match["box"].split(","))
+    return match["photo"], Box(*sides)
 
 
-def _of(weather: str, root: Root, open_root: Callable[[Root], ImageStore]) -> list[RealPhoto]:
+def _photos_of(
+    weather: str, root: Root, open_root: Callable[[Root], ImageStore]
+) -> list[RealPhoto]:
+    """Return the photos of a root; `weather` is empty for a root of all weathers."""
     if weather and weather not in WEATHERS:
-        raise WxrError(f"{root}: '{weather}' is no weather; take one of {', '.join(WEATHERS)}")
+        raise WxrError(f"{root}: unknown weather '{weather}'; take one of {', '.join(WEATHERS)}")
     try:
         store = open_root(root)
     except WxrError as error:
+        # The same class of error, so that a wrong option is still reported as one.
         raise type(error)(f"{weather} photos: {error}" if weather else str(error)) from error
     names = store.keys()
     if not weather:
         return [RealPhoto(name, weather_of(name), store, name) for name in names]
-    return [RealPhoto(f"{weather}/{name}", WEATHERS.index(weather), store, name) for name in names]
+    index = WEATHERS.index(weather)
+    return [RealPhoto(f"{weather}/{name}", index, store, name) for name in names]
 
 
 def _empty_classes(store: ImageStore) -> list[str]:

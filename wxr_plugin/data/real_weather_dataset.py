@@ -1,4 +1,4 @@
-"""Real photos with weather and no ground truth."""
+"""Real photos with weather, without ground truth."""
 
 from functools import partial
 from typing import Any, Literal
@@ -7,7 +7,7 @@ import numpy as np
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from wxr_plugin.data.crops import crop, fixed_boxes, to_tensor
+from wxr_plugin.data.crops import Box, crop, fixed_boxes, to_tensor
 from wxr_plugin.data.real_photos import RealPhotos, crop_key
 from wxr_plugin.data.weather_dataset import Item, WeatherDataset, open_store
 from wxr_plugin.errors import OptionError
@@ -20,24 +20,30 @@ class RealWeatherOptions(Block):
     dataroot: ExistingPath | dict[Literal["clear", "rain", "haze", "snow"], ExistingPath]
     """Folder or .lmdb of photos, or one for each weather: {rain: …, haze: …, snow: …}."""
     gt_size: NeededInTraining[AtLeastOne | None] = None
-    """Side of the training crops, in pixels; smaller photos are filled up by reflection."""
+    """Side of the training crops, in pixels; smaller photos are padded by reflection."""
     boxes_per_image: AtLeastOne = 4
-    """Places of a photo that training crops come from; always the same, because their ratings are kept."""
+    """Number of fixed boxes of a photo that training crops are cut at.
+
+    The boxes never change, because the ratings of their crops are stored.
+    """
     cache: bool = False
     """Keep the encoded files of folders in memory."""
     max_bad: NotNegative = 10
-    """Photos that may turn out unreadable; each is named and another takes its place."""
+    """Number of photos that may be unreadable; each is logged and replaced by another."""
 
 
 @DATASET_REGISTRY.register()
 class RealWeatherDataset(WeatherDataset):
-    """Items: lq, float32 RGB (3, H, W) in [0, 1]; lq_path; weather, an index of WEATHERS or -1 where unknown; key.
+    """Dataset of real photos, in training of crops at their fixed boxes.
+
+    An item has lq, float32 RGB (3, H, W) in [0, 1]; lq_path; weather, an index of WEATHERS or -1 if
+    unknown; and key.
 
     The weather is that of the entry in `dataroot`, or of the sub-folder (rain/…). In training, the
     weathers come equally often, lq is the crop at one of the photo's fixed boxes, never turned or
-    mirrored, and key is `photo@left,top,right,bottom`; else lq is the whole photo and key its name.
-    The photo's name is its key in the folder or LMDB, below the weather's name where there is a
-    root for each.
+    mirrored, and key is `photo@left,top,right,bottom`; otherwise lq is the whole photo and key its
+    name. The photo's name is its key in the folder or LMDB, below the weather's name if each
+    weather has its own root.
 
     Raises:
         WxrError: a root holds no images.
@@ -52,33 +58,37 @@ class RealWeatherDataset(WeatherDataset):
                 f"dataset {opt.get('name')}: training needs gt_size, the side of the crops in "
                 f"pixels"
             )
-        self.real = RealPhotos(
-            self.options.dataroot, partial(open_store, opt, cache=self.options.cache)
-        )
+        open_root = partial(open_store, opt, cache=self.options.cache)
+        self.real = RealPhotos(self.options.dataroot, open_root)
         for folder in self.real.empty:
             get_root_logger().warning(
                 f"{folder}: no images in it, so there are no photos of this weather"
             )
         photos = self.real.photos
         self.names = [photo.key for photo in photos]
-        self.use(
-            [(photo.store, photo.name) for photo in photos], [photo.weather for photo in photos]
-        )
+        places = [(photo.store, photo.name) for photo in photos]
+        self.use(places, [photo.weather for photo in photos])
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
-        """The sample at `index`, with the box (and the photo, where that one is bad) taken from `rng`."""
+        """Return the sample at `index`, with the box, and a replacement photo, from `rng`."""
         number, image = self.quota.first_good(index, self.numbers, rng, self._read)
         key = self.names[number]
         if self.training:
-            size, count = self.options.gt_size, self.options.boxes_per_image
-            box = fixed_boxes(key, *image.shape[:2], size, count)[rng.integers(count)]
-            image, key = crop(image, box, size), crop_key(key, box)
+            box = self._draw_box(key, image.shape, rng)
+            image = crop(image, box, self.options.gt_size)
+            key = crop_key(key, box)
         return {
             "lq": to_tensor(image),
             "lq_path": self.path(number),
             "weather": self.weathers[number],
             "key": key,
         }
+
+    def _draw_box(self, key: str, shape: tuple[int, ...], rng: np.random.Generator) -> Box:
+        # The key of a crop is also the key of its stored ratings, so boxes must not be random.
+        count = self.options.boxes_per_image
+        boxes = fixed_boxes(key, *shape[:2], self.options.gt_size, count)
+        return boxes[rng.integers(count)]
 
     def _read(self, number: int) -> np.ndarray:
         store, key = self.photos[number]

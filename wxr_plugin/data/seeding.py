@@ -1,9 +1,9 @@
-"""Samples that depend on the seed and their place in the training alone, whichever worker loads them.
+"""Samples that depend only on the seed and their place in the training, not on the worker.
 
 Stock BasicSR seeds each worker alike at every epoch, so that crops and flips repeat (the trap of
-pytorch#5059), and a resumed run draws others than an uninterrupted one. Here the sampler numbers
-every sample of the whole training, over all ranks and epochs (its *draw*), and the random state is
-set from (manual_seed, draw) while that sample is loaded.
+pytorch#5059), and a resumed run draws different ones from an uninterrupted run. Here the sampler
+numbers every sample of the whole training, over all ranks and epochs (its *draw*), and the random
+state is set from (manual_seed, draw) while that sample is loaded.
 """
 
 import random
@@ -18,12 +18,15 @@ from torch.utils.data import Dataset, Sampler, get_worker_info
 
 @contextmanager
 def random_state(*seeds: int) -> Iterator[np.random.Generator]:
-    """Within the block, python's, numpy's and torch's CPU generators are seeded by `seeds` (each >= 0).
+    """Seed python's, numpy's and torch's CPU generators by `seeds` (each >= 0) within the block.
 
-    Yields a numpy generator with a stream of its own. After the block the three are as they were
-    before; CUDA's generators are not touched.
+    Yields a numpy generator with a stream of its own. After the block the three global generators
+    are restored; CUDA's generators are not touched.
     """
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()
+    torch_state = torch.get_rng_state()
+    # Eight words of 32 bits: two each for python, numpy, torch and the generator that is yielded.
     words = np.random.SeedSequence(seeds).generate_state(8)
     random.seed(words[:2].tobytes())
     np.random.seed(words[2:4])
@@ -31,16 +34,16 @@ def random_state(*seeds: int) -> Iterator[np.random.Generator]:
     try:
         yield np.random.default_rng(words[6:])
     finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
-        torch.set_rng_state(before[2])
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        torch.set_rng_state(torch_state)
 
 
 class SeededDataset(Dataset):
-    """A dataset whose item `draw * len(dataset) + index` is sample `index`, loaded under the random state of `draw`.
+    """Dataset whose item `draw * len(dataset) + index` is sample `index` at random state `draw`.
 
-    A dataset that defines `draw(index, rng)` is asked through that instead of `__getitem__`. Every
-    other attribute (`opt`, …) is the wrapped dataset's.
+    If the wrapped dataset defines `draw(index, rng)`, that is called instead of `__getitem__`.
+    Every other attribute (`opt`, …) is the wrapped dataset's.
     """
 
     def __init__(self, dataset: Dataset, seed: int):
@@ -58,19 +61,19 @@ class SeededDataset(Dataset):
             return self.dataset[index]
 
     def __getattr__(self, name: str) -> Any:
-        if (
-            name.startswith("__") or "dataset" not in self.__dict__
-        ):  # not yet unpickled; never a foreign protocol
+        # While unpickling, `dataset` is not set yet; protocols (__x__) of the wrapped dataset are
+        # not those of this one.
+        if name.startswith("__") or "dataset" not in self.__dict__:
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
 
 class DrawSampler(Sampler):
-    """The order of an EnlargedSampler as numbers `draw * len(dataset) + index` for a `SeededDataset`.
+    """Order of an EnlargedSampler as numbers `draw * len(dataset) + index` for a SeededDataset.
 
     `draw` counts the samples of all ranks since the first epoch. `resume` is {'epoch': e, 'skip':
-    n}: epoch `e` starts after its first `n` samples of this rank, so that a resumed training goes
-    on where it stopped.
+    n}: epoch `e` starts after its first `n` samples of this rank, so that a resumed training
+    continues where it stopped.
     """
 
     def __init__(self, sampler: Sampler, resume: dict | None = None):
@@ -79,33 +82,34 @@ class DrawSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         inner = self.sampler
+        # Ranks take turns: sample i of rank r in epoch e is draw (e * length + i) * ranks + r.
         first = (inner.epoch * len(inner)) * inner.num_replicas + inner.rank
         size = len(inner.dataset)
         numbers = [
             (first + i * inner.num_replicas) * size + int(index) for i, index in enumerate(inner)
         ]
-        return iter(
-            numbers[self.resume["skip"] :] if inner.epoch == self.resume["epoch"] else numbers
-        )
+        is_resumed = inner.epoch == self.resume["epoch"]
+        return iter(numbers[self.resume["skip"] :] if is_resumed else numbers)
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
+        """Set the epoch whose order the next iteration gives."""
         self.sampler.set_epoch(epoch)
 
 
 def mixed(*seeds: int) -> int:
-    """One seed in [0, 2^63) from several; another for every other tuple but for chance."""
-    return int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    """Return one seed in [0, 2^63) made from several; different tuples give different seeds."""
+    words = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(1))
 
 
 def seed_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
-    """Worker initialiser with the arguments of BasicSR's: seeds python and numpy anew at every epoch.
+    """Seed python and numpy in a worker, differently at every epoch; arguments as in BasicSR.
 
-    A DataLoader gives its workers a torch seed that changes with each epoch; the other two take it
-    over here.
+    A DataLoader gives its workers a torch seed that changes with each epoch; the other two
+    generators are seeded from it here.
     """
     worker = get_worker_info()
     base = seed + num_workers * rank + worker_id if worker is None else worker.seed

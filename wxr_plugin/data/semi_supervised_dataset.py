@@ -1,4 +1,4 @@
-"""Both streams of semi-supervised training in one dataset, so that BasicSR's own pipeline drives it."""
+"""Both streams of semi-supervised training in one dataset, which BasicSR's pipeline can drive."""
 
 from typing import Any
 
@@ -13,20 +13,27 @@ from wxr_plugin.errors import OptionError
 from wxr_plugin.schema import AtLeastOne, Block
 
 _SHARED = ("name", "phase", "scale", "io_backend", "gt_size", "mean", "std")
+_REAL_KEYS = {
+    "lq": "real",
+    "key": "real_key",
+    "lq_path": "real_path",
+    "weather": "real_weather",
+}
+"""Entry of an item of RealWeatherDataset -> its name in the joint item."""
 
 
 class PairedPart(PairedWeatherOptions):
     """The paired stream: options of PairedWeatherDataset."""
 
     gt_size: AtLeastOne | None = None
-    """Side of this stream's crops; by default gt_size beside `paired`."""
+    """Side of this stream's crops; defaults to the gt_size next to `paired`."""
 
 
 class RealPart(RealWeatherOptions):
     """The stream of real photos: options of RealWeatherDataset."""
 
     gt_size: AtLeastOne | None = None
-    """Side of this stream's crops; by default gt_size beside `real`."""
+    """Side of this stream's crops; defaults to the gt_size next to `real`."""
 
 
 class SemiSupervisedOptions(Block):
@@ -42,11 +49,12 @@ class SemiSupervisedOptions(Block):
 
 @DATASET_REGISTRY.register()
 class SemiSupervisedDataset(Dataset):
-    """Items: those of PairedWeatherDataset, and with them a crop of a real photo: real (3, h, w), real_key
-    (`photo@left,top,right,bottom`), real_path, real_weather.
+    """Dataset of a pair and a crop of a real photo in each item; for training only.
 
-    An epoch passes over the pairs; the real photo is drawn beside, all weathers equally often. For
-    training only.
+    An item has the entries of PairedWeatherDataset, and real (3, h, w), real_key
+    (`photo@left,top,right,bottom`), real_path and real_weather.
+
+    An epoch iterates over the pairs; the real photo is drawn at random, all weathers equally often.
 
     Raises:
         WxrError: as the two datasets do.
@@ -64,11 +72,12 @@ class SemiSupervisedDataset(Dataset):
                 f"dataset {opt.get('name')}: validate with PairedWeatherDataset or "
                 f"RealWeatherDataset"
             )
+        # Options of a stream override those next to it.
         shared = {key: opt[key] for key in _SHARED if key in opt}
-        self.paired = PairedWeatherDataset(
-            {**shared, "type": "PairedWeatherDataset", **opt["paired"]}
-        )
-        self.real = RealWeatherDataset({**shared, "type": "RealWeatherDataset", **opt["real"]})
+        paired = {**shared, "type": "PairedWeatherDataset", **opt["paired"]}
+        real = {**shared, "type": "RealWeatherDataset", **opt["real"]}
+        self.paired = PairedWeatherDataset(paired)
+        self.real = RealWeatherDataset(real)
 
     def __len__(self) -> int:
         return len(self.paired)
@@ -77,8 +86,7 @@ class SemiSupervisedDataset(Dataset):
         return self.draw(index, np.random.default_rng(np.random.randint(1 << 31)))
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
-        """The pair at `index` and a real photo of any index, with everything random taken from `rng`."""
+        """Return the pair at `index` with a random real photo, everything random from `rng`."""
         pair = self.paired.draw(index, rng)
         real = self.real.draw(int(rng.integers(len(self.real))), rng)
-        names = {"lq": "real", "key": "real_key", "lq_path": "real_path", "weather": "real_weather"}
-        return pair | {names[key]: value for key, value in real.items()}
+        return pair | {_REAL_KEYS[key]: value for key, value in real.items()}

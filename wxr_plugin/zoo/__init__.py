@@ -1,4 +1,4 @@
-"""Published checkpoints as data: what each is, where it is from and how it is loaded."""
+"""Published checkpoints as data: origin and licence of each, and how to load it."""
 
 from wxr_plugin.checkpoints import reading
 from wxr_plugin.zoo import rows

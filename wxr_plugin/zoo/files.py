@@ -1,4 +1,4 @@
-"""Where the files of a row lie, and their weights under the names of its network."""
+"""Search for the files of a row, and their weights under the names of the row's network."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -8,46 +8,51 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from wxr_plugin.checkpoints.containers import find_weights
-from wxr_plugin.checkpoints.fitting import differences
+from wxr_plugin.checkpoints.fitting import differences, shapes_of
 from wxr_plugin.checkpoints.reading import CheckpointError, read_content
 from wxr_plugin.errors import WxrError
 from wxr_plugin.zoo.rows import Part, Row, rows
 from wxr_plugin.zoo.shapes import Shapes, aligned, fits, network_shapes, networks
 
 WEIGHTS = Path("experiments") / "pretrained_models"
-"""Where BasicSR's projects keep what they did not train."""
+"""Folder of weights from elsewhere, as in BasicSR's projects."""
 
 
 class Found(NamedTuple):
-    """A row whose files are there and fit."""
+    """Files of a row that exist and fit."""
 
     network: dict[str, Any]
-    """Its `network_g` block, with the arguments that fit."""
+    """The `network_g` block with the arguments that fit."""
     files: tuple[Path, ...]
-    """One for each part of the row; one alone if it holds the whole network."""
+    """One for each part of the row, or a single one with the whole network."""
 
 
 def find_files(row: Row, given: Sequence[Path] = ()) -> Found:
-    """The files of `row`: those `given` (files, or folders that hold them), or the official ones in WEIGHTS.
+    """Find the files of `row` among those `given`, or the official ones in WEIGHTS.
+
+    Args:
+        row: row of the zoo.
+        given: files, or folders that hold them.
 
     Raises:
-        WxrError: a file is not there: names it, and where it comes from.
-        CheckpointError: a file is for another network: names both sides.
+        WxrError: a file does not exist; the message gives its source.
+        CheckpointError: a file is for another network; the message gives the differences.
     """
     for path in given:
         if not path.exists():
             raise WxrError(f"{path}: no such file or folder")
-    if row.files and not (len(given) == 1 and given[0].is_file() and _holds_all(row, given[0])):
+    if row.files and not _is_whole_network(row, given):
         return _find_parts(row, given)
     file = _single(row, given)
     for network in networks(row):
-        if fits(_read(row, file, network_shapes(network)), network_shapes(network)):
+        expected = network_shapes(network)
+        if fits(_read(row, file, expected), expected):
             return Found(network, (file,))
     return _refuse(row, file, network_shapes(next(networks(row))))
 
 
 def read_weights(row: Row, found: Found) -> dict[str, Tensor]:
-    """The weights of all files under the names of the network."""
+    """Return the weights of all files under the names of the network."""
     expected = network_shapes(found.network)
     if len(found.files) == 1 and len(row.files) != 1:
         return _read(row, found.files[0], expected)
@@ -59,67 +64,83 @@ def read_weights(row: Row, found: Found) -> dict[str, Tensor]:
 
 
 def part_shapes(row: Row, part: Part, expected: Shapes) -> Shapes:
-    """What of the network's shapes is in `part`, under the names of its file; without `into`, what others lack."""
-    others = tuple(other.into for other in row.files if other.into)
-    mine = [
-        name
-        for name in expected
-        if (name.startswith(part.into) if part.into else not name.startswith(others))
-    ]
-    return {name.removeprefix(part.into): expected[name] for name in mine}
+    """Return those of the network's shapes that `part` holds, under the names of its file.
+
+    A part without `into` holds the weights that belong to no other part.
+    """
+    if part.into:
+        names = [name for name in expected if name.startswith(part.into)]
+    else:
+        prefixes = tuple(sibling.into for sibling in row.files if sibling.into)
+        names = [name for name in expected if not name.startswith(prefixes)]
+    return {name.removeprefix(part.into): expected[name] for name in names}
 
 
 def places(row: Row, official: str) -> list[Path]:
-    """Where a file of `row` is looked for: under its official name, in a folder or as a file called after the row, and
-    under the last part of its name if no other file is called so."""
+    """Return the paths at which a file of `row` is searched.
+
+    These are its official name; a folder or a file with the row's name; and the last part of its
+    name if no other row has a file of that name.
+    """
     last = Path(official).name
-    named = (
-        []
-        if row.files
-        else sorted(path for path in WEIGHTS.glob(f"{row.name}.*") if path.is_file())
-    )
-    alone = [WEIGHTS / last] if len(_owners()[last]) == 1 else []
-    return [WEIGHTS / official, WEIGHTS / row.name / last, *named, *alone]
+    by_row: list[Path] = []
+    if not row.files:
+        by_row = sorted(path for path in WEIGHTS.glob(f"{row.name}.*") if path.is_file())
+    unique = [WEIGHTS / last] if len(_owners()[last]) == 1 else []
+    return [WEIGHTS / official, WEIGHTS / row.name / last, *by_row, *unique]
 
 
 def available(row: Row) -> list[Path]:
-    """Its files in WEIGHTS; empty unless all are there. What is in them is not looked at."""
-    names = row.official or (row.name,)
-    found = [next((path for path in places(row, name) if path.is_file()), None) for name in names]
-    return [path for path in found if path] if all(found) else []
+    """Return the row's files in WEIGHTS, unread; empty unless all exist."""
+    files = []
+    for official in row.official or (row.name,):
+        file = _first_file(places(row, official))
+        if file is None:
+            return []
+        files.append(file)
+    return files
+
+
+def _first_file(paths: Sequence[Path]) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _single(row: Row, given: Sequence[Path]) -> Path:
+    """Return the file of a row that has one. Raises WxrError if it does not exist."""
     if len(given) > 1:
         raise WxrError(f"{row.name} is one file, not {len(given)}")
     official = row.file or row.name
     choices = list(given) or places(row, official)
     if given and given[0].is_dir():
         choices = [given[0] / official, given[0] / Path(official).name]
-    found = next((path for path in choices if path.is_file()), None)
-    return found or _missing(row, official, given)
+    return _first_file(choices) or _missing(row, official, given)
 
 
 def _missing(row: Row, official: str, given: Sequence[Path]) -> Path:
     if not row.official:
-        where = given[0] if given else WEIGHTS / f"{row.name}.pth"
+        expected = given[0] if given else WEIGHTS / f"{row.name}.pth"
         raise WxrError(
-            f"{where}: no such file; the authors name none, see {row.source}, or give yours with "
-            f"--checkpoint"
+            f"{expected}: no such file; the authors name none, see {row.source}, or give yours "
+            f"with --checkpoint"
         )
-    where = given[0] / official if given else WEIGHTS / official
+    expected = (given[0] if given else WEIGHTS) / official
     raise WxrError(
-        f"{where}: no such file; fetch it from {row.source}, or say with --checkpoint where it is"
+        f"{expected}: no such file; fetch it from {row.source}, or give its path with --checkpoint"
     )
 
 
 def _find_parts(row: Row, given: Sequence[Path]) -> Found:
+    """Find the files of a row that has several.
+
+    Files may have other names than the official ones, so they are assigned by their shapes.
+    """
     choices = {official: list(_choices(row, official, given)) for official in row.official}
     for official, paths in choices.items():
         if not paths:
             _missing(row, official, [path for path in given if path.is_dir()])
     for network in networks(row):
-        if files := _assigned(row, network_shapes(network), choices):
+        files = _assigned(row, network_shapes(network), choices)
+        if files:
             return Found(network, tuple(files[part.file] for part in row.files))
     expected = network_shapes(next(networks(row)))
     for part in row.files:
@@ -129,30 +150,41 @@ def _find_parts(row: Row, given: Sequence[Path]) -> Found:
 
 
 def _choices(row: Row, official: str, given: Sequence[Path]) -> Iterator[Path]:
-    """Files that may be the one of this name, the likeliest first: those of its name, then any that was given."""
+    """Yield existing files that may be `official`, by decreasing probability.
+
+    First files of its name, then all that were given, then those of the row's other files.
+    """
     files = [path for path in given if path.is_file()]
-    folders = [path for path in given if path.is_dir()] + [path.parent for path in files]
+    folders = [path for path in given if path.is_dir()]
+    folders += [path.parent for path in files]
     last = Path(official).name
-    named = [path for path in files if path.name == last]
-    named += [path for folder in folders for path in (folder / official, folder / last)]
-    siblings = [folder / Path(other).name for folder in folders for other in row.official]
-    default = [path for name in (official, *row.official) for path in places(row, name)]
-    ranked = [*named, *files, *siblings, *default]
+    ranked = [path for path in files if path.name == last]
+    for folder in folders:
+        ranked += [folder / official, folder / last]
+    ranked += files
+    for folder in folders:
+        ranked += [folder / Path(name).name for name in row.official]
+    for name in (official, *row.official):
+        ranked += places(row, name)
+    # dict.fromkeys removes duplicates and keeps the order.
     return iter(dict.fromkeys(path for path in ranked if path.is_file()))
 
 
 def _assigned(row: Row, expected: Shapes, choices: dict[str, list[Path]]) -> dict[str, Path] | None:
-    chosen: dict[str, Path] = {}
+    """Return official name -> the first file that fits all of its parts; None if one has none."""
+    assigned: dict[str, Path] = {}
     for official, paths in choices.items():
         parts = [part for part in row.files if part.file == official]
-        free = [path for path in paths if path not in chosen.values()]
-        fitting = (
-            path for path in free if all(_part_fits(row, part, path, expected) for part in parts)
-        )
-        if (file := next(fitting, None)) is None:
+        # Two files may have the same shapes, but each is taken once.
+        for path in paths:
+            if path in assigned.values():
+                continue
+            if all(_part_fits(row, part, path, expected) for part in parts):
+                assigned[official] = path
+                break
+        else:
             return None
-        chosen[official] = file
-    return chosen
+    return assigned
 
 
 def _part_fits(row: Row, part: Part, file: Path, expected: Shapes) -> bool:
@@ -160,37 +192,44 @@ def _part_fits(row: Row, part: Part, file: Path, expected: Shapes) -> bool:
     return fits(_read(part, file, shapes), shapes)
 
 
-def _holds_all(row: Row, file: Path) -> bool:
-    return any(
-        fits(_read(row, file, network_shapes(network)), network_shapes(network))
-        for network in networks(row)
-    )
+def _is_whole_network(row: Row, given: Sequence[Path]) -> bool:
+    """Return whether a single given file holds the whole network of a row with several parts."""
+    if len(given) != 1 or not given[0].is_file():
+        return False
+    for network in networks(row):
+        expected = network_shapes(network)
+        if fits(_read(row, given[0], expected), expected):
+            return True
+    return False
 
 
-def _read(where: Row | Part, file: Path, expected: Shapes) -> dict[str, Tensor]:
-    """The weights of a file, from the row's key or else wherever they are; the numbers stay in the file."""
+def _read(source: Row | Part, file: Path, expected: Shapes) -> dict[str, Tensor]:
+    """Read the weights of a file, at the row's or part's key or anywhere in it.
+
+    The numbers stay in the file until they are used.
+    """
     content = read_content(file, mapped=True)
     try:
-        weights = find_weights(content, where.key, file)
+        weights = find_weights(content, source.key, file)
     except CheckpointError:
+        # A file that was saved again, for example by `wxr zoo convert`, has another container.
         weights = find_weights(content, None, file)
-    return aligned(weights, expected, where.prefix)
+    return aligned(weights, expected, source.prefix)
 
 
-def _refuse(where: Row | Part, file: Path, expected: Shapes, row: Row | None = None) -> Found:
-    name = (row or where).name
-    told = differences(
-        {name: tensor.shape for name, tensor in _read(where, file, expected).items()}, expected
-    )
+def _refuse(source: Row | Part, file: Path, expected: Shapes, row: Row | None = None) -> Found:
+    weights = _read(source, file, expected)
+    difference = differences(shapes_of(weights), expected)
+    name = (row or source).name
     raise CheckpointError(
-        f"{file} does not fit the network of {name}: {told}. `wxr zoo verify {file}` tells what it "
-        f"is for"
+        f"{file} does not fit the network of {name}: {difference}. `wxr zoo verify {file}` reports "
+        f"the network that it is for"
     )
 
 
 @cache
 def _owners() -> dict[str, set[tuple[str, str]]]:
-    """Last part of a file's name -> the files that are called so."""
+    """Return the last part of a file's name -> (official name, source) of the files with it."""
     owners: dict[str, set[tuple[str, str]]] = {}
     for row in rows().values():
         for official in row.official or (row.name,):

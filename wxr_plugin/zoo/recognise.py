@@ -1,9 +1,9 @@
-"""What a file of weights is for, told by its names and shapes alone."""
+"""Recognition of the network that a file of weights is for, by names and shapes alone."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,17 +11,20 @@ import msgspec
 from torch import Tensor
 
 from wxr_plugin.checkpoints.containers import find_weights, load_network_options
-from wxr_plugin.checkpoints.fitting import differences
+from wxr_plugin.checkpoints.fitting import differences, shapes_of
 from wxr_plugin.checkpoints.reading import CheckpointError, read_content
+from wxr_plugin.checkpoints.unpickling import StandIn
 from wxr_plugin.errors import WxrError
 from wxr_plugin.zoo.files import part_shapes
 from wxr_plugin.zoo.rows import Row, rows
 from wxr_plugin.zoo.shapes import COUNTER, Shapes, aligned, fits, network_shapes, networks
 
 DEPTH = 3
-"""Levels of containers in a file that are looked into."""
+"""Number of levels of containers in a file that are searched."""
 LEAST = 0.02
-"""Share of names and shapes in common from which on a network counts as close."""
+"""Least share of common names and shapes with which a network counts as close."""
+_DACLIP = ("visual_control.", "module.visual_control.")
+"""Prefixes of the weights that only a DA-CLIP has."""
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -34,36 +37,36 @@ class Match(msgspec.Struct, frozen=True):
     network: dict[str, Any]
     """The `network_g` block that fits."""
     key: str | None
-    """Where in the file the weights are; None: at the top."""
+    """Keys of the weights in the file, joined by /; None: at the top."""
     prefix: str
-    """What their names begin with, and those of the network do not."""
+    """Prefix of their names that the network does not have."""
     part: str | None
-    """Official name of the file, of those that make the network together; None: the whole network."""
+    """Official name of the file if it is one of several; None: the whole network."""
     published: bool | None
-    """Whether the file is the published one; None where its sha256 is not known."""
+    """Whether the file is the published one; None if its sha256 is not known."""
 
 
 class Recognised(msgspec.Struct, frozen=True):
-    """What is known of a file."""
+    """Report about a file."""
 
     path: str
     sha256: str
     tensors: int
-    """In all of its containers that hold weights."""
+    """Number of tensors in all containers of weights."""
     parameters: int
-    """Numbers in them."""
+    """Number of values in them."""
     matches: list[Match]
-    """Rows that it fits; of a published file whose sha256 is known those of this file alone."""
+    """Rows that it fits; for a published file with a known sha256 only those of this file."""
     stored: dict[str, Any] | None = None
-    """The `network_g` block that the file stores, as our models do."""
+    """The `network_g` block in the file, as our models store it."""
     stored_differs: str | None = None
-    """How its weights differ from that network; empty if they fit."""
+    """Differences between its weights and that network; empty if they fit."""
     other: str | None = None
-    """What it is instead of a network's weights."""
+    """Kind of the file if it does not hold a network's weights."""
     closest: str | None = None
-    """The row that comes closest, where nothing fits."""
+    """Name of the closest row if nothing fits."""
     closest_differs: str | None = None
-    """What is missing or too much against it."""
+    """Differences between its weights and that row's network."""
 
     @property
     def known(self) -> bool:
@@ -72,174 +75,217 @@ class Recognised(msgspec.Struct, frozen=True):
 
 
 class Target(NamedTuple):
-    """What weights may be for."""
+    """A network, or a part of it in one of several files, that weights may fit."""
 
     network: dict[str, Any]
+    """Its `network_g` block."""
     shapes: Shapes
     rows: tuple[Row, ...]
+    """Rows with this network."""
     part: str | None = None
+    """Official name of the part's file."""
     sha256: str | None = None
+    """SHA-256 of the part's file."""
+
+
+Containers = Mapping[str, Mapping[str, Tensor]]
+"""Keys, joined by / -> the state dict there."""
 
 
 def recognise(path: Path) -> Recognised:
-    """What the file `path` is for.
+    """Recognise the network that the file `path` is for.
 
-    Raises CheckpointError if it cannot be read, FileNotFoundError if there is none.
+    Raises CheckpointError if it cannot be read, FileNotFoundError if it does not exist.
     """
     content = read_content(path, mapped=True)
-    found = dict(_containers(content))
+    containers = dict(_containers(content))
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    tensors = [tensor for weights in found.values() for tensor in weights.values()]
-    sizes = (len(tensors), sum(tensor.numel() for tensor in tensors))
-    known = {"stored": load_network_options(path), "other": _other(content, found)}
-    if not found or known["other"]:
-        what = known["other"] or "no weights in it"
-        return Recognised(str(path), sha256, *sizes, [], other=known["other"], closest_differs=what)
-    if known["stored"]:
-        known["stored_differs"] = _against(find_weights(content, None, path), known["stored"])
-    matches = [match for key, weights in found.items() for match in _matches(key, weights, sha256)]
-    matches.sort(key=lambda match: match.part is not None)
-    near = {} if matches or known.get("stored_differs") == "" else _closest(found)
-    return Recognised(str(path), sha256, *sizes, matches, **known, **near)
+    tensors = [tensor for weights in containers.values() for tensor in weights.values()]
+    parameters = sum(tensor.numel() for tensor in tensors)
+    report = partial(Recognised, str(path), sha256, len(tensors), parameters)
+    stored = load_network_options(path)
+    kind = _other_kind(content, containers)
+    if kind or not containers:
+        return report([], other=kind, closest_differs=kind or "no weights in it")
+    stored_differs = None
+    if stored:
+        stored_differs = _differences(find_weights(content, None, path), stored)
+    matches: list[Match] = []
+    for key, weights in containers.items():
+        matches += _matches(key, weights, sha256)
+    matches.sort(key=lambda match: match.part is not None)  # whole networks first
+    closest, closest_differs = None, None
+    # Only if nothing fits, because the search compares every network.
+    if not matches and stored_differs != "":
+        closest, closest_differs = _closest(containers)
+    return report(
+        matches,
+        stored=stored,
+        stored_differs=stored_differs,
+        closest=closest,
+        closest_differs=closest_differs,
+    )
 
 
 def _containers(
     content: Mapping[str, Any], key: str = "", depth: int = 0
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Keys, joined by /, of everything in a file that is a state dict."""
+    """Yield the keys, joined by /, and the content of every state dict in a file."""
     if content and all(isinstance(value, Tensor) for value in content.values()):
         yield key, dict(content)
+    # Moments of an optimiser look like weights.
     elif depth < DEPTH and not key.startswith("optim"):
         for name, inner in content.items():
             if isinstance(name, str):
-                yield from _inner(content, name, inner, f"{key}/{name}" if key else name, depth)
+                yield from _inner(name, inner, f"{key}/{name}" if key else name, depth)
 
 
-def _inner(
-    content: Mapping[str, Any], name: str, inner: Any, key: str, depth: int
-) -> Iterator[tuple[str, dict]]:
+def _inner(name: str, inner: Any, key: str, depth: int) -> Iterator[tuple[str, dict]]:
     if isinstance(inner, Mapping):
         yield from _containers(inner, key, depth + 1)
-    elif type(inner).__mro__[1:2] and hasattr(inner, "state"):  # the stand-in for a network
+    elif isinstance(inner, StandIn) and hasattr(inner, "state"):
+        # A whole pickled network; `find_weights` refuses stand-ins of other classes.
         try:
             yield key, find_weights({name: inner}, name, key)
         except CheckpointError:
             return
 
 
-def _other(content: Mapping[str, Any], found: Mapping[str, Mapping[str, Tensor]]) -> str | None:
+def _other_kind(content: Mapping[str, Any], containers: Containers) -> str | None:
+    """Return the kind of a file that does not hold a network's weights, with its use."""
     if {"iter", "optimizers"} <= content.keys():
-        return "a training state of BasicSR; the weights are in net_g_*.pth of the folder models beside it"
-    for weights in found.values():
-        if any(name.startswith(("visual_control.", "module.visual_control.")) for name in weights):
+        return (
+            "a training state of BasicSR; the weights are in net_g_*.pth of the folder models "
+            "next to it"
+        )
+    for weights in containers.values():
+        if any(name.startswith(_DACLIP) for name in weights):
             guides = sorted({row.guide for row in rows().values() if row.guide})
-            return f"a DA-CLIP, which steers networks: give it with --guide; published are {', '.join(guides)}"
-        if {name: tuple(tensor.shape) for name, tensor in weights.items()} == _head():
-            return "the head of InstructIR's instructions; keep it beside im_instructir-7d.pt"
+            return (
+                "a DA-CLIP, which guides networks: give it with --guide; published are "
+                f"{', '.join(guides)}"
+            )
+        if shapes_of(weights) == _head():
+            return "the head of InstructIR's instructions; keep it next to im_instructir-7d.pt"
     return None
 
 
 @cache
-def _head() -> dict[str, tuple[int, ...]]:
+def _head() -> Shapes:
     from wxr_plugin.archs.instructir_arch import LMHead
 
-    return {name: tuple(tensor.shape) for name, tensor in LMHead().state_dict().items()}
+    return shapes_of(LMHead().state_dict())
 
 
-def _against(weights: Mapping[str, Tensor], network: Mapping[str, Any]) -> str:
+def _differences(weights: Mapping[str, Tensor], network: Mapping[str, Any]) -> str:
+    """Describe how `weights` differ from a `network_g` block; empty if they fit."""
     try:
         expected = network_shapes(network)
     except (KeyError, TypeError, ValueError, RuntimeError, WxrError) as error:
         return f"the network cannot be built: {error}"
-    return differences(_shapes(aligned(weights, expected)), expected)
+    return differences(shapes_of(aligned(weights, expected)), expected)
 
 
 def _matches(key: str, raw: Mapping[str, Tensor], sha256: str) -> Iterator[Match]:
+    """Yield the rows that the weights at `key` fit; `raw` have their names in the file."""
     weights = find_weights(dict(raw), None, key)
     for target in _targets(_owners().get(sha256, ())):
-        if not _may_fit(weights, target.shapes) or not fits(
-            aligned(weights, target.shapes), target.shapes
-        ):
+        if not _may_fit(weights, target.shapes):
             continue
+        if not fits(aligned(weights, target.shapes), target.shapes):
+            continue
+        prefix = _prefix(raw, target.shapes)
         for row in target.rows:
-            known = target.sha256 if target.part else row.sha256
-            prefix = _prefix(raw, target.shapes)
-            published = None if known is None else known == sha256
+            official = target.sha256 if target.part else row.sha256
             yield Match(
-                row.name, row.method, target.network, key or None, prefix, target.part, published
+                row=row.name,
+                method=row.method,
+                network=target.network,
+                key=key or None,
+                prefix=prefix,
+                part=target.part,
+                published=None if official is None else official == sha256,
             )
 
 
 def _may_fit(weights: Mapping[str, Tensor], expected: Shapes) -> bool:
-    """Whether one name and its shape are there: quick, where few networks of many are left."""
+    """Return whether one expected name has its shape: a quick test that excludes most networks."""
     probe = _probe(expected)
-    return any(
-        name.endswith(probe) and tuple(weights[name].shape) == expected[probe] for name in weights
-    )
+    shapes = [tuple(weights[name].shape) for name in weights if name.endswith(probe)]
+    return expected[probe] in shapes
 
 
 def _probe(expected: Shapes) -> str:
+    # The longest name is the least likely to be the end of another one.
     return max((name for name in expected if not name.endswith(COUNTER)), key=len)
 
 
 def _prefix(raw: Mapping[str, Tensor], expected: Shapes) -> str:
     probe = _probe(expected)
-    return min(
-        (name.removesuffix(probe) for name in raw if name.endswith(probe)), key=len, default=""
-    )
+    prefixes = [name.removesuffix(probe) for name in raw if name.endswith(probe)]
+    return min(prefixes, key=len, default="")
 
 
-def _closest(found: Mapping[str, Mapping[str, Tensor]]) -> dict[str, str]:
-    """The whole network that shares the largest part of its names and shapes with one of the containers."""
-    best, result = LEAST, {"closest_differs": "it has nothing in common with any network here"}
-    for key, raw in found.items():
+def _closest(containers: Containers) -> tuple[str | None, str]:
+    """Return the row whose whole network shares most names and shapes with a container.
+
+    With it come the differences. The share is that of common weights in those of either side.
+    """
+    targets = [target for target in _targets() if not target.part]
+    best = LEAST
+    closest, difference = None, "it has nothing in common with any network here"
+    for key, raw in containers.items():
         weights = find_weights(dict(raw), None, key)
-        for target in (target for target in _targets() if not target.part):
-            shapes = _shapes(aligned(weights, target.shapes))
-            same = [name for name in target.shapes if shapes.get(name) == target.shapes[name]]
-            common = sum(not name.endswith(COUNTER) for name in same)
-            if (share := common / len(shapes.keys() | target.shapes.keys())) > best:
-                told = differences(shapes, target.shapes)
-                best, result = share, {"closest": target.rows[0].name, "closest_differs": told}
-    return result
+        for target in targets:
+            shapes = shapes_of(aligned(weights, target.shapes))
+            share = _common_share(shapes, target.shapes)
+            if share > best:
+                best = share
+                closest = target.rows[0].name
+                difference = differences(shapes, target.shapes)
+    return closest, difference
+
+
+def _common_share(shapes: Shapes, expected: Shapes) -> float:
+    same = [name for name in expected if shapes.get(name) == expected[name]]
+    # Counters are in every network with batch normalisation; `aligned` even adds them.
+    common = [name for name in same if not name.endswith(COUNTER)]
+    return len(common) / len(shapes.keys() | expected.keys())
 
 
 @cache
 def _owners() -> dict[str, tuple[str, ...]]:
-    """sha256 -> names of the rows with this file."""
+    """Return sha256 -> names of the rows with this file."""
     owners: dict[str, tuple[str, ...]] = {}
     for row in rows().values():
-        for sha256 in {row.sha256, *(part.sha256 for part in row.files)} - {None}:
+        hashes = {part.sha256 for part in row.files} | {row.sha256}
+        for sha256 in hashes - {None}:
             owners[sha256] = (*owners.get(sha256, ()), row.name)
     return owners
 
 
 @cache
 def _targets(only: tuple[str, ...] = ()) -> tuple[Target, ...]:
-    """Every network of the rows, or of `only` these, once, and every part of those in several files."""
-    whole: dict[str, tuple[dict[str, Any], list[Row]]] = {}
+    """Return every network of the rows once, then every part of those in several files.
+
+    If `only` is not empty, they are those of the rows with these names.
+    """
+    blocks: dict[str, dict[str, Any]] = {}
+    owners: dict[str, list[Row]] = {}
     for row in [rows()[name] for name in only] or rows().values():
         for network in networks(row):
-            whole.setdefault(json.dumps(network, sort_keys=True), (network, []))[1].append(row)
-    targets = [
-        Target(network, network_shapes(network), tuple(owners))
-        for network, owners in whole.values()
+            text = json.dumps(network, sort_keys=True)
+            blocks[text] = network
+            owners.setdefault(text, []).append(row)
+    whole = [
+        Target(network, network_shapes(network), tuple(owners[text]))
+        for text, network in blocks.items()
     ]
-    for target in tuple(targets):
+    parts = []
+    for target in whole:
         for row in target.rows:
-            targets += [
-                Target(
-                    target.network,
-                    part_shapes(row, part, target.shapes),
-                    (row,),
-                    part.file,
-                    part.sha256,
-                )
-                for part in row.files
-            ]
-    return tuple(targets)
-
-
-def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+            for part in row.files:
+                shapes = part_shapes(row, part, target.shapes)
+                parts.append(Target(target.network, shapes, (row,), part.file, part.sha256))
+    return (*whole, *parts)

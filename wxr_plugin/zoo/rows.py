@@ -1,4 +1,4 @@
-"""The rows of the zoo: one a published checkpoint, with all that is needed to load it and to restore with it."""
+"""Rows of the zoo: one for each published checkpoint, with all data to load and apply it."""
 
 import difflib
 from collections.abc import Iterable
@@ -15,80 +15,96 @@ from wxr_plugin.errors import WxrError
 DATA = resources.files(__package__)
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Task = Literal[
-    "weather", "real-weather", "all-in-one", "derain", "dehaze", "desnow", "low-light", "deblur", "denoise"
-]  # fmt: skip
+    "weather",
+    "real-weather",
+    "all-in-one",
+    "derain",
+    "dehaze",
+    "desnow",
+    "low-light",
+    "deblur",
+    "denoise",
+]
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of several files whose weights make a network together; a file with several containers is several parts."""
+    """One of several state dicts that make a network together, in one file or in several."""
 
     file: str
-    """Its official name."""
+    """Official name of its file."""
     into: str = ""
-    """What its names begin with in the network."""
+    """Prefix of its names in the network."""
     key: str | None = None
-    """Key of its state dict; a path such as `state_dict/model_R` where containers are nested."""
+    """Key of its state dict; a path such as `state_dict/model_R` in nested containers."""
     prefix: str = ""
-    """What its names begin with in the file, and not in the network."""
+    """Prefix of its names in the file that the network does not have."""
     sha256: Sha256 | None = None
-    """Of the file, where known."""
+    """SHA-256 of the file, if known."""
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A published checkpoint, or what one of several uses of it needs."""
+    """A published checkpoint, or one of several uses of it."""
 
     name: str
-    """What `--method` calls it."""
+    """Name for `--method`."""
     method: str
-    """The method, in the registry's spelling; its rows are its variants."""
+    """Name of the method, in the registry's spelling; its rows are its variants."""
     paper: str
     """Authors, title and venue."""
     task: Task
-    """What it restores."""
+    """Degradation that it removes."""
     licence: str
-    """What the authors permit for code and weights."""
+    """Licence of the authors' code and weights."""
     source: str
-    """Where the authors publish it."""
+    """Address at which the authors publish it."""
     network_g: dict[str, Any]
     """The network, as in an option file."""
     either: tuple[dict[str, Any], ...] = ()
-    """Other arguments of the network that the file may be for, where the authors do not say: the first that fit."""
+    """Alternative arguments of the network if the authors do not state them; the first that fit."""
     file: str | None = None
-    """Official name of the file; None where the authors name none, or where there are several `files`."""
+    """Official name of the file; None if the authors name none, or if there are several `files`."""
     files: tuple[Part, ...] = ()
-    """The files that make the network together."""
+    """State dicts that make the network together."""
     sha256: Sha256 | None = None
-    """Of `file`, where known."""
+    """SHA-256 of `file`, if known."""
     key: str | None = None
     """Key of the state dict in the file; None for a bare one."""
     prefix: str = ""
-    """What its names begin with in the file, and not in the network."""
+    """Prefix of the names in the file that the network does not have."""
     classes: tuple[str, ...] = ()
-    """Classes of the authors' code that the file names because it holds whole networks; `module.*` is all of a module.
-    They are read without that code, as empty stand-ins."""
+    """Classes of the authors' code in the file, if it holds whole networks.
+
+    `module.*` is all of a module. They are read without that code, as empty stand-ins.
+    """
     colour: Literal["RGB", "BGR"] = "RGB"
     """Order of the channels in the authors' call.
 
-    Our `forward(lq)` takes RGB whatever this says.
+    The `forward(lq)` of this package always takes RGB.
     """
     space: Literal["sRGB"] = "sRGB"
-    """Colour space of what goes in and comes out."""
+    """Colour space of input and output."""
     range: tuple[float, float] = (0, 1)
-    """Black and white in the authors' call. Our `forward(lq)` takes [0, 1] whatever this says."""
+    """Black and white in the authors' call.
+
+    The `forward(lq)` of this package always takes [0, 1].
+    """
     multiple: int = 1
-    """The authors' call takes sides that are multiples of this. Our `forward(lq)` takes any."""
+    """Number that the sides must be multiples of in the authors' call.
+
+    The `forward(lq)` of this package takes any sides.
+    """
     also: str | None = None
-    """What else is particular about the authors' call; our `forward(lq)` does it by itself."""
+    """Further steps of the authors' call, which the `forward(lq)` of this package does itself."""
     guide: str | None = None
-    """Official name of the file of the DA-CLIP that steers it."""
+    """Official name of the file of the DA-CLIP that guides it."""
     sde: dict[str, Any] | None = None
     """The equation that it samples, as in an option file."""
     instruction: str | None = None
-    """Words that tell InstructIR what to mend."""
+    """Instruction for InstructIR."""
     option: str | None = None
     """Option file of this package that trains the network."""
     notes: str | None = None
-    """What else is worth knowing."""
+    """Further remarks."""
 
     @property
     def official(self) -> tuple[str, ...]:
@@ -99,49 +115,51 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @cache
 def rows() -> dict[str, Row]:
-    """Name -> row, the files of this folder in the order of their names.
+    """Return name -> row of all files of this folder, in the order of their names.
 
-    Raises WxrError where one is no good.
+    Raises:
+        WxrError: a file is malformed.
     """
-    found = [row for path in sorted(DATA.glob("*.yml")) for row in _read(path)]
-    return {row.name: row for row in found}
+    by_name: dict[str, Row] = {}
+    for path in sorted(DATA.glob("*.yml")):
+        by_name |= {row.name: row for row in _read(path)}
+    return by_name
 
 
 def published_classes() -> tuple[str, ...]:
-    """Return the names of the authors' classes that files of any row hold, for `checkpoints.reading`."""
+    """Return the authors' classes in files of any row, for `checkpoints.reading`."""
     return tuple({name for row in rows().values() for name in row.classes})
 
 
 def find_row(name: str) -> Row:
-    """The row `name`.
+    """Return the row `name`.
 
-    Raises WxrError if there is none: names the variants of a method, or what is written alike.
+    Raises:
+        WxrError: there is none; the message lists the variants of a method, or similar names.
     """
     if name in rows():
         return rows()[name]
-    raise WxrError(f"no published method {name!r}; {_instead(name)}")
+    raise WxrError(f"no published method {name!r}; {_suggestion(name)}")
 
 
 def variants(method: str) -> list[Row]:
-    """The rows of a method, as `Row.method` has it, in upper or lower case."""
+    """Return the rows of a method, whose name is compared without case."""
     return [row for row in rows().values() if row.method.lower() == method.lower()]
 
 
-def _instead(name: str) -> str:
-    same = [row.name for row in variants(name)] or [
-        row for row in rows() if row.startswith(name.lower())
-    ]
-    if same:
-        return f"{name} has the variants {', '.join(same)}"
-    known = {row.lower(): row for row in rows()} | {
-        row.method.lower(): row.method for row in rows().values()
-    }
-    near = [known[word] for word in difflib.get_close_matches(name.lower(), known, n=4)]
-    return (
-        f"is it {_either(near)}? `wxr zoo list` has all of them"
-        if near
-        else "`wxr zoo list` has all there are"
-    )
+def _suggestion(name: str) -> str:
+    names = [row.name for row in variants(name)]
+    if not names:
+        names = [row_name for row_name in rows() if row_name.startswith(name.lower())]
+    if names:
+        return f"{name} has the variants {', '.join(names)}"
+    spellings = {row_name.lower(): row_name for row_name in rows()}
+    spellings |= {row.method.lower(): row.method for row in rows().values()}
+    similar = difflib.get_close_matches(name.lower(), spellings, n=4)
+    if not similar:
+        return "`wxr zoo list` lists all methods"
+    near = _either(spellings[word] for word in similar)
+    return f"did you mean {near}? `wxr zoo list` lists all methods"
 
 
 def _either(words: Iterable[str]) -> str:

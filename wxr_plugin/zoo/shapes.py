@@ -1,4 +1,4 @@
-"""Names and shapes of a network's weights, without the memory and time that its numbers take."""
+"""Names and shapes of a network's weights, without the memory and time for its numbers."""
 
 import json
 import logging
@@ -11,27 +11,30 @@ from basicsr.archs import build_network
 from torch import Tensor
 
 from wxr_plugin.checkpoints.containers import fit_prefix
+from wxr_plugin.checkpoints.fitting import Shapes, shapes_of
 from wxr_plugin.utils.namesakes import our_network
 from wxr_plugin.zoo.rows import Row
 
-Shapes = Mapping[str, tuple[int, ...]]
 COUNTER = "num_batches_tracked"
-"""Statistics of files from before torch 0.4.1 have none; torch puts one in, and nothing here reads it."""
+"""Last part of buffers that files from before torch 0.4.1 lack; they do not affect any network."""
 
 
 def network_shapes(network: Mapping[str, Any]) -> Shapes:
-    """Parameter and buffer name -> shape of the network of a `network_g` block, built on torch's meta device."""
+    """Return the shapes of the network of a `network_g` block, built on torch's meta device."""
     return _shapes(json.dumps(network, sort_keys=True))
 
 
 def networks(row: Row) -> Iterator[dict[str, Any]]:
-    """The `network_g` block of a row, and then those with the other arguments that its file may be for."""
-    for other in ({}, *row.either):
-        yield our_network(row.network_g | other)
+    """Yield the `network_g` block of a row, then those with its alternative arguments."""
+    for arguments in ({}, *row.either):
+        yield our_network(row.network_g | arguments)
 
 
 def aligned(weights: Mapping[str, Tensor], expected: Shapes, prefix: str = "") -> dict[str, Tensor]:
-    """`weights` under the names that are expected: without `prefix`, or whatever else all of them begin with."""
+    """Return `weights` under the expected names.
+
+    `prefix`, or another prefix that all names share, is removed, and missing counters are added.
+    """
     if prefix and all(name.startswith(prefix) for name in weights):
         weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
     weights = fit_prefix(weights, [name for name in expected if not name.endswith(COUNTER)])
@@ -40,19 +43,18 @@ def aligned(weights: Mapping[str, Tensor], expected: Shapes, prefix: str = "") -
 
 
 def fits(weights: Mapping[str, Tensor], expected: Shapes) -> bool:
-    """Whether names and shapes are the same."""
-    return weights.keys() == expected.keys() and all(
-        tuple(weights[name].shape) == expected[name] for name in expected
-    )
+    """Return whether names and shapes are equal."""
+    return shapes_of(weights) == expected
 
 
+# Cached by text, because dicts cannot be keys.
 @lru_cache(maxsize=256)
 def _shapes(text: str) -> Shapes:
     level = logging.root.manager.disable
-    logging.disable(logging.INFO)  # BasicSR says what it builds
+    logging.disable(logging.INFO)  # BasicSR logs every network that it builds
     try:
         with torch.device("meta"):
             net = build_network(json.loads(text))
     finally:
         logging.disable(level)
-    return {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    return shapes_of(net.state_dict())

@@ -1,1 +1,1 @@
-"""Degradations beyond weather: blur, noise, low light, drops, shadows and others, as DA-CLIP trains on."""
+"""Degradations that DA-CLIP trains on: weather, blur, noise, low light, drops and others."""

@@ -1,9 +1,9 @@
 """DA-CLIP's ten degradations on clean photographs, seeded, with a continuous severity.
 
-Each is a pure function of (image, severity, rng, styles), float32 RGB (H, W, 3) in [0, 1] in and
-out. The same state of `rng` draws the same shadow, path or mask, and only its strength follows
-`severity`; at severity 0 nothing changes. Ranges stand in `degradation_styles.py`. Where light adds
-up (blur, shadow, exposure) it is linear: value^2.2.
+Each is a pure function of (image, severity, rng, styles) with float32 RGB (H, W, 3) in [0, 1] in
+and out. The same state of `rng` draws the same shadow, path or mask, and only its strength follows
+`severity`; at severity 0 nothing changes. Ranges are in `styles`. Where light adds up (blur,
+shadow, exposure) it is linear: value^2.2.
 """
 
 from collections.abc import Callable
@@ -30,15 +30,18 @@ def degrade(
     rng: np.random.Generator,
     styles: Styles = DEFAULT,
 ) -> np.ndarray:
-    """A copy of a clean photo with the degradation `name`, one of DEGRADATIONS.
+    """Return a copy of a clean photo with a degradation.
 
     Args:
         image: float32 RGB (H, W, 3) in [0, 1].
+        name: one of DEGRADATIONS.
         severity: in [0, 1]; 0 changes nothing, 1 is the published setting of noise (sigma 50) and
             JPEG (quality 10).
+        rng: generator of everything random.
+        styles: ranges to draw from.
 
     Raises:
-        TypeError, ValueError: anything else.
+        TypeError, ValueError: an argument is anything else.
     """
     _check(image, name, severity)
     if severity == 0:
@@ -47,36 +50,42 @@ def degrade(
 
 
 def severity_range(name: str) -> Range:
-    """Lowest and highest severity from which training draws where the options do not say."""
+    """Return lowest and highest severity that training draws from by default."""
     return SEVERITIES.get(name, OTHER_SEVERITIES)
 
 
 def noisy(
     image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT
 ) -> np.ndarray:
-    """Gaussian noise, truncated to 8 bits as the published pairs are: floor(255 clip(x + n)) / 255."""
+    """Add Gaussian noise n and truncate to 8 bits like the published pairs.
+
+    The result is floor(255 clip(x + n)) / 255.
+    """
     sigma = np.float32(severity * styles.noise.sigma / 255)
-    return truncated(image + sigma * rng.standard_normal(image.shape, dtype=np.float32))
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    return truncated(image + sigma * noise)
 
 
 def jpeg_compressed(
     image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT
 ) -> np.ndarray:
-    """JPEG by libjpeg as OpenCV calls it (chroma at half size); draws nothing."""
-    return through_jpeg(image, round(100 - severity * (100 - styles.jpeg.quality)))
+    """Compress as JPEG by libjpeg with OpenCV's defaults (chroma at half size); draws nothing."""
+    # Quality falls linearly from 100 at severity 0 to that of the style at severity 1.
+    quality = round(100 - severity * (100 - styles.jpeg.quality))
+    return through_jpeg(image, quality)
 
 
 def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """`image` rounded to 8 bits, as a JPEG of `quality` in [1, 100] shows it."""
-    bgr = cv2.cvtColor(np.uint8(np.clip(image, 0, 1) * 255 + 0.5), cv2.COLOR_RGB2BGR)
+    """Encode and decode `image`, rounded to 8 bits, as a JPEG of `quality` in [1, 100]."""
+    rgb = np.uint8(np.clip(image, 0, 1) * 255 + 0.5)
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB).astype(
-        np.float32
-    ) / np.float32(255)
+    decoded = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return decoded.astype(np.float32) / np.float32(255)
 
 
 def truncated(image: np.ndarray) -> np.ndarray:
-    """`image` cut off (not rounded) to 8 bits, as the authors store theirs."""
+    """Truncate (not round) `image` to 8 bits, as the authors store their images."""
     return np.floor(np.clip(image, 0, 1) * np.float32(255)) / np.float32(255)
 
 
@@ -101,14 +110,14 @@ SYNTHESIS: dict[str, Degradation] = {
     "snowy": _weather("snow"),
     "uncompleted": uncompleted,
 }
-"""How each of DEGRADATIONS is drawn; all ten can be."""
+"""Each of DEGRADATIONS -> the function that draws it."""
 
 
 def _check(image: np.ndarray, name: str, severity: float) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.float32:
-        found = getattr(image, "dtype", type(image).__name__)
+        given = getattr(image, "dtype", type(image).__name__)
         raise TypeError(
-            f"degrade needs a float32 RGB array in [0, 1], not {found}; divide uint8 by 255 first"
+            f"degrade needs a float32 RGB array in [0, 1], not {given}; divide uint8 by 255 first"
         )
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"degrade needs an image of shape (H, W, 3), not {image.shape}")

@@ -1,4 +1,4 @@
-"""Looking over a prepared tree of degradations: what is there, what is broken, what differs from what is published."""
+"""Check of a prepared tree of degradations: broken pairs, and numbers next to published ones."""
 
 import io
 from collections.abc import Iterator
@@ -14,35 +14,41 @@ from wxr_plugin.data.images.store import ImageStore, read_meta_info
 from wxr_plugin.errors import WxrError
 
 _TURNED = (5, 6, 7, 8)
+"""Values of the EXIF orientation that exchange width and height."""
 _ORIENTATION = 0x0112
+"""EXIF tag."""
+Size = tuple[int, int]
+"""(height, width) of an image as it is shown."""
 
 
 @dataclass
 class Found:
-    """What a split of the tree has of one degradation."""
+    """Pairs of one degradation in one split of the tree."""
 
     split: str
     word: str
     pairs: int
-    """Images of the side that has fewer; 0 where a side is missing."""
+    """Number of images of the side that has fewer; 0 if a side is missing."""
     entry: Published
-    """What the benchmark has of it."""
+    """Data of the published benchmark."""
     broken: list[str] = field(default_factory=list)
-    """What training would fail on, each with its mend."""
+    """Problems that training would fail on, each with its fix."""
 
     @property
     def published(self) -> int:
-        """Pairs of the published benchmark."""
+        """Number of pairs in the published benchmark."""
         return self.entry.train if self.split == "train" else self.entry.test
 
     @property
     def is_quoted(self) -> bool:
-        """Whether that number is hearsay."""
+        """Whether that number is quoted in papers without a source."""
         return self.entry.quoted and self.split == "train"
 
 
 def check_tree(root: str | Path, benchmark: str = "universal") -> list[Found]:
-    """Each split of `root` and degradation of a benchmark, in order, those not there included; reads no pixels.
+    """Check each degradation of a benchmark in each split of `root`, missing ones included.
+
+    Only headers of images are read, not their pixels.
 
     Raises:
         WxrError: `root` has neither train nor val in it.
@@ -54,78 +60,95 @@ def check_tree(root: str | Path, benchmark: str = "universal") -> list[Found]:
             f"{root}/{{train,val}}/<degradation>/{{LQ,GT}}"
         )
     entries = BENCHMARKS[benchmark].degradations
-    return [_found(root, split, word, entry) for split in SPLITS for word, entry in entries.items()]
+    return [_check(root, split, word, entries[word]) for split in SPLITS for word in entries]
 
 
 def strangers(root: str | Path) -> list[str]:
-    """Folders of the splits that no degradation is called after, with the word that may be meant."""
+    """Describe the folders of the splits that no degradation is named after, with a suggestion."""
     root = Path(root).expanduser()
-    folders = [
-        path for split in SPLITS for path in sorted((root / split).glob("*/")) if path.is_dir()
-    ]
-    return [
-        _strange(path)
-        for path in folders
-        if path.name not in DEGRADATIONS and not path.name.startswith(".")
-    ]
+    lines = []
+    for split in SPLITS:
+        folders = [path for path in sorted((root / split).glob("*/")) if path.is_dir()]
+        lines += [_unknown_folder(path) for path in folders if _is_stranger(path.name)]
+    return lines
 
 
 def sources(root: str | Path) -> Iterator[Path]:
-    """Every LQ and GT folder of the tree that is no LMDB."""
-    folders = [Path(root).expanduser() / split / word for split in SPLITS for word in DEGRADATIONS]
-    sides = (side_of(folder, side) for folder in folders if folder.is_dir() for side in SIDES)
-    return (side for side in sides if side.suffix != ".lmdb")
+    """Yield every LQ and GT folder of the tree that is not an LMDB."""
+    root = Path(root).expanduser()
+    for split in SPLITS:
+        for word in DEGRADATIONS:
+            folder = root / split / word
+            if folder.is_dir():
+                sides = [side_of(folder, side) for side in SIDES]
+                yield from (side for side in sides if side.suffix != ".lmdb")
 
 
-def _found(root: Path, split: str, word: str, entry: Published) -> Found:
-    folder, found = root / split / word, Found(split, word, 0, entry)
+def _check(root: Path, split: str, word: str, entry: Published) -> Found:
+    folder = root / split / word
+    result = Found(split, word, 0, entry)
     if not folder.is_dir():
-        return found
+        return result
     try:
         lq, gt = (ImageStore(side_of(folder, side)) for side in SIDES)
-        found.pairs = min(len(lq), len(gt))
-        pairs = paired(lq, gt)
-        found.broken = list(_misfits(lq, gt, pairs))
+        # The count stands even if pairing fails below.
+        result.pairs = min(len(lq), len(gt))
+        result.broken = list(_misfits(lq, gt))
     except WxrError as error:
-        found.broken = [str(error)]
-    return found
+        result.broken = [str(error)]
+    return result
 
 
-def _misfits(lq: ImageStore, gt: ImageStore, pairs: list[tuple[str, str]]) -> Iterator[str]:
-    """Pairs of two sizes, and files that are no images."""
-    sizes = [_sizes(store) for store in (lq, gt)]
-    for pair in pairs:
-        found = [size[key] for size, key in zip(sizes, pair)]
-        unreadable = [
-            store.path(key) for store, key, size in zip((lq, gt), pair, found) if size is None
-        ]
-        yield from (
-            f"{path}: no image that can be read; download or copy it again" for path in unreadable
-        )
-        if not unreadable and found[0] != found[1]:
-            shown = [f"{width}x{height}" for height, width in found]
-            yield f"{lq.path(pair[0])}: {shown[0]} pixels, but its ground truth {shown[1]}; make them equal"
+def _misfits(lq: ImageStore, gt: ImageStore) -> Iterator[str]:
+    """Describe the pairs of two sizes and the files that are not images."""
+    pairs = paired(lq, gt)
+    lq_sizes = _sizes(lq)
+    gt_sizes = _sizes(gt)
+    for lq_key, gt_key in pairs:
+        lq_size = lq_sizes[lq_key]
+        gt_size = gt_sizes[gt_key]
+        if lq_size is None:
+            yield _unreadable(lq.path(lq_key))
+        if gt_size is None:
+            yield _unreadable(gt.path(gt_key))
+        if lq_size and gt_size and lq_size != gt_size:
+            yield (
+                f"{lq.path(lq_key)}: {_shown(lq_size)} pixels, but its ground truth "
+                f"{_shown(gt_size)}; make them equal"
+            )
 
 
-def _sizes(store: ImageStore) -> dict[str, tuple[int, int] | None]:
-    """(height, width) of each image as it is shown; None for what is no image."""
-    if store.is_lmdb:
-        return {
-            key: (height, width) for key, (height, width, _) in read_meta_info(store.root).items()
-        }
-    return {key: _size(store.path(key)) for key in store.keys()}  # noqa: SIM118
+def _unreadable(path: str) -> str:
+    return f"{path}: not a readable image; download or copy it again"
 
 
-def _size(path: str) -> tuple[int, int] | None:
+def _shown(size: Size) -> str:
+    height, width = size
+    return f"{width}x{height}"
+
+
+def _sizes(store: ImageStore) -> dict[str, Size | None]:
+    """Return key -> size of each image; None if it is not an image."""
+    if not store.is_lmdb:
+        return {key: _size(store.path(key)) for key in store.keys()}  # noqa: SIM118
+    shapes = read_meta_info(store.root)
+    return {key: (height, width) for key, (height, width, _) in shapes.items()}
+
+
+def _size(path: str) -> Size | None:
     try:
         with Image.open(io.BytesIO(Path(path).read_bytes())) as image:
-            turned = image.getexif().get(_ORIENTATION) in _TURNED
-            return (image.width, image.height) if turned else (image.height, image.width)
+            is_turned = image.getexif().get(_ORIENTATION) in _TURNED
+            return image.size if is_turned else image.size[::-1]
     except Exception:  # Pillow raises almost anything on damaged data
         return None
 
 
-def _strange(path: Path) -> str:
+def _is_stranger(name: str) -> bool:
+    return name not in DEGRADATIONS and not name.startswith(".")
+
+
+def _unknown_folder(path: Path) -> str:
     near = get_close_matches(path.name, DEGRADATIONS, n=1, cutoff=0.45)
     hint = f"did you mean {near[0]}?" if near else f"the ten are {', '.join(DEGRADATIONS)}"
-    return f"{path}: no degradation is called so, and nothing reads it; {hint}"
+    return f"{path}: unknown degradation, so this folder is not used; {hint}"

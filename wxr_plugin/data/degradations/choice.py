@@ -1,4 +1,4 @@
-"""Which image of which degradation an index means; both classes serve `choice.Quota`."""
+"""Choice of the image and the degradation that an index stands for, for `data.choice.Quota`."""
 
 import hashlib
 
@@ -6,12 +6,17 @@ import numpy as np
 
 
 class Balanced:
-    """Index -> number of a random image of the degradation that is due; `word` is that of the last one."""
+    """Index -> number of a random image of the degradation that is due.
+
+    `word` is the degradation of the last index.
+    """
 
     word = ""
 
     def __init__(self, groups: list[tuple[str, list[int]]], size: int, rng: np.random.Generator):
-        self.groups, self.size, self.rng = groups, size, rng
+        self.groups = groups
+        self.size = size
+        self.rng = rng
 
     def __len__(self) -> int:
         return self.size
@@ -22,7 +27,10 @@ class Balanced:
 
 
 class InOrder:
-    """Index -> number of an image in the order of validation; `word` is that of the last one."""
+    """Index -> number of an image in the order of validation.
+
+    `word` is the degradation of the last index.
+    """
 
     word = ""
 
@@ -38,6 +46,6 @@ class InOrder:
 
 
 def rng_of(word: str, key: str) -> np.random.Generator:
-    """The generator of a validation image: it follows from the degradation and the photo's name alone."""
+    """Return the generator of a validation image, which depends on degradation and photo alone."""
     digest = hashlib.sha256(f"{word}/{key}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))

@@ -1,4 +1,4 @@
-"""Drops of water on a pane before the lens."""
+"""Drops of water on a pane in front of the lens."""
 
 import math
 from typing import NamedTuple
@@ -10,32 +10,43 @@ from wxr_plugin.data.degradations.styles import Raindrops, Styles
 from wxr_plugin.data.weather.fields import size_unit
 
 SHRINK = 4
-"""Drops show the scene much smaller than it is, so they look it up in a picture this many times smaller."""
+"""Factor by which the picture is reduced before drops show it: they show the scene smaller."""
 
 
 class _Drop(NamedTuple):
-    """Where on the pane a drop lies and what it does to the light."""
+    """Place and optics of one drop."""
 
     centre: np.ndarray
+    """(x, y) in pixels."""
     radii: np.ndarray
+    """Half axes (x, y) of the ellipse in pixels."""
     lobes: np.ndarray
+    """Amplitudes of the edge's deviations from the ellipse, relative to the radius."""
     phases: np.ndarray
+    """Phases of these deviations, in radians."""
     view: float
+    """Half the part of the picture that the drop shows, over the picture's side."""
     soft: float
+    """Width of the blurred edge over the radius."""
     rim: float
+    """Share of the light that is lost at the edge."""
 
 
 def raindrop(
     image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles
 ) -> np.ndarray:
-    """Drops on the photo: (1 - M) J + M T, as in Qian et al., "Attentive GAN for raindrop removal", CVPR 2018.
+    """Draw drops on the photo: (1 - M) J + M T.
 
-    In T each drop is a lens: it shows a wide part of the scene, upside down and mirrored, darker
-    towards its rim and out of focus (our choice, in place of tracing rays). `severity` adds drops.
+    This is the model of Qian et al., "Attentive GAN for raindrop removal", CVPR 2018. In T each
+    drop is a lens: it shows a wide part of the scene, upside down and mirrored, darker towards its
+    rim and out of focus (our choice, instead of tracing rays). `severity` adds drops.
     """
-    shape, ranges = image.shape[:2], styles.raindrops
+    shape = image.shape[:2]
+    ranges = styles.raindrops
+    result = image.copy()
+    small = _small(image)
+    # Area in pixels that is still to be covered.
     budget = rng.uniform(*ranges.cover) * severity * shape[0] * shape[1]
-    result, small = image.copy(), _small(image)
     while budget > 0:
         drop = _draw(shape, ranges, rng)
         budget -= math.pi * drop.radii.prod()
@@ -44,45 +55,49 @@ def raindrop(
 
 
 def _draw(shape: tuple[int, int], ranges: Raindrops, rng: np.random.Generator) -> _Drop:
+    # Between the two radii on a logarithmic scale, small ones more often.
     low, high = ranges.radius
     radius = low * (high / low) ** (rng.random() ** 1.5) * size_unit(shape)
     radii = radius * np.array([1.0, rng.uniform(0.9, 1.5)])
     lobes = rng.normal(0, 0.07, 3)
-    rest = (rng.uniform(*bounds) for bounds in (ranges.view, ranges.soft, ranges.rim))
-    return _Drop(
-        rng.uniform((0, 0), shape[::-1]), radii, lobes, rng.uniform(0, 2 * math.pi, 3), *rest
-    )
+    centre = rng.uniform((0, 0), shape[::-1])
+    phases = rng.uniform(0, 2 * math.pi, 3)
+    view = rng.uniform(*ranges.view)
+    soft = rng.uniform(*ranges.soft)
+    rim = rng.uniform(*ranges.rim)
+    return _Drop(centre, radii, lobes, phases, view, soft, rim)
 
 
 def _put(result: np.ndarray, small: np.ndarray, drop: _Drop) -> None:
-    """Lay one drop over `result`, in place."""
+    """Draw one drop over `result` (H, W, 3), in place."""
+    # The lobes and the soft edge reach beyond the ellipse.
     reach = drop.radii * 1.6 + 2
     left, top = np.maximum(drop.centre - reach, 0).astype(int)
     right, bottom = np.minimum(drop.centre + reach + 1, result.shape[1::-1]).astype(int)
-    x, y = np.meshgrid(
-        np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32)
-    )
-    u, v = (x - drop.centre[0]) / drop.radii[0], (y - drop.centre[1]) / drop.radii[1]
+    columns = np.arange(left, right, dtype=np.float32)
+    rows = np.arange(top, bottom, dtype=np.float32)
+    x, y = np.meshgrid(columns, rows)
+    # Coordinates relative to the ellipse, whose edge is u^2 + v^2 = 1.
+    u = (x - drop.centre[0]) / drop.radii[0]
+    v = (y - drop.centre[1]) / drop.radii[1]
     distance = _distance(u, v, drop)
     opacity = np.clip((1 + drop.soft / 2 - distance) / drop.soft, 0, 1)
-    opacity = opacity * opacity * (3 - 2 * opacity)
+    opacity = opacity * opacity * (3 - 2 * opacity)  # smoothstep
     shade = 1 - drop.rim * np.clip(distance, 0, 1) ** 4
-    seen = _seen(small, u, v, distance, drop, result.shape) * shade[..., None]
+    view = _view(small, u, v, distance, drop, result.shape) * shade[..., None]
     patch = result[top:bottom, left:right]
-    patch += (seen - patch) * opacity[..., None].astype(np.float32)
+    patch += (view - patch) * opacity[..., None].astype(np.float32)
 
 
 def _distance(u: np.ndarray, v: np.ndarray, drop: _Drop) -> np.ndarray:
-    """Distance from the drop's centre, 1 at its edge, which is an ellipse with a few lobes."""
+    """Return the distance from the drop's centre, 1 at its edge: an ellipse with a few lobes."""
     angle = np.arctan2(v, u)
-    edge = 1 + sum(
-        size * np.cos((k + 2) * angle + p)
-        for k, (size, p) in enumerate(zip(drop.lobes, drop.phases))
-    )
+    waves = enumerate(zip(drop.lobes, drop.phases), 2)
+    edge = 1 + sum(lobe * np.cos(count * angle + phase) for count, (lobe, phase) in waves)
     return np.hypot(u, v) / edge
 
 
-def _seen(
+def _view(
     small: np.ndarray,
     u: np.ndarray,
     v: np.ndarray,
@@ -90,7 +105,10 @@ def _seen(
     drop: _Drop,
     shape: tuple[int, ...],
 ) -> np.ndarray:
-    """What the drop shows at each of its pixels: the scene about it, turned by 180 degrees, wider towards the rim."""
+    """Return the colour at each pixel of the drop, (h, w, 3).
+
+    It is that of the scene around the drop, turned by 180 degrees, and wider towards the rim.
+    """
     wide = drop.view * (1 + 0.6 * np.clip(distance, 0, 1.5) ** 2)
     x = (drop.centre[0] - u * wide * shape[1]) / SHRINK
     y = (drop.centre[1] - v * wide * shape[0]) / SHRINK
@@ -99,11 +117,11 @@ def _seen(
         x.astype(np.float32),
         y.astype(np.float32),
         cv2.INTER_LINEAR,
-        None,
-        cv2.BORDER_REFLECT_101,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
 
 
 def _small(image: np.ndarray) -> np.ndarray:
     size = [max(1, round(length / SHRINK)) for length in image.shape[1::-1]]
-    return cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), 1.0)
+    reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return cv2.GaussianBlur(reduced, (0, 0), 1.0)

@@ -1,4 +1,7 @@
-"""The official layout of the ten degradations, `<root>/{train,val}/<degradation>/{LQ,GT}`, folders or LMDBs."""
+"""Official layout of the ten degradations: `<root>/{train,val}/<degradation>/{LQ,GT}`.
+
+Each LQ and GT is a folder or an LMDB.
+"""
 
 import re
 from collections.abc import Collection
@@ -16,7 +19,7 @@ SIDES = ("LQ", "GT")
 
 
 class Pairs(NamedTuple):
-    """The pairs of one degradation: two stores, and the keys (lq, gt) in the order of the names."""
+    """Pairs of one degradation: two stores, and the keys (lq, gt) in the order of the names."""
 
     lq: ImageStore
     gt: ImageStore
@@ -24,49 +27,54 @@ class Pairs(NamedTuple):
 
 
 def words_in(folder: str | PathLike) -> list[str]:
-    """The degradations that `folder`, a split of the layout, has a sub-folder for, in the order of DEGRADATIONS."""
+    """Return the degradations with a sub-folder in `folder`, a split, in DEGRADATIONS' order."""
     return [word for word in DEGRADATIONS if Path(folder, word).is_dir()]
 
 
 def split_of(root: str | PathLike, split: str) -> Path:
-    """`<root>/<split>`. Raises OptionError where it is not there or has no degradation in it."""
+    """Return `<root>/<split>`.
+
+    Raises:
+        OptionError: it does not exist or has no degradation in it.
+    """
     folder = Path(root).expanduser() / split
-    if not words_in(folder):
-        what = (
-            "no such folder"
-            if not folder.is_dir()
-            else f"no folder of a degradation ({', '.join(DEGRADATIONS)})"
-        )
-        raise OptionError(
-            f"{folder}: {what}; the layout is {root}/{{train,val}}/<degradation>/{{LQ,GT}}"
-        )
-    return folder
+    if words_in(folder):
+        return folder
+    fault = "no such folder"
+    if folder.is_dir():
+        fault = f"no folder of a degradation ({', '.join(DEGRADATIONS)})"
+    raise OptionError(
+        f"{folder}: {fault}; the layout is {root}/{{train,val}}/<degradation>/{{LQ,GT}}"
+    )
 
 
 def side_of(folder: str | PathLike, side: str) -> Path:
-    """`<folder>/LQ` or `GT`, or the LMDB of that name, which goes first.
+    """Return `<folder>/LQ` or `GT`, or the LMDB of that name, which takes precedence.
 
-    Raises OptionError where neither is there.
+    Raises:
+        OptionError: neither exists.
     """
-    found = _side(folder, side)
-    if found is None:
+    path = _side(folder, side)
+    if path is None:
         raise OptionError(
             f"{folder}: neither {side} nor {side}.lmdb in it; put the images of that side there"
         )
-    return found
+    return path
 
 
 def gt_folders(root: str | PathLike, split: str, words: Collection[str] = ()) -> list[Path]:
-    """The ground truth below `<root>/<split>`, folders and LMDBs, of `words` or of all degradations; what is there."""
+    """Return the existing ground-truth folders and LMDBs below `<root>/<split>`.
+
+    They are those of `words`, or of all degradations if it is empty.
+    """
     folder = Path(root).expanduser() / split
-    found = (
-        _side(folder / word, "GT") for word in words_in(folder) if word in (words or DEGRADATIONS)
-    )
-    return [path for path in found if path is not None]
+    chosen = [word for word in words_in(folder) if word in (words or DEGRADATIONS)]
+    paths = [_side(folder / word, "GT") for word in chosen]
+    return [path for path in paths if path is not None]
 
 
 def read_pairs(folder: str | PathLike, check_names: bool = True, cache: bool = False) -> Pairs:
-    """The pairs below `folder`, that of a degradation.
+    """Read the pairs below `folder`, that of a degradation.
 
     Raises:
         WxrError: a side is missing or empty, the sides differ in number, or (`check_names`) two
@@ -77,61 +85,73 @@ def read_pairs(folder: str | PathLike, check_names: bool = True, cache: bool = F
 
 
 def paired(lq: ImageStore, gt: ImageStore, check_names: bool = True) -> list[tuple[str, str]]:
-    """The keys of two stores, one by one in the order of their file names, as the authors pair theirs.
+    """Pair the keys of two stores in the order of their file names, as the authors do.
 
     Raises:
-        OptionError: unequal numbers, or names that cannot belong together: a shift by one would go
-            unnoticed else.
+        OptionError: unequal numbers, or names that cannot belong together: otherwise a shift by one
+            would remain undetected.
     """
-    sides = [sorted(store.keys(), key=_as_file_name) for store in (lq, gt)]
-    if len(sides[0]) != len(sides[1]):
+    lq_keys = sorted(lq.keys(), key=_as_file_name)
+    gt_keys = sorted(gt.keys(), key=_as_file_name)
+    if len(lq_keys) != len(gt_keys):
+        surplus = _surplus(lq_keys, gt_keys)
         raise OptionError(
-            f"{lq.root} holds {len(sides[0])} images and {gt.root} "
-            f"{len(sides[1])}{_surplus(*sides)}; "
+            f"{lq.root} holds {len(lq_keys)} images and {gt.root} {len(gt_keys)}{surplus}; "
             "give each image its partner"
         )
-    pairs = list(zip(*sides))
-    odd = next((pair for pair in pairs if check_names and not names_fit(*pair)), None)
-    if odd:
-        raise OptionError(
-            f"{lq.path(odd[0])} comes to lie beside {gt.path(odd[1])}: sorted, {lq.root} and "
-            f"{gt.root} do not pair; "
-            "rename the files, or set check_names: false if they are right"
-        )
+    pairs = list(zip(lq_keys, gt_keys))
+    for lq_key, gt_key in pairs if check_names else ():
+        if not names_fit(lq_key, gt_key):
+            raise OptionError(
+                f"{lq.path(lq_key)} would be paired with {gt.path(gt_key)}: sorted, {lq.root} and "
+                f"{gt.root} do not pair; "
+                "rename the files, or set check_names: false if they are right"
+            )
     return pairs
 
 
-def names_fit(one: str, other: str) -> bool:
-    """Whether two keys may name one scene.
+def names_fit(lq_key: str, gt_key: str) -> bool:
+    """Return whether two keys may name one scene.
 
-    The same numbers in the same order, of which either may have more (`7_rain` or `1_3_0.9` and `7`
-    or `1`); where one has no numbers, a word that both have.
+    They need the same numbers in the same order, of which either may have more (`7_rain` or
+    `1_3_0.9` and `7` or `1`); if one has no numbers, a common word.
     """
-    numbers = [[int(number) for number in re.findall(r"\d+", unquote(key))] for key in (one, other)]
-    if all(numbers):
-        short, long = sorted(numbers, key=len)
+    lq_numbers = _numbers(lq_key)
+    gt_numbers = _numbers(gt_key)
+    if lq_numbers and gt_numbers:
+        short, long = sorted((lq_numbers, gt_numbers), key=len)
+        # `in` consumes the iterator, so this tests for a subsequence.
         rest = iter(long)
         return all(number in rest for number in short)
-    words = [set(re.findall(r"[^\W\d_]+", unquote(key).lower())) for key in (one, other)]
-    return bool(words[0] & words[1]) or not all(words)
+    lq_words = _words(lq_key)
+    gt_words = _words(gt_key)
+    # A name of digits and signs alone has no word to compare, so it fits any.
+    return bool(lq_words & gt_words) or not lq_words or not gt_words
+
+
+def _numbers(key: str) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", unquote(key))]
+
+
+def _words(key: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]+", unquote(key).lower()))
 
 
 def _side(folder: str | PathLike, side: str) -> Path | None:
-    return next(
-        (path for path in (Path(folder, f"{side}.lmdb"), Path(folder, side)) if path.is_dir()), None
-    )
+    for path in (Path(folder, f"{side}.lmdb"), Path(folder, side)):
+        if path.is_dir():
+            return path
+    return None
 
 
 def _as_file_name(key: str) -> str:
-    """What sorts as the file does: with its suffix, of which only the dot counts."""
+    """Return a text that sorts like the file name: the suffix matters only by its dot."""
     return unquote(key) + "."
 
 
-def _surplus(lq: list[str], gt: list[str]) -> str:
-    """Examples of what one side alone has, where the names are the same."""
-    alone = sorted(set(lq) ^ set(gt))
-    return (
-        f" (one side alone has {', '.join(alone[:3])})"
-        if len(alone) < max(len(lq), len(gt))
-        else ""
-    )
+def _surplus(lq_keys: list[str], gt_keys: list[str]) -> str:
+    """Return examples of keys that only one side has; empty if the sides are named differently."""
+    alone = sorted(set(lq_keys) ^ set(gt_keys))
+    if len(alone) >= max(len(lq_keys), len(gt_keys)):
+        return ""
+    return f" (one side alone has {', '.join(alone[:3])})"

@@ -1,4 +1,4 @@
-"""Too little light: over the whole picture (low-light), or over a part of it (shadowed)."""
+"""Missing light: in the whole picture (low-light), or in a part of it (shadowed)."""
 
 import math
 
@@ -13,77 +13,82 @@ GAMMA = 2.2
 
 
 def linear(image: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] as light."""
+    """Convert values in [0, 1] to light."""
     return np.power(image, np.float32(GAMMA))
 
 
 def encoded(light: np.ndarray) -> np.ndarray:
-    """Light as values in [0, 1]; what is out of range is cut off."""
+    """Convert light to values, clipped to [0, 1]."""
     return np.power(np.clip(light, 0, 1), np.float32(1 / GAMMA))
 
 
 def low_light(
     image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles
 ) -> np.ndarray:
-    """The photo as a shorter exposure would have it: Q((g J k + n)^(1/2.2)), k = 2^-stops, in 8 bits.
+    """Return the photo with a shorter exposure: Q((g J k + n)^(1/2.2)), k = 2^-stops, in 8 bits.
 
     J is the scene's light, g the gains of a white balance that is a little off, and n the noise of
     the photons and of the sensor, of variance J k / electrons + read^2 (as in Foi et al.,
-    "Practical Poissonian-Gaussian noise modeling", IEEE TIP 2008), which stands out because there
+    "Practical Poissonian-Gaussian noise modeling", IEEE TIP 2008), which is visible because there
     is so little light.
     """
     ranges = styles.low_light
-    stops, electrons, read = (
-        rng.uniform(*bounds) for bounds in (ranges.stops, ranges.electrons, ranges.read)
-    )
-    cast = rng.choice((-1.0, 1.0), 2) * rng.uniform(*ranges.cast, 2) * severity
-    light = (
-        linear(image)
-        * np.float32([1 + cast[0], 1, 1 + cast[1]])
-        * np.float32(2 ** (-stops * severity))
-    )
-    spread = np.sqrt(light / np.float32(electrons) + np.float32(read**2)) * np.float32(severity)
-    light += spread * rng.standard_normal(image.shape, dtype=np.float32)
+    stops = rng.uniform(*ranges.stops)
+    electrons = np.float32(rng.uniform(*ranges.electrons))
+    read = rng.uniform(*ranges.read)
+    # Gains of red and blue relative to green, each up or down.
+    red, blue = rng.choice((-1.0, 1.0), 2) * rng.uniform(*ranges.cast, 2) * severity
+    gains = np.float32([1 + red, 1, 1 + blue])
+    light = linear(image) * gains * np.float32(2 ** (-stops * severity))
+    deviation = np.sqrt(light / electrons + np.float32(read**2)) * np.float32(severity)
+    light += deviation * rng.standard_normal(image.shape, dtype=np.float32)
     return np.round(encoded(light) * np.float32(255)) / np.float32(255)
 
 
 def shadowed(
     image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles
 ) -> np.ndarray:
-    """A part of the picture without the direct light: J (1 - M + M k), in linear light.
+    """Take the direct light from a part of the picture: J (1 - M + M k), in linear light.
 
-    M in [0, 1] are polygons with soft edges, and k, a little higher for blue, is what the sky still
-    gives; the shadow is a per-channel factor as in Le and Samaras, "Shadow removal via shadow image
-    decomposition", ICCV 2019.
+    M in [0, 1] are polygons with soft edges, and k, a little higher for blue, is the share of the
+    light that the sky gives; the shadow is a per-channel factor as in Le and Samaras, "Shadow
+    removal via shadow image decomposition", ICCV 2019.
     """
     ranges = styles.shadow
-    mask = _shadow_mask(image.shape[:2], ranges, rng)
-    share, blue = rng.uniform(*ranges.light), rng.uniform(*ranges.blue)
-    kept = np.float32([share * (1 - blue), share, share * (1 + blue)])
-    return encoded(linear(image) * (1 - np.float32(severity) * mask[..., None] * (1 - kept)))
+    mask = _shadow_mask(image.shape[:2], ranges, rng)[..., None]
+    share = rng.uniform(*ranges.light)
+    blue = rng.uniform(*ranges.blue)
+    sky = np.float32([share * (1 - blue), share, share * (1 + blue)])
+    # 1 - M + M k = 1 - M (1 - k)
+    factor = 1 - np.float32(severity) * mask * (1 - sky)
+    return encoded(linear(image) * factor)
 
 
 def _shadow_mask(shape: tuple[int, int], ranges: Shadow, rng: np.random.Generator) -> np.ndarray:
-    """M of `shadowed`, (H, W) float32: 1 in the core; the width of the penumbra varies over the picture."""
+    """Return M of `shadowed`, (H, W) float32: 1 in the core, with a penumbra of varying width."""
     mask = np.zeros(shape, np.uint8)
-    for _ in range(rng.integers(ranges.shapes[0], ranges.shapes[1] + 1)):
+    fewest, most = ranges.shapes
+    for _ in range(rng.integers(fewest, most + 1)):
         radius = rng.uniform(*ranges.size) * min(shape)
         cv2.fillPoly(mask, [_polygon(shape, radius, rng)], 255)
-    full, unit = mask.astype(np.float32) / 255, size_unit(shape)
+    full = mask.astype(np.float32) / 255
+    unit = size_unit(shape)
+    # A blend of two blurs is cheaper than a blur whose width varies.
     sharp, soft = (cv2.GaussianBlur(full, (0, 0), width * unit) for width in ranges.penumbra)
     share = smooth_noise(shape, 3, rng)
     return sharp + (soft - sharp) * share
 
 
 def _polygon(shape: tuple[int, int], radius: float, rng: np.random.Generator) -> np.ndarray:
-    """Corners (n, 2) of an uneven, stretched polygon about a point of the picture, in whole pixels."""
+    """Return the corners (n, 2) of an irregular, stretched polygon, in whole pixels (x, y)."""
     count = int(rng.integers(5, 11))
     angles = np.sort(rng.uniform(0, 2 * math.pi, count))
-    corners = rng.uniform(0.5, 1.3, count)[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
+    distances = rng.uniform(0.5, 1.3, count)[:, None]
+    corners = distances * np.stack([np.cos(angles), np.sin(angles)], 1)
     corners *= (radius * rng.uniform(1, 2.2), radius * rng.uniform(0.4, 0.9))
     turn = rng.uniform(0, math.pi)
-    corners = corners @ np.array(
-        [[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]
-    )
+    cos = math.cos(turn)
+    sin = math.sin(turn)
+    corners = corners @ np.array([[cos, sin], [-sin, cos]])
     centre = rng.uniform((0, 0), (shape[1], shape[0]))
     return np.round(corners + centre).astype(np.int32)

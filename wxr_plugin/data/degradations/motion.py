@@ -10,41 +10,48 @@ from wxr_plugin.data.degradations.styles import Motion, Styles
 from wxr_plugin.data.weather.fields import size_unit
 
 STEPS = 256
+"""Number of places of the camera during the exposure."""
 
 
 def motion_blurry(
     image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles
 ) -> np.ndarray:
-    """The photo convolved with a random path, in linear light (gamma 2.2), as moving frames add up on a sensor.
+    """Convolve the photo with a random path in linear light (gamma 2.2), as exposures add up.
 
-    The blur is the same everywhere: objects that move by themselves, as in GoPro's frames, are not
+    The blur is the same everywhere: objects that move independently, as in GoPro's frames, are not
     modelled.
     """
     length = rng.uniform(*styles.motion.length) * severity * size_unit(image.shape[:2])
     kernel = path_kernel(random_path(styles.motion, rng) * length)
-    return encoded(cv2.filter2D(linear(image), -1, kernel, borderType=cv2.BORDER_REFLECT_101))
+    blurred = cv2.filter2D(linear(image), -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return encoded(blurred)
 
 
 def random_path(ranges: Motion, rng: np.random.Generator) -> np.ndarray:
-    """Places (256, 2) of the camera at equal times, on a path of length 1 (our choice).
+    """Return places (STEPS, 2) of the camera at equal times, on a path of length 1 (our choice).
 
-    The direction drifts as a random walk, now and then the hand jerks, and the speed varies
-    smoothly. The idea of blur from random trajectories is that of Boracchi and Foi, "Modeling the
-    performance of image restoration from motion blur", IEEE TIP 2012.
+    The direction is a random walk with sudden jerks, and the speed varies smoothly. Blur from
+    random trajectories was proposed by Boracchi and Foi, "Modeling the performance of image
+    restoration from motion blur", IEEE TIP 2012.
     """
     turns = rng.normal(0, rng.uniform(*ranges.wobble), STEPS)
     jerks = (rng.random(STEPS) < ranges.jerk) * rng.uniform(-math.pi, math.pi, STEPS)
     angles = rng.uniform(0, 2 * math.pi) + np.cumsum(turns + jerks)
+    # Five random speeds, interpolated linearly over the exposure.
     speed = np.interp(np.linspace(0, 4, STEPS), np.arange(5), rng.uniform(0.3, 1.0, 5))
-    steps = (speed / speed.sum())[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
+    lengths = (speed / speed.sum())[:, None]
+    steps = lengths * np.stack([np.cos(angles), np.sin(angles)], 1)
     return np.cumsum(steps, 0)
 
 
 def path_kernel(path: np.ndarray) -> np.ndarray:
-    """The kernel, square of an odd side, float32 of sum 1, of a camera at the places `path` (n, 2) in pixels.
+    """Return the blur kernel of a camera at the places `path` (n, 2) in pixels (x, y).
 
-    Each place spreads over the four pixels around it; the kernel's centre is the middle of the
+    Each place spreads over the four pixels around it; the kernel's centre is the mean of the
     places.
+
+    Returns:
+        A square of odd side, float32 of sum 1.
     """
     path = path - path.mean(0)
     half = math.ceil(np.abs(path).max()) + 1
@@ -53,6 +60,9 @@ def path_kernel(path: np.ndarray) -> np.ndarray:
     part = path - corner
     for dx in (0, 1):
         for dy in (0, 1):
+            # Bilinear weights; add.at because several places may share a pixel.
             weight = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1])
-            np.add.at(kernel, (corner[:, 1] + dy + half, corner[:, 0] + dx + half), weight)
+            columns = corner[:, 0] + dx + half
+            rows = corner[:, 1] + dy + half
+            np.add.at(kernel, (rows, columns), weight)
     return (kernel / kernel.sum()).astype(np.float32)

@@ -1,9 +1,9 @@
-"""The settings of the synthetic degradations: from which ranges each picture's degradation is drawn.
+"""Settings of the synthetic degradations: the ranges that a picture's degradation is drawn from.
 
 Noise and JPEG are the published benchmark's (sigma 50, quality 10, truncation to 8 bits). The other
-ranges are our choice, set by eye beside pictures of the published sets' kind. Pixel sizes hold for
-images up to 400 x 400 pixels (by area) and grow with larger ones. Every value is that at severity
-1.
+ranges are our choice, set by eye next to pictures like those of the published sets. Pixel sizes
+hold for images up to 400 x 400 pixels (by area) and grow with larger ones. All values hold at
+severity 1.
 """
 
 import msgspec
@@ -19,23 +19,23 @@ class Noise(msgspec.Struct, frozen=True):
 
 
 class Jpeg(msgspec.Struct, frozen=True):
-    """jpeg-compressed."""
+    """jpeg-compressed: JPEG at a low quality."""
 
     quality: int = 10
-    """Quality in [1, 100] of libjpeg; it rises to 100 at severity 0."""
+    """Quality of libjpeg in [1, 100]; it rises to 100 at severity 0."""
 
 
 class LowLight(msgspec.Struct, frozen=True):
     """low-light: a short exposure, with the noise of few photons and of the sensor, in 8 bits."""
 
     stops: Range = (3.0, 5.5)
-    """Exposure that is missing, in halvings of the light."""
+    """Missing exposure, in halvings of the light."""
     cast: Range = (0.0, 0.12)
-    """How far the gains of red and blue are off, either way."""
+    """Deviation of the gains of red and blue, up or down."""
     electrons: Range = (600.0, 3000.0)
-    """Photons that a white pixel of the dark picture's own scale collects; fewer give more shot noise."""
+    """Number of photons that a pixel of light 1 collects; fewer give more shot noise."""
     read: Range = (0.0004, 0.0016)
-    """Standard deviation of the sensor's noise, white being 1."""
+    """Standard deviation of the sensor's noise; white is 1."""
 
 
 class Motion(msgspec.Struct, frozen=True):
@@ -50,22 +50,22 @@ class Motion(msgspec.Struct, frozen=True):
 
 
 class Shadow(msgspec.Struct, frozen=True):
-    """shadowed: something out of the picture keeps the direct light from a part of it."""
+    """shadowed: an object outside the picture keeps the direct light from a part of it."""
 
     shapes: tuple[int, int] = (1, 3)
-    """Polygons."""
+    """Number of polygons."""
     size: Range = (0.2, 0.55)
     """Radius of a polygon over the shorter side of the picture."""
     light: Range = (0.12, 0.4)
     """Share of the (linear) light that reaches the shadow."""
     blue: Range = (0.0, 0.2)
-    """How much bluer the light of the sky is than that of the sun."""
+    """Excess of blue in the light of the sky over that of the sun."""
     penumbra: tuple[float, float] = (1.0, 9.0)
-    """Width of the softest and of the sharpest edge, in pixels; the width varies over the picture."""
+    """Width of the sharpest and of the softest edge, in pixels; it varies over the picture."""
 
 
 class Raindrops(msgspec.Struct, frozen=True):
-    """raindrop: drops on a pane before the lens, each a small picture of the scene upside down."""
+    """raindrop: drops on a pane in front of the lens, each a small upside-down picture."""
 
     cover: Range = (0.06, 0.22)
     """Sum of the drops' areas over the picture's area."""
@@ -76,24 +76,24 @@ class Raindrops(msgspec.Struct, frozen=True):
     soft: Range = (0.12, 0.45)
     """Width of the blurred edge over the drop's radius: drops are out of focus."""
     rim: Range = (0.1, 0.45)
-    """How much darker the edge of a drop is."""
+    """Share of the light that is lost at the edge of a drop."""
 
 
 class Missing(msgspec.Struct, frozen=True):
     """uncompleted: boxes and brush strokes without content."""
 
     cover: Range = (0.12, 0.4)
-    """Part of the picture that is missing, at least (the last shape may go beyond)."""
+    """Least share of the picture that is missing; the last shape may exceed it."""
     box: Range = (0.1, 0.4)
     """Side of a box over the shorter side of the picture."""
     brush: Range = (0.02, 0.07)
     """Radius of a brush over the shorter side of the picture."""
     fill: tuple[float, ...] = (0.0, 1.0)
-    """Grey levels in [0, 1] that stand for nothing, taken equally often."""
+    """Grey levels in [0, 1] of the missing part, equally likely."""
 
 
 class Styles(msgspec.Struct, frozen=True):
-    """The settings of all degradations that are not weather (those are in `weather_styles`)."""
+    """Settings of all degradations; those of weather are in `data.weather.styles`."""
 
     noise: Noise = Noise()
     jpeg: Jpeg = Jpeg()
@@ -111,6 +111,6 @@ SEVERITIES: dict[str, Range] = {
     "jpeg-compressed": (1.0, 1.0),
     "hazy": (0.3, 0.8),
 }
-"""Severities to draw from where an option file does not say; those that are not here: `OTHER_SEVERITIES`."""
+"""Default severities to draw from; degradations that are not listed use `OTHER_SEVERITIES`."""
 
 OTHER_SEVERITIES: Range = (0.4, 1.0)

@@ -1,9 +1,9 @@
-"""The degradations of the in-the-wild DA-CLIP, drawn on clean photos: three stages, each in a random order.
+"""Degradations of the in-the-wild DA-CLIP on clean photos: three stages of steps in random order.
 
-Luo et al., CVPRW 2024 (arXiv 2404.09732). The settings stand in `wild_degradation.yml`; kernels,
-sinc filter and noise are BasicSR's own functions, which Real-ESRGAN brought there (its JPEG hands
-floats to OpenCV, which warns of it). What is not known of the authors' code is our choice: the
-radius of the defocus disk (1 pixel to half the kernel), and the share that a blended ringing has
+Luo et al., CVPRW 2024 (arXiv 2404.09732). The settings are in `wild_degradation.yml`; kernels, sinc
+filter and noise are BasicSR's functions, which come from Real-ESRGAN (its JPEG passes floats to
+OpenCV, which warns about it). Two details of the authors' code are not known and our choice: the
+radius of the defocus disk (1 pixel to half the kernel), and the share of a blended ringing
 (uniform).
 """
 
@@ -17,40 +17,46 @@ from wxr_plugin.data.degradations.wild_settings import WILD, StageSettings, Wild
 from wxr_plugin.data.seeding import random_state
 
 INTERPOLATIONS = (cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LINEAR)
-NOTHING = WildOptions()
+NO_FILES = WildOptions()
 
 
 def wild_degrade(
-    image: np.ndarray, rng: np.random.Generator, options: WildOptions = NOTHING
+    image: np.ndarray, rng: np.random.Generator, options: WildOptions = NO_FILES
 ) -> np.ndarray:
-    """A copy of a clean photo, float32 RGB (H, W, 3) in [0, 1], degraded; values are multiples of 1/255.
+    """Return a degraded copy of a clean photo, float32 RGB (H, W, 3) in [0, 1].
 
-    The same state of `rng` draws the same; python's and numpy's global generators, which BasicSR's
-    functions use, are left as they were. Raises WxrError for a file of PSFs that is none.
+    Values of the result are multiples of 1/255. The same state of `rng` draws the same result;
+    python's and numpy's global generators, which BasicSR's functions use, are restored.
+
+    Raises:
+        WxrError: a file of PSFs is not one.
     """
     with random_state(int(rng.integers(1 << 32))) as own:
         picture = _Picture(np.ascontiguousarray(image[..., ::-1]), own, options)
         for stage in WILD.stages:
             for step in own.permutation(stage.steps):
                 getattr(picture, step)(stage)
-    return np.round(np.clip(picture.bgr, 0, 1)[..., ::-1] * np.float32(255)) / np.float32(255)
+    rgb = np.clip(picture.bgr, 0, 1)[..., ::-1]
+    return np.round(rgb * np.float32(255)) / np.float32(255)
 
 
 def wild_clean(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The clean photo (H, W, 3) of a wild pair: grey in one of ten cases."""
+    """Return the clean photo (H, W, 3) of a wild pair, which is grey in one of ten cases."""
     if rng.random() >= WILD.grey:
         return image
-    return cv2.cvtColor(
-        cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB
-    )
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
 
 
 class _Picture:
-    """The picture on its way through the stages; its methods are named after the steps."""
+    """A picture that passes the stages; its methods are named after the steps."""
 
     def __init__(self, bgr: np.ndarray, rng: np.random.Generator, options: WildOptions):
-        self.bgr, self.rng, self.options = bgr, rng, options
-        self.size = bgr.shape[1::-1]
+        self.bgr = bgr
+        self.rng = rng
+        self.options = options
+        self.size = bgr.shape[1::-1]  # (width, height), as OpenCV has it
+        # Resizing is decided once for all stages: a picture is resized and back, or neither.
         self.resized = rng.random() < WILD.resize
 
     def blur(self, stage: StageSettings) -> None:
@@ -58,7 +64,8 @@ class _Picture:
             self.bgr = blurred(self.bgr, stage.blur, self.rng, self.options)
         elif self.rng.random() < stage.display and self.options.display_psf:
             psfs = load_psfs(self.options.display_psf)
-            self.bgr = filtered(self.bgr, psfs[self.rng.integers(len(psfs))][..., ::-1])
+            psf = psfs[self.rng.integers(len(psfs))]
+            self.bgr = filtered(self.bgr, psf[..., ::-1])  # RGB to BGR
 
     def resize(self, stage: StageSettings) -> None:
         scale = self.rng.uniform(*WILD.scale)
@@ -84,7 +91,8 @@ class _Picture:
 
     def jpeg(self, stage: StageSettings) -> None:
         if self.rng.random() < stage.jpeg:
-            rgb = through_jpeg(self.bgr[..., ::-1], round(self.rng.uniform(*stage.quality)))
+            quality = round(self.rng.uniform(*stage.quality))
+            rgb = through_jpeg(self.bgr[..., ::-1], quality)
             self.bgr = np.ascontiguousarray(rgb[..., ::-1])
 
     def _to(self, size: tuple[int, int] | list[int]) -> None:

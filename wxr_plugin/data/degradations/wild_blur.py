@@ -1,4 +1,4 @@
-"""The blurs of the wild degradation pipeline."""
+"""Blurs of the wild degradation pipeline."""
 
 import math
 
@@ -19,20 +19,24 @@ from wxr_plugin.data.degradations.wild_settings import (
 def blurred(
     image: np.ndarray, settings: BlurSettings, rng: np.random.Generator, options: WildOptions
 ) -> np.ndarray:
-    """`image` (H, W, 3) after one random kernel, now and then with the ringing of a deconvolution."""
-    side = 2 * int(rng.integers(settings.size[0] // 2, settings.size[1] // 2 + 1)) + 1
+    """Blur `image` (H, W, 3) by a random kernel, sometimes with the ringing of a deconvolution."""
+    smallest, largest = settings.size
+    side = 2 * int(rng.integers(smallest // 2, largest // 2 + 1)) + 1
     if rng.random() < settings.sinc:
+        # Cut-off frequency of the low-pass filter; the limits are Real-ESRGAN's.
         lowest = math.pi / 3 if side < 13 else math.pi / 5
-        return filtered(image, circular_lowpass_kernel(rng.uniform(lowest, math.pi), side))
-    kernel, ringing = random_kernel(side, settings.sigma, rng, options), WILD.ringing
+        cutoff = rng.uniform(lowest, math.pi)
+        return filtered(image, circular_lowpass_kernel(cutoff, side))
+    kernel = random_kernel(side, settings.sigma, rng, options)
     result = filtered(image, kernel)
+    ringing = WILD.ringing
     if kernel.shape[0] < ringing.below and rng.random() < ringing.probability:
         result = _ringing(result, kernel, ringing, rng)
     return result
 
 
 def filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """`image` (H, W, 3) correlated with `kernel` (k, k), or with one (k, k, 3) for each channel; edges reflect."""
+    """Correlate `image` (H, W, 3) with `kernel` (k, k), or (k, k, 3) by channel; edges reflect."""
     kernel = np.asarray(kernel, np.float32)
     if kernel.ndim == 2:
         return cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
@@ -46,59 +50,80 @@ def filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 def random_kernel(
     side: int, sigma: tuple[float, float], rng: np.random.Generator, options: WildOptions
 ) -> np.ndarray:
-    """A kernel of a random kind, (side, side) or a little less for a line, or a camera's PSF of its own size; sum 1."""
-    weights = {
-        kind: weight for kind, weight in WILD.kernels.items() if kind != "psf" or options.psf
-    }
+    """Return a kernel of a random kind with sum 1.
+
+    It is (side, side), or a little smaller for a line, or a camera's PSF (k, k, 3) in BGR.
+    """
+    weights = dict(WILD.kernels)
+    if not options.psf:
+        weights.pop("psf", None)
     shares = np.array(list(weights.values()))
     kind = list(weights)[rng.choice(len(shares), p=shares / shares.sum())]
     if kind == "psf":
         psfs = load_psfs(options.psf)
-        return psfs[rng.integers(len(psfs))][..., ::-1]  # images are BGR here
+        return psfs[rng.integers(len(psfs))][..., ::-1]
     if kind in SHAPES:
         return SHAPES[kind](side, rng)
-    betas, turns = (WILD.generalized_beta, WILD.plateau_beta), (-math.pi, math.pi)
     return random_mixed_kernels(
-        [kind], [1.0], side, sigma, sigma, turns, *betas, noise_range=WILD.kernel_noise
+        [kind],
+        [1.0],
+        side,
+        sigma,
+        sigma,
+        (-math.pi, math.pi),
+        WILD.generalized_beta,
+        WILD.plateau_beta,
+        noise_range=WILD.kernel_noise,
     )
 
 
 def disk_kernel(side: int, rng: np.random.Generator) -> np.ndarray:
-    """A lens out of focus: a disk of a random radius up to half the side, with a soft edge of one pixel."""
+    """Return the kernel (side, side) of a defocused lens, a disk with a soft edge of one pixel.
+
+    Its radius is random, up to half the side.
+    """
     middle = (side - 1) / 2
     across = np.arange(side) - middle
-    kernel = np.clip(
-        rng.uniform(min(1, middle), middle) + 0.5 - np.hypot(across[:, None], across), 0, 1
-    )
+    radius = rng.uniform(min(1, middle), middle)
+    distance = np.hypot(across[:, None], across)
+    kernel = np.clip(radius + 0.5 - distance, 0, 1)
     return kernel / kernel.sum()
 
 
 def box_kernel(side: int, rng: np.random.Generator) -> np.ndarray:
-    """The mean over a square; draws nothing."""
+    """Return the kernel of the mean over a square; draws nothing."""
     return np.full((side, side), 1 / side**2)
 
 
 def line_kernel(side: int, rng: np.random.Generator) -> np.ndarray:
-    """A straight motion of `side` - 3 pixels in a random direction, so that its soft ends fit in."""
+    """Return the kernel of a straight motion of `side` - 3 pixels in a random direction."""
+    # 3 pixels less, so that the soft ends fit in.
     angle = rng.uniform(0, math.pi)
-    return path_kernel(
-        np.linspace(-0.5, 0.5, 8 * side)[:, None] * (side - 3) * (math.cos(angle), math.sin(angle))
-    )
+    direction = (math.cos(angle), math.sin(angle))
+    # Eight places a pixel make the line dense.
+    path = np.linspace(-0.5, 0.5, 8 * side)[:, None] * (side - 3) * direction
+    return path_kernel(path)
 
 
 SHAPES = {"disk": disk_kernel, "box": box_kernel, "line": line_kernel}
 
 
 def wiener(image: np.ndarray, kernel: np.ndarray, balance: float) -> np.ndarray:
-    """Wiener's deconvolution conj(H) / (|H|^2 + balance) of `image` (H, W, 3) by a kernel (k, k) or (k, k, 3)."""
+    """Deconvolve `image` (H, W, 3) by a kernel (k, k) or (k, k, 3) with Wiener's filter.
+
+    The filter is conj(H) / (|H|^2 + balance), with H the kernel's transfer function.
+    """
     pad = kernel.shape[0]
     wide = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REFLECT)
     kernels = kernel if kernel.ndim == 3 else kernel[..., None]
+    # The kernel in a corner of an empty picture, its centre at (0, 0), turned around because
+    # cv2.filter2D correlates.
     placed = np.zeros((*wide.shape[:2], kernels.shape[2]))
-    placed[:pad, :pad] = kernels[::-1, ::-1]  # cv2.filter2D correlates
+    placed[:pad, :pad] = kernels[::-1, ::-1]
     placed = np.roll(placed, (-(pad // 2), -(pad // 2)), (0, 1))
     transfer = np.fft.rfft2(placed, axes=(0, 1))
-    spectrum = np.fft.rfft2(wide, axes=(0, 1)) * transfer.conj() / (np.abs(transfer) ** 2 + balance)
+    power = np.abs(transfer) ** 2
+    spectrum = np.fft.rfft2(wide, axes=(0, 1)) * transfer.conj() / (power + balance)
     result = np.fft.irfft2(spectrum, wide.shape[:2], axes=(0, 1))[pad:-pad, pad:-pad]
     return np.clip(result, 0, 1).astype(np.float32)
 
@@ -106,6 +131,7 @@ def wiener(image: np.ndarray, kernel: np.ndarray, balance: float) -> np.ndarray:
 def _ringing(
     blurry: np.ndarray, kernel: np.ndarray, ringing: RingingSettings, rng: np.random.Generator
 ) -> np.ndarray:
+    """Blend the deconvolved picture with the blurry one by a random share, or return it alone."""
     sharp = wiener(blurry, kernel, ringing.balance)
     share = np.float32(rng.random() if rng.random() < ringing.blended else 1)
     return share * sharp + (1 - share) * blurry

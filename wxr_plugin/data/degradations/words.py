@@ -1,4 +1,4 @@
-"""The words for DA-CLIP's ten degradations, and how many images published benchmarks have of each."""
+"""Words of DA-CLIP's ten degradations, and numbers of images of each in published benchmarks."""
 
 from importlib import resources
 
@@ -12,26 +12,26 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One degradation of the published benchmark."""
 
     set: str
-    """Name of the set that the training images are from."""
+    """Name of the set of the training images."""
     train: int
     """Training pairs."""
     test: int
     """Test pairs."""
     test_set: str = ""
-    """Name of the test set where it is another one."""
+    """Name of the test set if it is a different one."""
     likely: bool = False
-    """The test set's name is inferred from its count."""
+    """Whether the test set's name is inferred from its count."""
     quoted: bool = False
-    """The count of training pairs is one that papers repeat, without a source; it need not be true."""
+    """Whether the count of training pairs is quoted in papers without a source."""
 
 
 class Benchmark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a published benchmark is made of."""
+    """Composition of a published benchmark."""
 
     total: dict[str, int]
-    """Pairs of a split (train, test), where that is published."""
+    """Split (train, test) -> number of pairs, if published."""
     degradations: dict[str, Published]
-    """What it has of each degradation, in its order."""
+    """Word -> its numbers, in the benchmark's order."""
 
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -41,7 +41,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 """DA-CLIP's ten degradations, and All-weather with three of them."""
 
 PUBLISHED: dict[str, Published] = BENCHMARKS["universal"].degradations
-"""What DA-CLIP's benchmark has of each degradation, in its order."""
+"""Word -> its numbers in DA-CLIP's benchmark, in the benchmark's order."""
 
 DEGRADATIONS: tuple[str, ...] = tuple(PUBLISHED)
-"""The ten words, which are also the texts that DA-CLIP tells apart."""
+"""The ten words, which are also the texts that DA-CLIP classifies images by."""

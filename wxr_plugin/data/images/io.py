@@ -1,4 +1,4 @@
-"""Reading any photo as 8-bit RGB, naming what is not one, and writing photos in one step."""
+"""Reading of any photo as 8-bit RGB, messages for files that are none, and atomic writing."""
 
 import io
 import os
@@ -17,11 +17,11 @@ from wxr_plugin.utils import files
 
 T = TypeVar("T")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
-"""File names that `list_images` takes for images, in lower case."""
+"""Suffixes of files that `list_images` lists, in lower case."""
 _ORIENTATION = 0x0112
-"""EXIF tag; from 5 on its values exchange width and height."""
+"""EXIF tag; its values from 5 on exchange width and height."""
 HEAD = 256
-"""Bytes at the start of a file from which `other_kind` infers its kind."""
+"""Number of bytes at the start of a file from which `other_kind` infers its kind."""
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 VIDEO = (b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"m4v ", b"qt  ", b"dash", b"3gp4", b"3gp5")
 """Brands of ISO media files, in lower case."""
@@ -32,13 +32,13 @@ def read_image(source: str | PathLike | bytes, name: str | None = None) -> np.nd
 
     Grey and palette images are expanded, 16 bits are rounded to 8 (v / 257), CMYK is converted
     without its profile, the EXIF orientation is applied, and of an animation the first frame is
-    taken. Transparent images are laid over white, as viewers show them: the colours below full
-    transparency are often garbage. `name` stands in messages about bytes.
+    read. Transparent images are composited over white, as viewers show them: the colours below full
+    transparency are often garbage. `name` is used in messages about bytes.
 
     Raises:
-        BadImageError: missing, empty, cut short, damaged, or not an image at all (say a web page
-            saved as .jpg). Damage inside a JPEG that still decodes is not seen here; `wxr lmdb
-            check` finds it by checksum.
+        BadImageError: the file is missing, empty, cut short, damaged, or not an image at all (such
+            as a web page saved as .jpg). Damage inside a JPEG that still decodes is not detected
+            here; `wxr lmdb check` finds it by checksum.
     """
     return read_with(decode, source, name)
 
@@ -52,19 +52,19 @@ def read_depth(source: str | PathLike | bytes, name: str | None = None) -> np.nd
 
 
 def image_size(path: str | PathLike) -> tuple[int, int] | None:
-    """Return width and height of a photo, upright, from its header alone; None where that cannot be read."""
+    """Return width and height of the upright photo from its header; None if unreadable."""
     try:
         with Image.open(path) as header:
-            turned = "exif" in header.info and header.getexif().get(_ORIENTATION, 1) >= 5
-            return header.size[::-1] if turned else header.size
+            is_turned = "exif" in header.info and header.getexif().get(_ORIENTATION, 1) >= 5
+            return header.size[::-1] if is_turned else header.size
     except Exception:  # Pillow raises almost anything on damaged data
         return None
 
 
 def write_image(path: str | PathLike, rgb: np.ndarray, quality: int = 95) -> None:
-    """Replace `path` by the uint8 RGB image (H, W, 3) in one step; the suffix chooses the format.
+    """Replace `path` by the uint8 RGB image (H, W, 3) atomically, in the format of the suffix.
 
-    `quality` in [1, 100] counts for JPEG and WebP. Raises WxrError for a suffix that is not one of
+    `quality` in [1, 100] is that of JPEG and WebP. Raises WxrError for a suffix that is not one of
     SUFFIXES.
     """
     suffix = Path(path).suffix.lower()
@@ -77,21 +77,20 @@ def write_image(path: str | PathLike, rgb: np.ndarray, quality: int = 95) -> Non
 
 
 def encode(rgb: np.ndarray, suffix: str, level: int = 3, quality: int = 95) -> bytes:
-    """The file that holds the uint8 RGB image (H, W, 3): `level` in [0, 9] for PNG, `quality` for JPEG and WebP."""
+    """Encode a uint8 RGB image (H, W, 3) as the bytes of a file.
+
+    `level` in [0, 9] is the compression of PNG, `quality` in [1, 100] that of JPEG and WebP.
+    """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"need a uint8 RGB array (H, W, 3), not {rgb.dtype} {rgb.shape}")
-    flags = [
-        cv2.IMWRITE_PNG_COMPRESSION,
-        level,
-        cv2.IMWRITE_JPEG_QUALITY,
-        quality,
-        cv2.IMWRITE_WEBP_QUALITY,
-        quality,
-    ]
-    chosen = {".png": flags[:2], ".jpg": flags[2:4], ".jpeg": flags[2:4], ".webp": flags[4:]}.get(
-        suffix, []
-    )
-    encoded, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), chosen)
+    flags = {
+        ".png": [cv2.IMWRITE_PNG_COMPRESSION, level],
+        ".jpg": [cv2.IMWRITE_JPEG_QUALITY, quality],
+        ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality],
+        ".webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
+    }
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    encoded, data = cv2.imencode(suffix, bgr, flags.get(suffix, []))
     if not encoded:
         raise WxrError(
             f"OpenCV cannot encode {rgb.shape[1]}x{rgb.shape[0]} pixels as {suffix}; use .png"
@@ -105,26 +104,29 @@ def list_images(folder: str | PathLike) -> list[Path]:
 
 
 def list_files(folder: str | PathLike) -> list[Path]:
-    """List every file below `folder`, sorted; sub-folders and links to folders included, hidden ones not.
+    """List every file below `folder`, sorted, with those of sub-folders and linked folders.
+
+    Hidden files and folders are left out.
 
     Raises:
         WxrError: there is no such folder.
     """
     if not Path(folder).is_dir():
         raise WxrError(f"{folder}: no such folder")
-    found = []
-    for place, inner, names in os.walk(folder, followlinks=True):
-        inner[:] = [
-            name
-            for name in inner
-            if not name.startswith(".") and not _leads_back(Path(place, name))
-        ]
-        found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(found)
+    paths = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        # os.walk visits what is left in `folders`, so the others are removed in place.
+        folders[:] = [name for name in folders if _is_visited(Path(place, name))]
+        paths += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(paths)
+
+
+def _is_visited(folder: Path) -> bool:
+    return not folder.name.startswith(".") and not _leads_back(folder)
 
 
 def _leads_back(folder: Path) -> bool:
-    """Whether `folder` is a link to a folder that it lies in."""
+    """Return whether `folder` is a link to a folder that contains it, which would never end."""
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
@@ -133,10 +135,10 @@ def read_with(
     source: str | PathLike | bytes,
     name: str | None = None,
 ) -> T:
-    """What `decode(data, header)` makes of a file's bytes and of what Pillow read of its header.
+    """Return `decode(data, header)` of a file's bytes and Pillow's image of its header.
 
-    Raises BadImageError, as `read_image`, for what is no image and for whatever `decode` stumbles
-    over.
+    Raises:
+        BadImageError: as `read_image`, and for every error of `decode`.
     """
     name = name or ("image" if isinstance(source, bytes) else str(source))
     try:
@@ -147,32 +149,38 @@ def read_with(
             return decode(data, header)
     except BadImageError as error:
         raise BadImageError(f"{name}: {error}") from None
-    except OSError as error:  # not there, or neither a known format nor complete
-        raise BadImageError(
-            f"{name}: {error.strerror or 'damaged, cut short or no known image format'}"
-        ) from error
-    except (
-        Exception
-    ) as error:  # Pillow's and OpenCV's decoders raise almost anything on damaged data
+    except OSError as error:  # a missing file, or Pillow: not a known format, or incomplete
+        reason = error.strerror or "damaged, cut short or no known image format"
+        raise BadImageError(f"{name}: {reason}") from error
+    except Exception as error:  # decoders raise almost anything on damaged data
         raise BadImageError(f"{name}: cannot be decoded ({error})") from error
 
 
 def other_kind(head: bytes) -> str:
-    """Return what a file is that begins with `head` (HEAD bytes or more), and the fix; "" for what may be an image."""
+    """Return the kind of a file that is not an image, and the fix; empty if it may be an image.
+
+    `head` are its first HEAD bytes or more.
+    """
+    # A byte order mark and blanks may precede the tags of a web page.
     start = head[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
         return "a web page, not an image; download it again"
     if start.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not an image; run git lfs pull"
     if start.startswith(b"%pdf-"):
-        return "a PDF document, not an image; write its pages as images first, say with: pdftoppm -png FILE PAGE"
-    brand = (
-        start[8:12] if start[4:8] == b"ftyp" else b""
-    )  # the first box of MP4, QuickTime and HEIF files
+        return (
+            "a PDF document, not an image; write its pages as images first, for example with: "
+            "pdftoppm -png FILE PAGE"
+        )
+    # The first box of MP4, QuickTime and HEIF files: size (4 bytes), "ftyp", brand (4 bytes).
+    brand = start[8:12] if start[4:8] == b"ftyp" else b""
     if brand in HEIC:
         return "a HEIC photo, a format that is not supported; convert it to JPEG or PNG"
     if brand in VIDEO:
-        return "a video, not an image; write its frames as images first, say with: ffmpeg -i FILE FOLDER/%06d.png"
+        return (
+            "a video, not an image; write its frames as images first, for example with: "
+            "ffmpeg -i FILE FOLDER/%06d.png"
+        )
     return ""
 
 
@@ -185,22 +193,26 @@ def _refuse_non_image(data: bytes) -> None:
 
 
 def _refuse_cut_short(data: bytes, kind: str | None) -> None:
-    """Look for the end marker, because decoders may fill what is missing with grey."""
-    complete = {
-        "JPEG": _has_jpeg_end,
-        "MPO": _has_jpeg_end,
-        "PNG": lambda data: b"IEND\xaeB`\x82" in data,
-    }
-    if kind in complete and not complete[kind](data):
+    """Look for the end marker, because decoders may fill missing pixels with grey."""
+    has_end = {"JPEG": _has_jpeg_end, "MPO": _has_jpeg_end, "PNG": _has_png_end}
+    if kind in has_end and not has_end[kind](data):
         raise BadImageError("cut short; copy or download it again")
 
 
+def _has_png_end(data: bytes) -> bool:
+    return b"IEND\xaeB`\x82" in data  # the last chunk with its checksum
+
+
 def _has_jpeg_end(data: bytes) -> bool:
-    """Walk the segments to the first scan, because a thumbnail in one of them has an end marker of its own."""
+    """Return whether the end marker follows the first scan.
+
+    A thumbnail in an earlier segment has an end marker of its own, so the segments are skipped.
+    """
     position = 2
-    while position + 4 <= len(data) and data[position + 1] != 0xDA:
+    while position + 4 <= len(data) and data[position + 1] != 0xDA:  # start of scan
         if data[position + 1] == 0xFF:  # fill byte
             position += 1
         else:
+            # A marker of two bytes, then a length that counts itself.
             position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return data.rfind(b"\xff\xd9", position) > 0

@@ -1,4 +1,4 @@
-"""A folder of photos and an LMDB of photos behind one face: keys in, 8-bit RGB out."""
+"""One interface for a folder and an LMDB of photos, which gives 8-bit RGB by key."""
 
 import re
 from collections.abc import Iterable
@@ -15,14 +15,16 @@ from wxr_plugin.utils import lmdb_cache
 from wxr_plugin.utils.safe_paths import refuse_unsafe_keys
 
 META_INFO = "meta_info.txt"
+"""BasicSR's list of an LMDB's entries, one line each: name.png (height,width,channels) level."""
 _META_LINE = re.compile(
     r"(?P<name>.+) \((?P<h>\d{1,9}),(?P<w>\d{1,9}),(?P<c>\d{1,9})\) (?P<level>\d+)"
 )
-_KEPT = "".join(chr(code) for code in range(32, 127) if chr(code) not in "%.")
+_PRINTABLE = "".join(chr(code) for code in range(32, 127) if chr(code) not in "%.")
+"""Characters that keys have as they are."""
 
 
 class ImageStore:
-    """The images of a folder, or of an LMDB in BasicSR's format, by key.
+    """Images of a folder, or of an LMDB in BasicSR's format, by key.
 
     A key is the path below the root without its suffix (see `image_key`), the same for a folder and
     for the LMDB that was built from it. LMDB environments are opened when first read, once a
@@ -32,8 +34,8 @@ class ImageStore:
     share them (an LMDB needs none: the system caches its pages).
 
     Raises:
-        WxrError: the root does not exist, holds no images, or holds two with one key; an LMDB that
-            is not finished, is cut short, or has keys that lead out of a folder (`safe_paths`).
+        WxrError: the root does not exist, holds no images, or holds two with one key; or an LMDB is
+            not finished, is cut short, or has keys that lead out of a folder (`safe_paths`).
     """
 
     def __init__(self, root: str | PathLike, cache: bool = False):
@@ -43,19 +45,18 @@ class ImageStore:
         self._keys = _lmdb_keys(self.root) if self.is_lmdb else sorted(self._files)
         if not self._keys:
             raise WxrError(f"{root}: no images in it (looked for {', '.join(SUFFIXES)})")
-        self._cache = (
-            {key: _bytes_or_none(file) for key, file in self._files.items()} if cache else {}
-        )
+        files = self._files if cache else {}
+        self._cache = {key: _bytes_or_none(file) for key, file in files.items()}
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def keys(self) -> list[str]:
-        """Every key, sorted."""
+        """Return every key, sorted."""
         return list(self._keys)
 
     def path(self, key: str) -> str:
-        """Where the image lies, for messages and results: its file, or LMDB/key."""
+        """Return the path of an image for messages and results: its file, or LMDB/key."""
         return str(self.root / key) if self.is_lmdb else str(self._files[key])
 
     def name(self, key: str) -> str:
@@ -63,22 +64,21 @@ class ImageStore:
         return key if self.is_lmdb else self._files[key].relative_to(self.root).as_posix()
 
     def encoded(self, key: str) -> bytes:
-        """The bytes of the image's file. Raises BadImageError where there are none to be had."""
-        data = (
-            self._from_lmdb(key)
-            if self.is_lmdb
-            else self._cache.get(key) or _bytes_or_none(self._files[key])
-        )
+        """Return the bytes of the image's file. Raises BadImageError if they cannot be read."""
+        if self.is_lmdb:
+            data = self._from_lmdb(key)
+        else:
+            data = self._cache.get(key) or _bytes_or_none(self._files[key])
         if data is None:
             raise BadImageError(f"{self.path(key)}: missing or unreadable since the start")
         return data
 
     def read(self, key: str) -> np.ndarray:
-        """The image as uint8 RGB (H, W, 3). Raises BadImageError."""
+        """Return the image as uint8 RGB (H, W, 3). Raises BadImageError."""
         return read_image(self.encoded(key), self.path(key))
 
     def read_depth(self, key: str) -> np.ndarray:
-        """A depth map as float32 (H, W) in [0, 1], brighter being farther. Raises BadImageError."""
+        """Return a depth map as float32 (H, W) in [0, 1]; 1 is farthest. Raises BadImageError."""
         return read_depth(self.encoded(key), self.path(key))
 
     def _from_lmdb(self, key: str) -> bytes | None:
@@ -90,13 +90,15 @@ class ImageStore:
 
 
 def image_key(relative: str | PathLike) -> str:
-    """The key of an image: its path below the root, with '/', without the suffix.
+    """Return the key of an image: its path below the root, with '/', without the suffix.
 
     BasicSR cuts keys at the first dot and knows only ASCII, so a dot, a per cent sign and
     everything beyond printable ASCII are written as %XX of their UTF-8 bytes;
     `urllib.parse.unquote` gives the name back.
     """
-    return quote(Path(relative).with_suffix("").as_posix(), safe=_KEPT).replace(".", "%2E")
+    name = Path(relative).with_suffix("").as_posix()
+    # quote() never escapes a dot, even if it is not in `safe`.
+    return quote(name, safe=_PRINTABLE).replace(".", "%2E")
 
 
 def keyed(root: str | PathLike, files: Iterable[Path]) -> dict[str, Path]:
@@ -105,31 +107,31 @@ def keyed(root: str | PathLike, files: Iterable[Path]) -> dict[str, Path]:
     Raises:
         WxrError: two files have one key, or a name is not UTF-8.
     """
-    found: dict[str, Path] = {}
+    by_key: dict[str, Path] = {}
     for file in files:
         try:
             key = image_key(file.relative_to(root))
         except UnicodeEncodeError:
             raise WxrError(f"{str(file)!a}: the name is not UTF-8; rename it") from None
-        if key in found:
+        if key in by_key:
             raise WxrError(
-                f"{found[key]} and {file} would both be '{key}': rename or remove one of them"
+                f"{by_key[key]} and {file} would both be '{key}': rename or remove one of them"
             )
-        found[key] = file
-    return found
+        by_key[key] = file
+    return by_key
 
 
 def read_meta_info(folder: str | PathLike) -> dict[str, tuple[int, int, int]]:
     """Map each key in an LMDB's meta_info.txt to its (height, width, channels).
 
     Raises:
-        WxrError: there is no such file, as after a build that was stopped, or a line is not
-            BasicSR's.
+        WxrError: there is no such file, as after a stopped build, or a line is not in BasicSR's
+            format.
     """
     path = Path(folder) / META_INFO
     if not path.is_file():
         raise WxrError(
-            f"{folder}: no {META_INFO} in it; run the `wxr lmdb build` that makes it, to its end"
+            f"{folder}: no {META_INFO} in it; run the `wxr lmdb build` of it again to complete it"
         )
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -143,15 +145,16 @@ def read_meta_info(folder: str | PathLike) -> dict[str, tuple[int, int, int]]:
                 f"{path}:{number}: expected `name.png (height,width,channels) level`, found "
                 f"{line[:200]!r}"
             )
-        shapes[match["name"].rsplit(".", 1)[0]] = int(match["h"]), int(match["w"]), int(match["c"])
+        key = match["name"].rsplit(".", 1)[0]
+        shapes[key] = (int(match["h"]), int(match["w"]), int(match["c"]))
     return shapes
 
 
 def open_lmdb(folder: str | PathLike) -> lmdb.Environment:
-    """This process's reading environment of an LMDB folder.
+    """Return this process's reading environment of an LMDB folder.
 
     Raises:
-        WxrError: the folder is no LMDB.
+        WxrError: the folder is not an LMDB.
     """
     try:
         return lmdb_cache.environment(folder)
@@ -169,7 +172,10 @@ def _lmdb_keys(folder: Path) -> list[str]:
 
 
 def refuse_cut_database(folder: str | PathLike) -> None:
-    """Raise WxrError if data.mdb lacks pages that it needs; reading beyond its end would kill the process."""
+    """Raise WxrError if data.mdb is cut short.
+
+    LMDB maps the file into memory: reading beyond its end would kill the process.
+    """
     lmdb_cache.refuse_cut(open_lmdb(folder), folder)
 
 

@@ -1,1 +1,1 @@
-"""Building LMDBs and checking them."""
+"""Building and checking LMDBs of images."""

@@ -1,4 +1,4 @@
-"""Building an LMDB from a folder of images: original bytes or sub-images, resumable, one writer at a time."""
+"""Building an LMDB from a folder of images: original bytes or sub-images, resumable, locked."""
 
 import os
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class BuildResult:
     bad: list[str] = field(default_factory=list)
     """One line for each file that was left out: its name and the reason."""
     damage: str = ""
-    """Damage for which an earlier data.mdb was thrown away and built again; empty if there was none."""
+    """Damage of an earlier data.mdb that was therefore built again; empty if there was none."""
 
 
 def build(
@@ -47,23 +47,32 @@ def build(
     map_size: int = 64 << 20,
     progress: bool = True,
 ) -> BuildResult:
-    """Store every image below `src` in the LMDB `dst`, in BasicSR's format; a build that was stopped goes on.
+    """Store every image below `src` in the LMDB `dst` in BasicSR's format; resume a stopped build.
 
-    The bytes of the files are kept as they are (unless OpenCV, with which BasicSR reads, does not
-    know their format: then as PNG). With `crop_size`, in pixels, each image is cut into squares
-    `step` apart (default: `crop_size`), the last ones flush with the edge, stored as PNG under
-    NAME_s001, NAME_s002, … row by row, as BasicSR's extract_subimages names them. Smaller images
-    are stored whole. `map_size` is the first size of the memory map in bytes; it doubles as needed.
-    Files that cannot be read are left out, up to `max_bad` of them.
+    The bytes of the files are stored unchanged, or as PNG if OpenCV, with which BasicSR reads, does
+    not know their format. meta_info.txt is written last: without it, the LMDB is not finished.
+    build.jsonl keeps checksums for `check`. A data.mdb that is cut short or cannot be opened is
+    removed and built again.
 
-    meta_info.txt is written last: without it, the LMDB is not finished. build.jsonl keeps checksums
-    for `check`. A data.mdb that is cut short or cannot be opened is removed and built again.
+    Args:
+        src: folder of images.
+        dst: folder of the LMDB, with a name in .lmdb.
+        crop_size: side in pixels of the squares that each image is cut into, stored as PNG under
+            NAME_s001, NAME_s002, … row by row, as BasicSR's extract_subimages names them. Smaller
+            images are stored whole. 0 stores all whole.
+        step: distance between the squares in pixels, `crop_size` by default; the last ones of each
+            row and column end at the edge.
+        max_bad: number of files that may be unreadable; they are left out.
+        workers: number of threads, by default that of the cores.
+        map_size: first size of the memory map in bytes; it doubles as needed.
+        progress: show a progress bar.
 
     Raises:
         WxrError: `src` holds no images or two with one key, too many bad files, `dst` holds
             something else or a finished build of other images, or another build is writing it.
     """
-    src, dst = Path(src), Path(dst)
+    src = Path(src)
+    dst = Path(dst)
     if dst.suffix != ".lmdb":
         raise WxrError(f"{dst}: BasicSR knows an LMDB by its name; let it end in .lmdb")
     if min(crop_size, step) < 0 or (step and not crop_size):
@@ -73,31 +82,21 @@ def build(
         )
     plan = Plan(str(src.resolve()), crop_size, (step or crop_size) if crop_size else 0)
     sources = _sources(src)
+    # The lock is held while the folder is checked, too: two builds must not both find it empty.
     with _only_writer(dst):
         rows = _earlier_rows(dst, plan, sources)
         damage = _remove_damaged_database(dst) if rows else ""
         already_built = (dst / META_INFO).is_file()
         if not already_built:
-            rows = _write(
-                dst,
-                plan,
-                sources,
-                rows,
-                max_bad,
-                workers or os.cpu_count() or 1,
-                map_size,
-                progress,
-            )
-    return BuildResult(
-        sum(len(row.entries) for row in rows),
-        already_built,
-        [row.bad for row in rows if row.bad],
-        damage,
-    )
+            threads = workers or os.cpu_count() or 1
+            rows = _write(dst, plan, sources, rows, max_bad, threads, map_size, progress)
+    images = sum(len(row.entries) for row in rows)
+    bad = [row.bad for row in rows if row.bad]
+    return BuildResult(images, already_built, bad, damage)
 
 
 def _sources(src: Path) -> dict[str, Path]:
-    """Each image by its path below `src`."""
+    """Return the images keyed by their path below `src`."""
     paths = keyed(src, list_images(src))
     if not paths:
         raise WxrError(f"{src}: no images in it (looked for {', '.join(SUFFIXES)})")
@@ -111,6 +110,11 @@ def _sources(src: Path) -> dict[str, Path]:
 
 @contextmanager
 def _only_writer(dst: Path) -> Iterator[None]:
+    """Lock the folder `dst` within the block.
+
+    Raises:
+        WxrError: another build holds the lock, or the LMDB cannot be written.
+    """
     dst.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(dst / ".build.lock", timeout=0):
@@ -121,14 +125,15 @@ def _only_writer(dst: Path) -> Iterator[None]:
         ) from None
     except lmdb.Error as error:
         raise WxrError(
-            f"{dst}: cannot be written ({error}); see to the disk's space and run it again"
+            f"{dst}: cannot be written ({error}); check the disk's free space and run it again"
         ) from error
 
 
 def _earlier_rows(dst: Path, plan: Plan, sources: dict[str, Path]) -> list[Row]:
-    """What an earlier build of the same left here.
+    """Return the rows of an earlier build with the same plan.
 
-    Raises WxrError for anything else that is here.
+    Raises:
+        WxrError: the folder holds anything else.
     """
     journal = Journal(dst)
     if not journal.exists():
@@ -140,55 +145,59 @@ def _earlier_rows(dst: Path, plan: Plan, sources: dict[str, Path]) -> list[Row]:
         return []
     earlier, rows = journal.read()
     finished = (dst / META_INFO).is_file()
-    if (earlier.crop_size, earlier.step) != (plan.crop_size, plan.step) or (
-        not finished and earlier != plan
-    ):
+    same_crops = (earlier.crop_size, earlier.step) == (plan.crop_size, plan.step)
+    # A finished build may come from a copy of the folder: the same files elsewhere are fine.
+    if not same_crops or (not finished and earlier != plan):
         raise WxrError(
             f"{dst}: {_described(earlier, finished)}; choose another folder, or delete it to build "
-            f"anew"
+            f"it again"
         )
     if finished and not _same_files(rows, sources):
         raise WxrError(
-            f"{dst}: {_described(earlier, True)}, and the images are others now; delete it to "
-            f"build anew"
+            f"{dst}: {_described(earlier, True)}, and the images have changed since; delete it to "
+            f"build it again"
         )
     return rows
 
 
 def _remove_damaged_database(dst: Path) -> str:
-    """Remove data.mdb and meta_info.txt if data.mdb is missing, cut short or unreadable; return what was wrong.
+    """Remove a data.mdb that is missing pages or unreadable; return its damage, empty if sound.
 
-    The images it held are stored again from the source, which `_earlier_rows` found unchanged.
+    The images in it are stored again from the source, which `_earlier_rows` found unchanged.
     """
     try:
         refuse_cut_database(dst)
         return ""
     except (WxrError, OSError) as error:
         lmdb_cache.forget(dst)
-        for name in (
-            META_INFO,
-            "data.mdb",
-            "lock.mdb",
-        ):  # meta_info.txt first: it marks a finished build
+        # meta_info.txt first: it marks a finished build.
+        for name in (META_INFO, "data.mdb", "lock.mdb"):
             (dst / name).unlink(missing_ok=True)
         return str(error)
 
 
 def _described(plan: Plan, finished: bool) -> str:
-    crops = f" with crop size {plan.crop_size}, step {plan.step}" if plan.crop_size else ""
-    return f"{'built' if finished else 'a build was begun'} from {plan.source}{crops or ' uncut'}"
+    state = "built" if finished else "a build was started"
+    crops = f"with crop size {plan.crop_size}, step {plan.step}" if plan.crop_size else "uncut"
+    return f"{state} from {plan.source} {crops}"
 
 
 def _same_files(rows: list[Row], sources: dict[str, Path]) -> bool:
-    return {row.file for row in rows} == set(sources) and all(
-        row.is_of(sources[row.file]) for row in rows
-    )
+    same_names = {row.file for row in rows} == set(sources)
+    return same_names and all(row.is_of(sources[row.file]) for row in rows)
 
 
 def _write(
-    dst, plan: Plan, sources: dict[str, Path], rows: list[Row], max_bad, workers, map_size, progress
-):
-    """Convert what `rows` do not cover yet, and finish; the rows of all files."""
+    dst: Path,
+    plan: Plan,
+    sources: dict[str, Path],
+    rows: list[Row],
+    max_bad: int,
+    workers: int,
+    map_size: int,
+    progress: bool,
+) -> list[Row]:
+    """Convert the files that `rows` do not cover yet, finish, and return the rows of all files."""
     journal = Journal(dst)
     _clear(dst)
     with lmdb.open(str(dst), map_size=map_size) as database, ThreadPoolExecutor(workers) as pool:
@@ -197,9 +206,9 @@ def _write(
         todo = sorted(set(sources) - {row.file for row in done})
         work = partial(convert, crop_size=plan.crop_size, step=plan.step)
         for names in batches(todo, _BATCH, dst.name, len(done), progress):
-            done += _store(
-                database, journal, list(pool.map(work, names, [sources[name] for name in names]))
-            )
+            paths = [sources[name] for name in names]
+            results = list(pool.map(work, names, paths))
+            done += _store(database, journal, results)
             _check_quota(done, max_bad)
         _drop_surplus(database, {entry.key.encode() for row in done for entry in row.entries})
     _finish(dst, plan, done)
@@ -207,7 +216,7 @@ def _write(
 
 
 def _clear(dst: Path) -> None:
-    """Close readers of this process, and remove half-written files of a build that was killed."""
+    """Close this process's readers, and remove half-written files of a killed build."""
     lmdb_cache.forget(dst)
     for leftover in dst.glob(".*.tmp"):
         leftover.unlink()
@@ -216,8 +225,12 @@ def _clear(dst: Path) -> None:
 def _store(
     database: lmdb.Environment, journal: Journal, results: list[tuple[Row, dict[str, bytes]]]
 ) -> list[Row]:
+    """Commit a batch to the LMDB, then to the journal, and return its rows."""
+    values: dict[str, bytes] = {}
+    for _, file_values in results:
+        values |= file_values
+    _put(database, values)
     rows = [row for row, _ in results]
-    _put(database, {key: value for _, values in results for key, value in values.items()})
     journal.add(rows)
     return rows
 
@@ -230,19 +243,23 @@ def _finish(dst: Path, plan: Plan, rows: list[Row]) -> None:
 
 
 def _still_good(rows: list[Row], sources: dict[str, Path], database: lmdb.Environment) -> list[Row]:
-    """Rows whose file is as it was and whose entries are all there; bad files are tried again."""
+    """Return the rows with an unchanged file and all entries stored; bad files are tried again."""
     with database.begin() as transaction:
-        there = set(transaction.cursor().iternext(values=False))
-    return [
-        row
-        for row in rows
-        if row.entries and {entry.key.encode() for entry in row.entries} <= there
-        if row.file in sources and row.is_of(sources[row.file])
-    ]
+        stored = set(transaction.cursor().iternext(values=False))
+    return [row for row in rows if _is_stored(row, stored) and _is_unchanged(row, sources)]
+
+
+def _is_stored(row: Row, stored: set[bytes]) -> bool:
+    # The journal may know more than the LMDB: a power failure can lose a commit.
+    return bool(row.entries) and all(entry.key.encode() in stored for entry in row.entries)
+
+
+def _is_unchanged(row: Row, sources: dict[str, Path]) -> bool:
+    return row.file in sources and row.is_of(sources[row.file])
 
 
 def _put(database: lmdb.Environment, values: dict[str, bytes]) -> None:
-    """Write all of `values` or nothing, with a map twice as large as often as it takes."""
+    """Write all of `values` or nothing, doubling the memory map until they fit."""
     while True:
         try:
             with database.begin(write=True) as transaction:
@@ -254,7 +271,7 @@ def _put(database: lmdb.Environment, values: dict[str, bytes]) -> None:
 
 
 def _drop_surplus(database: lmdb.Environment, keys: set[bytes]) -> None:
-    """Remove what a stopped build wrote of files that have gone since."""
+    """Remove entries that a stopped build wrote of files that were deleted since."""
     with database.begin(write=True) as transaction:
         for key in list(transaction.cursor().iternext(values=False)):
             if key not in keys:
@@ -264,7 +281,8 @@ def _drop_surplus(database: lmdb.Environment, keys: set[bytes]) -> None:
 def _check_quota(rows: list[Row], max_bad: int) -> None:
     bad = [row.bad for row in rows if row.bad]
     if len(bad) > max_bad:
+        lines = "\n  ".join(bad)
         raise WxrError(
-            f"{len(bad)} files cannot be used, more than --max-bad {max_bad}; mend or remove them, "
-            f"or raise it:\n  " + "\n  ".join(bad)
+            f"{len(bad)} files cannot be used, more than --max-bad {max_bad}; fix or remove them, "
+            f"or raise it:\n  {lines}"
         )

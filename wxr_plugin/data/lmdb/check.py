@@ -1,5 +1,6 @@
-"""Checking an LMDB of images, entry by entry."""
+"""Check of an LMDB of images, entry by entry."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
@@ -14,15 +15,17 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.safe_paths import key_fault
 
 _BATCH = 64
+Shape = tuple[int, int, int]
+"""(height, width, channels)."""
 
 
 def check(dst: str | PathLike, progress: bool = False) -> list[str]:
-    """Everything that is wrong with the LMDB `dst`, one line each; an empty list for a sound one.
+    """Return everything that is wrong with the LMDB `dst`, one line each; empty for a sound one.
 
-    Each entry of meta_info.txt must be there, decode, have the shape that is written there and,
-    where the LMDB was made by `build`, the bytes of then (SHA-256). Entries that meta_info.txt does
-    not name are surplus, and a key that would lead out of a folder is unsafe. LMDBs made by BasicSR
-    itself are checked as well, without checksums.
+    Each entry of meta_info.txt must exist, decode, and have the shape that is written there; if
+    `build` made the LMDB, its bytes must have the checksum (SHA-256) of the build. Entries that
+    meta_info.txt does not list are surplus, and a key that would lead out of a folder is unsafe.
+    LMDBs made by BasicSR itself are checked as well, without checksums.
 
     Raises:
         WxrError: there is no such folder.
@@ -40,52 +43,59 @@ def check(dst: str | PathLike, progress: bool = False) -> list[str]:
         return [f"corrupt: {dst} itself ({error}); build it again"]
 
 
-def _check_entries(dst: Path, shapes: dict[str, tuple[int, int, int]], progress: bool) -> list[str]:
-    sums = _checksums(dst)
+def _check_entries(dst: Path, shapes: dict[str, Shape], progress: bool) -> list[str]:
+    checksums = _checksums(dst)
+    listed = set(shapes)
     problems = [
         f"missing: {key} is in build.jsonl but not in meta_info.txt"
-        for key in sorted(set(sums) - set(shapes))
+        for key in sorted(set(checksums) - listed)
     ]
     with open_lmdb(dst).begin() as transaction:
-        there = {
-            key.decode(errors="backslashreplace")
-            for key in transaction.cursor().iternext(values=False)
-        }
-        problems += [f"missing: {key}" for key in sorted(set(shapes) - there)]
-        problems += [f"surplus: {key}" for key in sorted(there - set(shapes))]
-        problems += [
-            f"unsafe: {key!a} {fault}"
-            for key in sorted(there | set(shapes))
-            if (fault := key_fault(key))
-        ]
+        stored = _stored_keys(transaction)
+        problems += [f"missing: {key}" for key in sorted(listed - stored)]
+        problems += [f"surplus: {key}" for key in sorted(stored - listed)]
+        problems += _unsafe(stored | listed)
+        readable = sorted(listed & stored)
+        # Decoding releases the interpreter's lock, so threads use all cores. A batch at a time
+        # bounds the memory.
         with ThreadPoolExecutor() as pool:
-            for keys in batches(sorted(set(shapes) & there), _BATCH, dst.name, shown=progress):
+            for keys in batches(readable, _BATCH, dst.name, shown=progress):
                 values = [transaction.get(key.encode()) for key in keys]
-                found = pool.map(
-                    _fault,
-                    keys,
-                    values,
-                    [shapes[key] for key in keys],
-                    [sums.get(key) for key in keys],
-                )
-                problems += [f"corrupt: {fault}" for fault in found if fault]
+                key_shapes = [shapes[key] for key in keys]
+                sums = [checksums.get(key) for key in keys]
+                faults = pool.map(_fault, keys, values, key_shapes, sums)
+                problems += [f"corrupt: {fault}" for fault in faults if fault]
     return problems
 
 
+def _stored_keys(transaction: lmdb.Transaction) -> set[str]:
+    # A damaged key may not be UTF-8; the escapes let it be reported as surplus.
+    keys = transaction.cursor().iternext(values=False)
+    return {key.decode(errors="backslashreplace") for key in keys}
+
+
+def _unsafe(keys: set[str]) -> Iterator[str]:
+    for key in sorted(keys):
+        fault = key_fault(key)
+        if fault:
+            yield f"unsafe: {key!a} {fault}"
+
+
 def _checksums(dst: Path) -> dict[str, str]:
+    """Return key -> checksum at the build; empty for an LMDB without a journal."""
     journal = Journal(dst)
     rows = journal.read()[1] if journal.exists() else []
     return {entry.key: entry.sha256 for row in rows for entry in row.entries}
 
 
-def _fault(key: str, value: bytes, shape: tuple[int, int, int], checksum: str | None) -> str:
-    """What is wrong with one entry; nothing if all is well."""
+def _fault(key: str, value: bytes, shape: Shape, checksum: str | None) -> str:
+    """Describe what is wrong with one entry; empty if nothing is."""
     if checksum and sha256(value) != checksum:
         return f"{key}: its bytes have changed since the build"
     try:
-        found = read_image(value, key).shape
+        height, width = read_image(value, key).shape[:2]
     except BadImageError as error:
         return str(error)
-    if found[:2] != shape[:2]:
-        return f"{key}: {found[0]}x{found[1]} pixels, but {shape[0]}x{shape[1]} in meta_info.txt"
+    if (height, width) != shape[:2]:
+        return f"{key}: {height}x{width} pixels, but {shape[0]}x{shape[1]} in meta_info.txt"
     return ""

@@ -1,4 +1,4 @@
-"""From one source file to the entries of an LMDB."""
+"""Conversion of one source file to the entries of an LMDB."""
 
 from pathlib import Path
 
@@ -10,18 +10,25 @@ from wxr_plugin.data.images.store import image_key
 from wxr_plugin.data.lmdb.journal import Entry, Row, sha256
 
 PNG_LEVEL = 1
-"""Compression of sub-images: the default of BasicSR's own LMDBs; faster to write and to read than higher ones."""
+"""Compression of sub-images: BasicSR's default for its LMDBs; higher levels are slower."""
 
 
 def convert(
     name: str, path: Path, crop_size: int = 0, step: int = 0
 ) -> tuple[Row, dict[str, bytes]]:
-    """The journal's row for the file `path`, called `name` below the source folder, and the bytes for each key.
+    """Return the journal's row for the file `path` and the bytes for each of its keys.
 
     A file that cannot be read has no entries, and the reason is in the row's `bad`.
+
+    Args:
+        name: path of the file below the source folder.
+        path: the file.
+        crop_size: side of the sub-images in pixels; 0 keeps the file whole.
+        step: distance between sub-images in pixels.
     """
     try:
-        status, data = path.stat(), path.read_bytes()
+        status = path.stat()
+        data = path.read_bytes()
     except OSError as error:
         return Row(name, 0, 0, "", bad=f"{name}: {error.strerror}"), {}
     row = Row(name, status.st_size, status.st_mtime_ns, sha256(data))
@@ -39,7 +46,10 @@ def convert(
 
 
 def sub_images(image: np.ndarray, size: int, step: int) -> list[np.ndarray]:
-    """Squares of side `size`, `step` apart, row by row; the last of each row and column lies flush with the edge."""
+    """Cut an image (H, W, C) into squares of side `size`, `step` apart, row by row.
+
+    The last of each row and column ends at the edge.
+    """
     rows, columns = (_starts(length, size, step) for length in image.shape[:2])
     return [image[top : top + size, left : left + size] for top in rows for left in columns]
 
@@ -51,22 +61,26 @@ def _starts(length: int, size: int, step: int) -> list[int]:
 
 
 def _named(key: str, image: np.ndarray, crop_size: int, step: int) -> list[tuple[str, np.ndarray]]:
+    """Return (key, pixels) of each entry: NAME, or NAME_s001 and so on for sub-images."""
     if not crop_size:
         return [(key, image)]
-    return [
-        (f"{key}_s{number:03d}", crop)
-        for number, crop in enumerate(sub_images(image, crop_size, step), 1)
-    ]
+    crops = enumerate(sub_images(image, crop_size, step), 1)
+    return [(f"{key}_s{number:03d}", crop) for number, crop in crops]
 
 
 def _stored(path: Path, data: bytes, crop: np.ndarray, is_cut: bool) -> tuple[str, int, bytes]:
-    """Suffix, PNG level and bytes: the file's own, unless cut or unknown to OpenCV, with which stock BasicSR reads."""
+    """Return suffix, PNG level and bytes of an entry.
+
+    The bytes are the file's own, unless it is cut or OpenCV, with which stock BasicSR reads, cannot
+    decode it.
+    """
     if is_cut or not _opencv_reads(data, crop.shape):
         return ".png", PNG_LEVEL, encode(crop, ".png", PNG_LEVEL)
     return path.suffix.lower(), 0, data
 
 
 def _opencv_reads(data: bytes, shape: tuple[int, ...]) -> bool:
+    # JPEG and PNG are recognised by their first bytes, without a second decoding.
     if data.startswith((b"\xff\xd8", b"\x89PNG")):
         return True
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

@@ -1,4 +1,4 @@
-"""What a camera adds to a weathered picture: noise and JPEG."""
+"""Noise and JPEG, which a camera adds to a weathered picture."""
 
 import cv2
 import numpy as np
@@ -6,31 +6,35 @@ import numpy as np
 from wxr_plugin.data.weather.styles import Camera
 
 BLOCK = 16
-"""Side in pixels of the blocks of a JPEG whose colours have half the resolution."""
+"""Side in pixels of the blocks of a JPEG with chroma at half resolution."""
 
 
 def photographed(
     image: np.ndarray, camera: Camera, severity: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the image (H, W, 3) in [0, 1] with the noise and JPEG of `camera`; both grow with `severity`."""
+    """Add noise and JPEG of `camera` to an image (H, W, 3) in [0, 1]; both grow with `severity`."""
     with_noise, with_jpeg = rng.random(2) < camera.share
-    deviation, loss = rng.uniform(*camera.noise) * severity, rng.uniform(*camera.loss) * severity
+    deviation = rng.uniform(*camera.noise) * severity
+    loss = rng.uniform(*camera.loss) * severity
     corner = rng.integers(0, BLOCK, 2)
     if with_noise:
-        image = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(deviation)
+        noise = rng.standard_normal(image.shape, dtype=np.float32)
+        image = image + noise * np.float32(deviation)
     image = np.clip(image, 0.0, 1.0)
+    # JPEG changes a picture even at quality 100, but severity 0 must change nothing.
     return jpeg(image, round(100 - loss), corner) if with_jpeg and severity > 0 else image
 
 
 def jpeg(image: np.ndarray, quality: int, corner: np.ndarray) -> np.ndarray:
-    """Return the image (H, W, 3) in [0, 1] after JPEG at `quality`, its blocks shifted by `corner` = (row, column).
+    """Return the image (H, W, 3) in [0, 1] after JPEG at `quality`, its blocks shifted by `corner`.
 
-    A crop's blocks start anywhere: what sees crops must not learn that they start at the corner.
+    `corner` is (row, column). A crop's blocks start anywhere: a network that is trained on crops
+    must not learn that they start at the corner.
     """
     row, column = (int(value) for value in corner)
-    pixels = cv2.copyMakeBorder(
-        (image * 255).round().astype(np.uint8), row, 0, column, 0, cv2.BORDER_REPLICATE
-    )
+    pixels = (image * 255).round().astype(np.uint8)
+    pixels = cv2.copyMakeBorder(pixels, row, 0, column, 0, cv2.BORDER_REPLICATE)
+    # OpenCV has BGR order.
     _, code = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(code, cv2.IMREAD_COLOR)[row:, column:, ::-1]
     return np.ascontiguousarray(decoded, np.float32) / np.float32(255)

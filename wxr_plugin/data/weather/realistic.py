@@ -1,4 +1,4 @@
-"""The style `realistic`: weather after real photographs, and after the streaks of published rain sets.
+"""Style `realistic`: weather as in photographs, and streaks as in published rain sets.
 
 Each kind is a tuple of variants, of which every picture draws one. The ranges are our choice.
 Compared with `default`, the scene keeps its light and its colour, the airlight is close to neutral,
@@ -53,7 +53,7 @@ HAZE = (
 )
 
 RAIN = (
-    # photographed rain: fine streaks far off, few and soft ones nearby, a veil that grows with
+    # photographed rain: fine streaks far away, few and soft ones nearby, a veil that grows with
     # distance, spray
     Style(
         extinction=(0.0, 1.2),

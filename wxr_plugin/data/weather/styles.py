@@ -1,4 +1,4 @@
-"""The settings of the synthetic weather: from which ranges each picture's weather is drawn.
+"""Styles of the synthetic weather: the ranges that each picture's weather is drawn from.
 
 The ranges are our choice, set by eye with real photographs next to the drawn ones. Pixel sizes hold
 for images up to 400 x 400 pixels (by area) and grow with larger ones.
@@ -22,22 +22,25 @@ class Layer(msgspec.Struct, frozen=True):
     cover: Range
     """Sum of the particles' areas over the image's area, at severity 1."""
     opacity: Range
-    """How much of the scene behind it one particle hides, in [0, 1], at severity 1."""
+    """Share of the scene's light behind a particle that it hides, in [0, 1], at severity 1."""
     shape: Literal["streak", "flake"] = "streak"
-    """streak: a tapered line, one length a layer. flake: a disc out of focus, smeared by its motion."""
+    """Shape of the particles: a streak is a tapered line, a flake a defocused, smeared disc.
+
+    All streaks of a layer have one length.
+    """
     blur: Range = (0.0, 0.0)
-    """Defocus: deviation of a Gaussian in pixels (streaks), or in radii of the particle (flakes)."""
+    """Defocus: sigma of a Gaussian in pixels (streaks), or in radii of the particle (flakes)."""
     turn: float = 3.0
-    """Deviation of the layer's direction of fall from that of the picture, in degrees."""
+    """Standard deviation of the layer's direction of fall from the picture's, in degrees."""
 
 
 class Camera(msgspec.Struct, frozen=True):
-    """What the camera adds after the weather, at severity 1."""
+    """Noise and JPEG after the weather, at severity 1."""
 
     share: float
-    """Share of the pictures that get noise, and share of them that get JPEG."""
+    """Probability of noise, and of JPEG, independently."""
     noise: Range
-    """Deviation of Gaussian noise in [0, 1]."""
+    """Standard deviation of Gaussian noise, in [0, 1]."""
     loss: Range
     """100 minus the quality of the JPEG."""
 
@@ -46,21 +49,24 @@ class Style(msgspec.Struct, frozen=True):
     """One kind of weather in one style; every range is (lowest, highest)."""
 
     extinction: Range
-    """beta of the scattering model times the depth of the farthest point, at severity 1."""
+    """Factor beta of the scattering model times the depth of the farthest point, at severity 1."""
     near: Range
-    """Depth of the nearest point in [0, 1], the farthest being 1: a high value gives an even veil."""
+    """Depth of the nearest point in [0, 1], the farthest being 1; high values give even veils."""
     airlight: Range
     """Brightness of the scattered light in [0, 1]."""
     warmth: Range
     """Colour of the scattered light: red minus blue."""
     patchy: Range
-    """How uneven the veil and the particles are, in [0, 1]."""
+    """Unevenness of the veil and of the particles, in [0, 1]."""
     dim: Range
-    """Share of the scene's light that the clouds take away, in [0, 1]."""
+    """Share of the scene's light that clouds absorb, in [0, 1]."""
     grey: Range
     """Share of the scene's saturation that is lost, in [0, 1]."""
     mist: Range = (0.0, 0.0)
-    """Extinction of the spray over the ground (the picture's lower part) at severity 1; half the pictures get it."""
+    """Extinction of spray over the ground (the picture's lower part) at severity 1.
+
+    Half of the pictures have it.
+    """
     angle: Range = (0.0, 0.0)
     """Direction of fall in degrees from straight down, on either side."""
     particle_light: Range = (0.0, 0.0)
@@ -70,18 +76,19 @@ class Style(msgspec.Struct, frozen=True):
     particle_warmth: Range = (-0.03, 0.0)
     """Colour of the particles: red minus blue."""
     depth: Literal["ramp", "edges"] = "ramp"
-    """How depth is guessed where none is given: weather_fields.guess_depth or weather_depth.guess_edges."""
+    """Guess of the depth if none is given: fields.guess_depth (ramp) or depth.guess_edges."""
     additive: float = 0.0
-    """Share of the pictures whose particles add their light to the scene and hide nothing, as in Rain100."""
+    """Share of the pictures whose particles add their light and hide nothing, as in Rain100."""
     camera: Camera | None = None
     """Noise and JPEG after the weather; none by default."""
     share: float = 1.0
-    """How often it is drawn where a weather has several variants, relative to the others."""
+    """Weight of this variant among those of its weather."""
 
 
 Variants = tuple[Style, ...]
 """Variants of one kind of weather; every picture draws one of them."""
 
+# Layers stand from far to near: far particles are thin, many and faint, near ones thick and few.
 STYLES: dict[str, dict[str, Style | Variants]] = {
     "default": {
         "haze": Style(
@@ -130,6 +137,7 @@ STYLES: dict[str, dict[str, Style | Variants]] = {
             ),
         ),
     },
+    # Other directions, sizes and colours than `default`, to test how a network generalises.
     "shifted": {
         "haze": Style(
             extinction=(2.4, 3.8),
@@ -183,13 +191,14 @@ STYLES: dict[str, dict[str, Style | Variants]] = {
 
 
 def add_style(name: str, kinds: Mapping[str, Style | Variants]) -> None:
-    """Make `style: name` known to `add_weather` and to option files, with a Style for each of rain, haze and snow.
-
-    In the place of one Style there may be a tuple of them: every picture draws one, by their
-    `share`.
+    """Register `style: name` for `add_weather` and option files.
 
     Call it in a module that the option file lists under `plugins`, so that loader processes know
     the style too.
+
+    Args:
+        name: name of the style.
+        kinds: a Style, or a tuple of variants, for each of rain, haze and snow.
 
     Raises:
         ValueError: the name is taken by other ranges, or a kind is missing or unknown.
@@ -199,6 +208,7 @@ def add_style(name: str, kinds: Mapping[str, Style | Variants]) -> None:
             f"style {name!r} needs a Style for each of rain, haze and snow, not for "
             f"{', '.join(kinds)}"
         )
+    # A plug-in may be imported more than once: the same style again is no error.
     if STYLES.get(name, dict(kinds)) != dict(kinds):
         raise ValueError(f"there is another style {name!r}: choose another name")
     STYLES[name] = dict(kinds)

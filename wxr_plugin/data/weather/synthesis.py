@@ -7,9 +7,29 @@ One image model serves the three kinds:
 J is the scene under a clouded sky, t the transmission at depth d and A the airlight: the
 atmospheric scattering model (Koschmieder 1924; Narasimhan and Nayar, "Vision and the atmosphere",
 IJCV 2002). For rain, t is the veil of far drops and m the mask of near streaks, as in the heavy
-rain model of Li, Cheong and Tan (CVPR 2019), save that the near streaks lie before the veil (our
-choice). For snow, m holds the flakes and C their colour, as in DesnowNet (Liu et al., IEEE TIP
-2018), plus the veil. The ranges stand in `weather_styles.py`.
+rain model of Li, Cheong and Tan (CVPR 2019), except that the near streaks lie in front of the veil
+(our choice). For snow, m holds the flakes and C their colour, as in DesnowNet (Liu et al., IEEE TIP
+2018), plus the veil.
+
+Modules of this folder, in the order in which a picture passes them:
+
+- `styles`: `Style`, the ranges that a picture's weather is drawn from, with a comment on each
+  range; the table `STYLES` with the styles default and shifted; `add_style`.
+- `realistic`: the style realistic, several variants for each kind.
+- `fields`, `depth`: maps of depth, of smooth noise and of particles.
+- `synthesis`: `add_weather`, which blends them by the model above.
+- `camera`: noise and JPEG after the weather, for styles with a `Camera`.
+
+To add a style, give `styles.add_style` a name and a `Style`, or a tuple of variants, for each of
+rain, haze and snow, in a module that the option file lists under `plugins`:
+
+    from wxr_plugin.data.weather.styles import Layer, Style, add_style
+
+    add_style("drizzle", {"rain": Style(...), "haze": Style(...), "snow": Style(...)})
+
+Then `synthetic: {style: drizzle}` in a dataset's options, or `add_weather(..., style="drizzle")`,
+draws it. A style that ships with the package is a module like `realistic`, which this module
+imports. Changing a range or the order of draws changes the pictures of every seed.
 """
 
 import cv2
@@ -22,13 +42,14 @@ from wxr_plugin.data.weather import (
 from wxr_plugin.data.weather.camera import photographed
 from wxr_plugin.data.weather.depth import guess_edges
 from wxr_plugin.data.weather.styles import STYLES as _STYLES
-from wxr_plugin.data.weather.styles import Style, Variants
+from wxr_plugin.data.weather.styles import Range, Style, Variants
 
 KINDS = ("rain", "haze", "snow")
 WEATHERS = ("clear", *KINDS)
 STYLES = tuple(_STYLES)
-"""The packaged styles; `weather_styles.add_style` adds others."""
+"""Names of the packaged styles; `styles.add_style` adds others."""
 LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601)."""
 
 
 def add_weather(
@@ -41,26 +62,38 @@ def add_weather(
 ) -> np.ndarray:
     """Return a copy of a clean photo with weather on it.
 
-    `image` is float32 RGB (H, W, 3) in [0, 1], and so is the result. `kind` is one of WEATHERS
-    ("clear" gives a plain copy), `severity` in [0, 1]: 0 changes nothing, 1 is extreme. The same
-    state of `rng` draws the same weather, and only its strength follows `severity`. `style` is one
-    of STYLES or an added one: "realistic" is closest to photographs; "shifted" differs from
-    "default" in direction, size, colour and unevenness, and is harder. `depth` is a map (H, W) of
-    non-negative distances in any unit, larger being farther; without one it is guessed. Raises
-    TypeError or ValueError on anything else.
+    The same state of `rng` draws the same weather, and only its strength follows `severity`.
+
+    Args:
+        image: float32 RGB (H, W, 3) in [0, 1].
+        kind: one of WEATHERS; "clear" gives a plain copy.
+        severity: in [0, 1]; 0 changes nothing, 1 is extreme.
+        rng: generator of everything random.
+        style: one of STYLES or an added one. "realistic" is closest to photographs; "shifted"
+            differs from "default" in direction, size, colour and unevenness, and is harder.
+        depth: map (H, W) of non-negative distances in any unit, larger being farther; guessed if
+            None.
+
+    Returns:
+        float32 RGB (H, W, 3) in [0, 1].
+
+    Raises:
+        TypeError, ValueError: an argument is anything else.
     """
     _check(image, kind, severity, style, depth)
     if kind == "clear":
         return image.copy()
-    ranges, image = _variant(_STYLES[style][kind], rng), np.ascontiguousarray(image)
+    ranges = _variant(_STYLES[style][kind], rng)
+    image = np.ascontiguousarray(image)
     guess = guess_edges if ranges.depth == "edges" else fields.guess_depth
     far = guess(image, rng) if depth is None else _normalised(depth)
-    planes = np.stack(
-        cv2.split(_clouded(image, ranges, severity, rng))
-    )  # one plane a channel: three times as fast
+    clouded = _clouded(image, ranges, severity, rng)
+    # (3, H, W): blending one plane a channel is three times as fast as (H, W, 3).
+    planes = np.stack(cv2.split(clouded))
     _veil(planes, far, ranges, severity, rng)
     _particles(planes, ranges, severity, rng)
-    weathered = cv2.merge(list(np.clip(planes, 0.0, 1.0, out=planes)))
+    np.clip(planes, 0.0, 1.0, out=planes)
+    weathered = cv2.merge(list(planes))
     return photographed(weathered, ranges.camera, severity, rng) if ranges.camera else weathered
 
 
@@ -75,39 +108,50 @@ def _variant(style: Style | Variants, rng: np.random.Generator) -> Style:
 def _clouded(
     image: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """The scene under a clouded sky: darker and less colourful."""
-    dim, grey = rng.uniform(*ranges.dim) * severity, rng.uniform(*ranges.grey) * severity
-    return cv2.transform(image, (1 - dim) * ((1 - grey) * np.eye(3) + grey * np.tile(LUMA, (3, 1))))
+    """Return J, the scene under a clouded sky: darker and less colourful, (H, W, 3)."""
+    dim = rng.uniform(*ranges.dim) * severity
+    grey = rng.uniform(*ranges.grey) * severity
+    # Every output channel is a mix of the colour and the brightness of the pixel.
+    mix = (1 - grey) * np.eye(3) + grey * np.tile(LUMA, (3, 1))
+    return cv2.transform(image, (1 - dim) * mix)
 
 
 def _veil(
     scene: np.ndarray, far: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator
 ) -> None:
-    """The scattering model I = J t + A (1 - t), t = exp(-beta d) made uneven, and spray over the ground; in place."""
-    extinction, near = rng.uniform(*ranges.extinction), rng.uniform(*ranges.near)
-    uneven = 1.0 + np.float32(rng.uniform(*ranges.patchy)) * (
-        2.0 * fields.smooth_noise(far.shape, 5, rng) - 1.0
-    )
+    """Draw the veil J t + A (1 - t) over `scene` (3, H, W), in place.
+
+    t = exp(-beta d) is made uneven by smooth noise, and spray over the ground adds to beta d. `far`
+    is the depth (H, W) in [0, 1].
+    """
+    extinction = rng.uniform(*ranges.extinction)
+    near = rng.uniform(*ranges.near)
+    patchy = np.float32(rng.uniform(*ranges.patchy))
+    uneven = 1.0 + patchy * (2.0 * fields.smooth_noise(far.shape, 5, rng) - 1.0)
+    # beta d, which is extinction at the farthest point and near * extinction at the nearest.
     depth = np.float32(extinction * near) + np.float32(extinction * (1.0 - near)) * far
     mist = rng.uniform(*ranges.mist) * (rng.random() < 0.5)
     depth += np.float32(mist) * fields.ground_ramp(far.shape, rng)
     transmission = np.exp(np.float32(-severity) * depth * uneven)
-    _blend(scene, _light(ranges.airlight, ranges.warmth, rng), 1.0 - transmission)
+    airlight = _light(ranges.airlight, ranges.warmth, rng)
+    _blend(scene, airlight, 1.0 - transmission)
 
 
 def _particles(scene: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator) -> None:
-    """Draw the layers of particles over the scene, in place: I (1 - m) + C m."""
+    """Draw the layers of particles over `scene` (3, H, W), in place: I (1 - m) + C m."""
     if not ranges.layers:
         return
     shape = scene.shape[1:]
     angle = rng.uniform(*ranges.angle) * rng.choice((-1.0, 1.0))
+    # A point is clear if no layer covers it: 1 - m is the product of 1 - m of all layers.
     clear = np.ones(shape, np.float32)
     for layer in ranges.layers:
-        clear *= 1.0 - fields.particle_layer(
-            shape, layer, angle + rng.normal(0, layer.turn), severity, rng
-        )
-    uneven = 1.0 - np.float32(rng.uniform(*ranges.patchy)) * fields.smooth_noise(shape, 4, rng)
-    light, mask = _light(ranges.particle_light, ranges.particle_warmth, rng), (1.0 - clear) * uneven
+        direction = angle + rng.normal(0, layer.turn)
+        clear *= 1.0 - fields.particle_layer(shape, layer, direction, severity, rng)
+    patchy = np.float32(rng.uniform(*ranges.patchy))
+    uneven = 1.0 - patchy * fields.smooth_noise(shape, 4, rng)
+    light = _light(ranges.particle_light, ranges.particle_warmth, rng)
+    mask = (1.0 - clear) * uneven
     if ranges.additive and rng.random() < ranges.additive:
         scene += light[:, None, None] * mask
     else:
@@ -115,18 +159,17 @@ def _particles(scene: np.ndarray, ranges: Style, severity: float, rng: np.random
 
 
 def _blend(scene: np.ndarray, light: np.ndarray, mask: np.ndarray) -> None:
-    """Put the colour `light` (3,) over the planes (3, H, W) with opacity `mask` (H, W), in place."""
+    """Blend the colour `light` (3,) into `scene` (3, H, W) with opacity `mask` (H, W), in place."""
     for plane, level in zip(scene, light):
         plane += (level - plane) * mask
 
 
-def _light(
-    brightness: tuple[float, float], warmth: tuple[float, float], rng: np.random.Generator
-) -> np.ndarray:
-    level, warm = rng.uniform(*brightness), rng.uniform(*warmth)
-    return np.clip([level + warm / 2, level + rng.normal(0, 0.01), level - warm / 2], 0, 1).astype(
-        np.float32
-    )
+def _light(brightness: Range, warmth: Range, rng: np.random.Generator) -> np.ndarray:
+    """Return a random colour (3,) float32 in [0, 1]."""
+    level = rng.uniform(*brightness)
+    warm = rng.uniform(*warmth)
+    colour = [level + warm / 2, level + rng.normal(0, 0.01), level - warm / 2]
+    return np.clip(colour, 0, 1).astype(np.float32)
 
 
 def _normalised(depth: np.ndarray) -> np.ndarray:
@@ -138,9 +181,9 @@ def _check(
     image: np.ndarray, kind: str, severity: float, style: str, depth: np.ndarray | None
 ) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.float32:
-        found = getattr(image, "dtype", type(image).__name__)
+        given = getattr(image, "dtype", type(image).__name__)
         raise TypeError(
-            f"add_weather needs a float32 RGB array in [0, 1], not {found}; divide uint8 by 255 "
+            f"add_weather needs a float32 RGB array in [0, 1], not {given}; divide uint8 by 255 "
             f"first"
         )
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
@@ -151,10 +194,12 @@ def _check(
         raise ValueError(f"unknown style {style!r}: take one of {', '.join(_STYLES)}")
     if not 0.0 <= severity <= 1.0:
         raise ValueError(f"severity must lie in [0, 1], not {severity}")
-    if depth is not None and (
-        depth.shape != image.shape[:2] or not np.isfinite(depth).all() or depth.min() < 0
-    ):
+    if depth is not None and not _is_depth(depth, image.shape[:2]):
         raise ValueError(
             f"depth must hold finite, non-negative values of shape {image.shape[:2]}, not "
             f"{depth.shape}"
         )
+
+
+def _is_depth(depth: np.ndarray, shape: tuple[int, ...]) -> bool:
+    return depth.shape == shape and np.isfinite(depth).all() and depth.min() >= 0

@@ -16,7 +16,7 @@ from basicsr.utils.img_process_util import filter2D
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import nn
 
-from wxr_plugin.utils.staying_on_cpu import StayOnCPU, as_told, runs_on_cpu
+from wxr_plugin.utils.staying_on_cpu import StayOnCPU, on_device_of, runs_on_cpu
 
 KERNELS = ("kernel1", "kernel2", "sinc_kernel")
 
@@ -97,7 +97,7 @@ def test_only_calls_of_cuda_are_held_back():
 def test_with_a_gpu_in_use_nothing_is_held_back(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert not runs_on_cpu({"num_gpu": 1}) and runs_on_cpu({"num_gpu": 0})
-    assert not isinstance(as_told({"num_gpu": 1}), StayOnCPU)
+    assert not isinstance(on_device_of({"num_gpu": 1}), StayOnCPU)
 
 
 @pytest.mark.parametrize("kernels", [1, 2])

@@ -28,7 +28,7 @@ WALKED = [name for name, cls in OURS.items() if "restores" not in getattr(cls, "
 
 
 def network_blocks() -> Iterator[tuple[str, dict[str, Any]]]:
-    """(option file, its network_g) of every option file that trains one of our networks at its full size."""
+    """Yield (option file, its network_g) for every full-size training of one of our networks."""
     seen = []
     for file in sorted((OPTIONS / "train").rglob("*.yml")):
         network = safe_yaml.load(file).get("network_g")
@@ -56,7 +56,7 @@ def test_reasons_are_given_for_checks_that_there_are(name):
     "check", [pytest.param(name, marks=SLOW.get(name, ())) for name in network_checks.CHECKS]
 )
 @pytest.mark.parametrize("name", WALKED)
-def test_a_network_bears(name, check, request):
+def test_network_contract(name, check, request):
     reason = getattr(OURS[name], "waived", {}).get(check)
     if reason:  # strict: what works after all is not to be waived
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
@@ -123,7 +123,7 @@ class Bold(Shy):
         ("learns", Shy, "no gradient reaches .'conv.weight', 'conv.bias'."),
         ("unused", Reading, "takes part"),
         ("unused", type("Gone", (Toy,), {"unused": ("head.",)}), "no parameter's name begins"),
-        ("sizes", Shy, "says that it takes no images of .* and does"),
+        ("sizes", Shy, "accepts images of .*, which are below its `least`"),
         ("sizes", Bold, "too small"),
         ("float64", Reading, "come back as torch.float32"),
     ],

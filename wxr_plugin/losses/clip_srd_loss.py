@@ -109,7 +109,7 @@ class ClipSRDLoss(GuidedLoss):
         loss_weight: float = 0.1,
     ):
         super().__init__()
-        from wxr_plugin.conditioning.clip_spatial import told_tower
+        from wxr_plugin.conditioning.clip_spatial import configured_tower
 
         for name, value, choices in (
             ("variant", variant, ("map", "feature", "both")),
@@ -120,7 +120,7 @@ class ClipSRDLoss(GuidedLoss):
                     f"ClipSRDLoss: {name} is {value!r}: take one of {', '.join(choices)}"
                 )
         self.clip, self.layers = clip, list(layers)
-        if tower := told_tower(clip):
+        if tower := configured_tower(clip):
             tower.check(self.layers, clip)
         self.variant, self.criterion, self.loss_weight = variant, criterion, loss_weight
 

@@ -27,7 +27,7 @@ SHORT = {
     "network_g:blocks": 1,
 }
 NEW = """
-from wxr_plugin import cli
+from wxr_plugin.cli import main as cli
 
 assert cli.main(["new", "arch", "FrostNet"]) == 0
 assert cli.main(["new", "arch", "RimeNet", "--into", "own/my_networks"]) == 0
@@ -39,7 +39,7 @@ import os, sys
 import wxr_plugin
 import pytest
 from basicsr.utils.registry import ARCH_REGISTRY
-from wxr_plugin import cli
+from wxr_plugin.cli import main as cli
 from wxr_plugin.contributing import network_checks
 from wxr_plugin.zoo.rows import find_row
 

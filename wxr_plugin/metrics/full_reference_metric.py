@@ -44,7 +44,7 @@ def calculate_fr_iqa(
         WxrError: no such metric, or weights that are missing or do not fit; it says which file and
             where to put it.
     """
-    from wxr_plugin.vlm.pyiqa_scores import say
+    from wxr_plugin.vlm.pyiqa_scores import log_once
 
     net = _metric(metric, weights, device)
     pair = [
@@ -58,7 +58,7 @@ def calculate_fr_iqa(
         raise
     except Exception as error:  # whatever a metric makes of an image that is too small for it
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        say(f"{metric} gives no score for an image of {img.shape[1]}x{img.shape[0]}: {reason}")
+        log_once(f"{metric} gives no score for an image of {img.shape[1]}x{img.shape[0]}: {reason}")
         return float("nan")
 
 

@@ -1,4 +1,4 @@
-"""Loading of pyiqa's metrics, optionally with weights from a file, and messages for missing files."""
+"""Loading of pyiqa's metrics, with weights from a file or its own, and advice on missing files."""
 
 import contextlib
 import importlib.util
@@ -90,7 +90,7 @@ def check_name(name: str, mode: Literal["NR", "FR"] = "NR") -> None:
 
 
 def _create(name: str, weights: str | None, device: torch.device) -> torch.nn.Module:
-    # pyiqa prints what it loads.
+    # pyiqa prints the names of loaded files.
     with (
         contextlib.redirect_stdout(io.StringIO()),
         clip_importable(),
@@ -224,7 +224,7 @@ def _advice_on_missing_file(error: BaseException | None) -> str:
 
 
 def _advice_of_frame(variables: dict[str, Any]) -> str:
-    # torch.hub and timm, then OpenAI's clip.
+    # torch.hub and OpenAI's clip
     for key in ("cached_file", "download_target"):
         if isinstance(variables.get(key), str):
             path = Path(variables[key])

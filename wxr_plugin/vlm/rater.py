@@ -1,4 +1,4 @@
-"""Interface of raters, which rate images in [1, 5], and the rating of WResVLM (arXiv 2409.02101)."""
+"""Interface of raters, which rate images in [1, 5], and WResVLM's rating (arXiv 2409.02101)."""
 
 from typing import Any, NamedTuple, Protocol
 

@@ -42,7 +42,7 @@ def read_daclip(path: str | Path) -> DaCLIP:
         first = next(iter(weights))
         reason = f"no {CONTROLLER}* among its {len(weights)} tensors, the first of which is {first}"
         raise DaClipError(
-            f"{path}: does not hold a DA-CLIP ({reason}); give daclip_ViT-B-32.pt or the like"
+            f"{path}: holds no DA-CLIP ({reason}); give daclip_ViT-B-32.pt or the like"
         )
     name = (load_network_options(path) or {}).get("clip")
     model = _build(weights, name, path)

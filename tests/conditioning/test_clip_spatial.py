@@ -8,7 +8,12 @@ import pytest
 import torch
 
 from wxr_plugin.conditioning.clip import TINY, ClipError, ClipGuide, clip_config, load_clip
-from wxr_plugin.conditioning.clip_spatial import spatial_features, configured_tower, tower_of, widths_of
+from wxr_plugin.conditioning.clip_spatial import (
+    spatial_features,
+    configured_tower,
+    tower_of,
+    widths_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +96,9 @@ def test_the_tower_follows_from_the_configuration(vit):
 
 
 def test_a_folder_without_configuration_is_refused(tmp_path):
-    with pytest.raises(ClipError, match=r"open_clip_config.json is not a configuration of open_clip"):
+    with pytest.raises(
+        ClipError, match=r"open_clip_config.json is not a configuration of open_clip"
+    ):
         clip_config(f"local-dir:{tmp_path}")
     shutil.copy(TINY / "open_clip_config.json", tmp_path)
     assert (

@@ -67,7 +67,9 @@ def test_photos_without_description_are_named_once_and_only_the_first_few(guide,
     features = DescriptionFeatures(guide, TEXTS)
     with caplog.at_level(logging.WARNING, "basicsr"):
         for _ in range(2):
-            features.lookup([f"rain/x{number}@{box},0,9,9" for number in range(5) for box in range(2)])
+            features.lookup(
+                [f"rain/x{number}@{box},0,9,9" for number in range(5) for box in range(2)]
+            )
     assert [record.message.split("'")[1] for record in caplog.records] == [
         "rain/x0",
         "rain/x1",

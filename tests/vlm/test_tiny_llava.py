@@ -1,4 +1,4 @@
-"""The packaged tiny LLaVA: it loads as any LLaVA does, orders weather by its strength, and names it."""
+"""The packaged tiny LLaVA: ratings fall with the strength of the weather."""
 
 from pathlib import Path
 

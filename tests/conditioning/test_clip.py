@@ -90,9 +90,8 @@ def test_long_texts_are_cut_at_a_word_and_logged_once(guide, caplog, monkeypatch
         tokens = guide.tokenize(["heavy rain", text, text])
     assert torch.equal(tokens, guide.tokenize(["heavy rain", *[" ".join(words[:fitting])] * 2]))
     assert [record.message for record in caplog.records] == [
-        "CLIP 'tiny' reads texts of 32 tokens; longer ones are cut at a word (not logged again), the "
-        "first: "
-        f"'{text[:60]}…'"
+        "CLIP 'tiny' reads texts of 32 tokens; longer ones are cut at a word (not logged again), "
+        f"the first: '{text[:60]}…'"
     ]
 
 

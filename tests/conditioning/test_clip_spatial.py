@@ -9,8 +9,8 @@ import torch
 
 from wxr_plugin.conditioning.clip import TINY, ClipError, ClipGuide, clip_config, load_clip
 from wxr_plugin.conditioning.clip_spatial import (
-    spatial_features,
     configured_tower,
+    spatial_features,
     tower_of,
     widths_of,
 )
@@ -70,7 +70,7 @@ def test_unsupported_layers_sizes_and_towers_are_refused(vit):
         spatial_features(guide, torch.rand(1, 3, 64, 64), [5])
     with pytest.raises(
         ClipError,
-        match="too small for layer 4 of CLIP 'tiny', whose stride is 32: 2 x 2 .* at least 64",
+        match=r"too small for layer 4 of CLIP 'tiny', whose stride is 32: 2 x 2 .* at least 64",
     ):
         spatial_features(guide, torch.rand(1, 3, 63, 99), [1, 4])
     with pytest.raises(ClipError, match=r"31 pixels .* stride is 16"):

@@ -167,7 +167,7 @@ class TestTiny:
             assert (own < self.moved(guide, weathered, photos.roll(shift, 0))).all()
 
     def test_gradient_descent_removes_noise(self, guide, photos):
-        """Take ten Adam steps on the pixels of noisy photos: each gets closer to its clean photo."""
+        """Take ten Adam steps on the pixels of noisy photos: each approaches its clean photo."""
         noise = 0.05 * torch.randn(photos.shape, generator=torch.Generator().manual_seed(0))
         noisy = (photos + noise).clamp(0, 1)
         restored = noisy.clone().requires_grad_()

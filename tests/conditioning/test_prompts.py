@@ -102,14 +102,14 @@ def test_prompts_are_read_from_their_file(prompts, guide, tmp_path):
 
 
 def test_another_clip_is_refused(prompts, tmp_path):
-    other = random_clip("random2", 1)
+    another = random_clip("random2", 1)
     prompts.save(tmp_path / "prompts.safetensors")
     with pytest.raises(
         PromptError, match=r"prompts.safetensors were learnt with CLIP 'random'.*'random2'"
     ):
-        WeatherPrompts.load(tmp_path / "prompts.safetensors", other)
+        WeatherPrompts.load(tmp_path / "prompts.safetensors", another)
     with pytest.raises(PromptError, match="learn them again"):
-        prompts.features(other)
+        prompts.features(another)
 
 
 def test_files_without_prompts_are_named(guide, tmp_path):

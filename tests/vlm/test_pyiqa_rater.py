@@ -132,8 +132,8 @@ def test_an_image_that_a_metric_refuses_has_no_rating_and_the_reason_is_logged(
 
 
 def test_a_metric_that_fails_on_a_batch_gets_one_image_at_a_time(photos):
-    one = rater()
-    whole, asked = one.scores.metric, []
+    tested = rater()
+    whole, asked = tested.scores.metric, []
 
     class Single(torch.nn.Module):
         lower_better = True
@@ -143,19 +143,19 @@ def test_a_metric_that_fails_on_a_batch_gets_one_image_at_a_time(photos):
             assert len(batch) == 1, "Currently, only support batch size 1."
             return whole(batch)
 
-    one.scores.metric = Single()
-    assert torch.equal(one.rate(photos).rating, rater().rate(photos).rating)
-    one.rate(photos)
+    tested.scores.metric = Single()
+    assert torch.equal(tested.rate(photos).rating, rater().rate(photos).rating)
+    tested.rate(photos)
     assert asked == [4, *[1] * 8]
 
 
 def test_images_are_enlarged_to_the_smallest_side_of_the_metric(weights, photos):
-    one = rater("cnniqa", weights=str(weights))
-    one.scores.min_side, seen = 24, []
-    hook = one.scores.metric.register_forward_pre_hook(
+    tested = rater("cnniqa", weights=str(weights))
+    tested.scores.min_side, seen = 24, []
+    hook = tested.scores.metric.register_forward_pre_hook(
         lambda module, args: seen.append(tuple(args[0].shape))
     )
-    assert one.rate([photos[0][:6, :9], photos[0][:30, :40]]).rating.isfinite().all()
+    assert tested.rate([photos[0][:6, :9], photos[0][:30, :40]]).rating.isfinite().all()
     hook.remove()
     assert seen == [(1, 3, 24, 36), (1, 3, 30, 40)]
 

@@ -162,17 +162,17 @@ def test_ratings_are_those_of_the_whole_forward_pass(any_model):
 
 def test_a_rating_does_not_depend_on_the_other_images_of_its_batch(any_model):
     images = photos((60, 90), (90, 60), (200, 200), (60, 90), (57, 190))
-    one = rater(any_model)
-    alone = torch.cat([one.rate([image]).logits for image in images])
+    tested = rater(any_model)
+    alone = torch.cat([tested.rate([image]).logits for image in images])
     for batch_size in (2, 5):
         together = rater(any_model, batch_size=batch_size).rate(images).logits
         torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
 
 def test_only_the_last_position_is_computed_and_no_cache_is_kept(any_model):
-    one, seen = rater(any_model), []
-    hook = one.vlm.model.register_forward_hook(lambda module, args, output: seen.append(output))
-    one.rate(photos((60, 90), (60, 90)))
+    tested, seen = rater(any_model), []
+    hook = tested.vlm.model.register_forward_hook(lambda module, args, output: seen.append(output))
+    tested.rate(photos((60, 90), (60, 90)))
     hook.remove()
     assert [output.logits.shape[:2] for output in seen] == [(2, 1)]
     assert seen[0].past_key_values is None
@@ -181,10 +181,10 @@ def test_only_the_last_position_is_computed_and_no_cache_is_kept(any_model):
 def test_float_images_are_rated_like_their_png(llava):
     tensor = torch.rand(3, 3, 64, 48, generator=torch.Generator().manual_seed(0)) * 1.2 - 0.1
     arrays = (tensor.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    one = rater(llava)
-    assert torch.equal(one.rate(tensor).logits, one.rate(list(arrays)).logits)
+    tested = rater(llava)
+    assert torch.equal(tested.rate(tensor).logits, tested.rate(list(arrays)).logits)
     assert torch.equal(
-        one.rate(tensor).logits, one.rate(torch.from_numpy(arrays).permute(0, 3, 1, 2)).logits
+        tested.rate(tensor).logits, tested.rate(torch.from_numpy(arrays).permute(0, 3, 1, 2)).logits
     )
 
 
@@ -386,12 +386,12 @@ def test_a_cached_snapshot_is_used_without_a_network_and_identified_by_its_commi
     (repository / "refs" / "main").write_text(commit)
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", unreachable)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    one = rater("nobody/something")
+    tested = rater("nobody/something")
     images = photos((60, 90))
-    assert torch.equal(one.rate(images).logits, rater(llava).rate(images).logits)
+    assert torch.equal(tested.rate(images).logits, rater(llava).rate(images).logits)
     assert (
-        one.provenance["model"] == "nobody/something"
-        and one.provenance["weights"] == f"commit:{commit}"
+        tested.provenance["model"] == "nobody/something"
+        and tested.provenance["weights"] == f"commit:{commit}"
     )
 
 

@@ -279,13 +279,13 @@ CAPTIONS = [
 
 
 def left_over(text: str) -> list[str]:
-    found = [match.group() for match in STEMS.finditer(text)]
-    return [word for word in found if word.lower() not in OBJECTS]
+    words = [match.group() for match in STEMS.finditer(text)]
+    return [word for word in words if word.lower() not in OBJECTS]
 
 
 def lost(text: str, content: str) -> list[str]:
-    kept = re.findall(r"\w+", text.lower())
-    return [word for word in content.split() if word not in kept]
+    words = re.findall(r"\w+", text.lower())
+    return [word for word in content.split() if word not in words]
 
 
 def test_the_list_is_broad():
@@ -369,13 +369,13 @@ def test_names_of_objects_are_no_weather():
     assert weather_words("Heavy rain on a wet road") == ["rain", "wet"]
 
 
-def test_the_rules_are_the_default_and_say_what_they_depend_on():
+def test_the_rules_are_the_default_and_have_a_provenance():
     rewriter = build_rewriter()
     assert rewriter.rewrite(["A foggy pier.", " "]) == ["The weather is clear. A pier.", None]
     assert rewriter.provenance["type"] == "RuleRewriter"
-    other = build_rewriter({"opening": "The weather looks good."})
-    assert other.rewrite(["A foggy pier."]) == ["The weather looks good. A pier."]
-    assert other.provenance != rewriter.provenance
+    changed = build_rewriter({"opening": "The weather looks good."})
+    assert changed.rewrite(["A foggy pier."]) == ["The weather looks good. A pier."]
+    assert changed.provenance != rewriter.provenance
     with pytest.raises(
         WxrError, match="unknown rewriter type 'RulesRewriter'; did you mean RuleRewriter"
     ):
@@ -418,13 +418,12 @@ def test_a_models_answer_is_its_greedy_continuation(builder, tmp_path):
     assert rewriter.rewrite([]) == []
 
 
-def test_what_a_model_leaves_of_the_weather_the_rules_take(tmp_path):
+def test_the_rules_remove_weather_words_that_a_model_leaves(tmp_path):
     folder = small_chat_models.llama(tmp_path / "model")
     weights = load_file(folder / "model.safetensors")
     tokenizer = small_models.word_tokenizer()
-    swapped = tokenizer.convert_tokens_to_ids(
-        ["and", "rain"]
-    )  # so that "rain" is what it likes to say
+    # With swapped rows the model writes "rain" where it would write "and".
+    swapped = tokenizer.convert_tokens_to_ids(["and", "rain"])
     weights["lm_head.weight"][swapped] = weights["lm_head.weight"][swapped[::-1]]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     options = {

@@ -123,14 +123,14 @@ def test_a_response_has_a_largest_size(monkeypatch):
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_photo_goes_to_another_server(status):
     def redirect(handler):
-        send(handler, b"", status, Location=f"{other}/chat/completions")
+        send(handler, b"", status, Location=f"{second}/chat/completions")
 
-    with serving(send) as (other, asked), serving(redirect) as (url, _):
+    with serving(send) as (second, requests), serving(redirect) as (url, _):
         with pytest.raises(
-            WxrError, match=rf"redirects to another server, {other.removesuffix('/v1')}, which"
+            WxrError, match=rf"redirects to another server, {second.removesuffix('/v1')}, which"
         ):
             rater(url)
-        assert asked == []
+        assert requests == []
 
 
 def test_a_redirect_on_the_same_server_is_followed():

@@ -79,7 +79,7 @@ def test_photos_without_description_are_named_once_and_only_the_first_few(guide,
         "`wxr label describe` and `wxr label rewrite`" in caplog.text
         and "further ones" in caplog.text
     )
-    assert len(features.passed_over) == 5
+    assert len(features.skipped) == 5
 
 
 def test_photo_of_a_crop_and_of_a_photo():

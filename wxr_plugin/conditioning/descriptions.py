@@ -28,7 +28,7 @@ class DescriptionFeatures:
     """
 
     def __init__(self, guide: "ClipGuide", texts: Mapping[str, tuple[str, str]]):
-        self.passed_over: set[str] = set()
+        self.skipped: set[str] = set()
         """Photos without texts that `lookup` was called with."""
         row_of: dict[str, int] = {}
         self._rows: dict[str, tuple[int, int]] = {}
@@ -70,11 +70,11 @@ class DescriptionFeatures:
 
     def _log_missing(self, keys: list[str]) -> None:
         for photo in map(photo_of, keys):
-            if photo in self.passed_over:
+            if photo in self.skipped:
                 continue
-            self.passed_over.add(photo)
-            if len(self.passed_over) <= NAMED:
-                more = "" if len(self.passed_over) < NAMED else "; further ones are not named here"
+            self.skipped.add(photo)
+            if len(self.skipped) <= NAMED:
+                more = "" if len(self.skipped) < NAMED else "; further ones are not named here"
                 logging.getLogger("basicsr").warning(
                     f"photo '{photo}' has no description with its rewrite, so L_sem skips it: make "
                     f"them with `wxr label describe` and `wxr label rewrite`{more}"

@@ -82,10 +82,10 @@ class GuardedClient(DefaultAsyncHttpxClient):
         )
 
 
-def _refuse_other_origin(asked: Any, redirect: Any) -> None:
-    if _origin(asked) != _origin(redirect):
+def _refuse_other_origin(url: Any, target: Any) -> None:
+    if _origin(url) != _origin(target):
         raise RefusedResponseError(
-            f"redirects to another server, {_origin(redirect)}, which gets no photo"
+            f"redirects to another server, {_origin(target)}, which gets no photo"
         )
 
 

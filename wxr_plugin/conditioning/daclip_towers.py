@@ -105,7 +105,7 @@ def tower_of(visual: nn.Module) -> Tower:
     if hasattr(visual, "attnpool") and hasattr(visual, "stem"):
         return RESNET
     raise DaClipError(
-        f"DA-CLIP steers the blocks of open_clip's ViT or ResNet, but the tower of this CLIP is a "
+        f"DA-CLIP steers the blocks of open_clip's ViT or ResNet, but this CLIP's tower is a "
         f"{type(visual).__name__}: take another CLIP, such as ViT-B-32:laion2b_s34b_b79k"
     )
 

@@ -188,7 +188,9 @@ def _resized(weights: dict[str, Tensor], model: DaCLIP) -> dict[str, Tensor]:
     from open_clip.model import resize_pos_embed
 
     weights = dict(weights)
-    expected = model.visual.positional_embedding  # (positions, width)
+    expected = getattr(model.visual, "positional_embedding", None)  # (positions, width); ViT only
+    if expected is None:
+        return weights
     for tower in TOWERS:
         embedding = weights.get(f"{tower}positional_embedding")
         if embedding is None or embedding.shape[1:] != expected.shape[1:]:

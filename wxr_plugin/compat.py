@@ -631,9 +631,9 @@ def base_model(original: Callable, self: Any, opt: dict) -> None:
 @repairs("basicsr.models.realesrnet_model:RealESRNetModel.__init__", names("cuda"))
 def degrading_model(original: Callable, self: Any, opt: dict) -> None:
     """Build the JPEG simulator and the sharpener where the model computes; stock calls .cuda() (BasicSR#107)."""
-    from wxr_plugin.utils.staying_on_cpu import as_told
+    from wxr_plugin.utils.staying_on_cpu import on_device_of
 
-    with as_told(opt):
+    with on_device_of(opt):
         original(self, opt)
 
 
@@ -641,9 +641,9 @@ def degrading_model(original: Callable, self: Any, opt: dict) -> None:
 @repairs("basicsr.models.realesrnet_model:RealESRNetModel._dequeue_and_enqueue", names("cuda"))
 def degrading_pool(original: Callable, self: Any) -> None:
     """Keep the pool of samples where the model computes; stock calls .cuda() (BasicSR#107)."""
-    from wxr_plugin.utils.staying_on_cpu import as_told
+    from wxr_plugin.utils.staying_on_cpu import on_device_of
 
-    with as_told(self.opt):
+    with on_device_of(self.opt):
         original(self)
 
 
@@ -653,9 +653,9 @@ def build_model(original: Callable, opt: dict) -> Any:
 
     Real-ESRGAN and what derives from it have `.cuda()` in the constructor and in `feed_data`.
     """
-    from wxr_plugin.utils.staying_on_cpu import as_told, runs_on_cpu, wrapped
+    from wxr_plugin.utils.staying_on_cpu import on_device_of, runs_on_cpu, wrapped
 
-    with as_told(opt):
+    with on_device_of(opt):
         model = original(opt)
     if runs_on_cpu(opt) and type(model).__module__.split(".")[0] not in ("basicsr", "wxr_plugin"):
         model.feed_data = wrapped(model.feed_data)

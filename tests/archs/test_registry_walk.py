@@ -27,7 +27,7 @@ WALKED = [name for name, cls in OURS.items() if "restores" not in getattr(cls, "
 
 
 def network_blocks() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (option file, network_g) of every file that trains a network of ours at full size."""
+    """Yield (option file, its network_g) for every full-size training of one of our networks."""
     seen = []
     for file in sorted((OPTIONS / "train").rglob("*.yml")):
         network = safe_yaml.load(file).get("network_g")
@@ -123,7 +123,7 @@ class Bold(Shy):
         ("learns", Shy, "no gradient reaches .'conv.weight', 'conv.bias'."),
         ("unused", Reading, "takes part"),
         ("unused", type("Gone", (Toy,), {"unused": ("head.",)}), "no parameter's name begins"),
-        ("sizes", Shy, "says that it takes no images of .* and does"),
+        ("sizes", Shy, "accepts images of .*, which are below its `least`"),
         ("sizes", Bold, "too small"),
         ("float64", Reading, "come back as torch.float32"),
     ],

@@ -18,7 +18,7 @@ def guide():
     return load_clip("tiny", "cpu")
 
 
-def test_one_object_a_process(guide):
+def test_it_is_loaded_once_per_process(guide):
     assert load_clip("tiny", torch.device("cpu")) is guide
 
 
@@ -75,8 +75,8 @@ def test_unknown_words_are_spelt(guide):
     assert features.shape[0] == 3 and features.isfinite().all()
 
 
-def test_long_texts_are_cut_at_a_word_and_that_is_said_once(guide, caplog, monkeypatch):
-    monkeypatch.setattr("wxr_plugin.conditioning.long_texts._TOLD", set())
+def test_long_texts_are_cut_at_a_word_and_logged_once(guide, caplog, monkeypatch):
+    monkeypatch.setattr("wxr_plugin.conditioning.long_texts._LOGGED", set())
     text = (
         "a street with parked cars and people under umbrellas in heavy rain , wet asphalt and "
         "lamps " * 4
@@ -84,20 +84,18 @@ def test_long_texts_are_cut_at_a_word_and_that_is_said_once(guide, caplog, monke
     words = text.split()
     counts = [len(guide._tokenizer.encode(" ".join(words[:n]))) for n in range(len(words))]
     fitting = max(n for n, count in enumerate(counts) if count + 2 <= guide.context_length)
-    assert (
-        counts[fitting] + 2 < guide.context_length
-    )  # so the next word would have been cut in its middle
+    # Not full, so the next word would be cut in its middle.
+    assert counts[fitting] + 2 < guide.context_length
     with caplog.at_level(logging.WARNING, "basicsr"):
         tokens = guide.tokenize(["heavy rain", text, text])
     assert torch.equal(tokens, guide.tokenize(["heavy rain", *[" ".join(words[:fitting])] * 2]))
     assert [record.message for record in caplog.records] == [
-        "CLIP 'tiny' reads texts of 32 tokens; longer ones are cut at a word (not said again), the "
-        "first: "
-        f"'{text[:60]}…'"
+        "CLIP 'tiny' reads texts of 32 tokens; longer ones are cut at a word (not logged again), "
+        f"the first: '{text[:60]}…'"
     ]
 
 
-def test_a_text_that_just_fits_is_left_alone(guide, caplog):
+def test_a_text_that_just_fits_is_unchanged(guide, caplog):
     letters = " ".join("x" * (guide.context_length - 2))
     with caplog.at_level(logging.WARNING, "basicsr"):
         tokens = guide.tokenize([letters])
@@ -105,41 +103,42 @@ def test_a_text_that_just_fits_is_left_alone(guide, caplog):
     assert torch.equal(guide.tokenize([letters + " y"]), tokens)
 
 
-def test_a_word_that_is_too_long_is_cut_within(guide):
+def test_a_word_that_is_too_long_is_cut(guide):
     tokens = guide.tokenize(["7" * 100, ""])
     assert tokens[0, -1] == guide._tokenizer.eot_token_id and (tokens[0] > 0).all()
     assert guide.encode_text([]).shape[0] == 0
 
 
-def test_zero_shot_on_photos_that_it_never_saw(guide):
-    """The model card's protocol on four of scikit-image's photos: severity uniform in [0.25, 1], three draws."""
-    right = []
+def test_zero_shot_on_unseen_photos(guide):
+    """Follow the model card: four photos of scikit-image, severity in [0.25, 1], three draws."""
+    correct = []
     for index, name in enumerate(PHOTOS):
         photo = getattr(skimage.data, name)()[::2, ::2].astype(np.float32) / 255
         for draw in range(3):
             rng = np.random.default_rng((index, draw))
-            shown = [add_weather(photo, kind, rng.uniform(0.25, 1), rng) for kind in WEATHERS]
-            found = zero_shot(guide, torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2))
-            assert torch.allclose(found.sum(1), torch.ones(4), atol=1e-5)
-            right += (found.argmax(1) == torch.arange(4)).tolist()
-    assert np.mean(right) >= 0.7
+            views = [add_weather(photo, kind, rng.uniform(0.25, 1), rng) for kind in WEATHERS]
+            images = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
+            probabilities = zero_shot(guide, images)
+            assert torch.allclose(probabilities.sum(1), torch.ones(4), atol=1e-5)
+            correct += (probabilities.argmax(1) == torch.arange(4)).tolist()
+    assert np.mean(correct) >= 0.7
 
 
 def test_any_architecture_with_a_local_file(guide, tmp_path):
-    """A model of open_clip by name with weights in another format: the same features and the same hash."""
+    """Load an open_clip model by name with weights in another format: same features, same hash."""
     import open_clip
 
     config = json.loads((TINY / "open_clip_config.json").read_text())["model_cfg"]
     (tmp_path / "Test-RN.json").write_text(json.dumps(config))
     open_clip.add_model_config(tmp_path)
     torch.save(load_file(TINY / "open_clip_model.safetensors"), tmp_path / "weights.pt")
-    other = load_clip(f"Test-RN:{tmp_path / 'weights.pt'}", "cpu")
+    loaded = load_clip(f"Test-RN:{tmp_path / 'weights.pt'}", "cpu")
     image = torch.rand(1, 3, 128, 128)
-    assert other.sha256 == guide.sha256 and other is not guide
-    assert torch.allclose(other.encode_image(image), guide.encode_image(image), atol=1e-4)
+    assert loaded.sha256 == guide.sha256 and loaded is not guide
+    assert torch.allclose(loaded.encode_image(image), guide.encode_image(image), atol=1e-4)
 
 
-def test_the_hash_tells_weights_apart(guide, tmp_path):
+def test_the_hash_depends_on_the_weights(guide, tmp_path):
     folder = tmp_path / "changed"
     folder.mkdir()
     for file in TINY.iterdir():

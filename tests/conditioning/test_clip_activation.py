@@ -1,4 +1,4 @@
-"""Every pretrained tag of open_clip is built with the activation that it was trained with; nothing is downloaded."""
+"""Activation of every pretrained tag of open_clip; nothing is downloaded."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ from wxr_plugin.conditioning.prompts import PromptError, WeatherPrompts
 
 TAGS = pretrained.list_pretrained()
 DISPUTED = {("roberta-ViT-B-32", "laion2b_s12b_b32k")}
-"""The architecture has QuickGELU and the tag has not: open_clip itself does not say which is right."""
+"""Tags without QuickGELU whose architecture has it: open_clip does not say which is right."""
 SMALL = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16},
@@ -34,7 +34,7 @@ SMALL = {
 
 
 class Recorder(nn.Module):
-    """Stands for open_clip's model classes and keeps the configuration that it was built with."""
+    """Substitute for open_clip's model classes that records its configuration."""
 
     def __init__(self, **config):
         super().__init__()
@@ -43,7 +43,7 @@ class Recorder(nn.Module):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """Downloads give the name of a file, and weights are not loaded."""
+    """Replace downloads by the name of a file, and load no weights."""
     monkeypatch.setattr(factory, "download_pretrained", lambda *_, **__: "weights.safetensors")
     monkeypatch.setattr(factory, "load_checkpoint", lambda *_, **__: {})
     monkeypatch.setattr(clip, "build_tokenizer", lambda name: None)
@@ -51,7 +51,7 @@ def offline(monkeypatch):
 
 @pytest.fixture
 def small(monkeypatch):
-    """A small architecture with one tag that was trained with QuickGELU, and one that was not."""
+    """Register a small architecture with a tag with QuickGELU and a tag without."""
     monkeypatch.setitem(factory._MODEL_CONFIGS, "Test-ViT", SMALL)
     tags = {"openai": {"quick_gelu": True, "hf_hub": "none/none"}, "laion": {"hf_hub": "none/none"}}
     monkeypatch.setitem(pretrained._PRETRAINED, "Test-ViT", tags)
@@ -68,20 +68,21 @@ def test_there_are_tags_of_both_kinds():
 def test_a_tag_decides_on_the_activation(tag, offline, monkeypatch):
     for kind in ("CLIP", "CustomTextCLIP", "CoCa"):
         monkeypatch.setattr(factory, kind, Recorder)
-    name, wanted = ":".join(tag), bool(open_clip.get_pretrained_cfg(*tag).get("quick_gelu"))
+    name = ":".join(tag)
+    quick_gelu = bool(open_clip.get_pretrained_cfg(*tag).get("quick_gelu"))
     if tag in DISPUTED:
         with pytest.raises(ClipError, match=r"QuickGELU mismatch .* hf-hub:ORG/NAME"):
             build_clip(name)
         return
-    assert bool(build_clip(name)[0].config.get("quick_gelu")) == wanted
-    assert bool(clip_config(name).get("quick_gelu")) == wanted
-    assert bool(named_config(name)["model_cfg"].get("quick_gelu")) == wanted
+    assert bool(build_clip(name)[0].config.get("quick_gelu")) == quick_gelu
+    assert bool(clip_config(name).get("quick_gelu")) == quick_gelu
+    assert bool(named_config(name)["model_cfg"].get("quick_gelu")) == quick_gelu
 
 
 @pytest.mark.parametrize(
     ("tag", "activation"), [("openai", open_clip.transformer.QuickGELU), ("laion", nn.GELU)]
 )
-def test_both_towers_compute_it(tag, activation, small, offline, caplog):
+def test_both_towers_have_the_activation(tag, activation, small, offline, caplog):
     model = build_clip(f"{small}:{tag}")[0]
     for tower in (model.visual.transformer, model.transformer):
         assert all(isinstance(block.mlp.gelu, activation) for block in tower.resblocks)
@@ -94,7 +95,7 @@ def test_both_towers_compute_it(tag, activation, small, offline, caplog):
 
 
 def test_the_activation_is_part_of_the_identity(small, offline, monkeypatch):
-    """The same weights with another activation are another CLIP; with GELU the hash is that of the weights alone."""
+    """Hash the activation too; with GELU the hash equals that of the weights."""
     monkeypatch.setattr(
         factory, "load_checkpoint", lambda model, *_, **__: model.load_state_dict(weights) and {}
     )
@@ -105,8 +106,8 @@ def test_the_activation_is_part_of_the_identity(small, offline, monkeypatch):
     assert not torch.allclose(quick.encode_image(images), plain.encode_image(images), atol=1e-5)
 
 
-def test_prompts_know_the_activation(small, offline, monkeypatch):
-    """Older files hash the weights alone: they are read where the activation is GELU, and refused otherwise."""
+def test_prompts_depend_on_the_activation(small, offline, monkeypatch):
+    """Accept older files, which hash the weights only, if the activation is GELU."""
     monkeypatch.setattr(
         factory, "load_checkpoint", lambda model, *_, **__: model.load_state_dict(weights) and {}
     )

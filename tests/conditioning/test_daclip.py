@@ -1,4 +1,4 @@
-"""DA-CLIP: published names and values, the controller's neutrality before training, and the guide."""
+"""DA-CLIP: published names and values, the untrained controller, and the guide."""
 
 from pathlib import Path
 
@@ -41,24 +41,25 @@ def everything(model: DaCLIP, inputs: dict) -> dict:
 
 
 def unfilled(config: dict) -> DaCLIP:
-    """Without the cost of initial values that the fixture overwrites; the mask is no weight, so it has to be made."""
+    """Build a DA-CLIP without initial weights, which the fixture overwrites anyway."""
     with torch.device("meta"):
         model = DaCLIP(CLIP(**config))
     model.to_empty(device="cpu")
     length = config["text_cfg"]["context_length"]
+    # The mask is a buffer that is not part of the state dict.
     model.clip.attn_mask = torch.full((length, length), float("-inf")).triu(1)
     return model
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "config"), [("vit_b_32", B32), ("vit_l_14", L14)])
-def test_it_computes_what_the_published_one_does(name, config):
-    """ViT-L/14 has 757 million parameters: 3 GB, and half a minute on one core to fill."""
+def test_outputs_equal_those_of_the_published_code(name, config):
+    """Compare the fixtures; ViT-L/14 needs 3 GB and half a minute on one core."""
     parity.check(unfilled(config), PARITY / f"daclip_{name}.json", call=everything)
 
 
-def test_parity_sees_the_order_of_the_hidden_states(monkeypatch):
-    """A small ViT with the same fill: first to last is another network than last to first."""
+def test_parity_depends_on_the_order_of_the_hidden_states(monkeypatch):
+    """Reverse the hidden states of a small ViT, which has to change the output."""
     model = parity.fill(small())
     images = model.prepare(torch.rand(1, 3, 32, 32))
     with torch.no_grad():
@@ -88,8 +89,8 @@ def test_the_controller_steers_the_content_but_not_itself(make):
         assert not torch.allclose(content, before.encode_image(images))
 
 
-def test_the_last_hidden_state_of_a_vit_comes_behind_the_first_block():
-    """Only the last block's layer makes something; a hook on the frozen tower's second block must see it."""
+def test_the_last_hidden_state_of_a_vit_is_added_after_the_first_block():
+    """Let only the last block have a hidden state; the frozen tower's second block must get it."""
     model = small().eval()
     nn.init.constant_(model.visual_control.transformer.zero_modules[-1].bias, 0.5)
     images = model.prepare(torch.rand(1, 3, 32, 32))
@@ -103,12 +104,12 @@ def test_the_last_hidden_state_of_a_vit_comes_behind_the_first_block():
     torch.testing.assert_close(seen[1], seen[0] + 0.5)
 
 
-def test_a_resnet_takes_each_hidden_state_behind_the_same_stage():
+def test_a_resnet_adds_each_hidden_state_after_the_same_stage():
     model = packaged().eval()
     images = model.prepare(torch.rand(1, 3, 128, 128))
     _, hidden = run_controller(model.visual_control, images)
-    stages = [layer(x) for layer, x in zip([model.visual.layer1], [model.visual.stem(images)])]
-    assert hidden[0].shape == stages[0].shape and len(hidden) == 4
+    first_stage = model.visual.layer1(model.visual.stem(images))
+    assert hidden[0].shape == first_stage.shape and len(hidden) == 4
     ones = [torch.full_like(hidden[0], 0.5), *(torch.zeros_like(h) for h in hidden[1:])]
     seen = []
     model.visual.layer2.register_forward_pre_hook(
@@ -116,10 +117,10 @@ def test_a_resnet_takes_each_hidden_state_behind_the_same_stage():
     )
     with torch.no_grad():
         run_controlled(model.visual, images, ones)
-        torch.testing.assert_close(seen[0], stages[0] + 0.5)
+        torch.testing.assert_close(seen[0], first_stage + 0.5)
 
 
-def test_only_the_controller_and_the_scale_learn():
+def test_only_the_controller_and_the_scale_are_trained():
     model = trained(small()).train()
     tokens = (
         model.tokenize(["a cat", "a dog", "hazy", "rainy"])
@@ -127,21 +128,18 @@ def test_only_the_controller_and_the_scale_learn():
         .transpose(0, 1)
         .reshape(2, -1)
     )
-    found = model(model.prepare(torch.rand(2, 3, 32, 32)), tokens)
-    (
-        found["image_features"] @ found["text_features"].T * found["logit_scale"]
-    ).square().sum().backward()
+    outputs = model(model.prepare(torch.rand(2, 3, 32, 32)), tokens)
+    cosines = outputs["image_features"] @ outputs["text_features"].T
+    (cosines * outputs["logit_scale"]).square().sum().backward()
     learning = {name for name, p in model.named_parameters() if p.grad is not None}
     trainable = {name for name, p in model.named_parameters() if p.requires_grad}
     assert trainable == {
         n for n, _ in model.named_parameters() if n.startswith("visual_control.")
     } | {"logit_scale"}
-    # the content reaches the controller through the frozen tower; its own head serves the
-    # degradation alone
-    assert (
-        "visual_control.transformer.zero_modules.0.weight" in learning
-        and "visual_control.proj" not in learning
-    )
+    # The content depends on the controller through the frozen tower; the head of the controller
+    # is used for the degradation only.
+    assert "visual_control.transformer.zero_modules.0.weight" in learning
+    assert "visual_control.proj" not in learning
     assert not any(name.startswith("clip.") for name in learning)
 
 
@@ -149,16 +147,16 @@ def test_halves_of_the_tokens_are_caption_and_degradation():
     model = small().eval()
     caption, word = model.tokenize(["a cat on a mat"]), model.tokenize(["hazy"])
     with torch.no_grad():
-        found = model(model.prepare(torch.rand(1, 3, 32, 32)), torch.cat((caption, word), dim=1))
+        outputs = model(model.prepare(torch.rand(1, 3, 32, 32)), torch.cat((caption, word), dim=1))
         torch.testing.assert_close(
-            found["text_features"], model.encode_text(caption, normalize=True)
+            outputs["text_features"], model.encode_text(caption, normalize=True)
         )
         torch.testing.assert_close(
-            found["text_degra_features"], model.encode_text(word, normalize=True)
+            outputs["text_degra_features"], model.encode_text(word, normalize=True)
         )
     assert all(
         torch.allclose(v.norm(dim=-1), torch.ones(1))
-        for k, v in found.items()
+        for k, v in outputs.items()
         if k != "logit_scale"
     )
 
@@ -172,14 +170,13 @@ def test_frozen_statistics_stay_in_training():
     )
 
 
-def test_photos_are_resized_by_their_short_side_and_cut_in_the_middle():
+def test_photos_are_resized_by_their_short_side_and_cropped_at_the_centre():
     model = small()
     ramp = torch.linspace(0, 1, 64).expand(1, 3, 32, 64)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in model_statistics())
     prepared = model.prepare(ramp) * std + mean
-    torch.testing.assert_close(
-        prepared, ramp[..., 16:48]
-    )  # the short side has the right size already
+    # The short side has the right size already.
+    torch.testing.assert_close(prepared, ramp[..., 16:48])
     assert model.prepare(torch.rand(1, 3, 97, 45)).shape == (1, 3, 32, 32)
 
 
@@ -189,8 +186,8 @@ def model_statistics():
     return OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
 
-def test_preparing_is_what_pil_does_but_for_rounding():
-    """The published transform: torchvision's Resize(bicubic) and CenterCrop on an 8-bit PIL image."""
+def test_preparing_equals_pil_except_for_rounding():
+    """Compare with the published transform, torchvision's on an 8-bit PIL image."""
     from torchvision.transforms import v2
     from torchvision.transforms.functional import to_pil_image
 
@@ -205,7 +202,7 @@ def test_preparing_is_what_pil_does_but_for_rounding():
     assert (ours[0] * 255 - published(to_pil_image(pixels)).float()).abs().max() < 1.5
 
 
-def test_the_guide_gives_tensors_that_training_may_use():
+def test_the_guide_returns_tensors_that_training_can_use():
     guide = DaClipGuide(trained(packaged()), "mine", "cpu")
     head = nn.Linear(guide.dim, 1)
     context = guide.embed(torch.rand(2, 3, 50, 70))
@@ -226,8 +223,8 @@ def test_the_guide_gives_tensors_that_training_may_use():
 def test_the_classifier_is_a_softmax_of_cosines():
     guide = DaClipGuide(trained(packaged()), "mine", "cpu")
     images = torch.rand(3, 3, 64, 64)
-    found = guide.classify(images)
-    assert found.shape == (3, len(DEGRADATIONS)) and torch.allclose(found.sum(1), torch.ones(3))
+    outputs = guide.classify(images)
+    assert outputs.shape == (3, len(DEGRADATIONS)) and torch.allclose(outputs.sum(1), torch.ones(3))
     degradation = F.normalize(guide.embed(images).degradation, dim=-1)
     words = load_clip("tiny").encode_text(["hazy", "rainy"])
     expected = (100 * degradation @ words.T).softmax(1)

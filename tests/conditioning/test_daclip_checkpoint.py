@@ -1,4 +1,4 @@
-"""Checkpoints of DA-CLIP: published layouts, our own, and files that hold something else."""
+"""Checkpoints of DA-CLIP: published layouts, our own, and other files."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_published_layouts_are_read(tmp_path, wrap):
     assert read.image_size == 32 and read.dim == 16
 
 
-def test_shapes_tell_the_architecture():
+def test_the_architecture_follows_from_the_shapes():
     config = config_from_shapes(small().state_dict())
     assert config["vision_cfg"] | SMALL_VIT["vision_cfg"] == config["vision_cfg"]
     assert config["text_cfg"] == SMALL_VIT["text_cfg"] and config["embed_dim"] == 16
@@ -63,22 +63,22 @@ def heads_of(visual):
 
 @pytest.mark.parametrize("name", ["ViT-B-32", "ViT-L-14", "ViT-H-14", "RN50"])
 def test_heads_are_those_of_open_clip(name):
-    """Shapes alone, without memory; ViT-H has heads of 80 channels."""
+    """Compare shapes on the meta device; ViT-H has heads of 80 channels."""
     import open_clip
 
-    known = open_clip.get_model_config(name)
+    expected = open_clip.get_model_config(name)
     with torch.device("meta"):
-        clip = CLIP(**known)
+        clip = CLIP(**expected)
     config = config_from_shapes({f"clip.{key}": value for key, value in clip.state_dict().items()})
-    assert config["text_cfg"]["heads"] == known["text_cfg"]["heads"]
+    assert config["text_cfg"]["heads"] == expected["text_cfg"]["heads"]
     with torch.device("meta"):
         again = CLIP(**config)
     heads = [heads_of(c.visual) for c in (clip, again)]
     assert heads[0] == heads[1] and again.state_dict().keys() == clip.state_dict().keys()
 
 
-def test_our_own_file_brings_its_clip_along(tmp_path):
-    """Vocabulary, heads and preprocessing of the tiny CLIP are told by its name."""
+def test_our_own_file_names_its_clip(tmp_path):
+    """Infer vocabulary, heads and preprocessing of the tiny CLIP from its name."""
     model = trained(packaged())
     block = {"type": "DaCLIP", "clip": "tiny"}
     torch.save({"state_dict": model.state_dict(), "network_g": block}, tmp_path / "net_g.pth")
@@ -87,7 +87,7 @@ def test_our_own_file_brings_its_clip_along(tmp_path):
     assert torch.equal(read.tokenize(["hazy street"]), model.tokenize(["hazy street"]))
 
 
-def test_a_controller_alone_is_completed_by_its_clip(tmp_path):
+def test_a_file_with_the_controller_only_is_completed_by_its_clip(tmp_path):
     model = trained(packaged())
     part = {
         k: v.contiguous()
@@ -98,7 +98,7 @@ def test_a_controller_alone_is_completed_by_its_clip(tmp_path):
     read = read_daclip(tmp_path / "c.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(embeddings(read), embeddings(model)))
     save_file(part, tmp_path / "nameless.safetensors")
-    with pytest.raises(DaClipError, match="without its CLIP, and does not name one"):
+    with pytest.raises(DaClipError, match="without its CLIP, and does not name it"):
         read_daclip(tmp_path / "nameless.safetensors")
 
 
@@ -114,7 +114,7 @@ def test_another_grid_is_resized():
     assert torch.equal(larger.visual_control.conv1.weight, model.visual_control.conv1.weight)
 
 
-def test_other_shapes_name_both_sides(tmp_path):
+def test_the_message_about_shapes_has_both_sides(tmp_path):
     state = small().state_dict()
     state["visual_control.conv1.weight"] = torch.zeros(96, 3, 8, 8)
     torch.save(state, tmp_path / "odd.pt")
@@ -138,7 +138,7 @@ def test_missing_and_unknown_tensors_are_named(tmp_path):
         read_daclip(tmp_path / "more.pt")
 
 
-def test_files_that_hold_something_else(tmp_path):
+def test_other_files_are_refused(tmp_path):
     torch.save(CLIP(**SMALL_VIT).state_dict(), tmp_path / "clip.pt")
     with pytest.raises(DaClipError, match=r"clip.pt: holds no DA-CLIP \(no visual_control"):
         load_daclip(str(tmp_path / "clip.pt"), "cpu")
@@ -156,15 +156,11 @@ def test_files_that_hold_something_else(tmp_path):
         read_daclip(tmp_path / "foreign.pt")
 
 
-def test_it_is_loaded_once(tmp_path):
+def test_a_checkpoint_is_loaded_once(tmp_path):
     path = str(written(trained(small()), tmp_path / "daclip.pt", dict))
     guide = load_daclip(path, "cpu")
-    assert (
-        guide is load_daclip(path, "cpu")
-        and guide.dim == 16
-        and guide.name == path
-        and len(guide.sha256) == 64
-    )
+    assert guide is load_daclip(path, "cpu")
+    assert guide.dim == 16 and guide.name == path and len(guide.sha256) == 64
 
 
 def test_configurations_by_name():

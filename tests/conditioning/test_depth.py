@@ -17,7 +17,7 @@ def guide() -> DepthGuide:
 
 @pytest.fixture(scope="module")
 def no_hub():
-    """No model hub within reach: a port on which nobody listens."""
+    """Replace the model hub by a port without a server."""
     import huggingface_hub.constants as constants
 
     with pytest.MonkeyPatch.context() as patch:
@@ -25,12 +25,11 @@ def no_hub():
         yield
 
 
-def test_one_object_a_process_and_one_module_for_all_sizes(guide):
+def test_a_guide_is_loaded_once_and_sizes_share_its_module(guide):
     assert load_depth("tiny", torch.device("cpu")) is guide
-    other = load_depth("tiny", "cpu", size=42)
-    assert (
-        other is not guide and other._backbone is guide._backbone and other.sha256 == guide.sha256
-    )
+    resized = load_depth("tiny", "cpu", size=42)
+    assert resized is not guide and resized._backbone is guide._backbone
+    assert resized.sha256 == guide.sha256
 
 
 def test_it_is_frozen(guide):
@@ -46,19 +45,17 @@ def test_a_token_for_each_patch_of_images_of_any_size(guide, size, tokens):
     assert encoded.shape == (2, tokens, 96) and encoded.isfinite().all()
 
 
-def test_fit():
+def test_fit_rounds_to_whole_patches():
     assert fit(128, 128, 14) == (126, 126)
     assert fit(480, 321, 14) == (476, 322)
     assert fit(3, 40, 14) == (14, 42)
-    assert fit(480, 640, 14, 518) == (
-        518,
-        686,
-    )  # 640 * 518 / 480 = 690.7, and 49 patches are nearest to it
+    # 640 * 518 / 480 = 690.7, and 49 patches are nearest to it.
+    assert fit(480, 640, 14, 518) == (518, 686)
     assert fit(100, 50, 14, 28) == (56, 28)
 
 
 def test_an_image_of_whole_patches_is_not_resampled_and_size_resizes_others(guide):
-    """The tokens are transformers' own: last stage, class token left out, row by row."""
+    """Compare with transformers: last stage, without the class token, row by row."""
     image = torch.rand(1, 3, 42, 56)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     pixels = (image - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
@@ -92,7 +89,7 @@ def test_values_beyond_the_range_are_clamped(guide):
 
 
 def test_a_folder_and_a_backbone_alone(guide, tmp_path):
-    """The same weights from a folder, and a plain DINOv2 that `save_pretrained` wrote without neck and head."""
+    """Load the same weights from a folder, and a plain DINOv2 without neck and head."""
     from transformers import Dinov2Backbone, Dinov2Config
 
     assert load_depth(str(TINY), "cpu").sha256 == guide.sha256
@@ -100,9 +97,9 @@ def test_a_folder_and_a_backbone_alone(guide, tmp_path):
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14
     )
     Dinov2Backbone(config).save_pretrained(tmp_path / "dino")
-    other = load_depth(str(tmp_path / "dino"), "cpu")
-    assert other.encode(torch.rand(1, 3, 42, 28)).shape == (1, 6, 32)
-    assert other.sha256 != guide.sha256
+    bare = load_depth(str(tmp_path / "dino"), "cpu")
+    assert bare.encode(torch.rand(1, 3, 42, 28)).shape == (1, 6, 32)
+    assert bare.sha256 != guide.sha256
 
 
 def test_names_that_cannot_be_loaded(tmp_path, no_hub):
@@ -111,7 +108,7 @@ def test_names_that_cannot_be_loaded(tmp_path, no_hub):
         match=r"unknown depth encoder 'huge': take tiny, depth-anything-small, .* hub id",
     ):
         load_depth("huge", "cpu")
-    with pytest.raises(DepthError, match="holds no Depth Anything"):
+    with pytest.raises(DepthError, match="holds neither a Depth Anything nor"):
         load_depth(str(tmp_path), "cpu")
     with pytest.raises(
         WxrError, match=r"cannot get the model 'LiheYoung/depth-anything-small-hf'.*download it"
@@ -130,7 +127,7 @@ def test_a_file_that_lacks_weights_is_refused(tmp_path):
 
 
 class TestTiny:
-    """The packaged encoder does what L_feat needs, on photos of scikit-image that it never saw."""
+    """Properties that L_feat needs of the packaged encoder, on unseen photos of scikit-image."""
 
     @pytest.fixture(scope="class")
     def photos(self) -> torch.Tensor:
@@ -139,10 +136,9 @@ class TestTiny:
         return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2) / 255
 
     def moved(self, guide, changed, photos) -> torch.Tensor:
-        """1 - cos, mean over patches: (N,)."""
-        return (
-            1 - torch.cosine_similarity(guide.encode(changed), guide.encode(photos), dim=-1)
-        ).mean(-1)
+        """Return 1 - cos, mean over patches: (N,)."""
+        cosines = torch.cosine_similarity(guide.encode(changed), guide.encode(photos), dim=-1)
+        return (1 - cosines).mean(-1)
 
     def test_noise_blur_and_a_green_cast_are_seen(self, guide, photos):
         generator = torch.Generator().manual_seed(0)
@@ -151,27 +147,27 @@ class TestTiny:
             self.moved(guide, photos + sigma * noise, photos) for sigma in (0.02, 0.05, 0.1)
         )
         assert (weak < noisy).all() and (noisy < strong).all()
-        other = self.moved(guide, photos.roll(1, 0), photos).mean()
-        assert noisy.mean() > 0.1 * other
+        between_photos = self.moved(guide, photos.roll(1, 0), photos).mean()
+        assert noisy.mean() > 0.1 * between_photos
         blurred = torch.stack([gaussian_blur(photo, 9, 1.5) for photo in photos])
         cast = photos + torch.tensor([-0.05, 0.05, -0.05]).view(1, 3, 1, 1)
         for change in (blurred, cast):
-            assert self.moved(guide, change, photos).mean() > 0.03 * other
+            assert self.moved(guide, change, photos).mean() > 0.03 * between_photos
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_weather_leaves_a_photo_nearer_to_itself_than_to_others(self, guide, photos, kind):
-        shown = photos.permute(0, 2, 3, 1).contiguous().numpy()
+        arrays = photos.permute(0, 2, 3, 1).contiguous().numpy()
         weathered = [
             add_weather(photo, kind, 0.5, np.random.default_rng(seed))
-            for seed, photo in enumerate(shown)
+            for seed, photo in enumerate(arrays)
         ]
         weathered = torch.from_numpy(np.stack(weathered)).permute(0, 3, 1, 2)
         own = self.moved(guide, weathered, photos)
         for shift in (1, 2, 3):
             assert (own < self.moved(guide, weathered, photos.roll(shift, 0))).all()
 
-    def test_going_downhill_removes_noise(self, guide, photos):
-        """Ten Adam steps on the pixels of noisy photos, without a restorer: each comes nearer to the clean one."""
+    def test_gradient_descent_removes_noise(self, guide, photos):
+        """Take ten Adam steps on the pixels of noisy photos: each approaches its clean photo."""
         noise = 0.05 * torch.randn(photos.shape, generator=torch.Generator().manual_seed(0))
         noisy = (photos + noise).clamp(0, 1)
         restored = noisy.clone().requires_grad_()

@@ -1,4 +1,4 @@
-"""The packaged tiny DA-CLIP: it loads on a fresh machine, and names degradations that the plain tiny CLIP does not."""
+"""The packaged tiny DA-CLIP names degradations that the plain tiny CLIP does not."""
 
 import cv2
 import numpy as np
@@ -17,24 +17,16 @@ WORDS = ["motion-blurry", "hazy", "low-light", "noisy", "rainy", "snowy", "uncom
 
 
 def degraded(word: str) -> torch.Tensor:
-    """Views of three packaged photos, (3, 3, 128, 128) in [0, 1], at the middle of the word's severities."""
+    """Return views of three photos with medium degradation, (3, 3, 128, 128) in [0, 1]."""
+    severity = float(np.mean(severity_range(word)))
+    photos = (skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee())
     views = []
-    for number, photo in enumerate(
-        (skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee())
-    ):
+    for number, photo in enumerate(photos):
         side = min(photo.shape[:2])
-        view = (
-            cv2.resize(photo[:side, :side], (128, 128), interpolation=cv2.INTER_AREA).astype(
-                np.float32
-            )
-            / 255
-        )
-        image = degrade(
-            view, word, float(np.mean(severity_range(word))), np.random.default_rng(number)
-        )
-        views.append(
-            torch.from_numpy(np.ascontiguousarray(image.clip(0, 1))).permute(2, 0, 1).float()
-        )
+        small = cv2.resize(photo[:side, :side], (128, 128), interpolation=cv2.INTER_AREA)
+        view = small.astype(np.float32) / 255
+        image = degrade(view, word, severity, np.random.default_rng(number)).clip(0, 1)
+        views.append(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float())
     return torch.stack(views)
 
 
@@ -55,7 +47,7 @@ def test_it_names_degradations_that_the_plain_clip_does_not(photo):
     assert (plain.encode_image(images) @ texts.T).argmax(1).eq(own).sum() < hits - 1
 
 
-def test_the_command_takes_it_by_default(tmp_path, capsys):
+def test_the_command_uses_it_by_default(tmp_path, capsys):
     noisy = (255 * degraded("noisy")[0]).round().byte().permute(1, 2, 0).numpy()
     write_image(tmp_path / "street.png", noisy)
     assert main(["daclip", "classify", str(tmp_path / "street.png")]) == 0

@@ -1,4 +1,4 @@
-"""`wxr new arch`: what it writes works without an edit, and nothing that is there is lost."""
+"""`wxr new arch`: its files work without an edit, and existing files are not overwritten."""
 
 import os
 import shutil
@@ -27,41 +27,42 @@ SHORT = {
     "network_g:blocks": 1,
 }
 NEW = """
-from wxr_plugin import cli
+from wxr_plugin.cli import main as cli
 
 assert cli.main(["new", "arch", "FrostNet"]) == 0
 assert cli.main(["new", "arch", "RimeNet", "--into", "own/my_networks"]) == 0
 """
+FORCED = [f"{key}={value}" for key, value in SHORT.items()]
 USE = f"""
 import os, sys
 
 import wxr_plugin
 import pytest
 from basicsr.utils.registry import ARCH_REGISTRY
-from wxr_plugin import cli
-from wxr_plugin.archs import walk
+from wxr_plugin.cli import main as cli
+from wxr_plugin.contributing import network_checks
 from wxr_plugin.zoo.rows import find_row
 
 row = find_row("frostnet")
 assert row.network_g["type"] == "FrostNet" and row.option == "options/train/baselines/frostnet.yml"
 ARCH_REGISTRY.get("FrostNet")()
-for check in walk.CHECKS.values():
+for check in network_checks.CHECKS.values():
     check(ARCH_REGISTRY.get("FrostNet"))
 assert cli.main(["check", row.option]) == 0
-sys.argv = ["wxr", "train", "-opt", row.option, "--force_yml", *{[f"{key}={value}" for key, value in SHORT.items()]}]
+sys.argv = ["wxr", "train", "-opt", row.option, "--force_yml", *{FORCED}]
 assert cli.main(sys.argv[1:]) == 0
 
 os.chdir("own")
 assert cli.main(["check", "my_networks/rimenet.yml"]) == 0
 assert pytest.main(["-q", "-p", "no:cacheprovider", "my_networks/test_rimenet.py"]) == 0
 """
-"""What a contributor does with both networks; one process, since importing torch takes longest."""
+"""Use of both networks by a contributor; one process, since importing torch takes longest."""
 RULES = ["--isolated", "--line-length", "120"]
 
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """The folders of a repository into which networks go."""
+    """Make the folders of a repository that networks go to."""
     for folder in ("wxr_plugin/archs", "wxr_plugin/zoo", "options/train/baselines"):
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
@@ -83,13 +84,10 @@ def test_a_network_of_the_repository_has_three_files_and_next_steps(repository, 
     )
     assert everything(repository).keys() == {arch, option, row}
     assert "class FrostNet(nn.Module)" in (repository / arch).read_text()
-    said = capsys.readouterr().out
-    for words in (
-        *(f"wrote {file}" for file in (arch, option, row)),
-        f"wxr check {option}",
-        "-k FrostNet",
-    ):
-        assert words in said
+    printed = capsys.readouterr().out
+    for file in (arch, option, row):
+        assert f"wrote {file}" in printed
+    assert f"wxr check {option}" in printed and "-k FrostNet" in printed
 
 
 def test_a_network_of_a_plug_in_brings_its_package_once(repository, capsys):
@@ -111,16 +109,16 @@ def test_a_network_of_a_plug_in_brings_its_package_once(repository, capsys):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("Frost-Net", "no name of a Python class"),
-        ("class", "no name of a Python class"),
-        ("_Frost", "no name of a Python class"),
-        ("../Frost", "no name of a Python class"),
-        ("Fröst", "no name of a Python class"),
+        ("Frost-Net", "not a name for a Python class"),
+        ("class", "not a name for a Python class"),
+        ("_Frost", "not a name for a Python class"),
+        ("../Frost", "not a name for a Python class"),
+        ("Fröst", "not a name for a Python class"),
         ("msbdn", "the network MSBDN is registered already"),
         ("RRDBNet", "the network RRDBNet is registered already"),
     ],
 )
-def test_a_name_that_is_none_or_taken_is_refused(repository, capsys, name, words):
+def test_a_name_that_is_invalid_or_taken_is_refused(repository, capsys, name, words):
     assert cli.main(["new", "arch", name]) == 2
     assert words in capsys.readouterr().err
     assert not everything(repository)
@@ -129,20 +127,18 @@ def test_a_name_that_is_none_or_taken_is_refused(repository, capsys, name, words
 @pytest.mark.parametrize(
     "taken", ["wxr_plugin/zoo/frostnet.yml", "options/train/baselines/frostnet.yml"]
 )
-def test_nothing_that_is_there_is_lost_and_nothing_else_is_written(repository, capsys, taken):
+def test_existing_files_are_kept_and_nothing_is_written(repository, capsys, taken):
     (repository / taken).write_text("mine")
     assert cli.main(["new", "arch", "FrostNet"]) == 2
     assert f"{taken}: there already; nothing was written" in capsys.readouterr().err
     assert everything(repository) == {taken: "mine"}
 
 
-def test_places_that_cannot_take_a_network_are_refused(tmp_path, monkeypatch, capsys):
+def test_folders_that_cannot_take_a_network_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["new", "arch", "FrostNet"]) == 2
-    assert (
-        "not the repository of wxr_plugin: start there, or say with --into"
-        in capsys.readouterr().err
-    )
+    words = "not the repository of wxr_plugin: start there, or give your own package with --into"
+    assert words in capsys.readouterr().err
     with pytest.raises(NewArchError, match="a name that Python can import"):
         new_arch("FrostNet", tmp_path, tmp_path / "my-networks")
     (tmp_path / "file").write_text("")
@@ -152,7 +148,7 @@ def test_places_that_cannot_take_a_network_are_refused(tmp_path, monkeypatch, ca
 
 
 @pytest.mark.slow
-def test_what_is_written_passes_the_walk_check_ruff_and_trains(tmp_path):
+def test_new_networks_pass_the_contract_tests_ruff_and_wxr_check_and_train(tmp_path):
     unwanted = shutil.ignore_patterns("assets", "__pycache__")
     shutil.copytree(REPOSITORY / "wxr_plugin", tmp_path / "wxr_plugin", ignore=unwanted)
     (tmp_path / "wxr_plugin" / "assets").symlink_to(REPOSITORY / "wxr_plugin" / "assets")

@@ -8,7 +8,7 @@ import pytest
 import toy_option_files
 from toy_option_files import make_folders, problems, said
 
-from wxr_plugin.conditioning.clip_spatial import told_tower
+from wxr_plugin.conditioning.clip_spatial import configured_tower
 from wxr_plugin.data.images.io import write_image
 from wxr_plugin.options import safe_yaml
 
@@ -138,7 +138,7 @@ def assert_said(found: dict[str, str], place: str, message: str) -> None:
 
 def test_the_tiny_recipe_has_four_positions_each_way():
     opt = safe_yaml.load(Path(__file__).parents[1] / "options/tiny/sarcwp.yml")
-    tower = told_tower(opt["train"]["srd_opt"]["clip"])
+    tower = configured_tower(opt["train"]["srd_opt"]["clip"])
     assert opt["datasets"]["train"]["gt_size"] >= 4 * tower.stride(
         max(opt["train"]["srd_opt"]["layers"])
     )

@@ -1,4 +1,4 @@
-"""`learn_prompts` as other code calls it; the command is tested in test_prompt_commands."""
+"""`learn_prompts` as a function; the command is tested in test_prompt_commands."""
 
 import msgspec
 import numpy as np
@@ -41,12 +41,12 @@ def test_prompts_and_their_accuracy(folder, tmp_path):
 def test_progress_is_shown_for_each_stage(folder, tmp_path):
     with LabelStore(tmp_path / "labels.lmdb") as store:
         store.put_pseudo("haze/1", np.zeros((32, 32, 3), np.uint8), 4.0, "input", 0)
-    seen = []
+    stages = []
     learnt = learn_prompts(
         options(folder, pseudo_labels=str(tmp_path / "labels.lmdb")),
-        lambda items, word: seen.append(word) or items,
+        lambda items, word: stages.append(word) or items,
     )
-    assert seen == ["encoding", "encoding restored photos", "learning"]
+    assert stages == ["encoding", "encoding restored photos", "learning"]
     assert learnt.restored.used == 1 and learnt.restored.held_out == 0
 
 

@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
     return root
 
 
-def test_synthetic_weather_holds_a_photo_out_in_all_its_forms(folder):
+def test_a_photo_is_held_out_with_all_its_synthetic_weathers(folder):
     photos = list_photos({}, str(folder))
     assert len(photos) == 40
     held_out = {
@@ -34,8 +34,8 @@ def test_synthetic_weather_holds_a_photo_out_in_all_its_forms(folder):
     }
     assert len(held_out["clear"]) == 2
     assert all(keys == held_out["clear"] for keys in held_out.values())
-    other = {p.key for p in list_photos({}, str(folder), seed=1) if p.held_out}
-    assert other != held_out["clear"]
+    reseeded = {p.key for p in list_photos({}, str(folder), seed=1) if p.held_out}
+    assert reseeded != held_out["clear"]
 
 
 def test_folders_and_synthetic_weather_add_up(folder):
@@ -44,7 +44,7 @@ def test_folders_and_synthetic_weather_add_up(folder):
     assert sum(photo.synthetic for photo in photos) == 40
 
 
-def test_each_photo_gives_itself_and_its_crops(folder, guide):
+def test_each_photo_is_encoded_whole_and_in_crops(folder, guide):
     photos = list_photos({}, str(folder))
     data = encode(photos, guide, crops=2, crop_size=32)
     assert data.features.shape == (120, 16) and not data.features.requires_grad
@@ -61,7 +61,7 @@ def test_a_crop_is_never_larger_than_the_photo(folder, guide):
     assert encode(photos, guide, crops=1, crop_size=1000).features.shape == (4, 16)
 
 
-def test_an_unreadable_photo_is_passed_over_and_named(folder, guide, tmp_path):
+def test_an_unreadable_photo_is_skipped_and_named(folder, guide, tmp_path):
     for name in ("a", "b"):
         write_image(tmp_path / f"{name}.png", np.zeros((40, 40, 3), np.uint8))
     (tmp_path / "page.jpg").write_text("<html>not found</html>")
@@ -79,5 +79,5 @@ def test_a_missing_class_an_empty_folder_and_a_single_photo_are_errors(folder, t
     ):
         list_photos({"clear": str(folder), "rain": str(tmp_path)})
     write_image(tmp_path / "only.png", np.zeros((40, 40, 3), np.uint8))
-    with pytest.raises(PromptError, match=r"class 'rain' .*two at least"):
+    with pytest.raises(PromptError, match=r"class 'rain' .*at least two"):
         list_photos({"rain": str(tmp_path)}, str(folder))

@@ -27,24 +27,19 @@ def test_the_rating_is_shared_between_clear_and_the_photos_weather(rating, weath
     assert restored_target(rating, weather).tolist() == target
 
 
-def test_whole_photos_give_crops_and_crops_themselves(guide):
-    found = encode_restored(
-        [label("rain/a", 3), label("snow/b@0,0,60,60", 5)], guide, crops=2, crop_size=32
-    )
-    assert found.features.shape == (4, 16) and found.used == 2
-    assert found.targets.tolist() == [[0.5, 0.5, 0, 0]] * 3 + [[1, 0, 0, 0]]
-    torch.testing.assert_close(found.features.norm(dim=1), torch.ones(4))
-    assert torch.equal(
-        found.features,
-        encode_restored(
-            [label("rain/a", 3), label("snow/b@0,0,60,60", 5)], guide, crops=2, crop_size=32
-        ).features,
-    )
+def test_whole_photos_are_cropped_and_crops_are_not(guide):
+    labels = [label("rain/a", 3), label("snow/b@0,0,60,60", 5)]
+    encoded = encode_restored(labels, guide, crops=2, crop_size=32)
+    assert encoded.features.shape == (4, 16) and encoded.used == 2
+    assert encoded.targets.tolist() == [[0.5, 0.5, 0, 0]] * 3 + [[1, 0, 0, 0]]
+    torch.testing.assert_close(encoded.features.norm(dim=1), torch.ones(4))
+    repeated = encode_restored(labels, guide, crops=2, crop_size=32)
+    assert torch.equal(encoded.features, repeated.features)
     alone = guide.encode_image(torch.from_numpy(label("", 5).image).permute(2, 0, 1)[None] / 255)
-    torch.testing.assert_close(found.features[3:], alone)
+    torch.testing.assert_close(encoded.features[3:], alone)
 
 
-def test_what_is_left_out_is_counted(guide):
+def test_skipped_pseudo_labels_are_counted(guide):
     labels = [
         label("street", 4),
         label("my rain/a", 4),
@@ -53,11 +48,11 @@ def test_what_is_left_out_is_counted(guide):
         label("haze/held@0,0,9,9", 4),
         label("haze/kept", 4),
     ]
-    found = encode_restored(labels, guide, held_out={"haze/held"}, crops=0)
-    assert (found.used, found.unknown, found.unrated, found.held_out) == (1, 2, 1, 2)
-    assert len(found.features) == len(found.targets) == 1
+    encoded = encode_restored(labels, guide, held_out={"haze/held"}, crops=0)
+    assert (encoded.used, encoded.unknown, encoded.unrated, encoded.held_out) == (1, 2, 1, 2)
+    assert len(encoded.features) == len(encoded.targets) == 1
 
 
-def test_nothing_to_use_is_empty(guide):
-    found = encode_restored([label("street", 4)], guide)
-    assert found.used == 0 and len(found.features) == len(found.targets) == 0
+def test_without_usable_pseudo_labels_features_are_empty(guide):
+    encoded = encode_restored([label("street", 4)], guide)
+    assert encoded.used == 0 and len(encoded.features) == len(encoded.targets) == 0

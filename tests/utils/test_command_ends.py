@@ -1,4 +1,4 @@
-"""How commands end."""
+"""Exit codes and messages of commands."""
 
 import errno
 import os
@@ -25,14 +25,14 @@ def disk_full(path="out.png"):
 
 
 def torch_error_after(cause):
-    """What torch.save raises: an error about positions, while the disk's own error is being handled."""
+    """Return the error of torch.save, about positions, raised while `cause` is being handled."""
     error = RuntimeError("unexpected pos 19855808 vs 19855700")
     error.__context__ = cause
     return error
 
 
 @pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (1, 1), (2, 2)])
-def test_the_exit_code_is_the_jobs(result, code):
+def test_the_exit_code_is_that_of_the_job(result, code):
     assert run_command("wxr x", lambda: result) == code
 
 
@@ -70,7 +70,7 @@ def test_errors_that_a_user_can_fix_are_one_line_and_code_2(error, line, capsys)
     )
 
 
-def test_a_fault_of_the_code_keeps_its_traceback():
+def test_a_bug_keeps_its_traceback():
     assert user_message(RuntimeError("bug")) is None
     with pytest.raises(RuntimeError, match="bug"):
         run_command("wxr x", raising(RuntimeError("bug")))

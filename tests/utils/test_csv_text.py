@@ -31,12 +31,12 @@ def test_formulas_are_escaped_and_read_back(text):
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_other_text_is_kept(text):
+def test_other_text_is_unchanged(text):
     assert escape(text) == text and unescape(text) == text
 
 
 @pytest.mark.parametrize("number", [-1, -0.5, 3, None])
-def test_numbers_are_kept(number):
+def test_numbers_are_unchanged(number):
     assert escape(number) is number
 
 

@@ -7,7 +7,7 @@ KILOBYTE = 250  # float32 values
 
 
 class Encoder:
-    """Gives every position's value in `values` as a feature of 1 kB, and notes what it was asked for."""
+    """Encoder of 1 kB features that repeat a value, and that records the positions it gets."""
 
     def __init__(self, *values: float):
         self.values, self.asked = torch.tensor(values), []
@@ -22,24 +22,25 @@ def first(features: torch.Tensor) -> list[float]:
     return features[:, 0].tolist()
 
 
-def test_only_what_is_missing_is_computed_in_one_call():
+def test_missing_features_are_computed_in_one_call():
     cache, encoder = FeatureCache(1), Encoder(1, 2, 3, 4)
     assert first(cache.features([("a", 0), ("b", 0)], encoder)) == [1, 2]
-    found = cache.features([("c", 0), ("b", 0), ("a", 1), ("c", 0)], encoder)
-    assert first(found) == [1, 2, 3, 1]  # b kept its value; the content of a changed; c came twice
+    features = cache.features([("c", 0), ("b", 0), ("a", 1), ("c", 0)], encoder)
+    # b is cached; the content of a has changed; c occurs twice.
+    assert first(features) == [1, 2, 3, 1]
     assert encoder.asked == [[0, 1], [0, 2]]
-    assert not found.requires_grad
+    assert not features.requires_grad
     assert (cache.hits, cache.misses, len(cache)) == (2, 4, 4)
 
 
-def test_nothing_is_computed_when_all_is_known():
+def test_nothing_is_computed_when_all_features_are_cached():
     cache = FeatureCache(1)
     cache.features([("a",)], Encoder(1))
     encoder = Encoder(9)
     assert first(cache.features([("a",)], encoder)) == [1] and encoder.asked == []
 
 
-def test_the_least_recently_used_goes_first():
+def test_the_least_recently_used_is_evicted_first():
     cache = FeatureCache(0.0025)  # two features of a kilobyte, and a half
     for key in "abab":
         cache.features([key], Encoder(1))
@@ -50,27 +51,27 @@ def test_the_least_recently_used_goes_first():
     assert first(cache.features(["a", "b", "c"], encoder)) == [1, 6, 1]
 
 
-def test_a_batch_larger_than_the_cache_still_comes_out_right():
+def test_a_batch_larger_than_the_cache_is_returned_whole():
     cache, encoder = FeatureCache(0.0015), Encoder(1, 2, 3)
     assert first(cache.features(["a", "b", "c"], encoder)) == [1, 2, 3]
     assert len(cache) == 1
 
 
-def test_a_cache_of_nothing_computes_every_time():
+def test_a_cache_of_size_zero_computes_every_time():
     cache, encoder = FeatureCache(0), Encoder(1)
     for _ in range(2):
         assert first(cache.features(["a"], encoder)) == [1]
     assert len(encoder.asked) == 2 and cache.bytes == 0
 
 
-def test_what_is_kept_does_not_hold_its_batch():
+def test_a_cached_feature_does_not_keep_its_batch_alive():
     cache = FeatureCache(0.0015)
     cache.features(["a", "b", "c"], Encoder(1, 2, 3))
-    (kept,) = cache._kept.values()
-    assert kept.untyped_storage().nbytes() == 4 * KILOBYTE
+    (feature,) = cache._cached.values()
+    assert feature.untyped_storage().nbytes() == 4 * KILOBYTE
 
 
-def test_clear():
+def test_clear_removes_all_features():
     cache, encoder = FeatureCache(1), Encoder(1)
     cache.features(["a"], encoder)
     cache.clear()

@@ -1,4 +1,4 @@
-"""One LMDB environment a path and process."""
+"""One LMDB environment per path and process."""
 
 import os
 import pickle
@@ -39,7 +39,7 @@ def test_a_forked_child_opens_its_own_and_leaves_the_parents(folder):
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        answer = read(folder) if lmdb_cache.environment(folder) is not mine else b"the parent's"
+        answer = read(folder) if lmdb_cache.environment(folder) is not mine else b"inherited"
         os.write(writer, answer)
         os._exit(0)
     os.waitpid(child, 0)
@@ -47,7 +47,7 @@ def test_a_forked_child_opens_its_own_and_leaves_the_parents(folder):
     assert read(folder) == b"v"
 
 
-def test_a_folder_built_anew_is_opened_anew(folder):
+def test_a_rebuilt_folder_is_opened_again(folder):
     assert read(folder) == b"v"
     shutil.move(folder, folder.with_suffix(".old"))
     write(folder, b"w")
@@ -65,6 +65,6 @@ def test_forget_lets_it_be_written(folder):
 
 def test_a_lazy_environment_can_be_pickled_after_use(folder):
     lazy = lmdb_cache.LazyEnvironment(folder)
-    for each in (lazy, pickle.loads(pickle.dumps(lazy))):
-        with each.begin(write=False) as transaction:
+    for environment in (lazy, pickle.loads(pickle.dumps(lazy))):
+        with environment.begin(write=False) as transaction:
             assert bytes(transaction.get(b"k")) == b"v"

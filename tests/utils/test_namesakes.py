@@ -19,7 +19,8 @@ from wxr_plugin.utils import namesakes
 from wxr_plugin.zoo import rows, shapes
 
 PROJECT = """
-from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY
+from basicsr.utils.registry import METRIC_REGISTRY, MODEL_REGISTRY
 from torch import nn
 
 
@@ -82,13 +83,13 @@ def test_their_classes_have_the_bare_names_and_ours_a_suffix_in_either_order(tmp
         timeout=400,
     )
     assert run.returncode == 0, run.stderr
-    said = [line for line in run.stderr.splitlines() if "NAFNet now means" in line]
-    assert said == ["NAFNet now means the arch of their_project; ours is NAFNet_wxr"]
+    lines = [line for line in run.stderr.splitlines() if "NAFNet now means" in line]
+    assert lines == ["NAFNet now means the arch of their_project; ours is NAFNet_wxr"]
 
 
 @pytest.fixture
 def their_nafnet():
-    """A NAFNet of another project, registered after ours; removed afterwards."""
+    """Register a NAFNet of another project after ours, and remove it afterwards."""
     theirs = type("NAFNet", (nn.Module,), {"__module__": "their_project"})
     ARCH_REGISTRY.register(theirs)
     yield theirs
@@ -97,8 +98,8 @@ def their_nafnet():
 
 
 def test_the_checker_and_option_files_reach_both(their_nafnet):
-    known = registered("network")
-    assert known["NAFNet"] is their_nafnet and known["NAFNet_wxr"] is NAFNet
+    networks = registered("network")
+    assert networks["NAFNet"] is their_nafnet and networks["NAFNet_wxr"] is NAFNet
     assert type(build_network({"type": "NAFNet_wxr", **NAFNet.smoke})) is NAFNet
     assert type(build_network({"type": "NAFNet"})) is their_nafnet
 

@@ -1,4 +1,4 @@
-"""Attributes that are replaced for a while."""
+"""Temporarily replaced attributes."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The state of the random generators."""
+"""State of the random generators."""
 
 import random
 
@@ -14,7 +14,7 @@ def draws():
     return random.random(), np.random.rand(), np.random.normal(), torch.rand(1).item()
 
 
-def test_random_generators_come_back_through_a_file(tmp_path):
+def test_the_state_is_restored_from_a_file(tmp_path):
     np.random.normal()  # leaves the second normal number of a pair in the state
     save_state(tmp_path / "a.state", {"rng": [rng_state()]})
     expected = draws()

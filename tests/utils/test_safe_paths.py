@@ -13,8 +13,9 @@ from wxr_plugin.utils.safe_paths import (
 )
 
 UNSAFE = (
-    "", "../x", "..", "a/../../x", "a/..", "/etc/x", "\\x", "..\\x", "a\\..\\..\\x", "C:\\x", "c:/x", "a\0b",
-)  # fmt: skip
+    *("", "../x", "..", "a/../../x", "a/..", "/etc/x", "c:/x", "a\0b"),
+    *("\\x", "..\\x", "a\\..\\..\\x", "C:\\x"),
+)
 
 
 @pytest.mark.parametrize("key", UNSAFE)
@@ -47,5 +48,5 @@ def test_plain_names_are_accepted(name):
 @pytest.mark.parametrize(
     "name", ["", " ", ".", "..", "a/b", "/a", "a\\b", "a\nb", "a\0b", "x" * 256]
 )
-def test_names_that_are_no_plain_name_are_refused(name):
+def test_other_names_are_refused(name):
     assert name_fault(name)

@@ -6,7 +6,7 @@ from wxr_plugin.utils.sizes import cropped, extended
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 16), (17, 40), (40, 17)])
 @pytest.mark.parametrize("least", [0, 20])
-def test_sides_become_multiples_and_come_back(size, least):
+def test_sides_become_multiples_and_are_cropped_again(size, least):
     lq = torch.rand(2, 3, *size)
     large = extended(lq, 8, least)
     assert all(side % 8 == 0 and side >= least for side in large.shape[-2:])
@@ -14,7 +14,7 @@ def test_sides_become_multiples_and_come_back(size, least):
     assert torch.equal(cropped(large, lq), lq)
 
 
-def test_what_fits_is_handed_on():
+def test_images_that_fit_are_returned_as_they_are():
     lq = torch.rand(1, 3, 16, 24)
     assert extended(lq, 8, 16) is lq
 
@@ -27,7 +27,5 @@ def test_reflection_and_repetition():
 
 
 def test_an_enlarged_result_is_cut_at_its_scale():
-    assert cropped(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 13, 15), scale=2).shape[-2:] == (
-        26,
-        30,
-    )
+    lq, restored = torch.rand(1, 3, 13, 15), torch.rand(1, 3, 32, 32)
+    assert cropped(restored, lq, scale=2).shape[-2:] == (26, 30)

@@ -1,4 +1,4 @@
-"""Real-ESRGAN's degradation, of BasicSR's models and of other projects' copies of them, on the CPU."""
+"""Real-ESRGAN's degradation on the CPU, in models of BasicSR and in copies of other projects."""
 
 import inspect
 import random
@@ -16,14 +16,14 @@ from basicsr.utils.img_process_util import filter2D
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import nn
 
-from wxr_plugin.utils.staying_on_cpu import StayOnCPU, as_told, runs_on_cpu
+from wxr_plugin.utils.staying_on_cpu import StayOnCPU, on_device_of, runs_on_cpu
 
 KERNELS = ("kernel1", "kernel2", "sinc_kernel")
 
 
 @pytest.fixture
 def opt(tmp_path):
-    """Options of a RealESRNetModel whose pool holds two batches."""
+    """Return options of a RealESRNetModel whose pool holds two batches."""
     opt = toy_option_files.parse(toy_option_files.DEGRADATION, tmp_path)
     opt |= {
         "num_gpu": 0,
@@ -44,7 +44,7 @@ def opt(tmp_path):
 
 
 def batch(seed: int) -> dict[str, torch.Tensor]:
-    """Two images and their blur kernels, as RealESRGANDataset gives them."""
+    """Return two images and their blur kernels, as RealESRGANDataset yields them."""
     generator = torch.Generator().manual_seed(seed)
     kernels = {name: torch.full((2, 21, 21), 1 / 21**2) for name in KERNELS}
     return {"gt": torch.rand(2, 3, 32, 32, generator=generator), **kernels}
@@ -69,7 +69,7 @@ def test_basicsrs_own_model_degrades_on_the_cpu(opt, build):
 
 @pytest.fixture
 def copied():
-    """A project's own RealESRNetModel with the `.cuda()` calls of the original, unrepaired; removed afterwards."""
+    """Yield a project's own RealESRNetModel with the `.cuda()` calls of the original."""
     module = types.ModuleType("their_realesrgan")
     sys.modules["their_realesrgan"] = module
     source = inspect.getsource(sys.modules[RealESRNetModel.__module__]).replace(
@@ -87,21 +87,21 @@ def test_another_projects_copy_does_too(opt, copied):
     degrade_and_train(model)
 
 
-def test_only_calls_of_cuda_are_held_back():
+def test_only_calls_of_cuda_are_ignored():
     with StayOnCPU():
         assert torch.zeros(2).cuda().device.type == "cpu" and torch.ones(2).add(1).sum() == 4
         for module in (DiffJPEG(), USMSharp(), nn.Linear(2, 2)):
             assert {tensor.device.type for tensor in module.cuda().state_dict().values()} <= {"cpu"}
 
 
-def test_with_a_gpu_in_use_nothing_is_held_back(monkeypatch):
+def test_with_a_gpu_in_use_nothing_is_ignored(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert not runs_on_cpu({"num_gpu": 1}) and runs_on_cpu({"num_gpu": 0})
-    assert not isinstance(as_told({"num_gpu": 1}), StayOnCPU)
+    assert not isinstance(on_device_of({"num_gpu": 1}), StayOnCPU)
 
 
 @pytest.mark.parametrize("kernels", [1, 2])
-def test_the_blur_takes_what_the_jpeg_simulator_gives(kernels):
+def test_the_blur_accepts_the_output_of_the_jpeg_simulator(kernels):
     image = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     kernel = torch.rand(kernels, 5, 5, generator=torch.Generator().manual_seed(1))
     turned = image.to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""A folder `basicsr` in a project: what is imported, and what is said of it."""
+"""A folder `basicsr` in a project: detection, warnings and errors."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ INSTALLED = Path(basicsr.__file__).resolve().parent
 
 
 def write_copy(root: Path, package: bool) -> Path:
-    """A folder `basicsr` with one module, and with an __init__.py if it is a `package`."""
+    """Write a folder `basicsr` with one module, and with an __init__.py if it is a `package`."""
     folder = root / "basicsr"
     (folder / "models").mkdir(parents=True)
     (folder / "models" / "image_restoration_model.py").write_text("import their_own_extension\n")
@@ -30,7 +30,7 @@ def run(code: str, root: Path) -> subprocess.CompletedProcess:
     )
 
 
-def test_nothing_is_said_where_there_is_no_copy():
+def test_nothing_is_logged_without_a_copy():
     assert vendored.imported_folder() == vendored.installed_folder() == INSTALLED
     assert vendored.imported_copy() is None and vendored.unused_copies() == []
 
@@ -47,22 +47,22 @@ def test_a_copy_without_init_is_named(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("RANK", "1")
     caplog.clear()
     vendored.warn_of_unused()
-    assert not caplog.text, "rank 0 has said it"
+    assert not caplog.text, "rank 0 has logged it"
 
 
-def test_an_empty_folder_is_none(tmp_path, monkeypatch):
+def test_an_empty_folder_is_ignored(tmp_path, monkeypatch):
     (tmp_path / "basicsr").mkdir()
     monkeypatch.chdir(tmp_path)
     assert vendored.unused_copies() == []
 
 
-def test_an_error_of_the_installed_one_stays_what_it_is():
+def test_an_error_of_the_installed_package_is_unchanged():
     with pytest.raises(KeyError, match="theirs"), vendored.explained():
         raise KeyError("theirs")
 
 
 @pytest.mark.slow
-def test_a_copy_that_goes_before_the_installed_one_is_named_in_one_line(tmp_path):
+def test_a_copy_that_precedes_the_installed_package_is_named_in_one_line(tmp_path):
     copy = write_copy(tmp_path, package=True)
     ended = run("import wxr_plugin", tmp_path)
     last = ended.stderr.strip().splitlines()[-1]
@@ -81,9 +81,12 @@ def test_a_copy_that_is_complete_works_with_a_warning(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_works_beside_a_copy_and_names_it(tmp_path):
+def test_the_command_works_next_to_a_copy_and_names_it(tmp_path):
     copy = write_copy(tmp_path, package=True)
-    code = "import sys; sys.path.remove(''); from wxr_plugin.cli.main import main; main(['schema', '--path'])"
+    code = (
+        "import sys; sys.path.remove(''); "
+        "from wxr_plugin.cli.main import main; main(['schema', '--path'])"
+    )
     ended = run(code, tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count(f"{copy} is not used: basicsr is the installed 1.4.2") == 1

@@ -9,8 +9,8 @@ from wxr_plugin.vlm import pyiqa_scores
 
 @pytest.fixture
 def logged(caplog, monkeypatch):
-    """What goes to BasicSR's log; nothing of it counts as said before."""
-    pyiqa_scores.say.cache_clear()
+    """Capture BasicSR's log, with nothing logged before."""
+    pyiqa_scores.log_once.cache_clear()
     logger = logging.getLogger("basicsr")
     monkeypatch.setattr(logger, "propagate", False)
     logger.addHandler(caplog.handler)

@@ -21,7 +21,7 @@ def rater(metric="piqe", **options):
 
 @pytest.fixture(scope="module")
 def photos():
-    """A photo, and the same after stronger and stronger JPEG compression."""
+    """Return a photo, and the same photo with increasing JPEG compression."""
     photo = np.ascontiguousarray(data.coffee()[:192, :256])
     qualities = [[cv2.IMWRITE_JPEG_QUALITY, quality] for quality in (30, 10, 4)]
     return [
@@ -32,7 +32,7 @@ def photos():
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A CNNIQA with random weights, as pyiqa publishes its own."""
+    """Write a CNNIQA with random weights in the format of pyiqa's own file."""
     from pyiqa.archs.cnniqa_arch import CNNIQA
 
     torch.manual_seed(0)
@@ -43,7 +43,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
-    """No network, and none of pyiqa's files at hand."""
+    """Disable the network, and hide cached files of pyiqa."""
 
     def nowhere(*args, **kwargs):
         raise socket.gaierror(-2, "Name or service not known")
@@ -63,7 +63,7 @@ def test_scores_are_mapped_linearly_and_clipped():
     torch.testing.assert_close(rating_from_score(scores, 0, 100), expected, equal_nan=True)
 
 
-def test_where_lower_is_better_the_scale_is_turned_round():
+def test_where_lower_is_better_the_scale_is_reversed():
     scores = torch.tensor([[2.0, 7.0], [12.0, 1.0]])
     torch.testing.assert_close(
         rating_from_score(scores, 2, 12, True), torch.tensor([[5.0, 3.0], [1.0, 5.0]])
@@ -72,8 +72,8 @@ def test_where_lower_is_better_the_scale_is_turned_round():
 
 def test_every_metric_of_the_list_is_pyiqas_and_has_an_increasing_range():
     listed = pyiqa_rater.read_data("metrics.yml")
-    known = pyiqa.list_models(metric_mode="NR")
-    assert set(listed["metrics"]) | set(listed["not_of_one_image"]) <= set(known)
+    names = pyiqa.list_models(metric_mode="NR")
+    assert set(listed["metrics"]) | set(listed["not_of_one_image"]) <= set(names)
     assert {"musiq", "clipiqa", "qalign", "liqe", "nima", "niqe", "brisque", "piqe"} <= set(
         listed["metrics"]
     )
@@ -83,7 +83,7 @@ def test_every_metric_of_the_list_is_pyiqas_and_has_an_increasing_range():
 # Rating
 
 
-def test_ratings_are_the_metrics_scores_on_the_other_scale(photos):
+def test_ratings_are_rescaled_scores_of_the_metric(photos):
     ratings, logits = rater().rate(photos)
     metric = pyiqa.create_metric("piqe", device="cpu")
     scores = [
@@ -111,12 +111,12 @@ def test_float_images_are_rated_as_their_png_and_nan_has_no_rating(photos):
     assert rater().rate([]).rating.shape == (0,)
 
 
-def test_a_range_of_ones_own_moves_the_scale(photos):
+def test_the_option_range_sets_the_scale(photos):
     usual, wide = rater().rate(photos).rating, rater(range=[0, 200]).rate(photos).rating
     torch.testing.assert_close(wide, 3 + usual / 2 - 0.5)
 
 
-def test_what_becomes_of_scores_is_said_once(photos, logged):
+def test_the_mapping_of_scores_is_logged_once(photos, logged):
     for _ in range(2):
         rater()
     assert logged.text.count("piqe: scores from 0 to 100 become ratings from 5 to 1") == 1
@@ -131,9 +131,9 @@ def test_an_image_that_a_metric_refuses_has_no_rating_and_the_reason_is_logged(
     assert "cnniqa gives no score for an image of 5x5: " in logged.text
 
 
-def test_a_metric_that_takes_one_image_at_a_time_gets_them_so(photos):
-    one = rater()
-    whole, asked = one.scores.metric, []
+def test_a_metric_that_fails_on_a_batch_gets_one_image_at_a_time(photos):
+    tested = rater()
+    whole, asked = tested.scores.metric, []
 
     class Single(torch.nn.Module):
         lower_better = True
@@ -143,19 +143,19 @@ def test_a_metric_that_takes_one_image_at_a_time_gets_them_so(photos):
             assert len(batch) == 1, "Currently, only support batch size 1."
             return whole(batch)
 
-    one.scores.metric = Single()
-    assert torch.equal(one.rate(photos).rating, rater().rate(photos).rating)
-    one.rate(photos)
+    tested.scores.metric = Single()
+    assert torch.equal(tested.rate(photos).rating, rater().rate(photos).rating)
+    tested.rate(photos)
     assert asked == [4, *[1] * 8]
 
 
-def test_images_are_enlarged_to_what_the_metric_cuts(weights, photos):
-    one = rater("cnniqa", weights=str(weights))
-    one.scores.min_side, seen = 24, []
-    hook = one.scores.metric.register_forward_pre_hook(
+def test_images_are_enlarged_to_the_smallest_side_of_the_metric(weights, photos):
+    tested = rater("cnniqa", weights=str(weights))
+    tested.scores.min_side, seen = 24, []
+    hook = tested.scores.metric.register_forward_pre_hook(
         lambda module, args: seen.append(tuple(args[0].shape))
     )
-    assert one.rate([photos[0][:6, :9], photos[0][:30, :40]]).rating.isfinite().all()
+    assert tested.rate([photos[0][:6, :9], photos[0][:30, :40]]).rating.isfinite().all()
     hook.remove()
     assert seen == [(1, 3, 24, 36), (1, 3, 30, 40)]
 
@@ -176,7 +176,7 @@ def test_weights_come_from_a_file(weights, photos, offline):
     assert ratings.min() == 1 and ratings.max() == 5
 
 
-def test_a_bare_state_dict_does_as_well(weights, photos, tmp_path):
+def test_a_bare_state_dict_is_accepted(weights, photos, tmp_path):
     torch.save(torch.load(weights)["params"], tmp_path / "bare.pth")
     options = {"range": [-1, 1]}
     bare = rater("cnniqa", weights=str(tmp_path / "bare.pth"), **options).rate(photos).rating
@@ -206,7 +206,7 @@ def test_a_file_with_the_whole_network_needs_no_backbone_from_the_hub(tmp_path, 
         ("clipiqa", "RN50.pt", "clip"),
     ],
 )
-def test_a_missing_file_is_named_with_its_place(metric, file, folder, offline):
+def test_a_missing_file_is_named_with_its_path(metric, file, folder, offline):
     with pytest.raises(WxrError) as caught:
         rater(metric)
     message = str(caught.value)
@@ -246,7 +246,7 @@ def test_a_file_that_pyiqa_would_fill_up_at_random_is_refused(tmp_path):
         pyiqa_metrics._check_complete("x", str(tmp_path / "half.pth"), net)
 
 
-def test_provenance_changes_with_all_that_a_rating_depends_on(weights, tmp_path):
+def test_provenance_contains_everything_that_a_rating_depends_on(weights, tmp_path):
     first = rater().provenance
     assert first == rater(batch_size=2).provenance and first["metric"] == "piqe"
     assert rater(range=[0, 50]).provenance != first
@@ -280,7 +280,7 @@ def test_wrong_options_are_one_line(options, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_metric_without_a_range_rates_with_one_given(photos):
+def test_a_metric_without_a_range_works_with_the_option(photos):
     assert rater("entropy", range=[0, 8]).rate(photos).rating.isfinite().all()
 
 

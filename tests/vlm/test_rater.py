@@ -54,7 +54,7 @@ def rater(folder, **options):
 # The rating
 
 
-def test_the_slides_logits_give_its_rating():
+def test_the_logits_of_the_slide_have_the_rating_of_the_slide():
     assert rating_from_logits(torch.tensor(SLIDE)).item() == pytest.approx(3.0718, abs=5e-5)
 
 
@@ -67,7 +67,7 @@ def test_ratings_span_one_to_five_and_keep_the_shape():
 
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf, -torch.inf])
-def test_logits_that_are_not_finite_give_no_rating_and_leave_the_others(broken):
+def test_logits_that_are_not_finite_have_no_rating(broken):
     logits = torch.tensor([SLIDE, SLIDE])
     logits[0, 2] = broken
     rating = rating_from_logits(logits)
@@ -86,7 +86,7 @@ def test_words_with_and_without_a_bos(bos):
     assert tokenizer.convert_ids_to_tokens(word_ids(tokenizer)) == list(RATING_WORDS)
 
 
-def test_llamas_tokenizer_gives_the_pieces_that_wresvlms_script_takes():
+def test_llamas_tokenizer_yields_the_tokens_of_wresvlms_script():
     pieces = ("▁", "▁excell", "ent", "▁good", "▁fair", "▁poor", "▁bad", *"abdefgiloprnctx")
     tokenizer = small_models.sentencepiece_tokenizer(pieces)
     ids = word_ids(tokenizer)
@@ -94,7 +94,7 @@ def test_llamas_tokenizer_gives_the_pieces_that_wresvlms_script_takes():
     assert ids == [tokenizer(word).input_ids[1] for word in RATING_WORDS]
 
 
-def test_a_space_marker_that_stands_alone_is_passed_over():
+def test_a_separate_space_marker_is_skipped():
     tokenizer = small_models.sentencepiece_tokenizer(("▁", *RATING_WORDS, *"abdefgiloprnctx"))
     assert tokenizer.convert_ids_to_tokens(tokenizer("good").input_ids) == ["<s>", "▁", "good"]
     assert tokenizer.convert_ids_to_tokens(word_ids(tokenizer)) == list(RATING_WORDS)
@@ -117,7 +117,7 @@ def test_byte_level_tokenizer_without_bos_gives_first_sub_tokens():
     assert ids == [tokenizer(word).input_ids[0] for word in RATING_WORDS]
 
 
-def test_words_that_start_alike_are_refused_by_name():
+def test_words_with_the_same_first_token_are_refused():
     tokenizer = small_models.byte_tokenizer([])
     with pytest.raises(WxrError, match="'good' and 'great' start with the same token"):
         word_ids(tokenizer, ("excellent", "good", "great", "bad"))
@@ -162,33 +162,33 @@ def test_ratings_are_those_of_the_whole_forward_pass(any_model):
 
 def test_a_rating_does_not_depend_on_the_other_images_of_its_batch(any_model):
     images = photos((60, 90), (90, 60), (200, 200), (60, 90), (57, 190))
-    one = rater(any_model)
-    alone = torch.cat([one.rate([image]).logits for image in images])
+    tested = rater(any_model)
+    alone = torch.cat([tested.rate([image]).logits for image in images])
     for batch_size in (2, 5):
         together = rater(any_model, batch_size=batch_size).rate(images).logits
         torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
 
 def test_only_the_last_position_is_computed_and_no_cache_is_kept(any_model):
-    one, seen = rater(any_model), []
-    hook = one.vlm.model.register_forward_hook(lambda module, args, output: seen.append(output))
-    one.rate(photos((60, 90), (60, 90)))
+    tested, seen = rater(any_model), []
+    hook = tested.vlm.model.register_forward_hook(lambda module, args, output: seen.append(output))
+    tested.rate(photos((60, 90), (60, 90)))
     hook.remove()
     assert [output.logits.shape[:2] for output in seen] == [(2, 1)]
     assert seen[0].past_key_values is None
 
 
-def test_float_images_are_rated_as_the_png_of_them_would_be(llava):
+def test_float_images_are_rated_like_their_png(llava):
     tensor = torch.rand(3, 3, 64, 48, generator=torch.Generator().manual_seed(0)) * 1.2 - 0.1
     arrays = (tensor.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    one = rater(llava)
-    assert torch.equal(one.rate(tensor).logits, one.rate(list(arrays)).logits)
+    tested = rater(llava)
+    assert torch.equal(tested.rate(tensor).logits, tested.rate(list(arrays)).logits)
     assert torch.equal(
-        one.rate(tensor).logits, one.rate(torch.from_numpy(arrays).permute(0, 3, 1, 2)).logits
+        tested.rate(tensor).logits, tested.rate(torch.from_numpy(arrays).permute(0, 3, 1, 2)).logits
     )
 
 
-def test_an_image_with_nan_gets_no_rating_and_leaves_the_others(llava):
+def test_an_image_with_nan_has_no_rating(llava):
     tensor = torch.rand(3, 3, 64, 48, generator=torch.Generator().manual_seed(0))
     whole = rater(llava).rate(tensor).rating
     tensor[1, 2, 5, 5] = torch.nan
@@ -204,7 +204,7 @@ def test_a_model_with_broken_weights_rates_nothing_and_does_not_crash(llava, tmp
     assert rater(folder).rate(photos((40, 40))).rating.isnan().all()
 
 
-def test_a_training_loops_autocast_and_gradients_do_not_reach_the_rater(llava):
+def test_autocast_and_gradients_of_a_training_loop_do_not_affect_the_rater(llava):
     tensor = torch.rand(2, 3, 64, 48, requires_grad=True)
     plain = rater(llava).rate(tensor)
     with torch.autocast("cpu", torch.bfloat16):
@@ -212,11 +212,11 @@ def test_a_training_loops_autocast_and_gradients_do_not_reach_the_rater(llava):
     assert not plain.rating.requires_grad and not plain.rating.is_inference()
 
 
-def test_rating_no_image_gives_no_rating(llava):
+def test_an_empty_list_has_no_ratings(llava):
     assert rater(llava).rate([]).rating.shape == (0,)
 
 
-def test_images_of_the_wrong_kind_are_refused(llava):
+def test_images_of_another_type_are_refused(llava):
     with pytest.raises(ValueError, match="uint8 RGB"):
         rater(llava).rate([np.zeros((8, 8, 4), np.uint8)])
 
@@ -224,7 +224,7 @@ def test_images_of_the_wrong_kind_are_refused(llava):
 # Inputs
 
 
-def test_the_shortcut_gives_what_the_whole_processor_gives(any_model):
+def test_reused_text_inputs_equal_those_of_the_whole_processor(any_model):
     question = build_rater({"model": str(any_model)}).vlm.question("Rate the image .")
     sizes = ((60, 90), (90, 60), (120, 40))
     for seed, size in enumerate(sizes * 2):  # the second time, only the pixels are processed
@@ -234,7 +234,7 @@ def test_the_shortcut_gives_what_the_whole_processor_gives(any_model):
         assert all(torch.equal(short[key], whole[key]) for key in whole)
 
 
-def test_the_question_is_tokenised_once_a_size(any_model):
+def test_the_question_is_tokenised_once_per_size(any_model):
     from transformers import AutoProcessor
 
     processor = AutoProcessor.from_pretrained(any_model)
@@ -245,14 +245,14 @@ def test_the_question_is_tokenised_once_a_size(any_model):
     assert torch.equal(question(images * 3)["input_ids"], first["input_ids"].expand(3, -1))
 
 
-def test_a_processor_that_adds_to_its_image_processors_work_is_always_used_whole(llava):
+def test_a_processor_that_changes_pixels_is_always_used_whole(llava):
     from transformers import LlavaProcessor
 
     class Doubling(LlavaProcessor):
         def __call__(self, *args, **kwargs):
-            found = super().__call__(*args, **kwargs)
-            found["pixel_values"] = found["pixel_values"] * 2
-            return found
+            inputs = super().__call__(*args, **kwargs)
+            inputs["pixel_values"] = inputs["pixel_values"] * 2
+            return inputs
 
     processor = Doubling.from_pretrained(llava)
     question = inputs.QuestionInputs(processor, inputs.chat(processor, "Rate the image ."))
@@ -270,7 +270,7 @@ def test_padding_to_a_square_centres_on_the_mean_colour():
     assert torch.equal(square[:, 0], square[:, 7])
 
 
-def test_padding_to_a_square_lets_the_model_see_the_sides(llava):
+def test_padding_to_a_square_keeps_the_sides_of_an_image(llava):
     from wxr_plugin.vlm.catalog import ModelEntry
     from wxr_plugin.vlm.transformers_vlm import TransformersVLM
 
@@ -285,7 +285,7 @@ def test_padding_to_a_square_lets_the_model_see_the_sides(llava):
     assert torch.equal(*seen[False][:, :, 5:-5, 5:-5]) and not torch.equal(*seen[True])
 
 
-def test_every_name_of_the_list_is_a_hub_id_or_packaged():
+def test_every_listed_model_is_a_hub_id_or_packaged():
     names = list(catalog.read_data("models.yml"))
     assert {"tiny", "llava-1.6-34b", "internvl3-8b", "qwen2.5-vl-7b", "qwen3-vl-8b"} <= set(names)
     entries = {name: find_model(name) for name in names}
@@ -354,7 +354,7 @@ def test_descriptions_are_the_greedy_continuation_without_the_question(any_model
 # Provenance
 
 
-def test_provenance_changes_with_all_that_a_rating_depends_on(llava, tmp_path):
+def test_provenance_contains_everything_that_a_rating_depends_on(llava, tmp_path):
     first = rater(llava).provenance
     assert first == rater(llava).provenance
     assert rater(llava, prompt="quality").provenance["prompt"] != first["prompt"]
@@ -371,7 +371,7 @@ def test_provenance_changes_with_all_that_a_rating_depends_on(llava, tmp_path):
     assert rater(config).provenance["preprocessing"] != first["preprocessing"]
 
 
-def test_a_cached_snapshot_of_the_hub_is_used_without_a_network_and_known_by_its_commit(
+def test_a_cached_snapshot_is_used_without_a_network_and_identified_by_its_commit(
     llava, tmp_path, monkeypatch
 ):
     def unreachable(*args, **kwargs):
@@ -386,12 +386,12 @@ def test_a_cached_snapshot_of_the_hub_is_used_without_a_network_and_known_by_its
     (repository / "refs" / "main").write_text(commit)
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", unreachable)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    one = rater("nobody/something")
+    tested = rater("nobody/something")
     images = photos((60, 90))
-    assert torch.equal(one.rate(images).logits, rater(llava).rate(images).logits)
+    assert torch.equal(tested.rate(images).logits, rater(llava).rate(images).logits)
     assert (
-        one.provenance["model"] == "nobody/something"
-        and one.provenance["weights"] == f"commit:{commit}"
+        tested.provenance["model"] == "nobody/something"
+        and tested.provenance["weights"] == f"commit:{commit}"
     )
 
 
@@ -406,7 +406,7 @@ def test_provenance_does_not_change_when_a_folder_is_moved(llava, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("bits", "linear"), [("8bit", "Linear8bitLt"), ("4bit", "Linear4bit")])
-def test_quantised_weights_rate_nearly_alike_and_are_another_provenance(bits, linear):
+def test_quantised_weights_have_similar_ratings_and_another_provenance(bits, linear):
     whole, quantised = build_rater(), build_rater({"quantization": bits})
     assert linear in {type(module).__name__ for module in quantised.vlm.model.modules()}
     images = [packaged.coffee(), add_fog(packaged.coffee(), 0.6), add_fog(packaged.coffee(), 0.9)]
@@ -449,7 +449,7 @@ def test_wrong_options_are_one_line_with_the_nearest_names(options, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_that_cannot_be_fetched_is_one_line_with_the_mend(monkeypatch):
+def test_a_model_that_cannot_be_downloaded_is_one_line_with_advice(monkeypatch):
     def unreachable(*args, **kwargs):
         raise ConnectionError("Name or service not known\nmore")
 
@@ -473,7 +473,7 @@ def test_folders_that_are_not_such_models_are_refused(llava, tmp_path):
         textual = small_models.TEMPLATE.replace("{{ '<image>\n' }}", "")
         rater(small_models.llava(tmp_path / "textual", template=textual))
     with pytest.raises(
-        WxrError, match="is an encoder-decoder; what is asked here needs a model that continues"
+        WxrError, match="is an encoder-decoder; take a model that continues its prompt"
     ):
         rater(small_chat_models.florence2(tmp_path / "both"))
     with pytest.raises(WxrError, match="revision 'main' given for the folder"):

@@ -1,4 +1,4 @@
-"""Blocks of raters compared without loading anything."""
+"""Comparison of blocks of raters, without loading models."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from wxr_plugin.vlm.registries import same_answers
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("first", "second", "same"),
     [
         (
             None,
@@ -23,5 +23,5 @@ from wxr_plugin.vlm.registries import same_answers
         ),
     ],
 )
-def test_same_answers(one, other, same):
-    assert same_answers("rater", one, other) is same
+def test_blocks_that_differ_in_speed_only_have_the_same_answers(first, second, same):
+    assert same_answers("rater", first, second) is same

@@ -13,41 +13,47 @@ from wxr_plugin.vlm.rewriter import build_rewriter
 from wxr_plugin.vlm.rule_rewriter import OPENING, clear_weather
 from wxr_plugin.vlm.weather_words import weather_words
 
-NOUNS = """rain; heavy rain; light rain; pouring rain; torrential rain; a steady rain; freezing rain; rainfall; a
-rainstorm; raindrops; raindrops on the lens; water droplets; droplets of water; rain drops; a drizzle; a light
-drizzle; a shower; rain showers; a sudden shower; a downpour; a heavy downpour; a cloudburst; a deluge; a storm; a
-thunderstorm; a heavy storm; a hailstorm; a sandstorm; a dust storm; lightning; thunder and lightning; a monsoon; a
-typhoon; a hurricane; precipitation; fog; dense fog; thick fog; a blanket of fog; a thick layer of fog; patches of
-fog; fog and mist; morning fog; low fog; haze; a light haze; atmospheric haze; a hazy mist; haze and smog; mist; a
-thin mist; a veil of mist; smog; dense smog; murk; gloom; snow; fresh snow; deep snow; falling snow; heavy snow; a
-layer of snow; a thick blanket of snow; piles of snow; snowfall; heavy snowfall; snowflakes; large flakes of snow;
-snow flurries; flurries; a snowstorm; a snow storm; snowdrifts; a blizzard; a raging blizzard; a whiteout; sleet;
-hail; hailstones; rain and sleet; wind and rain; rain, sleet and snow; slush; wet slush; frost; a coat of frost;
-black ice; puddles; puddles of water; large puddles; rain streaks; streaks of rain; low visibility; poor visibility;
-reduced visibility; limited visibility; bad weather; adverse weather; inclement weather; severe weather conditions;
-poor weather conditions; wintry weather; stormy weather; rainy conditions; foggy conditions; dark clouds; storm
-clouds; heavy gray clouds; cloud cover; blur; a bit of rain; some light snow; a lot of fog; what appears to be heavy
-fog; the first snow; rainwater"""
-ADJECTIVES = """rainy; very rainy; drizzly; wet; soaking wet; damp; soaked; drenched; soggy; waterlogged; moist;
-stormy; foggy; very foggy; slightly foggy; hazy; somewhat hazy; misty; smoggy; smoky; murky; overcast; cloudy;
-partly cloudy; gloomy; dreary; dismal; bleak; snowy; extremely snowy; snow-covered; snow covered; snowbound;
-snow-capped; snow-dusted; rain-soaked; rain-slicked; rain-drenched; fog-shrouded; fog-filled; mist-covered; mist-veiled;
-frost-covered; ice-covered; wintry; frosty; icy; slushy; sleety; blurry; blurred; indistinct; slippery; slick; wet
-and slippery; wet, rainy; cold and rainy; foggy and gloomy; rainy, foggy and dark; rainy and overcast; overcast and
-gray; low-visibility; fogged up; raining; snowing; drizzling; inclement; misty, snow-covered; hazy and overcast"""
-DONE = """covered in snow; covered with deep snow; completely covered in snow; blanketed in fresh snow; dusted with
-snow; shrouded in mist; shrouded in thick fog; enveloped in fog; engulfed by haze; veiled in mist; obscured by fog;
-partially obscured by the haze; hidden by the mist; soaked by the rain; drenched in rain; wet from the rain; slick
-with rain; surrounded by dense fog; filled with fog; coated in ice and frost; blurred by rain; faded by the haze;
-lost in the fog; speckled with raindrops; streaked with rain; buried under snow; affected by the storm"""
-STATEMENTS = """it is raining; it is raining heavily; it's snowing; it is snowing lightly; it has been raining; it
-is foggy; it is a rainy day; it looks like a foggy day; it seems to be raining; the weather is rainy; the weather is
-overcast and gloomy; the weather appears to be foggy; the weather conditions are poor; visibility is low; the
-visibility is very poor; visibility is reduced by fog; there is heavy rain; there is a lot of fog; there are dark
-clouds; rain is falling; rain is pouring down; snow is falling from the sky; snowflakes are falling; fog is rolling
-in; a storm is approaching; the atmosphere is hazy; the scene is foggy; the day is gloomy and wet; the conditions
-are slippery; it is misty and cold; the rain is so heavy that it is hard to see; it is difficult to see clearly
-because of the fog; there is no rain or snow"""
+NOUNS = """rain; heavy rain; light rain; pouring rain; torrential rain; a steady rain; freezing
+rain; rainfall; a rainstorm; raindrops; raindrops on the lens; water droplets; droplets of water;
+rain drops; a drizzle; a light drizzle; a shower; rain showers; a sudden shower; a downpour; a heavy
+downpour; a cloudburst; a deluge; a storm; a thunderstorm; a heavy storm; a hailstorm; a sandstorm;
+a dust storm; lightning; thunder and lightning; a monsoon; a typhoon; a hurricane; precipitation;
+fog; dense fog; thick fog; a blanket of fog; a thick layer of fog; patches of fog; fog and mist;
+morning fog; low fog; haze; a light haze; atmospheric haze; a hazy mist; haze and smog; mist; a thin
+mist; a veil of mist; smog; dense smog; murk; gloom; snow; fresh snow; deep snow; falling snow;
+heavy snow; a layer of snow; a thick blanket of snow; piles of snow; snowfall; heavy snowfall;
+snowflakes; large flakes of snow; snow flurries; flurries; a snowstorm; a snow storm; snowdrifts; a
+blizzard; a raging blizzard; a whiteout; sleet; hail; hailstones; rain and sleet; wind and rain;
+rain, sleet and snow; slush; wet slush; frost; a coat of frost; black ice; puddles; puddles of
+water; large puddles; rain streaks; streaks of rain; low visibility; poor visibility; reduced
+visibility; limited visibility; bad weather; adverse weather; inclement weather; severe weather
+conditions; poor weather conditions; wintry weather; stormy weather; rainy conditions; foggy
+conditions; dark clouds; storm clouds; heavy gray clouds; cloud cover; blur; a bit of rain; some
+light snow; a lot of fog; what appears to be heavy fog; the first snow; rainwater"""
+ADJECTIVES = """rainy; very rainy; drizzly; wet; soaking wet; damp; soaked; drenched; soggy;
+waterlogged; moist; stormy; foggy; very foggy; slightly foggy; hazy; somewhat hazy; misty; smoggy;
+smoky; murky; overcast; cloudy; partly cloudy; gloomy; dreary; dismal; bleak; snowy; extremely
+snowy; snow-covered; snow covered; snowbound; snow-capped; snow-dusted; rain-soaked; rain-slicked;
+rain-drenched; fog-shrouded; fog-filled; mist-covered; mist-veiled; frost-covered; ice-covered;
+wintry; frosty; icy; slushy; sleety; blurry; blurred; indistinct; slippery; slick; wet and slippery;
+wet, rainy; cold and rainy; foggy and gloomy; rainy, foggy and dark; rainy and overcast; overcast
+and gray; low-visibility; fogged up; raining; snowing; drizzling; inclement; misty, snow-covered;
+hazy and overcast"""
+DONE = """covered in snow; covered with deep snow; completely covered in snow; blanketed in fresh
+snow; dusted with snow; shrouded in mist; shrouded in thick fog; enveloped in fog; engulfed by haze;
+veiled in mist; obscured by fog; partially obscured by the haze; hidden by the mist; soaked by the
+rain; drenched in rain; wet from the rain; slick with rain; surrounded by dense fog; filled with
+fog; coated in ice and frost; blurred by rain; faded by the haze; lost in the fog; speckled with
+raindrops; streaked with rain; buried under snow; affected by the storm"""
+STATEMENTS = """it is raining; it is raining heavily; it's snowing; it is snowing lightly; it has
+been raining; it is foggy; it is a rainy day; it looks like a foggy day; it seems to be raining; the
+weather is rainy; the weather is overcast and gloomy; the weather appears to be foggy; the weather
+conditions are poor; visibility is low; the visibility is very poor; visibility is reduced by fog;
+there is heavy rain; there is a lot of fog; there are dark clouds; rain is falling; rain is pouring
+down; snow is falling from the sky; snowflakes are falling; fog is rolling in; a storm is
+approaching; the atmosphere is hazy; the scene is foggy; the day is gloomy and wet; the conditions
+are slippery; it is misty and cold; the rain is so heavy that it is hard to see; it is difficult to
+see clearly because of the fog; there is no rain or snow"""
 
 WITH_NOUN = [
     ("A red car drives through {} past a church.", "red car drives past church"),
@@ -98,13 +104,13 @@ CASES = [
     for template, content in templates
 ]
 
-# Not the package's list: stems, of which no word may be left but the names of objects.
+# Stems, independent of the package's list; only words of OBJECTS may have them afterwards.
 STEMS = re.compile(
-    r"\b\w*(?:rain|drizzl|shower|downpour|cloudburst|deluge|storm|thunder|lightning|monsoon|typhoon|hurricane|precipitat|"
-    r"droplet|drops\b|puddle|streak|fog|haz[eyi]|mist|smog|smoky|murk|overcast|cloudy|gloom|dreary|dismal|bleak|snow|"
-    r"flake|flurr|blizzard|whiteout|sleet|hail|slush|frost|icy|wet|damp|soak|drench|soggy|waterlog|moist|visibility|"
-    r"blur|slipper|slick|inclement|wintry|obscur|shroud|indistinct|dark clouds|gray clouds|cloud "
-    r"cover)\w*",
+    r"\b\w*(?:rain|drizzl|shower|downpour|cloudburst|deluge|storm|thunder|lightning|monsoon|"
+    r"typhoon|hurricane|precipitat|droplet|drops\b|puddle|streak|fog|haz[eyi]|mist|smog|smoky|"
+    r"murk|overcast|cloudy|gloom|dreary|dismal|bleak|snow|flake|flurr|blizzard|whiteout|sleet|"
+    r"hail|slush|frost|icy|wet|damp|soak|drench|soggy|waterlog|moist|visibility|blur|slipper|"
+    r"slick|inclement|wintry|obscur|shroud|indistinct|dark clouds|gray clouds|cloud cover)\w*",
     re.IGNORECASE,
 )
 OBJECTS = {
@@ -273,13 +279,13 @@ CAPTIONS = [
 
 
 def left_over(text: str) -> list[str]:
-    found = [match.group() for match in STEMS.finditer(text)]
-    return [word for word in found if word.lower() not in OBJECTS]
+    words = [match.group() for match in STEMS.finditer(text)]
+    return [word for word in words if word.lower() not in OBJECTS]
 
 
 def lost(text: str, content: str) -> list[str]:
-    kept = re.findall(r"\w+", text.lower())
-    return [word for word in content.split() if word not in kept]
+    words = re.findall(r"\w+", text.lower())
+    return [word for word in content.split() if word not in words]
 
 
 def test_the_list_is_broad():
@@ -363,13 +369,13 @@ def test_names_of_objects_are_no_weather():
     assert weather_words("Heavy rain on a wet road") == ["rain", "wet"]
 
 
-def test_the_rules_are_the_default_and_say_what_they_depend_on():
+def test_the_rules_are_the_default_and_have_a_provenance():
     rewriter = build_rewriter()
     assert rewriter.rewrite(["A foggy pier.", " "]) == ["The weather is clear. A pier.", None]
     assert rewriter.provenance["type"] == "RuleRewriter"
-    other = build_rewriter({"opening": "The weather looks good."})
-    assert other.rewrite(["A foggy pier."]) == ["The weather looks good. A pier."]
-    assert other.provenance != rewriter.provenance
+    changed = build_rewriter({"opening": "The weather looks good."})
+    assert changed.rewrite(["A foggy pier."]) == ["The weather looks good. A pier."]
+    assert changed.provenance != rewriter.provenance
     with pytest.raises(
         WxrError, match="unknown rewriter type 'RulesRewriter'; did you mean RuleRewriter"
     ):
@@ -412,13 +418,12 @@ def test_a_models_answer_is_its_greedy_continuation(builder, tmp_path):
     assert rewriter.rewrite([]) == []
 
 
-def test_what_a_model_leaves_of_the_weather_the_rules_take(tmp_path):
+def test_the_rules_remove_weather_words_that_a_model_leaves(tmp_path):
     folder = small_chat_models.llama(tmp_path / "model")
     weights = load_file(folder / "model.safetensors")
     tokenizer = small_models.word_tokenizer()
-    swapped = tokenizer.convert_tokens_to_ids(
-        ["and", "rain"]
-    )  # so that "rain" is what it likes to say
+    # With swapped rows the model writes "rain" where it would write "and".
+    swapped = tokenizer.convert_tokens_to_ids(["and", "rain"])
     weights["lm_head.weight"][swapped] = weights["lm_head.weight"][swapped[::-1]]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     options = {

@@ -23,7 +23,7 @@ from wxr_plugin.vlm.server_rater import NEVER, logits_from_text, logits_from_top
 
 @pytest.fixture(scope="module")
 def photos() -> list[np.ndarray]:
-    """A photo, clear and under light to heavy weather."""
+    """Return a photo, clear and with light to heavy weather."""
     photo = data.coffee().astype(np.float32)[40:360:2, 100:420:2] / 255
     views = [photo] + [
         add_weather(photo, kind, s, np.random.default_rng(7))
@@ -48,14 +48,14 @@ def test_tokens_that_begin_a_word_are_summed_and_a_word_that_none_begins_gets_th
         ("The", -3.0),
         ("po", math.log(0.02)),
     ]
-    found = logits_from_top(top)
-    assert found[1] == pytest.approx(math.log(0.5)) and found[2] == pytest.approx(math.log(0.3))
-    assert found[3] == pytest.approx(math.log(0.02)) and found[0] == found[4] == pytest.approx(
+    result = logits_from_top(top)
+    assert result[1] == pytest.approx(math.log(0.5)) and result[2] == pytest.approx(math.log(0.3))
+    assert result[3] == pytest.approx(math.log(0.02)) and result[0] == result[4] == pytest.approx(
         math.log(0.02)
     )
     p = torch.tensor([0.02, 0.5, 0.3, 0.02, 0.02])
     expected = (p * torch.tensor([5.0, 4, 3, 2, 1])).sum() / p.sum()
-    torch.testing.assert_close(rating_from_logits(torch.tensor(found)), expected)
+    torch.testing.assert_close(rating_from_logits(torch.tensor(result)), expected)
 
 
 def test_an_answer_without_any_of_the_words_is_unusable():
@@ -82,14 +82,12 @@ def test_a_probability_of_zero_stays_finite():
     ],
 )
 def test_the_word_that_a_text_answers_with(text, word):
-    found = logits_from_text(text)
-    assert (
-        found == tuple(0.0 if w == word else NEVER for w in RATING_WORDS)
-        if word
-        else all(map(math.isnan, found))
-    )
-    if word:
-        assert rating_from_logits(torch.tensor(found)).item() == 5 - RATING_WORDS.index(word)
+    result = logits_from_text(text)
+    if word is None:
+        assert all(map(math.isnan, result))
+    else:
+        assert result == tuple(0.0 if rated == word else NEVER for rated in RATING_WORDS)
+        assert rating_from_logits(torch.tensor(result)).item() == 5 - RATING_WORDS.index(word)
 
 
 # Rating
@@ -99,11 +97,11 @@ def test_ratings_are_those_of_the_same_model_in_this_process(photos):
     local = build_rater().rate(photos).rating
     assert local.max() - local.min() > 1
     with serving() as (options, behaviour):
-        found = rater(options).rate(photos)
+        result = rater(options).rate(photos)
         tensor = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float() / 255
         again = rater(options, url=options["url"].removesuffix("/v1")).rate(tensor)
-    torch.testing.assert_close(found.rating, local, atol=0.02, rtol=0)
-    assert torch.equal(found.rating, again.rating) and found.logits.shape == (5, 5)
+    torch.testing.assert_close(result.rating, local, atol=0.02, rtol=0)
+    assert torch.equal(result.rating, again.rating) and result.logits.shape == (5, 5)
     request = behaviour.requests[1][0]
     assert (
         request["max_tokens"] == 1 and request["temperature"] == 0 and request["top_logprobs"] == 20
@@ -112,61 +110,61 @@ def test_ratings_are_those_of_the_same_model_in_this_process(photos):
 
 def test_a_server_that_lists_five_tokens_is_asked_for_five(photos):
     with serving(most_logprobs=5) as (options, _):
-        one = rater(options)
-        assert one.provenance["top_logprobs"] == 5
+        client = rater(options)
+        assert client.provenance["top_logprobs"] == 5
         torch.testing.assert_close(
-            one.rate(photos).rating, build_rater().rate(photos).rating, atol=0.25, rtol=0
+            client.rate(photos).rating, build_rater().rate(photos).rating, atol=0.25, rtol=0
         )
 
 
 @pytest.mark.parametrize("logprobs", [False, "refuse"])
-def test_without_log_probabilities_the_word_counts_and_that_is_logged(photos, logprobs, logged):
+def test_without_log_probabilities_the_answered_word_is_used_and_logged(photos, logprobs, logged):
     with serving(logprobs=logprobs) as (options, _):
-        one = rater(options)
-        ratings = one.rate(photos).rating
-    assert "gives no log-probabilities: the word that it answers counts" in logged.text
+        client = rater(options)
+        ratings = client.rate(photos).rating
+    assert "returns no log-probabilities: its answered word is used" in logged.text
     likeliest = 5 - build_rater().rate(photos).logits.argmax(1)
-    assert torch.equal(ratings, likeliest.float()) and one.provenance["top_logprobs"] == 0
+    assert torch.equal(ratings, likeliest.float()) and client.provenance["top_logprobs"] == 0
 
 
-def test_requests_run_side_by_side_but_no_more_than_allowed(photos):
+def test_requests_run_in_parallel_up_to_the_limit(photos):
     with serving(seconds=0.2) as (options, behaviour):
         rater(options, concurrency=3).rate(photos * 2)
     assert behaviour.most_running == 3
 
 
 def test_it_works_in_threads_and_inside_an_event_loop(photos):
-    async def inside(one):
-        return one.rate(photos[:2]).rating
+    async def inside(client):
+        return client.rate(photos[:2]).rating
 
     with serving() as (options, _):
-        one = rater(options)
-        expected = one.rate(photos[:2]).rating
+        client = rater(options)
+        expected = client.rate(photos[:2]).rating
         with ThreadPoolExecutor(4) as threads:
-            found = [
-                *threads.map(lambda _: one.rate(photos[:2]).rating, range(4)),
-                asyncio.run(inside(one)),
+            result = [
+                *threads.map(lambda _: client.rate(photos[:2]).rating, range(4)),
+                asyncio.run(inside(client)),
             ]
-    assert all(torch.equal(ratings, expected) for ratings in found)
+    assert all(torch.equal(ratings, expected) for ratings in result)
 
 
 def test_no_image_no_request(photos):
     with serving() as (options, behaviour):
-        one = rater(options)
-        assert one.rate([]).rating.shape == (0,) and len(behaviour.requests) == 1
+        client = rater(options)
+        assert client.rate([]).rating.shape == (0,) and len(behaviour.requests) == 1
         broken = torch.full((1, 3, 32, 32), torch.nan)
-        assert one.rate(broken).rating.isnan().all()
+        assert client.rate(broken).rating.isnan().all()
 
 
-# What goes wrong
+# Failures
 
 
-def test_an_overload_at_the_start_is_waited_for(photos):
+def test_an_overload_at_the_start_is_retried(photos):
     with serving(refuse=2) as (options, _):
         assert rater(options, retries=3).rate(photos).rating.isfinite().all()
 
 
-def test_a_server_that_never_was_there_is_named_with_the_mend():
+def test_an_unreachable_server_is_named_with_advice():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
@@ -179,16 +177,16 @@ def test_a_server_that_never_was_there_is_named_with_the_mend():
 
 def test_a_server_that_dies_half_way_is_an_error_and_not_a_rating(photos):
     with serving(dies_after=5) as (options, _):
-        one = rater(options, concurrency=2)
-        assert one.rate(photos[:2]).rating.isfinite().all()
+        client = rater(options, concurrency=2)
+        assert client.rate(photos[:2]).rating.isfinite().all()
         with pytest.raises(WxrError, match="no connection"):
-            one.rate(photos)
+            client.rate(photos)
         with pytest.raises(WxrError, match="no connection"):
-            one.rate(photos[:1])
+            client.rate(photos[:1])
 
 
 @pytest.mark.parametrize("status", [400, 503])
-def test_requests_that_fail_alone_are_no_ratings_and_logged(photos, status, logged):
+def test_single_failed_requests_have_no_ratings_and_are_logged(photos, status, logged):
     heavy = {photos[2].tobytes(), photos[4].tobytes()}
     breaks = {
         "breaks_on": lambda image: image.permute(1, 2, 0).numpy().tobytes() in heavy,
@@ -214,18 +212,18 @@ def test_a_time_out_is_named(photos):
 @pytest.mark.parametrize(
     "answer", [b"<html>hello</html>", b"[]", b'{"choices": []}', b'{"choices": [{"x": 1}]}', b"3"]
 )
-def test_garbage_is_refused_at_the_start_and_unusable_later(photos, answer):
+def test_garbage_is_refused_at_the_start_and_ignored_later(photos, answer):
     with serving() as (options, behaviour):
-        one, describer = rater(options), build_describer({"type": "ServerDescriber", **options})
+        client, describer = rater(options), build_describer({"type": "ServerDescriber", **options})
         behaviour.answers = answer
-        assert one.rate(photos[:2]).rating.isnan().all()
+        assert client.rate(photos[:2]).rating.isnan().all()
         assert describer.describe(photos[:2]) == ["", ""]
         if b"x" not in answer:
-            with pytest.raises(WxrError, match="not as a chat server does"):
+            with pytest.raises(WxrError, match="not as a chat server; correct `url`"):
                 rater(options)
 
 
-def test_a_model_that_says_nothing_usable_has_no_ratings(photos):
+def test_unusable_answers_have_no_ratings(photos):
     with serving(logprobs=False, answers="I cannot see images.") as (options, _):
         assert rater(options).rate(photos[:2]).rating.isnan().all()
 
@@ -236,7 +234,7 @@ def test_a_model_that_says_nothing_usable_has_no_ratings(photos):
         ({"model": "lava"}, "HTTP 404 .*does it serve a model called 'lava'"),
         (
             {"url": "localhost:8000"},
-            "'localhost:8000' is no address of a server; write one such as http",
+            "'localhost:8000' is not the address of a server; give one such as http",
         ),
         (
             {"api_key_env": "WXR_TEST_NO_SUCH_KEY"},
@@ -260,7 +258,7 @@ def test_a_key_that_is_not_accepted_points_to_its_option():
         rater(options)
 
 
-# What a request carries, and what an answer depends on
+# Requests and provenance
 
 
 def test_key_system_message_and_further_keys_reach_the_server(photos, monkeypatch):
@@ -281,7 +279,7 @@ def test_key_system_message_and_further_keys_reach_the_server(photos, monkeypatc
     )
 
 
-def test_provenance_holds_what_matters_and_no_key(monkeypatch):
+def test_provenance_contains_everything_but_the_key(monkeypatch):
     monkeypatch.setenv("WXR_TEST_KEY", "secret")
     with serving() as (options, _):
         first = rater(options, api_key_env="WXR_TEST_KEY").provenance
@@ -318,12 +316,12 @@ def test_descriptions_are_those_of_the_same_model_in_this_process(photos):
         (" ", True, None),
     ],
 )
-def test_what_a_server_rewrites_is_finished_by_the_rules(answer, clean, expected):
+def test_rewritten_texts_of_a_server_are_cleaned_by_the_rules(answer, clean, expected):
     with serving(answers=answer) as (options, behaviour):
         rewriter = build_rewriter({"type": "ServerRewriter", "clean": clean, **options})
         assert rewriter.rewrite(["A red car on a wet road."]) == [expected]
-    asked = behaviour.requests[-1][0]["messages"][0]["content"]
-    assert asked.startswith("Rewrite this caption") and asked.endswith(
+    question = behaviour.requests[-1][0]["messages"][0]["content"]
+    assert question.startswith("Rewrite this caption") and question.endswith(
         "\n\nA red car on a wet road."
     )
     assert rewriter.provenance["clean"] is clean
@@ -339,7 +337,7 @@ def test_a_server_rewriter_with_a_real_model_leaves_no_weather():
     assert len(texts) == 1 and not weather_words(texts[0] or "")
 
 
-def test_a_list_of_likely_tokens_that_is_malformed_counts_as_none():
+def test_malformed_tokens_are_ignored():
     malformed = [7, None, SimpleNamespace(token="good"), SimpleNamespace(token=3, logprob=-1.0)]
     usable = SimpleNamespace(token="good", logprob=-0.5)
     choice = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""Servers that drip, flood and redirect, over real HTTP on loopback."""
+"""Servers that send slowly, send too much or redirect, over real HTTP on loopback."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ PHOTOS = [np.full((32, 32, 3), 90, np.uint8)] * 2
 
 @contextmanager
 def serving(answer):
-    """(url, requests) of a server that calls `answer(handler)` for each request, whose paths it lists."""
+    """Run a server that calls `answer(handler)`; yield its URL and the paths of its requests."""
     requests = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -84,20 +84,20 @@ def drip(handler):
 
 
 @pytest.mark.parametrize("answer", [drip_body, drip_headers])
-def test_the_time_out_is_that_of_the_whole_request(answer):
+def test_the_time_out_applies_to_the_whole_request(answer):
     message = r"no answer within 0\.5 s, tried 2 times; raise `timeout`"
     with serving(answer) as (url, _), pytest.raises(WxrError, match=message):
         rater(url, timeout=0.5, retries=1)
 
 
-def test_a_server_that_drips_later_ends_the_rating():
+def test_a_server_that_becomes_slow_is_an_error():
     behaviour = [send]
     with serving(lambda handler: behaviour[0](handler)) as (url, _):
-        one = rater(url, timeout=1)
-        assert one.rate(PHOTOS).rating.isfinite().all()
+        client = rater(url, timeout=1)
+        assert client.rate(PHOTOS).rating.isfinite().all()
         behaviour[0] = drip_body
         with pytest.raises(WxrError, match=r"no answer within 1 s"):
-            one.rate(PHOTOS)
+            client.rate(PHOTOS)
 
 
 def test_a_response_has_a_largest_size(monkeypatch):
@@ -123,14 +123,14 @@ def test_a_response_has_a_largest_size(monkeypatch):
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_photo_goes_to_another_server(status):
     def redirect(handler):
-        send(handler, b"", status, Location=f"{other}/chat/completions")
+        send(handler, b"", status, Location=f"{second}/chat/completions")
 
-    with serving(send) as (other, asked), serving(redirect) as (url, _):
+    with serving(send) as (second, requests), serving(redirect) as (url, _):
         with pytest.raises(
-            WxrError, match=rf"redirects to another server, {other.removesuffix('/v1')}, which"
+            WxrError, match=rf"redirects to another server, {second.removesuffix('/v1')}, which"
         ):
             rater(url)
-        assert asked == []
+        assert requests == []
 
 
 def test_a_redirect_on_the_same_server_is_followed():
@@ -160,5 +160,8 @@ def test_an_answer_nested_too_deeply_is_none():
     def deep(handler):
         send(handler, b"[" * 200_000)
 
-    with serving(deep) as (url, _), pytest.raises(WxrError, match="not as a chat server does"):
+    with (
+        serving(deep) as (url, _),
+        pytest.raises(WxrError, match="not as a chat server; correct `url`"),
+    ):
         rater(url)

@@ -1,5 +1,6 @@
-"""The packaged tiny LLaVA: it loads as any LLaVA does, orders weather by its strength, and names it."""
+"""The packaged tiny LLaVA: ratings fall with the strength of the weather."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +27,20 @@ def photos() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def weathered(photos) -> dict[str, list[list[np.ndarray]]]:
-    """Per kind, per severity of SEVERITIES: every photo."""
-    return {
-        kind: [[_under(photo, kind, s) for photo in photos] for s in SEVERITIES] for kind in KINDS
-    }
+    """Return weather -> for each of SEVERITIES, all photos with that weather."""
+    images = {}
+    for kind in KINDS:
+        images[kind] = [_with_weather(photos, kind, severity) for severity in SEVERITIES]
+    return images
 
 
-def _under(photo: np.ndarray, kind: str, severity: float) -> np.ndarray:
-    image = add_weather(photo.astype(np.float32) / 255, kind, severity, np.random.default_rng(7))
-    return (image * 255 + 0.5).astype(np.uint8)
+def _with_weather(photos: list[np.ndarray], kind: str, severity: float) -> list[np.ndarray]:
+    images = []
+    for photo in photos:
+        rng = np.random.default_rng(7)
+        image = add_weather(photo.astype(np.float32) / 255, kind, severity, rng)
+        images.append((image * 255 + 0.5).astype(np.uint8))
+    return images
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +132,10 @@ def test_crops_are_rated_like_their_photos(weathered):
 
 def test_descriptions_name_weather_and_strength(photos, weathered):
     describer = build_describer({"model": "tiny"})
-    found = [("clear", text) for text in describer.describe(photos)]
+    described = [("clear", text) for text in describer.describe(photos)]
     for kind in KINDS:
-        found += [(kind, text) for text in describer.describe(weathered[kind][2])]
-        found += [(kind, text) for text in describer.describe(weathered[kind][1])]
-    right = [word in text for word, text in found]
-    assert np.mean(right) >= 0.9
-    strong = [text for word, text in found if word != "clear" and "clear" not in text]
-    assert all(
-        any(strength in text for strength in ("light", "moderate", "heavy")) for text in strong
-    )
+        described += [(kind, text) for text in describer.describe(weathered[kind][2])]
+        described += [(kind, text) for text in describer.describe(weathered[kind][1])]
+    assert np.mean([kind in text for kind, text in described]) >= 0.9
+    bad = [text for kind, text in described if kind != "clear" and "clear" not in text]
+    assert all(re.search("light|moderate|heavy", text) for text in bad)

@@ -1,4 +1,4 @@
-"""The packaged tiny model behind `transformers serve`, a maintained server that gives no log-probabilities."""
+"""The packaged tiny model on `transformers serve`, which returns no log-probabilities."""
 
 import socket
 import subprocess
@@ -81,7 +81,7 @@ def photos() -> list[np.ndarray]:
 @pytest.mark.slow
 def test_the_word_that_it_answers_is_the_rating_and_that_is_logged(options, photos, logged):
     rater = build_rater({"type": "ServerRater", **options})
-    assert "gives no log-probabilities: the word that it answers counts" in logged.text
+    assert "returns no log-probabilities: its answered word is used" in logged.text
     expected = 5 - build_rater().rate(photos).logits.argmax(1)
     assert (
         rater.rate(photos).rating.tolist() == expected.tolist() and len(set(expected.tolist())) > 1

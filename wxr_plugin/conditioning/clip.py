@@ -1,4 +1,7 @@
-"""Frozen CLIP models of open_clip as guides: image, text and prompt features, differentiable to image and prompt."""
+"""Frozen CLIP models of open_clip that encode images, texts and prompts.
+
+Features are differentiable with respect to images and prompts.
+"""
 
 import hashlib
 import json
@@ -34,54 +37,61 @@ class ClipGuide:
     """A frozen CLIP.
 
     All features have unit length; images are float RGB (N, 3, H, W) in [0, 1] of any size.
+
+    Args:
+        model: a CLIP of open_clip; it is frozen in place.
+        tokenizer: tokenizer of the model.
+        name: name that `load_clip` was called with.
+        device: device of model and features.
     """
 
     gives = ("image",)
-    """The embeddings of `embed`."""
+    """Embeddings that `embed` returns."""
 
     def __init__(
         self, model: nn.Module, tokenizer: "SimpleTokenizer", name: str, device: torch.device | str
     ):
         self.name = name
-        """What `load_clip` was called with."""
+        """Name that `load_clip` was called with."""
         self.device = torch.device(device)
         self._model = model.float().eval().requires_grad_(False).to(self.device)
         self._tokenizer = tokenizer
+        # CustomTextCLIP keeps its text tower under `text`, CLIP is one itself.
         self._text = getattr(model, "text", model)
         self.quick_gelu = clip_activation.has_quick_gelu(model)
         """Whether the activation is OpenAI's QuickGELU; GELU otherwise."""
         self.weights_sha256 = hash_weights(model)
-        """Hash of all weights: the same on every machine, whatever file they came from."""
+        """Hash of all weights, independent of the file format and the machine."""
         self.sha256 = clip_activation.identity(self.weights_sha256, self.quick_gelu)
-        """Hash of weights and activation: two CLIPs that have the same give the same features."""
+        """Hash of weights and activation; CLIPs with equal hashes compute equal features."""
 
     @property
     def visual(self) -> nn.Module:
-        """The image tower, as open_clip has it."""
+        """Return the image tower of open_clip."""
         return self._model.visual
 
     @property
     def dim(self) -> int:
-        """Length of an embedding; the `context_dim` of a network that takes it."""
+        """Return the length of an embedding, the `context_dim` of a network that takes it."""
         return self._model.visual.output_dim
 
     @property
     def width(self) -> int:
-        """Length of a token embedding, and so of each vector of a prompt."""
+        """Return the length of a token embedding and of each vector of a prompt."""
         return self._text.token_embedding.weight.shape[1]
 
     @property
     def context_length(self) -> int:
-        """The most tokens of a text, the start and the end token among them."""
+        """Return the largest number of tokens of a text, including start and end token."""
         return self._text.context_length
 
     @property
     def logit_scale(self) -> float:
-        """The factor on cosines with which this CLIP was trained (100 for OpenAI's)."""
+        """Return the factor on cosines that this CLIP was trained with (100 for OpenAI's)."""
         return float(self._model.logit_scale.exp())
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """Features (N, D) of images; gradients flow to the images.
+        """Return features (N, D) of images (N, 3, H, W) in [0, 1], differentiable to the images.
 
         Each image is clamped to [0, 1] and resized as a whole to the model's square, with
         antialiasing, as CLIP-LIT (Liang et al., ICCV 2023) does with its crops.
@@ -91,131 +101,152 @@ class ClipGuide:
         return self._model.encode_image(self.normalised(resized), normalize=True)
 
     def embed(self, images: Tensor, bf16: bool = False) -> Context:
-        """Embeddings (N, dim) with which a network is steered: float32, of unit length, without gradients.
+        """Return embeddings (N, dim) for a steered network: float32, unit length, no gradients.
 
-        The short side is resized to the model's square and the centre cut out, as CLIP's own
-        preparation has it and DA-CLIP's. `bf16` computes under bfloat16 autocast. The result is an
-        ordinary tensor, which training may keep.
+        The short side is resized to the square of the model and the centre is cut out, as in the
+        preprocessing of CLIP and DA-CLIP. The result is an ordinary tensor that training may keep.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1].
+            bf16: compute under bfloat16 autocast.
         """
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16),
-        ):
-            small = centre_square(images.float().clamp(0, 1), self.visual.image_size).to(
-                self.device
-            )
-            found = self._model.encode_image(self.normalised(small), normalize=True)
-        return Context(image=found.float().clone())
+        autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16)
+        with torch.inference_mode(), autocast:
+            # Resized on the device of the images, which may be too large for the GPU.
+            square = centre_square(images.float().clamp(0, 1), self.visual.image_size)
+            inputs = self.normalised(square.to(self.device))
+            features = self._model.encode_image(inputs, normalize=True)
+        # The clone is made outside inference mode: autograd can save it for the backward pass.
+        return Context(image=features.float().clone())
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] with the mean and the deviation that this CLIP was trained with."""
-        mean, std = (
-            images.new_tensor(self.visual.preprocess_cfg[key]).view(1, 3, 1, 1)
-            for key in ("mean", "std")
-        )
+        """Return images (N, 3, H, W) in [0, 1] normalised with the statistics of this CLIP."""
+        config = self.visual.preprocess_cfg
+        mean = images.new_tensor(config["mean"]).view(1, 3, 1, 1)
+        std = images.new_tensor(config["std"]).view(1, 3, 1, 1)
         return (images - mean) / std
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """Features (K, D) of texts; see `tokenize` for those that are longer than the context."""
-        return self._model.encode_text(self.tokenize(texts), normalize=True)
+        """Return features (K, D) of texts; texts longer than the context are cut (`tokenize`)."""
+        tokens = self.tokenize(texts)
+        return self._model.encode_text(tokens, normalize=True)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Token ids (K, context_length): start, text, end, padding.
+        """Return token ids (K, context_length): start, text, end, padding.
 
-        A text that does not fit is cut after the last word that does; the log says so once. Within
-        a word only where the first one alone is too long.
+        A text that is too long is cut after the last word that fits, which is logged once. If its
+        first word is too long already, it is cut within that word.
         """
         fitting = shorten(texts, self._tokenizer, self.context_length, self.name)
-        return self._tokenizer(fitting, context_length=self.context_length).to(self.device)
+        tokens = self._tokenizer(fitting, context_length=self.context_length)
+        return tokens.to(self.device)
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
-        """Token ids (…) to the vectors (…, width) that `encode_prompts` takes."""
+        """Return the vectors (…, width) of token ids (…), as `encode_prompts` takes them."""
         return self._text.token_embedding(tokens)
 
     def encode_prompts(self, embeddings: Tensor) -> Tensor:
-        """Features (K, D) of prompts (K, T, width) that stand in a text's place, between its start and end tokens.
+        """Return features (K, D) of prompts (K, T, width), differentiable to the prompts.
 
-        They pass through the frozen text tower as a text does (positions, causal mask, pooling at
-        the end token), as in CoOp (Zhou et al., IJCV 2022). Gradients flow to the embeddings.
-        Raises ClipError if T + 2 exceeds the context, if the width differs, or for a text tower
-        without causal mask.
+        A prompt takes the place of a text, between start and end token, and passes through the
+        frozen text tower (positions, causal mask, pooling at the end token), as in CoOp (Zhou et
+        al., IJCV 2022).
+
+        Raises:
+            ClipError: T + 2 exceeds the context, the width differs, or the text tower has no causal
+                mask.
         """
         self._check_prompts(embeddings)
-        text, length = self._text, embeddings.shape[1] + 2
-        ends = torch.tensor(
-            [self._tokenizer.sot_token_id, self._tokenizer.eot_token_id], device=self.device
-        )
-        start, end = self.embed_tokens(ends).expand(len(embeddings), 2, -1).split(1, dim=1)
-        x = torch.cat([start, embeddings, end], dim=1) + text.positional_embedding[:length]
-        x = text.ln_final(text.transformer(x, attn_mask=text.attn_mask[:length, :length]))[:, -1]
+        text = self._text
+        length = embeddings.shape[1] + 2
+        end_ids = [self._tokenizer.sot_token_id, self._tokenizer.eot_token_id]
+        ends = self.embed_tokens(torch.tensor(end_ids, device=self.device))  # (2, width)
+        start, end = ends.expand(len(embeddings), 2, -1).split(1, dim=1)  # (K, 1, width) each
+        x = torch.cat([start, embeddings, end], dim=1)
+        x = x + text.positional_embedding[:length]
+        causal = text.attn_mask[:length, :length]
+        x = text.transformer(x, attn_mask=causal)
+        pooled = text.ln_final(x)[:, -1]  # the end token is the last one, as there is no padding
         projection = text.text_projection
-        return F.normalize(
-            projection(x) if isinstance(projection, nn.Module) else x @ projection, dim=-1
-        )
+        if isinstance(projection, nn.Module):
+            return F.normalize(projection(pooled), dim=-1)
+        return F.normalize(pooled @ projection, dim=-1)
 
     def _check_prompts(self, embeddings: Tensor) -> None:
+        # CLIP calls the attribute text_pool_type, the text tower of CustomTextCLIP pool_type.
         pool = getattr(self._text, "text_pool_type", getattr(self._text, "pool_type", None))
-        if pool not in ("argmax", "eos") or getattr(self._text, "attn_mask", None) is None:
+        mask = getattr(self._text, "attn_mask", None)
+        if pool not in ("argmax", "eos") or mask is None:
             raise ClipError(
-                f"CLIP '{self.name}' cannot take prompts: its text tower is not OpenAI's kind; use "
-                f"another"
+                f"CLIP '{self.name}' cannot take prompts, as its text tower differs from OpenAI's; "
+                "use another"
             )
         count, width = embeddings.shape[1:]
-        if count + 2 > self.context_length or width != self.width:
+        limit = self.context_length - 2
+        if count > limit or width != self.width:
             raise ClipError(
                 f"prompts of {count} vectors of length {width} do not fit CLIP '{self.name}': at "
-                f"most "
-                f"{self.context_length - 2} vectors of length {self.width}"
+                f"most {limit} vectors of length {self.width}"
             )
 
 
 def load_clip(name: str = "tiny", device: torch.device | str | None = None) -> ClipGuide:
-    """Return the CLIP of that name, loaded once a process and device.
+    """Return the CLIP called `name`, loaded once per process and device.
 
-    `name` is "tiny" (the packaged one), ARCHITECTURE:WEIGHTS with a model of open_clip and either
-    one of its pretrained tags or a local file ("ViT-B-32:openai",
-    "ViT-B-32:/path/weights.safetensors"), "local-dir:FOLDER" or "hf-hub:ORG/NAME". A tag brings its
-    activation; a file has that of the architecture, so OpenAI's weights in a file are
-    "ViT-B-32-quickgelu:FILE". `device` is CUDA where there is one, unless given. Raises ClipError
-    with what to do instead.
+    Args:
+        name: "tiny" (packaged), ARCHITECTURE:WEIGHTS with a model of open_clip and either one of
+            its pretrained tags or a local file ("ViT-B-32:openai",
+            "ViT-B-32:/path/weights.safetensors"), "local-dir:FOLDER" or "hf-hub:ORG/NAME". A tag
+            sets the activation; a file has the activation of the architecture, so OpenAI's weights
+            in a file are "ViT-B-32-quickgelu:FILE".
+        device: by default CUDA if available, else the CPU.
+
+    Raises:
+        ClipError: unknown name, or a CLIP that cannot be loaded; the message says how to fix it.
     """
     return _load(name, str(numbered(device)))
 
 
 def numbered(device: torch.device | str | None) -> torch.device:
-    """Return `device` with its number, so that cuda and cuda:0 share a guide; None is CUDA where there is one."""
-    return torch.empty(0, device=device or ("cuda" if torch.cuda.is_available() else "cpu")).device
+    """Return `device` with its index, so that cuda and cuda:0 share a guide.
+
+    The default is CUDA if available, else the CPU.
+    """
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.empty(0, device=device or default).device
 
 
 def forget_clips() -> None:
-    """Give up every loaded CLIP, as far as nobody else holds it: another process may need the GPU's memory."""
+    """Drop the cached CLIPs, which frees their memory on the GPU if nothing else refers to them."""
     _load.cache_clear()
 
 
 def zero_shot(guide: ClipGuide, images: Tensor) -> Tensor:
-    """Probabilities (N, 4) of WEATHERS for images (N, 3, H, W), from the texts in `weather_texts.yml`.
+    """Return probabilities (N, 4) of WEATHERS for images (N, 3, H, W) in [0, 1].
 
-    A weather's feature is the mean over its texts (the prompt ensemble of Radford et al., ICML
-    2021, section 3.1.4).
+    The feature of a weather is the mean over its texts in `weather_texts.yml` (the prompt ensemble
+    of Radford et al., ICML 2021, section 3.1.4).
     """
     texts = yaml.safe_load(TEXTS.read_text(encoding="utf-8"))
-    features = torch.stack([guide.encode_text(texts[weather]).mean(0) for weather in WEATHERS])
-    cosines = guide.encode_image(images) @ F.normalize(features, dim=-1).T
+    means = [guide.encode_text(texts[weather]).mean(0) for weather in WEATHERS]
+    features = F.normalize(torch.stack(means), dim=-1)  # (4, D)
+    cosines = guide.encode_image(images) @ features.T  # (N, 4)
     return (guide.logit_scale * cosines).softmax(dim=1)
 
 
 def fit_square(images: Tensor, size: int | tuple[int, int], mode: str = "bicubic") -> Tensor:
-    """Resize images (N, 3, H, W) to a square of `size` pixels, antialiased; the aspect ratio is not kept."""
+    """Resize images (N, 3, H, W) to a square of `size` pixels, antialiased, with distortion."""
     size = (size, size) if isinstance(size, int) else tuple(size)
-    return (
-        images
-        if images.shape[-2:] == size
-        else F.interpolate(images, size, mode=mode, antialias=True)
-    )
+    if images.shape[-2:] == size:
+        return images
+    return F.interpolate(images, size, mode=mode, antialias=True)
 
 
 def centre_square(images: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """The centre of images (N, 3, H, W), `size` pixels square, once their short side is resized (bicubic) to that."""
+    """Resize the short side of images (N, 3, H, W) to `size` (bicubic) and cut out the centre.
+
+    The result is (N, 3, size, size) in [0, 1].
+    """
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
@@ -225,93 +256,93 @@ def centre_square(images: Tensor, size: int | tuple[int, int]) -> Tensor:
 
 
 def hash_weights(model: nn.Module) -> str:
-    """SHA-256 over the names, shapes and float values of all weights in a model."""
+    """Return the SHA-256 of the names, shapes and values of all weights in a model."""
     digest = hashlib.sha256()
     for key, value in sorted(model.state_dict().items()):
-        digest.update(f"{key} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        header = f"{key} {tuple(value.shape)}\n"
+        digest.update(header.encode())
+        array = value.detach().cpu().contiguous().numpy()
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 
 def build_clip(name: str) -> tuple[nn.Module, "SimpleTokenizer"]:
-    """A new model of open_clip with its weights, and its tokenizer; names and errors as for `load_clip`.
+    """Return a new model of open_clip with its weights, and its tokenizer.
 
-    For whoever builds on a CLIP (DA-CLIP's controller); a guide that is only asked is shared
-    through `load_clip`.
+    Names and errors are those of `load_clip`, which returns a shared model for inference. This
+    function is for models built on top of a CLIP (the controller of DA-CLIP).
     """
-    import open_clip
-
     architecture, _, weights = name.partition(":")
     source = clip_source(name)
     if source == architecture:
-        _check_name(
-            name, open_clip.list_models(), open_clip.list_pretrained_tags_by_model(architecture)
-        )
+        _check_name(name)
     try:
         with clip_activation.mismatch_as_error(name):
-            return _create(architecture, weights, source), build_tokenizer(name)
+            model = _create(architecture, weights, source)
+        return model, build_tokenizer(name)
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise ClipError(f"CLIP '{name}' cannot be loaded: {error}") from error
 
 
 def clip_config(name: str) -> dict[str, Any] | None:
-    """Return the configuration of the CLIP `name`: embed_dim, vision_cfg, quick_gelu, …; None for hf-hub.
+    """Return the configuration of the CLIP `name` (embed_dim, vision_cfg, quick_gelu, …).
 
-    A pretrained tag decides on `quick_gelu`. What is on the hub is not on this machine, and has
-    none. Raises ClipError for an architecture that open_clip does not know, or a folder without
-    configuration.
+    `quick_gelu` is that of a pretrained tag, if `name` has one. A model on the hub has no
+    configuration on this machine: for hf-hub the result is None.
+
+    Raises:
+        ClipError: open_clip does not know the architecture, or the folder has no configuration.
     """
-    import open_clip
-
-    source, (architecture, _, weights) = clip_source(name), name.partition(":")
+    source = clip_source(name)
+    architecture, _, weights = name.partition(":")
     if architecture == "hf-hub":
         return None
     if source == architecture:
-        _check_name(
-            name, open_clip.list_models(), open_clip.list_pretrained_tags_by_model(architecture)
-        )
+        _check_name(name)
         return clip_activation.config_with_activation(architecture, weights)
-    file = Path(source.partition(":")[2]) / "open_clip_config.json"
+    _, _, folder = source.partition(":")
+    file = Path(folder) / "open_clip_config.json"
     try:
-        return json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
+        config = json.loads(file.read_text(encoding="utf-8"))
+        return config["model_cfg"]
     except (OSError, ValueError, KeyError) as error:
         raise ClipError(
-            f"CLIP '{name}': {file} is no configuration of open_clip ({error})"
+            f"CLIP '{name}': {file} is not a configuration of open_clip ({error})"
         ) from error
 
 
 def clip_source(name: str) -> str:
-    """What open_clip calls the CLIP `name`: its architecture, local-dir:FOLDER or hf-hub:ID."""
-    architecture = name.partition(":")[0]
-    return {"tiny": f"local-dir:{TINY}", "local-dir": name, "hf-hub": name}.get(
-        architecture, architecture
-    )
+    """Return open_clip's name of the CLIP `name`: architecture, local-dir:FOLDER or hf-hub:ID."""
+    architecture, _, _ = name.partition(":")
+    if architecture == "tiny":
+        return f"local-dir:{TINY}"
+    return name if architecture in ("local-dir", "hf-hub") else architecture
 
 
 def build_tokenizer(name: str) -> "SimpleTokenizer":
-    """The tokenizer of the CLIP `name`: that of its folder where it has one of its own."""
+    """Return the tokenizer of the CLIP `name`; a folder may have its own vocabulary."""
     import open_clip
 
     source = clip_source(name)
-    own_bpe = Path(source.partition(":")[2]) / BPE
-    return open_clip.get_tokenizer(
-        source, **({"bpe_path": str(own_bpe)} if own_bpe.is_file() else {})
-    )
+    _, _, folder = source.partition(":")
+    vocabulary = Path(folder) / BPE
+    options = {"bpe_path": str(vocabulary)} if vocabulary.is_file() else {}
+    return open_clip.get_tokenizer(source, **options)
 
 
 @cache
 def _load(name: str, device: str) -> ClipGuide:
     guide = ClipGuide(*build_clip(name), name, device)
     architecture, _, weights = name.partition(":")
-    activation = clip_activation.explained(architecture, weights, guide.quick_gelu)
-    logging.getLogger("basicsr").info(f"CLIP {name} loaded on {device} ({activation})")
+    note = clip_activation.activation_note(architecture, weights, guide.quick_gelu)
+    logging.getLogger("basicsr").info(f"CLIP {name} loaded on {device} ({note})")
     return guide
 
 
 def _create(architecture: str, weights: str, source: str) -> nn.Module:
-    """Return open_clip's model with its weights; one with a schema (local-dir, hf-hub) has its own configuration."""
     import open_clip
 
+    # With a schema (local-dir, hf-hub) the model has its own configuration, activation included.
     if source != architecture:
         return open_clip.create_model(source, require_pretrained=True)
     if Path(weights).is_file():
@@ -322,12 +353,16 @@ def _create(architecture: str, weights: str, source: str) -> nn.Module:
     )
 
 
-def _check_name(name: str, architectures: list[str], tags: list[str]) -> None:
+def _check_name(name: str) -> None:
+    """Raise ClipError unless `name` is ARCHITECTURE:WEIGHTS with a known model and weights."""
+    import open_clip
+
     architecture, _, weights = name.partition(":")
-    if architecture not in architectures:
+    if architecture not in open_clip.list_models():
         raise ClipError(
             f"unknown CLIP '{name}': take tiny, or ARCHITECTURE:WEIGHTS with a model of open_clip"
         )
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
     if weights not in tags and not Path(weights).is_file():
         raise ClipError(
             f"CLIP '{name}' has no such weights: after '{architecture}:' put a file, or one of "

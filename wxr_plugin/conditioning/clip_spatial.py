@@ -1,8 +1,7 @@
-"""Feature maps from inside a frozen CLIP: where in an image it sees what.
+"""Intermediate feature maps of a frozen CLIP.
 
-A ResNet of open_clip has four layers at strides 4, 8, 16 and 32 and takes images of any size; a ViT
-has as many layers as blocks, all at the stride of its patches, and sees images resized to its
-square.
+A ResNet of open_clip has four layers at strides 4, 8, 16 and 32 and takes images of any size. A ViT
+has one layer per block, all at the stride of its patches, and images are resized to its square.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,21 +16,21 @@ USABLE = "take a ResNet or a ViT of open_clip's own, such as RN50:openai or ViT-
 
 
 class SpatialTower(NamedTuple):
-    """What the image tower of a CLIP has of feature maps."""
+    """Feature maps that the image tower of a CLIP offers."""
 
     depth: int
-    """Its layers are numbered from 1 to this."""
+    """Number of layers; they are numbered from 1."""
     patch: int | None
     """Side of a ViT's patches in pixels; None for a ResNet."""
     size: int
-    """Side in pixels of the square that it was trained with."""
+    """Side in pixels of the square that the tower was trained with."""
 
     def stride(self, layer: int) -> int:
-        """Pixels between two positions of a layer, in the image as the tower sees it."""
-        return self.patch or 2 << layer
+        """Return the distance between two positions of a layer, in pixels of the tower's input."""
+        return self.patch or 2 << layer  # ResNet: 4, 8, 16, 32
 
     def least(self, layers: Sequence[int], positions: int = 2) -> int:
-        """Return the smallest side in pixels of an image of which all `layers` have that many positions each way."""
+        """Return the smallest side of an image with that many positions per axis in all layers."""
         return positions * max(self.stride(layer) for layer in layers)
 
     def check(self, layers: Sequence[int], name: str) -> None:
@@ -44,9 +43,10 @@ class SpatialTower(NamedTuple):
 
 
 def tower_of(guide: ClipGuide) -> SpatialTower:
-    """The image tower of a loaded CLIP.
+    """Return the image tower of a loaded CLIP.
 
-    Raises ClipError where it has no feature maps that are known here.
+    Raises:
+        ClipError: the tower is neither a ResNet nor a ViT of open_clip.
     """
     visual = guide.visual
     size = visual.image_size if isinstance(visual.image_size, int) else visual.image_size[0]
@@ -57,82 +57,90 @@ def tower_of(guide: ClipGuide) -> SpatialTower:
     raise without_maps(guide.name, type(visual).__name__)
 
 
-def told_tower(name: str) -> SpatialTower | None:
-    """The same of the CLIP `name`, told from its configuration alone; None where that is not on this machine.
+def configured_tower(name: str) -> SpatialTower | None:
+    """Return the image tower of the CLIP `name` without loading it.
 
-    Raises ClipError for a name that nothing has, and as `tower_of`.
+    None if its configuration is not on this machine.
+
+    Raises:
+        ClipError: unknown name, or the tower is neither a ResNet nor a ViT of open_clip.
     """
     config = clip_config(name)
     return _from_config(name, config["vision_cfg"]) if config else None
 
 
 def spatial_features(guide: ClipGuide, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
-    """Maps (N, C, h, w) of `layers`, in their order, for images (N, 3, H, W) in [0, 1]; gradients flow to the images.
+    """Return maps (N, C, h, w) of `layers`, in their order, differentiable to the images.
 
-    Images are clamped. A ResNet sees them at their own size, a ViT resized to its square; its
-    tokens are layer-normed.
+    Args:
+        guide: the CLIP.
+        images: (N, 3, H, W) in [0, 1]; they are clamped. A ResNet takes them at their own size, for
+            a ViT they are resized to its square, and its tokens are layer-normed.
+        layers: numbers of layers, counted from 1.
 
     Raises:
-        ClipError: no such layers, or none at all.
-        ValueError: images smaller than `SpatialTower.least`.
+        ClipError: `layers` is empty or has an unknown layer, or images are smaller than
+            `SpatialTower.least`.
     """
     tower = tower_of(guide)
     tower.check(layers, guide.name)
-    if min(images.shape[-2:]) < tower.least(layers):
-        raise ClipError(too_small(guide.name, tower, layers, min(images.shape[-2:])))
-    seen = (
-        fit_square(images.clamp(0, 1), tower.size, "bicubic") if tower.patch else images.clamp(0, 1)
-    )
-    numbers = sorted(
-        {layer - 1 if tower.patch else layer for layer in layers}
-    )  # a ResNet's number 0 is its stem
-    found = _intermediates(guide.visual, guide.normalised(seen), numbers)
-    maps = dict(zip(numbers, found, strict=True))
-    return [maps[layer - 1 if tower.patch else layer] for layer in layers]
+    side = min(images.shape[-2:])
+    if side < tower.least(layers):
+        raise ClipError(too_small(guide.name, tower, layers, side))
+    images = images.clamp(0, 1)
+    if tower.patch:
+        images = fit_square(images, tower.size, "bicubic")
+    # open_clip counts blocks of a ViT from 0; number 0 of a ResNet is its stem.
+    numbers = [layer - 1 if tower.patch else layer for layer in layers]
+    distinct = sorted(set(numbers))
+    maps = _intermediates(guide.visual, guide.normalised(images), distinct)
+    by_number = dict(zip(distinct, maps, strict=True))
+    return [by_number[number] for number in numbers]
 
 
 def widths_of(guide: ClipGuide, layers: Sequence[int]) -> list[int]:
-    """Channels of the maps of `layers`."""
+    """Return the numbers of channels of the maps of `layers`."""
     side = tower_of(guide).least(layers)
     with torch.no_grad():
-        maps = spatial_features(guide, torch.zeros(1, 3, side, side, device=guide.device), layers)
-    return [found.shape[1] for found in maps]
+        image = torch.zeros(1, 3, side, side, device=guide.device)
+        maps = spatial_features(guide, image, layers)
+    return [features.shape[1] for features in maps]
 
 
 def too_small(
     name: str, tower: SpatialTower, layers: Sequence[int], side: int, positions: int = 2
 ) -> str:
-    """Return the message about an image of `side` pixels that has fewer `positions` in its deepest layer."""
+    """Return the error message for images of `side` pixels with too few positions in a layer."""
     deepest = max(layers, key=tower.stride)
     return (
         f"images of {side} pixels are too small for layer {deepest} of CLIP '{name}', whose stride "
-        f"is "
-        f"{tower.stride(deepest)}: {positions} x {positions} positions take at least "
+        f"is {tower.stride(deepest)}: {positions} x {positions} positions take at least "
         f"{tower.least(layers, positions)} pixels; give larger crops, or earlier layers"
     )
 
 
 def without_maps(name: str, kind: str) -> ClipError:
-    """The error of a CLIP whose image tower is of another `kind`."""
+    """Return the error for a CLIP whose image tower, of type `kind`, is not supported."""
     return ClipError(
         f"CLIP '{name}' has no spatial features that are known here ({kind}): {USABLE}"
     )
 
 
 def _intermediates(visual: nn.Module, images: Tensor, numbers: list[int]) -> list[Tensor]:
-    # open_clip's ResNet stops at the last wanted layer without `stop_early`, its ViT with it
+    # To skip later layers, open_clip's ViT needs `stop_early`; its ResNet skips them without it.
     is_vit = hasattr(visual, "class_embedding")
-    found = visual.forward_intermediates(
+    outputs = visual.forward_intermediates(
         images,
         indices=numbers,
         stop_early=is_vit,
         normalize_intermediates=True,
         intermediates_only=True,
     )
-    return found["image_intermediates"]
+    return outputs["image_intermediates"]
 
 
 def _from_config(name: str, vision: Mapping[str, Any]) -> SpatialTower:
+    # The defaults are those of open_clip's CLIPVisionCfg.
     size = vision.get("image_size", 224)
     size = size if isinstance(size, int) else size[0]
     if "timm_model_name" in vision:

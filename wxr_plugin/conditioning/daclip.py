@@ -1,8 +1,8 @@
-"""DA-CLIP: a frozen CLIP with a controller that tells a photo's content from what degrades it.
+"""DA-CLIP: a frozen CLIP with a controller that separates content and degradation of a photo.
 
 Luo et al., "Controlling Vision-Language Models for Multi-Task Image Restoration", ICLR 2024 (arXiv
-2310.01018), and its follow-up for photos in the wild (arXiv 2404.09732). The authors have a fork of
-open_clip; here it is open_clip itself.
+2310.01018), and its follow-up for photos in the wild (arXiv 2404.09732). The authors forked
+open_clip; this implementation uses open_clip itself.
 """
 
 from collections.abc import Sequence
@@ -37,15 +37,16 @@ CLASSIFIER_SCALE = 100.0
 
 
 class DaCLIP(nn.Module):
-    """A CLIP of open_clip that stays frozen, and its controller; the state dict has the published names.
+    """A frozen CLIP of open_clip with a trainable controller; the state dict has published names.
 
-    `visual` is `clip.visual` again, as in the published files. Trainable are `visual_control` and
-    `logit_scale`. Before training the controller adds nothing: both embeddings are plain CLIP's.
+    `visual` is the same module as `clip.visual`, as in the published files. Trainable are
+    `visual_control` and `logit_scale`. Before training the controller adds zeros, so that both
+    embeddings equal those of the plain CLIP.
 
     Args:
-        clip: a CLIP of open_clip with a ViT or ModifiedResNet; taken over and frozen, not copied.
-        tokenizer: its tokenizer; by default the one of OpenAI's CLIP.
-        name: what messages and the log call it.
+        clip: a CLIP of open_clip with a ViT or ModifiedResNet; it is frozen in place, not copied.
+        tokenizer: its tokenizer; by default the tokenizer of OpenAI's CLIP.
+        name: name for messages and the log.
     """
 
     def __init__(
@@ -56,80 +57,89 @@ class DaCLIP(nn.Module):
         self.clip = clip.requires_grad_(False)
         self.visual = clip.visual
         self.visual_control = make_controller(clip.visual)
-        self.name, self._tokenizer = name, tokenizer
+        self.name = name
+        self._tokenizer = tokenizer
         self.train(self.training)
 
     @property
     def dim(self) -> int:
-        """Length of an embedding."""
+        """Return the length of an embedding."""
         return self.visual.output_dim
 
     @property
     def image_size(self) -> int:
-        """Side in pixels of the square that the towers see."""
+        """Return the side in pixels of the square that the towers take."""
         size = self.visual.image_size
         return size if isinstance(size, int) else size[0]
 
     def train(self, mode: bool = True) -> "DaCLIP":
-        """As nn.Module's; what is frozen stays in eval mode, and so do batch norms of a controller (our choice)."""
+        """Set the training mode of the controller; the frozen CLIP stays in eval mode."""
         super().train(mode)
         self.clip.eval()
+        # Our choice: the statistics of a copied ResNet stay those of the pretrained CLIP.
         for module in self.visual_control.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
         return self
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [0, 1] as the towers take them: (N, 3, S, S), normalised.
+        """Return images (N, 3, H, W) in [0, 1] as inputs (N, 3, S, S) of the towers, normalised.
 
         As published, the short side is resized to S (bicubic, antialiased) and the centre is cut
-        out; `ClipGuide.encode_image` squeezes all of it into the square. The authors round to 8
-        bits before and after.
+        out, while `ClipGuide.encode_image` distorts the whole image to a square. The authors also
+        round to 8 bits before and after.
         """
         config = getattr(self.visual, "preprocess_cfg", None) or openai_preprocessing()
-        mean, std = (images.new_tensor(config[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+        mean = images.new_tensor(config["mean"]).view(1, 3, 1, 1)
+        std = images.new_tensor(config["std"]).view(1, 3, 1, 1)
         return (centre_square(images.clamp(0, 1), self.image_size) - mean) / std
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Token ids (K, context_length); texts that do not fit are cut at a word, and the log says so once."""
+        """Return token ids (K, context_length); texts that are too long are cut at a word."""
         if self._tokenizer is None:
             from open_clip.tokenizer import SimpleTokenizer
 
             self._tokenizer = SimpleTokenizer()
         length = getattr(self.clip, "text", self.clip).context_length
         fitting = shorten(texts, self._tokenizer, length, self.name)
-        return self._tokenizer(fitting, context_length=length).to(self.logit_scale.device)
+        tokens = self._tokenizer(fitting, context_length=length)
+        return tokens.to(self.logit_scale.device)
 
     def encode_image(
         self, images: Tensor, control: bool = False, normalize: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Content and degradation embeddings (N, dim) of prepared images; without `control` plain CLIP's feature.
+        """Return content and degradation embeddings (N, dim) of prepared images (N, 3, S, S).
 
-        `normalize` divides by the L2 norm; restorers take the embeddings without.
+        Args:
+            images: output of `prepare`.
+            control: use the controller; without it the result is the plain CLIP's feature (N, dim).
+            normalize: scale to unit length; restorers take the embeddings without.
         """
         if not control:
             return self.clip.encode_image(images, normalize=normalize)
         degradation, hidden = run_controller(self.visual_control, images)
         content = run_controlled(self.visual, images, hidden)
-        return (
-            (F.normalize(content, dim=-1), F.normalize(degradation, dim=-1))
-            if normalize
-            else (content, degradation)
-        )
+        if normalize:
+            content = F.normalize(content, dim=-1)
+            degradation = F.normalize(degradation, dim=-1)
+        return content, degradation
 
     def encode_text(self, tokens: Tensor, normalize: bool = False) -> Tensor:
-        """Plain CLIP's features (K, dim) of token ids (K, context_length)."""
+        """Return the frozen CLIP's features (K, dim) of token ids (K, context_length)."""
         return self.clip.encode_text(tokens, normalize=normalize)
 
     def forward(self, images: Tensor, tokens: Tensor) -> dict[str, Tensor]:
-        """What `DaClipLoss` takes: unit-length features of prepared images and of their texts, and the logit scale.
+        """Return the inputs of `DaClipLoss`: unit-length features and the logit scale.
 
-        `tokens` (N, 2 x context_length) are the caption's followed by the degradation word's.
+        Args:
+            images: prepared images (N, 3, S, S).
+            tokens: (N, 2 * context_length), those of the caption followed by those of the
+                degradation word.
         """
         content, degradation = self.encode_image(images, control=True, normalize=True)
-        caption, word = (
-            self.encode_text(part.contiguous(), normalize=True) for part in tokens.chunk(2, dim=1)
-        )
+        caption_tokens, word_tokens = tokens.chunk(2, dim=1)
+        caption = self.encode_text(caption_tokens.contiguous(), normalize=True)
+        word = self.encode_text(word_tokens.contiguous(), normalize=True)
         return {
             "image_features": content,
             "text_features": caption,
@@ -142,74 +152,78 @@ class DaCLIP(nn.Module):
 class DaClipGuide:
     """A frozen DA-CLIP.
 
-    Images are float RGB (N, 3, H, W) in [0, 1] of any size, prepared as `DaCLIP.prepare` says.
+    Images are float RGB (N, 3, H, W) in [0, 1] of any size; they are prepared by `DaCLIP.prepare`.
+
+    Args:
+        model: the DA-CLIP; it is frozen in place.
+        name: name that `load_daclip` was called with.
+        device: device of model and embeddings.
     """
 
     gives = STEERING
-    """The embeddings of `embed`."""
+    """Embeddings that `embed` returns."""
 
     def __init__(self, model: DaCLIP, name: str, device: torch.device | str):
         self.name = name
-        """What `load_daclip` was called with."""
+        """Name that `load_daclip` was called with."""
         self.device = torch.device(device)
         self._model = model.float().eval().requires_grad_(False).to(self.device)
         self._words: dict[tuple[str, ...], Tensor] = {}
-        self.sha256 = clip_activation.identity(
-            hash_weights(model), clip_activation.has_quick_gelu(model)
-        )
-        """Hash of weights and activation: the same on every machine, whatever file they came from."""
+        quick_gelu = clip_activation.has_quick_gelu(model)
+        self.sha256 = clip_activation.identity(hash_weights(model), quick_gelu)
+        """Hash of weights and activation, independent of the file format and the machine."""
 
     @property
     def dim(self) -> int:
-        """Length of both embeddings; a network's `context_dim`."""
+        """Return the length of both embeddings, the `context_dim` of a network."""
         return self._model.dim
 
     def embed(self, images: Tensor, bf16: bool = False) -> Context:
-        """Content and degradation (N, dim), float32 and not normalised, without gradients.
+        """Return content and degradation (N, dim), float32, not normalised, without gradients.
 
-        `bf16` computes under bfloat16 autocast; the published code uses autocast too. An autocast
-        around the call has no effect. The result is an ordinary tensor, which training may keep for
-        its backward pass.
+        An autocast around the call has no effect. The results are ordinary tensors, which training
+        may keep for its backward pass.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1].
+            bf16: compute under bfloat16 autocast, as the published code does.
         """
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16),
-        ):
-            small = self._model.prepare(images.float()).to(
-                self.device
-            )  # prepared where they lie: they may be large
-            found = self._model.encode_image(small, control=True)
-        return Context(*(embedding.float().clone() for embedding in found))
+        autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16)
+        with torch.inference_mode(), autocast:
+            # Prepared on the device of the images, which may be too large for the GPU.
+            inputs = self._model.prepare(images.float()).to(self.device)
+            content, degradation = self._model.encode_image(inputs, control=True)
+        # The clones are made outside inference mode: autograd can save them.
+        return Context(content.float().clone(), degradation.float().clone())
 
     def classify(self, images: Tensor, words: Sequence[str] | None = None) -> Tensor:
-        """Probabilities (N, words) that each word is what degrades an image; the ten of DEGRADATIONS by default.
+        """Return the probabilities (N, K) of K words for the degradation of each image.
 
-        softmax(100 cos(degradation embedding, text embedding)) of the bare words, as published.
+        softmax(100 cos(degradation embedding, text embedding)) of the bare words, as published. The
+        default words are the ten of DEGRADATIONS.
         """
         return self.probabilities(self.embed(images).degradation, words)
 
     def probabilities(self, degradation: Tensor, words: Sequence[str] | None = None) -> Tensor:
-        """As `classify`, from degradation embeddings (N, dim) that `embed` gave."""
-        features = self.encode_words(DEGRADATIONS if words is None else words)
-        return (CLASSIFIER_SCALE * F.normalize(degradation.float(), dim=-1) @ features.T).softmax(
-            dim=1
-        )
+        """Return the probabilities of `classify` for degradation embeddings (N, dim) of `embed`."""
+        features = self.encode_words(DEGRADATIONS if words is None else words)  # (K, dim)
+        cosines = F.normalize(degradation.float(), dim=-1) @ features.T
+        return (CLASSIFIER_SCALE * cosines).softmax(dim=1)
 
     def encode_words(self, words: Sequence[str]) -> Tensor:
-        """Unit-length text features (words, dim), kept for the next call."""
+        """Return unit-length text features (K, dim) of K words; they are cached."""
         if not words:
             raise DaClipError("no degradations to choose from: give one word or more")
         key = tuple(words)
         if key not in self._words:
+            tokens = self._model.tokenize(key)
             with torch.no_grad():
-                self._words[key] = self._model.encode_text(
-                    self._model.tokenize(key), normalize=True
-                )
+                self._words[key] = self._model.encode_text(tokens, normalize=True)
         return self._words[key]
 
 
 def openai_preprocessing() -> dict[str, tuple[float, ...]]:
-    """Mean and standard deviation (RGB) with which OpenAI's and LAION's CLIPs take images."""
+    """Return the mean and standard deviation (RGB) of OpenAI's and LAION's CLIPs."""
     from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
     return {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD}

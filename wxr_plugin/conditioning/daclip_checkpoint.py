@@ -1,4 +1,4 @@
-"""Reading DA-CLIP's checkpoints: the published ones and our own, with the architecture told from the shapes."""
+"""Reading of DA-CLIP checkpoints, published and own; the architecture is inferred from shapes."""
 
 import json
 from collections.abc import Mapping
@@ -17,28 +17,33 @@ Config = dict[str, Any]
 CONTROLLER = "visual_control."
 TOWERS = ("clip.visual.", "visual.", CONTROLLER)
 SHARED = TOWERS[:2]
-"""Two names for the same tensors: in the published files every tensor of the frozen tower is listed twice."""
+"""Two prefixes of the same tensors: published files list every tensor of the frozen tower twice."""
 HEAD_WIDTH = 64
+"""Channels of an attention head where nothing else is known."""
 PLAIN = {"embed_dim", "vision_cfg", "text_cfg"}
-"""Keys of an architecture of open_clip that is fully known from shapes and numbers of heads."""
+"""Keys of an open_clip architecture that shapes and numbers of heads determine fully."""
 
 
 def read_daclip(path: str | Path) -> DaCLIP:
-    """The DA-CLIP of a checkpoint, on the CPU.
+    """Return the DA-CLIP of a checkpoint, on the CPU.
 
-    Known are a bare state dict, one under 'state_dict' (or another usual key), `module.` before its
-    names, and files with the controller alone that name the CLIP it belongs to, as DaCLIPModel's do
-    under 'network_g'. A file that names none has the vocabulary and exact GELU of the published
-    ones, and heads as open_clip's model of these shapes.
+    A checkpoint is a bare state dict, or one under 'state_dict' or another usual key, with or
+    without `module.` before its names. It may hold the controller only, if it names its CLIP under
+    'network_g', as files of DaCLIPModel do. For a file without that name, vocabulary and activation
+    (GELU) are those of the published files, and numbers of heads those of open_clip's model with
+    the same shapes.
 
     Raises:
-        DaClipError: the file holds something else, or parts that do not fit each other.
-        CheckpointError: it cannot be read.
+        DaClipError: the file does not hold a DA-CLIP, or its parts do not fit each other.
+        CheckpointError: the file cannot be read.
     """
     weights = load_weights(path)
     if not any(key.startswith(CONTROLLER) for key in weights):
-        what = f"no {CONTROLLER}* among its {len(weights)} tensors, the first of which is {next(iter(weights))}"
-        raise DaClipError(f"{path}: holds no DA-CLIP ({what}); give daclip_ViT-B-32.pt or the like")
+        first = next(iter(weights))
+        reason = f"no {CONTROLLER}* among its {len(weights)} tensors, the first of which is {first}"
+        raise DaClipError(
+            f"{path}: holds no DA-CLIP ({reason}); give daclip_ViT-B-32.pt or the like"
+        )
     name = (load_network_options(path) or {}).get("clip")
     model = _build(weights, name, path)
     fit_weights(model, weights, path)
@@ -48,50 +53,54 @@ def read_daclip(path: str | Path) -> DaCLIP:
 def fit_weights(model: DaCLIP, weights: Mapping[str, Tensor], path: str | Path) -> None:
     """Load `weights` of the file `path` into `model`, strictly.
 
-    Position embeddings of another grid are resized. A file without `clip.*` leaves the model's own
-    there.
+    Position embeddings of another grid are resized. If the file has no `clip.*`, the model keeps
+    its own.
 
     Raises:
-        DaClipError: names or shapes differ; the message has both sides.
+        DaClipError: names or shapes differ; the message has those of both sides.
     """
     expected = model.state_dict()
     weights = _with_both_names(weights)
     if not any(key.startswith("clip.") for key in weights):
-        weights = {
-            **{
-                key: value
-                for key, value in expected.items()
-                if key.startswith(("clip.", "visual."))
-            },
-            **weights,
-        }
+        for key, value in expected.items():
+            if key.startswith(("clip.", "visual.")):
+                weights.setdefault(key, value)
     weights = _resized(weights, model)
-    wrong = [
-        key for key in expected if key in weights and weights[key].shape != expected[key].shape
-    ]
-    if wrong:
-        shapes = f"{wrong[0]} is {tuple(weights[wrong[0]].shape)} in it and {tuple(expected[wrong[0]].shape)}"
-        raise DaClipError(
-            f"{path}: {len(wrong)} tensors have other shapes than {model.name} asks for: {shapes} "
-            f"there; take the CLIP "
-            "with which the checkpoint was trained, or another checkpoint"
-        )
-    for what, names in (
+    _check_shapes(weights, expected, model.name, path)
+    for problem, names in (
         ("lacks", expected.keys() - weights.keys()),
         ("has unknown", weights.keys() - expected.keys()),
     ):
         if names:
             raise DaClipError(
-                f"{path}: {what} {len(names)} tensors of {model.name}, such as {min(names)}"
+                f"{path}: {problem} {len(names)} tensors of {model.name}, such as {min(names)}"
             )
     model.load_state_dict(weights)
 
 
-def config_from_shapes(weights: Mapping[str, Tensor]) -> Config:
-    """Arguments of open_clip's CLIP that give a frozen part (`clip.*`) of these shapes.
+def _check_shapes(
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str, path: str | Path
+) -> None:
+    shared = [key for key in expected if key in weights]
+    wrong = [key for key in shared if weights[key].shape != expected[key].shape]
+    if wrong:
+        first = wrong[0]
+        here, there = tuple(weights[first].shape), tuple(expected[first].shape)
+        raise DaClipError(
+            f"{path}: {len(wrong)} tensors have other shapes than {name} asks for: {first} is "
+            f"{here} in it and {there} there; take the CLIP with which the checkpoint was trained, "
+            "or another checkpoint"
+        )
 
-    Numbers of heads leave no trace in shapes: they are those of open_clip's model with the same
-    shapes, or else one for every 64 channels. Raises KeyError for towers of another kind.
+
+def config_from_shapes(weights: Mapping[str, Tensor]) -> Config:
+    """Return the arguments of open_clip's CLIP for a frozen part (`clip.*`) with these shapes.
+
+    Shapes do not show the numbers of heads: they are those of open_clip's model with the same
+    shapes, or else one head per 64 channels.
+
+    Raises:
+        KeyError: the towers are neither those of a ViT nor of a ResNet.
     """
     shapes = {key.removeprefix("clip."): tuple(value.shape) for key, value in weights.items()}
     vision = _resnet(shapes) if "visual.attnpool.positional_embedding" in shapes else _vit(shapes)
@@ -108,9 +117,9 @@ def config_from_shapes(weights: Mapping[str, Tensor]) -> Config:
 
 
 def named_config(name: str) -> Config | None:
-    """Return open_clip's configuration of the CLIP `name` without loading weights; None where it has none.
+    """Return open_clip's configuration of the CLIP `name`, or None; no weights are loaded.
 
-    A pretrained tag decides on the activation, as in `build_clip`.
+    The activation is that of a pretrained tag, if `name` has one, as in `build_clip`.
     """
     import open_clip
 
@@ -119,31 +128,37 @@ def named_config(name: str) -> Config | None:
     if schema == "local-dir":
         path = Path(folder) / "open_clip_config.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    tag = name.partition(":")[2]
-    model = config_with_activation(source, tag) if source in open_clip.list_models() else None
-    known = tag in open_clip.list_pretrained_tags_by_model(source)
-    return model and {
-        "model_cfg": model,
-        "preprocess_cfg": open_clip.get_pretrained_cfg(source, tag) if known else {},
-    }
+    if source not in open_clip.list_models():
+        return None
+    _, _, tag = name.partition(":")
+    preprocessing = {}
+    if tag in open_clip.list_pretrained_tags_by_model(source):
+        preprocessing = open_clip.get_pretrained_cfg(source, tag)
+    return {"model_cfg": config_with_activation(source, tag), "preprocess_cfg": preprocessing}
 
 
 def _build(weights: Mapping[str, Tensor], name: str | None, path: str | Path) -> DaCLIP:
     if not any(key.startswith("clip.") for key in weights):
         if not name:
-            raise DaClipError(f"{path}: holds a controller without its CLIP, and does not name one")
+            raise DaClipError(f"{path}: holds a controller without its CLIP, and does not name it")
         return DaCLIP(*build_clip(name), name=name)
+    # The name of a CLIP determines heads, preprocessing and tokenizer, which shapes do not show.
     named = named_config(name) if name else None
     try:
         config = named["model_cfg"] if named else config_from_shapes(_with_both_names(weights))
     except KeyError as error:
         raise DaClipError(
-            f"{path}: its CLIP has no {error}, so it is none of open_clip's own ViT or ResNet"
+            f"{path}: its CLIP has no {error}, so it is neither a ViT nor a ResNet of open_clip"
         ) from error
     clip = _empty_clip(config)
-    told = {key: value for key, value in named["preprocess_cfg"].items() if value} if named else {}
-    clip.visual.preprocess_cfg = {**openai_preprocessing(), **told}
-    return DaCLIP(clip, build_tokenizer(name) if named else None, name or Path(path).name)
+    preprocessing = dict(openai_preprocessing())
+    if named:
+        for key, value in named["preprocess_cfg"].items():
+            if value:
+                preprocessing[key] = value
+    clip.visual.preprocess_cfg = preprocessing
+    tokenizer = build_tokenizer(name) if named else None
+    return DaCLIP(clip, tokenizer, name or Path(path).name)
 
 
 def _empty_clip(config: Config) -> nn.Module:
@@ -158,32 +173,39 @@ def _empty_clip(config: Config) -> nn.Module:
 
 
 def _with_both_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights with each tensor of the frozen tower under both of its names."""
-    found = dict(weights)
-    for one, other in (SHARED, SHARED[::-1]):
+    """Return the weights with each tensor of the frozen tower under both of its names."""
+    completed = dict(weights)
+    for prefix, twin in (SHARED, SHARED[::-1]):
         for key in weights:
-            if key.startswith(one):
-                found.setdefault(other + key.removeprefix(one), weights[key])
-    return found
+            if key.startswith(prefix):
+                name = key.removeprefix(prefix)
+                completed.setdefault(twin + name, weights[key])
+    return completed
 
 
 def _resized(weights: dict[str, Tensor], model: DaCLIP) -> dict[str, Tensor]:
-    """The weights with position embeddings of the model's grid; open_clip resizes them, bicubic."""
+    """Return the weights with position embeddings resized to the grid of the model (bicubic)."""
     from open_clip.model import resize_pos_embed
 
     weights = dict(weights)
+    expected = getattr(model.visual, "positional_embedding", None)  # (positions, width); ViT only
+    if expected is None:
+        return weights
     for tower in TOWERS:
-        key = f"{tower}positional_embedding"
-        if key in weights and weights[key].shape[1:] == model.visual.positional_embedding.shape[1:]:
-            part = {"visual.positional_embedding": weights[key]}
-            resize_pos_embed(part, model)
-            weights[key] = part["visual.positional_embedding"]
+        embedding = weights.get(f"{tower}positional_embedding")
+        if embedding is None or embedding.shape[1:] != expected.shape[1:]:
+            continue
+        # open_clip replaces the tensor under this one name.
+        part = {"visual.positional_embedding": embedding}
+        resize_pos_embed(part, model)
+        weights[f"{tower}positional_embedding"] = part["visual.positional_embedding"]
     return weights
 
 
 def _vit(shapes: Mapping[str, tuple[int, ...]]) -> Config:
     width, _, patch, _ = shapes["visual.conv1.weight"]
-    grid = round((shapes["visual.positional_embedding"][0] - 1) ** 0.5)
+    positions = shapes["visual.positional_embedding"][0]
+    grid = round((positions - 1) ** 0.5)  # without the class token
     hidden = shapes["visual.transformer.resblocks.0.mlp.c_fc.weight"][0]
     return {
         "image_size": grid * patch,
@@ -196,9 +218,10 @@ def _vit(shapes: Mapping[str, tuple[int, ...]]) -> Config:
 
 
 def _resnet(shapes: Mapping[str, tuple[int, ...]]) -> Config:
-    grid = round((shapes["visual.attnpool.positional_embedding"][0] - 1) ** 0.5)
+    positions = shapes["visual.attnpool.positional_embedding"][0]
+    grid = round((positions - 1) ** 0.5)  # without the mean token
     return {
-        "image_size": grid * 32,
+        "image_size": grid * 32,  # the stride of the last stage
         "layers": [_count(shapes, f"visual.layer{stage}.") for stage in (1, 2, 3, 4)],
         "width": shapes["visual.conv3.weight"][0],
         "head_width": HEAD_WIDTH,
@@ -206,26 +229,29 @@ def _resnet(shapes: Mapping[str, tuple[int, ...]]) -> Config:
 
 
 def _count(shapes: Mapping[str, Any], prefix: str) -> int:
-    return len({key.removeprefix(prefix).split(".")[0] for key in shapes if key.startswith(prefix)})
+    """Return the number of distinct names that follow `prefix` in the keys."""
+    names = [key.removeprefix(prefix) for key in shapes if key.startswith(prefix)]
+    return len({name.partition(".")[0] for name in names})
 
 
 def _with_known_heads(config: Config) -> Config:
-    """The configuration with the heads of open_clip's model of these shapes; of several, the shortest name counts."""
+    """Return `config` with the numbers of heads of open_clip's model of the same sizes."""
     import open_clip
 
+    # Variants of a model have longer names than the model itself.
     for name in sorted(open_clip.list_models(), key=len):
-        known = open_clip.get_model_config(name)
-        if known.keys() == PLAIN and _sizes(known) == _sizes(config):
-            vision = {
-                **config["vision_cfg"],
-                "head_width": known["vision_cfg"].get("head_width", HEAD_WIDTH),
-            }
-            text = {**config["text_cfg"], "heads": known["text_cfg"]["heads"]}
-            return {**config, "vision_cfg": vision, "text_cfg": text}
+        model = open_clip.get_model_config(name)
+        if model.keys() != PLAIN or _sizes(model) != _sizes(config):
+            continue
+        head_width = model["vision_cfg"].get("head_width", HEAD_WIDTH)
+        vision = {**config["vision_cfg"], "head_width": head_width}
+        text = {**config["text_cfg"], "heads": model["text_cfg"]["heads"]}
+        return {**config, "vision_cfg": vision, "text_cfg": text}
     return config
 
 
 def _sizes(config: Config) -> tuple:
-    vision, text = config["vision_cfg"], config["text_cfg"]
+    vision = config["vision_cfg"]
+    text = config["text_cfg"]
     sizes = [vision.get(key) for key in ("layers", "width", "patch_size")]
-    return config["embed_dim"], *map(str, sizes), text.get("width"), text.get("layers")
+    return config["embed_dim"], *sizes, text.get("width"), text.get("layers")

@@ -1,13 +1,13 @@
-"""Image towers of open_clip, block by block: the controller of DA-CLIP and the frozen tower that it steers.
+"""Image towers of open_clip, block by block: DA-CLIP's controller and the tower that it steers.
 
-Luo et al., ICLR 2024 (arXiv 2310.01018), section 3.1. The controller is a copy of the tower; after
-each of its blocks a linear layer that starts from zero makes a hidden state, which is added behind
-a block of the frozen tower.
+Luo et al., ICLR 2024 (arXiv 2310.01018), section 3.1. The controller is a copy of the tower. After
+each of its blocks, a zero-initialised linear layer computes a hidden state, which is added to the
+output of a block of the frozen tower.
 
-ViT: as published, the last hidden state is added behind the first block and so on (the authors take
-them from the end of a list). ModifiedResNet: the published code has none, and the sizes of its
-stages differ, so each hidden state, made by a 1x1 convolution, is added behind the same stage (our
-choice).
+ViT: as published, the last hidden state is added after the first block and so on (the authors take
+them from the end of a list). ModifiedResNet: the published code does not support it. As the sizes
+of its stages differ, each hidden state, computed by a 1x1 convolution, is added after the same
+stage (our choice).
 """
 
 import copy
@@ -20,38 +20,40 @@ from wxr_plugin.errors import WxrError
 
 
 class DaClipError(WxrError):
-    """A DA-CLIP that cannot be built or loaded, or that cannot do what is asked."""
+    """A DA-CLIP that cannot be built or loaded, or that lacks a feature."""
 
 
 class ControlTransformer(nn.Module):
-    """The transformer of a copied ViT with its zero-initialised layers, under the published names."""
+    """Transformer of a copied ViT with its zero-initialised layers, under published names."""
 
     def __init__(self, transformer: nn.Module):
         super().__init__()
         self.transformer = transformer
-        width, layers = transformer.width, len(transformer.resblocks)
-        self.zero_modules = nn.ModuleList(zeroed(nn.Linear(width, width)) for _ in range(layers))
+        width = transformer.width
+        layers = [zeroed(nn.Linear(width, width)) for _ in transformer.resblocks]
+        self.zero_modules = nn.ModuleList(layers)
 
 
 class Tower(NamedTuple):
-    """How one kind of image tower is taken apart; each entry takes the tower."""
+    """Parts of a type of image tower; each function takes the tower as its first argument."""
 
     start: Callable[[nn.Module, Tensor], Tensor]
-    """What comes before the first block."""
+    """Compute the input of the first block from images (N, 3, S, S)."""
     blocks: Callable[[nn.Module], Iterable[nn.Module]]
-    """The blocks behind which hidden states are made and added."""
+    """Return the blocks after which hidden states are computed and added."""
     zeros: Callable[[nn.Module], Iterable[nn.Module]]
-    """The zero-initialised layers of a controller."""
+    """Return the zero-initialised layers of a controller."""
     finish: Callable[[nn.Module, Tensor], Tensor]
-    """From the last block's output to the embedding (N, D)."""
+    """Compute the embedding (N, D) from the output of the last block."""
     reverse: bool
-    """Whether the first hidden state is added behind the last block."""
+    """Whether the first hidden state is added after the last block."""
 
 
 def make_controller(visual: nn.Module) -> nn.Module:
-    """A trainable copy of the tower `visual` with zero-initialised layers.
+    """Return a trainable copy of the tower `visual` with zero-initialised layers.
 
-    Raises DaClipError for a foreign tower.
+    Raises:
+        DaClipError: the tower is neither a ViT nor a ResNet of open_clip.
     """
     kind = tower_of(visual)
     control = copy.deepcopy(visual).requires_grad_(True)
@@ -60,54 +62,65 @@ def make_controller(visual: nn.Module) -> nn.Module:
         control.transformer = ControlTransformer(control.transformer)
     else:
         widths = [stage[-1].bn3.num_features for stage in kind.blocks(control)]
-        control.zero_modules = nn.ModuleList(zeroed(nn.Conv2d(width, width, 1)) for width in widths)
+        layers = [zeroed(nn.Conv2d(width, width, 1)) for width in widths]
+        control.zero_modules = nn.ModuleList(layers)
     return control
 
 
 def run_controller(control: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """The controller's own embedding (N, D) of prepared images, and a hidden state for each block of the other tower.
+    """Return the embedding (N, D) by the controller, and the hidden states for the frozen tower.
 
-    Hidden states come in the order in which they are added. They do not change what the controller
-    itself computes.
+    Hidden states are in the order in which they are added. They do not affect the embedding of the
+    controller.
     """
     kind = tower_of(control)
-    x, hidden = kind.start(control, images), []
-    for block, zero in zip(kind.blocks(control), kind.zeros(control), strict=True):
+    x = kind.start(control, images)
+    hidden = []
+    blocks = kind.blocks(control)
+    for block, zero in zip(blocks, kind.zeros(control), strict=True):
         x = block(x)
         hidden.append(zero(x))
-    return kind.finish(control, x), hidden[::-1] if kind.reverse else hidden
+    if kind.reverse:
+        hidden.reverse()
+    return kind.finish(control, x), hidden
 
 
 def run_controlled(visual: nn.Module, images: Tensor, hidden: list[Tensor]) -> Tensor:
-    """The embedding (N, D) of prepared images by the frozen tower, `hidden[i]` added behind its block i."""
+    """Return the embedding (N, D) by the frozen tower, with `hidden[i]` added after block i."""
     kind = tower_of(visual)
     x = kind.start(visual, images)
-    for block, more in zip(kind.blocks(visual), hidden, strict=True):
-        x = block(x) + more
+    for block, state in zip(kind.blocks(visual), hidden, strict=True):
+        x = block(x) + state
     return kind.finish(visual, x)
 
 
 def tower_of(visual: nn.Module) -> Tower:
-    """How to take `visual` apart. Raises DaClipError for a tower that is not open_clip's own."""
+    """Return the parts of the tower `visual`.
+
+    Raises:
+        DaClipError: the tower is neither a ViT nor a ResNet of open_clip.
+    """
     if hasattr(visual, "transformer") and hasattr(visual, "class_embedding"):
         return VIT
     if hasattr(visual, "attnpool") and hasattr(visual, "stem"):
         return RESNET
     raise DaClipError(
-        f"DA-CLIP steers the blocks of open_clip's own ViT or ResNet; this CLIP's image tower is a "
+        f"DA-CLIP steers the blocks of open_clip's ViT or ResNet, but this CLIP's tower is a "
         f"{type(visual).__name__}: take another CLIP, such as ViT-B-32:laion2b_s34b_b79k"
     )
 
 
 def zeroed(layer: nn.Module) -> nn.Module:
-    """The layer with weight and bias 0."""
+    """Set weight and bias of `layer` to 0, and return it."""
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
 
 
 def _vit_blocks(tower: nn.Module) -> nn.ModuleList:
-    return getattr(tower.transformer, "transformer", tower.transformer).resblocks
+    # The transformer of a controller is wrapped in ControlTransformer.
+    inner = getattr(tower.transformer, "transformer", tower.transformer)
+    return inner.resblocks
 
 
 def _vit_finish(tower: nn.Module, x: Tensor) -> Tensor:

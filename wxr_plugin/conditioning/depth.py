@@ -1,7 +1,7 @@
-"""Depth Anything's encoder as a frozen guide: patch tokens that are differentiable to the image.
+"""Encoder of Depth Anything as a frozen guide: patch tokens, differentiable to the image.
 
-WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101) compares such features in L_feat. Which layer is
-not stated; here it is the last block, after the norm (our choice).
+WResVLM (Xu et al., ECCV 2024, arXiv 2409.02101) compares such features in L_feat. The paper does
+not state the layer; here it is the last block, after the norm (our choice).
 """
 
 import logging
@@ -40,65 +40,72 @@ class DepthGuide:
         self, backbone: nn.Module, name: str, device: torch.device | str, size: int | None = None
     ):
         self.name = name
-        """What `load_depth` was called with."""
+        """Name that `load_depth` was called with."""
         self.device = torch.device(device)
         self.size = size
-        """Shorter side in pixels to which images are resized; None: their own size, to the nearest whole patches."""
+        """Shorter side that images are resized to, in pixels; None: nearest whole patches."""
         self._backbone = backbone.float().eval().requires_grad_(False).to(self.device)
-        self._backbone.config.reshape_hidden_states = self._backbone.config.apply_layernorm = True
+        # Feature maps (N, C, h, w) after the layer norm.
+        self._backbone.config.reshape_hidden_states = True
+        self._backbone.config.apply_layernorm = True
         self.sha256 = hash_weights(backbone)
-        """Hash of the encoder's weights: the same on every machine, whatever file they came from."""
+        """Hash of the weights, independent of the file format and the machine."""
 
     @property
     def patch(self) -> int:
-        """Side of a patch in pixels (14 for every Depth Anything)."""
+        """Return the side of a patch in pixels (14 for every Depth Anything)."""
         return self._backbone.config.patch_size
 
     def encode(self, images: Tensor) -> Tensor:
-        """Patch tokens (N, T, C) of the last block after the norm, row by row; gradients flow to the images.
+        """Return the patch tokens (N, T, C) of the last block after the norm, row by row.
 
-        Each image is clamped to [0, 1], resized (bicubic, antialiased, see `fit`) and normalised as
-        for ImageNet. T is the number of whole patches of the resized image.
+        Gradients flow to the images (N, 3, H, W). Each image is clamped to [0, 1], resized
+        (bicubic, antialiased, see `fit`) and normalised with ImageNet's statistics. T is the number
+        of patches of the resized image.
         """
         from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-        mean, std = (
-            images.new_tensor(v).view(1, 3, 1, 1)
-            for v in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-        )
-        height, width = fit(*images.shape[-2:], self.patch, self.size)
+        mean = images.new_tensor(IMAGENET_DEFAULT_MEAN).view(1, 3, 1, 1)
+        std = images.new_tensor(IMAGENET_DEFAULT_STD).view(1, 3, 1, 1)
+        size = fit(*images.shape[-2:], self.patch, self.size)
         resized = images.clamp(0, 1)
-        if (height, width) != images.shape[-2:]:
-            resized = F.interpolate(resized, (height, width), mode="bicubic", antialias=True)
-        maps = self._backbone((resized - mean) / std).feature_maps[-1]
+        if size != images.shape[-2:]:
+            resized = F.interpolate(resized, size, mode="bicubic", antialias=True)
+        maps = self._backbone((resized - mean) / std).feature_maps[-1]  # (N, C, h, w)
         return maps.flatten(2).transpose(1, 2)
 
 
 def fit(height: int, width: int, patch: int, size: int | None = None) -> tuple[int, int]:
-    """Height and width to resize an image to: the nearest multiples of `patch`, one patch at least.
+    """Return the height and width to resize an image to, multiples of `patch`.
 
-    With `size` the shorter side becomes the nearest multiple to it and the aspect ratio is kept as
-    nearly as patches allow, as Depth Anything's own preprocessing does with 518. Without, an image
-    keeps its scale (our choice): a crop of 128 becomes 126, so that noise of a pixel stays one, and
-    has a seventeenth of the tokens that 518 would give.
+    With `size`, the shorter side becomes the multiple nearest to it and the aspect ratio is kept as
+    far as patches allow, as in the preprocessing of Depth Anything with 518. Without `size`, an
+    image keeps its scale (our choice): a crop of 128 becomes 126, so that noise of one pixel stays
+    at that frequency, and it has a seventeenth of the tokens that 518 would yield.
     """
     scale = size / min(height, width) if size else 1.0
-    return tuple(max(1, round(side * scale / patch)) * patch for side in (height, width))
+
+    def rounded(side: int) -> int:
+        return max(1, round(side * scale / patch)) * patch
+
+    return rounded(height), rounded(width)
 
 
 def load_depth(
     name: str = "tiny", device: torch.device | str | None = None, size: int | None = None
 ) -> DepthGuide:
-    """Return the depth encoder of that name, loaded once a process, device and size.
+    """Return the depth encoder called `name`, loaded once per process, device and size.
 
-    `name` is one of `depth_models.yml` ("tiny" is packaged; "depth-anything-small",
-    "depth-anything-v2-base", …), a folder that `save_pretrained` wrote, or a hub id: a Depth
-    Anything, or a backbone of transformers alone (DINOv2). `device` is CUDA where there is one,
-    unless given; for `size` see `fit`.
+    Args:
+        name: an entry of `depth_models.yml` ("tiny" is packaged; "depth-anything-small",
+            "depth-anything-v2-base", …), a folder written by `save_pretrained`, or a hub id. The
+            model is a Depth Anything or a bare backbone of transformers (DINOv2).
+        device: by default CUDA if available, else the CPU.
+        size: see `fit`.
 
     Raises:
-        DepthError: no such name, or a folder that holds something else.
-        WxrError: a model that is neither here nor cached, with no network to fetch it.
+        DepthError: the name is unknown, or the folder does not hold such a model.
+        WxrError: the model is not cached and cannot be downloaded.
     """
     return _guide(name, str(numbered(device)), size)
 
@@ -112,7 +119,7 @@ def _guide(name: str, device: str, size: int | None) -> DepthGuide:
 
 @cache
 def _backbone(name: str, device: str) -> nn.Module:
-    """One module a device, whatever the sizes that guides use it with."""
+    """Return the module of a device, which guides of different sizes share."""
     from wxr_plugin.vlm.fetch import local_folder
 
     folder = str(local_folder(_source(name)))
@@ -122,9 +129,10 @@ def _backbone(name: str, device: str) -> nn.Module:
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DepthError(
-            f"depth encoder '{name}': {folder} holds no Depth Anything and no backbone of "
+            f"depth encoder '{name}': {folder} holds neither a Depth Anything nor a backbone of "
             f"transformers ({reason})"
         ) from error
+    # transformers would initialise missing weights at random.
     if missing := sorted(report["missing_keys"]):
         raise DepthError(
             f"depth encoder '{name}' lacks {len(missing)} of its weights "
@@ -143,20 +151,20 @@ def _read(folder: str) -> tuple[nn.Module, dict]:
             folder, output_loading_info=True
         )
         return model.backbone, report
-    # AutoBackbone of transformers 5 asks the hub even for a folder, hence the class behind it.
-    return MODEL_FOR_BACKBONE_MAPPING[type(config)].from_pretrained(
-        folder, output_loading_info=True
-    )
+    # AutoBackbone of transformers 5 contacts the hub even for a folder, hence the concrete class.
+    backbone = MODEL_FOR_BACKBONE_MAPPING[type(config)]
+    return backbone.from_pretrained(folder, output_loading_info=True)
 
 
 def _source(name: str) -> str:
-    known = yaml.safe_load(NAMES.read_text(encoding="utf-8"))
-    if name in known:
-        source = known[name]
+    """Return the folder or hub id of the encoder `name`."""
+    sources = yaml.safe_load(NAMES.read_text(encoding="utf-8"))
+    if name in sources:
+        source = sources[name]
         return str(_PACKAGE / source) if source.startswith("assets/") else source
     if Path(name).is_dir() or _HUB_ID.fullmatch(name):
         return name
     raise DepthError(
-        f"unknown depth encoder '{name}': take {', '.join(known)}, a folder that exists, or a hub "
-        f"id"
+        f"unknown depth encoder '{name}': take {', '.join(sources)}, a folder that exists, or a "
+        "hub id"
     )

@@ -1,4 +1,4 @@
-"""The frozen guide that a steered network needs, told from what the network takes."""
+"""Loading of the frozen guide that a steered network needs, chosen by its inputs."""
 
 import logging
 from collections.abc import Sequence
@@ -16,24 +16,27 @@ from wxr_plugin.conditioning.daclip_towers import DaClipError
 
 
 class Guide(Protocol):
-    """What steers a network: a DaClipGuide, a ClipGuide, or one of a third party."""
+    """Interface of a guide: DaClipGuide, ClipGuide, or a class of a plug-in."""
 
     name: str
-    """What it was loaded by."""
+    """Name that the guide was loaded by."""
     gives: tuple[str, ...]
-    """Which of `context.NAMES` it makes."""
+    """Names of its embeddings, a subset of `context.NAMES`."""
     dim: int
-    """Length of its embeddings; the network's `context_dim`."""
+    """Length of its embeddings, the `context_dim` of the network."""
 
     def embed(self, images: Tensor, bf16: bool = False) -> Context:
-        """Embeddings of images (N, 3, H, W) in [0, 1], float32, without gradients."""
+        """Return embeddings (N, dim), float32, no gradients, of images (N, 3, H, W) in [0, 1]."""
 
 
 def load_guide(inputs: Sequence[str], name: str, device: torch.device | str | None = None) -> Guide:
-    """The guide `name` of a network that takes the embeddings `inputs`, loaded once a process and device.
+    """Return the guide `name` for a network with the embeddings `inputs`.
 
-    `image` is made by a CLIP, named as `load_clip` takes it; content and degradation by a DA-CLIP,
-    as `load_daclip`. Raises WxrError where it cannot be loaded.
+    A CLIP (see `load_clip`) computes `image`; a DA-CLIP (see `load_daclip`) computes `content` and
+    `degradation`. A guide is loaded once per process and device.
+
+    Raises:
+        WxrError: the guide cannot be loaded.
     """
     if "image" in inputs:
         from wxr_plugin.conditioning.clip import load_clip
@@ -44,24 +47,29 @@ def load_guide(inputs: Sequence[str], name: str, device: torch.device | str | No
 
 
 def load_daclip(name: str = "tiny", device: torch.device | str | None = None) -> DaClipGuide:
-    """Return the DA-CLIP of that name, loaded once a process and device.
+    """Return the DA-CLIP called `name`, loaded once per process and device.
 
-    `name` is "tiny" (the packaged one) or a checkpoint: a published one (daclip_ViT-B-32.pt,
-    wild-daclip_ViT-L-14.pt) or one that DaCLIPModel wrote, .pt, .pth or .safetensors. Its
-    architecture is told from the shapes in it. `device` is CUDA where there is one, unless given.
-    Raises WxrError for a file that holds no DA-CLIP.
+    Args:
+        name: "tiny" (packaged) or a checkpoint, .pt, .pth or .safetensors: a published one
+            (daclip_ViT-B-32.pt, wild-daclip_ViT-L-14.pt) or one written by DaCLIPModel. The
+            architecture is inferred from its shapes.
+        device: by default CUDA if available, else the CPU.
+
+    Raises:
+        WxrError: the file is missing or does not hold a DA-CLIP.
     """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return _load(name, str(device))
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    return _load(name, str(torch.device(device or default)))
 
 
 @cache
 def _load(name: str, device: str) -> DaClipGuide:
     path = TINY if name == "tiny" else Path(name).expanduser()
     if not path.is_file():
-        where = "; take tiny, or a published file (`wxr zoo show daclip` says where it is)"
-        other = ": install wxr_plugin again" if name == "tiny" else where
-        raise DaClipError(f"DA-CLIP '{name}': there is no file {path}{other}")
+        fix = "; take tiny, or a published file (`wxr zoo show daclip` says where it is)"
+        if name == "tiny":
+            fix = ": install wxr_plugin again"
+        raise DaClipError(f"DA-CLIP '{name}': there is no file {path}{fix}")
     guide = DaClipGuide(read_daclip(path), name, device)
     logging.getLogger("basicsr").info(f"DA-CLIP {name} loaded on {device}")
     return guide

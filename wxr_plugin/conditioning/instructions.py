@@ -1,4 +1,4 @@
-"""From words to the instruction that InstructIR takes: a small sentence model, then the authors' head."""
+"""Embedding of an instruction for InstructIR: a small sentence model, then the authors' head."""
 
 from pathlib import Path
 
@@ -10,42 +10,45 @@ from wxr_plugin.checkpoints.fitting import load_into
 from wxr_plugin.errors import WxrError
 
 SENTENCES = "TaylorAI/bge-micro-v2"
-"""The sentence model that InstructIR was trained with, on the model hub."""
+"""Id, on the model hub, of the sentence model that InstructIR was trained with."""
 
 
 @torch.no_grad()
 def embed_instruction(words: str, head: Path) -> list[float]:
-    """The 256 numbers, of length 1, that `network_g.instruction` takes.
+    """Return the instruction `words` as the unit vector of `network_g.instruction`, 256 numbers.
 
     Args:
-        words: what to do with the photo, in English.
-        head: the authors' lm_instructir-7d.pt. A folder bge-micro-v2 beside it is taken for the
-            sentence model, as it would be saved by transformers; otherwise that of the hub, or of
-            its cache.
+        words: the task for the photo, in English.
+        head: the authors' lm_instructir-7d.pt. If a folder bge-micro-v2, as saved by transformers,
+            is next to it, that is the sentence model; otherwise it comes from the hub or its cache.
 
     Raises:
-        WxrError: the sentence model is not there.
-        CheckpointError: `head` holds something else.
+        WxrError: the sentence model is not available.
+        CheckpointError: `head` does not hold these weights.
     """
     layers = LMHead()
     load_into(layers, load_weights(head), head)
-    beside = head.parent / Path(SENTENCES).name
-    instruction, _ = layers(_sentence(words, str(beside) if beside.is_dir() else SENTENCES))
+    local = head.parent / Path(SENTENCES).name
+    model = str(local) if local.is_dir() else SENTENCES
+    instruction, _ = layers(_sentence(words, model))  # (1, 256)
     return instruction[0].tolist()
 
 
 def _sentence(words: str, model: str) -> torch.Tensor:
-    """(1, 384), of length 1: the mean over the tokens."""
+    """Return the unit vector (1, 384) of a sentence, the mean over its tokens."""
     from transformers import AutoModel, AutoTokenizer
 
     try:
-        tokens = AutoTokenizer.from_pretrained(model)(words, return_tensors="pt", truncation=True)
+        tokenizer = AutoTokenizer.from_pretrained(model)
         network = AutoModel.from_pretrained(model).eval()
     except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
         raise WxrError(
             f"the sentence model {model} is not here and cannot be fetched; put its folder "
-            f"bge-micro-v2 beside "
-            f"lm_instructir-7d.pt ({str(error).splitlines()[0]})"
+            f"bge-micro-v2 next to lm_instructir-7d.pt ({reason})"
         ) from error
-    states, mask = network(**tokens).last_hidden_state, tokens["attention_mask"][..., None]
-    return torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
+    tokens = tokenizer(words, return_tensors="pt", truncation=True)
+    states = network(**tokens).last_hidden_state  # (1, T, 384)
+    mask = tokens["attention_mask"][..., None]
+    mean = (states * mask).sum(1) / mask.sum(1)
+    return torch.nn.functional.normalize(mean, dim=1)

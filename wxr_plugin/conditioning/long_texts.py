@@ -1,4 +1,4 @@
-"""Texts that are longer than a CLIP reads, cut at a word."""
+"""Shortening of texts that exceed the context of a CLIP."""
 
 import logging
 from bisect import bisect_left
@@ -7,54 +7,51 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 Tokenizer = Callable[..., Tensor]
-"""Takes texts and `context_length`, gives token ids (K, context_length), padded or cut, as open_clip's tokenizers."""
+"""Tokenizer of open_clip: texts and `context_length` -> token ids (K, context_length), padded or
+cut."""
 
-_TOLD: set[str] = set()
-"""CLIPs of which the log has said that they cut texts."""
+_LOGGED: set[str] = set()
+"""Names of CLIPs whose cut texts were logged already."""
 
 
 def shorten(texts: Sequence[str], tokenizer: Tokenizer, length: int, name: str) -> list[str]:
-    """The texts, those that need more than `length` tokens cut after the last word that fits.
+    """Cut texts of more than `length` tokens after the last word that fits.
 
-    A text whose first word alone is too long stays, and the tokenizer cuts it within that word. The
-    log says once a process that CLIP `name` cuts texts.
+    A text whose first word is too long already is left to the tokenizer, which cuts it within that
+    word. Once per process and CLIP (`name`), the first cut text is logged.
     """
-    return [
-        text if fits else _cut(text, tokenizer, length, name)
-        for text, fits in zip(texts, _fit(texts, tokenizer, length))
-    ]
+    shortened = []
+    for text, fits in zip(texts, _fit(texts, tokenizer, length)):
+        shortened.append(text if fits else _cut(text, tokenizer, length, name))
+    return shortened
 
 
 def _fit(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> list[bool]:
-    """Whether each text fits: of one place more, the last would then hold padding, as it does after an empty text."""
+    """Return whether each text fits into `length` tokens."""
+    # With one more place, the last token of a text that fits is padding, as it is for "".
     last = tokenizer([*texts, ""], context_length=length + 1)[:, -1]
     return (last[:-1] == last[-1]).tolist()
 
 
 def _cut(text: str, tokenizer: Tokenizer, length: int, name: str) -> str:
-    _tell(text, length, name)
+    _log_once(text, length, name)
     words = text.split()
-    counts = range(1, len(words))
-    return (
-        " ".join(
-            words[
-                : bisect_left(counts, True, key=lambda n: not _fits(words[:n], tokenizer, length))
-            ]
-        )
-        or text
-    )
+
+    def is_too_long(count: int) -> bool:
+        (fits,) = _fit([" ".join(words[:count])], tokenizer, length)
+        return not fits
+
+    # Index i of the range stands for i + 1 words, so the first count that is too long has as index
+    # the largest count that fits.
+    fitting = bisect_left(range(1, len(words)), True, key=is_too_long)
+    return " ".join(words[:fitting]) or text
 
 
-def _fits(words: list[str], tokenizer: Tokenizer, length: int) -> bool:
-    return _fit([" ".join(words)], tokenizer, length)[0]
-
-
-def _tell(text: str, length: int, name: str) -> None:
-    if name in _TOLD:
+def _log_once(text: str, length: int, name: str) -> None:
+    if name in _LOGGED:
         return
-    _TOLD.add(name)
+    _LOGGED.add(name)
     logging.getLogger("basicsr").warning(
-        f"CLIP '{name}' reads texts of {length} tokens; longer ones are cut at a word (not said "
-        f"again), the first: "
-        f"'{text[:60]}…'"
+        f"CLIP '{name}' reads texts of {length} tokens; longer ones are cut at a word (not logged "
+        f"again), the first: '{text[:60]}…'"
     )

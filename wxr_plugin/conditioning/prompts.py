@@ -1,9 +1,9 @@
-"""Weather prompts of WResVLM: four learnt text embeddings that sort photos into clear, rain, haze and snow.
+"""Weather prompts of WResVLM: four learnt text prompts for clear, rain, haze and snow.
 
-The frozen text tower of CLIP reads vectors that stand for no word; these are trained by
-cross-entropy on the cosines with image features, as in CLIP-LIT (Liang et al., ICCV 2023) but with
-four classes. Sixteen vectors a prompt are CLIP-LIT's; the random start (standard deviation 0.02) is
-that of CoOp (Zhou et al., IJCV 2022).
+A prompt is a sequence of vectors that take the place of token embeddings in CLIP's frozen text
+tower. They are trained by cross-entropy on the cosines with image features, as in CLIP-LIT (Liang
+et al., ICCV 2023) but with four classes. Sixteen vectors per prompt are as in CLIP-LIT, the random
+initialisation (standard deviation 0.02) as in CoOp (Zhou et al., IJCV 2022).
 """
 
 from collections.abc import Iterable
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from wxr_plugin.conditioning.clip import ClipGuide
 
 TOKENS = 16
+"""Number of vectors of a prompt."""
 LOGIT_SCALE = 100.0
+"""Factor on cosines in the cross-entropy."""
 FORMAT = "wxr weather prompts 1"
+"""Identifier in the metadata of a file."""
 
 
 class PromptError(WxrError):
@@ -35,40 +38,47 @@ class PromptError(WxrError):
 
 @dataclass(frozen=True)
 class WeatherPrompts:
-    """Prompts in the order of WEATHERS, and the CLIP that they were learnt with."""
+    """Prompts in the order of WEATHERS, with the CLIP that they were learnt with."""
 
     embeddings: Tensor
     """(4, 16, width), float32."""
     clip: str
-    """Name of the CLIP, as `load_clip` takes it."""
+    """Name of the CLIP for `load_clip`."""
     sha256: str
     """Hash of the CLIP's weights and activation, `ClipGuide.sha256`."""
 
     @torch.no_grad()
     def features(self, guide: "ClipGuide") -> Tensor:
-        """Unit text features (4, D) on the guide's device; raises PromptError for another CLIP than theirs."""
+        """Return the unit text features (4, D) on the device of the guide.
+
+        Raises:
+            PromptError: `guide` is not the CLIP that the prompts were learnt with.
+        """
         self.check(guide)
         return guide.encode_prompts(self.embeddings.to(guide.device))
 
     def check(self, guide: "ClipGuide", where: str = "these weather prompts") -> None:
-        """Raise PromptError unless `guide` is the CLIP that they were learnt with."""
+        """Raise PromptError unless `guide` is the CLIP that the prompts were learnt with."""
         if self.sha256 == guide.sha256:
             return
-        fix = f"learn them again with `wxr prompts learn --clip {guide.name}`, or name the CLIP that they belong to"
+        fix = (
+            f"learn them again with `wxr prompts learn --clip {guide.name}`, or name the CLIP that "
+            "they belong to"
+        )
+        # Older files hold the hash of the weights only.
         if self.sha256 == guide.weights_sha256:
             raise PromptError(
                 f"{where} were learnt with the weights of CLIP '{guide.name}' but not with its "
-                f"activation, QuickGELU, "
-                f"which was not part of the file or of the CLIP then: {fix}"
+                "activation, QuickGELU, which was not part of the file or of the CLIP then: "
+                f"{fix}"
             )
         raise PromptError(
             f"{where} were learnt with CLIP '{self.clip}' ({self.sha256[:12]}), but the CLIP in "
-            f"use is "
-            f"'{guide.name}' ({guide.sha256[:12]}): {fix}"
+            f"use is '{guide.name}' ({guide.sha256[:12]}): {fix}"
         )
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file that names the CLIP; an existing one is replaced in one step."""
+        """Write a safetensors file that names the CLIP; an existing file is replaced atomically."""
         metadata = {
             "format": FORMAT,
             "clip": self.clip,
@@ -80,10 +90,11 @@ class WeatherPrompts:
 
     @classmethod
     def load(cls, path: str | Path, guide: "ClipGuide | None" = None) -> Self:
-        """Read what `save` wrote, and check that it belongs to `guide` if one is given.
+        """Read prompts that `save` wrote, and check them against `guide` if it is given.
 
         Raises:
-            PromptError: no such file, not a file of weather prompts, or learnt with another CLIP.
+            PromptError: the file is missing, does not hold weather prompts, or was learnt with
+                another CLIP.
         """
         if not Path(path).is_file():
             raise PromptError(
@@ -96,16 +107,18 @@ class WeatherPrompts:
 
 
 def _read(path: Path) -> tuple[Tensor, str, str]:
+    """Return the embeddings, the name and the hash of the CLIP."""
+    weathers = " ".join(WEATHERS)
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") == FORMAT and metadata.get("weathers") == " ".join(WEATHERS):
+            if metadata.get("format") == FORMAT and metadata.get("weathers") == weathers:
                 return file.get_tensor("embeddings"), metadata["clip"], metadata["sha256"]
     except safetensors.SafetensorError as error:
         raise PromptError(
-            f"{path} is no readable safetensors file ({error}): learn the prompts again"
+            f"{path} is not a readable safetensors file ({error}): learn the prompts again"
         ) from None
-    raise PromptError(f"{path} holds something else than weather prompts for {', '.join(WEATHERS)}")
+    raise PromptError(f"{path} does not hold weather prompts for {', '.join(WEATHERS)}")
 
 
 def fit(
@@ -117,56 +130,77 @@ def fit(
     batch: int = 256,
     seed: int = 0,
 ) -> WeatherPrompts:
-    """Learn prompts from frozen unit image features (N, D) and what they show.
+    """Learn prompts from image features, by cross-entropy on 100 times the cosines, with Adam.
 
-    `classes` are indices (N,) into WEATHERS, or soft targets (N, 4), each row a share of each
-    weather that sum to 1. Cross-entropy with logits of 100 times the cosine and Adam, one step for
-    each item of `steps`; a batch is drawn with all four classes equally likely, however many photos
-    (or shares of photos) each has. Raises PromptError for a class that has none.
+    The four classes are equally likely in a batch, regardless of their numbers of photos.
+
+    Args:
+        features: frozen image features (N, D) of unit length.
+        classes: indices (N,) into WEATHERS, or soft targets (N, 4), whose rows sum to 1.
+        guide: the CLIP of the features.
+        steps: iterable with one item per step.
+        lr: learning rate.
+        batch: number of features in a step.
+        seed: seed of the initial prompts and the batches.
+
+    Raises:
+        PromptError: a class has no photos.
     """
     generator = torch.Generator().manual_seed(seed)
-    features, targets = features.to(guide.device), soft_targets(classes).to(guide.device)
-    likely = (targets / _masses(targets)).sum(1).cpu()
+    features = features.to(guide.device)
+    targets = soft_targets(classes).to(guide.device)  # (N, 4)
+    # Dividing by the total of its class gives each class the same total weight.
+    weights = (targets / _class_totals(targets)).sum(1).cpu()
     embeddings = 0.02 * torch.randn(len(WEATHERS), TOKENS, guide.width, generator=generator)
     embeddings = embeddings.to(guide.device).requires_grad_()
     optimizer = torch.optim.Adam([embeddings], lr)
     for _ in steps:
-        chosen = likely.multinomial(batch, replacement=True, generator=generator).to(guide.device)
-        logits = weather_logits(features[chosen], guide.encode_prompts(embeddings), LOGIT_SCALE)
+        # On the CPU, so that a seed draws the same batches on every device.
+        rows = weights.multinomial(batch, replacement=True, generator=generator).to(guide.device)
+        prompts = guide.encode_prompts(embeddings)  # (4, D)
+        logits = weather_logits(features[rows], prompts, LOGIT_SCALE)
         optimizer.zero_grad()
-        F.cross_entropy(logits, targets[chosen]).backward()
+        F.cross_entropy(logits, targets[rows]).backward()
         optimizer.step()
     return WeatherPrompts(embeddings.detach().cpu(), guide.name, guide.sha256)
 
 
 def soft_targets(classes: Tensor) -> Tensor:
-    """Indices (N,) into WEATHERS as targets (N, 4) of ones and zeros; targets (N, 4) as they are."""
-    return classes if classes.ndim == 2 else F.one_hot(classes, len(WEATHERS)).float()
+    """Return indices (N,) into WEATHERS as one-hot targets (N, 4); soft targets are unchanged."""
+    if classes.ndim == 2:
+        return classes
+    return F.one_hot(classes, len(WEATHERS)).float()
 
 
-def _masses(targets: Tensor) -> Tensor:
-    masses = targets.sum(0)
-    for weather, mass in zip(WEATHERS, masses.tolist()):
-        if not mass > 0:
+def _class_totals(targets: Tensor) -> Tensor:
+    """Return the sums (4,) of targets (N, 4); raise PromptError if one of them is 0."""
+    totals = targets.sum(0)
+    for weather, total in zip(WEATHERS, totals.tolist()):
+        if not total > 0:
             raise PromptError(
                 f"the class '{weather}' has no photos to learn from: give --{weather} a folder or "
-                f".lmdb with readable "
-                "photos, or --synthetic a folder of clear ones"
+                ".lmdb with readable photos, or --synthetic a folder of clear ones"
             )
-    return masses
+    return totals
 
 
 def weather_logits(image_features: Tensor, prompt_features: Tensor, logit_scale: float) -> Tensor:
-    """Logits (N, 4) over WEATHERS: `logit_scale` times the cosines of unit features (N, D) and (4, D)."""
+    """Return logits (N, 4): `logit_scale` times the cosines of unit features (N, D) and (4, D)."""
     return logit_scale * image_features @ prompt_features.T
 
 
 def accuracy(
     prompts: WeatherPrompts, features: Tensor, classes: Tensor, guide: "ClipGuide"
 ) -> dict[str, float]:
-    """Share of photos whose most likely weather is theirs, for each weather that occurs, and "all" (their mean)."""
+    """Return weather -> share of its photos that are classified correctly, and "all", the mean.
+
+    Weathers that do not occur in `classes` (N,) are left out.
+    """
     logits = weather_logits(features.to(guide.device), prompts.features(guide), LOGIT_SCALE)
-    right = (logits.argmax(1).cpu() == classes).float()
-    shares = {name: right[classes == index].mean().item() for index, name in enumerate(WEATHERS)}
-    shares = {name: share for name, share in shares.items() if share == share}
+    correct = (logits.argmax(1).cpu() == classes).float()
+    shares = {}
+    for index, weather in enumerate(WEATHERS):
+        of_class = correct[classes == index]
+        if len(of_class):
+            shares[weather] = of_class.mean().item()
     return {**shares, "all": sum(shares.values()) / len(shares)}

@@ -1,1 +1,1 @@
-"""What `wxr new` writes for those who add a network; its files are templates for `string.Template`."""
+"""Templates of `wxr new` for a new network (`string.Template`), and contract tests of networks."""

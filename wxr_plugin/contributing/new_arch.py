@@ -1,4 +1,4 @@
-"""The files of a new network: what they are called, what is in them, and that none is lost."""
+"""Files of a new network, written from templates without overwriting anything."""
 
 import keyword
 from importlib import resources
@@ -8,103 +8,110 @@ from string import Template
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils import files
 
+Paths = dict[str, Path]
+"""Kind of file, as the templates are named, -> path."""
 TEMPLATES = resources.files(__package__) / "templates"
 
 
 class NewArchError(WxrError):
-    """A name or a place in which no network can be made."""
+    """A name or folder that cannot be used for a new network."""
 
 
-def new_arch(name: str, root: Path, into: Path | None = None) -> dict[str, Path]:
-    """Write a small network called `name` that can be trained at once, and what belongs to it.
+def new_arch(name: str, root: Path, into: Path | None = None) -> Paths:
+    """Write a small network called `name` that can be trained at once, and its further files.
 
     Args:
-        name: the class, as an option file will name it; its files bear it in lower case.
-        root: where this package's repository lies, unless `into` is given.
-        into: the folder of a plug-in package, made where there is none.
+        name: name of the class, as in option files; the names of files have it in lower case.
+        root: root of this package's repository; not used if `into` is given.
+        into: folder of a plug-in package, created if it is missing.
 
     Returns:
-        Kind -> file: arch and option; row in the repository; test and, where it was made, package
-        in a plug-in.
+        Kind -> file. In both cases arch and option; in the repository also row; in a plug-in also
+        test and, if the package is new, package.
 
     Raises:
-        NewArchError: `name` is no class name, or taken; `root` is no repository; a file is there
-            already. Nothing has been written then.
+        NewArchError: `name` is not the name of a class, or it is taken; `root` is not a repository;
+            a file exists already. Nothing is written in these cases.
     """
     _check_name(name)
-    places = _plugin_places(name, into) if into else _repository_places(name, root)
-    taken = [str(place) for place in places.values() if place.exists()]
+    paths = _plugin_paths(name, into) if into else _repository_paths(name, root)
+    taken = [str(path) for path in paths.values() if path.exists()]
     if taken:
         raise NewArchError(
             f"{', '.join(taken)}: there already; nothing was written. Take another name"
         )
-    words = _words(name, places, root, into)
-    texts = {kind: Template(_template(kind)).substitute(words) for kind in places}
+    values = _values(name, paths, root, into)
+    # All texts before the first file, so that a faulty template leaves nothing behind.
+    texts = {kind: Template(_template(kind)).substitute(values) for kind in paths}
     for kind, text in texts.items():
-        files.write_text(places[kind], text)
-    return places
+        files.write_text(paths[kind], text)
+    return paths
 
 
 def _check_name(name: str) -> None:
-    if (
-        not name.isidentifier()
-        or keyword.iskeyword(name)
-        or not name.isascii()
-        or name.startswith("_")
-    ):
+    is_name = name.isidentifier() and name.isascii() and not keyword.iskeyword(name)
+    if not is_name or name.startswith("_"):
         raise NewArchError(
-            f"{name!r} is no name of a Python class; take letters, digits and _, such as FrostNet"
+            f"{name!r} is not a name for a Python class; take letters, digits and _, such as "
+            "FrostNet"
         )
     from basicsr.utils.registry import ARCH_REGISTRY
 
-    same = [
-        known
-        for known, _ in ARCH_REGISTRY
-        if known.removesuffix("_basicsr").lower() == name.lower()
-    ]
-    if same:
-        raise NewArchError(
-            f"{name}: the network {same[0]} is registered already; take another name"
-        )
+    # Files have the name in lower case, so names that differ in case only would collide.
+    for registered, _ in ARCH_REGISTRY:
+        if registered.removesuffix("_basicsr").lower() == name.lower():
+            raise NewArchError(
+                f"{name}: the network {registered} is registered already; take another name"
+            )
 
 
-def _repository_places(name: str, root: Path) -> dict[str, Path]:
+def _repository_paths(name: str, root: Path) -> Paths:
     if not (root / "wxr_plugin" / "archs").is_dir():
         raise NewArchError(
-            f"{root} is not the repository of wxr_plugin: start there, or say with --into in which "
-            f"package of yours "
-            "the network belongs"
+            f"{root} is not the repository of wxr_plugin: start there, or give your own package "
+            "with --into"
         )
+    module = name.lower()
     return {
-        "arch": root / "wxr_plugin" / "archs" / f"{name.lower()}_arch.py",
-        "option": root / "options" / "train" / "baselines" / f"{name.lower()}.yml",
-        "row": root / "wxr_plugin" / "zoo" / f"{name.lower()}.yml",
+        "arch": root / f"wxr_plugin/archs/{module}_arch.py",
+        "option": root / f"options/train/baselines/{module}.yml",
+        "row": root / f"wxr_plugin/zoo/{module}.yml",
     }
 
 
-def _plugin_places(name: str, into: Path) -> dict[str, Path]:
+def _plugin_paths(name: str, into: Path) -> Paths:
     if not into.resolve().name.isidentifier():
         raise NewArchError(
-            f"{into}: a package's folder has a name that Python can import, such as my_networks"
+            f"{into}: the folder of a package needs a name that Python can import, such as "
+            "my_networks"
         )
     if into.exists() and not into.is_dir():
         raise NewArchError(f"{into}: a file; --into names the folder of a package")
-    places = {
-        "arch": into / f"{name.lower()}_arch.py",
-        "option": into / f"{name.lower()}.yml",
-        "test": into / f"test_{name.lower()}.py",
+    module = name.lower()
+    paths = {
+        "arch": into / f"{module}_arch.py",
+        "option": into / f"{module}.yml",
+        "test": into / f"test_{module}.py",
     }
-    return places if (into / "__init__.py").exists() else places | {"package": into / "__init__.py"}
+    package = into / "__init__.py"
+    return paths if package.exists() else paths | {"package": package}
 
 
-def _words(name: str, places: dict[str, Path], root: Path, into: Path | None) -> dict[str, str]:
+def _values(name: str, paths: Paths, root: Path, into: Path | None) -> dict[str, str]:
+    """Return placeholder -> text for the templates."""
     package = into.resolve().name if into else "wxr_plugin"
-    option = places["option"] if into else places["option"].relative_to(root)
-    plugins = f"plugins: [{package}]\n" if into else ""
-    gap = "" if into else "\n"  # above wxr_plugin, which is a third party to a plug-in only
-    words = {"name": name, "module": name.lower(), "package": package, "option": option.as_posix()}
-    return words | {"plugins": plugins, "gap": gap}
+    option = paths["option"] if into else paths["option"].relative_to(root)
+    return {
+        "name": name,
+        "module": name.lower(),
+        "package": package,
+        "option": option.as_posix(),
+        "plugins": f"plugins: [{package}]\n" if into else "",
+        # A blank line before the imports of wxr_plugin, which are third-party in a plug-in only.
+        "gap": "" if into else "\n",
+    }
 
 
 def _template(kind: str) -> str:
-    return next(TEMPLATES.glob(f"{kind}.*")).read_text(encoding="utf-8")
+    (file,) = TEMPLATES.glob(f"{kind}.*")
+    return file.read_text(encoding="utf-8")

@@ -118,7 +118,7 @@ class ClipSRDLoss(GuidedLoss):
         loss_weight: float = 0.1,
     ):
         super().__init__()
-        from wxr_plugin.conditioning.clip_spatial import told_tower
+        from wxr_plugin.conditioning.clip_spatial import configured_tower
 
         for name, value, choices in (
             ("variant", variant, ("map", "feature", "both")),
@@ -131,7 +131,7 @@ class ClipSRDLoss(GuidedLoss):
         self.clip = clip
         self.layers = list(layers)
         # A CLIP whose configuration is on this machine is checked now, all others in `prepare`.
-        if tower := told_tower(clip):
+        if tower := configured_tower(clip):
             tower.check(self.layers, clip)
         self.variant = variant
         self.criterion = criterion

@@ -38,7 +38,7 @@ def load_inception(weights: str | None, device: torch.device) -> nn.Module:
     """
     from pyiqa.archs import inception
 
-    from wxr_plugin.vlm.pyiqa_metrics import why_not
+    from wxr_plugin.vlm.pyiqa_metrics import failure_message
 
     # pyiqa always downloads its weights and cannot load a file.
     loading: contextlib.AbstractContextManager = contextlib.nullcontext()
@@ -51,7 +51,7 @@ def load_inception(weights: str | None, device: torch.device) -> nn.Module:
                 output_blocks=[inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]]
             )
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        raise WxrError(why_not("fid", weights, error)) from error
+        raise WxrError(failure_message("fid", weights, error)) from error
     return net.eval().requires_grad_(False).to(device)
 
 

@@ -45,7 +45,7 @@ def calculate_fr_iqa(
         WxrError: no such metric, or weights that are missing or do not fit; the message names the
             file and its place.
     """
-    from wxr_plugin.vlm.pyiqa_scores import say
+    from wxr_plugin.vlm.pyiqa_scores import log_once
 
     net = _metric(metric, weights, device)
     restored = _batch(img, crop_border).to(net.device)
@@ -58,7 +58,7 @@ def calculate_fr_iqa(
     except Exception as error:
         # Each metric fails in its own way on images that are too small for it.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        say(f"{metric} gives no score for an image of {img.shape[1]}x{img.shape[0]}: {reason}")
+        log_once(f"{metric} gives no score for an image of {img.shape[1]}x{img.shape[0]}: {reason}")
         return float("nan")
 
 

@@ -1,1 +1,1 @@
-"""Learnt weather prompts (WResVLM, section 3.3)."""
+"""Learning of weather prompts (WResVLM, section 3.3)."""

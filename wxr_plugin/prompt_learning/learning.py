@@ -1,4 +1,4 @@
-"""Learning weather prompts from start to end: photos, restored photos, held-out accuracy."""
+"""Learning of weather prompts: encode photos, fit prompts, measure the held-out accuracy."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
@@ -16,49 +16,52 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Track = Callable[[Iterable[T], str], Iterable[T]]
-"""Shows how far an iteration has come; called with it and a word for it, as rich's `track`."""
+"""Wrapper of an iterable, called with it and a label, that shows its progress (`rich.track`)."""
 
 
 class PromptPhotoOptions(Block):
-    """The photos of weather prompts, and how they are looked at."""
+    """Options of the photos for weather prompts and of their encoding."""
 
     clip: str = "tiny"
-    """CLIP, as `load_clip` takes it: tiny, or ARCHITECTURE:WEIGHTS of open_clip."""
+    """CLIP to use: tiny, or ARCHITECTURE:WEIGHTS of open_clip (see `load_clip`)."""
     photos: dict[Literal["clear", "rain", "haze", "snow"], str] = {}
     """Folder or .lmdb of photos of each weather."""
     synthetic: str | None = None
-    """Folder or .lmdb of clear photos, to be used in all four weathers."""
+    """Folder or .lmdb of clear photos; synthetic weather is added for the other three classes."""
     crops: NotNegative = 4
-    """Random crops of each photo beside the whole."""
+    """Number of random crops of each photo, in addition to the whole photo."""
     crop_size: AtLeastOne = 224
-    """Their side in pixels; take that of the training crops."""
+    """Side of the crops in pixels; use the size of the training crops."""
     seed: int = 0
-    """Of the held-out fifth, crops, weather and start."""
+    """Seed of the held-out fifth, the crops, the synthetic weather and the initial prompts."""
 
 
 class PromptOptions(PromptPhotoOptions):
-    """All that `wxr prompts learn` needs but the file to write."""
+    """Options of `wxr prompts learn`, except for the output file."""
 
     pseudo_labels: str | None = None
-    """Label store whose pseudo-labels, restored photos, join the photos."""
+    """Label store; its pseudo-labels, restored photos, are used in addition to the photos."""
     iterations: AtLeastOne = 200
-    """Steps of Adam; 200 suits the tiny CLIP."""
+    """Number of steps of Adam; 200 suits the tiny CLIP."""
     lr: Annotated[float, Meta(gt=0)] = 2e-3
     """Learning rate; 2e-3 suits the tiny CLIP."""
 
 
 class LearntPrompts(NamedTuple):
-    """Prompts and how well they sort what they did not see."""
+    """Learnt prompts with their accuracy on held-out photos."""
 
     prompts: WeatherPrompts
     accuracy: dict[str, float]
-    """Share of held-out photos and crops sorted rightly, for each weather that occurs and "all" (their mean)."""
+    """Weather -> share of held-out photos and crops classified correctly; "all" is the mean.
+
+    Weathers without held-out photos are missing.
+    """
     held_out: int
-    """How many photos and crops that were."""
+    """Number of held-out photos and crops."""
     restored: EncodedRestorations | None
-    """The restored photos that joined, and how many were left out; None without a label store."""
+    """Restored photos that were used, with counts of the others; None without a label store."""
     bad: list[str]
-    """What was wrong with each photo that was passed over."""
+    """Error message of each photo that was skipped."""
 
 
 def learn_prompts(
@@ -66,13 +69,19 @@ def learn_prompts(
     track: Track = lambda items, _: items,
     device: torch.device | str | None = None,
 ) -> LearntPrompts:
-    """Encode all photos once, fit prompts to four fifths of them and to the restored ones, test them on the rest.
+    """Learn weather prompts, and measure their accuracy on a fifth of the photos.
 
-    The CLIP computes on `device`, CUDA where there is one when None.
+    Each photo is encoded once. The prompts are fitted to the restored photos and to the photos that
+    are not held out.
+
+    Args:
+        options: the photos, the CLIP and the training.
+        track: shows the progress of a stage.
+        device: device of the CLIP; by default CUDA if available, else the CPU.
 
     Raises:
-        PromptError: a weather without photos; it is named.
-        WxrError: a CLIP or label store that cannot be opened.
+        PromptError: a weather has no photos; the message names it.
+        WxrError: the CLIP or the label store cannot be opened.
     """
     from wxr_plugin.conditioning.clip import load_clip
 
@@ -80,16 +89,17 @@ def learn_prompts(
     photos = list_photos(options.photos, options.synthetic, options.seed)
     data = encode_photos(options, guide, photos, track)
     restored = _restored(options, guide, photos, track) if options.pseudo_labels else None
-    features, targets = data.features[~data.held_out], soft_targets(data.classes[~data.held_out])
+    seen, held_out = ~data.held_out, data.held_out
+    features = data.features[seen]  # (N, D)
+    targets = soft_targets(data.classes[seen])  # (N, 4)
+    # Restored photos are for training only; the accuracy is measured on photos.
     if restored and restored.used:
-        features, targets = (
-            torch.cat([features, restored.features]),
-            torch.cat([targets, restored.targets]),
-        )
+        features = torch.cat([features, restored.features])
+        targets = torch.cat([targets, restored.targets])
     steps = track(range(options.iterations), "learning")
     prompts = fit(features, targets, guide, steps, options.lr, seed=options.seed)
-    shares = accuracy(prompts, data.features[data.held_out], data.classes[data.held_out], guide)
-    return LearntPrompts(prompts, shares, int(data.held_out.sum()), restored, data.bad)
+    shares = accuracy(prompts, data.features[held_out], data.classes[held_out], guide)
+    return LearntPrompts(prompts, shares, int(held_out.sum()), restored, data.bad)
 
 
 def encode_photos(
@@ -98,7 +108,7 @@ def encode_photos(
     photos: list[Photo],
     track: Track = lambda items, _: items,
 ) -> EncodedPhotos:
-    """`encode` as the options say."""
+    """Return the features of `photos` with crops and seed of the options (see `encode`)."""
     return encode(track(photos, "encoding"), guide, options.crops, options.crop_size, options.seed)
 
 
@@ -109,8 +119,8 @@ def _restored(
 
     with LabelStore(options.pseudo_labels, readonly=True) as store:
         labels = store.pseudo_labels()
-    held_out = {
-        f"{photo.weather}/{photo.key}" for photo in photos if photo.held_out and not photo.synthetic
-    }
-    shown = track(labels, "encoding restored photos")
-    return encode_restored(shown, guide, held_out, options.crops, options.crop_size, options.seed)
+    # Keys of pseudo-labels are WEATHER/PHOTO; synthetic photos have no pseudo-labels.
+    real = [photo for photo in photos if not photo.synthetic]
+    held_out = {f"{photo.weather}/{photo.key}" for photo in real if photo.held_out}
+    labels = track(labels, "encoding restored photos")
+    return encode_restored(labels, guide, held_out, options.crops, options.crop_size, options.seed)

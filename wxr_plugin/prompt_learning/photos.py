@@ -1,4 +1,4 @@
-"""The photos that weather prompts learn from: whole and cropped, as frozen image features of a CLIP."""
+"""Photos for weather prompts, whole and cropped, as image features of a frozen CLIP."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from wxr_plugin.conditioning.clip import ClipGuide
 
 HELD_OUT = 0.2
+"""Share of the photos of a folder that the accuracy is measured on."""
 SEVERITY = (0.3, 1.0)
+"""Range of the severity of synthetic weather."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo of a class; with `synthetic` its weather is drawn on a clear photo."""
+    """Photo of a class; with `synthetic`, the weather is added to a clear photo."""
 
     weather: str
     store: ImageStore
@@ -36,82 +38,107 @@ class Photo:
 
 @dataclass
 class EncodedPhotos:
-    """Unit image features (N, D) of photos and crops, their classes (N,) and whether they are held out (N,)."""
+    """Image features of photos and their crops."""
 
     features: Tensor
+    """(N, D), of unit length."""
     classes: Tensor
+    """(N,), indices into WEATHERS."""
     held_out: Tensor
+    """(N,), bool; crops of a held-out photo are held out too."""
     bad: list[str] = field(default_factory=list)
-    """What was wrong with each photo that was passed over."""
+    """Error message of each photo that was skipped."""
 
 
 def list_photos(
     folders: Mapping[str, str], synthetic: str | None = None, seed: int = 0
 ) -> list[Photo]:
-    """All photos of `folders` (weather -> folder or LMDB), and those of `synthetic`, clear ones, once for each weather.
+    """List the photos of `folders` and those of `synthetic`, the latter once for each weather.
 
-    A fifth of each folder is held out, chosen by the photos' names and `seed`, so that a photo with
-    synthetic weather is held out in all its forms.
+    A fifth of each folder is held out. The choice depends on the names of the photos and `seed`, so
+    that a photo with synthetic weather is held out in all four weathers.
+
+    Args:
+        folders: weather -> folder or LMDB.
+        synthetic: folder or LMDB of clear photos, to which weather is added.
+        seed: seed of the held-out fifth.
 
     Raises:
-        PromptError: a weather has no photos, or a folder has fewer than two; it names the weather.
+        PromptError: a weather has no photos, or a folder has fewer than two; the message names the
+            weather.
     """
-    photos = [
-        photo for weather, folder in folders.items() for photo in _class(weather, folder, seed)
-    ]
+    photos: list[Photo] = []
+    for weather, folder in folders.items():
+        photos += _photos_of_class(weather, folder, seed)
     if synthetic:
-        photos += _of(synthetic, WEATHERS, True, seed)
+        photos += _photos_in(synthetic, WEATHERS, True, seed)
+    present = {photo.weather for photo in photos}
     for weather in WEATHERS:
-        if not any(photo.weather == weather for photo in photos):
+        if weather not in present:
             raise PromptError(
                 f"no photos of the class '{weather}': give --{weather} FOLDER or --synthetic "
-                f"CLEAR_FOLDER"
+                "CLEAR_FOLDER"
             )
     return photos
 
 
-def _class(weather: str, folder: str, seed: int) -> list[Photo]:
+def _photos_of_class(weather: str, folder: str, seed: int) -> list[Photo]:
     try:
-        return _of(folder, (weather,), False, seed)
+        return _photos_in(folder, (weather,), False, seed)
     except WxrError as error:
         raise PromptError(
             f"the class '{weather}' has too few photos: {error}. Put some there, give another "
-            f"--{weather} FOLDER, or "
-            "leave it out and give --synthetic CLEAR_FOLDER"
+            f"--{weather} FOLDER, or leave it out and give --synthetic CLEAR_FOLDER"
         ) from error
 
 
-def _of(root: str, weathers: Iterable[str], synthetic: bool, seed: int) -> list[Photo]:
+def _photos_in(root: str, weathers: Iterable[str], synthetic: bool, seed: int) -> list[Photo]:
     store = ImageStore(root)
-    keys = sorted(store.keys(), key=lambda key: hashlib.sha256(f"{seed} {key}".encode()).digest())
+
+    def rank(key: str) -> bytes:
+        return hashlib.sha256(f"{seed} {key}".encode()).digest()
+
+    # The order by hash is random but the same on every machine.
+    keys = sorted(store.keys(), key=rank)
     if len(keys) < 2:
         raise PromptError(
-            f"{root} has {len(keys)} photos; prompts need two at least, one of them to test with"
+            f"{root} has {len(keys)} photos; prompts need at least two, one of them to test with"
         )
-    held_out = set(keys[: max(1, round(HELD_OUT * len(keys)))])
-    return [
-        Photo(weather, store, key, synthetic, key in held_out)
-        for weather in weathers
-        for key in keys
-    ]
+    count = max(1, round(HELD_OUT * len(keys)))
+    held_out = set(keys[:count])
+    photos = []
+    for weather in weathers:
+        photos += [Photo(weather, store, key, synthetic, key in held_out) for key in keys]
+    return photos
 
 
 def encode(
     photos: Iterable[Photo], guide: "ClipGuide", crops: int = 4, crop_size: int = 224, seed: int = 0
 ) -> EncodedPhotos:
-    """Image features of each photo and of `crops` random squares of it, `crop_size` pixels or its shorter side.
+    """Return the image features of each photo and of `crops` random squares of it.
 
-    Crops and synthetic weather (severity 0.3 to 1) depend on `seed`, the photo's name and its
-    weather alone. A photo that cannot be read is passed over and named in `bad`.
+    Crops and synthetic weather depend only on `seed`, the name of the photo and its weather.
+
+    Args:
+        photos: the photos; those that cannot be read are skipped and listed in `bad`.
+        guide: the CLIP.
+        crops: number of random squares of each photo.
+        crop_size: side of a square in pixels, at most the shorter side of the photo.
+        seed: seed of crops and weather.
     """
-    features, classes, held_out, bad = [], [], [], []
+    features: list[Tensor] = []
+    classes: list[int] = []
+    held_out: list[bool] = []
+    bad: list[str] = []
     for photo in photos:
         try:
-            rgb, rng = photo.store.read(photo.key), generator(seed, photo.key, photo.weather)
+            rgb = photo.store.read(photo.key)
         except BadImageError as error:
             bad.append(str(error))
             continue
-        views = encode_views(guide, to_tensor(_weathered(rgb, photo, rng)), crops, crop_size, rng)
+        rng = generator(seed, photo.key, photo.weather)
+        image = to_tensor(_with_weather(rgb, photo, rng))
+        views = encode_views(guide, image, crops, crop_size, rng)  # (1 + crops, D)
         features.append(views)
         classes += [WEATHERS.index(photo.weather)] * len(views)
         held_out += [photo.held_out] * len(views)
@@ -120,13 +147,14 @@ def encode(
     return EncodedPhotos(torch.cat(features), torch.tensor(classes), torch.tensor(held_out), bad)
 
 
-def generator(*of: object) -> np.random.Generator:
-    """Random numbers that depend on `of` alone."""
-    digest = hashlib.sha256(" ".join(map(str, of)).encode()).digest()
+def generator(*parts: object) -> np.random.Generator:
+    """Return a random generator whose seed is a hash of `parts`."""
+    text = " ".join(map(str, parts))
+    digest = hashlib.sha256(text.encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
-def _weathered(rgb: np.ndarray, photo: Photo, rng: np.random.Generator) -> np.ndarray:
+def _with_weather(rgb: np.ndarray, photo: Photo, rng: np.random.Generator) -> np.ndarray:
     image = rgb.astype(np.float32) / 255
     if not photo.synthetic or photo.weather not in KINDS:
         return image
@@ -137,8 +165,13 @@ def _weathered(rgb: np.ndarray, photo: Photo, rng: np.random.Generator) -> np.nd
 def encode_views(
     guide: "ClipGuide", image: Tensor, crops: int, size: int, rng: np.random.Generator
 ) -> Tensor:
-    """Features (1 + crops, D) of an image (3, H, W) in [0, 1] and of random squares of it, on the CPU."""
+    """Return features (1 + crops, D), on the CPU, of an image and of `crops` random squares of it.
+
+    The image is (3, H, W) in [0, 1]; the squares have sides of `size` pixels, at most the shorter
+    side of the image.
+    """
     views = [guide.encode_image(image[None].to(guide.device))]
+    # The squares have one size, so they are encoded as one batch.
     if crops:
         squares = torch.stack([_square(image, size, rng) for _ in range(crops)])
         views.append(guide.encode_image(squares.to(guide.device)))
@@ -148,5 +181,6 @@ def encode_views(
 def _square(image: Tensor, size: int, rng: np.random.Generator) -> Tensor:
     height, width = image.shape[-2:]
     size = min(size, height, width)
-    top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
+    top = rng.integers(height - size + 1)
+    left = rng.integers(width - size + 1)
     return image[:, top : top + size, left : left + size]

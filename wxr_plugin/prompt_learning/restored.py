@@ -1,11 +1,10 @@
-"""Restored photos as examples for the weather prompts: how clear they are is told by their rating."""
+"""Restored photos as training samples of weather prompts, with soft targets from their rating."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from wxr_plugin.data.choice import UNKNOWN, weather_of
@@ -21,18 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class EncodedRestorations:
-    """Unit image features (M, D) of restored photos and their crops, and soft targets (M, 4) over WEATHERS."""
+    """Image features and targets of restored photos and their crops, with counts of labels."""
 
     features: Tensor
+    """(M, D), of unit length."""
     targets: Tensor
+    """(M, 4), soft targets over WEATHERS."""
     used: int
-    """How many pseudo-labels they come from."""
+    """Number of pseudo-labels that were encoded."""
     unknown: int
-    """Left out, because the key does not tell the weather."""
+    """Number of pseudo-labels whose key does not name a weather."""
     unrated: int
-    """Left out, because their rating is not in [1, 5]."""
+    """Number of pseudo-labels whose rating is not in [1, 5]."""
     held_out: int
-    """Left out, because their photo is held out."""
+    """Number of pseudo-labels whose photo is held out."""
 
 
 def encode_restored(
@@ -43,41 +44,55 @@ def encode_restored(
     crop_size: int = 224,
     seed: int = 0,
 ) -> EncodedRestorations:
-    """Image features and targets of pseudo-labels.
+    """Return image features and soft targets of pseudo-labels (see `restored_target`).
 
-    Of a restoration with rating r, q = (r - 1) / 4 is the share of clear, and 1 - q that of the
-    photo's own weather, the folder in its key (our choice: a restoration rated bad still shows its
-    weather). A whole photo also gives `crops` random squares, as `prompt_photos.encode` draws them;
-    a crop stands for itself. Photos with a key in `held_out` are left out, so that the held-out
-    accuracy stays honest.
+    Args:
+        labels: the pseudo-labels.
+        guide: the CLIP.
+        held_out: keys of photos that the accuracy is measured on; their pseudo-labels are skipped.
+        crops: number of random squares of each whole photo, drawn as in `photos.encode`; the
+            pseudo-label of a crop is encoded once.
+        crop_size: side of a square in pixels.
+        seed: seed of the squares.
     """
-    features, targets, left_out = [], [], {"unknown": 0, "unrated": 0, "held_out": 0}
+    features: list[Tensor] = []
+    targets: list[Tensor] = []
+    skipped = {"unknown": 0, "unrated": 0, "held_out": 0}
     for label in labels:
-        if reason := _reason(label, held_out):
-            left_out[reason] += 1
+        if reason := _reason_to_skip(label, held_out):
+            skipped[reason] += 1
             continue
-        whole = split_key(label.key)[1] is None
+        _, box = split_key(label.key)
+        squares = crops if box is None else 0
         rng = generator(seed, label.key, "restored")
-        views = encode_views(guide, to_tensor(label.image), crops if whole else 0, crop_size, rng)
-        features.append(views)
-        targets.append(restored_target(label.rating, weather_of(label.key)).expand(len(views), -1))
-    return EncodedRestorations(_joined(features), _joined(targets), len(features), **left_out)
+        views = encode_views(guide, to_tensor(label.image), squares, crop_size, rng)
+        target = restored_target(label.rating, weather_of(label.key))
+        features.append(views)  # (1 + squares, D)
+        targets.append(target.expand(len(views), -1))
+    return EncodedRestorations(_joined(features), _joined(targets), len(features), **skipped)
 
 
 def restored_target(rating: float, weather: int) -> Tensor:
-    """Soft target (4,) of a restoration rated in [1, 5] of a photo whose weather has that index in WEATHERS."""
+    """Return the soft target (4,) of a restoration with a rating in [1, 5].
+
+    With q = (rating - 1) / 4 it is q for clear and 1 - q for the weather of the photo, given as an
+    index into WEATHERS. Our choice: a restoration with a bad rating still shows its weather.
+    """
     quality = (rating - 1) / 4
-    clear, own = F.one_hot(torch.tensor([WEATHERS.index("clear"), weather]), len(WEATHERS)).float()
-    return quality * clear + (1 - quality) * own
+    target = torch.zeros(len(WEATHERS))
+    # Added, since the photo itself may be clear.
+    target[WEATHERS.index("clear")] += quality
+    target[weather] += 1 - quality
+    return target
 
 
-def _reason(label: "PseudoLabel", held_out: Collection[str]) -> str | None:
-    """Why a pseudo-label is left out, if it is."""
+def _reason_to_skip(label: "PseudoLabel", held_out: Collection[str]) -> str | None:
     if weather_of(label.key) == UNKNOWN:
         return "unknown"
     if not 1 <= label.rating <= 5:
         return "unrated"
-    return "held_out" if split_key(label.key)[0] in held_out else None
+    photo, _ = split_key(label.key)
+    return "held_out" if photo in held_out else None
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

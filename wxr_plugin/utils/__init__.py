@@ -1,1 +1,1 @@
-"""Helpers that know nothing of networks, photos or training."""
+"""General helpers, independent of networks, photos and training."""

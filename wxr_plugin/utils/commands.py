@@ -1,4 +1,4 @@
-"""How a command ends: exit codes, and one line in place of a traceback for an error that the user can fix."""
+"""Exit codes of commands, and one-line messages for errors that the user can fix."""
 
 import errno
 import os
@@ -16,16 +16,17 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 class TerminatedError(KeyboardInterrupt):
     """SIGTERM arrived.
 
-    A KeyboardInterrupt, so that whatever ends well after Ctrl-C ends well after SIGTERM too.
+    It derives from KeyboardInterrupt, so that clean-up for Ctrl-C also runs after SIGTERM.
     """
 
 
 def run_command(name: str, job: Callable[[], int | None]) -> int:
     """Run `job` and return the exit code of the command `name`.
 
-    That is the job's own (None counts as 0); 2 for an error that `user_message` explains, which is
-    printed to stderr; 130 after Ctrl-C and 143 after SIGTERM, the codes that shells give such
-    processes; 1 if the reader of stdout, such as head, has gone. Other errors keep their traceback.
+    The exit code is the return value of the job (None counts as 0); 2 for an error that
+    `user_message` explains, which is printed to stderr; 130 after Ctrl-C and 143 after SIGTERM, the
+    codes that shells give such processes; 1 if the reader of stdout, such as head, has exited.
+    Other errors keep their traceback.
     """
     try:
         with _sigterm_as_interrupt():
@@ -37,7 +38,9 @@ def run_command(name: str, job: Callable[[], int | None]) -> int:
         print(f"{name}: stopped", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Python flushes stdout at exit, which would raise again on the closed pipe.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
         return 1
     except Exception as error:
         message = user_message(error)
@@ -48,16 +51,18 @@ def run_command(name: str, job: Callable[[], int | None]) -> int:
 
 
 def user_message(error: BaseException) -> str | None:
-    """Return the line that explains `error` to a user, or None for a fault of the code.
+    """Return the line that explains `error` to a user, or None for a bug.
 
-    A full disk is looked for among the causes too: torch reports one as a RuntimeError about file
-    positions.
+    The causes of `error` are searched for a full disk as well, since torch reports one as a
+    RuntimeError about file positions.
     """
     if isinstance(error, WxrError):
         return _without_worker_traceback(error)
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in DISK_FULL:
-            return f"{plain(cause)}; free some space and run the command again, what was finished is kept"
+            return (
+                f"{plain(cause)}; free some space and run the command again, finished work is kept"
+            )
     if isinstance(error, OSError):
         return plain(error)
     return None
@@ -73,18 +78,21 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _without_worker_traceback(error: Exception) -> str:
-    """Return the message of `error` without the traceback of the data worker that torch puts before it."""
+    """Return the message of `error` without a data worker's traceback."""
     text = str(error)
-    return (
-        text.rpartition(f"{type(error).__name__}: ")[2].rstrip()
-        if text.startswith("Caught ")
-        else text
-    )
+    # torch re-raises the error of a worker as "Caught ... in DataLoader worker", traceback first.
+    if not text.startswith("Caught "):
+        return text
+    _, _, message = text.rpartition(f"{type(error).__name__}: ")
+    return message.rstrip()
 
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """Raise TerminatedError in the main thread when SIGTERM arrives within the block, unless it is ignored."""
+    """Raise TerminatedError in the main thread when SIGTERM arrives within the block.
+
+    A handler that somebody else installed, or an ignored SIGTERM, is left in place.
+    """
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield

@@ -1,4 +1,4 @@
-"""CSV files whose cells no spreadsheet runs as formulas.
+"""CSV files whose cells are safe from evaluation as formulas.
 
 A photo's name comes from a stranger, and a spreadsheet evaluates a cell such as `=cmd|...`. A text
 cell that begins like a formula is written with a leading apostrophe, as OWASP's page on CSV
@@ -19,13 +19,13 @@ _ESCAPED = re.compile(r"'+[=+\-@\t\r]")
 
 
 def escape(cell: Any) -> Any:
-    """Return `cell`, with a leading apostrophe if it is text that a spreadsheet would take for a formula.
+    """Return `cell`, with a leading apostrophe if a spreadsheet would take it for a formula.
 
     Numbers, also those written as text such as "-3.5", are returned as they are.
     """
-    if not isinstance(cell, str) or not _FORMULA.match(cell) or _is_number(cell):
+    if not isinstance(cell, str) or _is_number(cell):
         return cell
-    return f"'{cell}"
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def unescape(cell: str) -> str:
@@ -35,32 +35,38 @@ def unescape(cell: str) -> str:
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return CSV text of `header` and `rows`, every cell escaped, lines ending in a line feed."""
-    return "".join(_line([escape(cell) for cell in row]) for row in (header, *rows))
+    lines = [_line(row) for row in (header, *rows)]
+    return "".join(lines)
 
 
 def dicts_to_csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Return CSV text of `rows`, which map columns to cells; a missing cell is empty."""
     columns = list(columns)
-    return to_csv(columns, ([row.get(column, "") for column in columns] for row in rows))
+    table = []
+    for row in rows:
+        table.append([row.get(column, "") for column in columns])
+    return to_csv(columns, table)
 
 
 def read_csv(path: Path) -> list[list[str]]:
     """Return the rows of the CSV file at `path`, header included, with their cells unescaped."""
-    return [[unescape(cell) for cell in row] for row in csv.reader(_open(path))]
+    rows = csv.reader(_open(path))
+    return [list(map(unescape, row)) for row in rows]
 
 
 def read_dicts(path: Path) -> Iterator[dict[str | None, Any]]:
-    """Yield the rows of the CSV file at `path` as `csv.DictReader` does, with their cells unescaped."""
+    """Yield the rows of the CSV file at `path` as `csv.DictReader` does, with cells unescaped."""
     for row in csv.DictReader(_open(path)):
-        # Where a row and the header differ in length, csv gives a list under None, or None as a
-        # cell.
+        # Where a row and the header differ in length, csv has a list under None, or None in a cell.
         yield {_unescape_text(column): _unescape_text(cell) for column, cell in row.items()}
 
 
 def _line(row: Sequence[Any]) -> str:
-    """Return a row as a line; a cell with a carriage return is quoted, which csv does for its own line end alone."""
+    """Return a row, its cells escaped, as a line that ends in a line feed."""
+    cells = [escape(cell) for cell in row]
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(row)
+    # csv quotes a cell with "\r" only if "\r" is part of its own line end, hence CRLF first.
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
     return text.getvalue().removesuffix("\r\n") + "\n"
 
 
@@ -69,7 +75,7 @@ def _unescape_text(cell: Any) -> Any:
 
 
 def _open(path: Path) -> io.StringIO:
-    """Return the file's text with its line ends as they are, which the csv module expects."""
+    """Return the text of the file with its line ends unchanged, as the csv module expects."""
     try:
         return io.StringIO(path.read_bytes().decode("utf-8"), newline="")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Features of images that come again (pseudo-labels and photos at fixed boxes), kept within a memory bound."""
+"""Cache for features of images that occur repeatedly, with a memory limit."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -8,57 +8,66 @@ from torch import Tensor
 
 
 class FeatureCache:
-    """Tensors by key, at most `megabytes` (10^6 bytes) of them; the ones not used for longest go first.
+    """Least-recently-used cache of tensors by key.
 
-    A key has to name all that the features depend on: the image's name, its content (a pseudo-label
-    changes) and what else the caller varies. They stay on the device they were computed on. 0 keeps
-    nothing.
+    A key has to name everything that the features depend on: the name of the image, its content (a
+    pseudo-label changes) and further settings of the caller. Features stay on the device they were
+    computed on.
+
+    Args:
+        megabytes: limit on the size of all cached tensors, in 10^6 bytes; 0 disables the cache.
     """
 
     def __init__(self, megabytes: float):
         self.limit = int(megabytes * 1e6)
         self.bytes = 0
-        """What is kept now."""
+        """Size of the cached tensors."""
         self.hits = self.misses = 0
-        """How many features were found, and how many had to be computed."""
-        self._kept: OrderedDict[Hashable, Tensor] = OrderedDict()
+        """Numbers of features that were cached and that had to be computed."""
+        self._cached: OrderedDict[Hashable, Tensor] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._cached)
 
     def features(self, keys: Sequence[Hashable], compute: Callable[[list[int]], Tensor]) -> Tensor:
-        """Features (N, …) for N keys.
+        """Return features (N, …) for N keys.
 
-        `compute` gets the positions of keys that are not kept, and returns theirs.
-
-        It is called once, with each key once and without gradients, or not at all when everything
-        is known. All features of a call must have one shape.
+        Args:
+            keys: one key per image; a key may occur several times.
+            compute: takes the positions in `keys` of M features that are not cached and returns
+                these features (M, …). It is called without gradients, once, with one position per
+                distinct key, or not at all when everything is cached. All features have one shape.
         """
-        first = {key: position for position, key in reversed(list(enumerate(keys)))}
-        new = sorted(position for key, position in first.items() if key not in self._kept)
-        self.hits, self.misses = self.hits + len(keys) - len(new), self.misses + len(new)
-        found = {key: self._use(key) for key in first if key in self._kept}
+        first: dict[Hashable, int] = {}
+        for position, key in enumerate(keys):
+            first.setdefault(key, position)
+        new = [position for key, position in first.items() if key not in self._cached]
+        self.hits += len(keys) - len(new)
+        self.misses += len(new)
+        # Taken before anything is added, which may evict some of them.
+        features = {key: self._use(key) for key in first if key in self._cached}
         if new:
             with torch.no_grad():
                 computed = compute(new).detach()
-            found |= {keys[position]: row for position, row in zip(new, computed, strict=True)}
-            for position in new:
-                self._keep(keys[position], found[keys[position]])
-        return torch.stack([found[key] for key in keys])
+            for position, row in zip(new, computed, strict=True):
+                features[keys[position]] = row
+                self._add(keys[position], row)
+        return torch.stack([features[key] for key in keys])
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
+        """Remove all features."""
+        self._cached.clear()
         self.bytes = 0
 
     def _use(self, key: Hashable) -> Tensor:
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        self._cached.move_to_end(key)
+        return self._cached[key]
 
-    def _keep(self, key: Hashable, row: Tensor) -> None:
+    def _add(self, key: Hashable, row: Tensor) -> None:
         if row.nbytes > self.limit:
             return
-        self._kept[key] = row.clone()  # a view would keep the whole batch alive
+        self._cached[key] = row.clone()  # a view would keep the whole batch alive
         self.bytes += row.nbytes
         while self.bytes > self.limit:
-            self.bytes -= self._kept.popitem(last=False)[1].nbytes
+            _, oldest = self._cached.popitem(last=False)
+            self.bytes -= oldest.nbytes

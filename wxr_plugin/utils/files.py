@@ -1,4 +1,4 @@
-"""Writing files so that a crash never leaves a half-written one under its final name."""
+"""Atomic writing of files: a crash never leaves half a file under the final name."""
 
 import os
 import tempfile
@@ -10,21 +10,20 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Yield a binary file that takes the place of `path` when the block ends without an error.
+    """Yield a binary file that replaces `path` when the block ends without an error.
 
-    The bytes go to a temporary file in the same folder, are flushed to the disk and renamed. After
-    an error the temporary file is removed and `path` is as it was.
+    The bytes go to a temporary file in the same folder, which is flushed to the disk and renamed.
+    After an error the temporary file is removed and `path` is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A short prefix, so that a name of up to 255 bytes, the limit of most file systems, can be
-    # written.
+    # The prefix is short: most file systems limit names to 255 bytes, also the temporary one.
     descriptor, temporary = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp"
     )
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.chmod(temporary, 0o666 & ~_umask())
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp grants access to the owner only
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -35,18 +34,21 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Replace `path` by `data` in one step."""
+    """Replace `path` by `data` atomically."""
     with replacing(path) as file:
         file.write(data)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Replace `path` by `text` (UTF-8) in one step."""
+    """Replace `path` by `text` (UTF-8) atomically."""
     write_bytes(path, text.encode())
 
 
 def write_with(path: str | os.PathLike, save: Callable[[BinaryIO], object]) -> None:
-    """Replace `path` by what `save(file)` writes, in one step; `torch.save` and `Image.save` fit after a partial."""
+    """Replace `path` atomically by the bytes that `save(file)` writes.
+
+    With `functools.partial`, `torch.save` and `Image.save` fit as `save`.
+    """
     with replacing(path) as file:
         save(file)
 

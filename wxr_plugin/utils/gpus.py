@@ -1,4 +1,4 @@
-"""How many GPUs a training uses: one for each process, so all of them only under torchrun."""
+"""GPUs of a training: each process uses one, so several need torchrun."""
 
 import os
 from collections.abc import Mapping
@@ -11,17 +11,16 @@ from wxr_plugin.errors import OptionError
 
 
 def check_one_gpu(num_gpu: int, distributed: bool, file: str = "FILE") -> None:
-    """Raise OptionError if one process is to train on several GPUs, which needs a process for each."""
+    """Raise OptionError if a single process is to train on several GPUs."""
     if num_gpu > 1 and not distributed:
         raise OptionError(
             f"num_gpu is {num_gpu}, and one process trains on one GPU: start {num_gpu} processes "
-            f"with "
-            f"`{torchrun(num_gpu, file)}`, or set num_gpu: 1"
+            f"with `{torchrun(num_gpu, file)}`, or set num_gpu: 1"
         )
 
 
 def note_idle_gpus(opt: Mapping[str, Any], file: str = "FILE") -> None:
-    """Log that this process uses one GPU of several, and the command that uses all of them."""
+    """Log the command that uses all GPUs if this process uses one of several."""
     from basicsr.utils import get_root_logger
 
     count = torch.cuda.device_count()
@@ -33,12 +32,15 @@ def note_idle_gpus(opt: Mapping[str, Any], file: str = "FILE") -> None:
 
 
 def torchrun(processes: int, file: str, module: str = "train") -> str:
-    """Return the command that starts `processes` of them on the option file `file`."""
-    return f"torchrun --nproc_per_node {processes} -m wxr_plugin.{module} -opt {file} --launcher pytorch"
+    """Return the command that starts `processes` processes on the option file `file`."""
+    launch = f"torchrun --nproc_per_node {processes} -m wxr_plugin.{module}"
+    return f"{launch} -opt {file} --launcher pytorch"
 
 
 def local_rank() -> int:
-    """Return the number of this process among those of its node; 0 where training is not distributed."""
+    """Return the rank of this process on its node; 0 where training is not distributed."""
     if not dist.is_initialized():
         return 0
-    return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", dist.get_rank())))
+    # torchrun sets LOCAL_RANK, Slurm SLURM_LOCALID; without either, one node is assumed.
+    by_slurm = os.environ.get("SLURM_LOCALID", dist.get_rank())
+    return int(os.environ.get("LOCAL_RANK", by_slurm))

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages with before-and-after sliders, and the same tables for the terminal."""
+"""Self-contained HTML pages with before-and-after sliders, and tables in HTML and plain text."""
 
 import base64
 import html
@@ -19,12 +19,12 @@ FIGURE = Template(
 <img class="after" src="$after" alt="$name after"><span class="bar"></span>
 <input type="range" min="0" max="100" value="50" aria-label="before and after: $name"
 oninput="this.parentNode.style.setProperty('--cut', this.value + '%')">
-<span class="tag l">before</span><span class="tag r">after</span></div><figcaption>$caption</figcaption></figure>"""
+<span class="tag l">before</span><span class="tag r">after</span></div>\
+<figcaption>$caption</figcaption></figure>"""
 )
 
-
 WORSE = "▼"
-"""Mark at the end of a figure that is worse than that of the input."""
+"""Mark at the end of a figure that is worse than the figure of the input."""
 WORSE_NOTE = f"{WORSE} is worse than the input, the photos as they are."
 
 escape = html.escape
@@ -33,18 +33,21 @@ escape = html.escape
 def data_uri(
     photo: np.ndarray, side: int = 640, kind: Literal["JPEG", "WEBP"] = "JPEG", quality: int = 90
 ) -> str:
-    """`photo` (uint8 RGB) as a data URI, its longer side at most `side` pixels."""
+    """Return `photo` (H, W, 3), uint8 RGB, as a data URI, its longer side at most `side` pixels."""
     image = Image.fromarray(photo)
     image.thumbnail((side, side))
     buffer = io.BytesIO()
-    image.save(
-        buffer, kind, quality=quality, method=2
-    )  # of WebP: half the time of the default, hardly larger
-    return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
+    # `method` concerns WebP: 2 takes half the time of the default, and files are hardly larger.
+    image.save(buffer, kind, quality=quality, method=2)
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{kind.lower()};base64,{encoded}"
 
 
 def figure(name: str, before: np.ndarray, after: np.ndarray, caption: str) -> str:
-    """One photo with a slider between `before` and `after`; `caption` is plain text."""
+    """Return a figure with a slider between the images `before` and `after`, uint8 RGB (H, W, 3).
+
+    `caption` is plain text.
+    """
     return FIGURE.substitute(
         name=html.escape(name),
         before=data_uri(before),
@@ -54,39 +57,39 @@ def figure(name: str, before: np.ndarray, after: np.ndarray, caption: str) -> st
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; a row that starts with "all" is set in bold.
+    """Return an HTML table; a row that starts with "all" is set in bold.
 
     A cell that starts with * is marked as best, one that ends with WORSE as worse than the input.
     """
-    lines = [
-        "<table><thead><tr>"
-        + "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-        + "</tr></thead><tbody>"
-    ]
+    names = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    lines = [f"<table><thead><tr>{names}</tr></thead><tbody>"]
     for row in rows:
         kind = ' class="all"' if row[0].startswith("all") else ""
-        lines.append(f"<tr{kind}>" + "".join(_cell(cell) for cell in row) + "</tr>")
+        cells = "".join(map(_cell, row))
+        lines.append(f"<tr{kind}>{cells}</tr>")
     return "\n".join([*lines, "</tbody></table>"])
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same table for a terminal, columns aligned; the best mark stays as *."""
+    """Return the table as plain text with aligned columns; the mark of the best stays a *."""
     table = [list(header), *map(list, rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
     for row in table:
-        cells = [
-            row[0].ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:])),
-        ]
-        lines.append("  ".join(cells).rstrip())
+        name = row[0].ljust(widths[0])
+        figures = map(str.rjust, row[1:], widths[1:])
+        lines.append("  ".join([name, *figures]).rstrip())
     return "\n".join(lines)
 
 
 def page(title: str, body: Path, head: str = "", **parts: str) -> str:
-    """A whole page: the template `body` with `parts`, HTML, in its places, below the styles of `report.html`.
+    """Return a whole page with the styles of `report.html`.
 
-    `head` is HTML for the page's head, such as styles of its own.
+    Args:
+        title: plain text.
+        body: file with a template of the HTML body.
+        head: HTML for the head of the page, such as further styles.
+        parts: HTML for the placeholders of `body`.
     """
     filled = Template(body.read_text(encoding="utf-8")).substitute(parts)
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
@@ -95,22 +98,22 @@ def page(title: str, body: Path, head: str = "", **parts: str) -> str:
 
 
 def is_worse(value: float, baseline: float, better: str, digits: int) -> bool:
-    """Return whether `value` is worse than `baseline` in the digits shown; False where either is not finite.
+    """Return whether `value` is worse than `baseline` once both are rounded to `digits`.
 
-    `better` is `higher` or `lower`; with "" no figure is worse than another.
+    `better` is `higher` or `lower`; with "", or where a value is not finite, the answer is False.
     """
-    if not (math.isfinite(value) and math.isfinite(baseline)) or not better:
+    comparable = math.isfinite(value) and math.isfinite(baseline)
+    if not better or not comparable:
         return False
-    shown, wanted = round(value, digits), round(baseline, digits)
-    return shown < wanted if better == "higher" else shown > wanted
+    shown, limit = round(value, digits), round(baseline, digits)
+    return shown < limit if better == "higher" else shown > limit
 
 
 def _cell(cell: str) -> str:
-    mark = (
-        ' class="best"'
-        if cell.startswith("*")
-        else ' class="worse"'
-        if cell.endswith(WORSE)
-        else ""
-    )
-    return f"<td{mark}>{html.escape(cell.removeprefix('*'))}</td>"
+    mark = ""
+    if cell.startswith("*"):
+        mark = ' class="best"'
+    elif cell.endswith(WORSE):
+        mark = ' class="worse"'
+    text = html.escape(cell.removeprefix("*"))
+    return f"<td{mark}>{text}</td>"

@@ -1,4 +1,4 @@
-"""Read-only LMDB environments, one for each file and process, shared by everything that reads."""
+"""Read-only LMDB environments, one per file and process, shared by all readers."""
 
 import os
 import subprocess
@@ -23,26 +23,28 @@ _environments: dict[str, tuple[int, int, lmdb.Environment]] = {}
 
 
 def environment(path: str | os.PathLike, **options: Any) -> lmdb.Environment:
-    """Environment of the LMDB folder `path`, opened for reading on the first call in this process.
+    """Return the environment of the LMDB folder `path`, opened for reading on the first call.
 
-    py-lmdb refuses to open one environment twice in a process, and a forked child must not go on
-    with its parent's: the one inherited is closed in the child, which leaves the parent's as it is.
-    A folder that was built anew since (another data file) is opened anew. `options` of the first
-    call count; locks and read-ahead are off by default.
+    py-lmdb refuses to open an environment twice in a process, and a forked child must not use the
+    environment of its parent: the child closes the inherited one, which does not affect the parent.
+    A folder that was rebuilt in the meantime (another data file) is opened again. The `options` of
+    the first call count; locks and read-ahead are off by default.
 
     Raises:
         lmdb.Error: there is no LMDB, or it is open for writing in this process.
-        CutDatabaseError: data.mdb is cut short.
+        CutDatabaseError: data.mdb is truncated.
     """
     real = os.path.realpath(path)
     owner, inode, opened = _environments.get(real, (0, 0, None))
     current = _inode(real)
     if opened is not None and owner == os.getpid() and inode == current:
         return opened
+    # Inherited by a fork, or the data file was replaced.
     if opened is not None:
         opened.close()
         del _environments[real]
-    opened = lmdb.open(real, **{"readonly": True, "lock": False, "readahead": False} | options)
+    defaults = {"readonly": True, "lock": False, "readahead": False}
+    opened = lmdb.open(real, **defaults | options)
     try:
         refuse_cut(opened, path)
     except CutDatabaseError:
@@ -53,7 +55,10 @@ def environment(path: str | os.PathLike, **options: Any) -> lmdb.Environment:
 
 
 class CutDatabaseError(WxrError):
-    """A data.mdb that lacks its end, as after a copy that was stopped; reading beyond it would kill the process."""
+    """A data.mdb without its end, as after an interrupted copy.
+
+    Reading beyond the end would kill the process.
+    """
 
 
 def refuse_cut(
@@ -62,41 +67,51 @@ def refuse_cut(
     fix: str = "copy or build it again",
     lock: bool = False,
 ) -> None:
-    """Raise CutDatabaseError if data.mdb in `folder` lacks pages that its own tables name; the message ends with `fix`.
+    """Raise CutDatabaseError if data.mdb in `folder` lacks pages that its own tables name.
 
     LMDB may leave its last pages unwritten when a transaction freed them, so a short file alone
-    proves nothing: another process then reads every page in use, and ends by SIGBUS where one is
-    missing. `lock` if others may be writing.
+    proves nothing: another process then reads every page in use, and dies of SIGBUS where a page is
+    missing.
+
+    Args:
+        opened: the environment of `folder`.
+        folder: the folder with data.mdb.
+        fix: end of the message.
+        lock: take LMDB's lock, for a database that others may be writing to.
     """
-    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    pages = opened.info()["last_pgno"] + 1  # numbered from 0
+    needed = pages * opened.stat()["psize"]  # bytes
     size = (Path(folder) / "data.mdb").stat().st_size
     if size < needed and not _every_page_is_there(folder, lock):
         raise CutDatabaseError(f"{folder}: data.mdb is cut short ({size} of {needed} bytes); {fix}")
 
 
 def _every_page_is_there(folder: str | os.PathLike, lock: bool) -> bool:
-    command = [sys.executable, "-c", _WALK, os.fspath(folder), str(int(lock))]
-    return (
-        subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    arguments = [os.fspath(folder), str(int(lock))]
+    done = subprocess.run(
+        [sys.executable, "-c", _WALK, *arguments],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
+    return done.returncode == 0
 
 
 def forget(path: str | os.PathLike) -> None:
-    """Close the environment of `path`, if this process has it open; needed before writing to it."""
+    """Close the environment of `path` if this process has it open, as writing to it requires."""
     _, _, opened = _environments.pop(os.path.realpath(path), (0, 0, None))
     if opened is not None:
         opened.close()
 
 
 class LazyEnvironment:
-    """Stands for an LMDB environment and opens it when it is used, in whatever process that is; can be pickled."""
+    """Proxy of an LMDB environment that opens it on use, in any process; it can be pickled."""
 
     def __init__(self, path: str | os.PathLike, **options: Any):
         self.path = os.fspath(path)
         self.options = options
 
     def begin(self, *args: Any, **kwargs: Any) -> lmdb.Transaction:
-        """A transaction of this process's environment; arguments as for `lmdb.Environment.begin`."""
+        """Return a transaction; the arguments are those of `lmdb.Environment.begin`."""
         return environment(self.path, **self.options).begin(*args, **kwargs)
 
 

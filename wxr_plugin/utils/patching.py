@@ -1,4 +1,4 @@
-"""Replacing an attribute of another library for a while."""
+"""Temporary replacement of an attribute of another library."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +7,9 @@ from typing import Any
 
 @contextmanager
 def patched(owner: object, name: str, value: Any) -> Iterator[None]:
-    """Set the attribute `name` of `owner` to `value` inside the `with` block, and restore it afterwards.
+    """Set the attribute `name` of `owner` to `value` within the `with` block.
 
-    For libraries that take no argument for what has to change. Affects every thread of the process.
+    For libraries that offer no argument for the change. It affects every thread of the process.
 
     Raises:
         AttributeError: `owner` has no such attribute.

@@ -1,4 +1,4 @@
-"""Holding back what other packages show while they load."""
+"""Suppression of the progress bars of other packages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Holds back transformers' progress bars while a model loads; they come back after the block if they were on."""
+    """Disable the progress bars of transformers within the block."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

@@ -1,11 +1,11 @@
-"""Values of all processes of a distributed training."""
+"""Values from all processes of a distributed training."""
 
 import torch
 import torch.distributed as dist
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:
-    """Whether `flag` is true on any rank. A collective call when training is distributed."""
+    """Return whether `flag` is true on any rank; collective when training is distributed."""
     if not dist.is_initialized():
         return flag
     shared = torch.tensor(float(flag), device=device)
@@ -14,7 +14,7 @@ def any_rank(flag: bool, device: torch.device) -> bool:
 
 
 def gathered(item: object) -> list:
-    """`item` of every rank, in the order of ranks, on every rank."""
+    """Return the list of `item` of every rank, in the order of ranks, on every rank."""
     if not dist.is_initialized():
         return [item]
     items = [None] * dist.get_world_size()

@@ -1,4 +1,4 @@
-"""The state of a process's global random generators, to be kept in a checkpoint and put back."""
+"""State of the global random generators of a process, for checkpoints."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -10,31 +10,27 @@ import torch
 
 
 def rng_state() -> dict[str, Any]:
-    """State of this process's global random generators (python, numpy, torch, CUDA), in plain types and tensors."""
+    """Return the state of this process's global random generators in plain types and tensors.
+
+    The keys are python, numpy, torch and cuda.
+    """
     kind, keys, position, has_gauss, gauss = np.random.get_state()
-    cuda = (
-        [torch.cuda.get_rng_state(i) for i in range(torch.cuda.device_count())]
-        if torch.cuda.is_initialized()
-        else []
-    )
+    # A tensor, since torch.load with weights_only refuses NumPy arrays; uint32 is hardly supported.
+    words = torch.from_numpy(keys.astype(np.int64))
+    # Asking a GPU for its state would start CUDA, which takes memory.
+    devices = torch.cuda.device_count() if torch.cuda.is_initialized() else 0
     return {
         "python": random.getstate(),
-        "numpy": (
-            kind,
-            torch.from_numpy(keys.astype(np.int64)),
-            int(position),
-            int(has_gauss),
-            float(gauss),
-        ),
+        "numpy": (kind, words, int(position), int(has_gauss), float(gauss)),
         "torch": torch.get_rng_state(),
-        "cuda": cuda,
+        "cuda": [torch.cuda.get_rng_state(device) for device in range(devices)],
     }
 
 
 def set_rng_state(state: Mapping[str, Any]) -> None:
-    """Put the generators back to what `rng_state` gave.
+    """Set the generators to a state that `rng_state` returned.
 
-    CUDA devices that are no longer there are passed over.
+    States of CUDA devices that are no longer there are ignored.
     """
     random.setstate(_python_state(state))
     np.random.set_state(_numpy_state(state))
@@ -45,14 +41,17 @@ def set_rng_state(state: Mapping[str, Any]) -> None:
 
 
 def check_rng_state(state: Mapping[str, Any]) -> None:
-    """Raise ValueError if `set_rng_state` could not take `state`; the global generators are not touched."""
+    """Raise ValueError if `set_rng_state` would fail with `state`.
+
+    The global generators are not changed.
+    """
     try:
         random.Random().setstate(_python_state(state))
         np.random.RandomState().set_state(_numpy_state(state))
         torch.Generator().set_state(state["torch"])
         if not all(isinstance(cuda, torch.Tensor) for cuda in state["cuda"]):
             raise TypeError("an entry of 'cuda' is not a tensor")
-    except Exception as error:  # generators raise what they like at a state of another shape
+    except Exception as error:  # the kind of error depends on the generator and on the fault
         raise ValueError(
             f"not a state of random generators ({type(error).__name__}: {error})"
         ) from error
@@ -70,7 +69,7 @@ def _numpy_state(state: Mapping[str, Any]) -> tuple:
 
 @contextmanager
 def preserved_rng() -> Iterator[None]:
-    """Whatever the block draws from the global generators, they continue afterwards as if it had not run."""
+    """Restore the global generators after the block, so that its draws leave no trace."""
     state = rng_state()
     try:
         yield

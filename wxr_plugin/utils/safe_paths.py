@@ -1,4 +1,4 @@
-"""Names from data and options that become paths: keys of an LMDB, names of photos, of experiments and of sets."""
+"""Checks of names that become paths: keys of an LMDB, names of photos, experiments and sets."""
 
 import re
 from collections.abc import Iterable
@@ -8,21 +8,21 @@ from pathlib import Path
 from wxr_plugin.errors import WxrError
 
 LONGEST_NAME = 200
-"""Bytes of a plain name.
+"""Limit of a plain name in bytes.
 
-File systems allow 255; the rest is for endings such as _archived_20260101_120000.
+File systems allow 255; the difference leaves room for endings such as _archived_20260101_120000.
 """
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 
 
 class UnsafeNameError(WxrError):
-    """A key or name that would lead out of the folder that it belongs to."""
+    """A key or name that leads out of its folder."""
 
 
 def key_fault(key: str) -> str:
-    """Return why `key` must not be joined to a folder, or an empty text if it may.
+    """Return why `key` must not be joined to a folder, or an empty text if it is safe.
 
-    Backslashes count as separators, so that a key is judged alike on every system.
+    Backslashes count as separators, so that the result is the same on every system.
     """
     if not key:
         return "is empty"
@@ -36,7 +36,7 @@ def key_fault(key: str) -> str:
 
 
 def name_fault(name: str) -> str:
-    """Return why `name` is not the plain name of one file or folder, or an empty text if it is.
+    """Return why `name` is not a plain file or folder name, or an empty text if it is.
 
     Spaces, dots and any script are accepted.
     """
@@ -44,8 +44,9 @@ def name_fault(name: str) -> str:
         return "holds a path separator"
     if name.strip() in ("", ".", ".."):
         return "is empty" if not name.strip() else "is a folder's short name, not a name"
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+    if re.search(r"[\x00-\x1f\x7f]", name):
         return "holds a control character"
+    # surrogateescape: file names that are not valid UTF-8 have a length too.
     size = len(name.encode(errors="surrogateescape"))
     return f"has {size} bytes, more than {LONGEST_NAME}" if size > LONGEST_NAME else ""
 
@@ -54,7 +55,7 @@ def safe_join(folder: str | PathLike, key: str) -> Path:
     """Return the path of `key` below `folder`.
 
     Raises:
-        UnsafeNameError: `key` would lead out of `folder`.
+        UnsafeNameError: `key` leads out of `folder`.
     """
     fault = key_fault(key)
     if fault:
@@ -65,12 +66,13 @@ def safe_join(folder: str | PathLike, key: str) -> Path:
 
 
 def refuse_unsafe_keys(place: str | PathLike, keys: Iterable[str]) -> None:
-    """Raise UnsafeNameError if a file named after one of `keys` would lie outside its folder; `place` holds them."""
+    """Raise UnsafeNameError if a file named after one of `keys`, stored in `place`, is unsafe."""
     unsafe = [f"{key!a} {fault}" for key in keys if (fault := key_fault(key))]
-    if unsafe:
-        more = f", and {len(unsafe) - 1} more like it" if len(unsafe) > 1 else ""
-        raise UnsafeNameError(
-            f"{place}: the key {unsafe[0]}{more}; a file named after it would lie outside its "
-            f"folder. "
-            "Build the LMDB again from its images"
-        )
+    if not unsafe:
+        return
+    rest = len(unsafe) - 1
+    more = f", and {rest} more like it" if rest else ""
+    raise UnsafeNameError(
+        f"{place}: the key {unsafe[0]}{more}; a file named after it would lie outside its folder. "
+        "Build the LMDB again from its images"
+    )

@@ -1,26 +1,30 @@
-"""Images of any size for networks that take only some: extended before, cropped after."""
+"""Padding and cropping of images for networks that accept only certain sizes."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def extended(lq: Tensor, multiple: int, least: int = 0, mode: str = "reflect") -> Tensor:
-    """Images (N, C, H, W), extended right and below to sides that are multiples of `multiple` and at least `least`.
+    """Return images (N, C, H, W) padded at the right and bottom to multiples of `multiple`.
 
-    Cut the result with `cropped`. `mode` is one of torch's pad; where an image is too small to be
-    reflected, its last row or column is repeated instead.
+    Both sides of the result are at least `least` pixels; crop the restored images with `cropped`.
+    `mode` is a mode of `torch.nn.functional.pad`; where an image is too small to be reflected, its
+    last row or column is repeated instead.
     """
     height, width = lq.shape[-2:]
-    right, below = (
-        max(-side % multiple, least + -least % multiple - side) for side in (width, height)
-    )
-    if not (right or below):
+    smallest = least + -least % multiple  # `least`, rounded up to a multiple
+    right = max(-width % multiple, smallest - width)
+    below = max(-height % multiple, smallest - height)
+    if right == below == 0:
         return lq
-    if mode == "reflect" and not (below < height and right < width):
+    # Reflection needs more pixels than it adds.
+    reflectable = below < height and right < width
+    if mode == "reflect" and not reflectable:
         mode = "replicate"
     return F.pad(lq, (0, right, 0, below), mode=mode)
 
 
 def cropped(restored: Tensor, lq: Tensor, scale: int = 1) -> Tensor:
-    """`restored` without what `extended` added to `lq`, at `scale` times its size."""
-    return restored[..., : lq.shape[-2] * scale, : lq.shape[-1] * scale]
+    """Return `restored` (N, C, …) cut to `scale` times the height and width of `lq`."""
+    height, width = lq.shape[-2:]
+    return restored[..., : height * scale, : width * scale]

@@ -14,27 +14,29 @@ from torch.overrides import TorchFunctionMode
 
 
 class StayOnCPU(TorchFunctionMode):
-    """Within the block, `tensor.cuda()` and `module.cuda()` leave what they are called on where it is."""
+    """Context manager in which `tensor.cuda()` and `module.cuda()` have no effect."""
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: Any = None
     ) -> Any:
-        """Call `func` of torch, unless it is `Tensor.cuda`."""
-        return args[0] if func is Tensor.cuda else func(*args, **(kwargs or {}))
+        """Call `func` of torch; return the tensor itself if it is `Tensor.cuda`."""
+        if func is Tensor.cuda:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
-def as_told(opt: Mapping[str, Any]) -> contextlib.AbstractContextManager:
-    """Return a `with` block for code of a model with the options `opt`; it stays on the CPU where the model does."""
+def on_device_of(opt: Mapping[str, Any]) -> contextlib.AbstractContextManager:
+    """Return a context: StayOnCPU if a model with the options `opt` runs on the CPU, else none."""
     return StayOnCPU() if runs_on_cpu(opt) else contextlib.nullcontext()
 
 
 def runs_on_cpu(opt: Mapping[str, Any]) -> bool:
-    """Return whether a model with the options `opt` computes on the CPU."""
+    """Return whether a model with the options `opt` runs on the CPU."""
     return opt.get("num_gpu") == 0 or not torch.cuda.is_available()
 
 
 def wrapped(method: Callable) -> Callable:
-    """Return a method of a model that runs with `StayOnCPU`."""
+    """Return the method `method` of a model, wrapped in `StayOnCPU`."""
 
     def on_cpu(*args: Any, **kwargs: Any) -> Any:
         with StayOnCPU():

@@ -1,9 +1,9 @@
-"""A project with a folder `basicsr` of its own: is it imported in place of BasicSR 1.4.2, or passed over?
+"""Detection of a project's own folder `basicsr`, imported instead of BasicSR 1.4.2 or ignored.
 
 Many projects keep a changed copy of an older BasicSR (RGT, MambaIR, NAFNet, Restormer). With an
-`__init__.py` the copy goes before the installed package when Python starts in the project's root;
-without one the installed package goes before the copy. Neither is what the user expects, so each
-case is named.
+`__init__.py` the copy precedes the installed package when Python starts in the root of the
+project; without it the installed package precedes the copy. Users expect neither, so both cases are
+reported.
 """
 
 import importlib.util
@@ -21,24 +21,27 @@ _LOG = logging.getLogger("basicsr")
 
 
 class VendoredError(ImportError):
-    """A project's copy of BasicSR is imported in place of BasicSR 1.4.2, and lacks what this package needs."""
+    """A project's copy of BasicSR is imported instead of BasicSR 1.4.2 and does not work."""
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Raise VendoredError for any error in the block while a copy is imported as basicsr; warn if there is no error."""
+    """Raise VendoredError for any error in the block if a copy is imported as basicsr.
+
+    Without an error, log a warning about the copy.
+    """
     copy = imported_copy()
     try:
         yield
     except Exception as error:  # a copy of any age may fail in any way
         if copy is None:
             raise
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        message = " ".join(str(error).split())
+        reason = f"{type(error).__name__}: {message}"
         raise VendoredError(
             f"{copy} is imported as basicsr; it is a copy in a project, not the installed BasicSR "
-            f"1.4.2 ({reason}). "
-            f"Move the project's own files into a package of another name ({GUIDE}), or start in "
-            f"another folder"
+            f"1.4.2 ({reason}). Move the project's own files into a package of another name "
+            f"({GUIDE}), or start in another folder"
         ) from None
     if copy:
         _warn(
@@ -48,11 +51,11 @@ def explained() -> Iterator[None]:
 
 
 def warn_of_unused() -> None:
-    """Warn of copies in the current folder or on Python's path that the installed BasicSR goes before."""
+    """Warn of copies in the current folder or on Python's path that are not imported."""
     for copy in unused_copies():
         _warn(
-            f"{copy} is not used: basicsr is the installed 1.4.2, so what the copy adds is unknown "
-            f"here; see {GUIDE}"
+            f"{copy} is not used: basicsr is the installed 1.4.2, which lacks additions of the "
+            f"copy; see {GUIDE}"
         )
 
 
@@ -63,31 +66,40 @@ def imported_copy() -> Path | None:
 
 
 def unused_copies() -> list[Path]:
-    """Return folders `basicsr` with Python files in the current folder and on Python's path, of which none is used."""
-    places = [Path(place) for place in dict.fromkeys([os.getcwd(), *sys.path])]
-    copies = dict.fromkeys(
-        (place / "basicsr").resolve() for place in places if (place / "basicsr").is_dir()
-    )
-    known = (imported_folder(), installed_folder())
-    return [copy for copy in copies if copy not in known and any(copy.rglob("*.py"))]
+    """Return folders `basicsr` that are not imported.
+
+    Only folders with Python files, in the current folder or on Python's path, are considered.
+    """
+    places = [Path(place) / "basicsr" for place in (os.getcwd(), *sys.path)]
+    # Two entries of the path may lead to the same folder.
+    copies = dict.fromkeys(place.resolve() for place in places if place.is_dir())
+    in_use = (imported_folder(), installed_folder())
+    return [copy for copy in copies if copy not in in_use and any(copy.rglob("*.py"))]
 
 
 def imported_folder() -> Path | None:
-    """Return the folder of the package basicsr that Python imports; None if there is none, or no __init__.py in it."""
+    """Return the folder of the package basicsr that Python imports.
+
+    None if there is none, or if it has no __init__.py.
+    """
     spec = importlib.util.find_spec("basicsr")
-    return Path(spec.origin).resolve().parent if spec and spec.origin else None
+    if spec is None or not spec.origin:
+        return None
+    return Path(spec.origin).resolve().parent
 
 
 def installed_folder() -> Path | None:
-    """Return the folder of the installed basicsr; None if it is not installed, or in place (pip install -e)."""
+    """Return the folder of the installed basicsr; None if it is missing or installed with -e."""
     try:
-        folder = Path(str(metadata.distribution("basicsr").locate_file("basicsr"))).resolve()
+        located = metadata.distribution("basicsr").locate_file("basicsr")
     except metadata.PackageNotFoundError:
         return None
+    folder = Path(str(located)).resolve()
     return folder if (folder / "__init__.py").is_file() else None
 
 
 def _warn(text: str) -> None:
-    """Log a warning once for all processes of a run: not in workers, and on rank 0 alone."""
-    if multiprocessing.parent_process() is None and os.environ.get("RANK", "0") == "0":
+    """Log a warning once per run: on rank 0 only, and not in data-loading workers."""
+    is_worker = multiprocessing.parent_process() is not None
+    if not is_worker and os.environ.get("RANK", "0") == "0":
         _LOG.warning(text)

@@ -1,4 +1,4 @@
-"""Raters, describers and rewriters: each `*_rater.py`, `*_describer.py`, `*_rewriter.py` of this folder registers."""
+"""Raters, describers and rewriters; each `*_rater.py`, … of this folder registers its class."""
 
 from pathlib import Path
 

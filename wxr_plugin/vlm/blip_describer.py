@@ -1,9 +1,8 @@
-"""Captioning an image by BLIP (Li et al., ICML 2022) through transformers, as DA-CLIP's training data was."""
+"""Image captions by BLIP (Li et al., ICML 2022) of transformers, as in DA-CLIP's training data."""
 
 import hashlib
 import json
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,26 +11,26 @@ import torch
 from wxr_plugin.schema import AtLeastOne
 from wxr_plugin.utils.devices import device_of
 from wxr_plugin.vlm.catalog import find_model
-from wxr_plugin.vlm.fetch import identity, local_folder
-from wxr_plugin.vlm.inputs import to_uint8
+from wxr_plugin.vlm.fetch import identity, local_folder, portable_name
+from wxr_plugin.vlm.inputs import batches, to_uint8
 from wxr_plugin.vlm.loading import ModelOptions, Settings, frozen, load, settings_of
 from wxr_plugin.vlm.registries import DESCRIBER_REGISTRY
 
 
 class BlipDescriberOptions(ModelOptions):
-    """Options of a BLIP that captions images in this process."""
+    """Options of BLIP, run in this process."""
 
     type: Literal["BlipDescriber"] = "BlipDescriber"
-    """Class that captions."""
+    """Class of the describer."""
     model: str = "blip-large"
-    """A name of vlm/models.yml, a local folder, or a hub id; the default is that of clip-interrogator."""
+    """A name of vlm/models.yml, a local folder, or a hub id; default as in clip-interrogator."""
     max_tokens: AtLeastOne = 32
     """Longest caption, in the model's tokens."""
 
 
 @DESCRIBER_REGISTRY.register()
 class BlipDescriber:
-    """Captions images, without a question, by greedy decoding; nothing about weather is asked."""
+    """Describer that captions images by greedy decoding, without a question about weather."""
 
     Options = BlipDescriberOptions
 
@@ -42,31 +41,33 @@ class BlipDescriber:
         self.batch_size, self.max_tokens = options.batch_size, options.max_tokens
 
     def describe(self, images: torch.Tensor | list[np.ndarray]) -> list[str]:
-        """One caption an image, of float RGB (N, 3, H, W) in [0, 1] or a list of uint8 RGB arrays (H, W, 3)."""
-        pixels = to_uint8(images)
-        parts = (
-            pixels[start : start + self.batch_size]
-            for start in range(0, len(pixels), self.batch_size)
-        )
-        return [text for part in parts for text in self._captions(part)]
+        """Return one caption per image.
+
+        Args:
+            images: float RGB (N, 3, H, W) in [0, 1], or a list of uint8 RGB arrays (H, W, 3).
+        """
+        captions: list[str] = []
+        for batch in batches(to_uint8(images), self.batch_size):
+            captions += self._captions(batch)
+        return captions
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """All that a caption depends on, in plain types."""
-        processing = json.dumps(
-            self.processor.image_processor.to_dict(), sort_keys=True, default=str
-        )
+        """Return everything that a caption depends on, in plain types."""
+        preprocessing = self.processor.image_processor.to_dict()
+        text = json.dumps(preprocessing, sort_keys=True, default=str)
         return {
             "type": type(self).__name__,
-            "model": Path(self.name).name if Path(self.name).is_dir() else self.name,
+            "model": portable_name(self.name),
             "weights": self.weights,
             "max_tokens": self.max_tokens,
-            "preprocessing": hashlib.sha256(processing.encode()).hexdigest(),
+            "preprocessing": hashlib.sha256(text.encode()).hexdigest(),
             "dtype": str(self.model.dtype).removeprefix("torch."),
         }
 
     def _captions(self, pixels: list[torch.Tensor]) -> list[str]:
-        values = self.processor.image_processor(images=pixels, return_tensors="pt")["pixel_values"]
+        inputs = self.processor.image_processor(images=pixels, return_tensors="pt")
+        values = inputs["pixel_values"]
         with frozen(self.device):
             tokens = self.model.generate(
                 pixel_values=values.to(self.device, self.model.dtype),
@@ -79,7 +80,7 @@ class BlipDescriber:
 
 @lru_cache
 def _load(model: str, settings: Settings) -> tuple[str, Any, torch.nn.Module, str]:
-    """Name, processor, model and identity, loaded once a process for each `settings`."""
+    """Return name, processor, model and identity, loaded once per process and `settings`."""
     from transformers import AutoProcessor, BlipForConditionalGeneration
 
     name = find_model(model, "captioner").model

@@ -1,4 +1,4 @@
-"""Describing an image and its weather."""
+"""Interface of describers, which describe an image and its weather."""
 
 from typing import Any, Protocol
 
@@ -9,22 +9,25 @@ from wxr_plugin.vlm.registries import build
 
 
 class Describer(Protocol):
-    """What `build_describer` gives."""
+    """Interface of the classes in DESCRIBER_REGISTRY."""
 
     def describe(self, images: torch.Tensor | list[np.ndarray]) -> list[str]:
-        """One text an image, of float RGB (N, 3, H, W) in [0, 1] or a list of uint8 RGB arrays (H, W, 3).
+        """Return one text per image; it is empty if the answer is not usable.
 
-        Empty where nothing usable was answered. WxrError only if the describer as a whole does not
-        work.
+        Args:
+            images: float RGB (N, 3, H, W) in [0, 1], or a list of uint8 RGB arrays (H, W, 3).
+
+        Raises:
+            WxrError: the describer as a whole does not work.
         """
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """All that a description depends on, in plain types."""
+        """Return everything that a description depends on, in plain types."""
 
 
 def build_describer(opt: dict[str, Any] | None = None) -> Describer:
-    """The describer that a block of options describes; the packaged tiny model without one.
+    """Return the describer of a block of options; by default the packaged tiny model.
 
     Raises:
         WxrError: an unknown type, key, model or prompt, or a model that cannot be loaded.

@@ -1,16 +1,16 @@
-"""Where the files of a vision-language model are, and what identifies them."""
+"""Files of a vision-language model: location, download and identity."""
 
 import hashlib
 from pathlib import Path
 
 from wxr_plugin.errors import WxrError
 
-_KEPT = ("*.json", "*.jinja", "*.model", "*.txt")
+_CONFIGS = ("*.json", "*.jinja", "*.model", "*.txt")
 _WEIGHTS = ("*.safetensors", "*.bin")
 
 
 def local_folder(model: str, revision: str | None = None) -> Path:
-    """The folder that holds `model`: itself when it is one, else the hub's snapshot, downloaded when it is not cached.
+    """Return the folder of `model`, a folder or a hub id; a hub model is downloaded if necessary.
 
     Raises:
         WxrError: the hub cannot be reached or does not have the model, and no copy is cached.
@@ -25,44 +25,54 @@ def local_folder(model: str, revision: str | None = None) -> Path:
 
 
 def identity(folder: Path) -> str:
-    """What tells a model's files from others: "commit:…" of a hub snapshot, "sha256:…" of a folder's contents."""
+    """Return "commit:…" for a snapshot of the hub, else "sha256:…" of the files in the folder."""
+    # The cache of huggingface_hub: models--OWNER--NAME/snapshots/COMMIT.
     if folder.parent.name == "snapshots":
         return f"commit:{folder.name}"
+    files: list[Path] = []
+    for pattern in (*_CONFIGS, *_WEIGHTS):
+        files += folder.glob(pattern)
     digest = hashlib.sha256()
-    for file in sorted(file for pattern in (*_KEPT, *_WEIGHTS) for file in folder.glob(pattern)):
-        with file.open("rb") as opened:
-            digest.update(
-                f"{file.name}\0{hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode()
-            )
+    for path in sorted(files):
+        with path.open("rb") as file:
+            contents = hashlib.file_digest(file, "sha256").hexdigest()
+        line = f"{path.name}\0{contents}\n"
+        digest.update(line.encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def portable_name(model: str) -> str:
+    """Return a hub id unchanged, and a folder without its parents, for the provenance."""
+    return Path(model).name if Path(model).is_dir() else model
 
 
 def _snapshot(model: str, revision: str | None) -> Path:
     from huggingface_hub import HfApi, snapshot_download
 
-    # The hub is asked once, briefly, because transformers itself retries every file for minutes
-    # without a network. The class of a network error depends on the HTTP library that
-    # huggingface_hub was built on, hence the broad except.
+    # The hub is asked once with a short time-out, since transformers would retry every file for
+    # minutes without a network. The class of a network error depends on the HTTP library of
+    # huggingface_hub, hence the broad except.
     try:
-        files = [
-            file.rfilename
-            for file in HfApi().model_info(model, revision=revision, timeout=10).siblings
-        ]
-        weights = (
-            _WEIGHTS[0] if any(name.endswith(".safetensors") for name in files) else _WEIGHTS[1]
+        info = HfApi().model_info(model, revision=revision, timeout=10)
+        names = [file.rfilename for file in info.siblings]
+        has_safetensors = any(name.endswith(".safetensors") for name in names)
+        weights = _WEIGHTS[0] if has_safetensors else _WEIGHTS[1]
+        return Path(
+            snapshot_download(model, revision=revision, allow_patterns=[*_CONFIGS, weights])
         )
-        return Path(snapshot_download(model, revision=revision, allow_patterns=[*_KEPT, weights]))
     except Exception as error:
         try:
             return Path(snapshot_download(model, revision=revision, local_files_only=True))
         except (OSError, ValueError):
-            reason = (
-                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            )
             at = f" at revision '{revision}'" if revision else ""
             raise WxrError(
                 f"cannot get the model '{model}'{at}: it is not a folder here, not cached, and the "
-                f"hub answered "
-                f"'{reason}'; download it on a machine with a network and give its folder, or use "
-                f"'tiny'"
+                f"hub answered '{first_line(error)}'; download it on a machine with a network and "
+                "give its folder, or use 'tiny'"
             ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of the message of `error`, or the name of its class if it is empty."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Loading a frozen model of transformers and its processor from a folder."""
+"""Loading of a frozen model of transformers and its processor from a folder."""
 
 import pickle
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.schema import AtLeastOne, Block
 from wxr_plugin.utils.devices import device_of
 from wxr_plugin.utils.quiet import quiet_transformers
+from wxr_plugin.vlm.fetch import first_line
 
 Quantization = Literal["none", "8bit", "4bit"]
 _LOAD_ERRORS = (
@@ -31,9 +32,15 @@ class ModelOptions(Block):
     batch_size: AtLeastOne = 8
     """Images or texts in one forward pass."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the weights; auto is float32 on the CPU, the checkpoint's own on a GPU, float16 with 8bit."""
+    """Precision of the weights.
+
+    auto is float32 on the CPU, the checkpoint's precision on a GPU, and float16 with 8bit.
+    """
     quantization: Quantization = "none"
-    """Keep weights of linear layers in 8 or 4 bits (bitsandbytes, LLM.int8 or NF4): half or a quarter the memory."""
+    """Store weights of linear layers in 8 or 4 bits (bitsandbytes, LLM.int8 or NF4).
+
+    That takes half or a quarter of the memory.
+    """
     device: str | None = None
     """cpu, cuda, cuda:1, …; the GPU if there is one when absent."""
     revision: str | None = None
@@ -41,7 +48,7 @@ class ModelOptions(Block):
 
 
 class Settings(NamedTuple):
-    """How a model is loaded; one loaded model a process for each."""
+    """Settings of a loaded model, the key under which it is cached."""
 
     revision: str | None = None
     dtype: str = "auto"
@@ -50,7 +57,7 @@ class Settings(NamedTuple):
 
 
 def settings_of(options: ModelOptions) -> Settings:
-    """The part of `options` that loading depends on."""
+    """Return the part of `options` that loading depends on."""
     return Settings(options.revision, options.dtype, options.device, options.quantization)
 
 
@@ -62,65 +69,78 @@ def load(
     kind: str,
     chats: bool = True,
 ) -> tuple[Any, torch.nn.Module]:
-    """Processor and frozen model from `folder` by transformers' auto `classes` for them, on their device.
+    """Return the processor and the frozen model in `folder`, the model on its device.
 
-    `name` and `kind` ("an image-text-to-text model") are for messages. Without `chats` no chat
-    template is needed.
+    Args:
+        folder: files written by `save_pretrained`.
+        name: name of the model for messages.
+        settings: device, precision and quantisation.
+        classes: transformers' auto classes of processor and model.
+        kind: type of model for messages, such as "an image-text-to-text model".
+        chats: whether a chat template is required.
 
     Raises:
         WxrError: the folder does not hold such a model, some of its weights are missing, it is an
             encoder-decoder, it has no chat template, or it cannot be quantised here.
     """
-    device, safe = (
-        device_of(settings.device),
-        {"trust_remote_code": False},
-    )  # the default asks on the terminal
+    device = device_of(settings.device)
+    processor_class, model_class = classes
+    options = _load_options(settings, device)
+    # By default transformers asks on the terminal whether to run code of the model.
+    safe = {"trust_remote_code": False}
     try:
         with quiet_transformers():
-            processor = classes[0].from_pretrained(folder, **safe)
-            how = _how(settings, device)
-            model, report = classes[1].from_pretrained(
-                folder, output_loading_info=True, **how, **safe
+            processor = processor_class.from_pretrained(folder, **safe)
+            model, report = model_class.from_pretrained(
+                folder, output_loading_info=True, **options, **safe
             )
     except _LOAD_ERRORS as error:
-        bits = f" in {settings.quantization}s" if settings.quantization != "none" else ""
+        bits, advice = "", _CONTENTS
+        if settings.quantization != "none":
+            bits = f" in {settings.quantization}s"
+            advice = "try quantization: none, which needs more memory"
         raise WxrError(
-            f"cannot load '{name}' from {folder} as {kind}{bits}: {_first_line(error)}; "
-            + ("try quantization: none, which needs more memory" if bits else _HOLDS)
+            f"cannot load '{name}' from {folder} as {kind}{bits}: {first_line(error)}; {advice}"
         ) from error
     _check(name, processor if chats else None, model, report)
-    model = model if settings.quantization != "none" else model.to(device)
+    # A quantised model is on its device already, and cannot be moved.
+    if settings.quantization == "none":
+        model = model.to(device)
     return processor, model.eval().requires_grad_(False)
 
 
-_HOLDS = "the folder has to hold what transformers' save_pretrained writes for the model and for its processor"
+_CONTENTS = (
+    "the folder needs the files that transformers' save_pretrained writes for the model and for "
+    "its processor"
+)
 
 
-def _how(settings: Settings, device: torch.device) -> dict[str, Any]:
-    """Arguments of `from_pretrained`: the precision, and how it is quantised."""
+def _load_options(settings: Settings, device: torch.device) -> dict[str, Any]:
+    """Return the arguments of `from_pretrained` for precision and quantisation."""
     dtype = settings.dtype
     if dtype == "auto" and settings.quantization == "8bit":
-        dtype = "float16"  # what LLM.int8 computes in
+        dtype = "float16"  # the precision in which LLM.int8 computes
     elif dtype == "auto" and device.type == "cpu":
         dtype = "float32"
     if settings.quantization == "none":
         return {"dtype": dtype}
-    from transformers import BitsAndBytesConfig
-
-    compute = {
-        "bnb_4bit_quant_type": "nf4",
-        "bnb_4bit_compute_dtype": dtype if dtype != "auto" else "bfloat16",
-    }
-    chosen = (
-        {"load_in_8bit": True}
-        if settings.quantization == "8bit"
-        else {"load_in_4bit": True, **compute}
-    )
     return {
         "dtype": dtype,
-        "quantization_config": BitsAndBytesConfig(**chosen),
+        "quantization_config": _quantization(settings.quantization, dtype),
         "device_map": {"": device},
     }
+
+
+def _quantization(bits: str, dtype: str) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if bits == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype if dtype != "auto" else "bfloat16",
+    )
 
 
 def _check(name: str, processor: Any, model: torch.nn.Module, report: dict) -> None:
@@ -130,20 +150,15 @@ def _check(name: str, processor: Any, model: torch.nn.Module, report: dict) -> N
         )
     if model.config.is_encoder_decoder:
         raise WxrError(
-            f"'{name}' is an encoder-decoder; what is asked here needs a model that continues its "
-            f"prompt"
+            f"'{name}' is an encoder-decoder; take a model that continues its prompt (decoder only)"
         )
     if processor is not None and not getattr(processor, "chat_template", None):
         raise WxrError(f"'{name}' has no chat template; put a chat_template.jinja into its folder")
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 @contextmanager
 def frozen(device: torch.device) -> Iterator[None]:
-    """No gradients, and no autocast: a training loop's must not change an answer."""
+    """Disable gradients and autocast within the block."""
+    # An autocast of the training loop must not change answers.
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         yield

@@ -1,4 +1,4 @@
-"""Loading a metric of pyiqa, with its weights from a file where one is given, and saying which file is missing."""
+"""Loading of pyiqa's metrics, with weights from a file or its own, and advice on missing files."""
 
 import contextlib
 import importlib.util
@@ -18,9 +18,10 @@ import torch
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.patching import patched
 from wxr_plugin.vlm.catalog import nearest, read_data
+from wxr_plugin.vlm.fetch import first_line
 
 TORCHVISION = ("alexnet", "vgg16", "squeezenet1_1")
-"""Networks of torchvision that LPIPS and its like build on."""
+"""Backbones of torchvision in LPIPS and similar metrics."""
 
 _ERRORS = (
     OSError,
@@ -36,14 +37,19 @@ _ERRORS = (
 
 @lru_cache
 def load_metric(name: str, weights: str | None, device: torch.device) -> torch.nn.Module:
-    """The metric `name`, loaded once a process; called with float RGB (N, 3, H, W) in [0, 1], two if it compares.
+    """Return the metric `name`, loaded once per process.
 
-    `weights` is a file for pyiqa's `pretrained_model_path`, with every weight of the network in it:
-    backbones of timm and torchvision are not downloaded then. None means pyiqa's own files, which
-    it keeps in torch's hub folder.
+    It takes float RGB (N, 3, H, W) in [0, 1], twice if it is a full-reference metric.
+
+    Args:
+        name: name of the metric in pyiqa.
+        weights: file for pyiqa's `pretrained_model_path` with all weights of the network; backbones
+            of timm and torchvision are not downloaded then. None means pyiqa's own files, in the
+            hub folder of torch.
+        device: device of the metric.
 
     Raises:
-        WxrError: a file that is missing and how to give it, or weights that do not fit.
+        WxrError: a file is missing (the message says where to put it), or weights do not fit.
     """
     if weights is not None and not Path(weights).is_file():
         raise WxrError(
@@ -52,37 +58,39 @@ def load_metric(name: str, weights: str | None, device: torch.device) -> torch.n
     if weights is not None:
         _refuse_code(name, weights)
     try:
-        metric = _made(name, weights, device)
+        metric = _create(name, weights, device)
     except _ERRORS as error:
-        metric = _made_from_other_form(name, weights, device) if weights is not None else None
+        metric = None
+        if weights is not None:
+            metric = _create_from_other_form(name, weights, device)
         if metric is None:
-            raise WxrError(why_not(name, weights, error)) from error
+            raise WxrError(failure_message(name, weights, error)) from error
     if weights is not None:
         _check_complete(name, weights, metric.net)
     return metric.eval().requires_grad_(False)
 
 
 def check_name(name: str, mode: Literal["NR", "FR"] = "NR") -> None:
-    """WxrError if pyiqa has no metric `name`, or one that takes more or fewer images than `mode`: NR one, FR two."""
+    """Raise WxrError unless pyiqa has a metric `name` of the mode NR (one image) or FR (two)."""
     from pyiqa.default_model_configs import DEFAULT_CONFIGS
 
-    known = [key for key, config in DEFAULT_CONFIGS.items() if config["metric_mode"] == mode]
-    if name not in known:
-        other = (
-            "compares two images and cannot rate one"
-            if mode == "NR"
-            else "rates one image and does not compare"
-        )
-        why = other if name in DEFAULT_CONFIGS else "is not one of pyiqa's"
-        raise WxrError(f"the metric '{name}' {why}; {nearest(name, known)}")
+    names = [key for key, config in DEFAULT_CONFIGS.items() if config["metric_mode"] == mode]
+    if name not in names:
+        reason = "is not one of pyiqa's"
+        if name in DEFAULT_CONFIGS and mode == "NR":
+            reason = "compares two images and cannot rate one"
+        elif name in DEFAULT_CONFIGS:
+            reason = "rates one image and does not compare"
+        raise WxrError(f"the metric '{name}' {reason}; {nearest(name, names)}")
     if name in read_data("metrics.yml")["not_of_one_image"]:
         raise WxrError(
             f"the metric '{name}' is not of a single image and cannot rate one; take musiq or "
-            f"another"
+            "another"
         )
 
 
-def _made(name: str, weights: str | None, device: torch.device) -> torch.nn.Module:
+def _create(name: str, weights: str | None, device: torch.device) -> torch.nn.Module:
+    # pyiqa prints the names of loaded files.
     with (
         contextlib.redirect_stdout(io.StringIO()),
         clip_importable(),
@@ -90,29 +98,31 @@ def _made(name: str, weights: str | None, device: torch.device) -> torch.nn.Modu
     ):
         import pyiqa
 
-        given = {"pretrained_model_path": weights} if weights else {}
-        return pyiqa.create_metric(name, device=device, **given)
+        options = {"pretrained_model_path": weights} if weights else {}
+        return pyiqa.create_metric(name, device=device, **options)
 
 
-def _made_from_other_form(name: str, weights: str, device: torch.device) -> torch.nn.Module | None:
-    """With the state dict under "params" if it was bare, or bare; None if that does not work either.
+def _create_from_other_form(
+    name: str, weights: str, device: torch.device
+) -> torch.nn.Module | None:
+    """Try the weights with the state dict under "params" if it was bare, and bare otherwise.
 
-    pyiqa reads some metrics' files in one form and some in the other, and MANIQA's own in the form
-    that it does not read as `pretrained_model_path`.
+    Depending on the metric, pyiqa reads one form or the other; it does not even read its own file
+    of MANIQA as `pretrained_model_path`. None if the other form does not work either.
     """
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(*_ERRORS):
-        found = torch.load(weights, map_location="cpu", weights_only=True)
+        state = torch.load(weights, map_location="cpu", weights_only=True)
         file = Path(folder) / Path(weights).name
-        torch.save(found.get("params", {"params": found}), file)
-        return _made(name, str(file), device)
+        torch.save(state.get("params", {"params": state}), file)
+        return _create(name, str(file), device)
     return None
 
 
 @contextlib.contextmanager
 def clip_importable() -> Iterator[None]:
-    """Lets OpenAI's `clip`, on which CLIP-IQA and LIQE lean, be imported beside a current setuptools.
+    """Make OpenAI's `clip`, which CLIP-IQA and LIQE need, importable with a current setuptools.
 
-    It takes `packaging` from pkg_resources, which has it no more (github.com/openai/CLIP, issue
+    It imports `packaging` from pkg_resources, which no longer has it (github.com/openai/CLIP, issue
     446).
     """
     if "clip" in sys.modules or not importlib.util.find_spec("clip"):
@@ -135,16 +145,17 @@ def clip_importable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _bare_backbones(yes: bool) -> Iterator[None]:
-    """Keeps timm and torchvision from downloading the backbone that a metric's own file is about to overwrite."""
-    if not yes:
+def _bare_backbones(active: bool) -> Iterator[None]:
+    """Keep timm and torchvision from downloading a backbone whose weights will be overwritten."""
+    if not active:
         yield
         return
     import timm
     import torchvision
 
     def create(*args: Any, make: Any = timm.create_model, **settings: Any) -> Any:
-        return make(*args, **{**settings, "pretrained": False})
+        settings["pretrained"] = False
+        return make(*args, **settings)
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(patched(timm, "create_model", create))
@@ -155,62 +166,77 @@ def _bare_backbones(yes: bool) -> Iterator[None]:
 
 
 def _bare(make: Callable[..., torch.nn.Module], *_: Any, **__: Any) -> torch.nn.Module:
-    """A network of torchvision without weights, whatever its caller asks for."""
+    """Return a network of torchvision without weights, regardless of the arguments."""
     return make(weights=None)
 
 
 def _refuse_code(name: str, weights: str) -> None:
-    """WxrError for a pickle that holds more than tensors and plain types: pyiqa would run whatever is in it."""
+    """Raise WxrError for a pickle with more than tensors and plain types, as pyiqa would run it."""
+    if Path(weights).suffix == ".mat":
+        return
     try:
-        if Path(weights).suffix != ".mat":
-            torch.load(weights, map_location="cpu", weights_only=True)
+        torch.load(weights, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WxrError(
-            f"cannot make the metric '{name}' with the weights {weights}: it is no file of plain "
-            f"weights, and loading "
-            "it could run a program; take the file that pyiqa publishes"
+            f"cannot make the metric '{name}' with the weights {weights}: the file holds more than "
+            "plain weights, and loading it could run a program; take the file that pyiqa publishes"
         ) from error
 
 
 def _check_complete(name: str, weights: str, net: torch.nn.Module) -> None:
-    """Refuse a file that leaves a part of the network as it was drawn."""
+    """Raise WxrError for a file that leaves a part of the network at its random initial values."""
     if Path(weights).suffix == ".mat":
         return
-    found = torch.load(weights, map_location="cpu", weights_only=True)
-    found = found.get("params", found) if isinstance(found, dict) else {}
-    keys = {str(key).removeprefix("module.") for key in found}
+    state = torch.load(weights, map_location="cpu", weights_only=True)
+    state = state.get("params", state) if isinstance(state, dict) else {}
+    keys = {str(key).removeprefix("module.") for key in state}
     missing = [key for key, _ in net.named_parameters() if key not in keys]
     if keys and missing:
         raise WxrError(
-            f"{weights} lacks {len(missing)} of {name}'s weights ({missing[0]}, …); give the whole "
-            f"network's"
+            f"{weights} lacks {len(missing)} of {name}'s weights ({missing[0]}, …); give a file "
+            "with the whole network"
         )
 
 
-def why_not(name: str, weights: str | None, error: Exception) -> str:
-    """Why the metric `name` cannot be made, in one line: which file is missing and where it belongs, if that is it."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+def failure_message(name: str, weights: str | None, error: Exception) -> str:
+    """Return why the metric `name` cannot be created, and where to put a missing file."""
+    reason = first_line(error)
     if weights and "pretrained_model_path" in reason:
-        return f"pyiqa's '{name}' takes no file of weights; leave `weights` out and put its files where pyiqa keeps them"
-    if wanted := _wanted(error):
-        return f"pyiqa cannot fetch a file of '{name}' here ({reason}): {wanted}"
-    given = f" with the weights {weights}" if weights else ""
-    return f"pyiqa cannot make the metric '{name}'{given}: {reason}"
+        return (
+            f"pyiqa's '{name}' takes no file of weights; leave `weights` out and put its files "
+            "where pyiqa keeps them"
+        )
+    if advice := _advice_on_missing_file(error):
+        return f"pyiqa cannot fetch a file of '{name}' here ({reason}): {advice}"
+    source = f" with the weights {weights}" if weights else ""
+    return f"pyiqa cannot make the metric '{name}'{source}: {reason}"
 
 
-def _wanted(error: BaseException | None) -> str:
-    """How to give the file that was being fetched when `error` came up; from the frames, as the error does not say."""
+def _advice_on_missing_file(error: BaseException | None) -> str:
+    """Return where to put the file that was being fetched when `error` was raised, if any."""
     while error is not None:
+        # The error does not name the file, but local variables of the downloading function do.
         for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
-            names = frame.f_locals
-            for key in ("cached_file", "download_target"):
-                if isinstance(names.get(key), str):
-                    path, url = Path(names[key]), names.get("url")
-                    own = ", or give it as `weights`" if path.parent.name == "pyiqa" else ""
-                    return f"put {path.name} of {url} at {path}{own}"
-            if isinstance(names.get("repo_id"), str):
-                file = f"{names['filename']} of " if isinstance(names.get("filename"), str) else ""
-                repo = names["repo_id"]
-                return f"fetch {file}the hub's {repo} elsewhere (`hf download {repo}`) and copy its cache (HF_HOME)"
+            if advice := _advice_of_frame(frame.f_locals):
+                return advice
         error = error.__cause__ or error.__context__
+    return ""
+
+
+def _advice_of_frame(variables: dict[str, Any]) -> str:
+    # torch.hub and OpenAI's clip
+    for key in ("cached_file", "download_target"):
+        if isinstance(variables.get(key), str):
+            path = Path(variables[key])
+            url = variables.get("url")
+            option = ", or give it as `weights`" if path.parent.name == "pyiqa" else ""
+            return f"put {path.name} of {url} at {path}{option}"
+    # huggingface_hub
+    repo, filename = variables.get("repo_id"), variables.get("filename")
+    if isinstance(repo, str):
+        file = f"{filename} of " if isinstance(filename, str) else ""
+        return (
+            f"fetch {file}the hub's {repo} elsewhere (`hf download {repo}`) and copy its cache "
+            "(HF_HOME)"
+        )
     return ""

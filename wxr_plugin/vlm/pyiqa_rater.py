@@ -1,4 +1,4 @@
-"""Rating by a no-reference metric of pyiqa: its score, mapped to [1, 5]."""
+"""Rater that maps the score of a no-reference metric of pyiqa to [1, 5]."""
 
 import hashlib
 from functools import lru_cache
@@ -17,24 +17,24 @@ from wxr_plugin.vlm.rater import Ratings
 from wxr_plugin.vlm.registries import RATER_REGISTRY
 
 MAP_VERSION = 1
-"""Goes up when the same scores would become other ratings than before."""
+"""Version of the mapping from scores to ratings."""
 
 
 class PyiqaRaterOptions(Block):
-    """Options of a metric of pyiqa that rates images."""
+    """Options of a rater that uses a metric of pyiqa."""
 
     type: Literal["PyiqaRater"]
-    """Class that rates."""
+    """Class of the rater."""
     metric: str
     """Name of the metric in pyiqa, such as musiq, clipiqa, liqe or qalign."""
     weights: str | None = None
-    """File with the metric's weights; pyiqa's own, fetched once, when absent."""
+    """File with the weights of the metric; by default pyiqa's own, downloaded once."""
     range: tuple[float, float] | None = None
-    """Scores that are told apart, the lower first; the metric's range of vlm/metrics.yml when absent."""
+    """Scores that become ratings 1 and 5, the lower first; default: vlm/metrics.yml."""
     batch_size: AtLeastOne = 8
-    """Images of one size in one call."""
+    """Number of images of one size in one call."""
     device: str | None = None
-    """cpu, cuda, cuda:1, …; the GPU if there is one when absent."""
+    """cpu, cuda, cuda:1, …; default: the GPU if there is one."""
 
     def __post_init__(self) -> None:
         if self.range is not None and self.range[0] >= self.range[1]:
@@ -42,11 +42,10 @@ class PyiqaRaterOptions(Block):
 
 
 def rating_from_score(score: Tensor, low: float, high: float, lower_better: bool = False) -> Tensor:
-    """1 + 4 (score - low) / (high - low), clipped to [1, 5], or 6 minus that where lower is better.
+    """Return 1 + 4 (score - low) / (high - low), clipped to [1, 5], as rating of any shape.
 
-    Our choice.
-
-    Of any shape; NaN where the score is not finite.
+    If lower scores are better, the result is 6 minus that (our choice). It is NaN where the score
+    is not finite.
     """
     share = ((score - low) / (high - low)).clamp(0, 1)
     share = 1 - share if lower_better else share
@@ -55,49 +54,51 @@ def rating_from_score(score: Tensor, low: float, high: float, lower_better: bool
 
 @RATER_REGISTRY.register()
 class PyiqaRater:
-    """Rates with a no-reference metric of pyiqa.
+    """Rater with a no-reference metric of pyiqa.
 
-    It has no logits; an image that the metric refuses has no rating.
+    It has no logits, and an image that the metric refuses has no rating.
     """
 
     Options = PyiqaRaterOptions
 
     def __init__(self, options: PyiqaRaterOptions):
-        from wxr_plugin.vlm.pyiqa_scores import PyiqaScores, say
+        from wxr_plugin.vlm.pyiqa_scores import PyiqaScores, log_once
 
         self.name, self.weights = options.metric, options.weights
-        known = read_data("metrics.yml")["metrics"].get(options.metric, {})
+        entry = read_data("metrics.yml")["metrics"].get(options.metric, {})
         self.scores = PyiqaScores(
             options.metric, options.weights, options.device, options.batch_size
         )
-        if options.range is None and "range" not in known:
+        if options.range is None and "range" not in entry:
             raise WxrError(
-                f"the metric '{options.metric}' has no range in vlm/metrics.yml; give `range: "
-                f"[LOW, HIGH]`"
+                f"the metric '{options.metric}' has no range in vlm/metrics.yml; give "
+                "`range: [LOW, HIGH]`"
             )
-        self.low, self.high = options.range or known["range"]
+        self.low, self.high = options.range or entry["range"]
         ends = "5 to 1" if self.scores.lower_better else "1 to 5"
-        say(f"{self.name}: scores from {self.low:g} to {self.high:g} become ratings from {ends}")
+        log_once(
+            f"{self.name}: scores from {self.low:g} to {self.high:g} become ratings from {ends}"
+        )
 
     def rate(self, images: Tensor | list[np.ndarray]) -> Ratings:
-        """Ratings of float RGB (N, 3, H, W) in [0, 1], or of a list of uint8 RGB arrays (H, W, 3); logits are NaN."""
+        """Return the ratings (N,) of images; logits are NaN.
+
+        Args:
+            images: float RGB (N, 3, H, W) in [0, 1], or a list of uint8 RGB arrays (H, W, 3).
+        """
         scores = self.scores(images)
         rating = rating_from_score(scores, self.low, self.high, self.scores.lower_better)
         return Ratings(rating, torch.full((len(scores), 5), torch.nan))
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """All that a rating depends on, in plain types."""
-        own = {
+        """Return everything that a rating depends on, in plain types."""
+        return {
             "type": type(self).__name__,
             "maths": MAP_VERSION,
             "metric": self.name,
             "pyiqa": version("pyiqa"),
-        }
-        weights = _digest(self.weights) if self.weights else "pyiqa's own"
-        return {
-            **own,
-            "weights": weights,
+            "weights": _digest(self.weights) if self.weights else "pyiqa's own",
             "range": [self.low, self.high],
             "min_side": self.scores.min_side,
         }
@@ -106,4 +107,5 @@ class PyiqaRater:
 @lru_cache
 def _digest(path: str) -> str:
     with Path(path).open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        digest = hashlib.file_digest(file, "sha256")
+    return f"sha256:{digest.hexdigest()}"

@@ -1,4 +1,4 @@
-"""Raters, describers and rewriters by the `type` of their option blocks; a plug-in may register its own."""
+"""Registries of raters, describers and rewriters, keyed by the `type` of their option blocks."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from wxr_plugin.schema import Block, convert
 from wxr_plugin.vlm.catalog import nearest
 
 RATER_REGISTRY = Registry("rater")
-"""Classes that rate images: `Options`, `rate` and `provenance` (see `rater.Rater`)."""
+"""Raters: classes with `Options`, `rate` and `provenance` (see `rater.Rater`)."""
 DESCRIBER_REGISTRY = Registry("describer")
-"""Classes that describe images: `Options`, `describe` and `provenance` (see `describer.Describer`)."""
+"""Describers: classes with `Options`, `describe`, `provenance` (see `describer.Describer`)."""
 REWRITER_REGISTRY = Registry("rewriter")
-"""Classes that rewrite descriptions: `Options`, `rewrite` and `provenance` (see `rewriter.Rewriter`)."""
+"""Rewriters: classes with `Options`, `rewrite` and `provenance` (see `rewriter.Rewriter`)."""
 
 REGISTRIES = {
     "rater": RATER_REGISTRY,
@@ -26,65 +26,77 @@ DEFAULT_TYPES = {
     "describer": "TransformersDescriber",
     "rewriter": "RuleRewriter",
 }
-"""What a block without a `type` means."""
+"""`type` of a block without one."""
 COST = frozenset({"device", "batch_size", "concurrency", "timeout", "retries"})
-"""Options that say how fast an answer comes, not what it is."""
+"""Option keys of raters, describers and rewriters that change speed, but not answers.
+
+Two blocks that differ in these keys only are the same model, and results stay valid.
+"""
 
 
 def build(kind: str, opt: dict[str, Any] | None) -> Any:
-    """The rater, describer or rewriter (`kind`) that a block of options describes.
+    """Return the rater, describer or rewriter (`kind`) of a block of options.
 
     Raises:
-        WxrError: an unknown type or key, or what the class itself refuses.
+        WxrError: an unknown type or key, or options that the class refuses.
     """
     registered, options = chosen(kind, opt)
     return registered(options)
 
 
 def chosen(kind: str, opt: dict[str, Any] | None) -> tuple[type, Block]:
-    """The class that `build` would make, and its options; nothing is loaded. Raises as `build`."""
+    """Return the class and the options that `build` would use; nothing is loaded.
+
+    Raises:
+        WxrError: as for `build`.
+    """
     opt = {"type": DEFAULT_TYPES[kind], **(opt or {})}
+    name = opt["type"]
     registry = REGISTRIES[kind]
-    if opt["type"] not in registry:
-        raise WxrError(
-            f"unknown {kind} type '{opt['type']}'; {nearest(str(opt['type']), registry.keys())}"
-        )
-    registered = registry.get(opt["type"])
+    if name not in registry:
+        raise WxrError(f"unknown {kind} type '{name}'; {nearest(str(name), registry.keys())}")
+    registered = registry.get(name)
     return registered, read_options(opt, registered.Options)
 
 
-def same_answers(kind: str, one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
-    """Whether two blocks describe the same rater, describer or rewriter, be it on another device or in other batches.
+def same_answers(kind: str, first: dict[str, Any] | None, second: dict[str, Any] | None) -> bool:
+    """Return whether two blocks give the same answers: they differ in keys of COST at most.
 
-    Nothing is loaded, so the same model under two names counts as two. Raises as `build`.
+    Nothing is loaded, so that a model under two names counts as two models.
+
+    Raises:
+        WxrError: as for `build`.
     """
-    return _what_counts(*chosen(kind, one)) == _what_counts(*chosen(kind, other))
+    return _answer_options(kind, first) == _answer_options(kind, second)
 
 
-def same_model(kind: str, one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
-    """Return whether two blocks name the same model, be it with another question.
+def same_model(kind: str, first: dict[str, Any] | None, second: dict[str, Any] | None) -> bool:
+    """Return whether two blocks have the same class and `model`, regardless of the question.
 
-    Raises as `build`.
+    Two blocks of a class without the option `model` never have the same model.
 
-    A model is what a class has under `model`; two blocks of a class without that option are never
-    called alike.
+    Raises:
+        WxrError: as for `build`.
     """
-    (first, options), (second, others) = chosen(kind, one), chosen(kind, other)
-    model = getattr(options, "model", None)
-    return first is second and model is not None and model == getattr(others, "model", None)
+    first_class, first_options = chosen(kind, first)
+    second_class, second_options = chosen(kind, second)
+    model = getattr(first_options, "model", None)
+    if first_class is not second_class or model is None:
+        return False
+    return model == getattr(second_options, "model", None)
 
 
-def _what_counts(registered: type, options: Block) -> tuple[type, dict[str, Any]]:
-    return registered, {
-        key: value for key, value in msgspec.to_builtins(options).items() if key not in COST
-    }
+def _answer_options(kind: str, opt: dict[str, Any] | None) -> tuple[type, dict[str, Any]]:
+    """Return the class of a block, and its options without those of COST."""
+    registered, options = chosen(kind, opt)
+    values = msgspec.to_builtins(options)
+    return registered, {key: value for key, value in values.items() if key not in COST}
 
 
 def read_options(opt: dict[str, Any], kind: type[Block]) -> Any:
-    """`opt` as the struct `kind`, or a WxrError that names the offending key."""
+    """Return `opt` as the struct `kind`; raise WxrError for a wrong key or value."""
     try:
         return convert(opt, kind)
     except msgspec.ValidationError as error:
-        raise WxrError(
-            f"{opt['type']}: {error}; keys: {', '.join(kind.__struct_fields__)}"
-        ) from error
+        keys = ", ".join(kind.__struct_fields__)
+        raise WxrError(f"{opt['type']}: {error}; keys: {keys}") from error

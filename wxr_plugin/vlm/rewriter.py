@@ -1,4 +1,4 @@
-"""Rewriting a description (d_neg) as if the weather were clear (d_pos)."""
+"""Interface of rewriters, which turn a description (d_neg) into one for clear weather (d_pos)."""
 
 from typing import Any, Protocol
 
@@ -7,21 +7,22 @@ from wxr_plugin.vlm.weather_words import weather_words
 
 
 class Rewriter(Protocol):
-    """What `build_rewriter` gives."""
+    """Interface of the classes in REWRITER_REGISTRY."""
 
     def rewrite(self, texts: list[str]) -> list[str | None]:
-        """For each description one for clear weather; None where nothing usable came out.
+        """Return a description for clear weather for each text; None if there is no usable one.
 
-        WxrError only if the rewriter as a whole does not work.
+        Raises:
+            WxrError: the rewriter as a whole does not work.
         """
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """All that a rewrite depends on, in plain types."""
+        """Return everything that a rewrite depends on, in plain types."""
 
 
 def build_rewriter(opt: dict[str, Any] | None = None) -> Rewriter:
-    """The rewriter that a block of options describes; the rules, which need no model, without one.
+    """Return the rewriter of a block of options; by default the rules, which need no model.
 
     Raises:
         WxrError: an unknown type, key, model or prompt, or a model that cannot be loaded.
@@ -30,14 +31,14 @@ def build_rewriter(opt: dict[str, Any] | None = None) -> Rewriter:
 
 
 def question(prompt: str, text: str) -> str:
-    """What a language model is asked: `prompt`, then the description."""
+    """Return the question to a language model: `prompt`, then the description."""
     return f"{prompt}\n\n{text}"
 
 
 def finished(answer: str, clean: bool) -> str | None:
-    """A model's answer on one line, without its quotation marks; None for an empty one.
+    """Return a model's answer on one line, without quotation marks; None for an empty one.
 
-    With `clean`, the rules rewrite it once more if a weather word is left.
+    With `clean`, an answer that still has weather words is rewritten by the rules.
     """
     from wxr_plugin.vlm.rule_rewriter import clear_weather
 

@@ -1,4 +1,4 @@
-"""Rewriting a description for clear weather by rules, without a model."""
+"""Rewriter that uses rules instead of a model."""
 
 import re
 from functools import cache
@@ -10,7 +10,7 @@ from wxr_plugin.vlm.registries import REWRITER_REGISTRY
 from wxr_plugin.vlm.weather_words import patterns, weather_words, words
 
 RULES_VERSION = 1
-"""Goes up when the rules or their words give other texts than before, so that stored ones are not reused."""
+"""Version of the rules and their words; a change invalidates stored texts."""
 OPENING = "The weather is clear."
 
 _CLEAR = re.compile(
@@ -21,17 +21,17 @@ _SHOWS = "The scene shows "
 
 
 class RuleRewriterOptions(Block):
-    """Options of the rules that rewrite descriptions."""
+    """Options of the rule-based rewriter."""
 
     type: Literal["RuleRewriter"] = "RuleRewriter"
-    """Class that rewrites."""
+    """Class of the rewriter."""
     opening: str = OPENING
-    """How a rewritten description begins, unless it says already that the weather is fine."""
+    """Start of a rewritten description, unless the original mentions good weather already."""
 
 
 @REWRITER_REGISTRY.register()
 class RuleRewriter:
-    """Takes every mention of bad weather out of a description, by `clear_weather`."""
+    """Rewriter that removes every mention of bad weather (see `clear_weather`)."""
 
     Options = RuleRewriterOptions
 
@@ -39,88 +39,100 @@ class RuleRewriter:
         self.opening = options.opening
 
     def rewrite(self, texts: list[str]) -> list[str | None]:
-        """For each English description one for clear weather; None for an empty one."""
+        """Return a description for clear weather for each English text; None for an empty one."""
         return [clear_weather(text, self.opening) if text.strip() else None for text in texts]
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """All that a rewrite depends on, in plain types."""
+        """Return everything that a rewrite depends on, in plain types."""
         return {"type": type(self).__name__, "rules": RULES_VERSION, "opening": self.opening}
 
 
 def clear_weather(text: str, opening: str = OPENING) -> str:
-    """`text` without a word of bad weather (see `weather_words`), after `opening`; objects, actions and places stay.
+    """Return `opening` and `text` without words of bad weather (see `weather_words`).
 
-    Sentences and clauses that are only about weather go, adjectives go, "the road is wet" becomes
-    "the road is clear". A text that says already that the weather is clear, and names no bad
-    weather, is returned as it is. English only; the grammar of what is left is plausible, not
-    guaranteed. The rules are our own.
+    Objects, actions and places are kept. Sentences and clauses that are only about weather are
+    removed, as are adjectives; "the road is wet" becomes "the road is clear". A text that already
+    mentions clear weather, and no bad weather, is unchanged. English only; correct grammar is
+    likely but not guaranteed. The rules are our own.
     """
     text = " ".join(text.replace("’", "'").split())
     if not weather_words(text) and _CLEAR.search(text):
         return text
-    sentences = [
-        rewritten
-        for sentence in re.split(r"(?<=[.!?]) ", text)
-        if (rewritten := _sentence(sentence))
-    ]
-    body = _without_rest(" ".join(sentences))
+    sentences = [_sentence(sentence) for sentence in re.split(r"(?<=[.!?]) ", text)]
+    body = _without_leftovers(" ".join(filter(None, sentences)))
     if not body or body.startswith(opening):
         return body or opening
     return f"{opening} {body}"
 
 
 def _sentence(sentence: str) -> str:
+    """Return a sentence without its weather; empty if nothing else is left."""
     body, end = re.fullmatch(r"(.*?)([.!?]*)", sentence).groups()
-    for wanted, instead in _phrases():
-        body = wanted.sub(instead, body)
+    for pattern, replacement in _phrases():
+        body = pattern.sub(replacement, body)
     body = rules.marked(body)
-    if not rules.is_marked(body) and not re.search(
-        rf"\b{rules.HARD} to (?:see|make out|discern)", body
-    ):
-        return body + end if rules.has_content(body) or _CLEAR.search(body) else ""
+    hard_to_see = re.search(rf"\b{rules.HARD} to (?:see|make out|discern)", body)
+    if not rules.is_marked(body) and not hard_to_see:
+        keep = rules.has_content(body) or _CLEAR.search(body)
+        return body + end if keep else ""
     clauses = _clauses(body)
-    return clauses[:1].upper() + clauses[1:] + (end or ".") if clauses else ""
+    if not clauses:
+        return ""
+    return clauses[:1].upper() + clauses[1:] + (end or ".")
 
 
 def _clauses(body: str) -> str:
-    """The clauses of a sentence that say something without their weather, joined again."""
-    start = rf"(?:{rules.NOUN}|(?:it|there|the weather|the sky|the scene)(?: {rules.BE}|'s)|it {rules.SEEM})"
+    """Return the clauses of a sentence that have a meaning without weather, joined again."""
     body = body.replace(f", {rules.DONE},", "")
-    parts = re.split(
-        rf"(, |; |: | [–—-] | (?={rules.JOIN} (?:the )?{start})| (?=(?:which|that) "
-        rf"{rules.EFFECT}))",
-        body,
-        flags=re.IGNORECASE,
-    )
+    # With a capturing group, re.split returns clauses and separators in turn.
+    parts = _compiled_separator().split(body)
+    separators = ["", *parts[1::2]]
     text = ""
-    for separator, part in zip(["", *parts[1::2]], parts[::2]):
-        join, clause = re.match(
-            rf"((?:{rules.JOIN}|then)\b(?: {rules.JOIN}\b)* |)(.*)", part, re.IGNORECASE
-        ).groups()
+    for separator, part in zip(separators, parts[::2]):
+        join, clause = _compiled_join().match(part).groups()
         text += _clause(separator, join, clause, first=not text)
     return text
 
 
+@cache
+def _compiled_separator() -> re.Pattern[str]:
+    """Return the pattern between clauses: punctuation, or the space before a weather clause."""
+    subject = r"(?:it|there|the weather|the sky|the scene)"
+    start = rf"(?:{rules.NOUN}|{subject}(?: {rules.BE}|'s)|it {rules.SEEM})"
+    weather_clause = rf"{rules.JOIN} (?:the )?{start}"
+    effect = rf"(?:which|that) {rules.EFFECT}"
+    return re.compile(rf"(, |; |: | [–—-] | (?={weather_clause})| (?={effect}))", re.IGNORECASE)
+
+
+@cache
+def _compiled_join() -> re.Pattern[str]:
+    """Return the pattern of a clause: its conjunctions, if any, and the rest."""
+    return re.compile(rf"((?:{rules.JOIN}|then)\b(?: {rules.JOIN}\b)* |)(.*)", re.IGNORECASE)
+
+
 def _clause(separator: str, join: str, clause: str, first: bool) -> str:
-    left = rules.effect_on(clause)
-    left = rules.spoken_of(clause) if left is None else left
-    if left is None:
+    # An effect ("making it hard to see the hills") or weather as the subject ("fog covers the
+    # hills"): the rest is a noun phrase. Otherwise the rest is the clause without its weather.
+    thing = rules.effect_on(clause)
+    if thing is None:
+        thing = rules.object_of_weather(clause)
+    if thing is None:
         clause = rules.cleaned(clause).strip()
         if not rules.has_content(clause):
             return ""
         if first:
             return (_SHOWS if join.strip().lower() == "with" else "") + clause
         return separator + join + clause
-    if not rules.has_content(left):
+    if not rules.has_content(thing):
         return ""
-    return _SHOWS + left if first else f", with {left}"
+    return _SHOWS + thing if first else f", with {thing}"
 
 
-def _without_rest(text: str) -> str:
-    """What the rules have left standing, if anything, falls word by word."""
-    while found := weather_words(text):
-        for word in found:
+def _without_leftovers(text: str) -> str:
+    """Remove weather words that the rules have missed, and punctuation around them."""
+    while leftovers := weather_words(text):
+        for word in leftovers:
             text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", "", text)
     text = re.sub(r" +(?=[ ,.;:!?])", "", text)
     return re.sub(r"([,;:])(?=[.,;:!?])", "", text).strip(" ,;:")
@@ -128,15 +140,11 @@ def _without_rest(text: str) -> str:
 
 @cache
 def _phrases() -> list[tuple[re.Pattern[str], str]]:
-    found = patterns()
-    modifier = "|".join(words()["modifiers"])
-    return [
-        (
-            re.compile(
-                rf"\b{wanted.replace('ADJ', found.adjective).replace('MOD', f'(?:{modifier})')}",
-                re.IGNORECASE,
-            ),
-            to,
-        )
-        for wanted, to in words()["phrases"]
-    ]
+    """Return the phrases of `weather_words.yml` as (pattern, replacement)."""
+    adjective = patterns().adjective
+    modifiers = "|".join(words()["modifiers"])
+    phrases = []
+    for entry, replacement in words()["phrases"]:
+        source = entry.replace("ADJ", adjective).replace("MOD", f"(?:{modifiers})")
+        phrases.append((re.compile(rf"\b{source}", re.IGNORECASE), replacement))
+    return phrases

@@ -1,4 +1,4 @@
-"""A server that speaks the OpenAI chat API (vLLM, SGLang, LMDeploy, `transformers serve`, …), over HTTP."""
+"""Client of servers with the OpenAI chat API (vLLM, SGLang, LMDeploy, `transformers serve`)."""
 
 import logging
 import os
@@ -12,99 +12,106 @@ from msgspec import Meta
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.schema import AtLeastOne, Block, NotNegative
-from wxr_plugin.vlm.server_errors import is_its_own_fault, is_tried_again, mend, what
+from wxr_plugin.vlm.server_errors import advice, is_bad_request, is_retried, reason
 
 Item = TypeVar("Item")
 T = TypeVar("T")
 Content = str | list[dict[str, Any]]
-"""The content of a user's message, as the API has it."""
+"""Content of a user's message in the API."""
 
 
 class ServerOptions(Block):
-    """Options of everything that asks a server."""
+    """Options of raters, describers and rewriters that use a server."""
 
     url: str
-    """Address of the server, such as http://localhost:8000/v1; /v1 is added where there is no path."""
+    """Address of the server, such as http://localhost:8000/v1; /v1 is added if there is no path."""
     model: str
     """Name under which the server serves the model."""
     system: str = ""
     """System message before the question; none when empty."""
     identity: str | None = None
-    """What stands for the server in stored labels; its URL when absent.
+    """Name of the server in stored labels; by default its URL.
 
-    Give one, say "vicuna 7b, 8 bits", when the
-    same model moves from address to address."""
+    Set it, for example to "vicuna 7b, 8 bits", if the same model is served from changing addresses.
+    """
     api_key_env: str | None = None
-    """Environment variable that holds the key; no key is sent when absent."""
+    """Environment variable with the key; by default no key is sent."""
     concurrency: AtLeastOne = 8
-    """Requests at a time."""
+    """Number of simultaneous requests."""
     timeout: Annotated[float, Meta(gt=0)] = 60
-    """Seconds that a request may take, from the connection to the last byte of the answer."""
+    """Time limit of a request in seconds, from the connection to the last byte of the answer."""
     retries: NotNegative = 4
-    """Times that a request is sent again after a lost connection, a time-out or an overload, waiting 0.5 s to 8 s."""
+    """Number of retries after a lost connection, a time-out or an overload.
+
+    The wait before a retry is 0.5 s to 8 s.
+    """
     extra_body: dict[str, Any] = {}
-    """Keys of the request beyond the common ones, such as {chat_template_kwargs: {enable_thinking: false}}."""
+    """Further keys of a request, such as {chat_template_kwargs: {enable_thinking: false}}."""
 
 
 class ChatServer:
-    """Asks a server questions, several at a time, from any thread: each call has an event loop in a thread of its own.
+    """Client that sends several requests at a time; it can be used from any thread.
 
-    An event loop, since only there can a request be stopped at its deadline wherever it waits.
+    Each call has an event loop in its own thread, since only an event loop can stop a request at
+    its deadline in any state.
     """
 
     def __init__(self, options: ServerOptions):
-        self.options, self.url = options, _address(options.url)
+        self.options = options
+        self.url = _address(options.url)
         self.key = _key(options.api_key_env)
 
     def first(self, content: Content, **request: Any) -> Any:
-        """Return the server's `choice` for one message, asked to learn whether it works at all.
+        """Return the server's `choice` for a message, sent to check that the server works.
 
         Raises:
-            WxrError: it does not, after all retries.
+            WxrError: the server does not work, after all retries.
         """
-        (answer,) = _in_a_loop(self._answers, [content], lambda content: content, request)
+        (answer,) = _in_event_loop(self._answers, [content], lambda content: content, request)
         if isinstance(answer, Exception):
             raise self._error(answer) from answer
         if answer is None:
-            raise WxrError(f"{self.url} answers, but not as a chat server does; correct `url`")
+            raise WxrError(f"{self.url} answers, but not as a chat server; correct `url`")
         return answer
 
     def ask(
         self, items: Sequence[Item], content: Callable[[Item], Content], **request: Any
     ) -> list[Any | None]:
-        """Return one `choice` for the message `content(item)` of each item; None where there is none to be had.
+        """Return a `choice` for the message `content(item)` of each item; None where it failed.
 
         Raises:
-            WxrError: the server is gone: no request got through, or some did not and it does not
-                answer any more.
+            WxrError: the server is unreachable: all requests failed, or some failed and it does not
+                answer now.
         """
-        answers = _in_a_loop(self._answers, items, content, request)
-        failed = [answer for answer in answers if isinstance(answer, Exception)]
-        gone = [error for error in failed if not is_its_own_fault(error)]
-        if gone and (len(gone) == len(answers) or not self._is_there()):
-            raise self._error(gone[-1]) from gone[-1]
-        if failed:
-            why = what(failed[-1], self.options.timeout)
+        answers = _in_event_loop(self._answers, items, content, request)
+        errors = [answer for answer in answers if isinstance(answer, Exception)]
+        # A bad request says nothing about the server.
+        serious = [error for error in errors if not is_bad_request(error)]
+        if serious and (len(serious) == len(answers) or not self._is_reachable()):
+            raise self._error(serious[-1]) from serious[-1]
+        if errors:
+            why = reason(errors[-1], self.options.timeout)
             logging.getLogger("basicsr").warning(
-                f"{self.url}: {len(failed)} of {len(answers)} requests have no answer ({why})"
+                f"{self.url}: {len(errors)} of {len(answers)} requests have no answer ({why})"
             )
         return [None if isinstance(answer, Exception) else answer for answer in answers]
 
     def provenance(self) -> dict[str, Any]:
-        """What the server's answers depend on, in plain types."""
-        own = self.options
-        extra = {"extra_body": own.extra_body} if own.extra_body else {}
-        return {
-            "server": own.identity or self.url,
-            "model": own.model,
-            "system": own.system,
-            **extra,
+        """Return everything that the answers of the server depend on, in plain types."""
+        options = self.options
+        provenance = {
+            "server": options.identity or self.url,
+            "model": options.model,
+            "system": options.system,
         }
+        if options.extra_body:
+            provenance["extra_body"] = options.extra_body
+        return provenance
 
     async def _answers(
         self, items: Sequence[Item], content: Callable[[Item], Content], request: dict
     ) -> list[Any]:
-        """Ask about every item, `concurrency` of them at a time."""
+        """Return a `choice`, an error or None for each item; `concurrency` requests at a time."""
         import anyio
 
         answers: list[Any] = [None] * len(items)
@@ -112,7 +119,8 @@ class ChatServer:
 
         async def ask(number: int, client: Any) -> None:
             async with limiter:
-                message = await anyio.to_thread.run_sync(content, items[number])  # encodes an image
+                # In a thread, since encoding an image would block the event loop.
+                message = await anyio.to_thread.run_sync(content, items[number])
                 answers[number] = await self._try(message, request, client)
 
         async with self._client() as client, anyio.create_task_group() as group:
@@ -125,63 +133,64 @@ class ChatServer:
 
         from wxr_plugin.vlm.server_http import GuardedClient
 
-        settings = {"timeout": self.options.timeout, "max_retries": self.options.retries} | settings
+        defaults = {"timeout": self.options.timeout, "max_retries": self.options.retries}
         return AsyncOpenAI(
             base_url=self.url,
             api_key=self.key,
             http_client=GuardedClient(verify=_certificates()),
-            **settings,
+            **defaults | settings,
         )
 
     async def _try(self, content: Content, request: dict[str, Any], client: Any) -> Any:
+        """Send one message, and return the `choice`, the error, or None for an unusable answer."""
         from openai import OpenAIError
 
-        messages = (
-            [{"role": "system", "content": self.options.system}] if self.options.system else []
-        )
+        messages: list[dict[str, Any]] = []
+        if self.options.system:
+            messages.append({"role": "system", "content": self.options.system})
         messages.append({"role": "user", "content": content})
-        about = {
-            "model": self.options.model,
-            "messages": messages,
-            "extra_body": self.options.extra_body,
-        }
         try:
-            answer = await client.chat.completions.create(**about, **request)
+            answer = await client.chat.completions.create(
+                model=self.options.model,
+                messages=messages,
+                extra_body=self.options.extra_body,
+                **request,
+            )
         except OpenAIError as error:
             return error
-        except (ValueError, RecursionError):  # what came back is not JSON, or nested too deeply
+        except (ValueError, RecursionError):  # the answer is not JSON, or nested too deeply
             return None
         choices = getattr(answer, "choices", None)
         return choices[0] if isinstance(choices, list) and choices else None
 
-    def _is_there(self) -> bool:
-        answer = _in_a_loop(self._hello)
-        return not isinstance(answer, Exception) or is_its_own_fault(answer)
+    def _is_reachable(self) -> bool:
+        answer = _in_event_loop(self._hello)
+        return not isinstance(answer, Exception) or is_bad_request(answer)
 
     async def _hello(self) -> Any:
-        async with self._client(max_retries=0, timeout=min(self.options.timeout, 10)) as client:
+        timeout = min(self.options.timeout, 10)
+        async with self._client(max_retries=0, timeout=timeout) as client:
             return await self._try("Hello", {"max_tokens": 1}, client)
 
     def _error(self, error: Exception) -> WxrError:
-        tried = (
-            f"tried {self.options.retries + 1} times"
-            if is_tried_again(error)
-            else "not tried again"
-        )
-        return WxrError(
-            f"{self.url}: {what(error, self.options.timeout)}, {tried}; "
-            f"{mend(error, self.options.model)}"
-        )
+        attempts = "not tried again"
+        if is_retried(error):
+            attempts = f"tried {self.options.retries + 1} times"
+        why = reason(error, self.options.timeout)
+        return WxrError(f"{self.url}: {why}, {attempts}; {advice(error, self.options.model)}")
 
 
 def text_of(choice: Any) -> str:
-    """What a `choice` says; empty where it says nothing."""
+    """Return the text of a `choice`; empty if it has none."""
     content = getattr(getattr(choice, "message", None), "content", None)
     return content.strip() if isinstance(content, str) else ""
 
 
-def _in_a_loop(function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-    """Return what the coroutine function returns in a new event loop; an interrupt of this thread cancels it."""
+def _in_event_loop(function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+    """Return the result of a coroutine function, run in a new event loop.
+
+    An interrupt of the calling thread cancels it.
+    """
     from anyio.from_thread import start_blocking_portal
 
     with start_blocking_portal() as portal:
@@ -190,7 +199,8 @@ def _in_a_loop(function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """Return what https is verified with; loading it takes longer than a request on the same machine."""
+    """Return the certificates that https is verified with, loaded once."""
+    # Loading them takes longer than a request to a server on the same machine.
     return ssl.create_default_context()
 
 
@@ -198,17 +208,17 @@ def _address(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise WxrError(
-            f"'{url}' is no address of a server; write one such as http://localhost:8000/v1"
+            f"'{url}' is not the address of a server; give one such as http://localhost:8000/v1"
         )
     return url.rstrip("/") if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}/v1"
 
 
 def _key(variable: str | None) -> str:
     if variable is None:
-        return "none"
+        return "none"  # the client of openai refuses an empty key
     if not os.environ.get(variable):
         raise WxrError(
-            f"api_key_env: the environment variable {variable} is not set; export the server's key "
-            f"under it"
+            f"api_key_env: the environment variable {variable} is not set; set it to the server's "
+            "key"
         )
     return os.environ[variable]

@@ -1,4 +1,4 @@
-"""One HTTP request to a chat server: one deadline for all of it, a largest response, no redirect to another host."""
+"""HTTP client for chat servers with limits on time, size of responses and redirects."""
 
 from importlib import import_module
 from typing import Any
@@ -7,22 +7,22 @@ import anyio
 from openai import DefaultAsyncHttpxClient, OpenAIError
 
 MOST_BYTES = 16 << 20
-"""Bytes of a response. An answer has a few thousand; more would only fill the memory."""
+"""Limit on the size of a response in bytes. An answer has a few thousand."""
 MOST_REDIRECTS = 5
-_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
+_BODY_HEADERS = ("content-encoding", "content-length", "transfer-encoding")
 
 
 class RefusedResponseError(OpenAIError):
-    """A response that is not read to its end, or a redirect that is not followed."""
+    """A response that is too large, or a redirect that is not followed."""
 
 
 class GuardedClient(DefaultAsyncHttpxClient):
-    """The HTTP client of `openai`, with limits that hold for a whole request.
+    """HTTP client of `openai` with limits on whole requests.
 
-    `timeout` of httpx is that of each read, so a server that sends a byte now and then would never
-    run into it. Here a request, from the connection to the last byte of its body, may take as long
-    as its read time-out. A redirect is followed within one origin (scheme, host and port) only: the
-    request holds a photo and perhaps a key.
+    The time-out of httpx applies to each read, so that a server that sends a byte now and then
+    never exceeds it. Here the read time-out limits the whole request, from the connection to the
+    last byte of the body. Redirects are followed within an origin (scheme, host and port) only,
+    because a request contains a photo and possibly a key.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES, **options: Any):
@@ -37,13 +37,14 @@ class GuardedClient(DefaultAsyncHttpxClient):
             RefusedResponseError: the body is larger than `most_bytes`, or the server redirects to
                 another origin.
         """
-        http = import_module(
-            type(request).__module__.partition(".")[0]
-        )  # httpx, or httpx2 with newer openai
+        # httpx, or httpx2 with newer versions of openai.
+        package, _, _ = type(request).__module__.partition(".")
+        http = import_module(package)
         seconds = (request.extensions.get("timeout") or {}).get("read")
         try:
             with anyio.fail_after(seconds):
-                return await self._whole(await self._answer(request, options))
+                response = await self._answer(request, options)
+                return await self._whole(response)
         except TimeoutError as error:
             raise http.ReadTimeout(
                 f"no whole answer within {seconds} s", request=request
@@ -52,9 +53,9 @@ class GuardedClient(DefaultAsyncHttpxClient):
     async def _answer(self, request: Any, options: dict[str, Any]) -> Any:
         """Send `request` and follow redirects within its origin; the body is not read yet."""
         for _ in range(MOST_REDIRECTS + 1):
-            response = await super().send(
-                request, **{**options, "stream": True, "follow_redirects": False}
-            )
+            # Streamed, so that the body can be limited while it arrives.
+            settings = {**options, "stream": True, "follow_redirects": False}
+            response = await super().send(request, **settings)
             if response.next_request is None:
                 return response
             await response.aclose()
@@ -63,31 +64,28 @@ class GuardedClient(DefaultAsyncHttpxClient):
         raise RefusedResponseError(f"more than {MOST_REDIRECTS} redirects")
 
     async def _whole(self, response: Any) -> Any:
-        """Return `response` with its decoded body, read no further than `most_bytes`."""
+        """Return `response` with its decoded body, of which at most `most_bytes` are read."""
         body = bytearray()
         try:
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > self.most_bytes:
-                    raise RefusedResponseError(
-                        f"sends more than {self.most_bytes / 2**20:g} MiB for one answer"
-                    )
+                    limit = self.most_bytes / 2**20
+                    raise RefusedResponseError(f"sends more than {limit:g} MiB for one answer")
         finally:
             await response.aclose()
-        headers = [
-            (name, value)
-            for name, value in response.headers.multi_items()
-            if name not in _OF_THE_BODY
-        ]
+        # The body is decoded already, so the headers about its encoding no longer apply.
+        items = response.headers.multi_items()
+        headers = [(name, value) for name, value in items if name not in _BODY_HEADERS]
         return type(response)(
             response.status_code, headers=headers, content=bytes(body), request=response.request
         )
 
 
-def _refuse_other_origin(asked: Any, redirect: Any) -> None:
-    if _origin(asked) != _origin(redirect):
+def _refuse_other_origin(url: Any, target: Any) -> None:
+    if _origin(url) != _origin(target):
         raise RefusedResponseError(
-            f"redirects to another server, {_origin(redirect)}, which gets no photo"
+            f"redirects to another server, {_origin(target)}, which gets no photo"
         )
 
 

@@ -1,4 +1,4 @@
-"""Images in the messages of a chat server."""
+"""Images in messages to a chat server."""
 
 import base64
 from typing import Any, Literal
@@ -18,22 +18,27 @@ _SETTINGS = {
 
 
 class ImageServerOptions(ServerOptions):
-    """Options of what asks a server about images."""
+    """Options of raters and describers that send images to a server."""
 
     image_format: Literal["png", "jpeg", "webp"] = "png"
-    """How images travel; png is exact, jpeg (quality 95) and webp are smaller and change the answers a little."""
+    """Format of the images that are sent.
+
+    png is exact; jpeg (quality 95) and webp are smaller and change the answers slightly.
+    """
 
 
-def about(image: torch.Tensor, question: str, image_format: str = "png") -> list[dict[str, Any]]:
-    """The content of a message that asks `question` about a uint8 RGB image (3, H, W)."""
-    pixels = cv2.cvtColor(np.ascontiguousarray(image.permute(1, 2, 0).numpy()), cv2.COLOR_RGB2BGR)
-    data = base64.b64encode(
-        cv2.imencode(f".{image_format}", pixels, _SETTINGS[image_format])[1]
-    ).decode()
+def image_message(
+    image: torch.Tensor, question: str, image_format: str = "png"
+) -> list[dict[str, Any]]:
+    """Return the content of a message with a uint8 RGB image (3, H, W) and a question about it."""
+    rgb = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)  # the order of OpenCV
+    _, encoded = cv2.imencode(f".{image_format}", bgr, _SETTINGS[image_format])
+    data = base64.b64encode(encoded).decode()
     url = {"url": f"data:{_MIME[image_format]};base64,{data}"}
     return [{"type": "image_url", "image_url": url}, {"type": "text", "text": question}]
 
 
-def grey() -> torch.Tensor:
-    """A grey uint8 image (3, 224, 224), for learning whether a server works."""
+def grey_image() -> torch.Tensor:
+    """Return a grey uint8 image (3, 224, 224) for checking that a server works."""
     return torch.full((3, 224, 224), 128, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""Rating by a vision-language model behind an OpenAI-compatible server."""
+"""Rater that uses a vision-language model on an OpenAI-compatible server."""
 
 import logging
 import math
@@ -20,107 +20,114 @@ from wxr_plugin.vlm.rater import (
 )
 from wxr_plugin.vlm.registries import RATER_REGISTRY
 from wxr_plugin.vlm.server import ChatServer, text_of
-from wxr_plugin.vlm.server_errors import is_its_own_fault
-from wxr_plugin.vlm.server_images import ImageServerOptions, about, grey
+from wxr_plugin.vlm.server_errors import is_bad_request
+from wxr_plugin.vlm.server_images import ImageServerOptions, grey_image, image_message
 
 NEVER = -100.0
-"""Logit of a word that was not said; with a 0 beside it, its probability is 0 in float32."""
+"""Logit of a word that was not answered; next to a logit of 0, its probability in float32 is 0."""
 UNUSABLE = (math.nan,) * 5
+"""Logits of an answer without a rating."""
 
 
 class ServerRaterOptions(ImageServerOptions):
-    """Options of a vision-language model that rates images on a server."""
+    """Options of a rater that uses a server."""
 
     type: Literal["ServerRater"] = "ServerRater"
-    """Class that rates."""
+    """Class of the rater."""
     prompt: str = "visibility"
-    """A rating prompt of vlm/prompts.yml, or a whole question."""
+    """A rating prompt of vlm/prompts.yml, or a complete question."""
 
 
 def logits_from_top(top: list[tuple[str, float]]) -> tuple[float, ...]:
-    """Log-probabilities of RATING_WORDS from the likeliest first tokens of an answer, (token, log-probability) each.
+    """Return log-probabilities of RATING_WORDS from (token, log-probability) of the first token.
 
-    The probabilities of all tokens that begin a word, in any case and after spaces, are summed. A
-    word that none begins gets the lowest log-probability of `top`, an upper bound of its own. NaN
-    if that is so for all five. Our choice.
+    The probabilities of all tokens that are the start of a word, in any case and after spaces, are
+    summed. For a word without such a token the lowest log-probability in `top` is used, an upper
+    bound. NaN if that applies to all five words. Our choice.
     """
-    found: dict[str, list[float]] = {word: [] for word in RATING_WORDS}
+    of_word: dict[str, list[float]] = {word: [] for word in RATING_WORDS}
     for token, value in top:
-        start = token.strip("▁Ġ \n\t").lower()
+        start = token.strip("▁Ġ \n\t").lower()  # ▁ and Ġ mark a space in front of a token
         for word in RATING_WORDS:
             if start and word.startswith(start):
-                found[word].append(max(value, NEVER))
-    if not any(found.values()):
+                of_word[word].append(max(value, NEVER))
+    if not any(of_word.values()):
         return UNUSABLE
-    floor = max(min(value for _, value in top), NEVER)
-    return tuple(
-        float(np.logaddexp.reduce(values)) if values else floor for values in found.values()
-    )
+    # A token outside of `top` is at most as likely as the last one inside.
+    bound = max(min(value for _, value in top), NEVER)
+    logits = []
+    for values in of_word.values():
+        logits.append(float(np.logaddexp.reduce(values)) if values else bound)
+    return tuple(logits)
 
 
 def logits_from_text(text: str) -> tuple[float, ...]:
-    """0 for the word of RATING_WORDS that `text` answers with and NEVER for the others; NaN if there is no one word.
+    """Return logits for a text: 0 for the word of RATING_WORDS that is the answer, else NEVER.
 
-    The answer is the first word, or the only one of the five that occurs.
+    The answer is the first word of the text, or the only one of the five words in it. Without an
+    answer the result is NaN.
     """
-    said = re.findall(r"[a-z]+", text.lower())
-    words = {word for word in said if word in RATING_WORDS}
-    answer = (
-        said[0]
-        if said and said[0] in RATING_WORDS
-        else next(iter(words))
-        if len(words) == 1
-        else None
-    )
-    return tuple(0.0 if word == answer else NEVER for word in RATING_WORDS) if answer else UNUSABLE
+    words = re.findall(r"[a-z]+", text.lower())
+    ratings = {word for word in words if word in RATING_WORDS}
+    if not ratings or (len(ratings) > 1 and words[0] not in ratings):
+        return UNUSABLE
+    answer = words[0] if words[0] in ratings else ratings.pop()
+    return tuple(0.0 if word == answer else NEVER for word in RATING_WORDS)
 
 
 @RATER_REGISTRY.register()
 class ServerRater:
-    """Rates with a model on a server: one token with its log-probabilities, or where it gives none, the word it says.
+    """Rater that uses a model on a server.
 
-    When it is made it asks the server once, about a grey image, to learn whether it works and which
-    of both it gives. `rate` may be called from any thread.
+    It reads the log-probabilities of the first token or, if the server does not return any, the
+    answered word. The constructor sends a request about a grey image to find out which of the two
+    the server supports. `rate` can be called from any thread.
     """
 
     Options = ServerRaterOptions
     tokens_of_word = 8
+    """Limit on the length of an answered word, in the model's tokens."""
 
     def __init__(self, options: ServerRaterOptions):
         self.prompt = prompt_text("rating", options.prompt)
-        self.server, self.image_format = ChatServer(options), options.image_format
+        self.server = ChatServer(options)
+        self.image_format = options.image_format
         self.top = self._learn_top()
 
     def rate(self, images: torch.Tensor | list[np.ndarray]) -> Ratings:
-        """Ratings of float RGB (N, 3, H, W) in [0, 1], or of a list of uint8 RGB arrays (H, W, 3).
+        """Return the ratings (N,) of images.
 
-        The logits are log-probabilities, those of words beyond the likeliest 20 tokens an upper
-        bound.
+        The logits are log-probabilities; for words that are not among the likeliest 20 tokens they
+        are an upper bound.
+
+        Args:
+            images: float RGB (N, 3, H, W) in [0, 1], or a list of uint8 RGB arrays (H, W, 3).
 
         Raises:
-            WxrError: the server is gone.
+            WxrError: the server is unreachable.
         """
         pixels = to_uint8(images)
         choices = self.server.ask(pixels, self._content, **self._request(self.top))
-        read = self._from_top if self.top else lambda choice: logits_from_text(text_of(choice))
-        rows = [read(choice) for choice in choices]
+        rows = [self._logits(choice) for choice in choices]
         logits = torch.tensor(rows) if rows else torch.empty(0, 5)
+        # to_uint8 turns NaN into 0, which would have a rating.
         logits[~finite_images(images)] = torch.nan
         return Ratings(rating_from_logits(logits), logits)
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """All that a rating depends on, in plain types."""
-        own = {"type": type(self).__name__, "maths": MATHS_VERSION, "prompt": self.prompt}
+        """Return everything that a rating depends on, in plain types."""
         return {
-            **own,
+            "type": type(self).__name__,
+            "maths": MATHS_VERSION,
+            "prompt": self.prompt,
             **self.server.provenance(),
             "image_format": self.image_format,
             "top_logprobs": self.top,
         }
 
     def _content(self, image: torch.Tensor) -> list[dict[str, Any]]:
-        return about(image, self.prompt, self.image_format)
+        return image_message(image, self.prompt, self.image_format)
 
     def _request(self, top: int) -> dict[str, Any]:
         if top:
@@ -128,34 +135,39 @@ class ServerRater:
         return {"max_tokens": self.tokens_of_word, "temperature": 0}
 
     def _learn_top(self) -> int:
-        """How many log-probabilities the server gives: 20, the 5 that some stop at, or 0."""
-        for top in (20, 5, 0):
+        """Return the number of log-probabilities that the server supports: 20, 5 or 0."""
+        content = self._content(grey_image())
+        for top in (20, 5):  # some servers have a limit of 5
             try:
-                choice = self.server.first(self._content(grey()), **self._request(top))
+                choice = self.server.first(content, **self._request(top))
             except WxrError as error:
-                if top and is_its_own_fault(error.__cause__):
+                if is_bad_request(error.__cause__):
                     continue
                 raise
-            if not top or _top_logprobs(choice):
-                break
-        if not top:
-            logging.getLogger("basicsr").warning(
-                f"{self.server.url} gives no log-probabilities: the word that it answers counts"
-            )
-        return top
+            if _top_logprobs(choice):
+                return top
+        self.server.first(content, **self._request(0))
+        logging.getLogger("basicsr").warning(
+            f"{self.server.url} returns no log-probabilities: its answered word is used"
+        )
+        return 0
 
-    def _from_top(self, choice: Any) -> tuple[float, ...]:
+    def _logits(self, choice: Any) -> tuple[float, ...]:
+        if not self.top:
+            return logits_from_text(text_of(choice))
         top = _top_logprobs(choice)
         return logits_from_top(top) if top else UNUSABLE
 
 
 def _top_logprobs(choice: Any) -> list[tuple[str, float]]:
-    """The likeliest first tokens that a `choice` lists; empty if it lists none."""
-    tokens = getattr(getattr(choice, "logprobs", None), "content", None) or []
-    listed = getattr(tokens[0], "top_logprobs", None) or [] if tokens else []
-    pairs = [(getattr(item, "token", None), getattr(item, "logprob", None)) for item in listed]
-    return [
-        (token, logprob)
-        for token, logprob in pairs
-        if isinstance(token, str) and isinstance(logprob, float | int)
-    ]
+    """Return (token, log-probability) of the likeliest first tokens in a `choice`, if any."""
+    # Servers leave out any of these attributes, or set them to None.
+    tokens = getattr(getattr(choice, "logprobs", None), "content", None)
+    if not tokens:
+        return []
+    pairs = []
+    for item in getattr(tokens[0], "top_logprobs", None) or []:
+        token, logprob = getattr(item, "token", None), getattr(item, "logprob", None)
+        if isinstance(token, str) and isinstance(logprob, float | int):
+            pairs.append((token, logprob))
+    return pairs

@@ -1,4 +1,4 @@
-"""Rewriting a description for clear weather by a language model behind an OpenAI-compatible server."""
+"""Rewriter that uses a language model on an OpenAI-compatible server."""
 
 from typing import Any, Literal
 
@@ -10,24 +10,24 @@ from wxr_plugin.vlm.server import ChatServer, ServerOptions, text_of
 
 
 class ServerRewriterOptions(ServerOptions):
-    """Options of a language model that rewrites descriptions on a server."""
+    """Options of a rewriter that uses a server."""
 
     type: Literal["ServerRewriter"] = "ServerRewriter"
-    """Class that rewrites."""
+    """Class of the rewriter."""
     prompt: str = "clear"
-    """A rewrite prompt of vlm/prompts.yml, or a whole instruction; the description follows it."""
+    """A rewrite prompt of vlm/prompts.yml, or an instruction; the description follows it."""
     max_tokens: AtLeastOne = 96
     """Longest rewritten description, in the model's tokens."""
     clean: bool = True
-    """Let the rules take out the weather words that the model has left."""
+    """Remove weather words that are left in an answer by the rules of RuleRewriter."""
 
 
 @REWRITER_REGISTRY.register()
 class ServerRewriter:
-    """Rewrites descriptions with a model on a server, at temperature 0; asks it once when made, to learn if it works.
+    """Rewriter that uses a model on a server, at temperature 0.
 
-    With `clean`, the rules (`rule_rewriter.clear_weather`) finish an answer in which a weather word
-    is left.
+    The constructor sends a request to check that the server works. With `clean`, an answer that
+    still has weather words is rewritten by the rules (`rule_rewriter.clear_weather`).
     """
 
     Options = ServerRewriterOptions
@@ -36,26 +36,27 @@ class ServerRewriter:
         self.prompt, self.clean = prompt_text("rewrite", options.prompt), options.clean
         self.server = ChatServer(options)
         self._request = {"max_tokens": options.max_tokens, "temperature": 0}
-        self.server.first(self._content("A wet street."), **{**self._request, "max_tokens": 1})
+        self.server.first(self._content("A wet street."), **self._request | {"max_tokens": 1})
 
     def rewrite(self, texts: list[str]) -> list[str | None]:
-        """For each description one for clear weather; None where nothing usable came out.
+        """Return a description for clear weather for each text; None if there is no usable one.
 
         Raises:
-            WxrError: the server is gone.
+            WxrError: the server is unreachable.
         """
         choices = self.server.ask(texts, self._content, **self._request)
         return [finished(text_of(choice), self.clean) for choice in choices]
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """All that a rewrite depends on, in plain types."""
-        own = {
+        """Return everything that a rewrite depends on, in plain types."""
+        return {
             "type": type(self).__name__,
             "prompt": self.prompt,
             "max_tokens": self._request["max_tokens"],
+            "clean": self.clean,
+            **self.server.provenance(),
         }
-        return {**own, "clean": self.clean, **self.server.provenance()}
 
     def _content(self, text: str) -> str:
         return question(self.prompt, text)

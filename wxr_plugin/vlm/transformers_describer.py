@@ -1,4 +1,4 @@
-"""Describing an image and its weather with an image-text-to-text model of transformers."""
+"""Describer that uses an image-text-to-text model of transformers."""
 
 from typing import Any, Literal
 
@@ -7,26 +7,26 @@ import torch
 
 from wxr_plugin.schema import AtLeastOne
 from wxr_plugin.vlm.catalog import prompt_text
-from wxr_plugin.vlm.inputs import to_uint8
+from wxr_plugin.vlm.inputs import batches, to_uint8
 from wxr_plugin.vlm.loading import settings_of
 from wxr_plugin.vlm.registries import DESCRIBER_REGISTRY
 from wxr_plugin.vlm.transformers_rater import TransformersRaterOptions
 
 
 class TransformersDescriberOptions(TransformersRaterOptions):
-    """Options of a vision-language model that describes images in this process."""
+    """Options of a describer that runs a vision-language model in this process."""
 
     type: Literal["TransformersDescriber"] = "TransformersDescriber"
-    """Class that describes."""
+    """Class of the describer."""
     prompt: str = "describe"
-    """A description prompt of vlm/prompts.yml, or a whole question."""
+    """A description prompt of vlm/prompts.yml, or a complete question."""
     max_tokens: AtLeastOne = 64
     """Longest description, in the model's tokens; CLIP's text encoders read 77 of their own."""
 
 
 @DESCRIBER_REGISTRY.register()
 class TransformersDescriber:
-    """Describes images with an image-text-to-text model of transformers, by greedy decoding."""
+    """Describer with an image-text-to-text model of transformers and greedy decoding."""
 
     Options = TransformersDescriberOptions
 
@@ -39,20 +39,21 @@ class TransformersDescriber:
         self._question = self.vlm.question(self.prompt)
 
     def describe(self, images: torch.Tensor | list[np.ndarray]) -> list[str]:
-        """One text an image, of float RGB (N, 3, H, W) in [0, 1] or a list of uint8 RGB arrays (H, W, 3)."""
-        pixels = to_uint8(images)
-        parts = (
-            pixels[start : start + self.batch_size]
-            for start in range(0, len(pixels), self.batch_size)
-        )
-        return [
-            text
-            for part in parts
-            for text in self.vlm.answers(self._question, part, self.max_tokens)
-        ]
+        """Return one text per image.
+
+        Args:
+            images: float RGB (N, 3, H, W) in [0, 1], or a list of uint8 RGB arrays (H, W, 3).
+        """
+        texts: list[str] = []
+        for batch in batches(to_uint8(images), self.batch_size):
+            texts += self.vlm.answers(self._question, batch, self.max_tokens)
+        return texts
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """All that a description depends on, in plain types."""
-        own = {"type": type(self).__name__, "max_tokens": self.max_tokens}
-        return {**own, **self.vlm.provenance(self.prompt)}
+        """Return everything that a description depends on, in plain types."""
+        return {
+            "type": type(self).__name__,
+            "max_tokens": self.max_tokens,
+            **self.vlm.provenance(self.prompt),
+        }

@@ -1,4 +1,4 @@
-"""Rewriting a description for clear weather by a language model of transformers, run in this process."""
+"""Rewriter that runs a language model of transformers in this process."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -7,33 +7,38 @@ from typing import Any, Literal
 from wxr_plugin.schema import AtLeastOne
 from wxr_plugin.utils.devices import device_of
 from wxr_plugin.vlm.catalog import find_model, prompt_text
-from wxr_plugin.vlm.fetch import identity, local_folder
+from wxr_plugin.vlm.fetch import identity, local_folder, portable_name
+from wxr_plugin.vlm.inputs import batches
 from wxr_plugin.vlm.loading import ModelOptions, Settings, frozen, load, settings_of
 from wxr_plugin.vlm.registries import REWRITER_REGISTRY
 from wxr_plugin.vlm.rewriter import finished, question
 
 
 class TransformersRewriterOptions(ModelOptions):
-    """Options of a language model that rewrites descriptions in this process."""
+    """Options of a rewriter that runs a language model in this process."""
 
     type: Literal["TransformersRewriter"] = "TransformersRewriter"
-    """Class that rewrites."""
+    """Class of the rewriter."""
     model: str
-    """A name of vlm/models.yml, a local folder, or a hub id; a text model, or an image-text-to-text model."""
+    """A name of vlm/models.yml, a local folder, or a hub id.
+
+    It is a text model or an image-text-to-text model.
+    """
     prompt: str = "clear"
-    """A rewrite prompt of vlm/prompts.yml, or a whole instruction; the description follows it."""
+    """A rewrite prompt of vlm/prompts.yml, or an instruction; the description follows it."""
     max_tokens: AtLeastOne = 96
     """Longest rewritten description, in the model's tokens."""
     clean: bool = True
-    """Let the rules take out the weather words that the model has left."""
+    """Remove weather words that are left in an answer by the rules of RuleRewriter."""
 
 
 class TextModel:
-    """A frozen model that answers texts, by greedy decoding."""
+    """Frozen language model with greedy decoding."""
 
     def __init__(self, name: str, settings: Settings):
         entry = find_model(name, "language model")
-        self.name, self.system, self.settings = entry.model, entry.system, settings
+        self.name, self.system = entry.model, entry.system
+        self.settings = settings
         self.device = device_of(settings.device)
         folder = local_folder(entry.model, settings.revision)
         self.weights = identity(folder)
@@ -45,57 +50,63 @@ class TextModel:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
     def written(self, text: str) -> str:
-        """The user's message `text`, as the chat template writes it up to where the answer starts."""
-        has_parts = self.processor is not self.tokenizer
-        turns = [("system", self.system), ("user", text)] if self.system else [("user", text)]
-        said = [
-            {"role": r, "content": [{"type": "text", "text": t}] if has_parts else t}
-            for r, t in turns
-        ]
-        return self.processor.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
+        """Return the message `text` in the chat template, up to the start of the answer."""
+        messages = []
+        if self.system:
+            messages.append({"role": "system", "content": self._content(self.system)})
+        messages.append({"role": "user", "content": self._content(text)})
+        return self.processor.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+
+    def _content(self, text: str) -> Any:
+        # The templates of processors for images expect a list of parts, those of tokenizers text.
+        is_tokenizer = self.processor is self.tokenizer
+        return text if is_tokenizer else [{"type": "text", "text": text}]
 
     def answers(self, texts: list[str], max_tokens: int) -> list[str]:
-        """The answers to `texts`, in one batch with left padding."""
+        """Return the answers to `texts`, which are processed as one batch."""
         written = [self.written(text) for text in texts]
+        # The template may start with BOS, which the tokenizer must not add again then.
         bos = self.tokenizer.bos_token
-        own = {"add_special_tokens": False} if bos and written[0].startswith(bos) else {}
-        given = self.tokenizer(
-            written, return_tensors="pt", padding=True, padding_side="left", **own
+        options = {"add_special_tokens": False} if bos and written[0].startswith(bos) else {}
+        inputs = self.tokenizer(
+            written, return_tensors="pt", padding=True, padding_side="left", **options
         ).to(self.device)
-        given = {key: given[key] for key in ("input_ids", "attention_mask")}
         with frozen(self.device):
             tokens = self.model.generate(
-                **given,
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
                 do_sample=False,
                 max_new_tokens=max_tokens,
                 pad_token_id=self.tokenizer.pad_token_id,
             )
-        return self.tokenizer.batch_decode(
-            tokens[:, given["input_ids"].shape[1] :], skip_special_tokens=True
-        )
+        answers = tokens[:, inputs["input_ids"].shape[1] :]  # without the prompt
+        return self.tokenizer.batch_decode(answers, skip_special_tokens=True)
 
     def provenance(self) -> dict[str, Any]:
-        """What an answer depends on, in plain types."""
-        known = {
-            "model": Path(self.name).name if Path(self.name).is_dir() else self.name,
+        """Return everything that an answer depends on, in plain types."""
+        return {
+            "model": portable_name(self.name),
             "weights": self.weights,
+            "chat": self.written(""),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "quantization": self.settings.quantization,
         }
-        chat = {"chat": self.written(""), "dtype": str(self.model.dtype).removeprefix("torch.")}
-        return {**known, **chat, "quantization": self.settings.quantization}
 
 
 @lru_cache
 def load_text_model(name: str, settings: Settings) -> TextModel:
-    """The model called `name`, loaded once a process for each `settings`."""
+    """Return the model `name`, loaded once per process and `settings`."""
     return TextModel(name, settings)
 
 
 @REWRITER_REGISTRY.register()
 class TransformersRewriter:
-    """Rewrites descriptions with a language model of transformers.
+    """Rewriter with a language model of transformers.
 
-    With `clean`, the rules (`rule_rewriter.clear_weather`) finish an answer in which a weather word
-    is left.
+    With `clean`, an answer that still has weather words is rewritten by the rules
+    (`rule_rewriter.clear_weather`).
     """
 
     Options = TransformersRewriterOptions
@@ -106,29 +117,27 @@ class TransformersRewriter:
         self.model = load_text_model(options.model, settings_of(options))
 
     def rewrite(self, texts: list[str]) -> list[str | None]:
-        """For each description one for clear weather; None where nothing usable came out."""
-        asked = [question(self.prompt, text) for text in texts]
-        parts = (
-            asked[start : start + self.batch_size]
-            for start in range(0, len(asked), self.batch_size)
-        )
-        answers = [answer for part in parts for answer in self.model.answers(part, self.max_tokens)]
+        """Return a description for clear weather for each text; None if there is no usable one."""
+        questions = [question(self.prompt, text) for text in texts]
+        answers: list[str] = []
+        for batch in batches(questions, self.batch_size):
+            answers += self.model.answers(batch, self.max_tokens)
         return [finished(answer, self.clean) for answer in answers]
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """All that a rewrite depends on, in plain types."""
-        own = {
+        """Return everything that a rewrite depends on, in plain types."""
+        return {
             "type": type(self).__name__,
             "prompt": self.prompt,
             "max_tokens": self.max_tokens,
             "clean": self.clean,
+            **self.model.provenance(),
         }
-        return {**own, **self.model.provenance()}
 
 
 def _classes(folder: Path) -> tuple[Any, Any]:
-    """Transformers' auto classes for what the folder holds; both with images and without know how to write."""
+    """Return transformers' auto classes for the folder: a text or an image-text-to-text model."""
     from transformers import (
         AutoConfig,
         AutoModelForCausalLM,
@@ -139,14 +148,10 @@ def _classes(folder: Path) -> tuple[Any, Any]:
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
     try:
-        sees = (
-            type(AutoConfig.from_pretrained(folder, trust_remote_code=False))
-            in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-        )
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        takes_images = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
     except (OSError, ValueError, KeyError):
-        sees = False  # loading will say what is wrong with the folder
-    return (
-        (AutoProcessor, AutoModelForImageTextToText)
-        if sees
-        else (AutoTokenizer, AutoModelForCausalLM)
-    )
+        takes_images = False  # loading will report the problem with the folder
+    if takes_images:
+        return AutoProcessor, AutoModelForImageTextToText
+    return AutoTokenizer, AutoModelForCausalLM

@@ -1,11 +1,10 @@
-"""Any image-text-to-text model of transformers, run in this process."""
+"""Image-text-to-text models of transformers, run in this process."""
 
 import hashlib
 import inspect
 import json
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,18 +12,21 @@ import torch
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.devices import device_of
 from wxr_plugin.vlm.catalog import ModelEntry, find_model
-from wxr_plugin.vlm.fetch import identity, local_folder
+from wxr_plugin.vlm.fetch import identity, local_folder, portable_name
 from wxr_plugin.vlm.inputs import Images, QuestionInputs, chat, leaves_images_out
 from wxr_plugin.vlm.loading import Settings, frozen, load
 
+DEFAULTS = Settings()
+
 
 class TransformersVLM:
-    """A frozen model with its processor, and the two things asked of it: next-token logits and a generated answer."""
+    """Frozen model with its processor: logits of the next token, and generated answers."""
 
-    def __init__(self, entry: ModelEntry, settings: Settings = Settings()):  # noqa: B008 (it is immutable)
+    def __init__(self, entry: ModelEntry, settings: Settings = DEFAULTS):
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        self.device, self.settings = device_of(settings.device), settings
+        self.settings = settings
+        self.device = device_of(settings.device)
         folder = local_folder(entry.model, settings.revision)
         self.entry, self.weights = entry, identity(folder)
         classes = AutoProcessor, AutoModelForImageTextToText
@@ -34,14 +36,15 @@ class TransformersVLM:
         self.tokenizer = self.processor.tokenizer
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        takes = inspect.signature(self.model.forward).parameters
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        parameters = inspect.signature(self.model.forward).parameters
+        # Only the logits of the last position are needed, and the vocabulary is large.
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
 
     def question(self, text: str) -> QuestionInputs:
-        """The inputs of this model for the question `text` about an image.
+        """Return the inputs of this model for the question `text` about images.
 
         Raises:
-            WxrError: the model's chat template writes text only.
+            WxrError: the chat template of the model ignores images.
         """
         written = chat(self.processor, text, self.entry.system)
         if leaves_images_out(self.processor, text, self.entry.system):
@@ -53,54 +56,48 @@ class TransformersVLM:
     def next_token_logits(
         self, question: QuestionInputs, images: Images, token_ids: list[int]
     ) -> torch.Tensor:
-        """Logits (N, len(token_ids)), float32 on the CPU, of the first token of the answer.
+        """Return the logits of K tokens as the first token of the answer: (N, K), float32, CPU.
 
-        One prefill; only the last position's logits are computed where the model supports it, and
-        no KV cache is kept.
+        One prefill, without a KV cache. Where the model supports it, only the logits of the last
+        position are computed.
         """
+        logits = torch.empty(len(images), len(token_ids))
         with frozen(self.device):
-            parts = [
-                (
-                    rows,
-                    self.model(**inputs, use_cache=False, **self._last_only)
-                    .logits[:, -1, token_ids]
-                    .float()
-                    .cpu(),
-                )
-                for rows, inputs in self._equal_lengths(question, images)
-            ]
-        return torch.stack(_in_order(parts))
+            for rows, inputs in self._equal_lengths(question, images):
+                output = self.model(**inputs, use_cache=False, **self._last_only)
+                last = output.logits[:, -1, token_ids]  # (rows, K)
+                logits[rows] = last.float().cpu()
+        return logits
 
     def answers(self, question: QuestionInputs, images: Images, max_tokens: int) -> list[str]:
-        """The model's answer about each image, by greedy decoding of at most `max_tokens` tokens."""
+        """Return the answer about each image, of at most `max_tokens` tokens (greedy decoding)."""
+        answers = [""] * len(images)
         with frozen(self.device):
-            parts = [
-                (rows, self._generate(inputs, max_tokens))
-                for rows, inputs in self._equal_lengths(question, images)
-            ]
-        return _in_order(parts)
+            for rows, inputs in self._equal_lengths(question, images):
+                for row, text in zip(rows, self._generate(inputs, max_tokens)):
+                    answers[row] = text
+        return answers
 
     def provenance(self, question: str) -> dict[str, Any]:
-        """What an answer to `question` depends on, in plain types; it is part of the key under which it is stored."""
-        processing = self.processor.image_processor.to_dict()
-        processing["pad_to_square"] = self.entry.pad_to_square
-        return {
-            "model": Path(self.entry.model).name
-            if Path(self.entry.model).is_dir()
-            else self.entry.model,
+        """Return everything that an answer to `question` depends on, in plain types.
+
+        It is part of the key of a stored answer.
+        """
+        preprocessing = self.processor.image_processor.to_dict()
+        preprocessing["pad_to_square"] = self.entry.pad_to_square
+        text = json.dumps(preprocessing, sort_keys=True, default=str)
+        provenance = {
+            "model": portable_name(self.entry.model),
             "weights": self.weights,
             "prompt": question,
             "chat": chat(self.processor, question, self.entry.system),
-            "preprocessing": hashlib.sha256(
-                json.dumps(processing, sort_keys=True, default=str).encode()
-            ).hexdigest(),
+            "preprocessing": hashlib.sha256(text.encode()).hexdigest(),
             "dtype": str(self.model.dtype).removeprefix("torch."),
-            **(
-                {"quantization": self.settings.quantization}
-                if self.settings.quantization != "none"
-                else {}
-            ),
         }
+        # Left out otherwise, so that answers of earlier versions keep their keys.
+        if self.settings.quantization != "none":
+            provenance["quantization"] = self.settings.quantization
+        return provenance
 
     def _generate(self, inputs: dict[str, torch.Tensor], max_tokens: int) -> list[str]:
         tokens = self.model.generate(
@@ -109,39 +106,36 @@ class TransformersVLM:
             max_new_tokens=max_tokens,
             pad_token_id=self.tokenizer.pad_token_id,
         )
-        texts = self.tokenizer.batch_decode(
-            tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-        )
+        answers = tokens[:, inputs["input_ids"].shape[1] :]  # without the prompt
+        texts = self.tokenizer.batch_decode(answers, skip_special_tokens=True)
         return [text.strip() for text in texts]
 
     def _equal_lengths(
         self, question: QuestionInputs, images: Images
     ) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
-        """Rows of `images` and their inputs, without padding: a padded row's logits would depend on its neighbours."""
+        """Yield (rows of `images`, their inputs) for each number of tokens, without padding."""
+        # With padding, the logits of an image would depend on the other images of a batch.
         inputs = question(images)
         lengths = inputs["attention_mask"].sum(1).tolist()
         for length in dict.fromkeys(lengths):
             rows = [row for row, value in enumerate(lengths) if value == length]
-            part = inputs if len(rows) == len(lengths) else question([images[row] for row in rows])
-            yield rows, {key: self._moved(value) for key, value in part.items()}
+            if len(rows) < len(lengths):
+                inputs = question([images[row] for row in rows])
+            yield rows, {key: self._moved(value) for key, value in inputs.items()}
 
     def _moved(self, value: Any) -> Any:
         if not isinstance(value, torch.Tensor):
             return value
-        return value.to(self.device, self.model.dtype if value.is_floating_point() else None)
+        dtype = self.model.dtype if value.is_floating_point() else None
+        return value.to(self.device, dtype)
 
 
 @lru_cache
-def load_vlm(model: str, settings: Settings = Settings()) -> TransformersVLM:  # noqa: B008 (it is immutable)
-    """The model called `model` (see `catalog.find_model`), loaded once a process for each `settings`.
+def load_vlm(model: str, settings: Settings = DEFAULTS) -> TransformersVLM:
+    """Return the model `model` (see `catalog.find_model`), loaded once per process and `settings`.
 
     Raises:
-        WxrError: unknown name, no network, or not a model that answers questions about images.
+        WxrError: the name is unknown, the model cannot be downloaded, or it does not answer
+            questions about images.
     """
     return TransformersVLM(find_model(model), settings)
-
-
-def _in_order(parts: list[tuple[list[int], Any]]) -> list[Any]:
-    """The items of all parts, in the order of the rows they belong to."""
-    pairs = [(row, item) for rows, items in parts for row, item in zip(rows, items)]
-    return [item for _, item in sorted(pairs, key=lambda pair: pair[0])]

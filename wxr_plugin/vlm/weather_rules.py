@@ -1,9 +1,9 @@
-"""Taking the weather out of a sentence, by rules of our own (no model, English only).
+"""Rules that remove weather from a sentence (our own; no model, English only).
 
-What is weather becomes a mark first: NOUN for a noun phrase ("heavy rain"), WORD for adjectives
-("wet and rainy"), DONE for what weather has done ("covered in snow"). The rules then are about
-marks: where one stands, what falls with it, and what keeps the sentence whole ("the road is WORD"
-becomes "the road is clear").
+First, weather is replaced by marks: NOUN for a noun phrase ("heavy rain"), WORD for adjectives
+("wet and rainy"), DONE for participles ("covered in snow"). Then rules remove the marks together
+with words that depend on them, or replace them so that the sentence stays complete ("the road is
+WORD" becomes "the road is clear"). GONE marks a removed part until spaces are tidied.
 """
 
 import re
@@ -13,107 +13,127 @@ from wxr_plugin.vlm.weather_words import ADVERB, ARTICLE, patterns, words
 
 NOUN, WORD, DONE, GONE = "¤", "§", "‡", "·"
 BE = r"(?:is|are|was|were|be|been|being|has been|have been|had been|'s|'re)"
-SEEM = r"(?:(?:looks?|appears?|seems?|becomes?|became|remains?|remained|turns?|turned|gets?|feels?)(?: to be)?)"
-PREPOSITION = (
-    r"(?:in spite of|because of|due to|on account of|as a result of|regardless of|thanks "
-    r"to|instead of|from|in|during|"
-    r"through|throughout|underneath|under|amidst|amid|with|without|by|despite|against|after|before|of|for|about|into|"
-    r"beneath|onto|over|on|to|between|among|across|behind|at|like|via|near|above|beyond|within|outside|around)"
+SEEM = (
+    r"(?:(?:looks?|appears?|seems?|becomes?|became|remains?|remained|turns?|turned|gets?|"
+    r"feels?)(?: to be)?)"
 )
-JOIN = r"(?:even though|although|though|and|but|while|as|with|where|so that|so|because|since|which|or|yet|when|until)"
+PREPOSITION = (
+    r"(?:in spite of|because of|due to|on account of|as a result of|regardless of|thanks to|"
+    r"instead of|from|in|during|through|throughout|underneath|under|amidst|amid|with|without|"
+    r"by|despite|against|after|before|of|for|about|into|beneath|onto|over|on|to|between|among|"
+    r"across|behind|at|like|via|near|above|beyond|within|outside|around)"
+)
+JOIN = (
+    r"(?:even though|although|though|and|but|while|as|with|where|so that|so|because|since|"
+    r"which|or|yet|when|until)"
+)
 HARD = (
-    r"(?:(?:it |quite |very |more |rather |somewhat |extremely "
-    r")*(?:hard|difficult|challenging|tough|impossible|harder|"
-    r"tricky|dangerous|hazardous|unsafe|not easy)(?: for [\w' ]+?)?(?: to \w+(?: out| through)?)?)"
+    r"(?:(?:it |quite |very |more |rather |somewhat |extremely )*(?:hard|difficult|"
+    r"challenging|tough|impossible|harder|tricky|dangerous|hazardous|unsafe|"
+    r"not easy)(?: for [\w' ]+?)?(?: to \w+(?: out| through)?)?)"
 )
 EFFECT = (
-    r"(?:making|makes|made|obscuring|obscures|reducing|reduces|limiting|limits|creating|creates|giving|gives|adding|adds|"
-    r"causing|causes|blurring|blurs|hiding|hides|covering|covers|blanketing|shrouding|enveloping|lending|impairing|"
-    r"affecting|affects|indicating|indicates|suggesting|suggests|contributing to|leaving|resulting "
-    r"in|softening|muting|"
-    r"partially obscuring|slightly "
-    r"obscuring|forcing|requiring|prompting|diffusing|masking|veiling|dampening)"
+    r"(?:making|makes|made|obscuring|obscures|reducing|reduces|limiting|limits|creating|"
+    r"creates|giving|gives|adding|adds|causing|causes|blurring|blurs|hiding|hides|covering|"
+    r"covers|blanketing|shrouding|enveloping|lending|impairing|affecting|affects|indicating|"
+    r"indicates|suggesting|suggests|contributing to|leaving|resulting in|softening|muting|"
+    r"partially obscuring|slightly obscuring|forcing|requiring|prompting|diffusing|masking|"
+    r"veiling|dampening)"
 )
 
 
 def marked(sentence: str) -> str:
-    """`sentence` with its weather as marks."""
-    found = patterns()
-    for wanted, mark in (
-        (rf"(?:full|free|{found.participle[3:-1]}) (?:of )?{found.phrase}", DONE),
-        (rf"{found.noun}(?= {found.thing}\b)", WORD),
-        (found.phrase, NOUN),
-        (found.adjectives, WORD),
-    ):
-        sentence = _compiled(rf"(?<![\w-])(?:{wanted})(?![\w-])").sub(mark, sentence)
+    """Return `sentence` with its weather replaced by marks."""
+    weather = patterns()
+    # The participle is a group "(?:...)"; its alternatives are joined with two more.
+    participle = rf"(?:full|free|{weather.participle[3:-1]})"
+    marks = (
+        (rf"{participle} (?:of )?{weather.phrase}", DONE),
+        (rf"{weather.noun}(?= {weather.thing}\b)", WORD),  # "rain boots"
+        (weather.phrase, NOUN),
+        (weather.adjectives, WORD),
+    )
+    for source, mark in marks:
+        sentence = _compiled(rf"(?<![\w-])(?:{source})(?![\w-])").sub(mark, sentence)
     return sentence
 
 
 def is_marked(text: str) -> bool:
-    """Whether a mark is in `text`."""
+    """Return whether `text` contains a mark."""
     return any(mark in text for mark in (NOUN, WORD, DONE))
 
 
-def spoken_of(clause: str) -> str | None:
-    """What a clause with weather as its subject leaves, "¤ covers the hills": "the hills"; None if it has another."""
+def object_of_weather(clause: str) -> str | None:
+    """Return the rest of a clause whose subject is weather, or None if it has another subject.
+
+    "¤ covers the hills" gives "the hills".
+    """
     verb = patterns().verb
-    seen = rf"(?: (?:can|could|may|might|will|would|must)(?: also)? be (?:seen )?| {BE}| has| have)?(?: {ADVERB})*"
+    modal = r"(?:can|could|may|might|will|would|must)(?: also)?"
+    auxiliary = rf"(?: {modal} be (?:seen )?| {BE}| has| have)?(?: {ADVERB})*"
     act = rf"(?: (?:{verb}|{HARD}|{WORD}|{DONE})(?: {ADVERB}| down| up| in| out| off)*)*"
-    subject = rf"^(?:{ARTICLE} )?{NOUN}(?: (?:that|which))?{seen}{act}"
+    subject = rf"^(?:{ARTICLE} )?{NOUN}(?: (?:that|which))?{auxiliary}{act}"
     sight = r"(?:there(?: also)?|here|you can see|we see|we can see)"
     there = rf"^{sight}(?: (?:appears?|seems?) to)?(?: {BE})?(?: {ADVERB})* {NOUN}{act}"
-    for start in (subject, there):
-        found = _compiled(start).match(clause)
-        if found:
-            return _bare(clause[found.end() :])
+    for source in (subject, there):
+        match = _compiled(source).match(clause)
+        if match:
+            return _bare(clause[match.end() :])
     return None
 
 
 def cleaned(clause: str) -> str:
-    """A clause without marks, its grammar kept as well as rules can."""
-    for wanted, instead in _RULES():
-        clause = wanted.sub(instead, clause)
+    """Return a clause without marks; the rules keep its grammar as far as possible."""
+    for pattern, replacement in _rules():
+        clause = pattern.sub(replacement, clause)
     return clause
 
 
 def effect_on(clause: str) -> str | None:
-    """What an effect of weather is about, "making it hard to see the hills": "the hills"; None if it is no effect."""
-    found = _compiled(rf"^{EFFECT}\b ?").match(clause)
-    if not found:
+    """Return the object of an effect of weather, or None if the clause is not such an effect.
+
+    "making it hard to see the hills" gives "the hills".
+    """
+    match = _compiled(rf"^{EFFECT}\b ?").match(clause)
+    if not match:
         return None
-    rest = clause[found.end() :]
+    rest = clause[match.end() :]
     rest = _compiled(rf"^{HARD}").sub("", rest).strip()
-    rest = _compiled(
-        rf"^(?:(?:clearly|far|ahead|much|anything|well|a (?:clear|full)?) ?)+(?=$|{PREPOSITION}\b)"
-    ).sub("", rest)
+    # "to see clearly in the distance": nothing is named that could be seen.
+    vague = r"(?:clearly|far|ahead|much|anything|well|a (?:clear|full)?)"
+    rest = _compiled(rf"^(?:{vague} ?)+(?=$|{PREPOSITION}\b)").sub("", rest)
+    # "forcing people to walk" -> "people that walk"
     rest = _compiled(r"^([\w' -]+?) to (?=\w)").sub(r"\1 that ", rest)
     return _bare(rest)
 
 
 def _bare(rest: str) -> str:
-    """`rest` without marks, and without the prepositions at its start."""
-    return (
-        _compiled(rf"^(?: ?{PREPOSITION}(?= |$))+").sub("", cleaned(rest.strip()).strip()).strip()
-    )
+    """Return `rest` without marks, and without the prepositions at its start."""
+    text = cleaned(rest.strip()).strip()
+    return _compiled(rf"^(?: ?{PREPOSITION}(?= |$))+").sub("", text).strip()
 
 
 def has_content(clause: str) -> bool:
-    """Whether a clause says anything apart from weather and what goes with talking about it."""
-    return any(
-        word not in _empty() for word in re.findall(r"[\w-]+", clause.lower().replace("'s", " is"))
-    )
+    """Return whether a clause has a word apart from those that only serve to mention weather."""
+    expanded = clause.lower().replace("'s", " is")
+    return any(word not in _empty_words() for word in re.findall(r"[\w-]+", expanded))
 
 
 @cache
-def _RULES() -> list[tuple[re.Pattern[str], str]]:
+def _rules() -> list[tuple[re.Pattern[str], str]]:
+    """Return (pattern, replacement) in the order in which they are applied."""
     then = rf"(?=$| {PREPOSITION}\b| {JOIN}\b)"
-    falling = r"(?:falling|pouring|coming|drifting|blowing|swirling|streaming|beating|running|dripping|visible|present)"
+    falling = (
+        r"(?:falling|pouring|coming|drifting|blowing|swirling|streaming|beating|running|dripping|"
+        r"visible|present)"
+    )
     from_sky = r"(?: down| from (?:the )?(?:sky|above|clouds)| in the air| everywhere| all around)"
     loose = rf"\b(?:{PREPOSITION}|{ARTICLE}|and|or|but|very|{BE}|has|have|full)(?=[ {GONE}])"
     noun = rf"{ARTICLE} (?:middle|midst|face|wake|centre|center|aftermath|onset|threat) of {NOUN}"
+    # Specific rules come first, since each rule consumes the marks that it matches.
     return [
-        (_compiled(wanted), instead)
-        for wanted, instead in (
+        (_compiled(source), replacement)
+        for source, replacement in (
             (rf"(?:{PREPOSITION} )?{NOUN}(?: {ADVERB})* {falling}(?: {ADVERB}|{from_sky})*", GONE),
             (rf"\b(?:with|of|and) {NOUN}(?: {ADVERB})* (?=\w+ing\b){patterns().verb}", "with"),
             (rf"{PREPOSITION} {noun}", GONE),
@@ -141,10 +161,7 @@ def _RULES() -> list[tuple[re.Pattern[str], str]]:
             (r"\bon an? (?=(?:morning|afternoon|evening)\b)", "in the "),
             (r"\bon an? night\b", "at night"),
             (r"\bon an? day\b", "during the day"),
-            (
-                rf"(?:,|\s|{loose})*{GONE}[{GONE} ]*$",
-                "",
-            ),
+            (rf"(?:,|\s|{loose})*{GONE}[{GONE} ]*$", ""),
             (rf"\b{ARTICLE} {GONE}[{GONE} ]*(?={PREPOSITION}\b|{BE}\b|,)", ""),
             (rf"[{GONE} ]+", " "),
             (r"^(?:,| |and\b|or\b|but\b(?=$))+", ""),
@@ -156,8 +173,9 @@ _VOWEL = r"(?!uni|use|euro|one\b|once)(?:[aeio]|u(?!s|t)|hour|honest)"
 
 
 @cache
-def _empty() -> frozenset[str]:
-    return frozenset(word for line in words()["empty"] for word in str(line).split("|"))
+def _empty_words() -> frozenset[str]:
+    alternatives = "|".join(map(str, words()["empty"]))
+    return frozenset(alternatives.split("|"))
 
 
 @cache

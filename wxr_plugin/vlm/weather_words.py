@@ -1,4 +1,4 @@
-"""The words of weather (`weather_words.yml`) as regular expressions, and which of them a text holds."""
+"""Words of weather (`weather_words.yml`) as regular expressions, and a search for them."""
 
 import re
 from functools import cache
@@ -7,78 +7,87 @@ from typing import NamedTuple
 
 import yaml
 
-ARTICLE = r"(?:the|an?|this|that|these|those|some|any|no|its|their|all|such|what (?:appears|seems|looks) to be)"
+ARTICLE = (
+    r"(?:the|an?|this|that|these|those|some|any|no|its|their|all|such|what (?:appears|seems|"
+    r"looks) to be)"
+)
 ADVERB = (
-    r"(?:very|quite|rather|somewhat|extremely|slightly|fairly|really|so|too|all|still|mostly|partly|partially|entirely|"
-    r"completely|heavily|lightly|densely|thickly|mildly|almost|clearly|visibly|totally|fully|further|more|most|a bit|"
-    r"a little|quite a bit|a lot|also|just|currently|now|being|likely|probably)"
+    r"(?:very|quite|rather|somewhat|extremely|slightly|fairly|really|so|too|all|still|mostly|"
+    r"partly|partially|entirely|completely|heavily|lightly|densely|thickly|mildly|almost|"
+    r"clearly|visibly|totally|fully|further|more|most|a bit|a little|quite a bit|a lot|also|"
+    r"just|currently|now|being|likely|probably)"
 )
 
 
 class Patterns(NamedTuple):
-    """Sources of regular expressions; each matches whole words."""
+    """Sources of regular expressions that match whole words."""
 
     noun: str
-    """One weather noun."""
+    """A weather noun."""
     adjective: str
-    """One weather adjective."""
+    """A weather adjective."""
     adjectives: str
-    """Weather adjectives in a row: "wet, very cold and rainy" without the cold."""
+    """A sequence of weather adjectives: "wet, foggy and rainy"."""
     phrase: str
     """A noun phrase that is only about weather: "a thick blanket of fog and heavy rain"."""
     participle: str
-    """What was done by weather, up to the preposition: "completely covered in"."""
+    """A participle for an effect of weather, with its preposition: "completely covered in"."""
     verb: str
-    """What weather does: "is falling"."""
+    """A verb with weather as its subject: "falling"."""
     thing: str
-    """What a weather noun may name the kind of: "boots"."""
+    """An object that a weather noun may qualify: "boots" (rain boots)."""
 
 
 @cache
 def words() -> dict[str, list]:
-    """The lists of `weather_words.yml`."""
-    return yaml.safe_load(
-        (resources.files(__package__) / "weather_words.yml").read_text(encoding="utf-8")
-    )
+    """Return the lists of `weather_words.yml`."""
+    file = resources.files(__package__) / "weather_words.yml"
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 @cache
 def patterns() -> Patterns:
-    """The lists as regular expressions."""
-    noun, adjective, modifier = _one_of("nouns"), _one_of("adjectives"), _one_of("modifiers")
+    """Return the lists as regular expressions."""
+    noun, adjective = _one_of("nouns"), _one_of("adjectives")
+    modifier = _one_of("modifiers")
     own = rf"(?:(?:{ADVERB} )*(?:{modifier}|{adjective})(?:,| and|, and| or)? )*"
     head = rf"(?:{own}{_one_of('heads')} of (?:{ARTICLE} )?)?"
     single = rf"(?:{ARTICLE} )?(?:{ARTICLE} )?{head}{own}{noun}(?! {_one_of('things')}\b)"
     lens = r"(?: (?:on|across|over) (?:the |a |your )?(?:camera(?:'s)?(?: lens)?|lens)\b)?"
-    phrase = (
-        rf"(?:{single}(?:(?:,| and|, and| or|, or|/|, as well as| as well as) {single})*{lens})"
-    )
-    adjectives = rf"(?:(?:{ADVERB} )*{adjective}(?:(?:,| and|, and| or|, or|, but| yet) (?:{ADVERB} )*{adjective})*)"
-    participle = rf"(?:(?:{ADVERB} )*{_one_of('participles')} (?:in|with|by|under|beneath|from|due to|because of|of|to))"
+    conjunction = r"(?:,| and|, and| or|, or|/|, as well as| as well as)"
+    phrase = rf"(?:{single}(?:{conjunction} {single})*{lens})"
+    graded = rf"(?:{ADVERB} )*{adjective}"
+    adjectives = rf"(?:{graded}(?:(?:,| and|, and| or|, or|, but| yet) {graded})*)"
+    cause = r"(?:in|with|by|under|beneath|from|due to|because of|of|to)"
+    participle = rf"(?:(?:{ADVERB} )*{_one_of('participles')} {cause})"
     return Patterns(
         noun, adjective, adjectives, phrase, participle, _one_of("verbs"), _one_of("things")
     )
 
 
 def weather_words(text: str) -> list[str]:
-    """The words of `text` that speak of bad weather, in its order; an umbrella or a raincoat does not."""
-    return [found.group() for found in _any_word().finditer(text.replace("’", "'"))]
+    """Return the words for bad weather in `text`, in order; "umbrella" and "raincoat" are none."""
+    matches = _any_word().finditer(text.replace("’", "'"))
+    return [match.group() for match in matches]
 
 
 @cache
 def _any_word() -> re.Pattern[str]:
-    return re.compile(
-        rf"(?<![\w-])(?:{patterns().adjective}|{patterns().noun})(?![\w-])", re.IGNORECASE
-    )
+    weather = patterns()
+    source = rf"(?<![\w-])(?:{weather.adjective}|{weather.noun})(?![\w-])"
+    return re.compile(source, re.IGNORECASE)
 
 
 def _one_of(name: str) -> str:
-    """The alternatives of a list, those of several words first, because the first that fits is taken."""
+    """Return the alternatives of a list of `weather_words.yml`."""
     entries = [" ".join(entry.split()) for entry in words()[name]]
+    # Entries of several words come first, because the first alternative that matches is taken.
     entries.sort(key=lambda entry: not re.search("[ -]", entry))
-    return rf"\b(?:{'|'.join(_spaced(entry) for entry in entries)})\b"
+    alternatives = "|".join(map(_spaced, entries))
+    return rf"\b(?:{alternatives})\b"
 
 
 def _spaced(entry: str) -> str:
-    """A hyphen in an entry stands for a hyphen or a space; those of the syntax, as in [a-z], do not occur."""
+    """Return `entry` with each hyphen matching a hyphen or a space."""
+    # Entries have no hyphens of the regular-expression syntax, as in [a-z].
     return re.sub(r"-(?!\?)", "[- ]", entry).replace("-?", "[- ]?")

@@ -44,11 +44,11 @@ def _check_clean(report: Report, opt: Mapping[str, Any]) -> None:
 
 
 def _check_maps(report: Report, clip: str, layers: list[int], size: Any) -> None:
-    from wxr_plugin.conditioning.clip_spatial import told_tower, too_small
+    from wxr_plugin.conditioning.clip_spatial import configured_tower, too_small
     from wxr_plugin.losses.clip_srd_loss import LEAST_POSITIONS
 
     try:
-        tower = told_tower(clip)
+        tower = configured_tower(clip)
     except WxrError as error:
         report.add(("train", "srd_opt", "clip"), str(error))
         return

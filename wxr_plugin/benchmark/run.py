@@ -28,8 +28,8 @@ from wxr_plugin.benchmark.restoring import (
 from wxr_plugin.benchmark.scoring import Scored
 from wxr_plugin.benchmark.sets import BenchmarkSet, Photo, write_packaged
 from wxr_plugin.errors import WxrError
-from wxr_plugin.labels.report import bar
 from wxr_plugin.utils.devices import device_of
+from wxr_plugin.utils.progress import counting_bar
 
 
 class Run:
@@ -157,7 +157,7 @@ class Run:
             write_packaged(self.plan.options.folder)
         photos = [photo for each in self.plan.sets.values() for photo in each.photos]
         files = {file for photo in photos for file in (photo.lq, photo.gt) if file}
-        with bar("reading the photos", len(files)) as advance:
+        with counting_bar("reading the photos", len(files)) as advance:
             for file in files:
                 with contextlib.suppress(OSError):  # told when it is restored
                     self.hashes.content(file)
@@ -171,7 +171,7 @@ class Run:
                 missing_ok=True
             )  # of another option file: it says nothing of this one
             return
-        with bar("looking for training images", overlaps.count(options, sets)) as advance:
+        with counting_bar("looking for training images", overlaps.count(options, sets)) as advance:
             self.found = overlaps.find(options, sets, self.hashes, advance)
         self.hashes.save()
         overlaps.write(self.folder, self.found)
@@ -207,7 +207,7 @@ class Run:
             method, self.folder, self.plan.options.device, writing.digest(self.versions)
         )
         try:
-            with bar(f"restoring: {method.name}", total) as advance:
+            with counting_bar(f"restoring: {method.name}", total) as advance:
                 work.run(jobs, self.costs(method), advance)
         except UnwritableError:
             raise
@@ -263,7 +263,7 @@ class Run:
         if not todo:
             return
         try:
-            with bar(f"measuring: {', '.join(metrics)}", len(todo)) as advance:
+            with counting_bar(f"measuring: {', '.join(metrics)}", len(todo)) as advance:
                 scoring.score(todo, writing.digest(self.versions), advance)
         except (WxrError, torch.OutOfMemoryError) as error:  # the other metrics go on
             self.failures.append(f"{', '.join(metrics)}: {' '.join(str(error).split())}")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from wxr_plugin.benchmark import results_files as files
 from wxr_plugin.benchmark.results_files import PROTOCOL, Facts, Row
+from wxr_plugin.utils.grouping import mean_without_nan
 
 INPUT = "input"
 """The method that restores nothing."""
@@ -91,7 +92,7 @@ class Results:
         measured = {row.image for row in self.of(method, name) if math.isfinite(row.scores[metric])}
         rows = [row for row in self.of(INPUT, name) if row.image in measured]
         values = [value for row in rows if math.isfinite(value := row.scores[metric])]
-        return fmean(values) if values and len(values) == len(measured) else math.nan
+        return mean_without_nan(values) if len(values) == len(measured) else math.nan
 
     def applies(self, name: str, metric: str) -> bool:
         """Whether any method has a value of the metric on the set."""
@@ -138,5 +139,5 @@ class Results:
             value, count = self._set_values.get((method, name, metric), (math.nan, 0))
         else:
             values = [value for row in rows if math.isfinite(value := row.scores[metric])]
-            value, count = fmean(values) if values else math.nan, len(values)
+            value, count = mean_without_nan(values), len(values)
         return Mean(value, count, max(self.sets[name].count or 0, len(rows)) - count)

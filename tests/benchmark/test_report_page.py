@@ -230,7 +230,7 @@ def test_errors_and_overlaps_are_shown(tmp_path):
 def test_what_was_not_looked_for_is_not_said_to_be_absent(tmp_path):
     folder = toys.write_benchmark(tmp_path, notes=["RTTS: 2 of 4,322 photos"])
     text = write_report(folder, max_images=0).read_text()
-    assert "None were looked for" in text and "RTTS: 2 of 4,322 photos" in text
+    assert "Not searched for" in text and "RTTS: 2 of 4,322 photos" in text
     toys.write_facts(folder, options={"overlaps": {"training": ["t"]}})
     assert "None were found." in write_report(folder, max_images=0).read_text()
 

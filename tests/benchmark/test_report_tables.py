@@ -314,7 +314,7 @@ def test_mixed_protocols_and_missing_images_are_warned_of(tmp_path):
         "PromptIR: its means mix images made under several values of precision (bf16, fp32)"
         in warnings
     )
-    assert "PromptIR: 2 of 3 images of Rain100H are there" in warnings
+    assert "PromptIR: 2 of 3 images of Rain100H exist" in warnings
     toys.write_rows(folder, [])
     (folder / "sets.csv").unlink()
     assert content(Results.read(folder)).warnings == [

@@ -48,7 +48,7 @@ def test_all_problems_at_once_and_nothing_is_started(tmp_path, capsys):
     assert run(file) == 2
     problems = capsys.readouterr().err
     for line in (
-        "methods.input: input is the photo as it is; call it otherwise",
+        "methods.input: input is the photo itself; choose another name",
         "methods.a: nowhere.pth: no such checkpoint",
         "restormer-derain",
         "methods.c: does not say what restores; add method, checkpoint or folder",
@@ -57,7 +57,7 @@ def test_all_problems_at_once_and_nothing_is_started(tmp_path, capsys):
         "methods.g.sets[0]: no set 'rian' among sets; did you mean rain?",
         "sets.rtt: no known set 'rtt'; did you mean rtts?",
         "sets.rtts: 4 photos in",
-        "metrics.musik: no known metric, and without a type; did you mean musiq?",
+        "metrics.musik: unknown metric, and without a type; did you mean musiq?",
         "metrics.lpips.weights: nowhere.pth does not exist",
         "metrics.lpips.margin: unknown key",
         "metrics.x.type: no metric 'calculate_iqq' is registered; did you mean calculate_iqa?",
@@ -83,12 +83,12 @@ def test_the_name_of_a_benchmark_is_no_path(name, tmp_path, capsys):
         ({"devise": "cpu"}, "devise: unknown key; did you mean device?"),
         ({"tile": 32}, "overlap 32 has to be smaller than tile 32"),
         ({"metrics": []}, "metrics: names none"),
-        ({"methods": {"a": {"opt": "x.yml"}}}, "opt: tells the network of a checkpoint"),
+        ({"methods": {"a": {"opt": "x.yml"}}}, "opt: names the network of a checkpoint"),
         (
             {"methods": {"a": {"folder": "x", "tile": 3}}},
             "tile: images of a folder are restored already",
         ),
-        ({"methods": {"a": {"guide": "x"}}}, "restores with nothing"),
+        ({"methods": {"a": {"guide": "x"}}}, "nothing restores the photos"),
         ({"precision": "fp8"}, "precision"),
     ],
 )
@@ -131,7 +131,7 @@ def test_left_out_is_what_is_not_here(tmp_path):
     lines = leave_out(opt)
     assert list(opt["methods"]) == ["input", "here"] and opt["methods"]["here"]["sets"] == ["rain"]
     assert list(opt["sets"]) == ["rain"] and len(lines) == 4
-    assert "sets.rtts: left out, nowhere is not there" in lines
+    assert "sets.rtts: left out, nowhere does not exist" in lines
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
@@ -169,5 +169,5 @@ def test_editors_know_the_file():
         for each in known["methods"]["additionalProperties"]["anyOf"]
         if each["type"] == "object"
     ]
-    assert block["properties"]["precision"]["description"] == "In place of the file's."
+    assert block["properties"]["precision"]["description"] == "Replaces `precision` of the file."
     assert known["sets"]["additionalProperties"]["properties"]["filename_tmpl"]["default"] == "{}"

@@ -70,12 +70,12 @@ def test_what_was_trained_on_is_found(tmp_path):
     write_image(tmp_path / "train/other.png", packaged_photo("rocket"))
     (tmp_path / "train/broken.png").write_bytes(b"no image")
     found, sets = find(tmp_path, tmp_path / "train")
-    assert [(row.image, row.which, row.kind) for row in found] == [
+    assert [(row.image, row.side, row.kind) for row in found] == [
         ("0", "gt", "exact"),
         ("1", "gt", "near"),
     ]
     assert found[1].training.endswith("small.jpg") and 0 <= found[1].distance <= 20
-    lines = list(overlaps.tell(found, sets))
+    lines = list(overlaps.describe(found, sets))
     assert lines[0].startswith("overlap: mine: 1 of 3 photos, the same file in training: 0.png = ")
     assert "the same picture" in lines[1]
     assert find(tmp_path, tmp_path / "train", threshold=0)[0] == found[:1]
@@ -91,7 +91,7 @@ def test_an_lmdb_is_looked_through(tmp_path):
     write_image(tmp_path / "train/b.jpg", packaged_photo("coffee"))
     assert cli.main(["lmdb", "build", str(tmp_path / "train"), str(tmp_path / "train.lmdb")]) == 0
     found, _ = find(tmp_path, tmp_path / "train.lmdb")
-    assert [(row.image, row.which, row.kind) for row in found] == [("a", "gt", "near")]
+    assert [(row.image, row.side, row.kind) for row in found] == [("a", "gt", "near")]
     assert found[0].training.endswith("train.lmdb/b")
 
 

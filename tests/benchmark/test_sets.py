@@ -195,7 +195,7 @@ def test_packaged_photos_are_written_once(tmp_path):
         ({}, "either root"),
         ({"root": "a", "lq": "b"}, "either root"),
         ({"root": "a", "gt": "b"}, "its own layout"),
-        ({"lq": "a", "set": "lol"}, "take one of lq and set out"),
+        ({"lq": "a", "set": "lol"}, "remove one of lq and set"),
         ({"lq": "a", "filename_tmpl": "input"}, "needs one {}"),
         ({"set": "packaged", "root": "a"}, "need no folder"),
     ],

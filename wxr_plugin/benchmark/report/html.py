@@ -166,7 +166,7 @@ def _images_note(data: dict[str, Any], side: int) -> str:
     note = f"This page carries {embedded:,} photos, at most {side} pixels long, as lossy WebP."
     if linked:
         note += (
-            f" The other {linked:,} are read from the benchmark's files, so the page shows them "
-            f"only where it was written."
+            f" The other {linked:,} are read from the files of the benchmark, so the page shows "
+            f"them only where it was written."
         )
     return note

@@ -110,7 +110,7 @@ def test_the_scenes_of_outdoor_rain_are_known_by_name(tmp_path):
     sets = [find_set("outdoor-rain-test1", SetOptions(root=str(tmp_path), count=2), tmp_path)]
     found = overlaps.find(block, sets, Hashes(tmp_path / "h.jsonl"), lambda *_: None)
     assert [(row.image, row.kind) for row in found] == [("im_0350_s80_a04", "name")]
-    assert "im_0301 to im_0350" in sets[0].known.note
+    assert "im_0301 to im_0350" in sets[0].known_set.note
 
 
 def test_files_are_read_again_only_when_they_changed(tmp_path, monkeypatch):

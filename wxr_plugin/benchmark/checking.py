@@ -177,9 +177,10 @@ def _metrics(
     for name, block in options.metric_blocks.items():
         if _is_metric(report, name, block, options.crop_border):
             metric = metrics[name] = build_metric(name, block, options.crop_border)
-            if metric.needs_gt and sets and not any(found.has_gt for found in sets.values()):
-                what = "compares with a ground truth, and no set has any"
-                report.add(("metrics", name), what, "remove it, or add gt to a set")
+            has_gt = any(test_set.has_gt for test_set in sets.values())
+            if metric.needs_gt and sets and not has_gt:
+                problem = "compares with a ground truth, and no set has any"
+                report.add(("metrics", name), problem, "remove it, or add gt to a set")
     return metrics
 
 

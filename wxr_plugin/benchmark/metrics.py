@@ -68,7 +68,7 @@ def _needs_gt(type_name: str) -> bool:
 
 
 def _subject(type_name: str) -> Literal["image", "set"]:
-    """Return what the metric is a figure of."""
+    """Return whether the metric is a figure of one image or of a whole set."""
     from basicsr.utils.registry import METRIC_REGISTRY
 
     from wxr_plugin.metrics.set_share import SetShare

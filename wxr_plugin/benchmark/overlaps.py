@@ -144,7 +144,8 @@ def _near(
     """Return the test images whose perceptual hash is near that of a training image."""
     if not trained:
         return []
-    matches = nearest([seen for _, seen in tested], [image.seen for image in trained])
+    hashes = [seen for _, seen in tested]
+    matches = nearest(hashes, [image.seen for image in trained])
     overlaps = []
     for (image, _), (distance, index) in zip(tested, matches):
         if distance <= threshold:
@@ -154,14 +155,11 @@ def _near(
 
 def _by_name(test_set: BenchmarkSet, trained: list[_Trained]) -> list[Overlap]:
     """Return the scenes that are known to be trained on, if files of these names exist."""
-    if not test_set.known or not test_set.known.trained_on:
+    if not test_set.known_set or not test_set.known_set.trained_on:
         return []
+    pattern = re.compile(test_set.known_set.trained_on)
     by_stem = {Path(image.place).stem: image for image in trained}
-    scenes = {
-        _scene(stem): image
-        for stem, image in by_stem.items()
-        if re.fullmatch(test_set.known.trained_on, stem)
-    }
+    scenes = {_scene(stem): image for stem, image in by_stem.items() if pattern.fullmatch(stem)}
     return [
         _overlap(image, scenes[image.file.stem], "name", "")
         for image in _tested(test_set)

@@ -128,7 +128,8 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         theirs = [self._spellings(name) for name in table.sets if name != table.average]
         if len(sets) != len(theirs):
             return False
-        return all(any(names & spellings for spellings in theirs) for names in sets)
+        unknown = [names for names in sets if not any(map(names.intersection, theirs))]
+        return not unknown
 
     def names(self, table: PublishedTable) -> list[set[str]]:
         """Return the spellings of each set of a table, as `plain` gives them."""
@@ -154,10 +155,10 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def _is_method(self, name: str, zoo: str | None, title: str) -> bool:
-        method = self.methods.get(name)
-        if zoo:
-            return method is not None and any(fnmatch(zoo, pattern) for pattern in method.zoo)
-        return plain(name) == plain(title)
+        if not zoo:
+            return plain(name) == plain(title)
+        patterns = self.methods[name].zoo if name in self.methods else []
+        return any(fnmatch(zoo, pattern) for pattern in patterns)
 
     def _spellings(self, name: str) -> set[str]:
         return {plain(spelling) for spelling in (name, *self.sets[name].names)}

@@ -101,7 +101,8 @@ class Results:
             ours = self.mean(method, name, metric)
             inputs = self.mean(INPUT, name, metric)
             return inputs.value if ours.count == inputs.count else math.nan
-        measured = {row.image for row in self.of(method, name) if math.isfinite(row.scores[metric])}
+        ours = self.of(method, name)
+        measured = {row.image for row in ours if math.isfinite(row.scores[metric])}
         rows = [row for row in self.of(INPUT, name) if row.image in measured]
         values = _finite(rows, metric)
         return mean_without_nan(values) if len(values) == len(measured) else math.nan
@@ -115,7 +116,8 @@ class Results:
         timed = [row for row in self._all(method) if math.isfinite(row.seconds) and row.megapixels]
         if not timed:
             return math.nan
-        return sum(row.seconds for row in timed) / sum(row.megapixels for row in timed)
+        seconds = sum(row.seconds for row in timed)
+        return seconds / sum(row.megapixels for row in timed)
 
     def peak_mib(self, method: str) -> float:
         """Return the largest peak memory of an image in MiB; NaN if it was not measured."""
@@ -129,7 +131,10 @@ class Results:
     def protocols(self, method: str) -> dict[str, list[str]]:
         """Return for each column of the protocol the different values in the rows of a method."""
         rows = self._all(method)
-        return {key: list(dict.fromkeys(row.protocol[key] for row in rows)) for key in PROTOCOL}
+        values = {}
+        for key in PROTOCOL:
+            values[key] = list(dict.fromkeys(row.protocol[key] for row in rows))
+        return values
 
     def overlaps(self) -> list[dict[str, str]]:
         """Return the rows of overlaps.csv, test images that are training images too."""

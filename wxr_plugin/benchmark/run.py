@@ -90,8 +90,8 @@ class Run:
                 total = len(test_set.photos)
                 done = total - reasons.total()
                 counts = "; ".join(f"{number}: {reason}" for reason, number in reasons.items())
-                line = f"{method.name:<16} {test_set.name:<20} {done}/{total}  {counts}"
-                yield line.rstrip()
+                cell = f"{method.name:<16} {test_set.name:<20}"
+                yield f"{cell} {done}/{total}  {counts}".rstrip()
 
     def sets(self, method: Method) -> list[BenchmarkSet]:
         """Return the sets that `method` restores."""
@@ -131,12 +131,12 @@ class Run:
         sets = list(self.plan.sets.values())
         notes = []
         for test_set in sets:
-            if test_set.known and test_set.known.note:
-                notes.append(f"{test_set.title}: {test_set.known.note}")
+            if test_set.known_set and test_set.known_set.note:
+                notes.append(f"{test_set.title}: {test_set.known_set.note}")
         for test_set in sets:
             title, whole = test_set.title, test_set.whole
-            if test_set.known and whole != test_set.known.count:
-                published = test_set.known.count
+            if test_set.known_set and whole != test_set.known_set.count:
+                published = test_set.known_set.count
                 notes.append(f"{title}: {whole} photos, while {published} are published")
             if len(test_set.photos) != whole:
                 notes.append(f"{title}: {len(test_set.photos)} of {whole} photos, spread evenly")

@@ -64,7 +64,7 @@ class BenchmarkSet(NamedTuple):
     photos: list[Photo]
     whole: int
     """Number of photos before `limit`."""
-    known: KnownSet | None = None
+    known_set: KnownSet | None = None
 
     @property
     def has_gt(self) -> bool:
@@ -88,25 +88,28 @@ def find_set(name: str, options: SetOptions, folder: Path) -> BenchmarkSet:
         WxrError: no such known set, no photos, photos without ground truth, or another number of
             photos than expected.
     """
-    known = None
+    known_set = None
     if options.set == PACKAGED:
         photos = [Photo(lq.stem, lq, gt) for lq, gt in _packaged(folder)]
     elif options.lq:
         photos = _own_photos(options)
     else:
-        known = _known_set(options.set or name)
-        photos = _photos(Path(options.root).expanduser(), known)
-    _check_count(photos, options, known)
-    title = options.title or (known.title if known else name)
-    task = options.task or (known.task if known else "")
-    return BenchmarkSet(name, title, task, spread(photos, options.limit), len(photos), known)
+        known_set = _known_set(options.set or name)
+        photos = _photos(Path(options.root).expanduser(), known_set)
+    _check_count(photos, options, known_set)
+    title = options.title or (known_set.title if known_set else name)
+    task = options.task or (known_set.task if known_set else "")
+    chosen = spread(photos, options.limit)
+    return BenchmarkSet(name, title, task, chosen, len(photos), known_set)
 
 
-def _check_count(photos: list[Photo], options: SetOptions, known: KnownSet | None) -> None:
+def _check_count(photos: list[Photo], options: SetOptions, known_set: KnownSet | None) -> None:
     if options.count:
-        expected, source = options.count, f"`count` says {options.count}"
-    elif known:
-        expected, source = known.count, f"published are {known.count} ({known.source})"
+        expected = options.count
+        source = f"`count` says {expected}"
+    elif known_set:
+        expected = known_set.count
+        source = f"published are {expected} ({known_set.source})"
     else:
         return
     count = len(photos)
@@ -145,11 +148,11 @@ def _known_set(name: str) -> KnownSet:
     return known_sets()[name]
 
 
-def _photos(root: Path, known: KnownSet) -> list[Photo]:
+def _photos(root: Path, known_set: KnownSet) -> list[Photo]:
     """Return the photos of a known set in the first of its layouts that `root` has."""
     files = keyed(root, list_images(root))
     first_error = None
-    for layout in known.layouts:
+    for layout in known_set.layouts:
         # The photos may be in any folder below `root`, as people unpack archives differently.
         pattern = re.compile(rf"(?P<base>(?:.*/)?){layout.lq}")
         matches = {key: pattern.fullmatch(key) for key in sorted(files)}
@@ -162,8 +165,8 @@ def _photos(root: Path, known: KnownSet) -> list[Photo]:
     if first_error:
         raise first_error
     raise WxrError(
-        f"{root}: no photos as {known.title} has them (looked for {known.layouts[0].lq}); name its "
-        f"folder"
+        f"{root}: no photos as {known_set.title} has them (looked for "
+        f"{known_set.layouts[0].lq}); name its folder"
     )
 
 
@@ -171,7 +174,9 @@ def _of_layout(
     root: Path, files: Mapping[str, Path], layout: Layout, matches: Mapping[str, re.Match]
 ) -> list[Photo]:
     # The pattern ".+" leaves every folder to `base`; then all folders below `root` are one set.
-    bases = sorted({match["base"] for match in matches.values()}) if layout.lq != ".+" else [""]
+    bases = [""]
+    if layout.lq != ".+":
+        bases = sorted({match["base"] for match in matches.values()})
     if len(bases) > 1:
         raise WxrError(
             f"{root}: photos in several folders ({', '.join(base or '.' for base in bases[:3])}); "
@@ -194,9 +199,10 @@ def _of_layout(
 def _shared_folder(base: str, keys: list[str]) -> str:
     """Return the folder below `base` that all photos share, which their names need not repeat."""
     # All keys between the smallest and the largest start with the folders that these two share.
-    first, last = (key.removeprefix(base).split("/")[:-1] for key in (min(keys), max(keys)))
+    first = min(keys).removeprefix(base)
+    last = max(keys).removeprefix(base)
     shared = ""
-    for first_part, last_part in zip(first, last):
+    for first_part, last_part in zip(first.split("/")[:-1], last.split("/")[:-1]):
         if first_part != last_part:
             break
         shared += f"{first_part}/"

@@ -50,7 +50,8 @@ def print_sets() -> None:
         print(f"{name}: {known_set.title}, {known_set.count} photos, {known_set.task}")
         print(f"  {known_set.paper}\n  {known_set.source}")
         for layout in known_set.layouts:
-            print(f"  {layout.lq}" + (f"  ->  {layout.gt}" if layout.gt else "  (no ground truth)"))
+            gt = f"->  {layout.gt}" if layout.gt else "(no ground truth)"
+            print(f"  {layout.lq}  {gt}")
         for word, text in (("note", known_set.note), ("unsure", known_set.unsure)):
             if text:
                 print(f"  {word}: {text}")

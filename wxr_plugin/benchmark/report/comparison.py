@@ -12,30 +12,39 @@ def side_by_side(table: Table) -> Table:
     Below each row of ours stands one of published figures and one of the differences. The result
     has no rows if nothing in `table` was published.
     """
-    places = [
-        place
-        for place in range(len(table.columns))
-        if any(cells[place].published for _, cells in table.rows)
-    ]
-    rows = []
+    places = set()
+    for _, cells in table.rows:
+        places |= {place for place, cell in enumerate(cells) if cell.published}
+    order = sorted(places)
+    result = Table(
+        title=f"{table.title}: with published figures",
+        columns=[table.columns[place] for place in order],
+        rows=[],
+        groups=list(_groups(table, order)),
+    )
     for name, cells in table.rows:
-        compared = [cells[place] for place in places]
+        compared = [cells[place] for place in order]
         if any(cell.published for cell in compared):
-            rows += _three_rows(name, compared)
-    columns = [table.columns[place] for place in places]
-    title = f"{table.title}: with published figures"
-    return Table(title, columns, rows, list(_groups(table, places)))
+            result.rows += _three_rows(name, compared)
+    return result
 
 
 def _three_rows(name: str, cells: list[Cell]) -> list[tuple[str, list[Cell]]]:
     """Return rows of our figures without their ranks, of published figures and of differences."""
-    ours = [Cell(cell.text, worse=cell.worse, partial=cell.partial) for cell in cells]
-    theirs, differences = [], []
+    ours, theirs, differences = [], [], []
     for cell in cells:
         figure = cell.published
-        theirs.append(Cell(figure_text(figure.value, figure.digits)) if figure else Cell())
-        differences.append(Cell(cell.difference) if figure else Cell())
-    return [(name, ours), ("– published", theirs), ("– difference", differences)]
+        ours.append(Cell(cell.text, worse=cell.worse, partial=cell.partial))
+        theirs.append(Cell())
+        differences.append(Cell())
+        if figure:
+            theirs[-1].text = figure_text(figure.value, figure.digits)
+            differences[-1].text = cell.difference
+    return [
+        (name, ours),
+        ("– published", theirs),
+        ("– difference", differences),
+    ]
 
 
 def comparable(quality: list[Table]) -> list[str]:
@@ -43,20 +52,40 @@ def comparable(quality: list[Table]) -> list[str]:
 
     They name other numbers of images, other versions of a method, and doubtful figures.
     """
-    tables = published()
-    cells = [cell for table in quality for _, row in table.rows for cell in row if cell.published]
+    rows = [cells for table in quality for _, cells in table.rows]
+    cells = [cell for row in rows for cell in row if cell.published]
     figures = list(dict.fromkeys(cell.published for cell in cells))
-    notes = [tables.methods[name].note for name in _methods(figures) if name in tables.methods]
-    notes += _method_notes(figures)
-    notes += [tables.tables[figure.table].notes for figure in figures]
-    notes += _doubts(figures)
-    papers = [f"{figure.paper}: {tables.papers[figure.paper]}" for figure in figures]
-    texts = dict.fromkeys([*_unlike(cells), *notes, *papers])
-    return [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in texts if text]
+    texts = [
+        *_unlike(cells),
+        *_general_notes(figures),
+        *_method_notes(figures),
+        *_table_notes(figures),
+        *_doubts(figures),
+        *_papers(figures),
+    ]
+    # Many figures share their notes.
+    return [_sentence(text) for text in dict.fromkeys(texts) if text]
 
 
-def _methods(figures: list[Figure]) -> list[str]:
-    return [figure.method for figure in figures]
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+def _general_notes(figures: list[Figure]) -> Iterator[str]:
+    methods = published().methods
+    for figure in figures:
+        if figure.method in methods:
+            yield methods[figure.method].note
+
+
+def _table_notes(figures: list[Figure]) -> Iterator[str]:
+    for figure in figures:
+        yield published().tables[figure.table].notes
+
+
+def _papers(figures: list[Figure]) -> Iterator[str]:
+    for figure in figures:
+        yield f"{figure.paper}: {published().papers[figure.paper]}"
 
 
 def _unlike(cells: list[Cell]) -> list[str]:

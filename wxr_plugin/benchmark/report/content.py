@@ -78,7 +78,8 @@ def _protocol(results: Results) -> Table:
         overlap = method.overlap if method.tile else None
         values = [method.zoo, _network(method), checkpoint, method.sha256]
         values += [method.precision, tile, overlap]
-        rows.append((title(results, name), ["" if text is None else str(text) for text in values]))
+        texts = ["" if value is None else str(value) for value in values]
+        rows.append((title(results, name), texts))
     return _text_table("Methods", "Method", columns, rows)
 
 
@@ -172,7 +173,9 @@ def _errors(results: Results) -> Table:
 def _overlaps(results: Results) -> Table:
     overlaps: list[dict[str, Any]] = results.overlaps()
     columns = [name for name in (overlaps[0] if overlaps else ()) if name != "set"]
-    rows = [(row["set"], [str(row[name] or "") for name in columns]) for row in overlaps]
+    rows = []
+    for row in overlaps:
+        rows.append((row["set"], [str(row[name] or "") for name in columns]))
     heads = [name.capitalize() for name in columns]
     table = _text_table("Test images that are training images", "Set", heads, rows)
     return _cut(table, "overlaps.csv")

@@ -100,7 +100,10 @@ def _arrow(arrow: str) -> str:
 
 def _cell(cell: Cell) -> str:
     text = escape(cell.text) + '<sup title="fewer images than the set has">†</sup>' * cell.partial
-    text = {"best": f"<b>{text}</b>", "second": f"<u>{text}</u>", "": text}[cell.rank]
+    if cell.rank == "best":
+        text = f"<b>{text}</b>"
+    elif cell.rank == "second":
+        text = f"<u>{text}</u>"
     if cell.worse:
         text = f'<span class="worse" title="worse than the input">{text} {WORSE}</span>'
     if figure := cell.published:
@@ -158,7 +161,8 @@ def _summary(results: Results) -> str:
         (photos, "photo"),
         (len(results.metrics), "metric"),
     ]
-    return ", ".join(f"{number:,} {word}{'s' * (number != 1)}" for number, word in counted) + "."
+    parts = [f"{number:,} {word}" + ("" if number == 1 else "s") for number, word in counted]
+    return ", ".join(parts) + "."
 
 
 def _images_note(data: dict[str, Any], side: int) -> str:

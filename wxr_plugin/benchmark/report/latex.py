@@ -97,8 +97,10 @@ def _line(cells: list[str]) -> str:
 def _cell(cell: Cell) -> str:
     # A whole SHA-256 would be so wide that the table is shrunk to nothing; 12 digits are kept.
     text = escape(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", cell.text))
-    styles = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}
-    text = styles[cell.rank]
+    if cell.rank == "best":
+        text = rf"\textbf{{{text}}}"
+    elif cell.rank == "second":
+        text = rf"\underline{{{text}}}"
     if cell.worse:
         text = rf"\textcolor{{red}}{{{text}\,{escape(WORSE)}}}"
     return text + escape("†" * cell.partial)

@@ -13,12 +13,17 @@ def to_markdown(content: Content) -> str:
     notes = [f"- Note: {escape(text)}." for text in content.warnings]
     notes += [f"- {escape(text)}" for text in content.notes]
     facts = [f"- {escape(name)}: {escape(text)}" for name, text in content.facts]
-    parts = [f"# {escape(content.name)}", "\n".join(notes)]
-    parts += ["Best in **bold**, second <u>underlined</u>."]
-    parts += _tables([*content.quality, *content.comparison])
-    parts += ["  \n".join(map(escape, content.comparable)), *_tables([content.cost])]
-    parts += ["## Protocol", "\n".join(facts)]
-    parts += _tables([content.protocol, content.errors, content.overlaps])
+    parts = [
+        f"# {escape(content.name)}",
+        "\n".join(notes),
+        "Best in **bold**, second <u>underlined</u>.",
+        *_tables([*content.quality, *content.comparison]),
+        "  \n".join(map(escape, content.comparable)),
+        *_tables([content.cost]),
+        "## Protocol",
+        "\n".join(facts),
+        *_tables([content.protocol, content.errors, content.overlaps]),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -30,13 +35,17 @@ def _table(table: Table) -> Iterator[str]:
     """Yield heading, table and notes."""
     yield f"## {escape(table.title)}"
     # Markdown has no spans, so each column is headed by its group and its own title.
-    groups = [name for name, span in table.groups for _ in range(span)] or [""] * len(table.columns)
+    groups = [name for name, span in table.groups for _ in range(span)]
+    groups = groups or [""] * len(table.columns)
     heads = [escape(table.corner)]
+    alignment = [":--"]
     for group, heading in zip(groups, table.columns):
-        heads.append(f"{escape(group)} {escape(heading.title)} {heading.arrow}".strip())
-    align = ":--" if table.texts else "--:"
-    lines = [_line(heads), _line([":--", *[align] * len(table.columns)])]
-    lines += [_line([escape(name), *map(_cell, cells)]) for name, cells in table.rows]
+        title = f"{escape(group)} {escape(heading.title)}"
+        heads.append(f"{title} {heading.arrow}".strip())
+        alignment.append(":--" if table.texts else "--:")
+    lines = [_line(heads), _line(alignment)]
+    for name, cells in table.rows:
+        lines.append(_line([escape(name), *map(_cell, cells)]))
     yield "\n".join(lines)
     if table.notes:
         yield "  \n".join(escape(note) for note in table.notes)
@@ -53,5 +62,10 @@ def _line(cells: list[str]) -> str:
 
 def _cell(cell: Cell) -> str:
     text = escape(cell.text)
-    ranked = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.rank]
-    return ranked + f" {WORSE}" * cell.worse + "†" * cell.partial
+    if cell.rank == "best":
+        text = f"**{text}**"
+    elif cell.rank == "second":
+        text = f"<u>{text}</u>"
+    if cell.worse:
+        text += f" {WORSE}"
+    return text + ("†" if cell.partial else "")

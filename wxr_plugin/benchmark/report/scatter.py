@@ -16,7 +16,16 @@ COLOURS = 8
 Methods are distinguished by the number next to each point, so colours may repeat."""
 _LOG_FROM = 8
 """The axis is logarithmic if the largest time is more than this many times the smallest."""
-_AROUND = ((10, -8), (10, 14), (-10, -8), (-10, 14), (0, -12), (0, 20), (16, 4), (-16, 4))
+_AROUND = (
+    (10, -8),
+    (10, 14),
+    (-10, -8),
+    (-10, 14),
+    (0, -12),
+    (0, 20),
+    (16, 4),
+    (-16, 4),
+)
 """Offsets (x, y) in pixels of a number from its point, in order of preference."""
 
 
@@ -94,7 +103,9 @@ def scatter(points: Sequence[Point], label: str, baseline: float = math.nan) -> 
         values.append(baseline)
     up = linear_axis(min(values), max(values))
     # A screen reader reads this in place of the picture.
-    texts = [f"{point.name}: {point.quality:.4g} at {point.seconds:.3g} s" for point in points]
+    texts = []
+    for point in points:
+        texts.append(f"{point.name}: {point.quality:.4g} at {point.seconds:.3g} s")
     description = escape(f"{label} against time. {'; '.join(texts)}")
     lines = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{description}">']
     lines += _grid(across, up, label)
@@ -120,17 +131,20 @@ def linear_axis(low: float, high: float) -> Axis:
     step *= next(by for by in (5, 2, 1) if (high - low) / (step * by) >= 3)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     first = math.ceil(low / step - 1e-9)
-    ticks = [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
-    return Axis([(value, f"{value:.{digits}f}") for value in ticks], low, high)
+    last = math.floor(high / step + 1e-9)
+    values = [number * step for number in range(first, last + 1)]
+    ticks = [(value, f"{value:.{digits}f}") for value in values]
+    return Axis(ticks, low, high)
 
 
 def log_axis(low: float, high: float) -> Axis:
     """Return a logarithmic axis with ticks at powers of ten, and at 2 and 5 where there is room."""
     low /= 1.3
     high *= 1.3
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    first = math.floor(math.log10(low))
+    last = math.ceil(math.log10(high))
     steps = (1, 2, 5) if high < 2000 * low else (1,)
-    values = [step * 10.0**power for power in decades for step in steps]
+    values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
     ticks = [(value, f"{value:.6g}") for value in values if low <= value <= high]
     return Axis(ticks, low, high, log=True)
 
@@ -174,13 +188,15 @@ def _free_place(x: float, y: float, taken: list[tuple[float, float]]) -> tuple[f
 
     def distance(place: tuple[float, float]) -> float:
         # From 16 pixels on, a number overlaps nothing: then the order of _AROUND decides.
-        return min((min(math.dist(place, other), 16.0) for other in obstacles), default=16.0)
+        distances = [math.dist(place, obstacle) for obstacle in obstacles]
+        return min([*distances, 16.0])
 
     return max(inside or places, key=distance)
 
 
 def _is_inside(x: float, y: float) -> bool:
-    return LEFT + 6 < x < WIDTH - 6 and 8 < y < HEIGHT - BOTTOM - 6
+    inside_across = LEFT + 6 < x < WIDTH - 6
+    return inside_across and 8 < y < HEIGHT - BOTTOM - 6
 
 
 def _x(axis: Axis, value: float) -> float:

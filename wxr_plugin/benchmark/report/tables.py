@@ -52,25 +52,29 @@ def published_tables(results: Results) -> Iterator[Table]:
 
 def as_printed(table: PublishedTable) -> Table:
     """Return a published table in the form of ours, with ranks and notes."""
-    known = published()
-    metrics = [known.metrics[name] for _ in table.sets for name in table.metrics]
-    columns = [
-        Heading(name, known.metrics[name].better) for _ in table.sets for name in table.metrics
-    ]
-    flat, rows = [], []
+    names = list(table.metrics) * len(table.sets)
+    metrics = [published().metrics[name] for name in names]
+    result = Table(
+        title=table.title,
+        columns=[Heading(name, metric.better) for name, metric in zip(names, metrics)],
+        rows=[],
+        notes=list(_notes(table)),
+    )
+    for name in table.sets:
+        known_set = published().sets[name]
+        label = counted(known_set.title, known_set.count)
+        result.groups.append((label, len(table.metrics)))
+    rows = []  # the figures of each method, those of all sets in one list
     for name, by_set in table.rows.items():
         values = [value for figures in by_set for value in figures]
         texts = [figure_text(value, metric.digits) for value, metric in zip(values, metrics)]
-        flat.append(values)
-        rows.append((name, [Cell(text) for text in texts]))
-    for place, heading in enumerate(columns):
-        cells = [row[place] for _, row in rows]
-        rank(cells, [values[place] for values in flat], heading, metrics[place].digits)
-    groups = []
-    for name in table.sets:
-        label = counted(known.sets[name].title, known.sets[name].count)
-        groups.append((label, len(table.metrics)))
-    return Table(table.title, columns, rows, groups, list(_notes(table)))
+        rows.append(values)
+        result.rows.append((name, [Cell(text) for text in texts]))
+    for place, heading in enumerate(result.columns):
+        cells = [row[place] for _, row in result.rows]
+        figures = [values[place] for values in rows]
+        rank(cells, figures, heading, metrics[place].digits)
+    return result
 
 
 def _notes(table: PublishedTable) -> Iterator[str]:
@@ -80,7 +84,8 @@ def _notes(table: PublishedTable) -> Iterator[str]:
     for method, note in table.method_notes.items():
         yield f"{method}: {note}."
     for doubt in table.doubtful:
-        yield f"Doubtful: {doubt.metric} of {doubt.method} on {doubt.set}, {doubt.note}."
+        figure = f"{doubt.metric} of {doubt.method} on {doubt.set}"
+        yield f"Doubtful: {figure}, {doubt.note}."
 
 
 def title(results: Results, method: str) -> str:

@@ -1,4 +1,4 @@
-"""Five networks over packaged photos, killed in restoring and in measuring, end as if they had been left alone."""
+"""A benchmark killed in restoring and in measuring ends as an uninterrupted one."""
 
 import os
 import signal

@@ -200,7 +200,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(tmp_path, capsys):
     assert cell(tmp_path, "net", "input2", "error") == "picky: ValueError: no fifty"
     assert cell(tmp_path, "net", "input1", "error") and not cell(tmp_path, "net", "input1", "psnr")
 
-    photos(tmp_path)  # mended
+    photos(tmp_path)  # repairs the broken photo
     change(file, metrics=["psnr"])
     assert run(file) == 0 and all(row["psnr"] and not row["error"] for row in rows(tmp_path))
 

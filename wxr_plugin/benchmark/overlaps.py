@@ -1,7 +1,7 @@
 """Test images that methods were trained on, found by content, by appearance and by known names."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.csv_text import to_csv
 from wxr_plugin.utils.files import write_text
+from wxr_plugin.utils.progress import Advance
 
 FILE = "overlaps.csv"
 COLUMNS = ("set", "image", "which", "file", "training", "kind", "distance")
@@ -69,7 +70,7 @@ def find(
     options: OverlapOptions,
     sets: list[BenchmarkSet],
     hashes: Hashes,
-    advance: Callable[[int, object], None],
+    advance: Advance,
 ) -> list[Overlap]:
     """Return every test image that is also a training image, once.
 
@@ -120,9 +121,7 @@ def _overlap(image: _Tested, trained: _Trained, kind: str, distance: int | str) 
     return Overlap(*fields, trained.place, kind, distance)
 
 
-def _trained(
-    store: ImageStore, key: str, hashes: Hashes, advance: Callable[[int, object], None]
-) -> _Trained:
+def _trained(store: ImageStore, key: str, hashes: Hashes, advance: Advance) -> _Trained:
     try:
         content, seen = hashes.seen_in(store, key)
     except (WxrError, OSError):  # unreadable, so no method was trained on it

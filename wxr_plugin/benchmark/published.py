@@ -115,7 +115,7 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         `sets` has the names of each set; the other arguments are those of `find`. None if no table
         fits.
         """
-        ours = [{plain(name) for name in names} for names in sets]
+        ours = [set(map(plain, names)) for names in sets]
         for key, table in self.tables.items():
             if table.average and self._has_sets(table, ours):
                 figure = self._figure(key, zoo, title, table.average, metric)

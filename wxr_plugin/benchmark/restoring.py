@@ -17,6 +17,7 @@ from wxr_plugin.benchmark.sets import BenchmarkSet, Photo
 from wxr_plugin.data.images.io import encode, read_image
 from wxr_plugin.errors import WxrError, plain
 from wxr_plugin.utils.files import write_bytes
+from wxr_plugin.utils.progress import Advance
 from wxr_plugin.utils.safe_paths import safe_join
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Restoring(NamedTuple):
     device: str | None
     versions: str
 
-    def run(self, jobs: list[Job], costs: Cells, advance: Callable[[int, object], None]) -> None:
+    def run(self, jobs: list[Job], costs: Cells, advance: Advance) -> None:
         """Restore the photos of `jobs`; each image and its record are written immediately.
 
         If one photo cannot be restored, this is reported to its job, and the others are restored.

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from wxr_plugin.benchmark.restoring import Fail, one_line
 from wxr_plugin.benchmark.sets import BenchmarkSet, Photo
 from wxr_plugin.data.images.io import read_image
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.progress import Advance
 
 
 class Scored(NamedTuple):
@@ -88,7 +89,7 @@ def missing(scored: list[Scored], metrics: dict[str, Metric]) -> list[Todo]:
     return todo
 
 
-def score(todo: list[Todo], versions: str, advance: Callable[[int, object], None]) -> None:
+def score(todo: list[Todo], versions: str, advance: Advance) -> None:
     """Measure the photos of `todo` and write each score as soon as it is known.
 
     If one photo cannot be measured, this is reported to its `Scored`, and the others are measured.

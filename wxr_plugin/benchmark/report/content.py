@@ -15,6 +15,8 @@ from wxr_plugin.benchmark.tables import Cell, Heading, Table
 
 MOST_ROWS = 100
 """Rows of the tables of errors and of overlaps at most; the CSV files have all of them."""
+_TextRow = tuple[str, list[str]]
+"""Name and cells of a row."""
 
 
 class Content(msgspec.Struct):
@@ -59,9 +61,7 @@ def content(results: Results) -> Content:
     )
 
 
-def _text_table(
-    title: str, corner: str, columns: list[str], rows: list[tuple[str, list[str]]]
-) -> Table:
+def _text_table(title: str, corner: str, columns: list[str], rows: list[_TextRow]) -> Table:
     headings = [Heading(name) for name in columns]
     table = Table(title, headings, [], corner=corner, texts=True)
     for name, texts in rows:

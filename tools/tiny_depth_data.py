@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from tiny_data import LUMA, as_bytes, change_light
 from tiny_depth_model import PATCH, SIDE
 from torch import Tensor
@@ -16,6 +15,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from wxr_plugin.data.weather.fields import guess_depth
 from wxr_plugin.data.weather.synthesis import WEATHERS, add_weather
+from wxr_plugin.utils.progress import track
 
 BINS = 8
 CELLS = 2

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from rich.progress import track
 from scipy.stats import spearmanr
 from tiny_data import as_bytes, as_jpeg
 from torch import Tensor
@@ -16,6 +15,7 @@ from transformers import DepthAnythingForDepthEstimation
 from wxr_plugin.conditioning.depth import DepthGuide
 from wxr_plugin.data.weather.fields import guess_depth
 from wxr_plugin.data.weather.synthesis import KINDS, WEATHERS, add_weather
+from wxr_plugin.utils.progress import track
 
 SIDE = 224
 SEVERITY = 0.5

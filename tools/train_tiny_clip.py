@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
-from rich.progress import track
 from safetensors.torch import save as to_safetensors
 from sklearn.metrics import roc_auc_score
 from tiny_clip_captions import caption, corpus, holds, traits
@@ -32,6 +31,7 @@ from torch import Tensor
 from wxr_plugin.conditioning.clip import BPE, TINY, ClipGuide, load_clip, zero_shot
 from wxr_plugin.data.weather.synthesis import KINDS, STYLES, WEATHERS, add_weather
 from wxr_plugin.utils.files import write_bytes, write_text
+from wxr_plugin.utils.progress import track
 
 WEIGHTS = "open_clip_model.safetensors"
 CARD = Path(__file__).with_name("tiny_clip_card.md")

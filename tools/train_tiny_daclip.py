@@ -17,7 +17,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from rich.progress import track
 from safetensors.torch import save
 from tiny_clip_captions import UNSAID, caption, traits
 from tiny_data import draw_view, read_photos
@@ -33,6 +32,7 @@ from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.options import files as option_files
 from wxr_plugin.utils.files import write_bytes, write_text
+from wxr_plugin.utils.progress import track
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = ROOT / "options" / "tiny" / "daclip.yml"

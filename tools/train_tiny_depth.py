@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from safetensors.torch import save as to_safetensors
 from tiny_data import read_photos
 from tiny_depth_data import Sample, make_pool, spoil
@@ -26,6 +25,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from wxr_plugin.conditioning.depth import TINY, DepthGuide
 from wxr_plugin.utils.files import write_bytes, write_text
+from wxr_plugin.utils.progress import track
 
 CARD = Path(__file__).with_name("tiny_depth_card.md")
 WEIGHTS = "model.safetensors"

@@ -17,7 +17,7 @@ SHIPPED = [*sorted((OPTIONS / "benchmark").glob("*.yml")), OPTIONS / "tiny/bench
 NOT_HERE = ("no such file", "no such folder", "no such checkpoint")
 
 
-def told(file):
+def problems_of(file):
     return "\n".join(map(str, check_benchmark(load(file), file)))
 
 
@@ -48,7 +48,7 @@ def test_all_problems_at_once_and_nothing_is_started(tmp_path, capsys):
     assert run(file) == 2
     problems = capsys.readouterr().err
     for line in (
-        "methods.input: input is the photo as it is; call it otherwise",
+        "methods.input: input is the photo itself; choose another name",
         "methods.a: nowhere.pth: no such checkpoint",
         "restormer-derain",
         "methods.c: does not say what restores; add method, checkpoint or folder",
@@ -57,7 +57,7 @@ def test_all_problems_at_once_and_nothing_is_started(tmp_path, capsys):
         "methods.g.sets[0]: no set 'rian' among sets; did you mean rain?",
         "sets.rtt: no known set 'rtt'; did you mean rtts?",
         "sets.rtts: 4 photos in",
-        "metrics.musik: no known metric, and without a type; did you mean musiq?",
+        "metrics.musik: unknown metric, and without a type; did you mean musiq?",
         "metrics.lpips.weights: nowhere.pth does not exist",
         "metrics.lpips.margin: unknown key",
         "metrics.x.type: no metric 'calculate_iqq' is registered; did you mean calculate_iqa?",
@@ -83,31 +83,31 @@ def test_the_name_of_a_benchmark_is_no_path(name, tmp_path, capsys):
         ({"devise": "cpu"}, "devise: unknown key; did you mean device?"),
         ({"tile": 32}, "overlap 32 has to be smaller than tile 32"),
         ({"metrics": []}, "metrics: names none"),
-        ({"methods": {"a": {"opt": "x.yml"}}}, "opt: tells the network of a checkpoint"),
+        ({"methods": {"a": {"opt": "x.yml"}}}, "opt: names the network of a checkpoint"),
         (
             {"methods": {"a": {"folder": "x", "tile": 3}}},
             "tile: images of a folder are restored already",
         ),
-        ({"methods": {"a": {"guide": "x"}}}, "restores with nothing"),
+        ({"methods": {"a": {"guide": "x"}}}, "nothing restores the photos"),
         ({"precision": "fp8"}, "precision"),
     ],
 )
 def test_keys_that_do_not_fit(tmp_path, changes, message):
-    assert message in told(write(tmp_path, **changes))
+    assert message in problems_of(write(tmp_path, **changes))
 
 
 def test_comparing_metrics_need_a_ground_truth(tmp_path):
     lq = {"rain": {"lq": photos(tmp_path)["lq"]}}
-    assert "metrics.psnr: compares with a ground truth, and no set has any" in told(
+    assert "metrics.psnr: compares with a ground truth, and no set has any" in problems_of(
         write(tmp_path, sets=lq)
     )
 
 
 def test_a_folder_without_the_photos_is_refused(tmp_path):
     file = write(tmp_path, methods={"theirs": {"folder": str(tmp_path / "gt")}})
-    assert "no image of rain in it (looked for input0.png)" in told(file)
+    assert "no image of rain in it (looked for input0.png)" in problems_of(file)
     file = write(tmp_path, methods={"theirs": {"folder": {"snow": str(tmp_path / "lq")}}})
-    assert "names no folder for the set 'rain'; add rain: FOLDER" in told(file)
+    assert "names no folder for the set 'rain'; add rain: FOLDER" in problems_of(file)
 
 
 def test_a_checkpoint_that_does_not_name_its_network_needs_opt(tmp_path):
@@ -115,7 +115,7 @@ def test_a_checkpoint_that_does_not_name_its_network_needs_opt(tmp_path):
 
     torch.save({"params": {"a": torch.zeros(1)}}, tmp_path / "bare.pth")
     file = write(tmp_path, methods={"bare": {"checkpoint": str(tmp_path / "bare.pth")}})
-    assert "bare.pth does not say which network it is for; add opt:" in told(file)
+    assert "bare.pth does not say which network it is for; add opt:" in problems_of(file)
 
 
 def test_left_out_is_what_is_not_here(tmp_path):
@@ -131,7 +131,7 @@ def test_left_out_is_what_is_not_here(tmp_path):
     lines = leave_out(opt)
     assert list(opt["methods"]) == ["input", "here"] and opt["methods"]["here"]["sets"] == ["rain"]
     assert list(opt["sets"]) == ["rain"] and len(lines) == 4
-    assert "sets.rtts: left out, nowhere is not there" in lines
+    assert "sets.rtts: left out, nowhere does not exist" in lines
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
@@ -162,12 +162,14 @@ def test_wxr_check_and_wxr_train_know_the_file(tmp_path, capsys):
 
 
 def test_editors_know_the_file():
-    known = option_file()["definitions"]["benchmark"]["properties"]
-    assert known["crop_border"]["description"] == "Pixels at each edge that no metric counts."
+    properties = option_file()["definitions"]["benchmark"]["properties"]
+    assert properties["crop_border"]["description"] == "Pixels at each edge that no metric counts."
     [block] = [
-        each
-        for each in known["methods"]["additionalProperties"]["anyOf"]
-        if each["type"] == "object"
+        variant
+        for variant in properties["methods"]["additionalProperties"]["anyOf"]
+        if variant["type"] == "object"
     ]
-    assert block["properties"]["precision"]["description"] == "In place of the file's."
-    assert known["sets"]["additionalProperties"]["properties"]["filename_tmpl"]["default"] == "{}"
+    assert block["properties"]["precision"]["description"] == "Replaces `precision` of the file."
+    assert (
+        properties["sets"]["additionalProperties"]["properties"]["filename_tmpl"]["default"] == "{}"
+    )

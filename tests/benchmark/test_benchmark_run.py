@@ -65,11 +65,11 @@ def change(file, **changes):
 def test_a_row_for_each_photo_with_its_protocol(made, tmp_path, capsys):
     from skimage.metrics import peak_signal_noise_ratio
 
-    found = rows(tmp_path)
-    assert [(row["method"], row["image"]) for row in found] == [
+    table = rows(tmp_path)
+    assert [(row["method"], row["image"]) for row in table] == [
         (method, f"input{n}") for method in ("input", "net") for n in range(4)
     ]
-    row, restorer = found[5], Restorer.from_checkpoint(tmp_path / "net.safetensors", device="cpu")
+    row, restorer = table[5], Restorer.from_checkpoint(tmp_path / "net.safetensors", device="cpu")
     expected = restorer.restore(read_image(tmp_path / "lq/input1.png"))
     assert np.array_equal(read_image(tmp_path / "out" / row["restored"]), expected)
     assert (row["width"], row["height"]) == ("57", "48")
@@ -85,17 +85,17 @@ def test_a_row_for_each_photo_with_its_protocol(made, tmp_path, capsys):
     assert (
         float(row["seconds"]) > 0 and float(row["peak_mib"]) >= 0 and not row["error"]
     )  # memory: test_cost.py
-    assert found[1]["restored"] == found[1]["lq"] and not found[1]["seconds"]
+    assert table[1]["restored"] == table[1]["lq"] and not table[1]["seconds"]
 
-    told = json.loads((tmp_path / "out/benchmark.json").read_text())
-    net = told["methods"]["net"]
+    facts = json.loads((tmp_path / "out/benchmark.json").read_text())
+    net = facts["methods"]["net"]
     assert row["checkpoint_sha256"] == net["sha256"] and net["network"] == "NAFNet"
     assert (
         net["parameters"] == sum(p.numel() for p in restorer.net.parameters())
         and net["macs_per_megapixel"] > 1e6
     )
-    assert told["versions_by_digest"][row["versions"]] == told["versions"]
-    assert told["sets"]["rain"]["count"] == 4 and told["metrics"]["psnr"]["title"] == "PSNR (RGB)"
+    assert facts["versions_by_digest"][row["versions"]] == facts["versions"]
+    assert facts["sets"]["rain"]["count"] == 4 and facts["metrics"]["psnr"]["title"] == "PSNR (RGB)"
 
 
 def test_again_makes_nothing(made, tmp_path):
@@ -200,7 +200,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(tmp_path, capsys):
     assert cell(tmp_path, "net", "input2", "error") == "picky: ValueError: no fifty"
     assert cell(tmp_path, "net", "input1", "error") and not cell(tmp_path, "net", "input1", "psnr")
 
-    photos(tmp_path)  # mended
+    photos(tmp_path)  # repairs the broken photo
     change(file, metrics=["psnr"])
     assert run(file) == 0 and all(row["psnr"] and not row["error"] for row in rows(tmp_path))
 
@@ -254,12 +254,12 @@ def test_figures_of_a_set(tmp_path):
 
 def test_sets_of_a_method(tmp_path):
     file = write(tmp_path)
-    one = yaml.safe_load(file.read_text())["sets"]["rain"]
+    block = yaml.safe_load(file.read_text())["sets"]["rain"]
     net = {"checkpoint": str(tmp_path / "net.safetensors"), "sets": ["b"]}
     change(
         file,
         methods={"input": None, "net": net},
-        sets={"a": one | {"limit": 2}, "b": one | {"limit": 1}},
+        sets={"a": block | {"limit": 2}, "b": block | {"limit": 1}},
     )
     assert run(file) == 0
     assert [(row["method"], row["set"], row["image"]) for row in rows(tmp_path)] == [

@@ -12,8 +12,8 @@ def entry(image="a", content="x"):
 def test_entries_come_back(tmp_path):
     cells = Cells(tmp_path / "m/s.jsonl")
     score, infinite = Score("a", "psnr", "b", "x:y", "20.5"), Score("", "fid", "b", "z", "inf", 2)
-    for each in (entry(), score, infinite, Cost(PROTOCOL, 5, 1e9)):
-        cells.add(each)
+    for record in (entry(), score, infinite, Cost(PROTOCOL, 5, 1e9)):
+        cells.add(record)
     cells.close()
     again = Cells(tmp_path / "m/s.jsonl")
     assert again.restored == {"a": entry()} and again.cost == Cost(PROTOCOL, 5, 1e9)

@@ -72,9 +72,9 @@ def peaks() -> list[float]:
     return [greedy.peak_mib, nothing.peak_mib]
 
 
-@pytest.mark.skipif(cost.memory_used() is None, reason="only Linux tells a process' memory")
+@pytest.mark.skipif(cost.memory_used() is None, reason="only Linux reports a process' memory")
 def test_the_peak_is_that_of_the_block_alone():
-    """In a process of its own: the resident memory of one that has run many tests shrinks at any time."""
+    """Run in a process of its own, as the memory of one that has run many tests may shrink."""
     script = "import test_cost; print(*test_cost.peaks())"
     path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1] / "helpers"), *sys.path])}
     said = subprocess.check_output([sys.executable, "-c", script], env=os.environ | path, text=True)

@@ -1,4 +1,4 @@
-"""Test images that were trained on: the same file, saved anew, made smaller; and not others."""
+"""Test images that were trained on: the same file, saved again, made smaller; and not others."""
 
 import csv
 
@@ -15,8 +15,8 @@ from wxr_plugin.data.images.io import encode, write_image
 from wxr_plugin.data.packaged_photos import HELD_OUT, TRAIN, packaged_photo
 
 
-def bits(one, other):
-    return int(np.bitwise_count(difference_hash(one) ^ difference_hash(other)).sum())
+def bits(first, second):
+    return int(np.bitwise_count(difference_hash(first) ^ difference_hash(second)).sum())
 
 
 def find(tmp_path, training, **options):
@@ -25,11 +25,11 @@ def find(tmp_path, training, **options):
         find_set("mine", SetOptions(lq=str(tmp_path / "lq"), gt=str(tmp_path / "gt")), tmp_path)
     ]
     looked = []
-    found = overlaps.find(
+    rows = overlaps.find(
         block, sets, Hashes(tmp_path / "h.jsonl"), lambda number, _: looked.append(number)
     )
     assert sum(looked) == overlaps.count(block, sets)
-    return found, sets
+    return rows, sets
 
 
 def test_copies_keep_their_hash_and_other_photos_have_another():
@@ -54,8 +54,8 @@ def test_plain_pictures_have_no_hash():
 
 
 def test_nearest():
-    zero, one, far = "00" * 32, "01" + "00" * 31, "ff" * 32
-    assert nearest([zero, far], [one, far]) == [(1, 0), (0, 1)]
+    zero, near, far = "00" * 32, "01" + "00" * 31, "ff" * 32
+    assert nearest([zero, far], [near, far]) == [(1, 0), (0, 1)]
 
 
 def test_what_was_trained_on_is_found(tmp_path):
@@ -69,16 +69,16 @@ def test_what_was_trained_on_is_found(tmp_path):
     write_image(tmp_path / "train/sub/small.jpg", small, quality=70)
     write_image(tmp_path / "train/other.png", packaged_photo("rocket"))
     (tmp_path / "train/broken.png").write_bytes(b"no image")
-    found, sets = find(tmp_path, tmp_path / "train")
-    assert [(row.image, row.which, row.kind) for row in found] == [
+    rows, sets = find(tmp_path, tmp_path / "train")
+    assert [(row.image, row.side, row.kind) for row in rows] == [
         ("0", "gt", "exact"),
         ("1", "gt", "near"),
     ]
-    assert found[1].training.endswith("small.jpg") and 0 <= found[1].distance <= 20
-    lines = list(overlaps.tell(found, sets))
+    assert rows[1].training.endswith("small.jpg") and 0 <= rows[1].distance <= 20
+    lines = list(overlaps.describe(rows, sets))
     assert lines[0].startswith("overlap: mine: 1 of 3 photos, the same file in training: 0.png = ")
     assert "the same picture" in lines[1]
-    assert find(tmp_path, tmp_path / "train", threshold=0)[0] == found[:1]
+    assert find(tmp_path, tmp_path / "train", threshold=0)[0] == rows[:1]
 
 
 def test_an_lmdb_is_looked_through(tmp_path):
@@ -90,9 +90,9 @@ def test_an_lmdb_is_looked_through(tmp_path):
         )
     write_image(tmp_path / "train/b.jpg", packaged_photo("coffee"))
     assert cli.main(["lmdb", "build", str(tmp_path / "train"), str(tmp_path / "train.lmdb")]) == 0
-    found, _ = find(tmp_path, tmp_path / "train.lmdb")
-    assert [(row.image, row.which, row.kind) for row in found] == [("a", "gt", "near")]
-    assert found[0].training.endswith("train.lmdb/b")
+    rows, _ = find(tmp_path, tmp_path / "train.lmdb")
+    assert [(row.image, row.side, row.kind) for row in rows] == [("a", "gt", "near")]
+    assert rows[0].training.endswith("train.lmdb/b")
 
 
 def test_the_scenes_of_outdoor_rain_are_known_by_name(tmp_path):
@@ -108,9 +108,9 @@ def test_the_scenes_of_outdoor_rain_are_known_by_name(tmp_path):
         write_image(tmp_path / f"train/{name}.png", random.integers(0, 255, (40, 50, 3), np.uint8))
     block = OverlapOptions(training=[str(tmp_path / "train")])
     sets = [find_set("outdoor-rain-test1", SetOptions(root=str(tmp_path), count=2), tmp_path)]
-    found = overlaps.find(block, sets, Hashes(tmp_path / "h.jsonl"), lambda *_: None)
-    assert [(row.image, row.kind) for row in found] == [("im_0350_s80_a04", "name")]
-    assert "im_0301 to im_0350" in sets[0].known.note
+    rows = overlaps.find(block, sets, Hashes(tmp_path / "h.jsonl"), lambda *_: None)
+    assert [(row.image, row.kind) for row in rows] == [("im_0350_s80_a04", "name")]
+    assert "im_0301 to im_0350" in sets[0].known_set.note
 
 
 def test_files_are_read_again_only_when_they_changed(tmp_path, monkeypatch):

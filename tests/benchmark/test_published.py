@@ -20,17 +20,19 @@ def test_every_row_has_a_figure_for_each_set_and_metric(key):
     assert set(table.sets) <= set(KNOWN.sets) and set(table.metrics) <= set(KNOWN.metrics)
     assert not table.average or table.average in table.sets
     for method, figures in table.rows.items():
-        assert [len(each) for each in figures] == [len(table.metrics)] * len(table.sets), method
+        assert [len(by_metric) for by_metric in figures] == [len(table.metrics)] * len(
+            table.sets
+        ), method
         assert all(
             value == round(value, DIGITS[name])
-            for each in figures
-            for name, value in zip(table.metrics, each)
+            for by_metric in figures
+            for name, value in zip(table.metrics, by_metric)
         )
 
 
 def test_how_many_figures_there_are():
     assert {
-        key: sum(len(each) for row in table.rows.values() for each in row)
+        key: sum(len(by_metric) for row in table.rows.values() for by_metric in row)
         for key, table in KNOWN.tables.items()
     } == {
         "wresvlm-quality": 9 * 12,
@@ -52,8 +54,8 @@ def test_printed_averages_are_the_means_of_the_printed_sets(key):
 def test_a_wrong_average_is_told_with_the_tables_own_figure():
     table = KNOWN.tables["wresvlm-quality"]
     rows = {"TKL": [*table.rows["TKL"][:3], [4.902, 52.80, 0.379]]}
-    (found,) = average_mismatches(msgspec.structs.replace(table, rows=rows), DIGITS)
-    assert found == ("TKL", "NIMA", 4.902, pytest.approx(4.90033, abs=1e-5))
+    (mismatch,) = average_mismatches(msgspec.structs.replace(table, rows=rows), DIGITS)
+    assert mismatch == ("TKL", "NIMA", 4.902, pytest.approx(4.90033, abs=1e-5))
 
 
 def test_the_ablation_ends_at_the_method_of_the_main_tables():
@@ -101,8 +103,8 @@ def test_every_method_of_a_comparison_is_known():
     ],
 )
 def test_finding_a_figure(zoo, title, name, metric, expected):
-    found = KNOWN.find(zoo, title, [name, "RealRain"] if name == "my own" else [name], metric)
-    assert (found and (found.value, found.method, found.count)) == expected
+    figure = KNOWN.find(zoo, title, [name, "RealRain"] if name == "my own" else [name], metric)
+    assert (figure and (figure.value, figure.method, figure.count)) == expected
 
 
 def test_a_key_that_nobody_reads_is_refused():

@@ -37,10 +37,12 @@ class Page(HTMLParser):
         assert not self.open
 
     def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.tags.append((tag, found))
-        self.ids += [found["id"]] if "id" in found else []
-        self.addresses += [found[key] for key in ("src", "href", "data", "action") if key in found]
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.addresses += [
+            attributes[key] for key in ("src", "href", "data", "action") if key in attributes
+        ]
         if tag not in VOID and not (
             tag in ("line", "path", "circle") and self.get_starttag_text().endswith("/>")
         ):
@@ -81,8 +83,8 @@ def test_the_page_needs_nothing_but_itself(text):
     )
     assert {address[1:] for address in page.addresses if address.startswith("#")} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
-    wanted = set(re.findall(r'\bat\("([\w-]+)"\)', report_module_script()))
-    assert {f"v-{name}" for name in wanted} <= set(page.ids)
+    names = set(re.findall(r'\bat\("([\w-]+)"\)', report_module_script()))
+    assert {f"v-{name}" for name in names} <= set(page.ids)
 
 
 def report_module_script():
@@ -95,11 +97,17 @@ def test_every_control_and_table_has_a_label(text):
     page = Page(text)
     labelled = re.findall(r'<label[^>]*>[^<]+<(?:select|input) id="([\w-]+)"', text)
     assert labelled == ["v-set", "v-image", "v-order", "v-left", "v-right", "v-line"]
-    bare = [found for tag, found in page.tags if tag == "button" and "aria-label" not in found]
-    assert [found["id"] for found in bare] == ["v-whole"]  # which has words in it
-    regions = [found for _, found in page.tags if found.get("role") == "region"]
-    assert regions and all(found["aria-label"] and found["tabindex"] == "0" for found in regions)
-    assert all(found.get("scope") for tag, found in page.tags if tag == "th")
+    bare = [
+        attributes
+        for tag, attributes in page.tags
+        if tag == "button" and "aria-label" not in attributes
+    ]
+    assert [attributes["id"] for attributes in bare] == ["v-whole"]  # which has words in it
+    regions = [attributes for _, attributes in page.tags if attributes.get("role") == "region"]
+    assert regions and all(
+        attributes["aria-label"] and attributes["tabindex"] == "0" for attributes in regions
+    )
+    assert all(attributes.get("scope") for tag, attributes in page.tags if tag == "th")
 
 
 def test_names_cannot_become_html(text):
@@ -111,10 +119,10 @@ def test_names_cannot_become_html(text):
 
 def test_best_published_and_difference_are_marked(text):
     assert "<td><b>42.00</b></td>" in text
-    told = (
+    small = (
         r'<small title="published: PromptIR, MUSIQ on RTTS, WResVLM">53\.88 <i>−3\.88</i></small>'
     )
-    assert re.search(rf"<td><u>50\.00</u>{told}</td>", text)
+    assert re.search(rf"<td><u>50\.00</u>{small}</td>", text)
     assert "RTTS: 2 images here, 4,322 there" in text
 
 
@@ -125,7 +133,7 @@ def test_the_page_tells_what_it_carries_and_what_it_links(text):
         "This page carries 5 photos, at most 1024 pixels long" in text
         and "The other 4 are read from the files" in text
     )
-    assert [sum(any(image["d"]) for image in each["images"]) for each in data["sets"]] == [
+    assert [sum(any(image["d"]) for image in block["images"]) for block in data["sets"]] == [
         2,
         1,
         1,
@@ -138,7 +146,7 @@ def test_embedded_photos_are_those_of_the_methods(folder, text):
     assert [key for key, _ in data["sources"]] == ["input", "gt", "promptir", "mine"]
     image = next(image for image in data["sets"][0]["images"] if any(image["d"]))
     shown = [decoded(uri) for uri in image["d"]]
-    assert {each.shape for each in shown} == {(48, 64, 3)} and image["s"] == [64, 48]
+    assert {array.shape for array in shown} == {(48, 64, 3)} and image["s"] == [64, 48]
     scene = toys.photo(int(image["n"]) - 9).astype(float)
     assert np.abs(shown[1] - scene).mean() < 6
     assert np.abs(shown[2] - 0.9 * scene).mean() < 6
@@ -155,9 +163,9 @@ def decoded(uri):
 
 
 def test_linked_photos_lie_where_the_page_says(folder, text):
-    for each in data_of(text)["sets"]:
-        for image in each["images"]:
-            for base, rest in zip(each["base"], image["f"]):
+    for block in data_of(text)["sets"]:
+        for image in block["images"]:
+            for base, rest in zip(block["base"], image["f"]):
                 assert rest is None or (folder / (base + rest)).is_file()
     rtts = data_of(text)["sets"][2]
     assert [image["f"][1] for image in rtts["images"]] == [None, None]
@@ -195,9 +203,9 @@ def test_large_photos_are_made_smaller(tmp_path):
     for row in toys.read_rows(folder):
         write_image(folder / row["restored"], toys.photo(1, 300, 400))
     data = viewer_data(Results.read(folder), Shown(9, 100, folder))
-    assert {decoded(uri).shape for each in data["sets"][0]["images"] for uri in each["d"][1:]} == {
-        (75, 100, 3)
-    }
+    assert {
+        decoded(uri).shape for entry in data["sets"][0]["images"] for uri in entry["d"][1:]
+    } == {(75, 100, 3)}
 
 
 def test_a_photo_that_is_gone_is_left_out(tmp_path):
@@ -230,7 +238,7 @@ def test_errors_and_overlaps_are_shown(tmp_path):
 def test_what_was_not_looked_for_is_not_said_to_be_absent(tmp_path):
     folder = toys.write_benchmark(tmp_path, notes=["RTTS: 2 of 4,322 photos"])
     text = write_report(folder, max_images=0).read_text()
-    assert "None were looked for" in text and "RTTS: 2 of 4,322 photos" in text
+    assert "Not searched for" in text and "RTTS: 2 of 4,322 photos" in text
     toys.write_facts(folder, options={"overlaps": {"training": ["t"]}})
     assert "None were found." in write_report(folder, max_images=0).read_text()
 
@@ -246,10 +254,10 @@ def test_charts_show_every_timed_method_and_the_input(folder):
     charts = list(report_scatter.scatters(Results.read(folder)))
     assert len(charts) == len(toys.METRICS)
     svg = ElementTree.fromstring(charts[0])
-    words = [each.text for each in svg.iter("text")]
+    words = [element.text for element in svg.iter("text")]
     assert "PSNR (RGB) (higher is better)" in words and "seconds per megapixel, log scale" in words
     assert "input" in words and {"1", "2"} <= set(words)
-    assert "PromptIR: 25.01, 10 s per megapixel" in [each.text for each in svg.iter("title")]
+    assert "PromptIR: 25.01, 10 s per megapixel" in [element.text for element in svg.iter("title")]
     assert len(list(svg.iter("circle"))) == 2
 
 
@@ -257,14 +265,14 @@ def test_points_lie_where_their_figures_say():
     points = [Point(1, "a", 1.0, 20.0), Point(2, "b", 100.0, 30.0), Point(3, "c", 10.0, 25.0)]
     svg = ElementTree.fromstring(scatter(points, "PSNR"))
     (x1, y1), (x2, y2), (x3, y3) = [
-        (float(each.get("cx")), float(each.get("cy"))) for each in svg.iter("circle")
+        (float(element.get("cx")), float(element.get("cy"))) for element in svg.iter("circle")
     ]
     assert x1 < x3 < x2 and y2 < y3 < y1
     assert x3 - x1 == pytest.approx(x2 - x3, abs=0.2)  # logarithmic
     near = ElementTree.fromstring(
         scatter([Point(1, "a", 1.0, 2.0), Point(2, "b", 3.0, 2.0)], "PSNR")
     )
-    assert "seconds per megapixel" in [each.text for each in near.iter("text")]
+    assert "seconds per megapixel" in [element.text for element in near.iter("text")]
 
 
 def test_numbers_do_not_cover_each_other():

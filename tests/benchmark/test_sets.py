@@ -95,22 +95,22 @@ def make(root, files):
 
 
 def test_counts_are_those_of_the_publications():
-    assert {name: known.count for name, known in known_sets().items()} == COUNTS
+    assert {name: known_set.count for name, known_set in known_sets().items()} == COUNTS
 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_a_known_set_is_found_as_it_was_unpacked(tmp_path, name):
     make(tmp_path, FILES[name])
-    found = find_set(name, SetOptions(root=str(tmp_path), count=len(PAIRS[name])), tmp_path)
-    assert {photo.name for photo in found.photos} == set(PAIRS[name])
-    for photo in found.photos:
+    test_set = find_set(name, SetOptions(root=str(tmp_path), count=len(PAIRS[name])), tmp_path)
+    assert {photo.name for photo in test_set.photos} == set(PAIRS[name])
+    for photo in test_set.photos:
         partner = PAIRS[name][photo.name]
         assert photo.lq.is_file() and (
             photo.gt is None if partner is None else str(photo.gt).endswith(partner)
         )
         assert photo.gt is None or photo.gt.is_file()
-    assert found.title == known_sets()[name].title and found.has_gt == (
-        PAIRS[name][found.photos[0].name] is not None
+    assert test_set.title == known_sets()[name].title and test_set.has_gt == (
+        PAIRS[name][test_set.photos[0].name] is not None
     )
 
 
@@ -158,8 +158,8 @@ def test_folders_of_ones_own(tmp_path):
         filename_tmpl="input{}",
         gt_tmpl="norain{}",
     )
-    found = find_set("mine", options, tmp_path)
-    assert {photo.name: photo.gt.relative_to(tmp_path).as_posix() for photo in found.photos} == {
+    test_set = find_set("mine", options, tmp_path)
+    assert {photo.name: photo.gt.relative_to(tmp_path).as_posix() for photo in test_set.photos} == {
         "a/input1": "gt/a/norain1.png",
         "input2": "gt/norain2.png",
     }
@@ -179,14 +179,14 @@ def test_a_limit_is_spread_evenly():
 
 
 def test_packaged_photos_are_written_once(tmp_path):
-    found = find_set("any", SetOptions(set="packaged"), tmp_path)
-    assert len(found.photos) == 24 and not (tmp_path / "packaged").exists()
+    test_set = find_set("any", SetOptions(set="packaged"), tmp_path)
+    assert len(test_set.photos) == 24 and not (tmp_path / "packaged").exists()
     write_packaged(tmp_path)
-    assert all(photo.lq.is_file() and photo.gt.is_file() for photo in found.photos)
-    write_image(found.photos[0].lq, np.zeros((4, 4, 3), np.uint8))
-    before = found.photos[0].lq.stat().st_mtime_ns
+    assert all(photo.lq.is_file() and photo.gt.is_file() for photo in test_set.photos)
+    write_image(test_set.photos[0].lq, np.zeros((4, 4, 3), np.uint8))
+    before = test_set.photos[0].lq.stat().st_mtime_ns
     write_packaged(tmp_path)
-    assert found.photos[0].lq.stat().st_mtime_ns == before
+    assert test_set.photos[0].lq.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_packaged_photos_are_written_once(tmp_path):
         ({}, "either root"),
         ({"root": "a", "lq": "b"}, "either root"),
         ({"root": "a", "gt": "b"}, "its own layout"),
-        ({"lq": "a", "set": "lol"}, "take one of lq and set out"),
+        ({"lq": "a", "set": "lol"}, "remove one of lq and set"),
         ({"lq": "a", "filename_tmpl": "input"}, "needs one {}"),
         ({"set": "packaged", "root": "a"}, "need no folder"),
     ],

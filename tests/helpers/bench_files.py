@@ -1,4 +1,4 @@
-"""Small networks with drawn weights, packaged photos in small, and option files, for the tests of the benchmark."""
+"""Small networks with random weights, small photos and option files for tests of the benchmark."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ TIMED = ("seconds", "peak_mib")
 
 
 def checkpoint(file: Path, network: dict = NAFNET, seed: int = 0) -> str:
-    """Write drawn weights that know their network."""
+    """Write a checkpoint of random weights that names its network; return its path."""
     torch.manual_seed(seed)
     net = build_network(dict(network))
     weights = {name: value.contiguous() for name, value in net.state_dict().items()}
@@ -44,12 +44,12 @@ def checkpoint(file: Path, network: dict = NAFNET, seed: int = 0) -> str:
 
 
 def net_file(folder: Path) -> str:
-    """The checkpoint that most tests use."""
+    """Write the checkpoint that most tests use; return its path."""
     return checkpoint(folder / "net.safetensors")
 
 
 def photos(folder: Path, number: int = 4, side: int = 48) -> dict[str, str]:
-    """Write pairs input{}/norain{} of different scenes into lq/ and gt/; the block of the set."""
+    """Write pairs input{}/norain{} of different scenes into lq/ and gt/; return the set's block."""
     for index in range(number):
         name = ("astronaut", "chelsea", "coffee", "china", "flower", "rocket")[index % 6]
         top = 40 + 30 * (index // 6)
@@ -70,7 +70,7 @@ def photos(folder: Path, number: int = 4, side: int = 48) -> dict[str, str]:
 
 
 def write(folder: Path, **changes) -> Path:
-    """Write an option file; `changes` replace its top keys, None takes one out."""
+    """Write an option file; `changes` replace its top keys, None removes one."""
     opt = {
         "name": "toy",
         "output": str(folder / "out"),
@@ -91,12 +91,12 @@ def write(folder: Path, **changes) -> Path:
 
 
 def run(file: Path, *arguments: str) -> int:
-    """The exit code of `wxr benchmark`."""
+    """Return the exit code of `wxr benchmark`."""
     return cli.main(["benchmark", "-opt", str(file), *arguments])
 
 
 def rows(folder: Path, *without: str) -> list[dict[str, str]]:
-    """rows.csv of FOLDER/out, without some columns."""
+    """Return rows.csv of FOLDER/out, without some columns."""
     with (folder / "out" / "rows.csv").open(newline="") as file:
         return [
             {key: value for key, value in row.items() if key not in without}
@@ -105,7 +105,7 @@ def rows(folder: Path, *without: str) -> list[dict[str, str]]:
 
 
 def cell(folder: Path, method: str, image: str, column: str) -> str:
-    """One cell of rows.csv."""
+    """Return one cell of rows.csv."""
     return next(
         row[column] for row in rows(folder) if (row["method"], row["image"]) == (method, image)
     )

@@ -1,4 +1,4 @@
-"""A benchmark folder as `wxr benchmark` leaves it, drawn with numpy, for the tests of the report."""
+"""A benchmark folder as `wxr benchmark` writes it, with drawn photos, for tests of the report."""
 
 import csv
 import json
@@ -56,7 +56,7 @@ COLUMNS = [
 
 
 def photo(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
-    """A drawn scene: sky, ground, a disc, and noise; uint8 RGB."""
+    """Draw a scene of sky, ground, a disc and noise; return uint8 RGB (H, W, 3)."""
     rng = np.random.default_rng(seed)
     down, across = np.mgrid[:height, :width] / (height, width)[0]
     image = np.stack(
@@ -67,7 +67,7 @@ def photo(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
 
 
 def value(metric: str, order: int, place: int) -> float:
-    """What the writer enters for a method: of METHODS the second is best in PSNR, the third in LPIPS and MUSIQ."""
+    """Return the value of a method: the second is best in PSNR, the third in LPIPS and MUSIQ."""
     base = {"psnr": (18.0, 25.0, 24.5), "lpips": (0.4, 0.20, 0.15), "musiq": (40.0, 50.0, 55.0)}[
         metric
     ]
@@ -99,23 +99,23 @@ def write_facts(
     folder: Path, methods: dict = METHODS, sets: dict = SETS, metrics: dict = METRICS, **facts
 ) -> None:
     """Write benchmark.json."""
-    told = {
+    content = {
         "name": "toy <benchmark>",
         "options": {},
         "versions": {"torch": "2.9", "pyiqa": "0.1"},
         "device": "cpu, 1 threads",
-        "methods": {name: _method(name, *each) for name, each in methods.items()},
+        "methods": {name: _method(name, *labels) for name, labels in methods.items()},
         "sets": sets,
         "metrics": metrics,
     }
-    (folder / "benchmark.json").write_text(json.dumps(told | facts), encoding="utf-8")
+    (folder / "benchmark.json").write_text(json.dumps(content | facts), encoding="utf-8")
 
 
 def write_rows(folder: Path, rows: list[dict], metrics: dict = METRICS) -> None:
     """Write rows.csv."""
     columns = [
         *COLUMNS,
-        *(key for key, each in metrics.items() if each["of"] == "image"),
+        *(key for key, metric in metrics.items() if metric["of"] == "image"),
         "checkpoint_sha256",
         *PROTOCOL,
     ]
@@ -125,18 +125,18 @@ def write_rows(folder: Path, rows: list[dict], metrics: dict = METRICS) -> None:
 
 
 def read_rows(folder: Path) -> list[dict]:
-    """The rows of rows.csv as dicts."""
+    """Return the rows of rows.csv as dicts."""
     with (folder / "rows.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def _rows(folder: Path, methods: dict, name: str, each: dict, metrics: dict) -> list[dict]:
+def _rows(folder: Path, methods: dict, name: str, test_set: dict, metrics: dict) -> list[dict]:
     rows = []
-    for place in range(each["count"]):
+    for place in range(test_set["count"]):
         scene, image = photo(place), f"{place + 9}"
         lq, gt = folder / f"data/{name}/lq/{image}.png", folder / f"data/{name}/gt/{image}.png"
         write_image(lq, (scene * 0.7 + 60).astype(np.uint8))
-        if each["gt"]:
+        if test_set["gt"]:
             write_image(gt, scene)
         for order, method in enumerate(methods):
             restored = f"images/{method}/{name}/{image}.png"
@@ -146,7 +146,7 @@ def _rows(folder: Path, methods: dict, name: str, each: dict, metrics: dict) -> 
                 "set": name,
                 "image": image,
                 "lq": lq,
-                "gt": gt if each["gt"] else "",
+                "gt": gt if test_set["gt"] else "",
             }
             row |= {
                 "restored": restored,
@@ -163,7 +163,7 @@ def _rows(folder: Path, methods: dict, name: str, each: dict, metrics: dict) -> 
             shown = [
                 key
                 for key, metric in metrics.items()
-                if metric["of"] == "image" and (each["gt"] or not metric["needs_gt"])
+                if metric["of"] == "image" and (test_set["gt"] or not metric["needs_gt"])
             ]
             rows.append(row | {key: value(key, order, place) for key in shown})
     return rows

@@ -1,1 +1,1 @@
-"""Methods over sets: restoring, measuring, keeping the results and telling of them."""
+"""Benchmarks: methods × sets × metrics, from the option file to tables and a report."""

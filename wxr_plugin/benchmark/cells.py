@@ -1,7 +1,7 @@
-"""What a benchmark has done, one journal for each method and set: a line for each photo restored and each score.
+"""Journals of a benchmark, one for each method and set: a line for each restored photo and score.
 
-A line is appended as soon as its result is there, so that a process that is killed loses one photo
-at the most. A line that was cut short is passed over.
+A line is appended as soon as its result is known, so that a process that is killed loses at most
+one photo. A line that was cut short is skipped.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from wxr_plugin.utils import files
 
 
 class Restored(msgspec.Struct, tag="restored", frozen=True):
-    """A photo as a method restored it, and what went into it."""
+    """Record of a restored photo, and of all that the result depends on."""
 
     image: str
     """Name of the photo."""
     lq: str
     """Hash of the photo's file."""
     protocol: dict[str, str]
-    """`Method.protocol` of then."""
+    """`Method.protocol` at that time."""
     content: str
     """Hash of the restored image's file."""
     size: int
@@ -29,45 +29,51 @@ class Restored(msgspec.Struct, tag="restored", frozen=True):
     width: int
     height: int
     seconds: float | None = None
-    """Of the network alone: reading and writing are not in it. None where nothing was run."""
+    """Time of the network without reading and writing; None if no network was run."""
     peak_mib: float | None = None
     device: str = ""
     versions: str = ""
-    """Digest of the packages' versions."""
+    """Digest of the versions of packages."""
 
 
 class Score(msgspec.Struct, tag="score", frozen=True):
-    """One metric of one restored photo, or with image "" of the whole set."""
+    """Record of one metric of one restored photo, or of the whole set if `image` is empty."""
 
     image: str
     metric: str
     block: str
-    """Digest of what the metric was asked."""
+    """Digest of the options of the metric."""
     of: str
-    """Hash of what was measured, and of its ground truth."""
+    """Hash of the measured image, with that of its ground truth."""
     value: str
-    """The number as Python writes it, since JSON has no inf."""
+    """The number as Python prints it, because JSON has no inf."""
     count: int = 1
-    """Photos that are in it."""
+    """Number of photos that were measured."""
     versions: str = ""
 
 
 class Cost(msgspec.Struct, tag="cost", frozen=True):
-    """What a method's network takes, counted once."""
+    """Record of the cost of a network, counted once per method."""
 
     protocol: dict[str, str]
     parameters: int
     macs_per_megapixel: float | None
-    """Multiplications with addition for a million pixels."""
+    """Multiply-accumulate operations for a million pixels."""
     note: str = ""
-    """Why there are no MACs."""
+    """Reason why there are no MACs."""
 
 
 Entry = Restored | Score | Cost
 
 
 class Cells:
-    """The journal at `path`; the last entry of a photo and metric counts."""
+    """The journal at `path`. Of several entries of a photo and metric the last counts.
+
+    Attributes:
+        restored: name of a photo -> its record.
+        scores: (name of a photo, metric) -> its record.
+        cost: record of the cost, if there is one.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -79,7 +85,8 @@ class Cells:
         self._file: TextIO | None = None
 
     def add(self, entry: Entry) -> None:
-        """Take an entry and write it down."""
+        """Add an entry and append it to the file."""
+        # The first entry rewrites the file, so that reading a journal never changes it.
         if self._file is None:
             self._rewrite()
             self._file = self.path.open("a", encoding="utf-8")
@@ -103,15 +110,11 @@ class Cells:
                 self.cost = entry
 
     def _rewrite(self) -> None:
-        """Without a line that was cut short, and without entries that later ones replaced."""
-        entries = [
-            *([self.cost] if self.cost else []),
-            *self.restored.values(),
-            *self.scores.values(),
-        ]
-        files.write_bytes(
-            self.path, b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
-        )
+        """Write the entries without a line that was cut short and without replaced entries."""
+        entries = [self.cost] if self.cost else []
+        entries += [*self.restored.values(), *self.scores.values()]
+        lines = [msgspec.json.encode(entry) + b"\n" for entry in entries]
+        files.write_bytes(self.path, b"".join(lines))
 
 
 def _read(path: Path) -> Iterator[Entry]:
@@ -122,5 +125,5 @@ def _read(path: Path) -> Iterator[Entry]:
         for line in lines:
             try:
                 yield decoder.decode(line)
-            except msgspec.DecodeError:  # cut short by a kill, or of another version: done again
+            except msgspec.DecodeError:  # cut short by a kill, or of another version: made again
                 continue

@@ -1,10 +1,10 @@
-"""Everything that is wrong with a benchmark's option file and with what it names, before anything starts."""
+"""Checks of a benchmark's option file, and of the files that it names, before anything starts."""
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wxr_plugin.benchmark.metrics import Metric, build_metric, known_metrics, metric_block
 from wxr_plugin.benchmark.options import INPUT, BenchmarkOptions, is_file_name
@@ -19,15 +19,23 @@ from wxr_plugin.options.kinds import is_benchmark_file
 from wxr_plugin.options.plugins import import_into
 from wxr_plugin.schema import convert
 
+if TYPE_CHECKING:
+    from wxr_plugin.benchmark.methods import Method
+
 
 class Plan(NamedTuple):
-    """A checked option file with its sets and methods found.
+    """A checked option file.
 
-    `left_out` are those that were not, and why.
+    Attributes:
+        options: content of the file.
+        methods: keyed by name; their networks are not loaded.
+        sets: keyed by name, with the files of their photos.
+        metrics: keyed by name.
+        left_out: a line for each method and set whose files do not exist, with the reason.
     """
 
     options: BenchmarkOptions
-    methods: dict[str, Any]
+    methods: dict[str, "Method"]
     sets: dict[str, BenchmarkSet]
     metrics: dict[str, Metric]
     left_out: list[str]
@@ -38,10 +46,13 @@ def load_benchmark(
 ) -> Plan:
     """Read and check an option file; all its problems are printed to stderr.
 
-    `available` leaves out the methods and sets whose files are not there, instead of refusing them.
+    Args:
+        path: the option file.
+        overrides: changes as `--force_yml` takes them.
+        available: leave out methods and sets whose files do not exist, instead of refusing them.
 
     Raises:
-        OptionError: it has problems, and nothing was started.
+        OptionError: the file has problems, and nothing was started.
     """
     opt = option_files.load(path, overrides, warn=False)
     left_out = leave_out(opt) if available else []
@@ -54,70 +65,104 @@ def load_benchmark(
 
 
 def check_benchmark(opt: Mapping[str, Any], path: str | os.PathLike) -> list[Problem]:
-    """The problems of a benchmark's options `opt`; nothing is loaded."""
+    """Return the problems of a benchmark's options `opt`; nothing is loaded."""
     return _examine(opt, path)[0]
 
 
 def leave_out(opt: dict[str, Any]) -> list[str]:
-    """Take methods and sets whose files are not there out of `opt`; tells which, and what is missing."""
-    told = []
-    named = set(opt["sets"]) if isinstance(opt.get("sets"), dict) else set()
-    for kind, missing in (("sets", _missing_folders), ("methods", _missing_files)):
-        entries = opt.get(kind)
-        for name in list(entries) if isinstance(entries, dict) else ():
-            if isinstance(entries[name], dict) and (why := missing(name, entries[name])):
-                del entries[name]
-                told.append(f"{kind}.{name}: left out, {why}")
-    for name, block in list(opt["methods"].items()) if isinstance(opt.get("methods"), dict) else ():
-        _without_sets(opt, name, block, named, told)
-    return told
+    """Remove methods and sets whose files do not exist from `opt`; return a line for each."""
+    # The option file has not been checked yet, so its blocks may have any type.
+    sets, methods = (
+        block if isinstance(block, dict) else {} for block in (opt.get("sets"), opt.get("methods"))
+    )
+    named = set(sets)
+    notes = _remove_missing("sets", sets, _missing_folder)
+    notes += _remove_missing("methods", methods, _missing_file)
+    for name, block in list(methods.items()):
+        if _without_sets(block, named, sets):
+            del methods[name]
+            notes.append(f"methods.{name}: left out, its sets are")
+    return notes
+
+
+def _remove_missing(
+    kind: str, blocks: dict[str, Any], missing: Callable[[Mapping[str, Any]], str]
+) -> list[str]:
+    """Remove the blocks whose files do not exist; return a line for each with the reason."""
+    notes = []
+    for name, block in list(blocks.items()):
+        reason = missing(block) if isinstance(block, dict) else ""
+        if reason:
+            del blocks[name]
+            notes.append(f"{kind}.{name}: left out, {reason}")
+    return notes
+
+
+def _without_sets(block: Any, named: set[str], sets: Mapping[str, Any]) -> bool:
+    """Remove sets that were left out from the list of a method; return whether none remains.
+
+    Args:
+        block: options of the method.
+        named: the sets of the option file.
+        sets: those of them that are not left out.
+    """
+    listed = block.get("sets") if isinstance(block, dict) else None
+    # A list with a name that the file does not have is a problem, which the check reports.
+    if not isinstance(listed, list) or not set(listed) <= named:
+        return False
+    block["sets"] = [name for name in listed if name in sets]
+    return not block["sets"]
 
 
 def _examine(opt: Mapping[str, Any], path: str | os.PathLike) -> tuple[list[Problem], Plan | None]:
     if not is_benchmark_file(opt):
-        mend = "it needs methods, sets and metrics, as options/tiny/benchmark.yml has them"
-        return [Problem(str(path), "", "not an option file of a benchmark", mend)], None
+        fix = "it needs methods, sets and metrics, as options/tiny/benchmark.yml has them"
+        return [Problem(str(path), "", "not an option file of a benchmark", fix)], None
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), lines=key_lines(text))
     add_duplicates(report, text)
     import_into(report, opt)
     check_block(report, (), opt, [BenchmarkOptions])
+    # Files are looked for only if the options are valid.
     plan = None if report.problems else _find(report, convert(opt, BenchmarkOptions))
     return sorted(report.problems, key=lambda problem: problem.line or 0), plan
 
 
 def _find(report: Report, options: BenchmarkOptions) -> Plan:
-    _names(report, options)
+    """Find sets, metrics and methods; what cannot be found is added to `report`."""
+    _check_names(report, options)
     sets = _sets(report, options)
     metrics = _metrics(report, options, sets)
-    _training(report, options)
+    _check_training(report, options)
     return Plan(options, _methods(report, options, sets), sets, metrics, [])
 
 
-def _names(report: Report, options: BenchmarkOptions) -> None:
-    """Names become folders, and those of metrics columns."""
-    for kind in ("methods", "sets", "metrics"):
-        for name in options.metric_blocks if kind == "metrics" else getattr(options, kind):
+def _check_names(report: Report, options: BenchmarkOptions) -> None:
+    """Check the names: they become folders, and those of metrics columns."""
+    names = {
+        "methods": options.methods,
+        "sets": options.sets,
+        "metrics": options.metric_blocks,
+    }
+    for kind, blocks in names.items():
+        for name in blocks:
             if not is_file_name(name):
-                report.add(
-                    (kind, name),
-                    "cannot be the name of a folder",
-                    "take letters, digits, . _ + - and spaces",
-                )
+                fix = "take letters, digits, . _ + - and spaces"
+                report.add((kind, name), "cannot be the name of a folder", fix)
 
 
 def _sets(report: Report, options: BenchmarkOptions) -> dict[str, BenchmarkSet]:
-    found = {}
+    sets = {}
     for name, block in options.sets.items():
         try:
-            found[name] = find_set(name, block, options.folder)
+            sets[name] = find_set(name, block, options.folder)
         except WxrError as error:
             report.add(("sets", name), str(error))
-    return found
+    return sets
 
 
-def _training(report: Report, options: BenchmarkOptions) -> None:
-    """Training images that test images are compared with."""
+def _check_training(report: Report, options: BenchmarkOptions) -> None:
+    """Check the folders of training images that test images are compared with."""
     for number, root in enumerate(options.overlaps.training if options.overlaps else ()):
         try:
             ImageStore(root)
@@ -128,88 +173,96 @@ def _training(report: Report, options: BenchmarkOptions) -> None:
 def _metrics(
     report: Report, options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]
 ) -> dict[str, Metric]:
-    found = {}
+    metrics = {}
     for name, block in options.metric_blocks.items():
-        keys, before = ("metrics", name), len(report.problems)
-        if name not in known_metrics() and "type" not in block:
-            near = suggest(name, known_metrics(), "known are")
-            report.add(keys, "no known metric, and without a type", near)
-            continue
-        check_component(report, keys, metric_block(name, block, options.crop_border), "metric")
-        weights = block.get("weights")
-        if isinstance(weights, str) and not Path(weights).is_file():
-            report.add((*keys, "weights"), f"{weights} does not exist", "correct the path")
-        if len(report.problems) == before:
-            found[name] = build_metric(name, block, options.crop_border)
-            if found[name].needs_gt and sets and not any(each.has_gt for each in sets.values()):
-                report.add(
-                    keys,
-                    "compares with a ground truth, and no set has any",
-                    "take it out, or add gt to a set",
-                )
-    return found
+        if _is_metric(report, name, block, options.crop_border):
+            metric = metrics[name] = build_metric(name, block, options.crop_border)
+            has_gt = any(test_set.has_gt for test_set in sets.values())
+            if metric.needs_gt and sets and not has_gt:
+                problem = "compares with a ground truth, and no set has any"
+                report.add(("metrics", name), problem, "remove it, or add gt to a set")
+    return metrics
+
+
+def _is_metric(report: Report, name: str, block: Mapping[str, Any], crop_border: int) -> bool:
+    """Return whether the block of a metric has no problem; a problem is added to `report`."""
+    keys, before = ("metrics", name), len(report.problems)
+    if name not in known_metrics() and "type" not in block:
+        near = suggest(name, known_metrics(), "known are")
+        report.add(keys, "unknown metric, and without a type", near)
+        return False
+    check_component(report, keys, metric_block(name, block, crop_border), "metric")
+    weights = block.get("weights")
+    if isinstance(weights, str) and not Path(weights).is_file():
+        report.add((*keys, "weights"), f"{weights} does not exist", "correct the path")
+    return len(report.problems) == before
 
 
 def _methods(
     report: Report, options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]
-) -> dict[str, Any]:
+) -> dict[str, "Method"]:
     from wxr_plugin.benchmark.methods import Method
 
-    found = {}
+    methods = {}
     for name, block in options.methods.items():
-        told = bool(block and (block.restores or block.folder))
-        if told == (name == INPUT):
-            mend = "call it otherwise" if told else "add method, checkpoint or folder"
-            what = f"{INPUT} is the photo as it is" if told else "does not say what restores"
-            report.add(("methods", name), what, mend)
+        keys = ("methods", name)
+        restores = bool(block and (block.restores or block.folder))
+        if restores and name == INPUT:
+            report.add(keys, f"{INPUT} is the photo itself", "choose another name")
             continue
-        for number, which in enumerate((block and block.sets) or ()):
-            if which not in options.sets:
-                near = suggest(which, options.sets, "there are")
-                report.add(("methods", name, "sets", number), f"no set {which!r} among sets", near)
+        if not restores and name != INPUT:
+            fix = "add method, checkpoint or folder"
+            report.add(keys, "does not say what restores", fix)
+            continue
+        for number, set_name in enumerate((block and block.sets) or ()):
+            if set_name not in options.sets:
+                near = suggest(set_name, options.sets, "there are")
+                report.add((*keys, "sets", number), f"no set {set_name!r} among sets", near)
         try:
-            found[name] = Method(name, block, options)
-            for each in sets.values() if block and block.folder else ():
-                if found[name].takes(each):
-                    found[name].restored_elsewhere(each, len(options.sets) == 1)
+            methods[name] = Method(name, block, options)
+            if block and block.folder:
+                _check_folder(methods[name], options, sets)
         except WxrError as error:
-            report.add(("methods", name), str(error))
-    return found
+            report.add(keys, str(error))
+    return methods
 
 
-def _without_sets(
-    opt: dict[str, Any], name: str, block: Any, named: set[str], told: list[str]
+def _check_folder(
+    method: "Method", options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]
 ) -> None:
-    """Take sets that were left out from the list of a method, and the method if none stays."""
-    wanted = block.get("sets") if isinstance(block, dict) else None
-    if isinstance(wanted, list) and set(wanted) <= named:
-        block["sets"] = [each for each in wanted if each in opt["sets"]]
-        if not block["sets"]:
-            del opt["methods"][name]
-            told.append(f"methods.{name}: left out, its sets are")
+    """Raise WxrError if the folder of a method has no image of one of its sets."""
+    for test_set in sets.values():
+        if method.takes(test_set):
+            method.existing_images(test_set, only_set=len(options.sets) == 1)
 
 
-def _missing_folders(name: str, block: Mapping[str, Any]) -> str:
+def _missing_folder(block: Mapping[str, Any]) -> str:
+    """Return why a set cannot be measured, empty if all its folders exist."""
     folders = [block[key] for key in ("root", "lq", "gt") if isinstance(block.get(key), str)]
-    return next(
-        (f"{folder} is not there" for folder in folders if not Path(folder).expanduser().exists()),
-        "",
-    )
+    return _first_missing(folders)
 
 
-def _missing_files(name: str, block: Mapping[str, Any]) -> str:
-    """What a method lacks; published ones are asked where their files should be."""
+def _missing_file(block: Mapping[str, Any]) -> str:
+    """Return why a method cannot be run, empty if all its files exist."""
     from wxr_plugin.inference.specs import method_spec
 
     checkpoint, folder = block.get("checkpoint"), block.get("folder")
-    folders = folder.values() if isinstance(folder, dict) else [folder] if folder else []
-    files = [*folders, *([checkpoint] if checkpoint and str(checkpoint) not in PACKAGED else [])]
-    missing = [
-        f"{file} is not there" for file in files if not Path(str(file)).expanduser().exists()
-    ]
-    if not missing and block.get("method") and not checkpoint:
-        try:
-            method_spec(block["method"], None, block.get("guide"))
-        except WxrError as error:
-            missing = [str(error)] if "no such file" in str(error) else []
-    return missing[0] if missing else ""
+    files = list(folder.values()) if isinstance(folder, dict) else [folder] if folder else []
+    if checkpoint and str(checkpoint) not in PACKAGED:
+        files.append(checkpoint)
+    reason = _first_missing(files)
+    if reason or checkpoint or not block.get("method"):
+        return reason
+    try:
+        method_spec(block["method"], None, block.get("guide"))
+    except WxrError as error:
+        # Other errors, such as an unknown name, are problems of the option file.
+        return str(error) if "no such file" in str(error) else ""
+    return ""
+
+
+def _first_missing(files: Iterable[Any]) -> str:
+    for file in files:
+        if not Path(str(file)).expanduser().exists():
+            return f"{file} does not exist"
+    return ""

@@ -1,8 +1,8 @@
-"""What restoring takes: parameters, multiplications, memory and time."""
+"""The cost of restoring: parameters, multiplications, memory and time."""
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from wxr_plugin.inference.restorer import Restorer
 
 SIDE = 256
-"""Of the square that a network is warmed up with, and whose multiplications are counted."""
+"""Side in pixels of the square on which a network is warmed up and its operations are counted."""
 MIB = 2**20
 
 
 class Taken:
-    """What the block of `measured` took: `seconds` on the clock, `peak_mib` of memory, None where nobody tells."""
+    """Cost of the block of `measured`: wall-clock seconds, and peak memory in MiB if known."""
 
     seconds: float = 0.0
     peak_mib: float | None = None
@@ -26,14 +26,18 @@ class Taken:
 
 @contextlib.contextmanager
 def measured(device: torch.device, before: float | None) -> Iterator[Taken]:
-    """Measure the block.
+    """Measure the block and yield the object that has the result after it.
 
-    `before` is `memory_used()` from before the network was loaded, for the CPU.
+    On CUDA the peak is the memory of torch's allocator, the network included. On the CPU it is the
+    growth of the process' resident memory, which only Linux reports.
 
-    On CUDA the peak is what torch's allocator gave out, the network included. On the CPU it is the
-    process' peak of resident memory less `before`, which Linux alone tells.
+    Args:
+        device: where the network runs.
+        before: `memory_used()` from before the network was loaded.
     """
-    taken, cuda = Taken(), device.type == "cuda"
+    taken = Taken()
+    cuda = device.type == "cuda"
+    # CUDA kernels run asynchronously, so the clock is read only when all of them are done.
     if cuda:
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -46,31 +50,36 @@ def measured(device: torch.device, before: float | None) -> Iterator[Taken]:
     taken.seconds = time.perf_counter() - start
     if cuda:
         taken.peak_mib = torch.cuda.max_memory_allocated(device) / MIB
-    elif device.type == "cpu" and before is not None and (peak := _status("VmHWM")) is not None:
-        taken.peak_mib = max(peak - before, 0.0)
+    elif device.type == "cpu" and before is not None:
+        peak = _status("VmHWM")  # "high water mark" of resident memory
+        if peak is not None:
+            taken.peak_mib = max(peak - before, 0.0)
 
 
 def memory_used() -> float | None:
-    """MiB of this process' resident memory; None where the system does not tell."""
+    """Return the resident memory of this process in MiB; None if the system does not report it."""
     return _status("VmRSS")
 
 
 def warm_up(restorer: "Restorer", photo: np.ndarray) -> None:
-    """Restore a square of the photo, so that the first photo is not charged with what is done once."""
+    """Restore a square of the photo, so that one-time costs do not count for the first photo."""
     restorer.restore(square(photo))
 
 
 def parameters(restorer: "Restorer") -> int:
-    """Numbers that the network has learnt; those of a guide beside it are not in it."""
+    """Return the number of parameters of the network, without those of a guide."""
     return sum(parameter.numel() for parameter in restorer.net.parameters())
 
 
 def macs_per_megapixel(restorer: "Restorer", photo: np.ndarray) -> float:
-    """Multiplications with addition that a million pixels take: half the operations that torch counts on a square of
-    SIDE pixels, all steps and a guide's forward pass included, scaled by area.
+    """Return the multiply-accumulate operations (MACs) per million pixels.
 
-    Of a network whose attention grows with the square of the area it is what tiles of this size
-    would take. Raises RuntimeError where nothing is counted.
+    They are counted on a square of SIDE pixels, all sampling steps and a guide included, and
+    scaled by area. Attention over the whole image costs more on larger photos than that; for such
+    networks this is the cost in tiles of SIDE pixels.
+
+    Raises:
+        RuntimeError: torch counts no operation of the network.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -78,36 +87,28 @@ def macs_per_megapixel(restorer: "Restorer", photo: np.ndarray) -> float:
         restorer.restore(square(photo))
     if not counter.get_total_flops():
         raise RuntimeError("torch counts no operation of this network")
+    # A MAC is two floating-point operations.
     return counter.get_total_flops() / 2 / SIDE**2 * 1e6
 
 
 def square(photo: np.ndarray) -> np.ndarray:
-    """The photo's upper left SIDE x SIDE pixels, mirrored where it has fewer."""
+    """Return the upper left SIDE x SIDE pixels of an image (H, W, 3), mirrored if it is smaller."""
     part = photo[:SIDE, :SIDE]
     edges = [(0, SIDE - length) for length in part.shape[:2]]
     return np.ascontiguousarray(np.pad(part, [*edges, (0, 0)], mode="symmetric"))
 
 
 def _status(key: str) -> float | None:
-    return _or_none(
-        lambda: next(_kib(line) / 1024 for line in _lines() if line.startswith(f"{key}:"))
-    )
-
-
-def _lines() -> list[str]:
-    return Path("/proc/self/status").read_text().splitlines()
-
-
-def _kib(line: str) -> float:
-    return float(line.split()[1])
+    """Return a line of Linux' /proc/self/status, which is in KiB, in MiB."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        line = next(line for line in lines if line.startswith(f"{key}:"))
+        return float(line.split()[1]) / 1024
+    except (OSError, StopIteration, ValueError):
+        return None
 
 
 def _forget_peak() -> None:
-    _or_none(lambda: Path("/proc/self/clear_refs").write_text("5"))
-
-
-def _or_none(read: Callable[[], float | int]) -> float | None:
-    try:
-        return read()
-    except (OSError, StopIteration, ValueError):
-        return None
+    """Reset the peak of resident memory (VmHWM) to the present value, where Linux allows it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")

@@ -1,4 +1,4 @@
-"""Hashes of image files: of their bytes, and of what is seen; each file is read once as long as it stays as it is."""
+"""Hashes of image files, of their bytes and of the picture; unchanged files are read once."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,98 +15,111 @@ from wxr_plugin.utils import files
 SIDE = 16
 BITS = SIDE * SIDE
 PLAIN = 16
-"""Fewer bits of one kind, as in a picture of plain sky, tell nothing."""
+"""Perceptual hashes with fewer ones or zeros than this, as of a plain sky, are not used."""
 
 
 class Hash(msgspec.Struct):
-    """A file, as it was when it was read."""
+    """The hashes of a file, and its size and time when it was read."""
 
     path: str
     size: int
     changed: int
-    """Time of its last change, in nanoseconds."""
+    """Time of the last change in nanoseconds."""
     content: str
     """First 16 hex digits of the SHA-256 of its bytes."""
     seen: str | None = None
-    """`difference_hash` in hex, empty where the file is no image; None where nobody asked."""
+    """`difference_hash` in hex, empty if the file is not an image, None if not computed."""
 
 
 class Hashes:
-    """Hashes by file, kept in the file `path`."""
+    """Hashes keyed by file, which `save` writes to the file `path`."""
 
     def __init__(self, path: Path):
         self.path = path
-        self._known: dict[str, Hash] = {each.path: each for each in _read(path)}
+        self._entries: dict[str, Hash] = {entry.path: entry for entry in _read(path)}
         self._changed = False
 
     def content(self, file: Path) -> str:
-        """Hash of the file's bytes. Raises OSError."""
-        return self._of(file, False, file.read_bytes, file).content
+        """Return the hash of the bytes of `file`; raise OSError if it cannot be read."""
+        return self._entry(file, False, file.read_bytes, file).content
 
     def seen(self, file: Path) -> tuple[str, str]:
-        """Hash of the file's bytes and its perceptual hash, which is empty for what is no image.
+        """Return the hash of the bytes of `file` and its perceptual hash, empty if it has none.
 
-        Raises OSError.
+        Raises:
+            OSError: the file cannot be read.
         """
-        found = self._of(file, True, file.read_bytes, file)
-        return found.content, found.seen or ""
+        entry = self._entry(file, True, file.read_bytes, file)
+        return entry.content, entry.seen or ""
 
     def seen_in(self, store: ImageStore, key: str) -> tuple[str, str]:
-        """As `seen`, of an image of a folder or an LMDB. Raises BadImageError or OSError."""
+        """Return the hashes of an image of a folder or LMDB, as `seen` does.
+
+        Raises:
+            BadImageError: the store has no such image.
+            OSError: the file cannot be read.
+        """
         place = Path(store.path(key))
-        found = self._of(
-            place,
-            True,
-            lambda: store.encoded(key),
-            store.root / "data.mdb" if store.is_lmdb else place,
-        )
-        return found.content, found.seen or ""
+        # The entries of an LMDB change with its data file.
+        file = store.root / "data.mdb" if store.is_lmdb else place
+        entry = self._entry(place, True, lambda: store.encoded(key), file)
+        return entry.content, entry.seen or ""
 
     def save(self) -> None:
-        """Write down what is new."""
+        """Write the hashes to the file, if any is new."""
         if self._changed:
-            lines = (msgspec.json.encode(each) + b"\n" for each in self._known.values())
+            lines = [msgspec.json.encode(entry) + b"\n" for entry in self._entries.values()]
             files.write_bytes(self.path, b"".join(lines))
             self._changed = False
 
-    def _of(self, place: Path, seen: bool, read: Callable[[], bytes], file: Path) -> Hash:
-        state, name = file.stat(), str(place.absolute())
-        known = self._known.get(name)
-        same = known and (known.size, known.changed) == (state.st_size, state.st_mtime_ns)
-        if same and (known.seen is not None or not seen):
-            return known
+    def _entry(self, place: Path, seen: bool, read: Callable[[], bytes], file: Path) -> Hash:
+        """Return the hashes of `place`, computed if they are missing or `file` changed.
+
+        Args:
+            place: key of the hashes.
+            seen: whether the perceptual hash is needed.
+            read: gives the bytes.
+            file: size and time of this file say whether the bytes changed.
+        """
+        name = str(place.absolute())
+        state = file.stat()
+        size, changed = state.st_size, state.st_mtime_ns
+        entry = self._entries.get(name)
+        unchanged = entry and (entry.size, entry.changed) == (size, changed)
+        if unchanged and (entry.seen is not None or not seen):
+            return entry
         data = read()
-        found = Hash(
-            name,
-            state.st_size,
-            state.st_mtime_ns,
-            content_of(data),
-            seen_of(data) if seen else None,
-        )
-        self._known[name], self._changed = found, True
-        return found
+        picture = seen_of(data) if seen else None
+        entry = Hash(name, size, changed, content_of(data), picture)
+        self._entries[name] = entry
+        self._changed = True
+        return entry
 
 
 def content_of(data: bytes) -> str:
-    """First 16 hex digits of the SHA-256 of a file's bytes."""
+    """Return the first 16 hex digits of the SHA-256 of `data`."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def seen_of(data: bytes) -> str:
-    """`difference_hash` of a file's bytes in hex; empty for what is no image, or so plain that it says nothing."""
+    """Return the `difference_hash` of an image file's bytes in hex.
+
+    Empty for data that is not an image, and for images so plain that all of them look alike.
+    """
     try:
-        found = difference_hash(read_image(data))
+        bits = difference_hash(read_image(data))
     except BadImageError:
         return ""
-    ones = int(np.bitwise_count(found).sum())
-    return found.tobytes().hex() if PLAIN <= ones <= BITS - PLAIN else ""
+    ones = int(np.bitwise_count(bits).sum())
+    return bits.tobytes().hex() if PLAIN <= ones <= BITS - PLAIN else ""
 
 
 def difference_hash(rgb: np.ndarray) -> np.ndarray:
-    """Perceptual hash of uint8 RGB (H, W, 3), packed into 32 bytes: dHash, each bit of which tells whether it gets
-    brighter from one of 17x16 means of the grey image to the next.
+    """Return the perceptual hash (dHash) of uint8 RGB (H, W, 3), packed into 32 bytes.
 
-    Saving as JPEG and resizing change few bits; turning, flipping and cutting change many.
+    The grey image is averaged to 17x16; each bit says whether a mean is darker than its right
+    neighbour. JPEG compression and resizing change few bits; rotating, flipping and cropping
+    change many.
     """
     grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
@@ -114,17 +127,19 @@ def difference_hash(rgb: np.ndarray) -> np.ndarray:
 
 
 def nearest(hashes: Sequence[str], others: Sequence[str]) -> list[tuple[int, int]]:
-    """For each of `hashes` (hex) the least number of bits to one of `others`, and the index of that."""
-    mine, found = _stack(hashes), []
-    theirs = _stack(others)
-    for one in mine:
-        distances = np.bitwise_count(theirs ^ one).sum(1)
+    """Return the distance in bits and the index of the nearest of `others` to each hash (hex)."""
+    candidates = _stack(others)
+    matches = []
+    for words in _stack(hashes):
+        # The XOR of two hashes has a one for each bit in which they differ.
+        distances = np.bitwise_count(candidates ^ words).sum(1)
         best = int(distances.argmin())
-        found.append((int(distances[best]), best))
-    return found
+        matches.append((int(distances[best]), best))
+    return matches
 
 
 def _stack(values: Iterable[str]) -> np.ndarray:
+    """Return hex hashes as uint64 (N, BITS // 64)."""
     return np.frombuffer(bytes.fromhex("".join(values)), np.uint64).reshape(-1, BITS // 64)
 
 
@@ -133,5 +148,5 @@ def _read(path: Path) -> Iterator[Hash]:
     for line in path.read_bytes().splitlines() if path.is_file() else ():
         try:
             yield decoder.decode(line)
-        except msgspec.DecodeError:
+        except msgspec.DecodeError:  # of another version: computed again
             continue

@@ -1,4 +1,4 @@
-"""Who restores in a benchmark, known but not loaded."""
+"""The methods of a benchmark, whose networks are not loaded yet."""
 
 import hashlib
 import re
@@ -21,86 +21,102 @@ from wxr_plugin.options import files as option_files
 class Method:
     """One method of a benchmark.
 
-    Attributes: `name`, `title`; `spec` of its network, None where nothing is run; `settings` for
-    `spec.load`.
+    Args:
+        name: its name in the option file.
+        options: its block in the option file; None for the input.
+        benchmark: the option file, whose settings hold where `options` has none.
 
-    Raises WxrError: no such method or checkpoint, or one that does not say which network it is for.
+    Attributes:
+        title: its name in tables.
+        spec: its network; None if no network is run.
+        settings: arguments of `spec.load`.
+
+    Raises:
+        WxrError: no such method or checkpoint, or the checkpoint does not name its network.
     """
 
-    def __init__(self, name: str, options: MethodOptions | None, whole: BenchmarkOptions):
-        self.name, self.options = name, options or MethodOptions()
+    def __init__(self, name: str, options: MethodOptions | None, benchmark: BenchmarkOptions):
+        self.name = name
+        self.options = options or MethodOptions()
         self.title = self.options.title or ("Input" if name == INPUT else name)
         self.spec = _spec(name, self.options) if self.options.restores else None
-        tile, overlap, precision = (
-            _first(self.options, whole, key) for key in ("tile", "overlap", "precision")
-        )
+        tile = _setting(self.options, benchmark, "tile")
+        overlap = _setting(self.options, benchmark, "overlap")
         if tile and overlap >= tile:
             raise WxrError(f"overlap {overlap} has to be smaller than tile {tile}")
         self.settings: dict[str, Any] = {
             "tile": tile or None,
             "overlap": overlap,
-            "precision": precision,
+            "precision": _setting(self.options, benchmark, "precision"),
         }
 
-    def takes(self, which: BenchmarkSet) -> bool:
-        """Whether it restores this set."""
-        return self.options.sets is None or which.name in self.options.sets
+    def takes(self, test_set: BenchmarkSet) -> bool:
+        """Return whether the method restores `test_set`."""
+        return self.options.sets is None or test_set.name in self.options.sets
 
     @cached_property
     def sha256(self) -> str:
-        """Of the checkpoint, or of the digests of several; empty where nothing is run."""
+        """SHA-256 of the checkpoint, or of the digests of several; empty if no network is run."""
         return self.spec.sha256() if self.spec else ""
 
     @cached_property
     def protocol(self) -> dict[str, str]:
-        """All that its results depend on but the photo, in words; a change of one makes it restore again."""
+        """All that results depend on except the photo; if one value changes, all are made again."""
         if self.spec is None:
             return {}
         sampling = self.options.sampling
-        guide = Path(self.spec.guide or "")
-        seen = _sha256(guide) if guide.is_file() else self.spec.guide
-        digest = self.spec.digest(sampling=repr(sampling) if sampling else None, guide=seen)
-        whole = {
-            "tile": self.settings["tile"] or 0,
-            **{key: self.settings[key] for key in ("overlap", "precision")},
-        }
+        # A guide is a name or a file; of a file the content counts.
+        file = Path(self.spec.guide or "")
+        guide = _sha256(file) if file.is_file() else self.spec.guide
         return {
             "checkpoint": self.sha256,
-            **{key: str(value) for key, value in whole.items()},
-            "network": digest,
+            "tile": str(self.settings["tile"] or 0),
+            "overlap": str(self.settings["overlap"]),
+            "precision": str(self.settings["precision"]),
+            "network": self.spec.digest(sampling=repr(sampling) if sampling else None, guide=guide),
         }
 
     @property
     def network(self) -> str:
-        """Type of its network; empty where nothing is run or nobody tells."""
-        told = self.spec and (self.spec.network or load_network_options(self.spec.checkpoint))
-        return str(told.get("type", "")) if told else ""
+        """Type of the network; empty if no network is run or its type is unknown."""
+        if self.spec is None:
+            return ""
+        options = self.spec.network or load_network_options(self.spec.checkpoint)
+        return str(options.get("type", "")) if options else ""
 
-    def restored_elsewhere(self, which: BenchmarkSet, only: bool = True) -> dict[str, Path]:
-        """Photo's name -> the file that stands for its restoration: the photo itself, or one of `folder`.
+    def existing_images(self, test_set: BenchmarkSet, only_set: bool = True) -> dict[str, Path]:
+        """Return the files that stand for restorations: the photos themselves, or a folder's.
 
-        `only` tells that the file has no other set, which may then lie in `folder` itself. Raises
-        WxrError if the folder has no image of the set.
+        They are keyed by the name of the photo.
+
+        Args:
+            test_set: the set.
+            only_set: whether the benchmark has no other set; its images may then lie in `folder`
+                itself.
+
+        Raises:
+            WxrError: the folder has no image of the set.
         """
+        photos = test_set.photos
         if self.options.folder is None:
-            return {photo.name: photo.lq for photo in which.photos}
-        root = self._folder(which.name, only)
+            return {photo.name: photo.lq for photo in photos}
+        root = self._folder(test_set.name, only_set)
         files = keyed(root, list_images(root))
-        found = {photo.name: files[photo.name] for photo in which.photos if photo.name in files}
-        if not found:
+        images = {photo.name: files[photo.name] for photo in photos if photo.name in files}
+        if not images:
             raise WxrError(
-                f"{root}: no image of {which.title} in it (looked for {which.photos[0].name}.png)"
+                f"{root}: no image of {test_set.title} in it (looked for {photos[0].name}.png)"
             )
-        return found
+        return images
 
-    def _folder(self, name: str, only: bool) -> Path:
+    def _folder(self, name: str, only_set: bool) -> Path:
         folder = self.options.folder
         if isinstance(folder, Mapping):
             if name not in folder:
                 raise WxrError(f"names no folder for the set {name!r}; add {name}: FOLDER")
             return Path(folder[name]).expanduser()
         root = Path(folder).expanduser()
-        return root if only and not (root / name).is_dir() else root / name
+        return root if only_set and not (root / name).is_dir() else root / name
 
 
 def _sha256(path: Path) -> str:
@@ -108,9 +124,10 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _first(own: MethodOptions, whole: BenchmarkOptions, key: str) -> Any:
-    value = getattr(own, key)
-    return getattr(whole, key) if value is None else value
+def _setting(options: MethodOptions, benchmark: BenchmarkOptions, key: str) -> Any:
+    """Return a setting of the method, that of the benchmark if the method has none."""
+    value = getattr(options, key)
+    return getattr(benchmark, key) if value is None else value
 
 
 def _spec(name: str, options: MethodOptions) -> RestorerSpec:
@@ -135,7 +152,7 @@ def _spec(name: str, options: MethodOptions) -> RestorerSpec:
 def _published(name: str, checkpoint: Path | None, guide: str | None) -> RestorerSpec:
     try:
         return method_spec(name, checkpoint, guide)
-    except WxrError as error:  # which speaks of the options of `wxr restore`
+    except WxrError as error:  # its message names options of `wxr restore`
         raise WxrError(re.sub(r"--(checkpoint|guide)", r"`\1`", str(error))) from None
 
 

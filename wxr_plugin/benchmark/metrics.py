@@ -1,4 +1,4 @@
-"""Metrics of a benchmark: the known ones by name, and any that is registered."""
+"""Metrics of a benchmark: the known ones, and any that is registered."""
 
 import inspect
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ import yaml
 
 METRICS_FILE = resources.files(__package__) / "metrics.yml"
 NATIVE = ("calculate_psnr", "calculate_ssim")
-"""Metrics without a network, which are measured together."""
+"""Registered metrics without a network, which are measured together."""
 
 
 class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A metric as it is measured: `block` as in `val.metrics`, `of` an image or a set."""
+    """A metric: its `block` as in `val.metrics`, and whether it is `of` an image or a set."""
 
     title: str
     better: Literal["higher", "lower"] = "higher"
@@ -27,26 +27,31 @@ class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @cache
 def known_metrics() -> dict[str, Metric]:
-    """The known metrics by name."""
-    return msgspec.convert(
-        yaml.safe_load(METRICS_FILE.read_text(encoding="utf-8")), dict[str, Metric]
-    )
+    """Return the known metrics, keyed by name."""
+    blocks = yaml.safe_load(METRICS_FILE.read_text(encoding="utf-8"))
+    return msgspec.convert(blocks, dict[str, Metric])
 
 
 def metric_block(name: str, block: Mapping[str, Any], crop_border: int) -> dict[str, Any]:
-    """What BasicSR's registry is asked for: the block of the file over that of the known metric and `crop_border`."""
-    known = {} if "type" in block or name not in known_metrics() else known_metrics()[name].block
-    whole = {**known, **block}
-    takes = "crop_border" in _parameters(whole.get("type"))
-    return {"crop_border": crop_border, **whole} if takes else whole
+    """Return the block for BasicSR's registry: that of the known metric, updated by `block`.
+
+    `crop_border` is added if the metric takes it and the block does not set it.
+    """
+    by_name = "type" not in block and name in known_metrics()
+    defaults = known_metrics()[name].block if by_name else {}
+    whole = {**defaults, **block}
+    if "crop_border" in _parameters(whole.get("type")):
+        return {"crop_border": crop_border, **whole}
+    return whole
 
 
 def build_metric(name: str, block: Mapping[str, Any], crop_border: int) -> Metric:
-    """The metric of one entry under `metrics`, checked before."""
-    known = known_metrics().get(name, Metric(name))
+    """Return the metric of one entry under `metrics`, which must have been checked."""
+    default = known_metrics().get(name, Metric(name))
     whole = metric_block(name, block, crop_border)
-    better = whole.pop("better", known.better)
-    return Metric(known.title, better, known.digits, whole, *_nature(whole["type"]))
+    better = whole.pop("better", default.better)
+    needs_gt = _needs_gt(whole["type"])
+    return Metric(default.title, better, default.digits, whole, needs_gt, _subject(whole["type"]))
 
 
 def _parameters(type_name: Any) -> Mapping[str, inspect.Parameter]:
@@ -56,15 +61,18 @@ def _parameters(type_name: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(function).parameters if function else {}
 
 
-def _nature(type_name: str) -> tuple[bool, str]:
-    """Whether it compares with a ground truth, and what it is a figure of."""
+def _needs_gt(type_name: str) -> bool:
+    from wxr_plugin.models.base.val_metrics import usable_metrics
+
+    return not usable_metrics({"": {"type": type_name}}, with_gt=False)
+
+
+def _subject(type_name: str) -> Literal["image", "set"]:
+    """Return whether the metric is a figure of one image or of a whole set."""
     from basicsr.utils.registry import METRIC_REGISTRY
 
     from wxr_plugin.metrics.set_share import SetShare
-    from wxr_plugin.models.base.val_metrics import usable_metrics
 
+    # A metric of a whole set is annotated to return the share of one image.
     result = inspect.signature(METRIC_REGISTRY.get(type_name)).return_annotation
-    of_set = inspect.isclass(result) and issubclass(result, SetShare)
-    return not usable_metrics(
-        {"": {"type": type_name}}, with_gt=False
-    ), "set" if of_set else "image"
+    return "set" if inspect.isclass(result) and issubclass(result, SetShare) else "image"

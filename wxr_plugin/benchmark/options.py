@@ -16,150 +16,153 @@ _SOURCES = ("method", "checkpoint", "folder")
 
 
 class MethodOptions(Block):
-    """Who restores: a published method, a checkpoint, or a folder of images that somebody restored elsewhere."""
+    """A method: a published one, a checkpoint, or a folder of images restored elsewhere."""
 
     title: str | None = None
-    """What it is called in tables; its name in this file when absent."""
+    """Name in tables; its name in this file when absent."""
     method: str | None = None
     """Name in the zoo (wxr zoo list), which knows network and layout of the authors' checkpoint."""
     checkpoint: str | None = None
     """.pth or .safetensors; small and tiny are packaged.
 
-    With `method`, where its official file lies if not in
-    experiments/pretrained_models."""
+    With `method`, the path of its official file if it is not in experiments/pretrained_models."""
     opt: str | None = None
     """Option file with the network_g of a checkpoint that does not name it."""
     guide: str | None = None
-    """DA-CLIP, or CLIP, of a network that takes a context, where the checkpoint or the zoo does not tell."""
+    """DA-CLIP or CLIP of a network that takes a context, if neither checkpoint nor zoo names it."""
     folder: str | dict[str, str] | None = None
-    """Images restored elsewhere, by the names of the photos: one folder with a sub-folder for each set, or a folder a
-    set."""
+    """Images restored elsewhere, named as the photos.
+
+    One folder that has a sub-folder for each set, or a folder for each set."""
     sets: list[str] | None = None
     """Names of the sets that it restores, for weights of one task only; all of them when absent."""
     sampling: SamplingOptions | None = None
-    """How a network that is sampled restores."""
+    """Sampling of a diffusion network."""
     precision: Precision | None = None
-    """In place of the file's."""
+    """Replaces `precision` of the file."""
     tile: NotNegative | None = None
-    """In place of the file's; 0: never."""
+    """Replaces `tile` of the file; 0: never."""
     overlap: NotNegative | None = None
-    """In place of the file's."""
+    """Replaces `overlap` of the file."""
 
     def __post_init__(self) -> None:
-        if self.folder and (odd := [key for key in _RESTORING if getattr(self, key) is not None]):
-            raise ValueError(
-                f"{', '.join(odd)}: images of a folder are restored already; take it out, or the "
-                f"folder"
-            )
+        if self.folder:
+            unused = [key for key in _RESTORING if getattr(self, key) is not None]
+            if unused:
+                raise ValueError(
+                    f"{', '.join(unused)}: images of a folder are restored already; remove it, or "
+                    f"the folder"
+                )
         if self.opt and (self.method or not self.checkpoint):
             raise ValueError(
-                "opt: tells the network of a checkpoint without `method`; name those alone"
+                "opt: names the network of a checkpoint; give it with checkpoint and without method"
             )
-        if not any(getattr(self, key) for key in _SOURCES) and any(
-            getattr(self, key) for key in _RESTORING
-        ):
-            raise ValueError("restores with nothing; add method, checkpoint or folder")
+        has_source = any(getattr(self, key) for key in _SOURCES)
+        if not has_source and any(getattr(self, key) for key in _RESTORING):
+            raise ValueError("nothing restores the photos; add method, checkpoint or folder")
 
     @property
     def restores(self) -> bool:
-        """Whether a network is run."""
+        """Whether the method runs a network."""
         return bool(self.method or self.checkpoint)
 
 
 _RESTORING = [
     name for name in MethodOptions.__struct_fields__ if name not in ("title", "folder", "sets")
 ]
+"""Keys of a method that make sense only if photos are restored."""
 
 
 class SetOptions(Block):
-    """Photos to restore: a known set and where it lies, or folders of your own."""
+    """Photos to restore: a known set and its folder, or folders of your own."""
 
     set: str | None = None
-    """Name of the known set; absent when this block has that name itself, or folders of its own.
+    """Name of the known set, if it is not the name of this block; absent for folders of your own.
 
-    `packaged`, which
-    has no root, are photos that this package's dependencies ship, under synthetic weather."""
+    `packaged`, which has no root, are photos that this package's dependencies ship, under
+    synthetic weather."""
     root: str | None = None
-    """Folder of a known set, as it was unpacked."""
+    """Folder of a known set, as unpacked."""
     lq: str | None = None
     """Folder of photos of your own."""
     gt: str | None = None
-    """Folder of their ground truth, if there is any."""
+    """Folder of their ground truth, if there is one."""
     filename_tmpl: str = "{}"
-    """Name of a photo without suffix, where {} stands for a part of it only: input{}."""
+    """Name of a photo without suffix, where {} stands for the part shared with its ground truth.
+
+    For example input{}."""
     gt_tmpl: str = "{}"
-    """Name of its ground truth, {} being the same part: norain{}."""
+    """Name of its ground truth, where {} is the same part, for example norain{}."""
     title: str | None = None
-    """What it is called in tables."""
+    """Name in tables."""
     task: str | None = None
-    """What has to be removed: rain, haze, snow, …; tables are grouped by it."""
+    """Degradation to remove: rain, haze, snow, …; tables are grouped by it."""
     limit: AtLeastOne | None = None
     """Measure this many photos, spread evenly over the set; all when absent."""
     count: AtLeastOne | None = None
-    """How many photos there have to be before `limit`; of a known set, in place of the published number."""
+    """Expected number of photos before `limit`; for a known set it replaces the published one."""
 
     def __post_init__(self) -> None:
         if self.set == PACKAGED and (self.root or self.lq):
-            raise ValueError("the packaged photos need no folder; take root and lq out")
+            raise ValueError("the packaged photos need no folder; remove root and lq")
         if self.set != PACKAGED and bool(self.root) == bool(self.lq):
             raise ValueError(
                 "name either root, the folder of a known set, or lq, a folder of photos of your own"
             )
-        own = [
-            key
-            for key in ("gt", "filename_tmpl", "gt_tmpl")
-            if getattr(self, key) not in (None, "{}")
-        ]
-        if self.root and own:
+        layout = {"gt": None, "filename_tmpl": "{}", "gt_tmpl": "{}"}
+        changed = [key for key, default in layout.items() if getattr(self, key) != default]
+        if self.root and changed:
             raise ValueError(
-                f"{', '.join(own)}: a known set has its own layout; take it out, or name lq, not "
-                f"root"
+                f"{', '.join(changed)}: a known set has its own layout; remove it, or name lq "
+                f"instead of root"
             )
         if self.lq and self.set:
             raise ValueError(
-                "set: names a known set, whose folder is `root`; take one of lq and set out"
+                "set: names a known set, whose folder is `root`; remove one of lq and set"
             )
-        if bad := [tmpl for tmpl in (self.filename_tmpl, self.gt_tmpl) if tmpl.count("{}") != 1]:
-            raise ValueError(f"the template {bad[0]!r} needs one {{}}")
+        for template in (self.filename_tmpl, self.gt_tmpl):
+            if template.count("{}") != 1:
+                raise ValueError(f"the template {template!r} needs one {{}}")
 
 
 class OverlapOptions(Block):
-    """Looking for test images among those that methods were trained on."""
+    """The search for test images among those that methods were trained on."""
 
     training: list[str]
-    """Folders or .lmdb of training images, ground truth and photos with weather alike."""
+    """Folders or .lmdb of training images, both ground truth and photos with weather."""
     threshold: NotNegative = 20
-    """Bits of 256 in which the perceptual hashes of two images may differ for them to count as one."""
+    """Bits of 256 in which the perceptual hashes of two equal images may differ."""
 
 
 class BenchmarkOptions(Block):
     """Methods × sets × metrics under one protocol."""
 
     name: PlainName
-    """The benchmark's name."""
+    """Name of the benchmark."""
     output: str | None = None
-    """Folder that gets everything; runs/NAME when absent."""
+    """Folder of all results; runs/NAME when absent."""
     plugins: list[str] = []
     """Packages or modules to import first; their networks and metrics can be named in this file."""
     device: str | None = None
     """cpu, cuda, …; the GPU if there is one when absent."""
     precision: Precision = "fp32"
-    """What networks compute in."""
+    """Number format in which networks compute."""
     tile: NotNegative = 0
-    """Cut larger photos into tiles of this side, in pixels; 0, the default: never, as in papers."""
+    """Cut larger photos into tiles of this side in pixels; 0, the default: never, as in papers."""
     overlap: NotNegative = 32
     """Pixels that neighbouring tiles share."""
     crop_border: NotNegative = 0
     """Pixels at each edge that no metric counts."""
     methods: dict[str, MethodOptions | None]
-    """Who restores, by a name for files and tables; `input`, without a block, is the photo as it is."""
+    """Methods, keyed by a name for files and tables; `input`, without a block, is the photo."""
     sets: dict[str, SetOptions]
-    """What is restored, by name."""
+    """Test sets, keyed by name."""
     metrics: list[str] | dict[str, dict[str, Any] | None]
-    """What is measured: names that are known (wxr benchmark --metrics), each with a block where it needs one, say
-    {weights: FILE}; or by any name the block of a registered metric, as in `val.metrics`."""
+    """Known metrics (wxr benchmark --metrics), each with a block if it needs one: {weights: FILE}.
+
+    Or, keyed by any name, the block of a registered metric as in `val.metrics`."""
     overlaps: OverlapOptions | None = None
-    """Which test images were trained on; not looked for when absent."""
+    """Search for test images that were trained on; off when absent."""
 
     def __post_init__(self) -> None:
         if self.tile and self.overlap >= self.tile:
@@ -170,16 +173,16 @@ class BenchmarkOptions(Block):
 
     @property
     def folder(self) -> Path:
-        """Where everything is written."""
+        """Folder of all results."""
         return Path(self.output).expanduser() if self.output else Path("runs") / self.name
 
     @property
     def metric_blocks(self) -> dict[str, dict[str, Any]]:
-        """The metrics as name -> what the file says of it."""
+        """Name of a metric -> its block in the file."""
         named = self.metrics if isinstance(self.metrics, dict) else dict.fromkeys(self.metrics)
         return {name: block or {} for name, block in named.items()}
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a name may be that of a folder everywhere, and of a metric's column."""
+    """Return whether `name` can name a folder on every system, and the column of a metric."""
     return re.fullmatch(r"\w[\w.+() -]*", name) is not None and not name.endswith((".", " "))

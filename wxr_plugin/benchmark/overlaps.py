@@ -1,7 +1,7 @@
-"""Test images that methods were trained on, found by content, by what is seen, and by known names."""
+"""Test images that methods were trained on, found by content, by appearance and by known names."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,21 +12,31 @@ from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.csv_text import to_csv
 from wxr_plugin.utils.files import write_text
+from wxr_plugin.utils.progress import Advance
 
 FILE = "overlaps.csv"
 COLUMNS = ("set", "image", "which", "file", "training", "kind", "distance")
+"""Columns of FILE, the fields of Overlap."""
+KINDS = {"exact": "the same file", "near": "the same picture", "name": "a scene known to be"}
+"""Kinds of overlaps, and how they are described."""
 
 
 class Overlap(NamedTuple):
-    """A test image and the training image that it is.
+    """A test image and the training image that shows the same.
 
-    `which` is lq or gt, `kind` exact (same bytes), near (same to the perceptual hash) or name (a
-    known case), and `distance` the bits in which the perceptual hashes differ.
+    Attributes:
+        set: name of the test set.
+        image: name of the photo.
+        side: lq or gt.
+        file: file of the test image.
+        training: the training image.
+        kind: exact (same bytes), near (similar perceptual hash) or name (a known case).
+        distance: bits in which the perceptual hashes differ; empty for a known case.
     """
 
     set: str
     image: str
-    which: str
+    side: str
     file: str
     training: str
     kind: str
@@ -34,14 +44,25 @@ class Overlap(NamedTuple):
 
 
 class _Trained(NamedTuple):
+    """A training image with the hashes of its bytes and of the picture, empty if unknown."""
+
     place: str
     content: str
     seen: str
 
 
+class _Tested(NamedTuple):
+    """A test image: the first fields of its Overlap."""
+
+    set: str
+    image: str
+    side: str
+    file: Path
+
+
 def count(options: OverlapOptions, sets: list[BenchmarkSet]) -> int:
-    """Images that have to be looked at."""
-    tested = sum(1 + bool(photo.gt) for each in sets for photo in each.photos)
+    """Return the number of images that `find` reads."""
+    tested = sum(len(list(_tested(test_set))) for test_set in sets)
     return tested + sum(len(ImageStore(root)) for root in options.training)
 
 
@@ -49,98 +70,102 @@ def find(
     options: OverlapOptions,
     sets: list[BenchmarkSet],
     hashes: Hashes,
-    advance: Callable[[int, object], None],
+    advance: Advance,
 ) -> list[Overlap]:
-    """Every test image that is also a training image, once.
+    """Return every test image that is also a training image, once.
 
-    Raises WxrError for training folders without images.
+    Args:
+        options: folders of training images, and the distance at which two images count as equal.
+        sets: the test sets.
+        hashes: takes the hashes of all images.
+        advance: called after each image.
+
+    Raises:
+        WxrError: a training folder has no images.
     """
     stores = [(store, store.keys()) for store in map(ImageStore, options.training)]
     trained = [_trained(store, key, hashes, advance) for store, keys in stores for key in keys]
-    by_content = {each.content: each for each in trained}
-    found, unlike = [], []
-    for each in sets:
-        for name, which, file in _tested(each):
-            content, seen = hashes.seen(file)
+    by_content = {image.content: image for image in trained}
+    overlaps, others = [], []
+    for test_set in sets:
+        for image in _tested(test_set):
+            content, seen = hashes.seen(image.file)
             advance(1, "")
-            row = (each.name, name, which, str(file))
             if content in by_content:
-                found.append(Overlap(*row, by_content[content].place, "exact", 0))
+                overlaps.append(_overlap(image, by_content[content], "exact", 0))
             elif seen:
-                unlike.append((row, seen))
-        found += _by_name(each, trained)
-    return found + _near(unlike, [each for each in trained if each.seen], options.threshold)
+                others.append((image, seen))
+        overlaps += _by_name(test_set, trained)
+    return overlaps + _near(others, [image for image in trained if image.seen], options.threshold)
 
 
-def write(folder: Path, found: list[Overlap]) -> None:
+def write(folder: Path, overlaps: list[Overlap]) -> None:
     """Write FILE into the benchmark's folder."""
-    write_text(folder / FILE, to_csv(COLUMNS, found))
+    write_text(folder / FILE, to_csv(COLUMNS, overlaps))
 
 
-def tell(found: list[Overlap], sets: list[BenchmarkSet]) -> Iterator[str]:
-    """A line for each set with overlaps, with an example of each kind."""
-    for each in sets:
-        for kind, words in (
-            ("exact", "the same file"),
-            ("near", "the same picture"),
-            ("name", "a scene known to be"),
-        ):
-            rows = [row for row in found if (row.set, row.kind) == (each.name, kind)]
+def describe(overlaps: list[Overlap], sets: list[BenchmarkSet]) -> Iterator[str]:
+    """Yield a line for each set with overlaps and each of their kinds, with an example."""
+    for test_set in sets:
+        for kind, words in KINDS.items():
+            rows = [row for row in overlaps if (row.set, row.kind) == (test_set.name, kind)]
             images = {row.image for row in rows}
             if rows:
-                share = f"{len(images)} of {len(each.photos)} photos"
+                share = f"{len(images)} of {len(test_set.photos)} photos"
                 example = f"{Path(rows[0].file).name} = {rows[0].training}"
-                yield f"overlap: {each.title}: {share}, {words} in training: {example}"
+                yield f"overlap: {test_set.title}: {share}, {words} in training: {example}"
 
 
-def _trained(
-    store: ImageStore, key: str, hashes: Hashes, advance: Callable[[int, object], None]
-) -> _Trained:
+def _overlap(image: _Tested, trained: _Trained, kind: str, distance: int | str) -> Overlap:
+    fields = (image.set, image.image, image.side, str(image.file))
+    return Overlap(*fields, trained.place, kind, distance)
+
+
+def _trained(store: ImageStore, key: str, hashes: Hashes, advance: Advance) -> _Trained:
     try:
         content, seen = hashes.seen_in(store, key)
-    except (WxrError, OSError):  # a training image that cannot be read was not trained on either
+    except (WxrError, OSError):  # unreadable, so no method was trained on it
         content, seen = "", ""
     advance(1, "")
     return _Trained(store.path(key), content, seen)
 
 
-def _tested(each: BenchmarkSet) -> Iterator[tuple[str, str, Path]]:
-    for photo in each.photos:
-        yield photo.name, "lq", photo.lq
+def _tested(test_set: BenchmarkSet) -> Iterator[_Tested]:
+    for photo in test_set.photos:
+        yield _Tested(test_set.name, photo.name, "lq", photo.lq)
         if photo.gt:
-            yield photo.name, "gt", photo.gt
+            yield _Tested(test_set.name, photo.name, "gt", photo.gt)
 
 
 def _near(
-    tested: list[tuple[tuple, str]], trained: list[_Trained], threshold: int
+    tested: list[tuple[_Tested, str]], trained: list[_Trained], threshold: int
 ) -> list[Overlap]:
-    places = (
-        nearest([seen for _, seen in tested], [each.seen for each in trained]) if trained else []
-    )
-    pairs = zip(tested, places)
-    return [
-        Overlap(*row, trained[at].place, "near", bits)
-        for (row, _), (bits, at) in pairs
-        if bits <= threshold
-    ]
-
-
-def _by_name(each: BenchmarkSet, trained: list[_Trained]) -> list[Overlap]:
-    """Scenes that are known to be in a training set, where files of these names are there."""
-    if not each.known or not each.known.trained_on:
+    """Return the test images whose perceptual hash is near that of a training image."""
+    if not trained:
         return []
-    names = {Path(one.place).stem: one.place for one in trained}
-    scenes = {
-        _scene(stem): place
-        for stem, place in names.items()
-        if re.fullmatch(each.known.trained_on, stem)
-    }
+    hashes = [seen for _, seen in tested]
+    matches = nearest(hashes, [image.seen for image in trained])
+    overlaps = []
+    for (image, _), (distance, index) in zip(tested, matches):
+        if distance <= threshold:
+            overlaps.append(_overlap(image, trained[index], "near", distance))
+    return overlaps
+
+
+def _by_name(test_set: BenchmarkSet, trained: list[_Trained]) -> list[Overlap]:
+    """Return the scenes that are known to be trained on, if files of these names exist."""
+    if not test_set.known_set or not test_set.known_set.trained_on:
+        return []
+    pattern = re.compile(test_set.known_set.trained_on)
+    by_stem = {Path(image.place).stem: image for image in trained}
+    scenes = {_scene(stem): image for stem, image in by_stem.items() if pattern.fullmatch(stem)}
     return [
-        Overlap(each.name, photo.name, "gt", str(photo.gt), scenes[photo.gt.stem], "name")
-        for photo in each.photos
-        if photo.gt and photo.gt.stem in scenes
+        _overlap(image, scenes[image.file.stem], "name", "")
+        for image in _tested(test_set)
+        if image.side == "gt" and image.file.stem in scenes
     ]
 
 
 def _scene(stem: str) -> str:
+    """Return the scene of a file such as im_0350_s95_a06: im_0350."""
     return "_".join(stem.split("_")[:2])

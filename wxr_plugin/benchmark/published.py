@@ -1,4 +1,4 @@
-"""What papers published, from `published.yml`: to show beside our figures."""
+"""Figures that papers published, from `published.yml`, to compare with ours."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ FILE = resources.files(__package__) / "published.yml"
 
 
 class PublishedMetric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a metric is printed, and which metrics of a benchmark it is compared with."""
+    """A metric: how it is printed, and which metrics of a benchmark it is compared with."""
 
     better: Literal["higher", "lower"]
     digits: int
@@ -23,7 +23,7 @@ class PublishedMetric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishedSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A test set: its heading, its number of images where it is known, and other spellings of its name."""
+    """A test set: its heading, number of images if known, and other spellings of its name."""
 
     title: str
     count: int | None = None
@@ -31,14 +31,14 @@ class PublishedSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishedMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The rows of the zoo (`*` stands for any text) that the figures of a method are compared with."""
+    """The zoo rows that a method is compared with; `*` stands for any text."""
 
     zoo: list[str]
     note: str = ""
 
 
 class Doubt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A figure that does not go together with others of its table, and why."""
+    """A figure that contradicts others of its table, and the reason."""
 
     method: str
     set: str
@@ -47,7 +47,7 @@ class Doubt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublishedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One table: of each method (row) for each set its metrics, in the order of `sets` and `metrics`."""
+    """One table. A row has a list of figures for each set, in the order of `sets` and `metrics`."""
 
     title: str
     paper: str
@@ -58,20 +58,20 @@ class PublishedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: str = ""
     doubtful: list[Doubt] = []
     method_notes: dict[str, str] = {}
-    """What to know of the figures of one method in this table."""
+    """Notes on the figures of one method in this table."""
 
     def value(self, method: str, name: str, metric: str) -> float:
-        """One figure. Raises KeyError or ValueError for what the table does not have."""
+        """Return one figure; raise KeyError or ValueError if the table does not have it."""
         return self.rows[method][self.sets.index(name)][self.metrics.index(metric)]
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """One published figure and where it comes from."""
+    """One published figure and its source."""
 
     value: float
     digits: int
     count: int | None
-    """Images that it was measured on, where that is known."""
+    """Number of images that it was measured on, if known."""
     method: str
     paper: str
     """Key of the paper, as in `Published.papers`."""
@@ -82,7 +82,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All of `published.yml`."""
+    """Content of `published.yml`."""
 
     metrics: dict[str, PublishedMetric]
     sets: dict[str, PublishedSet]
@@ -91,37 +91,48 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tables: dict[str, PublishedTable]
 
     def find(self, zoo: str | None, title: str, sets: Iterable[str], metric: str) -> Figure | None:
-        """The figure of a method, by its row of the zoo or else by its title, on the set that has one of the names.
+        """Return the published figure of a method on a set; None if there is none.
 
-        `metric` is a key of a benchmark's metrics. None where nothing was published.
+        Args:
+            zoo: row of the zoo that identifies the method; its title does if None.
+            title: title of the method.
+            sets: names of the set, any of which identifies it.
+            metric: key of a benchmark's metrics.
         """
-        wanted = {plain(name) for name in sets}
+        spellings = {plain(name) for name in sets}
         for key, table in self.tables.items():
-            names = [name for name in table.sets if wanted & self._spellings(name)]
-            if names and (figure := self._figure(key, zoo, title, names[0], metric)):
+            names = [name for name in table.sets if spellings & self._spellings(name)]
+            figure = self._figure(key, zoo, title, names[0], metric) if names else None
+            if figure:
                 return figure
         return None
 
     def find_average(
         self, zoo: str | None, title: str, sets: list[list[str]], metric: str
     ) -> Figure | None:
-        """The printed average of a method over sets, each given by its names; None unless they are a table's sets."""
-        ours = [{plain(name) for name in names} for names in sets]
+        """Return the printed average of a method, from a table that has exactly these sets.
+
+        `sets` has the names of each set; the other arguments are those of `find`. None if no table
+        fits.
+        """
+        ours = [set(map(plain, names)) for names in sets]
         for key, table in self.tables.items():
-            theirs = [self._spellings(name) for name in table.sets if name != table.average]
-            same = len(ours) == len(theirs) and all(
-                any(names & other for other in theirs) for names in ours
-            )
-            if (
-                table.average
-                and same
-                and (figure := self._figure(key, zoo, title, table.average, metric))
-            ):
-                return figure
+            if table.average and self._has_sets(table, ours):
+                figure = self._figure(key, zoo, title, table.average, metric)
+                if figure:
+                    return figure
         return None
 
+    def _has_sets(self, table: PublishedTable, sets: list[set[str]]) -> bool:
+        """Return whether the sets of `table`, its average aside, are those with these spellings."""
+        theirs = [self._spellings(name) for name in table.sets if name != table.average]
+        if len(sets) != len(theirs):
+            return False
+        unknown = [names for names in sets if not any(map(names.intersection, theirs))]
+        return not unknown
+
     def names(self, table: PublishedTable) -> list[set[str]]:
-        """The spellings of each set of a table, as `plain` gives them."""
+        """Return the spellings of each set of a table, as `plain` gives them."""
         return [self._spellings(name) for name in table.sets]
 
     def _figure(
@@ -129,48 +140,56 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ) -> Figure | None:
         table = self.tables[key]
         methods = [method for method in table.rows if self._is_method(method, zoo, title)]
-        metrics = [each for each in table.metrics if metric in self.metrics[each].keys]
+        metrics = [printed for printed in table.metrics if metric in self.metrics[printed].keys]
         if not methods or not metrics:
             return None
-        value, digits = table.value(methods[0], name, metrics[0]), self.metrics[metrics[0]].digits
         return Figure(
-            value, digits, self.sets[name].count, methods[0], table.paper, key, name, metrics[0]
+            value=table.value(methods[0], name, metrics[0]),
+            digits=self.metrics[metrics[0]].digits,
+            count=self.sets[name].count,
+            method=methods[0],
+            paper=table.paper,
+            table=key,
+            set=name,
+            metric=metrics[0],
         )
 
     def _is_method(self, name: str, zoo: str | None, title: str) -> bool:
-        known = self.methods.get(name)
-        if zoo:
-            return known is not None and any(fnmatch(zoo, pattern) for pattern in known.zoo)
-        return plain(name) == plain(title)
+        if not zoo:
+            return plain(name) == plain(title)
+        patterns = self.methods[name].zoo if name in self.methods else []
+        return any(fnmatch(zoo, pattern) for pattern in patterns)
 
     def _spellings(self, name: str) -> set[str]:
-        return {plain(each) for each in (name, *self.sets[name].names)}
+        return {plain(spelling) for spelling in (name, *self.sets[name].names)}
 
 
 @lru_cache
 def published() -> Published:
-    """What the package knows of published figures."""
+    """Return the content of `published.yml`, which is read once."""
     return msgspec.convert(yaml.safe_load(FILE.read_text(encoding="utf-8")), Published)
 
 
 def plain(name: str) -> str:
-    """A name without case, spaces and signs, so that `Snow100K-realistic` is `snow100k_realistic`; + stays."""
+    """Return a name without case, spaces and signs, so that names can be compared.
+
+    `Snow100K-realistic` then equals `snow100k_realistic`. A + stays: it separates methods.
+    """
     return re.sub(r"[^\w+]|_", "", name.casefold())
 
 
 def average_mismatches(
     table: PublishedTable, digits: dict[str, int]
 ) -> Iterator[tuple[str, str, float, float]]:
-    """Method, metric, printed average and mean of the other sets, where rounding does not explain that they differ.
+    """Yield method, metric, printed average and mean, where rounding does not explain a difference.
 
-    Every printed figure may be off by half a unit of its last place, the mean of them as well as
-    the average.
+    The mean is that of the figures of the other sets.
     """
+    sets = [name for name in table.sets if name != table.average]
     for method in table.rows if table.average else ():
         for metric in table.metrics:
-            mean = fmean(
-                table.value(method, name, metric) for name in table.sets if name != table.average
-            )
+            mean = fmean(table.value(method, name, metric) for name in sets)
             printed = table.value(method, table.average, metric)
+            # Half a unit of the last place of the average, and half a unit of the mean.
             if abs(mean - printed) > 10 ** -digits[metric] + 1e-9:
                 yield method, metric, printed, mean

@@ -1,4 +1,4 @@
-"""The first half of a benchmark: every photo restored by every method, each once."""
+"""The first half of a benchmark: every photo restored by every method, each restored once."""
 
 import contextlib
 import errno
@@ -17,6 +17,7 @@ from wxr_plugin.benchmark.sets import BenchmarkSet, Photo
 from wxr_plugin.data.images.io import encode, read_image
 from wxr_plugin.errors import WxrError, plain
 from wxr_plugin.utils.files import write_bytes
+from wxr_plugin.utils.progress import Advance
 from wxr_plugin.utils.safe_paths import safe_join
 
 if TYPE_CHECKING:
@@ -24,28 +25,41 @@ if TYPE_CHECKING:
 
 IMAGES = "images"
 Fail = Callable[[str, str], None]
-"""Told the photo's name and what went wrong."""
+"""Called with the name of a photo and the reason of its failure."""
+NEW = "not restored before"
+"""Reason to restore a photo of which no restoration was recorded."""
 
 
-def image_file(folder: Path, method: str, which: str, photo: str) -> Path:
-    """Return where the restoration of a photo is kept.
+def image_file(folder: Path, method: str, test_set: str, photo: str) -> Path:
+    """Return the file of the restoration of a photo.
 
-    Raises UnsafeNameError for a name that leads elsewhere.
+    Raises:
+        UnsafeNameError: a name that leads out of the folder.
     """
-    return safe_join(safe_join(folder / IMAGES, f"{method}/{which}"), f"{photo}.png")
+    return safe_join(safe_join(folder / IMAGES, f"{method}/{test_set}"), f"{photo}.png")
 
 
-def why(method: Method, kept: Restored | None, lq: str, file: Path) -> str:
-    """Why a photo is to be restored; empty if `kept`, with the image in `file`, is up to date."""
-    if kept is None:
-        return "not restored before"
-    if kept.lq != lq:
+def stale_reason(method: Method, entry: Restored | None, lq: str, file: Path) -> str:
+    """Return why a photo has to be restored, empty if its restoration is up to date.
+
+    Args:
+        method: restores the photo.
+        entry: record of the earlier restoration, if there is one.
+        lq: hash of the photo.
+        file: image of the earlier restoration.
+    """
+    if entry is None:
+        return NEW
+    if entry.lq != lq:
         return "the photo changed"
-    for key in dict.fromkeys([*method.protocol, *kept.protocol]):
-        old, new = kept.protocol.get(key, ""), method.protocol.get(key, "")
+    for key in dict.fromkeys([*method.protocol, *entry.protocol]):
+        old = entry.protocol.get(key, "")
+        new = method.protocol.get(key, "")
         if old != new:
-            return f"the {key} changed" + (f" from {old} to {new}" if len(old + new) < 24 else "")
-    if not file.is_file() or file.stat().st_size != kept.size:
+            # Digests would only make the line long.
+            values = f" from {old} to {new}" if len(old + new) < 24 else ""
+            return f"the {key} changed{values}"
+    if not file.is_file() or file.stat().st_size != entry.size:
         return "its image is gone or changed"
     return ""
 
@@ -53,33 +67,44 @@ def why(method: Method, kept: Restored | None, lq: str, file: Path) -> str:
 class Job(NamedTuple):
     """The photos of one set that one method has to restore."""
 
-    which: BenchmarkSet
+    test_set: BenchmarkSet
     cells: Cells
     todo: list[Photo]
     fail: Fail
 
 
-def note_elsewhere(job: Job, files: dict[str, Path], hashes: Hashes) -> None:
-    """Enter images that are not made here: photos as they are, and those of a folder; `files` has them by photo."""
-    for photo in job.which.photos:
+def record_existing(job: Job, files: dict[str, Path], hashes: Hashes) -> None:
+    """Record images that exist already: the photos themselves, or those of a folder.
+
+    `files` has the image of each photo, keyed by its name.
+    """
+    for photo in job.test_set.photos:
         try:
             if photo.name not in files:
                 raise WxrError(f"no image of that name in {next(iter(files.values())).parent}")
-            file, kept = files[photo.name], job.cells.restored.get(photo.name)
-            lq, content = hashes.content(photo.lq), hashes.content(file)
-            if kept is None or (kept.lq, kept.content) != (lq, content):
-                height, width = read_image(file).shape[:2]
-                job.cells.add(
-                    Restored(photo.name, lq, {}, content, file.stat().st_size, width, height)
-                )
+            _record(job, photo, files[photo.name], hashes)
         except (WxrError, OSError) as error:
             job.fail(photo.name, one_line(error))
 
 
-class Restoring(NamedTuple):
-    """One method at work.
+def _record(job: Job, photo: Photo, file: Path, hashes: Hashes) -> None:
+    lq = hashes.content(photo.lq)
+    content = hashes.content(file)
+    entry = job.cells.restored.get(photo.name)
+    if entry is None or (entry.lq, entry.content) != (lq, content):
+        height, width = read_image(file).shape[:2]
+        size = file.stat().st_size
+        job.cells.add(Restored(photo.name, lq, {}, content, size, width, height))
 
-    `folder` is the benchmark's; `versions` the digest of the packages' versions.
+
+class Restoring(NamedTuple):
+    """The restoring of photos with one method.
+
+    Attributes:
+        method: the method.
+        folder: folder of the benchmark.
+        device: cpu, cuda, …; the GPU if there is one if None.
+        versions: digest of the versions of packages.
     """
 
     method: Method
@@ -87,36 +112,45 @@ class Restoring(NamedTuple):
     device: str | None
     versions: str
 
-    def run(self, jobs: list[Job], costs: Cells, advance: Callable[[int, object], None]) -> None:
-        """Restore the photos of `jobs`; each image and its entry are written as soon as they are there.
+    def run(self, jobs: list[Job], costs: Cells, advance: Advance) -> None:
+        """Restore the photos of `jobs`; each image and its record are written immediately.
 
-        Raises WxrError if the method cannot be loaded or an image cannot be written. What is wrong
-        with one photo is told to its job, and the others go on.
+        If one photo cannot be restored, this is reported to its job, and the others are restored.
+
+        Args:
+            jobs: the photos of each set.
+            costs: journal for the cost of the network.
+            advance: called after each photo.
+
+        Raises:
+            WxrError: the method cannot be loaded, or an image cannot be written.
         """
         before = cost.memory_used()
         with self._loaded() as restorer:
-            self._warm(restorer, jobs, costs)
-            for job, photo in [(each, photo) for each in jobs for photo in each.todo]:
-                try:
-                    job.cells.add(self._restored(restorer, job.which.name, photo, before))
-                except UnwritableError:
-                    raise
-                except Exception as error:  # a network may raise anything; the other photos go on
-                    job.fail(photo.name, one_line(error))
-                    _free_gpu()
-                advance(1, "")
+            self._warm_up(restorer, jobs, costs)
+            for job in jobs:
+                for photo in job.todo:
+                    self._try(restorer, job, photo, before)
+                    advance(1, "")
+
+    def _try(self, restorer: "Restorer", job: Job, photo: Photo, before: float | None) -> None:
+        try:
+            job.cells.add(self._restored(restorer, job.test_set.name, photo, before))
+        except UnwritableError:  # a full disk fails every photo, so the run ends
+            raise
+        except Exception as error:  # a network may raise anything; the other photos are restored
+            job.fail(photo.name, one_line(error))
+            _free_gpu()
 
     def _restored(
-        self, restorer: "Restorer", which: str, photo: Photo, before: float | None
+        self, restorer: "Restorer", test_set: str, photo: Photo, before: float | None
     ) -> Restored:
         data = photo.lq.read_bytes()
         lq = read_image(data, str(photo.lq))
-        with (
-            cost.measured(restorer.device, before) as taken,
-            as_stated(restorer, self.method.settings),
-        ):
+        usage = cost.measured(restorer.device, before)
+        with usage as taken, as_stated(restorer, self.method.settings):
             image = restorer.restore(lq)
-        written = _write(image_file(self.folder, self.method.name, which, photo.name), image)
+        written = _write(image_file(self.folder, self.method.name, test_set, photo.name), image)
         height, width = image.shape[:2]
         return Restored(
             image=photo.name,
@@ -134,30 +168,29 @@ class Restoring(NamedTuple):
 
     @contextlib.contextmanager
     def _loaded(self) -> Iterator["Restorer"]:
-        settings = {
-            key: value
-            for key, value in self.method.settings.items()
-            if (key, value) != ("precision", "fp32")
-        }
+        settings = dict(self.method.settings)
+        if settings["precision"] == "fp32":
+            del settings["precision"]
         if self.method.options.sampling:
             settings["sampling"] = self.method.options.sampling
         restorer = self.method.spec.load(device=self.device, **settings)
         try:
             yield restorer
         finally:
-            restorer.net.to("meta")  # gives its memory back whoever still holds the restorer
+            # Frees the weights even if something still refers to the restorer.
+            restorer.net.to("meta")
             _free_gpu()
 
-    def _warm(self, restorer: "Restorer", jobs: list[Job], costs: Cells) -> None:
-        """Warm the network up, and count what it takes unless that is known."""
+    def _warm_up(self, restorer: "Restorer", jobs: list[Job], costs: Cells) -> None:
+        """Run the network once, and count its operations unless they are recorded."""
         photo = _first_photo(jobs)
         if photo is None:
             return
         if costs.cost and costs.cost.protocol == self.method.protocol:
-            with contextlib.suppress(Exception):  # what is wrong with it shows on the photos
+            with contextlib.suppress(Exception):  # an error is raised again for each photo
                 cost.warm_up(restorer, photo)
             return
-        note, macs = "", None
+        macs, note = None, ""
         try:
             macs = cost.macs_per_megapixel(restorer, photo)
         except Exception as error:  # networks with operations that the counter does not know
@@ -167,22 +200,24 @@ class Restoring(NamedTuple):
 
 @contextlib.contextmanager
 def as_stated(restorer: "Restorer", settings: dict[str, Any]) -> Iterator[None]:
-    """Cut photos as `settings` say.
+    """Let `restorer` cut photos as `settings` say, during the block.
 
-    Raises WxrError if memory ran out, so that this one was cut into smaller tiles.
+    Raises:
+        WxrError: memory ran out, and the photo was cut into smaller tiles.
     """
-    restorer.tile, restorer.overlap = settings["tile"], settings["overlap"]
+    restorer.tile = settings["tile"]
+    restorer.overlap = settings["overlap"]
     yield
     if restorer.tile != settings["tile"]:
         tile = restorer.tile
         raise WxrError(
             f"memory ran out; tiles of {tile} pixels fit: set tile: {tile}, so that the protocol "
-            f"says so"
+            f"states it"
         )
 
 
 class UnwritableError(WxrError):
-    """An image that could not be written, say to a full disk."""
+    """An image that could not be written, for example to a full disk."""
 
 
 def _write(file: Path, image: np.ndarray) -> bytes:
@@ -201,16 +236,16 @@ def _write(file: Path, image: np.ndarray) -> bytes:
 
 
 def device_name(device: torch.device) -> str:
-    """What a device is called in results."""
-    return (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"cpu, {torch.get_num_threads()} threads"
-    )
+    """Return the name of a device in results."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} threads"
 
 
 def _first_photo(jobs: list[Job]) -> np.ndarray | None:
-    for photo in (photo for job in jobs for photo in job.todo):
+    """Return the first photo that can be read as uint8 RGB (H, W, 3)."""
+    photos = [photo for job in jobs for photo in job.todo]
+    for photo in photos:
         with contextlib.suppress(WxrError):
             return read_image(photo.lq)
     return None
@@ -222,6 +257,6 @@ def _free_gpu() -> None:
 
 
 def one_line(error: Exception) -> str:
-    """An error for a list of failures."""
+    """Return an error on one line, with its type if it is not one of ours."""
     text = plain(error) or type(error).__name__
     return text if isinstance(error, WxrError | OSError) else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""What a benchmark left in its folder, and the means over it."""
+"""The results in a benchmark folder, and means over them."""
 
 import math
 from collections.abc import Iterable
@@ -8,13 +8,17 @@ from typing import NamedTuple
 
 from wxr_plugin.benchmark import results_files as files
 from wxr_plugin.benchmark.results_files import PROTOCOL, Facts, Row
+from wxr_plugin.utils.grouping import group_by, mean_without_nan
 
 INPUT = "input"
-"""The method that restores nothing."""
+"""Name of the method that restores nothing."""
 
 
 class Mean(NamedTuple):
-    """A mean and how many images it is over; `missing` are those of the set that have no finite value."""
+    """A mean and the number of images that it is over.
+
+    `missing` is the number of images of the set that have no finite value.
+    """
 
     value: float
     count: int
@@ -22,29 +26,36 @@ class Mean(NamedTuple):
 
 
 class Results:
-    """The rows of a benchmark folder, and means over them."""
+    """The rows of a benchmark folder, and means over them.
+
+    Args:
+        folder: the folder, which paths of restored images are relative to.
+        facts: content of benchmark.json.
+        rows: one row for each method, set and image.
+        set_values: (method, set, metric) -> value and number of images, of metrics of whole sets.
+    """
 
     def __init__(
         self,
         folder: Path,
         facts: Facts,
         rows: list[Row],
-        set_values: dict[tuple[str, str, str], tuple],
+        set_values: dict[tuple[str, str, str], tuple[float, int]],
     ):
-        self.folder, self.facts, self.rows = folder, facts, rows
+        self.folder = folder
+        self.facts = facts
+        self.rows = rows
         self.methods, self.sets, self.metrics = facts.methods, facts.sets, facts.metrics
         self._set_values = set_values
         self._means: dict[tuple[str, str, str], Mean] = {}
-        self._cells: dict[tuple[str, str], list[Row]] = {}
-        for row in rows:
-            self._cells.setdefault((row.method, row.set), []).append(row)
+        self._cells = group_by(rows, lambda row: (row.method, row.set))
 
     @classmethod
     def read(cls, folder: str | Path) -> "Results":
-        """Read a benchmark folder, whether the benchmark is done or still under way.
+        """Read a benchmark folder, whether the benchmark is complete or still runs.
 
-        Of two rows of one image the last counts; rows of methods and sets that benchmark.json no
-        longer names do not.
+        Of two rows of one image the last counts. Rows of methods and sets that benchmark.json does
+        not name are left out.
 
         Raises:
             WxrError: no benchmark there, or a file that cannot be read; the message names file and
@@ -52,24 +63,22 @@ class Results:
         """
         folder = Path(folder)
         facts = files.read_facts(folder / files.FACTS)
-        rows = {
-            (row.method, row.set, row.image): row
-            for row in files.read_rows(folder / files.ROWS, facts)
-        }
-        values = {
-            key: (value, count)
-            for key, value, count in files.read_set_values(folder / files.SET_VALUES)
-        }
-        return cls(folder, facts, list(rows.values()), values)
+        rows = {}
+        for row in files.read_rows(folder / files.ROWS, facts):
+            rows[row.method, row.set, row.image] = row
+        set_values = {}
+        for key, value, count in files.read_set_values(folder / files.SET_VALUES):
+            set_values[key] = (value, count)
+        return cls(folder, facts, list(rows.values()), set_values)
 
     def of(self, method: str, name: str) -> list[Row]:
-        """The rows of a method on a set."""
+        """Return the rows of a method on the set `name`."""
         return self._cells.get((method, name), [])
 
     def mean(self, method: str, name: str, metric: str) -> Mean:
-        """The mean over a set, without images that failed or whose value is not finite; NaN where none is left.
+        """Return the mean over the images of a set that have a finite value; NaN if none has.
 
-        A metric of whole sets (FID) has its one value here.
+        A metric of whole sets (FID) has one value for the set in place of a mean.
         """
         key = method, name, metric
         if key not in self._means:
@@ -77,56 +86,58 @@ class Results:
         return self._means[key]
 
     def average(self, method: str, sets: Iterable[str], metric: str) -> float:
-        """The unweighted mean of the means over `sets`, as papers print it; NaN unless every set has one."""
+        """Return the unweighted mean of the means over `sets`; NaN unless every set has one.
+
+        Papers print this as their average: a set of many images counts as much as one of few.
+        """
         return fmean(self.mean(method, name, metric).value for name in sets)
 
     def baseline(self, method: str, name: str, metric: str) -> float:
-        """Return the input's mean over those images of a set that the method has too; NaN where there is none.
+        """Return the input's mean over the images of a set that the method has, NaN if it has none.
 
-        A metric of whole sets has the input's one value here, if both are over as many images.
+        For a metric of whole sets this is the input's value, if both are over equally many images.
         """
         if self.metrics[metric].of == "set":
-            ours, theirs = (self.mean(each, name, metric) for each in (method, INPUT))
-            return theirs.value if ours.count == theirs.count else math.nan
-        measured = {row.image for row in self.of(method, name) if math.isfinite(row.scores[metric])}
+            ours = self.mean(method, name, metric)
+            inputs = self.mean(INPUT, name, metric)
+            return inputs.value if ours.count == inputs.count else math.nan
+        ours = self.of(method, name)
+        measured = {row.image for row in ours if math.isfinite(row.scores[metric])}
         rows = [row for row in self.of(INPUT, name) if row.image in measured]
-        values = [value for row in rows if math.isfinite(value := row.scores[metric])]
-        return fmean(values) if values and len(values) == len(measured) else math.nan
+        values = _finite(rows, metric)
+        return mean_without_nan(values) if len(values) == len(measured) else math.nan
 
     def applies(self, name: str, metric: str) -> bool:
-        """Whether any method has a value of the metric on the set."""
+        """Return whether any method has a value of the metric on the set."""
         return any(self.mean(method, name, metric).count for method in self.methods)
 
     def seconds_per_megapixel(self, method: str) -> float:
-        """Seconds of all timed images by their megapixels; NaN where none was timed."""
+        """Return the time of all timed images by their megapixels; NaN if none was timed."""
         timed = [row for row in self._all(method) if math.isfinite(row.seconds) and row.megapixels]
-        return (
-            sum(row.seconds for row in timed) / sum(row.megapixels for row in timed)
-            if timed
-            else math.nan
-        )
+        if not timed:
+            return math.nan
+        seconds = sum(row.seconds for row in timed)
+        return seconds / sum(row.megapixels for row in timed)
 
     def peak_mib(self, method: str) -> float:
-        """The largest peak memory of an image, in MiB; NaN where it was not measured."""
-        return max(
-            (row.peak_mib for row in self._all(method) if math.isfinite(row.peak_mib)),
-            default=math.nan,
-        )
+        """Return the largest peak memory of an image in MiB; NaN if it was not measured."""
+        peaks = (row.peak_mib for row in self._all(method))
+        return max(filter(math.isfinite, peaks), default=math.nan)
 
     def errors(self) -> list[Row]:
-        """The rows that tell of an error."""
+        """Return the rows with an error."""
         return [row for row in self.rows if row.error]
 
     def protocols(self, method: str) -> dict[str, list[str]]:
-        """Of each column of the protocol the different values in the rows of a method."""
+        """Return for each column of the protocol the different values in the rows of a method."""
         rows = self._all(method)
-        return {key: list(dict.fromkeys(row.protocol[key] for row in rows)) for key in PROTOCOL}
+        values = {}
+        for key in PROTOCOL:
+            values[key] = list(dict.fromkeys(row.protocol[key] for row in rows))
+        return values
 
     def overlaps(self) -> list[dict[str, str]]:
-        """The rows of overlaps.csv: test images that are training images too.
-
-        Empty where none were found.
-        """
+        """Return the rows of overlaps.csv, test images that are training images too."""
         return files.read_overlaps(self.folder / files.OVERLAPS)
 
     def _all(self, method: str) -> list[Row]:
@@ -137,6 +148,13 @@ class Results:
         if self.metrics[metric].of == "set":
             value, count = self._set_values.get((method, name, metric), (math.nan, 0))
         else:
-            values = [value for row in rows if math.isfinite(value := row.scores[metric])]
-            value, count = fmean(values) if values else math.nan, len(values)
-        return Mean(value, count, max(self.sets[name].count or 0, len(rows)) - count)
+            values = _finite(rows, metric)
+            value, count = mean_without_nan(values), len(values)
+        # A benchmark that still runs has fewer rows than the set has images.
+        expected = max(self.sets[name].count or 0, len(rows))
+        return Mean(value, count, expected - count)
+
+
+def _finite(rows: list[Row], metric: str) -> list[float]:
+    scores = (row.scores[metric] for row in rows)
+    return [score for score in scores if math.isfinite(score)]

@@ -1,4 +1,4 @@
-"""Reading the files of a benchmark folder."""
+"""Readers of the files of a benchmark folder."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -37,7 +37,7 @@ _COLUMNS = (
 
 
 class Method(msgspec.Struct, frozen=True):
-    """Who restored."""
+    """A method as benchmark.json describes it."""
 
     title: str = ""
     zoo: str | None = None
@@ -53,19 +53,19 @@ class Method(msgspec.Struct, frozen=True):
 
 
 class ImageSet(msgspec.Struct, frozen=True):
-    """What was restored."""
+    """A test set as benchmark.json describes it."""
 
     title: str = ""
     task: str | None = None
     lq: Any = None
     gt: Any = None
-    """None: photos without ground truth."""
+    """None for photos without ground truth."""
     count: int | None = None
-    """Images that there are to measure."""
+    """Number of images to measure."""
 
 
 class MetricInfo(msgspec.Struct, frozen=True):
-    """What was measured."""
+    """A metric as benchmark.json describes it."""
 
     title: str = ""
     better: Literal["higher", "lower"] = "higher"
@@ -75,7 +75,7 @@ class MetricInfo(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """benchmark.json."""
+    """Content of benchmark.json."""
 
     methods: dict[str, Method]
     sets: dict[str, ImageSet]
@@ -84,14 +84,16 @@ class Facts(msgspec.Struct, frozen=True):
     options: Any = None
     versions: dict[str, str] = {}
     versions_by_digest: dict[str, dict[str, str]] = {}
-    """What the column `versions` of rows stands for; a + joins those of restoring and of measuring."""
+    """Versions of packages by the digests in the column `versions` of rows.csv.
+
+    A + in that column joins the digests of restoring and of measuring."""
     device: str = ""
     notes: list[str] = []
-    """What a reader of the figures has to know."""
+    """Notes for a reader of the figures."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One image that one method restored."""
+    """One image that one method restored: a row of rows.csv."""
 
     method: str
     set: str
@@ -99,26 +101,26 @@ class Row(msgspec.Struct, frozen=True):
     lq: str
     gt: str
     restored: str
-    """Relative to the folder; empty if it was not restored."""
+    """Path relative to the folder; empty if the image was not restored."""
     size: tuple[int, int]
-    """Width and height; zeros where they are not known."""
+    """Width and height; zeros if unknown."""
     seconds: float
-    """NaN where it was not timed."""
+    """NaN if it was not timed."""
     peak_mib: float
-    """NaN where it was not measured."""
+    """NaN if it was not measured."""
     error: str
     scores: dict[str, float]
-    """Metric -> value; NaN where there is none."""
+    """Metric -> value; NaN if there is none."""
     protocol: dict[str, str]
 
     @property
     def megapixels(self) -> float:
-        """Millions of pixels."""
+        """Number of pixels in millions."""
         return self.size[0] * self.size[1] / 1e6
 
 
 def read_facts(file: Path) -> Facts:
-    """benchmark.json. Raises WxrError where there is none, or one that nobody can read."""
+    """Read benchmark.json; raise WxrError if there is none, or if it is not valid."""
     if not file.is_file():
         raise WxrError(
             f"{file.parent}: no {file.name} there; name the folder that `wxr benchmark` wrote"
@@ -126,37 +128,34 @@ def read_facts(file: Path) -> Facts:
     try:
         return msgspec.json.decode(file.read_bytes(), type=Facts)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise WxrError(
-            f"{file}: {error}; run `wxr benchmark` again, which writes it anew"
-        ) from None
+        raise WxrError(f"{file}: {error}; run `wxr benchmark` again, which replaces it") from None
 
 
 def read_rows(file: Path, facts: Facts) -> Iterator[Row]:
-    """The rows of rows.csv whose method and set benchmark.json names; none without the file.
+    """Yield the rows of rows.csv whose method and set benchmark.json names; none without the file.
 
-    Raises WxrError.
+    Raises:
+        WxrError: a row does not have the columns of a benchmark.
     """
     lines = read_dicts(file) if file.is_file() else ()
     for number, line in enumerate(lines, 1):
+        # csv puts surplus cells under the key None and fills missing ones with None.
         if None in line or None in line.values() or not set(_COLUMNS) <= line.keys():
-            where = f"{file}, row {number}"
             raise WxrError(
-                f"{where}: not as many columns as the header, or not a benchmark's; run the "
-                f"benchmark again"
+                f"{file}, row {number}: not as many columns as the header, or not a benchmark's; "
+                f"run the benchmark again"
             )
         if line["method"] in facts.methods and line["set"] in facts.sets:
             yield _row(line, facts.metrics)
 
 
 def _row(line: dict[str, str], metrics: Iterable[str]) -> Row:
-    width, height, seconds, peak = (
-        _number(line[key]) for key in ("width", "height", "seconds", "peak_mib")
-    )
+    width, height = _number(line["width"]), _number(line["height"])
     return Row(
         *(line[key] for key in _COLUMNS[:6]),
         size=(int(width), int(height)) if math.isfinite(width * height) else (0, 0),
-        seconds=seconds,
-        peak_mib=peak,
+        seconds=_number(line["seconds"]),
+        peak_mib=_number(line["peak_mib"]),
         error=line["error"],
         scores={key: _number(line.get(key, "")) for key in metrics},
         protocol={key: line.get(key, "") for key in PROTOCOL},
@@ -164,15 +163,16 @@ def _row(line: dict[str, str], metrics: Iterable[str]) -> Row:
 
 
 def read_set_values(file: Path) -> Iterator[tuple[tuple[str, str, str], float, int]]:
-    """Method, set and metric with value and number of images, of metrics of whole sets."""
+    """Yield (method, set, metric), value and number of images from sets.csv."""
     for line in read_dicts(file) if file.is_file() else ():
-        value, count = _number(line["value"]), _number(line["count"])
+        value = _number(line["value"])
+        count = _number(line["count"])
         if math.isfinite(value) and math.isfinite(count):
             yield (line["method"], line["set"], line["metric"]), value, int(count)
 
 
 def read_overlaps(file: Path) -> list[dict[str, str]]:
-    """The rows of overlaps.csv; none without the file."""
+    """Return the rows of overlaps.csv; none without the file."""
     return list(read_dicts(file)) if file.is_file() else []
 
 

@@ -1,4 +1,4 @@
-"""A benchmark: what is there, what is missing, and making that."""
+"""A benchmark run: finds the cells that are missing, and makes them."""
 
 import contextlib
 import json
@@ -17,54 +17,65 @@ from wxr_plugin.benchmark.hashes import Hashes
 from wxr_plugin.benchmark.methods import Method
 from wxr_plugin.benchmark.options import PACKAGED
 from wxr_plugin.benchmark.restoring import (
+    NEW,
     Job,
     Restoring,
     UnwritableError,
     device_name,
     image_file,
-    note_elsewhere,
-    why,
+    record_existing,
+    stale_reason,
 )
 from wxr_plugin.benchmark.scoring import Scored
 from wxr_plugin.benchmark.sets import BenchmarkSet, Photo, write_packaged
 from wxr_plugin.errors import WxrError
-from wxr_plugin.labels.report import bar
 from wxr_plugin.utils.devices import device_of
+from wxr_plugin.utils.progress import counting_bar
 
 
 class Run:
     """One benchmark in its folder.
 
-    `say` is given a line at a time; `failures` are what could not be made.
+    Args:
+        plan: the checked option file.
+        say: called with each line of output.
+
+    Attributes:
+        failures: a line for each photo, method or metric that failed.
+        errors: (method, set, photo) -> reason.
+        overlaps: test images that are training images.
     """
 
     def __init__(self, plan: Plan, say: Callable[[str], None]):
-        self.plan, self.say = plan, say
+        self.plan = plan
+        self.say = say
         self.folder = plan.options.folder.resolve()
         self.hashes = Hashes(self.folder / "hashes.jsonl")
         self.versions = writing.versions()
         self.failures: list[str] = []
         self.errors: dict[tuple[str, str, str], str] = {}
-        self.found: list[overlaps.Overlap] = []
+        self.overlaps: list[overlaps.Overlap] = []
         self._cells: dict[str, Cells] = {}
         self._scored: dict[tuple[str, str], Scored] = {}
 
     @cached_property
     def device_name(self) -> str:
-        """What results call the device."""
+        """The name of the device in results."""
         return device_name(device_of(self.plan.options.device))
 
     def make(self) -> None:
-        """Restore and measure what is missing, and write the tables.
+        """Restore and measure the missing cells, and write the tables.
 
-        Raises WxrError where the folder is in use.
+        Raises:
+            WxrError: another run works in the folder.
         """
-        with self._alone():
-            self._look()
+        with self._locked():
+            self._hash_photos()
             self._find_overlaps()
             for method in self.plan.methods.values():
                 self._restore(method)
             self._gather()
+            # The tables are written after each step, so that a report can be made of a killed run.
             writing.write(self)
             for metrics in scoring.passes(self.plan.metrics):
                 self._score(metrics)
@@ -72,62 +83,64 @@ class Run:
             writing.write(self)
 
     def states(self) -> Iterator[str]:
-        """A line for each method and set: how much is there, and why the rest is to be made."""
+        """Yield a line for each method and set: how much is done, and why the rest is not."""
         for method in self.plan.methods.values():
-            for which in self.sets(method):
-                reasons = Counter(reason for _, reason in self._todo(method, which))
-                done = len(which.photos) - reasons.total()
-                told = "; ".join(f"{number}: {reason}" for reason, number in reasons.items())
-                yield f"{method.name:<16} {which.name:<20} {done}/{len(which.photos)}  {told}".rstrip()
+            for test_set in self.sets(method):
+                reasons = Counter(reason for _, reason in self._todo(method, test_set))
+                total = len(test_set.photos)
+                done = total - reasons.total()
+                counts = "; ".join(f"{number}: {reason}" for reason, number in reasons.items())
+                cell = f"{method.name:<16} {test_set.name:<20}"
+                yield f"{cell} {done}/{total}  {counts}".rstrip()
 
     def sets(self, method: Method) -> list[BenchmarkSet]:
-        """The sets that a method restores."""
-        return [which for which in self.plan.sets.values() if method.takes(which)]
+        """Return the sets that `method` restores."""
+        return [test_set for test_set in self.plan.sets.values() if method.takes(test_set)]
 
-    def cells(self, method: Method, which: BenchmarkSet) -> Cells:
-        """The journal of a method on a set."""
-        return self._journal(f"{method.name}/{which.name}")
+    def cells(self, method: Method, test_set: BenchmarkSet) -> Cells:
+        """Return the journal of a method on a set."""
+        return self._journal(f"{method.name}/{test_set.name}")
 
     def costs(self, method: Method) -> Cells:
-        """The journal with what a method takes."""
+        """Return the journal of the cost of a method."""
         return self._journal(method.name)
 
-    def scored(self, method: Method, which: BenchmarkSet) -> Scored:
-        """The restored photos of a method and set, once all are restored."""
-        return self._scored[method.name, which.name]
+    def scored(self, method: Method, test_set: BenchmarkSet) -> Scored:
+        """Return the restored photos of a method and set, once all photos are restored."""
+        return self._scored[method.name, test_set.name]
 
-    def is_current(self, photo: str, metric: str, where: Scored) -> bool:
-        """Whether the journal has this score of the photo as it is now, or with "" of the set."""
-        kept, asked = where.cells.scores.get((photo, metric)), self.plan.metrics[metric]
-        if kept is None or kept.block != scoring.block_digest(asked):
+    def is_current(self, photo: str, metric: str, scored: Scored) -> bool:
+        """Return whether the journal has this score of the present image; photo "" is the set."""
+        entry = scored.cells.scores.get((photo, metric))
+        options = self.plan.metrics[metric]
+        if entry is None or entry.block != scoring.block_digest(options):
             return False
-        return kept.of == (
-            scoring.measured_of(where, photo, asked) if photo else scoring.set_digest(where, asked)
-        )
+        if not photo:
+            return entry.of == scoring.set_digest(scored, options)
+        return entry.of == scoring.measured_of(scored, photo, options)
 
     def earlier_versions(self) -> dict[str, dict[str, str]]:
-        """Versions that rows of earlier calls name, by digest."""
+        """Return the versions of packages that rows of earlier runs have, keyed by digest."""
         file = self.folder / "benchmark.json"
         with contextlib.suppress(OSError, ValueError):
             return json.loads(file.read_text(encoding="utf-8")).get("versions_by_digest", {})
         return {}
 
     def notes(self) -> list[str]:
-        """What a reader of the figures has to know."""
+        """Return notes for a reader of the figures."""
         sets = list(self.plan.sets.values())
-        told = [
-            f"{each.title}: {each.known.note}" for each in sets if each.known and each.known.note
-        ]
-        for each in sets:
-            if each.known and each.whole != each.known.count:
-                told.append(
-                    f"{each.title}: {each.whole} photos, while {each.known.count} are published"
-                )
-            if len(each.photos) != each.whole:
-                told.append(
-                    f"{each.title}: {len(each.photos)} of {each.whole} photos, spread evenly"
-                )
-        return [*told, *overlaps.tell(self.found, sets)]
+        notes = []
+        for test_set in sets:
+            if test_set.known_set and test_set.known_set.note:
+                notes.append(f"{test_set.title}: {test_set.known_set.note}")
+        for test_set in sets:
+            title, whole = test_set.title, test_set.whole
+            if test_set.known_set and whole != test_set.known_set.count:
+                published = test_set.known_set.count
+                notes.append(f"{title}: {whole} photos, while {published} are published")
+            if len(test_set.photos) != whole:
+                notes.append(f"{title}: {len(test_set.photos)} of {whole} photos, spread evenly")
+        return [*notes, *overlaps.describe(self.overlaps, sets)]
 
     def _journal(self, name: str) -> Cells:
         if name not in self._cells:
@@ -135,7 +148,7 @@ class Run:
         return self._cells[name]
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / ".lock")
         try:
@@ -151,42 +164,44 @@ class Run:
                 cells.close()
             lock.release()
 
-    def _look(self) -> None:
-        """Hash every photo and its ground truth, which tells whether kept results are of them."""
+    def _hash_photos(self) -> None:
+        """Hash every photo and its ground truth, to see which results are out of date."""
         if any(block.set == PACKAGED for block in self.plan.options.sets.values()):
             write_packaged(self.plan.options.folder)
-        photos = [photo for each in self.plan.sets.values() for photo in each.photos]
+        photos = [photo for test_set in self.plan.sets.values() for photo in test_set.photos]
         files = {file for photo in photos for file in (photo.lq, photo.gt) if file}
-        with bar("reading the photos", len(files)) as advance:
+        with counting_bar("reading the photos", len(files)) as advance:
             for file in files:
-                with contextlib.suppress(OSError):  # told when it is restored
+                with contextlib.suppress(OSError):  # reported when the photo is restored
                     self.hashes.content(file)
                 advance(1, "")
         self.hashes.save()
 
     def _find_overlaps(self) -> None:
-        options, sets = self.plan.options.overlaps, list(self.plan.sets.values())
+        options = self.plan.options.overlaps
         if options is None:
-            (self.folder / overlaps.FILE).unlink(
-                missing_ok=True
-            )  # of another option file: it says nothing of this one
+            # A table of an earlier option file does not hold for this one.
+            (self.folder / overlaps.FILE).unlink(missing_ok=True)
             return
-        with bar("looking for training images", overlaps.count(options, sets)) as advance:
-            self.found = overlaps.find(options, sets, self.hashes, advance)
+        sets = list(self.plan.sets.values())
+        with counting_bar("looking for training images", overlaps.count(options, sets)) as advance:
+            self.overlaps = overlaps.find(options, sets, self.hashes, advance)
         self.hashes.save()
-        overlaps.write(self.folder, self.found)
+        overlaps.write(self.folder, self.overlaps)
 
-    def _todo(self, method: Method, which: BenchmarkSet) -> list[tuple[Photo, str]]:
-        """Photos to restore, and why."""
-        cells = self.cells(method, which)
+    def _todo(self, method: Method, test_set: BenchmarkSet) -> list[tuple[Photo, str]]:
+        """Return the photos to restore, each with the reason."""
         if method.spec is None:
             return []
-        found = []
-        for photo in which.photos:
-            file = image_file(self.folder, method.name, which.name, photo.name)
-            reason = why(method, cells.restored.get(photo.name), self._hash(photo.lq), file)
-            found += [(photo, reason)] if reason else []
-        return found
+        cells = self.cells(method, test_set)
+        todo = []
+        for photo in test_set.photos:
+            file = image_file(self.folder, method.name, test_set.name, photo.name)
+            entry = cells.restored.get(photo.name)
+            reason = stale_reason(method, entry, self._hash(photo.lq), file)
+            if reason:
+                todo.append((photo, reason))
+        return todo
 
     def _hash(self, file: Path | None) -> str:
         with contextlib.suppress(OSError):
@@ -194,77 +209,80 @@ class Run:
         return ""
 
     def _restore(self, method: Method) -> None:
-        jobs = [self._job(method, which) for which in self.sets(method)]
+        jobs = [self._job(method, test_set) for test_set in self.sets(method)]
         if method.spec is None:
             for job in jobs:
-                note_elsewhere(
-                    job, method.restored_elsewhere(job.which, len(self.plan.sets) == 1), self.hashes
-                )
+                record_existing(job, self._existing(method, job.test_set), self.hashes)
             return
-        if not (total := sum(len(job.todo) for job in jobs)):
+        total = sum(len(job.todo) for job in jobs)
+        if not total:
             return
-        work = Restoring(
-            method, self.folder, self.plan.options.device, writing.digest(self.versions)
-        )
+        versions = writing.digest(self.versions)
+        work = Restoring(method, self.folder, self.plan.options.device, versions)
         try:
-            with bar(f"restoring: {method.name}", total) as advance:
+            with counting_bar(f"restoring: {method.name}", total) as advance:
                 work.run(jobs, self.costs(method), advance)
         except UnwritableError:
             raise
-        except (WxrError, torch.OutOfMemoryError) as error:  # the other methods go on
+        except (WxrError, torch.OutOfMemoryError) as error:  # the other methods are still run
             self.failures.append(f"{method.name}: {' '.join(str(error).split())}")
             for job in jobs:
                 for photo in job.todo:
-                    self.errors.setdefault(
-                        (method.name, job.which.name, photo.name), "the method cannot be run"
-                    )
+                    key = (method.name, job.test_set.name, photo.name)
+                    self.errors.setdefault(key, "the method cannot be run")
 
-    def _job(self, method: Method, which: BenchmarkSet) -> Job:
-        todo = self._todo(method, which)
-        again = Counter(reason for _, reason in todo if reason != "not restored before")
+    def _job(self, method: Method, test_set: BenchmarkSet) -> Job:
+        todo = self._todo(method, test_set)
+        again = Counter(reason for _, reason in todo if reason != NEW)
         for reason, number in again.items():
-            self.say(
-                f"{method.name}, {which.name}: {number} photos restored again, because {reason}"
-            )
-        return Job(
-            which,
-            self.cells(method, which),
-            [photo for photo, _ in todo],
-            partial(self._fail, method, which),
-        )
+            cell = f"{method.name}, {test_set.name}"
+            self.say(f"{cell}: {number} photos restored again, because {reason}")
+        photos = [photo for photo, _ in todo]
+        fail = partial(self._fail, method, test_set)
+        return Job(test_set, self.cells(method, test_set), photos, fail)
 
-    def _fail(self, method: Method, which: BenchmarkSet, photo: str, reason: str) -> None:
-        self.failures.append(f"{method.name}, {which.name}{', ' if photo else ''}{photo}: {reason}")
-        key = (method.name, which.name, photo)
+    def _fail(self, method: Method, test_set: BenchmarkSet, photo: str, reason: str) -> None:
+        place = ", ".join(filter(None, [method.name, test_set.name, photo]))
+        self.failures.append(f"{place}: {reason}")
+        key = (method.name, test_set.name, photo)
         self.errors[key] = "; ".join(filter(None, [self.errors.get(key), reason]))
 
     def _gather(self) -> None:
-        """Which restored photos are there to be measured."""
+        """Find the restored photos that can be measured."""
         for method in self.plan.methods.values():
-            for which in self.sets(method):
-                cells, images = self.cells(method, which), {}
-                outdated = {photo.name for photo, _ in self._todo(method, which)}
-                elsewhere = self._elsewhere(method, which)
-                for photo in (photo for photo in which.photos if photo.name in cells.restored):
-                    file = elsewhere.get(photo.name) or image_file(
-                        self.folder, method.name, which.name, photo.name
-                    )
-                    if photo.name not in outdated and file.is_file():
-                        images[photo.name] = file
-                gt = {photo.name: self._hash(photo.gt) for photo in which.photos if photo.gt}
-                found = Scored(which, cells, images, gt, partial(self._fail, method, which))
-                self._scored[method.name, which.name] = found
+            for test_set in self.sets(method):
+                images = self._images(method, test_set)
+                gt = {photo.name: self._hash(photo.gt) for photo in test_set.photos if photo.gt}
+                cells = self.cells(method, test_set)
+                fail = partial(self._fail, method, test_set)
+                key = (method.name, test_set.name)
+                self._scored[key] = Scored(test_set, cells, images, gt, fail)
 
-    def _elsewhere(self, method: Method, which: BenchmarkSet) -> dict[str, Path]:
-        return {} if method.spec else method.restored_elsewhere(which, len(self.plan.sets) == 1)
+    def _images(self, method: Method, test_set: BenchmarkSet) -> dict[str, Path]:
+        """Return the files of the restorations that are up to date, keyed by photo."""
+        images = {}
+        restored = self.cells(method, test_set).restored
+        outdated = {photo.name for photo, _ in self._todo(method, test_set)}
+        existing = {} if method.spec else self._existing(method, test_set)
+        for photo in test_set.photos:
+            if photo.name in restored and photo.name not in outdated:
+                file = existing.get(photo.name) or image_file(
+                    self.folder, method.name, test_set.name, photo.name
+                )
+                if file.is_file():
+                    images[photo.name] = file
+        return images
+
+    def _existing(self, method: Method, test_set: BenchmarkSet) -> dict[str, Path]:
+        return method.existing_images(test_set, only_set=len(self.plan.sets) == 1)
 
     def _score(self, metrics: dict) -> None:
         todo = scoring.missing(list(self._scored.values()), metrics)
         if not todo:
             return
         try:
-            with bar(f"measuring: {', '.join(metrics)}", len(todo)) as advance:
+            with counting_bar(f"measuring: {', '.join(metrics)}", len(todo)) as advance:
                 scoring.score(todo, writing.digest(self.versions), advance)
-        except (WxrError, torch.OutOfMemoryError) as error:  # the other metrics go on
+        except (WxrError, torch.OutOfMemoryError) as error:  # the other metrics are still measured
             self.failures.append(f"{', '.join(metrics)}: {' '.join(str(error).split())}")
         writing.write(self)

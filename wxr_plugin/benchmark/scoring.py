@@ -1,8 +1,8 @@
-"""The second half of a benchmark: every metric of every restored photo, each once."""
+"""The second half of a benchmark: every metric of every restored photo, each measured once."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,149 +15,172 @@ from wxr_plugin.benchmark.restoring import Fail, one_line
 from wxr_plugin.benchmark.sets import BenchmarkSet, Photo
 from wxr_plugin.data.images.io import read_image
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.progress import Advance
 
 
 class Scored(NamedTuple):
-    """The restored photos of one method and set: `images` are their files and `gt` hashes of their ground truth."""
+    """The restored photos of one method and set.
 
-    which: BenchmarkSet
+    Attributes:
+        test_set: the set.
+        cells: the journal that has the scores.
+        images: name of a photo -> file of its restoration.
+        gt: name of a photo -> hash of its ground truth.
+        fail: called with the name of a photo and the reason if it cannot be measured.
+    """
+
+    test_set: BenchmarkSet
     cells: Cells
     images: dict[str, Path]
     gt: dict[str, str]
     fail: Fail
 
+    @property
+    def photos(self) -> list[Photo]:
+        """The photos of the set that were restored."""
+        return [photo for photo in self.test_set.photos if photo.name in self.images]
+
 
 class Todo(NamedTuple):
     """Metrics that one photo lacks."""
 
-    where: Scored
+    scored: Scored
     photo: Photo
     metrics: dict[str, Metric]
 
 
 def passes(metrics: dict[str, Metric]) -> Iterator[dict[str, Metric]]:
-    """Metrics that are measured together: those without a network, then each other by itself, for its memory."""
+    """Yield the metrics that are measured together.
+
+    Those without a network come first. Each of the others is alone, so that its network is alone
+    in memory.
+    """
     native = {name: metric for name, metric in metrics.items() if metric.block["type"] in NATIVE}
     if native:
         yield native
-    yield from ({name: metric} for name, metric in metrics.items() if name not in native)
+    for name, metric in metrics.items():
+        if name not in native:
+            yield {name: metric}
 
 
 def missing(scored: list[Scored], metrics: dict[str, Metric]) -> list[Todo]:
-    """What is to be measured, photo by photo. Of a metric of sets, all photos of a set or none."""
-    found = []
-    for where in scored:
-        lacked = {
-            name: each
-            for name, each in metrics.items()
-            if each.of == "set" and _lacks_set(where, name, each)
-        }
-        of_images = {name: metric for name, metric in metrics.items() if metric.of == "image"}
-        for photo in (photo for photo in where.which.photos if photo.name in where.images):
-            lacking = {
-                name: metric
-                for name, metric in of_images.items()
-                if _lacks(where, photo.name, name, metric)
-            }
-            lacking |= lacked
-            lacking = {
-                name: metric for name, metric in lacking.items() if photo.gt or not metric.needs_gt
-            }
-            if lacking:
-                found.append(Todo(where, photo, lacking))
-    return found
+    """Return the metrics that each photo lacks.
 
-
-def score(todo: list[Todo], versions: str, advance: Callable[[int, object], None]) -> None:
-    """Measure; each score is written down as soon as it is there.
-
-    What goes wrong with one photo is told to its cells. Raises WxrError where a metric cannot be
-    measured at all, say because its weights are missing.
+    Of a metric of whole sets, either all photos of a set have to be measured or none.
     """
+    todo = []
+    for cell in scored:
+        of_set = {
+            name: metric
+            for name, metric in metrics.items()
+            if metric.of == "set" and _lacks_set(cell, name, metric)
+        }
+        for photo in cell.photos:
+            of_image = {
+                name: metric
+                for name, metric in metrics.items()
+                if metric.of == "image" and _lacks(cell, photo.name, name, metric)
+            }
+            lacking = of_image | of_set
+            if not photo.gt:
+                lacking = {name: metric for name, metric in lacking.items() if not metric.needs_gt}
+            if lacking:
+                todo.append(Todo(cell, photo, lacking))
+    return todo
+
+
+def score(todo: list[Todo], versions: str, advance: Advance) -> None:
+    """Measure the photos of `todo` and write each score as soon as it is known.
+
+    If one photo cannot be measured, this is reported to its `Scored`, and the others are measured.
+
+    Args:
+        todo: photos and the metrics that they lack.
+        versions: digest of the versions of packages.
+        advance: called after each photo.
+
+    Raises:
+        WxrError: a metric cannot be measured at all, for example because its weights are missing.
+    """
+    # (set and method, metric) -> what each photo adds to a metric of the whole set
     shares: dict[tuple[int, str], list[tuple[Todo, Any]]] = {}
     try:
-        for each in todo:
-            for name, value in _measured(each).items():
-                if each.metrics[name].of == "set":
-                    shares.setdefault((id(each.where), name), []).append((each, value))
+        for item in todo:
+            for name, value in _measured(item).items():
+                if item.metrics[name].of == "set":
+                    shares.setdefault((id(item.scored), name), []).append((item, value))
                 else:
-                    _note(each, name, value, versions)
+                    _record(item, name, value, versions)
             advance(1, "")
-        for (_, name), found in shares.items():
-            _note_set(found[0][0].where, name, found, versions)
+        for (_, name), of_set in shares.items():
+            first = of_set[0][0]
+            values = [share for _, share in of_set]
+            _record_set(first.scored, name, first.metrics[name], values, versions)
     finally:
         metric_networks.forget()
 
 
 def block_digest(metric: Metric) -> str:
-    """12 hex digits of what a metric is asked; where it is computed does not count."""
+    """Return 12 hex digits of the options of a metric; the device makes no difference."""
     block = {key: value for key, value in metric.block.items() if key != "device"}
     if weights := block.get("weights"):
-        block["weights"] = [
-            Path(weights).name,
-            Path(weights).stat().st_size if Path(weights).is_file() else 0,
-        ]
+        file = Path(weights)
+        # Name and size stand for the content, so that files of gigabytes need not be read.
+        block["weights"] = [file.name, file.stat().st_size if file.is_file() else 0]
     return hashlib.sha256(json.dumps(block, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def measured_of(where: Scored, name: str, metric: Metric) -> str:
-    """Hash of a restored photo, and of its ground truth for a metric that compares."""
-    return where.cells.restored[name].content + (
-        f":{where.gt.get(name, '')}" if metric.needs_gt else ""
-    )
+def measured_of(scored: Scored, name: str, metric: Metric) -> str:
+    """Return the hash of a restored photo, with that of its ground truth if the metric needs it."""
+    content = scored.cells.restored[name].content
+    return f"{content}:{scored.gt.get(name, '')}" if metric.needs_gt else content
 
 
-def set_digest(where: Scored, metric: Metric) -> str:
-    """Hash of all that a metric of the whole set is measured on."""
-    all_of = [
-        measured_of(where, photo.name, metric)
-        for photo in where.which.photos
-        if photo.name in where.images
-    ]
-    return hashlib.sha256("\n".join(all_of).encode()).hexdigest()[:16]
+def set_digest(scored: Scored, metric: Metric) -> str:
+    """Return the hash of all images that a metric of the whole set is measured on."""
+    contents = [measured_of(scored, photo.name, metric) for photo in scored.photos]
+    return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]
 
 
-def _lacks(where: Scored, photo: str, name: str, metric: Metric) -> bool:
-    kept = where.cells.scores.get((photo, name))
-    if metric.needs_gt and photo not in where.gt:
+def _lacks(scored: Scored, photo: str, name: str, metric: Metric) -> bool:
+    if metric.needs_gt and photo not in scored.gt:
         return False
-    return kept is None or (kept.block, kept.of) != (
-        block_digest(metric),
-        measured_of(where, photo, metric),
-    )
+    entry = scored.cells.scores.get((photo, name))
+    if entry is None:
+        return True
+    return (entry.block, entry.of) != (block_digest(metric), measured_of(scored, photo, metric))
 
 
-def _lacks_set(where: Scored, name: str, metric: Metric) -> bool:
-    kept = where.cells.scores.get(("", name))
-    return kept is None or (kept.block, kept.of) != (
-        block_digest(metric),
-        set_digest(where, metric),
-    )
+def _lacks_set(scored: Scored, name: str, metric: Metric) -> bool:
+    entry = scored.cells.scores.get(("", name))
+    if entry is None:
+        return True
+    return (entry.block, entry.of) != (block_digest(metric), set_digest(scored, metric))
 
 
 def _measured(todo: Todo) -> dict[str, Any]:
-    """Values by metric; one that cannot be had is told and left out."""
+    """Return values keyed by metric; a metric that fails is reported and left out."""
     from wxr_plugin.models.base.val_metrics import measure
 
-    found: dict[str, Any] = {}
-    where, photo = todo.where, todo.photo
+    values: dict[str, Any] = {}
+    scored, photo = todo.scored, todo.photo
     try:
-        image = _bgr(where.images[photo.name])
+        image = _bgr(scored.images[photo.name])
         gt = _bgr(photo.gt) if photo.gt else None
     except WxrError as error:
-        where.fail(photo.name, one_line(error))
-        return found
+        scored.fail(photo.name, one_line(error))
+        return values
     for name, metric in todo.metrics.items():
         try:
             _check_size(image, gt if metric.needs_gt else None)
-            found |= measure(image, gt, {name: metric.block})
+            values |= measure(image, gt, {name: metric.block})
         except _SizeError as error:
-            where.fail(photo.name, f"{name}: {error}")
+            scored.fail(photo.name, f"{name}: {error}")
         except WxrError:
             raise
-        except Exception as error:  # a metric may raise anything; the other photos go on
-            where.fail(photo.name, f"{name}: {one_line(error)}")
-    return found
+        except Exception as error:  # a metric may raise anything; the other photos are measured
+            scored.fail(photo.name, f"{name}: {one_line(error)}")
+    return values
 
 
 class _SizeError(Exception):
@@ -166,30 +189,32 @@ class _SizeError(Exception):
 
 def _check_size(image: np.ndarray, gt: np.ndarray | None) -> None:
     if gt is not None and image.shape != gt.shape:
-        sizes = [f"{each.shape[1]}x{each.shape[0]}" for each in (image, gt)]
-        raise _SizeError(f"the restored photo has {sizes[0]} pixels, its ground truth {sizes[1]}")
+        size, gt_size = (f"{array.shape[1]}x{array.shape[0]}" for array in (image, gt))
+        raise _SizeError(f"the restored photo has {size} pixels, its ground truth {gt_size}")
 
 
-def _note(todo: Todo, name: str, value: float, versions: str) -> None:
-    where, metric = todo.where, todo.metrics[name]
-    if value != value:  # NaN: the metric refuses the image, and has said why
-        where.fail(todo.photo.name, f"{name}: gives no score for this image")
+def _record(todo: Todo, name: str, value: float, versions: str) -> None:
+    scored, metric, photo = todo.scored, todo.metrics[name], todo.photo.name
+    if value != value:  # NaN: the metric refuses the image, and has printed the reason
+        scored.fail(photo, f"{name}: gives no score for this image")
         return
-    of = measured_of(where, todo.photo.name, metric)
-    where.cells.add(
-        Score(todo.photo.name, name, block_digest(metric), of, repr(value), versions=versions)
-    )
+    of = measured_of(scored, photo, metric)
+    entry = Score(photo, name, block_digest(metric), of, repr(value), versions=versions)
+    scored.cells.add(entry)
 
 
-def _note_set(where: Scored, name: str, found: list[tuple[Todo, Any]], versions: str) -> None:
-    shares = [share for _, share in found]
-    value, metric = type(shares[0]).over(shares), found[0][0].metrics[name]
+def _record_set(
+    scored: Scored, name: str, metric: Metric, shares: list[Any], versions: str
+) -> None:
+    value = type(shares[0]).over(shares)
     if value != value:
-        where.fail("", f"{name}: needs two photos at least")
+        scored.fail("", f"{name}: needs two photos at least")
         return
-    of = set_digest(where, metric)
-    where.cells.add(Score("", name, block_digest(metric), of, repr(value), len(shares), versions))
+    of = set_digest(scored, metric)
+    entry = Score("", name, block_digest(metric), of, repr(value), len(shares), versions)
+    scored.cells.add(entry)
 
 
 def _bgr(file: Path) -> np.ndarray:
+    """Read an image as uint8 BGR (H, W, 3), the order of channels that metrics take."""
     return np.ascontiguousarray(read_image(file)[..., ::-1])

@@ -1,4 +1,4 @@
-"""Test sets: the known ones, where their photos lie, and the pairs of a folder."""
+"""Test sets: the known ones with the layouts of their folders, and pairs of other folders."""
 
 import re
 from collections.abc import Mapping
@@ -22,14 +22,19 @@ SETS_FILE = resources.files(__package__) / "sets.yml"
 
 
 class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where photos lie: `lq` matches their paths, `gt` those of the ground truth, from the same folder."""
+    """A layout of files: the pattern of photos, and the path of the ground truth of each.
+
+    Attributes:
+        lq: regular expression that matches the paths of photos below some folder.
+        gt: path of the ground truth below the same folder, with the groups of `lq`.
+    """
 
     lq: str
     gt: str | None = None
 
 
 class KnownSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A published test set; sets.yml says what the fields mean."""
+    """A published test set; sets.yml explains the fields."""
 
     title: str
     task: str
@@ -43,7 +48,7 @@ class KnownSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Photo(NamedTuple):
-    """A photo of a set: its name, unique there, its file, and that of its ground truth."""
+    """A photo of a set: its name, unique in the set, its file, and that of its ground truth."""
 
     name: str
     lq: Path
@@ -51,82 +56,90 @@ class Photo(NamedTuple):
 
 
 class BenchmarkSet(NamedTuple):
-    """A set as it is measured."""
+    """The photos of a set that are measured, and how the set is called."""
 
     name: str
     title: str
     task: str
     photos: list[Photo]
     whole: int
-    """Photos before `limit`."""
-    known: KnownSet | None = None
+    """Number of photos before `limit`."""
+    known_set: KnownSet | None = None
 
     @property
     def has_gt(self) -> bool:
-        """Whether there is a ground truth."""
+        """Whether any photo has a ground truth."""
         return any(photo.gt for photo in self.photos)
 
 
 @cache
 def known_sets() -> dict[str, KnownSet]:
-    """The known sets by name."""
-    return msgspec.convert(
-        yaml.safe_load(SETS_FILE.read_text(encoding="utf-8")), dict[str, KnownSet]
-    )
+    """Return the known sets, keyed by name."""
+    blocks = yaml.safe_load(SETS_FILE.read_text(encoding="utf-8"))
+    return msgspec.convert(blocks, dict[str, KnownSet])
 
 
 def find_set(name: str, options: SetOptions, folder: Path) -> BenchmarkSet:
-    """The photos of one entry under `sets`.
+    """Return the set of one entry under `sets`.
 
-    The packaged ones lie in the benchmark's `folder`, after `write_packaged`.
+    The packaged photos are those that `write_packaged` writes into the benchmark's `folder`.
 
-    Raises WxrError: no such known set, no photos, photos without partner, or another number than
-    there should be.
+    Raises:
+        WxrError: no such known set, no photos, photos without ground truth, or another number of
+            photos than expected.
     """
-    packaged = options.set == PACKAGED
-    known = None if options.lq or packaged else _known(options.set or name)
-    if packaged:
-        photos = [
-            Photo(Path(file).stem, *(folder / PACKAGED / side / file for side in ("lq", "gt")))
-            for file in held_out()
-        ]
+    known_set = None
+    if options.set == PACKAGED:
+        photos = [Photo(lq.stem, lq, gt) for lq, gt in _packaged(folder)]
+    elif options.lq:
+        photos = _own_photos(options)
     else:
-        photos = _photos(Path(options.root).expanduser(), known) if known else _own(options)
-    wanted = options.count or (known and known.count)
-    if wanted and len(photos) != wanted:
-        told = (
-            f"published are {wanted} ({known.source})"
-            if known and not options.count
-            else f"`count` says {wanted}"
-        )
+        known_set = _known_set(options.set or name)
+        photos = _photos(Path(options.root).expanduser(), known_set)
+    _check_count(photos, options, known_set)
+    title = options.title or (known_set.title if known_set else name)
+    task = options.task or (known_set.task if known_set else "")
+    chosen = spread(photos, options.limit)
+    return BenchmarkSet(name, title, task, chosen, len(photos), known_set)
+
+
+def _check_count(photos: list[Photo], options: SetOptions, known_set: KnownSet | None) -> None:
+    if options.count:
+        expected = options.count
+        source = f"`count` says {expected}"
+    elif known_set:
+        expected = known_set.count
+        source = f"published are {expected} ({known_set.source})"
+    else:
+        return
+    count = len(photos)
+    if count != expected:
         raise WxrError(
-            f"{len(photos)} photos in {options.root or options.lq}, {told}; mend the folder, or "
-            f"set count: "
-            f"{len(photos)} if these are what you mean to measure"
+            f"{count} photos in {options.root or options.lq}, {source}; fix the folder, or set "
+            f"count: {count} if these are the photos to measure"
         )
-    title, task = (
-        options.title or (known.title if known else name),
-        options.task or (known.task if known else ""),
-    )
-    return BenchmarkSet(name, title, task, spread(photos, options.limit), len(photos), known)
 
 
 def write_packaged(folder: Path) -> None:
-    """Write the packaged photos into the benchmark's `folder`, unless they are there."""
-    if not all(
-        (folder / PACKAGED / side / file).is_file() for file in held_out() for side in ("lq", "gt")
-    ):
+    """Write the packaged photos into the benchmark's `folder`, unless they exist."""
+    files = [file for pair in _packaged(folder) for file in pair]
+    if not all(file.is_file() for file in files):
         write_held_out(folder / PACKAGED)
 
 
+def _packaged(folder: Path) -> list[tuple[Path, Path]]:
+    root = folder / PACKAGED
+    return [(root / "lq" / file, root / "gt" / file) for file in held_out()]
+
+
 def spread(photos: list[Photo], most: int | None) -> list[Photo]:
-    """Up to `most` photos, evenly over all of them; the same ones every time."""
+    """Return up to `most` photos, spread evenly over all of them; the same ones every time."""
     if not most or most >= len(photos):
         return photos
     return [photos[number * len(photos) // most] for number in range(most)]
 
 
-def _known(name: str) -> KnownSet:
+def _known_set(name: str) -> KnownSet:
     if name not in known_sets():
         raise WxrError(
             f"no known set {name!r}; {suggest(name, known_sets(), 'there are')}; or name lq (and "
@@ -135,62 +148,71 @@ def _known(name: str) -> KnownSet:
     return known_sets()[name]
 
 
-def _photos(root: Path, known: KnownSet) -> list[Photo]:
+def _photos(root: Path, known_set: KnownSet) -> list[Photo]:
+    """Return the photos of a known set in the first of its layouts that `root` has."""
     files = keyed(root, list_images(root))
-    wrong = None
-    for layout in known.layouts:
+    first_error = None
+    for layout in known_set.layouts:
+        # The photos may be in any folder below `root`, as people unpack archives differently.
         pattern = re.compile(rf"(?P<base>(?:.*/)?){layout.lq}")
-        found = {key: match for key in sorted(files) if (match := pattern.fullmatch(key))}
+        matches = {key: pattern.fullmatch(key) for key in sorted(files)}
+        matches = {key: match for key, match in matches.items() if match}
         try:
-            if found:
-                return _of_layout(root, files, layout, found)
-        except WxrError as error:  # of the layouts that fit, the first tells what is missing
-            wrong = wrong or error
-    if wrong:
-        raise wrong
+            if matches:
+                return _of_layout(root, files, layout, matches)
+        except WxrError as error:  # another layout may fit; else the first error is the best hint
+            first_error = first_error or error
+    if first_error:
+        raise first_error
     raise WxrError(
-        f"{root}: no photos as {known.title} has them (looked for {known.layouts[0].lq}); name its "
-        f"folder"
+        f"{root}: no photos as {known_set.title} has them (looked for "
+        f"{known_set.layouts[0].lq}); name its folder"
     )
 
 
 def _of_layout(
-    root: Path, files: Mapping[str, Path], layout: Layout, found: Mapping[str, re.Match]
+    root: Path, files: Mapping[str, Path], layout: Layout, matches: Mapping[str, re.Match]
 ) -> list[Photo]:
-    bases = sorted({match["base"] for match in found.values()}) if layout.lq != ".+" else [""]
+    # The pattern ".+" leaves every folder to `base`; then all folders below `root` are one set.
+    bases = [""]
+    if layout.lq != ".+":
+        bases = sorted({match["base"] for match in matches.values()})
     if len(bases) > 1:
         raise WxrError(
             f"{root}: photos in several folders ({', '.join(base or '.' for base in bases[:3])}); "
             f"name one"
         )
-    start = len(_fixed_folder(bases[0], list(found)))
-    partners = {
-        key: files.get(match["base"] + match.expand(layout.gt or ""))
-        for key, match in found.items()
-    }
-    photos = [Photo(key[start:], files[key], partners[key]) for key in found]
+    start = len(_shared_folder(bases[0], list(matches)))
+    photos = []
+    for key, match in matches.items():
+        gt = files.get(match["base"] + match.expand(layout.gt or ""))
+        photos.append(Photo(key[start:], files[key], gt))
     without = [photo.name for photo in photos if layout.gt and photo.gt is None]
     if without:
         raise WxrError(
-            f"{root}: {_some(without)} without ground truth (looked for {layout.gt}); get the "
-            f"whole set"
+            f"{root}: {_first_names(without)} without ground truth (looked for {layout.gt}); get "
+            f"the whole set"
         )
     return photos
 
 
-def _fixed_folder(base: str, keys: list[str]) -> str:
-    """The folders below `base` that all photos share, which their names need not repeat."""
-    parts = [key.removeprefix(base).split("/")[:-1] for key in (min(keys), max(keys))]
-    shared = []
-    for one, other in zip(*parts):
-        if one != other:
+def _shared_folder(base: str, keys: list[str]) -> str:
+    """Return the folder below `base` that all photos share, which their names need not repeat."""
+    # All keys between the smallest and the largest start with the folders that these two share.
+    first = min(keys).removeprefix(base)
+    last = max(keys).removeprefix(base)
+    shared = ""
+    for first_part, last_part in zip(first.split("/")[:-1], last.split("/")[:-1]):
+        if first_part != last_part:
             break
-        shared.append(f"{one}/")
-    return base + "".join(shared)
+        shared += f"{first_part}/"
+    return base + shared
 
 
-def _own(options: SetOptions) -> list[Photo]:
-    lq = keyed(Path(options.lq).expanduser(), list_images(Path(options.lq).expanduser()))
+def _own_photos(options: SetOptions) -> list[Photo]:
+    """Return the photos of `lq`, with their ground truth of `gt` if that is set."""
+    folder = Path(options.lq).expanduser()
+    lq = keyed(folder, list_images(folder))
     if not lq:
         raise WxrError(f"{options.lq}: no images in it; name a folder of photos")
     if not options.gt:
@@ -198,15 +220,15 @@ def _own(options: SetOptions) -> list[Photo]:
     root = Path(options.gt).expanduser()
     gt = keyed(root, list_images(root))
     partners = {key: partner(key, options.gt_tmpl, options.filename_tmpl) for key in sorted(lq)}
-    without = [key for key, other in partners.items() if other not in gt]
+    without = [key for key, gt_key in partners.items() if gt_key not in gt]
     if without:
         raise WxrError(
-            f"{root}: no ground truth for {_some(without)} (looked for {partners[without[0]]}); "
-            f"set gt_tmpl"
+            f"{root}: no ground truth for {_first_names(without)} (looked for "
+            f"{partners[without[0]]}); set gt_tmpl"
         )
-    return [Photo(key, lq[key], gt[other]) for key, other in partners.items()]
+    return [Photo(key, lq[key], gt[gt_key]) for key, gt_key in partners.items()]
 
 
-def _some(names: list[str], most: int = 3) -> str:
+def _first_names(names: list[str], most: int = 3) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

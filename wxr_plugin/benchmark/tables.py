@@ -1,4 +1,4 @@
-"""A table of a report, without a form: HTML, Markdown and LaTeX write it each its way."""
+"""A table of a report, independent of its format (HTML, Markdown or LaTeX)."""
 
 import math
 from collections.abc import Sequence
@@ -9,39 +9,42 @@ import msgspec
 from wxr_plugin.benchmark.published import Figure
 
 NONE = "–"
-"""What stands where there is no figure."""
+"""Text of a cell without a figure."""
 
 
 class Cell(msgspec.Struct):
-    """One cell: `text` as it is shown, marked `best` or `second`."""
+    """One cell: the `text` that is shown, and its rank in the column."""
 
     text: str = NONE
     rank: Literal["", "best", "second"] = ""
     worse: bool = False
-    """Worse, in the digits shown, than the input on the same images."""
+    """Whether it is worse than the input on the same images, in the digits shown."""
     partial: bool = False
-    """The mean of fewer images than the set has."""
+    """Whether it is the mean of fewer images than the set has."""
     count: int = 0
-    """Images that it is the mean of; 0 for an average over sets."""
+    """Number of images that it is the mean of; 0 for an average over sets."""
     published: Figure | None = None
     difference: str = ""
-    """Ours minus the published figure, with a sign."""
+    """Our figure minus the published one, with a sign."""
 
 
 class Heading(msgspec.Struct, frozen=True):
-    """A column: `better` tells which end is the good one, "" that none is."""
+    """Heading of a column; `better` is empty if neither end is better."""
 
     title: str
     better: Literal["higher", "lower", ""] = ""
 
     @property
     def arrow(self) -> str:
-        """↑ where higher is better, ↓ where lower is."""
+        """The mark of `better`: ↑, ↓ or empty."""
         return {"higher": "↑", "lower": "↓", "": ""}[self.better]
 
 
 class Table(msgspec.Struct):
-    """Rows of a name and cells, below columns that `groups` (a title and how many columns it spans) gather."""
+    """Columns, and rows that have a name and a cell for each column.
+
+    `groups` are headings above the columns: title and number of columns that it spans.
+    """
 
     title: str
     columns: list[Heading]
@@ -49,28 +52,37 @@ class Table(msgspec.Struct):
     groups: list[tuple[str, int]] = []
     notes: list[str] = []
     corner: str = "Method"
-    """Heading of the names."""
+    """Heading of the column of names."""
     texts: bool = False
-    """The cells are texts, not figures."""
+    """Whether the cells are texts, not figures."""
 
 
 def figure_text(value: float, digits: int, sign: bool = False) -> str:
-    """A figure with its digits, a dash where there is none; a minus is U+2212."""
+    """Return a figure with its digits, or NONE if it is not finite; a minus is U+2212."""
     if not math.isfinite(value):
         return NONE
-    text = f"{value:{'+' if sign else ''}.{digits}f}"
-    return text.replace("-", "−") if float(text) else text.replace("-", "+" if sign else "")
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    if float(text) == 0:  # rounding gives -0.00
+        return text.replace("-", "+" if sign else "")
+    return text.replace("-", "−")
 
 
 def difference(value: float, digits: int, figure: Figure) -> str:
-    """Ours, as it is shown, minus the published figure, to the fewer of both digits."""
-    return figure_text(round(value, digits) - figure.value, min(digits, figure.digits), sign=True)
+    """Return our figure as it is shown minus the published one, to the fewer of both digits."""
+    difference = round(value, digits) - figure.value
+    return figure_text(difference, min(digits, figure.digits), sign=True)
 
 
 def rank(cells: Sequence[Cell], values: Sequence[float], heading: Heading, digits: int) -> None:
-    """Mark the best cells of a column, and the second where there are three different figures at least.
+    """Mark the best cells of a column, and the second best if it has three different figures.
 
-    Figures that look alike with their digits share a place. Give only the cells that may be ranked.
+    Figures that are equal in the digits shown share a place.
+
+    Args:
+        cells: the cells that may be ranked; changed in place.
+        values: their figures; those that are not finite get no rank.
+        heading: says which end is better.
+        digits: digits that are shown.
     """
     shown = [round(value, digits) for value in values if math.isfinite(value)]
     order = sorted(set(shown), reverse=heading.better == "higher")

@@ -1,4 +1,4 @@
-"""What a benchmark leaves for its reader: benchmark.json, rows.csv and sets.csv."""
+"""Writers of the results of a benchmark: benchmark.json, rows.csv and sets.csv."""
 
 import json
 import sys
@@ -14,8 +14,9 @@ from wxr_plugin.benchmark.cells import Cells, Restored
 from wxr_plugin.benchmark.checking import Plan
 from wxr_plugin.benchmark.methods import Method
 from wxr_plugin.benchmark.metrics import Metric
+from wxr_plugin.benchmark.options import SetOptions
 from wxr_plugin.benchmark.scoring import Scored
-from wxr_plugin.benchmark.sets import BenchmarkSet
+from wxr_plugin.benchmark.sets import BenchmarkSet, Photo
 from wxr_plugin.utils.csv_text import dicts_to_csv
 from wxr_plugin.utils.files import write_text
 
@@ -32,7 +33,7 @@ PACKAGES = (
     "opencv-python",
     "pillow",
 )
-"""Packages on which a figure may depend."""
+"""Packages that figures may depend on."""
 IMAGE = (
     "method",
     "set",
@@ -60,104 +61,107 @@ Row = dict[str, Any]
 
 
 class Progress(Protocol):
-    """What is written of a benchmark, done or under way: a `run.Run`."""
+    """A benchmark as it is written, complete or not: a `run.Run`."""
 
     plan: Plan
     folder: Path
     versions: dict[str, str]
     device_name: str
     errors: dict[tuple[str, str, str], str]
-    """(method, set, photo) -> why there is no restoration, or no score."""
+    """(method, set, photo) -> why there is no restoration or no score."""
 
     def sets(self, method: Method) -> list[BenchmarkSet]:
         """Return the sets that `method` restores."""
 
-    def cells(self, method: Method, which: BenchmarkSet) -> Cells:
-        """Return the journal of one method on one set."""
+    def cells(self, method: Method, test_set: BenchmarkSet) -> Cells:
+        """Return the journal of a method on a set."""
 
     def costs(self, method: Method) -> Cells:
-        """Return the journal of what `method` costs."""
+        """Return the journal of the cost of `method`."""
 
-    def scored(self, method: Method, which: BenchmarkSet) -> Scored:
-        """Return the scores of one method on one set, with its images."""
+    def scored(self, method: Method, test_set: BenchmarkSet) -> Scored:
+        """Return the restored photos of a method on a set, with their scores."""
 
-    def is_current(self, photo: str, metric: str, where: Scored) -> bool:
-        """Return whether a score is that of the present image and metric."""
+    def is_current(self, photo: str, metric: str, scored: Scored) -> bool:
+        """Return whether a score belongs to the present image and metric."""
 
     def earlier_versions(self) -> dict[str, dict[str, str]]:
-        """Return digest -> versions of packages, of earlier calls."""
+        """Return the versions of packages of earlier runs, keyed by digest."""
 
     def notes(self) -> list[str]:
-        """Return what a reader of the figures should know."""
+        """Return notes for a reader of the figures."""
 
 
 def versions() -> dict[str, str]:
-    """Versions of python and PACKAGES, those that are installed."""
-    found = {"python": sys.version.split()[0]}
+    """Return the versions of Python and of those PACKAGES that are installed."""
+    installed = {"python": sys.version.split()[0]}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
-def digest(of: Mapping[str, str]) -> str:
-    """12 hex digits that stand for versions in rows."""
-    return sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
+def digest(versions: Mapping[str, str]) -> str:
+    """Return 12 hex digits that stand for `versions` in rows."""
+    return sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def rows(run: Progress) -> Iterable[Row]:
-    """A row for each method, set and photo, in the order of the option file."""
+    """Yield a row for each method, set and photo, in the order of the option file."""
     for method in run.plan.methods.values():
-        for which in run.sets(method):
-            scored = run.scored(method, which)
-            for photo in which.photos:
-                row = {
-                    "method": method.name,
-                    "set": which.name,
-                    "image": photo.name,
-                    "lq": str(photo.lq.absolute()),
-                }
-                row["gt"] = str(photo.gt.absolute()) if photo.gt else ""
-                row["error"] = run.errors.get((method.name, which.name, photo.name), "")
-                if photo.name in scored.images:
-                    row |= _restored(
-                        run, method, scored.cells.restored[photo.name], scored.images[photo.name]
-                    )
-                    row |= _scores(run, scored.cells, photo.name, row)
-                yield row
+        for test_set in run.sets(method):
+            scored = run.scored(method, test_set)
+            for photo in test_set.photos:
+                yield _row(run, method, scored, photo)
+
+
+def _row(run: Progress, method: Method, scored: Scored, photo: Photo) -> Row:
+    row = {
+        "method": method.name,
+        "set": scored.test_set.name,
+        "image": photo.name,
+        "lq": str(photo.lq.absolute()),
+        "gt": str(photo.gt.absolute()) if photo.gt else "",
+        "error": run.errors.get((method.name, scored.test_set.name, photo.name), ""),
+    }
+    if photo.name in scored.images:
+        entry = scored.cells.restored[photo.name]
+        row |= _restored(run, method, entry, scored.images[photo.name])
+        row |= _scores(run, scored, photo.name, entry)
+    return row
 
 
 def write(run: Progress) -> None:
-    """Replace the three files by what is known now."""
-    columns = [
-        *IMAGE,
-        *(name for name, metric in run.plan.metrics.items() if metric.of == "image"),
-        *PROTOCOL,
-    ]
-    _write_csv(run.folder / "rows.csv", columns, rows(run))
-    _write_csv(
-        run.folder / "sets.csv", ("method", "set", "metric", "value", "count"), set_rows(run)
-    )
+    """Replace the three files by the results so far."""
+    of_images = _metrics_of(run, "image")
+    _write_csv(run.folder / "rows.csv", [*IMAGE, *of_images, *PROTOCOL], rows(run))
+    columns = ("method", "set", "metric", "value", "count")
+    _write_csv(run.folder / "sets.csv", columns, set_rows(run))
     write_text(run.folder / "benchmark.json", json.dumps(summary(run), indent=1) + "\n")
 
 
 def set_rows(run: Progress) -> Iterable[Row]:
-    """A row for each figure of a whole set."""
+    """Yield a row for each figure of a whole set."""
     for method in run.plan.methods.values():
-        for which in run.sets(method):
-            cells = run.cells(method, which)
-            for name in (name for name, metric in run.plan.metrics.items() if metric.of == "set"):
-                if run.is_current("", name, run.scored(method, which)):
-                    kept = cells.scores["", name]
-                    value = {"metric": name, "value": kept.value, "count": kept.count}
-                    yield {"method": method.name, "set": which.name, **value}
+        for test_set in run.sets(method):
+            scored = run.scored(method, test_set)
+            for name in _metrics_of(run, "set"):
+                if run.is_current("", name, scored):
+                    entry = scored.cells.scores["", name]
+                    key = {"method": method.name, "set": test_set.name, "metric": name}
+                    yield {**key, "value": entry.value, "count": entry.count}
+
+
+def _metrics_of(run: Progress, subject: str) -> list[str]:
+    return [name for name, metric in run.plan.metrics.items() if metric.of == subject]
 
 
 def summary(run: Progress) -> dict[str, Any]:
-    """What benchmark.json says."""
+    """Return the content of benchmark.json."""
     options = run.plan.options
+    sets = run.plan.sets.values()
     return {
         "name": options.name,
         "options": msgspec.to_builtins(options),
@@ -165,9 +169,7 @@ def summary(run: Progress) -> dict[str, Any]:
         "versions_by_digest": {**run.earlier_versions(), digest(run.versions): run.versions},
         "device": run.device_name,
         "methods": {method.name: _method(run, method) for method in run.plan.methods.values()},
-        "sets": {
-            which.name: _set(options.sets[which.name], which) for which in run.plan.sets.values()
-        },
+        "sets": {test_set.name: _set(options.sets[test_set.name], test_set) for test_set in sets},
         "metrics": {name: _metric(metric) for name, metric in run.plan.metrics.items()},
         "notes": run.notes(),
     }
@@ -175,70 +177,72 @@ def summary(run: Progress) -> dict[str, Any]:
 
 def _method(run: Progress, method: Method) -> dict[str, Any]:
     cost = run.costs(method).cost
-    known = cost if cost and cost.protocol == method.protocol else None
+    # The cost of another checkpoint or other tiles does not count.
+    if cost and cost.protocol != method.protocol:
+        cost = None
+    settings = method.settings if method.spec else None
     return {
         "title": method.title,
         "zoo": method.options.method,
         "checkpoint": str(method.spec.checkpoint) if method.spec else None,
         "sha256": method.sha256 or None,
-        "parameters": known and known.parameters,
-        "macs_per_megapixel": known and known.macs_per_megapixel,
-        "precision": method.settings["precision"] if method.spec else None,
-        "tile": method.settings["tile"] or 0 if method.spec else None,
-        "overlap": method.settings["overlap"] if method.spec else None,
+        "parameters": cost and cost.parameters,
+        "macs_per_megapixel": cost and cost.macs_per_megapixel,
+        "precision": settings and settings["precision"],
+        "tile": settings and (settings["tile"] or 0),
+        "overlap": settings and settings["overlap"],
         "network": method.network or None,
     }
 
 
-def _set(options: Any, which: BenchmarkSet) -> dict[str, Any]:
-    folders = {"lq": options.lq or options.root or options.set, "gt": options.gt}
-    folders["gt"] = folders["gt"] or (folders["lq"] if which.has_gt else None)
+def _set(options: SetOptions, test_set: BenchmarkSet) -> dict[str, Any]:
+    lq = options.lq or options.root or options.set
     return {
-        "title": which.title,
-        "task": which.task,
-        **folders,
-        "count": len(which.photos),
-        "of": which.whole,
+        "title": test_set.title,
+        "task": test_set.task,
+        "lq": lq,
+        "gt": options.gt or (lq if test_set.has_gt else None),
+        "count": len(test_set.photos),
+        "of": test_set.whole,
     }
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
-    return {
-        key: getattr(metric, key)
-        for key in ("title", "better", "needs_gt", "digits", "of", "block")
-    }
+    keys = ("title", "better", "needs_gt", "digits", "of", "block")
+    return {key: getattr(metric, key) for key in keys}
 
 
-def _restored(run: Progress, method: Method, kept: Restored, file: Path) -> Row:
+def _restored(run: Progress, method: Method, entry: Restored, file: Path) -> Row:
+    # Relative paths keep their meaning when the folder is moved.
     relative = file.is_relative_to(run.folder)
-    return {
+    row = {
         "restored": file.relative_to(run.folder).as_posix() if relative else str(file.absolute()),
-        "width": kept.width,
-        "height": kept.height,
-        "seconds": "" if kept.seconds is None else f"{kept.seconds:.6f}",
-        "peak_mib": "" if kept.peak_mib is None else f"{kept.peak_mib:.1f}",
+        "width": entry.width,
+        "height": entry.height,
+        "seconds": "" if entry.seconds is None else f"{entry.seconds:.6f}",
+        "peak_mib": "" if entry.peak_mib is None else f"{entry.peak_mib:.1f}",
         "checkpoint_sha256": method.sha256,
         "colour": "RGB",
         "crop": run.plan.options.crop_border,
-        "precision": method.settings["precision"] if method.spec else "",
-        "tile": method.settings["tile"] or 0 if method.spec else "",
-        "overlap": method.settings["overlap"] if method.spec else "",
-        "versions": kept.versions,
-        "device": kept.device,
+        "versions": entry.versions,
+        "device": entry.device,
     }
+    if method.spec:
+        row |= {**method.settings, "tile": method.settings["tile"] or 0}
+    return row
 
 
-def _scores(run: Progress, cells: Cells, photo: str, row: Row) -> Row:
-    """Scores that are up to date, and the versions that they and the restoration were made with."""
-    scored = run.scored(run.plan.methods[row["method"]], run.plan.sets[row["set"]])
-    names = [name for name, each in run.plan.metrics.items() if each.of == "image"]
-    found = {
-        name: cells.scores[photo, name] for name in names if run.is_current(photo, name, scored)
-    }
-    told = dict.fromkeys(
-        filter(None, [row["versions"], *(score.versions for score in found.values())])
-    )
-    return {**{name: score.value for name, score in found.items()}, "versions": "+".join(told)}
+def _scores(run: Progress, scored: Scored, photo: str, entry: Restored) -> Row:
+    """Return the scores that are up to date, and the versions of restoring and of measuring."""
+    row = {}
+    versions = [entry.versions]
+    for name in _metrics_of(run, "image"):
+        if run.is_current(photo, name, scored):
+            score = scored.cells.scores[photo, name]
+            row[name] = score.value
+            versions.append(score.versions)
+    row["versions"] = "+".join(dict.fromkeys(filter(None, versions)))
+    return row
 
 
 def _write_csv(path: Path, columns: Iterable[str], content: Iterable[Row]) -> None:

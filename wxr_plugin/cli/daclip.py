@@ -119,9 +119,9 @@ def classified(
     """What `guide` says of each photo, one at a time, as sizes differ; those that cannot be read go to `bad`."""
     import torch
     from rich.console import Console
-    from rich.progress import track
 
     from wxr_plugin.data.images.io import BadImageError
+    from wxr_plugin.utils.progress import track
 
     for name, read in track(photos, "classify", transient=True, console=Console(stderr=True)):
         try:

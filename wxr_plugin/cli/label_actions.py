@@ -47,6 +47,7 @@ def run_rewrite(args: argparse.Namespace) -> int:
     from wxr_plugin.labels import report
     from wxr_plugin.labels.rewriting import rewrite_descriptions, to_rewrite
     from wxr_plugin.labels.store import LabelStore
+    from wxr_plugin.utils.progress import counting_bar
     from wxr_plugin.vlm.rewriter import build_rewriter
 
     options = spec_options("rewriter", args.rewriter)
@@ -54,7 +55,7 @@ def run_rewrite(args: argparse.Namespace) -> int:
         count = len(to_rewrite(store))
     rewriter = build_rewriter(options)
     with LabelStore(args.store) as store:
-        with report.bar(f"rewrite {args.store}", count) as progress:
+        with counting_bar(f"rewrite {args.store}", count) as progress:
             tally = rewrite_descriptions(store, rewriter, args.retry_failed, progress)
         report.print_rewrites(store, rewriter.provenance, tally)
         report.print_tally(store, tally, "texts")
@@ -64,9 +65,10 @@ def run_rewrite(args: argparse.Namespace) -> int:
 def run_init(args: argparse.Namespace) -> int:
     """Restore, rate, vote and store the winners; exit code 1 if a photo failed on the way or has no rating."""
     from wxr_plugin.inference.specs import read_spec
-    from wxr_plugin.labels import init_report, report
+    from wxr_plugin.labels import init_report
     from wxr_plugin.labels.initial import InitSettings, init_labels
     from wxr_plugin.labels.restoring import Restorations
+    from wxr_plugin.utils.progress import counting_bar
 
     if args.tile and not 0 <= args.overlap < args.tile:
         raise WxrError(f"--overlap {args.overlap} must be smaller than --tile {args.tile}")
@@ -83,7 +85,7 @@ def run_init(args: argparse.Namespace) -> int:
     raters = _panel(args.raters, args.batch_size)
     if args.source and store.exists():
         print(f"{store} is there already: going on with it, nothing is copied from {args.source}")
-    result = init_labels(photos, store, restorers, raters, settings, args.source, report.bar)
+    result = init_labels(photos, store, restorers, raters, settings, args.source, counting_bar)
     restorations = Restorations(store)
     if args.remove_candidates:
         restorations.remove()
@@ -122,6 +124,7 @@ def _label(
     from wxr_plugin.labels import report
     from wxr_plugin.labels.labelling import label_photos
     from wxr_plugin.labels.store import LabelStore
+    from wxr_plugin.utils.progress import counting_bar
 
     path, batch_size = _store_path(args), _positive(args.batch_size, "--batch-size")
     source = _of_photos(args) if not getattr(args, "pseudo_labels", False) else None
@@ -132,7 +135,7 @@ def _label(
     asker = build()
     with LabelStore(path) as store:
         source = source or _of_labels(args, store)
-        with report.bar(f"{args.action} {_title(args)}", len(source) * source.each) as progress:
+        with counting_bar(f"{args.action} {_title(args)}", len(source) * source.each) as progress:
             tally = label_photos(source, asker, store, batch_size, args.retry_failed, progress)
         summarise(store, asker, tally)
         report.print_tally(store, tally)

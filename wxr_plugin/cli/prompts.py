@@ -1,9 +1,8 @@
 """`wxr prompts`: learn the weather prompts of WResVLM, and look at what a file of them knows."""
 
 import argparse
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.errors import WxrError
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from wxr_plugin.conditioning.prompts import WeatherPrompts
     from wxr_plugin.prompt_learning.restored import EncodedRestorations
 
-T = TypeVar("T")
 
 LEARN_EXAMPLE = """example:
   wxr prompts learn --clear gt/ --rain rain/ --haze haze/ --snow snow/ -o prompts.safetensors
@@ -115,13 +113,14 @@ def learn(args: argparse.Namespace) -> int:
     """Encode the photos once, fit the prompts to four fifths of them, print the accuracy on the rest, save."""
     from wxr_plugin.prompt_learning.learning import PromptOptions, learn_prompts
     from wxr_plugin.utils.devices import device_of
+    from wxr_plugin.utils.progress import track
 
     if args.iterations < 1 or args.lr <= 0:
         raise WxrError("--iterations and --lr must be positive")
     more = {"pseudo_labels": args.pseudo_labels, "iterations": args.iterations, "lr": args.lr}
     device = device_of(args.device)
     learnt = learn_prompts(
-        PromptOptions(clip=args.clip, **more, **_photo_options(args)), _track, device
+        PromptOptions(clip=args.clip, **more, **_photo_options(args)), track, device
     )
     learnt.prompts.save(args.output)
     _print_passed_over(learnt.bad)
@@ -139,6 +138,7 @@ def check(args: argparse.Namespace) -> int:
     from wxr_plugin.prompt_learning.learning import PromptPhotoOptions, encode_photos
     from wxr_plugin.prompt_learning.photos import list_photos
     from wxr_plugin.utils.devices import device_of
+    from wxr_plugin.utils.progress import track
 
     clip = WeatherPrompts.load(args.prompts).clip
     guide = load_clip(clip, device_of(args.device))
@@ -148,7 +148,7 @@ def check(args: argparse.Namespace) -> int:
     if args.synthetic or any(getattr(args, weather) for weather in WEATHERS):
         options = PromptPhotoOptions(**_photo_options(args))
         photos = list_photos(options.photos, options.synthetic, options.seed)
-        data = encode_photos(options, guide, photos, _track)
+        data = encode_photos(options, guide, photos, track)
         _print_passed_over(data.bad)
         _print_accuracy(
             accuracy(prompts, data.features, data.classes, guide),
@@ -163,12 +163,6 @@ def _photo_options(args: argparse.Namespace) -> dict[str, Any]:
     folders = {weather: getattr(args, weather) for weather in WEATHERS if getattr(args, weather)}
     same = {key: getattr(args, key) for key in ("synthetic", "crops", "crop_size", "seed")}
     return {"photos": folders, **same}
-
-
-def _track(items: Iterable[T], description: str) -> Iterable[T]:
-    from rich.progress import track
-
-    return track(items, description=description)
 
 
 def _print_passed_over(bad: list[str]) -> None:

@@ -12,6 +12,7 @@ from wxr_plugin.data.images.io import BadImageError, list_images, read_image, wr
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils import html
 from wxr_plugin.utils.files import write_text
+from wxr_plugin.utils.grouping import group_by
 
 NETWORKS = {"supervised": "supervised only", "semi_supervised": "semi-supervised"}
 START = "packaged"
@@ -110,14 +111,11 @@ def pair_table(pairs: list[dict]) -> tuple[list[str], list[list[str]]]:
         "weather",
         *(f"{metric} {NETWORKS.get(c, c)}" for metric in ("PSNR", "SSIM") for c in columns),
     ]
-    groups = {(pair["style"], pair["kind"]): [] for pair in pairs}
-    for pair in pairs:
-        groups[pair["style"], pair["kind"]].append(pair)
-    named = {f"{style} {kind}": group for (style, kind), group in groups.items()}
-    named |= {f"all {style}": [p for p in pairs if p["style"] == style] for style, _ in groups}
+    groups = group_by(pairs, lambda pair: f"{pair['style']} {pair['kind']}")
+    groups |= group_by(pairs, lambda pair: f"all {pair['style']}")
     rows = [
         [name, *_means(group, columns, 0, 2), *_means(group, columns, 1, 3)]
-        for name, group in named.items()
+        for name, group in groups.items()
     ]
     return header, rows
 
@@ -126,9 +124,7 @@ def rating_table(photos: list[dict]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: count and mean rating of the photos before and after, by weather where it is known."""
     header = ["photos", "count", "before", *NETWORKS.values()]
     kinds = sorted({photo["kind"] for photo in photos} - {"all"})
-    groups = {kind: [p for p in photos if p["kind"] == kind] for kind in kinds} | {
-        "all photos": photos
-    }
+    groups = {**group_by(photos, lambda photo: photo["kind"], kinds), "all photos": photos}
     columns = ("input", *NETWORKS)
     rows = [
         [name, str(len(group)), *_marked([fmean(p[c] for p in group) for c in columns], 2)]

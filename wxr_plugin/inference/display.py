@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from wxr_plugin.inference.restorer import TINY
+from wxr_plugin.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,17 +69,10 @@ class RestoreBar:
     """
 
     def __init__(self, restorer: "Restorer", count: int, console: Console | None = None):
-        self.bar = Progress(
-            TextColumn("[progress.description]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console,
-        )
+        self.bar = progress_bar(console, elapsed=False)
         self.restorer = restorer
-        self.photos = self.bar.add_task("restoring", total=count, rate="")
-        self.part = self.bar.add_task("", visible=False, rate="")
+        self.photos = self.bar.add_task("restoring", total=count, note="")
+        self.part = self.bar.add_task("", visible=False, note="")
         self.megapixels = 0.0
 
     def __enter__(self) -> "RestoreBar":
@@ -104,7 +97,7 @@ class RestoreBar:
             self.megapixels += outcome.pixels / 1e6
             seconds = self.bar.tasks[self.photos].elapsed
             rate = f"{self.megapixels / seconds:.2f} megapixels/s" if seconds else ""
-            self.bar.update(self.photos, advance=1, rate=rate)
+            self.bar.update(self.photos, advance=1, note=rate)
             if outcome.note:
                 self.bar.console.print(
                     f"{outcome.photo}: {outcome.note}", highlight=False, soft_wrap=True

@@ -48,7 +48,7 @@ class Captioned(NamedTuple):
 
 def run_caption(args: argparse.Namespace) -> int:
     """Caption what the table does not know yet; exit code 1 if a photo has no caption."""
-    from wxr_plugin.labels import report
+    from wxr_plugin.utils.progress import counting_bar
     from wxr_plugin.vlm.describer import build_describer
 
     if args.batch_size < 1:
@@ -62,7 +62,7 @@ def run_caption(args: argparse.Namespace) -> int:
         return build_describer({"type": "BlipDescriber", **given}).describe
 
     count = len({pair.clean for pair in pairs})
-    with report.bar(f"caption {args.photos}", count) as progress:
+    with counting_bar(f"caption {args.photos}", count) as progress:
         done = caption(pairs, args.output, build, args.batch_size, lambda n: progress(n, ""))
     for line in done.failed:
         print(f"no caption: {line}")

@@ -9,6 +9,7 @@ import numpy as np
 from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.labels.candidates import INPUT, STORED, Candidate
 from wxr_plugin.labels.panel import Vote
+from wxr_plugin.utils.grouping import group_by
 
 UNKNOWN, ALL = "unknown", "all"
 """Weather of photos that nothing tells, and of the rows over all photos."""
@@ -74,14 +75,12 @@ class Line(msgspec.Struct):
 def summary(result: InitResult) -> list[Line]:
     """A line for each weather and method that there is; the last ones are over all weathers."""
     voted = [outcome for outcome in result.outcomes if outcome.winner]
-    weathers = [
-        name for name in (*WEATHERS, UNKNOWN) if any(outcome.weather == name for outcome in voted)
-    ]
-    parts = [(name, [outcome for outcome in voted if outcome.weather == name]) for name in weathers]
-    parts += [(ALL, voted)] if len(weathers) > 1 else []
+    groups = group_by(voted, lambda outcome: outcome.weather, (*WEATHERS, UNKNOWN))
+    if len(groups) > 1:
+        groups[ALL] = voted
     return [
         _line(weather, method, outcomes, result.raters)
-        for weather, outcomes in parts
+        for weather, outcomes in groups.items()
         for method in _methods(outcomes)
     ]
 

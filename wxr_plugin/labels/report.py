@@ -1,20 +1,10 @@
 """What `wxr label` prints and writes."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from wxr_plugin.labels.labelling import Asker, Tally
@@ -36,22 +26,6 @@ COLUMNS = ("kind", "image", "rating", "text", "model", "prompt", "time")
 DETAILS = (*RATING_WORDS, "source", "attempts", "iteration", "weights", "dtype", "content")
 EXTREMES = 3
 """How many of the worst and of the best photos a summary names."""
-
-
-@contextmanager
-def bar(title: str, total: int) -> Iterator[Callable[[int, object], None]]:
-    """A progress bar with counts beside it, as the function that stages call: how many more are done, the counts."""
-    counts = TextColumn("{task.fields[counts]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), counts)
-    with Progress(
-        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)
-    ) as progress:
-        task = progress.add_task(title, total=total, counts="")
-
-        def advance(done: int, counts: object) -> None:
-            progress.update(task, advance=done, counts=str(counts))
-
-        yield advance
 
 
 def print_ratings(store: LabelStore, asker: Asker, tally: Tally) -> None:

@@ -17,9 +17,9 @@ from wxr_plugin.models.base.conditioned import Conditioned
 from wxr_plugin.models.base.finite import Finite
 from wxr_plugin.models.base.guard import NanGuard
 from wxr_plugin.models.base.precision import loss_scaler, to_channels_last
-from wxr_plugin.models.base.progress import ProgressBar, StepClock
 from wxr_plugin.models.base.resuming import Resuming
 from wxr_plugin.models.base.schedules import CosineAnnealingLR
+from wxr_plugin.models.base.step_clock import StepClock
 from wxr_plugin.models.base.updating import Updating
 from wxr_plugin.models.base.val_input import InputMetrics
 from wxr_plugin.models.base.val_metrics import validation_metrics
@@ -28,6 +28,7 @@ from wxr_plugin.models.base.val_table import is_of
 from wxr_plugin.models.base.validating import Validating
 from wxr_plugin.options.train import WxrTrainOptions
 from wxr_plugin.utils.gpus import check_one_gpu, note_idle_gpus
+from wxr_plugin.utils.progress import TrainingBar
 
 AMP = {None: None, "bf16": torch.bfloat16, "fp16": torch.float16}
 CONSTANT = {"type": "MultiStepLR", "milestones": []}
@@ -65,7 +66,7 @@ class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
         self.told: set[str] = set()
         self.inputs = InputMetrics()
         self.clock = StepClock()
-        self.progress: ProgressBar | None = None
+        self.progress: TrainingBar | None = None
         super().__init__(opt)
         note_idle_gpus(opt)
         self.load_guide()
@@ -105,7 +106,7 @@ class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
         if hasattr(self, "net_g_ema"):
             self._arrange(self.net_g_ema)
         if self.opt["logger"].get("progress") and get_dist_info()[0] == 0:
-            self.progress = ProgressBar.start(
+            self.progress = TrainingBar.start(
                 int(self.opt["train"]["total_iter"]), get_root_logger()
             )
 
@@ -190,9 +191,10 @@ class WxrModel(Updating, Finite, Resuming, Validating, Conditioned, SRModel):
     def _show_progress(self, current_iter: int) -> None:
         if self.progress:
             loss = sum(value for name, value in self.log_dict.items() if name.startswith("l_"))
-            self.progress.update(
-                current_iter, loss, self.get_current_learning_rate()[0], *self.clock.last
-            )
+            rate = self.get_current_learning_rate()[0]
+            data, compute = (1e3 * seconds for seconds in self.clock.last)
+            note = f"loss {loss:.4g}  lr {rate:.2e}  data {data:.0f} ms  compute {compute:.0f} ms"
+            self.progress.update(current_iter, note)
 
     def _check_options(self) -> None:
         """What only all blocks together can tell."""

@@ -12,6 +12,7 @@ from wxr_plugin.labels.restoring import Restorations
 from wxr_plugin.labels.rewriting import rewrite_descriptions
 from wxr_plugin.labels.sources import PhotoCrops, Source, StoredLabels, WholePhotos
 from wxr_plugin.labels.store import LabelStore
+from wxr_plugin.utils.progress import counting_bar
 from wxr_plugin.wresvlm.settings import Settings
 
 SUPERVISED = "supervised"
@@ -68,7 +69,7 @@ def rewrite(settings: Settings, folder: Path, described: str) -> None:
         copy_store(settings.labels(described), path)
     rewriter = build_rewriter(settings.options.rewrite)
     with LabelStore(path) as store:
-        with report.bar("rewriting", len(store.descriptions())) as progress:
+        with counting_bar("rewriting", len(store.descriptions())) as progress:
             tally = rewrite_descriptions(store, rewriter, progress=progress)
         report.print_rewrites(store, rewriter.provenance, tally)
         report.print_tally(store, tally, "texts")
@@ -107,7 +108,7 @@ def _vote(
 ) -> None:
     store, photos = folder / "labels.lmdb", RealPhotos(settings.real)
     raters = {name: settings.options.raters[name] for name in settings.options.panel}
-    result = init_labels(photos, store, restorers, raters, how, start, report.bar)
+    result = init_labels(photos, store, restorers, raters, how, start, counting_bar)
     init_report.print_result(result, store)
     init_report.write_csv(result, folder / "winners.csv")
     Restorations(store).remove()
@@ -119,7 +120,7 @@ def _describe(settings: Settings, folder: Path, source: Source) -> None:
     options = settings.options.describe
     asker = DescriptionAsker(build_describer(options.describer))
     with LabelStore(folder / "labels.lmdb") as store:
-        with report.bar("describing", len(source) * source.each) as progress:
+        with counting_bar("describing", len(source) * source.each) as progress:
             tally = label_photos(source, asker, store, options.batch_size, progress=progress)
         report.print_descriptions(store, asker, tally)
         report.print_tally(store, tally)

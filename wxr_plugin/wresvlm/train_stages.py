@@ -73,12 +73,11 @@ def train(settings: Settings, stage: str, folder: Path, opt: Mapping[str, Any]) 
 
 def learn_prompts(settings: Settings, folder: Path, labels: str | None) -> None:
     """Learn weather prompts, with the pseudo-labels of the stage `labels` where there is one; print their accuracy."""
-    from rich.progress import track
-
     from wxr_plugin.prompt_learning.learning import learn_prompts as learn
+    from wxr_plugin.utils.progress import track
 
     options = prompt_options(settings, labels)
-    learnt = learn(options, lambda items, title: track(items, title), settings.device)
+    learnt = learn(options, track, settings.device)
     learnt.prompts.save(folder / "prompts.safetensors")
     found = {"accuracy": learnt.accuracy, "held_out": learnt.held_out}
     found["restored"] = learnt.restored.used if learnt.restored else 0

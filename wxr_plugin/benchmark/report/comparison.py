@@ -1,4 +1,4 @@
-"""Published figures beside ours."""
+"""Published figures next to those of a benchmark."""
 
 from collections.abc import Iterator
 
@@ -7,71 +7,97 @@ from wxr_plugin.benchmark.tables import Cell, Table, figure_text
 
 
 def side_by_side(table: Table) -> Table:
-    """The columns and rows of a table of ours that have published figures, each with these and the differences below.
+    """Return the part of a table that has published figures, with these and the differences.
 
-    Without rows where there are none.
+    Below each row of ours stands one of published figures and one of the differences. The result
+    has no rows if nothing in `table` was published.
     """
-    kept = [
-        place
-        for place in range(len(table.columns))
-        if any(cells[place].published for _, cells in table.rows)
-    ]
-    rows = []
-    for name, cells in table.rows:
-        shown = [cells[place] for place in kept]
-        if any(cell.published for cell in shown):
-            rows.append(
-                (name, [Cell(cell.text, worse=cell.worse, partial=cell.partial) for cell in shown])
-            )
-            rows.append(
-                (
-                    "– published",
-                    [
-                        Cell(_printed(cell.published)) if cell.published else Cell()
-                        for cell in shown
-                    ],
-                )
-            )
-            rows.append(
-                (
-                    "– difference",
-                    [Cell(cell.difference) if cell.published else Cell() for cell in shown],
-                )
-            )
-    columns = [table.columns[place] for place in kept]
-    return Table(
-        f"{table.title}: beside published figures", columns, rows, list(_groups(table, kept))
+    places = set()
+    for _, cells in table.rows:
+        places |= {place for place, cell in enumerate(cells) if cell.published}
+    order = sorted(places)
+    result = Table(
+        title=f"{table.title}: with published figures",
+        columns=[table.columns[place] for place in order],
+        rows=[],
+        groups=list(_groups(table, order)),
     )
+    for name, cells in table.rows:
+        compared = [cells[place] for place in order]
+        if any(cell.published for cell in compared):
+            result.rows += _three_rows(name, compared)
+    return result
+
+
+def _three_rows(name: str, cells: list[Cell]) -> list[tuple[str, list[Cell]]]:
+    """Return rows of our figures without their ranks, of published figures and of differences."""
+    ours, theirs, differences = [], [], []
+    for cell in cells:
+        figure = cell.published
+        ours.append(Cell(cell.text, worse=cell.worse, partial=cell.partial))
+        theirs.append(Cell())
+        differences.append(Cell())
+        if figure:
+            theirs[-1].text = figure_text(figure.value, figure.digits)
+            differences[-1].text = cell.difference
+    return [
+        (name, ours),
+        ("– published", theirs),
+        ("– difference", differences),
+    ]
 
 
 def comparable(quality: list[Table]) -> list[str]:
-    """What to know of the published figures beside those of `quality`: other images, other versions, and the papers."""
-    known = published()
-    cells = [cell for table in quality for _, row in table.rows for cell in row if cell.published]
+    """Return notes on how far the published figures in `quality` can be compared, and their papers.
+
+    They name other numbers of images, other versions of a method, and doubtful figures.
+    """
+    rows = [cells for table in quality for _, cells in table.rows]
+    cells = [cell for row in rows for cell in row if cell.published]
     figures = list(dict.fromkeys(cell.published for cell in cells))
-    counts = {
-        each.set: f"{each.set}: {cell.count:,} images here, {each.count:,} there"
-        for cell, each in ((cell, cell.published) for cell in cells)
-        if each.count and cell.count and each.count != cell.count
-    }
-    notes = [known.methods[each.method].note for each in figures if each.method in known.methods]
-    told = [
-        *notes,
+    texts = [
+        *_unlike(cells),
+        *_general_notes(figures),
         *_method_notes(figures),
-        *(known.tables[each.table].notes for each in figures),
+        *_table_notes(figures),
         *_doubts(figures),
+        *_papers(figures),
     ]
-    papers = [f"{each.paper}: {known.papers[each.paper]}" for each in figures]
-    unlike = (
-        [f"Not the same images, so not the same figure: {'; '.join(counts.values())}"]
-        if counts
-        else []
-    )
-    return [
-        f"{text[:1].upper()}{text[1:].rstrip('.')}."
-        for text in dict.fromkeys([*unlike, *told, *papers])
-        if text
-    ]
+    # Many figures share their notes.
+    return [_sentence(text) for text in dict.fromkeys(texts) if text]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+def _general_notes(figures: list[Figure]) -> Iterator[str]:
+    methods = published().methods
+    for figure in figures:
+        if figure.method in methods:
+            yield methods[figure.method].note
+
+
+def _table_notes(figures: list[Figure]) -> Iterator[str]:
+    for figure in figures:
+        yield published().tables[figure.table].notes
+
+
+def _papers(figures: list[Figure]) -> Iterator[str]:
+    for figure in figures:
+        yield f"{figure.paper}: {published().papers[figure.paper]}"
+
+
+def _unlike(cells: list[Cell]) -> list[str]:
+    """Return a note on the sets whose published figures are means of other numbers of images."""
+    counts = {}
+    for cell in cells:
+        figure = cell.published
+        if figure.count and cell.count and figure.count != cell.count:
+            counts[figure.set] = f"{figure.set}: {cell.count:,} images here, {figure.count:,} there"
+    if not counts:
+        return []
+    return [f"Not the same images, so not the same figure: {'; '.join(counts.values())}"]
 
 
 def _method_notes(figures: list[Figure]) -> Iterator[str]:
@@ -82,19 +108,18 @@ def _method_notes(figures: list[Figure]) -> Iterator[str]:
 
 
 def _doubts(figures: list[Figure]) -> Iterator[str]:
-    for each in figures:
-        for doubt in published().tables[each.table].doubtful:
-            if (doubt.method, doubt.set, doubt.metric) == (each.method, each.set, each.metric):
-                yield f"doubtful: {each.metric} of {each.method} on {each.set}, {doubt.note}"
+    for figure in figures:
+        key = figure.method, figure.set, figure.metric
+        for doubt in published().tables[figure.table].doubtful:
+            if (doubt.method, doubt.set, doubt.metric) == key:
+                yield f"doubtful: {figure.metric} of {figure.method} on {figure.set}, {doubt.note}"
 
 
-def _groups(table: Table, kept: list[int]) -> Iterator[tuple[str, int]]:
+def _groups(table: Table, places: list[int]) -> Iterator[tuple[str, int]]:
+    """Yield the groups of the columns at `places`, with the number of these that each spans."""
     start = 0
     for name, span in table.groups:
-        if count := sum(start <= place < start + span for place in kept):
+        count = sum(start <= place < start + span for place in places)
+        if count:
             yield name, count
         start += span
-
-
-def _printed(figure: Figure) -> str:
-    return figure_text(figure.value, figure.digits)

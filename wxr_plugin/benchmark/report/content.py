@@ -1,4 +1,4 @@
-"""All that a report tells, without a form."""
+"""The content of a report, independent of its format."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,27 +10,31 @@ from wxr_plugin.benchmark.report.comparison import comparable, side_by_side
 from wxr_plugin.benchmark.report.quality import quality_tables
 from wxr_plugin.benchmark.report.tables import cost_table, published_tables, title
 from wxr_plugin.benchmark.results import INPUT, PROTOCOL, Results
+from wxr_plugin.benchmark.results_files import Method
 from wxr_plugin.benchmark.tables import Cell, Heading, Table
 
 MOST_ROWS = 100
-"""Rows of the tables of errors and of overlaps; the files have all of them."""
+"""Rows of the tables of errors and of overlaps at most; the CSV files have all of them."""
+_TextRow = tuple[str, list[str]]
+"""Name and cells of a row."""
 
 
 class Content(msgspec.Struct):
-    """The parts of a report. Tables without rows are left out by those who write it."""
+    """The parts of a report. A writer leaves out tables without rows."""
 
     name: str
     warnings: list[str]
-    """What makes figures less than they look."""
+    """Reasons why figures are weaker than they look: missing images, mixed settings."""
     notes: list[str]
-    """What the benchmark says of its sets."""
+    """Notes on the sets, from benchmark.json."""
     quality: list[Table]
     comparison: list[Table]
-    """Of each table of `quality` the columns that have published figures, with these and the differences."""
+    """For each table of `quality` the columns with published figures, these and the differences."""
     comparable: list[str]
-    """How far published figures can be compared, and where they come from."""
+    """Notes on how far published figures can be compared, and their papers."""
     cost: Table
     facts: list[tuple[str, str]]
+    """Name and text of what holds for all methods."""
     protocol: Table
     errors: Table
     overlaps: Table
@@ -38,14 +42,15 @@ class Content(msgspec.Struct):
 
 
 def content(results: Results) -> Content:
-    """What the results tell."""
+    """Return the content of the report of `results`."""
     quality = quality_tables(results)
+    compared = map(side_by_side, quality)
     return Content(
         name=results.facts.name,
         warnings=list(_warnings(results)),
         notes=results.facts.notes,
         quality=quality,
-        comparison=[found for table in quality if (found := side_by_side(table)).rows],
+        comparison=[table for table in compared if table.rows],
         comparable=comparable(quality),
         cost=cost_table(results),
         facts=list(_facts(results)),
@@ -56,107 +61,124 @@ def content(results: Results) -> Content:
     )
 
 
-def _text_table(
-    title: str, corner: str, columns: list[str], rows: list[tuple[str, list[str]]]
-) -> Table:
-    cells = [(name, [Cell(text) for text in texts]) for name, texts in rows]
-    return Table(title, [Heading(name) for name in columns], cells, corner=corner, texts=True)
+def _text_table(title: str, corner: str, columns: list[str], rows: list[_TextRow]) -> Table:
+    headings = [Heading(name) for name in columns]
+    table = Table(title, headings, [], corner=corner, texts=True)
+    for name, texts in rows:
+        table.rows.append((name, [Cell(text) for text in texts]))
+    return table
 
 
 def _protocol(results: Results) -> Table:
     columns = ["Zoo", "Network", "Checkpoint", "sha256", "Precision", "Tile", "Overlap"]
     rows = []
     for name, method in results.methods.items():
-        network = (
-            method.network.get("type", "")
-            if isinstance(method.network, Mapping)
-            else method.network or ""
-        )
-        tile = "whole images" if method.tile in (0, None) and method.checkpoint else method.tile
-        overlap = method.overlap if method.tile else None
         checkpoint = method.checkpoint and Path(method.checkpoint).name
-        told = [method.zoo, network, checkpoint, method.sha256, method.precision, tile, overlap]
-        rows.append((title(results, name), ["" if each is None else str(each) for each in told]))
+        tile = "whole images" if method.tile in (0, None) and checkpoint else method.tile
+        overlap = method.overlap if method.tile else None
+        values = [method.zoo, _network(method), checkpoint, method.sha256]
+        values += [method.precision, tile, overlap]
+        texts = ["" if value is None else str(value) for value in values]
+        rows.append((title(results, name), texts))
     return _text_table("Methods", "Method", columns, rows)
 
 
+def _network(method: Method) -> str:
+    # benchmark.json has the type of the network, or a whole block of its options.
+    if isinstance(method.network, Mapping):
+        return method.network.get("type", "")
+    return method.network or ""
+
+
 def _facts(results: Results) -> Iterator[tuple[str, str]]:
-    """What holds for all methods, as name and text."""
-    found = [results.protocols(name) for name in results.methods]
-    in_y = any("(Y)" in metric.title for metric in results.metrics.values())
-    for key, words in (
-        ("colour", "Colour space"),
-        ("crop", "Pixels that metrics crop at each edge"),
-    ):
-        if values := sorted({value for each in found for value in each[key]} - {""}):
-            yield (
-                words,
-                ", ".join(values)
-                + ("; of metrics with (Y) the Y of YCbCr" if key == "colour" and in_y else ""),
-            )
-    devices = dict.fromkeys(value for each in found for value in each["device"] if value)
+    """Yield name and text of what holds for all methods."""
+    protocols = [results.protocols(name) for name in results.methods]
+    colours = sorted(_values(protocols, "colour"))
+    if colours:
+        in_y = any("(Y)" in metric.title for metric in results.metrics.values())
+        note = "; of metrics with (Y) the Y of YCbCr" if in_y else ""
+        yield "Colour space", ", ".join(colours) + note
+    crops = sorted(_values(protocols, "crop"))
+    if crops:
+        yield "Pixels that metrics crop at each edge", ", ".join(crops)
+    devices = _values(protocols, "device")
     if devices or results.facts.device:
         yield "Device", ", ".join(devices) or results.facts.device
-    yield from _packages(
-        results,
-        {digest for each in found for told in each["versions"] for digest in told.split("+")},
-    )
+    versions = _values(protocols, "versions")
+    # A row may join the digests of two runs, of restoring and of measuring.
+    yield from _packages(results, {digest for text in versions for digest in text.split("+")})
+
+
+def _values(protocols: list[dict[str, list[str]]], key: str) -> list[str]:
+    """Return the different values of a column that are not empty, in order of appearance."""
+    values = [value for protocol in protocols for value in protocol[key]]
+    return list(dict.fromkeys(value for value in values if value))
 
 
 def _packages(results: Results, digests: set[str]) -> Iterator[tuple[str, str]]:
-    """The packages of all rows, told apart where they are not the same for all."""
-    known = {key: each for key, each in results.facts.versions_by_digest.items() if key in digests}
-    if len(known) < 2:
-        known = {"": next(iter(known.values()), results.facts.versions)}
-    for digest, each in known.items():
-        if each:
-            told = ", ".join(f"{name} {version}" for name, version in each.items())
-            yield f"Packages {digest}".strip(), told
+    """Yield the versions of packages, a line per digest if the rows have more than one."""
+    by_digest = {
+        digest: packages
+        for digest, packages in results.facts.versions_by_digest.items()
+        if digest in digests
+    }
+    if len(by_digest) < 2:
+        by_digest = {"": next(iter(by_digest.values()), results.facts.versions)}
+    for digest, packages in by_digest.items():
+        if packages:
+            versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+            yield f"Packages {digest}".strip(), versions
 
 
 def _warnings(results: Results) -> Iterator[str]:
     for name in results.methods:
-        for key, values in results.protocols(name).items():
-            if len(values) > 1 and key in PROTOCOL:
-                told = ", ".join(value or "none" for value in values)
-                yield f"{title(results, name)}: its means mix images made under several values of {key} ({told})"
-        for key, each in results.sets.items():
-            rows = results.of(name, key)
-            done = sum(bool(row.restored) for row in rows)
-            if rows and each.count and done < each.count:
-                yield f"{title(results, name)}: {done} of {each.count} images of {each.title or key} are there"
+        yield from _mixed(results, name)
+        yield from _missing(results, name)
     methods = [name for name in results.methods if name != INPUT]
-    if not any(
-        results.mean(name, key, metric).count
-        for name in methods
-        for key in results.sets
-        for metric in results.metrics
-    ):
+    cells = [(name, key) for name in methods for key in results.sets]
+    counts = (results.mean(*cell, metric).count for cell in cells for metric in results.metrics)
+    if not any(counts):
         yield "nothing that a method restored has been measured"
+
+
+def _mixed(results: Results, method: str) -> Iterator[str]:
+    """Warn of means over images that were made under several protocols."""
+    for key, values in results.protocols(method).items():
+        if len(values) > 1 and key in PROTOCOL:
+            different = ", ".join(value or "none" for value in values)
+            yield (
+                f"{title(results, method)}: its means mix images made under several values of "
+                f"{key} ({different})"
+            )
+
+
+def _missing(results: Results, method: str) -> Iterator[str]:
+    """Warn of sets of which the method has not restored every image."""
+    for name, image_set in results.sets.items():
+        rows = results.of(method, name)
+        done = sum(bool(row.restored) for row in rows)
+        if rows and image_set.count and done < image_set.count:
+            label = image_set.title or name
+            yield f"{title(results, method)}: {done} of {image_set.count} images of {label} exist"
 
 
 def _errors(results: Results) -> Table:
     rows = [
         (title(results, row.method), [row.set, row.image, row.error]) for row in results.errors()
     ]
-    return _cut(
-        _text_table("Errors", "Method", ["Set", "Image", "What went wrong"], rows), "rows.csv"
-    )
+    table = _text_table("Errors", "Method", ["Set", "Image", "Error"], rows)
+    return _cut(table, "rows.csv")
 
 
 def _overlaps(results: Results) -> Table:
-    found: list[dict[str, Any]] = results.overlaps()
-    columns = [name for name in (found[0] if found else ()) if name != "set"]
-    rows = [(row["set"], [str(row[name] or "") for name in columns]) for row in found]
-    return _cut(
-        _text_table(
-            "Test images that are training images",
-            "Set",
-            [name.capitalize() for name in columns],
-            rows,
-        ),
-        "overlaps.csv",
-    )
+    overlaps: list[dict[str, Any]] = results.overlaps()
+    columns = [name for name in (overlaps[0] if overlaps else ()) if name != "set"]
+    rows = []
+    for row in overlaps:
+        rows.append((row["set"], [str(row[name] or "") for name in columns]))
+    heads = [name.capitalize() for name in columns]
+    table = _text_table("Test images that are training images", "Set", heads, rows)
+    return _cut(table, "overlaps.csv")
 
 
 def _cut(table: Table, file: str) -> Table:

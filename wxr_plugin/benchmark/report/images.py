@@ -1,31 +1,42 @@
-"""The images of a report: which ones its page carries, and where the others lie."""
+"""The images of a report: which of them the page carries, and where the others are."""
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from wxr_plugin.benchmark.report.tables import title
 from wxr_plugin.benchmark.results import INPUT, Results
-from wxr_plugin.benchmark.results_files import Row
+from wxr_plugin.benchmark.results_files import MetricInfo, Row
 from wxr_plugin.data.images.io import BadImageError, read_image
 from wxr_plugin.inference.frames import in_order
 from wxr_plugin.utils import html
 
 GT = "gt"
 _QUALITY = 88
+"""Of embedded images, as WebP counts it."""
+_Rows = dict[str, dict[str, Row]]
+"""The rows of one set: key of a source -> name of an image -> row."""
 
 
 class Source(NamedTuple):
-    """What can be looked at: the photo, its ground truth, or what a method made of it."""
+    """An image that the viewer offers for each photo: the input, its ground truth or a result."""
 
     key: str
+    """INPUT, GT or the name of a method."""
     title: str
 
 
 class Shown(NamedTuple):
-    """How images are shown: `images` photos within the page, of at most `side` pixels; `page` is the page's folder."""
+    """Settings of the viewer.
+
+    Attributes:
+        images: number of photos that the page carries.
+        side: their longest side in pixels, at most.
+        page: folder of the page.
+    """
 
     images: int
     side: int
@@ -33,49 +44,56 @@ class Shown(NamedTuple):
 
 
 def viewer_data(results: Results, shown: Shown) -> dict[str, Any]:
-    """All that the viewer needs, as JSON takes it.
+    """Return the data of the viewer in a form that can be written as JSON.
 
-    `sources` and `metrics` name what `f`, `d` and `v` of an image hold in turn: the rest of its
-    address after the `base` of its set, its data URI where the page carries it, and the values of
-    all metrics; null where there is none.
+    `sources` and `metrics` name the items of the lists `f`, `d` and `v` of an image: the rest of
+    its address after the `base` of its set, its data URI if the page carries it, and the values of
+    all metrics. Missing items are None.
     """
     embedded = _embedded(results, shown.images)
     sources = _sources(results)
     metrics = [
-        [each.title or key, each.better, each.digits] for key, each in _of_images(results).items()
+        [metric.title or key, metric.better, metric.digits]
+        for key, metric in _image_metrics(results).items()
     ]
     sets = [
         _set(results, name, sources, embedded, shown)
         for name in results.sets
-        if _names(results, name)
+        if _image_names(results, name)
     ]
-    return {"sources": [list(each) for each in sources], "metrics": metrics, "sets": sets}
+    return {"sources": [list(source) for source in sources], "metrics": metrics, "sets": sets}
 
 
 def counts(data: dict[str, Any]) -> tuple[int, int]:
-    """How many photos the page carries, and how many it links."""
-    images = [image for each in data["sets"] for image in each["images"]]
-    within = sum(any(image["d"]) for image in images)
-    return within, len(images) - within
+    """Return how many photos the page carries, and how many it links."""
+    images = [image for block in data["sets"] for image in block["images"]]
+    embedded = sum(any(image["d"]) for image in images)
+    return embedded, len(images) - embedded
 
 
 def _sources(results: Results) -> list[Source]:
-    methods = [Source(name, title(results, name)) for name in results.methods if name != INPUT]
-    has_gt = any(row.gt for row in results.rows)
-    return [Source(INPUT, "Input"), *([Source(GT, "Ground truth")] if has_gt else []), *methods]
+    sources = [Source(INPUT, "Input")]
+    if any(row.gt for row in results.rows):
+        sources.append(Source(GT, "Ground truth"))
+    methods = [name for name in results.methods if name != INPUT]
+    return [*sources, *(Source(name, title(results, name)) for name in methods)]
 
 
 def _embedded(results: Results, most: int) -> set[tuple[str, str]]:
-    """Up to `most` photos as set and name: as many of each set, spread evenly over it."""
-    waiting = {name: len(names) for name in results.sets if (names := _names(results, name))}
-    share = dict.fromkeys(waiting, 0)
-    while most > 0 and (open_sets := [name for name in waiting if share[name] < waiting[name]]):
-        for name in open_sets[:most]:
+    """Return up to `most` photos as (set, image): equally many of each set, spread evenly."""
+    available = {name: len(_image_names(results, name)) for name in results.sets}
+    share = {name: 0 for name, count in available.items() if count}
+    # One more photo of each set in turn, until all are taken or `most` is reached.
+    while most > 0:
+        unfinished = [name for name in share if share[name] < available[name]]
+        if not unfinished:
+            break
+        for name in unfinished[:most]:
             share[name] += 1
-        most -= len(open_sets[:most])
+        most -= len(unfinished[:most])
     chosen = set()
     for name, count in share.items():
-        names = _names(results, name)
+        names = _image_names(results, name)
         chosen |= {(name, names[place * len(names) // count]) for place in range(count)}
     return chosen
 
@@ -83,49 +101,52 @@ def _embedded(results: Results, most: int) -> set[tuple[str, str]]:
 def _set(
     results: Results, name: str, sources: list[Source], embedded: set, shown: Shown
 ) -> dict[str, Any]:
-    rows = {
-        source.key: {row.image: row for row in results.of(source.key, name)} for source in sources
-    }
-    names = _names(results, name)
-    files = [[_file(results, rows, source.key, image) for image in names] for source in sources]
-    addresses = [[_address(file, shown.page) for file in column] for column in files]
-    bases = [os.path.commonprefix([each for each in column if each]) for column in addresses]  # noqa: RUF071
+    rows: _Rows = {}
+    for source in sources:
+        rows[source.key] = {row.image: row for row in results.of(source.key, name)}
+    names = _image_names(results, name)
+    # A column per source: the files, their addresses, and the start that the addresses share.
+    columns, bases, rests = [], [], []
+    for source in sources:
+        files = [_file(results, rows, source.key, image) for image in names]
+        addresses = [_address(file, shown.page) for file in files]
+        base = os.path.commonprefix([address for address in addresses if address])  # noqa: RUF071
+        columns.append(files)
+        bases.append(base)
+        rests.append([address[len(base) :] if address else None for address in addresses])
     images = []
     for place, image in enumerate(names):
-        within = [
-            _data(column[place], shown.side) if (name, image) in embedded else None
-            for column in files
-        ]
-        rest = [
-            column[place][len(base) :] if column[place] else None
-            for column, base in zip(addresses, bases)
-        ]
-        values = [_values(results, rows[source.key].get(image)) for source in sources]
-        images.append({"n": image, "s": _size(rows, image), "f": rest, "d": within, "v": values})
+        carried = (name, image) in embedded
+        entry = {"n": image, "s": _size(rows, image), "f": [rest[place] for rest in rests]}
+        entry["d"] = [_data(files[place], shown.side) if carried else None for files in columns]
+        entry["v"] = [_values(results, rows[source.key].get(image)) for source in sources]
+        images.append(entry)
     return {"title": results.sets[name].title or name, "base": bases, "images": images}
 
 
-def _names(results: Results, name: str) -> list[str]:
-    """The photos of a set that any method has, in the order in which people count."""
-    found = {
-        Path(row.image): row.image for method in results.methods for row in results.of(method, name)
-    }
-    return [found[path] for path in in_order(found)]
+def _image_names(results: Results, name: str) -> list[str]:
+    """Return the photos of a set that any method has, numbers in their names in natural order."""
+    rows = [row for method in results.methods for row in results.of(method, name)]
+    names = {Path(row.image): row.image for row in rows}
+    return [names[path] for path in in_order(names)]
 
 
-def _file(results: Results, rows: dict[str, dict[str, Row]], key: str, image: str) -> Path | None:
-    """The file of a source; the photo and its ground truth are named by the rows of any method."""
+def _file(results: Results, rows: _Rows, key: str, image: str) -> Path | None:
+    """Return the file of a source; any method's row names the photo and its ground truth."""
     if key in (INPUT, GT):
-        told = (
-            getattr(row, "lq" if key == INPUT else "gt")
-            for each in rows.values()
-            if (row := each.get(image))
-        )
-        file = next(filter(None, told), "")
+        paths = (row.lq if key == INPUT else row.gt for row in _rows_of(rows, image))
+        file = next(filter(None, paths), "")
     else:
         row = rows[key].get(image)
         file = row.restored if row else ""
     return results.folder / file if file else None
+
+
+def _rows_of(rows: _Rows, image: str) -> Iterator[Row]:
+    """Yield the row of each source that has `image`."""
+    for by_image in rows.values():
+        if image in by_image:
+            yield by_image[image]
 
 
 def _address(file: Path | None, page: Path) -> str | None:
@@ -133,23 +154,29 @@ def _address(file: Path | None, page: Path) -> str | None:
 
 
 def _data(file: Path | None, side: int) -> str | None:
+    if not file:
+        return None
     try:
-        return html.data_uri(read_image(file), side, "WEBP", _QUALITY) if file else None
-    except BadImageError:  # gone, or never written: the viewer says so
+        return html.data_uri(read_image(file), side, "WEBP", _QUALITY)
+    except BadImageError:  # deleted, or never written: the viewer says so
         return None
 
 
-def _size(rows: dict[str, dict[str, Row]], image: str) -> list[int]:
-    sizes = [row.size for each in rows.values() if (row := each.get(image)) and all(row.size)]
+def _size(rows: _Rows, image: str) -> list[int]:
+    """Return width and height of the largest version of an image, 4:3 where none is known."""
+    sizes = [row.size for row in _rows_of(rows, image) if all(row.size)]
     return list(max(sizes, default=(4, 3)))
 
 
 def _values(results: Results, row: Row | None) -> list[float | None] | None:
     if row is None:
         return None
-    kept = ((row.scores[key], each.digits) for key, each in _of_images(results).items())
-    return [round(value, digits) if math.isfinite(value) else None for value, digits in kept]
+    values = []
+    for key, metric in _image_metrics(results).items():
+        value = row.scores[key]
+        values.append(round(value, metric.digits) if math.isfinite(value) else None)
+    return values
 
 
-def _of_images(results: Results) -> dict[str, Any]:
-    return {key: each for key, each in results.metrics.items() if each.of == "image"}
+def _image_metrics(results: Results) -> dict[str, MetricInfo]:
+    return {key: metric for key, metric in results.metrics.items() if metric.of == "image"}

@@ -1,4 +1,4 @@
-"""The tables of a report as LaTeX, for booktabs."""
+"""The tables of a report as LaTeX with booktabs."""
 
 import re
 import unicodedata
@@ -36,20 +36,17 @@ SPECIAL = {
 
 
 def to_latex(content: Content) -> str:
-    """All tables of figures: best ones bold, second ones underlined."""
-    tables = [
-        table
-        for table in (*content.quality, *content.comparison, content.cost, content.protocol)
-        if table.rows
-    ]
+    """Return all tables of figures, best ones bold, second ones underlined."""
+    tables = [*content.quality, *content.comparison, content.cost, content.protocol]
+    texts = ["\n".join(_table(table)) + "\n" for table in tables if table.rows]
     head = HEAD + "".join(f"% {text}\n" for text in content.comparable)
-    return head + "\n" + "\n".join("\n".join(_table(table)) + "\n" for table in tables)
+    return head + "\n" + "\n".join(texts)
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX prints as it is, in one line.
+    """Return `text` on one line, with what LaTeX would interpret escaped.
 
-    Letters that its T1 fonts lack lose their accents, or become ?.
+    Letters that T1 fonts lack lose their accents, or become "?".
     """
     return "".join(map(_letter, " ".join(text.split())))
 
@@ -63,12 +60,14 @@ def _letter(letter: str) -> str:
 def _table(table: Table) -> Iterator[str]:
     yield r"\begin{table*}[t]"
     yield r"\centering"
-    yield rf"\caption{{{escape(' '.join([_sentence(table.title), *table.notes]))}}}"
-    yield rf"\label{{tab:{re.sub('[^a-z0-9]+', '-', table.title.lower()).strip('-')}}}"
-    kind = "l" if table.texts else "c"
-    # \linewidth is the most that a table may take; a narrow one keeps its size
+    caption = " ".join([table.title.rstrip(".") + ".", *table.notes])
+    yield rf"\caption{{{escape(caption)}}}"
+    label = re.sub("[^a-z0-9]+", "-", table.title.lower()).strip("-")
+    yield rf"\label{{tab:{label}}}"
+    alignment = "l" if table.texts else "c"
+    # A table that is wider than the line is shrunk to it; a narrow one keeps its size.
     yield r"\resizebox{\ifdim\width>\linewidth \linewidth\else\width\fi}{!}{%"
-    yield rf"\begin{{tabular}}{{l{kind * len(table.columns)}}}"
+    yield rf"\begin{{tabular}}{{l{alignment * len(table.columns)}}}"
     yield r"\toprule"
     yield from _headings(table)
     yield r"\midrule"
@@ -82,18 +81,13 @@ def _headings(table: Table) -> Iterator[str]:
     if table.groups:
         spans = [rf"\multicolumn{{{span}}}{{c}}{{{escape(name)}}}" for name, span in table.groups]
         yield _line(["", *spans])
-        ends = [
-            sum(span for _, span in table.groups[: place + 1]) + 1
-            for place in range(len(table.groups))
-        ]
-        starts = [2, *(end + 1 for end in ends)]
-        yield " ".join(rf"\cmidrule(lr){{{start}-{end}}}" for start, end in zip(starts, ends))
-    yield _line(
-        [
-            escape(table.corner),
-            *(escape(f"{each.title} {each.arrow}".strip()) for each in table.columns),
-        ]
-    )
+        rules, start = [], 2  # column 1 has the names
+        for _, span in table.groups:
+            rules.append(rf"\cmidrule(lr){{{start}-{start + span - 1}}}")
+            start += span
+        yield " ".join(rules)
+    heads = [f"{heading.title} {heading.arrow}".strip() for heading in table.columns]
+    yield _line([escape(table.corner), *map(escape, heads)])
 
 
 def _line(cells: list[str]) -> str:
@@ -101,15 +95,12 @@ def _line(cells: list[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = escape(
-        re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", cell.text)
-    )  # a sha256 would make the table tiny
-    marked = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[
-        cell.rank
-    ]
-    marked = rf"\textcolor{{red}}{{{marked}\,{escape(WORSE)}}}" if cell.worse else marked
-    return marked + escape("†" * cell.partial)
-
-
-def _sentence(text: str) -> str:
-    return text.rstrip(".") + "."
+    # A whole SHA-256 would be so wide that the table is shrunk to nothing; 12 digits are kept.
+    text = escape(re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", cell.text))
+    if cell.rank == "best":
+        text = rf"\textbf{{{text}}}"
+    elif cell.rank == "second":
+        text = rf"\underline{{{text}}}"
+    if cell.worse:
+        text = rf"\textcolor{{red}}{{{text}\,{escape(WORSE)}}}"
+    return text + escape("†" * cell.partial)

@@ -1,4 +1,4 @@
-"""The report as Markdown."""
+"""The report of a benchmark as Markdown."""
 
 import re
 from collections.abc import Iterator
@@ -9,20 +9,21 @@ from wxr_plugin.utils.html import WORSE
 
 
 def to_markdown(content: Content) -> str:
-    """The whole report; best figures are bold, second ones underlined."""
-    notes = [
-        *(f"- Note: {escape(text)}." for text in content.warnings),
-        *(f"- {escape(each)}" for each in content.notes),
-    ]
-    parts = [f"# {escape(content.name)}", "\n".join(notes)]
-    parts += ["Best in **bold**, second <u>underlined</u>."]
-    parts += _tables([*content.quality, *content.comparison])
-    parts += ["  \n".join(map(escape, content.comparable)), *_tables([content.cost])]
-    parts += [
+    """Return the report, best figures bold, second ones underlined."""
+    notes = [f"- Note: {escape(text)}." for text in content.warnings]
+    notes += [f"- {escape(text)}" for text in content.notes]
+    facts = [f"- {escape(name)}: {escape(text)}" for name, text in content.facts]
+    parts = [
+        f"# {escape(content.name)}",
+        "\n".join(notes),
+        "Best in **bold**, second <u>underlined</u>.",
+        *_tables([*content.quality, *content.comparison]),
+        "  \n".join(map(escape, content.comparable)),
+        *_tables([content.cost]),
         "## Protocol",
-        "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in content.facts),
+        "\n".join(facts),
+        *_tables([content.protocol, content.errors, content.overlaps]),
     ]
-    parts += _tables([content.protocol, content.errors, content.overlaps])
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -31,26 +32,27 @@ def _tables(tables: list[Table]) -> list[str]:
 
 
 def _table(table: Table) -> Iterator[str]:
-    """Heading, table and notes.
-
-    A column is named by its group and its own title, as Markdown knows no spans.
-    """
+    """Yield heading, table and notes."""
     yield f"## {escape(table.title)}"
-    groups = [name for name, span in table.groups for _ in range(span)] or [""] * len(table.columns)
-    heads = [
-        f"{escape(group)} {escape(each.title)} {each.arrow}".strip()
-        for group, each in zip(groups, table.columns)
-    ]
-    align = ":--" if table.texts else "--:"
-    lines = [_line([escape(table.corner), *heads]), _line([":--", *[align] * len(heads)])]
-    lines += [_line([escape(name), *map(_cell, cells)]) for name, cells in table.rows]
+    # Markdown has no spans, so each column is headed by its group and its own title.
+    groups = [name for name, span in table.groups for _ in range(span)]
+    groups = groups or [""] * len(table.columns)
+    heads = [escape(table.corner)]
+    alignment = [":--"]
+    for group, heading in zip(groups, table.columns):
+        title = f"{escape(group)} {escape(heading.title)}"
+        heads.append(f"{title} {heading.arrow}".strip())
+        alignment.append(":--" if table.texts else "--:")
+    lines = [_line(heads), _line(alignment)]
+    for name, cells in table.rows:
+        lines.append(_line([escape(name), *map(_cell, cells)]))
     yield "\n".join(lines)
     if table.notes:
         yield "  \n".join(escape(note) for note in table.notes)
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is, in one line."""
+    """Return `text` on one line, with what Markdown would interpret escaped."""
     return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(text.split()))
 
 
@@ -60,5 +62,10 @@ def _line(cells: list[str]) -> str:
 
 def _cell(cell: Cell) -> str:
     text = escape(cell.text)
-    ranked = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.rank]
-    return ranked + f" {WORSE}" * cell.worse + "†" * cell.partial
+    if cell.rank == "best":
+        text = f"**{text}**"
+    elif cell.rank == "second":
+        text = f"<u>{text}</u>"
+    if cell.worse:
+        text += f" {WORSE}"
+    return text + ("†" if cell.partial else "")

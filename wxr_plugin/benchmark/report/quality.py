@@ -1,4 +1,4 @@
-"""The tables of a benchmark, laid out as papers lay them out."""
+"""The tables of metrics of a benchmark, in the layout of papers."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,15 @@ from wxr_plugin.benchmark.published import Figure, published
 from wxr_plugin.benchmark.report.tables import counted, names_of, title
 from wxr_plugin.benchmark.results import INPUT, Results
 from wxr_plugin.benchmark.tables import Cell, Heading, Table, difference, figure_text, rank
+from wxr_plugin.utils.grouping import group_by
 from wxr_plugin.utils.html import WORSE_NOTE, is_worse
 
 OVERALL = "Overall"
 WIDEST = 16
-"""Columns of a table; metrics that do not fit go to a table of their own."""
+"""Columns of a table at most; metrics that do not fit go to a table of their own."""
 PARTIAL = (
-    "† is the mean of fewer images than the set has. Where methods differ in how many they have, "
-    "only those with the "
-    "most can be best or second."
+    "† is the mean of fewer images than the set has. Where methods differ in the number of "
+    "images, only those with the most can be best or second."
 )
 
 
@@ -29,8 +29,8 @@ class _Group(NamedTuple):
     metrics: list[str]
 
 
-class _Found(NamedTuple):
-    """A cell, its value, and how many images that is the mean of."""
+class _Measured(NamedTuple):
+    """A cell, its value, and the number of images that this is the mean of."""
 
     cell: Cell
     value: float
@@ -38,42 +38,48 @@ class _Found(NamedTuple):
 
 
 def quality_tables(results: Results) -> list[Table]:
-    """A table for photos without ground truth, one for each task of the pairs, and the averages over all pairs.
+    """Return the tables of metrics: photos without ground truth, pairs by task, and averages.
 
     Methods are rows, sets × metrics are columns, with the average over the sets where there are
     several.
     """
     pairs = [name for name in results.sets if _has_gt(results, name)]
     tables = [_table(results, group) for group in _groups(results, pairs)]
-    if len({results.sets[name].task for name in pairs}) > 1:
+    tasks = {results.sets[name].task for name in pairs}
+    if len(tasks) > 1:
         shared = [
             key for key in results.metrics if all(results.applies(name, key) for name in pairs)
         ]
-        tables += [_averages(results, pairs, shared)] if shared else []
+        if shared:
+            tables.append(_averages(results, pairs, shared))
     return tables
 
 
 def _groups(results: Results, pairs: Sequence[str]) -> Iterator[_Group]:
+    """Yield the sets and metrics of each table: by task, then by kind of metric, then by width."""
     real = [name for name in results.sets if name not in pairs]
-    tasks = list(dict.fromkeys(results.sets[name].task or "" for name in pairs))
-    by_task = {
-        task: [name for name in pairs if (results.sets[name].task or "") == task] for task in tasks
-    }
-    for words, sets in [("Photos without ground truth", real), *by_task.items()]:
-        kinds = [
-            [key for key, metric in results.metrics.items() if metric.needs_gt is needs]
-            for needs in (True, False)
-        ]
-        for keys, kind in zip(kinds, ("full reference", "no reference")):
-            measured = [key for key in keys if any(results.applies(name, key) for name in sets)]
-            head = words if sets is real else f"{(words or 'Pairs').capitalize()}, {kind}"
+    by_task = group_by(pairs, lambda name: results.sets[name].task or "")
+    kinds = [("full reference", True), ("no reference", False)]
+    for task, sets in [(None, real), *by_task.items()]:
+        for kind, needs_gt in kinds:
+            measured = [
+                key
+                for key, metric in results.metrics.items()
+                if metric.needs_gt is needs_gt and any(results.applies(name, key) for name in sets)
+            ]
+            if task is None:
+                head = "Photos without ground truth"
+            else:
+                head = f"{(task or 'Pairs').capitalize()}, {kind}"
+            # The average over several sets is one more group of columns.
             parts = _parts(measured, len(sets) + (len(sets) > 1))
             for number, part in enumerate(parts, 1):
-                yield _Group(head if len(parts) == 1 else f"{head}, part {number}", sets, part)
+                part_head = head if len(parts) == 1 else f"{head}, part {number}"
+                yield _Group(part_head, sets, part)
 
 
 def _parts(metrics: list[str], groups: int) -> list[list[str]]:
-    """The metrics of each table: as few tables as WIDEST allows, alike in length."""
+    """Split the metrics into as few tables as WIDEST allows, of about equal width."""
     count = math.ceil(len(metrics) / max(WIDEST // groups, 1)) if metrics else 0
     size = math.ceil(len(metrics) / count) if count else 1
     return [metrics[start : start + size] for start in range(0, len(metrics), size)]
@@ -81,97 +87,93 @@ def _parts(metrics: list[str], groups: int) -> list[list[str]]:
 
 def _table(results: Results, group: _Group) -> Table:
     columns = [(name, key) for name in group.sets for key in group.metrics]
+    groups = [(_set_heading(results, name), len(group.metrics)) for name in group.sets]
     averaged = len(group.sets) > 1
-    found = {
-        method: [_cell(results, method, *column) for column in columns]
-        for method in results.methods
-    }
     if averaged:
-        for method, cells in found.items():
-            cells += [_average(results, method, group.sets, key) for key in group.metrics]
-    heads = [
-        _heading(results, key) for _ in range(len(group.sets) + averaged) for key in group.metrics
-    ]
-    groups = [(_heading_of(results, name), len(group.metrics)) for name in group.sets]
-    groups += [(OVERALL, len(group.metrics))] if averaged else []
-    return _ranked(
-        results, Table(group.title, heads, [], groups), found, group.metrics * len(groups)
-    )
+        groups.append((OVERALL, len(group.metrics)))
+    rows = {}
+    for method in results.methods:
+        rows[method] = [_cell(results, method, name, key) for name, key in columns]
+        if averaged:
+            rows[method] += [_average(results, method, group.sets, key) for key in group.metrics]
+    metrics = group.metrics * len(groups)
+    heads = [_heading(results, key) for key in metrics]
+    return _ranked(results, Table(group.title, heads, [], groups), rows, metrics)
 
 
 def _averages(results: Results, pairs: list[str], metrics: list[str]) -> Table:
-    found = {
-        method: [_average(results, method, pairs, key) for key in metrics]
-        for method in results.methods
-    }
-    heads, groups = (
-        [_heading(results, key) for key in metrics],
-        [(f"Average of {len(pairs)} sets", len(metrics))],
-    )
-    return _ranked(results, Table("All pairs", heads, [], groups), found, metrics)
+    rows = {}
+    for method in results.methods:
+        rows[method] = [_average(results, method, pairs, key) for key in metrics]
+    heads = [_heading(results, key) for key in metrics]
+    groups = [(f"Average of {len(pairs)} sets", len(metrics))]
+    return _ranked(results, Table("All pairs", heads, [], groups), rows, metrics)
 
 
 def _ranked(
-    results: Results, table: Table, found: dict[str, list[_Found]], metrics: list[str]
+    results: Results, table: Table, rows: dict[str, list[_Measured]], metrics: list[str]
 ) -> Table:
-    """The table with its rows and notes.
+    """Return `table` with rows, ranks and notes.
 
-    `found` has the cells of each method, `metrics` those of columns.
+    Args:
+        results: the benchmark.
+        table: headings without rows; changed in place.
+        rows: the cells of each method.
+        metrics: the metric of each column.
     """
     for place, (heading, key) in enumerate(zip(table.columns, metrics)):
-        column = [found[method][place] for method in results.methods]
-        most = max(
-            (found[method][place].count for method in results.methods if method != INPUT), default=0
-        )
-        whole = [each for each in column if each.count == most]
-        rank(
-            [each.cell for each in whole],
-            [each.value for each in whole],
-            heading,
-            results.metrics[key].digits,
-        )
-    table.rows = [
-        (title(results, method), [each.cell for each in row]) for method, row in found.items()
-    ]
-    shown = [cell for _, cells in table.rows for cell in cells]
-    overall = (
-        ["Overall is the unweighted mean of the sets."]
-        if any(name == OVERALL for name, _ in table.groups)
-        else []
-    )
-    partial = [PARTIAL] if any(cell.partial for cell in shown) else []
-    worse = [WORSE_NOTE] if any(cell.worse for cell in shown) else []
-    table.notes = [*overall, *partial, *worse]
+        column = {method: cells[place] for method, cells in rows.items()}
+        most = max((cell.count for name, cell in column.items() if name != INPUT), default=0)
+        # Means over fewer images than others cannot be compared, so they get no rank.
+        whole = [measured for measured in column.values() if measured.count == most]
+        cells = [measured.cell for measured in whole]
+        values = [measured.value for measured in whole]
+        rank(cells, values, heading, results.metrics[key].digits)
+    for method, row in rows.items():
+        table.rows.append((title(results, method), [measured.cell for measured in row]))
+    table.notes = _notes(table)
     return table
 
 
-def _cell(results: Results, method: str, name: str, key: str) -> _Found:
-    mean, digits = results.mean(method, name, key), results.metrics[key].digits
+def _notes(table: Table) -> list[str]:
+    cells = [cell for _, row in table.rows for cell in row]
+    notes = []
+    if any(name == OVERALL for name, _ in table.groups):
+        notes.append("Overall is the unweighted mean of the sets.")
+    if any(cell.partial for cell in cells):
+        notes.append(PARTIAL)
+    if any(cell.worse for cell in cells):
+        notes.append(WORSE_NOTE)
+    return notes
+
+
+def _cell(results: Results, method: str, name: str, key: str) -> _Measured:
+    """Return the mean of a method on one set."""
+    mean = results.mean(method, name, key)
     if not mean.count:
-        return _Found(Cell(), math.nan, 0)
-    worse = _is_worse(results, method, [name], key, mean.value)
-    cell = Cell(
-        figure_text(mean.value, digits), worse=worse, partial=mean.missing > 0, count=mean.count
-    )
-    who = results.methods[method].zoo, title(results, method)
-    return _Found(
-        _compared(cell, mean.value, digits, published().find(*who, names_of(results, name), key)),
-        *mean[:2],
-    )
+        return _Measured(Cell(), math.nan, 0)
+    digits = results.metrics[key].digits
+    cell = Cell(figure_text(mean.value, digits), partial=mean.missing > 0, count=mean.count)
+    cell.worse = _is_worse(results, method, [name], key, mean.value)
+    zoo, label = results.methods[method].zoo, title(results, method)
+    figure = published().find(zoo, label, names_of(results, name), key)
+    return _Measured(_compared(cell, mean.value, digits, figure), mean.value, mean.count)
 
 
-def _average(results: Results, method: str, sets: list[str], key: str) -> _Found:
-    value, digits = results.average(method, sets, key), results.metrics[key].digits
-    means = [results.mean(method, name, key) for name in sets]
+def _average(results: Results, method: str, sets: list[str], key: str) -> _Measured:
+    """Return the unweighted mean of a method over several sets."""
+    value = results.average(method, sets, key)
     if not math.isfinite(value):
-        return _Found(Cell(), math.nan, 0)
-    worse = _is_worse(results, method, sets, key, value)
-    cell = Cell(
-        figure_text(value, digits), worse=worse, partial=any(mean.missing for mean in means)
-    )
-    who = results.methods[method].zoo, title(results, method)
-    figure = published().find_average(*who, [names_of(results, name) for name in sets], key)
-    return _Found(_compared(cell, value, digits, figure), value, sum(mean.count for mean in means))
+        return _Measured(Cell(), math.nan, 0)
+    digits = results.metrics[key].digits
+    means = [results.mean(method, name, key) for name in sets]
+    cell = Cell(figure_text(value, digits), partial=any(mean.missing for mean in means))
+    cell.worse = _is_worse(results, method, sets, key, value)
+    zoo, label = results.methods[method].zoo, title(results, method)
+    names = [names_of(results, name) for name in sets]
+    figure = published().find_average(zoo, label, names, key)
+    count = sum(mean.count for mean in means)
+    return _Measured(_compared(cell, value, digits, figure), value, count)
 
 
 def _is_worse(results: Results, method: str, sets: list[str], key: str, value: float) -> bool:
@@ -184,22 +186,25 @@ def _is_worse(results: Results, method: str, sets: list[str], key: str, value: f
 
 
 def _compared(cell: Cell, value: float, digits: int, figure: Figure | None) -> Cell:
+    """Return `cell` with its published figure and the difference, if there is one."""
     if figure:
-        cell.published, cell.difference = figure, difference(value, digits, figure)
+        cell.published = figure
+        cell.difference = difference(value, digits, figure)
     return cell
 
 
 def _heading(results: Results, key: str) -> Heading:
-    return Heading(results.metrics[key].title or key, results.metrics[key].better)
+    metric = results.metrics[key]
+    return Heading(metric.title or key, metric.better)
 
 
-def _heading_of(results: Results, name: str) -> str:
-    each = results.sets[name]
-    label = each.title or name
-    return counted(
-        label if not each.task or _has_gt(results, name) else f"{each.task.capitalize()}: {label}",
-        each.count,
-    )
+def _set_heading(results: Results, name: str) -> str:
+    image_set = results.sets[name]
+    label = image_set.title or name
+    # Tables of pairs have their task in the title; one of photos may mix tasks.
+    if image_set.task and not _has_gt(results, name):
+        label = f"{image_set.task.capitalize()}: {label}"
+    return counted(label, image_set.count)
 
 
 def _has_gt(results: Results, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What methods take, and published tables in the form of ours."""
+"""The table of costs, and published tables in the form of ours."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from wxr_plugin.benchmark.tables import Cell, Heading, Table, figure_text, rank
 
 
 def cost_table(results: Results) -> Table:
-    """What each method takes."""
+    """Return parameters, MACs, time and memory of each method that runs a network."""
     columns = [
         "Parameters (M)",
         "MACs (G per megapixel)",
@@ -17,83 +17,87 @@ def cost_table(results: Results) -> Table:
         "Peak memory (MiB)",
     ]
     rows = []
-    for name, method in results.methods.items():
-        seconds, peak = results.seconds_per_megapixel(name), results.peak_mib(name)
-        counts = [(method.parameters, 1e6, 2), (method.macs_per_megapixel, 1e9, 1)]
-        cells = [
-            figure_text(math.nan if value is None else value / unit, digits)
-            for value, unit, digits in counts
-        ]
-        cells += [figure_text(seconds, 2 if seconds >= 1 else 4), figure_text(peak, 0)]
+    for name in results.methods:
         if name != INPUT:
-            rows.append((title(results, name), [Cell(text) for text in cells]))
-    notes = [
-        "Time is that of the network alone, over all photos; reading and writing files are not in "
-        "it."
+            rows.append((title(results, name), _costs(results, name)))
+    notes = ["Time is that of the network alone, over all photos, without reading and writing."]
+    if results.facts.device:
+        notes.append(f"Measured on {results.facts.device}.")
+    return Table("Cost", [Heading(name) for name in columns], rows, notes=notes)
+
+
+def _costs(results: Results, name: str) -> list[Cell]:
+    method = results.methods[name]
+    seconds = results.seconds_per_megapixel(name)
+    texts = [
+        _in_units(method.parameters, 1e6, 2),
+        _in_units(method.macs_per_megapixel, 1e9, 1),
+        figure_text(seconds, 2 if seconds >= 1 else 4),
+        figure_text(results.peak_mib(name), 0),
     ]
-    device = [f"Measured on {results.facts.device}."] if results.facts.device else []
-    return Table("Cost", [Heading(name) for name in columns], rows, notes=[*notes, *device])
+    return [Cell(text) for text in texts]
+
+
+def _in_units(count: float | None, unit: float, digits: int) -> str:
+    return figure_text(math.nan if count is None else count / unit, digits)
 
 
 def published_tables(results: Results) -> Iterator[Table]:
-    """The published tables, whole, that have a set of this benchmark."""
-    known = published()
+    """Yield each published table that has a set of this benchmark, with all its rows."""
     ours = {plain(name) for key in results.sets for name in names_of(results, key)}
-    yield from (
-        as_printed(table)
-        for table in known.tables.values()
-        if any(map(ours.intersection, known.names(table)))
-    )
+    for table in published().tables.values():
+        if any(ours & spellings for spellings in published().names(table)):
+            yield as_printed(table)
 
 
 def as_printed(table: PublishedTable) -> Table:
-    """A published table in the form of ours."""
-    known = published()
-    columns = [
-        Heading(name, known.metrics[name].better) for _ in table.sets for name in table.metrics
-    ]
-    digits = [known.metrics[name].digits for _ in table.sets for name in table.metrics]
-    flat = {
-        name: [value for figures in row for value in figures] for name, row in table.rows.items()
-    }
-    rows = [
-        (name, [Cell(figure_text(*each)) for each in zip(row, digits)])
-        for name, row in flat.items()
-    ]
-    for place, heading in enumerate(columns):
-        rank(
-            [cells[place] for _, cells in rows],
-            [row[place] for row in flat.values()],
-            heading,
-            digits[place],
-        )
-    groups = [
-        (counted(known.sets[name].title, known.sets[name].count), len(table.metrics))
-        for name in table.sets
-    ]
-    doubts = [
-        f"Doubtful: {each.metric} of {each.method} on {each.set}, {each.note}."
-        for each in table.doubtful
-    ]
-    method_notes = [f"{method}: {note}." for method, note in table.method_notes.items()]
-    notes = [known.papers[table.paper] + ".", *_some(table.notes), *method_notes, *doubts]
-    return Table(table.title, columns, rows, groups, notes)
+    """Return a published table in the form of ours, with ranks and notes."""
+    names = list(table.metrics) * len(table.sets)
+    metrics = [published().metrics[name] for name in names]
+    result = Table(
+        title=table.title,
+        columns=[Heading(name, metric.better) for name, metric in zip(names, metrics)],
+        rows=[],
+        notes=list(_notes(table)),
+    )
+    for name in table.sets:
+        known_set = published().sets[name]
+        label = counted(known_set.title, known_set.count)
+        result.groups.append((label, len(table.metrics)))
+    rows = []  # the figures of each method, those of all sets in one list
+    for name, by_set in table.rows.items():
+        values = [value for figures in by_set for value in figures]
+        texts = [figure_text(value, metric.digits) for value, metric in zip(values, metrics)]
+        rows.append(values)
+        result.rows.append((name, [Cell(text) for text in texts]))
+    for place, heading in enumerate(result.columns):
+        cells = [row[place] for _, row in result.rows]
+        figures = [values[place] for values in rows]
+        rank(cells, figures, heading, metrics[place].digits)
+    return result
+
+
+def _notes(table: PublishedTable) -> Iterator[str]:
+    yield published().papers[table.paper] + "."
+    if table.notes:
+        yield table.notes
+    for method, note in table.method_notes.items():
+        yield f"{method}: {note}."
+    for doubt in table.doubtful:
+        figure = f"{doubt.metric} of {doubt.method} on {doubt.set}"
+        yield f"Doubtful: {figure}, {doubt.note}."
 
 
 def title(results: Results, method: str) -> str:
-    """What a method is called."""
+    """Return the title of a method, its name if it has none."""
     return results.methods[method].title or method
 
 
 def counted(label: str, count: int | None) -> str:
-    """A label with a number of images."""
+    """Return `label` with a number of images, if that is known."""
     return f"{label} ({count:,})" if count else label
 
 
 def names_of(results: Results, name: str) -> list[str]:
-    """The names that a set may have in a published table."""
+    """Return the names under which a published table may have a set."""
     return [name, results.sets[name].title]
-
-
-def _some(text: str) -> list[str]:
-    return [text] if text else []

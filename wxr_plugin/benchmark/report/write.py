@@ -1,4 +1,4 @@
-"""The report of a benchmark: report.html, report.md and report.tex."""
+"""The files of a report: report.html, report.md and report.tex."""
 
 from pathlib import Path
 
@@ -21,12 +21,16 @@ def write_report(
     max_images: int = MAX_IMAGES,
     max_side: int = MAX_SIDE,
 ) -> Path:
-    """Write the report of the benchmark in `folder` and return the page.
+    """Write the report of the benchmark in `folder` and return the path of the page.
 
-    `output` is the folder for report.html, report.md and report.tex, `folder` itself when None. The
-    page carries `max_images` photos, of each what every method made of it, at most `max_side`
-    pixels long; it links the files of the others. A benchmark that is still under way gives the
-    report of what is done.
+    A benchmark that still runs gives the report of the results so far.
+
+    Args:
+        folder: folder that `wxr benchmark` wrote.
+        output: folder for report.html, report.md and report.tex; `folder` itself if None.
+        max_images: photos that the page carries, with the results of all methods; it links the
+            files of the others.
+        max_side: longest side of these, in pixels.
 
     Raises:
         WxrError: no benchmark in the folder, files that cannot be read, or numbers out of range.
@@ -38,9 +42,9 @@ def write_report(
     folder = Path(folder)
     output = Path(output) if output else folder
     results = Results.read(folder)
-    told = content(results)
+    parts = content(results)
     data = viewer_data(results, Shown(max_images, max_side, output))
-    write_text(output / MARKDOWN, to_markdown(told))
-    write_text(output / LATEX, to_latex(told))
-    write_text(output / PAGE, to_html(told, results, data, max_side))
+    write_text(output / MARKDOWN, to_markdown(parts))
+    write_text(output / LATEX, to_latex(parts))
+    write_text(output / PAGE, to_html(parts, results, data, max_side))
     return output / PAGE

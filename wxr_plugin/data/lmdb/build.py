@@ -15,9 +15,9 @@ from wxr_plugin.data.images.io import SUFFIXES, list_images
 from wxr_plugin.data.images.store import META_INFO, keyed, refuse_cut_database
 from wxr_plugin.data.lmdb.entries import convert
 from wxr_plugin.data.lmdb.journal import Journal, Plan, Row
-from wxr_plugin.data.progress import batches
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils import files, lmdb_cache
+from wxr_plugin.utils.progress import batches
 
 _BATCH = 32
 _KEY_BYTES = 511

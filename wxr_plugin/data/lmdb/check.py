@@ -10,8 +10,8 @@ import lmdb
 from wxr_plugin.data.images.io import BadImageError, read_image
 from wxr_plugin.data.images.store import open_lmdb, read_meta_info, refuse_cut_database
 from wxr_plugin.data.lmdb.journal import Journal, sha256
-from wxr_plugin.data.progress import batches
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.progress import batches
 from wxr_plugin.utils.safe_paths import key_fault
 
 _BATCH = 64

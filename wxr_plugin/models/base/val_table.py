@@ -1,6 +1,5 @@
 """The rows of a validation: their means, by weather or degradation too, and the tables that they are written to."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from wxr_plugin.data.weather.synthesis import KINDS, WEATHERS
 from wxr_plugin.metrics.set_share import SetShare
 from wxr_plugin.utils.csv_text import dicts_to_csv, read_dicts
 from wxr_plugin.utils.files import write_text
+from wxr_plugin.utils.grouping import OVERALL, group_by, group_means, mean_without_nan
 
 Row = dict[str, Any]
 """`iter`, `image`, `weather` or `degradation` (empty where unknown), then one value a metric."""
@@ -24,7 +24,7 @@ def means(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
     Images that a metric refused (NaN) do not count; the mean is NaN where it refused all. A metric
     of whole sets (see `SetShare`) has its value over them in place of a mean.
     """
-    return {name: _over([row[name] for row in rows if row[name] == row[name]]) for name in metrics}
+    return {name: _mean([row[name] for row in rows]) for name in metrics}
 
 
 def group_of(data: Mapping[str, Any]) -> dict[str, str]:
@@ -50,47 +50,47 @@ def by_group(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
     tables have it, or over the degradations, as DA-CLIP's Table 3 has it: one with many photos
     counts no more than one with few. Clear photos and unknown weather stay out of it.
     """
-    groups = grouped(rows)
-    if len(groups) < 2:
+    table = {metric: _group_means(rows, metric) for metric in metrics}
+    if not all(OVERALL in values for values in table.values()):
         return {}
-    each = {name: means(group, metrics) for name, group in groups.items()}
-    found = {
-        f"{metric}_{name}": values[metric] for metric in metrics for name, values in each.items()
+    # The values over all groups come last, behind those of every metric.
+    overall = {f"{metric}_{OVERALL}": values.pop(OVERALL) for metric, values in table.items()}
+    by_name = {
+        f"{metric}_{name}": value
+        for metric, values in table.items()
+        for name, value in values.items()
     }
-    return found | {f"{metric}_overall": value for metric, value in _overall(each, metrics).items()}
+    return by_name | overall
 
 
 def group_table(rows: Sequence[Row], metrics: Sequence[str]) -> list[Row]:
     """A row a group with its means: iter, group, images and each metric; then `overall`, the unweighted mean of the
     groups where there are several, and `all`, over all images alike."""
-    groups = grouped(rows)
-    each = {name: means(group, metrics) for name, group in groups.items()}
-    table = [(name, len(group), each[name]) for name, group in groups.items()]
-    table += (
-        [("overall", sum(map(len, groups.values())), _overall(each, metrics))]
-        if len(groups) > 1
-        else []
-    )
-    table.append(("all", len(rows), means(rows, metrics)))
-    return [
-        {"iter": rows[0]["iter"], "group": name, "images": count, **values}
-        for name, count, values in table
-    ]
+    counts = {name: len(group) for name, group in grouped(rows).items()}
+    if len(counts) > 1:
+        counts[OVERALL] = sum(counts.values())
+    counts["all"] = len(rows)
+    over_all = means(rows, metrics)
+    columns = {
+        metric: {**_group_means(rows, metric), "all": over_all[metric]} for metric in metrics
+    }
+    table = []
+    for name, count in counts.items():
+        values = {metric: column[name] for metric, column in columns.items()}
+        table.append({"iter": rows[0]["iter"], "group": name, "images": count, **values})
+    return table
 
 
 def grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows of each group that there is, in the order of GROUPS."""
     column = group_column(rows)
-    groups = {
-        name: [row for row in rows if row.get(column) == name] for name in GROUPS.get(column, ())
-    }
-    return {name: group for name, group in groups.items() if group}
+    return group_by(rows, lambda row: row.get(column), GROUPS.get(column, ()))
 
 
 def is_of(name: str, metric: str) -> bool:
     """Whether `name` is `metric`, or its value for a weather, a degradation, or for all of them."""
     groups = {group for names in GROUPS.values() for group in names}
-    return name == metric or name in {f"{metric}_{group}" for group in (*groups, "overall")}
+    return name == metric or name in {f"{metric}_{group}" for group in (*groups, OVERALL)}
 
 
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
@@ -106,17 +106,18 @@ def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
     write_text(path, dicts_to_csv(columns, table))
 
 
-def _overall(each: Mapping[str, Mapping[str, float]], metrics: Sequence[str]) -> dict[str, float]:
-    return {
-        metric: math.fsum(values[metric] for values in each.values()) / len(each)
-        for metric in metrics
-    }
+def _group_means(rows: Sequence[Row], metric: str) -> dict[str, float]:
+    """Return the means of `metric` by group and, of several groups, their unweighted mean as OVERALL."""
+    column = group_column(rows)
+    pairs = [(row.get(column), row[metric]) for row in rows]
+    return group_means(pairs, GROUPS.get(column, ()), mean=_mean)
 
 
-def _over(values: Sequence[float | SetShare]) -> float:
-    if values and isinstance(values[0], SetShare):
-        return type(values[0]).over(values)
-    return math.fsum(values) / len(values) if values else math.nan
+def _mean(values: Sequence[float | SetShare]) -> float:
+    shares = [value for value in values if isinstance(value, SetShare)]
+    if shares:
+        return type(shares[0]).over(shares)
+    return mean_without_nan(values)
 
 
 def _is_before(old: str, new: int | str) -> bool:

@@ -12,12 +12,12 @@ from wxr_plugin.data.images.io import read_image
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.inference.specs import RestorerSpec
-from wxr_plugin.labels import report as bars
 from wxr_plugin.labels.labelling import RatingAsker, label_photos
 from wxr_plugin.labels.restoring import Restorations, photo_contents, restore_photos
 from wxr_plugin.labels.sources import Picture, of_pixels
 from wxr_plugin.labels.store import LabelStore, content_hash
 from wxr_plugin.metrics.vlm_vis_metric import visibility
+from wxr_plugin.utils.progress import counting_bar
 from wxr_plugin.wresvlm.label_stages import trained
 from wxr_plugin.wresvlm.settings import Settings, block
 
@@ -48,7 +48,7 @@ def measure(settings: Settings, networks: dict[str, RestorerSpec]) -> list[Row]:
     """
     cache, options = settings.folder("measured") / "ratings.lmdb", settings.options.report
     photos = chosen(RealPhotos(settings.real), options.photos)
-    with bars.bar("reading the photos", len(photos)) as advance:
+    with counting_bar("reading the photos", len(photos)) as advance:
         contents, failed = photo_contents(photos, advance)
     files = restored(settings, photos, contents, networks, Restorations(cache))
     for line in failed:
@@ -95,7 +95,7 @@ def restored(
     for name, spec in networks.items():
         digest = spec.digest(**tiles)
         files = {key: folder.file(spec, digest, key, content) for key, content in contents.items()}
-        with bars.bar(f"restoring: {name}", len(files)) as advance:
+        with counting_bar(f"restoring: {name}", len(files)) as advance:
             result = restore_photos(
                 photos, files, spec, {**tiles, "device": settings.options.launch.device}, advance
             )
@@ -144,7 +144,7 @@ def _rate(
     asker = RatingAsker(build_rater(settings.options.raters[settings.options.report.rater]))
     source = Results(photos, contents, rows)
     with LabelStore(cache) as store:
-        with bars.bar(
+        with counting_bar(
             f"rating: {settings.options.report.rater}", len(source) * source.each
         ) as advance:
             tally = label_photos(source, asker, store, BATCH, progress=advance)
@@ -162,7 +162,7 @@ def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
     metrics, failed = settings.options.report.metrics, {}
     if not metrics:
         return
-    with bars.bar("measuring", len(rows)) as advance:
+    with counting_bar("measuring", len(rows)) as advance:
         for row in rows:
             images = {step: read_image(file) for step, file in row["files"].items()}
             for step, image in {INPUT: photos.read(row["photo"]), **images}.items():

@@ -7,12 +7,15 @@ from statistics import fmean
 from typing import NamedTuple
 
 from wxr_plugin.utils.csv_text import read_dicts
+from wxr_plugin.utils.grouping import group_means
 from wxr_plugin.utils.html import WORSE, is_worse
 from wxr_plugin.wresvlm.options import REAL
 from wxr_plugin.wresvlm.report.measuring import INPUT, Row, steps
 from wxr_plugin.wresvlm.settings import Settings, block
 
-ALL, OVERALL = "all", "overall"
+ALL = "all"
+GROUPS = (*REAL, "clear", "unknown", ALL)
+"""Weather types of photos in the order of columns."""
 DIGITS = 3
 OF_INPUT = f"_{INPUT}"
 """End of the columns of a validation's table that hold the metrics of the degraded images."""
@@ -121,11 +124,8 @@ def _validated(experiment: Path, dataset: Mapping) -> dict[str, dict[str, float]
 
 
 def by_weather(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
-    """Means by weather, and `overall`: that of rain, haze and snow alike, or of all where none of these is there."""
-    found = {
-        name: [value for weather, value in pairs if weather == name]
-        for name in (*REAL, "clear", "unknown", ALL)
-    }
-    means = {name: fmean(values) for name, values in found.items() if values}
-    real = [means[name] for name in REAL if name in means]
-    return {**means, OVERALL: fmean(real)} if len(real) > 1 else means
+    """Return the means by weather and, of two or more of rain, haze and snow, `overall`.
+
+    That is the unweighted mean of theirs.
+    """
+    return group_means(pairs, GROUPS, averaged=REAL, mean=fmean)

@@ -275,7 +275,7 @@ def test_between_rounds_the_panel_judges_again_and_the_old_store_stays(
         "--size",
         16,
     )[1]
-    assert "is there already: going on with it" in again and "0 of them new" in again
+    assert "exists: resuming with it" in again and "0 of them new" in again
     with LabelStore(tmp_path / "round2.lmdb", readonly=True) as store:
         labels = store.pseudo_index()
         panels = {label.rater for label in labels.values() if label.key != "rain/a@0,0,16,16"}
@@ -314,7 +314,7 @@ def test_what_no_rater_rates_and_no_restorer_restores_makes_exit_code_1(capsys, 
             ("describe", "--rain", "{photos}/rain", "--snow", "{empty}", "-o", "{new}"),
             "snow photos: .*no images in it",
         ),
-        (("describe", "{gap}/rain/a.png"), "a.png: a file; name the folder that it lies in"),
+        (("describe", "{gap}/rain/a.png"), "a.png: a file; name its folder"),
         (
             ("describe", "{gap}"),
             "gap/haze: no images in it; put photos of this weather there, or remove it",
@@ -332,7 +332,7 @@ def test_what_no_rater_rates_and_no_restorer_restores_makes_exit_code_1(capsys, 
         ),
         (
             ("rate", "{photos}", "--model", "tiny:quality", "--prompt", "visibility"),
-            "--prompt says 'visibility'",
+            "--prompt is 'visibility'",
         ),
         (
             ("rate", "{photos}", "--model", "{half}", "--prompt", "quality"),

@@ -137,7 +137,7 @@ def test_left_out_is_what_is_not_here(tmp_path):
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_shipped_files_lack_nothing_but_the_downloads(file):
     problems = check_benchmark(load(file), file)
-    assert all(any(text in problem.what for text in NOT_HERE) for problem in problems), problems
+    assert all(any(text in problem.fault for text in NOT_HERE) for problem in problems), problems
     assert bool(problems) == (file.parent.name == "benchmark")
 
 

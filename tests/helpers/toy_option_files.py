@@ -230,7 +230,7 @@ def problems(opt: dict, root: Path, is_train: bool = True) -> list[option_files.
 
 
 def said(opt: dict, root: Path, is_train: bool = True) -> dict[str, str]:
-    """Key path -> the problem and its mend."""
+    """Return the problem and its fix, keyed by the path of the key."""
     return {
-        problem.key: f"{problem.what}; {problem.mend}" for problem in problems(opt, root, is_train)
+        problem.key: f"{problem.fault}; {problem.fix}" for problem in problems(opt, root, is_train)
     }

@@ -162,7 +162,7 @@ def test_what_the_network_takes_is_handed_to_it_once_for_the_whole_image(make, g
 
 
 def test_a_network_that_takes_a_context_needs_a_guide(make):
-    with pytest.raises(OptionError, match="takes a context of content, and no guide makes it"):
+    with pytest.raises(OptionError, match="takes a context of content, and no guide computes it"):
         make(network={"nf": 32, "context": ["content"]})
 
 

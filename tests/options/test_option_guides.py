@@ -56,7 +56,7 @@ def test_what_fits_has_no_problems(opt, tmp_path):
 def test_a_context_without_a_guide(opt, tmp_path):
     del opt["guide"]
     found = said(opt, tmp_path)
-    assert "NAFNet) takes a context of content and degradation, and no guide makes it" in found.pop(
+    assert "NAFNet) takes a context of content and degradation, and no guide computes it" in found.pop(
         "guide"
     )
     assert not found
@@ -108,7 +108,7 @@ def test_whole_photos_for_the_guide_and_from_the_set_go_together(universal, tmp_
 def test_a_model_of_the_host_hands_no_context_over(opt, tmp_path):
     del opt["guide"]
     found = said(opt | {"model_type": "SRModel"}, tmp_path)
-    assert "which SRModel does not hand over; use WxrModel" in found["model_type"]
+    assert "which SRModel does not pass; use WxrModel" in found["model_type"]
 
 
 def test_a_network_of_others_may_take_what_it_likes(opt, tmp_path):
@@ -203,4 +203,4 @@ def test_a_network_that_the_model_cannot_call(opt, tmp_path):
 def test_the_controllers_model_trains_a_controller(opt, tmp_path):
     del opt["guide"]
     found = said(opt | {"model_type": "DaCLIPModel", "network_g": {"type": "NAFNet"}}, tmp_path)
-    assert found["network_g.type"] == "DaCLIPModel trains a DaCLIP, and NAFNet is none; use DaCLIP"
+    assert found["network_g.type"] == "DaCLIPModel trains a DaCLIP, not a NAFNet; use DaCLIP"

@@ -72,7 +72,7 @@ CONTRADICTIONS = [
     case("train.pixel_opt", "no loss", **{"train:pixel_opt": "DELETE"}),
     case(
         "logger.use_tb_logger",
-        "wandb reads TensorBoard's files",
+        "wandb reads the files of TensorBoard",
         **{"logger:wandb:project": "x", "logger:use_tb_logger": False},
     ),
     case("train.amp", "does not train on a CPU", **{"model_type": "WxrModel", "train:amp": "fp16"}),
@@ -120,7 +120,7 @@ def test_a_metric_with_ground_truth_on_a_set_without(opt, root):
     opt["datasets"]["val"] = real | {"io_backend": {"type": "disk"}}
     assert problems(opt, root) == problems(opt | {"model_type": "WxrModel"}, root) == []
     assert (
-        "compares with ground truth"
+        "needs ground truth"
         in said(opt | {"model_type": "HiFaceGANModel"}, root)["val.metrics.psnr"]
     )
     opt["model_type"] = "WxrModel"

@@ -36,7 +36,7 @@ def test_a_path_that_is_not_there(opt, root, block, key):
     inner = opt["path"] if block == "path" else opt["datasets"][block.split(".")[1]]
     inner[key] = str(root / "nowhere")
     found = problems(opt, root)
-    assert [(problem.key, problem.what) for problem in found] == [
+    assert [(problem.key, problem.fault) for problem in found] == [
         (f"{block}.{key}", f"{root}/nowhere does not exist")
     ]
     assert found[0].line
@@ -90,7 +90,7 @@ def test_an_image_without_its_partner_is_named(opt, root):
     found = said(opt, root)
     assert list(found) == ["datasets.train.dataroot_lq"]
     assert (
-        "missing here: 0001.png; without ground truth: odd.png"
+        "missing in dataroot_lq: 0001.png; without ground truth: odd.png"
         in found["datasets.train.dataroot_lq"]
     )
 

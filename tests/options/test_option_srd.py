@@ -103,7 +103,7 @@ def test_a_set_without_clean_photos(opt, tmp_path):
     real = {"name": "real", "type": "RealWeatherDataset", "dataroot": lq, "gt_size": 128}
     opt["datasets"]["train"] = real | {"num_worker_per_gpu": 0, "batch_size_per_gpu": 1}
     opt["scale"] = 1
-    message = r"compares each photo with the clean one, and datasets.train \(RealWeatherDataset\) yields none; train on"
+    message = r"compares each photo with a clean one, and datasets.train \(RealWeatherDataset\) yields none; train on"
     assert_said(said(opt, tmp_path), "train.srd_opt", message)
 
 

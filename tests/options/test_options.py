@@ -84,7 +84,7 @@ def test_an_unknown_key_gets_its_line_and_the_nearest_name(opt, root):
     found = {problem.key: problem for problem in problems(opt, root)}
     assert set(found) == {"datasets.train.gt_siez", "datasets.train.gt_size"}
     unknown = found["datasets.train.gt_siez"]
-    assert (unknown.what, unknown.mend) == ("unknown key", "did you mean gt_size?")
+    assert (unknown.fault, unknown.fix) == ("unknown key", "did you mean gt_size?")
     assert (root / "options.yml").read_text().splitlines()[
         unknown.line - 1
     ].strip() == '"gt_siez": 32'
@@ -172,7 +172,7 @@ def test_a_type_far_from_all_points_to_plugins(opt, root):
 
 
 @pytest.mark.parametrize(
-    ("block", "key", "mend"),
+    ("block", "key", "fix"),
     [
         ("network_g", "num_blocks", "did you mean num_block?"),
         ("train.pixel_opt", "los_weight", "did you mean loss_weight?"),
@@ -181,9 +181,9 @@ def test_a_type_far_from_all_points_to_plugins(opt, root):
         ("train.scheduler", "period", "did you mean periods?"),
     ],
 )
-def test_an_argument_that_a_constructor_does_not_take(opt, root, block, key, mend):
+def test_an_argument_that_a_constructor_does_not_take(opt, root, block, key, fix):
     inside(opt, block)[key] = 1
-    assert said(opt, root) == {f"{block}.{key}": f"unknown key; {mend}"}
+    assert said(opt, root) == {f"{block}.{key}": f"unknown key; {fix}"}
 
 
 def test_required_arguments_of_a_network_are_missed(opt, root):
@@ -295,7 +295,7 @@ def test_every_option_file_of_this_repository_passes_apart_from_data(file, monke
     if "model_type" not in opt:
         pytest.skip("not an option file of BasicSR")
     found = option_files.check(opt, file, option_files.is_for_training(opt))
-    assert [str(problem) for problem in found if "does not exist" not in problem.what] == []
+    assert [str(problem) for problem in found if "does not exist" not in problem.fault] == []
 
 
 def inside(opt: dict, block: str) -> dict:

@@ -87,11 +87,11 @@ def test_imports_that_fail_say_why(opt, tmp_path):
         "'a_package_that_nobody_has'" in texts[0]
     )
     assert (
-        f"RuntimeError: first line second line ({tmp_path}/broken.py:3); mend the package"
+        f"RuntimeError: first line second line ({tmp_path}/broken.py:3); fix the package"
         in texts[1]
     )
     assert texts[2].endswith("did you mean broken?")
-    assert "install it, or start where it lies" in texts[3]
+    assert "install it, or start in the folder" in texts[3]
     assert all(problem.line for problem in problems(opt, tmp_path))
     with pytest.raises(OptionError, match=r"(?s)needs_more.*broken.*nothing_like_it"):
         option_files.import_plugins(opt)
@@ -139,4 +139,4 @@ def test_an_installed_package_that_cannot_be_imported_is_named(opt, tmp_path, mo
         "the installed plug-in nets (installed_plugin) cannot be imported: ModuleNotFoundError"
         in text
     )
-    assert text.endswith("mend or uninstall installed-plugin")
+    assert text.endswith("fix or uninstall installed-plugin")

@@ -85,7 +85,7 @@ def opt(tmp_path):
 def test_a_key_that_only_our_models_read_is_refused_in_anothers(opt, tmp_path, key, readers):
     assert problems(opt, tmp_path) == []
     opt["train"][key] = {"loss_weight": 1.0}
-    wanted = f"only models of this package read it, and TheirModel is none; use model_type: {readers}, or take it out"
+    wanted = f"only models of this package read it, not TheirModel; use model_type: {readers}, or take it out"
     assert said(opt, tmp_path) == {f"train.{key}": wanted}
 
 
@@ -137,7 +137,7 @@ def test_a_context_for_a_network_that_swallows_it(opt, tmp_path):
         "network_g": {"type": "SwallowNet", "context": ["degradation"]},
     }
     wanted = (
-        "SwallowNet takes no context: its constructor accepts any argument and reads no such one"
+        "SwallowNet takes no context: its constructor accepts any argument and does not read it"
     )
     for file in (opt, opt | {"guide": {"model": "tiny"}}):
         found = said(file, tmp_path)
@@ -168,7 +168,7 @@ def test_a_network_that_reads_a_context_from_its_keywords_may(opt, tmp_path):
 def test_a_student_that_enlarges_at_scale_1(opt, tmp_path, network):
     opt |= {"model_type": "WxrModel", "network_g": network}
     assert problems(opt, tmp_path) == []
-    wanted = f"{network['type']} enlarges by 4, and gt is 1 times the size of lq (scale); set network_g.upscale: 1"
+    wanted = f"{network['type']} enlarges by 4, but gt is 1 times the size of lq (scale); set network_g.upscale: 1"
     assert said(opt | {"scale": 1}, tmp_path)["network_g.upscale"].startswith(wanted)
 
 
@@ -189,4 +189,4 @@ def test_a_val_block_without_a_set_is_a_warning(opt, tmp_path, caplog):
     del opt["datasets"]["val"]
     with caplog.at_level("WARNING", "basicsr"):
         assert problems(opt, tmp_path) == []
-    assert "there is no set to validate on (datasets.val), so nothing is validated" in caplog.text
+    assert "there is no validation set (datasets.val), so nothing is validated" in caplog.text

@@ -72,9 +72,7 @@ def _add_learn(actions: argparse._SubParsersAction) -> None:
         help="label store whose pseudo-labels are added as training photos, with soft targets "
         "from their ratings",
     )
-    parser.add_argument(
-        "--iterations", type=int, default=200, metavar="N", help="optimizer steps (Adam)"
-    )
+    parser.add_argument("--iterations", type=int, default=200, metavar="N", help="steps of Adam")
     parser.add_argument("--lr", type=float, default=2e-3, metavar="RATE", help="learning rate")
     _add_photos(parser)
 

@@ -113,8 +113,8 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--quality",
         type=int,
-        metavar="1-100",
-        help=f"quality of JPEG and WebP files (default: {QUALITY})",
+        metavar="N",
+        help=f"quality of JPEG and WebP files, 1 to 100 (default: {QUALITY})",
     )
 
 

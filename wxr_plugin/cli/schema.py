@@ -19,7 +19,7 @@ from wxr_plugin.options.checks.components import (
     schedulers,
 )
 from wxr_plugin.options.checks.fields import fields_of, parameters_of, takes_any
-from wxr_plugin.options.checks.json_types import Json, block, properties
+from wxr_plugin.options.checks.json_types import Json, block_schema, properties
 from wxr_plugin.schema import Block
 from wxr_plugin.utils import files
 from wxr_plugin.utils.namesakes import SUFFIX
@@ -74,9 +74,9 @@ def option_file() -> Json:
     """Return the schema of an option file of a training or a benchmark."""
     models = ours("model")
     top = properties([schema.FileOptions]) | {
-        "path": block([schema.PathOptions], closed=False),
-        "train": block([schema.TrainCommon], closed=False),
-        "val": block([schema.ValOptions], closed=False),
+        "path": block_schema([schema.PathOptions], closed=False),
+        "train": block_schema([schema.TrainCommon], closed=False),
+        "val": block_schema([schema.ValOptions], closed=False),
         "datasets": {"type": "object", "additionalProperties": {"$ref": "#/definitions/dataset"}},
         "model_type": {
             "type": "string",
@@ -85,7 +85,7 @@ def option_file() -> Json:
         },
     }
     # Blocks of `train` and `val` refer to these by the kind that their annotation names.
-    definitions = {"dataset": dataset_block(), "benchmark": block([BenchmarkOptions])}
+    definitions = {"dataset": dataset_block(), "benchmark": block_schema([BenchmarkOptions])}
     definitions |= {kind: component(kind) for kind in ("network", "loss", "metric", "scheduler")}
     definitions["optimizer"] = typed(OPTIMIZERS)
     definitions |= {kind: engine(kind) for kind in ENGINES if ours(kind)}
@@ -178,8 +178,10 @@ def engine(kind: str) -> Json:
         "examples": sorted(classes),
         "description": f"Class of the {kind}.",
     }
-    rules = [when("type", name, block([cls.Options])) for name, cls in sorted(classes.items())]
-    absent = {"if": {"not": {"required": ["type"]}}, "then": block([classes[usual].Options])}
+    rules = [
+        when("type", name, block_schema([cls.Options])) for name, cls in sorted(classes.items())
+    ]
+    absent = {"if": {"not": {"required": ["type"]}}, "then": block_schema([classes[usual].Options])}
     return {"type": "object", "properties": {"type": type_schema}, "allOf": [*rules, absent]}
 
 

@@ -113,8 +113,8 @@ def usable_gpus(requested: int | str) -> int:
         return torch.cuda.device_count()
     if requested and not torch.cuda.is_available():
         warnings.warn(
-            f"num_gpu is {requested}, but CUDA is not available: running on the CPU. If this machine "
-            "has a GPU, check its driver (nvidia-smi); if not, num_gpu: 0 or auto silences this",
+            f"num_gpu is {requested}, but CUDA is not available: running on the CPU. Check the "
+            "driver (nvidia-smi), or set num_gpu: 0 or auto to silence this",
             stacklevel=2,
         )
         return 0

@@ -7,8 +7,13 @@ class HelpFormatter(argparse.HelpFormatter):
     """Formatter that wraps paragraphs and keeps the lines of blocks with an indented line.
 
     `(default: VALUE)` is appended to the help of an argument that has a default and does not name
-    it itself.
+    it itself. Commands are listed without a heading line for their placeholder.
     """
+
+    def _format_action(self, action: argparse.Action) -> str:
+        if isinstance(action, argparse._SubParsersAction):
+            return "".join(map(self._format_action, action._get_subactions()))
+        return super()._format_action(action)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         blocks = text.strip().split("\n\n")
@@ -16,13 +21,14 @@ class HelpFormatter(argparse.HelpFormatter):
 
     def _fill_block(self, block: str, width: int, indent: str) -> str:
         # Examples and tables are indented; wrapping would join their lines.
-        if "\n " in block:
+        if block.startswith(" ") or "\n " in block:
             return block
         return super()._fill_text(block, width, indent)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text = action.help
-        has_default = action.default not in (None, False, argparse.SUPPRESS, [], ())
+        is_flag = action.default is None or action.default is False
+        has_default = not is_flag and action.default not in (argparse.SUPPRESS, [], ())
         if not text or not has_default or "default" in text:
             return text
         return f"{text} (default: %(default)s)"

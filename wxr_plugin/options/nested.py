@@ -1,0 +1,35 @@
+"""Blocks inside the options of a file, which may be missing or of the wrong type."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Keys = tuple[str | int, ...]
+"""Path to a value: `("train", "scheduler", "periods", 0)`."""
+
+
+def block(opt: Any, *keys: str) -> Mapping[str, Any]:
+    """Return the block at the path `keys`, or an empty one if there is no block."""
+    for key in keys:
+        opt = opt.get(key) if isinstance(opt, Mapping) else None
+    return opt if isinstance(opt, Mapping) else {}
+
+
+def inner_blocks(keys: Keys, outer: Mapping[str, Any]) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
+    """Yield path and block of `outer`, whose path is `keys`, and of every block inside it."""
+    yield keys, outer
+    for key, value in outer.items():
+        if isinstance(value, Mapping):
+            yield from inner_blocks((*keys, key), value)
+
+
+def dataset_blocks(opt: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the name and the block of each dataset; values that are not blocks are left out."""
+    for name, dataset in block(opt, "datasets").items():
+        if isinstance(dataset, Mapping):
+            yield str(name), dataset
+
+
+def dotted(keys: Keys) -> str:
+    """Return `("train", "scheduler", "periods", 0)` as `train.scheduler.periods[0]`."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    return text.removeprefix(".")

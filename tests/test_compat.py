@@ -28,6 +28,7 @@ from stock_project import free_port, options, train_set, val_set, write_pairs, w
 from torch.utils.data import DataLoader
 
 from wxr_plugin import compat
+from wxr_plugin.compat import machinery
 from wxr_plugin.errors import OptionError
 from wxr_plugin.options import command_line as arguments
 from wxr_plugin.options.command_line import command_line
@@ -52,7 +53,7 @@ def image(size, seed=0):
 
 class TestMachinery:
     def test_every_repair_is_in_force_once(self):
-        for place, _, function in compat._repairs:
+        for place, _, function in machinery.REPAIRS:
             module, _, path = place.partition(":")
             found = importlib.import_module(module)
             for name in path.split("."):
@@ -77,8 +78,12 @@ class TestMachinery:
         host.double = user.twice = lambda number: number + number
         monkeypatch.setitem(sys.modules, "some_host", host)
         monkeypatch.setitem(sys.modules, "some_project", user)
-        compat._apply(
-            "some_host:double", lambda original: True, lambda original, number: -original(number)
+        machinery.apply(
+            machinery.Repair(
+                "some_host:double",
+                lambda original: True,
+                lambda original, number: -original(number),
+            )
         )
         assert host.double is user.twice and user.twice(2) == -4
 
@@ -86,9 +91,8 @@ class TestMachinery:
         host = types.ModuleType("sound_host")
         host.double = sound = lambda number: 2 * number
         monkeypatch.setitem(sys.modules, "sound_host", host)
-        compat._apply(
-            "sound_host:double", compat.names("current_device"), lambda original, number: 0
-        )
+        fault = machinery.uses("current_device")
+        machinery.apply(machinery.Repair("sound_host:double", fault, lambda original, number: 0))
         assert host.double is sound
 
 
@@ -407,7 +411,7 @@ class TestLmdb:
         assert pickle.loads(pickle.dumps(data))[0]["gt"].shape == (3, 16, 16)
 
     def test_paths_and_keys_must_be_as_many(self, tmp_path):
-        with pytest.raises(ValueError, match="must be as many"):
+        with pytest.raises(ValueError, match="differ in number"):
             FileClient("lmdb", db_paths=[str(tmp_path)], client_keys=["a", "b"])
 
 

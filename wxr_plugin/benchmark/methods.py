@@ -1,6 +1,5 @@
 """Who restores in a benchmark, known but not loaded."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -16,6 +15,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import NAMES, checkpoint_path
 from wxr_plugin.inference.specs import RestorerSpec, method_spec
 from wxr_plugin.options import files as option_files
+from wxr_plugin.utils.hashing import sha256_of
 
 
 class Method:
@@ -58,7 +58,7 @@ class Method:
             return {}
         sampling = self.options.sampling
         guide = Path(self.spec.guide or "")
-        seen = _sha256(guide) if guide.is_file() else self.spec.guide
+        seen = sha256_of(guide) if guide.is_file() else self.spec.guide
         digest = self.spec.digest(sampling=repr(sampling) if sampling else None, guide=seen)
         whole = {
             "tile": self.settings["tile"] or 0,
@@ -101,11 +101,6 @@ class Method:
             return Path(folder[name]).expanduser()
         root = Path(folder).expanduser()
         return root if only and not (root / name).is_dir() else root / name
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _first(own: MethodOptions, whole: BenchmarkOptions, key: str) -> Any:

@@ -17,6 +17,7 @@ from wxr_plugin.data.packaged_photos import held_out, write_held_out
 from wxr_plugin.data.pairs import partner
 from wxr_plugin.errors import WxrError
 from wxr_plugin.options.checks.report import suggest
+from wxr_plugin.utils.wording import listed
 
 SETS_FILE = resources.files(__package__) / "sets.yml"
 
@@ -172,7 +173,7 @@ def _of_layout(
     without = [photo.name for photo in photos if layout.gt and photo.gt is None]
     if without:
         raise WxrError(
-            f"{root}: {_some(without)} without ground truth (looked for {layout.gt}); get the "
+            f"{root}: {listed(without)} without ground truth (looked for {layout.gt}); get the "
             f"whole set"
         )
     return photos
@@ -201,12 +202,7 @@ def _own(options: SetOptions) -> list[Photo]:
     without = [key for key, other in partners.items() if other not in gt]
     if without:
         raise WxrError(
-            f"{root}: no ground truth for {_some(without)} (looked for {partners[without[0]]}); "
+            f"{root}: no ground truth for {listed(without)} (looked for {partners[without[0]]}); "
             f"set gt_tmpl"
         )
     return [Photo(key, lq[key], gt[other]) for key, other in partners.items()]
-
-
-def _some(names: list[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

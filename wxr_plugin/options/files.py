@@ -4,9 +4,9 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -28,7 +28,16 @@ from wxr_plugin.options.nested import block
 from wxr_plugin.options.plugins import import_into, import_plugins
 from wxr_plugin.utils.wording import plural
 
-__all__ = ["OptionError", "Problem", "check", "check_file", "import_plugins", "load", "override"]
+__all__ = [
+    "OptionError",
+    "Problem",
+    "check",
+    "check_file",
+    "import_plugins",
+    "load",
+    "override",
+    "refuse",
+]
 
 PATIENCE = 10
 """Seconds for which the other ranks wait until rank 0 has printed the problems."""
@@ -123,8 +132,13 @@ def check_file(
     """
     opt = load(path, overrides, warn=False)
     problems = check(opt, path, is_train)
-    if not problems:
-        return opt
+    if problems:
+        refuse(path, problems)
+    return opt
+
+
+def refuse(path: str | os.PathLike, problems: Sequence[Problem]) -> NoReturn:
+    """Print the problems of a file to stderr, on rank 0 alone, and raise OptionError."""
     if int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0) == 0:
         print(*problems, sep="\n", file=sys.stderr, flush=True)
     else:

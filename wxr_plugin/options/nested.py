@@ -3,18 +3,26 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+OptionMap = Mapping[str, Any]
+"""Options of a file or of one of its blocks, keyed by name."""
 Keys = tuple[str | int, ...]
 """Path to a value: `("train", "scheduler", "periods", 0)`."""
 
 
-def block(opt: Any, *keys: str) -> Mapping[str, Any]:
+def block(opt: Any, *keys: str) -> OptionMap:
     """Return the block at the path `keys`, or an empty one if there is no block."""
     for key in keys:
         opt = opt.get(key) if isinstance(opt, Mapping) else None
     return opt if isinstance(opt, Mapping) else {}
 
 
-def inner_blocks(keys: Keys, outer: Mapping[str, Any]) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
+def integer(opt: Any, *keys: str) -> int | None:
+    """Return the whole number at the path `keys`; None if there is no value of this type."""
+    value = block(opt, *keys[:-1]).get(keys[-1])
+    return value if isinstance(value, int) else None
+
+
+def inner_blocks(keys: Keys, outer: OptionMap) -> Iterator[tuple[Keys, OptionMap]]:
     """Yield path and block of `outer`, whose path is `keys`, and of every block inside it."""
     yield keys, outer
     for key, value in outer.items():
@@ -22,7 +30,7 @@ def inner_blocks(keys: Keys, outer: Mapping[str, Any]) -> Iterator[tuple[Keys, M
             yield from inner_blocks((*keys, key), value)
 
 
-def dataset_blocks(opt: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def dataset_blocks(opt: OptionMap) -> Iterator[tuple[str, OptionMap]]:
     """Yield the name and the block of each dataset; values that are not blocks are left out."""
     for name, dataset in block(opt, "datasets").items():
         if isinstance(dataset, Mapping):

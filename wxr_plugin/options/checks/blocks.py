@@ -9,11 +9,11 @@ from wxr_plugin.options.checks.components import find, lookup
 from wxr_plugin.options.checks.fields import check_block, check_component, fields_of
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.unread import check_unread
-from wxr_plugin.options.nested import block
+from wxr_plugin.options.nested import OptionMap, block
 from wxr_plugin.schema import Block, ExistingPath
 
 
-def check_blocks(report: Report, opt: Mapping[str, Any]) -> None:
+def check_blocks(report: Report, opt: OptionMap) -> None:
     """Check keys, types of values, registered names and their arguments in every block of `opt`."""
     model = None
     if "model_type" in opt:
@@ -61,7 +61,7 @@ def _check_for_model(
         check_block(report, keys, value, [*common, *own])
 
 
-def _check_undeclared_networks(report: Report, opt: Mapping[str, Any], model: type | None) -> None:
+def _check_undeclared_networks(report: Report, opt: OptionMap, model: type | None) -> None:
     """Check the network_* blocks that the model does not declare by their types alone."""
     declared = fields_of(stock.declared(model, "TopOptions")) if model else {}
     for key, value in opt.items():
@@ -70,7 +70,7 @@ def _check_undeclared_networks(report: Report, opt: Mapping[str, Any], model: ty
             check_component(report, (key,), value, "network")
 
 
-def _paths_of_networks(opt: Mapping[str, Any]) -> type[Block]:
+def _paths_of_networks(opt: OptionMap) -> type[Block]:
     """Return a struct with pretrain_network_X, param_key_X and strict_load_X for each network_X."""
     hints: dict[str, Any] = {}
     networks = [str(key) for key in opt if str(key).startswith("network_")]

@@ -1,19 +1,17 @@
 """Check that a model of this package can call the network of the file."""
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
 
 from wxr_plugin.options.checks.components import registered
 from wxr_plugin.options.checks.guide import PACKAGES
 from wxr_plugin.options.checks.report import Report
-from wxr_plugin.options.nested import block
+from wxr_plugin.options.nested import OptionMap, block
 
 CALLS = {"WxrModel": "lq", "SarCwpModel": "lq", "WResVLMModel": "lq", "IRSDEModel": "xt, lq, time"}
 """Model -> the arguments of its network, before a context."""
 
 
-def check_calls(report: Report, opt: Mapping[str, Any]) -> None:
+def check_calls(report: Report, opt: OptionMap) -> None:
     """Report a network that the model cannot call, and a DaCLIPModel without a DaCLIP."""
     model = str(opt.get("model_type"))
     network = str(block(opt, "network_g").get("type"))

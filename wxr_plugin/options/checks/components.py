@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wxr_plugin.options.checks.report import Report, describe, suggest
-from wxr_plugin.options.nested import Keys
+from wxr_plugin.options.nested import Keys, OptionMap
 
 ENGINES = ("rater", "describer", "rewriter")
 """Kinds whose blocks may lack a type, and whose classes declare their keys as `Options`."""
@@ -108,12 +108,12 @@ def lookup(report: Report, keys: Keys, name: Any, kind: str) -> Any | None:
     return None
 
 
-def model_class(opt: Mapping[str, Any]) -> type | None:
+def model_class(opt: OptionMap) -> type | None:
     """Return the model class of a file; None if it is not registered."""
     return registered("model").get(str(opt.get("model_type")))
 
 
-def _fix(name: str, items: Mapping[str, Any], kind: str) -> str:
+def _fix(name: str, items: OptionMap, kind: str) -> str:
     """Return how to correct an unregistered type: the nearest name, or another package."""
     near = suggest(name, items, "the known ones are", cutoff=0.85)
     if kind in ("optimizer", "scheduler"):  # those of torch and the model; plug-ins register none

@@ -14,7 +14,7 @@ import msgspec
 
 from wxr_plugin.options.checks.components import ENGINES, GIVEN, find
 from wxr_plugin.options.checks.report import Report, describe
-from wxr_plugin.options.nested import Keys
+from wxr_plugin.options.nested import Keys, OptionMap
 from wxr_plugin.schema import Block, convert
 from wxr_plugin.utils.safe_paths import name_fault
 
@@ -112,7 +112,7 @@ def check_block(
 
 
 def _check_together(
-    report: Report, keys: Keys, block: Mapping[str, Any], structs: Sequence[type[Block]]
+    report: Report, keys: Keys, block: OptionMap, structs: Sequence[type[Block]]
 ) -> None:
     """Run the `__post_init__` of `structs`, which raises if keys contradict one another."""
     for struct in structs:
@@ -266,7 +266,7 @@ def check_component(report: Report, keys: Keys, block: Any, kind: str) -> None:
 
 
 def check_arguments(
-    report: Report, keys: Keys, item: Callable, arguments: Mapping[str, Any], given: tuple[str, ...]
+    report: Report, keys: Keys, item: Callable, arguments: OptionMap, given: tuple[str, ...]
 ) -> None:
     """Check `arguments` against the signature of `item`; BasicSR passes the parameters `given`."""
     parameters = parameters_of(item, given)

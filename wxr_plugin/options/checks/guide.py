@@ -5,7 +5,7 @@ shapes are read.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,14 @@ from wxr_plugin.options.checks.components import model_class, registered
 from wxr_plugin.options.checks.fields import parameters_of, takes_any
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.unread import class_source, mentions
-from wxr_plugin.options.nested import block
+from wxr_plugin.options.nested import OptionMap, block
 from wxr_plugin.utils.namesakes import is_ours
 
 PACKAGES = ("basicsr", "wxr_plugin")
 """Packages whose networks take no context unless they declare one."""
 
 
-def check_guide(report: Report, opt: Mapping[str, Any]) -> None:
+def check_guide(report: Report, opt: OptionMap) -> None:
     """Check `guide` against the training set and against the inputs of network_g, if known."""
     if report.is_train:
         _check_view(report, opt)
@@ -32,7 +32,7 @@ def check_guide(report: Report, opt: Mapping[str, Any]) -> None:
     try:
         check_context_has_guide(embeddings, opt.get("guide"), str(block(opt, "network_g")["type"]))
     except OptionError as error:
-        report.add(("guide",), str(error).removeprefix("guide: "))
+        report.add("guide", str(error).removeprefix("guide: "))
         return
     name = block(opt, "guide").get("model")
     if embeddings and isinstance(name, str):
@@ -40,7 +40,7 @@ def check_guide(report: Report, opt: Mapping[str, Any]) -> None:
         _check_width(report, opt, name, clip_width if "image" in embeddings else guide_width)
 
 
-def _embeddings(report: Report, opt: Mapping[str, Any]) -> tuple[str, ...] | None:
+def _embeddings(report: Report, opt: OptionMap) -> tuple[str, ...] | None:
     """Return the embeddings that network_g takes; None if its class does not declare them."""
     from wxr_plugin.archs.context import NAMES, checked_inputs, context_inputs
 
@@ -60,7 +60,7 @@ def _embeddings(report: Report, opt: Mapping[str, Any]) -> tuple[str, ...] | Non
     except (TypeError, ValueError) as error:
         # Another project's `context` may be something else.
         if is_known:
-            report.add(("network_g", "context"), str(error))
+            report.add("network_g.context", str(error))
         return None
 
 
@@ -73,9 +73,7 @@ def knows_no_context(cls: Any) -> bool:
     return not any(mentions(source, word) for word in words)
 
 
-def _without_context(
-    report: Report, network: Mapping[str, Any], cls: Any
-) -> tuple[str, ...] | None:
+def _without_context(report: Report, network: OptionMap, cls: Any) -> tuple[str, ...] | None:
     """Return the embeddings of a network whose constructor has no argument `context`.
 
     If its `**kwargs` would swallow one, that is reported, and None is returned.
@@ -88,11 +86,11 @@ def _without_context(
     name = network["type"]
     fault = f"{name} takes no context: its constructor accepts any argument and does not read it"
     fix = "take it and the guide out, or use a network of docs/context.md"
-    report.add(("network_g", "context"), fault, fix)
+    report.add("network_g.context", fault, fix)
     return None
 
 
-def _reaches(report: Report, opt: Mapping[str, Any], embeddings: tuple[str, ...]) -> bool:
+def _reaches(report: Report, opt: OptionMap, embeddings: tuple[str, ...]) -> bool:
     """Return whether the model passes embeddings to the network; BasicSR's own do not."""
     model = model_class(opt)
     if hasattr(model, "load_guide"):
@@ -101,32 +99,32 @@ def _reaches(report: Report, opt: Mapping[str, Any], embeddings: tuple[str, ...]
         context = " and ".join(embeddings)
         fault = f"network_g takes a context of {context}, which {opt['model_type']} does not pass"
         fix = "use WxrModel or a model derived from it, or take network_g.context out"
-        report.add(("model_type",), fault, fix)
+        report.add("model_type", fault, fix)
     return False
 
 
-def _check_view(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_view(report: Report, opt: OptionMap) -> None:
     """Check that the dataset yields whole photos exactly if the guide needs them."""
     needs_photos = block(opt, "guide").get("view") == "photo"
     size = block(opt, "datasets", "train").get("guide_size")
     if needs_photos and not size:
         fault = "the guide needs whole photos, but the training set yields crops only"
         fix = "set datasets.train.guide_size: 224 (DegradationDataset), or take view out"
-        report.add(("guide", "view"), fault, fix)
+        report.add("guide.view", fault, fix)
     if size and not needs_photos:
         fault = f"yields whole photos of side {size}, but no guide uses them (no guide.view: photo)"
         fix = "set guide: {view: photo}, or take guide_size out"
-        report.add(("datasets", "train", "guide_size"), fault, fix)
+        report.add("datasets.train.guide_size", fault, fix)
 
 
 def _check_width(
-    report: Report, opt: Mapping[str, Any], name: str, width_of: Callable[[str], int | None]
+    report: Report, opt: OptionMap, name: str, width_of: Callable[[str], int | None]
 ) -> None:
     """Check that the guide called `name` gives embeddings of the length that network_g takes."""
     try:
         width = width_of(name)
     except WxrError as error:
-        report.add(("guide", "model"), str(error))
+        report.add("guide.model", str(error))
         return
     network = block(opt, "network_g")
     parameters = parameters_of(registered("network")[network["type"]]) or {}
@@ -137,7 +135,7 @@ def _check_width(
             f"network_g takes embeddings of length {expected}, and guide.model {name} gives {width}"
         )
         fix = f"set context_dim: {width}, or take another guide"
-        report.add(("network_g", "context_dim"), fault, fix)
+        report.add("network_g.context_dim", fault, fix)
 
 
 def clip_width(name: str) -> int | None:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wxr_plugin.options.checks.report import Report
-from wxr_plugin.options.nested import Keys, block
+from wxr_plugin.options.nested import Keys, OptionMap, block
 
 
-def check_machine(report: Report, opt: Mapping[str, Any]) -> None:
+def check_machine(report: Report, opt: OptionMap) -> None:
     """Report missing packages of the logger, and devices that this machine does not have."""
     logger = opt.get("logger")
     # BasicSR switches both loggers off in debug mode.
@@ -38,14 +38,14 @@ def missing_device(name: str) -> str:
     return ""
 
 
-def _check_packages(report: Report, logger: Mapping[str, Any]) -> None:
+def _check_packages(report: Report, logger: OptionMap) -> None:
     if logger.get("use_tb_logger") is True and not importlib.util.find_spec("tensorboard"):
         fix = "pip install tensorboard, or set use_tb_logger: false"
-        report.add(("logger", "use_tb_logger"), "the package tensorboard is not installed", fix)
+        report.add("logger.use_tb_logger", "the package tensorboard is not installed", fix)
     uses_wandb = block(logger, "wandb").get("project") is not None
     if uses_wandb and not importlib.util.find_spec("wandb"):
         fix = "pip install wandb, or take the block out"
-        report.add(("logger", "wandb"), "the package wandb is not installed", fix)
+        report.add("logger.wandb", "the package wandb is not installed", fix)
 
 
 def _devices(keys: Keys, value: Any) -> Iterator[tuple[Keys, str]]:

@@ -59,8 +59,13 @@ class Report:
         """Return this report, with the same list of problems, for a block of another phase."""
         return replace(self, is_train=is_train)
 
-    def add(self, keys: Keys, fault: str, fix: str = "") -> None:
-        """Add a problem at `keys`, unless another check has reported the same."""
+    def add(self, keys: Keys | str, fault: str, fix: str = "") -> None:
+        """Add a problem at `keys`, unless another check has reported the same.
+
+        A path of plain names may also be dotted: `train.amp`.
+        """
+        if isinstance(keys, str):
+            keys = tuple(keys.split("."))
         key = dotted(keys)
         if not any((problem.key, problem.fault) == (key, fault) for problem in self.problems):
             self.problems.append(Problem(self.file, key, fault, fix, self._line(keys)))

@@ -2,19 +2,18 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from wxr_plugin.options.checks import stock
 from wxr_plugin.options.checks.components import model_class, registered
 from wxr_plugin.options.checks.fields import parameters_of
 from wxr_plugin.options.checks.report import Report
-from wxr_plugin.options.nested import block, dataset_blocks
+from wxr_plugin.options.nested import OptionMap, block, dataset_blocks, integer
 from wxr_plugin.utils.namesakes import is_ours
 
 _LOG = logging.getLogger("basicsr")
 
 
-def check_rules(report: Report, opt: Mapping[str, Any]) -> None:
+def check_rules(report: Report, opt: OptionMap) -> None:
     """Check every rule; a rule does nothing if its keys are missing or of the wrong type."""
     _check_loading(report, opt)
     _check_presence_of_sets(report, opt)
@@ -30,7 +29,7 @@ def check_rules(report: Report, opt: Mapping[str, Any]) -> None:
     _check_streams(report, opt)
 
 
-def _check_loading(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_loading(report: Report, opt: OptionMap) -> None:
     for name, dataset in dataset_blocks(opt):
         keys = ("datasets", name)
         if dataset.get("prefetch_mode") == "cuda" and dataset.get("pin_memory") is not True:
@@ -46,17 +45,17 @@ def _check_loading(report: Report, opt: Mapping[str, Any]) -> None:
             report.add(keys, "mean and std go together", "give both or neither")
 
 
-def _check_presence_of_sets(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_presence_of_sets(report: Report, opt: OptionMap) -> None:
     datasets = opt.get("datasets")
     if not isinstance(datasets, Mapping):
         return
     if report.is_train and "train" not in datasets:
-        report.add(("datasets", "train"), "missing", "a file for training needs datasets.train")
+        report.add("datasets.train", "missing", "a file for training needs datasets.train")
     if not report.is_train and not datasets:
-        report.add(("datasets",), "holds no set", "add test_1: {...}")
+        report.add("datasets", "holds no set", "add test_1: {...}")
 
 
-def _check_validation(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_validation(report: Report, opt: OptionMap) -> None:
     phases = [str(name).split("_")[0] for name in block(opt, "datasets")]
     has_sets = "val" in phases or "test" in phases
     has_val = opt.get("val") is not None
@@ -68,7 +67,7 @@ def _check_validation(report: Report, opt: Mapping[str, Any]) -> None:
     if has_sets and not has_val:
         keys = "val_freq: ..., save_img: ..." if report.is_train else "save_img: ..."
         fault = "missing, while there are sets to validate on"
-        report.add(("val",), fault, f"add val: {{{keys}}}")
+        report.add("val", fault, f"add val: {{{keys}}}")
 
     validation = getattr(model_class(opt), "nondist_validation", None)
     is_stock = getattr(validation, "__module__", "").startswith("basicsr.")
@@ -77,10 +76,10 @@ def _check_validation(report: Report, opt: Mapping[str, Any]) -> None:
     # BasicSR reads opt['val']['suffix'] without a default, only in tests.
     if is_stock and names_images and "suffix" not in val:
         fault = "missing, and this model reads it if save_img is true"
-        report.add(("val", "suffix"), fault, "add suffix: ~")
+        report.add("val.suffix", fault, "add suffix: ~")
 
 
-def _check_metrics(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_metrics(report: Report, opt: OptionMap) -> None:
     """Report metrics that compare with ground truth, if a set has none.
 
     Models of this package skip such metrics, and so does SRModel, which `compat` repairs.
@@ -102,22 +101,23 @@ def _check_metrics(report: Report, opt: Mapping[str, Any]) -> None:
                 report.add(("val", "metrics", str(label)), fault, fix)
 
 
-def _check_scale(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_scale(report: Report, opt: OptionMap) -> None:
     scale = opt.get("scale")
-    size = block(opt, "datasets", "train").get("gt_size")
-    if isinstance(scale, int) and isinstance(size, int) and scale > 1 and size % scale:
+    factor = max(integer(opt, "scale") or 1, 1)
+    size = integer(opt, "datasets", "train", "gt_size")
+    if size and size % factor:
         fault = f"gt_size {size} is not a multiple of scale {scale}"
-        fix = f"use {size - size % scale or scale}"
-        report.add(("datasets", "train", "gt_size"), fault, fix)
+        fix = f"use {size - size % factor or factor}"
+        report.add("datasets.train.gt_size", fault, fix)
     for name, dataset in dataset_blocks(opt):
         is_paired = dataset.get("type") in ("PairedImageDataset", "RealESRGANPairedDataset")
         if is_paired and scale is None and dataset.get("scale") is None:
             fault = f"missing, and datasets.{name} reads it"
-            report.add(("scale",), fault, "add scale: 1, or the factor of gt over lq")
+            report.add("scale", fault, "add scale: 1, or the factor of gt over lq")
             return
 
 
-def _check_upscaling(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_upscaling(report: Report, opt: OptionMap) -> None:
     """Check that another project's network enlarges by the file's scale, in our models."""
     network = block(opt, "network_g")
     cls = registered("network").get(str(network.get("type")))
@@ -136,7 +136,7 @@ def _check_upscaling(report: Report, opt: Mapping[str, Any]) -> None:
             report.add(("network_g", name), fault, fix)
 
 
-def _check_schedule(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_schedule(report: Report, opt: OptionMap) -> None:
     schedule = block(opt, "train", "scheduler")
     keys = ("train", "scheduler")
     weights = schedule.get("restart_weights", [1])
@@ -155,7 +155,7 @@ def _check_schedule(report: Report, opt: Mapping[str, Any]) -> None:
         report.add((*keys, "periods"), fault, "make their sum total_iter or more")
 
 
-def _check_losses(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_losses(report: Report, opt: OptionMap) -> None:
     settings = getattr(model_class(opt), "init_training_settings", None)
     train = opt.get("train")
     if not report.is_train or not isinstance(train, Mapping):
@@ -165,34 +165,33 @@ def _check_losses(report: Report, opt: Mapping[str, Any]) -> None:
     needs_loss = owner in ("SRModel", "HiFaceGANModel")
     if needs_loss and not (train.get("pixel_opt") or train.get("perceptual_opt")):
         fault = "no loss: pixel_opt and perceptual_opt are both absent"
-        report.add(("train", "pixel_opt"), fault, "add one of them")
+        report.add("train.pixel_opt", fault, "add one of them")
 
 
-def _check_logging(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_logging(report: Report, opt: OptionMap) -> None:
     logger = block(opt, "logger")
     has_wandb = block(logger, "wandb").get("project") is not None
     if has_wandb and logger.get("use_tb_logger") is not True:
         fault = "wandb reads the files of TensorBoard"
-        report.add(("logger", "use_tb_logger"), fault, "set use_tb_logger: true")
+        report.add("logger.use_tb_logger", fault, "set use_tb_logger: true")
 
 
-def _check_precision(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_precision(report: Report, opt: OptionMap) -> None:
     amp = block(opt, "train").get("amp")
     if opt.get("num_gpu") == 0 and amp in ("fp16", "float16"):
         fault = f"{amp} does not train on a CPU (num_gpu: 0)"
-        report.add(("train", "amp"), fault, "use bf16, or take it out")
+        report.add("train.amp", fault, "use bf16, or take it out")
 
 
-def _check_saving(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_saving(report: Report, opt: OptionMap) -> None:
     """Check WxrModel's checkpoints: between accumulated updates, or best by an unknown metric."""
     train = block(opt, "train")
-    every = train.get("accumulate")
+    every = max(integer(train, "accumulate") or 1, 1)
     frequency = block(opt, "logger").get("save_checkpoint_freq")
-    is_accumulated = isinstance(every, int) and every > 1
-    if is_accumulated and isinstance(frequency, int | float) and frequency % every:
+    if isinstance(frequency, int | float) and frequency % every:
         reason = f"{frequency} is not a multiple of train.accumulate {every}"
         fault = f"{reason}, so checkpoints would fall between updates"
-        report.add(("logger", "save_checkpoint_freq"), fault, f"use a multiple of {every}")
+        report.add("logger.save_checkpoint_freq", fault, f"use a multiple of {every}")
     best = block(train, "save_best")
     if not {"dataset", "metric"} <= best.keys():
         return
@@ -201,10 +200,10 @@ def _check_saving(report: Report, opt: Mapping[str, Any]) -> None:
     if metric not in measured.get(dataset, ()):
         names = [f"{name}: {', '.join(metrics)}" for name, metrics in measured.items()]
         fault = f"no metric {metric!r} is measured on a validation set called {dataset!r}"
-        report.add(("train", "save_best"), fault, f"measured are {'; '.join(names) or 'none'}")
+        report.add("train.save_best", fault, f"measured are {'; '.join(names) or 'none'}")
 
 
-def measured_metrics(opt: Mapping[str, Any]) -> dict[str, list[str]]:
+def measured_metrics(opt: OptionMap) -> dict[str, list[str]]:
     """Return the metrics of each validation set, keyed by its name.
 
     They are those of the set itself or, if it names none, those of the `val` block.
@@ -217,7 +216,7 @@ def measured_metrics(opt: Mapping[str, Any]) -> dict[str, list[str]]:
     return measured
 
 
-def _check_streams(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_streams(report: Report, opt: OptionMap) -> None:
     """Check that WResVLM has real photos in addition to the pairs; only one dataset yields both."""
     models = _names_of_bases(model_class(opt))
     dataset = str(block(opt, "datasets", "train").get("type"))
@@ -226,7 +225,7 @@ def _check_streams(report: Report, opt: Mapping[str, Any]) -> None:
     if report.is_train and "WResVLMModel" in models and lacks_photos:
         model = opt["model_type"]
         fault = f"{model} needs real photos in addition to the pairs, which this dataset lacks"
-        report.add(("datasets", "train", "type"), fault, "use SemiSupervisedDataset")
+        report.add("datasets.train.type", fault, "use SemiSupervisedDataset")
 
 
 def _names_of_bases(cls: type | None) -> set[str]:

@@ -1,6 +1,5 @@
 """Check diffusion models: sampling steps, gaps between patches, and the equation of the weights."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,12 @@ from wxr_plugin.checkpoints.containers import load_network_options
 from wxr_plugin.errors import WxrError
 from wxr_plugin.options.checks.components import model_class
 from wxr_plugin.options.checks.report import Report
-from wxr_plugin.options.nested import block
+from wxr_plugin.options.nested import OptionMap, block, integer
 from wxr_plugin.sampling.options import DDPMOptions, SDEOptions
 from wxr_plugin.sampling.schedules import STEPS
 
 
-def check_sampling(report: Report, opt: Mapping[str, Any]) -> None:
+def check_sampling(report: Report, opt: OptionMap) -> None:
     """Check the sampling options of IRSDEModel and PatchDDPMModel.
 
     IRSDEModel: `val.sampling` against `sde` and, in a file for testing, `sde` against that of the
@@ -28,40 +27,41 @@ def check_sampling(report: Report, opt: Mapping[str, Any]) -> None:
         _check_equation(report, opt)
 
 
-def _check_equation(report: Report, opt: Mapping[str, Any]) -> None:
-    trained = block(opt, "sde").get("steps", STEPS)
-    sampled = block(opt, "val", "sampling").get("steps")
-    if isinstance(trained, int) and isinstance(sampled, int) and sampled > trained:
+def _check_equation(report: Report, opt: OptionMap) -> None:
+    trained = integer({"steps": STEPS, **block(opt, "sde")}, "steps")
+    sampled = integer(opt, "val", "sampling", "steps")
+    if trained is not None and sampled is not None and sampled > trained:
         schedule = f"a schedule of {trained} (sde.steps)"
         fault = f"sampling takes {sampled} steps, but the network is trained on {schedule}"
-        report.add(("val", "sampling", "steps"), fault, f"take {trained} or fewer")
+        report.add("val.sampling.steps", fault, f"take {trained} or fewer")
     if not report.is_train:
         _check_trained(report, opt)
 
 
-def _check_patches(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_patches(report: Report, opt: OptionMap) -> None:
     """Check steps, stride and gt_size; the check of blocks reports values of the wrong type."""
-    trained = block(opt, "ddpm").get("steps", DDPMOptions().steps)
-    patch = block(opt, "ddpm").get("patch", DDPMOptions().patch)
-    keys = ("val", "sampling")
-    steps = block(opt, *keys).get("steps")
-    stride = block(opt, *keys).get("stride")
-    size = block(opt, "datasets", "train").get("gt_size")
-    if isinstance(trained, int) and isinstance(steps, int) and steps > trained:
+    defaults = {"steps": DDPMOptions().steps, "patch": DDPMOptions().patch}
+    ddpm = {**defaults, **block(opt, "ddpm")}
+    trained = integer(ddpm, "steps")
+    patch = integer(ddpm, "patch")
+    steps = integer(opt, "val", "sampling", "steps")
+    stride = integer(opt, "val", "sampling", "stride")
+    size = integer(opt, "datasets", "train", "gt_size")
+    if trained is not None and steps is not None and steps > trained:
         schedule = f"{trained} (ddpm.steps)"
         fault = f"sampling takes {steps} steps, but the network is trained on {schedule}"
-        report.add((*keys, "steps"), fault, f"take {trained} or fewer")
-    if not isinstance(patch, int):
+        report.add("val.sampling.steps", fault, f"take {trained} or fewer")
+    if patch is None:
         return
-    if isinstance(stride, int) and stride > patch:
+    if stride is not None and stride > patch:
         fault = f"{stride} leaves gaps between patches of {patch} pixels (ddpm.patch)"
-        report.add((*keys, "stride"), fault, f"take {patch} or less")
-    if isinstance(size, int) and size < patch:
+        report.add("val.sampling.stride", fault, f"take {patch} or less")
+    if size is not None and size < patch:
         fault = f"a crop of {size} pixels holds no patch of {patch} pixels (ddpm.patch)"
-        report.add(("datasets", "train", "gt_size"), fault, f"take {patch} or more")
+        report.add("datasets.train.gt_size", fault, f"take {patch} or more")
 
 
-def _check_trained(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_trained(report: Report, opt: OptionMap) -> None:
     """Compare `sde` with the equation that is stored next to the weights."""
     weights = block(opt, "path").get("pretrain_network_g")
     trained = _stored(weights) if isinstance(weights, str) else None

@@ -11,7 +11,7 @@ from wxr_plugin.options.checks import stock
 from wxr_plugin.options.checks.components import registered
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.suggestions import OTHERWISE, pairing_fix
-from wxr_plugin.options.nested import Keys, dataset_blocks, inner_blocks
+from wxr_plugin.options.nested import Keys, OptionMap, dataset_blocks, inner_blocks
 from wxr_plugin.utils.safe_paths import refuse_unsafe_keys
 from wxr_plugin.utils.wording import listed
 
@@ -21,7 +21,7 @@ LMDB_FILES = ("data.mdb", "meta_info.txt")
 """Files of a finished LMDB."""
 
 
-def check_sets(report: Report, opt: Mapping[str, Any]) -> None:
+def check_sets(report: Report, opt: OptionMap) -> None:
     """Check the paths and the pairs of every dataset block."""
     for name, dataset in dataset_blocks(opt):
         # A dataset may hold its images in inner blocks, such as `paired` and `real`.
@@ -32,7 +32,7 @@ def check_sets(report: Report, opt: Mapping[str, Any]) -> None:
                 check_pairs(report, keys, inner, getattr(cls, "unpaired", None))
 
 
-def is_paired(dataset: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
+def is_paired(dataset: OptionMap, block: OptionMap) -> bool:
     """Return whether `block` of a dataset holds image pairs.
 
     Sets of clips and of third parties pair by rules of their own and do not count.
@@ -44,7 +44,7 @@ def is_paired(dataset: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
     return is_declared and is_image_set and all(isinstance(root, str) for root in roots)
 
 
-def check_paths(report: Report, keys: Keys, block: Mapping[str, Any]) -> None:
+def check_paths(report: Report, keys: Keys, block: OptionMap) -> None:
     """Check that the roots and lists of images exist, and that LMDBs are LMDBs."""
     backend = block.get("io_backend")
     needs_lmdb = isinstance(backend, Mapping) and backend.get("type") == "lmdb"
@@ -112,7 +112,7 @@ def _or_remove(report: Report, keys: Keys) -> str:
     return f", or remove datasets.{keys[1]}" if is_optional else ""
 
 
-def listing_of(block: Mapping[str, Any]) -> Path | None:
+def listing_of(block: OptionMap) -> Path | None:
     """Return the text file that lists the images of a block; None if it names none."""
     files = [block[key] for key in LISTING_KEYS if isinstance(block.get(key), str)]
     return Path(files[0]).expanduser() if files else None
@@ -121,8 +121,8 @@ def listing_of(block: Mapping[str, Any]) -> Path | None:
 def check_pairs(
     report: Report,
     keys: Keys,
-    block: Mapping[str, Any],
-    unpaired: Callable[[Mapping[str, Any]], str] | None = None,
+    block: OptionMap,
+    unpaired: Callable[[OptionMap], str] | None = None,
 ) -> None:
     """Check that dataroot_gt and dataroot_lq hold the same images.
 
@@ -173,7 +173,7 @@ def file_names(root: Path) -> list[str]:
     return sorted(path.name for path in files if not path.name.startswith("."))
 
 
-def lq_name(gt: str, block: Mapping[str, Any]) -> str:
+def lq_name(gt: str, block: OptionMap) -> str:
     """Return the file name of the partner of `gt`, by the template of `block` (`{}x4`)."""
     return block.get("filename_tmpl", "{}").format(Path(gt).stem) + Path(gt).suffix
 
@@ -186,7 +186,7 @@ def is_template(template: Any) -> bool:
         return False
 
 
-def listed_pairs(listing: Path, block: Mapping[str, Any]) -> list[tuple[str, str]]:
+def listed_pairs(listing: Path, block: OptionMap) -> list[tuple[str, str]]:
     """Return (gt, lq) of each line of a meta_info file: `gt (h,w,c)`, or `gt, lq`."""
     pairs = []
     for line in filter(None, map(str.strip, listing.read_text().splitlines())):
@@ -211,7 +211,7 @@ def _check_listed(
 
 
 def _check_same(
-    report: Report, keys: Keys, gt: set[str], lq: set[str], block: Mapping[str, Any], fix: str
+    report: Report, keys: Keys, gt: set[str], lq: set[str], block: OptionMap, fix: str
 ) -> None:
     if gt == lq:
         return

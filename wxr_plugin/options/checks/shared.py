@@ -12,7 +12,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.options.checks.components import registered
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.sets import listed_pairs, listing_of
-from wxr_plugin.options.nested import inner_blocks
+from wxr_plugin.options.nested import OptionMap, inner_blocks
 from wxr_plugin.utils.lmdb_cache import environment
 from wxr_plugin.utils.wording import listed
 
@@ -23,7 +23,7 @@ EDGE = 4096
 """Bytes at each end of a file that are compared first."""
 
 
-def check_shared(report: Report, opt: Mapping[str, Any]) -> None:
+def check_shared(report: Report, opt: OptionMap) -> None:
     """Report ground truth of a validation set that is also in the training set, byte for byte."""
     datasets = opt.get("datasets")
     if not isinstance(datasets, Mapping) or opt.get("allow_shared_gt") is True:
@@ -64,7 +64,7 @@ def ground_truth(dataset: Any, training: bool = False) -> Iterator[tuple[Image, 
         yield from _images(root, {})
 
 
-def _images(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[Image, int]]:
+def _images(root: Path, block: OptionMap) -> Iterator[tuple[Image, int]]:
     if root.suffix == ".lmdb":
         yield from _entries(root)
         return

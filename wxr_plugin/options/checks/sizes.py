@@ -5,9 +5,9 @@ Reported are pairs that differ in size, photos below the crop, and sets too smal
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from wxr_plugin.data.choice import ClassIndex, weather_of
 from wxr_plugin.data.images.io import image_size
@@ -16,7 +16,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.options.checks.components import registered
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.sets import file_names, listed_pairs, listing_of, lq_name
-from wxr_plugin.options.nested import Keys, block
+from wxr_plugin.options.nested import Keys, OptionMap, block
 from wxr_plugin.utils.wording import listed
 
 MOST = 5000
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
     lq_size: Size | None
 
 
-def check_sizes(report: Report, opt: Mapping[str, Any]) -> None:
+def check_sizes(report: Report, opt: OptionMap) -> None:
     """Check the training set of `opt`, if its class has known pairs and no other problems."""
     keys = ("datasets", "train")
     dataset = block(opt, *keys)
@@ -57,7 +57,7 @@ def check_sizes(report: Report, opt: Mapping[str, Any]) -> None:
         _check_pairs(report, keys, dataset, cls.__name__, pairs, opt)
 
 
-def _check_batch(report: Report, keys: Keys, dataset: Mapping[str, Any], count: int) -> None:
+def _check_batch(report: Report, keys: Keys, dataset: OptionMap, count: int) -> None:
     """Report a set that does not fill one batch of a process: incomplete batches are dropped."""
     ratio = dataset.get("dataset_enlarge_ratio", 1)
     batch = dataset.get("batch_size_per_gpu")
@@ -76,10 +76,10 @@ def _check_batch(report: Report, keys: Keys, dataset: Mapping[str, Any], count: 
 def _check_pairs(
     report: Report,
     keys: Keys,
-    dataset: Mapping[str, Any],
+    dataset: OptionMap,
     kind: str,
     pairs: list[Pair],
-    opt: Mapping[str, Any],
+    opt: OptionMap,
 ) -> None:
     # BasicSR copies the file's scale into its datasets.
     scale = opt.get("scale", dataset.get("scale"))
@@ -112,7 +112,7 @@ def _check_pairs(
         report.add((*keys, "gt_size"), fault, fix)
 
 
-def _names(cls: type | None, dataset: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _names(cls: type | None, dataset: OptionMap) -> list[tuple[str, str]]:
     """Return the names of gt and lq below their roots for each pair; [] for unknown classes."""
     roots = (dataset.get("dataroot_gt"), dataset.get("dataroot_lq"))
     if cls is None or not all(isinstance(root, str) for root in roots):
@@ -123,7 +123,7 @@ def _names(cls: type | None, dataset: Mapping[str, Any]) -> list[tuple[str, str]
     return list(_stock_names(dataset, _root(dataset, "gt"))) if is_stock else []
 
 
-def _stock_names(dataset: Mapping[str, Any], gt: Path) -> Iterator[tuple[str, str]]:
+def _stock_names(dataset: OptionMap, gt: Path) -> Iterator[tuple[str, str]]:
     listing = listing_of(dataset)
     if gt.suffix == ".lmdb":
         yield from ((key, key) for key in read_meta_info(gt))
@@ -139,7 +139,7 @@ def _length(cls: type, names: list[str]) -> int:
     return len(ClassIndex([weather_of(name) for name in names], balanced=is_balanced))
 
 
-def _measured(dataset: Mapping[str, Any], names: list[tuple[str, str]]) -> list[Pair]:
+def _measured(dataset: OptionMap, names: list[tuple[str, str]]) -> list[Pair]:
     """Return the pairs with their sizes, those of an LMDB from its meta_info.txt."""
     size_of_gt = _reader(_root(dataset, "gt"))
     size_of_lq = _reader(_root(dataset, "lq"))
@@ -154,7 +154,7 @@ def _reader(root: Path) -> Callable[[str], Size | None]:
     return lambda key: shapes[key][1::-1] if key in shapes else None
 
 
-def _root(dataset: Mapping[str, Any], kind: str) -> Path:
+def _root(dataset: OptionMap, kind: str) -> Path:
     return Path(dataset[f"dataroot_{kind}"]).expanduser()
 
 

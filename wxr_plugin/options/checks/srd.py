@@ -3,20 +3,19 @@
 Nothing is built: the layers of a CLIP come from its configuration.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.options.checks.components import registered
 from wxr_plugin.options.checks.fields import parameters_of
 from wxr_plugin.options.checks.report import Report
-from wxr_plugin.options.nested import block
+from wxr_plugin.options.nested import OptionMap, block
 
 WITHOUT_GT = ("SingleImageDataset", "RealWeatherDataset")
 """Datasets that yield degraded photos alone."""
 
 
-def check_srd(report: Report, opt: Mapping[str, Any]) -> None:
+def check_srd(report: Report, opt: OptionMap) -> None:
     """Check `train.srd_opt`, if there is one, against network_g and the training set."""
     loss = block(opt, "train", "srd_opt")
     if loss.get("type") != "ClipSRDLoss":
@@ -24,19 +23,19 @@ def check_srd(report: Report, opt: Mapping[str, Any]) -> None:
     _check_clean(report, opt)
     if "sar" in _parameters(opt) and not _argument(opt, "sar"):
         fault = f"network_g ({opt['network_g']['type']}) has no masks to train"
-        report.add(("train", "srd_opt"), fault, "set network_g.sar: spatial, or take srd_opt out")
+        report.add("train.srd_opt", fault, "set network_g.sar: spatial, or take srd_opt out")
     clip, layers = loss.get("clip", "tiny"), loss.get("layers", [1, 2, 3, 4])
     are_layers = isinstance(layers, list) and all(isinstance(layer, int) for layer in layers)
     if isinstance(clip, str) and are_layers:
         _check_maps(report, clip, layers, block(opt, "datasets", "train").get("gt_size"))
 
 
-def _check_clean(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_clean(report: Report, opt: OptionMap) -> None:
     kind = block(opt, "datasets", "train").get("type")
     if kind in WITHOUT_GT:
         fault = f"compares each photo with a clean one, and datasets.train ({kind}) yields none"
         fix = "train on pairs (PairedWeatherDataset, DegradationDataset)"
-        report.add(("train", "srd_opt"), fault, fix)
+        report.add("train.srd_opt", fault, fix)
 
 
 def _check_maps(report: Report, clip: str, layers: list[int], size: Any) -> None:
@@ -47,25 +46,25 @@ def _check_maps(report: Report, clip: str, layers: list[int], size: Any) -> None
     try:
         tower = told_tower(clip)
     except WxrError as error:
-        report.add(("train", "srd_opt", "clip"), str(error))
+        report.add("train.srd_opt.clip", str(error))
         return
     if tower is None:
         return
     try:
         tower.check(layers, clip)
     except WxrError as error:
-        report.add(("train", "srd_opt", "layers"), str(error))
+        report.add("train.srd_opt.layers", str(error))
         return
     if isinstance(size, int) and size < tower.least(layers, LEAST_POSITIONS):
         fault = too_small(clip, tower, layers, size, LEAST_POSITIONS)
-        report.add(("datasets", "train", "gt_size"), fault)
+        report.add("datasets.train.gt_size", fault)
 
 
-def _parameters(opt: Mapping[str, Any]) -> Mapping[str, Any]:
+def _parameters(opt: OptionMap) -> OptionMap:
     cls = registered("network").get(str(block(opt, "network_g").get("type")))
     return (parameters_of(cls) or {}) if cls else {}
 
 
-def _argument(opt: Mapping[str, Any], name: str) -> Any:
+def _argument(opt: OptionMap, name: str) -> Any:
     """Return an argument of network_g, or its default."""
     return block(opt, "network_g").get(name, _parameters(opt)[name].default)

@@ -1,16 +1,16 @@
 """Fixes for sets whose images do not pair: a template of names, or a folder one level deeper."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from wxr_plugin.data.images.io import SUFFIXES
+from wxr_plugin.options.nested import OptionMap
 
 OTHERWISE = "give each image its partner"
 """Fix if no template and no folder helps."""
 
 
-def pairing_fix(gt: Path, lq: Path, block: Mapping[str, Any], has_gt_template: bool = False) -> str:
+def pairing_fix(gt: Path, lq: Path, block: OptionMap, has_gt_template: bool = False) -> str:
     """Return the fix for the folders of a block that do not pair.
 
     Args:

@@ -12,7 +12,7 @@ from wxr_plugin.options.checks import stock
 from wxr_plugin.options.checks.components import lookup, optimizers, registered, schedulers
 from wxr_plugin.options.checks.fields import fields_of
 from wxr_plugin.options.checks.report import Report
-from wxr_plugin.options.nested import Keys
+from wxr_plugin.options.nested import Keys, OptionMap
 from wxr_plugin.utils.namesakes import is_ours
 
 KINDS = ("loss", "network", "model", "dataset", "metric")
@@ -24,7 +24,7 @@ KNOWN_SOURCES = ("basicsr", "wxr_plugin", "torch", "builtins")
 def check_unread(
     report: Report,
     keys: Keys,
-    block: Mapping[str, Any],
+    block: OptionMap,
     declared: Iterable[str],
     model: type | None,
     declaration: str,

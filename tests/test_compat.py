@@ -1,4 +1,4 @@
-"""Each repair: the fault is in the original, which stays reachable as `__wrapped__`, and gone from the repaired one."""
+"""Repairs of BasicSR: the original, kept as `__wrapped__`, has the fault; the repair has not."""
 
 import importlib
 import logging
@@ -73,7 +73,7 @@ class TestMachinery:
         assert (degradations.add_jpg_compression, BaseModel.save_network) == before[:2]
         assert dict(vars(before[2])) == names
 
-    def test_names_that_were_imported_before_are_replaced_too(self, monkeypatch):
+    def test_earlier_imports_are_replaced_too(self, monkeypatch):
         host, user = types.ModuleType("some_host"), types.ModuleType("some_project")
         host.double = user.twice = lambda number: number + number
         monkeypatch.setitem(sys.modules, "some_host", host)
@@ -87,7 +87,7 @@ class TestMachinery:
         )
         assert host.double is user.twice and user.twice(2) == -4
 
-    def test_where_the_fault_is_not_found_nothing_is_replaced(self, monkeypatch):
+    def test_nothing_is_replaced_without_the_fault(self, monkeypatch):
         host = types.ModuleType("sound_host")
         host.double = sound = lambda number: 2 * number
         monkeypatch.setitem(sys.modules, "sound_host", host)
@@ -96,7 +96,7 @@ class TestMachinery:
         assert host.double is sound
 
 
-class TestWhatIsGone:
+class TestMovedNames:
     @pytest.mark.slow
     def test_importing_the_package_first_is_enough_without_functional_tensor_and_distutils(self):
         code = """
@@ -159,7 +159,7 @@ class TestOptions:
         monkeypatch.chdir(tmp_path)
         return str(write_project(tmp_path))
 
-    def test_the_host_sets_up_what_it_always_has(self, file, tmp_path):
+    def test_basicsr_does_its_usual_set_up(self, file, tmp_path):
         opt, args = self.parse("-opt", file)
         assert args.opt == file and not args.auto_resume
         assert opt["path"]["training_states"] == str(
@@ -223,7 +223,8 @@ class TestOptions:
     def test_one_process_of_ours_takes_one_gpu(self, file, four_gpus):
         ours = "-opt", file, "--force_yml", "model_type=WxrModel"
         assert self.parse(*ours, "num_gpu=auto")[0]["num_gpu"] == 1
-        fix = rf"num_gpu is 2.*torchrun --nproc_per_node 2 -m wxr_plugin.train -opt {file}.*or set num_gpu: 1"
+        command = rf"torchrun --nproc_per_node 2 -m wxr_plugin.train -opt {file}"
+        fix = rf"num_gpu is 2.*{command}.*or set num_gpu: 1"
         with pytest.raises(OptionError, match=fix):
             self.parse(*ours, "num_gpu=2")
 
@@ -249,7 +250,7 @@ class TestOptions:
 
 @pytest.fixture
 def lone_group(monkeypatch):
-    """The environment that torchrun gives to a single process; a group started in the test is ended after it."""
+    """Set torchrun's environment for a single process, and end the group after the test."""
     values = {
         "RANK": 0,
         "LOCAL_RANK": 0,
@@ -276,7 +277,7 @@ class TestProcesses:
         dist_util.init_dist("pytorch")  # a second start does nothing
 
     @pytest.mark.parametrize("chosen", [None, "spawn", "fork"])
-    def test_the_start_method_stays_what_it_is(self, lone_group, chosen):
+    def test_the_start_method_is_kept(self, lone_group, chosen):
         before = mp.get_start_method(allow_none=True)
         try:
             mp.set_start_method(chosen, force=True)
@@ -431,7 +432,8 @@ if __name__ == "__main__":
     data = build_dataset(block)
     sampler = EnlargedSampler(data, 1, 0)
     loaders = [build_dataloader(data, block, num_gpu=0, sampler=sampler, seed=1)]
-    loaders += [build_dataloader(data, {{**block, "num_worker_per_gpu": 0}}, num_gpu=0, sampler=sampler, seed=1)]
+    block = {{**block, "num_worker_per_gpu": 0}}
+    loaders += [build_dataloader(data, block, num_gpu=0, sampler=sampler, seed=1)]
     spawned, alone = ([batch["lq"] for batch in loader] for loader in loaders)
     assert len(spawned) == 3 and all(a.equal(b) for a, b in zip(spawned, alone))
     print("same samples")
@@ -464,7 +466,7 @@ class TestModels:
             base_model(tmp_path).get_optimizer(name, [torch.nn.Parameter(torch.zeros(1))], lr=0.3)
 
     def test_betas_may_be_whole_numbers(self, tmp_path):
-        """GFPGAN writes 0**1, and YAML reads [0, 0.99] as an int and a float, which torch refuses."""
+        """GFPGAN writes 0**1, and YAML reads [0, 0.99] as int and float, which torch refuses."""
         weights = [torch.nn.Parameter(torch.zeros(1))]
         with pytest.raises((TypeError, ValueError), match="betas"):
             torch.optim.Adam(weights, 0.1, betas=(0, 0.99))
@@ -506,7 +508,7 @@ class TestModels:
         )
         assert len(saved["optimizers"]) == 1 and saved["schedulers"] == []
 
-    def test_a_save_that_fails_raises_and_keeps_what_was_there(self, tmp_path, monkeypatch):
+    def test_a_failed_save_raises_and_keeps_the_old_file(self, tmp_path, monkeypatch):
         model, net = base_model(tmp_path), torch.nn.Linear(2, 1)
         model.save_network(net, "net_g", 5)
         before = (tmp_path / "models" / "net_g_5.pth").read_bytes()

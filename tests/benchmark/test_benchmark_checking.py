@@ -73,7 +73,7 @@ def test_the_name_of_a_benchmark_is_no_path(name, tmp_path, capsys):
     file = write(tmp_path, name=name, sets={"rain": photos(tmp_path)})
     assert run(file) == 2 and cli.main(["check", str(file)]) == 2
     assert (
-        capsys.readouterr().err.count("write a plain name: a file or folder is named after it") == 2
+        capsys.readouterr().err.count("write a plain name: it becomes the name of a file or folder") == 2
     )
 
 

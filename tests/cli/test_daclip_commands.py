@@ -1,4 +1,4 @@
-"""`wxr daclip classify` as a user calls it, with a controller that knows nothing yet."""
+"""`wxr daclip classify` as a user calls it, with an untrained controller."""
 
 import csv
 

@@ -76,7 +76,7 @@ def test_clear_photos_alone_are_enough(folders, tmp_path, capsys):
 
 
 def test_restored_photos_are_used(folders, tmp_path, capsys):
-    """Of six rain photos one is held out, so its restoration stays out too; one key names no weather."""
+    """Of six rain photos one is held out, and so is its restoration; one key names no weather."""
     with LabelStore(tmp_path / "labels.lmdb") as store:
         for key in [*(f"rain/{number}" for number in range(6)), "rain/0@0,0,32,32", "street"]:
             store.put_pseudo(key, np.full((64, 64, 3), 99, np.uint8), 4.0, "teacher@9", 9)

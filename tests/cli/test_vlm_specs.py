@@ -1,4 +1,4 @@
-"""What a command line may say for a rater, a describer or a rewriter."""
+"""Names of raters, describers and rewriters on the command line."""
 
 import pytest
 
@@ -73,7 +73,7 @@ def test_files_hold_a_block_or_a_list(tmp_path):
         ("rater", "nowhere.yml", "nowhere.yml: cannot read options of a rater"),
     ],
 )
-def test_what_cannot_be_read_is_one_line(kind, spec, message):
+def test_an_unknown_spec_is_one_line(kind, spec, message):
     with pytest.raises(WxrError, match=message) as caught:
         spec_options(kind, spec)
     assert "\n" not in str(caught.value)

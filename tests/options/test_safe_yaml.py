@@ -1,4 +1,4 @@
-"""Option files are data: no code, the order kept, numbers as BasicSR's users write them."""
+"""Option files as data: no code, order of keys, and numbers as BasicSR's users write them."""
 
 import re
 
@@ -153,7 +153,7 @@ def test_override_sets_values_of_every_kind():
         ("name=!!python/object/apply:os.system ['true']", "never runs code"),
     ],
 )
-def test_override_says_what_does_not_fit(entry, message):
+def test_override_names_the_mismatch(entry, message):
     options = {"name": "a", "train": {"total_iter": 5}}
     with pytest.raises(ValueError, match=message):
         safe_yaml.override(options, [entry])

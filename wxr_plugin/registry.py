@@ -39,6 +39,7 @@ def _register(cls: T, host: HostRegistry) -> T:
     name = cls.__name__
     if name not in OURS.module_dict:
         OURS.register_module(module=cls)
+    # If another project has registered the name first, it keeps the bare name.
     holder = MODELS.module_dict.get(name)
     if holder is None or is_ours(holder):
         MODELS.register_module(module=cls)

@@ -115,6 +115,7 @@ def convert(value: Any, hint: Any) -> Any:
     try:
         return msgspec.convert(value, hint)
     except msgspec.ValidationError:
+        # Only after a failure, so that values of type Any stay as written.
         return msgspec.convert(_whole_floats_to_int(value), hint)
 
 

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     for file in args.files:
         try:
             problems = _problems(files.load(file, args.force_yml, warn=False), file)
-        except files.OptionError as error:
+        except files.OptionError as error:  # cannot be read, so there is nothing to check
             problems = [error]
         if problems:
             has_problems = True

@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     for line in broken:
         print(f"broken: {line}")
     print(_verdict(entries))
+    # An LMDB of broken pairs would only hide the problem.
     if args.lmdb and not broken:
         _build(Path(args.root).expanduser(), Path(args.lmdb).expanduser())
     return 1 if broken else 0
@@ -101,6 +102,7 @@ def _comment(entry: "Found") -> str:
         return f"broken ({len(entry.broken)})"
     if entry.pairs == 0:
         return "missing: training uses the others"
+    # Counts of All-weather are quoted: papers repeat them, but they do not add up to the total.
     difference = entry.pairs - entry.published
     if difference == 0:
         return "as quoted in papers" if entry.is_quoted else "as published"

@@ -52,6 +52,7 @@ def run_rewrite(args: argparse.Namespace) -> int:
     from wxr_plugin.vlm.rewriter import build_rewriter
 
     options = spec_options("rewriter", args.rewriter)
+    # Counted before the model is loaded, so that a store without descriptions fails at once.
     with LabelStore(args.store, readonly=True) as store:
         count = len(to_rewrite(store))
     rewriter = build_rewriter(options)
@@ -82,6 +83,7 @@ def run_init(args: argparse.Namespace) -> int:
         batch_size=_positive(args.batch_size, "--batch-size"),
         retry_failed=args.retry_failed,
     )
+    # Wrong names are refused here; models are loaded one by one in init_labels.
     restorers = [read_spec(text) for text in args.restorers]
     raters = _panel(args.raters, args.batch_size)
     if args.source and store.exists():
@@ -172,6 +174,7 @@ def _photos(args: argparse.Namespace) -> "RealPhotos":
     from wxr_plugin.data.real_photos import RealPhotos
 
     roots = _roots(args)
+    # Exactly one of the two forms: PHOTOS, or roots by weather.
     if bool(roots) == bool(args.photos):
         raise WxrError(
             "name the photos: one folder or LMDB, or roots by weather (--rain, --haze, --snow, "
@@ -229,7 +232,7 @@ def _options(kind: str, args: argparse.Namespace) -> dict[str, Any]:
     flags = {}
     for name in ("prompt", "dtype", "device", "revision", "max_tokens"):
         value = getattr(args, name, None)
-        if value is None:
+        if value is None:  # not on the command line, or no flag of this action
             continue
         if block.get(name, value) != value:
             flag = name.replace("_", "-")
@@ -247,6 +250,7 @@ def _panel(specs: list[str], batch_size: int) -> dict[str, dict[str, Any]]:
 
     panel: dict[str, dict[str, Any]] = {}
     for spec in specs:
+        # A file is shown by its name, not its path.
         blocks = panel_options("rater", [spec])
         stem = Path(spec).name if spec.endswith((".yml", ".yaml")) else spec
         for number, block in enumerate(blocks, 1):

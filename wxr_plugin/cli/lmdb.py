@@ -54,7 +54,7 @@ def _add_build(actions: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--step",
         type=int,
-        default=0,
+        default=0,  # the crop size
         metavar="PIXELS",
         help="distance between the squares (default: the crop size)",
     )

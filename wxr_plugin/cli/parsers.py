@@ -48,6 +48,7 @@ def add_command(
         epilog=examples,
         formatter_class=HelpFormatter,
     )
+    # A group of commands has no function of its own.
     if run is not None:
         parser.set_defaults(func=run)
     return parser

@@ -186,6 +186,7 @@ def _print_skipped(reasons: list[str]) -> None:
 
 def _print_restored(restored: "EncodedRestorations") -> None:
     print(f"restored photos: {restored.used} used")
+    # Photos of the label store that are not used, by reason.
     for count, reason in (
         (
             restored.unknown,

@@ -172,6 +172,7 @@ def run(args: argparse.Namespace) -> int:
         print(skipped)
     if args.frames:
         check_sizes(jobs.values())
+    # target -> photo, for the results that do not exist yet.
     pending = dict(jobs)
     if not args.overwrite:
         pending = {target: photo for target, photo in jobs.items() if not target.exists()}
@@ -258,6 +259,7 @@ def load_restorer(args: argparse.Namespace) -> Restorer:
             "--steps, --sampler, --seed and --frames are for diffusion networks, which this one is "
             "not: leave them out"
         )
+    # Only WeatherDiff samples patches; checked once the network is known.
     if args.stride is not None:
         restorer.diffusion = _with_stride(restorer.diffusion, args.stride)
     if args.guide and not restorer.guide:
@@ -308,5 +310,6 @@ def read_options(path: Path) -> dict[str, Any]:
     opt = option_files.load(str(path))
     if not isinstance(opt.get("network_g"), dict):
         raise WxrError(f"{path} has no network_g block")
+    # A plug-in may have registered the network.
     option_files.import_plugins(opt)
     return opt

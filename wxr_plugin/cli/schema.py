@@ -121,6 +121,7 @@ def ours(kind: str) -> dict[str, Any]:
 def model_blocks(model: type) -> Json:
     """Return the rule for files with this model: its keys at the top, in `train` and in `val`."""
     top = own_properties([schema.FileOptions], stock.declared(model, "TopOptions"))
+    # The model's own keys of `train` and `val`; BasicSR's are described at the top level.
     for key, common in (("train", schema.TrainCommon), ("val", schema.ValOptions)):
         top["properties"][key] = own_properties(
             [common], stock.declared(model, f"{key.title()}Options")

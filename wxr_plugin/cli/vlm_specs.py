@@ -41,6 +41,7 @@ def panel_options(kind: str, specs: list[str]) -> list[dict[str, Any]]:
 def _blocks(kind: str, spec: str) -> list[dict[str, Any]]:
     if spec.endswith((".yml", ".yaml")):
         return _from_file(kind, Path(spec))
+    # Types are registered as TransformersRater, ServerDescriber and so on.
     name = kind.title()
     if spec.startswith(SERVER):
         return [{"type": f"Server{name}", **_served(spec)}]
@@ -57,6 +58,7 @@ def _blocks(kind: str, spec: str) -> list[dict[str, Any]]:
 
 def _model(kind: str, spec: str) -> dict[str, str]:
     model, colon, prompt = spec.rpartition(":")
+    # The path of a local folder may contain a colon.
     if not colon or Path(spec).exists():
         return {"model": spec}
     if not model or not prompt:

@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         for state in job.states():
             print(f"{state.name:<12} {state.word:<9} {state.why}".rstrip())
         return 0
+    # Printed first: a judge that is also the rater would flatter its own training.
     if note := judge_note(job.settings):
         print(note)
     job.make(args.until, args.redo)

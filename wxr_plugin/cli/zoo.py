@@ -160,6 +160,7 @@ def print_table(lines: list[tuple[str, ...]]) -> None:
     table = Table("name", "method", "task", "file here", "licence", box=None, pad_edge=False)
     for line in lines:
         table.add_row(*line)
+    # None: the width of the terminal. A pipe has none, and rich would cut lines at 80 columns.
     width = None if Console().is_terminal else 200
     Console(width=width).print(table)
 
@@ -172,6 +173,7 @@ def show_row(args: argparse.Namespace) -> int:
     from wxr_plugin.zoo.rows import find_row
 
     row = find_row(args.name)
+    # Empty fields are left out.
     fields = _with_files(row).items()
     shown = {key: value for key, value in fields if value not in (None, (), [])}
     style = {"sort_keys": False, "allow_unicode": True, "width": 110, "default_flow_style": None}
@@ -202,7 +204,7 @@ def verify_files(args: argparse.Namespace) -> int:
             if path.is_dir():
                 raise WxrError(f"{path}: a folder; name the files in it")
             file = recognise(path)
-        except (WxrError, OSError) as error:
+        except (WxrError, OSError) as error:  # the other files are still identified
             print(f"wxr zoo verify: {plain(error)}", file=sys.stderr)
             code = 2
             continue

@@ -158,6 +158,7 @@ def lmdb_backend(
     """
     from wxr_plugin.utils.lmdb_cache import LazyEnvironment
 
+    # BasicSR accepts one path or several; each key reads from its own database.
     keys = [client_keys] if isinstance(client_keys, str) else client_keys
     paths = db_paths if isinstance(db_paths, list) else [db_paths]
     self.db_paths = [str(path) for path in paths]

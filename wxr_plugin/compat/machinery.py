@@ -69,6 +69,7 @@ def apply(repair: Repair) -> None:
     for parent in parents:
         owner = getattr(owner, parent)
     original = getattr(owner, name)
+    # wraps() keeps the original as __wrapped__, and repaired_by marks a place that is done.
     if hasattr(original, "repaired_by") or not repair.fault(original):
         return
 
@@ -78,6 +79,7 @@ def apply(repair: Repair) -> None:
 
     repaired.repaired_by = repair.function
     setattr(owner, name, repaired)
+    # Methods are found through their class; functions may have been imported by name.
     if isinstance(owner, types.ModuleType):
         _rebind(original, repaired)
 

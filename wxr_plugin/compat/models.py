@@ -136,6 +136,7 @@ def get_optimizer(
         raise NotImplementedError(
             f"torch.optim has no optimizer {optim_type!r}; near it: {', '.join(near)}"
         )
+    # Without lr, the optimizer has its own default.
     rate = {} if lr is None else {"lr": lr}
     if isinstance(kwargs.get("betas"), list | tuple):
         betas = [float(beta) if isinstance(beta, int) else beta for beta in kwargs["betas"]]
@@ -169,6 +170,7 @@ def save_network(
         raise ValueError(f"{len(nets)} networks but {len(keys)} keys: {keys}")
     weights = {}
     for key, network in zip(keys, nets):
+        # On the CPU and without the prefix of DistributedDataParallel, any host can load it.
         state = self.get_bare_model(network).state_dict()
         weights[key] = {name.removeprefix("module."): v.cpu() for name, v in state.items()}
     iteration = "latest" if current_iter == -1 else current_iter
@@ -186,6 +188,7 @@ def save_training_state(original: Callable, self: Any, epoch: int, current_iter:
 
     from wxr_plugin.checkpoints.containers import save_state
 
+    # BasicSR saves no state with the final network, whose iteration is -1.
     if current_iter == -1 or get_dist_info()[0] != 0:
         return
     state = {

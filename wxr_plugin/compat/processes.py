@@ -69,6 +69,7 @@ def _init_dist_slurm(
         command = ["scontrol", "show", "hostnames", environment["SLURM_NODELIST"]]
         hosts = subprocess.run(command, capture_output=True, text=True, check=True)
         environment["MASTER_ADDR"] = hosts.stdout.split()[0]
+    # 29500 is the default of torch.
     environment["MASTER_PORT"] = str(port or environment.get("MASTER_PORT", 29500))
     environment["RANK"] = environment["SLURM_PROCID"]
     environment["WORLD_SIZE"] = environment["SLURM_NTASKS"]

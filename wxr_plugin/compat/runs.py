@@ -49,6 +49,7 @@ def _start_group(launcher: str, options: dict) -> None:
     from basicsr.utils import dist_util
 
     params = dict(options.get("dist_params") or {})
+    # nccl, the default, needs a GPU.
     if options["num_gpu"] == 0:
         params["backend"] = "gloo"
     dist_util.init_dist(launcher, **params)
@@ -137,6 +138,7 @@ def log_iteration(original: Callable, self: Any, log_vars: dict) -> None:
         for number, rate in enumerate(rates):
             tag = "learning_rate" if len(rates) == 1 else f"learning_rate/{number}"
             self.tb_logger.add_scalar(tag, rate, log_vars["iter"])
+    # Stock multiplies by max_iters - iter - 1, which is -1 in the last iteration.
     total = self.max_iters
     self.max_iters = max(total, log_vars["iter"]) + 1
     try:

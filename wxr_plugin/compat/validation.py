@@ -17,6 +17,7 @@ def nondist_validation(
     """
     before = self.opt["val"].get("metrics")
     self.opt["val"]["metrics"] = _metrics_of(self, dataloader.dataset, before) or None
+    # Left by the set before: results under its names, and its last ground truth.
     for left_over in ("metric_results", "gt"):
         vars(self).pop(left_over, None)
     try:
@@ -36,6 +37,7 @@ def _metrics_of(model: Any, dataset: Any, common: dict | None) -> dict:
     from wxr_plugin.utils.rng import preserved_rng
 
     metrics = dataset.opt.get("metrics", common) or {}
+    # No metric needs ground truth, so no image has to be read.
     if usable_metrics(metrics, False) == metrics:
         return metrics
     with preserved_rng():  # the first sample may be random

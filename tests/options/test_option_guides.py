@@ -106,10 +106,10 @@ def test_whole_photos_for_the_guide_and_from_the_set_go_together(universal, tmp_
     universal["datasets"]["train"]["guide_size"] = 224
     assert problems(universal, tmp_path) == []
     del universal["guide"]["view"]
-    assert "no guide sees them" in problem_texts(universal, tmp_path)["datasets.train.guide_size"]
+    assert "no guide uses them" in problem_texts(universal, tmp_path)["datasets.train.guide_size"]
 
 
-def test_a_model_of_the_host_hands_no_context_over(opt, tmp_path):
+def test_a_model_of_basicsr_passes_no_context(opt, tmp_path):
     del opt["guide"]
     reported = problem_texts(opt | {"model_type": "SRModel"}, tmp_path)
     assert "which SRModel does not pass; use WxrModel" in reported["model_type"]

@@ -99,7 +99,7 @@ def test_imports_that_fail_say_why(opt, tmp_path):
 
 def test_plugins_must_be_a_list_of_names(opt, tmp_path):
     opt["plugins"] = "local_plugin"
-    assert "write a list of a text each" in problem_texts(opt, tmp_path)["plugins"]
+    assert "write a list, each item a text" in problem_texts(opt, tmp_path)["plugins"]
 
 
 def install(site: Path, text: str) -> None:

@@ -237,7 +237,7 @@ def expected(hint: Any) -> str:
     if get_origin(hint) in (list, tuple):
         items = [expected(item) for item in get_args(hint) if item is not Ellipsis]
         if _is_list_of_one_type(hint):
-            return f"a list of {items[0]} each"
+            return f"a list, each item {items[0]}"
         return f"a list [{', '.join(items)}]"
     if _is_block(hint) or get_origin(hint) is dict:
         return "a block of keys"

@@ -108,8 +108,8 @@ def _check_view(report: Report, opt: OptionMap) -> None:
     needs_photos = block(opt, "guide").get("view") == "photo"
     size = block(opt, "datasets", "train").get("guide_size")
     if needs_photos and not size:
-        fault = "the guide needs whole photos, but the training set yields crops only"
-        fix = "set datasets.train.guide_size: 224 (DegradationDataset), or take view out"
+        fault = "the guide needs whole photos, and there is no datasets.train.guide_size"
+        fix = "set it to 224 (DegradationDataset), or take view out"
         report.add("guide.view", fault, fix)
     if size and not needs_photos:
         fault = f"yields whole photos of side {size}, but no guide uses them (no guide.view: photo)"

@@ -15,6 +15,7 @@ from wxr_plugin.options.checks.components import (
     ENGINES,
     GIVEN,
     default_type,
+    package_of,
     registered,
     schedulers,
 )
@@ -112,8 +113,7 @@ def ours(kind: str) -> dict[str, Any]:
     packages = ("basicsr", "wxr_plugin")
     chosen = {}
     for name, item in registered(kind).items():
-        package = item.__module__.split(".")[0]
-        if package in packages and not name.endswith(SUFFIX):
+        if package_of(item) in packages and not name.endswith(SUFFIX):
             chosen[name] = item
     return chosen
 

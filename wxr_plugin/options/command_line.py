@@ -95,10 +95,9 @@ def _is_ours(options: dict[str, Any]) -> bool:
 
     BasicSR's own models may use nn.DataParallel.
     """
-    from wxr_plugin.options.checks.components import registered
+    from wxr_plugin.options.checks.components import model_class
 
-    model = registered("model").get(str(options.get("model_type")))
-    return getattr(model, "one_gpu_per_process", False)
+    return getattr(model_class(options), "one_gpu_per_process", False)
 
 
 def usable_gpus(requested: int | str) -> int:

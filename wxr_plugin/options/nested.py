@@ -37,7 +37,14 @@ def dataset_blocks(opt: OptionMap) -> Iterator[tuple[str, OptionMap]]:
             yield str(name), dataset
 
 
+def phase_of(dataset: Any) -> str:
+    """Return the phase of a dataset by its key: `val` for `val_2`."""
+    return str(dataset).split("_")[0]
+
+
 def dotted(keys: Keys) -> str:
     """Return `("train", "scheduler", "periods", 0)` as `train.scheduler.periods[0]`."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    text = ""
+    for key in keys:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}"
     return text.removeprefix(".")

@@ -9,7 +9,7 @@ from wxr_plugin.options.checks.components import find, lookup
 from wxr_plugin.options.checks.fields import check_block, check_component, fields_of
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.unread import check_unread
-from wxr_plugin.options.nested import OptionMap, block
+from wxr_plugin.options.nested import OptionMap, block, phase_of
 from wxr_plugin.schema import Block, ExistingPath
 
 
@@ -51,9 +51,12 @@ def _check_for_model(
         model: None if the name is not registered; then the usual keys are checked.
         declaration: attribute of the model with its keys: TopOptions, TrainOptions or ValOptions.
     """
-    own = stock.declared(model, declaration) if model else list(stock.USUAL.get(declaration, ()))
-    is_open = model is None or stock.is_open(model, "TopOptions", "TrainOptions", "ValOptions")
     keys = (key,) if key else ()
+    own = list(stock.USUAL.get(declaration, ()))
+    is_open = True
+    if model is not None:
+        own = stock.declared(model, declaration)
+        is_open = stock.is_open(model, "TopOptions", "TrainOptions", "ValOptions")
     if is_open:
         check_block(report, keys, value, common, optional=own, closed=False)
         check_unread(report, keys, value, fields_of([*common, *own]), model, declaration)
@@ -85,7 +88,7 @@ def _paths_of_networks(opt: OptionMap) -> type[Block]:
 def check_dataset(report: Report, name: str, value: Any) -> None:
     """Check one block of `datasets` against the declaration of its type."""
     keys = ("datasets", name)
-    phase = name.split("_")[0]
+    phase = phase_of(name)
     if report.is_train and phase not in ("train", "val"):
         report.add(keys, f"no phase {phase!r} in a file for training", "train or val")
     if not report.is_train and phase not in ("val", "test"):

@@ -2,7 +2,7 @@
 
 import inspect
 
-from wxr_plugin.options.checks.components import registered
+from wxr_plugin.options.checks.components import class_of, package_of
 from wxr_plugin.options.checks.guide import PACKAGES
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.nested import OptionMap, block
@@ -15,14 +15,16 @@ def check_calls(report: Report, opt: OptionMap) -> None:
     """Report a network that the model cannot call, and a DaCLIPModel without a DaCLIP."""
     model = str(opt.get("model_type"))
     network = str(block(opt, "network_g").get("type"))
-    cls = registered("network").get(network)
+    cls = class_of("network", block(opt, "network_g"))
     keys = ("network_g", "type")
-    if model in CALLS and inspect.isclass(cls) and not takes(cls, CALLS[model].count(",") + 1):
-        fault = f"{model} calls net({CALLS[model]}), which {network} ({_shown(cls)}) does not take"
+    arguments = CALLS.get(model)
+    if arguments and inspect.isclass(cls) and not takes(cls, arguments.count(",") + 1):
+        call = f"{model} calls net({arguments})"
+        fault = f"{call}, which {network} ({_shown(cls)}) does not take"
         fix = "use ConditionalUNet" if model == "IRSDEModel" else "use model_type: IRSDEModel"
         report.add(keys, fault, f"{fix}, or another network")
     # Networks of third parties may be DA-CLIPs of their own.
-    is_ours = getattr(cls, "__module__", "").split(".")[0] in PACKAGES
+    is_ours = package_of(cls) in PACKAGES
     if model == "DaCLIPModel" and network != "DaCLIP" and is_ours:
         report.add(keys, f"DaCLIPModel trains a DaCLIP, not a {network}", "use DaCLIP")
 

@@ -113,6 +113,16 @@ def model_class(opt: OptionMap) -> type | None:
     return registered("model").get(str(opt.get("model_type")))
 
 
+def class_of(kind: str, block: OptionMap) -> Any | None:
+    """Return the registered class of the type of `block`; None if it is not registered."""
+    return registered(kind).get(str(block.get("type")))
+
+
+def package_of(item: Any) -> str:
+    """Return the name of the top-level package of a class or function; "" without a module."""
+    return getattr(item, "__module__", "").split(".")[0]
+
+
 def _fix(name: str, items: OptionMap, kind: str) -> str:
     """Return how to correct an unregistered type: the nearest name, or another package."""
     near = suggest(name, items, "the known ones are", cutoff=0.85)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wxr_plugin.errors import OptionError, WxrError
-from wxr_plugin.options.checks.components import model_class, registered
+from wxr_plugin.options.checks.components import class_of, model_class, package_of
 from wxr_plugin.options.checks.fields import parameters_of, takes_any
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.unread import class_source, mentions
@@ -45,10 +45,10 @@ def _embeddings(report: Report, opt: OptionMap) -> tuple[str, ...] | None:
     from wxr_plugin.archs.context import NAMES, checked_inputs, context_inputs
 
     network = block(opt, "network_g")
-    cls = registered("network").get(str(network.get("type")))
+    cls = class_of("network", network)
     if cls is None:
         return None
-    is_known = cls.__module__.split(".")[0] in PACKAGES
+    is_known = package_of(cls) in PACKAGES
     parameter = (parameters_of(cls) or {}).get("context")
     if parameter is None and (is_known or knows_no_context(cls)):
         return _without_context(report, network, cls)
@@ -95,7 +95,7 @@ def _reaches(report: Report, opt: OptionMap, embeddings: tuple[str, ...]) -> boo
     model = model_class(opt)
     if hasattr(model, "load_guide"):
         return True
-    if embeddings and getattr(model, "__module__", "").startswith("basicsr."):
+    if embeddings and package_of(model) == "basicsr":
         context = " and ".join(embeddings)
         fault = f"network_g takes a context of {context}, which {opt['model_type']} does not pass"
         fix = "use WxrModel or a model derived from it, or take network_g.context out"
@@ -127,7 +127,7 @@ def _check_width(
         report.add("guide.model", str(error))
         return
     network = block(opt, "network_g")
-    parameters = parameters_of(registered("network")[network["type"]]) or {}
+    parameters = parameters_of(class_of("network", network)) or {}
     default = parameters["context_dim"].default if "context_dim" in parameters else None
     expected = network.get("context_dim", default)
     if isinstance(expected, int) and width and expected != width:

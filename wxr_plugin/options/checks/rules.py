@@ -4,10 +4,15 @@ import logging
 from collections.abc import Mapping
 
 from wxr_plugin.options.checks import stock
-from wxr_plugin.options.checks.components import model_class, registered
+from wxr_plugin.options.checks.components import (
+    class_of,
+    model_class,
+    package_of,
+    registered,
+)
 from wxr_plugin.options.checks.fields import parameters_of
 from wxr_plugin.options.checks.report import Report
-from wxr_plugin.options.nested import OptionMap, block, dataset_blocks, integer
+from wxr_plugin.options.nested import OptionMap, block, dataset_blocks, integer, phase_of
 from wxr_plugin.utils.namesakes import is_ours
 
 _LOG = logging.getLogger("basicsr")
@@ -56,7 +61,7 @@ def _check_presence_of_sets(report: Report, opt: OptionMap) -> None:
 
 
 def _check_validation(report: Report, opt: OptionMap) -> None:
-    phases = [str(name).split("_")[0] for name in block(opt, "datasets")]
+    phases = [phase_of(name) for name in block(opt, "datasets")]
     has_sets = "val" in phases or "test" in phases
     has_val = opt.get("val") is not None
     # The published option file of StyleGAN2 validates on noise alone.
@@ -70,7 +75,7 @@ def _check_validation(report: Report, opt: OptionMap) -> None:
         report.add("val", fault, f"add val: {{{keys}}}")
 
     validation = getattr(model_class(opt), "nondist_validation", None)
-    is_stock = getattr(validation, "__module__", "").startswith("basicsr.")
+    is_stock = package_of(validation) == "basicsr"
     val = block(opt, "val")
     names_images = val.get("save_img") is True and not report.is_train
     # BasicSR reads opt['val']['suffix'] without a default, only in tests.
@@ -87,7 +92,7 @@ def _check_metrics(report: Report, opt: OptionMap) -> None:
     model = model_class(opt)
     metrics = registered("metric")
     is_repaired = hasattr(getattr(model, "nondist_validation", None), "repaired_by")
-    if is_repaired or not getattr(model, "__module__", "").startswith("basicsr."):
+    if is_repaired or package_of(model) != "basicsr":
         return
     for name, dataset in dataset_blocks(opt):
         if dataset.get("type") != "SingleImageDataset":
@@ -120,7 +125,7 @@ def _check_scale(report: Report, opt: OptionMap) -> None:
 def _check_upscaling(report: Report, opt: OptionMap) -> None:
     """Check that another project's network enlarges by the file's scale, in our models."""
     network = block(opt, "network_g")
-    cls = registered("network").get(str(network.get("type")))
+    cls = class_of("network", network)
     if cls is None or is_ours(cls) or not is_ours(model_class(opt)):
         return
     parameters = parameters_of(cls) or {}
@@ -210,7 +215,7 @@ def measured_metrics(opt: OptionMap) -> dict[str, list[str]]:
     """
     measured = {}
     for key, dataset in dataset_blocks(opt):
-        if key.split("_")[0] == "val":
+        if phase_of(key) == "val":
             source = dataset if "metrics" in dataset else block(opt, "val")
             measured[str(dataset.get("name"))] = list(block(source, "metrics"))
     return measured
@@ -219,8 +224,7 @@ def measured_metrics(opt: OptionMap) -> dict[str, list[str]]:
 def _check_streams(report: Report, opt: OptionMap) -> None:
     """Check that WResVLM has real photos in addition to the pairs; only one dataset yields both."""
     models = _names_of_bases(model_class(opt))
-    dataset = str(block(opt, "datasets", "train").get("type"))
-    sets = _names_of_bases(registered("dataset").get(dataset))
+    sets = _names_of_bases(class_of("dataset", block(opt, "datasets", "train")))
     lacks_photos = sets & {"WeatherDataset", *stock.DATASETS}
     if report.is_train and "WResVLMModel" in models and lacks_photos:
         model = opt["model_type"]

@@ -8,10 +8,10 @@ from typing import Any
 from wxr_plugin.data.images.store import refuse_cut_database
 from wxr_plugin.errors import WxrError
 from wxr_plugin.options.checks import stock
-from wxr_plugin.options.checks.components import registered
+from wxr_plugin.options.checks.components import class_of
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.suggestions import OTHERWISE, pairing_fix
-from wxr_plugin.options.nested import Keys, OptionMap, dataset_blocks, inner_blocks
+from wxr_plugin.options.nested import Keys, OptionMap, dataset_blocks, inner_blocks, phase_of
 from wxr_plugin.utils.safe_paths import refuse_unsafe_keys
 from wxr_plugin.utils.wording import listed
 
@@ -28,8 +28,8 @@ def check_sets(report: Report, opt: OptionMap) -> None:
         for keys, inner in inner_blocks(("datasets", name), dataset):
             check_paths(report, keys, inner)
             if is_paired(dataset, inner):
-                cls = registered("dataset")[dataset["type"]]
-                check_pairs(report, keys, inner, getattr(cls, "unpaired", None))
+                unpaired = getattr(class_of("dataset", dataset), "unpaired", None)
+                check_pairs(report, keys, inner, unpaired)
 
 
 def is_paired(dataset: OptionMap, block: OptionMap) -> bool:
@@ -37,7 +37,7 @@ def is_paired(dataset: OptionMap, block: OptionMap) -> bool:
 
     Sets of clips and of third parties pair by rules of their own and do not count.
     """
-    cls = registered("dataset").get(str(dataset.get("type")))
+    cls = class_of("dataset", dataset)
     roots = (block.get("dataroot_gt"), block.get("dataroot_lq"))
     is_image_set = "num_frame" not in block
     is_declared = cls is not None and stock.of_dataset(cls) is not None
@@ -108,8 +108,10 @@ def _check_lmdb(report: Report, keys: Keys, path: Path) -> None:
 
 def _or_remove(report: Report, keys: Keys) -> str:
     """Return the advice that a validation set of a training may be removed; "" for other sets."""
-    is_optional = report.is_train and len(keys) > 1 and str(keys[1]).split("_")[0] == "val"
-    return f", or remove datasets.{keys[1]}" if is_optional else ""
+    # keys: datasets, name of the set, key in its block
+    if report.is_train and len(keys) > 1 and phase_of(keys[1]) == "val":
+        return f", or remove datasets.{keys[1]}"
+    return ""
 
 
 def listing_of(block: OptionMap) -> Path | None:
@@ -134,7 +136,10 @@ def check_pairs(
     """
     gt, lq = (Path(block[key]).expanduser() for key in ("dataroot_gt", "dataroot_lq"))
     listing = listing_of(block)
-    if not (os.path.isdir(gt) and os.path.isdir(lq)) or (listing and not os.path.isfile(listing)):
+    # check_paths reports missing files.
+    if not os.path.isdir(gt) or not os.path.isdir(lq):
+        return
+    if listing and not os.path.isfile(listing):
         return
     if not is_template(block.get("filename_tmpl", "{}")):
         fix = "write {} for the name of gt: '{}x4'"

@@ -9,7 +9,7 @@ from typing import Any
 
 from wxr_plugin.data.images.store import open_lmdb
 from wxr_plugin.errors import WxrError
-from wxr_plugin.options.checks.components import registered
+from wxr_plugin.options.checks.components import class_of
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.sets import listed_pairs, listing_of
 from wxr_plugin.options.nested import OptionMap, inner_blocks
@@ -59,9 +59,10 @@ def ground_truth(dataset: Any, training: bool = False) -> Iterator[tuple[Image, 
         path = Path(root).expanduser()
         if os.path.isdir(path):
             yield from _images(path, block)
-    own = getattr(registered("dataset").get(str(dataset.get("type"))), "gt_roots", None)
-    for root in own(dataset, training) if own else ():
-        yield from _images(root, {})
+    gt_roots = getattr(class_of("dataset", dataset), "gt_roots", None)
+    if gt_roots:
+        for root in gt_roots(dataset, training):
+            yield from _images(root, {})
 
 
 def _images(root: Path, block: OptionMap) -> Iterator[tuple[Image, int]]:

@@ -13,7 +13,7 @@ from wxr_plugin.data.choice import ClassIndex, weather_of
 from wxr_plugin.data.images.io import image_size
 from wxr_plugin.data.images.store import read_meta_info
 from wxr_plugin.errors import WxrError
-from wxr_plugin.options.checks.components import registered
+from wxr_plugin.options.checks.components import class_of, package_of
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.sets import file_names, listed_pairs, listing_of, lq_name
 from wxr_plugin.options.nested import Keys, OptionMap, block
@@ -45,7 +45,7 @@ def check_sizes(report: Report, opt: OptionMap) -> None:
     )
     if not report.is_train or not dataset or is_faulty:
         return
-    cls = registered("dataset").get(str(dataset.get("type")))
+    cls = class_of("dataset", dataset)
     try:
         names = _names(cls, dataset)
         step = max(1, math.ceil(len(names) / MOST))
@@ -119,7 +119,7 @@ def _names(cls: type | None, dataset: OptionMap) -> list[tuple[str, str]]:
         return []
     if hasattr(cls, "pair_names"):
         return cls.pair_names(dataset)
-    is_stock = cls.__name__ in CROPPING and cls.__module__.startswith("basicsr.")
+    is_stock = cls.__name__ in CROPPING and package_of(cls) == "basicsr"
     return list(_stock_names(dataset, _root(dataset, "gt"))) if is_stock else []
 
 

@@ -6,10 +6,10 @@ Nothing is built: the layers of a CLIP come from its configuration.
 from typing import Any
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.options.checks.components import registered
+from wxr_plugin.options.checks.components import class_of
 from wxr_plugin.options.checks.fields import parameters_of
 from wxr_plugin.options.checks.report import Report
-from wxr_plugin.options.nested import OptionMap, block
+from wxr_plugin.options.nested import OptionMap, block, integer
 
 WITHOUT_GT = ("SingleImageDataset", "RealWeatherDataset")
 """Datasets that yield degraded photos alone."""
@@ -24,10 +24,13 @@ def check_srd(report: Report, opt: OptionMap) -> None:
     if "sar" in _parameters(opt) and not _argument(opt, "sar"):
         fault = f"network_g ({opt['network_g']['type']}) has no masks to train"
         report.add("train.srd_opt", fault, "set network_g.sar: spatial, or take srd_opt out")
-    clip, layers = loss.get("clip", "tiny"), loss.get("layers", [1, 2, 3, 4])
-    are_layers = isinstance(layers, list) and all(isinstance(layer, int) for layer in layers)
-    if isinstance(clip, str) and are_layers:
-        _check_maps(report, clip, layers, block(opt, "datasets", "train").get("gt_size"))
+    # The defaults are those of ClipSRDLoss.
+    clip = loss.get("clip", "tiny")
+    layers = loss.get("layers", [1, 2, 3, 4])
+    if not isinstance(clip, str) or not isinstance(layers, list):
+        return
+    if all(isinstance(layer, int) for layer in layers):
+        _check_maps(report, clip, layers, integer(opt, "datasets", "train", "gt_size"))
 
 
 def _check_clean(report: Report, opt: OptionMap) -> None:
@@ -38,7 +41,7 @@ def _check_clean(report: Report, opt: OptionMap) -> None:
         report.add("train.srd_opt", fault, fix)
 
 
-def _check_maps(report: Report, clip: str, layers: list[int], size: Any) -> None:
+def _check_maps(report: Report, clip: str, layers: list[int], size: int | None) -> None:
     """Check the layers and the crop size against the feature maps of `clip`."""
     from wxr_plugin.conditioning.clip_spatial import told_tower, too_small
     from wxr_plugin.losses.clip_srd_loss import LEAST_POSITIONS
@@ -55,13 +58,13 @@ def _check_maps(report: Report, clip: str, layers: list[int], size: Any) -> None
     except WxrError as error:
         report.add("train.srd_opt.layers", str(error))
         return
-    if isinstance(size, int) and size < tower.least(layers, LEAST_POSITIONS):
+    if size is not None and size < tower.least(layers, LEAST_POSITIONS):
         fault = too_small(clip, tower, layers, size, LEAST_POSITIONS)
         report.add("datasets.train.gt_size", fault)
 
 
 def _parameters(opt: OptionMap) -> OptionMap:
-    cls = registered("network").get(str(block(opt, "network_g").get("type")))
+    cls = class_of("network", block(opt, "network_g"))
     return (parameters_of(cls) or {}) if cls else {}
 
 

@@ -9,7 +9,13 @@ from functools import cache
 from typing import Any
 
 from wxr_plugin.options.checks import stock
-from wxr_plugin.options.checks.components import lookup, optimizers, registered, schedulers
+from wxr_plugin.options.checks.components import (
+    lookup,
+    optimizers,
+    package_of,
+    registered,
+    schedulers,
+)
 from wxr_plugin.options.checks.fields import fields_of
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.nested import Keys, OptionMap
@@ -89,18 +95,20 @@ def _readers(declaration: str, key: str) -> list[str]:
 
 def mentions(source: str | None, word: str) -> bool:
     """Return whether `word` stands in a source; True if the source is not known."""
-    return source is None or re.search(rf"\b{re.escape(word)}\b", source) is not None
+    if source is None:
+        return True
+    return re.search(rf"\b{re.escape(word)}\b", source) is not None
 
 
 def class_source(cls: type) -> str | None:
     """Return the source of `cls` and its bases of other projects; None if one has none."""
-    bases = [base for base in cls.__mro__ if base.__module__.split(".")[0] not in KNOWN_SOURCES]
+    bases = [base for base in cls.__mro__ if package_of(base) not in KNOWN_SOURCES]
     return _joined(bases)
 
 
 def package_source(cls: type) -> str | None:
     """Return the source of all loaded modules of the packages of `cls` and its bases."""
-    packages = {base.__module__.split(".")[0] for base in cls.__mro__} - set(KNOWN_SOURCES)
+    packages = {package_of(base) for base in cls.__mro__} - set(KNOWN_SOURCES)
     modules = []
     for name, module in list(sys.modules.items()):
         if module and name.split(".")[0] in packages:

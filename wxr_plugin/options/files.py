@@ -46,7 +46,7 @@ PATIENCE = 10
 def load(
     path: str | os.PathLike, overrides: Iterable[str] = (), warn: bool = True
 ) -> dict[str, Any]:
-    """Return the options of a YAML file, whose code is never run.
+    """Return the options of a YAML file, without running any code in it.
 
     Args:
         path: the option file.
@@ -113,7 +113,7 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
     check_sampling(report, opt)
     check_calls(report, opt)
     check_machine(report, opt)
-    # Last: it reads many files, and only those of a training set without problems.
+    # After the others: it reads many files, but only of a training set without problems.
     check_sizes(report, opt)
     if is_train:
         check_shared(report, opt)

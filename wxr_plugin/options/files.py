@@ -65,7 +65,8 @@ def load(
     except OSError as error:
         raise OptionError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path}: not an option file: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())
+        raise OptionError(f"{path}: not an option file: {reason}") from error
     if not isinstance(opt, dict):
         raise OptionError(f"{path}: not an option file: its top level is not a block of keys")
     override(opt, overrides)
@@ -139,7 +140,8 @@ def check_file(
 
 def refuse(path: str | os.PathLike, problems: Sequence[Problem]) -> NoReturn:
     """Print the problems of a file to stderr, on rank 0 alone, and raise OptionError."""
-    if int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0) == 0:
+    rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0
+    if int(rank) == 0:
         print(*problems, sep="\n", file=sys.stderr, flush=True)
     else:
         # torchrun ends all processes as soon as one of them ends with an error.

@@ -18,7 +18,8 @@ def block(opt: Any, *keys: str) -> OptionMap:
 
 def integer(opt: Any, *keys: str) -> int | None:
     """Return the whole number at the path `keys`; None if there is no value of this type."""
-    value = block(opt, *keys[:-1]).get(keys[-1])
+    *path, name = keys
+    value = block(opt, *path).get(name)
     return value if isinstance(value, int) else None
 
 

@@ -60,9 +60,12 @@ def failure(load: Callable[[], object]) -> str | None:
     try:
         load()
     except Exception as error:  # a plug-in may raise anything while it is imported
+        message = " ".join(str(error).split())
         place = traceback.extract_tb(error.__traceback__)[-1]
-        where = "" if "importlib" in place.filename else f" ({place.filename}:{place.lineno})"
-        return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+        # A module that is not found is raised inside importlib, which is no useful place.
+        if "importlib" in place.filename:
+            return f"{type(error).__name__}: {message}"
+        return f"{type(error).__name__}: {message} ({place.filename}:{place.lineno})"
     return None
 
 

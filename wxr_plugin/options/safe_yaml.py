@@ -168,7 +168,8 @@ def _unknown(target: dict, path: list[str], entry: str) -> str:
     near = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.5)
     hint = f"its keys are {', '.join(names)}."
     if near:
-        hint = f"did you mean {':'.join([*path[:-1], near[0]])}?"
+        nearest = ":".join([*path[:-1], near[0]])
+        hint = f"did you mean {nearest}?"
     return (
         f"--force_yml {entry!r}: the option file has no {':'.join(path)}; {hint} "
         f"To add a new key, write a plus: '+{entry}'"

@@ -42,13 +42,16 @@ def confirm() -> None:
 
 def note_archives(path: str, before: set[Path]) -> None:
     """Remember the new name of the folder `path`: the archive that did not exist `before`."""
-    _renamed.extend((Path(path), archive) for archive in archives(path) - before)
+    for archive in archives(path) - before:
+        _renamed.append((Path(path), archive))
 
 
 def archives(path: str) -> set[Path]:
     """Return the folders to which BasicSR has renamed `path`."""
     folder = Path(path)
-    return set(folder.parent.glob(f"{folder.name}_archived_*")) if folder.parent.is_dir() else set()
+    if not folder.parent.is_dir():
+        return set()
+    return set(folder.parent.glob(f"{folder.name}_archived_*"))
 
 
 def _put_back(folder: Path, earlier: Path) -> None:

@@ -53,8 +53,11 @@ def optimizers() -> dict[str, type]:
     import torch
 
     base = torch.optim.Optimizer
-    classes = {name: item for name, item in vars(torch.optim).items() if inspect.isclass(item)}
-    return {name: cls for name, cls in classes.items() if issubclass(cls, base) and cls is not base}
+    classes = {}
+    for name, item in vars(torch.optim).items():
+        if inspect.isclass(item) and issubclass(item, base) and item is not base:
+            classes[name] = item
+    return classes
 
 
 def schedulers() -> dict[str, type]:
@@ -104,7 +107,8 @@ def lookup(report: Report, keys: Keys, name: Any, kind: str) -> Any | None:
     items = registered(kind) | report.types.get(kind, {})
     if isinstance(name, str) and name in items:
         return items[name]
-    report.add(keys, f"no {kind} {name!r} is registered", _fix(str(name), items, kind))
+    fault = f"no {kind} {name!r} is registered"
+    report.add(keys, fault, _fix(str(name), items, kind))
     return None
 
 

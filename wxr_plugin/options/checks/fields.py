@@ -228,7 +228,8 @@ def looks_like_number(text: str) -> bool:
 def expected(hint: Any) -> str:
     """Return the type `hint` in words for a message: `a whole number at least 1`."""
     if get_origin(hint) is Annotated:
-        return expected(get_args(hint)[0]) + _bounds(get_args(hint)[1:])
+        inner, *metas = get_args(hint)
+        return expected(inner) + _bounds(metas)
     if get_origin(hint) in (Union, types.UnionType):
         members = [expected(member) for member in get_args(hint) if member is not type(None)]
         return " or ".join(dict.fromkeys(members))  # each once, in order
@@ -251,7 +252,9 @@ def _bounds(metas: Sequence[Any]) -> str:
             limit = getattr(meta, name, None)
             if limit is not None:
                 parts.append(f"{words} {limit}")
-    return " " + " and ".join(parts) if parts else ""
+    if not parts:
+        return ""
+    return " " + " and ".join(parts)
 
 
 def check_component(report: Report, keys: Keys, block: Any, kind: str) -> None:
@@ -310,7 +313,8 @@ def takes_any(item: Callable) -> bool:
     """
     if getattr(item, "__module__", "").startswith("basicsr.metrics"):
         return False
-    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(item).parameters.values())
+    parameters = inspect.signature(item).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _check_default(report: Report, keys: Keys, value: Any, default: Any) -> None:

@@ -67,7 +67,8 @@ class Report:
         if isinstance(keys, str):
             keys = tuple(keys.split("."))
         key = dotted(keys)
-        if not any((problem.key, problem.fault) == (key, fault) for problem in self.problems):
+        reported = {(problem.key, problem.fault) for problem in self.problems}
+        if (key, fault) not in reported:
             self.problems.append(Problem(self.file, key, fault, fix, self._line(keys)))
 
     def unknown(self, keys: Keys, names: Iterable[str]) -> None:
@@ -107,7 +108,8 @@ def describe(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"a list ({value!r:.60})"
     kinds = {str: "the text", bool: "the truth value", int: "the number", float: "the number"}
-    return f"{kinds.get(type(value), type(value).__name__)} {value!r:.80}"
+    kind = kinds.get(type(value), type(value).__name__)
+    return f"{kind} {value!r:.80}"
 
 
 def key_lines(text: str) -> dict[Keys, int]:

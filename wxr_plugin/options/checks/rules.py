@@ -203,9 +203,10 @@ def _check_saving(report: Report, opt: OptionMap) -> None:
     measured = measured_metrics(opt)
     dataset, metric = best["dataset"], best["metric"]
     if metric not in measured.get(dataset, ()):
-        names = [f"{name}: {', '.join(metrics)}" for name, metrics in measured.items()]
+        parts = [f"{name}: {', '.join(metrics)}" for name, metrics in measured.items()]
+        names = "; ".join(parts) or "none"
         fault = f"no metric {metric!r} is measured on a validation set called {dataset!r}"
-        report.add("train.save_best", fault, f"measured are {'; '.join(names) or 'none'}")
+        report.add("train.save_best", fault, f"measured are {names}")
 
 
 def measured_metrics(opt: OptionMap) -> dict[str, list[str]]:

@@ -180,7 +180,8 @@ def file_names(root: Path) -> list[str]:
 
 def lq_name(gt: str, block: OptionMap) -> str:
     """Return the file name of the partner of `gt`, by the template of `block` (`{}x4`)."""
-    return block.get("filename_tmpl", "{}").format(Path(gt).stem) + Path(gt).suffix
+    template = block.get("filename_tmpl", "{}")
+    return template.format(Path(gt).stem) + Path(gt).suffix
 
 
 def is_template(template: Any) -> bool:

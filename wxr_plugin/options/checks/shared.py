@@ -73,7 +73,8 @@ def _images(root: Path, block: OptionMap) -> Iterator[tuple[Image, int]]:
     if listing and os.path.isfile(listing):
         files = [root / gt for gt, _ in listed_pairs(listing, {})]
     else:
-        files = [file for file in sorted(root.rglob("*")) if not file.name.startswith(".")]
+        paths = sorted(root.rglob("*"))
+        files = [path for path in paths if not path.name.startswith(".")]
     for file in files:
         if file.is_file():
             yield (root, str(file.relative_to(root))), file.stat().st_size
@@ -123,7 +124,9 @@ def _digest(image: Image, edge: bool = False) -> bytes:
     if root.suffix == ".lmdb":
         with environment(root).begin() as transaction:
             data = transaction.get(name.encode())
-        return hashlib.sha256(data[:EDGE] + data[-EDGE:] if edge else data).digest()
+        if edge:
+            data = data[:EDGE] + data[-EDGE:]
+        return hashlib.sha256(data).digest()
     with (root / name).open("rb") as file:
         if not edge:
             return hashlib.file_digest(file, "sha256").digest()

@@ -92,7 +92,8 @@ def _check_pairs(
     if len(unequal) > (dataset.get("max_bad", 10) if is_tolerant else 0):
         factor = f" times {scale}" if scale > 1 else ""
         examples = listed([_unequal(pair) for pair in unequal])
-        fault = f"{len(unequal)} of {len(pairs)} pairs differ in size{factor}: {examples}"
+        count = f"{len(unequal)} of {len(pairs)} pairs"
+        fault = f"{count} differ in size{factor}: {examples}"
         fix = "make both images of a pair equal in size"
         if has_alternative:
             fix += ", or use type: PairedWeatherDataset, which skips a few such pairs"
@@ -163,7 +164,8 @@ def _times(size: Size, factor: int) -> Size:
 
 
 def _unequal(pair: Pair) -> str:
-    return f"{pair.lq} is {_text(pair.lq_size)}, its ground truth {pair.gt} {_text(pair.gt_size)}"
+    lq_size, gt_size = _text(pair.lq_size), _text(pair.gt_size)
+    return f"{pair.lq} is {lq_size}, its ground truth {pair.gt} {gt_size}"
 
 
 def _text(size: Size) -> str:

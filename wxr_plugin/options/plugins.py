@@ -62,7 +62,7 @@ def failure(load: Callable[[], object]) -> str | None:
     except Exception as error:  # a plug-in may raise anything while it is imported
         message = " ".join(str(error).split())
         place = traceback.extract_tb(error.__traceback__)[-1]
-        # A module that is not found is raised inside importlib, which is no useful place.
+        # The error of a missing module comes from importlib, a place that does not help.
         if "importlib" in place.filename:
             return f"{type(error).__name__}: {message}"
         return f"{type(error).__name__}: {message} ({place.filename}:{place.lineno})"

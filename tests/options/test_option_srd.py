@@ -139,12 +139,11 @@ def test_a_model_that_has_no_such_loss(opt, tmp_path):
 
 
 def assert_said(reported: dict[str, str], place: str, message: str) -> None:
-
     assert set(reported) == {place} and re.search(message, reported[place]), reported
 
 
 def test_the_tiny_recipe_has_four_positions_each_way():
-    opt = safe_yaml.load(Path(__file__).parents[1] / "options/tiny/sarcwp.yml")
+    opt = safe_yaml.load(Path(__file__).parents[2] / "options/tiny/sarcwp.yml")
     tower = told_tower(opt["train"]["srd_opt"]["clip"])
     assert opt["datasets"]["train"]["gt_size"] >= 4 * tower.stride(
         max(opt["train"]["srd_opt"]["layers"])

@@ -1,4 +1,4 @@
-"""Each repair: the fault is in the original, which stays reachable as `__wrapped__`, and gone from the repaired one."""
+"""Repairs of BasicSR: the original, kept as `__wrapped__`, has the fault; the repair has not."""
 
 import importlib
 import logging
@@ -28,6 +28,7 @@ from stock_project import free_port, options, train_set, val_set, write_pairs, w
 from torch.utils.data import DataLoader
 
 from wxr_plugin import compat
+from wxr_plugin.compat import machinery
 from wxr_plugin.errors import OptionError
 from wxr_plugin.options import command_line as arguments
 from wxr_plugin.options.command_line import command_line
@@ -52,7 +53,7 @@ def image(size, seed=0):
 
 class TestMachinery:
     def test_every_repair_is_in_force_once(self):
-        for place, _, function in compat._repairs:
+        for place, _, function in machinery.REPAIRS:
             module, _, path = place.partition(":")
             found = importlib.import_module(module)
             for name in path.split("."):
@@ -72,27 +73,30 @@ class TestMachinery:
         assert (degradations.add_jpg_compression, BaseModel.save_network) == before[:2]
         assert dict(vars(before[2])) == names
 
-    def test_names_that_were_imported_before_are_replaced_too(self, monkeypatch):
+    def test_earlier_imports_are_replaced_too(self, monkeypatch):
         host, user = types.ModuleType("some_host"), types.ModuleType("some_project")
         host.double = user.twice = lambda number: number + number
         monkeypatch.setitem(sys.modules, "some_host", host)
         monkeypatch.setitem(sys.modules, "some_project", user)
-        compat._apply(
-            "some_host:double", lambda original: True, lambda original, number: -original(number)
+        machinery.apply(
+            machinery.Repair(
+                "some_host:double",
+                lambda original: True,
+                lambda original, number: -original(number),
+            )
         )
         assert host.double is user.twice and user.twice(2) == -4
 
-    def test_where_the_fault_is_not_found_nothing_is_replaced(self, monkeypatch):
+    def test_nothing_is_replaced_without_the_fault(self, monkeypatch):
         host = types.ModuleType("sound_host")
         host.double = sound = lambda number: 2 * number
         monkeypatch.setitem(sys.modules, "sound_host", host)
-        compat._apply(
-            "sound_host:double", compat.names("current_device"), lambda original, number: 0
-        )
+        fault = machinery.uses("current_device")
+        machinery.apply(machinery.Repair("sound_host:double", fault, lambda original, number: 0))
         assert host.double is sound
 
 
-class TestWhatIsGone:
+class TestMovedNames:
     @pytest.mark.slow
     def test_importing_the_package_first_is_enough_without_functional_tensor_and_distutils(self):
         code = """
@@ -155,7 +159,7 @@ class TestOptions:
         monkeypatch.chdir(tmp_path)
         return str(write_project(tmp_path))
 
-    def test_the_host_sets_up_what_it_always_has(self, file, tmp_path):
+    def test_basicsr_does_its_usual_set_up(self, file, tmp_path):
         opt, args = self.parse("-opt", file)
         assert args.opt == file and not args.auto_resume
         assert opt["path"]["training_states"] == str(
@@ -219,7 +223,8 @@ class TestOptions:
     def test_one_process_of_ours_takes_one_gpu(self, file, four_gpus):
         ours = "-opt", file, "--force_yml", "model_type=WxrModel"
         assert self.parse(*ours, "num_gpu=auto")[0]["num_gpu"] == 1
-        fix = rf"num_gpu is 2.*torchrun --nproc_per_node 2 -m wxr_plugin.train -opt {file}.*or set num_gpu: 1"
+        command = rf"torchrun --nproc_per_node 2 -m wxr_plugin.train -opt {file}"
+        fix = rf"num_gpu is 2.*{command}.*or set num_gpu: 1"
         with pytest.raises(OptionError, match=fix):
             self.parse(*ours, "num_gpu=2")
 
@@ -245,7 +250,7 @@ class TestOptions:
 
 @pytest.fixture
 def lone_group(monkeypatch):
-    """The environment that torchrun gives to a single process; a group started in the test is ended after it."""
+    """Set torchrun's environment for a single process, and end the group after the test."""
     values = {
         "RANK": 0,
         "LOCAL_RANK": 0,
@@ -272,7 +277,7 @@ class TestProcesses:
         dist_util.init_dist("pytorch")  # a second start does nothing
 
     @pytest.mark.parametrize("chosen", [None, "spawn", "fork"])
-    def test_the_start_method_stays_what_it_is(self, lone_group, chosen):
+    def test_the_start_method_is_kept(self, lone_group, chosen):
         before = mp.get_start_method(allow_none=True)
         try:
             mp.set_start_method(chosen, force=True)
@@ -407,7 +412,7 @@ class TestLmdb:
         assert pickle.loads(pickle.dumps(data))[0]["gt"].shape == (3, 16, 16)
 
     def test_paths_and_keys_must_be_as_many(self, tmp_path):
-        with pytest.raises(ValueError, match="must be as many"):
+        with pytest.raises(ValueError, match="differ in number"):
             FileClient("lmdb", db_paths=[str(tmp_path)], client_keys=["a", "b"])
 
 
@@ -427,7 +432,8 @@ if __name__ == "__main__":
     data = build_dataset(block)
     sampler = EnlargedSampler(data, 1, 0)
     loaders = [build_dataloader(data, block, num_gpu=0, sampler=sampler, seed=1)]
-    loaders += [build_dataloader(data, {{**block, "num_worker_per_gpu": 0}}, num_gpu=0, sampler=sampler, seed=1)]
+    block = {{**block, "num_worker_per_gpu": 0}}
+    loaders += [build_dataloader(data, block, num_gpu=0, sampler=sampler, seed=1)]
     spawned, alone = ([batch["lq"] for batch in loader] for loader in loaders)
     assert len(spawned) == 3 and all(a.equal(b) for a, b in zip(spawned, alone))
     print("same samples")
@@ -460,7 +466,7 @@ class TestModels:
             base_model(tmp_path).get_optimizer(name, [torch.nn.Parameter(torch.zeros(1))], lr=0.3)
 
     def test_betas_may_be_whole_numbers(self, tmp_path):
-        """GFPGAN writes 0**1, and YAML reads [0, 0.99] as an int and a float, which torch refuses."""
+        """GFPGAN writes 0**1, and YAML reads [0, 0.99] as int and float, which torch refuses."""
         weights = [torch.nn.Parameter(torch.zeros(1))]
         with pytest.raises((TypeError, ValueError), match="betas"):
             torch.optim.Adam(weights, 0.1, betas=(0, 0.99))
@@ -502,7 +508,7 @@ class TestModels:
         )
         assert len(saved["optimizers"]) == 1 and saved["schedulers"] == []
 
-    def test_a_save_that_fails_raises_and_keeps_what_was_there(self, tmp_path, monkeypatch):
+    def test_a_failed_save_raises_and_keeps_the_old_file(self, tmp_path, monkeypatch):
         model, net = base_model(tmp_path), torch.nn.Linear(2, 1)
         model.save_network(net, "net_g", 5)
         before = (tmp_path / "models" / "net_g_5.pth").read_bytes()

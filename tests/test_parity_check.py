@@ -1,4 +1,4 @@
-"""Fixtures: what is recorded, and that their check lets rounding through and nothing else."""
+"""Fixtures of networks: their content, and a check that accepts rounding errors only."""
 
 import json
 
@@ -20,7 +20,7 @@ class Rough(nn.Module):
 
 
 def fixture(path, loss, error=0.0):
-    """A fixture of a network without `loss`, off by `error`, for one with it."""
+    """Return a fixture of a network without `loss`, off by `error`, for one with it."""
     parity.record(Rough(0), "rough", {"x": (1, 3, 8, 8)}, {"license": "MIT"}, path)
     content = json.loads(path.read_text())
     for output in content["outputs"]:
@@ -46,7 +46,7 @@ def test_a_fixture_has_names_shapes_and_values(tmp_path):
 
 
 @pytest.mark.parametrize("factor", [0.0, float("inf")])
-def test_what_shows_nothing_is_not_recorded(tmp_path, factor):
+def test_a_fixture_that_shows_nothing_is_not_recorded(tmp_path, factor):
     class Flat(Rough):
         def forward(self, x):
             return factor * self.conv(x).abs()
@@ -57,7 +57,7 @@ def test_what_shows_nothing_is_not_recorded(tmp_path, factor):
 
 
 @pytest.mark.parametrize("error", [0, 1e-6])
-def test_what_float32_keeps_is_let_through_without_a_warning(tmp_path, recwarn, error):
+def test_rounding_of_float32_is_accepted_without_a_warning(tmp_path, recwarn, error):
     parity.check(Rough(0), fixture(tmp_path / "rough.json", 0, error))
     assert not [warning for warning in recwarn if warning.category is parity.RoundingWarning]
 

@@ -1,4 +1,4 @@
-"""What this package registers is the same object for BasicSR and for MMEngine."""
+"""Registered classes are the same objects for BasicSR and MMEngine."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def test_both_hosts_know_it_by_one_name(name):
 
 @pytest.fixture
 def other_scope():
-    """A package such as mmagic, with a NAFNet of its own."""
+    """Register a NAFNet of another package, such as mmagic."""
     theirs = Registry("model", parent=MODELS, scope="other_toolbox")
     theirs.register_module(name="NAFNet", module=type("NAFNet", (nn.Module,), {}))
     yield theirs

@@ -1,4 +1,4 @@
-"""The versions that setup.py asks for and those that constraints.txt installs."""
+"""Versions that setup.py requires and constraints.txt installs."""
 
 import ast
 import re
@@ -27,7 +27,7 @@ def keyword(name):
 
 
 def pins():
-    """Return the pinned version of each package in constraints.txt, and check that each line is an exact pin."""
+    """Return the version of each package in constraints.txt, whose lines must be exact pins."""
     lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
     lines = [line for line in lines if not line.startswith("#")]
     matches = [re.fullmatch(r"([a-z0-9-]+)==([^ @+]+)", line) for line in lines]
@@ -49,7 +49,7 @@ def test_a_direct_dependency_has_a_floor_and_a_pin_that_satisfies_it(line):
     assert requirement.specifier.contains(pin, prereleases=True)
 
 
-def test_what_torch_and_pip_decide_is_not_pinned():
+def test_packages_of_torch_and_pip_are_not_pinned():
     assert not [
         name for name in pins() if re.match(r"(nvidia-|cuda-)|(pip|triton|wxr-plugin)$", name)
     ]

@@ -1,4 +1,4 @@
-"""The commands that drive BasicSR's pipelines, on an option file with stock types only."""
+"""Commands that run BasicSR's pipelines, with an option file of stock types."""
 
 import os
 import re
@@ -101,7 +101,7 @@ def test_resuming_from_the_newest_readable_state_ends_where_an_uninterrupted_run
 
 
 def test_short_epochs_reach_the_last_iteration(project):
-    """Three images in batches of two: stock counts two iterations an epoch, of which the loader gives one."""
+    """Three images in batches of two: stock counts two iterations an epoch, the loader has one."""
     changes = ["train:total_iter=7", "+datasets:train:meta_info_file=three.txt", "name=short"]
     (project / "three.txt").write_text("0.png\n1.png\n2.png\n")
     assert train.main(["-opt", "stock.yml", "--force_yml", *changes]) == 0
@@ -204,11 +204,11 @@ from wxr_plugin.errors import WxrError
 @DATASET_REGISTRY.register()
 class BrokenPairs(PairedImageDataset):
     def __getitem__(self, index):
-        raise WxrError("all photos are broken; mend them")
+        raise WxrError("all photos are broken; fix them")
 """
 
 
-def test_what_a_worker_finds_wrong_with_the_data_is_one_line(project, capsys):
+def test_an_error_of_a_data_worker_is_one_line(project, capsys):
     (project / "plugin_with_broken_pairs.py").write_text(PLUGIN)
     sets = {
         "train": train_set(project, type="BrokenPairs", num_worker_per_gpu=1),
@@ -218,7 +218,7 @@ def test_what_a_worker_finds_wrong_with_the_data_is_one_line(project, capsys):
     assert train.main(["-opt", "stock.yml"]) == 2
     assert (
         capsys.readouterr().err.splitlines()[-1]
-        == "python -m wxr_plugin.train: all photos are broken; mend them"
+        == "python -m wxr_plugin.train: all photos are broken; fix them"
     )
 
 
@@ -267,7 +267,7 @@ def test_two_processes_train_and_resume_on_the_cpu_as_one_with_twice_the_batch(p
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_goes_on(project):
+def test_a_killed_training_resumes(project):
     line = [
         "wxr_plugin.train",
         "-opt",

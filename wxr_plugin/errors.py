@@ -1,4 +1,4 @@
-"""Errors that a user can fix: the commands print them as one line, without a traceback, and exit with code 2."""
+"""Errors that a user can fix: commands print them as one line and exit with code 2."""
 
 import errno
 import os
@@ -7,13 +7,18 @@ import os
 class WxrError(Exception):
     """Base of every error that the user can fix.
 
-    The message says what is wrong, where, and how to fix it. Errors of a part of the package (a bad
-    image, a bad option file) derive from it.
+    The message names the place, the problem and the fix. Errors of a part of the package (a bad
+    image, a bad option file) derive from this class.
     """
 
 
 class OptionError(WxrError):
-    """An option file that cannot be used. `problems` are what was found, all of it."""
+    """An option file that cannot be used.
+
+    Args:
+        message: the text of the error.
+        problems: all problems of the file.
+    """
 
     def __init__(self, message: str, problems: tuple = ()):
         super().__init__(message)
@@ -21,7 +26,7 @@ class OptionError(WxrError):
 
 
 def plain(error: BaseException) -> str:
-    """Return `error` as one line; for an error of the system, `[Errno 2] ...`, that is the path and the reason."""
+    """Return `error` as one line; for an error of the system without its number: path, reason."""
     if not isinstance(error, OSError) or not error.strerror:
         return " ".join(str(error).split())
     reason = _REASONS.get(error.errno, error.strerror[0].lower() + error.strerror[1:])

@@ -1,10 +1,9 @@
-"""One registration for two hosts: BasicSR's registries, and MMEngine's root registry of models.
+"""Register networks and losses with BasicSR and MMEngine at once.
 
-A class has one name in both: `ARCH_REGISTRY.get("MSBDN") is MODELS.get("MSBDN")`. Where another
-package has a class of that name, in its own scope (as mmagic has a NAFNet) or in MMEngine's root,
-the bare name means theirs; `wxr_plugin.NAFNet` always means ours. That is MMEngine's way to name a
-class of a package: it imports `wxr_plugin.registry` for it, and so the whole package. In BasicSR
-ours is then `NAFNet_wxr` (see `namesakes`).
+A class has one name in both: `ARCH_REGISTRY.get("MSBDN") is MODELS.get("MSBDN")`. If another
+package has a class of that name, in its own scope (mmagic has a NAFNet) or in MMEngine's root, the
+bare name means that class. `wxr_plugin.NAFNet` always means ours: MMEngine imports
+`wxr_plugin.registry` for such a name. In BasicSR ours is then `NAFNet_wxr` (see `namesakes`).
 """
 
 import functools
@@ -21,17 +20,17 @@ from wxr_plugin.utils.namesakes import is_ours
 T = TypeVar("T", bound=Callable)
 
 OURS = Registry("model", parent=MODELS, scope="wxr_plugin")
-"""What this package and its plug-ins register, under the scope `wxr_plugin`, where no other package's names are."""
+"""Registry of this package and its plug-ins, under a scope that no other package shares."""
 _LOG = logging.getLogger("basicsr")
 
 
 def register_arch(cls: T) -> T:
-    """Decorator of a network: option files of BasicSR and configs of MMEngine know it by its name from now on."""
+    """Register a network for BasicSR's option files and MMEngine's configs; a class decorator."""
     return _register(cls, ARCH_REGISTRY)
 
 
 def register_loss(cls: T) -> T:
-    """Decorator of a loss, as `register_arch` of a network."""
+    """Register a loss, as `register_arch` does a network; a class decorator."""
     return _register(cls, LOSS_REGISTRY)
 
 
@@ -40,38 +39,40 @@ def _register(cls: T, host: HostRegistry) -> T:
     name = cls.__name__
     if name not in OURS.module_dict:
         OURS.register_module(module=cls)
+    # If another project has registered the name first, it keeps the bare name.
     holder = MODELS.module_dict.get(name)
     if holder is None or is_ours(holder):
         MODELS.register_module(module=cls)
     else:
-        _LOG.warning(_said(name, holder))
+        _LOG.warning(_ambiguous(name, holder))
     return cls
 
 
 def _give_way(register: Callable) -> Callable:
-    """Return MMEngine's `_register_module` of its root of models, to which another project's class may come later.
+    """Return `_register_module` of MMEngine's root with the bare name yielded to other projects.
 
-    MMEngine raises KeyError for a name that is taken. Where the holder is ours and the new class is
-    not, the new one takes the name, as in `namesakes.register`.
+    MMEngine raises KeyError for a name that is taken. If the class that has it is ours and the new
+    one is not, the new one gets the name, as in `namesakes.register`.
     """
 
     @functools.wraps(register)
     def registered(
         module: Any, module_name: str | list[str] | None = None, force: bool = False
     ) -> None:
-        named = [module_name] if isinstance(module_name, str) else module_name
-        for name in named or [getattr(module, "__name__", "")]:
+        names = [module_name] if isinstance(module_name, str) else module_name
+        for name in names or [getattr(module, "__name__", "")]:
             holder = MODELS.module_dict.get(name)
             if not force and is_ours(holder) and not is_ours(module):
-                _LOG.warning(_said(name, module))
+                _LOG.warning(_ambiguous(name, module))
                 del MODELS.module_dict[name]
         register(module, module_name, force)
 
     return registered
 
 
-def _said(name: str, theirs: Any) -> str:
-    return f"`{name}` in a config of MMEngine means the one of {theirs.__module__}; `wxr_plugin.{name}` means ours"
+def _ambiguous(name: str, theirs: Any) -> str:
+    meaning = f"`{name}` in a config of MMEngine means the class of {theirs.__module__}"
+    return f"{meaning}; `wxr_plugin.{name}` means ours"
 
 
 MODELS._register_module = _give_way(MODELS._register_module)

@@ -1,4 +1,4 @@
-"""The shape of an option file: one msgspec Struct a block, with a docstring line under each field."""
+"""Structs of the blocks of an option file, with a description under each field."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -8,45 +8,47 @@ import msgspec
 T = TypeVar("T")
 
 ExistingPath = Annotated[str, msgspec.Meta(extra={"exists": True})]
-"""A file or folder that must be there before a run starts."""
+"""File or folder that must exist before a run starts."""
 
 PlainName = Annotated[str, msgspec.Meta(extra={"plain": True})]
-"""A name that becomes a file or folder: without separators, not '.' or '..' (see `wxr_plugin.utils.safe_paths`)."""
+"""Name of a file or folder: without separators, not '.' or '..' (see `utils.safe_paths`)."""
 
 NeededInTraining = Annotated[T, msgspec.Meta(extra={"needed": "train"})]
-"""`NeededInTraining[int | None] = None`: required in a file for training, unused in one for testing."""
+"""`NeededInTraining[int | None] = None`: required in training, ignored in testing."""
 
 Network = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "network"})]
-"""A block whose `type` is in BasicSR's network registry and whose other keys are its constructor's arguments."""
+"""Block with a `type` of BasicSR's network registry and the arguments of its constructor."""
 
 Loss = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "loss"})]
-"""The same for the loss registry."""
+"""Block with a `type` of the loss registry and the arguments of its constructor."""
 
 Metric = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "metric"})]
-"""The same for the metric registry."""
+"""Block with a `type` of the metric registry and the arguments of the metric."""
 
 Optimizer = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "optimizer"})]
-"""A block whose `type` names an optimizer and whose other keys are its arguments."""
+"""Block with the name of an optimizer as `type`, and its arguments."""
 
 Scheduler = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "scheduler"})]
-"""A block whose `type` names a learning-rate schedule and whose other keys are its arguments."""
+"""Block with the name of a learning-rate schedule as `type`, and its arguments."""
 
 Rater = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "rater"})]
-"""A block for `wxr_plugin.vlm.rater.build_rater`: its other keys are those of the registered class's `Options`, and
-without a `type` it is a TransformersRater. `rater: Rater = {}` is the packaged tiny one."""
+"""Block of a rater: a registered `type` and the keys of its `Options`.
+
+Without a `type` it is a TransformersRater. `rater: Rater = {}` is the packaged tiny one.
+"""
 
 Describer = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "describer"})]
-"""The same for `wxr_plugin.vlm.describer.build_describer`; a TransformersDescriber without a `type`."""
+"""Block of a describer, a TransformersDescriber without a `type`."""
 
 Rewriter = Annotated[dict[str, Any], msgspec.Meta(extra={"registry": "rewriter"})]
-"""The same for `wxr_plugin.vlm.rewriter.build_rewriter`; a RuleRewriter without a `type`."""
+"""Block of a rewriter, a RuleRewriter without a `type`."""
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class BlockMeta(msgspec.StructMeta):
-    """Makes every block keyword-only, so that a required key may follow one with a default."""
+    """Metaclass that makes every block keyword-only: a required key may follow an optional one."""
 
     def __new__(
         mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **settings: Any
@@ -57,7 +59,7 @@ class BlockMeta(msgspec.StructMeta):
 class Block(msgspec.Struct, metaclass=BlockMeta, forbid_unknown_fields=True):
     """Base class for a block of an option file.
 
-    Derive from it beside the class whose options it describes, and hang it on that class:
+    Define the options of a class next to it, and make them an attribute of the class:
 
         class HazeOptions(Block):
             severity: tuple[float, float] = (0.2, 0.9)
@@ -77,34 +79,35 @@ class Block(msgspec.Struct, metaclass=BlockMeta, forbid_unknown_fields=True):
 
     - A field without a default is required. Types: bool, int, float, str, list[T], tuple[T, ...],
       tuple[A, B], dict[str, T], Literal[...], another Block, `T | None`, Any. An int is accepted
-      where a float is asked.
+      for a float.
     - The string under a field becomes its description in the JSON schema that editors read.
-    - Datasets: `Options` lists only the dataset's own keys; those which BasicSR itself puts into a
+    - Datasets: `Options` lists only the dataset's own keys. Those that BasicSR itself reads from a
       dataset block (name, type, phase, scale, io_backend, batch_size_per_gpu, ...) are known
       anyway, and may be repeated to narrow them.
-    - Models: `TrainOptions` lists what the model adds to the `train` block, `TopOptions` what it
-      adds to the top level; what its base classes declare is known too.
+    - Models: `TrainOptions` lists the keys that the model adds to the `train` block, `TopOptions`
+      those that it adds to the top level; those of its base classes are known, too.
     - Strings annotated `ExistingPath` are checked to exist. Blocks annotated `Network`, `Loss`,
-      `Metric`, `Optimizer`, `Scheduler`, `Rater`, `Describer` or `Rewriter` are checked against
-      what is registered under their `type`.
-    - `__post_init__` may raise ValueError("what is wrong; how to mend it") for keys that do not go
-      together.
+      `Metric`, `Optimizer`, `Scheduler`, `Rater`, `Describer` or `Rewriter` are checked against the
+      class or function of their `type`.
+    - `__post_init__` may raise ValueError("problem; fix") for keys that do not go together.
     - In the class itself, turn a block into a struct with `HazyDatasetOptions.read(opt)`.
     """
 
     @classmethod
     def read(cls, block: Mapping[str, Any]) -> Self:
-        """This struct filled from `block`; keys of `block` that are not fields (those of BasicSR) are passed over.
+        """Return this struct filled from `block`, whose other keys (BasicSR's) are ignored.
 
         Raises:
             msgspec.ValidationError: a required key is missing or a value has the wrong type.
         """
-        known = {key: value for key, value in block.items() if key in cls.__struct_fields__}
-        return convert(known, cls)
+        fields = {key: value for key, value in block.items() if key in cls.__struct_fields__}
+        return convert(fields, cls)
 
 
 def convert(value: Any, hint: Any) -> Any:
-    """`value` as `hint`, msgspec's rules apart from one: 5e3 is a whole number, as in BasicSR's own option files.
+    """Return `value` as the type `hint`, by msgspec's rules.
+
+    In addition, 5e3 is a whole number, since BasicSR's own option files write such.
 
     Raises:
         msgspec.ValidationError: the value does not fit.
@@ -112,6 +115,7 @@ def convert(value: Any, hint: Any) -> Any:
     try:
         return msgspec.convert(value, hint)
     except msgspec.ValidationError:
+        # Only after a failure, so that values of type Any stay as written.
         return msgspec.convert(_whole_floats_to_int(value), hint)
 
 
@@ -124,10 +128,10 @@ def _whole_floats_to_int(value: Any) -> Any:
 
 
 class IoBackend(Block):
-    """Where images are read from."""
+    """Storage of the images of a dataset."""
 
     type: Literal["disk", "lmdb", "memcached"]
-    """disk: files of a folder; lmdb: a folder whose name ends in .lmdb; memcached: a memcached server."""
+    """disk: files of a folder; lmdb: a folder named *.lmdb; memcached: a memcached server."""
     readonly: bool = True
     """LMDB: open without write access."""
     lock: bool = False
@@ -143,7 +147,7 @@ class IoBackend(Block):
 
 
 class DatasetCommon(Block):
-    """What BasicSR itself reads from every dataset block, whatever the dataset's type."""
+    """Keys that BasicSR reads from every dataset block."""
 
     name: PlainName
     """Name in logs and in the folders of results."""
@@ -154,50 +158,53 @@ class DatasetCommon(Block):
     scale: AtLeastOne | None = None
     """Set by BasicSR from the file's `scale`."""
     io_backend: IoBackend | None = None
-    """Where images are read from: {type: disk} or {type: lmdb}."""
+    """Storage of the images: {type: disk} or {type: lmdb}."""
     batch_size_per_gpu: NeededInTraining[AtLeastOne | None] = None
-    """Images a step and a GPU (or a CPU process)."""
+    """Images per step and GPU (or CPU process)."""
     num_worker_per_gpu: NeededInTraining[NotNegative | None] = None
-    """Processes that load data, a GPU; 0 loads in the training process."""
+    """Data-loading processes per GPU; 0 loads in the training process."""
     dataset_enlarge_ratio: Annotated[float, msgspec.Meta(gt=0)] = 1
-    """Times that an epoch passes over the set; large for small sets, so that workers restart less often."""
+    """Passes over the set in an epoch; large for small sets, so that workers restart less often."""
     prefetch_mode: Literal["cpu", "cuda"] | None = None
-    """Load the next batch ahead in a thread (cpu) or on a CUDA stream (cuda, needs pin_memory: true)."""
+    """Prefetch batches in a thread (cpu) or on a CUDA stream (cuda, needs pin_memory: true)."""
     num_prefetch_queue: AtLeastOne = 1
-    """Batches ahead when prefetch_mode is cpu."""
+    """Batches to prefetch when prefetch_mode is cpu."""
     pin_memory: bool = False
-    """Copy batches to page-locked memory, from which CUDA copies faster."""
+    """Load batches into page-locked memory, from which CUDA copies faster."""
     persistent_workers: bool = False
     """Keep the worker processes from epoch to epoch."""
     use_shuffle: bool | None = None
-    """In published option files; nothing reads it."""
+    """Ignored; published option files have it."""
     mean: list[float] | None = None
     """Subtracted from each channel of the image in [0, 1]."""
     std: list[float] | None = None
     """Divides each channel after `mean` is subtracted."""
     metrics: dict[str, Metric] | None = None
-    """Metrics of this set, in place of val.metrics."""
+    """Metrics of this set, instead of val.metrics."""
 
 
 class PathOptions(Block):
-    """The `path` block; pretrain_network_X, param_key_X and strict_load_X are also known for each network_X."""
+    """The `path` block.
+
+    Each network_X of the file also has pretrain_network_X, param_key_X and strict_load_X.
+    """
 
     pretrain_network_g: ExistingPath | None = None
-    """Weights from which network_g starts: .pth or .safetensors."""
+    """Initial weights of network_g: .pth or .safetensors."""
     param_key_g: str | None = "params"
     """Entry of the weights file: params, params_ema, or none for a bare state dict."""
     strict_load_g: bool = True
-    """Every parameter must be in the file, and no other."""
+    """Require the parameters of file and network to be the same."""
     pretrain_network_d: ExistingPath | None = None
-    """Weights from which the discriminator starts."""
+    """Initial weights of the discriminator."""
     param_key_d: str | None = "params"
     """Entry of the discriminator's weights file."""
     strict_load_d: bool = True
-    """Every parameter of the discriminator must be in the file, and no other."""
+    """Require the parameters of file and discriminator to be the same."""
     resume_state: ExistingPath | None = None
-    """The .state file from which training goes on."""
+    """The .state file from which to resume."""
     ignore_resume_networks: list[str] | None = None
-    """Networks (network_g, ...) that keep their pretrain_network_* when training goes on."""
+    """Networks (network_g, ...) that keep their pretrain_network_* on a resume."""
 
 
 class ValOptions(Block):
@@ -210,18 +217,18 @@ class ValOptions(Block):
     pbar: bool = False
     """Show a progress bar."""
     suffix: PlainName | None = None
-    """Appended to the names of written images, in place of the experiment's name."""
+    """Suffix of the names of written images, instead of the experiment's name."""
     metrics: dict[str, Metric] | None = None
-    """What is measured, by any name: {psnr: {type: calculate_psnr, crop_border: 0}}."""
+    """Metrics, keyed by any name: {psnr: {type: calculate_psnr, crop_border: 0}}."""
 
 
 class WandbOptions(Block):
-    """Weights & Biases, fed from TensorBoard."""
+    """Logging to Weights & Biases, from the files of TensorBoard."""
 
     project: str | None = None
-    """Project's name; none switches it off."""
+    """Name of the project; off when absent."""
     resume_id: str | None = None
-    """Identifier of the run that goes on."""
+    """Identifier of the run to resume."""
 
 
 class LoggerOptions(Block):
@@ -234,54 +241,56 @@ class LoggerOptions(Block):
     use_tb_logger: bool
     """Write TensorBoard files to tb_logger/."""
     progress: bool = False
-    """WxrModel: draw a progress bar when the output is a terminal."""
+    """WxrModel: show a progress bar if the output is a terminal."""
     wandb: WandbOptions | None = None
-    """Weights & Biases."""
+    """Logging to Weights & Biases; off when absent."""
 
 
 class TrainCommon(Block):
-    """What BasicSR itself reads from the `train` block, whatever the model's type."""
+    """Keys that BasicSR reads from the `train` block of every model."""
 
     total_iter: AtLeastOne
-    """Iterations in all."""
+    """Number of iterations."""
     warmup_iter: int = -1
-    """Iterations over which the learning rate rises from 0; -1: none."""
+    """Iterations over which the learning rate rises from 0; -1: no warm-up."""
 
 
 class FileOptions(Block):
-    """The top level of an option file, whatever the model's type."""
+    """Keys of the top level of an option file of every model."""
 
     name: PlainName
-    """Experiment's name: its folder below experiments/ or results/.
+    """Name of the experiment and of its folder in experiments/ or results/.
 
-    Names with `debug` in them log every step.
+    A name with `debug` in it logs every step.
     """
     model_type: str
     """Registered name of the model class."""
     scale: AtLeastOne | None = None
     """Size of gt over size of lq; 1 for weather removal."""
     num_gpu: NotNegative | Literal["auto"]
-    """GPUs of this machine to use; 0: CPU; auto: all there are under torchrun, and one without it, since a process of
-    this package's models trains on one GPU."""
+    """Number of GPUs of this machine; 0: CPU; auto: all under torchrun, otherwise one.
+
+    Models of this package train on one GPU in each process.
+    """
     manual_seed: int | None = None
-    """Seed of every random number; drawn when absent."""
+    """Seed of all random numbers; drawn when absent."""
     plugins: list[str] = []
-    """Packages or modules to import before anything else; what they register can be named in this file."""
+    """Packages or modules to import first, whose registered classes this file may name."""
     allow_shared_gt: bool = False
-    """Accept ground-truth images that are both in the training set and in a validation set."""
+    """Accept ground truth that is both in the training set and in a validation set."""
     datasets: dict[str, Any]
-    """`train`, and any number of `val`, `val_2`, ... (training) or `test_1`, `test_2`, ... (testing)."""
+    """`train` and any of `val`, `val_2`, ... (training), or `test_1`, `test_2`, ... (testing)."""
     path: dict[str, Any]
     """Weights and states to start from."""
     train: NeededInTraining[dict[str, Any] | None] = None
     """Optimizer, schedule and losses."""
     val: dict[str, Any] | None = None
-    """Validation."""
+    """Validation; none when absent."""
     logger: NeededInTraining[LoggerOptions | None] = None
     """Log and checkpoints."""
     dist_params: dict[str, Any] | None = None
     """Arguments of the launcher: backend, port, timeout."""
     find_unused_parameters: bool = False
-    """DistributedDataParallel: some parameters get no gradient in some steps."""
+    """DistributedDataParallel: allow parameters without a gradient."""
     define: Any = None
-    """Not read; a place for YAML anchors."""
+    """Ignored; a place for YAML anchors."""

@@ -1,4 +1,4 @@
-"""`python -m wxr_plugin.test -opt FILE`: check the option file, then hand over to BasicSR's test pipeline."""
+"""`python -m wxr_plugin.test -opt FILE`: check the option file, then run BasicSR's test."""
 
 import argparse
 import sys
@@ -7,37 +7,42 @@ from collections.abc import Sequence
 from wxr_plugin.options import command_line
 from wxr_plugin.train import add_root, drive
 from wxr_plugin.utils.commands import run_command
+from wxr_plugin.utils.help_text import HelpFormatter
 
-DESCRIPTION = """\
-Restore the sets of an option file with a trained network and measure its metrics, with BasicSR's pipeline. The file is
-checked first, as in training. Images and the log go to results/NAME below the current directory.
+DESCRIPTION = """
+Restore the test sets of an option file with a trained network and compute its metrics, with
+BasicSR's pipeline. The file is checked first, as in training. Images and the log are written to
+results/NAME in the current directory.
+
+`wxr test` and `python -m wxr_plugin.test` are the same.
 """
-EXAMPLES = """\
-examples:
+EXAMPLES = """examples:
   wxr test -opt options/test/tiny_restorer.yml
   wxr test -opt options/test/tiny_restorer.yml --force_yml path:pretrain_network_g=net_g_latest.pth
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Test by the command line `argv` (`sys.argv` when None); the exit code, 2 for a file that cannot be used."""
-    parser = argparse.ArgumentParser(
-        "python -m wxr_plugin.test", formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Test by the command line `argv` (`sys.argv` when None) and return the exit code.
+
+    It is 2 for an option file that cannot be used.
+    """
+    parser = argparse.ArgumentParser("python -m wxr_plugin.test", formatter_class=HelpFormatter)
     configure(parser)
     args = parser.parse_args(argv)
     return run_command(parser.prog, lambda: run(args))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the description, examples and arguments of this command."""
-    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
+    """Add the description, examples and arguments of this command to `parser`."""
+    parser.description = DESCRIPTION
+    parser.epilog = EXAMPLES
     command_line.add_arguments(parser)
     add_root(parser, "results/")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Test by parsed arguments; the exit code."""
+    """Test by parsed arguments and return the exit code."""
     from basicsr.test import test_pipeline
 
     return drive(test_pipeline, args, is_train=False)

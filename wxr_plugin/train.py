@@ -1,4 +1,4 @@
-"""`python -m wxr_plugin.train -opt FILE`: check the option file, then hand over to BasicSR's training pipeline."""
+"""`python -m wxr_plugin.train -opt FILE`: check the option file, then run BasicSR's training."""
 
 import argparse
 import logging
@@ -8,49 +8,54 @@ from collections.abc import Callable, Sequence
 
 from wxr_plugin.options import command_line
 from wxr_plugin.utils.commands import run_command
+from wxr_plugin.utils.help_text import HelpFormatter
 
-DESCRIPTION = """\
-Train what an option file describes, with BasicSR's pipeline. The file is checked first: all its problems are printed at
-once, and nothing is started (exit code 2). Checkpoints, states and logs go to experiments/NAME below the current
-directory. An older folder of that name is renamed when training starts, unless --auto_resume continues it; a start
-that fails leaves it in place.
+DESCRIPTION = """
+Train the network of an option file with BasicSR's pipeline. The file is checked first: if it has
+problems, all of them are printed and nothing is started (exit code 2).
+
+Checkpoints, training states and logs are written to experiments/NAME in the current directory. An
+existing folder of that name is renamed, unless --auto_resume continues it; if the start fails, it
+is restored.
+
+`wxr train` and `python -m wxr_plugin.train` are the same.
 """
-EXAMPLES = """\
-examples:
+EXAMPLES = """examples:
   wxr train -opt options/train/wxr_paired_folder.yml
-  wxr train -opt options/train/wxr_paired_folder.yml --auto_resume --force_yml train:total_iter=200000
-  torchrun --nproc_per_node 2 -m wxr_plugin.train -opt options/train/wxr_paired_folder.yml --launcher pytorch
-
-`wxr train` and `python -m wxr_plugin.train` are the same. The template's datasets/... are your own folders.
+  wxr train -opt options/train/wxr_paired_folder.yml --auto_resume
+  wxr train -opt options/train/wxr_paired_folder.yml --force_yml train:total_iter=200000
+  torchrun --nproc_per_node 2 -m wxr_plugin.train -opt options/train/wxr_paired_folder.yml
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train by the command line `argv` (`sys.argv` when None); the exit code, 2 for a file that cannot be used."""
-    parser = argparse.ArgumentParser(
-        "python -m wxr_plugin.train", formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Train by the command line `argv` (`sys.argv` when None) and return the exit code.
+
+    It is 2 for an option file that cannot be used.
+    """
+    parser = argparse.ArgumentParser("python -m wxr_plugin.train", formatter_class=HelpFormatter)
     configure(parser)
     args = parser.parse_args(argv)
     return run_command(parser.prog, lambda: run(args))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the description, examples and arguments of this command."""
-    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
+    """Add the description, examples and arguments of this command to `parser`."""
+    parser.description = DESCRIPTION
+    parser.epilog = EXAMPLES
     command_line.add_arguments(parser)
     add_root(parser, "experiments/ and tb_logger/")
 
 
 def add_root(parser: argparse.ArgumentParser, folders: str) -> None:
-    """Add `--root`, the folder that gets `folders`."""
+    """Add `--root`, in which `folders` are created."""
     parser.add_argument(
-        "--root", default=".", metavar="FOLDER", help=f"folder that gets {folders}; the current one"
+        "--root", default=".", metavar="FOLDER", help=f"folder in which to create {folders}"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train by parsed arguments; the exit code."""
+    """Train by parsed arguments and return the exit code."""
     from basicsr.train import train_pipeline
 
     return drive(train_pipeline, args, is_train=True)
@@ -59,14 +64,17 @@ def run(args: argparse.Namespace) -> int:
 def drive(pipeline: Callable[[str], None], args: argparse.Namespace, is_train: bool) -> int:
     """Check the option file, run one of BasicSR's pipelines on it and return 0.
 
-    The pipeline reads `sys.argv`, which holds the arguments meanwhile. Raises what the check and
-    the pipeline raise: WxrError for what the user can fix.
+    The pipeline reads its arguments from `sys.argv`, which is replaced for that time.
+
+    Raises:
+        WxrError: an error that the user can fix. Other errors of the pipeline pass through.
     """
     from wxr_plugin.options.files import check_file
 
     try:
         check_file(args.opt, is_train, args.force_yml or ())
-        _release_log()  # one that was opened before would keep the pipeline from writing its own
+        # BasicSR opens a log once a process; an open one would keep this run from writing its own.
+        _release_log()
         with command_line.command_line(command_line.words(args)):
             pipeline(os.path.abspath(args.root))
     finally:
@@ -76,7 +84,7 @@ def drive(pipeline: Callable[[str], None], args: argparse.Namespace, is_train: b
 
 
 def _release_log() -> None:
-    """Close BasicSR's logger, which would go on writing to this run's file when the process starts another run."""
+    """Close BasicSR's logger, so that the next run in this process does not write to this file."""
     from basicsr.utils.logger import initialized_logger
 
     logger = logging.getLogger("basicsr")
@@ -87,6 +95,7 @@ def _release_log() -> None:
 
 
 def _leave_group() -> None:
+    """Destroy the process group, so that torchrun ends without a warning."""
     import torch.distributed as dist
 
     if dist.is_available() and dist.is_initialized():

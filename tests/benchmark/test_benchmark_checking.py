@@ -73,7 +73,8 @@ def test_the_name_of_a_benchmark_is_no_path(name, tmp_path, capsys):
     file = write(tmp_path, name=name, sets={"rain": photos(tmp_path)})
     assert run(file) == 2 and cli.main(["check", str(file)]) == 2
     assert (
-        capsys.readouterr().err.count("write a plain name: a file or folder is named after it") == 2
+        capsys.readouterr().err.count("write a plain name: it becomes the name of a file or folder")
+        == 2
     )
 
 
@@ -137,7 +138,7 @@ def test_left_out_is_what_is_not_here(tmp_path):
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_shipped_files_lack_nothing_but_the_downloads(file):
     problems = check_benchmark(load(file), file)
-    assert all(any(text in problem.what for text in NOT_HERE) for problem in problems), problems
+    assert all(any(text in problem.fault for text in NOT_HERE) for problem in problems), problems
     assert bool(problems) == (file.parent.name == "benchmark")
 
 

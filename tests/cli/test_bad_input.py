@@ -1,4 +1,4 @@
-"""What people get wrong, typed as they would: one readable error that names both sides, before training starts."""
+"""Typical mistakes of users: one readable error that names both sides, before training starts."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ UNET = {"type": "ConditionalUNet", "nf": 8, "ch_mult": [1, 2]}
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """The working directory, with pairs to train and to validate."""
+    """Return the working directory, with pairs to train and to validate."""
     rng = np.random.default_rng(0)
     for side in ("gt", "lq", "val_gt", "val_lq"):
         for number in range(2):
@@ -30,16 +30,16 @@ def project(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def says(project, capsys):
-    """Runs a training or, with `testing`, a test of options with these changes; what is on stderr after the log."""
+def stderr_of(project, capsys):
+    """Return a function that trains or tests with changed options, and returns stderr."""
 
     def run(testing=False, **changes):
         (project / "mine.yml").write_text(yaml.safe_dump(options(testing) | changes))
         command = test_command if testing else train
         assert command.main(["-opt", "mine.yml"]) == 2
-        said = capsys.readouterr().err
-        assert "Traceback" not in said and not list(project.glob("experiments/mine/models/*"))
-        return said
+        stderr = capsys.readouterr().err
+        assert "Traceback" not in stderr and not list(project.glob("experiments/mine/models/*"))
+        return stderr
 
     return run
 
@@ -96,33 +96,33 @@ def save_guide(path: str) -> str:
 
 
 @pytest.mark.parametrize("testing", [False, True])
-def test_a_checkpoint_with_other_shapes(says, testing):
-    said = says(testing, path={"pretrain_network_g": save(NAF | {"width": 8}, "wide.pth")})
+def test_a_checkpoint_with_other_shapes(stderr_of, testing):
+    stderr = stderr_of(testing, path={"pretrain_network_g": save(NAF | {"width": 8}, "wide.pth")})
     assert (
         "wide.pth does not fit the network NAFNet: intro.weight is (8, 3, 3, 3) in the file and "
-        "(4, 3, 3, 3)" in said
+        "(4, 3, 3, 3)" in stderr
     )
-    assert "'width': 8" in said.splitlines()[-1]
+    assert "'width': 8" in stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("testing", [False, True])
-def test_a_guide_of_another_width(says, testing):
+def test_a_guide_of_another_width(stderr_of, testing):
     network = NAF | {"context": ["degradation"], "context_dim": 512}
-    said = says(testing, network_g=network, guide={"model": save_guide("guide.pth")})
+    stderr = stderr_of(testing, network_g=network, guide={"model": save_guide("guide.pth")})
     assert (
         "network_g takes embeddings of length 512, and guide.model guide.pth gives 64; set "
-        "context_dim: 64" in said
+        "context_dim: 64" in stderr
     )
-    assert "nothing was started" in said
+    assert "nothing was started" in stderr
 
 
-def test_a_guide_that_is_a_restorer(says):
+def test_a_guide_that_is_a_restorer(stderr_of):
     network = NAF | {"context": ["degradation"], "context_dim": 64}
-    said = says(network_g=network, guide={"model": save(NAF, "naf.pth")})
-    assert "guide.model: naf.pth holds no DA-CLIP" in said and "nothing was started" in said
+    stderr = stderr_of(network_g=network, guide={"model": save(NAF, "naf.pth")})
+    assert "guide.model: naf.pth holds no DA-CLIP" in stderr and "nothing was started" in stderr
 
 
-def test_a_table_with_malformed_captions(says, project):
+def test_a_table_with_malformed_captions(stderr_of, project):
     rows = [
         "filepath\ttitle",
         "lq/0.png\ta house: hazy",
@@ -136,27 +136,29 @@ def test_a_table_with_malformed_captions(says, project):
         "captions": "train.csv",
         "size": 32,
     }
-    said = says(
+    stderr = stderr_of(
         model_type="DaCLIPModel",
         network_g={"type": "DaCLIP", "clip": "tiny"},
         datasets={"train": table | {"num_worker_per_gpu": 0, "batch_size_per_gpu": 1}},
         val=None,
         train={"total_iter": 2, "optim_g": {"type": "Adam", "lr": 1e-3}},
     )
-    assert "train.csv: 2 rows cannot be used; fix or remove them:" in said
-    assert "train.csv:3: 'a house' is not '<caption>: <degradation>'" in said
-    assert "train.csv:4: unknown degradation 'foggy' (known: motion-blurry, hazy," in said
+    assert "train.csv: 2 rows cannot be used; fix or remove them:" in stderr
+    assert "train.csv:3: 'a house' is not '<caption>: <degradation>'" in stderr
+    assert "train.csv:4: unknown degradation 'foggy' (known: motion-blurry, hazy," in stderr
 
 
-def test_more_steps_than_the_schedule_has(says):
+def test_more_steps_than_the_schedule_has(stderr_of):
     val = options(False)["val"] | {"sampling": {"steps": 11}}
-    said = says(model_type="IRSDEModel", network_g=UNET, sde={"steps": 10}, val=val)
+    stderr = stderr_of(model_type="IRSDEModel", network_g=UNET, sde={"steps": 10}, val=val)
     assert (
         "sampling takes 11 steps, but the network is trained on a schedule of 10 (sde.steps); take "
-        "10" in said
+        "10" in stderr
     )
     weights = save(UNET, "unet.pth", sde={"steps": 10, "max_sigma": 50})
     equation = {"steps": 20, "max_sigma": 50}
     path = {"pretrain_network_g": weights}
-    said = says(testing=True, model_type="IRSDEModel", network_g=UNET, sde=equation, path=path)
-    assert "sde.steps: 20, but unet.pth was trained with 10; set sde.steps: 10" in said
+    stderr = stderr_of(
+        testing=True, model_type="IRSDEModel", network_g=UNET, sde=equation, path=path
+    )
+    assert "sde.steps: 20, but unet.pth was trained with 10; set sde.steps: 10" in stderr

@@ -105,7 +105,7 @@ def test_schema_is_printed_written_and_found(root, capsys):
 
 
 def test_train_takes_a_stock_file_and_trains(root, opt):
-    """`python -m wxr_plugin.train`, whose main this is, and `wxr train` end with the same weights."""
+    """`python -m wxr_plugin.train` and `wxr train` end with the same weights."""
     problems(toy_option_files.short(opt), root)
     assert train.main(["-opt", "options.yml", "--force_yml", "name=module"]) == 0
     assert cli.main(["train", "-opt", "options.yml", "--force_yml", "name=wxr"]) == 0

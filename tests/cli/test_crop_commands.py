@@ -1,4 +1,4 @@
-"""`wxr label` on crops, roots by weather, stored pseudo-labels; rewriting; and choosing the first pseudo-labels."""
+"""`wxr label` on crops, roots by weather and pseudo-labels; `rewrite`; and `init`."""
 
 import csv
 import re
@@ -153,7 +153,7 @@ def test_a_description_that_is_asked_for_again_is_the_newest_again_without_askin
     assert texts[2] == texts[3] and all(texts[2][key][1] > texts[1][key][1] for key in first)
 
 
-def test_rewriting_asks_once_for_a_text_goes_on_and_names_what_fails(capsys, tmp_path):
+def test_rewriting_asks_once_for_a_text_resumes_and_names_failures(capsys, tmp_path):
     with LabelStore(tmp_path / "labels.lmdb") as store:
         for key, text in (
             ("a", "Rain falls on a street."),
@@ -275,7 +275,7 @@ def test_between_rounds_the_panel_judges_again_and_the_old_store_stays(
         "--size",
         16,
     )[1]
-    assert "is there already: going on with it" in again and "0 of them new" in again
+    assert "exists: resuming with it" in again and "0 of them new" in again
     with LabelStore(tmp_path / "round2.lmdb", readonly=True) as store:
         labels = store.pseudo_index()
         panels = {label.rater for label in labels.values() if label.key != "rain/a@0,0,16,16"}
@@ -285,7 +285,7 @@ def test_between_rounds_the_panel_judges_again_and_the_old_store_stays(
         assert [label.iteration for label in store.pseudo_labels()] == [50]
 
 
-def test_what_no_rater_rates_and_no_restorer_restores_makes_exit_code_1(capsys, greys, tmp_path):
+def test_unrated_and_unrestored_photos_make_exit_code_1(capsys, greys, tmp_path):
     (tmp_path / "blind.yml").write_text("type: LikesHalf\nunseen: [0, 1]\n")
     broken = checkpoint(tmp_path / "broken.pth", float("nan"))
     code, out, _ = wxr(
@@ -314,7 +314,7 @@ def test_what_no_rater_rates_and_no_restorer_restores_makes_exit_code_1(capsys, 
             ("describe", "--rain", "{photos}/rain", "--snow", "{empty}", "-o", "{new}"),
             "snow photos: .*no images in it",
         ),
-        (("describe", "{gap}/rain/a.png"), "a.png: a file; name the folder that it lies in"),
+        (("describe", "{gap}/rain/a.png"), "a.png: a file; name its folder"),
         (
             ("describe", "{gap}"),
             "gap/haze: no images in it; put photos of this weather there, or remove it",
@@ -332,7 +332,7 @@ def test_what_no_rater_rates_and_no_restorer_restores_makes_exit_code_1(capsys, 
         ),
         (
             ("rate", "{photos}", "--model", "tiny:quality", "--prompt", "visibility"),
-            "--prompt says 'visibility'",
+            "--prompt is 'visibility'",
         ),
         (
             ("rate", "{photos}", "--model", "{half}", "--prompt", "quality"),
@@ -371,7 +371,7 @@ def test_what_no_rater_rates_and_no_restorer_restores_makes_exit_code_1(capsys, 
         ),
     ],
 )
-def test_what_was_typed_wrong_is_one_line_and_exit_code_2(
+def test_a_wrong_argument_is_one_line_and_exit_code_2(
     capsys, photos, panel, tmp_path, args, message
 ):
     (tmp_path / "empty").mkdir()

@@ -1,4 +1,4 @@
-"""`wxr daclip classify` as a user calls it, with a controller that knows nothing yet."""
+"""`wxr daclip classify` as a user calls it, with an untrained controller."""
 
 import csv
 
@@ -56,7 +56,7 @@ def test_a_line_a_photo_and_a_table(model, photos, tmp_path, capsys):
         )
         line = next(line for line in said if line.startswith(row["photo"]))
         assert row["degradation"] in line and line.count("%") == 2
-    assert said[-2].startswith("3 photos: ") and said[-1].startswith("3 rows in ")
+    assert said[-2].startswith("3 photos: ") and said[-1].startswith("wrote 3 rows to ")
 
 
 def test_one_photo_and_an_lmdb(model, photos, tmp_path, capsys):
@@ -71,11 +71,11 @@ def test_one_photo_and_an_lmdb(model, photos, tmp_path, capsys):
     )
 
 
-def test_damaged_photos_are_passed_over(model, photos, capsys):
+def test_damaged_photos_are_skipped(model, photos, capsys):
     (photos / "street 1/1.v2.png").write_bytes(b"no image")
     assert run(photos, "--model", model) == 1
     said = capsys.readouterr().out
-    assert "2 photos" in said and "passed over:" in said and "1.v2.png" in said
+    assert "2 photos" in said and "skipped:" in said and "1.v2.png" in said
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_damaged_photos_are_passed_over(model, photos, capsys):
         (["--top", "0"], "--top 0: take 1 to 10"),
         (["--words", "hazy", "rainy", "--top", "3"], "--top 3: take 1 to 2"),
         (["--words", "hazy", "hazy"], "name each degradation once"),
-        (["--words", "hazy", ""], "one of them is blank"),
+        (["--words", "hazy", ""], "a word is blank"),
         (
             ["--model", "daclip_ViT-B-33.pt"],
             "daclip_ViT-B-33.pt; take tiny, or a published file (`wxr zoo show",

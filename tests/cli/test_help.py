@@ -1,4 +1,4 @@
-"""What the help of every command names, and how usage errors and errors of the system look."""
+"""Paths in the help of every command, usage errors, and errors of the system."""
 
 import argparse
 import re

@@ -101,7 +101,7 @@ def test_a_new_photo_a_changed_photo_another_prompt_and_another_model_are_asked_
     assert counts(wxr(capsys, *rate)[1]) == (0, 0, 8, 0)
 
 
-def test_an_lmdb_of_photos_reuses_what_was_asked_about_the_folder(capsys, photos, model, tmp_path):
+def test_an_lmdb_reuses_the_ratings_of_its_folder(capsys, photos, model, tmp_path):
     wxr(capsys, "label", "rate", photos, "--model", model)
     build(str(photos), str(tmp_path / "photos.lmdb"))
     assert default_store(tmp_path / "photos.lmdb") == default_store(photos)
@@ -139,12 +139,12 @@ def test_bad_photos_are_stored_as_failed_listed_and_tried_again_only_on_demand(
         assert {row.attempts for row in store.answers() if hasattr(row, "reason")} == {2}
     (photos / "snow" / "000.png").write_bytes(
         whole
-    )  # a mended photo is another content, no failed one
+    )  # a repaired photo has new content, so it did not fail before
     assert counts(wxr(capsys, *rate)[1]) == (1, 1, 6, 2)
 
 
 @pytest.mark.slow
-def test_a_run_killed_with_kill_9_goes_on_where_it_stopped(capsys, model, tmp_path):
+def test_a_run_killed_with_kill_9_resumes_where_it_stopped(capsys, model, tmp_path):
     make_photos(tmp_path / "photos", 200)
     rate = ["label", "rate", tmp_path / "photos", "--model", model, "--batch-size", "1"]
     killed = subprocess.Popen(
@@ -236,7 +236,7 @@ def test_showing_a_store_as_a_table_and_as_csv(capsys, photos, model, tmp_path):
         (("show", "{photos}"), "no label store here"),
     ],
 )
-def test_what_was_typed_wrong_is_one_line_and_exit_code_2(
+def test_a_wrong_argument_is_one_line_and_exit_code_2(
     capsys, photos, model, tmp_path, args, message
 ):
     (tmp_path / "empty").mkdir()
@@ -270,10 +270,8 @@ def test_a_store_that_another_process_writes_is_refused(capsys, photos, model):
 
 
 def test_help_shows_an_example(capsys):
-    for args in (("label",), ("label", "rate"), ("label", "describe"), ("label", "show")):
+    for action in ("rate", "describe", "show"):
         with pytest.raises(SystemExit) as ended:
-            main([*args, "--help"])
-        assert (
-            ended.value.code == 0
-            and "example:\n  wxr label rate photos/" in capsys.readouterr().out
-        )
+            main(["label", action, "--help"])
+        text = capsys.readouterr().out
+        assert ended.value.code == 0 and f"examples:\n  wxr label {action} photos" in text

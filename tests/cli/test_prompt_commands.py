@@ -75,8 +75,8 @@ def test_clear_photos_alone_are_enough(folders, tmp_path, capsys):
     assert "held-out accuracy (4 photos and crops)" in capsys.readouterr().out
 
 
-def test_restored_photos_join(folders, tmp_path, capsys):
-    """Of six rain photos one is held out, so its restoration stays out too; one key tells no weather."""
+def test_restored_photos_are_used(folders, tmp_path, capsys):
+    """Of six rain photos one is held out, and so is its restoration; one key names no weather."""
     with LabelStore(tmp_path / "labels.lmdb") as store:
         for key in [*(f"rain/{number}" for number in range(6)), "rain/0@0,0,32,32", "street"]:
             store.put_pseudo(key, np.full((64, 64, 3), 99, np.uint8), 4.0, "teacher@9", 9)
@@ -91,7 +91,7 @@ def test_restored_photos_join(folders, tmp_path, capsys):
     assert (
         "left out 1 of unknown weather" in said and "left out 1 whose photos are held out" in said
     )
-    assert "restored photos: 6 joined" in said and "held-out accuracy (8 photos and crops)" in said
+    assert "restored photos: 6 used" in said and "held-out accuracy (8 photos and crops)" in said
     with LabelStore(tmp_path / "labels.lmdb", readonly=True) as store:
         assert len(store.pseudo_labels()) == 8
     assert not torch.equal(
@@ -133,7 +133,7 @@ def test_help_shows_an_example(words, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["prompts", *words, "--help"])
     assert stop.value.code == 0
-    assert f"wxr prompts {words[0]}" in capsys.readouterr().out.split("example:")[1]
+    assert f"wxr prompts {words[0]}" in capsys.readouterr().out.split("examples:")[1]
 
 
 def test_a_missing_file_is_one_line_and_exit_2(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""What a command line may say for a rater, a describer or a rewriter."""
+"""Names of raters, describers and rewriters on the command line."""
 
 import pytest
 
@@ -60,34 +60,34 @@ def test_files_hold_a_block_or_a_list(tmp_path):
         {"model": "tiny"},
         {"type": "TransformersRater", "model": "tiny"},
     ]
-    with pytest.raises(WxrError, match="2 blocks, where one rater is asked"):
+    with pytest.raises(WxrError, match="2 blocks, but one rater is needed"):
         rater_options(str(many))
 
 
 @pytest.mark.parametrize(
     ("kind", "spec", "message"),
     [
-        ("rater", "http://host:8000/v1", r"write http://host:8000/v1#MODEL"),
+        ("rater", "http://host:8000/v1", r"models: http://host:8000/v1#MODEL"),
         ("rater", "tiny:", "write MODEL or MODEL:PROMPT"),
-        ("describer", "pyiqa:musiq", "a metric of pyiqa rates and does nothing else"),
-        ("rater", "nowhere.yml", "nowhere.yml: no options of a rater can be read"),
+        ("describer", "pyiqa:musiq", "a metric of pyiqa can only rate"),
+        ("rater", "nowhere.yml", "nowhere.yml: cannot read options of a rater"),
     ],
 )
-def test_what_cannot_be_read_is_one_line(kind, spec, message):
+def test_an_unknown_spec_is_one_line(kind, spec, message):
     with pytest.raises(WxrError, match=message) as caught:
         spec_options(kind, spec)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "tiny", "- tiny", "[]", "{a: [", "3"])
-def test_files_of_something_else_are_refused(tmp_path, text):
+def test_files_without_options_are_refused(tmp_path, text):
     (tmp_path / "x.yml").write_text(text)
-    with pytest.raises(WxrError, match=r"x\.yml: (holds no block|no options)") as caught:
+    with pytest.raises(WxrError, match=r"x\.yml: (not a block|cannot read)") as caught:
         rater_options(str(tmp_path / "x.yml"))
     assert "\n" not in str(caught.value)
 
 
-def test_a_binary_file_is_no_file_of_options(tmp_path):
+def test_a_binary_file_is_refused(tmp_path):
     (tmp_path / "rater.yml").write_bytes(bytes(range(256)))
-    with pytest.raises(WxrError, match=r"rater\.yml: no options of a rater can be read"):
+    with pytest.raises(WxrError, match=r"rater\.yml: cannot read options of a rater"):
         rater_options(str(tmp_path / "rater.yml"))

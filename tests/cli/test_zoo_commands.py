@@ -1,4 +1,4 @@
-"""`wxr zoo`: what a person types, right and wrong."""
+"""`wxr zoo` as a user calls it, with and without mistakes."""
 
 import argparse
 import hashlib
@@ -20,8 +20,8 @@ from wxr_plugin.zoo.shapes import network_shapes
 
 
 @pytest.fixture
-def told(capsys):
-    """Runs `wxr zoo …`; its exit code, and what it says on both streams."""
+def run_zoo(capsys):
+    """Return a function that runs `wxr zoo` and returns exit code, stdout and stderr."""
 
     def run(*words):
         code = main(["zoo", *map(str, words)])
@@ -31,9 +31,9 @@ def told(capsys):
     return run
 
 
-def test_list_is_a_line_a_row(told, tmp_path, monkeypatch):
+def test_list_prints_a_line_for_each_row(run_zoo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, out, _ = told("list", "--task", "derain", "--method", "prenet")
+    code, out, _ = run_zoo("list", "--task", "derain", "--method", "prenet")
     assert code == 0 and len(out.splitlines()) == 1 + sum(
         row.method == "PReNet" for row in rows().values()
     )
@@ -41,91 +41,91 @@ def test_list_is_a_line_a_row(told, tmp_path, monkeypatch):
     folder = tmp_path / "experiments/pretrained_models/logs/Rain100H/PReNet6"
     folder.mkdir(parents=True)
     publish(find_row("prenet-rain100h"), folder)
-    lines = told("list", "--method", "PReNet")[1].splitlines()
+    lines = run_zoo("list", "--method", "PReNet")[1].splitlines()
     assert [line.split()[0] for line in lines if " yes " in line] == ["prenet-rain100h"]
-    listed = json.loads(told("list", "--json")[1])
+    listed = json.loads(run_zoo("list", "--json")[1])
     assert [row["name"] for row in listed] == list(rows()) and listed[0].keys() >= set(
         Row.__struct_fields__
     )
 
 
-def test_list_names_what_there_is(told):
-    code, _, err = told("list", "--task", "drain")
+def test_list_names_the_known_values(run_zoo):
+    code, _, err = run_zoo("list", "--task", "drain")
     assert code == 2 and "--task drain: none; there are all-in-one, deblur, dehaze" in err
 
 
-def test_show_tells_how_to_use_it(told):
-    code, out, _ = told("show", "daclip")
+def test_show_prints_commands(run_zoo):
+    code, out, _ = run_zoo("show", "daclip")
     assert code == 0 and "either" not in out and "range: [0" in out
     assert "daclip_ViT-B-32.pt" in out and "wxr restore PHOTOS -o restored --method daclip" in out
     assert "wxr train -opt options/train/daclip_universal_ir.yml" in out
-    code, _, err = told("show", "restormer")
+    code, _, err = run_zoo("show", "restormer")
     assert code == 2 and "has the variants restormer-derain" in err
 
 
-def test_the_published_file_is_told_from_others(told, tmp_path, monkeypatch):
+def test_the_published_file_is_recognised(run_zoo, tmp_path, monkeypatch):
     file = publish(find_row("prenet-rain100h"), tmp_path)
-    code, out, _ = told("verify", file)
+    code, out, _ = run_zoo("verify", file)
     assert (
         code == 0 and "prenet-rain100h (not the published file)" in out and "prenet-real-1" in out
     )
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     monkeypatch.setattr(recognise, "_owners", lambda: {sha256: ("prenet-rain100h",)})
-    _, out, _ = told("verify", file)
+    _, out, _ = run_zoo("verify", file)
     assert "prenet-real-1" not in out and f"--method prenet-rain100h --checkpoint {file}" in out
 
 
-def test_key_and_prefix_are_told(told, tmp_path):
+def test_key_and_prefix_are_printed(run_zoo, tmp_path):
     weights = {f"module.net.{name}": tensor for name, tensor in PReNet().state_dict().items()}
     torch.save(
         {"args": argparse.Namespace(a=1), "nested": {"state_dict": weights, "epoch": 1}},
         tmp_path / "a.ckpt",
     )
-    code, out, _ = told("verify", tmp_path / "a.ckpt")
+    code, out, _ = run_zoo("verify", tmp_path / "a.ckpt")
     assert code == 0 and "key nested/state_dict, prefix module.net." in out
 
 
-def test_our_own_checkpoints_name_their_network(told, tmp_path):
-    code, out, _ = told("verify", TINY)
+def test_our_own_checkpoints_name_their_network(run_zoo, tmp_path):
+    code, out, _ = run_zoo("verify", TINY)
     assert code == 0 and "stores network_g {'type': 'MSBDN'" in out and "its weights fit" in out
     small = NAFNet(**NAFNet.smoke)
     stored = {"type": "NAFNet", **NAFNet.smoke}
     torch.save(
         {"params": small.state_dict(), "network_g": stored | {"width": 8}}, tmp_path / "net_g_5.pth"
     )
-    code, out, _ = told("verify", tmp_path / "net_g_5.pth")
+    code, out, _ = run_zoo("verify", tmp_path / "net_g_5.pth")
     assert (
         code == 1
         and "but intro.weight is (4, 3, 3, 3) in the file and (8, 3, 3, 3) in the network" in out
     )
     torch.save({"epoch": 1, "iter": 5, "optimizers": [], "schedulers": []}, tmp_path / "5.state")
-    code, out, _ = told("verify", tmp_path / "5.state")
+    code, out, _ = run_zoo("verify", tmp_path / "5.state")
     assert code == 0 and "a training state of BasicSR" in out
 
 
-def test_files_beside_networks_are_told(told, tmp_path):
+def test_files_that_are_not_networks_are_recognised(run_zoo, tmp_path):
     torch.save(LMHead().state_dict(), tmp_path / "lm.pt")
-    code, out, _ = told("verify", tmp_path / "lm.pt")
+    code, out, _ = run_zoo("verify", tmp_path / "lm.pt")
     assert code == 0 and "the head of InstructIR's instructions" in out
     torch.save(
         {"state_dict": {"module.visual_control.conv1.weight": torch.ones(2)}}, tmp_path / "guide.pt"
     )
-    code, out, _ = told("verify", tmp_path / "guide.pt")
+    code, out, _ = run_zoo("verify", tmp_path / "guide.pt")
     assert code == 0 and "a DA-CLIP" in out and "daclip_ViT-B-32.pt" in out
 
 
-def test_what_fits_nothing_is_compared_with_the_closest(told, tmp_path):
+def test_a_file_that_fits_nothing_is_compared_with_the_closest(run_zoo, tmp_path):
     shapes = dict(network_shapes(find_row("promptir-all-in-one").network_g))
     shapes.pop("patch_embed.proj.weight")
     torch.save(hollow({**shapes, "more": (2,)}), tmp_path / "odd.pth")
-    code, out, _ = told("verify", tmp_path / "odd.pth")
+    code, out, _ = run_zoo("verify", tmp_path / "odd.pth")
     assert code == 1
     assert (
         "closest is promptir-all-in-one: patch_embed.proj.weight is missing in the file; more is "
         "unknown" in out
     )
     torch.save(hollow({"a": (2,)}), tmp_path / "none.pth")
-    code, out, _ = told("verify", tmp_path / "none.pth", "--json")
+    code, out, _ = run_zoo("verify", tmp_path / "none.pth", "--json")
     (found,) = json.loads(out)
     assert code == 1 and found["matches"] == [] and "nothing in common" in found["closest_differs"]
 
@@ -135,10 +135,10 @@ class Evil:
         return os.system, ("false",)
 
 
-def test_what_cannot_be_read_is_the_worst(told, tmp_path):
+def test_an_unreadable_file_sets_the_exit_code(run_zoo, tmp_path):
     torch.save({"params": {"a": torch.ones(1)}, "b": Evil()}, tmp_path / "evil.pth")
     (tmp_path / "text.pth").write_text("hello")
-    code, out, err = told(
+    code, out, err = run_zoo(
         "verify", tmp_path / "evil.pth", TINY, tmp_path / "text.pth", tmp_path / "none", tmp_path
     )
     assert code == 2 and str(TINY) in out

@@ -47,14 +47,14 @@ def test_counts_are_compared_and_do_no_harm(root, capsys):
         "hazy",
         "3",
         "6000",
-        "5997 fewer: results are not those of the paper's set",
+        "5997 fewer: results will differ from those of the paper's set",
     ]
     assert row(text, "val", "rainy") == [
         "val",
         "rainy",
         "0",
         "100",
-        "not there: training takes the others",
+        "missing: training uses the others",
     ]
     assert sum(line.startswith(("train", "val")) for line in text.splitlines()) == 2 * len(
         DEGRADATIONS
@@ -81,12 +81,12 @@ def test_all_weather_is_recognised_by_its_total(root, capsys, monkeypatch):
     code, text = run(root, capsys, "--set", "allweather")
     assert (
         code == 0
-        and "total of train: 6 pairs, 18069 are published" in text
+        and "total of train: 6 pairs, 18069 published" in text
         and "total of test" not in text
     )
     assert row(text, "train", "rainy")[3:] == [
         "9000",
-        "8997 fewer than papers repeat: see the total",
+        "8997 fewer than quoted in papers: see the total",
     ]
     assert row(text, "val", "snowy")[2:4] == ["0", "16801"]
     assert sum(line.startswith(("train", "val")) for line in text.splitlines()) == 6
@@ -139,7 +139,7 @@ def test_what_is_broken_is_named_and_no_lmdb_is_built(root, capsys, tmp_path, sp
         and not (tmp_path / "out").exists()
     )
     (line,) = [line for line in text.splitlines() if line.startswith("broken: ")]
-    assert message in line and "1 things broken" in text
+    assert message in line and "1 broken" in text
 
 
 def test_many_faults_are_cut_short(root, capsys):

@@ -205,7 +205,7 @@ def parse(text: str, root: Path) -> dict:
 
 
 def short(opt: dict) -> dict:
-    """`opt` cut down to a network and a run of a second."""
+    """Return `opt` with a tiny network and a run of a second."""
     opt["network_g"] |= {"num_feat": 4, "num_block": 1}
     opt["train"] |= {
         "total_iter": 2,
@@ -223,14 +223,14 @@ def short(opt: dict) -> dict:
 
 
 def problems(opt: dict, root: Path, is_train: bool = True) -> list[option_files.Problem]:
-    """What the checker says of `opt`, written to a file below `root`; JSON is YAML, one key a line."""
+    """Return the problems of `opt` in a file of `root`; JSON is YAML, with one key per line."""
     file = root / "options.yml"
     file.write_text(json.dumps(opt, indent=1))
     return option_files.check(option_files.load(file), file, is_train)
 
 
-def said(opt: dict, root: Path, is_train: bool = True) -> dict[str, str]:
-    """Key path -> the problem and its mend."""
+def problem_texts(opt: dict, root: Path, is_train: bool = True) -> dict[str, str]:
+    """Return the problem and its fix, keyed by the path of the key."""
     return {
-        problem.key: f"{problem.what}; {problem.mend}" for problem in problems(opt, root, is_train)
+        problem.key: f"{problem.fault}; {problem.fix}" for problem in problems(opt, root, is_train)
     }

@@ -100,7 +100,7 @@ def test_the_command_says_what_is_run_what_it_is_worth_and_how_long_it_took(
     )
     assert "1 photo restored in " in out and (tmp_path / "dry.png").is_file()
     assert cli.main(["restore", str(photo), "-o", str(tmp_path / "dry.png")]) == 0
-    assert "dry.png is there already (--overwrite restores it again)" in capsys.readouterr().out
+    assert "dry.png exists (--overwrite restores it again)" in capsys.readouterr().out
 
 
 def test_another_network_gets_no_advice_about_the_packaged_one(

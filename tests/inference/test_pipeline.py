@@ -136,7 +136,7 @@ def test_stopping_writes_what_was_computed_and_the_next_call_goes_on(
     assert done == ["0.png", "1.png", "2.png"]
     kept = (tmp_path / "out" / "0.png").stat().st_mtime_ns
     code, said = restore(folder)
-    assert code == 0 and "3 of 6 are already" in said and "3 photos restored" in said
+    assert code == 0 and "3 of 6 results exist" in said and "3 photos restored" in said
     assert (tmp_path / "out" / "0.png").stat().st_mtime_ns == kept
     assert "6 photos restored" in restore(folder, "--overwrite")[1]
 

@@ -141,7 +141,7 @@ def test_a_missing_guide_is_refused(options):
     opt = options()
     opt["network_g"] = {**NET, "context": ["content", "degradation"], "width": 16}
     with pytest.raises(
-        OptionError, match="takes a context of content and degradation, and no guide makes it"
+        OptionError, match="takes a context of content and degradation, and no guide computes it"
     ):
         build_model(opt)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.models import build_model
-from toy_option_files import said
+from toy_option_files import problem_texts
 from toy_training import assert_equal, batches, everything, train
 
 from wxr_plugin.checkpoints.containers import load_network_options, load_state, load_weights
@@ -162,7 +162,7 @@ def test_what_the_network_takes_is_handed_to_it_once_for_the_whole_image(make, g
 
 
 def test_a_network_that_takes_a_context_needs_a_guide(make):
-    with pytest.raises(OptionError, match="takes a context of content, and no guide makes it"):
+    with pytest.raises(OptionError, match="takes a context of content, and no guide computes it"):
         make(network={"nf": 32, "context": ["content"]})
 
 
@@ -199,7 +199,7 @@ def test_the_checker_knows_the_blocks(keys, value, words, tmp_path, monkeypatch)
     for key in keys[:-1]:
         block = block[key]
     block[keys[-1]] = value
-    assert words in said(opt, tmp_path)[".".join(keys)]
+    assert words in problem_texts(opt, tmp_path)[".".join(keys)]
 
 
 def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(make, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from basicsr.models import build_model
-from toy_option_files import said
+from toy_option_files import problem_texts
 from toy_training import assert_equal, batches, everything, train
 
 from wxr_plugin.checkpoints.containers import load_network_options, load_state
@@ -228,4 +228,4 @@ def test_the_checker_knows_the_blocks(keys, value, words, tmp_path):
     for key in keys[:-1]:
         block = block[key]
     block[keys[-1]] = value
-    assert words in said(opt, tmp_path)[".".join(keys)]
+    assert words in problem_texts(opt, tmp_path)[".".join(keys)]

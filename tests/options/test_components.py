@@ -1,11 +1,11 @@
-"""The checker looks at the class that `Registry.get` gives, and says how a type that nobody registers comes in."""
+"""Lookup of registered classes: the class of `Registry.get`, and a fix for unregistered types."""
 
 import pytest
 import toy_option_files
 from basicsr.archs.discriminator_arch import UNetDiscriminatorSN
 from basicsr.data.realesrgan_dataset import RealESRGANDataset
 from basicsr.utils.registry import DATASET_REGISTRY
-from toy_option_files import make_folders, said
+from toy_option_files import make_folders, problem_texts
 
 from wxr_plugin.options.checks.components import registered
 
@@ -18,7 +18,7 @@ def opt(tmp_path):
 
 @pytest.fixture
 def their_dataset():
-    """A plug-in's RealESRGANDataset, which takes keys of its own, next to BasicSR's RealESRGANDataset_basicsr."""
+    """Register a plug-in's RealESRGANDataset with own keys next to RealESRGANDataset_basicsr."""
     cls = type("RealESRGANDataset", (RealESRGANDataset,), {"__module__": "their_project"})
     DATASET_REGISTRY.register(cls)
     yield cls
@@ -36,7 +36,7 @@ def test_a_plugins_class_goes_before_basicsrs_of_that_name(opt, tmp_path, their_
     }
     opt["datasets"]["train"] = train
     assert "datasets.train.meta_info_file" not in {
-        k: v for k, v in said(opt, tmp_path).items() if "unknown" in v
+        k: v for k, v in problem_texts(opt, tmp_path).items() if "unknown" in v
     }
 
 
@@ -47,7 +47,7 @@ def test_basicsrs_own_is_taken_where_there_is_no_other():
 
 @pytest.mark.parametrize("model", ["HATModel", "ImageCleanModel", "SRModl", "Nothing"])
 def test_the_hint_at_plugins_is_always_there(opt, tmp_path, model):
-    words = said(opt | {"model_type": model}, tmp_path)["model_type"]
+    words = problem_texts(opt | {"model_type": model}, tmp_path)["model_type"]
     assert "under plugins" in words
     assert ("did you mean SRModel?" in words) == (model == "SRModl")
 
@@ -55,6 +55,6 @@ def test_the_hint_at_plugins_is_always_there(opt, tmp_path, model):
 def test_an_optimizer_is_of_torch_and_of_no_plugin(opt, tmp_path):
     opt["train"]["optim_g"]["type"] = "AdamWW"
     assert (
-        said(opt, tmp_path)["train.optim_g.type"]
+        problem_texts(opt, tmp_path)["train.optim_g.type"]
         == "no optimizer 'AdamWW' is registered; did you mean AdamW?"
     )

@@ -1,4 +1,4 @@
-"""The JSON schema of the types that fields of option blocks have."""
+"""JSON schema of the types of option fields."""
 
 from typing import Annotated, Any, Literal
 

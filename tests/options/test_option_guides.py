@@ -1,10 +1,10 @@
-"""The checks of a steered network and its guide, and of an IR-SDE's equation, before anything is built."""
+"""Checks of a network with context and its guide, and of the equation of an IR-SDE."""
 
 import pytest
 import torch
 import toy_option_files
 from basicsr.utils.registry import ARCH_REGISTRY
-from toy_option_files import make_folders, problems, said
+from toy_option_files import make_folders, problem_texts, problems
 
 from wxr_plugin.conditioning.clip import build_clip
 from wxr_plugin.conditioning.daclip import DaCLIP
@@ -16,7 +16,7 @@ STEERED = {"type": "NAFNet", "width": 4, "context": ["content", "degradation"], 
 
 @pytest.fixture(scope="module")
 def guide(tmp_path_factory) -> str:
-    """A DA-CLIP of width 64."""
+    """Return the file of a DA-CLIP of width 64."""
     file = tmp_path_factory.mktemp("guide") / "daclip.pth"
     torch.save({"state_dict": DaCLIP(*build_clip("tiny")).state_dict()}, file)
     return str(file)
@@ -24,7 +24,7 @@ def guide(tmp_path_factory) -> str:
 
 @pytest.fixture
 def opt(tmp_path, guide):
-    """A file without problems for a steered NAFNet."""
+    """Return options without problems for a NAFNet with a context."""
     make_folders(tmp_path)
     opt = toy_option_files.parse(toy_option_files.MSRRESNET, tmp_path)
     return opt | {"model_type": "WxrModel", "network_g": dict(STEERED), "guide": {"model": guide}}
@@ -32,7 +32,7 @@ def opt(tmp_path, guide):
 
 @pytest.fixture
 def universal(opt, tmp_path):
-    """The same, trained on the ten degradations' layout."""
+    """Return the same, trained on a tree of the ten degradations."""
     for side in ("LQ", "GT"):
         folder = tmp_path / "universal" / "train" / "hazy" / side
         folder.mkdir(parents=True)
@@ -47,7 +47,7 @@ def universal(opt, tmp_path):
     return opt | {"scale": 1}
 
 
-def test_what_fits_has_no_problems(opt, tmp_path):
+def test_a_matching_guide_has_no_problems(opt, tmp_path):
     assert problems(opt, tmp_path) == []
     del opt["guide"]
     assert problems(opt | {"network_g": {"type": "NAFNet", "width": 4}}, tmp_path) == []
@@ -55,63 +55,67 @@ def test_what_fits_has_no_problems(opt, tmp_path):
 
 def test_a_context_without_a_guide(opt, tmp_path):
     del opt["guide"]
-    found = said(opt, tmp_path)
-    assert "NAFNet) takes a context of content and degradation, and no guide makes it" in found.pop(
-        "guide"
+    reported = problem_texts(opt, tmp_path)
+    assert (
+        "NAFNet) takes a context of content and degradation, and no guide computes it"
+        in reported.pop("guide")
     )
-    assert not found
+    assert not reported
 
 
 @pytest.mark.parametrize("network", [{"type": "NAFNet"}, {"type": "MSRResNet"}])
 def test_a_guide_without_a_context(opt, tmp_path, network):
-    found = said(opt | {"network_g": network}, tmp_path)
-    assert f"network_g ({network['type']}) takes no context: set network_g.context" in found.pop(
+    reported = problem_texts(opt | {"network_g": network}, tmp_path)
+    assert f"network_g ({network['type']}) takes no context: set network_g.context" in reported.pop(
         "guide"
     )
-    assert not found
+    assert not reported
 
 
 def test_a_width_that_is_not_the_guides(opt, tmp_path, guide):
     del opt["network_g"]["context_dim"]
-    wanted = (
+    expected = (
         f"takes embeddings of length 512, and guide.model {guide} gives 64; set context_dim: 64"
     )
-    assert wanted in said(opt, tmp_path)["network_g.context_dim"]
+    assert expected in problem_texts(opt, tmp_path)["network_g.context_dim"]
     assert all(problem.line for problem in problems(opt, tmp_path))
 
 
 def test_a_name_that_no_embedding_has(opt, tmp_path):
     opt["network_g"]["context"] = ["degradations"]
-    assert "one or more of content, degradation, image" in said(opt, tmp_path)["network_g.context"]
+    assert (
+        "one or more of content, degradation, image"
+        in problem_texts(opt, tmp_path)["network_g.context"]
+    )
 
 
 def test_a_guide_that_is_not_there_or_no_daclip(opt, tmp_path):
     opt["guide"]["model"] = str(tmp_path / "gone.pt")
-    assert f"{tmp_path}/gone.pt does not exist" in said(opt, tmp_path)["guide.model"]
+    assert f"{tmp_path}/gone.pt does not exist" in problem_texts(opt, tmp_path)["guide.model"]
     other = tmp_path / "other.pt"
     torch.save({"weight": torch.zeros(2)}, other)
     opt["guide"]["model"] = str(other)
-    assert f"{other} holds no DA-CLIP" in said(opt, tmp_path)["guide.model"]
+    assert f"{other} holds no DA-CLIP" in problem_texts(opt, tmp_path)["guide.model"]
     other.write_text("<html>")
-    assert f"{other}: no checkpoint, or a broken one" in said(opt, tmp_path)["guide.model"]
+    assert f"{other}: no checkpoint, or a broken one" in problem_texts(opt, tmp_path)["guide.model"]
 
 
 def test_whole_photos_for_the_guide_and_from_the_set_go_together(universal, tmp_path):
     universal["guide"]["view"] = "photo"
-    assert "no datasets.train.guide_size" in said(universal, tmp_path)["guide.view"]
+    assert "no datasets.train.guide_size" in problem_texts(universal, tmp_path)["guide.view"]
     universal["datasets"]["train"]["guide_size"] = 224
     assert problems(universal, tmp_path) == []
     del universal["guide"]["view"]
-    assert "no guide sees them" in said(universal, tmp_path)["datasets.train.guide_size"]
+    assert "no guide uses them" in problem_texts(universal, tmp_path)["datasets.train.guide_size"]
 
 
-def test_a_model_of_the_host_hands_no_context_over(opt, tmp_path):
+def test_a_model_of_basicsr_passes_no_context(opt, tmp_path):
     del opt["guide"]
-    found = said(opt | {"model_type": "SRModel"}, tmp_path)
-    assert "which SRModel does not hand over; use WxrModel" in found["model_type"]
+    reported = problem_texts(opt | {"model_type": "SRModel"}, tmp_path)
+    assert "which SRModel does not pass; use WxrModel" in reported["model_type"]
 
 
-def test_a_network_of_others_may_take_what_it_likes(opt, tmp_path):
+def test_a_third_party_network_may_take_any_context(opt, tmp_path):
     class Foreign(torch.nn.Module):
         def __init__(self, context=True):
             super().__init__()
@@ -124,7 +128,7 @@ def test_a_network_of_others_may_take_what_it_likes(opt, tmp_path):
         del ARCH_REGISTRY._obj_map["Foreign"]
 
 
-def test_the_width_is_told_without_reading_the_numbers(guide, tmp_path, monkeypatch):
+def test_the_width_comes_from_shapes_alone(guide, tmp_path, monkeypatch):
     assert guide_width(guide) == 64
     vit = tmp_path / "vit.pt"
     torch.save(
@@ -159,8 +163,11 @@ def test_more_steps_than_are_trained(opt, tmp_path):
     opt = sampled(opt, sde={"steps": 50})
     assert problems(opt, tmp_path) == []
     opt["val"]["sampling"] = {"steps": 51}
-    wanted = "sampling takes 51 steps, but the network is trained on a schedule of 50 (sde.steps); take 50 or fewer"
-    assert said(opt, tmp_path) == {"val.sampling.steps": wanted}
+    expected = (
+        "sampling takes 51 steps, but the network is trained on a schedule of 50 (sde.steps); "
+        "take 50 or fewer"
+    )
+    assert problem_texts(opt, tmp_path) == {"val.sampling.steps": expected}
 
 
 def test_a_test_of_weights_that_were_trained_on_another_equation(opt, tmp_path):
@@ -179,8 +186,8 @@ def test_a_test_of_weights_that_were_trained_on_another_equation(opt, tmp_path):
     for key in ("train", "logger"):
         del opt[key]
     opt["datasets"] = {"test_1": opt["datasets"]["val"]}
-    wanted = f"200, but {weights} was trained with 100; set sde.steps: 100"
-    assert said(opt, tmp_path, is_train=False) == {"sde.steps": wanted}
+    expected = f"200, but {weights} was trained with 100; set sde.steps: 100"
+    assert problem_texts(opt, tmp_path, is_train=False) == {"sde.steps": expected}
 
 
 # who calls whom
@@ -189,18 +196,20 @@ def test_a_test_of_weights_that_were_trained_on_another_equation(opt, tmp_path):
 def test_a_network_that_the_model_cannot_call(opt, tmp_path):
     opt = sampled(opt)
     assert problems(opt, tmp_path) == []
-    found = said(opt | {"model_type": "WxrModel"}, tmp_path)["network_g.type"]
-    assert found.startswith(
+    reported = problem_texts(opt | {"model_type": "WxrModel"}, tmp_path)["network_g.type"]
+    assert reported.startswith(
         "WxrModel calls net(lq), which ConditionalUNet (xt, lq, time, context) does not take; use"
     )
-    found = said(opt | {"network_g": {"type": "NAFNet"}}, tmp_path)["network_g.type"]
+    reported = problem_texts(opt | {"network_g": {"type": "NAFNet"}}, tmp_path)["network_g.type"]
     assert (
         "IRSDEModel calls net(xt, lq, time), which NAFNet (lq, context) does not take; use "
-        "ConditionalUNet" in found
+        "ConditionalUNet" in reported
     )
 
 
 def test_the_controllers_model_trains_a_controller(opt, tmp_path):
     del opt["guide"]
-    found = said(opt | {"model_type": "DaCLIPModel", "network_g": {"type": "NAFNet"}}, tmp_path)
-    assert found["network_g.type"] == "DaCLIPModel trains a DaCLIP, and NAFNet is none; use DaCLIP"
+    reported = problem_texts(
+        opt | {"model_type": "DaCLIPModel", "network_g": {"type": "NAFNet"}}, tmp_path
+    )
+    assert reported["network_g.type"] == "DaCLIPModel trains a DaCLIP, not a NAFNet; use DaCLIP"

@@ -1,4 +1,4 @@
-"""The checks of options that are each right but contradict one another, and of how files say so to editors."""
+"""Checks of options that contradict one another, and the JSON schema for editors."""
 
 import ast
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import toy_option_files
-from toy_option_files import make_folders, problems, said
+from toy_option_files import make_folders, problem_texts, problems
 
 from wxr_plugin import schema
 from wxr_plugin.cli import schema as schema_command
@@ -72,7 +72,7 @@ CONTRADICTIONS = [
     case("train.pixel_opt", "no loss", **{"train:pixel_opt": "DELETE"}),
     case(
         "logger.use_tb_logger",
-        "wandb reads TensorBoard's files",
+        "wandb reads the files of TensorBoard",
         **{"logger:wandb:project": "x", "logger:use_tb_logger": False},
     ),
     case("train.amp", "does not train on a CPU", **{"model_type": "WxrModel", "train:amp": "fp16"}),
@@ -94,10 +94,10 @@ CONTRADICTIONS = [
 def test_a_contradiction_is_named(opt, root, changes, key, words):
     for path, value in changes.items():
         apply(opt, path, value)
-    found = said(opt, root)
-    assert words in found.pop(key)
-    found.pop("logger.wandb", None)  # on a machine without the package
-    assert not found
+    reported = problem_texts(opt, root)
+    assert words in reported.pop(key)
+    reported.pop("logger.wandb", None)  # on a machine without the package
+    assert not reported
 
 
 def apply(opt: dict, path: str, value: object) -> None:
@@ -120,12 +120,12 @@ def test_a_metric_with_ground_truth_on_a_set_without(opt, root):
     opt["datasets"]["val"] = real | {"io_backend": {"type": "disk"}}
     assert problems(opt, root) == problems(opt | {"model_type": "WxrModel"}, root) == []
     assert (
-        "compares with ground truth"
-        in said(opt | {"model_type": "HiFaceGANModel"}, root)["val.metrics.psnr"]
+        "needs ground truth"
+        in problem_texts(opt | {"model_type": "HiFaceGANModel"}, root)["val.metrics.psnr"]
     )
     opt["model_type"] = "WxrModel"
     opt["datasets"]["val"]["metrics"] = {"niqe": {"type": "calculate_nique", "crop_border": 0}}
-    assert list(said(opt, root)) == ["datasets.val.metrics.niqe.type"]
+    assert list(problem_texts(opt, root)) == ["datasets.val.metrics.niqe.type"]
 
 
 def test_a_test_file_that_saves_images_needs_the_suffix_key_in_stock_models(opt, root):
@@ -133,21 +133,21 @@ def test_a_test_file_that_saves_images_needs_the_suffix_key_in_stock_models(opt,
         del opt[key]
     opt["datasets"] = {"test_1": opt["datasets"]["val"]}
     opt["val"] = {"save_img": True}
-    assert list(said(opt, root, is_train=False)) == ["val.suffix"]
+    assert list(problem_texts(opt, root, is_train=False)) == ["val.suffix"]
     assert problems(opt | {"model_type": "WxrModel"}, root, is_train=False) == []
 
 
 def test_a_model_brings_schedules_of_its_own(opt, root):
     opt["train"]["scheduler"] = {"type": "CosineAnnealingLR", "eta_min": 1e-6}
-    assert "no scheduler 'CosineAnnealingLR'" in said(opt, root)["train.scheduler.type"]
+    assert "no scheduler 'CosineAnnealingLR'" in problem_texts(opt, root)["train.scheduler.type"]
     assert problems(opt | {"model_type": "WxrModel"}, root) == []
 
 
 def test_the_semi_supervised_model_needs_both_streams(opt, root):
     opt["model_type"] = "WResVLMModel"
-    assert "use SemiSupervisedDataset" in said(opt, root)["datasets.train.type"]
+    assert "use SemiSupervisedDataset" in problem_texts(opt, root)["datasets.train.type"]
     opt["datasets"]["train"]["type"] = "SemiSupervisedDataset"
-    assert "datasets.train.type" not in said(opt, root)
+    assert "datasets.train.type" not in problem_texts(opt, root)
 
 
 def test_keys_that_a_block_itself_refuses_together():
@@ -248,7 +248,7 @@ def test_no_block_declares_a_key_twice():
         assert len(names) == len(set(names)), cls.name
 
 
-def test_the_schema_tells_what_editors_show():
+def test_the_schema_has_descriptions_for_editors():
     shipped = json.loads(schema_command.SHIPPED.read_text(encoding="utf-8"))
     assert "SRModel" in shipped["properties"]["model_type"]["examples"]
     assert shipped["properties"]["num_gpu"]["description"].startswith("GPUs of this machine")

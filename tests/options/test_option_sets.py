@@ -1,4 +1,4 @@
-"""The checks of what datasets name: paths, pairs, and ground truth that is both trained and tested on."""
+"""Checks of datasets: paths, pairs, and ground truth that is both trained and tested on."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ import cv2
 import lmdb
 import pytest
 import toy_option_files
-from toy_option_files import make_folders, problems, said
+from toy_option_files import make_folders, problem_texts, problems
 
 
 @pytest.fixture
@@ -35,19 +35,19 @@ def opt(root):
 def test_a_path_that_is_not_there(opt, root, block, key):
     inner = opt["path"] if block == "path" else opt["datasets"][block.split(".")[1]]
     inner[key] = str(root / "nowhere")
-    found = problems(opt, root)
-    assert [(problem.key, problem.what) for problem in found] == [
+    reported = problems(opt, root)
+    assert [(problem.key, problem.fault) for problem in reported] == [
         (f"{block}.{key}", f"{root}/nowhere does not exist")
     ]
-    assert found[0].line
+    assert reported[0].line
 
 
 def test_paths_of_further_networks_are_known(opt, root):
     opt["path"]["pretrain_network_x"] = None
-    assert list(said(opt, root)) == ["path.pretrain_network_x"]
+    assert list(problem_texts(opt, root)) == ["path.pretrain_network_x"]
     opt |= toy_option_files.parse(toy_option_files.ESRGAN, root)
     opt["path"] = {"pretrain_network_d": str(root / "nowhere")}
-    assert list(said(opt, root)) == ["path.pretrain_network_d"]
+    assert list(problem_texts(opt, root)) == ["path.pretrain_network_d"]
 
 
 def test_a_home_folder_counts(opt, root, monkeypatch):
@@ -69,50 +69,50 @@ def test_an_lmdb_that_is_cut_or_has_keys_that_lead_out_is_named(opt, root):
         opt["datasets"][side]["dataroot_gt"] = str(
             root / ("cut.lmdb" if side == "train" else "unsafe.lmdb")
         )
-    found = said(opt, root)
-    assert "data.mdb is cut short" in found["datasets.train.dataroot_gt"]
-    assert "'/outside' is an absolute path" in found["datasets.val.dataroot_gt"]
+    reported = problem_texts(opt, root)
+    assert "data.mdb is cut short" in reported["datasets.train.dataroot_gt"]
+    assert "'/outside' is an absolute path" in reported["datasets.val.dataroot_gt"]
 
 
 def test_a_folder_without_images_or_in_place_of_an_lmdb(opt, root):
     (root / "empty").mkdir()
     opt["datasets"]["val"]["dataroot_gt"] = str(root / "empty")
     opt["datasets"]["train"]["io_backend"]["type"] = "lmdb"
-    found = said(opt, root)
-    assert "is empty" in found["datasets.val.dataroot_gt"]
-    assert f"wxr lmdb build FOLDER {root}/train_gt.lmdb" in found["datasets.train.dataroot_gt"]
+    reported = problem_texts(opt, root)
+    assert "is empty" in reported["datasets.val.dataroot_gt"]
+    assert f"wxr lmdb build FOLDER {root}/train_gt.lmdb" in reported["datasets.train.dataroot_gt"]
 
 
 def test_an_image_without_its_partner_is_named(opt, root):
     (root / "train_lq" / "0001.png").unlink()
     (root / "train_lq" / "odd.png").write_bytes(b"x")
     (root / "val_lq" / ".hidden").touch()
-    found = said(opt, root)
-    assert list(found) == ["datasets.train.dataroot_lq"]
+    reported = problem_texts(opt, root)
+    assert list(reported) == ["datasets.train.dataroot_lq"]
     assert (
-        "missing here: 0001.png; without ground truth: odd.png"
-        in found["datasets.train.dataroot_lq"]
+        "missing in dataroot_lq: 0001.png; without ground truth: odd.png"
+        in reported["datasets.train.dataroot_lq"]
     )
 
 
 def test_pairs_follow_the_template(opt, root):
     for file in (root / "val_lq").iterdir():
         file.rename(file.with_stem(f"{file.stem}x4"))
-    assert "3 in" not in said(opt, root)["datasets.val.dataroot_lq"]
+    assert "3 in" not in problem_texts(opt, root)["datasets.val.dataroot_lq"]
     opt["datasets"]["val"]["filename_tmpl"] = "{}x4"
     assert problems(opt, root) == []
     opt["datasets"]["val"]["filename_tmpl"] = "{name}x4"
-    assert list(said(opt, root)) == ["datasets.val.filename_tmpl"]
+    assert list(problem_texts(opt, root)) == ["datasets.val.filename_tmpl"]
 
 
 def test_a_list_of_images_is_held_against_both_folders(opt, root):
     (root / "list.txt").write_text("0000.png (32,32,3)\n0001.png (32,32,3)\n0009.png (32,32,3)\n")
     opt["datasets"]["train"]["meta_info_file"] = str(root / "list.txt")
     (root / "train_lq" / "0001.png").unlink()
-    found = said(opt, root)
-    assert "1 of the 3 images" in found["datasets.train.dataroot_gt"]
-    assert "2 of the 3 images" in found["datasets.train.dataroot_lq"]
-    assert "0001.png, 0009.png" in found["datasets.train.dataroot_lq"]
+    reported = problem_texts(opt, root)
+    assert "1 of the 3 images" in reported["datasets.train.dataroot_gt"]
+    assert "2 of the 3 images" in reported["datasets.train.dataroot_lq"]
+    assert "0001.png, 0009.png" in reported["datasets.train.dataroot_lq"]
 
 
 def test_lmdbs_pair_by_key(opt, root):
@@ -123,9 +123,9 @@ def test_lmdbs_pair_by_key(opt, root):
     assert problems(opt, root) == []
     meta = root / "train_lq.lmdb" / "meta_info.txt"
     meta.write_text("".join(meta.read_text().splitlines(keepends=True)[:2]))
-    assert "3 in dataroot_gt" in said(opt, root)["datasets.train.dataroot_lq"]
+    assert "3 in dataroot_gt" in problem_texts(opt, root)["datasets.train.dataroot_lq"]
     (root / "train_gt.lmdb" / "data.mdb").unlink()
-    assert "not a finished LMDB" in said(opt, root)["datasets.train.dataroot_gt"]
+    assert "not a finished LMDB" in problem_texts(opt, root)["datasets.train.dataroot_gt"]
 
 
 @pytest.mark.parametrize("training_as_lmdb", [False, True])
@@ -138,18 +138,18 @@ def test_ground_truth_in_both_sets_is_found_by_content(opt, root, training_as_lm
             opt["datasets"]["train"][f"dataroot_{kind}"] = str(root / f"train_{kind}.lmdb")
         opt["datasets"]["train"]["io_backend"]["type"] = "lmdb"
     trained = root / ("train_gt.lmdb/0002" if training_as_lmdb else "train_gt/0002.png")
-    found = said(opt, root)
-    assert list(found) == ["datasets.val.dataroot_gt"]
+    reported = problem_texts(opt, root)
+    assert list(reported) == ["datasets.val.dataroot_gt"]
     assert (
         f"1 ground-truth images are also in datasets.train: {root}/val_gt/9000.png = {trained}"
-        in found.popitem()[1]
+        in reported.popitem()[1]
     )
     assert problems(opt | {"allow_shared_gt": True}, root) == []
 
 
 @pytest.fixture
 def universal(opt, root):
-    """`opt` on the ten degradations' layout: two hazy pairs to train, two rainy ones to validate, no image twice."""
+    """Return `opt` on a tree of degradations: two hazy pairs train, two rainy ones validate."""
     for split, word in (("train", "hazy"), ("val", "rainy")):
         for side, kind in (("LQ", "lq"), ("GT", "gt")):
             folder = root / "universal" / split / word / side
@@ -177,16 +177,19 @@ def test_ground_truth_shared_by_splits_of_the_ten_degradations(universal, root, 
         if as_lmdb
         else [f"{trained}/1.png", f"{held}/0.png"]
     )
-    found = said(universal, root)
-    assert f"1 ground-truth images are also in datasets.train: {pair[1]} = {pair[0]}" in found.pop(
-        "datasets.val.dataroot"
+    reported = problem_texts(universal, root)
+    assert (
+        f"1 ground-truth images are also in datasets.train: {pair[1]} = {pair[0]}"
+        in reported.pop("datasets.val.dataroot")
     )
-    assert not found
+    assert not reported
     universal["datasets"]["train"]["degradations"] = ["hazy"]
     universal["datasets"]["val"]["split"] = "train"
-    assert "2 ground-truth images" in said(universal, root)["datasets.val.dataroot"]
+    assert "2 ground-truth images" in problem_texts(universal, root)["datasets.val.dataroot"]
     universal["datasets"]["val"] |= {"split": 3, "degradations": 7}
-    assert {"datasets.val.split", "datasets.val.degradations"} <= said(universal, root).keys()
+    assert {"datasets.val.split", "datasets.val.degradations"} <= problem_texts(
+        universal, root
+    ).keys()
 
 
 def test_photos_for_synthetic_degradations_that_are_validated_on(universal, root):
@@ -195,7 +198,7 @@ def test_photos_for_synthetic_degradations_that_are_validated_on(universal, root
     train |= {"dataroot_gt": str(root / "train_gt"), "synthetic": {"degradations": ["noisy"]}}
     assert problems(universal, root) == []
     shutil.copy(root / "train_gt" / "0002.png", root / "universal/val/rainy/GT/1.png")
-    assert "rainy/GT/1.png = " in said(universal, root)["datasets.val.dataroot"]
+    assert "rainy/GT/1.png = " in problem_texts(universal, root)["datasets.val.dataroot"]
     universal["datasets"]["val"] = {
         "name": "own",
         "type": "DegradationDataset",
@@ -204,7 +207,7 @@ def test_photos_for_synthetic_degradations_that_are_validated_on(universal, root
     universal["datasets"]["val"] |= {"synthetic": {"degradations": ["noisy"]}}
     assert problems(universal, root) == []
     shutil.copy(root / "train_gt" / "0000.png", root / "val_gt" / "new.png")
-    assert f"{root}/val_gt/new.png = " in said(universal, root)["datasets.val.dataroot_gt"]
+    assert f"{root}/val_gt/new.png = " in problem_texts(universal, root)["datasets.val.dataroot_gt"]
 
 
 def test_equal_size_and_equal_edges_are_not_enough(opt, root):
@@ -221,7 +224,7 @@ def test_one_folder_split_by_lists_is_no_sharing(opt, root):
         (root / f"{name}.txt").write_text("\n".join(lines))
     train = opt["datasets"]["train"]
     opt["datasets"]["val"] |= {key: train[key] for key in ("dataroot_gt", "dataroot_lq")}
-    assert "2 ground-truth" not in said(opt, root)["datasets.val.dataroot_gt"]
+    assert "2 ground-truth" not in problem_texts(opt, root)["datasets.val.dataroot_gt"]
     train["meta_info_file"], opt["datasets"]["val"]["meta_info_file"] = (
         str(root / "a.txt"),
         str(root / "b.txt"),
@@ -258,8 +261,8 @@ def test_weather_datasets_declare_their_keys(opt, root):
     opt["datasets"]["train"]["paired"]["synthetic"]["kinds"] = ["rain", "hail"]
     opt["datasets"]["train"]["paired"]["stlye"] = "shifted"
     opt["datasets"]["val"]["dataroot_lq"] = str(root / "train_gt")
-    found = said(opt, root)
-    assert set(found) == {
+    reported = problem_texts(opt, root)
+    assert set(reported) == {
         "datasets.train.real.dataroot.rain",
         "datasets.train.real.dataroot.snwo",
         "datasets.train.paired.synthetic.kinds[1]",
@@ -269,7 +272,7 @@ def test_weather_datasets_declare_their_keys(opt, root):
 
 
 def make_lmdb(folder: Path) -> None:
-    """An LMDB in BasicSR's format with the bytes of the files of `folder`."""
+    """Write an LMDB in BasicSR's format with the bytes of the files of `folder`."""
     target = folder.with_name(folder.name + ".lmdb")
     lines = []
     with (

@@ -1,11 +1,11 @@
-"""The checks that read sizes of training images from their headers."""
+"""Checks of the sizes of training images, which are read from headers."""
 
 import cv2
 import pytest
 import toy_option_files
 from PIL import Image
 from test_option_sets import make_lmdb
-from toy_option_files import make_folders, problems, said
+from toy_option_files import make_folders, problem_texts, problems
 
 from wxr_plugin.data.images.io import image_size
 from wxr_plugin.options.checks import sizes
@@ -34,9 +34,9 @@ def test_a_pair_whose_sizes_do_not_fit_the_scale_is_named(opt, root, as_lmdb):
         opt["datasets"]["train"][f"dataroot_{kind}"] = str(root / f"train_{kind}.lmdb")
     opt["datasets"]["train"]["io_backend"]["type"] = "lmdb" if as_lmdb else "disk"
     name = "0001" if as_lmdb else "0001.png"
-    what = f"1 of 3 pairs differ in size times 4: {name} is 9x8, its ground truth {name} 32x32"
-    assert said(opt, root) == {
-        "datasets.train.dataroot_lq": f"{what}; make both images of a pair equal in size"
+    expected = f"1 of 3 pairs differ in size times 4: {name} is 9x8, its ground truth {name} 32x32"
+    assert problem_texts(opt, root) == {
+        "datasets.train.dataroot_lq": f"{expected}; make both images of a pair equal in size"
     }
 
 
@@ -50,10 +50,10 @@ def test_listed_pairs_alone_are_looked_at(opt, root):
 def test_a_photo_smaller_than_the_crop_is_named_with_the_largest_crop_that_fits(opt, root):
     resize(root / "train_gt" / "0002.png", 32, 24)
     resize(root / "train_lq" / "0002.png", 8, 6)
-    found = said(opt, root)["datasets.train.gt_size"]
+    reported = problem_texts(opt, root)["datasets.train.gt_size"]
     assert (
         "1 of 3 photos are smaller than the crop of 32 pixels: 0002.png (32x24); use 24 or less"
-        in found
+        in reported
     )
     opt["datasets"]["train"]["gt_size"] = 24
     assert problems(opt, root) == []
@@ -68,21 +68,23 @@ def test_our_own_pairs_bear_a_few_unequal_ones_and_small_photos(opt, root):
     train["dataroot_lq"] = str(root / "train_lq")
     assert problems(opt, root) == [], "3 pairs may be bad"
     train["max_bad"] = 2
-    assert "3 of 3 pairs differ in size" in said(opt, root)["datasets.train.dataroot_lq"]
+    assert "3 of 3 pairs differ in size" in problem_texts(opt, root)["datasets.train.dataroot_lq"]
 
 
 def test_a_batch_larger_than_the_set_is_named(opt, root, monkeypatch):
     train = opt["datasets"]["train"]
     train["dataset_enlarge_ratio"] = 5
-    found = said(opt, root)["datasets.train.batch_size_per_gpu"]
-    assert found == (
+    reported = problem_texts(opt, root)["datasets.train.batch_size_per_gpu"]
+    assert reported == (
         "16, but the set has 3 images, which fill no batch; use 15 or less, or raise "
         "dataset_enlarge_ratio to 6"
     )
     train["dataset_enlarge_ratio"] = 6
     assert problems(opt, root) == []
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert "3 images for 2 processes" in said(opt, root)["datasets.train.batch_size_per_gpu"]
+    assert (
+        "3 images for 2 processes" in problem_texts(opt, root)["datasets.train.batch_size_per_gpu"]
+    )
 
 
 def test_of_a_large_set_some_headers_are_read(opt, root, monkeypatch):
@@ -93,7 +95,7 @@ def test_of_a_large_set_some_headers_are_read(opt, root, monkeypatch):
     assert read == ["0000.png", "0000.png", "0002.png", "0002.png"]
 
 
-def test_the_size_of_a_turned_photo_is_that_of_what_is_trained_on(tmp_path):
+def test_the_size_of_a_rotated_photo_is_that_after_rotation(tmp_path):
     image, exif = Image.new("RGB", (40, 30)), Image.Exif()
     exif[0x0112] = 6
     image.save(tmp_path / "turned.jpg", exif=exif)

@@ -1,4 +1,4 @@
-"""The checks of CLIP-SRD and of a plain CLIP as a guide, before anything is built."""
+"""Checks of CLIP-SRD and of a plain CLIP as a guide."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy_option_files
-from toy_option_files import make_folders, problems, said
+from toy_option_files import make_folders, problem_texts, problems
 
 from wxr_plugin.conditioning.clip_spatial import configured_tower
 from wxr_plugin.data.images.io import write_image
@@ -17,7 +17,7 @@ SARCWP = {"type": "SARCWP", "width": 4, "context_dim": 64}
 
 @pytest.fixture
 def opt(tmp_path):
-    """A file without problems for a SARCWP with the loss on its masks."""
+    """Return options without problems for a SARCWP with the loss on its masks."""
     make_folders(tmp_path)
     for kind, side in (("gt", 128), ("lq", 32)):  # photos as large as the crop
         for number in range(3):
@@ -35,7 +35,7 @@ def opt(tmp_path):
     }
 
 
-def test_what_fits_has_no_problems(opt, tmp_path):
+def test_matching_options_have_no_problems(opt, tmp_path):
     opt["val"] |= {"save_img": True, "save_masks": True}
     assert problems(opt, tmp_path) == []
     opt["guide"] |= {"model": "RN50:openai"}
@@ -89,13 +89,13 @@ def test_what_fits_has_no_problems(opt, tmp_path):
         ("train.srd_opt.variants", "map", "train.srd_opt.variants", "did you mean variant"),
     ],
 )
-def test_what_does_not_fit_is_told(opt, tmp_path, keys, value, place, message):
+def test_a_mismatch_is_reported(opt, tmp_path, keys, value, place, message):
     *path, last = keys.split(".")
     block = opt
     for key in path:
         block = block[key]
     block[last] = value
-    assert_said(said(opt, tmp_path), place, message)
+    assert_said(problem_texts(opt, tmp_path), place, message)
 
 
 def test_a_set_without_clean_photos(opt, tmp_path):
@@ -103,8 +103,11 @@ def test_a_set_without_clean_photos(opt, tmp_path):
     real = {"name": "real", "type": "RealWeatherDataset", "dataroot": lq, "gt_size": 128}
     opt["datasets"]["train"] = real | {"num_worker_per_gpu": 0, "batch_size_per_gpu": 1}
     opt["scale"] = 1
-    message = r"compares each photo with the clean one, and datasets.train \(RealWeatherDataset\) yields none; train on"
-    assert_said(said(opt, tmp_path), "train.srd_opt", message)
+    message = (
+        r"compares each photo with a clean one, and datasets.train \(RealWeatherDataset\) yields "
+        "none; train on"
+    )
+    assert_said(problem_texts(opt, tmp_path), "train.srd_opt", message)
 
 
 def test_networks_take_one_guide(opt, tmp_path):
@@ -114,7 +117,7 @@ def test_networks_take_one_guide(opt, tmp_path):
         "context": ["image", "content"],
         "sar": "spatial",
     }
-    assert_said(said(opt, tmp_path), "network_g.context", "a network has one guide")
+    assert_said(problem_texts(opt, tmp_path), "network_g.context", "a network has one guide")
     opt["network_g"] = {
         "type": "NAFNet",
         "width": 4,
@@ -124,20 +127,23 @@ def test_networks_take_one_guide(opt, tmp_path):
     }
     assert problems(opt, tmp_path) == []
     opt["network_g"].pop("sar")
-    assert_said(said(opt, tmp_path), "train.srd_opt", r"network_g \(NAFNet\) has no masks to train")
+    assert_said(
+        problem_texts(opt, tmp_path), "train.srd_opt", r"network_g \(NAFNet\) has no masks to train"
+    )
 
 
 def test_a_model_that_has_no_such_loss(opt, tmp_path):
-    assert_said(said(opt | {"model_type": "WxrModel"}, tmp_path), "train.srd_opt", "unknown key")
+    assert_said(
+        problem_texts(opt | {"model_type": "WxrModel"}, tmp_path), "train.srd_opt", "unknown key"
+    )
 
 
-def assert_said(found: dict[str, str], place: str, message: str) -> None:
-
-    assert set(found) == {place} and re.search(message, found[place]), found
+def assert_said(reported: dict[str, str], place: str, message: str) -> None:
+    assert set(reported) == {place} and re.search(message, reported[place]), reported
 
 
 def test_the_tiny_recipe_has_four_positions_each_way():
-    opt = safe_yaml.load(Path(__file__).parents[1] / "options/tiny/sarcwp.yml")
+    opt = safe_yaml.load(Path(__file__).parents[2] / "options/tiny/sarcwp.yml")
     tower = configured_tower(opt["train"]["srd_opt"]["clip"])
     assert opt["datasets"]["train"]["gt_size"] >= 4 * tower.stride(
         max(opt["train"]["srd_opt"]["layers"])

@@ -1,9 +1,9 @@
-"""The fixes that the checker suggests for sets that do not pair, and keys that stand twice."""
+"""Fixes for sets that do not pair, and duplicate keys."""
 
 import pytest
 import toy_option_files
 from test_option_sets import make_lmdb
-from toy_option_files import make_folders, problems, said
+from toy_option_files import make_folders, problem_texts, problems
 
 from wxr_plugin.cli import main as cli
 from wxr_plugin.options import files as option_files
@@ -41,8 +41,8 @@ def ours(opt):
 def test_a_template_is_suggested_where_all_names_differ_alike(opt, root, template, make):
     rename(root / "train_lq", template)
     opt = make(opt)
-    found = said(opt, root)
-    assert found["datasets.train.dataroot_lq"].endswith(f"; set filename_tmpl: '{template}'")
+    reported = problem_texts(opt, root)
+    assert reported["datasets.train.dataroot_lq"].endswith(f"; set filename_tmpl: '{template}'")
     opt["datasets"]["train"]["filename_tmpl"] = template
     assert problems(opt, root) == []
 
@@ -50,7 +50,9 @@ def test_a_template_is_suggested_where_all_names_differ_alike(opt, root, templat
 def test_an_end_of_the_ground_truths_names_is_found_too(opt, root):
     rename(root / "train_gt", "{}_clean")
     opt = ours(opt)
-    assert said(opt, root)["datasets.train.dataroot_lq"].endswith("set gt_tmpl: '{}_clean'")
+    assert problem_texts(opt, root)["datasets.train.dataroot_lq"].endswith(
+        "set gt_tmpl: '{}_clean'"
+    )
     opt["datasets"]["train"]["gt_tmpl"] = "{}_clean"
     assert problems(opt, root) == []
 
@@ -68,17 +70,21 @@ def test_a_folder_one_level_too_high_is_seen(opt, root, template, make):
     }
     also = "" if template == "{}" else f", with filename_tmpl: '{template}'"
     expected = f"did you mean {root}/pairs/hazy{also}?"
-    assert said(make(opt), root)["datasets.train.dataroot_lq"].endswith(expected)
+    assert problem_texts(make(opt), root)["datasets.train.dataroot_lq"].endswith(expected)
 
 
 def test_without_a_pattern_nothing_is_suggested(opt, root):
     (root / "train_lq" / "0001.png").unlink()
-    assert said(opt, root)["datasets.train.dataroot_lq"].endswith("; give each image its partner")
+    assert problem_texts(opt, root)["datasets.train.dataroot_lq"].endswith(
+        "; give each image its partner"
+    )
     for kind in ("gt", "lq"):
         make_lmdb(root / f"train_{kind}")
         opt["datasets"]["train"][f"dataroot_{kind}"] = str(root / f"train_{kind}.lmdb")
     opt["datasets"]["train"]["io_backend"]["type"] = "lmdb"
-    assert said(opt, root)["datasets.train.dataroot_lq"].endswith("; give each image its partner")
+    assert problem_texts(opt, root)["datasets.train.dataroot_lq"].endswith(
+        "; give each image its partner"
+    )
 
 
 def test_templates_of_names():
@@ -93,10 +99,12 @@ def test_a_validation_set_that_is_not_there_may_be_removed(opt, root):
         "name": "real",
         "dataroot_lq": str(root / "nowhere"),
     }
-    found = said(opt, root)["datasets.val_real.dataroot_lq"]
-    assert found.endswith("nowhere does not exist; correct the path, or remove datasets.val_real")
+    reported = problem_texts(opt, root)["datasets.val_real.dataroot_lq"]
+    assert reported.endswith(
+        "nowhere does not exist; correct the path, or remove datasets.val_real"
+    )
     opt["datasets"]["train"]["dataroot_lq"] = str(root / "nowhere")
-    assert said(opt, root)["datasets.train.dataroot_lq"].endswith(
+    assert problem_texts(opt, root)["datasets.train.dataroot_lq"].endswith(
         "nowhere does not exist; correct the path"
     )
 

@@ -1,11 +1,11 @@
-"""Option files that are fine, and blocks that are not."""
+"""Option files without problems, and faulty blocks."""
 
 import copy
 from pathlib import Path
 
 import pytest
 import toy_option_files
-from toy_option_files import make_folders, problems, said
+from toy_option_files import make_folders, problem_texts, problems
 
 from wxr_plugin.errors import OptionError
 from wxr_plugin.options import files as option_files
@@ -65,10 +65,11 @@ def test_a_stock_file_for_testing_passes(opt, root):
 )
 def test_names_that_become_folders_are_plain(name, opt, root):
     opt["name"] = opt["datasets"]["val"]["name"] = name
-    found = said(opt, root)
-    assert set(found) == {"name", "datasets.val.name"}
+    reported = problem_texts(opt, root)
+    assert set(reported) == {"name", "datasets.val.name"}
     assert all(
-        "write a plain name: a file or folder is named after it" in text for text in found.values()
+        "write a plain name: it becomes the name of a file or folder" in text
+        for text in reported.values()
     )
 
 
@@ -81,10 +82,10 @@ def test_plain_names_may_have_spaces_and_dots(name, opt, root):
 def test_an_unknown_key_gets_its_line_and_the_nearest_name(opt, root):
     train = opt["datasets"]["train"]
     train["gt_siez"] = train.pop("gt_size")
-    found = {problem.key: problem for problem in problems(opt, root)}
-    assert set(found) == {"datasets.train.gt_siez", "datasets.train.gt_size"}
-    unknown = found["datasets.train.gt_siez"]
-    assert (unknown.what, unknown.mend) == ("unknown key", "did you mean gt_size?")
+    reported = {problem.key: problem for problem in problems(opt, root)}
+    assert set(reported) == {"datasets.train.gt_siez", "datasets.train.gt_size"}
+    unknown = reported["datasets.train.gt_siez"]
+    assert (unknown.fault, unknown.fix) == ("unknown key", "did you mean gt_size?")
     assert (root / "options.yml").read_text().splitlines()[
         unknown.line - 1
     ].strip() == '"gt_siez": 32'
@@ -116,9 +117,9 @@ def test_an_unknown_key_gets_its_line_and_the_nearest_name(opt, root):
 )
 def test_a_wrong_value_is_named(opt, root, block, key, value, words):
     inside(opt, block)[key] = value
-    found = said(opt, root)
-    assert words in found.pop(f"{block}.{key}".lstrip("."))
-    assert not found
+    reported = problem_texts(opt, root)
+    assert words in reported.pop(f"{block}.{key}".lstrip("."))
+    assert not reported
 
 
 @pytest.mark.parametrize(
@@ -142,8 +143,8 @@ def test_a_wrong_value_is_named(opt, root, block, key, value, words):
 def test_a_missing_key_is_named(opt, root, block, key):
     del inside(opt, block)[key]
     path = f"{block}.{key}".lstrip(".")
-    assert list(said(opt, root)) == [path]
-    assert "missing" in said(opt, root)[path]
+    assert list(problem_texts(opt, root)) == [path]
+    assert "missing" in problem_texts(opt, root)[path]
 
 
 @pytest.mark.parametrize(
@@ -161,18 +162,21 @@ def test_a_missing_key_is_named(opt, root, block, key):
 def test_an_unregistered_type_gets_the_nearest_name(opt, root, block, key, kind, near):
     right = inside(opt, block)[key]
     inside(opt, block)[key] = near
-    text = said(opt, root)[f"{block}.{key}".lstrip(".")]
+    text = problem_texts(opt, root)[f"{block}.{key}".lstrip(".")]
     assert f"no {kind} '{near}' is registered" in text
     assert "did you mean" in text and right in text
 
 
 def test_a_type_far_from_all_points_to_plugins(opt, root):
     opt["network_g"]["type"] = "Zzyzx"
-    assert "list the package that registers it under plugins" in said(opt, root)["network_g.type"]
+    assert (
+        "list the package that registers it under plugins"
+        in problem_texts(opt, root)["network_g.type"]
+    )
 
 
 @pytest.mark.parametrize(
-    ("block", "key", "mend"),
+    ("block", "key", "fix"),
     [
         ("network_g", "num_blocks", "did you mean num_block?"),
         ("train.pixel_opt", "los_weight", "did you mean loss_weight?"),
@@ -181,14 +185,14 @@ def test_a_type_far_from_all_points_to_plugins(opt, root):
         ("train.scheduler", "period", "did you mean periods?"),
     ],
 )
-def test_an_argument_that_a_constructor_does_not_take(opt, root, block, key, mend):
+def test_an_argument_that_a_constructor_does_not_take(opt, root, block, key, fix):
     inside(opt, block)[key] = 1
-    assert said(opt, root) == {f"{block}.{key}": f"unknown key; {mend}"}
+    assert problem_texts(opt, root) == {f"{block}.{key}": f"unknown key; {fix}"}
 
 
 def test_required_arguments_of_a_network_are_missed(opt, root):
     opt["network_g"] = {"type": "RRDBNet", "num_in_ch": 3}
-    assert said(opt, root) == {"network_g.num_out_ch": "missing; RRDBNet needs it"}
+    assert problem_texts(opt, root) == {"network_g.num_out_ch": "missing; RRDBNet needs it"}
 
 
 def test_entries_of_lists_and_dicts_have_places_of_their_own(opt, root):
@@ -198,7 +202,7 @@ def test_entries_of_lists_and_dicts_have_places_of_their_own(opt, root):
         "metrics": {"psnr": 3},
     }
     places = {f"datasets.train.{key}" for key in ("mean[1]", "mean[2]", "metrics.psnr")}
-    assert said(opt, root).keys() == places
+    assert problem_texts(opt, root).keys() == places
 
 
 def test_all_problems_come_at_once(opt, root):
@@ -208,16 +212,16 @@ def test_all_problems_come_at_once(opt, root):
     opt["train"]["total_iter"] = "many"
     opt["logger"]["print_frequency"] = 10
     del opt["datasets"]["train"]["gt_size"]
-    wanted = {
+    expected = {
         "naem",
         "network_g.type",
         "datasets.val.dataroot_gt",
         "train.total_iter",
         "logger.print_frequency",
     }
-    found = problems(opt, root)
-    assert {problem.key for problem in found} == wanted | {"datasets.train.gt_size"}
-    assert [problem.line for problem in found] == sorted(problem.line for problem in found)
+    reported = problems(opt, root)
+    assert {problem.key for problem in reported} == expected | {"datasets.train.gt_size"}
+    assert [problem.line for problem in reported] == sorted(problem.line for problem in reported)
 
 
 def test_garbage_in_any_place_is_reported_and_never_raises(opt, root):
@@ -294,8 +298,8 @@ def test_every_option_file_of_this_repository_passes_apart_from_data(file, monke
     opt = option_files.load(file)
     if "model_type" not in opt:
         pytest.skip("not an option file of BasicSR")
-    found = option_files.check(opt, file, option_files.is_for_training(opt))
-    assert [str(problem) for problem in found if "does not exist" not in problem.what] == []
+    reported = option_files.check(opt, file, option_files.is_for_training(opt))
+    assert [str(problem) for problem in reported if "does not exist" not in problem.fault] == []
 
 
 def inside(opt: dict, block: str) -> dict:

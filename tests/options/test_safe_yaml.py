@@ -1,4 +1,4 @@
-"""Option files are data: no code, the order kept, numbers as BasicSR's users write them."""
+"""Option files as data: no code, order of keys, and numbers as BasicSR's users write them."""
 
 import re
 
@@ -69,7 +69,7 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 def test_aliases_that_recur_or_multiply_are_an_error_at_once(text):
     with pytest.raises(
-        yaml.YAMLError, match=r"refers to the block|aliases make .* values|nested too deeply"
+        yaml.YAMLError, match=r"refers to a block|aliases make .* values|nested too deeply"
     ):
         safe_yaml.parse(text)
 
@@ -97,7 +97,7 @@ def test_every_command_that_reads_such_a_file_ends_in_one_line(text, tmp_path, c
     ):
         assert cli.main(words) == 2
         assert re.search(
-            r"refers to the block|aliases make", capsys.readouterr().err.splitlines()[-1]
+            r"refers to a block|aliases make", capsys.readouterr().err.splitlines()[-1]
         )
 
 
@@ -153,7 +153,7 @@ def test_override_sets_values_of_every_kind():
         ("name=!!python/object/apply:os.system ['true']", "never runs code"),
     ],
 )
-def test_override_says_what_does_not_fit(entry, message):
+def test_override_names_the_mismatch(entry, message):
     options = {"name": "a", "train": {"total_iter": 5}}
     with pytest.raises(ValueError, match=message):
         safe_yaml.override(options, [entry])

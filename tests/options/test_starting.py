@@ -1,4 +1,4 @@
-"""A start that fails must not rename the run that is there."""
+"""A failed start must not rename an existing run."""
 
 import sys
 
@@ -66,9 +66,7 @@ def shrink(project, name, size):
         ("+device=cuda:7", "device: cuda:7: this machine has"),
     ],
 )
-def test_what_can_be_checked_is_checked_before_the_folder_is_touched(
-    project, capsys, change, message
-):
+def test_checks_run_before_the_folder_is_touched(project, capsys, change, message):
     assert train.main(["-opt", "stock.yml", "--force_yml", change]) == 2
     err = capsys.readouterr().err
     assert message in err and "nothing was started" in err
@@ -126,7 +124,7 @@ def test_the_tensorboard_folder_is_put_back_too(project):
     assert (project / "tb_logger" / "stock" / "mine.txt").is_file()
 
 
-def test_a_training_that_fails_later_keeps_what_it_has(project):
+def test_a_training_that_fails_later_keeps_its_folder(project):
     fail_at(project, 2)
     with pytest.raises(RuntimeError, match="the disk is gone"):
         train.main(["-opt", "stock.yml"])

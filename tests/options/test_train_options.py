@@ -1,4 +1,4 @@
-"""Keys of the `train` block that do not go together."""
+"""Keys of the `train` block that contradict one another."""
 
 import msgspec
 import pytest

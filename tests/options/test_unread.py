@@ -1,11 +1,11 @@
-"""Keys of ours that another project's model or network would pass over in silence, and what it does read."""
+"""Keys that another project's model or network would silently ignore, and those that it reads."""
 
 import sys
 
 import pytest
 import toy_option_files
 from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
-from toy_option_files import make_folders, problems, said
+from toy_option_files import make_folders, problem_texts, problems
 
 PROJECT = """
 from basicsr.archs.srresnet_arch import MSRResNet
@@ -51,7 +51,7 @@ NAMES = {
 
 @pytest.fixture(scope="module", autouse=True)
 def project(tmp_path_factory):
-    """A package of another project; removed afterwards."""
+    """Import a package of another project, and remove it afterwards."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "swallowing_project.py").write_text(PROJECT)
     sys.path.insert(0, str(folder))
@@ -85,14 +85,18 @@ def opt(tmp_path):
 def test_a_key_that_only_our_models_read_is_refused_in_anothers(opt, tmp_path, key, readers):
     assert problems(opt, tmp_path) == []
     opt["train"][key] = {"loss_weight": 1.0}
-    wanted = f"only models of this package read it, and TheirModel is none; use model_type: {readers}, or take it out"
-    assert said(opt, tmp_path) == {f"train.{key}": wanted}
+    expected = (
+        "only models of this package read it, not TheirModel; "
+        f"use model_type: {readers}, or take it out"
+    )
+    assert problem_texts(opt, tmp_path) == {f"train.{key}": expected}
 
 
 def test_a_guide_is_refused_likewise(opt, tmp_path):
-    found = said(opt | {"guide": {"model": "tiny"}}, tmp_path)
+    reported = problem_texts(opt | {"guide": {"model": "tiny"}}, tmp_path)
     assert (
-        found.keys() == {"guide"} and "use model_type: WxrModel, or take it out" in found["guide"]
+        reported.keys() == {"guide"}
+        and "use model_type: WxrModel, or take it out" in reported["guide"]
     )
 
 
@@ -103,8 +107,11 @@ def test_a_key_that_their_code_reads_is_accepted(opt, tmp_path):
 
 def test_a_loss_block_whose_type_nobody_registers(opt, tmp_path):
     opt["train"]["rank_opt"] = {"type": "ModulationRankLoss", "anything": 1}
-    wanted = "no loss 'ModulationRankLoss' is registered; list the package that registers it under plugins"
-    assert said(opt, tmp_path) == {"train.rank_opt.type": wanted}
+    expected = (
+        "no loss 'ModulationRankLoss' is registered; "
+        "list the package that registers it under plugins"
+    )
+    assert problem_texts(opt, tmp_path) == {"train.rank_opt.type": expected}
     opt["train"]["rank_opt"] = {"type": "L1Loss", "anything": 1}  # their model may read more of it
     opt["train"]["more_opt"] = {"weight": 1}
     assert problems(opt, tmp_path) == []
@@ -121,7 +128,7 @@ def test_with_an_unknown_model_the_rest_of_the_file_is_checked(opt, tmp_path):
     }
     opt["datasets"]["train"]["use_flip"] = opt["datasets"]["train"].pop("use_hflip")
     opt["train"]["their_own_key"] = 1
-    assert said(opt, tmp_path).keys() == {
+    assert problem_texts(opt, tmp_path).keys() == {
         "model_type",
         "network_g.type",
         "train.scheduler.type",
@@ -136,13 +143,13 @@ def test_a_context_for_a_network_that_swallows_it(opt, tmp_path):
         "model_type": "WxrModel",
         "network_g": {"type": "SwallowNet", "context": ["degradation"]},
     }
-    wanted = (
-        "SwallowNet takes no context: its constructor accepts any argument and reads no such one"
+    expected = (
+        "SwallowNet takes no context: its constructor accepts any argument and does not read it"
     )
     for file in (opt, opt | {"guide": {"model": "tiny"}}):
-        found = said(file, tmp_path)
-        assert found.keys() == {"network_g.context"}
-        assert found["network_g.context"].startswith(wanted)
+        reported = problem_texts(file, tmp_path)
+        assert reported.keys() == {"network_g.context"}
+        assert reported["network_g.context"].startswith(expected)
 
 
 def test_a_guide_for_a_network_that_speaks_of_no_context(opt, tmp_path):
@@ -151,7 +158,7 @@ def test_a_guide_for_a_network_that_speaks_of_no_context(opt, tmp_path):
         "network_g": {"type": "SwallowNet"},
         "guide": {"model": "tiny"},
     }
-    assert "network_g (SwallowNet) takes no context" in said(opt, tmp_path)["guide"]
+    assert "network_g (SwallowNet) takes no context" in problem_texts(opt, tmp_path)["guide"]
 
 
 def test_a_network_that_reads_a_context_from_its_keywords_may(opt, tmp_path):
@@ -168,8 +175,11 @@ def test_a_network_that_reads_a_context_from_its_keywords_may(opt, tmp_path):
 def test_a_student_that_enlarges_at_scale_1(opt, tmp_path, network):
     opt |= {"model_type": "WxrModel", "network_g": network}
     assert problems(opt, tmp_path) == []
-    wanted = f"{network['type']} enlarges by 4, and gt is 1 times the size of lq (scale); set network_g.upscale: 1"
-    assert said(opt | {"scale": 1}, tmp_path)["network_g.upscale"].startswith(wanted)
+    kind = network["type"]
+    expected = (
+        f"{kind} enlarges by 4, but gt is 1 times the size of lq (scale); set network_g.upscale: 1"
+    )
+    assert problem_texts(opt | {"scale": 1}, tmp_path)["network_g.upscale"].startswith(expected)
 
 
 def test_a_negative_fix_flow_fixes_nothing(opt, tmp_path):
@@ -179,7 +189,7 @@ def test_a_negative_fix_flow_fixes_nothing(opt, tmp_path):
 
 def test_the_scale_may_stand_in_the_dataset(opt, tmp_path):
     del opt["scale"]
-    assert "scale" in said(opt, tmp_path)
+    assert "scale" in problem_texts(opt, tmp_path)
     for dataset in opt["datasets"].values():
         dataset["scale"] = 4
     assert problems(opt, tmp_path) == []
@@ -189,4 +199,4 @@ def test_a_val_block_without_a_set_is_a_warning(opt, tmp_path, caplog):
     del opt["datasets"]["val"]
     with caplog.at_level("WARNING", "basicsr"):
         assert problems(opt, tmp_path) == []
-    assert "there is no set to validate on (datasets.val), so nothing is validated" in caplog.text
+    assert "there is no validation set (datasets.val), so nothing is validated" in caplog.text

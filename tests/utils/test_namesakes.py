@@ -146,7 +146,7 @@ def test_mmengines_root_gives_way_too(caplog):
         with caplog.at_level("WARNING", "basicsr"):
             MODELS.register_module()(theirs)
         assert MODELS.get("NAFNet") is theirs and MODELS.get("wxr_plugin.NAFNet") is NAFNet
-        assert "`NAFNet` in a config of MMEngine means the one of their_project" in caplog.text
+        assert "`NAFNet` in a config of MMEngine means the class of their_project" in caplog.text
         with pytest.raises(KeyError, match="already registered"):
             MODELS.register_module(module=type("NAFNet", (nn.Module,), {"__module__": "a_third"}))
     finally:

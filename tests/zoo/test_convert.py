@@ -123,7 +123,9 @@ def test_a_file_of_the_runner_names_its_network_and_left_out_weights_are_listed(
         None,
     ],
 )
-def test_a_config_that_names_no_network_of_this_package_is_ignored(net, tmp_path, config, monkeypatch):
+def test_a_config_that_names_no_network_of_this_package_is_ignored(
+    net, tmp_path, config, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     assert load_network_options(mmengine_file(tmp_path / "iter_9.pth", net, config)) is None
     assert not (tmp_path / "canary").exists()

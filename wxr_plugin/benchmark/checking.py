@@ -1,7 +1,6 @@
 """Checks of a benchmark's option file, and of the files that it names, before anything starts."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +9,7 @@ from wxr_plugin.benchmark.metrics import Metric, build_metric, known_metrics, me
 from wxr_plugin.benchmark.options import INPUT, BenchmarkOptions, is_file_name
 from wxr_plugin.benchmark.sets import BenchmarkSet, find_set
 from wxr_plugin.data.images.store import ImageStore
-from wxr_plugin.errors import OptionError, WxrError
+from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import PACKAGED
 from wxr_plugin.options import files as option_files
 from wxr_plugin.options.checks.fields import check_block, check_component
@@ -58,9 +57,7 @@ def load_benchmark(
     left_out = leave_out(opt) if available else []
     problems, plan = _examine(opt, path)
     if problems:
-        print(*problems, sep="\n", file=sys.stderr, flush=True)
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise OptionError(f"{path}: {count}; nothing was started", tuple(problems))
+        option_files.refuse(path, problems)
     return plan._replace(left_out=left_out)
 
 

@@ -1,6 +1,5 @@
 """The methods of a benchmark, whose networks are not loaded yet."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -16,6 +15,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import NAMES, checkpoint_path
 from wxr_plugin.inference.specs import RestorerSpec, method_spec
 from wxr_plugin.options import files as option_files
+from wxr_plugin.utils.hashing import sha256_of
 
 
 class Method:
@@ -67,7 +67,7 @@ class Method:
         sampling = self.options.sampling
         # A guide is a name or a file; of a file the content counts.
         file = Path(self.spec.guide or "")
-        guide = _sha256(file) if file.is_file() else self.spec.guide
+        guide = sha256_of(file) if file.is_file() else self.spec.guide
         return {
             "checkpoint": self.sha256,
             "tile": str(self.settings["tile"] or 0),
@@ -117,11 +117,6 @@ class Method:
             return Path(folder[name]).expanduser()
         root = Path(folder).expanduser()
         return root if only_set and not (root / name).is_dir() else root / name
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _setting(options: MethodOptions, benchmark: BenchmarkOptions, key: str) -> Any:

@@ -17,6 +17,7 @@ from wxr_plugin.data.packaged_photos import held_out, write_held_out
 from wxr_plugin.data.pairs import partner
 from wxr_plugin.errors import WxrError
 from wxr_plugin.options.checks.report import suggest
+from wxr_plugin.utils.wording import listed
 
 SETS_FILE = resources.files(__package__) / "sets.yml"
 
@@ -190,8 +191,8 @@ def _of_layout(
     without = [photo.name for photo in photos if layout.gt and photo.gt is None]
     if without:
         raise WxrError(
-            f"{root}: {_first_names(without)} without ground truth (looked for {layout.gt}); get "
-            f"the whole set"
+            f"{root}: {listed(without)} without ground truth (looked for {layout.gt}); get the "
+            f"whole set"
         )
     return photos
 
@@ -223,12 +224,7 @@ def _own_photos(options: SetOptions) -> list[Photo]:
     without = [key for key, gt_key in partners.items() if gt_key not in gt]
     if without:
         raise WxrError(
-            f"{root}: no ground truth for {_first_names(without)} (looked for "
-            f"{partners[without[0]]}); set gt_tmpl"
+            f"{root}: no ground truth for {listed(without)} (looked for {partners[without[0]]}); "
+            f"set gt_tmpl"
         )
     return [Photo(key, lq[key], gt[gt_key]) for key, gt_key in partners.items()]
-
-
-def _first_names(names: list[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

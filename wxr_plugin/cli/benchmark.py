@@ -1,8 +1,14 @@
-"""`wxr benchmark`: methods × sets × metrics, each cell made once."""
+"""`wxr benchmark`: methods × sets × metrics, each cell computed once."""
 
 import argparse
 
-EXAMPLE = """examples:
+from wxr_plugin.cli.parsers import add_command, add_overrides
+
+DESCRIPTION = """
+Restore every test set with every method, measure the results, and write tables and a report.
+Results that exist are kept: only missing cells are computed, and an interrupted run resumes.
+"""
+EXAMPLES = """examples:
   wxr benchmark -opt options/tiny/benchmark.yml
   wxr benchmark -opt options/benchmark/real_weather.yml --available
   wxr benchmark -opt options/benchmark/real_weather.yml --list
@@ -12,40 +18,32 @@ EXAMPLE = """examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `benchmark` to the `wxr` command."""
-    parser = subparsers.add_parser(
-        "benchmark",
-        help="restore test sets with many methods and measure them under one protocol",
-        description="Restore every set with every method, measure it, and write tables and a report. What is there is "
-        "kept: only missing cells are made, and a run that was killed goes on.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    summary = "compare restoration methods on test sets under one protocol"
+    parser = add_command(subparsers, "benchmark", summary, run, DESCRIPTION, EXAMPLES)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("-opt", metavar="FILE", help="option file of the benchmark")
+    source.add_argument(
+        "--sets", action="store_true", help="list the test sets and their folder layouts"
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("-opt", metavar="FILE", help="option file of the benchmark")
-    what.add_argument(
-        "--sets", action="store_true", help="print the known sets, and how their folders look"
-    )
-    what.add_argument("--metrics", action="store_true", help="print the known metrics")
+    source.add_argument("--metrics", action="store_true", help="list the metrics")
+    add_overrides(parser, "device=cpu")
     parser.add_argument(
-        "--force_yml", nargs="+", metavar="KEY=VALUE", default=(), help="change options: device=cpu"
+        "--available", action="store_true", help="skip methods and sets whose files are missing"
     )
     parser.add_argument(
-        "--available",
-        action="store_true",
-        help="leave out methods and sets whose files are not here",
+        "--list", action="store_true", help="list finished and missing cells; compute nothing"
     )
-    parser.add_argument(
-        "--list", action="store_true", help="print what is there and what is missing; make nothing"
-    )
-    parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the benchmark; 1 if something could not be restored or measured."""
+    """Run the benchmark; return 1 if something could not be restored or measured."""
     from wxr_plugin.benchmark import summary
 
-    if args.sets or args.metrics:
-        summary.print_sets() if args.sets else summary.print_metrics()
+    if args.sets:
+        summary.print_sets()
+        return 0
+    if args.metrics:
+        summary.print_metrics()
         return 0
     from wxr_plugin.benchmark.checking import load_benchmark
     from wxr_plugin.benchmark.report.write import write_report

@@ -1,12 +1,16 @@
-"""`wxr check`."""
+"""`wxr check`: all problems of option files."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from wxr_plugin.cli.parsers import add_command
+from wxr_plugin.cli.parsers import add_command, add_overrides
 
+DESCRIPTION = """
+Check option files of trainings, tests, benchmarks and WResVLM runs. Each problem is a line on
+stderr: FILE:LINE: KEY: problem; fix. Exit code 2 if a file has problems.
+"""
 EXAMPLES = """examples:
   wxr check options/train/wxr_paired_folder.yml
   wxr check options/train/*.yml --force_yml num_gpu=0
@@ -15,30 +19,28 @@ EXAMPLES = """examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `check` to the `wxr` command."""
-    purpose = "check option files: every problem, its place and its fix"
-    parser = add_command(subparsers, "check", purpose, run, EXAMPLES)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="option files")
-    parser.add_argument(
-        "--force_yml", nargs="+", default=(), metavar="KEY=VALUE", help="change options first"
-    )
+    summary = "check option files and report each problem with its place and fix"
+    parser = add_command(subparsers, "check", summary, run, DESCRIPTION, EXAMPLES)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="option file (YAML)")
+    add_overrides(parser, "num_gpu=0")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check each file; 2 if any has problems, which go to stderr."""
+    """Check each file and print its problems to stderr; return 2 if any file has problems."""
     from wxr_plugin.options import files
 
-    bad = 0
+    has_problems = False
     for file in args.files:
         try:
             problems = _problems(files.load(file, args.force_yml, warn=False), file)
-        except files.OptionError as error:
+        except files.OptionError as error:  # cannot be read, so there is nothing to check
             problems = [error]
-        bad += bool(problems)
         if problems:
+            has_problems = True
             print(*problems, sep="\n", file=sys.stderr)
         else:
             print(f"{file}: no problems")
-    return 2 if bad else 0
+    return 2 if has_problems else 0
 
 
 def _problems(opt: dict[str, Any], file: Path) -> list[Any]:

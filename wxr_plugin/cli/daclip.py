@@ -1,6 +1,7 @@
-"""`wxr daclip`: what DA-CLIP says of photos."""
+"""`wxr daclip classify`: the degradation of photos according to DA-CLIP."""
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from wxr_plugin.cli.parsers import add_command, add_device, add_group
 from wxr_plugin.data.degradations.words import DEGRADATIONS
 from wxr_plugin.errors import WxrError
 
@@ -16,63 +18,62 @@ if TYPE_CHECKING:
     from wxr_plugin.conditioning.daclip import DaClipGuide
 
 Read = Callable[[], np.ndarray]
-"""Gives a photo as uint8 RGB (H, W, 3); may raise BadImageError."""
+"""Reads a photo as uint8 RGB (H, W, 3); may raise BadImageError."""
 
-EXAMPLE = """example:
+DESCRIPTION = """
+Run DA-CLIP, a CLIP that separates the content of a photo from its degradation.
+"""
+CLASSIFY = """
+Name the degradation of each photo, zero-shot: the word whose embedding is nearest to that of the
+photo. Exit code 1 if a photo cannot be read.
+"""
+EXAMPLES = """examples:
   wxr daclip classify photos/ --model daclip_ViT-B-32.pt
-  wxr daclip classify street.jpg --model daclip_ViT-B-32.pt --top 3 --csv found.csv
-  wxr daclip classify photos/ --model experiments/mine/models/net_g_latest.pth --words hazy rainy snowy
+  wxr daclip classify street.jpg --model daclip_ViT-B-32.pt --top 3 --csv degradations.csv
+  wxr daclip classify photos/ --model experiments/mine/models/net_g_latest.pth --words hazy snowy
 """
 
 
-class Found(NamedTuple):
-    """What is said of one photo."""
+class Classification(NamedTuple):
+    """Degradations of one photo, most probable first."""
 
     photo: str
     words: list[str]
-    """The likeliest degradations, likeliest first."""
+    """All words to choose from, most probable first."""
     probabilities: list[float]
+    """Probabilities of `words`, which sum to 1."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `daclip` with `classify` to the `wxr` command."""
-    style = {"epilog": EXAMPLE, "formatter_class": argparse.RawDescriptionHelpFormatter}
-    about = "DA-CLIP, which tells a photo's content from what degrades it."
-    parser = subparsers.add_parser(
-        "daclip", help="ask DA-CLIP what degrades a photo", description=about, **style
-    )
-    actions = parser.add_subparsers(dest="action", required=True)
-    purpose = (
-        "Name the degradation of each photo, zero-shot: the word that its embedding is nearest to."
-    )
-    parser = actions.add_parser(
-        "classify", help="name the degradation of photos", description=purpose, **style
+    summary = "classify the degradation of photos with DA-CLIP"
+    actions = add_group(subparsers, "daclip", summary, DESCRIPTION, EXAMPLES)
+    summary = "name the degradation of each photo"
+    parser = add_command(actions, "classify", summary, classify, CLASSIFY, EXAMPLES)
+    parser.add_argument(
+        "photos", type=Path, metavar="PHOTOS", help="photo, folder of photos, or LMDB"
     )
     parser.add_argument(
-        "photos", type=Path, metavar="PHOTOS", help="a photo, a folder of photos, or an LMDB"
+        "--model", default="tiny", metavar="MODEL", help="tiny, or the file of a checkpoint"
     )
     parser.add_argument(
-        "--model",
-        default="tiny",
-        metavar="NAME",
-        help="tiny, or a checkpoint's file (default: tiny)",
-    )
-    words = "degradations to choose from (default: DA-CLIP's ten)"
-    parser.add_argument(
-        "--words", nargs="+", metavar="WORD", default=list(DEGRADATIONS), help=words
+        "--words",
+        nargs="+",
+        metavar="WORD",
+        default=list(DEGRADATIONS),
+        help="degradations to choose from (default: DA-CLIP's ten)",
     )
     parser.add_argument(
-        "--top", type=int, default=1, metavar="K", help="likeliest words to show of each photo"
+        "--top", type=int, default=1, metavar="K", help="number of words to print for each photo"
     )
     parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write the probabilities of all words there too"
+        "--csv", type=Path, metavar="FILE", help="also write the probabilities of all words to FILE"
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: the GPU if there is one)")
-    parser.set_defaults(func=classify)
+    add_device(parser)
 
 
 def classify(args: argparse.Namespace) -> int:
-    """Print each photo's likeliest degradations with their probabilities; exit code 1 if a photo cannot be read."""
+    """Print each photo's most probable degradations; return 1 if a photo cannot be read."""
     from wxr_plugin.conditioning.guides import load_daclip
     from wxr_plugin.utils.devices import device_of
 
@@ -81,25 +82,25 @@ def classify(args: argparse.Namespace) -> int:
     if len(set(args.words)) < len(args.words):
         raise WxrError(f"--words {' '.join(args.words)}: name each degradation once")
     if not all(word.strip() for word in args.words):
-        raise WxrError(f"--words {args.words}: one of them is blank; name a degradation, say hazy")
+        raise WxrError(f"--words {args.words}: a word is blank; name a degradation such as hazy")
     photos = list_photos(args.photos)
-    bad: list[str] = []
-    found = list(
-        classified(photos, load_daclip(args.model, device_of(args.device)), args.words, bad)
-    )
-    print_found(found, args.top)
-    for reason in bad:
-        print(f"passed over: {reason}")
+    guide = load_daclip(args.model, device_of(args.device))
+    unreadable: list[str] = []
+    rows = list(classified(photos, guide, args.words, unreadable))
+    print_rows(rows, args.top)
+    for reason in unreadable:
+        print(f"skipped: {reason}")
     if args.csv:
-        write_found(args.csv, found, args.words)
-        print(f"{len(found)} rows in {args.csv}")
-    return 1 if bad else 0
+        write_rows(args.csv, rows, args.words)
+        print(f"wrote {len(rows)} rows to {args.csv}")
+    return 1 if unreadable else 0
 
 
 def list_photos(path: Path) -> list[tuple[str, Read]]:
-    """(name, function that reads it) of a photo, or of all photos of a folder or LMDB.
+    """Return (name, reader) of a photo, or of every photo of a folder or LMDB.
 
-    WxrError if there are none.
+    Raises:
+        WxrError: there is no photo.
     """
     from wxr_plugin.data.images.io import read_image
     from wxr_plugin.data.images.store import ImageStore
@@ -108,15 +109,24 @@ def list_photos(path: Path) -> list[tuple[str, Read]]:
         return [(path.name, partial(read_image, path))]
     store = ImageStore(path)
     keys = store.keys()
-    files = (Path(store.path(key)).relative_to(store.root) for key in keys)
-    names = map(unquote, keys) if store.is_lmdb else map(str, files)
+    if store.is_lmdb:
+        # Keys are percent-encoded file names, see data/lmdb.
+        names = [unquote(key) for key in keys]
+    else:
+        names = [str(Path(store.path(key)).relative_to(store.root)) for key in keys]
     return [(name, partial(store.read, key)) for name, key in zip(names, keys)]
 
 
 def classified(
-    photos: Sequence[tuple[str, Read]], guide: "DaClipGuide", words: Sequence[str], bad: list[str]
-) -> Iterator[Found]:
-    """What `guide` says of each photo, one at a time, as sizes differ; those that cannot be read go to `bad`."""
+    photos: Sequence[tuple[str, Read]],
+    guide: "DaClipGuide",
+    words: Sequence[str],
+    unreadable: list[str],
+) -> Iterator[Classification]:
+    """Yield the classification of each photo; append a reason to `unreadable` for each bad one.
+
+    Photos differ in size, so they are classified one at a time.
+    """
     import torch
     from rich.console import Console
 
@@ -127,37 +137,34 @@ def classified(
         try:
             pixels = read()
         except BadImageError as error:
-            bad.append(str(error))
+            unreadable.append(str(error))
             continue
+        # (H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]
         image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
         values, places = guide.classify(image, words)[0].sort(descending=True, stable=True)
-        yield Found(name, [words[place] for place in places.tolist()], values.tolist())
+        yield Classification(name, [words[place] for place in places.tolist()], values.tolist())
 
 
-def print_found(found: Sequence[Found], top: int) -> None:
-    """A line a photo, and how many photos each word was the likeliest of."""
-    width = max((len(row.photo) for row in found), default=0)
-    for row in found:
-        shown = zip(row.words[:top], row.probabilities)
-        print(
-            f"{row.photo:<{width}}  "
-            + "  ".join(f"{word:<15} {value:6.1%}" for word, value in shown).rstrip()
-        )
-    firsts = [row.words[0] for row in found]
-    counts = sorted(
-        ((firsts.count(word), word) for word in set(firsts)), key=lambda item: (-item[0], item[1])
-    )
-    print(f"{len(found)} photos: " + ", ".join(f"{count} {word}" for count, word in counts))
+def print_rows(rows: Sequence[Classification], top: int) -> None:
+    """Print a line for each photo, and how often each word was the most probable one."""
+    width = max((len(row.photo) for row in rows), default=0)
+    for row in rows:
+        pairs = zip(row.words[:top], row.probabilities)
+        shares = "  ".join(f"{word:<15} {value:6.1%}" for word, value in pairs)
+        print(f"{row.photo:<{width}}  {shares.rstrip()}")
+    counts = Counter(row.words[0] for row in rows)
+    by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    print(f"{len(rows)} photos: " + ", ".join(f"{count} {word}" for word, count in by_count))
 
 
-def write_found(path: Path, found: Sequence[Found], words: Sequence[str]) -> None:
-    """Replace the CSV at `path`: photo, degradation, probability, then the probability of each word."""
+def write_rows(path: Path, rows: Sequence[Classification], words: Sequence[str]) -> None:
+    """Replace the CSV at `path`: photo, degradation, probability, then one column for each word."""
     from wxr_plugin.utils.csv_text import to_csv
     from wxr_plugin.utils.files import write_text
 
-    rows = []
-    for row in found:
+    lines = []
+    for row in rows:
         by_word = dict(zip(row.words, row.probabilities))
         values = [row.probabilities[0], *(by_word[word] for word in words)]
-        rows.append([row.photo, row.words[0], *(f"{value:.6f}" for value in values)])
-    write_text(path, to_csv(["photo", "degradation", "probability", *words], rows))
+        lines.append([row.photo, row.words[0], *(f"{value:.6f}" for value in values)])
+    write_text(path, to_csv(["photo", "degradation", "probability", *words], lines))

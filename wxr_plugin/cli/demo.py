@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-EXAMPLE = """example:
+from wxr_plugin.cli.parsers import add_command
+
+DESCRIPTION = """
+Run the whole method at toy size: build LMDBs, rate photos, learn prompts, train with and without
+pseudo-labels, restore, and write a report. Steps that are done are skipped, so an interrupted demo
+resumes.
+"""
+EXAMPLES = """examples:
   wxr demo -o demo
   wxr demo -o demo --real my_photos/
 """
@@ -11,35 +18,39 @@ EXAMPLE = """example:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `demo` to the `wxr` command."""
-    parser = subparsers.add_parser(
-        "demo",
-        help="train a small network with a vision-language model in the loop and show the result",
-        description="Photos to LMDB, ratings, prompts, supervised and semi-supervised training, restoration, report. "
-        "A second call skips what is done; a killed one goes on.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    summary = "train a small network with a vision-language model in the loop"
+    parser = add_command(subparsers, "demo", summary, run, DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         default=Path("demo"),
-        help="folder for everything (default: demo)",
+        metavar="FOLDER",
+        help="output folder",
     )
     parser.add_argument(
-        "--real", type=Path, help="your own weather photos; sub-folders rain, haze, snow are used"
+        "--real",
+        type=Path,
+        metavar="FOLDER",
+        help="your own weather photos, in the sub-folders rain, haze and snow",
     )
-    parser.add_argument("--warmup", type=int, default=100, help="supervised iterations first")
-    parser.add_argument("--iterations", type=int, default=150, help="iterations after that")
-    parser.set_defaults(func=run)
+    parser.add_argument(
+        "--warmup", type=int, default=100, metavar="N", help="iterations of supervised training"
+    )
+    parser.add_argument(
+        "--iterations",
+        type=int,
+        default=150,
+        metavar="N",
+        help="iterations of semi-supervised training after the warm-up",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo, print its table and where the page is."""
+    """Run the demo, then print its table and the path of the page."""
     from wxr_plugin.demo import run as demo
 
-    page = demo.run(
-        args.output, args.real, demo.Settings(warmup=args.warmup, iterations=args.iterations)
-    )
+    settings = demo.Settings(warmup=args.warmup, iterations=args.iterations)
+    page = demo.run(args.output, args.real, settings)
     print(f"\nOpen {page.resolve()}")
     return 0

@@ -1,136 +1,195 @@
-"""`wxr label`: rate, describe and rewrite, choose the first pseudo-labels, and look at what is stored."""
+"""`wxr label`: rate and describe photos, choose pseudo-labels, show and rescue label stores."""
 
 import argparse
 from pathlib import Path
 
 from wxr_plugin.cli import label_actions
+from wxr_plugin.cli.parsers import add_command, add_device, add_group
 
-WEATHERS = ("rain", "haze", "snow", "clear")
-
-EXAMPLE = """example:
+DESCRIPTION = """
+Label photos with vision-language models, and choose their first pseudo-labels. Labels are written
+to a label store (an LMDB), which remembers which model gave each label; nothing is computed twice.
+"""
+EXAMPLES = """examples:
+  wxr label rate photos/
+  wxr label describe photos/
+  wxr label rewrite photos.labels.lmdb
+  wxr label init photos/ --restorers restormer.yml mine=net_g.pth
+  wxr label show photos.labels.lmdb
+"""
+RATE = """
+Rate every photo of a folder or LMDB from 1 (bad) to 5 (excellent).
+"""
+RATE_EXAMPLES = """examples:
   wxr label rate photos/
   wxr label rate photos/ --model llava-1.5-7b --prompt quality -o labels.lmdb
-  wxr label describe --rain rain/ --haze haze.lmdb --snow snow/ --boxes 4 --size 256 -o labels.lmdb
+"""
+DESCRIBE = """
+Describe the content and the weather of every photo of a folder or LMDB.
+"""
+DESCRIBE_EXAMPLES = """examples:
+  wxr label describe photos/ --model llava-1.5-7b
+  wxr label describe --rain rain/ --haze haze.lmdb --boxes 4 --size 256 -o labels.lmdb
+"""
+REWRITE = """
+Rewrite the newest description of every photo for clear weather.
+"""
+REWRITE_EXAMPLES = """examples:
   wxr label rewrite labels.lmdb
-  wxr label init photos/ -o labels.lmdb --restorers restormer.yml mine=net_g.pth --raters llava-1.5-7b pyiqa:musiq
+  wxr label rewrite labels.lmdb --rewriter http://localhost:8000/v1#llama
+"""
+INIT = """
+Restore every photo with several restorers, let a panel of raters vote for the best restoration,
+and store it as the first pseudo-label.
+"""
+INIT_EXAMPLES = """examples:
+  wxr label init photos/ -o labels.lmdb --restorers restormer.yml mine=net_g.pth
+  wxr label init photos/ --restorers tiny --raters llava-1.5-7b pyiqa:musiq
+"""
+SHOW_EXAMPLES = """examples:
+  wxr label show photos.labels.lmdb
   wxr label show photos.labels.lmdb --csv rows.csv
+"""
+RESCUE = """
+Copy every readable row of a damaged label store to a new one. Exit code 1 if rows were lost.
+"""
+RESCUE_EXAMPLES = """example:
   wxr label rescue damaged.lmdb -o rescued.lmdb
+"""
+CAPTION = """
+Caption clean photos with BLIP and write the table of captions and degradations that DA-CLIP is
+trained with.
+"""
+CAPTION_EXAMPLES = """examples:
   wxr label caption datasets/universal/train -o datasets/universal/train.csv
   wxr label caption clean/ --lq hazy=hazy/ --lq rainy=rainy/ --model blip-base -o captions.csv
 """
 
+MODEL = "model name, local folder, Hugging Face id, pyiqa:METRIC, http://HOST/v1#MODEL or YAML file"
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `label` to the `wxr` command."""
-    purpose = (
-        "Label photos with a vision-language model, each once, and choose their pseudo-labels."
-    )
-    parser = _new(subparsers, "label", "rate and describe photos, choose pseudo-labels", purpose)
-    actions = parser.add_subparsers(
-        dest="action", required=True, metavar="{rate,describe,rewrite,init,show,rescue,caption}"
-    )
-    for add in (
-        _add_rate,
-        _add_describe,
-        _add_rewrite,
-        _add_init,
-        _add_show,
-        _add_rescue,
-        _add_caption,
-    ):
-        add(actions)
+    summary = "rate and describe photos, choose pseudo-labels"
+    actions = add_group(subparsers, "label", summary, DESCRIPTION, EXAMPLES)
+    _add_rate(actions)
+    _add_describe(actions)
+    _add_rewrite(actions)
+    _add_init(actions)
+    _add_show(actions)
+    _add_rescue(actions)
+    _add_caption(actions)
 
 
 def _add_rate(actions: argparse._SubParsersAction) -> None:
-    purpose = "Rate every photo of a folder or LMDB."
-    parser = _new(actions, "rate", "rate photos from 1 (bad) to 5 (excellent)", purpose)
+    summary = "rate photos from 1 (bad) to 5 (excellent)"
+    parser = add_command(actions, "rate", summary, label_actions.run_rate, RATE, RATE_EXAMPLES)
     _add_photos(parser)
-    _add_asking(
+    _add_model(
         parser,
-        "a rating prompt, or a whole question that the five words answer (default: visibility)",
+        "rating prompt, or a question to be answered by excellent, good, fair, poor or bad "
+        "(default: visibility)",
     )
-    parser.set_defaults(func=label_actions.run_rate)
 
 
 def _add_describe(actions: argparse._SubParsersAction) -> None:
-    purpose = "Describe every photo of a folder or LMDB."
-    parser = _new(actions, "describe", "describe photos and their weather", purpose)
-    _add_photos(parser)
-    what = "describe the pseudo-labels of the store, under the names of their photos, instead of the photos"
-    parser.add_argument("--pseudo-labels", action="store_true", help=what)
-    _add_asking(parser, "a description prompt, or a whole question (default: describe)")
-    parser.add_argument(
-        "--max-tokens", type=int, help="longest description, in the model's tokens (default: 64)"
+    summary = "describe photos and their weather"
+    parser = add_command(
+        actions, "describe", summary, label_actions.run_describe, DESCRIBE, DESCRIBE_EXAMPLES
     )
-    parser.set_defaults(func=label_actions.run_describe)
+    _add_photos(parser)
+    parser.add_argument(
+        "--pseudo-labels",
+        action="store_true",
+        help="describe the pseudo-labels of STORE instead of the photos",
+    )
+    _add_model(parser, "description prompt, or a question (default: describe)")
+    parser.add_argument(
+        "--max-tokens", type=int, metavar="N", help="tokens of a description (default: 64)"
+    )
 
 
 def _add_rewrite(actions: argparse._SubParsersAction) -> None:
-    purpose = "Rewrite the newest description of every photo as if the weather were clear."
-    parser = _new(actions, "rewrite", "rewrite the descriptions for clear weather", purpose)
-    parser.add_argument("store", type=Path, help="the label store")
-    rules = "rules (no model), a model, http://HOST/v1#MODEL, or a YAML file of options (default: rules)"
-    parser.add_argument("--rewriter", metavar="SPEC", default="rules", help=rules)
-    parser.add_argument("--retry-failed", action="store_true", help="try again what failed before")
-    parser.set_defaults(func=label_actions.run_rewrite)
+    summary = "rewrite descriptions for clear weather"
+    parser = add_command(
+        actions, "rewrite", summary, label_actions.run_rewrite, REWRITE, REWRITE_EXAMPLES
+    )
+    parser.add_argument("store", type=Path, metavar="STORE", help="label store")
+    parser.add_argument(
+        "--rewriter",
+        metavar="SPEC",
+        default="rules",
+        help="rules (no model), a model, http://HOST/v1#MODEL or a YAML file",
+    )
+    _add_retry(parser)
 
 
 def _add_init(actions: argparse._SubParsersAction) -> None:
-    purpose = "Let a panel of raters choose, of each photo, its best restoration as the first pseudo-label."
-    parser = _new(actions, "init", "choose the first pseudo-labels", purpose)
+    summary = "choose the first pseudo-labels"
+    parser = add_command(actions, "init", summary, label_actions.run_init, INIT, INIT_EXAMPLES)
     _add_photos(parser)
-    specs = "checkpoints (.pth, .safetensors), option files (.yml) with weights, or tiny; NAME=PATH gives a name"
-    parser.add_argument("--restorers", nargs="+", metavar="SPEC", default=[], help=specs)
-    raters = "the panel: models, MODEL:PROMPT, pyiqa:METRIC, http://HOST/v1#MODEL, YAML files (default: tiny)"
-    parser.add_argument("--raters", nargs="+", metavar="SPEC", default=["tiny"], help=raters)
-    copy = "make STORE from this store first; its newest pseudo-labels are candidates too"
-    parser.add_argument("--from", dest="source", type=Path, metavar="OLD", help=copy)
     parser.add_argument(
-        "--tile", type=int, default=1024, help="cut larger photos into tiles of this side; 0: never"
+        "--restorers",
+        nargs="+",
+        metavar="SPEC",
+        default=[],
+        help="checkpoints (.pth, .safetensors), option files (.yml) or tiny; NAME=PATH sets a name",
     )
     parser.add_argument(
-        "--overlap", type=int, default=32, help="pixels that neighbouring tiles share (default: 32)"
+        "--raters",
+        nargs="+",
+        metavar="SPEC",
+        default=["tiny"],
+        help="panel of raters: models, MODEL:PROMPT, pyiqa:METRIC, http://HOST/v1#MODEL or YAML "
+        "files (default: tiny)",
     )
     parser.add_argument(
-        "--device", help="where restorers run: cpu, cuda, … (default: the GPU if there is one)"
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="STORE",
+        help="label store to start from; its pseudo-labels are candidates, too",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=8, help="images that a rater gets at once (default: 8)"
+        "--tile",
+        type=int,
+        default=1024,
+        metavar="PIXELS",
+        help="side of the tiles into which larger photos are cut; 0 for whole photos",
     )
     parser.add_argument(
-        "--retry-failed", action="store_true", help="ask the raters again about what failed before"
+        "--overlap", type=int, default=32, metavar="PIXELS", help="overlap of neighbouring tiles"
     )
+    add_device(parser)
+    _add_batch_size(parser, "images in one call of a rater")
+    _add_retry(parser)
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the summary to FILE")
     parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write the summary to this file too"
+        "--remove-candidates",
+        action="store_true",
+        help="delete the restorations (STORE.candidates) at the end, which a second call would "
+        "reuse",
     )
-    remove = (
-        "delete STORE.candidates, the restorations, at the end; kept, they save restoring again"
-    )
-    parser.add_argument("--remove-candidates", action="store_true", help=remove)
-    parser.set_defaults(func=label_actions.run_init)
 
 
 def _add_show(actions: argparse._SubParsersAction) -> None:
-    parser = _new(
-        actions, "show", "print what a label store holds", "Print the rows of a label store."
-    )
-    parser.add_argument("store", type=Path, help="the label store")
+    summary = "print the rows of a label store"
+    parser = add_command(actions, "show", summary, label_actions.run_show, examples=SHOW_EXAMPLES)
+    parser.add_argument("store", type=Path, metavar="STORE", help="label store")
     parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write all columns to this file instead"
+        "--csv", type=Path, metavar="FILE", help="write all columns to FILE instead"
     )
-    parser.set_defaults(func=label_actions.run_show)
 
 
 def _add_rescue(actions: argparse._SubParsersAction) -> None:
-    purpose = (
-        "Copy every sound row of a damaged label store to a new one. Exit code 1 if rows were lost."
-    )
-    parser = _new(actions, "rescue", "save what can be read of a damaged label store", purpose)
-    parser.add_argument("store", type=Path, help="the damaged label store, which stays as it is")
+    summary = "recover the readable rows of a damaged label store"
+    parser = add_command(actions, "rescue", summary, _run_rescue, RESCUE, RESCUE_EXAMPLES)
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="NEW", help="the new label store"
+        "store", type=Path, metavar="STORE", help="damaged label store, which is left unchanged"
     )
-    parser.set_defaults(func=_run_rescue)
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="NEW", help="label store to write"
+    )
 
 
 def _run_rescue(args: argparse.Namespace) -> int:
@@ -142,30 +201,39 @@ def _run_rescue(args: argparse.Namespace) -> int:
 
 
 def _add_caption(actions: argparse._SubParsersAction) -> None:
-    purpose = "Caption clean photos with BLIP, for their degraded versions: the table that trains DA-CLIP."
-    parser = _new(actions, "caption", "caption clean photos to train DA-CLIP", purpose)
-    photos = "folder with <degradation>/GT and <degradation>/LQ; with --lq, the clean photos"
-    parser.add_argument("photos", type=Path, metavar="PHOTOS", help=photos)
-    lq = "degraded versions of the clean photos; once for each degradation"
-    parser.add_argument("--lq", action="append", default=[], metavar="DEGRADATION=FOLDER", help=lq)
-    table = (
-        "table to write, or to go on with: tab-separated, filepath and '<caption>: <degradation>'"
-    )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.csv", help=table)
-    model = "a BLIP: blip-large, blip-base, a local folder or a hub id (default: blip-large)"
-    parser.add_argument("--model", metavar="MODEL", help=model)
+    summary = "caption clean photos to train DA-CLIP"
+    parser = add_command(actions, "caption", summary, _run_caption, CAPTION, CAPTION_EXAMPLES)
     parser.add_argument(
-        "--max-tokens", type=int, help="longest caption, in the model's tokens (default: 32)"
+        "photos",
+        type=Path,
+        metavar="PHOTOS",
+        help="folder with <degradation>/GT and <degradation>/LQ; with --lq, the clean photos",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=8, help="photos in one forward pass (default: 8)"
+        "--lq",
+        action="append",
+        default=[],
+        metavar="DEGRADATION=FOLDER",
+        help="degraded versions of the clean photos; repeat for each degradation",
     )
-    parser.add_argument("--dtype", help="auto, float32, bfloat16 or float16 (default: auto)")
     parser.add_argument(
-        "--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE.csv",
+        help="tab-separated table to write or extend: file path, '<caption>: <degradation>'",
     )
-    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
-    parser.set_defaults(func=_run_caption)
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="blip-large, blip-base, local folder or Hugging Face id (default: blip-large)",
+    )
+    parser.add_argument(
+        "--max-tokens", type=int, metavar="N", help="tokens of a caption (default: 32)"
+    )
+    _add_batch_size(parser, "photos in one forward pass")
+    _add_loading(parser)
 
 
 def _run_caption(args: argparse.Namespace) -> int:
@@ -175,13 +243,19 @@ def _run_caption(args: argparse.Namespace) -> int:
 
 
 def _add_photos(parser: argparse.ArgumentParser) -> None:
-    photos = (
-        "folder of photos, or an LMDB; the sub-folders rain, haze, snow and clear tell the weather"
+    parser.add_argument(
+        "photos",
+        nargs="?",
+        type=Path,
+        metavar="PHOTOS",
+        help="folder of photos, or an LMDB; sub-folders rain, haze, snow and clear set the weather",
     )
-    parser.add_argument("photos", nargs="?", type=Path, metavar="PHOTOS", help=photos)
-    for weather in WEATHERS:
+    for weather in label_actions.ROOTS:
         parser.add_argument(
-            f"--{weather}", type=Path, metavar="ROOT", help=f"{weather} photos, instead of PHOTOS"
+            f"--{weather}",
+            type=Path,
+            metavar="ROOT",
+            help=f"folder or LMDB of {weather} photos, instead of PHOTOS",
         )
     parser.add_argument(
         "-o",
@@ -190,32 +264,41 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
         metavar="STORE",
         help="label store (default: PHOTOS.labels.lmdb)",
     )
-    boxes = "take so many crops of each photo, those of training with boxes_per_image: N"
-    parser.add_argument("--boxes", type=int, metavar="N", help=boxes)
     parser.add_argument(
-        "--size", type=int, metavar="S", help="side of these crops, gt_size in training"
+        "--boxes",
+        type=int,
+        metavar="N",
+        help="label N crops of each photo, the same as in training with boxes_per_image: N "
+        "(default: whole photos)",
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="PIXELS", help="side of the crops, the gt_size of training"
     )
 
 
-def _add_asking(parser: argparse.ArgumentParser, prompt: str) -> None:
-    model = "a known name, a local folder, a hub id, pyiqa:METRIC, http://HOST/v1#MODEL, or a YAML file (default: tiny)"
-    parser.add_argument("--model", metavar="SPEC", default="tiny", help=model)
-    parser.add_argument("--prompt", help=prompt)
-    parser.add_argument(
-        "--batch-size", type=int, default=8, help="photos in one forward pass (default: 8)"
-    )
-    parser.add_argument("--dtype", help="auto, float32, bfloat16 or float16 (default: auto)")
-    parser.add_argument(
-        "--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)"
-    )
-    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
-    parser.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+def _add_model(parser: argparse.ArgumentParser, prompt: str) -> None:
+    parser.add_argument("--model", metavar="SPEC", default="tiny", help=MODEL)
+    parser.add_argument("--prompt", metavar="PROMPT", help=prompt)
+    _add_batch_size(parser, "photos in one forward pass")
+    _add_loading(parser)
+    _add_retry(parser)
 
 
-def _new(
-    subparsers: argparse._SubParsersAction, name: str, purpose: str, description: str
-) -> argparse.ArgumentParser:
-    style = argparse.RawDescriptionHelpFormatter
-    return subparsers.add_parser(
-        name, help=purpose, description=description, epilog=EXAMPLE, formatter_class=style
+def _add_batch_size(parser: argparse.ArgumentParser, meaning: str) -> None:
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help=meaning)
+
+
+def _add_loading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dtype", metavar="DTYPE", help="auto, float32, bfloat16 or float16 (default: auto)"
+    )
+    add_device(parser)
+    parser.add_argument(
+        "--revision", metavar="REVISION", help="branch, tag or commit of a Hugging Face id"
+    )
+
+
+def _add_retry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="retry what failed in an earlier call"
     )

@@ -1,4 +1,4 @@
-"""What the actions of `wxr label` do; each gives the exit code: 0 all done, 1 some failed."""
+"""Actions of `wxr label`. Each returns the exit code: 0 if all succeeded, 1 if something failed."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wxr_plugin.data.weather.synthesis import KINDS
 from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from wxr_plugin.labels.sources import Crops, Source
     from wxr_plugin.labels.store import LabelStore
 
-ROOTS = ("rain", "haze", "snow", "clear")
+ROOTS = (*KINDS, "clear")
+"""Weathers whose photos may be named apart: --rain ROOT and so on."""
 
 
 def run_rate(args: argparse.Namespace) -> int:
-    """Rate what the store does not know yet and sum up; exit code 1 if a photo has no rating."""
+    """Rate the photos that the store has no rating of; return 1 on failures."""
     from wxr_plugin.labels import report
     from wxr_plugin.labels.labelling import RatingAsker
     from wxr_plugin.vlm.rater import build_rater
@@ -29,7 +31,7 @@ def run_rate(args: argparse.Namespace) -> int:
 
 
 def run_describe(args: argparse.Namespace) -> int:
-    """Describe what the store does not know yet; exit code 1 if a photo has no description."""
+    """Describe the photos that the store has no description of; return 1 on failures."""
     from wxr_plugin.labels import report
     from wxr_plugin.labels.labelling import DescriptionAsker
     from wxr_plugin.vlm.describer import build_describer
@@ -42,7 +44,7 @@ def run_describe(args: argparse.Namespace) -> int:
 
 
 def run_rewrite(args: argparse.Namespace) -> int:
-    """Rewrite the newest descriptions that have no rewrite yet; exit code 1 if one could not be rewritten."""
+    """Rewrite the newest descriptions that have no rewrite yet; return 1 on failures."""
     from wxr_plugin.cli.vlm_specs import spec_options
     from wxr_plugin.labels import report
     from wxr_plugin.labels.rewriting import rewrite_descriptions, to_rewrite
@@ -51,6 +53,7 @@ def run_rewrite(args: argparse.Namespace) -> int:
     from wxr_plugin.vlm.rewriter import build_rewriter
 
     options = spec_options("rewriter", args.rewriter)
+    # Counted before the model is loaded, so that a store without descriptions fails at once.
     with LabelStore(args.store, readonly=True) as store:
         count = len(to_rewrite(store))
     rewriter = build_rewriter(options)
@@ -63,7 +66,7 @@ def run_rewrite(args: argparse.Namespace) -> int:
 
 
 def run_init(args: argparse.Namespace) -> int:
-    """Restore, rate, vote and store the winners; exit code 1 if a photo failed on the way or has no rating."""
+    """Restore, rate, vote and store the winners; return 1 if a photo failed or has no rating."""
     from wxr_plugin.inference.specs import read_spec
     from wxr_plugin.labels import init_report
     from wxr_plugin.labels.initial import InitSettings, init_labels
@@ -72,7 +75,8 @@ def run_init(args: argparse.Namespace) -> int:
 
     if args.tile and not 0 <= args.overlap < args.tile:
         raise WxrError(f"--overlap {args.overlap} must be smaller than --tile {args.tile}")
-    photos, store = _photos(args), _store_path(args)
+    photos = _photos(args)
+    store = _store_path(args)
     settings = InitSettings(
         crops=_crops(args),
         tile=args.tile or None,
@@ -81,16 +85,17 @@ def run_init(args: argparse.Namespace) -> int:
         batch_size=_positive(args.batch_size, "--batch-size"),
         retry_failed=args.retry_failed,
     )
+    # Wrong names are refused here; models are loaded one by one in init_labels.
     restorers = [read_spec(text) for text in args.restorers]
     raters = _panel(args.raters, args.batch_size)
     if args.source and store.exists():
-        print(f"{store} is there already: going on with it, nothing is copied from {args.source}")
+        print(f"{store} exists: resuming with it, nothing is copied from {args.source}")
     result = init_labels(photos, store, restorers, raters, settings, args.source, counting_bar)
     restorations = Restorations(store)
     if args.remove_candidates:
         restorations.remove()
     elif restorations.root.exists():
-        print(f"the restorations are kept in {restorations.root}; --remove-candidates deletes them")
+        print(f"restorations are kept in {restorations.root}; --remove-candidates deletes them")
     init_report.print_result(result, store)
     if args.csv:
         init_report.write_csv(result, args.csv)
@@ -98,7 +103,7 @@ def run_init(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    """Print the rows as a table, or write them to a CSV file."""
+    """Print the rows as a table, or write them to a CSV file; return 0."""
     from wxr_plugin.labels import report
     from wxr_plugin.labels.store import LabelStore
 
@@ -106,14 +111,14 @@ def run_show(args: argparse.Namespace) -> int:
         rows = report.rows(store)
     if args.csv:
         report.write_csv(rows, args.csv)
-        print(f"{len(rows)} rows in {args.csv}")
+        print(f"wrote {len(rows)} rows to {args.csv}")
     else:
         report.print_rows(rows)
     return 0
 
 
 def default_store(photos: Path) -> Path:
-    """Where the labels of a folder or LMDB go unless -o says otherwise: beside it, as NAME.labels.lmdb."""
+    """Return the default label store of a folder or LMDB: NAME.labels.lmdb next to it."""
     photos = photos.absolute()
     return photos.with_name(f"{photos.name.removesuffix('.lmdb')}.labels.lmdb")
 
@@ -126,26 +131,37 @@ def _label(
     from wxr_plugin.labels.store import LabelStore
     from wxr_plugin.utils.progress import counting_bar
 
-    path, batch_size = _store_path(args), _positive(args.batch_size, "--batch-size")
-    source = _of_photos(args) if not getattr(args, "pseudo_labels", False) else None
-    if source is None:  # look before a model is loaded and a writer makes an empty store
+    path = _store_path(args)
+    batch_size = _positive(args.batch_size, "--batch-size")
+    if _describes_labels(args):
+        # Opened for reading first: a missing store is an error before the model is loaded, and is
+        # not created.
+        source = None
         with LabelStore(path, readonly=True) as store:
             _of_labels(args, store)
+    else:
+        source = _of_photos(args)
     print(f"loading the model {args.model}", file=sys.stderr)
     asker = build()
     with LabelStore(path) as store:
         source = source or _of_labels(args, store)
-        with counting_bar(f"{args.action} {_title(args)}", len(source) * source.each) as progress:
+        count = len(source) * source.each
+        with counting_bar(f"{args.action} {_title(args)}", count) as progress:
             tally = label_photos(source, asker, store, batch_size, args.retry_failed, progress)
         summarise(store, asker, tally)
         report.print_tally(store, tally)
     return 1 if tally.failed else 0
 
 
+def _describes_labels(args: argparse.Namespace) -> bool:
+    return getattr(args, "pseudo_labels", False)
+
+
 def _of_photos(args: argparse.Namespace) -> "Source":
     from wxr_plugin.labels.sources import PhotoCrops, WholePhotos
 
-    photos, crops = _photos(args), _crops(args)
+    photos = _photos(args)
+    crops = _crops(args)
     return PhotoCrops(photos, crops) if crops else WholePhotos(photos)
 
 
@@ -153,7 +169,7 @@ def _of_labels(args: argparse.Namespace, store: "LabelStore") -> "Source":
     from wxr_plugin.labels.sources import StoredLabels
 
     if args.boxes is not None or args.size is not None:
-        raise WxrError("--pseudo-labels are taken as they are stored; leave out --boxes and --size")
+        raise WxrError("--pseudo-labels are described as stored; leave out --boxes and --size")
     return StoredLabels(store)
 
 
@@ -161,6 +177,7 @@ def _photos(args: argparse.Namespace) -> "RealPhotos":
     from wxr_plugin.data.real_photos import RealPhotos
 
     roots = _roots(args)
+    # Exactly one of the two forms: PHOTOS, or roots by weather.
     if bool(roots) == bool(args.photos):
         raise WxrError(
             "name the photos: one folder or LMDB, or roots by weather (--rain, --haze, --snow, "
@@ -168,18 +185,17 @@ def _photos(args: argparse.Namespace) -> "RealPhotos":
         )
     for root in (args.photos, *roots.values()):
         if root and root.is_file():
-            raise WxrError(f"{root}: a file; name the folder that it lies in")
+            raise WxrError(f"{root}: a file; name its folder")
     photos = RealPhotos(roots or args.photos)
     if photos.empty:
-        raise WxrError(
-            f"{', '.join(photos.empty)}: no images in it; put photos of this weather there, or "
-            f"remove it"
-        )
+        empty = ", ".join(photos.empty)
+        raise WxrError(f"{empty}: no images in it; put photos of this weather there, or remove it")
     return photos
 
 
 def _roots(args: argparse.Namespace) -> dict[str, Path]:
-    return {weather: root for weather in ROOTS if (root := getattr(args, weather)) is not None}
+    roots = {weather: getattr(args, weather) for weather in ROOTS}
+    return {weather: root for weather, root in roots.items() if root is not None}
 
 
 def _crops(args: argparse.Namespace) -> "Crops | None":
@@ -207,7 +223,7 @@ def _positive(value: int, name: str) -> int:
 
 
 def _title(args: argparse.Namespace) -> str:
-    if getattr(args, "pseudo_labels", False):
+    if _describes_labels(args):
         return "pseudo-labels"
     return str(args.photos or ", ".join(map(str, _roots(args).values())))
 
@@ -215,35 +231,41 @@ def _title(args: argparse.Namespace) -> str:
 def _options(kind: str, args: argparse.Namespace) -> dict[str, Any]:
     from wxr_plugin.cli.vlm_specs import spec_options
 
-    names = ("prompt", "dtype", "device", "revision", "max_tokens")
-    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     block = spec_options(kind, args.model)
-    if twice := [name for name in given if block.get(name, given[name]) != given[name]]:
-        raise WxrError(
-            f"--{twice[0].replace('_', '-')} says '{given[twice[0]]}', and {args.model} another; "
-            f"leave one out"
-        )
-    return _with_batches(kind, {**block, **given}, args.batch_size)
+    flags = {}
+    for name in ("prompt", "dtype", "device", "revision", "max_tokens"):
+        value = getattr(args, name, None)
+        if value is None:  # not on the command line, or no flag of this action
+            continue
+        if block.get(name, value) != value:
+            flag = name.replace("_", "-")
+            raise WxrError(f"--{flag} is '{value}', but {args.model} sets another; leave one out")
+        flags[name] = value
+    return _with_batches(kind, {**block, **flags}, args.batch_size)
 
 
 def _panel(specs: list[str], batch_size: int) -> dict[str, dict[str, Any]]:
-    """The options of each rater, by the name that tables give it; a YAML file may hold several."""
+    """Return the options of each rater, keyed by its name in tables.
+
+    A YAML file may hold several raters, which are numbered.
+    """
     from wxr_plugin.cli.vlm_specs import panel_options
 
-    found: dict[str, dict[str, Any]] = {}
+    panel: dict[str, dict[str, Any]] = {}
     for spec in specs:
+        # A file is shown by its name, not its path.
         blocks = panel_options("rater", [spec])
+        stem = Path(spec).name if spec.endswith((".yml", ".yaml")) else spec
         for number, block in enumerate(blocks, 1):
-            name = Path(spec).name if spec.endswith((".yml", ".yaml")) else spec
-            name = f"{name} {number}" if len(blocks) > 1 else name
-            if name in found:
+            name = f"{stem} {number}" if len(blocks) > 1 else stem
+            if name in panel:
                 raise WxrError(f"--raters: {name} is named twice; name each rater of a panel once")
-            found[name] = _with_batches("rater", block, batch_size)
-    return found
+            panel[name] = _with_batches("rater", block, batch_size)
+    return panel
 
 
 def _with_batches(kind: str, block: dict[str, Any], batch_size: int) -> dict[str, Any]:
-    """The block with --batch-size, where its class takes one and it does not say so itself."""
+    """Return the block with --batch-size, if its class takes one and the block sets none."""
     from wxr_plugin.vlm.registries import chosen
 
     _, options = chosen(kind, block)

@@ -2,70 +2,75 @@
 
 import argparse
 
-BUILD_EXAMPLE = """example:
+from wxr_plugin.cli.parsers import add_command, add_group
+
+DESCRIPTION = """
+Build and check LMDBs in BasicSR's format: one file instead of thousands, read by every BasicSR
+dataset.
+"""
+BUILD = """
+Store a folder of images, sub-folders included, in an LMDB. The bytes of the files are kept, so a
+JPEG stays a JPEG. An interrupted build resumes; unreadable files are reported and skipped.
+"""
+BUILD_EXAMPLES = """examples:
   wxr lmdb build photos/ photos.lmdb
   wxr lmdb build DIV2K_train_HR/ DIV2K_train_HR_sub.lmdb --crop-size 480 --step 240
 """
-CHECK_EXAMPLE = """example:
+CHECK = """
+Decode every image of an LMDB and compare checksums. Exit code 1 if an entry is corrupt, missing or
+surplus.
+"""
+CHECK_EXAMPLES = """example:
+  wxr lmdb check photos.lmdb && echo sound
+"""
+EXAMPLES = """examples:
+  wxr lmdb build photos/ photos.lmdb
   wxr lmdb check photos.lmdb && echo sound
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `lmdb` to the `wxr` command."""
-    parser = subparsers.add_parser(
-        "lmdb",
-        help="build and check LMDBs of images",
-        description="LMDBs in BasicSR's format: one file in place of thousands, read by any BasicSR dataset.",
-        epilog=BUILD_EXAMPLE + CHECK_EXAMPLE.removeprefix("example:\n"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{build,check}")
+    summary = "build and check LMDBs of images"
+    actions = add_group(subparsers, "lmdb", summary, DESCRIPTION, EXAMPLES)
     _add_build(actions)
-    _add_check(actions)
+    summary = "find corrupt, missing and surplus entries"
+    check = add_command(actions, "check", summary, run_check, CHECK, CHECK_EXAMPLES)
+    check.add_argument("lmdb", metavar="LMDB", help="LMDB built by `wxr lmdb build` or by BasicSR")
 
 
 def _add_build(actions: argparse._SubParsersAction) -> None:
-    parser = actions.add_parser(
-        "build",
-        help="make an LMDB from a folder of images",
-        description="Store a folder of images, sub-folders included, in an LMDB. The files' own bytes are kept: a JPEG "
-        "stays a JPEG. A build that was stopped goes on when it is run again; bad files are named "
-        "and left out.",
-        epilog=BUILD_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("src", help="folder of images")
-    parser.add_argument("dst", help="the LMDB, a name that ends in .lmdb")
+    summary = "build an LMDB from a folder of images"
+    parser = add_command(actions, "build", summary, run_build, BUILD, BUILD_EXAMPLES)
+    parser.add_argument("src", metavar="FOLDER", help="folder of images")
+    parser.add_argument("dst", metavar="LMDB", help="LMDB to write; its name ends in .lmdb")
     parser.add_argument(
-        "--crop-size", type=int, default=0, help="cut into squares of this side, stored as PNG"
+        "--crop-size",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="cut images into squares of this side and store them as PNG (default: whole images)",
     )
     parser.add_argument(
-        "--step", type=int, default=0, help="distance between squares (default: the crop size)"
+        "--step",
+        type=int,
+        default=0,  # the crop size
+        metavar="PIXELS",
+        help="distance between the squares (default: the crop size)",
     )
     parser.add_argument(
-        "--max-bad", type=int, default=10, help="files that may be unreadable (default: 10)"
+        "--max-bad", type=int, default=10, metavar="N", help="unreadable files to tolerate"
     )
     parser.add_argument(
-        "--workers", type=int, help="threads that read and encode (default: one a core)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="threads that read and encode (default: one per core)",
     )
-    parser.set_defaults(func=run_build)
-
-
-def _add_check(actions: argparse._SubParsersAction) -> None:
-    parser = actions.add_parser(
-        "check",
-        help="find corrupt, missing and surplus entries",
-        description="Decode every image of an LMDB and compare checksums. Exit code 1 if anything is wrong.",
-        epilog=CHECK_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("lmdb", help="the LMDB, built by this command or by BasicSR")
-    parser.set_defaults(func=run_check)
 
 
 def run_build(args: argparse.Namespace) -> int:
-    """Build, then say what the LMDB holds and which files were left out."""
+    """Build the LMDB, then print its size and the files that were left out."""
     from wxr_plugin.data.lmdb.build import build
 
     result = build(args.src, args.dst, args.crop_size, args.step, args.max_bad, args.workers)
@@ -79,7 +84,7 @@ def run_build(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Print what is wrong, one line each; exit code 1 if anything is."""
+    """Print each problem of the LMDB as a line; return 1 if there is one."""
     from wxr_plugin.data.lmdb.check import check
 
     problems = check(args.lmdb, progress=True)

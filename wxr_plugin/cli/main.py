@@ -5,8 +5,10 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from wxr_plugin import __version__
 from wxr_plugin.cli.parsers import CommandParser
 from wxr_plugin.utils.commands import run_command
+from wxr_plugin.utils.help_text import HelpFormatter
 
 COMMANDS = (
     "train",
@@ -26,12 +28,13 @@ COMMANDS = (
     "demo",
     "new",
 )
-"""Each is a module of this package; its `add_parser(subparsers)` adds the sub-command and sets `func(args) -> code`."""
+"""Modules of this package. `add_parser(subparsers)` of each adds its command, which sets
+`func(args) -> exit code`."""
 
 EXAMPLE = """example:
   wxr check options/tiny/supervised.yml && wxr train -opt options/tiny/supervised.yml
 
-wxr COMMAND --help shows the arguments of a command, with an example.
+Run `wxr COMMAND --help` for the arguments and examples of a command.
 """
 
 
@@ -46,17 +49,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of `wxr` with all sub-commands."""
-    from wxr_plugin import __version__
-
-    style = argparse.RawDescriptionHelpFormatter
-    purpose = "Rain, haze and snow removal for BasicSR, with vision-language models in the loop."
+    """Return the parser of `wxr` with all sub-commands."""
     parser = argparse.ArgumentParser(
-        "wxr", description=purpose, epilog=EXAMPLE, formatter_class=style
+        "wxr",
+        description="Remove rain, haze and snow from photos, with BasicSR and vision-language "
+        "models in the loop.",
+        epilog=EXAMPLE,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"wxr_plugin {__version__}")
     subparsers = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, parser_class=CommandParser
+        title="commands",
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        parser_class=CommandParser,
     )
     for command in COMMANDS:
         importlib.import_module(f"wxr_plugin.cli.{command}").add_parser(subparsers)

@@ -1,78 +1,67 @@
-"""`wxr new arch`."""
+"""`wxr new arch`: the files of a new network."""
 
 import argparse
 from pathlib import Path
 
-EXAMPLE = """examples:
-  wxr new arch FrostNet                       in the repository of wxr_plugin: network, option file, zoo row
-  wxr new arch FrostNet --into my_networks    in a package of yours: network, option file, test
+from wxr_plugin.cli.parsers import add_command, add_group
 
-docs/contributing.md says what becomes of them.
+DESCRIPTION = """
+Create a network that runs as it is, its option file, and a test or, in the repository of
+wxr_plugin, a row of the zoo. docs/contributing.md describes the next steps.
+"""
+EXAMPLES = """examples:
+  wxr new arch FrostNet                       in the repository of wxr_plugin
+  wxr new arch FrostNet --into my_networks    in your own package
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Add `new` to `wxr`."""
-    style, purpose = (
-        argparse.RawDescriptionHelpFormatter,
-        "write the files with which a contribution starts",
-    )
-    new = subparsers.add_parser(
-        "new",
-        help=purpose,
-        description=f"{purpose.capitalize()}.",
-        epilog=EXAMPLE,
-        formatter_class=style,
-    )
-    kinds = new.add_subparsers(dest="kind", metavar="KIND", required=True)
-    purpose = "a network that works at once, its option file, and its zoo row or test"
-    arch = kinds.add_parser(
-        "arch", help=purpose, description=f"Write {purpose}.", epilog=EXAMPLE, formatter_class=style
-    )
-    arch.add_argument("name", metavar="NAME", help="name of its class, such as FrostNet")
+    """Add `new` to the `wxr` command."""
+    summary = "create the files of a contribution"
+    kinds = add_group(subparsers, "new", summary, examples=EXAMPLES)
+    summary = "create a network with its option file and test"
+    arch = add_command(kinds, "arch", summary, run_new_arch, DESCRIPTION, EXAMPLES)
+    arch.add_argument("name", metavar="NAME", help="class name, such as FrostNet")
     arch.add_argument(
-        "--into", type=Path, metavar="FOLDER", help="package of yours; made where there is none"
+        "--into", type=Path, metavar="FOLDER", help="your own package; created if it is missing"
     )
-    arch.set_defaults(func=run_new_arch)
 
 
 def run_new_arch(args: argparse.Namespace) -> int:
-    """Write the files, and say what comes next."""
-    import wxr_plugin.archs  # noqa: F401  what is registered already
+    """Write the files, and print them and the next steps."""
+    import wxr_plugin.archs  # noqa: F401  fills the registry, so that taken names are refused
     from wxr_plugin.contributing.new_arch import new_arch
 
-    made = new_arch(args.name, Path.cwd(), args.into)
-    for file in made.values():
+    written = new_arch(args.name, Path.cwd(), args.into)
+    for file in written.values():
         print(f"wrote {_short(file)}")
-    print("\nNext, after you have put your layers into the network:")
-    for step in next_steps(args.name, made):
+    print("\nNext steps, once the network has your layers:")
+    for step in next_steps(args.name, written):
         print(f"  {step}")
     return 0
 
 
-def next_steps(name: str, made: dict[str, Path]) -> list[str]:
-    """Commands with what they do, for the files of `new_arch`; a plug-in's start where its package lies."""
-    option = _short(made["option"])
-    check = f"wxr check {option}    # tells which folders of photos are missing"
-    return [*_first_steps(name, made), check, f"wxr train -opt {option}"]
+def next_steps(name: str, written: dict[str, Path]) -> list[str]:
+    """Return the next commands for the files that `new_arch` has `written`."""
+    option = _short(written["option"])
+    check = f"wxr check {option}    # reports missing folders of photos"
+    return [*_first_steps(name, written), check, f"wxr train -opt {option}"]
 
 
-def _first_steps(name: str, made: dict[str, Path]) -> list[str]:
-    if "row" in made:
+def _first_steps(name: str, written: dict[str, Path]) -> list[str]:
+    if "row" in written:
         test = f"python -m pytest tests/archs/test_registry_walk.py -k {name}"
-        return [f"fill in {_short(made['row'])}", test]
-    test = f"python -m pytest {_short(made['test'])}"
-    if "package" in made:
+        return [f"fill in {_short(written['row'])}", test]
+    test = f"python -m pytest {_short(written['test'])}"
+    if "package" in written:
         return [test]
-    package = made["arch"].parent / "__init__.py"
-    return [
-        f"import {made['arch'].stem} in {_short(package)}, unless it imports every *_arch.py",
-        test,
-    ]
+    # An existing package imports its modules its own way.
+    package = _short(written["arch"].parent / "__init__.py")
+    module = written["arch"].stem
+    return [f"import {module} in {package}, unless it imports every *_arch.py", test]
 
 
 def _short(file: Path) -> str:
-    absolute = file.resolve()
-    return str(
-        absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute
-    )
+    """Return the path relative to the current directory, or the absolute one outside it."""
+    absolute, here = file.resolve(), Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

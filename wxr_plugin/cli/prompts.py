@@ -1,9 +1,10 @@
-"""`wxr prompts`: learn the weather prompts of WResVLM, and look at what a file of them knows."""
+"""`wxr prompts`: learn the weather prompts of WResVLM, and measure their accuracy."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wxr_plugin.cli.parsers import add_command, add_device, add_group
 from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.errors import WxrError
 
@@ -13,12 +14,24 @@ if TYPE_CHECKING:
     from wxr_plugin.prompt_learning.restored import EncodedRestorations
 
 
-LEARN_EXAMPLE = """example:
+DESCRIPTION = """
+Learn four text prompts (clear, rain, haze, snow) that classify photos through a frozen CLIP. The
+weather prompt loss trains with them.
+"""
+LEARN = """
+Learn prompts from photos, and print the accuracy on a held-out fifth of them. The defaults of
+--iterations and --lr suit the packaged CLIP.
+"""
+LEARN_EXAMPLES = """examples:
   wxr prompts learn --clear gt/ --rain rain/ --haze haze/ --snow snow/ -o prompts.safetensors
   wxr prompts learn --synthetic gt/ --crop-size 96 -o prompts.safetensors
   wxr prompts learn --synthetic gt/ --pseudo-labels labels.lmdb -o prompts2.safetensors
 """
-CHECK_EXAMPLE = """example:
+CHECK = """
+Print the CLIP of a file of prompts and the cosines between the prompts; with photos, also the
+accuracy on them.
+"""
+CHECK_EXAMPLES = """examples:
   wxr prompts check prompts.safetensors
   wxr prompts check prompts.safetensors --clear gt/ --rain rain/ --haze haze/ --snow snow/
 """
@@ -26,104 +39,95 @@ CHECK_EXAMPLE = """example:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `prompts` with `learn` and `check` to the `wxr` command."""
-    parser = subparsers.add_parser(
-        "prompts",
-        help="learn the prompts of the weather prompt loss",
-        description="Four learnt text prompts (clear, rain, haze, snow) that sort photos through a frozen CLIP.",
-        epilog=LEARN_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    actions = parser.add_subparsers(dest="action", required=True)
+    summary = "learn and check the prompts of the weather prompt loss"
+    actions = add_group(subparsers, "prompts", summary, DESCRIPTION, LEARN_EXAMPLES)
     _add_learn(actions)
-    _add_check(actions)
+    summary = "show a file of prompts and measure its accuracy on photos"
+    parser = add_command(actions, "check", summary, check, CHECK, CHECK_EXAMPLES)
+    parser.add_argument(
+        "prompts", type=Path, metavar="FILE", help="file written by `wxr prompts learn`"
+    )
+    _add_photos(parser)
 
 
 def _add_learn(actions: argparse._SubParsersAction) -> None:
-    parser = _add_action(
-        actions, "learn", "learn prompts from photos, with a held-out test", LEARN_EXAMPLE
+    summary = "learn prompts from photos"
+    parser = add_command(actions, "learn", summary, learn, LEARN, LEARN_EXAMPLES)
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="file to write (.safetensors)",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="safetensors file to write"
-    )
-    parser.add_argument(
-        "--clip", default="tiny", help="tiny, or ARCHITECTURE:WEIGHTS of open_clip (default: tiny)"
+        "--clip", default="tiny", metavar="CLIP", help="tiny, or ARCHITECTURE:WEIGHTS of open_clip"
     )
     parser.add_argument(
         "--pseudo-labels",
         metavar="STORE",
-        help="label store whose restored photos join, as clear as they are rated",
+        help="label store whose pseudo-labels are added as training photos, with soft targets "
+        "from their ratings",
     )
-    parser.add_argument(
-        "--iterations", type=int, default=200, help="Adam steps (default: 200, for the tiny CLIP)"
-    )
-    parser.add_argument(
-        "--lr", type=float, default=2e-3, help="learning rate (default: 2e-3, for the tiny CLIP)"
-    )
+    parser.add_argument("--iterations", type=int, default=200, metavar="N", help="steps of Adam")
+    parser.add_argument("--lr", type=float, default=2e-3, metavar="RATE", help="learning rate")
     _add_photos(parser)
-    parser.set_defaults(func=learn)
-
-
-def _add_check(actions: argparse._SubParsersAction) -> None:
-    parser = _add_action(
-        actions, "check", "what a file of prompts is, and how well it sorts photos", CHECK_EXAMPLE
-    )
-    parser.add_argument("prompts", type=Path, help="file written by `wxr prompts learn`")
-    _add_photos(parser)
-    parser.set_defaults(func=check)
-
-
-def _add_action(
-    actions: argparse._SubParsersAction, name: str, help: str, example: str
-) -> argparse.ArgumentParser:
-    return actions.add_parser(
-        name,
-        help=help,
-        description=help,
-        epilog=example,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
 
 
 def _add_photos(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("photos")
     for weather in WEATHERS:
-        parser.add_argument(
-            f"--{weather}", metavar="FOLDER", help=f"{weather} photos: a folder or an .lmdb"
+        group.add_argument(
+            f"--{weather}", metavar="FOLDER", help=f"folder or LMDB of {weather} photos"
         )
-    parser.add_argument(
-        "--synthetic", metavar="CLEAR_FOLDER", help="clear photos, to be used in all four weathers"
+    group.add_argument(
+        "--synthetic",
+        metavar="FOLDER",
+        help="folder or LMDB of clear photos to which all weathers are added",
     )
-    parser.add_argument(
+    group.add_argument(
         "--crops",
         type=int,
         default=4,
-        help="random crops of each photo beside the whole (default 4)",
+        metavar="N",
+        help="random crops of each photo, in addition to the whole photo",
     )
-    parser.add_argument(
-        "--crop-size", type=int, default=224, help="their side; take that of the training crops"
+    group.add_argument(
+        "--crop-size",
+        type=int,
+        default=224,
+        metavar="PIXELS",
+        help="side of the crops; best equal to that of the training crops",
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the held-out fifth, crops, weather and start"
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the held-out photos, crops, synthetic weather and initial prompts",
     )
-    parser.add_argument(
-        "--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one when absent"
-    )
+    add_device(parser)
 
 
 def learn(args: argparse.Namespace) -> int:
-    """Encode the photos once, fit the prompts to four fifths of them, print the accuracy on the rest, save."""
+    """Learn prompts from four fifths of the photos, print the accuracy on the rest, and save."""
     from wxr_plugin.prompt_learning.learning import PromptOptions, learn_prompts
     from wxr_plugin.utils.devices import device_of
     from wxr_plugin.utils.progress import track
 
     if args.iterations < 1 or args.lr <= 0:
         raise WxrError("--iterations and --lr must be positive")
-    more = {"pseudo_labels": args.pseudo_labels, "iterations": args.iterations, "lr": args.lr}
-    device = device_of(args.device)
-    learnt = learn_prompts(
-        PromptOptions(clip=args.clip, **more, **_photo_options(args)), track, device
+    options = PromptOptions(
+        clip=args.clip,
+        pseudo_labels=args.pseudo_labels,
+        iterations=args.iterations,
+        lr=args.lr,
+        **_photo_options(args),
     )
+    learnt = learn_prompts(options, track, device_of(args.device))
     learnt.prompts.save(args.output)
-    _print_passed_over(learnt.bad)
+    _print_skipped(learnt.bad)
     if learnt.restored:
         _print_restored(learnt.restored)
     _print_accuracy(learnt.accuracy, f"held-out accuracy ({learnt.held_out} photos and crops)")
@@ -132,7 +136,7 @@ def learn(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Print which CLIP the prompts belong to and how alike they are; with photos, how well they sort all of these."""
+    """Print the CLIP and the cosines of the prompts, and the accuracy on photos if any."""
     from wxr_plugin.conditioning.clip import load_clip
     from wxr_plugin.conditioning.prompts import WeatherPrompts, accuracy
     from wxr_plugin.prompt_learning.learning import PromptPhotoOptions, encode_photos
@@ -140,6 +144,7 @@ def check(args: argparse.Namespace) -> int:
     from wxr_plugin.utils.devices import device_of
     from wxr_plugin.utils.progress import track
 
+    # The file names its CLIP; once that is loaded, the second read checks the prompts against it.
     clip = WeatherPrompts.load(args.prompts).clip
     guide = load_clip(clip, device_of(args.device))
     prompts = WeatherPrompts.load(args.prompts, guide)
@@ -149,11 +154,9 @@ def check(args: argparse.Namespace) -> int:
         options = PromptPhotoOptions(**_photo_options(args))
         photos = list_photos(options.photos, options.synthetic, options.seed)
         data = encode_photos(options, guide, photos, track)
-        _print_passed_over(data.bad)
-        _print_accuracy(
-            accuracy(prompts, data.features, data.classes, guide),
-            f"accuracy ({len(data.classes)} views)",
-        )
+        _print_skipped(data.bad)
+        shares = accuracy(prompts, data.features, data.classes, guide)
+        _print_accuracy(shares, f"accuracy ({len(data.classes)} views)")
     return 0
 
 
@@ -161,19 +164,28 @@ def _photo_options(args: argparse.Namespace) -> dict[str, Any]:
     if args.crops < 0 or args.crop_size < 1:
         raise WxrError("--crops must not be negative and --crop-size must be positive")
     folders = {weather: getattr(args, weather) for weather in WEATHERS if getattr(args, weather)}
-    same = {key: getattr(args, key) for key in ("synthetic", "crops", "crop_size", "seed")}
-    return {"photos": folders, **same}
+    return {
+        "photos": folders,
+        "synthetic": args.synthetic,
+        "crops": args.crops,
+        "crop_size": args.crop_size,
+        "seed": args.seed,
+    }
 
 
-def _print_passed_over(bad: list[str]) -> None:
-    for reason in bad:
-        print(f"passed over: {reason}")
+def _print_skipped(reasons: list[str]) -> None:
+    for reason in reasons:
+        print(f"skipped: {reason}")
 
 
 def _print_restored(restored: "EncodedRestorations") -> None:
-    print(f"restored photos: {restored.used} joined")
+    print(f"restored photos: {restored.used} used")
+    # Photos of the label store that are not used, by reason.
     for count, reason in (
-        (restored.unknown, "of unknown weather: their names do not begin with a weather (rain/…)"),
+        (
+            restored.unknown,
+            "of unknown weather: their names do not begin with a weather (rain/...)",
+        ),
         (restored.unrated, "without a rating in [1, 5]"),
         (restored.held_out, "whose photos are held out"),
     ):

@@ -3,10 +3,16 @@
 import argparse
 from pathlib import Path
 
-MAX_IMAGES, MAX_SIDE = 12, 1024
-"""As in wxr_plugin.benchmark.report.write, which imports much more."""
+from wxr_plugin.cli.parsers import add_command
 
-EXAMPLE = """examples:
+MAX_IMAGES, MAX_SIDE = 12, 1024
+"""The defaults of wxr_plugin.benchmark.report.write, whose import takes too long for --help."""
+
+DESCRIPTION = """
+Write report.html, report.md and report.tex for the benchmark in FOLDER, finished or not. The page
+is a single file with all tables and some photos; it links to the files of the other photos.
+"""
+EXAMPLES = """examples:
   wxr report runs/real_weather
   wxr report runs/real_weather -o paper/ --max-images 40 --max-side 1600
 """
@@ -14,32 +20,36 @@ EXAMPLE = """examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `report` to the `wxr` command."""
-    parser = subparsers.add_parser(
-        "report",
-        help="tables and a page of what a benchmark measured",
-        description="Write report.html, report.md and report.tex of the benchmark in FOLDER, done or under way. The "
-        "page is one file with its tables and some photos; of the other photos it links the files.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="what `wxr benchmark` wrote")
+    summary = "write the tables and the HTML page of a benchmark"
+    parser = add_command(subparsers, "report", summary, run, DESCRIPTION, EXAMPLES)
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="OUT", help="folder for the files (default: FOLDER)"
+        "folder", type=Path, metavar="FOLDER", help="folder written by `wxr benchmark`"
     )
-    images = f"photos that the page carries, each as every method made it; 0: none (default: {MAX_IMAGES})"
-    parser.add_argument("--max-images", type=int, default=MAX_IMAGES, metavar="N", help=images)
-    side = f"longest side of these, in pixels (default: {MAX_SIDE})"
-    parser.add_argument("--max-side", type=int, default=MAX_SIDE, metavar="PIXELS", help=side)
-    parser.set_defaults(func=run)
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="OUT", help="output folder (default: FOLDER)"
+    )
+    parser.add_argument(
+        "--max-images",
+        type=int,
+        default=MAX_IMAGES,
+        metavar="N",
+        help="photos to embed in the page, each with the results of all methods; 0 for none",
+    )
+    parser.add_argument(
+        "--max-side",
+        type=int,
+        default=MAX_SIDE,
+        metavar="PIXELS",
+        help="longest side of embedded photos",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the report and tell where."""
+    """Write the report and print its files."""
     from wxr_plugin.benchmark.report.write import LATEX, MARKDOWN, write_report
 
     page = write_report(args.folder, args.output, args.max_images, args.max_side)
-    print(
-        f"{page} ({page.stat().st_size / 1e6:.1f} MB), {page.with_name(MARKDOWN)}, "
-        f"{page.with_name(LATEX)}"
-    )
+    megabytes = page.stat().st_size / 1e6
+    others = f"{page.with_name(MARKDOWN)}, {page.with_name(LATEX)}"
+    print(f"{page} ({megabytes:.1f} MB), {others}")
     return 0

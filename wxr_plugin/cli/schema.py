@@ -1,4 +1,4 @@
-"""`wxr schema`: the JSON schema from which editors complete and check option files (draft 7, yaml-language-server)."""
+"""`wxr schema`: the JSON schema (draft 7) with which editors complete and check option files."""
 
 import argparse
 import inspect
@@ -15,45 +15,48 @@ from wxr_plugin.options.checks.components import (
     ENGINES,
     GIVEN,
     default_type,
+    package_of,
     registered,
     schedulers,
 )
 from wxr_plugin.options.checks.fields import fields_of, parameters_of, takes_any
-from wxr_plugin.options.checks.json_types import Json, block, properties
+from wxr_plugin.options.checks.json_types import Json, block_schema, properties
 from wxr_plugin.schema import Block
 from wxr_plugin.utils import files
 from wxr_plugin.utils.namesakes import SUFFIX
 
 SHIPPED = Path(__file__).parents[1] / "options.schema.json"
 DRAFT = "http://json-schema.org/draft-07/schema#"
-# Suggestions only: every optimizer of torch is accepted. The list of torch itself changes from
-# version to version.
+# Suggestions only: every optimizer of torch is accepted. The list of torch itself changes with its
+# version, and the shipped schema must not.
 OPTIMIZERS = ("ASGD", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
 
+DESCRIPTION = """
+Print the JSON schema of option files. Editors with yaml-language-server complete and check an
+option file that begins with such a line:
+
+  # yaml-language-server: $schema=../options.schema.json
+"""
 EXAMPLES = """examples:
   wxr schema > options.schema.json
   wxr schema --path
-
-A first line such as this one gives an option file completion in editors with yaml-language-server:
-  # yaml-language-server: $schema=../options.schema.json
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `schema` to the `wxr` command."""
-    parser = add_command(
-        subparsers, "schema", "print the JSON schema from which editors complete", run, EXAMPLES
-    )
+    summary = "print the JSON schema of option files"
+    parser = add_command(subparsers, "schema", summary, run, DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "--path", action="store_true", help="print the path of the packaged schema instead"
     )
     parser.add_argument(
-        "--write", type=Path, metavar="FILE", help="write the schema to FILE instead"
+        "--write", type=Path, metavar="FILE", help="write the schema to FILE instead of stdout"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print or write the JSON schema."""
+    """Print or write the JSON schema; return 0."""
     if args.path:
         print(SHIPPED)
     elif args.write:
@@ -64,17 +67,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def text() -> str:
-    """The schema as it is shipped: of everything that this package and BasicSR register, without other plug-ins."""
+    """Return the shipped schema: of all that this package and BasicSR register; no plug-ins."""
     return json.dumps(option_file(), indent=1, sort_keys=True) + "\n"
 
 
 def option_file() -> Json:
-    """The schema of a whole option file, of a training or of a benchmark."""
+    """Return the schema of an option file of a training or a benchmark."""
     models = ours("model")
     top = properties([schema.FileOptions]) | {
-        "path": block([schema.PathOptions], closed=False),
-        "train": block([schema.TrainCommon], closed=False),
-        "val": block([schema.ValOptions], closed=False),
+        "path": block_schema([schema.PathOptions], closed=False),
+        "train": block_schema([schema.TrainCommon], closed=False),
+        "val": block_schema([schema.ValOptions], closed=False),
         "datasets": {"type": "object", "additionalProperties": {"$ref": "#/definitions/dataset"}},
         "model_type": {
             "type": "string",
@@ -82,7 +85,8 @@ def option_file() -> Json:
             "description": "Registered name of the model.",
         },
     }
-    definitions = {"dataset": dataset_block(), "benchmark": block([BenchmarkOptions])}
+    # Blocks of `train` and `val` refer to these by the kind that their annotation names.
+    definitions = {"dataset": dataset_block(), "benchmark": block_schema([BenchmarkOptions])}
     definitions |= {kind: component(kind) for kind in ("network", "loss", "metric", "scheduler")}
     definitions["optimizer"] = typed(OPTIMIZERS)
     definitions |= {kind: engine(kind) for kind in ENGINES if ours(kind)}
@@ -95,6 +99,7 @@ def option_file() -> Json:
         "title": "Option file of BasicSR with wxr_plugin",
         "type": "object",
         "properties": top,
+        # A file with methods and sets is a benchmark's; any other one is a training's or a test's.
         "if": {"required": ["methods", "sets"]},
         "then": {"$ref": "#/definitions/benchmark"},
         "else": {"required": required},
@@ -106,44 +111,53 @@ def option_file() -> Json:
 def ours(kind: str) -> dict[str, Any]:
     """Return what this package and BasicSR register of a kind, by bare names."""
     packages = ("basicsr", "wxr_plugin")
-    known = {name: item for name, item in registered(kind).items() if not name.endswith(SUFFIX)}
-    return {name: item for name, item in known.items() if item.__module__.split(".")[0] in packages}
+    chosen = {}
+    for name, item in registered(kind).items():
+        if package_of(item) in packages and not name.endswith(SUFFIX):
+            chosen[name] = item
+    return chosen
 
 
 def model_blocks(model: type) -> Json:
-    """The rule for a file with this model: its keys at the top level, in `train` and in `val`; no others."""
-    top = beside([schema.FileOptions], stock.declared(model, "TopOptions"))
+    """Return the rule for files with this model: its keys at the top, in `train` and in `val`."""
+    top = own_properties([schema.FileOptions], stock.declared(model, "TopOptions"))
+    # The model's own keys of `train` and `val`; BasicSR's are described at the top level.
     for key, common in (("train", schema.TrainCommon), ("val", schema.ValOptions)):
-        top["properties"][key] = beside([common], stock.declared(model, f"{key.title()}Options"))
+        top["properties"][key] = own_properties(
+            [common], stock.declared(model, f"{key.title()}Options")
+        )
     return top
 
 
-def beside(common: list[type[Block]], own: list[type[Block]]) -> Json:
-    """The fields of `own`, and by name only those of `common`, which are described elsewhere; no others."""
-    known: Json = dict.fromkeys(fields_of(common), True)
+def own_properties(common: list[type[Block]], own: list[type[Block]]) -> Json:
+    """Return the schema of an object with the fields of `own` and `common`, and no others.
+
+    Fields of `common` are allowed by name only, since the enclosing schema describes them.
+    """
+    allowed: Json = dict.fromkeys(fields_of(common), True)
     required = sorted(name for name, field in fields_of(own).items() if field.required)
     return {
-        "properties": known | properties(own),
+        "properties": allowed | properties(own),
         "required": required,
         "additionalProperties": False,
     }
 
 
 def dataset_block() -> Json:
-    """A dataset block: the common keys, and those of its type."""
+    """Return the schema of a dataset block: the common keys, and those of its type."""
     classes = ours("dataset")
     common = properties([schema.DatasetCommon])
     common["type"] = {**common["type"], "examples": sorted(classes)}
-    rules = [
-        when("type", name, beside([schema.DatasetCommon], [own]))
-        for name, cls in sorted(classes.items())
-        if (own := stock.of_dataset(cls))
-    ]
+    rules = []
+    for name, cls in sorted(classes.items()):
+        own = stock.of_dataset(cls)
+        if own:
+            rules.append(when("type", name, own_properties([schema.DatasetCommon], [own])))
     return {"type": "object", "properties": common, "required": ["name", "type"], "allOf": rules}
 
 
 def component(kind: str) -> Json:
-    """Return the schema of a network, loss, metric or schedule: its type, and the arguments of its constructor."""
+    """Return the schema of a network, loss, metric or schedule: its type and its arguments."""
     items = schedulers() if kind == "scheduler" else ours(kind)
     rules = [when("type", name, call(item, kind)) for name, item in sorted(items.items())]
     return typed(items) | {"allOf": rules}
@@ -156,39 +170,48 @@ def typed(names: Iterable[str]) -> Json:
 
 
 def engine(kind: str) -> Json:
-    """A rater, describer or rewriter: its type, which has a default, and the keys of that type."""
-    names, usual = ours(kind), default_type(kind)
-    words = {
+    """Return the schema of a rater, describer or rewriter, whose type has a default."""
+    classes = ours(kind)
+    usual = default_type(kind)
+    type_schema = {
         "type": "string",
         "default": usual,
-        "examples": sorted(names),
+        "examples": sorted(classes),
         "description": f"Class of the {kind}.",
     }
-    rules = [when("type", name, block([item.Options])) for name, item in sorted(names.items())]
-    absent = {"if": {"not": {"required": ["type"]}}, "then": block([names[usual].Options])}
-    return {"type": "object", "properties": {"type": words}, "allOf": [*rules, absent]}
+    rules = [
+        when("type", name, block_schema([cls.Options])) for name, cls in sorted(classes.items())
+    ]
+    absent = {"if": {"not": {"required": ["type"]}}, "then": block_schema([classes[usual].Options])}
+    return {"type": "object", "properties": {"type": type_schema}, "allOf": [*rules, absent]}
 
 
 def call(item: Any, kind: str) -> Json:
-    """The arguments of a registered class or function."""
+    """Return the schema of the arguments of a registered class or function."""
     parameters = parameters_of(item, GIVEN.get(kind, ())) or {}
-    found = {name: default(parameter) for name, parameter in parameters.items()} | {"type": {}}
+    arguments = {name: default(parameter) for name, parameter in parameters.items()}
+    arguments["type"] = {}
     if kind == "metric":
-        found["better"] = {
+        # Read by the model that validates, not by the metric.
+        arguments["better"] = {
             "enum": ["higher", "lower"],
             "description": "Which way is better; higher when absent.",
         }
     required = sorted(name for name, p in parameters.items() if p.default is p.empty)
-    return {"properties": found, "required": required, "additionalProperties": takes_any(item)}
+    return {
+        "properties": arguments,
+        "required": required,
+        "additionalProperties": takes_any(item),
+    }
 
 
 def default(parameter: inspect.Parameter) -> Json:
-    """What the default of a parameter says of it."""
+    """Return the schema of an argument: its default, if JSON can hold it."""
     value = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
     plain = isinstance(value, bool | int | float | str | list | dict)
     return {"default": value} if plain else {}
 
 
 def when(key: str, value: str, then: Json) -> Json:
-    """`then` holds where `key` is `value`."""
+    """Return the rule that the schema `then` applies if `key` is `value`."""
     return {"if": {"properties": {key: {"const": value}}, "required": [key]}, "then": then}

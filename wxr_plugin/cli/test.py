@@ -1,4 +1,4 @@
-"""`wxr test`."""
+"""`wxr test`: the same as `python -m wxr_plugin.test`."""
 
 import argparse
 
@@ -8,8 +8,5 @@ from wxr_plugin.cli.parsers import add_command
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `test` to the `wxr` command."""
-    test.configure(
-        add_command(
-            subparsers, "test", "run a trained network over test sets with BasicSR", test.run
-        )
-    )
+    summary = "evaluate a trained network on test sets with BasicSR"
+    test.configure(add_command(subparsers, "test", summary, test.run))

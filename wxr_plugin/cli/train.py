@@ -1,4 +1,4 @@
-"""`wxr train`."""
+"""`wxr train`: the same as `python -m wxr_plugin.train`."""
 
 import argparse
 

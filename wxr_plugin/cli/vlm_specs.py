@@ -1,4 +1,4 @@
-"""Raters, describers and rewriters as a command line names them: one word each (docs/raters.md)."""
+"""Raters, describers and rewriters named by one word on the command line (docs/raters.md)."""
 
 from pathlib import Path
 from typing import Any
@@ -8,49 +8,49 @@ import yaml
 from wxr_plugin.errors import WxrError
 from wxr_plugin.options import safe_yaml
 
-_SERVER = ("http://", "https://")
+SERVER = ("http://", "https://")
 
 
 def rater_options(spec: str) -> dict[str, Any]:
-    """The options block of the rater that `spec` names; see `spec_options`."""
+    """Return the options block of the rater that `spec` names; see `spec_options`."""
     return spec_options("rater", spec)
 
 
 def spec_options(kind: str, spec: str) -> dict[str, Any]:
-    """The options block of a "rater", "describer" or "rewriter" (`kind`) that `spec` names.
+    """Return the options block of a "rater", "describer" or "rewriter" (`kind`) named by `spec`.
 
-    MODEL or MODEL:PROMPT (transformers), pyiqa:METRIC (raters), http://HOST:PORT/v1#MODEL (a
-    server), rules (rewriters), or FILE.yml that holds the block.
+    `spec` is MODEL or MODEL:PROMPT (transformers), pyiqa:METRIC (raters),
+    http://HOST:PORT/v1#MODEL (a server), rules (rewriters), or FILE.yml with the block.
 
     Raises:
-        WxrError: it is none of these, or names something that this kind does not have.
+        WxrError: `spec` is none of these, or the kind has nothing of that name.
     """
     blocks = panel_options(kind, [spec])
     if len(blocks) != 1:
         raise WxrError(
-            f"{spec}: {len(blocks)} blocks, where one {kind} is asked; leave one in the file"
+            f"{spec}: {len(blocks)} blocks, but one {kind} is needed; keep one in the file"
         )
     return blocks[0]
 
 
 def panel_options(kind: str, specs: list[str]) -> list[dict[str, Any]]:
-    """The options blocks of several; a FILE.yml may hold a list of them."""
+    """Return the options blocks of all `specs`; a FILE.yml may hold a list of them."""
     return [block for spec in specs for block in _blocks(kind, spec)]
 
 
 def _blocks(kind: str, spec: str) -> list[dict[str, Any]]:
     if spec.endswith((".yml", ".yaml")):
         return _from_file(kind, Path(spec))
+    # Types are registered as TransformersRater, ServerDescriber and so on.
     name = kind.title()
-    if spec.startswith(_SERVER):
+    if spec.startswith(SERVER):
         return [{"type": f"Server{name}", **_served(spec)}]
     if spec == "rules" and kind == "rewriter":
         return [{"type": "RuleRewriter"}]
     if spec.startswith("pyiqa:"):
         if kind != "rater":
             raise WxrError(
-                f"{spec}: a metric of pyiqa rates and does nothing else; name a model, a server or "
-                f"a file"
+                f"{spec}: a metric of pyiqa can only rate; name a model, a server or a file"
             )
         return [{"type": "PyiqaRater", "metric": spec.removeprefix("pyiqa:")}]
     return [{"type": f"Transformers{name}", **_model(kind, spec)}]
@@ -58,6 +58,7 @@ def _blocks(kind: str, spec: str) -> list[dict[str, Any]]:
 
 def _model(kind: str, spec: str) -> dict[str, str]:
     model, colon, prompt = spec.rpartition(":")
+    # The path of a local folder may contain a colon.
     if not colon or Path(spec).exists():
         return {"model": spec}
     if not model or not prompt:
@@ -68,21 +69,19 @@ def _model(kind: str, spec: str) -> dict[str, str]:
 def _served(spec: str) -> dict[str, str]:
     url, _, model = spec.partition("#")
     if not model:
-        raise WxrError(f"{spec}: which of the server's models? write {url.rstrip('/')}#MODEL")
+        raise WxrError(f"{spec}: name one of the server's models: {url.rstrip('/')}#MODEL")
     return {"url": url, "model": model}
 
 
 def _from_file(kind: str, path: Path) -> list[dict[str, Any]]:
     try:
-        found = safe_yaml.load(path)
+        content = safe_yaml.load(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise WxrError(
-            f"{path}: no options of a {kind} can be read ({' '.join(str(error).split())})"
-        ) from error
-    blocks = found if isinstance(found, list) else [found]
+        reason = " ".join(str(error).split())
+        raise WxrError(f"{path}: cannot read options of a {kind} ({reason})") from error
+    blocks = content if isinstance(content, list) else [content]
     if not blocks or not all(isinstance(block, dict) for block in blocks):
         raise WxrError(
-            f"{path}: holds no block of options; write `type:` and its keys, or a list of such "
-            f"blocks"
+            f"{path}: not a block of options; write `type:` and its keys, or a list of such blocks"
         )
     return blocks

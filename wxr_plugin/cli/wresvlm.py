@@ -1,99 +1,101 @@
-"""`wxr wresvlm`: the whole method from folders of photos to a report."""
+"""`wxr wresvlm`: the whole method, from folders of photos to a report."""
 
 import argparse
+from typing import TYPE_CHECKING
 
-EXAMPLE = """example:
+from wxr_plugin.cli.parsers import add_command, add_group, add_overrides
+
+if TYPE_CHECKING:
+    from wxr_plugin.wresvlm.run import Run
+
+DESCRIPTION = """
+Train WResVLM in rounds: each round labels real photos, learns prompts and trains the network on
+both.
+"""
+RUN = """
+Run every stage that is not done or whose inputs changed. An interrupted run resumes.
+"""
+RUN_EXAMPLES = """examples:
   wxr wresvlm run -opt options/tiny/wresvlm_run.yml
   wxr wresvlm run -opt options/tiny/wresvlm_run.yml --list
   wxr wresvlm run -opt options/tiny/wresvlm_run.yml --until round_1
   wxr wresvlm run -opt options/tiny/wresvlm_run.yml --redo prompts
+"""
+REPORT_EXAMPLES = """example:
   wxr wresvlm report -opt options/tiny/wresvlm_run.yml
+"""
+CHECK = """
+Report every problem of the option file of a run and of the training files that it names.
+"""
+CHECK_EXAMPLES = """example:
+  wxr wresvlm check -opt options/tiny/wresvlm_run.yml
 """
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `wresvlm` with `run`, `report` and `check` to the `wxr` command."""
-    parser = _new(
-        subparsers,
-        "wresvlm",
-        "all of WResVLM, from folders to a report",
-        "Train WResVLM in rounds.",
+    summary = "run all of WResVLM, from folders of photos to a report"
+    actions = add_group(subparsers, "wresvlm", summary, DESCRIPTION, RUN_EXAMPLES)
+    _add_run(actions)
+    summary = "write the report of the stages that are done"
+    _add_file(add_command(actions, "report", summary, report, examples=REPORT_EXAMPLES))
+    summary = "check the option file of a run"
+    _add_file(add_command(actions, "check", summary, check, CHECK, CHECK_EXAMPLES))
+
+
+def _add_run(actions: argparse._SubParsersAction) -> None:
+    parser = add_command(actions, "run", "run or resume all stages", run, RUN, RUN_EXAMPLES)
+    _add_file(parser)
+    parser.add_argument("--until", metavar="STAGE", help="last stage to run")
+    parser.add_argument(
+        "--redo", nargs="+", metavar="STAGE", default=[], help="stages to run again, done or not"
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{run,report,check}")
-    purpose = (
-        "Make every stage that is not done or whose inputs changed. A run that was killed goes on."
+    parser.add_argument(
+        "--list", action="store_true", help="list the stages and their states; run nothing"
     )
-    run_parser = _add_file(_new(actions, "run", "make all stages", purpose))
-    run_parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
-    run_parser.add_argument(
-        "--redo", nargs="+", metavar="STAGE", default=[], help="make these again, done or not"
-    )
-    run_parser.add_argument(
-        "--list", action="store_true", help="print the stages with their state and make nothing"
-    )
-    run_parser.set_defaults(func=run)
-    purpose = "Make the report of the stages that are done so far."
-    _add_file(_new(actions, "report", "report on what is done so far", purpose)).set_defaults(
-        func=report
-    )
-    purpose = (
-        "Look for all problems of a run's option file and of the training files that it names."
-    )
-    _add_file(_new(actions, "check", "check a run's option file", purpose)).set_defaults(func=check)
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-opt", required=True, metavar="FILE", help="option file of the run")
+    add_overrides(parser, "name=other")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the stages, or list them."""
-    from wxr_plugin.wresvlm.checking import load_run
+    """Run the stages, or list them."""
     from wxr_plugin.wresvlm.report.pages import judge_note
-    from wxr_plugin.wresvlm.run import Run
 
-    settings = load_run(args.opt, args.force_yml or ())
-    job = Run(settings, say=lambda line: print(line, flush=True))
+    job = _job(args)
     if args.list:
         for state in job.states():
             print(f"{state.name:<12} {state.word:<9} {state.why}".rstrip())
         return 0
-    if note := judge_note(settings):
+    # Printed first: a judge that is also the rater would flatter its own training.
+    if note := judge_note(job.settings):
         print(note)
     job.make(args.until, args.redo)
-    page = settings.folder("report") / "index.html"
     if args.until in (None, "report"):
-        print(f"\nOpen {page}")
+        print(f"\nOpen {job.settings.folder('report') / 'index.html'}")
     return 0
 
 
 def report(args: argparse.Namespace) -> int:
-    """Make the report of what is done."""
-    from wxr_plugin.wresvlm.checking import load_run
-    from wxr_plugin.wresvlm.run import Run
-
-    job = Run(load_run(args.opt, args.force_yml or ()), say=lambda line: print(line, flush=True))
-    print(f"\nOpen {job.report_now()}")
+    """Write the report of the stages that are done."""
+    print(f"\nOpen {_job(args).report_now()}")
     return 0
 
 
 def check(args: argparse.Namespace) -> int:
-    """Check the file; its problems go to stderr."""
+    """Check the file; its problems are printed to stderr."""
     from wxr_plugin.wresvlm.checking import load_run
 
-    load_run(args.opt, args.force_yml or ())
+    load_run(args.opt, args.force_yml)
     print(f"{args.opt}: no problems")
     return 0
 
 
-def _new(
-    subparsers: argparse._SubParsersAction, name: str, purpose: str, description: str
-) -> argparse.ArgumentParser:
-    style = argparse.RawDescriptionHelpFormatter
-    return subparsers.add_parser(
-        name, help=purpose, description=description, epilog=EXAMPLE, formatter_class=style
-    )
+def _job(args: argparse.Namespace) -> "Run":
+    from wxr_plugin.wresvlm.checking import load_run
+    from wxr_plugin.wresvlm.run import Run
 
-
-def _add_file(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("-opt", required=True, metavar="FILE", help="option file of the run")
-    parser.add_argument(
-        "--force_yml", nargs="+", metavar="KEY=VALUE", help="change options: rounds=[…] name=other"
-    )
-    return parser
+    settings = load_run(args.opt, args.force_yml)
+    return Run(settings, say=lambda line: print(line, flush=True))

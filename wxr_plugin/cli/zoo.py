@@ -5,25 +5,52 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wxr_plugin.cli.parsers import add_command, add_group
 from wxr_plugin.errors import WxrError, plain
 
 if TYPE_CHECKING:
-    from wxr_plugin.zoo.recognise import Recognised
+    from wxr_plugin.zoo.recognise import Match, Recognised
     from wxr_plugin.zoo.rows import Row
 
-LIST_EXAMPLE = """example:
-  wxr zoo list --task derain
+INSTRUCTION_HEAD = "lm_instructir-7d.pt"
+"""Second file of a method that takes an instruction."""
+
+DESCRIPTION = """
+List, identify and convert checkpoints. The zoo knows the published ones that `wxr restore --method`
+takes; it downloads nothing, but names the source and the licence of each file.
 """
-SHOW_EXAMPLE = """example:
+EXAMPLES = """examples:
+  wxr zoo list --task derain
+  wxr zoo show restormer-derain
+  wxr zoo verify deraining.pth
+  wxr zoo convert net_g_latest.pth net_g.safetensors
+"""
+LIST_EXAMPLES = """examples:
+  wxr zoo list --task derain
+  wxr zoo list --method Restormer --json
+"""
+SHOW_EXAMPLES = """example:
   wxr zoo show restormer-derain
 """
-VERIFY_EXAMPLE = """examples:
-  wxr zoo verify deraining.pth
-  wxr zoo verify experiments/pretrained_models/*.pth --json > found.json
+VERIFY = """
+Identify checkpoints by the names and shapes of their weights: the method, the variants that fit,
+the key and the prefix of the weights, and whether the file is the published one. Code in a file is
+never run.
 
-exit code: 0 every file is recognised; 1 some file fits nothing; 2 some file cannot be read
+exit codes:
+  0  every file was recognised
+  1  a file fits no known network
+  2  a file cannot be read
 """
-CONVERT_EXAMPLE = """examples:
+VERIFY_EXAMPLES = """examples:
+  wxr zoo verify deraining.pth
+  wxr zoo verify experiments/pretrained_models/*.pth --json > recognised.json
+"""
+CONVERT = """
+Convert the weights of one network to another file format. The source may be any file that
+`wxr restore` reads. The written file is read back and compared with the source, value by value.
+"""
+CONVERT_EXAMPLES = """examples:
   wxr zoo convert net_g_latest.pth net_g.safetensors
   wxr zoo convert net_g_latest.pth for_mmagic.pth --to mmagic
   wxr zoo convert work_dirs/mine/iter_10000.pth net_g.pth --to basicsr
@@ -32,104 +59,68 @@ CONVERT_EXAMPLE = """examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `zoo` to the `wxr` command."""
-    style = argparse.RawDescriptionHelpFormatter
-    parser = subparsers.add_parser(
-        "zoo",
-        help="published checkpoints: list, show, recognise; convert any",
-        description="The published checkpoints that `wxr restore --method` knows. Nothing is fetched: a row says where "
-        "the authors publish a file and what they permit.",
-        epilog=LIST_EXAMPLE + SHOW_EXAMPLE.removeprefix("example:\n"),
-        formatter_class=style,
-    )
-    actions = parser.add_subparsers(
-        dest="action", required=True, metavar="{list,show,verify,convert}"
-    )
-    listing = actions.add_parser(
-        "list", help="a line for each", epilog=LIST_EXAMPLE, formatter_class=style
-    )
-    listing.add_argument(
-        "--task", help="only this task: derain, dehaze, desnow, weather, all-in-one …"
-    )
-    listing.add_argument("--method", help="only this method: Restormer, NAFNet …")
-    listing.add_argument("--json", action="store_true", help="everything, as JSON")
-    listing.set_defaults(func=list_rows)
-    show = actions.add_parser(
-        "show", help="all of one, and how to use it", epilog=SHOW_EXAMPLE, formatter_class=style
-    )
-    show.add_argument("name", help="as `wxr zoo list` writes it")
-    show.set_defaults(func=show_row)
+    summary = "list, identify and convert checkpoints"
+    actions = add_group(subparsers, "zoo", summary, DESCRIPTION, EXAMPLES)
+    _add_list(actions)
+    summary = "show a published checkpoint and how to use it"
+    parser = add_command(actions, "show", summary, show_row, examples=SHOW_EXAMPLES)
+    parser.add_argument("name", metavar="NAME", help="name printed by `wxr zoo list`")
     _add_verify(actions)
     _add_convert(actions)
 
 
-def _add_convert(actions: argparse._SubParsersAction) -> None:
-    convert = actions.add_parser(
-        "convert",
-        help="weights of BasicSR for MMagic, of MMagic for BasicSR, or as safetensors",
-        description="Write the weights of one network in another container. The source may be any file of weights "
-        "that `wxr restore` reads. What is written is read back and compared, number by number.",
-        epilog=CONVERT_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _add_list(actions: argparse._SubParsersAction) -> None:
+    summary = "list the published checkpoints"
+    parser = add_command(actions, "list", summary, list_rows, examples=LIST_EXAMPLES)
+    parser.add_argument(
+        "--task",
+        metavar="TASK",
+        help="task to list: derain, dehaze, desnow, weather, all-in-one, ... (default: all)",
     )
-    convert.add_argument("source", type=Path, help="file with the weights")
-    convert.add_argument("target", type=Path, help="file to write: .pth, or .safetensors")
-    convert.add_argument(
-        "--to",
-        choices=("basicsr", "mmagic", "safetensors"),
-        help="basicsr: `params`; mmagic: `state_dict` with `generator.` before the names; told by .safetensors",
+    parser.add_argument(
+        "--method", metavar="METHOD", help="method to list, such as Restormer (default: all)"
     )
-    convert.add_argument(
-        "--key",
-        help="key of the source's weights: params, params_ema, …; the EMA where there is one",
-    )
-    convert.add_argument(
-        "--opt", type=Path, help="option file whose network_g the weights have to fit"
-    )
-    convert.add_argument("--force", action="store_true", help="replace a target that is there")
-    convert.set_defaults(func=convert_file)
-
-
-def convert_file(args: argparse.Namespace) -> int:
-    """Convert, and print what was written."""
-    from wxr_plugin.zoo.convert import convert
-
-    network = None
-    if args.opt:
-        from wxr_plugin.cli.restore import read_options
-
-        network = dict(read_options(args.opt)["network_g"])
-    done = convert(args.source, args.target, args.to, args.key, network, args.force)
-    what = (
-        f"for {done.network['type']}"
-        if done.network
-        else "for a network that the file does not name"
-    )
-    print(f"{args.target}: {done.tensors} tensors {what}, read back without a difference")
-    if done.left_out:
-        more = f" and {len(done.left_out) - 3} more" if len(done.left_out) > 3 else ""
-        print(f"  left out, as no part of the network: {', '.join(done.left_out[:3])}{more}")
-    return 0
+    parser.add_argument("--json", action="store_true", help="print all fields as JSON")
 
 
 def _add_verify(actions: argparse._SubParsersAction) -> None:
-    verify = actions.add_parser(
-        "verify",
-        help="tell what a file of weights is for",
-        description="Recognise checkpoints by the names and shapes of their weights: the method, the variants that "
-        "fit, the key and the prefix under which the weights lie, whether it is the published "
-        "file. No code of a file "
-        "is run.",
-        epilog=VERIFY_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verify.add_argument(
+    summary = "identify the network and method of checkpoints"
+    parser = add_command(actions, "verify", summary, verify_files, VERIFY, VERIFY_EXAMPLES)
+    parser.add_argument(
         "files",
         nargs="+",
         type=Path,
-        help="checkpoints: .pth, .pt, .ckpt, .tar, .safetensors, .npz …",
+        metavar="FILE",
+        help="checkpoint (.pth, .pt, .ckpt, .tar, .safetensors, .npz, ...)",
     )
-    verify.add_argument("--json", action="store_true", help="all that is known, as JSON")
-    verify.set_defaults(func=verify_files)
+    parser.add_argument("--json", action="store_true", help="print all fields as JSON")
+
+
+def _add_convert(actions: argparse._SubParsersAction) -> None:
+    summary = "convert weights between BasicSR, MMagic and safetensors"
+    parser = add_command(actions, "convert", summary, convert_file, CONVERT, CONVERT_EXAMPLES)
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="file with the weights")
+    parser.add_argument(
+        "target", type=Path, metavar="TARGET", help="file to write (.pth or .safetensors)"
+    )
+    parser.add_argument(
+        "--to",
+        choices=("basicsr", "mmagic", "safetensors"),
+        help="format: basicsr (`params`), mmagic (`state_dict` with the prefix `generator.`) or "
+        "safetensors (default: safetensors if TARGET ends in .safetensors)",
+    )
+    parser.add_argument(
+        "--key",
+        metavar="KEY",
+        help="key of the weights in SOURCE, such as params (default: the EMA weights if present)",
+    )
+    parser.add_argument(
+        "--opt",
+        type=Path,
+        metavar="FILE",
+        help="option file whose network_g the weights must fit",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite TARGET if it exists")
 
 
 def list_rows(args: argparse.Namespace) -> int:
@@ -137,62 +128,65 @@ def list_rows(args: argparse.Namespace) -> int:
     from wxr_plugin.zoo.files import available
     from wxr_plugin.zoo.rows import rows
 
-    chosen = list(rows().values())
-    for what in ("task", "method"):
-        chosen = _only(chosen, what, getattr(args, what))
+    chosen = _filtered(list(rows().values()), "task", args.task)
+    chosen = _filtered(chosen, "method", args.method)
     if args.json:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode([_plain(row) for row in chosen])).decode())
+        _print_json([_with_files(row) for row in chosen])
         return 0
-    print_table(
-        [
-            (row.name, row.method, row.task, "yes" if available(row) else "", row.licence)
-            for row in chosen
-        ]
-    )
+    lines = []
+    for row in chosen:
+        here = "yes" if available(row) else ""
+        lines.append((row.name, row.method, row.task, here, row.licence))
+    print_table(lines)
     return 0
 
 
+def _filtered(candidates: "list[Row]", field: str, value: str | None) -> "list[Row]":
+    """Return the rows whose `field` is `value`, in any case; all rows for None."""
+    if value is None:
+        return candidates
+    chosen = [row for row in candidates if getattr(row, field).lower() == value.lower()]
+    if not chosen:
+        values = ", ".join(sorted({getattr(row, field) for row in candidates}))
+        raise WxrError(f"--{field} {value}: none; there are {values}")
+    return chosen
+
+
 def print_table(lines: list[tuple[str, ...]]) -> None:
-    """The table as wide as the terminal; whole lines where the output is no terminal."""
+    """Print the table as wide as the terminal, or in whole lines if there is no terminal."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table("name", "method", "task", "file here", "licence", box=None, pad_edge=False)
     for line in lines:
         table.add_row(*line)
-    console = Console()
-    Console(width=None if console.is_terminal else 200).print(table)
+    # None: the width of the terminal. A pipe has none, and rich would cut lines at 80 columns.
+    width = None if Console().is_terminal else 200
+    Console(width=width).print(table)
 
 
 def show_row(args: argparse.Namespace) -> int:
-    """Print a row, and how it is used."""
-    import msgspec
+    """Print a row as YAML, then the commands that use it."""
     import yaml
 
     from wxr_plugin.zoo.files import WEIGHTS
     from wxr_plugin.zoo.rows import find_row
 
     row = find_row(args.name)
-    shown = {
-        key: value
-        for key, value in msgspec.to_builtins(_plain(row)).items()
-        if value not in (None, (), [])
-    }
-    print(
-        yaml.safe_dump(
-            shown, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
-        ),
-        end="",
-    )
+    # Empty fields are left out.
+    fields = _with_files(row).items()
+    shown = {key: value for key, value in fields if value not in (None, (), [])}
+    style = {"sort_keys": False, "allow_unicode": True, "width": 110, "default_flow_style": None}
+    print(yaml.safe_dump(shown, **style), end="")
+
+    files = list(row.official or (f"{row.name}.pth",))
+    if row.guide:
+        files.append(row.guide)
+    if row.instruction:
+        files.append(INSTRUCTION_HEAD)
     print("\nto use it:")
-    names = row.official or (f"{row.name}.pth",)
-    extra = [
-        name for name in (row.guide, "lm_instructir-7d.pt" if row.instruction else None) if name
-    ]
-    print(f"  fetch     {', '.join([*names, *extra])} from {row.source}")
-    print(f"  put       {', '.join(str(WEIGHTS / name) for name in [*names, *extra])}")
+    print(f"  fetch     {', '.join(files)} from {row.source}")
+    print(f"  put       {', '.join(str(WEIGHTS / file) for file in files)}")
     print(f"  restore   wxr restore PHOTOS -o restored --method {row.name}")
     if row.option:
         print(f"  train     wxr train -opt {row.option}")
@@ -200,79 +194,97 @@ def show_row(args: argparse.Namespace) -> int:
 
 
 def verify_files(args: argparse.Namespace) -> int:
-    """Print what each file is for; the exit code is that of the worst."""
+    """Print what each file is; return the highest of their exit codes."""
     from wxr_plugin.zoo.recognise import recognise
 
-    code, found = 0, []
+    code = 0
+    recognised = []
     for path in args.files:
         try:
             if path.is_dir():
                 raise WxrError(f"{path}: a folder; name the files in it")
-            found.append(recognise(path))
-        except (WxrError, OSError) as error:
+            file = recognise(path)
+        except (WxrError, OSError) as error:  # the other files are still identified
             print(f"wxr zoo verify: {plain(error)}", file=sys.stderr)
             code = 2
             continue
-        code = max(code, 0 if found[-1].known else 1)
+        recognised.append(file)
+        if not file.known:
+            code = max(code, 1)
         if not args.json:
-            print(told(found[-1]))
+            print(described(file))
     if args.json:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+        _print_json(recognised)
     return code
 
 
-def told(file: "Recognised") -> str:
-    """What is known of a file, some lines."""
-    lines = [
-        f"{file.path}: {file.tensors} tensors, {file.parameters / 1e6:.2f} million numbers, sha256 "
-        f"{file.sha256}"
-    ]
+def described(file: "Recognised") -> str:
+    """Return some lines about a file: its size, its own network, and the rows that it fits."""
+    millions = file.parameters / 1e6
+    size = f"{file.tensors} tensors, {millions:.2f} million parameters"
+    lines = [f"{file.path}: {size}, sha256 {file.sha256}"]
     if file.other:
         return "\n".join([*lines, f"  {file.other}"])
     if file.stored:
         fit = "its weights fit" if file.stored_differs == "" else f"but {file.stored_differs}"
         lines.append(f"  stores network_g {file.stored}; {fit}")
-    groups: dict[tuple, list[str]] = {}
-    for match in file.matches:
-        note = {True: " (the published file)", False: " (not the published file)", None: ""}[
-            match.published
-        ]
-        where = (match.method, match.part, match.key, match.prefix, str(match.network))
-        groups.setdefault(where, []).append(match.row + note)
-    for (method, part, key, prefix, _), names in groups.items():
-        what = f"is {part} of" if part else "fits"
-        place = (
-            ", ".join(filter(None, [key and f"key {key}", prefix and f"prefix {prefix}"]))
-            or "a bare state dict"
-        )
-        lines.append(f"  {method}: {what} {', '.join(names)}; {place}")
+    lines += _match_lines(file.matches)
+    # A file that is only a part of a method cannot restore on its own.
     if file.matches and not file.matches[0].part:
-        lines.append(
-            f"  wxr restore PHOTOS -o restored --method {file.matches[0].row} --checkpoint "
-            f"{file.path}"
-        )
+        method = file.matches[0].row
+        lines.append(f"  wxr restore PHOTOS -o restored --method {method} --checkpoint {file.path}")
     if not file.known:
         near = f"closest is {file.closest}: " if file.closest else ""
         lines.append(f"  fits no network; {near}{file.closest_differs}")
     return "\n".join(lines)
 
 
-def _only(chosen: "list[Row]", what: str, asked: str | None) -> "list[Row]":
-    if asked is None:
-        return chosen
-    kept = [row for row in chosen if getattr(row, what).lower() == asked.lower()]
-    if not kept:
-        known = ", ".join(sorted({getattr(row, what) for row in chosen}))
-        raise WxrError(f"--{what} {asked}: none; there are {known}")
-    return kept
+def _match_lines(matches: "list[Match]") -> list[str]:
+    """Return one line for all rows that differ in nothing but their training."""
+    notes = {True: " (the published file)", False: " (not the published file)", None: ""}
+    groups: dict[tuple, list[str]] = {}
+    for match in matches:
+        group = (match.method, match.part, match.key, match.prefix, str(match.network))
+        groups.setdefault(group, []).append(match.row + notes[match.published])
+    lines = []
+    for (method, part, key, prefix, _), names in groups.items():
+        relation = f"is {part} of" if part else "fits"
+        place = ", ".join(filter(None, [key and f"key {key}", prefix and f"prefix {prefix}"]))
+        place = place or "a bare state dict"
+        lines.append(f"  {method}: {relation} {', '.join(names)}; {place}")
+    return lines
 
 
-def _plain(row: "Row") -> dict:
-    """A row and where its files lie, as JSON has it."""
+def convert_file(args: argparse.Namespace) -> int:
+    """Convert the weights, and print what was written and what was left out."""
+    from wxr_plugin.utils.wording import listed
+    from wxr_plugin.zoo.convert import convert
+
+    network = None
+    if args.opt:
+        from wxr_plugin.cli.restore import read_options
+
+        network = dict(read_options(args.opt)["network_g"])
+    result = convert(args.source, args.target, args.to, args.key, network, args.force)
+    owner = "a network that the file does not name"
+    if result.network:
+        owner = result.network["type"]
+    print(f"{args.target}: {result.tensors} tensors for {owner}, read back without a difference")
+    if result.left_out:
+        print(f"  left out, as no part of the network: {listed(result.left_out)}")
+    return 0
+
+
+def _with_files(row: "Row") -> dict:
+    """Return the fields of a row and the paths of its files as plain values."""
     import msgspec
 
     from wxr_plugin.zoo.files import available
 
     return {**msgspec.to_builtins(row), "here": [str(path) for path in available(row)]}
+
+
+def _print_json(values: list) -> None:
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(values)).decode())

@@ -13,6 +13,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.options import files as option_files
+from wxr_plugin.utils.hashing import sha256_of
 from wxr_plugin.zoo.files import WEIGHTS, Found, find_files, read_weights
 from wxr_plugin.zoo.rows import Row, find_row, rows
 
@@ -46,7 +47,7 @@ class RestorerSpec(msgspec.Struct, frozen=True):
 
     def sha256(self) -> str:
         """Return the SHA-256 of the file of weights; of several files, that of their digests."""
-        digests = [_sha256(path) for path in self.files]
+        digests = [sha256_of(path) for path in self.files]
         if len(digests) == 1:
             return digests[0]
         return hashlib.sha256("".join(digests).encode()).hexdigest()
@@ -136,11 +137,6 @@ def _of_options(name: str, path: Path) -> RestorerSpec:
     guide = opt.get("guide") or {}
     key, strict = place.get("param_key_g", "params"), place.get("strict_load_g", True)
     return RestorerSpec(name, checkpoint, network, key, strict, guide.get("model"), opt.get("sde"))
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 HEAD = "lm_instructir-7d.pt"

@@ -1,1 +1,1 @@
-"""Option files: reading, plug-ins, the command line, and checks."""
+"""Option files: reading them, their plug-ins, the command line, and checks."""

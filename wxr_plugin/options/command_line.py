@@ -1,4 +1,4 @@
-"""BasicSR's command line: its arguments, as torchrun and current launchers pass them, and the options they lead to."""
+"""BasicSR's command line, as torchrun and current launchers pass it, and its options."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 RENDEZVOUS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""Environment variables that torchrun sets."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,13 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--launcher",
         choices=["none", "pytorch", "slurm"],
         default="none",
-        help="how the processes were started; under torchrun, pytorch is found without it",
+        help="launcher of the processes; torchrun is detected (default: none)",
     )
     parser.add_argument(
-        "--auto_resume", action="store_true", help="go on from the newest state that can be read"
+        "--auto_resume", action="store_true", help="resume from the newest readable training state"
     )
     parser.add_argument(
-        "--debug", action="store_true", help="short intervals, and `debug_` before the name"
+        "--debug",
+        action="store_true",
+        help="log and validate after a few iterations, and prefix the name with debug_",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(
@@ -34,38 +37,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="KEY=VALUE",
         default=None,
-        help="change options: train:total_iter=1000 'val:metrics=~'; +train:new_key=1 adds a key",
+        help="options to override, such as train:total_iter=1000 or 'val:metrics=~'; "
+        "+train:new_key=1 adds a key",
     )
 
 
 def words(args: argparse.Namespace, overrides: bool = True) -> list[str]:
-    """The command line that parses to `args`; without --force_yml when its changes are made already."""
-    line = [
-        "-opt",
-        args.opt,
-        "--launcher",
-        launcher(args.launcher),
-        "--local_rank",
-        str(args.local_rank),
-    ]
-    line += ["--auto_resume"] * args.auto_resume + ["--debug"] * args.debug
-    return [*line, "--force_yml", *args.force_yml] if overrides and args.force_yml else line
+    """Return the command line that parses to `args`; without --force_yml unless `overrides`."""
+    line = ["-opt", args.opt, "--launcher", launcher(args.launcher)]
+    line += ["--local_rank", str(args.local_rank)]
+    if args.auto_resume:
+        line.append("--auto_resume")
+    if args.debug:
+        line.append("--debug")
+    if overrides and args.force_yml:
+        line += ["--force_yml", *args.force_yml]
+    return line
 
 
-def launcher(named: str) -> str:
-    """The launcher `named` on the command line; `pytorch` if that is none and torchrun's environment is there."""
-    torchrun = all(name in os.environ for name in RENDEZVOUS)
-    return "pytorch" if named == "none" and torchrun else named
+def launcher(name: str) -> str:
+    """Return the launcher of the command line, or `pytorch` for `none` under torchrun."""
+    is_torchrun = all(variable in os.environ for variable in RENDEZVOUS)
+    return "pytorch" if name == "none" and is_torchrun else name
 
 
 def read_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of the file `args.opt`, changed as `args.force_yml` says, with a number for `num_gpu`.
+    """Return the options of the file `args.opt` with the changes of `args.force_yml`.
 
-    The plug-ins that the file names are imported, since one of them may have the model.
+    `num_gpu` becomes a number. The plug-ins of the file are imported, since one of them may have
+    the model.
 
     Raises:
-        OptionError: there is no such file, it is no option file, a change or a plug-in does not
-            fit, `name` is no plain name, or it wants several GPUs in one process.
+        OptionError: the file is missing or not an option file, a change does not fit, a plug-in
+            cannot be imported, `name` is not a plain name, or one process would use several GPUs.
     """
     from wxr_plugin.errors import OptionError
     from wxr_plugin.options.files import import_plugins, load
@@ -74,10 +78,8 @@ def read_options(args: argparse.Namespace) -> dict[str, Any]:
 
     options = load(args.opt, args.force_yml or ())
     if fault := name_fault(str(options.get("name", "unnamed"))):
-        raise OptionError(
-            f"{args.opt}: name: the name {options['name']!r} {fault}; write a plain name: a folder "
-            f"is named after it"
-        )
+        name = f"the name {options['name']!r} {fault}"
+        raise OptionError(f"{args.opt}: name: {name}; write a plain name: it becomes a folder name")
     import_plugins(options)
     requested = options.get("num_gpu", "auto")
     options["num_gpu"] = usable_gpus(requested)
@@ -89,37 +91,38 @@ def read_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _is_ours(options: dict[str, Any]) -> bool:
-    """Whether the model is a WxrModel, which trains on one GPU a process; BasicSR's own may use nn.DataParallel."""
-    from wxr_plugin.options.checks.components import registered
+    """Return whether the model is a WxrModel, which trains on one GPU in each process.
 
-    model = registered("model").get(str(options.get("model_type")))
-    return getattr(model, "one_gpu_per_process", False)
+    BasicSR's own models may use nn.DataParallel.
+    """
+    from wxr_plugin.options.checks.components import model_class
+
+    return getattr(model_class(options), "one_gpu_per_process", False)
 
 
-def usable_gpus(asked: int | str) -> int:
-    """Return the number of GPUs that this machine has for a training: `asked`, all of them for `auto`, 0 without CUDA.
+def usable_gpus(requested: int | str) -> int:
+    """Return the number of GPUs to train on: `requested`, all for `auto`, 0 without CUDA.
 
-    We fall back to the CPU with a warning instead of stopping, so that one option file serves a
-    laptop and a cluster.
+    Without CUDA a warning takes the place of an error, so that one option file serves a laptop and
+    a cluster.
     """
     import torch
 
-    if asked == "auto":
+    if requested == "auto":
         return torch.cuda.device_count()
-    if asked and not torch.cuda.is_available():
+    if requested and not torch.cuda.is_available():
         warnings.warn(
-            f"num_gpu is {asked}, but CUDA is not available: running on the CPU. If this machine "
-            f"has a GPU, look at "
-            "its driver (nvidia-smi); if not, num_gpu: 0 or auto silences this",
+            f"num_gpu is {requested}, but CUDA is not available: running on the CPU. Check the "
+            "driver (nvidia-smi), or set num_gpu: 0 or auto to silence this",
             stacklevel=2,
         )
         return 0
-    return asked
+    return requested
 
 
 @contextmanager
 def command_line(line: Sequence[str]) -> Iterator[None]:
-    """Within the block, `sys.argv` holds `line` after the program's name; afterwards it is as it was."""
+    """Set `sys.argv` to the program's name and `line` within the block."""
     before = sys.argv
     sys.argv = [before[0], *line]
     try:

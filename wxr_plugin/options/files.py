@@ -1,12 +1,12 @@
-"""Option files: reading them, importing their plug-ins, and checking them before anything heavy starts."""
+"""Read option files, import their plug-ins, and check them before anything heavy starts."""
 
 import os
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -24,23 +24,38 @@ from wxr_plugin.options.checks.shared import check_shared
 from wxr_plugin.options.checks.sizes import check_sizes
 from wxr_plugin.options.checks.srd import check_srd
 from wxr_plugin.options.kinds import is_benchmark_file, is_run_file
+from wxr_plugin.options.nested import block
 from wxr_plugin.options.plugins import import_into, import_plugins
+from wxr_plugin.utils.wording import plural
 
-__all__ = ["OptionError", "Problem", "check", "check_file", "import_plugins", "load", "override"]
+__all__ = [
+    "OptionError",
+    "Problem",
+    "check",
+    "check_file",
+    "import_plugins",
+    "load",
+    "override",
+    "refuse",
+]
 
 PATIENCE = 10
-"""Seconds that the other ranks leave rank 0 to print its problems."""
+"""Seconds for which the other ranks wait until rank 0 has printed the problems."""
 
 
 def load(
     path: str | os.PathLike, overrides: Iterable[str] = (), warn: bool = True
 ) -> dict[str, Any]:
-    """The options of a YAML file, with `overrides` (`train:total_iter=10`) put in; no code in it is ever run.
+    """Return the options of a YAML file, without running any code in it.
 
-    `warn` of keys that stand twice; leave it out where `check`, which reports them, follows.
+    Args:
+        path: the option file.
+        overrides: changes such as `train:total_iter=10`.
+        warn: warn of keys that stand twice; `check` reports them as problems instead.
 
     Raises:
-        OptionError: no such file, not YAML, not a block of keys, or an override that does not fit.
+        OptionError: the file is missing, not YAML or not a block of keys, or an override does not
+            fit.
     """
     try:
         with warnings.catch_warnings():
@@ -50,7 +65,8 @@ def load(
     except OSError as error:
         raise OptionError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path}: not an option file: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())
+        raise OptionError(f"{path}: not an option file: {reason}") from error
     if not isinstance(opt, dict):
         raise OptionError(f"{path}: not an option file: its top level is not a block of keys")
     override(opt, overrides)
@@ -58,10 +74,10 @@ def load(
 
 
 def override(opt: dict[str, Any], overrides: Iterable[str]) -> None:
-    """Put `overrides` (`key:key=value`, the value in YAML) into `opt`.
+    """Apply `overrides` (`key:key=value`, the value in YAML) to `opt`.
 
     Raises:
-        OptionError: some do not fit; the message has a line for each of them.
+        OptionError: some do not fit; the message has a line for each of these.
     """
     failures = []
     for entry in overrides:
@@ -70,38 +86,36 @@ def override(opt: dict[str, Any], overrides: Iterable[str]) -> None:
         except ValueError as error:
             failures.append(str(error))
     if failures:
-        raise OptionError(
-            "\n".join(failures), tuple(Problem("--force_yml", "", failure) for failure in failures)
-        )
+        problems = tuple(Problem("--force_yml", "", failure) for failure in failures)
+        raise OptionError("\n".join(failures), problems)
 
 
 def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -> list[Problem]:
-    """Everything that is wrong with the options `opt` of the file `path`, in the order of its lines.
+    """Return all problems of the options `opt` of the file `path`, in the order of its lines.
 
-    Imports its plug-ins, and reads names, sizes and some bytes of its images; builds nothing.
-    `path` gives the name and the line numbers of the problems and need not exist.
+    The plug-ins are imported, and names, sizes and some bytes of the images are read; nothing is
+    built. `path` gives the name and the line numbers of the problems and need not exist.
     """
     if is_run_file(opt):
-        what = "an option file of a whole run of WResVLM, not of one training"
-        return [Problem(str(path), "", what, f"start it with `wxr wresvlm run -opt {path}`")]
+        fault = "an option file of a whole run of WResVLM, not of one training"
+        return [Problem(str(path), "", fault, f"start it with `wxr wresvlm run -opt {path}`")]
     if is_benchmark_file(opt):
-        what = "an option file of a benchmark, not of a training"
-        return [Problem(str(path), "", what, f"start it with `wxr benchmark -opt {path}`")]
+        fault = "an option file of a benchmark, not of a training"
+        return [Problem(str(path), "", fault, f"start it with `wxr benchmark -opt {path}`")]
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), is_train, key_lines(text))
     add_duplicates(report, text)
     import_into(report, opt)
-    checks = (
-        check_sets,
-        check_blocks,
-        check_rules,
-        check_guide,
-        check_srd,
-        check_sampling,
-        check_calls,
-    )
-    for check_part in (*checks, check_machine, check_sizes):
-        check_part(report, opt)
+    check_sets(report, opt)
+    check_blocks(report, opt)
+    check_rules(report, opt)
+    check_guide(report, opt)
+    check_srd(report, opt)
+    check_sampling(report, opt)
+    check_calls(report, opt)
+    check_machine(report, opt)
+    # After the others: it reads many files, but only of a training set without problems.
+    check_sizes(report, opt)
     if is_train:
         check_shared(report, opt)
     return sorted(report.problems, key=lambda problem: problem.line or 0)
@@ -110,27 +124,32 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
 def check_file(
     path: str | os.PathLike, is_train: bool = True, overrides: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Load and check an option file; return its options, or print all its problems to stderr and raise.
+    """Load and check an option file, and return its options.
 
-    Under a launcher every rank checks and rank 0 prints; the others wait for it, since torchrun
-    ends all processes as soon as one has ended with an error.
+    Problems are printed to stderr. Under a launcher every rank checks and rank 0 prints.
 
     Raises:
-        OptionError: the file has problems; they are its `problems`. Commands end with exit code 2.
+        OptionError: the file has problems, which are its `problems`. Commands end with exit code 2.
     """
     opt = load(path, overrides, warn=False)
     problems = check(opt, path, is_train)
-    if not problems:
-        return opt
-    if int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0) == 0:
+    if problems:
+        refuse(path, problems)
+    return opt
+
+
+def refuse(path: str | os.PathLike, problems: Sequence[Problem]) -> NoReturn:
+    """Print the problems of a file to stderr, on rank 0 alone, and raise OptionError."""
+    rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0
+    if int(rank) == 0:
         print(*problems, sep="\n", file=sys.stderr, flush=True)
     else:
+        # torchrun ends all processes as soon as one of them ends with an error.
         time.sleep(PATIENCE)
-    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    count = plural(len(problems), "problem")
     raise OptionError(f"{path}: {count}; nothing was started", tuple(problems))
 
 
 def is_for_training(opt: Mapping[str, Any]) -> bool:
-    """Whether a file is for training: it has a `train` block or a training set."""
-    datasets = opt.get("datasets")
-    return "train" in opt or (isinstance(datasets, Mapping) and "train" in datasets)
+    """Return whether a file is for training: it has a `train` block or a training set."""
+    return "train" in opt or "train" in block(opt, "datasets")

@@ -1,10 +1,10 @@
-"""Third-party packages whose networks, losses, datasets, metrics and models an option file may name."""
+"""Plug-ins: packages whose networks, losses, datasets, metrics and models a file may name."""
 
 import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -16,12 +16,12 @@ GROUP = "wxr_plugin.plugins"
 
 
 def import_plugins(opt: dict) -> None:
-    """Import the packages that `opt['plugins']` names and those of the entry-point group `wxr_plugin.plugins`.
+    """Import the packages of `opt['plugins']` and of the entry-point group GROUP.
 
-    A package may lie in the current directory. Importing it again changes nothing.
+    A package may be a folder of the current directory. Importing it again changes nothing.
 
     Raises:
-        OptionError: some could not be imported; the message names all of them, with the reasons.
+        OptionError: some cannot be imported; the message names all of these, with the reasons.
     """
     report = Report("plugins")
     import_into(report, opt)
@@ -30,54 +30,56 @@ def import_plugins(opt: dict) -> None:
 
 
 def import_into(report: Report, opt: dict) -> None:
-    """As `import_plugins`, adding each failure to `report` instead of raising."""
+    """Import as `import_plugins` does, but add each failure to `report` instead of raising."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     names = opt.get("plugins") or []
     for index, name in enumerate(names if isinstance(names, list) else []):
-        if isinstance(name, str):
-            problem = failure(lambda name=name: importlib.import_module(name))
-            if problem:
-                report.add(
-                    ("plugins", index),
-                    f"{name} cannot be imported: {problem}",
-                    _mend(name, problem),
-                )
+        if not isinstance(name, str):  # the check of blocks reports it
+            continue
+        reason = failure(lambda name=name: importlib.import_module(name))
+        if reason:
+            fault = f"{name} cannot be imported: {reason}"
+            report.add(("plugins", index), fault, _fix(name, reason))
     for entry in installed():
-        problem = failure(entry.load)
-        if problem:
+        reason = failure(entry.load)
+        if reason:
             package = entry.dist.name if entry.dist else entry.value
-            what = (
-                f"the installed plug-in {entry.name} ({entry.value}) cannot be imported: {problem}"
-            )
-            report.add((), what, f"mend or uninstall {package}")
+            plugin = f"the installed plug-in {entry.name} ({entry.value})"
+            report.add((), f"{plugin} cannot be imported: {reason}", f"fix or uninstall {package}")
 
 
 @cache
 def installed() -> tuple[EntryPoint, ...]:
-    """The entry points of the group `wxr_plugin.plugins`; looked up once a process."""
+    """Return the entry points of GROUP, which are looked up once per process."""
     return tuple(entry_points(group=GROUP))
 
 
 def failure(load: Callable[[], object]) -> str | None:
-    """Why `load()` raised, in one line with the place; None if it did not."""
+    """Return the error of `load()` in one line with its place; None if there was none."""
     try:
         load()
     except Exception as error:  # a plug-in may raise anything while it is imported
+        message = " ".join(str(error).split())
         place = traceback.extract_tb(error.__traceback__)[-1]
-        where = "" if "importlib" in place.filename else f" ({place.filename}:{place.lineno})"
-        return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+        # The error of a missing module comes from importlib, a place that does not help.
+        if "importlib" in place.filename:
+            return f"{type(error).__name__}: {message}"
+        return f"{type(error).__name__}: {message} ({place.filename}:{place.lineno})"
     return None
 
 
-def _mend(name: str, problem: str) -> str:
-    if f"No module named '{name.split('.')[0]}'" not in problem:
-        return "mend the package"
-    near = suggest(name.split(".")[0], _packages_here(), "")
-    otherwise = "install it, or start where it lies: it may be a package of the current directory"
-    return near if near.startswith("did you") else otherwise
+def _fix(name: str, reason: str) -> str:
+    package = name.split(".")[0]
+    if f"No module named '{package}'" not in reason:
+        return "fix the package"
+    near = suggest(package, _packages_here(), "")
+    if near.startswith("did you"):
+        return near
+    return "install it, or start in the folder that contains it"
 
 
-def _packages_here() -> Iterable[str]:
-    folders = [path.parent.name for path in Path.cwd().glob("*/__init__.py")]
-    return [*folders, *(path.stem for path in Path.cwd().glob("*.py"))]
+def _packages_here() -> list[str]:
+    packages = [path.parent.name for path in Path.cwd().glob("*/__init__.py")]
+    modules = [path.stem for path in Path.cwd().glob("*.py")]
+    return packages + modules

@@ -1,8 +1,7 @@
-"""A start that fails leaves the folders of the run before it where they were.
+"""Put the folders of an earlier run back if a start fails.
 
-BasicSR renames experiments/NAME and tb_logger/NAME before it builds datasets and model. What can be
-checked earlier is (`wxr_plugin.options.checks`); for the rest, the renaming is undone when a start
-fails.
+BasicSR renames experiments/NAME and tb_logger/NAME before it builds datasets and model. Most errors
+are found earlier (`wxr_plugin.options.checks`); for the others, the renaming is undone.
 """
 
 import shutil
@@ -12,18 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 WRITTEN_AT_START = ("*.log", "*.yml", "*.yaml", "network_*.txt", "events.out.tfevents.*")
-"""Files that every start writes; a folder with these alone holds no results."""
+"""Files that every start writes; a folder with nothing else holds no results."""
 
 _renamed: list[tuple[Path, Path]] = []
-"""(folder of this run, where the earlier run of that name went), of a start that may still fail."""
+"""(folder of this run, new name of the earlier run's folder), for a start that may still fail."""
 
 
 @contextmanager
 def undone_on_failure() -> Iterator[None]:
     """Put renamed folders back if the block raises before `confirm` is called.
 
-    What the failed start wrote is removed if it is only WRITTEN_AT_START, else kept as
-    NAME_failed_TIME.
+    A folder of the failed start that holds WRITTEN_AT_START alone is removed; any other one is
+    renamed to NAME_failed_TIME.
     """
     _renamed.clear()
     try:
@@ -37,19 +36,22 @@ def undone_on_failure() -> Iterator[None]:
 
 
 def confirm() -> None:
-    """Keep the renamed folders as they are: the run has begun."""
+    """Keep the renamed folders as they are, since the run has begun."""
     _renamed.clear()
 
 
 def note_archives(path: str, before: set[Path]) -> None:
-    """Remember where the folder `path` was renamed to: to the archive that was not there `before`."""
-    _renamed.extend((Path(path), archive) for archive in archives(path) - before)
+    """Remember the new name of the folder `path`: the archive that did not exist `before`."""
+    for archive in archives(path) - before:
+        _renamed.append((Path(path), archive))
 
 
 def archives(path: str) -> set[Path]:
-    """Return the folders that BasicSR made by renaming `path`."""
+    """Return the folders to which BasicSR has renamed `path`."""
     folder = Path(path)
-    return set(folder.parent.glob(f"{folder.name}_archived_*")) if folder.parent.is_dir() else set()
+    if not folder.parent.is_dir():
+        return set()
+    return set(folder.parent.glob(f"{folder.name}_archived_*"))
 
 
 def _put_back(folder: Path, earlier: Path) -> None:
@@ -57,7 +59,7 @@ def _put_back(folder: Path, earlier: Path) -> None:
     try:
         if folder.exists() and _holds_results(folder):
             folder.rename(failed)
-            print(f"What the failed start wrote is kept as {failed}", file=sys.stderr)
+            print(f"The files of the failed start are kept in {failed}", file=sys.stderr)
         elif folder.exists():
             shutil.rmtree(folder)
         earlier.rename(folder)
@@ -71,6 +73,10 @@ def _put_back(folder: Path, earlier: Path) -> None:
 
 
 def _holds_results(folder: Path) -> bool:
-    """Return whether a folder holds more than what every start writes."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return not all(any(path.match(pattern) for pattern in WRITTEN_AT_START) for path in files)
+    """Return whether a folder holds a file that not every start writes."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return not all(_is_written_at_start(file) for file in files)
+
+
+def _is_written_at_start(file: Path) -> bool:
+    return any(file.match(pattern) for pattern in WRITTEN_AT_START)

@@ -1,7 +1,6 @@
 """Everything that is wrong with a run's option file and the files that it names, before anything starts."""
 
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,7 @@ def load_run(path: str | os.PathLike, overrides: Iterable[str] = ()) -> Settings
     opt = option_files.load(path, overrides, warn=False)
     problems = check_run(opt, path)
     if problems:
-        print(*problems, sep="\n", file=sys.stderr, flush=True)
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise OptionError(f"{path}: {count}; nothing was started", tuple(problems))
+        option_files.refuse(path, problems)
     return Settings(convert(opt, RunOptions))
 
 

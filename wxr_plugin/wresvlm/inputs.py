@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from wxr_plugin.inference.specs import RestorerSpec
+from wxr_plugin.options.nested import block
 from wxr_plugin.vlm.registries import COST
 from wxr_plugin.wresvlm import identity
 from wxr_plugin.wresvlm.digests import FileDigests
-from wxr_plugin.wresvlm.settings import Settings, block
+from wxr_plugin.wresvlm.settings import Settings
 
 Found = dict[str, Any]
 

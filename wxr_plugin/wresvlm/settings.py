@@ -7,6 +7,7 @@ from typing import Any
 
 from wxr_plugin.labels.sources import Crops
 from wxr_plugin.options import files as option_files
+from wxr_plugin.options.nested import block
 from wxr_plugin.wresvlm.options import REAL, DataOptions, RunOptions, TrainingFile
 
 Options = dict[str, Any]
@@ -167,13 +168,6 @@ def sorted_roots(roots: Any) -> Any:
         return roots
     folders = {weather: Path(roots).expanduser() / weather for weather in REAL}
     return {weather: str(folder) for weather, folder in folders.items() if folder.is_dir()} or roots
-
-
-def block(opt: Any, *keys: str) -> Mapping[str, Any]:
-    """The block at `keys`, or an empty one."""
-    for key in keys:
-        opt = opt.get(key) if isinstance(opt, Mapping) else None
-    return opt if isinstance(opt, Mapping) else {}
 
 
 def _each(roots: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context, context_inputs
 from wxr_plugin.errors import OptionError
-from wxr_plugin.options.checks.guide import check_wanted
+from wxr_plugin.options.checks.guide import check_context_has_guide
 from wxr_plugin.schema import Block, NotNegative
 from wxr_plugin.utils.feature_cache import FeatureCache
 
@@ -59,7 +59,7 @@ class Conditioned:
         self.guide, self._embedded = None, []
         net, block = self.get_bare_model(self.net_g), self.opt.get("guide")
         wanted = context_inputs(net)
-        check_wanted(wanted, block, self.opt["network_g"]["type"])
+        check_context_has_guide(wanted, block, self.opt["network_g"]["type"])
         if not wanted:
             return
         from wxr_plugin.conditioning.guides import load_guide

@@ -1,4 +1,4 @@
-"""The blocks of an option file, each against what the types that it names declare."""
+"""Check each block of an option file against the fields that its type declares."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,18 +9,18 @@ from wxr_plugin.options.checks.components import find, lookup
 from wxr_plugin.options.checks.fields import check_block, check_component, fields_of
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.unread import check_unread
+from wxr_plugin.options.nested import OptionMap, block, phase_of
 from wxr_plugin.schema import Block, ExistingPath
 
 
-def check_blocks(report: Report, opt: Mapping[str, Any]) -> None:
-    """Check every block of `opt`: keys, types of values, names and arguments of what is registered."""
-    model = (
-        lookup(report, ("model_type",), opt["model_type"], "model") if "model_type" in opt else None
-    )
+def check_blocks(report: Report, opt: OptionMap) -> None:
+    """Check keys, types of values, registered names and their arguments in every block of `opt`."""
+    model = None
+    if "model_type" in opt:
+        model = lookup(report, ("model_type",), opt["model_type"], "model")
     if model is not None:
-        report.types.update(
-            optimizer=getattr(model, "OPTIMIZERS", {}), scheduler=getattr(model, "SCHEDULERS", {})
-        )
+        report.types["optimizer"] = getattr(model, "OPTIMIZERS", {})
+        report.types["scheduler"] = getattr(model, "SCHEDULERS", {})
     _check_for_model(report, "", opt, [schema.FileOptions], model, "TopOptions")
     _check_undeclared_networks(report, opt, model)
     if isinstance(opt.get("path"), Mapping):
@@ -28,77 +28,78 @@ def check_blocks(report: Report, opt: Mapping[str, Any]) -> None:
     for key, common in (("train", schema.TrainCommon), ("val", schema.ValOptions)):
         if isinstance(opt.get(key), Mapping):
             _check_for_model(report, key, opt[key], [common], model, f"{key.title()}Options")
-    for name, block in _mapping(opt.get("datasets")).items():
-        check_dataset(report, str(name), block)
+    # Values that are not blocks are reported, too.
+    for name, value in block(opt, "datasets").items():
+        check_dataset(report, str(name), value)
 
 
 def _check_for_model(
     report: Report,
     key: str,
-    block: Any,
+    value: Any,
     common: list[type[Block]],
     model: type | None,
     declaration: str,
 ) -> None:
-    """Check a block to which the model adds keys of its own; of a model that is not registered, the usual ones."""
-    own = stock.declared(model, declaration) if model else list(stock.USUAL.get(declaration, ()))
-    is_open = model is None or stock.is_open(model, "TopOptions", "TrainOptions", "ValOptions")
+    """Check a block to which the model adds keys of its own.
+
+    Args:
+        report: receives the problems.
+        key: of the block; empty for the top level.
+        value: the block.
+        common: declarations that hold for any model.
+        model: None if the name is not registered; then the usual keys are checked.
+        declaration: attribute of the model with its keys: TopOptions, TrainOptions or ValOptions.
+    """
     keys = (key,) if key else ()
+    own = list(stock.USUAL.get(declaration, ()))
+    is_open = True
+    if model is not None:
+        own = stock.declared(model, declaration)
+        is_open = stock.is_open(model, "TopOptions", "TrainOptions", "ValOptions")
     if is_open:
-        check_block(report, keys, block, common, optional=own, closed=False)
-        check_unread(report, keys, block, fields_of([*common, *own]), model, declaration)
+        check_block(report, keys, value, common, optional=own, closed=False)
+        check_unread(report, keys, value, fields_of([*common, *own]), model, declaration)
     else:
-        check_block(report, keys, block, [*common, *own])
+        check_block(report, keys, value, [*common, *own])
 
 
-def _check_undeclared_networks(report: Report, opt: Mapping[str, Any], model: type | None) -> None:
-    structs = stock.declared(model, "TopOptions") if model else []
-    known = {name for struct in structs for name in struct.__struct_fields__}
-    for key, block in opt.items():
-        if (
-            str(key).startswith("network_")
-            and key not in known
-            and isinstance(block, Mapping)
-            and "type" in block
-        ):
-            check_component(report, (key,), block, "network")
+def _check_undeclared_networks(report: Report, opt: OptionMap, model: type | None) -> None:
+    """Check the network_* blocks that the model does not declare by their types alone."""
+    declared = fields_of(stock.declared(model, "TopOptions")) if model else {}
+    for key, value in opt.items():
+        is_network = str(key).startswith("network_") and isinstance(value, Mapping)
+        if is_network and key not in declared and "type" in value:
+            check_component(report, (key,), value, "network")
 
 
-def _paths_of_networks(opt: Mapping[str, Any]) -> type[Block]:
-    """The keys of `path` that go with the networks of this file: pretrain_network_X, param_key_X, strict_load_X."""
+def _paths_of_networks(opt: OptionMap) -> type[Block]:
+    """Return a struct with pretrain_network_X, param_key_X and strict_load_X for each network_X."""
     hints: dict[str, Any] = {}
-    for label in (
-        str(key).removeprefix("network_") for key in opt if str(key).startswith("network_")
-    ):
+    networks = [str(key) for key in opt if str(key).startswith("network_")]
+    for label in (name.removeprefix("network_") for name in networks):
         hints[f"pretrain_network_{label}"] = ExistingPath | None
         hints[f"param_key_{label}"] = str | None
         hints[f"strict_load_{label}"] = bool | None
+    # All fields are optional: None is the default of each.
     return type(Block)("NetworkPaths", (Block,), {"__annotations__": hints, **dict.fromkeys(hints)})
 
 
-def check_dataset(report: Report, name: str, block: Any) -> None:
-    """Check one block of `datasets` against what its type declares."""
+def check_dataset(report: Report, name: str, value: Any) -> None:
+    """Check one block of `datasets` against the declaration of its type."""
     keys = ("datasets", name)
-    phase = name.split("_")[0]
-    allowed = ("train", "val") if report.is_train else ("val", "test")
-    if phase not in allowed:
-        names = " or ".join(f"{word}_1" if word == "test" else word for word in allowed)
-        report.add(
-            keys,
-            f"no phase {phase!r} in a file for {'training' if report.is_train else 'testing'}",
-            names,
-        )
+    phase = phase_of(name)
+    if report.is_train and phase not in ("train", "val"):
+        report.add(keys, f"no phase {phase!r} in a file for training", "train or val")
+    if not report.is_train and phase not in ("val", "test"):
+        report.add(keys, f"no phase {phase!r} in a file for testing", "val or test_1")
     report = report.during(phase == "train")
-    cls = find(report, keys, block, "dataset")
-    if not isinstance(block, Mapping):
+    cls = find(report, keys, value, "dataset")
+    if not isinstance(value, Mapping):
         return
     own = stock.of_dataset(cls) if cls else None
     common = [schema.DatasetCommon]
     if own is None or stock.is_open(cls, "Options"):
-        check_block(report, keys, block, common, optional=[own] if own else [], closed=False)
+        check_block(report, keys, value, common, optional=[own] if own else [], closed=False)
     else:
-        check_block(report, keys, block, [*common, own])
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+        check_block(report, keys, value, [*common, own])

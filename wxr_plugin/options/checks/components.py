@@ -1,10 +1,11 @@
-"""Blocks that name a registered class or function: is the type there, and does it take these arguments?"""
+"""Look up the registered class or function that a block names."""
 
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from wxr_plugin.options.checks.report import Keys, Report, describe, suggest
+from wxr_plugin.options.checks.report import Report, describe, suggest
+from wxr_plugin.options.nested import Keys, OptionMap
 
 ENGINES = ("rater", "describer", "rewriter")
 """Kinds whose blocks may lack a type, and whose classes declare their keys as `Options`."""
@@ -14,14 +15,15 @@ GIVEN = {
     "optimizer": ("params",),
     "scheduler": ("optimizer", "last_epoch"),
 }
-"""Arguments that BasicSR itself passes, besides those of the block."""
+"""Arguments that BasicSR itself passes, in addition to those of the block."""
 
 
 def registered(kind: str) -> dict[str, Any]:
-    """Return all classes or functions of a kind (network, model, dataset, loss, metric, optimizer, rater, …) by name.
+    """Return all classes or functions of a kind, keyed by name.
 
-    A name leads to what `Registry.get` gives for it, so that a plug-in's class goes before
-    BasicSR's of that name.
+    Kinds are network, model, dataset, loss, metric, optimizer, scheduler, rater, describer and
+    rewriter. A name leads to the same class as `Registry.get`, so that a plug-in's class goes
+    before BasicSR's of that name.
     """
     from basicsr.utils import registry
 
@@ -33,32 +35,33 @@ def registered(kind: str) -> dict[str, Any]:
         return optimizers()
     if kind == "scheduler":
         return schedulers()
-    names = {"network": "ARCH"}
-    entries = dict(iter(getattr(registry, f"{names.get(kind, kind.upper())}_REGISTRY")))
-    # Registry.get falls back to this suffix, which BasicSR gives to the few names that Real-ESRGAN
-    # registers too.
-    fallback = {
-        name.removesuffix("_basicsr"): item
-        for name, item in entries.items()
-        if name.endswith("_basicsr")
-    }
-    bare = {name: item for name, item in entries.items() if not name.endswith("_basicsr")}
+    name_of_registry = "ARCH" if kind == "network" else kind.upper()
+    entries = dict(iter(getattr(registry, f"{name_of_registry}_REGISTRY")))
+    # BasicSR adds this suffix to the few names that Real-ESRGAN registers, too. Registry.get falls
+    # back to it.
+    fallback, bare = {}, {}
+    for name, item in entries.items():
+        if name.endswith("_basicsr"):
+            fallback[name.removesuffix("_basicsr")] = item
+        else:
+            bare[name] = item
     return aliases(bare) | fallback | bare
 
 
 def optimizers() -> dict[str, type]:
-    """The optimizers of torch."""
+    """Return the optimizers of torch, keyed by name."""
     import torch
 
     base = torch.optim.Optimizer
-    classes = {name: item for name, item in vars(torch.optim).items() if inspect.isclass(item)}
-    return {
-        name: item for name, item in classes.items() if issubclass(item, base) and item is not base
-    }
+    classes = {}
+    for name, item in vars(torch.optim).items():
+        if inspect.isclass(item) and issubclass(item, base) and item is not base:
+            classes[name] = item
+    return classes
 
 
 def schedulers() -> dict[str, type]:
-    """The learning-rate schedules of BasicSR, by the names that option files use."""
+    """Return the learning-rate schedules of BasicSR, keyed by their names in option files."""
     from basicsr.models import lr_scheduler
 
     return {
@@ -69,7 +72,7 @@ def schedulers() -> dict[str, type]:
 
 
 def engines(kind: str) -> dict[str, type]:
-    """The raters, describers or rewriters that are registered."""
+    """Return the registered raters, describers or rewriters, keyed by name."""
     from wxr_plugin.utils.namesakes import aliases
     from wxr_plugin.vlm.registries import REGISTRIES
 
@@ -78,7 +81,7 @@ def engines(kind: str) -> dict[str, type]:
 
 
 def default_type(kind: str) -> str | None:
-    """What a block of this kind is when it has no type; None where it needs one."""
+    """Return the type of a block of this kind that names none; None if it must name one."""
     if kind not in ENGINES:
         return None
     from wxr_plugin.vlm.registries import DEFAULT_TYPES
@@ -87,11 +90,10 @@ def default_type(kind: str) -> str | None:
 
 
 def find(report: Report, keys: Keys, block: Any, kind: str) -> Any | None:
-    """The registered item that `block['type']` or the kind's default names, or None with a problem added."""
+    """Return the registered item of `block['type']` or the default; report an unknown one."""
     if not isinstance(block, Mapping):
-        report.add(
-            keys, f"{describe(block)}, where a block with a type belongs", "write {type: ...}"
-        )
+        fault = f"{describe(block)}, where a block with a type belongs"
+        report.add(keys, fault, "write {type: ...}")
         return None
     name = block.get("type", default_type(kind))
     if name is None and "type" not in block:
@@ -101,18 +103,34 @@ def find(report: Report, keys: Keys, block: Any, kind: str) -> Any | None:
 
 
 def lookup(report: Report, keys: Keys, name: Any, kind: str) -> Any | None:
-    """The registered item called `name`, or None with a problem added."""
-    known = registered(kind) | report.types.get(kind, {})
-    if isinstance(name, str) and name in known:
-        return known[name]
-    report.add(keys, f"no {kind} {name!r} is registered", _fix(str(name), known, kind))
+    """Return the registered item called `name`; report a problem and return None without one."""
+    items = registered(kind) | report.types.get(kind, {})
+    if isinstance(name, str) and name in items:
+        return items[name]
+    fault = f"no {kind} {name!r} is registered"
+    report.add(keys, fault, _fix(str(name), items, kind))
     return None
 
 
-def _fix(name: str, known: Mapping[str, Any], kind: str) -> str:
-    """Return how to correct a type that nothing registers: by the nearest name, or with another package."""
-    near = suggest(name, known, "the known ones are", cutoff=0.85)
-    if kind in ("optimizer", "scheduler"):  # of torch or of the model, which no plug-in registers
+def model_class(opt: OptionMap) -> type | None:
+    """Return the model class of a file; None if it is not registered."""
+    return registered("model").get(str(opt.get("model_type")))
+
+
+def class_of(kind: str, block: OptionMap) -> Any | None:
+    """Return the registered class of the type of `block`; None if it is not registered."""
+    return registered(kind).get(str(block.get("type")))
+
+
+def package_of(item: Any) -> str:
+    """Return the name of the top-level package of a class or function; "" without a module."""
+    return getattr(item, "__module__", "").split(".")[0]
+
+
+def _fix(name: str, items: OptionMap, kind: str) -> str:
+    """Return how to correct an unregistered type: the nearest name, or another package."""
+    near = suggest(name, items, "the known ones are", cutoff=0.85)
+    if kind in ("optimizer", "scheduler"):  # those of torch and the model; plug-ins register none
         return near
     if near.startswith("did you"):
         return f"{near} If another package registers {name}, list that package under plugins"

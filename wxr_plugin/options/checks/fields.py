@@ -1,4 +1,4 @@
-"""A block of an option file against its Structs: unknown keys, missing keys, wrong types."""
+"""Check a block of an option file against its Structs: unknown keys, missing keys, wrong types."""
 
 import inspect
 import os
@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from wxr_plugin.options.checks.components import ENGINES, GIVEN, find
-from wxr_plugin.options.checks.report import Keys, Report, describe
+from wxr_plugin.options.checks.report import Report, describe
+from wxr_plugin.options.nested import Keys, OptionMap
 from wxr_plugin.schema import Block, convert
 from wxr_plugin.utils.safe_paths import name_fault
 
@@ -24,11 +25,14 @@ PLAIN = {
     "bool": "true or false",
     "array": "a list",
 }
+"""Names of types -> words for messages."""
+SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+"""Bounds of msgspec.Meta -> words for messages."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A key of a block: its type, and when it is required."""
+    """Type of a key of a block, and whether the key is required."""
 
     hint: Any
     required: bool
@@ -36,32 +40,36 @@ class Field:
 
 
 def fields_of(structs: Sequence[type[Block]]) -> dict[str, Field]:
-    """The keys that `structs` declare together; where two declare one, the later struct counts."""
+    """Return the keys that `structs` declare together; a later struct overrides an earlier one."""
     return {name: field for struct in structs for name, field in _fields(struct).items()}
 
 
 @cache
 def _fields(struct: type[Block]) -> dict[str, Field]:
     hints = get_type_hints(struct, include_extras=True)
-    found = {}
+    fields = {}
     for info in msgspec.structs.fields(struct):
         hint = hints[info.name]
-        found[info.encode_name] = Field(hint, info.required, notes(hint).get("needed") == "train")
-    return found
+        needed = notes(hint).get("needed") == "train"
+        fields[info.encode_name] = Field(hint, info.required, needed)
+    return fields
 
 
 def notes(hint: Any) -> dict[str, Any]:
-    """What `Annotated` types of wxr_plugin.schema say of a value beyond its type, through `| None`."""
-    found: dict[str, Any] = {}
+    """Return the `extra` of the `Annotated` types in `hint`, such as {"registry": "network"}.
+
+    The types are those of wxr_plugin.schema; members of a union are included.
+    """
+    extras: dict[str, Any] = {}
     if get_origin(hint) is Annotated:
         inner, *metas = get_args(hint)
-        found |= notes(inner)
+        extras |= notes(inner)
         for meta in metas:
-            found |= getattr(meta, "extra", None) or {}
+            extras |= getattr(meta, "extra", None) or {}
     elif get_origin(hint) in (Union, types.UnionType):
         for part in get_args(hint):
-            found |= notes(part)
-    return found
+            extras |= notes(part)
+    return extras
 
 
 def check_block(
@@ -72,14 +80,19 @@ def check_block(
     optional: Sequence[type[Block]] = (),
     closed: bool = True,
 ) -> None:
-    """Check `block` against the fields of `structs`, and of `optional`, none of whose keys is required.
+    """Check `block` against the fields of `structs` and `optional`.
 
-    Unless `closed`, keys beyond them are accepted.
+    Args:
+        report: receives the problems.
+        keys: path of the block.
+        block: the value at `keys`.
+        structs: declarations whose required keys must be there.
+        optional: declarations none of whose keys is required.
+        closed: report keys that no declaration has.
     """
     if not isinstance(block, Mapping):
-        report.add(
-            keys, f"{describe(block)}, where a block of keys belongs", "indent its keys below it"
-        )
+        fault = f"{describe(block)}, where a block of keys belongs"
+        report.add(keys, fault, "indent its keys below it")
         return
     before = len(report.problems)
     fields = fields_of([*structs, *optional])
@@ -89,38 +102,41 @@ def check_block(
         elif closed:
             report.unknown((*keys, key), fields)
     for key, field in fields_of(structs).items():
-        absent = key not in block or (block[key] is None and field.needed_in_training)
-        if absent and (field.required or (field.needed_in_training and report.is_train)):
+        # A key that training needs may also be present and empty, as in files for testing.
+        is_absent = key not in block or (block[key] is None and field.needed_in_training)
+        is_needed = field.required or (field.needed_in_training and report.is_train)
+        if is_absent and is_needed:
             report.add((*keys, key), "missing", f"add it: {expected(field.hint)}")
     if len(report.problems) == before:
         _check_together(report, keys, block, structs)
 
 
 def _check_together(
-    report: Report, keys: Keys, block: Mapping[str, Any], structs: Sequence[type[Block]]
+    report: Report, keys: Keys, block: OptionMap, structs: Sequence[type[Block]]
 ) -> None:
-    """Run the `__post_init__` of `structs`, which says what keys do not go together."""
+    """Run the `__post_init__` of `structs`, which raises if keys contradict one another."""
     for struct in structs:
         if hasattr(struct, "__post_init__"):
             try:
                 struct.read(block)
             except msgspec.ValidationError as error:
+                # msgspec appends the path inside the struct; `keys` is the path in the file.
                 report.add(keys, re.sub(r" - at `.*`$", "", str(error)))
 
 
 def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
-    """Check one value against its type, into blocks, lists, dicts and registered components."""
-    said = notes(hint)
-    options = alternatives(hint)
-    if value is None and type(None) in options:
+    """Check one value against its type: also a block, list, dict or registered component."""
+    extras = notes(hint)
+    members = alternatives(hint)
+    if value is None and type(None) in members:
         return
-    if "registry" in said:
-        _check_registered(report, keys, value, said["registry"])
+    if "registry" in extras:
+        _check_registered(report, keys, value, extras["registry"])
         return
     before = len(report.problems)
-    inner = [option for option in options if _could_hold(option, value)]
-    if len(inner) == 1:
-        _check_inside(report, keys, value, inner[0])
+    containers = [member for member in members if _could_hold(member, value)]
+    if len(containers) == 1:
+        _check_inside(report, keys, value, containers[0])
     if len(report.problems) > before:
         return
     try:
@@ -128,34 +144,33 @@ def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
     except msgspec.ValidationError as error:
         _report_type(report, keys, value, hint, str(error))
         return
-    if (
-        said.get("exists")
-        and isinstance(value, str)
-        and not os.path.exists(Path(value).expanduser())
-    ):
-        report.add(keys, f"{value} does not exist", "correct the path or make the file")
-    if said.get("plain") and isinstance(value, str) and (fault := name_fault(value)):
-        report.add(
-            keys,
-            f"the name {value!r} {fault}",
-            "write a plain name: a file or folder is named after it",
-        )
+    if extras.get("exists"):
+        _check_exists(report, keys, value)
+    if extras.get("plain") and isinstance(value, str) and (fault := name_fault(value)):
+        fix = "write a plain name: it becomes the name of a file or folder"
+        report.add(keys, f"the name {value!r} {fault}", fix)
 
 
 def _check_registered(report: Report, keys: Keys, block: Any, kind: str) -> None:
-    """Check a block by the signature of what its type names, or by the `Options` of an engine."""
+    """Check a block by the signature of its type, or by the `Options` of an engine."""
     if kind not in ENGINES:
         check_component(report, keys, block, kind)
     elif (engine := find(report, keys, block, kind)) is not None:
         check_block(report, keys, block, [engine.Options])
 
 
+def _check_exists(report: Report, keys: Keys, value: Any) -> None:
+    # os.path.exists returns False for a name that is too long, where Path.exists raises.
+    if isinstance(value, str) and not os.path.exists(Path(value).expanduser()):
+        report.add(keys, f"{value} does not exist", "correct the path or create the file")
+
+
 def alternatives(hint: Any) -> list[Any]:
-    """The members of a union, with outer annotations taken off."""
+    """Return the members of a union without its annotations, or the type itself in a list."""
     if get_origin(hint) is Annotated:
         return alternatives(get_args(hint)[0])
     if get_origin(hint) in (Union, types.UnionType):
-        return [part for option in get_args(hint) for part in alternatives(option)]
+        return [part for member in get_args(hint) for part in alternatives(member)]
     return [hint]
 
 
@@ -163,19 +178,20 @@ def _is_block(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
 
 
+def _is_list_of_one_type(hint: Any) -> bool:
+    is_open_tuple = get_origin(hint) is tuple and Ellipsis in get_args(hint)
+    return get_origin(hint) is list or is_open_tuple
+
+
 def _could_hold(hint: Any, value: Any) -> bool:
-    """Whether `hint` is a block, a dict or a list of one type, and `value` of that kind."""
-    if _is_block(hint):
+    """Return whether `hint` is a block, a dict or a list of one type, and `value` of that kind."""
+    if _is_block(hint) or get_origin(hint) is dict:
         return isinstance(value, Mapping)
-    if get_origin(hint) is dict:
-        return isinstance(value, Mapping)
-    one_type = get_origin(hint) is list or (
-        get_origin(hint) is tuple and Ellipsis in get_args(hint)
-    )
-    return one_type and isinstance(value, list)
+    return _is_list_of_one_type(hint) and isinstance(value, list)
 
 
 def _check_inside(report: Report, keys: Keys, value: Any, hint: Any) -> None:
+    """Check the items of a block, dict or list one by one, so that each has its own place."""
     if _is_block(hint):
         check_block(report, keys, value, [hint])
     elif get_origin(hint) is dict:
@@ -191,16 +207,17 @@ def _check_inside(report: Report, keys: Keys, value: Any, hint: Any) -> None:
 
 
 def _report_type(report: Report, keys: Keys, value: Any, hint: Any, error: str) -> None:
-    mend = f"write {expected(hint)}"
-    if isinstance(value, str) and looks_like_number(value) and "number" in mend:
-        mend = f"take the quotes off: {value}"
+    """Report a value of the wrong type or range; `error` is msgspec's message."""
+    fix = f"write {expected(hint)}"
+    if isinstance(value, str) and looks_like_number(value) and "number" in fix:
+        fix = f"take the quotes off: {value}"
     place = re.search(r"at `\$(\[\d+\])+`", error)
-    where = f" (entry {place.group(1)})" if place else ""
-    report.add(keys, f"{describe(value)}{where} has the wrong type or range", mend)
+    entry = f" (entry {place.group(1)})" if place else ""
+    report.add(keys, f"{describe(value)}{entry} has the wrong type or range", fix)
 
 
 def looks_like_number(text: str) -> bool:
-    """Whether `text` is a number in quotes."""
+    """Return whether `text` is a number in quotes."""
     try:
         float(text)
     except ValueError:
@@ -209,37 +226,39 @@ def looks_like_number(text: str) -> bool:
 
 
 def expected(hint: Any) -> str:
-    """`hint` in words for a message."""
+    """Return the type `hint` in words for a message: `a whole number at least 1`."""
     if get_origin(hint) is Annotated:
-        return expected(get_args(hint)[0]) + _bounds(get_args(hint)[1:])
+        inner, *metas = get_args(hint)
+        return expected(inner) + _bounds(metas)
     if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(
-            dict.fromkeys(expected(option) for option in get_args(hint) if option is not type(None))
-        )
+        members = [expected(member) for member in get_args(hint) if member is not type(None)]
+        return " or ".join(dict.fromkeys(members))  # each once, in order
     if get_origin(hint) is Literal:
         return " or ".join(map(str, get_args(hint)))
     if get_origin(hint) in (list, tuple):
         items = [expected(item) for item in get_args(hint) if item is not Ellipsis]
-        same = get_origin(hint) is list or Ellipsis in get_args(hint)
-        return f"a list of {items[0]} each" if same else f"a list [{', '.join(items)}]"
+        if _is_list_of_one_type(hint):
+            return f"a list, each item {items[0]}"
+        return f"a list [{', '.join(items)}]"
     if _is_block(hint) or get_origin(hint) is dict:
         return "a block of keys"
     return PLAIN.get(getattr(hint, "__name__", ""), "a value")
 
 
 def _bounds(metas: Sequence[Any]) -> str:
-    signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    parts = [
-        f"{words} {getattr(meta, name)}"
-        for meta in metas
-        for name, words in signs.items()
-        if getattr(meta, name, None) is not None
-    ]
-    return " " + " and ".join(parts) if parts else ""
+    parts = []
+    for meta in metas:
+        for name, words in SIGNS.items():
+            limit = getattr(meta, name, None)
+            if limit is not None:
+                parts.append(f"{words} {limit}")
+    if not parts:
+        return ""
+    return " " + " and ".join(parts)
 
 
 def check_component(report: Report, keys: Keys, block: Any, kind: str) -> None:
-    """Check a network, loss, metric, optimizer or scheduler block: its type, and its arguments by signature."""
+    """Check a network, loss, metric, optimizer or scheduler: its type, and its arguments."""
     item = find(report, keys, block, kind)
     if item is None:
         return
@@ -250,19 +269,22 @@ def check_component(report: Report, keys: Keys, block: Any, kind: str) -> None:
 
 
 def check_arguments(
-    report: Report, keys: Keys, item: Callable, arguments: Mapping[str, Any], given: tuple[str, ...]
+    report: Report, keys: Keys, item: Callable, arguments: OptionMap, given: tuple[str, ...]
 ) -> None:
-    """Check `arguments` against the signature of `item`; those of `given` are passed by the caller."""
+    """Check `arguments` against the signature of `item`; BasicSR passes the parameters `given`."""
     parameters = parameters_of(item, given)
     if parameters is None:
         return
     for name, value in arguments.items():
-        if name not in parameters and not takes_any(item):
-            report.unknown((*keys, name), parameters)
-        elif name in parameters:
-            _check_default(report, (*keys, name), value, parameters[name].default)
-            _check_inner_block(report, (*keys, name), value, parameters[name].annotation)
-        _check_path(report, (*keys, name), value)
+        place = (*keys, name)
+        if name in parameters:
+            _check_default(report, place, value, parameters[name].default)
+            if "registry" in notes(parameters[name].annotation):
+                check_value(report, place, value, parameters[name].annotation)
+        elif not takes_any(item):
+            report.unknown(place, parameters)
+        if str(name).endswith("_path"):
+            _check_exists(report, place, value)
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in arguments:
             report.add((*keys, name), "missing", f"{item.__name__} needs it")
@@ -271,49 +293,34 @@ def check_arguments(
 def parameters_of(
     item: Callable, given: tuple[str, ...] = ()
 ) -> dict[str, inspect.Parameter] | None:
-    """The parameters that can be passed by name, without those of `given`; None where Python does not know them."""
+    """Return the parameters that can be passed by name, without those of `given`.
+
+    None if the signature is not known, as for some builtins.
+    """
     try:
         signature = inspect.signature(item)
     except (TypeError, ValueError):
         return None
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {
-        name: p for name, p in signature.parameters.items() if p.kind in named and name not in given
-    }
+    parameters = signature.parameters.items()
+    return {name: p for name, p in parameters if p.kind in named and name not in given}
 
 
 def takes_any(item: Callable) -> bool:
-    """Whether `item` passes on any keyword.
+    """Return whether `item` accepts any keyword and passes it on.
 
-    BasicSR's own metrics swallow theirs, so there it means nothing.
+    BasicSR's own metrics accept any and ignore it, so there it does not count.
     """
     if getattr(item, "__module__", "").startswith("basicsr.metrics"):
         return False
-    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(item).parameters.values())
+    parameters = inspect.signature(item).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _check_default(report: Report, keys: Keys, value: Any, default: Any) -> None:
-    """A text where the default is a number or a truth value is wrong; mostly it is a quoted number."""
+    """Report a text for a parameter whose default is a number or a truth value."""
     if not isinstance(value, str) or not isinstance(default, bool | int | float):
         return
-    wanted = "true or false" if isinstance(default, bool) else "a number"
-    report.add(
-        keys, f"{describe(value)} has the wrong type", f"write {wanted}, such as {default!r}"
-    )
-
-
-def _check_inner_block(report: Report, keys: Keys, value: Any, hint: Any) -> None:
-    """An argument that is annotated as a rater's, loss's, … block."""
-    from wxr_plugin.options.checks.fields import check_value, notes
-
-    if "registry" in notes(hint):
-        check_value(report, keys, value, hint)
-
-
-def _check_path(report: Report, keys: Keys, value: Any) -> None:
-    if (
-        str(keys[-1]).endswith("_path")
-        and isinstance(value, str)
-        and not os.path.exists(Path(value).expanduser())
-    ):
-        report.add(keys, f"{value} does not exist", "correct the path or make the file")
+    kind = "true or false" if isinstance(default, bool) else "a number"
+    fix = f"write {kind}, such as {default!r}"
+    report.add(keys, f"{describe(value)} has the wrong type", fix)

@@ -1,7 +1,7 @@
 """The JSON schema (draft 7) of option blocks and of the types that their fields may have.
 
-`msgspec.json.schema` is not used: what it writes changes from version to version, and the shipped
-schema must not.
+`msgspec.json.schema` is not used: its output changes with msgspec's version, and the shipped schema
+must not.
 """
 
 import ast
@@ -18,6 +18,8 @@ from wxr_plugin.options.checks.fields import alternatives, fields_of, notes
 from wxr_plugin.schema import Block
 
 Json = dict[str, Any]
+"""A JSON value that is an object."""
+
 PLAIN = {
     bool: "boolean",
     int: "integer",
@@ -36,7 +38,7 @@ LIST_BOUNDS = {"min_length": "minItems", "max_length": "maxItems"}
 TEXT_BOUNDS = {"min_length": "minLength", "max_length": "maxLength", "pattern": "pattern"}
 
 
-def block(structs: Iterable[type[Block]], closed: bool = True) -> Json:
+def block_schema(structs: Iterable[type[Block]], closed: bool = True) -> Json:
     """Return the schema of an object with the fields of `structs`, and no others if `closed`."""
     structs = list(structs)
     required = sorted(name for name, field in fields_of(structs).items() if field.required)
@@ -45,14 +47,15 @@ def block(structs: Iterable[type[Block]], closed: bool = True) -> Json:
 
 
 def properties(structs: Iterable[type[Block]]) -> Json:
-    """Return the fields of `structs` as JSON-schema properties, with the strings below them as descriptions."""
+    """Return the fields of `structs` as properties, described by the strings below them."""
     result = {}
     for struct in structs:
+        texts = descriptions(struct)
         hints = get_type_hints(struct, include_extras=True)
         for field in msgspec.structs.fields(struct):
             entry = of_type(hints[field.name])
-            if field.name in descriptions(struct):
-                entry["description"] = descriptions(struct)[field.name]
+            if field.name in texts:
+                entry["description"] = texts[field.name]
             if isinstance(field.default, bool | int | float | str):
                 entry["default"] = field.default
             result[field.encode_name] = entry
@@ -60,19 +63,18 @@ def properties(structs: Iterable[type[Block]]) -> Json:
 
 
 def of_type(hint: Any) -> Json:
-    """Return the schema of a type: a plain one, a list, dict, union or block, or a reference to a registered component.
+    """Return the schema of a type: plain, list, dict, union, block, or registered component.
 
     Raises:
-        TypeError: options of this type are not known to editors.
+        TypeError: the type has no JSON schema yet.
     """
     members = alternatives(hint)
     registry = notes(hint).get("registry")
     if registry:
         schemas: list[Json] = [{"$ref": f"#/definitions/{registry}"}]
     elif len(members) > 1:
-        schemas = [
-            of_type(member) for member in _annotated_alternatives(hint) if member is not type(None)
-        ]
+        annotated = _annotated_alternatives(hint)
+        schemas = [of_type(member) for member in annotated if member is not type(None)]
     else:
         schemas = [_bounded(hint)]
     if type(None) in members:
@@ -92,15 +94,17 @@ def _flat(member: Any) -> list[Any]:
 
 
 def _bounded(hint: Any) -> Json:
-    """Return the schema of a type that is no union, within the bounds that its annotations set."""
+    """Return the schema of a type that is not a union, with the bounds of its annotations."""
     if get_origin(hint) is not Annotated:
         return _unbounded(hint)
     inner, *metas = get_args(hint)
     result = _bounded(inner)
     names = {"array": LIST_BOUNDS, "string": TEXT_BOUNDS}.get(result.get("type", ""), NUMBER_BOUNDS)
     for meta in metas:
-        bounds = {key: getattr(meta, name, None) for name, key in names.items()}
-        result |= {key: bound for key, bound in bounds.items() if bound is not None}
+        for name, key in names.items():
+            bound = getattr(meta, name, None)
+            if bound is not None:
+                result[key] = bound
     return result
 
 
@@ -109,7 +113,7 @@ def _unbounded(hint: Any) -> Json:
     if hint is Any:
         return {}
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return block([hint])
+        return block_schema([hint])
     if get_origin(hint) is Literal:
         return {"enum": sorted(arguments)}
     if get_origin(hint) is dict:
@@ -133,7 +137,7 @@ def _dict(keys: Any, values: Any) -> Json:
 
 
 def _fixed_list(items: list[Json]) -> Json:
-    """Return a list of fixed length as draft 7 writes it, which is what editors know."""
+    """Return the schema of a list of fixed length in draft 7, the draft that editors support."""
     return {
         "type": "array",
         "items": items,
@@ -146,18 +150,19 @@ def _fixed_list(items: list[Json]) -> Json:
 @cache
 def descriptions(struct: type[Block]) -> Mapping[str, str]:
     """Return the string below each field of `struct` and of its base classes."""
-    words: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for cls in reversed(struct.__mro__):
         if issubclass(cls, Block) and cls is not Block:
+            # Python drops strings below fields, so they are read from the source.
             body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-            words |= _strings_below(body.body)
-    return words
+            texts |= _strings_below(body.body)
+    return texts
 
 
 def _strings_below(body: list[ast.stmt]) -> dict[str, str]:
-    words = {}
+    texts = {}
     for field, below in pairwise(body):
-        is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-        if isinstance(field, ast.AnnAssign) and is_text and isinstance(below.value.value, str):
-            words[field.target.id] = " ".join(below.value.value.split())
-    return words
+        is_constant = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+        if isinstance(field, ast.AnnAssign) and is_constant and isinstance(below.value.value, str):
+            texts[field.target.id] = " ".join(below.value.value.split())
+    return texts

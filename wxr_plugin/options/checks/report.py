@@ -1,4 +1,4 @@
-"""What is wrong with an option file, where, and how to mend it."""
+"""Problems of an option file: each with its place and its fix."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,34 +7,46 @@ from typing import Any
 
 import yaml
 
-from wxr_plugin.options.safe_yaml import OptionLoader
-
-Keys = tuple[str | int, ...]
+from wxr_plugin.options.nested import Keys, dotted
+from wxr_plugin.options.safe_yaml import REPEATABLE, OptionLoader
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: `file`, `key` (a path such as `datasets.train.gt_size`), what it is, and its mend."""
+    """One problem of a file.
+
+    Attributes:
+        file: path of the file, as the user gave it.
+        key: place in the file, such as `datasets.train.gt_size`; empty for the whole file.
+        fault: what is wrong, as a phrase.
+        fix: how to correct it, as a phrase in the imperative; may be empty.
+        line: line number from 1; None if the place is in no line.
+    """
 
     file: str
     key: str
-    what: str
-    mend: str = ""
+    fault: str
+    fix: str = ""
     line: int | None = None
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         key = f"{self.key}: " if self.key else ""
-        return f"{place}: {key}{self.what}" + (f"; {self.mend}" if self.mend else "")
+        fix = f"; {self.fix}" if self.fix else ""
+        return f"{place}: {key}{self.fault}{fix}"
 
 
 @dataclass
 class Report:
     """The problems of one file.
 
-    `is_train` tells which keys are needed, `lines` maps key paths to line numbers, and `types`
-    holds optimizers and schedules that the model adds to those of BasicSR, as {"optimizer": {name:
-    class}}.
+    Attributes:
+        file: path of the file.
+        is_train: whether the keys are required that only training needs.
+        lines: path of keys -> line number.
+        types: optimizers and schedules that the model adds to those of BasicSR, as
+            {"optimizer": {name: class}}.
+        problems: the problems so far, in the order of the checks.
     """
 
     file: str
@@ -44,61 +56,67 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
 
     def during(self, is_train: bool) -> "Report":
-        """This report, with the same problems, for a block whose phase is or is not training."""
+        """Return this report, with the same list of problems, for a block of another phase."""
         return replace(self, is_train=is_train)
 
-    def add(self, keys: Keys, what: str, mend: str = "") -> None:
-        """Add a problem at `keys`, unless another check has found it there."""
-        key = dotted(keys)
-        if not any((problem.key, problem.what) == (key, what) for problem in self.problems):
-            self.problems.append(Problem(self.file, key, what, mend, self._line(keys)))
+    def add(self, keys: Keys | str, fault: str, fix: str = "") -> None:
+        """Add a problem at `keys`, unless another check has reported the same.
 
-    def unknown(self, keys: Keys, known: Iterable[str]) -> None:
-        """Add the problem that the last of `keys` is not one of `known`."""
-        self.add(keys, "unknown key", suggest(str(keys[-1]), known, "the known keys are"))
+        A path of plain names may also be dotted: `train.amp`.
+        """
+        if isinstance(keys, str):
+            keys = tuple(keys.split("."))
+        key = dotted(keys)
+        reported = {(problem.key, problem.fault) for problem in self.problems}
+        if (key, fault) not in reported:
+            self.problems.append(Problem(self.file, key, fault, fix, self._line(keys)))
+
+    def unknown(self, keys: Keys, names: Iterable[str]) -> None:
+        """Add the problem that the last of `keys` is not one of `names`."""
+        self.add(keys, "unknown key", suggest(str(keys[-1]), names, "the known keys are"))
 
     def _line(self, keys: Keys) -> int | None:
+        # A missing key has no line; its block has.
         while keys and keys not in self.lines:
             keys = keys[:-1]
         return self.lines.get(keys)
 
 
-def dotted(keys: Keys) -> str:
-    """`("train", "scheduler", "periods", 0)` as `train.scheduler.periods[0]`."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
-    return text.removeprefix(".")
+def suggest(name: str, names: Iterable[str], otherwise: str, cutoff: float = 0.6) -> str:
+    """Return how to correct a wrong `name`: the nearest of `names`, or a list of all of them.
 
-
-def suggest(name: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -> str:
-    """Return how to correct a wrong `name`: the nearest of `known`, or all of them after the words `otherwise`.
-
-    `cutoff` in [0, 1] is the similarity, as difflib measures it, from which on a name is near.
+    Args:
+        name: the unknown name.
+        names: the known ones.
+        otherwise: words before the list of all names, if none is near.
+        cutoff: smallest similarity in [0, 1] of a near name, as difflib measures it.
     """
-    names = sorted(set(known))
-    folded = {candidate.lower(): candidate for candidate in names}
-    near = get_close_matches(name.lower(), folded, n=1, cutoff=cutoff)
+    ordered = sorted(set(names))
+    by_lower = {candidate.lower(): candidate for candidate in ordered}
+    near = get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
     if near:
-        return f"did you mean {folded[near[0]]}?"
-    return f"{otherwise} {', '.join(names)}" if names else ""
+        return f"did you mean {by_lower[near[0]]}?"
+    return f"{otherwise} {', '.join(ordered)}" if ordered else ""
 
 
 def describe(value: Any) -> str:
-    """`value` for a message: its kind and, where short, itself."""
+    """Return the kind of `value` and, if it is short, the value itself, for a message."""
     if value is None:
         return "empty"
     if isinstance(value, Mapping):
         return "a block of keys"
     if isinstance(value, list | tuple):
         return f"a list ({value!r:.60})"
-    kind = {str: "the text", bool: "the truth value", int: "the number", float: "the number"}
-    return f"{kind.get(type(value), type(value).__name__)} {value!r:.80}"
+    kinds = {str: "the text", bool: "the truth value", int: "the number", float: "the number"}
+    kind = kinds.get(type(value), type(value).__name__)
+    return f"{kind} {value!r:.80}"
 
 
 def key_lines(text: str) -> dict[Keys, int]:
-    """Line numbers (from 1) of every key path in YAML `text`; none where it is not YAML."""
+    """Return the line number (from 1) of each path of keys in YAML `text`; {} if it is not YAML."""
     try:
         root = yaml.compose(text, Loader=OptionLoader)
-    except yaml.YAMLError:  # whoever reads the values reports it
+    except yaml.YAMLError:  # reported when the values are read
         return {}
     lines: dict[Keys, int] = {}
     pending: list[tuple[Keys, yaml.Node | None]] = [((), root)]
@@ -111,40 +129,34 @@ def key_lines(text: str) -> dict[Keys, int]:
 
 
 def add_duplicates(report: Report, text: str) -> None:
-    """Report keys that stand twice in one block of YAML `text`, of which the last would count.
-
-    `define` may repeat: files of BasicSR's family use it only to carry anchors.
-    """
+    """Report keys that stand twice in one block of YAML `text`, of which only the last counts."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:  # whoever reads the values reports it
+    except yaml.YAMLError:  # reported when the values are read
         return
     pending: list[tuple[Keys, yaml.Node | None]] = [((), root)]
-    seen: set[int] = set()  # aliases lead to one node several times, or back to it
+    seen: set[int] = set()  # an alias is the same node as its anchor, which may contain it
     while pending:
         keys, node = pending.pop()
         if id(node) in seen:
             continue
         seen.add(id(node))
-        first: dict[str | int, int] = {}
+        first_lines: dict[str | int, int] = {}
         for key, child, mark in _children(node):
+            line = mark.line + 1
             pending.append(((*keys, key), child))
-            if key in first and key not in ("<<", "define"):
-                what = f"given twice, first in line {first[key]}; only the last one counts"
-                problem = Problem(
-                    report.file, dotted((*keys, key)), what, "remove one", mark.line + 1
-                )
-                report.problems.append(problem)
-            first.setdefault(key, mark.line + 1)
+            if key in first_lines and key not in REPEATABLE:
+                fault = f"given twice, first in line {first_lines[key]}; only the last one counts"
+                place = dotted((*keys, key))
+                report.problems.append(Problem(report.file, place, fault, "remove one", line))
+            first_lines.setdefault(key, line)
 
 
 def _children(node: yaml.Node | None) -> list[tuple[str | int, yaml.Node, yaml.Mark]]:
+    """Return key, value and place of each entry of a mapping or sequence."""
     if isinstance(node, yaml.MappingNode):
-        return [
-            (key.value, value, key.start_mark)
-            for key, value in node.value
-            if isinstance(key, yaml.ScalarNode)
-        ]
+        pairs = [pair for pair in node.value if isinstance(pair[0], yaml.ScalarNode)]
+        return [(key.value, value, key.start_mark) for key, value in pairs]
     if isinstance(node, yaml.SequenceNode):
         return [(index, item, item.start_mark) for index, item in enumerate(node.value)]
     return []

@@ -1,6 +1,5 @@
-"""Diffusions: more steps than were trained, gaps between patches, another equation than that of the weights."""
+"""Check diffusion models: sampling steps, gaps between patches, and the equation of the weights."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,79 +7,77 @@ import msgspec
 
 from wxr_plugin.checkpoints.containers import load_network_options
 from wxr_plugin.errors import WxrError
-from wxr_plugin.options.checks.components import registered
+from wxr_plugin.options.checks.components import model_class
 from wxr_plugin.options.checks.report import Report
-from wxr_plugin.options.checks.rules import block
+from wxr_plugin.options.nested import OptionMap, block, integer
 from wxr_plugin.sampling.options import DDPMOptions, SDEOptions
 from wxr_plugin.sampling.schedules import STEPS
 
 
-def check_sampling(report: Report, opt: Mapping[str, Any]) -> None:
-    """IRSDEModel: `val.sampling` against `sde` and, in a file for testing, `sde` against that of the weights.
+def check_sampling(report: Report, opt: OptionMap) -> None:
+    """Check the sampling options of IRSDEModel and PatchDDPMModel.
 
-    PatchDDPMModel: `val.sampling` and gt_size against `ddpm`.
+    IRSDEModel: `val.sampling` against `sde` and, in a file for testing, `sde` against that of the
+    weights. PatchDDPMModel: `val.sampling` and gt_size against `ddpm`.
     """
-    models = {cls.__name__ for cls in _bases(opt)}
-    if "PatchDDPMModel" in models:
+    names = {cls.__name__ for cls in getattr(model_class(opt), "__mro__", ())}
+    if "PatchDDPMModel" in names:
         _check_patches(report, opt)
-    if "IRSDEModel" in models:
+    if "IRSDEModel" in names:
         _check_equation(report, opt)
 
 
-def _check_equation(report: Report, opt: Mapping[str, Any]) -> None:
-    trained, sampled = (
-        block(opt, "sde").get("steps", STEPS),
-        block(opt, "val", "sampling").get("steps"),
-    )
-    if isinstance(trained, int) and isinstance(sampled, int) and sampled > trained:
-        what = f"sampling takes {sampled} steps, but the network is trained on a schedule of {trained} (sde.steps)"
-        report.add(("val", "sampling", "steps"), what, f"take {trained} or fewer")
+def _check_equation(report: Report, opt: OptionMap) -> None:
+    trained = integer({"steps": STEPS, **block(opt, "sde")}, "steps")
+    sampled = integer(opt, "val", "sampling", "steps")
+    if trained is not None and sampled is not None and sampled > trained:
+        schedule = f"a schedule of {trained} (sde.steps)"
+        fault = f"sampling takes {sampled} steps, but the network is trained on {schedule}"
+        report.add("val.sampling.steps", fault, f"take {trained} or fewer")
     if not report.is_train:
         _check_trained(report, opt)
 
 
-def _check_patches(report: Report, opt: Mapping[str, Any]) -> None:
-    """Values of the wrong type are left to the check of blocks."""
-    default, how, keys = DDPMOptions(), block(opt, "val", "sampling"), ("val", "sampling")
-    trained, patch = (
-        block(opt, "ddpm").get(name, getattr(default, name)) for name in ("steps", "patch")
-    )
-    steps, stride, size = (
-        how.get("steps"),
-        how.get("stride"),
-        block(opt, "datasets", "train").get("gt_size"),
-    )
-    if isinstance(trained, int) and isinstance(steps, int) and steps > trained:
-        what = f"sampling takes {steps} steps, but the network is trained on {trained} (ddpm.steps)"
-        report.add((*keys, "steps"), what, f"take {trained} or fewer")
-    if isinstance(patch, int) and isinstance(stride, int) and stride > patch:
-        what = f"{stride} leaves gaps between patches of {patch} pixels (ddpm.patch)"
-        report.add((*keys, "stride"), what, f"take {patch} or less")
-    if isinstance(patch, int) and isinstance(size, int) and size < patch:
-        what = f"a crop of {size} pixels holds no patch of {patch} pixels (ddpm.patch)"
-        report.add(("datasets", "train", "gt_size"), what, f"take {patch} or more")
+def _check_patches(report: Report, opt: OptionMap) -> None:
+    """Check steps, stride and gt_size; the check of blocks reports values of the wrong type."""
+    defaults = {"steps": DDPMOptions().steps, "patch": DDPMOptions().patch}
+    ddpm = {**defaults, **block(opt, "ddpm")}
+    trained = integer(ddpm, "steps")
+    patch = integer(ddpm, "patch")
+    steps = integer(opt, "val", "sampling", "steps")
+    stride = integer(opt, "val", "sampling", "stride")
+    size = integer(opt, "datasets", "train", "gt_size")
+    if trained is not None and steps is not None and steps > trained:
+        schedule = f"{trained} (ddpm.steps)"
+        fault = f"sampling takes {steps} steps, but the network is trained on {schedule}"
+        report.add("val.sampling.steps", fault, f"take {trained} or fewer")
+    if patch is None:
+        return
+    if stride is not None and stride > patch:
+        fault = f"{stride} leaves gaps between patches of {patch} pixels (ddpm.patch)"
+        report.add("val.sampling.stride", fault, f"take {patch} or less")
+    if size is not None and size < patch:
+        fault = f"a crop of {size} pixels holds no patch of {patch} pixels (ddpm.patch)"
+        report.add("datasets.train.gt_size", fault, f"take {patch} or more")
 
 
-def _check_trained(report: Report, opt: Mapping[str, Any]) -> None:
+def _check_trained(report: Report, opt: OptionMap) -> None:
+    """Compare `sde` with the equation that is stored next to the weights."""
     weights = block(opt, "path").get("pretrain_network_g")
     trained = _stored(weights) if isinstance(weights, str) else None
     try:
-        asked = msgspec.to_builtins(SDEOptions.read(block(opt, "sde")))
-    except msgspec.ValidationError:  # the check of blocks tells
+        requested = msgspec.to_builtins(SDEOptions.read(block(opt, "sde")))
+    except msgspec.ValidationError:  # the check of blocks reports it
         return
     for key, value in (trained or {}).items():
-        if key in asked and asked[key] != value:
-            what = f"{asked[key]}, but {weights} was trained with {value}"
-            report.add(("sde", key), what, f"set sde.{key}: {value}")
+        if key in requested and requested[key] != value:
+            fault = f"{requested[key]}, but {weights} was trained with {value}"
+            report.add(("sde", key), fault, f"set sde.{key}: {value}")
 
 
 def _stored(weights: str) -> dict[str, Any] | None:
-    """The `sde` block in a file of weights; None where there is none, or no such file."""
+    """Return the `sde` block of a file of weights; None if there is no such block or file."""
     try:
         return load_network_options(Path(weights).expanduser(), "sde")
-    except (OSError, WxrError):  # loading tells
+    except (OSError, WxrError):  # loading the weights reports it
         return None
-
-
-def _bases(opt: Mapping[str, Any]) -> tuple[type, ...]:
-    return getattr(registered("model").get(str(opt.get("model_type"))), "__mro__", ())

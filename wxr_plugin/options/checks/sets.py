@@ -1,4 +1,4 @@
-"""The files of the datasets: are they there, and does every image have its partner?"""
+"""Check the files of the datasets: whether they exist, and whether every image has its partner."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -8,162 +8,161 @@ from typing import Any
 from wxr_plugin.data.images.store import refuse_cut_database
 from wxr_plugin.errors import WxrError
 from wxr_plugin.options.checks import stock
-from wxr_plugin.options.checks.components import registered
-from wxr_plugin.options.checks.report import Keys, Report
+from wxr_plugin.options.checks.components import class_of
+from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.checks.suggestions import OTHERWISE, pairing_fix
+from wxr_plugin.options.nested import Keys, OptionMap, dataset_blocks, inner_blocks, phase_of
 from wxr_plugin.utils.safe_paths import refuse_unsafe_keys
+from wxr_plugin.utils.wording import listed
 
-PATH_KEYS = ("meta_info", "meta_info_file")
+LISTING_KEYS = ("meta_info", "meta_info_file")
+"""Keys with a text file that lists the images of a folder."""
+LMDB_FILES = ("data.mdb", "meta_info.txt")
+"""Files of a finished LMDB."""
 
 
-def check_sets(report: Report, opt: Mapping[str, Any]) -> None:
+def check_sets(report: Report, opt: OptionMap) -> None:
     """Check the paths and the pairs of every dataset block."""
-    datasets = opt.get("datasets")
-    for name, block in datasets.items() if isinstance(datasets, Mapping) else ():
-        if not isinstance(block, Mapping):
-            continue
-        for keys, inner in inner_blocks(("datasets", str(name)), block):
+    for name, dataset in dataset_blocks(opt):
+        # A dataset may hold its images in inner blocks, such as `paired` and `real`.
+        for keys, inner in inner_blocks(("datasets", name), dataset):
             check_paths(report, keys, inner)
-            if is_paired(block, inner):
-                check_pairs(
-                    report,
-                    keys,
-                    inner,
-                    getattr(registered("dataset")[block["type"]], "unpaired", None),
-                )
+            if is_paired(dataset, inner):
+                unpaired = getattr(class_of("dataset", dataset), "unpaired", None)
+                check_pairs(report, keys, inner, unpaired)
 
 
-def inner_blocks(keys: Keys, block: Mapping[str, Any]) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
-    """`block` and every block inside it, with their key paths."""
-    yield keys, block
-    for key, value in block.items():
-        if isinstance(value, Mapping):
-            yield from inner_blocks((*keys, key), value)
+def is_paired(dataset: OptionMap, block: OptionMap) -> bool:
+    """Return whether `block` of a dataset holds image pairs.
 
-
-def is_paired(dataset: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
-    """Whether `block` of a dataset holds image pairs.
-
-    Sets of clips and of third parties may pair as they like.
+    Sets of clips and of third parties pair by rules of their own and do not count.
     """
-    cls = registered("dataset").get(str(dataset.get("type")))
+    cls = class_of("dataset", dataset)
     roots = (block.get("dataroot_gt"), block.get("dataroot_lq"))
-    known = cls is not None and stock.of_dataset(cls) is not None and "num_frame" not in block
-    return known and all(isinstance(root, str) for root in roots)
+    is_image_set = "num_frame" not in block
+    is_declared = cls is not None and stock.of_dataset(cls) is not None
+    return is_declared and is_image_set and all(isinstance(root, str) for root in roots)
 
 
-def check_paths(report: Report, keys: Keys, block: Mapping[str, Any]) -> None:
+def check_paths(report: Report, keys: Keys, block: OptionMap) -> None:
     """Check that the roots and lists of images exist, and that LMDBs are LMDBs."""
     backend = block.get("io_backend")
-    wants_lmdb = isinstance(backend, Mapping) and backend.get("type") == "lmdb"
+    needs_lmdb = isinstance(backend, Mapping) and backend.get("type") == "lmdb"
     for key, value in block.items():
         if str(key).startswith("dataroot"):
             for place, root in _roots((*keys, key), value):
-                check_root(report, place, root, wants_lmdb)
-        elif (
-            key in PATH_KEYS
-            and isinstance(value, str)
-            and not os.path.isfile(Path(value).expanduser())
-        ):
-            report.add((*keys, key), f"{value} does not exist", "correct the path or make the file")
+                check_root(report, place, root, needs_lmdb)
+        elif key in LISTING_KEYS and isinstance(value, str) and not _is_file(value):
+            fix = "correct the path or create the file"
+            report.add((*keys, key), f"{value} does not exist", fix)
+
+
+def _is_file(path: str) -> bool:
+    return os.path.isfile(Path(path).expanduser())
 
 
 def _roots(keys: Keys, value: Any) -> Iterator[tuple[Keys, str]]:
-    """The folders of a dataroot, which may be one, a list, or a block of several."""
+    """Yield place and path of the folders of a dataroot: one, a list, or a block of several."""
     if isinstance(value, str):
         yield keys, value
     elif isinstance(value, Mapping | list):
-        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, item in items:
             yield from _roots((*keys, key), item)
 
 
-def check_root(report: Report, keys: Keys, root: str, wants_lmdb: bool) -> None:
-    """Check that `root` is a folder, or an LMDB where one is wanted or its name says so."""
+def check_root(report: Report, keys: Keys, root: str, needs_lmdb: bool) -> None:
+    """Check that `root` is a folder, or an LMDB if one is needed or the name ends in .lmdb."""
     path = Path(root).expanduser()
-    build = f"build one: wxr lmdb build FOLDER {root if root.endswith('.lmdb') else root.rstrip('/') + '.lmdb'}"
-    if wants_lmdb and not root.endswith(".lmdb"):
-        report.add(
-            keys,
-            f"{root} is no LMDB (its name has to end in .lmdb), which io_backend asks for",
-            build,
-        )
-    elif not os.path.exists(path):  # Path.exists raises at a name that is too long
+    is_lmdb = root.endswith(".lmdb")
+    name = root if is_lmdb else root.rstrip("/") + ".lmdb"
+    build = f"build one: wxr lmdb build FOLDER {name}"
+    if needs_lmdb and not is_lmdb:
+        fault = f"{root} is not an LMDB, which io_backend needs: its name must end in .lmdb"
+        report.add(keys, fault, build)
+    elif not os.path.exists(path):  # Path.exists raises for a name that is too long
         correct = f"correct the path{_or_remove(report, keys)}"
-        report.add(
-            keys, f"{root[:200]} does not exist", build if root.endswith(".lmdb") else correct
-        )
+        report.add(keys, f"{root[:200]} does not exist", build if is_lmdb else correct)
     elif not os.path.isdir(path):
         report.add(keys, f"{root} is not a folder", "name the folder that holds the images")
-    elif root.endswith(".lmdb") and not all(
-        (path / name).is_file() for name in ("data.mdb", "meta_info.txt")
-    ):
-        report.add(
-            keys, f"{root} lacks data.mdb or meta_info.txt, so it is not a finished LMDB", build
-        )
-    elif root.endswith(".lmdb"):
+    elif is_lmdb and not all((path / file).is_file() for file in LMDB_FILES):
+        fault = f"{root} lacks {' or '.join(LMDB_FILES)}, so it is not a finished LMDB"
+        report.add(keys, fault, build)
+    elif is_lmdb:
         _check_lmdb(report, keys, path)
     elif not any(path.iterdir()):
         report.add(keys, f"{root} is empty", "put the images there or correct the path")
 
 
 def _check_lmdb(report: Report, keys: Keys, path: Path) -> None:
-    """Check that a finished LMDB is whole and that none of its keys leads out of a folder."""
+    """Check that a finished LMDB is complete and that none of its keys leads out of a folder."""
     names = [line.split(" (")[0] for line in _meta_lines(path)]
+    stems = [name.rpartition(".")[0] or name for name in names]
     try:
-        refuse_unsafe_keys(path, [name.rpartition(".")[0] or name for name in names])
+        refuse_unsafe_keys(path, stems)
         refuse_cut_database(path)
     except WxrError as error:
-        what, _, fix = str(error).partition("; ")
-        report.add(keys, what, fix)
+        fault, _, fix = str(error).partition("; ")
+        report.add(keys, fault, fix)
 
 
 def _or_remove(report: Report, keys: Keys) -> str:
-    """Return the advice that a validation set of a training may be left out; "" for other sets."""
-    optional = report.is_train and len(keys) > 1 and str(keys[1]).split("_")[0] == "val"
-    return f", or remove datasets.{keys[1]}" if optional else ""
+    """Return the advice that a validation set of a training may be removed; "" for other sets."""
+    # keys: datasets, name of the set, key in its block
+    if report.is_train and len(keys) > 1 and phase_of(keys[1]) == "val":
+        return f", or remove datasets.{keys[1]}"
+    return ""
+
+
+def listing_of(block: OptionMap) -> Path | None:
+    """Return the text file that lists the images of a block; None if it names none."""
+    files = [block[key] for key in LISTING_KEYS if isinstance(block.get(key), str)]
+    return Path(files[0]).expanduser() if files else None
 
 
 def check_pairs(
     report: Report,
     keys: Keys,
-    block: Mapping[str, Any],
-    unpaired: Callable[[Mapping[str, Any]], str] | None = None,
+    block: OptionMap,
+    unpaired: Callable[[OptionMap], str] | None = None,
 ) -> None:
-    """Check that dataroot_gt and dataroot_lq (folders, LMDBs, or what a list names) hold the same images.
+    """Check that dataroot_gt and dataroot_lq hold the same images.
 
-    A dataset that pairs by rules of its own says in `unpaired(block)` what does not pair.
+    Args:
+        report: receives the problems.
+        keys: path of the block.
+        block: a block with two roots: folders, LMDBs, or folders whose images a list names.
+        unpaired: returns what does not pair in a block, of a dataset with rules of its own.
     """
     gt, lq = (Path(block[key]).expanduser() for key in ("dataroot_gt", "dataroot_lq"))
-    listing = next(
-        (Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)),
-        None,
-    )
-    if not (os.path.isdir(gt) and os.path.isdir(lq)) or (listing and not os.path.isfile(listing)):
+    listing = listing_of(block)
+    # check_paths reports missing files.
+    if not os.path.isdir(gt) or not os.path.isdir(lq):
+        return
+    if listing and not os.path.isfile(listing):
         return
     if not is_template(block.get("filename_tmpl", "{}")):
-        report.add(
-            (*keys, "filename_tmpl"),
-            "no template for a file name",
-            "write {} for the name of gt: '{}x4'",
-        )
+        fix = "write {} for the name of gt: '{}x4'"
+        report.add((*keys, "filename_tmpl"), "not a template of file names", fix)
         return
+    has_lmdb = ".lmdb" in (gt.suffix, lq.suffix)
     if unpaired:
         fault = unpaired(block)
         if fault:
-            lmdbs = gt.suffix == ".lmdb" or lq.suffix == ".lmdb"
-            fix = OTHERWISE if lmdbs else pairing_fix(gt, lq, block, has_gt_template=True)
+            fix = OTHERWISE if has_lmdb else pairing_fix(gt, lq, block, has_gt_template=True)
             report.add((*keys, "dataroot_lq"), fault, fix)
-    elif gt.suffix == ".lmdb" or lq.suffix == ".lmdb":
+    elif has_lmdb:
         _check_same(report, keys, lmdb_keys(gt), lmdb_keys(lq), block, OTHERWISE)
     elif listing:
-        _check_listed(report, keys, block, listing, gt, lq)
+        _check_listed(report, keys, listed_pairs(listing, block), listing, gt, lq)
     else:
-        wanted = {lq_name(name, block) for name in file_names(gt)}
-        _check_same(report, keys, wanted, set(file_names(lq)), block, pairing_fix(gt, lq, block))
+        partners = {lq_name(name, block) for name in file_names(gt)}
+        fix = pairing_fix(gt, lq, block)
+        _check_same(report, keys, partners, set(file_names(lq)), block, fix)
 
 
 def lmdb_keys(root: Path) -> set[str]:
-    """Return the keys that the meta_info.txt of an LMDB lists, as BasicSR reads them; none without such a file."""
+    """Return the keys in the meta_info.txt of an LMDB, as BasicSR reads them; none without it."""
     return {line.split(".")[0] for line in _meta_lines(root)}
 
 
@@ -174,27 +173,27 @@ def _meta_lines(root: Path) -> list[str]:
 
 
 def file_names(root: Path) -> list[str]:
-    """The files of a folder, without hidden ones, as BasicSR lists them."""
-    return sorted(
-        path.name for path in root.iterdir() if path.is_file() and not path.name.startswith(".")
-    )
+    """Return the files of a folder, without hidden ones, as BasicSR lists them."""
+    files = [path for path in root.iterdir() if path.is_file()]
+    return sorted(path.name for path in files if not path.name.startswith("."))
 
 
-def lq_name(gt: str, block: Mapping[str, Any]) -> str:
-    """The file name of the partner of `gt`, by the template of `block` (`{}x4`)."""
-    return block.get("filename_tmpl", "{}").format(Path(gt).stem) + Path(gt).suffix
+def lq_name(gt: str, block: OptionMap) -> str:
+    """Return the file name of the partner of `gt`, by the template of `block` (`{}x4`)."""
+    template = block.get("filename_tmpl", "{}")
+    return template.format(Path(gt).stem) + Path(gt).suffix
 
 
 def is_template(template: Any) -> bool:
-    """Whether `template` turns one name into another."""
+    """Return whether `template` turns one name into another."""
     try:
         return "name" in template.format("name")
     except (AttributeError, KeyError, IndexError, ValueError):
         return False
 
 
-def listed_pairs(listing: Path, block: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(gt, lq) of each line of a meta_info file: `gt (h,w,c)`, or `gt, lq`."""
+def listed_pairs(listing: Path, block: OptionMap) -> list[tuple[str, str]]:
+    """Return (gt, lq) of each line of a meta_info file: `gt (h,w,c)`, or `gt, lq`."""
     pairs = []
     for line in filter(None, map(str.strip, listing.read_text().splitlines())):
         gt, comma, lq = line.partition(", ")
@@ -206,34 +205,27 @@ def listed_pairs(listing: Path, block: Mapping[str, Any]) -> list[tuple[str, str
 
 
 def _check_listed(
-    report: Report, keys: Keys, block: Mapping[str, Any], listing: Path, gt: Path, lq: Path
+    report: Report, keys: Keys, pairs: list[tuple[str, str]], listing: Path, gt: Path, lq: Path
 ) -> None:
-    pairs = listed_pairs(listing, block)
-    for key, root, names in (
-        ("dataroot_gt", gt, [p[0] for p in pairs]),
-        ("dataroot_lq", lq, [p[1] for p in pairs]),
-    ):
+    gt_names, lq_names = zip(*pairs) if pairs else ((), ())
+    for key, root, names in (("dataroot_gt", gt, gt_names), ("dataroot_lq", lq, lq_names)):
         absent = [name for name in names if not (root / name).is_file()]
         if absent:
-            what = f"{len(absent)} of the {len(names)} images that {listing} lists are not there: {some(absent)}"
-            report.add((*keys, key), what, "correct the path or the list")
+            count = f"{len(absent)} of the {len(names)} images that {listing} lists"
+            fault = f"{count} are missing: {listed(absent)}"
+            report.add((*keys, key), fault, "correct the path or the list")
 
 
 def _check_same(
-    report: Report, keys: Keys, gt: set[str], lq: set[str], block: Mapping[str, Any], fix: str
+    report: Report, keys: Keys, gt: set[str], lq: set[str], block: OptionMap, fix: str
 ) -> None:
     if gt == lq:
         return
-    parts = [
-        f"{len(gt)} in dataroot_gt ({block['dataroot_gt']}), {len(lq)} in it "
-        f"({block['dataroot_lq']})"
-    ]
-    parts += [f"missing here: {some(sorted(gt - lq))}"] if gt - lq else []
-    parts += [f"without ground truth: {some(sorted(lq - gt))}"] if lq - gt else []
+    in_gt = f"{len(gt)} in dataroot_gt ({block['dataroot_gt']})"
+    in_lq = f"{len(lq)} in dataroot_lq ({block['dataroot_lq']})"
+    parts = [f"{in_gt}, {in_lq}"]
+    if gt - lq:
+        parts.append(f"missing in dataroot_lq: {listed(sorted(gt - lq))}")
+    if lq - gt:
+        parts.append(f"without ground truth: {listed(sorted(lq - gt))}")
     report.add((*keys, "dataroot_lq"), "images do not pair: " + "; ".join(parts), fix)
-
-
-def some(names: list[str], most: int = 3) -> str:
-    """The first `most` of `names`, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""Ground truth that is both trained and tested on, found by the content of the files."""
+"""Find ground truth that is both trained and tested on, by the content of the files."""
 
 import hashlib
 import os
@@ -9,72 +9,72 @@ from typing import Any
 
 from wxr_plugin.data.images.store import open_lmdb
 from wxr_plugin.errors import WxrError
-from wxr_plugin.options.checks.components import registered
+from wxr_plugin.options.checks.components import class_of
 from wxr_plugin.options.checks.report import Report
-from wxr_plugin.options.checks.sets import PATH_KEYS, inner_blocks, listed_pairs, some
+from wxr_plugin.options.checks.sets import listed_pairs, listing_of
+from wxr_plugin.options.nested import OptionMap, inner_blocks
 from wxr_plugin.utils.lmdb_cache import environment
+from wxr_plugin.utils.wording import listed
 
 Image = tuple[Path, str]
 """A file of a folder, or an entry of an LMDB: root and name."""
 
 EDGE = 4096
+"""Bytes at each end of a file that are compared first."""
 
 
-def check_shared(report: Report, opt: Mapping[str, Any]) -> None:
-    """Report ground-truth images of a validation set that are also in the training set, byte for byte."""
+def check_shared(report: Report, opt: OptionMap) -> None:
+    """Report ground truth of a validation set that is also in the training set, byte for byte."""
     datasets = opt.get("datasets")
     if not isinstance(datasets, Mapping) or opt.get("allow_shared_gt") is True:
         return
     training = _by_size(ground_truth(datasets.get("train"), training=True))
-    for name, block in datasets.items():
-        if name == "train" or not training:
+    if not training:
+        return
+    for name, dataset in datasets.items():
+        if name == "train":
             continue
-        pairs = list(same_images(training, ground_truth(block)))
+        pairs = list(same_images(training, ground_truth(dataset)))
         if pairs:
-            examples = some([f"{show(mine)} = {show(theirs)}" for mine, theirs in pairs])
-            what = f"{len(pairs)} ground-truth images are also in datasets.train: {examples}"
-            mend = "take them out of one of the sets, or set allow_shared_gt: true at the top of the file"
-            key = (
-                "dataroot" if "dataroot" in block and "dataroot_gt" not in block else "dataroot_gt"
-            )
-            report.add(("datasets", name, key), what, mend)
+            examples = listed([f"{show(image)} = {show(twin)}" for image, twin in pairs])
+            fault = f"{len(pairs)} ground-truth images are also in datasets.train: {examples}"
+            fix = "remove them from one of the sets, or set allow_shared_gt: true at the top level"
+            has_one_root = "dataroot" in dataset and "dataroot_gt" not in dataset
+            key = "dataroot" if has_one_root else "dataroot_gt"
+            report.add(("datasets", name, key), fault, fix)
 
 
 def ground_truth(dataset: Any, training: bool = False) -> Iterator[tuple[Image, int]]:
-    """Every ground-truth image of a dataset block, with its size in bytes.
+    """Yield every ground-truth image of a dataset block, with its size in bytes.
 
-    Sets of clips are left out.
-
-    It lies where `dataroot_gt` says, and where a class that has a layout of its own tells with
-    `gt_roots`.
+    Images come from `dataroot_gt` and from the `gt_roots` of a class with a layout of its own. Sets
+    of clips are left out.
     """
     if not isinstance(dataset, Mapping):
         return
     for _, block in inner_blocks((), dataset):
         root = block.get("dataroot_gt")
-        if (
-            isinstance(root, str)
-            and "num_frame" not in block
-            and os.path.isdir(Path(root).expanduser())
-        ):
-            yield from _images(Path(root).expanduser(), block)
-    own = getattr(registered("dataset").get(str(dataset.get("type"))), "gt_roots", None)
-    for root in own(dataset, training) if own else ():
-        yield from _images(root, {})
+        if not isinstance(root, str) or "num_frame" in block:
+            continue
+        path = Path(root).expanduser()
+        if os.path.isdir(path):
+            yield from _images(path, block)
+    gt_roots = getattr(class_of("dataset", dataset), "gt_roots", None)
+    if gt_roots:
+        for root in gt_roots(dataset, training):
+            yield from _images(root, {})
 
 
-def _images(root: Path, block: Mapping[str, Any]) -> Iterator[tuple[Image, int]]:
+def _images(root: Path, block: OptionMap) -> Iterator[tuple[Image, int]]:
     if root.suffix == ".lmdb":
         yield from _entries(root)
         return
-    listing = next(
-        (Path(block[key]).expanduser() for key in PATH_KEYS if isinstance(block.get(key), str)),
-        None,
-    )
+    listing = listing_of(block)
     if listing and os.path.isfile(listing):
         files = [root / gt for gt, _ in listed_pairs(listing, {})]
     else:
-        files = [file for file in sorted(root.rglob("*")) if not file.name.startswith(".")]
+        paths = sorted(root.rglob("*"))
+        files = [path for path in paths if not path.name.startswith(".")]
     for file in files:
         if file.is_file():
             yield (root, str(file.relative_to(root))), file.stat().st_size
@@ -87,53 +87,56 @@ def _entries(root: Path) -> Iterator[tuple[Image, int]]:
         database = open_lmdb(root)
     except WxrError:  # check_sets reports it
         return
+    # Buffers point into the database, so a value is not copied to learn its length.
     with database.begin(buffers=True) as transaction:
         for key, value in transaction.cursor():
             yield (root, bytes(key).decode()), len(value)
 
 
 def _by_size(images: Iterator[tuple[Image, int]]) -> dict[int, list[Image]]:
-    found = defaultdict(list)
+    groups = defaultdict(list)
     for image, size in images:
-        found[size].append(image)
-    return found
+        groups[size].append(image)
+    return groups
 
 
 def same_images(
     training: dict[int, list[Image]], images: Iterator[tuple[Image, int]]
 ) -> Iterator[tuple[Image, Image]]:
-    """Pairs of an image of `images` and one of `training` with the same bytes.
+    """Yield pairs of an image of `images` and one of `training` with the same bytes.
 
-    Only images of one size are read, and beyond their first and last 4 KiB only those that agree
-    there.
+    Only images of equal size are read; beyond their first and last 4 KiB only if these are equal.
     """
     edges: dict[Image, bytes] = {}
     for image, size in images:
-        for other in training.get(size, ()):
-            for each in (image, other):
-                if each not in edges:
-                    edges[each] = _digest(each, edge=True)
-            if edges[image] == edges[other] and _digest(image) == _digest(other):
-                yield image, other
+        for candidate in training.get(size, ()):
+            for file in (image, candidate):
+                if file not in edges:
+                    edges[file] = _digest(file, edge=True)
+            if edges[image] == edges[candidate] and _digest(image) == _digest(candidate):
+                yield image, candidate
                 break
 
 
 def _digest(image: Image, edge: bool = False) -> bytes:
-    """SHA-256 of an image's bytes, or of its first and last 4 KiB."""
+    """Return the SHA-256 of an image's bytes, or of its first and last 4 KiB."""
     root, name = image
     if root.suffix == ".lmdb":
         with environment(root).begin() as transaction:
             data = transaction.get(name.encode())
-        return hashlib.sha256(data[:EDGE] + data[-EDGE:] if edge else data).digest()
+        if edge:
+            data = data[:EDGE] + data[-EDGE:]
+        return hashlib.sha256(data).digest()
     with (root / name).open("rb") as file:
         if not edge:
             return hashlib.file_digest(file, "sha256").digest()
         head = file.read(EDGE)
-        file.seek(-min(EDGE, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        size = os.fstat(file.fileno()).st_size
+        file.seek(-min(EDGE, size), os.SEEK_END)
         return hashlib.sha256(head + file.read(EDGE)).digest()
 
 
 def show(image: Image) -> str:
-    """An image for a message."""
+    """Return the path of an image for a message."""
     root, name = image
     return str(root / name)

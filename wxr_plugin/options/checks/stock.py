@@ -1,4 +1,4 @@
-"""The keys that BasicSR's own datasets and models read, for which it has no schema."""
+"""Keys that BasicSR's own datasets and models read, for which BasicSR has no schema."""
 
 from typing import Annotated, Literal
 
@@ -25,13 +25,13 @@ class Crops(Block):
     """Keys of datasets that cut random crops."""
 
     io_backend: IoBackend
-    """Where images are read from."""
+    """Storage of the images."""
     gt_size: NeededInTraining[AtLeastOne | None] = None
     """Side of the crop of gt, in pixels."""
     use_hflip: NeededInTraining[bool | None] = None
     """Flip at random."""
     use_rot: NeededInTraining[bool | None] = None
-    """Turn by 90 degrees at random."""
+    """Rotate by 90 degrees at random."""
 
 
 class PairedImage(Crops):
@@ -42,9 +42,9 @@ class PairedImage(Crops):
     dataroot_lq: str
     """Folder or .lmdb of low-quality images."""
     meta_info_file: str | None = None
-    """Text file with one gt file name a line; all files of the folder when absent."""
+    """Text file with one gt file name per line; all files of the folder when absent."""
     filename_tmpl: str = "{}"
-    """Name of the lq file from that of gt, without suffix: '{}x4'."""
+    """Name of the lq file, where {} is the name of gt without suffix: '{}x4'."""
     color: Literal["y", "rgb"] | None = None
     """y: luma only."""
 
@@ -53,11 +53,11 @@ class SingleImage(Block):
     """SingleImageDataset."""
 
     io_backend: IoBackend
-    """Where images are read from."""
+    """Storage of the images."""
     dataroot_lq: str
     """Folder or .lmdb of images."""
     meta_info_file: str | None = None
-    """Text file with one file name a line; all files of the folder when absent."""
+    """Text file with one file name per line; all files of the folder when absent."""
     color: Literal["y", "rgb"] | None = None
     """y: luma only."""
 
@@ -70,9 +70,9 @@ class RealESRGANPaired(Crops):
     dataroot_lq: str
     """Folder or .lmdb of low-quality images."""
     meta_info: str | None = None
-    """Text file with `gt, lq` a line, relative to the folders."""
+    """Text file with `gt, lq` per line, relative to the folders."""
     filename_tmpl: str = "{}"
-    """Name of the lq file from that of gt, without suffix."""
+    """Name of the lq file, where {} is the name of gt without suffix."""
 
 
 class RealESRGAN(Crops):
@@ -81,7 +81,7 @@ class RealESRGAN(Crops):
     dataroot_gt: str
     """Folder or .lmdb of ground truth."""
     meta_info: str | None = None
-    """Text file with one path a line, relative to dataroot_gt."""
+    """Text file with one path per line, relative to dataroot_gt."""
     gt_size: AtLeastOne | None = None
     """Side of the crop of gt, in pixels."""
     blur_kernel_size: AtLeastOne
@@ -120,7 +120,7 @@ class FFHQ(Block):
     """FFHQDataset."""
 
     io_backend: IoBackend
-    """Where images are read from."""
+    """Storage of the images."""
     dataroot_gt: str
     """Folder or .lmdb of faces."""
     use_hflip: bool
@@ -170,17 +170,17 @@ class VideoTest(Block):
     """The video datasets for testing."""
 
     io_backend: IoBackend
-    """Where frames are read from; lmdb does not work here."""
+    """Storage of the frames; lmdb does not work here."""
     dataroot_gt: str
-    """Folder of ground truth, one folder a clip."""
+    """Folder of ground truth, with one folder per clip."""
     dataroot_lq: str
-    """Folder of low-quality frames, one folder a clip."""
+    """Folder of low-quality frames, with one folder per clip."""
     cache_data: bool
     """Keep every frame in memory."""
     num_frame: int
     """Frames around each frame; -1: all."""
     padding: Literal["replicate", "reflection", "reflection_circle", "circle"] | None = None
-    """How clips go on beyond their ends."""
+    """How clips are extended beyond their ends."""
     meta_info_file: str | None = None
     """Text file that lists the clips; all folders when absent."""
     use_duf_downsampling: bool = False
@@ -210,18 +210,18 @@ class SRTop(Block):
     network_g: Network
     """The restoration network."""
     suffix: str | None = None
-    """In published test files; nothing reads it here, see val.suffix."""
+    """Ignored; published test files have it. See val.suffix."""
     crop_border: NotNegative | None = None
-    """In published test files; nothing reads it here, see val.metrics."""
+    """Ignored; published test files have it. See val.metrics."""
     save_img: bool | None = None
-    """In published test files; nothing reads it here, see val.save_img."""
+    """Ignored; published test files have it. See val.save_img."""
 
 
 class SRTrain(Block):
     """SRModel: `train` block."""
 
     ema_decay: Decay = 0
-    """Decay of the moving average of the weights; 0: none."""
+    """Decay of the moving average of the weights; 0: no average."""
     optim_g: Optimizer
     """Optimizer of network_g."""
     scheduler: Scheduler
@@ -251,7 +251,7 @@ class GANTrain(Block):
     feature_matching_opt: Loss | None = None
     """HiFaceGANModel: loss between features of the discriminator."""
     net_d_iters: AtLeastOne = 1
-    """Discriminator steps a generator step."""
+    """Discriminator steps for each generator step."""
     net_d_init_iters: NotNegative = 0
     """Discriminator steps before the first generator step."""
 
@@ -280,47 +280,47 @@ class Degradation(Block):
     gaussian_noise_prob: Chance | None = None
     """Probability of Gaussian rather than Poisson noise."""
     noise_range: Range | None = None
-    """Standard deviation of Gaussian noise, of 255."""
+    """Lowest and highest standard deviation of Gaussian noise, on a scale of 255."""
     poisson_scale_range: Range | None = None
-    """Strength of Poisson noise."""
+    """Lowest and highest strength of Poisson noise."""
     gray_noise_prob: Chance | None = None
-    """Probability of the same noise in all channels."""
+    """Probability of equal noise in all channels."""
     jpeg_range: Range | None = None
-    """JPEG quality."""
+    """Lowest and highest JPEG quality."""
     second_blur_prob: Chance | None = None
     """Probability of a blur in the second round."""
     resize_prob2: tuple[Chance, Chance, Chance] | None = None
-    """As resize_prob, in the second round."""
+    """Same as resize_prob, in the second round."""
     resize_range2: Range | None = None
-    """As resize_range, in the second round."""
+    """Same as resize_range, in the second round."""
     gaussian_noise_prob2: Chance | None = None
-    """As gaussian_noise_prob, in the second round."""
+    """Same as gaussian_noise_prob, in the second round."""
     noise_range2: Range | None = None
-    """As noise_range, in the second round."""
+    """Same as noise_range, in the second round."""
     poisson_scale_range2: Range | None = None
-    """As poisson_scale_range, in the second round."""
+    """Same as poisson_scale_range, in the second round."""
     gray_noise_prob2: Chance | None = None
-    """As gray_noise_prob, in the second round."""
+    """Same as gray_noise_prob, in the second round."""
     jpeg_range2: Range | None = None
-    """As jpeg_range, in the second round."""
+    """Same as jpeg_range, in the second round."""
 
 
 class EDVRTrain(Block):
     """EDVRModel: `train` block."""
 
     tsa_iter: NotNegative | None = None
-    """First iterations, in which only the TSA module is trained."""
+    """Number of first iterations that train the TSA module only."""
     dcn_lr_mul: float = 1
-    """Learning rate of the deformable convolutions over that of the rest."""
+    """Learning rate of the deformable convolutions, relative to that of the other layers."""
 
 
 class FlowTrain(Block):
     """Recurrent video models: `train` block."""
 
     fix_flow: int | None = None
-    """First iterations, in which the flow network stays as it is; none of them when negative."""
+    """Number of first iterations with a frozen flow network; negative: none."""
     flow_lr_mul: float = 1
-    """Learning rate of the flow network over that of the rest."""
+    """Learning rate of the flow network, relative to that of the other layers."""
     lr_flow: float | None = None
     """VideoRecurrentGANModel: learning rate of the flow network."""
 
@@ -333,7 +333,7 @@ class StyleGANTrain(Block):
     path_reg_weight: float
     """Weight of the path-length penalty."""
     path_batch_shrink: AtLeastOne
-    """Batch size over that of the path-length penalty."""
+    """Batch size divided by that of the path-length penalty."""
     net_g_reg_every: AtLeastOne
     """Steps between two path-length penalties."""
     net_d_reg_every: AtLeastOne
@@ -355,7 +355,7 @@ class StyleGANVal(Block):
     """StyleGAN2Model: `val` block."""
 
     num_val_samples: AtLeastOne = 16
-    """Images to draw."""
+    """Number of images to draw."""
 
 
 MODELS: dict[str, dict[str, tuple[type[Block], ...]]] = {
@@ -373,26 +373,30 @@ MODELS: dict[str, dict[str, tuple[type[Block], ...]]] = {
         "ValOptions": (StyleGANVal,),
     },
 }
-"""What each model of BasicSR adds to the blocks of a file, besides what its base classes add."""
+"""Model of BasicSR -> block -> the structs that it adds to those of its base classes."""
 
 
 USUAL: dict[str, tuple[type[Block], ...]] = {"TrainOptions": (SRTrain, GANTrain)}
-"""What is checked, where it is there, in the file of a model whose name is not registered."""
+"""Block -> structs whose keys are checked, if present, for a model that is not registered."""
 
 
 def declared(model: type, block: str) -> list[type[Block]]:
-    """The structs that `model` and its base classes declare for `block` (TopOptions, TrainOptions or ValOptions)."""
-    found: list[type[Block]] = []
+    """Return the structs that `model` and its base classes declare for a block.
+
+    `block` is TopOptions, TrainOptions or ValOptions. Base classes come first, so that a model can
+    narrow a key.
+    """
+    structs: list[type[Block]] = []
     for cls in reversed(model.__mro__):
         if cls.__module__.startswith("basicsr."):
-            found += MODELS.get(cls.__name__, {}).get(block, ())
+            structs += MODELS.get(cls.__name__, {}).get(block, ())
         elif block in vars(cls):
-            found.append(vars(cls)[block])
-    return found
+            structs.append(vars(cls)[block])
+    return structs
 
 
 def of_dataset(dataset: type) -> type[Block] | None:
-    """The struct of a dataset class: its own `Options`, or BasicSR's table; None where neither is there."""
+    """Return the struct of a dataset class: its `Options` or an entry of DATASETS, else None."""
     for cls in dataset.__mro__:
         if "Options" in vars(cls):
             return vars(cls)["Options"]
@@ -402,6 +406,6 @@ def of_dataset(dataset: type) -> type[Block] | None:
 
 
 def is_open(cls: type, *blocks: str) -> bool:
-    """Whether `cls` comes from a third party and does not declare its keys, so that any key is accepted."""
-    ours = cls.__module__.split(".")[0] in ("basicsr", "wxr_plugin")
-    return not ours and not any(block in vars(cls) for block in blocks)
+    """Return whether `cls` is a third party's and declares no keys, so that any key is accepted."""
+    is_ours = cls.__module__.split(".")[0] in ("basicsr", "wxr_plugin")
+    return not is_ours and not any(block in vars(cls) for block in blocks)

@@ -1,31 +1,36 @@
-"""Fixes for sets whose images do not pair: a template for the names, or a folder one level deeper."""
+"""Fixes for sets whose images do not pair: a template of names, or a folder one level deeper."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from wxr_plugin.data.images.io import SUFFIXES
+from wxr_plugin.options.nested import OptionMap
 
 OTHERWISE = "give each image its partner"
+"""Fix if no template and no folder helps."""
 
 
-def pairing_fix(gt: Path, lq: Path, block: Mapping[str, Any], has_gt_template: bool = False) -> str:
+def pairing_fix(gt: Path, lq: Path, block: OptionMap, has_gt_template: bool = False) -> str:
     """Return the fix for the folders of a block that do not pair.
 
-    `has_gt_template`: the dataset reads `gt_tmpl` too, so that names of ground truth may have an
-    end of their own.
+    Args:
+        gt: folder of ground truth.
+        lq: folder of degraded photos.
+        block: the block of the dataset.
+        has_gt_template: whether the dataset reads `gt_tmpl`, too, so that the names of ground truth
+            may be longer.
     """
-    wanted = stems(gt)
-    template = name_template(wanted, stems(lq))
+    gt_stems = stems(gt)
+    template = name_template(gt_stems, stems(lq))
     if template:
         return f"set filename_tmpl: '{template}'"
-    reverse = name_template(stems(lq), wanted)
+    reverse = name_template(stems(lq), gt_stems)
     if has_gt_template and reverse:
         return f"set gt_tmpl: '{reverse}'"
     for folder in _subfolders(lq):
         if folder.resolve() == gt.resolve():
             continue
-        template = name_template(wanted, stems(folder))
+        template = name_template(gt_stems, stems(folder))
         current = block.get("filename_tmpl", "{}")
         if template:
             also = "" if template == current else f", with filename_tmpl: '{template}'"
@@ -34,28 +39,30 @@ def pairing_fix(gt: Path, lq: Path, block: Mapping[str, Any], has_gt_template: b
 
 
 def name_template(names: Iterable[str], others: Iterable[str]) -> str:
-    """Return the template ({} stands for the name) that turns all `names` into names of `others`; "" if none does."""
+    """Return the template that turns all `names` into names of `others`; "" if none does.
+
+    `{}` stands for the name: `{}x4` turns 1 into 1x4.
+    """
     names, others = set(names), set(others)
     if not names:
         return ""
+    # A long name is unlikely to occur in another one by chance.
     longest = max(names, key=lambda name: (len(name), name))
-    for other in sorted((name for name in others if longest in name), key=len):
-        template = other.replace("{", "{{").replace("}", "}}").replace(longest, "{}", 1)
+    candidates = [name for name in others if longest in name]
+    for candidate in sorted(candidates, key=len):
+        escaped = candidate.replace("{", "{{").replace("}", "}}")
+        template = escaped.replace(longest, "{}", 1)
         if {template.format(name) for name in names} <= others:
             return template
     return ""
 
 
 def stems(folder: Path) -> set[str]:
-    """Return the names of the images in a folder, without suffix; sub-folders do not count."""
-    return {
-        file.stem
-        for file in folder.iterdir()
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-    }
+    """Return the names of the images in a folder without suffixes; sub-folders do not count."""
+    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
+    return {file.stem for file in files if not file.name.startswith(".")}
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(
-        place for place in folder.iterdir() if place.is_dir() and not place.name.startswith(".")
-    )
+    folders = [path for path in folder.iterdir() if path.is_dir()]
+    return sorted(path for path in folders if not path.name.startswith("."))

@@ -17,9 +17,10 @@ from wxr_plugin.labels.restoring import Restorations, photo_contents, restore_ph
 from wxr_plugin.labels.sources import Picture, of_pixels
 from wxr_plugin.labels.store import LabelStore, content_hash
 from wxr_plugin.metrics.vlm_vis_metric import visibility
+from wxr_plugin.options.nested import block
 from wxr_plugin.utils.progress import counting_bar
 from wxr_plugin.wresvlm.label_stages import trained
-from wxr_plugin.wresvlm.settings import Settings, block
+from wxr_plugin.wresvlm.settings import Settings
 
 INPUT = "input"
 START = "start"

@@ -6,12 +6,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from wxr_plugin.options.nested import block
 from wxr_plugin.utils.csv_text import read_dicts
 from wxr_plugin.utils.grouping import group_means
 from wxr_plugin.utils.html import WORSE, is_worse
 from wxr_plugin.wresvlm.options import REAL
 from wxr_plugin.wresvlm.report.measuring import INPUT, Row, steps
-from wxr_plugin.wresvlm.settings import Settings, block
+from wxr_plugin.wresvlm.settings import Settings
 
 ALL = "all"
 GROUPS = (*REAL, "clear", "unknown", ALL)

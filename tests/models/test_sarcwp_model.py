@@ -95,7 +95,7 @@ def test_the_prior_of_plain_clip_steers_it(made):
         assert torch.equal(
             model.output, model.net_g_ema.eval()(model.lq, Context(image=wanted.image))
         )
-    assert model.beside_weights()["guide"]["model"] == "tiny"
+    assert model.network_metadata()["guide"]["model"] == "tiny"
 
 
 def test_whole_photos_are_embedded_once_and_kept(made, monkeypatch):

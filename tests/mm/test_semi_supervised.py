@@ -172,8 +172,8 @@ def test_a_bad_update_teaches_neither_teacher_nor_store(semi, tmp_path):
 def test_wrong_options_are_named():
     loss = {"type": "L1Loss"}
     for wresvlm, words in [
-        ({"ema_decay": 0.9, "pseudo": {}}, "wresvlm: pseudo: no such key; there are "),
-        ({"ema_decay": 0.9, "accumulate": 2}, "wresvlm: accumulate: no such key"),
+        ({"ema_decay": 0.9, "pseudo": {}}, "wresvlm: pseudo: unknown key; known are "),
+        ({"ema_decay": 0.9, "accumulate": 2}, "wresvlm: accumulate: unknown key"),
         ({}, "wresvlm: .*ema_decay"),
         (
             {"ema_decay": 0.9, "semantic_opt": {"type": "SemanticLoss"}},

@@ -1,4 +1,4 @@
-"""Configs of MMagic: they train, validate and go on; what they take of this package is what BasicSR has of it."""
+"""Configs of MMagic train, validate and resume, with the parts of this package that BasicSR uses."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The collaborators of WxrModel alone: no model, no option file, only their constructor's arguments."""
+"""The collaborators of WxrModel alone, made from the arguments of their constructors."""
 
 import math
 from types import SimpleNamespace

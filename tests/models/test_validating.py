@@ -186,8 +186,8 @@ def test_the_overall_is_the_unweighted_mean_over_weathers():
     rows = [
         {"weather": weather, "iqa": value} for weather, group in values.items() for value in group
     ]
-    found = by_group(rows, ["iqa"])
-    assert found == {
+    averages = by_group(rows, ["iqa"])
+    assert averages == {
         "iqa_rain": 2.0,
         "iqa_haze": 10.0,
         "iqa_snow": 5.0,

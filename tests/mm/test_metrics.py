@@ -65,9 +65,9 @@ def test_psnr_and_ssim_in_rgb_and_y_and_pyiqa():
         "ssim_y": [calculate_ssim(*pair, 0, test_y_channel=True) for pair in pairs],
         "piqe": [calculate_iqa(pair[0], "piqe") for pair in pairs],
     }.items():
-        assert found[name] == pytest.approx(np.mean(expected))
-        assert found[f"{name}_rain"] == pytest.approx(np.mean(expected[:2]))
-        assert found[f"{name}_overall"] == pytest.approx((np.mean(expected[:2]) + expected[2]) / 2)
+        assert values[name] == pytest.approx(np.mean(expected))
+        assert values[f"{name}_rain"] == pytest.approx(np.mean(expected[:2]))
+        assert values[f"{name}_overall"] == pytest.approx((np.mean(expected[:2]) + expected[2]) / 2)
 
 
 def test_without_ground_truth_and_over_a_whole_set():

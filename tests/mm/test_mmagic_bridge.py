@@ -1,4 +1,4 @@
-"""The bridge to mmagic with stand-ins of mmagic and mmcv; `make test-mmagic` tests the real ones."""
+"""The bridge to mmagic with stand-ins of mmagic and mmcv; `make test-mmagic` has real ones."""
 
 import inspect
 import sys

@@ -1,4 +1,4 @@
-"""Two processes (gloo): each rates its own photos, one writes, a resumed run has the same labels."""
+"""Two processes (gloo): each rates its own photos, one writes, a resumed run keeps its labels."""
 
 import socket
 import subprocess

@@ -114,7 +114,7 @@ def make_batches(size: int, count: int) -> list[dict[str, Any]]:
 
 def feed(model: Any, batch: dict[str, Any]) -> None:
     """Give `model` a batch as its dataset would: whole photos only where the guide is to see them."""
-    whole = model.guide and model.guide_options.view == "photo"
+    whole = model.guide and model.conditioning.options.view == "photo"
     model.feed_data(
         {key: value for key, value in batch.items() if whole or not key.startswith("lq_guide")}
     )

@@ -57,14 +57,14 @@ def scales_after_infinity_on_one_rank() -> list[float]:
     """fp16's loss scale before and after an update whose gradient is infinite on the last rank alone."""
     model = make("WxrModel", {"type": "ToyNet", "norm": False}, amp="fp16")
     before = model.scaler.get_scale()
-    update = model._update
+    update = model.update_step.apply
 
-    def spoilt(current_iter: int) -> None:
+    def spoilt(current_iter: int) -> bool:
         if dist.get_rank() == dist.get_world_size() - 1:
             next(model.net_g.parameters()).grad[:] = math.inf
-        update(current_iter)
+        return update(current_iter)
 
-    model._update = spoilt
+    model.update_step.apply = spoilt
     model.feed_data(batches(1)[0])
     model.optimize_parameters(1)
     return [before, model.scaler.get_scale()]

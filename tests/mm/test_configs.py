@@ -1,4 +1,4 @@
-"""The configs of options/mm: each is read, and those that need no mmagic train on the packaged photos."""
+"""Configs of options/mm: each is read; those without mmagic train on the packaged photos."""
 
 from pathlib import Path
 

@@ -56,7 +56,7 @@ def evaluate(measures, items):
 
 def test_psnr_and_ssim_in_rgb_and_y_and_pyiqa():
     items = samples(1, 1, 2)
-    found = evaluate(MEASURES, items)
+    values = evaluate(MEASURES, items)
     pairs = [[tensor2img([item[key]]) for key in ("pred", "gt")] for item in items]
     for name, expected in {
         "psnr": [calculate_psnr(*pair, 0) for pair in pairs],
@@ -65,17 +65,17 @@ def test_psnr_and_ssim_in_rgb_and_y_and_pyiqa():
         "ssim_y": [calculate_ssim(*pair, 0, test_y_channel=True) for pair in pairs],
         "piqe": [calculate_iqa(pair[0], "piqe") for pair in pairs],
     }.items():
-        assert found[name] == pytest.approx(np.mean(expected))
-        assert found[f"{name}_rain"] == pytest.approx(np.mean(expected[:2]))
-        assert found[f"{name}_overall"] == pytest.approx((np.mean(expected[:2]) + expected[2]) / 2)
+        assert values[name] == pytest.approx(np.mean(expected))
+        assert values[f"{name}_rain"] == pytest.approx(np.mean(expected[:2]))
+        assert values[f"{name}_overall"] == pytest.approx((np.mean(expected[:2]) + expected[2]) / 2)
 
 
 def test_without_ground_truth_and_over_a_whole_set():
     METRIC_REGISTRY.register(calculate_darkest)
     try:
         items = [{"pred": torch.full((3, 32, 32), value)} for value in (0.6, 0.2)]
-        found = evaluate({"psnr": PSNR, "darkest": {"type": "calculate_darkest"}}, items)
-        assert found == {"darkest": pytest.approx(51)}
+        values = evaluate({"psnr": PSNR, "darkest": {"type": "calculate_darkest"}}, items)
+        assert values == {"darkest": pytest.approx(51)}
     finally:
         del METRIC_REGISTRY._obj_map["calculate_darkest"]
 

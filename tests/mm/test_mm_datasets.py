@@ -43,7 +43,7 @@ def host_order(dataset, seed, epochs):
 
 @pytest.mark.parametrize("done", [0, 3, 4, 9])
 def test_batches_come_in_the_hosts_order_from_any_place_on(block, done):
-    """Nine pairs, twice an epoch, in batches of four: four an epoch, and two samples that are dropped."""
+    """Nine pairs, twice per epoch, in batches of four: four per epoch, two samples are dropped."""
     dataset = WxrDataset(block)
     sampler = {"type": "WxrSampler", "ratio": 2}
     loader = {
@@ -62,7 +62,7 @@ def test_batches_come_in_the_hosts_order_from_any_place_on(block, done):
 
 def test_another_dataset_is_refused():
     with pytest.raises(
-        OptionError, match="WxrSampler is for a WxrDataset, not list: take InfiniteSampler"
+        OptionError, match="WxrSampler is for a WxrDataset, not list: use InfiniteSampler"
     ):
         WxrSampler([1, 2])
 

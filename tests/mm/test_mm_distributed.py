@@ -1,4 +1,4 @@
-"""Two processes on the CPU: one training, in which both ranks agree on what is dropped, averaged and stored."""
+"""Two processes on the CPU: both ranks drop, average and store the same."""
 
 import multiprocessing
 import os

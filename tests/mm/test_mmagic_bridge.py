@@ -1,4 +1,4 @@
-"""The bridge to mmagic, with packages that stand for mmagic and mmcv; the real one is for `make test-mmagic`."""
+"""The bridge to mmagic with stand-ins of mmagic and mmcv; `make test-mmagic` has real ones."""
 
 import inspect
 import sys
@@ -14,7 +14,7 @@ PARTS = ("models", "datasets", "evaluation", "engine", "visualization", "registr
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Makes packages that can be imported, here and in the process that tries; forgotten afterwards."""
+    """Make packages that can be imported, here and in the process that tries them first."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -108,7 +108,10 @@ REFUSES = "raise AssertionError\n"
     ("files", "words"),
     [
         ({}, r"mmagic is not installed: pip install .wxr_plugin\[mmagic\]"),
-        (packages(ABSENT), "mmagic needs mmcv, and there is none .*: pip install mmcv-lite==2.1.0"),
+        (
+            packages(ABSENT),
+            "mmagic needs mmcv, which cannot be imported .*: pip install mmcv-lite==2.1.0",
+        ),
         (
             packages(REFUSES, {"mmcv": "__version__ = '2.2.0'"}),
             "mmcv 2.2.0 is installed, and mmagic takes",

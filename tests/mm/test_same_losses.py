@@ -48,7 +48,7 @@ def listening():
 
 
 def test_ten_steps_have_the_same_losses(config, pairs, tmp_path, monkeypatch, listening):
-    """Nine pairs in batches of two, so that the ten steps lie in three epochs; random crops and flips; a schedule."""
+    """Train on nine pairs in batches of two: ten steps in three epochs, crops, flips, schedule."""
     start = tmp_path / "start.pth"
     save_state(start, {"params": build_network(dict(NETWORK)).state_dict()})
     blocks = config()["train_dataloader"]["dataset"]["dataset"]

@@ -130,12 +130,26 @@ def test_its_losses_are_those_of_basicsr(semi, tmp_path):
         for name in ("experiments_root", "models", "training_states")
     }
     options = {
-        "name": "run", "model_type": "WResVLMModel", "num_gpu": 0, "is_train": True, "dist": False, "rank": 0,
-        "world_size": 1, "manual_seed": 3, "path": path, "datasets": {}, "network_g": dict(NETWORK),
+        "name": "run",
+        "model_type": "WResVLMModel",
+        "num_gpu": 0,
+        "is_train": True,
+        "dist": False,
+        "rank": 0,
+        "world_size": 1,
+        "manual_seed": 3,
+        "path": path,
+        "datasets": {},
+        "network_g": dict(NETWORK),
         "logger": {"save_checkpoint_freq": 3, "print_freq": 1},
-        "train": {"total_iter": 6, "optim_g": {"type": "Adam", "lr": 1e-2}, "pixel_opt": {"type": "L1Loss"},
-                  **copy.deepcopy(OPTIONS), "strong_augment": None},
-    }  # fmt: skip
+        "train": {
+            "total_iter": 6,
+            "optim_g": {"type": "Adam", "lr": 1e-2},
+            "pixel_opt": {"type": "L1Loss"},
+            **copy.deepcopy(OPTIONS),
+            "strong_augment": None,
+        },
+    }
     host = WResVLMModel(options)
     host.net_g.load_state_dict(model.generator.state_dict())
     host.net_g_ema.load_state_dict(model.generator_ema.state_dict())
@@ -172,8 +186,8 @@ def test_a_bad_update_teaches_neither_teacher_nor_store(semi, tmp_path):
 def test_wrong_options_are_named():
     loss = {"type": "L1Loss"}
     for wresvlm, words in [
-        ({"ema_decay": 0.9, "pseudo": {}}, "wresvlm: pseudo: no such key; there are "),
-        ({"ema_decay": 0.9, "accumulate": 2}, "wresvlm: accumulate: no such key"),
+        ({"ema_decay": 0.9, "pseudo": {}}, "wresvlm: pseudo: unknown key; known are "),
+        ({"ema_decay": 0.9, "accumulate": 2}, "wresvlm: accumulate: unknown key"),
         ({}, "wresvlm: .*ema_decay"),
         (
             {"ema_decay": 0.9, "semantic_opt": {"type": "SemanticLoss"}},

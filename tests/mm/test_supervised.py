@@ -147,7 +147,7 @@ def _train(config, *hooks):
 
 
 def test_a_killed_and_resumed_run_ends_bit_equal(config, restless, tmp_path, one_thread):
-    """Four iterations an epoch, checkpoints within one; dropout, running statistics, EMA, schedule, accumulation."""
+    """Resume within an epoch, with dropout, running statistics, EMA, schedule and accumulation."""
     settings = {
         "model": restless,
         "custom_hooks": [{"type": "WxrSeedHook"}, {"type": "WxrNanGuardHook"}, EMA],

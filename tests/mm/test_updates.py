@@ -1,4 +1,4 @@
-"""Updates that are looked at, with MMEngine's wrapper and with one that scales losses as AmpOptimWrapper does."""
+"""Checked updates, with MMEngine's wrapper and with one that scales losses."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from wxr_plugin.options.train import NanGuardOptions
 
 
 class Scaling(OptimWrapper):
-    """AmpOptimWrapper wants a GPU; this is what it does with a loss scaler."""
+    """Wrapper that uses a loss scaler as AmpOptimWrapper does, which needs a GPU."""
 
     def __init__(self, scale, **settings):
         super().__init__(**settings)

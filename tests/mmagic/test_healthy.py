@@ -1,4 +1,4 @@
-"""The bridge where mmagic imports by itself: a package that stands for a later release, first on the path."""
+"""The bridge where mmagic imports by itself: a stand-in of a later release, first on the path."""
 
 import os
 import subprocess

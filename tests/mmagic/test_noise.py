@@ -1,4 +1,4 @@
-"""mmagic's own transform gives a network what it takes."""
+"""mmagic's own transform returns float32, which a network takes."""
 
 import numpy as np
 import pytest

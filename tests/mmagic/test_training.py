@@ -1,4 +1,4 @@
-"""Configs of MMagic: they train, validate and go on; what they take of this package is what BasicSR has of it."""
+"""Configs of MMagic train, validate and resume, with the parts of this package for BasicSR."""
 
 import logging
 import os
@@ -20,9 +20,18 @@ from wxr_plugin.mm import mmagic_bridge, train
 
 OPTIONS = Path(__file__).parents[2] / "options/mm"
 SKIPPED = {
-    "animatediff", "basicvsr_plusplus_net", "edvr", "eg3d", "iconvsr", "mspie", "stylegan1", "stylegan2", "stylegan3",
-    "tdan", "vico",
-}  # fmt: skip
+    "animatediff",
+    "basicvsr_plusplus_net",
+    "edvr",
+    "eg3d",
+    "iconvsr",
+    "mspie",
+    "stylegan1",
+    "stylegan2",
+    "stylegan3",
+    "tdan",
+    "vico",
+}
 SHORT = {
     "train_cfg.max_iters": 10,
     "train_cfg.val_interval": 5,

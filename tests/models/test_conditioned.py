@@ -30,7 +30,7 @@ def guide(tmp_path_factory) -> str:
 
 @pytest.fixture
 def steered(options, guide):
-    """A model whose network takes the degradation, with changes to the guide, the training set and network_g."""
+    """Make a model whose network takes the degradation, with changes to its options."""
 
     def make(block=None, data=None, net=None, **settings):
         opt = options(**settings)
@@ -72,12 +72,13 @@ def test_the_network_learns_with_the_embeddings_of_its_batch(steered, guide):
     train(model, [batch()])
     grads = {name: p.grad for name, p in model.net_g.named_parameters()}
     model.feed_data(batch())
-    wanted = load_daclip(guide).embed(model.lq)
-    assert torch.equal(model.context(model.lq).degradation, wanted.degradation)
+    expected = load_daclip(guide).embed(model.lq)
+    assert torch.equal(model.context(model.lq).degradation, expected.degradation)
     assert all(grad is not None for grad in grads.values())
     with torch.no_grad():
         assert torch.equal(
-            model.predict(model.lq), model.net_g(model.lq, Context(degradation=wanted.degradation))
+            model.predict(model.lq),
+            model.net_g(model.lq, Context(degradation=expected.degradation)),
         )
 
 

@@ -1,4 +1,4 @@
-"""DaCLIPModel on the packaged tiny CLIP: what learns, what is saved and measured, and resuming to the bit."""
+"""DaCLIPModel on the packaged tiny CLIP: learning, saving, validation and bit-equal resuming."""
 
 import csv
 import math
@@ -154,11 +154,11 @@ def test_two_processes_train_and_validate_together(files, tmp_path):
 
 
 def validated(guide, folder):
-    """Whether the guide names each photo's degradation, by the way of its users, from the same pixels."""
+    """Return 1.0 for each photo whose degradation `classify` of the guide names correctly."""
     block = {"name": "held", "type": "CaptionedDegradationDataset", "phase": "val", "size": 128}
     items = CaptionedDegradationDataset({**block, "captions": str(folder / "captions.csv")})
-    found = [int(guide.classify(items[i]["lq"][None]).argmax()) for i in range(len(items))]
-    return [float(DEGRADATIONS[best] == items[i]["degradation"]) for i, best in enumerate(found)]
+    places = [int(guide.classify(items[i]["lq"][None]).argmax()) for i in range(len(items))]
+    return [float(DEGRADATIONS[best] == items[i]["degradation"]) for i, best in enumerate(places)]
 
 
 @pytest.fixture
@@ -210,12 +210,12 @@ def batch():
 
 
 def steps(model, count):
-    found = []
+    logs = []
     for iteration in range(1, count + 1):
         model.feed_data(batch())
         model.optimize_parameters(iteration)
-        found.append(model.get_current_log())
-    return found
+        logs.append(model.get_current_log())
+    return logs
 
 
 def test_both_losses_fall(model):
@@ -270,9 +270,9 @@ def test_the_average_is_what_is_saved(model, tmp_path):
     saved = torch.load(tmp_path / "models/net_g_2.pth", weights_only=True)
     average = trained.net_g_ema.state_dict()
     assert all(torch.equal(value, average[key]) for key, value in saved["state_dict"].items())
-    other = model()
-    other.load_network(other.net_g, str(tmp_path / "models/net_g_2.pth"))
-    assert all(torch.equal(value, average[key]) for key, value in other.net_g.state_dict().items())
+    loaded = model()
+    loaded.load_network(loaded.net_g, str(tmp_path / "models/net_g_2.pth"))
+    assert all(torch.equal(value, average[key]) for key, value in loaded.net_g.state_dict().items())
 
 
 @pytest.mark.parametrize(

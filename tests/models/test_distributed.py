@@ -25,7 +25,7 @@ def gradients_of_one_process(first):
 
 @pytest.mark.slow
 def test_two_processes_train_validate_and_resume(tmp_path):
-    """Iteration 4 is NaN on rank 1 alone; the second run starts from the state of iteration 6 instead of that of 12."""
+    """Iteration 4 is NaN on rank 1 alone; the second run resumes from iteration 6 instead of 12."""
     options = write_options(
         tmp_path,
         {"norm": True, "dropout": 0.2},

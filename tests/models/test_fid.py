@@ -68,5 +68,5 @@ def test_what_is_kept_is_of_one_network_one_mode_and_one_shape(seen):
         kept(image.reshape(6, 8, 3)),
         kept(image[::-1]),
     ]
-    assert sum(seen) == 4 and not any(np.array_equal(other, first) for other in others[1:])
+    assert sum(seen) == 4 and not any(np.array_equal(features, first) for features in others[1:])
     assert kept(image).dtype == np.float32 and fid_features.CACHE.bytes == 5 * first.nbytes

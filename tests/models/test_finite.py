@@ -1,4 +1,4 @@
-"""Weights that an update made NaN or infinite: no checkpoint is written, and the last finite one stays."""
+"""Weights that an update made NaN or infinite are not saved; the last finite checkpoint stays."""
 
 import math
 
@@ -6,8 +6,7 @@ import pytest
 import torch
 from toy_training import batches, train
 
-from wxr_plugin.models.base.finite import newest_finite, state_tensors
-from wxr_plugin.models.base.guard import NonFiniteError
+from wxr_plugin.models.base.guard import NonFiniteError, newest_finite, state_tensors
 
 
 def spoil(model, name="net_g"):
@@ -23,7 +22,10 @@ def test_spoilt_weights_end_training_at_the_next_checkpoint_and_the_last_finite_
     model.save(0, 10)
     for name in ("net_g", "net_g_ema"):
         spoil(model, name)
-    message = r"iteration 20: no checkpoint is written: NaN or infinity in weights and averaged.*Go on from .*10\.state"
+    message = (
+        r"iteration 20: no checkpoint is written: NaN or infinity in weights and averaged.*"
+        r"Resume from .*10\.state"
+    )
     for _ in range(2):
         with pytest.raises(NonFiniteError, match=message):
             model.save(0, 20)

@@ -48,14 +48,14 @@ def rows():
 
 
 def test_the_average_over_degradations_is_unweighted():
-    found = by_group(rows(), ["psnr"])
-    assert list(found) == ["psnr_hazy", "psnr_noisy", "psnr_rainy", "psnr_wild", "psnr_overall"]
-    assert found["psnr_overall"] == pytest.approx((2 + 10 + 5 + 7) / 4)
+    averages = by_group(rows(), ["psnr"])
+    assert list(averages) == ["psnr_hazy", "psnr_noisy", "psnr_rainy", "psnr_wild", "psnr_overall"]
+    assert averages["psnr_overall"] == pytest.approx((2 + 10 + 5 + 7) / 4)
     assert by_group(rows()[:3], ["psnr"]) == {}
 
 
 def test_the_average_of_the_paper():
-    """PSNR of IR-SDE on ten degradations, as DA-CLIP's Table 3 averages such rows: every degradation counts once."""
+    """Average PSNR as DA-CLIP's Table 3 does for IR-SDE: every degradation counts once."""
     counts = {"hazy": 1000, "low-light": 15}
     table = [
         {"degradation": word, "psnr": 20.0 if word == "hazy" else 30.0}
@@ -153,11 +153,11 @@ def test_a_metric_of_the_whole_set_has_a_value_for_it_and_each_group(build, ten,
     metrics = {"psnr": PSNR, "top": {"type": "calculate_brightest", "offset": 1000.0}}
     model = build(val=[{**ten, "metrics": metrics}])
     validate(model)
-    found = model.metric_results
-    assert found["top"] == max(found["top_hazy"], found["top_noisy"]) > 1000
-    assert found["top_overall"] == pytest.approx((found["top_hazy"] + found["top_noisy"]) / 2)
+    results = model.metric_results
+    assert results["top"] == max(results["top_hazy"], results["top_noisy"]) > 1000
+    assert results["top_overall"] == pytest.approx((results["top_hazy"] + results["top_noisy"]) / 2)
     assert "top" not in table(tmp_path / "validation/ten.csv")[0]
-    assert float(table(tmp_path / "validation/ten_groups.csv")[-1]["top"]) == found["top"]
+    assert float(table(tmp_path / "validation/ten_groups.csv")[-1]["top"]) == results["top"]
 
 
 def test_a_set_without_groups_has_a_table_for_metrics_of_the_whole_set_alone(

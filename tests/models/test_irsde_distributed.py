@@ -1,4 +1,4 @@
-"""Two processes (gloo) train an IRSDEModel as one; validation does not depend on how many there are, FID included."""
+"""Two processes (gloo) train and validate an IRSDEModel as one does, FID included."""
 
 import csv
 import importlib

@@ -28,7 +28,7 @@ SDE = {"steps": 10, "max_sigma": 25}
 
 @pytest.fixture
 def make(options):
-    """An IRSDEModel with a small U-Net; `sampling`, `equation` and `network` change its options, others `train`."""
+    """Make an IRSDEModel with a small U-Net; `train` changes the block of that name."""
 
     def build(sampling=None, equation=None, network=None, guide=None, **train):
         opt = options(model="IRSDEModel", **{"ema_decay": 0.5, **train})

@@ -1,11 +1,11 @@
-"""The learning-rate schedules that are not the host's."""
+"""The learning-rate schedules that SRModel does not have."""
 
 import math
 
 import pytest
 import torch
 
-from wxr_plugin.models.base.schedules import CosineAnnealingLR
+from wxr_plugin.models.base.optimisation import CosineAnnealingLR
 
 
 def test_the_cosine_falls_to_its_lowest_rate_and_stays_there():

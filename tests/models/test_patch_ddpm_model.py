@@ -24,7 +24,7 @@ NET = {"type": "ConditionalUNet", "nf": 8, "ch_mult": [1, 2]}
 
 @pytest.fixture
 def make(options):
-    """A PatchDDPMModel with a small network; `sampling` and `ddpm` change its options, others `train`."""
+    """Make a PatchDDPMModel with a small network; `train` changes the block of that name."""
 
     def build(sampling=None, ddpm=None, network=None, **train):
         opt = options(
@@ -47,15 +47,15 @@ def restored(model, lq):
 
 
 def given(model, monkeypatch):
-    """What the network is asked from now on: (xt, lq, time); it answers 0.5."""
-    found = []
+    """Return a list of the network's later inputs (xt, lq, time); its output becomes 0.5."""
+    calls = []
 
     def answer(xt, lq, time):
-        found.append((xt, lq, time))
+        calls.append((xt, lq, time))
         return torch.full_like(xt, 0.5)
 
     monkeypatch.setattr(model, "predict_noise", answer)
-    return found
+    return calls
 
 
 def losses(model, batch):
@@ -75,7 +75,7 @@ def test_patches_of_both_images_lie_at_the_same_random_places(make, monkeypatch,
     model = make()
     asked, bars, places = given(model, monkeypatch), alpha_bars(20), set()
     rows = torch.arange(144.0).reshape(1, 1, 12, 12).expand(2, 3, 12, 12) / 288
-    lq = rows + torch.tensor([0.0, 0.5]).view(2, 1, 1, 1)  # tells the photos apart
+    lq = rows + torch.tensor([0.0, 0.5]).view(2, 1, 1, 1)  # distinguishes the photos
     for _ in range(40):
         losses(model, {"lq": lq, "gt": 1 - lq})
     for (state, patches, time), noise in zip(asked, noises, strict=True):

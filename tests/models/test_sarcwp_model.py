@@ -88,14 +88,14 @@ def test_the_prior_of_plain_clip_steers_it(made):
     model = made({"context": ["image"], "context_dim": 64}, guide="tiny", ema_decay=0.9)
     assert model.guide is load_clip("tiny", "cpu")
     train(model, [batch()])
-    wanted = model.guide.embed(model.lq)
-    assert torch.equal(model.context(model.lq).image, wanted.image)
+    expected = model.guide.embed(model.lq)
+    assert torch.equal(model.context(model.lq).image, expected.image)
     model.test()
     with torch.no_grad():
         assert torch.equal(
-            model.output, model.net_g_ema.eval()(model.lq, Context(image=wanted.image))
+            model.output, model.net_g_ema.eval()(model.lq, Context(image=expected.image))
         )
-    assert model.beside_weights()["guide"]["model"] == "tiny"
+    assert model.network_metadata()["guide"]["model"] == "tiny"
 
 
 def test_whole_photos_are_embedded_once_and_kept(made, monkeypatch):
@@ -114,8 +114,8 @@ def test_whole_photos_are_embedded_once_and_kept(made, monkeypatch):
         photos = torch.stack([whole["abc".index(key) % 2] for key in keys])
         train(model, [batch() | {"lq_guide": photos, "lq_guide_key": keys}])
     assert seen == [2, 1]
-    wanted = real(model.guide, whole[:1]).image
-    torch.testing.assert_close(model.context(model.lq).image, wanted.expand(2, -1))
+    expected = real(model.guide, whole[:1]).image
+    torch.testing.assert_close(model.context(model.lq).image, expected.expand(2, -1))
 
 
 @pytest.mark.parametrize("variant", ["feature", "both"])
@@ -223,9 +223,9 @@ def test_masks_go_through_ddp(made, tmp_path):
         "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
     )
     try:
-        found = DistributedDataParallel(net)(image, masks=True)
-        torch.testing.assert_close(found.masks, net(image, masks=True).masks)
-        (found.restored.mean() + sum(mask.mean() for mask in found.masks)).backward()
+        masked = DistributedDataParallel(net)(image, masks=True)
+        torch.testing.assert_close(masked.masks, net(image, masks=True).masks)
+        (masked.restored.mean() + sum(mask.mean() for mask in masked.masks)).backward()
         assert all(p.grad is not None for p in net.parameters())
     finally:
         dist.destroy_process_group()

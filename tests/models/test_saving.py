@@ -51,12 +51,12 @@ def test_stock_basicsr_loads_what_is_saved_and_we_load_safetensors(build, option
 
 def test_a_state_of_another_network_is_refused(build, tmp_path):
     build().save(0, 10)
-    other = build(net={"width": 4})
-    other.opt["path"]["resume_state"] = "10.state"
+    narrow = build(net={"width": 4})
+    narrow.opt["path"]["resume_state"] = "10.state"
     with pytest.raises(
         Exception, match=r"10.state: a state of another network .*Give this run another `name`"
     ):
-        other.resume_training(load_state(tmp_path / "training_states/10.state"))
+        narrow.resume_training(load_state(tmp_path / "training_states/10.state"))
 
 
 def test_a_state_of_stock_basicsr_can_be_resumed(build, tmp_path):

@@ -17,7 +17,7 @@ from toy_training import batches, train
 from wxr_plugin.checkpoints.containers import load_weights
 from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import OptionError
-from wxr_plugin.models.base import val_input, val_pictures
+from wxr_plugin.models.base import val_metrics, val_records
 from wxr_plugin.models.base.val_metrics import image_name
 from wxr_plugin.models.base.val_table import by_group, means, write_rows
 from wxr_plugin.utils.safe_paths import UnsafeNameError
@@ -155,10 +155,13 @@ def test_images_have_short_names_that_differ(path, dataset, name):
 def test_no_key_leads_a_written_image_out_of_its_folder(key, build, tmp_path):
     model = build()
     with pytest.raises(UnsafeNameError, match="give it another name"):
-        model._image_path("set", key, 1)
+        model.validator.image_path("set", key, 1)
     with pytest.raises(UnsafeNameError):
-        model._image_path("../../set", "image", 1)
-    assert model._image_path("set", "rain/a", 1) == tmp_path / "visualization/set/rain/a_1.png"
+        model.validator.image_path("../../set", "image", 1)
+    assert (
+        model.validator.image_path("set", "rain/a", 1)
+        == tmp_path / "visualization/set/rain/a_1.png"
+    )
 
 
 def test_a_new_metric_gets_a_column(tmp_path):
@@ -183,8 +186,8 @@ def test_the_overall_is_the_unweighted_mean_over_weathers():
     rows = [
         {"weather": weather, "iqa": value} for weather, group in values.items() for value in group
     ]
-    found = by_group(rows, ["iqa"])
-    assert found == {
+    averages = by_group(rows, ["iqa"])
+    assert averages == {
         "iqa_rain": 2.0,
         "iqa_haze": 10.0,
         "iqa_snow": 5.0,
@@ -279,7 +282,7 @@ def test_the_inputs_metric_stands_beside_the_networks(build, photos, tmp_path, s
     expected = [
         psnr_of(tmp_path / f"lq/photo{i}.png", tmp_path / f"gt/photo{i}.png") for i in range(3)
     ]
-    assert model.inputs.results["pairs"] == {"psnr": pytest.approx(np.mean(expected))}
+    assert model.records.inputs.results["pairs"] == {"psnr": pytest.approx(np.mean(expected))}
     network = model.metric_results["psnr"]
     note = " (better than the network)" if network < np.mean(expected) - 1e-3 else ""
     assert f"# psnr: {network:.4f}\tInput: {np.mean(expected):.4f}{note}\tBest:" in said()
@@ -303,7 +306,7 @@ def test_a_network_that_is_worse_than_nothing_is_said_to_be(build, photos, said)
 def test_the_input_is_measured_once_a_run(build, photos, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        val_input, "measure", lambda lq, *rest: calls.append(lq.shape) or {"psnr": 1.0}
+        val_metrics, "measure", lambda lq, *rest: calls.append(lq.shape) or {"psnr": 1.0}
     )
     model = build(val=photos[:1])
     (loader,) = loaders(model)
@@ -342,10 +345,10 @@ def test_pictures_show_their_photos_and_large_ones_are_made_smaller():
         torch.full((1, 3, 8, 12), 0.5),
         torch.ones(1, 3, 8, 12),
     )
-    picture = val_pictures.strip([lq, result, gt])
+    picture = val_records.strip([lq, result, gt])
     assert picture.shape == (8, 36, 3) and [picture[0, column, 0] for column in (0, 12, 24)] == [
         0,
         128,
         255,
     ]
-    assert val_pictures.strip([torch.zeros(1, 3, 300, 1024)] * 2).shape == (150, 1024, 3)
+    assert val_records.strip([torch.zeros(1, 3, 300, 1024)] * 2).shape == (150, 1024, 3)

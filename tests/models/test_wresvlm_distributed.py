@@ -1,4 +1,4 @@
-"""Two processes (gloo): each rates its own photos, one writes, and a resumed run goes on with the same labels."""
+"""Two processes (gloo): each rates its own photos, one writes, a resumed run keeps its labels."""
 
 import socket
 import subprocess
@@ -115,7 +115,7 @@ def test_a_rank_without_memory_for_its_rater_stops_all(tmp_path):
 
 @pytest.mark.slow
 def test_each_node_writes_its_own_store_with_the_same_labels(tmp_path):
-    """Two nodes on this machine: launchers of a process each, in folders of their own with a copy of the store."""
+    """Run two nodes on this machine: a launcher with one process and a copy of the store each."""
     options = write_nodes(tmp_path)
     nodes = [tmp_path / "node0", tmp_path / "node1"]
     port = free_port()
@@ -149,7 +149,7 @@ def test_nodes_whose_stores_differ_are_named(tmp_path):
 
 
 def write_nodes(root):
-    """Without the toy model, which writes to the experiment's folder; only the first node has one."""
+    """Train without the toy model: it writes to the experiment folder, which node 1 lacks."""
     options = write_options(root, labels="labels.lmdb", rater={"type": "BrightnessRater"})
     options.write_text(options.read_text().replace("TrailWResVLMModel", "WResVLMModel"))
     return options

@@ -1,4 +1,4 @@
-"""All five losses in one run, the gates, the student's view, rounds, and what must be said before training."""
+"""All five losses in one run, the gates, the student's view, rounds, warnings before training."""
 
 import copy
 
@@ -23,7 +23,7 @@ FEATURE = {"type": "DepthFeatureLoss", "loss_weight": 0.2}
 
 @pytest.fixture
 def texts(tmp_path):
-    """A label store with texts for three of the four photos, and a restored whole photo for one of them."""
+    """Label store with texts for three of the four photos, and a restored photo for one of them."""
     path = tmp_path / "texts.lmdb"
     with LabelStore(path) as store:
         for number in range(3):

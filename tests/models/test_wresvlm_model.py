@@ -1,4 +1,4 @@
-"""WResVLM's loop with real parts, small: MSBDN, a LLaVA and the packaged CLIP, on generated photos."""
+"""WResVLM's loop with small real parts: MSBDN, a LLaVA and the packaged CLIP."""
 
 import copy
 
@@ -170,7 +170,7 @@ def test_ratings_never_fall(options):
 
 
 def test_the_student_is_compared_with_the_stored_label(options):
-    """L_ps alone draws the student to the label: with the label of a photo set to white, its output gets brighter."""
+    """With L_ps alone and the label of a photo set to white, the student's output gets brighter."""
     torch.manual_seed(0)
     opt = options(
         pseudo_opt={"type": "PseudoLabelLoss", "loss_weight": 100.0}, weather_prompt_opt=None

@@ -1,4 +1,4 @@
-"""WxrModel in one process: each option does what it says, and nothing that it does not."""
+"""WxrModel in one process: each option has its effect, and no other."""
 
 import logging
 import math
@@ -81,7 +81,7 @@ def test_autocast_reaches_the_network_and_not_the_loss(build, amp, dtype):
     assert half.dtype == torch.float32 and 0 < (half - full).norm() < 0.1 * (full - first).norm()
 
 
-def test_fp16_overflow_lowers_the_scale_and_is_no_fault(build):
+def test_fp16_overflow_lowers_the_scale_and_is_not_counted(build):
     loss = {"type": "L1Loss", "loss_weight": 1e36}
     model = build(
         amp="fp16",
@@ -230,7 +230,7 @@ def test_a_bad_batch_changes_nothing_and_is_counted(build, tmp_path, caplog):
     assert math.isfinite(model.log_dict["l_pix"])
 
 
-def test_training_stops_after_so_many_bad_batches_in_a_row(build):
+def test_training_stops_after_too_many_bad_batches_in_a_row(build):
     model = build(nan_guard={"stop_after": 2})
     train(model, map(poisoned, batches(1)))
     before = everything(model)

@@ -1,8 +1,8 @@
-"""How MMEngine reads local checkpoint files once this package is imported: safely, and under torch 2.6 too.
+"""Reader of local checkpoint files for MMEngine: safe, and for torch 2.6 too.
 
 mmengine 0.10.7, the newest release, calls torch.load as it was before torch 2.6, and so refuses its
-own log when a training is to go on. Its documentation's way out, weights_only=False, would run
-whatever a file contains.
+own log when a training resumes. The fix in its documentation, weights_only=False, would run any
+code that a file contains.
 """
 
 import os
@@ -16,22 +16,21 @@ from wxr_plugin.checkpoints.reading import CheckpointError, read_dict
 
 @CheckpointLoader.register_scheme(prefixes="", force=True)
 def load_local(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """The content of a file, its tensors on the CPU, from where MMEngine copies them wherever they belong.
+    """Return the content of a file with its tensors on the CPU, from where MMEngine copies them.
 
     Raises:
         FileNotFoundError: there is no such file.
         CheckpointError: it is broken or holds code, or it is BasicSR's, of which MMEngine would
-            silently take nothing.
+            silently load nothing.
     """
     path = os.path.expanduser(filename)
     content = read_dict(path)
-    ours = [key for key in ("params", "params_ema") if _is_weights(content.get(key))]
-    if ours and "state_dict" not in content:
+    keys = [key for key in ("params", "params_ema") if _is_weights(content.get(key))]
+    if keys and "state_dict" not in content:
         raise CheckpointError(
-            f"{path} is a checkpoint of BasicSR ({', '.join(ours)}), of which MMEngine would load "
-            f"nothing: convert it "
-            "with `wxr zoo convert FILE NEW.pth --to mmagic`, or give it to `pretrained` of "
-            "WxrSupervised"
+            f"{path} is a checkpoint of BasicSR ({', '.join(keys)}), of which MMEngine would load "
+            "nothing: convert it with `wxr zoo convert FILE NEW.pth --to mmagic`, or pass it to "
+            "`pretrained` of WxrSupervised"
         )
     return content
 

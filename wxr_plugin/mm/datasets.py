@@ -1,4 +1,4 @@
-"""The datasets of BasicSR's registry, ours and stock, for MMEngine's data loaders."""
+"""Datasets of BasicSR's registry, ours and stock, for MMEngine's data loaders."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -13,15 +13,14 @@ from wxr_plugin.models.base.val_metrics import image_name
 
 @DATASETS.register_module()
 class WxrDataset(Dataset):
-    """A dataset as an option file describes it: folders, LMDBs, synthetic weather, pairs with real photos.
+    """Dataset described by a block of an option file: folders, LMDBs, synthetic weather, photos.
 
     Args:
-        dataset: its block: {type: PairedWeatherDataset, dataroot_gt: …}; docs/data.md has all of
-            them.
+        dataset: its block: {type: PairedWeatherDataset, dataroot_gt: ...}; see docs/data.md.
         phase: train, for random crops and turns; val, for whole images, each item then with its
             `name`.
 
-    Items are the dataset's own: `lq`, `gt`, `lq_path`, … Join them with
+    Items are the dataset's own: `lq`, `gt`, `lq_path`, ... Join them with
     `collate_fn=dict(type="default_collate")`.
 
     Raises:
@@ -38,17 +37,18 @@ class WxrDataset(Dataset):
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         item = self.samples[number]
+        # pictures and tables of validation show the image under this name
         if self.opt["phase"] == "val" and "lq_path" in item:
             item = {**item, "name": image_name(item["lq_path"], self.opt)}
         return item
 
     def seed(self, seed: int) -> None:
-        """From now on numbers are those of WxrSampler, and a sample depends on them and on `seed` alone."""
+        """Make samples a function of `seed` and of the numbers that WxrSampler draws."""
         self.samples = SeededDataset(self.dataset, seed)
 
 
 def plain(options: Any) -> Any:
-    """MMEngine's config objects as dicts and lists."""
+    """Return MMEngine's config objects as dicts and lists."""
     if isinstance(options, Mapping):
         return {key: plain(value) for key, value in options.items()}
     return [plain(value) for value in options] if isinstance(options, list | tuple) else options

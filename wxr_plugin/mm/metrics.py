@@ -1,4 +1,4 @@
-"""The metrics of BasicSR's registry, ours and stock, as an MMEngine evaluator."""
+"""Evaluator for MMEngine with the metrics of BasicSR's registry, ours and stock."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,19 +16,21 @@ from wxr_plugin.models.base.val_table import by_group, group_of, means
 
 @METRICS.register_module()
 class WxrMetrics(BaseMetric):
-    """PSNR and SSIM in RGB or Y, no-reference and full-reference metrics of pyiqa, FID: as in `wxr train`.
+    """Metric of `wxr train` for MMEngine: PSNR and SSIM in RGB or Y, those of pyiqa, FID.
 
     Args:
         measures: as `val.metrics` of an option file: {psnr_y: {type: calculate_psnr, crop_border:
             0, test_y_channel: true}, musiq: {type: calculate_iqa, metric: musiq}}.
 
-    Images without ground truth have those metrics that need none. Sets of several weathers or
-    degradations also have each metric by group (`psnr_rain`) and their unweighted mean
+    Images without ground truth get no-reference metrics alone. Sets of several weathers or
+    degradations also get each metric by group (`psnr_rain`) and their unweighted mean
     (`psnr_overall`).
     """
 
     default_prefix = ""
-    SAMPLER_MODE, sample_model = "normal", "orig"  # what MMagic's own evaluator asks of a metric
+    # attributes that MMagic's evaluator reads
+    SAMPLER_MODE = "normal"
+    sample_model = "orig"
 
     def __init__(
         self,
@@ -40,44 +42,46 @@ class WxrMetrics(BaseMetric):
         self.measures = plain(measures)
 
     def prepare(self, module: nn.Module, dataloader: DataLoader) -> None:
-        """Called by MMagic's evaluator before a validation."""
+        """Store the size of the set; MMagic's evaluator calls this before a validation."""
         self.size = len(dataloader.dataset)
 
     def get_metric_sampler(
         self, model: nn.Module, dataloader: DataLoader, metrics: Sequence[BaseMetric]
     ) -> DataLoader:
-        """Where MMagic's evaluator takes the images from: the loader itself."""
+        """Return where MMagic's evaluator takes the images from: the loader itself."""
         return dataloader
 
     def evaluate(self, size: int | None = None) -> dict[str, float]:
-        """The figures of a set of `size` images; MMagic's evaluator does not say how many."""
+        """Return the metrics of a set of `size` images, which MMagic's evaluator does not pass."""
         return super().evaluate(self.size if size is None else size)
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Measure each image of a batch; predictions are those of WxrSupervised or of MMagic's models."""
+        """Measure each image of a batch, predicted by WxrSupervised or by MMagic's models."""
         for sample in data_samples:
             sample = _of_mmagic(sample) if "pred" not in sample else sample
             result = tensor2img([sample["pred"]])
             gt = tensor2img([sample["gt"]]) if sample.get("gt") is not None else None
-            group = group_of(
-                {key: [sample[key]] for key in ("weather", "degradation") if key in sample}
-            )
-            self.results.append(
-                {**group, **measure(result, gt, usable_metrics(self.measures, gt is not None))}
-            )
+            # group_of takes a batch, of one image here
+            groups = {key: [sample[key]] for key in ("weather", "degradation") if key in sample}
+            metrics = usable_metrics(self.measures, gt is not None)
+            self.results.append({**group_of(groups), **measure(result, gt, metrics)})
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """The mean over all images of each metric that all have; of a metric of whole sets its value."""
-        shared = [name for name in self.measures if all(name in row for row in results)]
+        """Return the mean of each metric that all images have, or its value for the whole set."""
+        common = set(self.measures).intersection(*results)
+        # in the order of the config
+        shared = [name for name in self.measures if name in common]
         return means(results, shared) | by_group(results, shared)
 
 
 def _of_mmagic(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """`pred` and `gt`, RGB in [0, 1], of a DataSample's images in [0, 255]."""
-    found = {"pred": sample["output"]["pred_img"], "gt": sample.get("gt_img")}
-    if (
-        str(sample.get("gt_channel_order") or sample.get("img_channel_order") or "rgb").lower()
-        == "bgr"
-    ):
-        found = {key: image if image is None else image.flip(0) for key, image in found.items()}
-    return {key: image if image is None else image.float() / 255 for key, image in found.items()}
+    """Return `pred` and `gt`, RGB in [0, 1], of a DataSample whose images are in [0, 255]."""
+    order = sample.get("gt_channel_order") or sample.get("img_channel_order") or "rgb"
+    images = {"pred": sample["output"]["pred_img"], "gt": sample.get("gt_img")}
+    for key, image in images.items():
+        if image is None:
+            continue
+        # (3, H, W)
+        rgb = image.flip(0) if str(order).lower() == "bgr" else image
+        images[key] = rgb.float() / 255
+    return images

@@ -1,7 +1,8 @@
-"""After `custom_imports = dict(imports=["wxr_plugin.mm.mmagic_bridge"])` mmagic imports, and its configs know us.
+"""Bridge to mmagic: `custom_imports = dict(imports=["wxr_plugin.mm.mmagic_bridge"])` in a config.
 
-It comes first among the imports of a config. Where mmagic imports by itself, nothing of it is
-touched. `bridge` says what was done; what it takes is in `wxr_plugin.mm.mmagic_repair`.
+It has to be the first of the imports of a config. After it mmagic can be imported, and its configs
+may name our classes. Where mmagic imports by itself, it stays as it is. `bridge` reports the
+repairs, which `wxr_plugin.mm.mmagic_repair` makes.
 """
 
 from wxr_plugin.mm.mmagic_repair import connect

@@ -1,7 +1,7 @@
-"""Making mmagic 1.2.0, its last release, importable beside current packages: the least that does.
+"""Minimal repairs that make mmagic 1.2.0, its last release, importable with current packages.
 
-What fails, and what is done about it, is in docs/mmagic.md. Nothing here touches mmagic's files,
-and nothing happens where mmagic imports by itself.
+docs/mmagic.md lists the failures and their repairs. Nothing here touches mmagic's files, and
+nothing happens where mmagic imports by itself.
 """
 
 import ast
@@ -29,62 +29,63 @@ NEEDED = (
     "mmagic.engine",
     "mmagic.visualization",
 )
-"""What a training config reaches. `mmagic.apis`, which is for inference, is left to itself."""
+"""Packages that a training config uses; `mmagic.apis`, which is for inference, is not repaired."""
 EDITORS = "mmagic.models.editors"
-INSTALL = 'pip install "wxr_plugin[mmagic]", or without what training does not need, the lean line in docs/mmagic.md'
+INSTALL = (
+    'pip install "wxr_plugin[mmagic]", or for training alone the shorter command in docs/mmagic.md'
+)
 MMCV = ((2, 0, 0), (2, 2, 0))
 """mmagic takes versions from the first on and before the second."""
 
 
 class Bridge(NamedTuple):
-    """What was done."""
+    """Report of the repairs."""
 
     repaired: bool
     """False where mmagic imports by itself."""
     skipped: dict[str, str]
-    """Editor that is left out -> why it cannot be imported."""
+    """Editor (mmagic's word for a method) that is left out -> why it cannot be imported."""
 
 
 class MMagicError(WxrError):
-    """mmagic, or what a config wants of it, is not to be had here."""
+    """mmagic, or a class of it that a config names, cannot be imported."""
 
 
 def connect() -> Bridge:
-    """Repair mmagic's import in this process, if it needs that.
+    """Repair the import of mmagic in this process, unless mmagic imports by itself.
 
     Raises:
-        MMagicError: mmagic or mmcv is missing, of the wrong version, or broken otherwise; it says
-            what to install.
+        MMagicError: mmagic or mmcv is missing, of the wrong version, or broken otherwise; the
+            message has the command that installs it.
     """
     if "mmagic.models" in sys.modules or imports_by_itself():
         return Bridge(False, {})
     _check_installed()
+    # numpy 2 removed the alias, which mmagic uses on import
     if not hasattr(np, "bool8"):
         np.bool8 = np.bool_
     skipped = _load_editors()
-    _name_the_missing(skipped)
+    _register_missing(skipped)
     keep_noise_in_float32()
-    told = ", ".join(sorted(skipped)) or "none"
+    names = ", ".join(sorted(skipped)) or "none"
     print_log(
-        f"mmagic was repaired for this process; editors left out: {told} (docs/mmagic.md)",
+        f"mmagic was repaired for this process; editors left out: {names} (docs/mmagic.md)",
         "current",
     )
     return Bridge(True, skipped)
 
 
 def is_installed() -> bool:
-    """Whether there is a package mmagic; a mere folder of that name, such as a clone's, is none."""
+    """Return whether the package mmagic is installed; a folder of that name does not count."""
     spec = importlib.util.find_spec("mmagic")
     return spec is not None and spec.origin is not None
 
 
 def imports_by_itself() -> bool:
-    """Whether mmagic can be imported as it is: tried in another process, since a failed try cannot be repeated."""
-    code = f"import {', '.join(NEEDED)}"
-    return (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode
-        == 0
-    )
+    """Return whether mmagic can be imported without repairs."""
+    # in another process, since a failed import leaves parts behind and cannot be repeated here
+    command = [sys.executable, "-c", f"import {', '.join(NEEDED)}"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _check_installed() -> None:
@@ -94,48 +95,43 @@ def _check_installed() -> None:
         version = importlib.import_module("mmcv").__version__
     except ImportError as error:
         raise MMagicError(
-            f"mmagic needs mmcv, and there is none ({error}): pip install mmcv-lite==2.1.0"
+            f"mmagic needs mmcv, which cannot be imported ({error}): pip install mmcv-lite==2.1.0"
         ) from error
     numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
     if not MMCV[0] <= numbers < MMCV[1]:
         raise MMagicError(
             f"mmcv {version} is installed, and mmagic takes mmcv from 2.0.0 on and before 2.2.0: "
-            f"pip uninstall mmcv, "
-            "then pip install mmcv-lite==2.1.0 (or a build of mmcv 2.1.0, which brings compiled "
-            "operators)"
+            "pip uninstall mmcv, then pip install mmcv-lite==2.1.0 (or a build of mmcv 2.1.0, "
+            "which has compiled operators)"
         )
 
 
 def _load_editors() -> dict[str, str]:
-    """Import mmagic, its editors one by one; those that cannot be imported, with the reasons."""
+    """Import mmagic and its editors one by one; return those that fail, with the reasons."""
     package = _empty_editors()
     for name in NEEDED:
         _import_needed(name)
     skipped = {}
-    for name in sorted(
-        module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg
-    ):
+    modules = pkgutil.iter_modules(package.__path__)
+    for name in sorted(module.name for module in modules if module.ispkg):
         try:
             editor = importlib.import_module(f"{EDITORS}.{name}")
-        except Exception as error:  # whatever an editor's import may raise
-            skipped[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        except Exception as error:  # third-party code; any kind of exception is possible
+            skipped[name] = _reason(error)
             continue
-        public = {
-            key: value
-            for key, value in vars(editor).items()
-            if key in getattr(editor, "__all__", ())
-        }
+        exported = getattr(editor, "__all__", ())
+        public = {key: value for key, value in vars(editor).items() if key in exported}
+        # both packages re-export the classes of every editor
         for holder in (package, sys.modules["mmagic.models"]):
             vars(holder).update(public)
     return skipped
 
 
 def _empty_editors() -> ModuleType:
-    """A package in the place of mmagic's editors, which imports none of them by itself."""
+    """Replace the package of mmagic's editors by one that imports none of them; return it."""
     package = ModuleType(EDITORS)
-    package.__path__ = [
-        str(Path(importlib.util.find_spec("mmagic").origin).parent / "models" / "editors")
-    ]
+    root = Path(importlib.util.find_spec("mmagic").origin).parent
+    package.__path__ = [str(root / "models" / "editors")]
     package.__spec__ = ModuleSpec(EDITORS, None, is_package=True)
     package.__spec__.submodule_search_locations = package.__path__
     package.__all__ = []
@@ -146,11 +142,15 @@ def _empty_editors() -> ModuleType:
 def _import_needed(name: str) -> None:
     try:
         importlib.import_module(name)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    except Exception as error:  # third-party code; any kind of exception is possible
         raise MMagicError(
-            f"{name} cannot be imported, repaired or not ({reason}): {INSTALL}"
+            f"{name} cannot be imported, repaired or not ({_reason(error)}): {INSTALL}"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return kind and message of `error` on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def keep_noise_in_float32() -> None:
@@ -158,7 +158,7 @@ def keep_noise_in_float32() -> None:
 
     It multiplies float32 arrays by numpy's float64 scalars. Before numpy 2 the result was float32;
     now it is float64, which a network in float32 refuses. Nothing is changed where numpy still
-    gives float32, or a second time.
+    returns float32, or a second time.
     """
     module = sys.modules.get("mmagic.datasets.transforms.random_degradations")
     noise = getattr(module, "RandomNoise", None)
@@ -171,7 +171,8 @@ def keep_noise_in_float32() -> None:
     def apply(self: Any, images: Any) -> Any:
         noisy = original(self, images)
         if isinstance(images, list):
-            return [_as_before(one, image) for one, image in zip(noisy, images, strict=True)]
+            pairs = zip(noisy, images, strict=True)
+            return [_as_before(result, image) for result, image in pairs]
         return _as_before(noisy, images)
 
     noise._apply_random_noise = apply
@@ -182,27 +183,30 @@ def _as_before(noisy: np.ndarray, image: np.ndarray) -> np.ndarray:
     return noisy if image.dtype == np.float64 else noisy.astype(np.float32)
 
 
-def _name_the_missing(skipped: dict[str, str]) -> None:
-    """Let the registries answer for what the skipped editors would have registered, with an error that helps."""
+def _register_missing(skipped: dict[str, str]) -> None:
+    """Register functions that raise MMagicError under the names of missing classes."""
     registries = importlib.import_module("mmagic.registry")
+    folder = Path(sys.modules[EDITORS].__path__[0])
     for editor, reason in skipped.items():
-        for registry, name in registered_names(Path(sys.modules[EDITORS].__path__[0]) / editor):
+        for registry, name in registered_names(folder / editor):
             entries = getattr(registries, registry, None)
             if entries is not None and name not in entries.module_dict:
                 entries.register_module(name=name, module=_missing(name, editor, reason))
 
 
 def registered_names(folder: Path) -> Iterator[tuple[str, str]]:
-    """Registry and name of every class and function that a folder of Python files registers; nothing is run."""
+    """Yield registry and name of each class and function that files in `folder` register."""
+    # the files are parsed, not run: they cannot be imported
     for file in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             for decorator in getattr(node, "decorator_list", ()):
                 call = decorator.func if isinstance(decorator, ast.Call) else None
                 if isinstance(call, ast.Attribute) and call.attr == "register_module":
-                    yield ast.unparse(call.value), _given_name(decorator) or node.name
+                    yield ast.unparse(call.value), _explicit_name(decorator) or node.name
 
 
-def _given_name(call: ast.Call) -> str | None:
+def _explicit_name(call: ast.Call) -> str | None:
+    """Return the name in `register_module(name=...)`, if there is one."""
     named = [keyword.value for keyword in call.keywords if keyword.arg == "name"] + call.args[:1]
     return named[0].value if named and isinstance(named[0], ast.Constant) else None
 
@@ -211,16 +215,23 @@ def _missing(name: str, editor: str, reason: str) -> Callable[..., NoReturn]:
     def missing(*args: object, **kwargs: object) -> NoReturn:
         raise MMagicError(
             f"{name} is of mmagic's editor {editor}, which cannot be imported here ({reason}): "
-            f"{_mend(reason)}"
+            f"{_fix(reason)}"
         )
 
     missing.__name__ = missing.__qualname__ = name
     return missing
 
 
-def _mend(reason: str) -> str:
+def _fix(reason: str) -> str:
+    """Return the fix of a failed import, for the end of its message."""
     if "mmcv._ext" in reason:
-        return "it needs mmcv's compiled operators: build mmcv 2.1.0 from source, or take another network"
+        return (
+            "it needs mmcv's compiled operators: build mmcv 2.1.0 from source, or take another "
+            "network"
+        )
     if "diffusers" in reason:
-        return "it needs an older diffusers (0.23 to 0.26), which wants older packages throughout; take another model"
-    return "install what is missing, or take another model"
+        return (
+            "it needs an older diffusers (0.23 to 0.26), which needs older packages throughout; "
+            "take another model"
+        )
+    return "install the missing package, or take another model"

@@ -1,4 +1,4 @@
-"""python -m wxr_plugin.mm.photos FOLDER: the packaged photos, as the small configs of options/mm want them."""
+"""python -m wxr_plugin.mm.photos FOLDER: write the photos of the configs in options/mm."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,24 +9,21 @@ from wxr_plugin.data.images.io import write_image
 
 
 def write_all(folder: Path) -> None:
-    """Write clear/, pairs/{gt,lq}, real/{rain,haze,snow} and held_out/{gt,lq}; some seconds, 30 MB."""
+    """Write clear/, pairs/{gt,lq}, real/{rain,haze,snow} and held_out/{gt,lq}; 30 MB."""
     packaged_photos.write_clean(folder / "clear")
     packaged_photos.write_unlabelled(folder / "real", per_kind=1)
     packaged_photos.write_held_out(folder / "held_out", per_kind=1)
+    kinds = packaged_photos.KINDS
     for seed, name in enumerate(packaged_photos.TRAIN):
-        photo, kind = (
-            packaged_photos.packaged_photo(name),
-            packaged_photos.KINDS[seed % len(packaged_photos.KINDS)],
-        )
+        photo = packaged_photos.packaged_photo(name)
+        # the weathers take turns, so that each has pairs
+        lq = packaged_photos.weathered(photo, kinds[seed % len(kinds)], 0.5, seed, "default")
         write_image(folder / "pairs/gt" / f"{name}.png", photo)
-        write_image(
-            folder / "pairs/lq" / f"{name}.png",
-            packaged_photos.weathered(photo, kind, 0.5, seed, "default"),
-        )
+        write_image(folder / "pairs/lq" / f"{name}.png", lq)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write them where the command line says."""
+    """Write the photos into the folder of the command line."""
     parser = argparse.ArgumentParser(
         "python -m wxr_plugin.mm.photos", description=__doc__.split(": ")[1]
     )

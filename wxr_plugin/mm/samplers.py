@@ -1,4 +1,4 @@
-"""BasicSR's order of samples for MMEngine, and a loader that goes on where a training stopped."""
+"""BasicSR's order of samples for MMEngine, and an iterator that can be resumed."""
 
 from typing import Any
 
@@ -14,52 +14,56 @@ from wxr_plugin.mm.datasets import WxrDataset
 
 @DATA_SAMPLERS.register_module()
 class WxrSampler(DrawSampler):
-    """Samples in the order in which `wxr train` takes them: a function of seed and epoch, for any number of workers.
+    """Sampler with the order of `wxr train`: a function of seed and epoch, not of workers.
 
     Args:
         dataset: a WxrDataset for training.
-        seed: the run's `randomness.seed`, which MMEngine passes.
-        ratio: how often an epoch passes over the dataset (`dataset_enlarge_ratio` of option files).
+        seed: `randomness.seed` of the run, which MMEngine passes.
+        ratio: number of passes over the dataset in an epoch (`dataset_enlarge_ratio` of option
+            files).
 
-    An epoch's last, incomplete batch has to be dropped: `drop_last=True` in the data loader.
+    The last, incomplete batch of an epoch has to be dropped: `drop_last=True` in the data loader.
     """
 
     def __init__(self, dataset: Dataset, seed: int | None = None, ratio: int = 1):
         if not isinstance(dataset, WxrDataset):
             raise OptionError(
-                f"WxrSampler is for a WxrDataset, not {type(dataset).__name__}: take "
-                f"InfiniteSampler"
+                f"WxrSampler is for a WxrDataset, not {type(dataset).__name__}: use InfiniteSampler"
             )
         rank, world_size = get_dist_info()
         super().__init__(EnlargedSampler(dataset, world_size, rank, ratio))
         self.seed(sync_random_seed() if seed is None else seed)
 
     def seed(self, seed: int) -> None:
-        """Begin anew, with the order and the samples of `seed`."""
+        """Start again, with the order and the samples of `seed`."""
         self.sampler.seed = seed
         self.sampler.dataset.seed(seed)
         self.set_epoch(0)
 
 
 class Epochs:
-    """The batches of one epoch after the other, without end, in place of MMEngine's iterator.
+    """Iterator over the batches of all epochs, without end, in place of MMEngine's.
 
     Args:
-        loader: of a WxrSampler.
-        done: batches of which the training has had the effect. MMEngine asks for each of them when
-            it resumes; they are skipped, not loaded.
+        loader: its sampler is a WxrSampler.
+        done: number of batches that were trained before the run was resumed. MMEngine asks for each
+            of them again; they are skipped, not loaded.
     """
 
     def __init__(self, loader: DataLoader, done: int):
-        self.loader, self.left = loader, done
-        sampler, per_epoch = loader.sampler, len(loader)
+        self.loader = loader
+        self.left = done
+        sampler = loader.sampler
+        per_epoch = len(loader)
         if not per_epoch:
             raise OptionError(
                 f"train_dataloader: {len(sampler)} samples a process fill no batch of "
-                f"{loader.batch_size}, so there is "
-                "nothing to train on; lower batch_size, or raise the sampler's ratio"
+                f"{loader.batch_size}, so there is nothing to train on; lower batch_size, or raise "
+                "the sampler's ratio"
             )
-        self.epoch, skip = done // per_epoch, done % per_epoch * loader.batch_size
+        self.epoch = done // per_epoch
+        # in samples: the sampler knows nothing of batches
+        skip = done % per_epoch * loader.batch_size
         sampler.resume = {"epoch": self.epoch, "skip": skip}
         self._begin()
 

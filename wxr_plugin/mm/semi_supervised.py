@@ -22,22 +22,22 @@ OPTIONS = (
     - set(WxrTrainOptions.__struct_fields__)
     - {"pixel_opt"}
 )
-"""What `wresvlm` may hold; the rest of `train` is MMEngine's business here."""
+"""Keys of `wresvlm`; the rest of the `train` block has its place in MMEngine's config."""
 
 
 @MODELS.register_module()
 class WxrSemiSupervised(WxrSupervised):
-    """L = L_sup + w1 L_ps + w2 L_wpl + w3 L_sem + w4 L_feat of a student, with its moving average as the teacher.
+    """L = L_sup + w1 L_ps + w2 L_wpl + w3 L_sem + w4 L_feat of a student; its EMA is the teacher.
 
     Batches are those of a SemiSupervisedDataset in a WxrDataset. The student is `generator`, the
-    teacher, with which one validates, `generator_ema`. It needs WxrLabelHook, which opens the label
-    store and moves the teacher; no WxrEMAHook beside it.
+    teacher, which is validated, `generator_ema`. It needs WxrLabelHook, which opens the label store
+    and updates the teacher, and excludes WxrEMAHook.
 
     Args:
         generator, pixel_loss, pretrained: as in WxrSupervised; the teacher starts from the same
             weights.
-        wresvlm: the other losses, rater, gate, labels, …: keys of the `train` block of WResVLMModel
-            (docs/wresvlm.md).
+        wresvlm: the other losses, rater, gate, labels, ...: keys of the `train` block of
+            WResVLMModel (docs/wresvlm.md).
 
     Raises:
         OptionError: keys in `wresvlm` that are wrong, unknown, or contradict each other.
@@ -67,9 +67,10 @@ class WxrSemiSupervised(WxrSupervised):
         """Load guides and rater and open the label store.
 
         Args:
-            folder: where the label store lies, unless the options say where.
-            state: what a checkpoint of `iteration` has of it; None for a new run.
-            plugins: modules that a process of its own for rating has to import.
+            folder: of the label store, unless the options set it.
+            state: state of the pseudo-labels at `iteration`, from a checkpoint; None for a new run.
+            iteration: number of the last iteration of the checkpoint.
+            plugins: modules that a separate rating process has to import.
         """
         device = next(self.generator.parameters()).device
         self.unlabelled = Unlabelled(self.options, device, folder / "labels.lmdb", plugins)
@@ -79,13 +80,13 @@ class WxrSemiSupervised(WxrSupervised):
             self.unlabelled.labels.start()
 
     def train(self, mode: bool = True) -> "WxrSemiSupervised":
-        """As in torch, but the teacher stays as it is in use."""
+        """Set the mode as torch does, except for the teacher, which stays in evaluation mode."""
         super().train(mode)
         self.generator_ema.eval()
         return self
 
     def restore(self, lq: Tensor) -> Tensor:
-        """The teacher's restoration, which is validated."""
+        """Return the restoration of the teacher, which is validated."""
         return self.generator_ema(lq)
 
     def losses(
@@ -96,7 +97,15 @@ class WxrSemiSupervised(WxrSupervised):
         real_key: Sequence[str] = (),
         **more: Any,
     ) -> dict[str, Tensor]:
-        """L_sup as `loss_pix`, and whatever else is on: `loss_ps`, `loss_wpl`, `loss_sem`, `loss_feat`."""
+        """Return L_sup as `loss_pix`, and those of L_ps, L_wpl, L_sem and L_feat that are on.
+
+        Args:
+            lq: degraded images of the pairs, (N, 3, H, W) in [0, 1].
+            gt: their ground truth.
+            real: unlabelled photos, (M, 3, H', W') in [0, 1].
+            real_key: their names in the label store.
+            more: the rest of the batch.
+        """
         if real is None:
             raise OptionError(
                 "train_dataloader yields no unlabelled photos: use SemiSupervisedDataset in its "
@@ -106,16 +115,18 @@ class WxrSemiSupervised(WxrSupervised):
             raise OptionError("WxrSemiSupervised needs custom_hooks = [dict(type='WxrLabelHook')]")
         output, restored = restored_together(self._student, lq, self.unlabelled.view(real))
         with torch.autocast(lq.device.type, enabled=False):
-            found = self.unlabelled.losses(restored, real, real_key, self.iteration, self._teach)
-        return self.paired(output, gt) | {
-            f"loss_{name.removeprefix('l_')}": loss for name, loss in found.items()
-        }
+            losses = self.unlabelled.losses(restored, real, real_key, self.iteration, self._teach)
+        # MMEngine sums up the entries whose name contains `loss`
+        named = {f"loss_{name.removeprefix('l_')}": loss for name, loss in losses.items()}
+        return self.paired(output, gt) | named
 
     @torch.no_grad()
     def average(self, updates: int) -> None:
-        """Move the teacher towards the student after the update number `updates`; buffers are copied."""
+        """Move the teacher towards the student after update number `updates`; copy the buffers."""
         decay = self.options.ema_decay
-        decay = min(decay, 1 - 1 / (updates + 1)) if self.options.ema_warmup else decay
+        if self.options.ema_warmup:
+            # the mean of all students so far, until that forgets faster than ema_decay does
+            decay = min(decay, 1 - 1 / (updates + 1))
         for teacher, student in zip(self.generator_ema.parameters(), self.generator.parameters()):
             teacher.mul_(decay).add_(student, alpha=1 - decay)
         for teacher, student in zip(self.generator_ema.buffers(), self.generator.buffers()):
@@ -130,14 +141,14 @@ class WxrSemiSupervised(WxrSupervised):
 
 
 def read_options(wresvlm: Mapping[str, Any], pixel_loss: Mapping[str, Any]) -> WResVLMTrainOptions:
-    """`wresvlm` as the options that WResVLMModel reads. Raises OptionError."""
+    """Return `wresvlm` as the options that WResVLMModel reads; raise OptionError if it cannot."""
+    # `async` is a keyword, so that the field has another name than the key
     unknown = set(wresvlm) - {field if field != "async_" else "async" for field in OPTIONS}
     if unknown:
         raise OptionError(
-            f"wresvlm: {', '.join(sorted(unknown))}: no such key; there are "
-            f"{', '.join(sorted(OPTIONS))}. What else a "
-            "`train` block has is the Runner's: optim_wrapper, param_scheduler, train_cfg, "
-            "WxrNanGuardHook"
+            f"wresvlm: {', '.join(sorted(unknown))}: unknown key; known are "
+            f"{', '.join(sorted(OPTIONS))}. The rest of a `train` block belongs to the Runner: "
+            "optim_wrapper, param_scheduler, train_cfg, WxrNanGuardHook"
         )
     try:
         return WResVLMTrainOptions.read({"pixel_opt": plain(pixel_loss), **plain(wresvlm)})

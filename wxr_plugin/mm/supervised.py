@@ -23,32 +23,30 @@ Mode = Literal["tensor", "loss", "predict"]
 
 @MODELS.register_module()
 class WxrPreprocessor(BaseDataPreprocessor):
-    """Takes a batch to the device as it is; lists of images, as MMEngine's own collate gives them, are stacked."""
+    """Preprocessor that moves a batch to the device, without changing its values."""
 
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
-        """The batch of a WxrDataset, joined by any collate function."""
-        data = self.cast_data(data)
-        return {
-            key: torch.stack(value)
-            if isinstance(value, list) and isinstance(value[0], Tensor)
-            else value
-            for key, value in data.items()
-        }
+        """Return the batch of a WxrDataset on the device, whichever function collated it."""
+        batch = {}
+        for key, value in self.cast_data(data).items():
+            # MMEngine's own pseudo_collate makes lists of images
+            is_list = isinstance(value, list) and isinstance(value[0], Tensor)
+            batch[key] = torch.stack(value) if is_list else value
+        return batch
 
 
 @MODELS.register_module()
 class WxrSupervised(BaseModel):
-    """A network trained from pairs.
-
-    Its weights are called `generator.…`, as in MMagic's BaseEditModel.
+    """Network trained from pairs; its weights are `generator.*`, as in MMagic's BaseEditModel.
 
     Args:
-        generator: the network: {type: MSBDN, …}, of MMEngine's registry or of BasicSR's.
-        pixel_loss: {type: L1Loss}, of either registry; it is called with images (N, 3, H, W) in [0,
-            1].
-        perceptual_loss: BasicSR's PerceptualLoss, or one that gives two terms as it does; off when
-            None.
+        generator: the network: {type: MSBDN, ...}, of MMEngine's registry or of BasicSR's.
+        pixel_loss: {type: L1Loss}, of either registry; its inputs are images (N, 3, H, W) in
+            [0, 1].
+        perceptual_loss: BasicSR's PerceptualLoss, or one that returns two terms as it does; off
+            when None.
         pretrained: file of weights to start from, BasicSR's or any other that `wxr restore` reads.
+        data_preprocessor, init_cfg: as in MMEngine's BaseModel.
 
     Raises:
         OptionError: a network that this model cannot call.
@@ -78,10 +76,15 @@ class WxrSupervised(BaseModel):
     def forward(
         self, lq: Tensor, gt: Tensor | None = None, mode: Mode = "tensor", **more: Any
     ) -> Any:
-        """`tensor`: restored images; `loss`: a dict of weighted losses; `predict`: a dict for each image of the batch.
+        """Return restored images, losses or predictions, as `mode` says.
 
-        `lq` and `gt` are (N, 3, H, W) in [0, 1]; `more` is the rest of the batch. A prediction has
-        `pred` (3, H, W) in float32, not clamped, and what the batch has of that image.
+        Args:
+            lq: degraded images, (N, 3, H, W) in [0, 1].
+            gt: their ground truth, (N, 3, H, W) in [0, 1].
+            mode: `tensor` for restored images, `loss` for a dict of weighted losses, `predict` for
+                a dict for each image: `pred` (3, H, W) in float32, not clamped, and the entries
+                that the batch has of that image.
+            more: the rest of the batch.
         """
         if mode == "loss":
             return self.losses(lq, gt, **more)
@@ -90,15 +93,15 @@ class WxrSupervised(BaseModel):
         return predictions(self.restore(lq).float(), {"gt": gt, **more})
 
     def restore(self, lq: Tensor) -> Tensor:
-        """What is validated."""
+        """Return the restored images of validation."""
         return self.generator(lq)
 
     def losses(self, lq: Tensor, gt: Tensor, **more: Any) -> dict[str, Tensor]:
-        """Weighted losses by name; MMEngine adds up those whose name contains `loss`."""
+        """Return weighted losses keyed by name; MMEngine sums up those with `loss` in it."""
         return self.paired(self.generator(lq).float(), gt)
 
     def paired(self, output: Tensor, gt: Tensor) -> dict[str, Tensor]:
-        """The losses of restored images with ground truth, in float32 whatever the network computes in."""
+        """Return the losses of restored images against ground truth, computed in float32."""
         with torch.autocast(output.device.type, enabled=False):
             losses = {"loss_pix": self.cri_pix(output, gt)}
             if self.cri_perceptual:
@@ -107,33 +110,43 @@ class WxrSupervised(BaseModel):
 
 
 def predictions(restored: Tensor, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A dict for each image: `pred`, and its part of everything in `batch` that has as many parts."""
-    known = {key: value for key, value in batch.items() if isinstance(value, Tensor | list | tuple)}
-    return [
-        {"pred": image, **{key: value[row] for key, value in known.items()}}
-        for row, image in enumerate(restored)
-    ]
+    """Return a dict for each restored image (N, 3, H, W): `pred`, and its entries of `batch`."""
+    # tensors and lists have one entry per image; other values, such as None, have none
+    columns = {
+        key: value for key, value in batch.items() if isinstance(value, Tensor | list | tuple)
+    }
+    results = []
+    for row, image in enumerate(restored):
+        entries = {key: value[row] for key, value in columns.items()}
+        results.append({"pred": image, **entries})
+    return results
 
 
 def built(block: Mapping[str, Any], registry: Any, build: Any) -> nn.Module:
-    """What `block` describes, of MMEngine's registry in the current scope, or else by BasicSR's `build`."""
+    """Return the module that `block` describes, of MMEngine's registry or of BasicSR's.
+
+    Args:
+        block: options with a `type`.
+        registry: of BasicSR.
+        build: builds a module of `registry`; used only for types that MMEngine, in the current
+            scope, does not have.
+    """
     block = plain(block)
-    return (
-        build(block)
-        if block["type"] in registry and not _knows(block["type"])
-        else MODELS.build(block)
-    )
+    if block["type"] in registry and not _is_registered(block["type"]):
+        return build(block)
+    return MODELS.build(block)
 
 
-def _knows(kind: str) -> bool:
+def _is_registered(kind: str) -> bool:
     with MODELS.switch_scope_and_registry(None) as registry:
         try:
             return registry.get(kind) is not None
-        except RuntimeError:  # what mmengine makes of a name that it does not know
+        except RuntimeError:  # mmengine raises it for unknown names
             return False
 
 
 def _check_called(net: nn.Module) -> None:
+    """Raise OptionError for a network that is not called as net(lq)."""
     name = type(net).__name__
     if predicts_noise(net):
         raise OptionError(
@@ -142,5 +155,5 @@ def _check_called(net: nn.Module) -> None:
     if context_inputs(net):
         raise OptionError(
             f"{name} is steered by a guide's context: train it with BasicSR (WxrModel with a "
-            f"`guide`)"
+            "`guide`)"
         )

@@ -1,9 +1,9 @@
-"""python -m wxr_plugin.mm.train CONFIG: MMEngine's Runner on a config, be it MMagic's or MMEngine's.
+"""python -m wxr_plugin.mm.train CONFIG: run MMEngine's Runner on a config of MMagic or MMEngine.
 
     torchrun --nproc_per_node 2 -m wxr_plugin.mm.train CONFIG --launcher pytorch
 
-Any script that reads a config and starts a Runner does as well. mmagic's own, which `mim train`
-calls, imports mmagic before the config is read, so that the bridge comes too late.
+Any other script that reads a config and starts a Runner works, too. mmagic's own, which `mim train`
+calls, imports mmagic before it reads the config, so that the bridge comes too late.
 """
 
 import argparse
@@ -28,22 +28,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """The config with what the command line says; its `custom_imports` are imported.
+    """Return the config with the changes of the command line, after its `custom_imports`.
 
     Raises:
-        WxrError: they include the bridge to mmagic, and mmagic is not to be had.
+        WxrError: they include the bridge to mmagic, and mmagic cannot be imported.
         FileNotFoundError: there is no such file.
     """
     config = Config.fromfile(args.config)
     config.merge_from_dict(args.cfg_options or {})
     config.launcher = args.launcher
-    config.work_dir = (
-        args.work_dir or config.get("work_dir") or str(Path("work_dirs") / Path(args.config).stem)
-    )
+    default = str(Path("work_dirs") / Path(args.config).stem)
+    config.work_dir = args.work_dir or config.get("work_dir") or default
     if args.amp:
         config.optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")
     if args.resume:
-        config.resume, config.load_from = True, None if args.resume == "auto" else args.resume
+        config.resume = True
+        # without a path the Runner takes the newest checkpoint of work_dir
+        config.load_from = None if args.resume == "auto" else args.resume
     return config
 
 
@@ -54,14 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("config", help="config file of MMEngine or MMagic")
     parser.add_argument(
         "--work-dir",
-        help="folder of logs and checkpoints; work_dirs/CONFIG where nothing names one",
+        help="folder of logs and checkpoints (default: that of the config, or work_dirs/CONFIG)",
     )
     parser.add_argument(
         "--resume",
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="go on from the newest checkpoint, or from this",
+        help="resume from CHECKPOINT, or from the newest one",
     )
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config"
@@ -72,9 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         help="mixed precision, on a GPU: optim_wrapper AmpOptimWrapper",
     )
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
-    parser.add_argument(
-        "--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS
-    )  # torch.distributed.launch
+    # torch.distributed.launch passes it
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     return parser
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import torch
 from basicsr.utils.registry import MODEL_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
 
 from wxr_plugin.archs.context import Context
 from wxr_plugin.errors import OptionError
@@ -37,11 +37,11 @@ class IRSDEValOptions(Block):
 
 
 class IRSDETrainOptions(WxrTrainOptions):
-    """Keys of the `train` block, beside those of WxrModel."""
+    """Keys of the `train` block, in addition to those of WxrModel."""
 
     pixel_opt: Loss
-    """The matching loss: compares the step that the network predicts with the optimum one; {type: L1Loss} as
-    published."""
+    """The matching loss: compares the step that the network predicts with the optimum one;
+    {type: L1Loss} as published."""
 
 
 @MODEL_REGISTRY.register()
@@ -69,39 +69,31 @@ class IRSDEModel(WxrModel):
         self.schedule = equation.make().to(self.device)
 
     def losses(self, current_iter: int) -> "OrderedDict[str, Tensor]":
-        """The matching loss at a time an image, drawn evenly as in the paper."""
+        """Return the matching loss, with a time for each image, drawn uniformly as in the paper."""
         schedule, lq, gt = self.schedule, self.lq, self.gt
         t = torch.randint(1, schedule.steps + 1, (len(lq),), device=self.device)
         xt = sde.noisy_state(gt, lq, torch.randn_like(gt), t, schedule)
         noise = self.predict_noise(xt, lq, t, self.context(lq))
+        # for the pictures of training alone, so it needs no gradient
         self.output = sde.x0_from_noise(xt, lq, noise.detach(), t, schedule)
-        return OrderedDict(l_match=sde.matching_loss(noise, xt, gt, lq, t, schedule, self.cri_pix))
+        loss = sde.matching_loss(noise, xt, gt, lq, t, schedule, self.cri_pix)
+        return OrderedDict(l_match=loss)
 
     def predict_noise(self, xt: Tensor, lq: Tensor, t: Tensor, context: Context | None) -> Tensor:
-        """net_g's noise in `xt` under `train.amp`; float32."""
-        with torch.autocast(
-            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
-        ):
+        """Return the noise that net_g finds in `xt` (N, 3, H, W) at times `t` (N,), as float32."""
+        with self.autocast():
             return predict(self.net_g, xt, lq, t, context).float()
 
     def test(self) -> None:
-        """Sample restorations of `self.lq` into `self.output`, with the EMA network or, without one, net_g; float32."""
-        net = getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
-        training = net.training
-        net.eval()
-        with torch.no_grad(), self._uncompiled():
-            self.output = self._sample(net)
-        net.train(training)
+        """Sample restorations of `lq` into `output` (float32) with the EMA network, or net_g."""
+        with self.evaluating() as net:
+            diffusion, sampling = Diffusion(self.equation, self.sampling), self.sampling
+            context = self.context(self.lq)
+            self.output = diffusion.sample(net, self.lq, context, sampling.tile, sampling.overlap)
 
-    def beside_weights(self) -> dict[str, Any]:
-        """The equation, so that a checkpoint can be sampled without its option file."""
-        return super().beside_weights() | {"sde": msgspec.to_builtins(self.equation)}
-
-    def _sample(self, net: nn.Module) -> Tensor:
-        how = self.sampling
-        return Diffusion(self.equation, how).sample(
-            net, self.lq, self.context(self.lq), how.tile, how.overlap
-        )
+    def network_metadata(self) -> dict[str, Any]:
+        """Return the equation too, so that a checkpoint can be sampled without its option file."""
+        return super().network_metadata() | {"sde": msgspec.to_builtins(self.equation)}
 
     def _check_options(self) -> None:
         super()._check_options()

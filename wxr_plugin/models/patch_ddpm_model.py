@@ -1,4 +1,7 @@
-"""WeatherDiff's training (Özdenizci and Legenstein, TPAMI 2023): DDPM's noise, learnt in patches of degraded images."""
+"""Training of WeatherDiff (Özdenizci and Legenstein, TPAMI 2023).
+
+The noise of a DDPM is learnt in patches of degraded images.
+"""
 
 from collections import OrderedDict
 from typing import Any
@@ -29,13 +32,14 @@ class PatchSamplingOptions(Block):
     """How images are restored in validation and testing."""
 
     steps: AtLeastOne = 25
-    """Times that are visited, at most ddpm.steps; each takes a pass over all patches."""
+    """Number of times that are visited, at most ddpm.steps; each takes a pass over all patches."""
     stride: AtLeastOne = 16
-    """Pixels from one patch to the next, at most ddpm.patch; published are 16 and, slower and better, 4."""
+    """Pixels from one patch to the next, at most ddpm.patch; published are 16 and 4, which is
+    slower and better."""
     batch: AtLeastOne = 64
-    """Patches that the network sees at once."""
+    """Number of patches in a batch of the network."""
     seed: NotNegative = 0
-    """Of the noise; an image's noise follows from this and its pixels."""
+    """Seed of the noise; the noise of an image depends on it and on the pixels alone."""
 
 
 class DDPMValOptions(Block):
@@ -46,23 +50,24 @@ class DDPMValOptions(Block):
 
 
 class DDPMTrainOptions(WxrTrainOptions):
-    """Keys of the `train` block, beside those of WxrModel."""
+    """Keys of the `train` block, in addition to those of WxrModel."""
 
     pixel_opt: Loss
-    """Compares the noise that the network predicts with the true one; {type: MSELoss} as published."""
+    """Loss of the predicted noise against the true one; {type: MSELoss} as published."""
     patches: AtLeastOne = 16
-    """Patches of an image a step, cut at random from its crop of gt_size pixels."""
+    """Number of patches per image and iteration, cut at random from its crop of gt_size pixels."""
 
 
 @MODEL_REGISTRY.register()
 class PatchDDPMModel(WxrModel):
-    """Learns the noise in states between clean patches and pure noise; restores by DDIM in overlapping patches.
+    """Learns the noise in states between clean patches and pure noise.
 
-    `network_g` is called as net(xt, lq, time): WeatherDiff, or what is called like it.
+    It restores by DDIM in overlapping patches. `network_g` is called as net(xt, lq, time), as
+    WeatherDiff is.
 
     Attributes:
-        bars: share of the clean image in the variance of a state, (steps + 1,); time t has entry t
-            + 1.
+        bars: share of the clean image in the variance of a state, (steps + 1,); entry t + 1 is of
+            time t.
         output: in training the clean patches that the predicted noise implies; in validation the
             sample.
     """
@@ -78,76 +83,69 @@ class PatchDDPMModel(WxrModel):
         if self.sampling.stride > diffusion.patch:
             raise OptionError(
                 f"val.sampling.stride {self.sampling.stride} leaves gaps between patches of "
-                f"{diffusion.patch} pixels "
-                f"(ddpm.patch): take {diffusion.patch} or less"
+                f"{diffusion.patch} pixels (ddpm.patch): take {diffusion.patch} or less"
             )
         super().__init__(opt)
         self.bars = alpha_bars(diffusion.steps).to(self.device)
 
     def losses(self, current_iter: int) -> "OrderedDict[str, Tensor]":
-        """The error of the predicted noise; half of the patches at random times, the others at their mirror images."""
+        """Return the error of the noise at random times, in mirrored pairs (t, steps - 1 - t)."""
         lq, gt = self._patches()
         steps = self.diffusion.steps
         drawn = torch.randint(steps, (len(lq) // 2 + 1,), device=self.device)
         time = torch.cat((drawn, steps - 1 - drawn))[: len(lq)]
-        noise, clean = torch.randn_like(gt), self.bars[time + 1].view(-1, 1, 1, 1)
+        noise = torch.randn_like(gt)
+        # share of the clean patch in the variance, (N, 1, 1, 1); networks see images in [-1, 1]
+        clean = self.bars[time + 1].view(-1, 1, 1, 1)
         xt = clean.sqrt() * (2 * gt - 1) + (1 - clean).sqrt() * noise
-        found = self.predict_noise(xt, lq, time)
-        self.output = ((xt - (1 - clean).sqrt() * found.detach()) / clean.sqrt() + 1) / 2
-        return OrderedDict(l_noise=self.cri_pix(found, noise))
+        predicted = self.predict_noise(xt, lq, time)
+        x0 = (xt - (1 - clean).sqrt() * predicted.detach()) / clean.sqrt()
+        self.output = (x0 + 1) / 2
+        return OrderedDict(l_noise=self.cri_pix(predicted, noise))
 
     def predict_noise(self, xt: Tensor, lq: Tensor, time: Tensor) -> Tensor:
-        """net_g's noise in `xt` under `train.amp`; float32."""
-        with torch.autocast(
-            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
-        ):
+        """Return the noise that net_g finds in `xt` (N, 3, H, W) at `time` (N,), as float32."""
+        with self.autocast():
             return self.net_g(xt, lq, time).float()
 
     def test(self) -> None:
-        """Sample restorations of `self.lq` into `self.output`, with the EMA network or, without one, net_g; float32."""
-        net = getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
-        training, how = net.training, self.sampling
-        net.eval()
-        with self._uncompiled():
+        """Sample restorations of `lq` into `output` (float32) with the EMA network, or net_g."""
+        sampling = self.sampling
+        with self.evaluating() as net:
             self.output = sample_in_patches(
                 net,
                 self.lq,
-                how.steps,
+                sampling.steps,
                 self.diffusion.patch,
-                how.stride,
-                how.batch,
+                sampling.stride,
+                sampling.batch,
                 self.diffusion.steps,
-                [image_generator(image, how.seed) for image in self.lq],
+                [image_generator(image, sampling.seed) for image in self.lq],
             )
-        net.train(training)
 
-    def beside_weights(self) -> dict[str, Any]:
-        """The diffusion, so that a checkpoint can be sampled without its option file."""
-        return super().beside_weights() | {"ddpm": msgspec.to_builtins(self.diffusion)}
+    def network_metadata(self) -> dict[str, Any]:
+        """Return the diffusion too, so that a checkpoint can be sampled without its option file."""
+        return super().network_metadata() | {"ddpm": msgspec.to_builtins(self.diffusion)}
 
     def _patches(self) -> tuple[Tensor, Tensor]:
-        """`train.patches` places of each crop, drawn evenly: lq and gt (N * patches, 3, patch, patch)."""
+        """Return random patches of each crop: lq and gt, (N * patches, 3, patch, patch)."""
         size, (height, width) = self.diffusion.patch, self.gt.shape[-2:]
         if min(height, width) < size:
             raise OptionError(
                 f"datasets.train.gt_size: crops of {width}x{height} hold no patches of {size} "
-                f"pixels (ddpm.patch); "
-                "make gt_size larger"
+                "pixels (ddpm.patch); make gt_size larger"
             )
         count = len(self.gt) * self.options.patches
-        tops, lefts = (
-            torch.randint(side - size + 1, (count,)).tolist() for side in (height, width)
-        )
-        areas = [
-            (
-                index // self.options.patches,
-                slice(None),
-                slice(top, top + size),
-                slice(left, left + size),
-            )
-            for index, (top, left) in enumerate(zip(tops, lefts, strict=True))
-        ]
-        return tuple(torch.stack([images[area] for area in areas]) for images in (self.lq, self.gt))
+        tops = torch.randint(height - size + 1, (count,)).tolist()
+        lefts = torch.randint(width - size + 1, (count,)).tolist()
+        lq, gt = [], []
+        for number, (top, left) in enumerate(zip(tops, lefts, strict=True)):
+            image = number // self.options.patches
+            rows, columns = slice(top, top + size), slice(left, left + size)
+            # both images at the same place
+            lq.append(self.lq[image, :, rows, columns])
+            gt.append(self.gt[image, :, rows, columns])
+        return torch.stack(lq), torch.stack(gt)
 
     def _check_options(self) -> None:
         super()._check_options()

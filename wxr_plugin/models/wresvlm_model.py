@@ -1,7 +1,7 @@
-"""WResVLM: semi-supervised restoration with a vision-language model in the loop (Xu et al., arXiv 2409.02101).
+"""WResVLM: semi-supervised restoration with a vision-language model (Xu et al., arXiv 2409.02101).
 
-The authors published no training code; docs/wresvlm.md says what is the paper's and what is our
-choice.
+The authors published no training code; docs/wresvlm.md says which parts are the paper's and which
+are our choice.
 """
 
 from collections import OrderedDict
@@ -28,7 +28,7 @@ from wxr_plugin.vlm.registries import same_answers
 
 @MODEL_REGISTRY.register()
 class WResVLMModel(WxrModel):
-    """L = L_sup + w1 L_ps + w2 L_wpl + w3 L_sem + w4 L_feat of a student network, with its EMA as the teacher.
+    """L = L_sup + w1 L_ps + w2 L_wpl + w3 L_sem + w4 L_feat of a student; its EMA is the teacher.
 
     L_sup compares pairs (`lq`, `gt`). Of the unlabelled photos (`real`, named by `real_key`) the
     teacher makes restorations; a vision-language model rates them, and the best-rated image of each
@@ -41,20 +41,21 @@ class WResVLMModel(WxrModel):
     TrainOptions = WResVLMTrainOptions
 
     def init_training_settings(self) -> None:
-        """The host's, then losses, rater and label store."""
+        """Set up training as WxrModel does, then losses, rater and label store."""
         super().init_training_settings()
         folder = Path(self.opt["path"]["experiments_root"])
         self.unlabelled = Unlabelled(
             self.options, self.device, folder / "labels.lmdb", self.opt.get("plugins") or ()
         )
-        self._tell_missing_texts()
-        self._tell_judges()
+        self._warn_of_missing_texts()
+        self._warn_of_dependent_judges()
+        # a resumed run starts from the labels of its checkpoint, in load_extra_state
         if self.labels and not self.opt["path"].get("resume_state"):
             self.labels.start()
 
     @property
     def labels(self) -> PseudoLabels | None:
-        """The pseudo-labels; None where no loss needs any of a store."""
+        """The pseudo-labels; None where no loss needs stored ones."""
         return self.unlabelled.labels
 
     @property
@@ -68,50 +69,56 @@ class WResVLMModel(WxrModel):
         self.real = self.data.get("real")
 
     def losses(self, current_iter: int) -> "OrderedDict[str, Tensor]":
-        """L_sup and whatever else is on, weighted."""
+        """Return l_sup and the losses on unlabelled photos that are on, weighted."""
         self.output, restored = self._restore_both()
         losses = OrderedDict(l_sup=self.cri_pix(self.output, self.gt))
         keys = self.data["real_key"]
         losses.update(self.unlabelled.losses(restored, self.real, keys, current_iter, self._teach))
         return losses
 
+    def before_step(self, current_iter: int) -> None:
+        """Discard the ratings of an update that was dropped."""
+        self.unlabelled.discard()
+
     def after_step(self, current_iter: int) -> None:
-        """The update counted, so what it learnt about the pseudo-labels counts too."""
+        """Store the pseudo-labels of the batches of this update."""
         self.unlabelled.write(current_iter)
 
     def model_ema(self, decay: float = 0.999) -> None:
-        """Move the teacher as the host does, with the decay bounded by 1 - 1 / (updates + 1) as training starts."""
-        warm = self.is_train and self.options.ema_warmup
-        super().model_ema(min(decay, 1 - 1 / (self.updates + 1)) if warm else decay)
+        """Update the teacher with a decay of at most 1 - 1 / (updates + 1) as training starts."""
+        if self.is_train and self.options.ema_warmup:
+            decay = min(decay, 1 - 1 / (self.updates + 1))
+        super().model_ema(decay)
 
     def save(self, epoch: int, current_iter: int) -> None:
-        """The host's; pseudo-labels that no kept checkpoint needs are dropped.
+        """Save as WxrModel does, then drop pseudo-labels that no remaining checkpoint needs.
 
         The last save ends the rater.
         """
         super().save(epoch, current_iter)
-        last = current_iter == -1
-        self.unlabelled.saved(self.iteration if last else current_iter, self.options.keep, last)
+        is_last = current_iter == -1
+        iteration = self.iteration if is_last else current_iter
+        self.unlabelled.saved(iteration, self.options.keep, is_last)
 
     def extra_state(self) -> dict[str, Any]:
-        """Where the pseudo-labels are, and what was counted."""
+        """Return where the pseudo-labels are, and the counts of ratings."""
         return self.unlabelled.state()
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Bring the pseudo-labels of the checkpoint back."""
+        """Restore the pseudo-labels of the checkpoint."""
         self.unlabelled.resume(state, self.iteration)
 
     def get_current_log(self) -> dict[str, float]:
-        """With the mean rating of all pseudo-labels, how many of the teacher's images became one, and what it cost."""
+        """Return WxrModel's log, mean rating, number of accepted labels and seconds of rating."""
         return super().get_current_log() | self.unlabelled.log()
 
     def _restore_both(self) -> tuple[Tensor, Tensor]:
-        """The student on both streams."""
+        """Return the student's restorations of both streams."""
         if self.real is None:
             kind = self.opt["datasets"]["train"].get("type")
             raise OptionError(
                 f"datasets.train ({kind}) yields no unlabelled photos (`real`, `real_key`): use "
-                f"SemiSupervisedDataset"
+                "SemiSupervisedDataset"
             )
         unwrapped = partial(self.predict, net=self.get_bare_model(self.net_g))
         return restored_together(self.predict, self.lq, self.unlabelled.view(self.real), unwrapped)
@@ -120,32 +127,33 @@ class WResVLMModel(WxrModel):
     def _teach(self, photos: Tensor) -> Tensor:
         return self.predict(photos, self.net_g_ema).clamp(0, 1)
 
-    def _open_window(self) -> None:
-        super()._open_window()
-        self.unlabelled.discard()  # of an update that was dropped
-
-    def _tell_missing_texts(self) -> None:
+    def _warn_of_missing_texts(self) -> None:
         roots = (self.opt["datasets"].get("train", {}).get("real") or {}).get("dataroot")
-        photos = RealPhotos(roots).keys() if self.guided.cri_sem and roots else []
-        if missing := self.guided.without_texts(photos) if photos else []:
+        if not (self.guided.cri_sem and roots):
+            return
+        photos = RealPhotos(roots).keys()
+        # without photos at all, the dataset says so itself
+        missing = self.guided.without_texts(photos) if photos else []
+        if missing:
             get_root_logger().warning(
                 f"L_sem leaves {len(missing)} of {len(photos)} real photos out, which have no "
-                f"texts (the first is "
-                f"{missing[0]}): `wxr label describe` and `wxr label rewrite` make them"
+                f"texts (the first is {missing[0]}): `wxr label describe` and `wxr label rewrite` "
+                "make them"
             )
 
-    def _tell_judges(self) -> None:
-        blocks = [
-            item for metrics in validation_metrics(self.opt).values() for item in metrics.items()
-        ]
-        for name, block in blocks:
-            judge = block.get("type") == "calculate_vlm_vis" and self.labels is not None
-            if judge and same_answers("rater", block.get("rater"), self.options.rater):
-                get_root_logger().warning(
-                    f"The metric {name} judges with the rater of this training (train.rater), to "
-                    f"which the network is "
-                    "trained, so it is no independent judge: give it a rater of its own"
-                )
+    def _warn_of_dependent_judges(self) -> None:
+        """Warn of metrics whose rater is that of the training."""
+        if self.labels is None:
+            return
+        for metrics in validation_metrics(self.opt).values():
+            for name, block in metrics.items():
+                is_judge = block.get("type") == "calculate_vlm_vis"
+                if is_judge and same_answers("rater", block.get("rater"), self.options.rater):
+                    get_root_logger().warning(
+                        f"The metric {name} judges with the rater of this training (train.rater), "
+                        "to which the network is trained, so it is not an independent judge: give "
+                        "it another rater"
+                    )
 
     def _check_options(self) -> None:
         super()._check_options()

@@ -1,4 +1,4 @@
-"""The teacher and the label store of a WxrSemiSupervised training."""
+"""Teacher and label store of a WxrSemiSupervised training."""
 
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ from wxr_plugin.mm.semi_supervised import WxrSemiSupervised
 from wxr_plugin.mm.updates import updates_of
 
 KEY = "wxr_labels"
+"""Key of the state in a checkpoint."""
 
 
 @HOOKS.register_module()
 class WxrLabelHook(Hook):
-    """Moves the teacher and stores new pseudo-labels, after each update of the weights or not at all.
+    """Hook that moves the teacher and stores new pseudo-labels after each update of the weights.
 
-    A checkpoint carries their state: a resumed run has those of its checkpoint, exactly, for as
-    many checkpoints as the CheckpointHook keeps (`max_keep_ckpts`; three where it keeps all). The
-    store lies in WORK_DIR/labels.lmdb, or where `wresvlm.labels` of the model says.
+    A checkpoint has their state: a resumed run gets exactly those of its checkpoint, for as many
+    checkpoints as the CheckpointHook keeps (`max_keep_ckpts`; three where it keeps all). The store
+    is WORK_DIR/labels.lmdb, unless `wresvlm.labels` of the model sets it.
     """
 
     priority = "ABOVE_NORMAL"
@@ -49,30 +50,32 @@ class WxrLabelHook(Hook):
         model.begin(Path(runner.work_dir), self.state, runner.iter, plugins)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Drop what no kept checkpoint needs, once one is written."""
+        """Drop pseudo-labels that no remaining checkpoint needs, once one has been written."""
         self._commit(runner)
         _model(runner).iteration = runner.iter + 1
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """An update that counted teaches the teacher and the store; one that was dropped leaves no trace."""
+        """Move teacher and store after an update; discard the ratings of one that was dropped."""
         model, updates = _model(runner), updates_of(runner)
         if updates.counted():
+            # counted as BasicSR counts them: the updates that were due so far
             model.average(model.iteration // runner.optim_wrapper._accumulative_counts)
             model.unlabelled.write(model.iteration)
         elif updates.wrapper.should_update():
             model.unlabelled.discard()
         for name, value in model.unlabelled.log().items():
             runner.message_hub.update_scalar(f"train/{name}", value)
+        # CheckpointHook comes later, so the labels are committed in the next iteration
         self.saved = model.iteration if self.keeper and _saves(self.keeper, runner) else None
 
     def after_train(self, runner: Runner) -> None:
-        """The rater is no longer needed."""
+        """Commit the labels and end the rater."""
         self._commit(runner, last=True)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep where the pseudo-labels are, and what was counted."""
+        """Add to the checkpoint where the pseudo-labels are, and the counts of ratings."""
         checkpoint[KEY] = _model(runner).unlabelled.state()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -92,12 +95,12 @@ def _model(runner: Runner) -> WxrSemiSupervised:
     if not isinstance(model, WxrSemiSupervised):
         raise OptionError(
             f"WxrLabelHook is for a WxrSemiSupervised model, not for {type(model).__name__}: take "
-            f"it out"
+            "it out"
         )
     return model
 
 
 def _saves(keeper: CheckpointHook, runner: Runner) -> bool:
-    """Whether `keeper`, which comes later, writes a checkpoint in this iteration."""
+    """Return whether `keeper`, which comes later, writes a checkpoint in this iteration."""
     due = keeper.every_n_train_iters(runner, keeper.interval, keeper.save_begin)
     return due or (keeper.save_last and keeper.is_last_train_iter(runner))

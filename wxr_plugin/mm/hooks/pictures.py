@@ -1,4 +1,4 @@
-"""Restored images of a validation as files."""
+"""Hook that writes the restored images of a validation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from wxr_plugin.utils.safe_paths import safe_join
 
 @HOOKS.register_module()
 class WxrPicturesHook(Hook):
-    """Writes restored images to WORK_DIR/visualization/SET/IMAGE_ITERATION.png, as `val.save_img` does.
+    """Hook that writes restored images to WORK_DIR/visualization/SET/IMAGE_ITERATION.png.
 
     Args:
-        most: write the first so many images of the set alone; all when None.
-        out_dir: another folder in place of WORK_DIR.
+        most: number of images, the first of the set, that are written; all when None.
+        out_dir: folder in place of WORK_DIR.
     """
 
     def __init__(self, most: int | None = None, out_dir: str | None = None):
@@ -39,11 +39,10 @@ class WxrPicturesHook(Hook):
         folder = safe_join(
             Path(self.out_dir or runner.work_dir) / "visualization", loader.dataset.metainfo["name"]
         )
+        # number in the set; exact for batches of one image, which DefaultSampler deals out in turn
         first = (batch_idx * runner.world_size + runner.rank) * loader.batch_size
         for number, sample in enumerate(outputs or (), first):
             if self.most is None or number < self.most:
                 image = sample.get("name") or f"{number:06d}"
-                imwrite(
-                    tensor2img([sample["pred"]]),
-                    str(safe_join(folder, f"{image}_{runner.iter}.png")),
-                )
+                file = safe_join(folder, f"{image}_{runner.iter}.png")
+                imwrite(tensor2img([sample["pred"]]), str(file))

@@ -1,1 +1,1 @@
-"""What the BasicSR models have in common: updates, checkpoints, validation."""
+"""Collaborators of WxrModel: update step, checkpointer, validator, conditioning and precision."""

@@ -1,4 +1,4 @@
-"""The rows of a validation: their means, by weather or degradation too, and the tables that they are written to."""
+"""Rows of a validation: their means, also by weather or degradation, and the tables on disk."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ from wxr_plugin.utils.files import write_text
 from wxr_plugin.utils.grouping import OVERALL, group_by, group_means, mean_without_nan
 
 Row = dict[str, Any]
-"""`iter`, `image`, `weather` or `degradation` (empty where unknown), then one value a metric."""
+"""`iter`, `image`, `weather` or `degradation` (empty where unknown), then one value per metric."""
 
 GROUPS = {"weather": KINDS, "degradation": (*DEGRADATIONS, "wild")}
-"""The columns that sort images into groups, and the groups in their order."""
+"""Columns that sort images into groups, each with its groups in their order."""
 
 
 def means(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
-    """Mean of each metric over `rows`; summed exactly, so that the number of ranks makes no difference.
+    """Return the mean of each metric over `rows`, whatever the number of ranks that made them.
 
     Images that a metric refused (NaN) do not count; the mean is NaN where it refused all. A metric
     of whole sets (see `SetShare`) has its value over them in place of a mean.
@@ -28,9 +28,9 @@ def means(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
 
 
 def group_of(data: Mapping[str, Any]) -> dict[str, str]:
-    """Column and name of the group of a batch of one image: {"degradation": "hazy"}, or else {"weather": "rain"}.
+    """Return column and group of a batch of one: {"degradation": "hazy"} or {"weather": "rain"}.
 
-    The name is empty where the dataset does not know it.
+    The group is empty where the dataset does not know it.
     """
     if "degradation" in data:
         return {"degradation": str(data["degradation"][0])}
@@ -39,16 +39,19 @@ def group_of(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def group_column(rows: Sequence[Row]) -> str | None:
-    """The column by which `rows` are sorted into groups; None where no image's group is known."""
-    return next((column for column in GROUPS if any(row.get(column) for row in rows)), None)
+    """Return the column that sorts `rows` into groups; None where no image's group is known."""
+    for column in GROUPS:
+        if any(row.get(column) for row in rows):
+            return column
+    return None
 
 
 def by_group(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
-    """`psnr_rain`, … or `psnr_hazy`, … and `psnr_overall`, for a set of several weathers or degradations; else nothing.
+    """Return `psnr_rain`, ... or `psnr_hazy`, ..., and `psnr_overall`; {} for a set of one group.
 
-    Overall is the unweighted mean over rain, haze and snow (those that there are), as WResVLM's
-    tables have it, or over the degradations, as DA-CLIP's Table 3 has it: one with many photos
-    counts no more than one with few. Clear photos and unknown weather stay out of it.
+    Overall is the unweighted mean over rain, haze and snow (those that occur), as WResVLM's tables
+    have it, or over the degradations, as DA-CLIP's Table 3 has it: one with many photos counts as
+    much as one with few. Clear photos and unknown weather are left out.
     """
     table = {metric: _group_means(rows, metric) for metric in metrics}
     if not all(OVERALL in values for values in table.values()):
@@ -64,8 +67,11 @@ def by_group(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
 
 
 def group_table(rows: Sequence[Row], metrics: Sequence[str]) -> list[Row]:
-    """A row a group with its means: iter, group, images and each metric; then `overall`, the unweighted mean of the
-    groups where there are several, and `all`, over all images alike."""
+    """Return a row for each group with its means: iter, group, images and each metric.
+
+    Where there are several groups, `overall` follows, their unweighted mean. The last row is `all`,
+    the mean over all images.
+    """
     counts = {name: len(group) for name, group in grouped(rows).items()}
     if len(counts) > 1:
         counts[OVERALL] = sum(counts.values())
@@ -82,32 +88,36 @@ def group_table(rows: Sequence[Row], metrics: Sequence[str]) -> list[Row]:
 
 
 def grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each group that there is, in the order of GROUPS."""
+    """Return the rows of each group that occurs, in the order of GROUPS."""
     column = group_column(rows)
     return group_by(rows, lambda row: row.get(column), GROUPS.get(column, ()))
 
 
 def is_of(name: str, metric: str) -> bool:
-    """Whether `name` is `metric`, or its value for a weather, a degradation, or for all of them."""
+    """Return whether `name` is `metric`, or its value for a weather, a degradation or overall."""
     groups = {group for names in GROUPS.values() for group in names}
     return name == metric or name in {f"{metric}_{group}" for group in (*groups, OVERALL)}
 
 
 def write_rows(path: str | Path, rows: Sequence[Row]) -> None:
-    """Put the rows of one validation into the CSV at `path`, in one step.
+    """Write the rows of one validation into the CSV at `path`, atomically.
 
     Older rows stay; those of this iteration and of later ones (of a run that was resumed from an
-    earlier state) go. A new metric gets a column of its own, empty in older rows.
+    earlier state) are removed. A new metric gets a new column, empty in older rows.
     """
     path = Path(path)
-    old = list(read_dicts(path)) if path.is_file() else []
-    table = [row for row in old if _is_before(row["iter"], rows[0]["iter"])] + list(rows)
-    columns = list(dict.fromkeys(key for row in [*old, *rows] for key in row))
-    write_text(path, dicts_to_csv(columns, table))
+    old_rows = list(read_dicts(path)) if path.is_file() else []
+    label = rows[0]["iter"]
+    remaining = [row for row in old_rows if _is_before(row["iter"], label)]
+    # a dict keeps the columns in the order in which they first occur
+    columns: dict[str, None] = {}
+    for row in [*old_rows, *rows]:
+        columns.update(dict.fromkeys(row))
+    write_text(path, dicts_to_csv(list(columns), [*remaining, *rows]))
 
 
 def _group_means(rows: Sequence[Row], metric: str) -> dict[str, float]:
-    """Return the means of `metric` by group and, of several groups, their unweighted mean as OVERALL."""
+    """Return the means of `metric` by group, and their unweighted mean as OVERALL."""
     column = group_column(rows)
     pairs = [(row.get(column), row[metric]) for row in rows]
     return group_means(pairs, GROUPS.get(column, ()), mean=_mean)
@@ -121,4 +131,7 @@ def _mean(values: Sequence[float | SetShare]) -> float:
 
 
 def _is_before(old: str, new: int | str) -> bool:
-    return int(old) < new if isinstance(new, int) and old.isdigit() else old != str(new)
+    """Return whether a row labelled `old` stays when rows labelled `new` are written."""
+    if isinstance(new, int) and old.isdigit():
+        return int(old) < new
+    return old != str(new)

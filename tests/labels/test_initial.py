@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from panel_toys import SIZE, checkpoint, grey_photos
 
 from wxr_plugin.data.crops import crop
@@ -19,8 +20,8 @@ from wxr_plugin.labels.initial import InitSettings, init_labels
 from wxr_plugin.labels.outcomes import summary
 from wxr_plugin.labels.sources import Crops
 from wxr_plugin.labels.store import LabelStore, content_hash, provenance_hash
-from wxr_plugin.pseudo_labelling.asking import DirectAsker
 from wxr_plugin.pseudo_labelling.online import PseudoLabels
+from wxr_plugin.pseudo_labelling.rating_client import SyncRatingClient
 from wxr_plugin.vlm.rater import build_rater
 
 BRIGHT, DARK, HALF = {"type": "LikesBright"}, {"type": "LikesDark"}, {"type": "LikesHalf"}
@@ -178,17 +179,36 @@ def test_a_training_starts_from_them_and_knows_the_ratings_of_a_panel_of_one(
 ):
     path = tmp_path / "labels.lmdb"
     init_labels(photos, path, [double], {"half": HALF}, SETTINGS)
-    labels = PseudoLabels(path, DirectAsker(build_rater(HALF)))
+    labels = PseudoLabels(path, SyncRatingClient(build_rater(HALF)))
     labels.start()
     assert {key: round(value, 3) for key, value in labels.ratings.items()} == {
         key: row[1] for key, row in stored(path).items()
     }
     labels.store.close()
     init_labels(photos, path, [double], {"half": HALF, "bright": BRIGHT}, SETTINGS)
-    labels = PseudoLabels(path, DirectAsker(build_rater(HALF)))
+    labels = PseudoLabels(path, SyncRatingClient(build_rater(HALF)))
     labels.start()
     assert labels.ratings == {}  # a panel's ratings are not those of one of its raters
     labels.store.close()
+
+
+def test_the_panel_asks_nothing_about_labels_and_photos_that_a_training_rated(tmp_path):
+    write_image(tmp_path / "photos" / "rain" / "a.png", np.full((16, 16, 3), 60, np.uint8))
+    photos, crops = RealPhotos(tmp_path / "photos"), Crops(1, 16)
+    (key,) = crops.cut("rain/a", photos.read("rain/a"))
+    labels = PseudoLabels(tmp_path / "old.lmdb", SyncRatingClient(build_rater(BRIGHT)))
+    levels = torch.tensor([60, 140]) / 255
+    photo, restored = levels.view(2, 1, 1, 1, 1).expand(2, 1, 3, 16, 16)
+    labels.best([key], photo, 1, [0], restored)
+    labels.write(1)
+    labels.store.close()
+    settings, bars = InitSettings(crops=crops, tile=None, device="cpu"), Bars()
+    new = tmp_path / "new.lmdb"
+    init_labels(photos, new, [], {"bright": BRIGHT}, settings, tmp_path / "old.lmdb", bars)
+    assert bars.ends["rating: bright"] == "asked 0, reused 2, failed 0"
+    assert stored(new)[key][0] == "teacher@1"
+    init_labels(photos, new, [], {"dark": DARK}, settings, bars=bars)
+    assert bars.ends["rating: dark"] == "asked 2, reused 0, failed 0"
 
 
 # Stored labels and crops

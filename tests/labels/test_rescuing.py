@@ -13,7 +13,7 @@ from wxr_plugin.labels.environment import LabelStoreError
 from wxr_plugin.labels.rescuing import rescue_store
 from wxr_plugin.labels.store import LabelStore
 
-ASKER = {"model": "a"}
+MODEL = {"model": "a"}
 LOGITS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
@@ -21,7 +21,7 @@ def write(path, ratings=300, images=20):
     rng = np.random.default_rng(0)
     with LabelStore(path) as store, store.batch():
         for number in range(ratings):
-            store.put_rating(f"photo{number}", f"content{number}", ASKER, 3.0, LOGITS)
+            store.put_rating(f"photo{number}", f"content{number}", MODEL, 3.0, LOGITS)
         for number in range(images):
             picture = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
             store.put_pseudo(f"photo{number}", picture, 3.0, "input", 0)
@@ -151,5 +151,5 @@ def test_a_writer_that_was_killed_while_it_made_the_file_leaves_a_new_store(tmp_
     for name in ("lock.mdb", "data.mdb"):
         (tmp_path / "new" / name).touch()
     with LabelStore(tmp_path / "new") as store:
-        store.put_rating("photo", "content", ASKER, 3.0, LOGITS)
+        store.put_rating("photo", "content", MODEL, 3.0, LOGITS)
         assert len(store.answers()) == 1

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from wxr_plugin.labels.candidates import Candidate, Choice
+from wxr_plugin.labels.candidates import Choice, PanelCandidate
 from wxr_plugin.labels.outcomes import Outcome
 from wxr_plugin.labels.panel import vote
 from wxr_plugin.labels.rows import PseudoInfo
 from wxr_plugin.labels.winners import changed_winners
 
-CANDIDATES = [Candidate("input", "input", "0"), Candidate("nafnet", "nafnet", "1")]
+CANDIDATES = [PanelCandidate("input", "input", "0"), PanelCandidate("nafnet", "nafnet", "1")]
 
 
 @pytest.mark.parametrize(

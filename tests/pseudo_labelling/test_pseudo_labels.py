@@ -8,13 +8,13 @@ from rating_toys import BrightnessRater, grey, red_corner
 from wxr_plugin.data.crops import Box, crop, fixed_boxes
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.store import LabelStore
-from wxr_plugin.pseudo_labelling.asking import DirectAsker, RatingMemoryError
 from wxr_plugin.pseudo_labelling.online import PseudoLabels
+from wxr_plugin.pseudo_labelling.rating_client import RatingMemoryError, SyncRatingClient
 
 
 @pytest.fixture
 def labels(tmp_path):
-    return PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
+    return PseudoLabels(tmp_path / "labels.lmdb", SyncRatingClient(BrightnessRater()))
 
 
 def visit(labels, iteration, keys, photos, restored, rivals=None, write=True):
@@ -59,7 +59,9 @@ def test_a_better_restoration_is_the_label_of_its_own_iteration(labels):
 
 
 def test_a_margin_below_0_lets_the_newer_image_win_where_it_is_about_as_good(tmp_path):
-    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()), margin=-0.1)
+    labels = PseudoLabels(
+        tmp_path / "labels.lmdb", SyncRatingClient(BrightnessRater()), margin=-0.1
+    )
     for iteration, teacher in enumerate([0.6, 0.58, 0.5], 1):
         visit(labels, iteration, ["a"], grey(0.4), grey(teacher))
     assert stored(labels) == {"a": (3.3216, "teacher@2", 2)}
@@ -67,7 +69,7 @@ def test_a_margin_below_0_lets_the_newer_image_win_where_it_is_about_as_good(tmp
 
 
 def test_a_margin_above_0_leaves_small_gains_out(tmp_path):
-    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()), margin=0.1)
+    labels = PseudoLabels(tmp_path / "labels.lmdb", SyncRatingClient(BrightnessRater()), margin=0.1)
     for iteration, teacher in enumerate([0.6, 0.62, 0.65], 1):
         visit(labels, iteration, ["a"], grey(0.4), grey(teacher))
     assert stored(labels)["a"][1:] == ("teacher@3", 3)
@@ -78,11 +80,11 @@ def test_everything_new_is_rated_in_one_call_and_only_once(labels):
     visit(labels, 1, ["a", "b"], grey(0.4, 0.4), grey(0.6, 0.6))
     visit(labels, 2, ["a", "c"], grey(0.4, 0.4), grey(0.6, 0.6))
     labels.best(["a", "b", "c"], grey(0.4, 0.4, 0.4), 3)
-    assert labels.asker.rater.calls == [4, 3]
+    assert labels.client.rater.calls == [4, 3]
 
 
 def test_each_crop_is_asked_about_at_most_every_so_many_iterations(tmp_path):
-    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()), every=3)
+    labels = PseudoLabels(tmp_path / "labels.lmdb", SyncRatingClient(BrightnessRater()), every=3)
     due = []
     for iteration in range(1, 8):
         keys = ["a", "b"] if iteration % 2 else ["a"]
@@ -92,7 +94,7 @@ def test_each_crop_is_asked_about_at_most_every_so_many_iterations(tmp_path):
         )
     assert due == [["a", "b"], [], [], ["a"], ["b"], [], ["a"]]
     assert stored(labels) == {"a": (3.7922, "teacher@7", 7), "b": (3.0078, "teacher@5", 5)}
-    again = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()), every=3)
+    again = PseudoLabels(tmp_path / "labels.lmdb", SyncRatingClient(BrightnessRater()), every=3)
     again.resume(labels.state(), 7)
     assert again.due(["a", "b"], 8) == [1]
 
@@ -115,7 +117,7 @@ def test_a_label_of_the_same_window_is_known(labels):
     visit(labels, 1, ["a"], grey(0.4), grey(0.8), write=False)
     found = visit(labels, 2, ["a"], grey(0.4), grey(0.6))
     torch.testing.assert_close(found.images, grey(0.8))
-    assert labels.asker.rater.calls == [2, 1] and stored(labels) == {"a": (4.2, "teacher@1", 2)}
+    assert labels.client.rater.calls == [2, 1] and stored(labels) == {"a": (4.2, "teacher@1", 2)}
 
 
 def test_what_cannot_be_rated_or_is_not_finite_never_wins(labels):
@@ -140,7 +142,7 @@ def test_a_rater_without_memory_stops_training_with_the_fix(labels, monkeypatch,
     def rate(images):
         raise error
 
-    monkeypatch.setattr(labels.asker.rater, "rate", rate)
+    monkeypatch.setattr(labels.client.rater, "rate", rate)
     with pytest.raises(
         RatingMemoryError, match=r"iteration 7: rating 2 images ran out of memory.*rater.batch_size"
     ):
@@ -157,11 +159,11 @@ def test_a_photo_that_cannot_be_rated_keeps_its_label(labels):
 
 def test_a_rater_that_fails_leaves_labels_and_training_alone(labels, warnings_said):
     visit(labels, 1, ["a"], grey(0.4), grey(0.6))
-    labels.asker.rater.broken = True
+    labels.client.rater.broken = True
     for iteration in range(2, 30):
         found = visit(labels, iteration, ["a"], grey(0.4), grey(0.8))
         torch.testing.assert_close(found.images, grey(0.6))
-    assert labels.asker.rater.calls == [
+    assert labels.client.rater.calls == [
         2,
         1,
         1,
@@ -175,7 +177,7 @@ def test_a_rater_that_fails_leaves_labels_and_training_alone(labels, warnings_sa
         and "ConnectionError: the server is gone" in said[0]
         and "`wxr label rate`" in said[0]
     )
-    labels.asker.rater.broken = False
+    labels.client.rater.broken = False
     for iteration in range(30, 34):
         visit(labels, iteration, ["a"], grey(0.4), grey(0.8))
     assert stored(labels) == {"a": (4.2, "teacher@32", 32)}
@@ -200,7 +202,7 @@ def test_a_label_from_another_rater_is_rated_anew(tmp_path):
         store.put_pseudo(
             "a", np.full((4, 4, 3), 128, np.uint8), 4.9, "restormer", 0, "another rater"
         )
-    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
+    labels = PseudoLabels(tmp_path / "labels.lmdb", SyncRatingClient(BrightnessRater()))
     labels.start()
     assert labels.best(["a"], grey(0.2), 1).ratings.item() == pytest.approx(
         4.9
@@ -217,7 +219,7 @@ def test_a_crop_begins_with_the_crop_of_its_photos_label(tmp_path, sides):
     whole = np.random.default_rng(0).integers(0, 256, (*sides, 1), dtype=np.uint8).repeat(3, 2)
     with LabelStore(tmp_path / "labels.lmdb") as store:
         store.put_pseudo("rain/a@home", whole, 3.5, "restormer", 0, "panel")
-    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
+    labels = PseudoLabels(tmp_path / "labels.lmdb", SyncRatingClient(BrightnessRater()))
     labels.start()
     box = fixed_boxes("rain/a@home", *sides, 16, 1)[0]
     key = f"rain/a@home@{box}"
@@ -231,7 +233,7 @@ def test_a_crop_begins_with_the_crop_of_its_photos_label(tmp_path, sides):
 def test_a_whole_label_of_another_size_is_named_and_left_alone(tmp_path, warnings_said):
     with LabelStore(tmp_path / "labels.lmdb") as store:
         store.put_pseudo("a", np.full((8, 8, 3), 255, np.uint8), 3.5, "restormer", 0, "panel")
-    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
+    labels = PseudoLabels(tmp_path / "labels.lmdb", SyncRatingClient(BrightnessRater()))
     for iteration in (1, 2):
         found = labels.best([f"a@{Box(10, 0, 14, 4)}"], grey(0.2), iteration)
     torch.testing.assert_close(found.images, grey(0.2))
@@ -254,7 +256,7 @@ def test_labels_of_another_run_are_not_taken_for_a_start(labels):
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path):
     with LabelStore(tmp_path / "labels.lmdb") as store:
         store.put_pseudo("a", np.full((4, 4, 3), 128, np.uint8), 3.0, "restormer", 0, "panel")
-    labels = PseudoLabels(tmp_path / "labels.lmdb", DirectAsker(BrightnessRater()))
+    labels = PseudoLabels(tmp_path / "labels.lmdb", SyncRatingClient(BrightnessRater()))
     labels.start()
     visit(labels, 4, ["a", "b"], grey(0.4, 0.4), grey(0.8, 0.8))
     assert stored(labels).keys() == {"a", "b"}

@@ -10,7 +10,7 @@ from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:
     from wxr_plugin.data.real_photos import RealPhotos
-    from wxr_plugin.labels.labelling import Asker
+    from wxr_plugin.labels.labelling import LabelTask
     from wxr_plugin.labels.sources import Crops, Source
     from wxr_plugin.labels.store import LabelStore
 
@@ -20,23 +20,23 @@ ROOTS = ("rain", "haze", "snow", "clear")
 def run_rate(args: argparse.Namespace) -> int:
     """Rate what the store does not know yet and sum up; exit code 1 if a photo has no rating."""
     from wxr_plugin.labels import report
-    from wxr_plugin.labels.labelling import RatingAsker
+    from wxr_plugin.labels.labelling import RatingTask
     from wxr_plugin.vlm.rater import build_rater
 
     return _label(
-        args, lambda: RatingAsker(build_rater(_options("rater", args))), report.print_ratings
+        args, lambda: RatingTask(build_rater(_options("rater", args))), report.print_ratings
     )
 
 
 def run_describe(args: argparse.Namespace) -> int:
     """Describe what the store does not know yet; exit code 1 if a photo has no description."""
     from wxr_plugin.labels import report
-    from wxr_plugin.labels.labelling import DescriptionAsker
+    from wxr_plugin.labels.labelling import DescriptionTask
     from wxr_plugin.vlm.describer import build_describer
 
     return _label(
         args,
-        lambda: DescriptionAsker(build_describer(_options("describer", args))),
+        lambda: DescriptionTask(build_describer(_options("describer", args))),
         report.print_descriptions,
     )
 
@@ -117,7 +117,7 @@ def default_store(photos: Path) -> Path:
 
 
 def _label(
-    args: argparse.Namespace, build: Callable[[], "Asker"], summarise: Callable[..., None]
+    args: argparse.Namespace, build: Callable[[], "LabelTask"], summarise: Callable[..., None]
 ) -> int:
     from wxr_plugin.labels import report
     from wxr_plugin.labels.labelling import label_photos
@@ -129,12 +129,12 @@ def _label(
         with LabelStore(path, readonly=True) as store:
             _of_labels(args, store)
     print(f"loading the model {args.model}", file=sys.stderr)
-    asker = build()
+    task = build()
     with LabelStore(path) as store:
         source = source or _of_labels(args, store)
         with report.bar(f"{args.action} {_title(args)}", len(source) * source.each) as progress:
-            tally = label_photos(source, asker, store, batch_size, args.retry_failed, progress)
-        summarise(store, asker, tally)
+            tally = label_photos(source, task, store, batch_size, args.retry_failed, progress)
+        summarise(store, task, tally)
         report.print_tally(store, tally)
     return 1 if tally.failed else 0
 
@@ -147,11 +147,11 @@ def _of_photos(args: argparse.Namespace) -> "Source":
 
 
 def _of_labels(args: argparse.Namespace, store: "LabelStore") -> "Source":
-    from wxr_plugin.labels.sources import StoredLabels
+    from wxr_plugin.labels.sources import PseudoLabelImages
 
     if args.boxes is not None or args.size is not None:
         raise WxrError("--pseudo-labels are taken as they are stored; leave out --boxes and --size")
-    return StoredLabels(store)
+    return PseudoLabelImages(store)
 
 
 def _photos(args: argparse.Namespace) -> "RealPhotos":

@@ -19,7 +19,7 @@ INPUT, STORED = "input", "stored"
 """Names of the candidates that no restorer made."""
 
 
-class Candidate(NamedTuple):
+class PanelCandidate(NamedTuple):
     """One image that may become the pseudo-label of a photo or crop."""
 
     name: str
@@ -34,12 +34,12 @@ class Choice(msgspec.Struct):
     """The candidates for the pseudo-label of one photo or crop; no two of them are the same image."""
 
     photo: str
-    candidates: list[Candidate]
+    candidates: list[PanelCandidate]
     stored: str = ""
     """Name of the candidate that is the stored label, which may be a restorer's; empty where nothing is stored."""
 
 
-class Candidates:
+class PanelCandidates:
     """The candidates of all photos, or of their crops, as a Source for raters.
 
     Args:
@@ -109,7 +109,7 @@ class Candidates:
 class _Views:
     """The images of one photo, each read once while someone holds this."""
 
-    def __init__(self, all_of: Candidates, photo: str):
+    def __init__(self, all_of: PanelCandidates, photo: str):
         self.all, self.photo = all_of, photo
         self._read: dict[str, np.ndarray | None] = {}
 
@@ -132,7 +132,7 @@ class _Views:
         return self._read[name]
 
     def _choice(self, key: str) -> Choice:
-        by_pixels: dict[str, Candidate] = {}
+        by_pixels: dict[str, PanelCandidate] = {}
         stored = ""
         for name in (INPUT, *self.all.restored, STORED):
             if (image := self.image(key, name)) is None:
@@ -144,11 +144,13 @@ class _Views:
         found = sorted(by_pixels.values(), key=lambda candidate: order.get(candidate.name, 2))
         return Choice(self.photo, found, stored)
 
-    def _candidate(self, key: str, name: str, pixels: str) -> Candidate:
+    def _candidate(self, key: str, name: str, pixels: str) -> PanelCandidate:
         if name == STORED:
-            return Candidate(name, (self._label(key) or self._label(self.photo)).source, pixels)
+            return PanelCandidate(
+                name, (self._label(key) or self._label(self.photo)).source, pixels
+            )
         # The photo itself goes by its file, as in `wxr label rate`, whose ratings are then found.
-        return Candidate(
+        return PanelCandidate(
             name,
             name,
             self.all.contents[self.photo] if (key, name) == (self.photo, INPUT) else pixels,

@@ -17,9 +17,9 @@ import msgspec
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.specs import RestorerSpec
-from wxr_plugin.labels.candidates import INPUT, STORED, Candidates
+from wxr_plugin.labels.candidates import INPUT, STORED, PanelCandidates
 from wxr_plugin.labels.copying import copy_store
-from wxr_plugin.labels.labelling import RatingAsker, label_photos
+from wxr_plugin.labels.labelling import RatingTask, label_photos
 from wxr_plugin.labels.outcomes import InitResult
 from wxr_plugin.labels.panel import panel_provenance
 from wxr_plugin.labels.restoring import (
@@ -73,7 +73,7 @@ def init_labels(
 ) -> InitResult:
     """Let the panel choose the pseudo-label of each photo, or of each crop, in the store `path`.
 
-    Candidates are the photo, what the store holds for it, and what each restorer makes of it.
+    PanelCandidates are the photo, what the store holds for it, and what each restorer makes of it.
     `raters` are the panel: names for tables, and the options of `build_rater`. With `start_from`
     the store is first copied from that one (see `copy_store`), unless `path` is there already
     because an earlier call was stopped.
@@ -156,31 +156,31 @@ class _Run(NamedTuple):
     bars: Bars
     result: InitResult
 
-    def restore(self, restorers: Sequence[RestorerSpec]) -> Candidates:
+    def restore(self, restorers: Sequence[RestorerSpec]) -> PanelCandidates:
         """Look at every photo, and have each restorer restore what it has not restored before."""
         with self.bars("reading the photos", len(self.photos)) as advance:
             contents, self.result.failed = photo_contents(self.photos, advance)
         if not contents:
             raise WxrError("none of the photos can be read: " + "; ".join(self.result.failed[:3]))
         restored = {spec.name: self._restored(spec, contents) for spec in restorers}
-        return Candidates(self.photos, contents, restored, self.store, self.settings.crops)
+        return PanelCandidates(self.photos, contents, restored, self.store, self.settings.crops)
 
-    def rate(self, name: str, opt: dict[str, Any], candidates: Candidates) -> dict[str, Any]:
+    def rate(self, name: str, opt: dict[str, Any], candidates: PanelCandidates) -> dict[str, Any]:
         """Have one rater rate every candidate that it did not rate before; its provenance."""
         from wxr_plugin.vlm.rater import build_rater
 
-        asker, settings = RatingAsker(build_rater(opt)), self.settings
+        task, settings = RatingTask(build_rater(opt)), self.settings
         with self.bars(f"rating: {name}", len(candidates) * candidates.each) as advance:
             tally = label_photos(
-                candidates, asker, self.store, settings.batch_size, settings.retry_failed, advance
+                candidates, task, self.store, settings.batch_size, settings.retry_failed, advance
             )
         self.result.failed += [f"{name}: {line}" for line in tally.failed]
-        provenance = asker.provenance
-        del asker
+        provenance = task.provenance
+        del task
         _forget_models()
         return provenance
 
-    def decide(self, candidates: Candidates, provenances: list[dict[str, Any]]) -> None:
+    def decide(self, candidates: PanelCandidates, provenances: list[dict[str, Any]]) -> None:
         """Vote, and store the winners that differ from what is stored."""
         self.result.outcomes = list(votes(self.photos, candidates, self.store, provenances))
         rater = self.store.put_provenance(panel_provenance(provenances))

@@ -22,7 +22,7 @@ READERS = 4
 """Threads that read and decode photos while the model works."""
 
 
-class Asker(Protocol):
+class LabelTask(Protocol):
     """What is asked about each image, and how its answers are stored."""
 
     kind: str
@@ -36,7 +36,7 @@ class Asker(Protocol):
         """Store one answer."""
 
 
-class RatingAsker:
+class RatingTask:
     """Asks for ratings."""
 
     kind = "rating"
@@ -56,7 +56,7 @@ class RatingAsker:
         store.put_rating(key, content, self.provenance, *answer)
 
 
-class DescriptionAsker:
+class DescriptionTask:
     """Asks for descriptions."""
 
     kind = "description"
@@ -103,7 +103,7 @@ class _Loaded(NamedTuple):
 
 def label_photos(
     source: Source,
-    asker: Asker,
+    task: LabelTask,
     store: LabelStore,
     batch_size: int,
     retry_failed: bool = False,
@@ -119,7 +119,7 @@ def label_photos(
         WxrError: the GPU's memory does not hold a batch.
     """
     tally, waiting = Tally(), []
-    load = _Loader(asker, store, retry_failed)
+    load = _Loader(task, store, retry_failed)
     for group in _ahead(load, source.groups(), max(2, 2 * max(batch_size, READERS) // source.each)):
         progress(source.each - len(group), tally)
         for loaded in group:
@@ -128,33 +128,33 @@ def label_photos(
             if loaded.image is not None:
                 waiting.append(loaded)
             else:
-                _settle(loaded, asker, store, tally)
+                _settle(loaded, task, store, tally)
                 progress(1, tally)
             if len(waiting) == batch_size:
-                progress(_ask(waiting, asker, store, tally), tally)
+                progress(_ask(waiting, task, store, tally), tally)
                 waiting = []
     if waiting:
-        progress(_ask(waiting, asker, store, tally), tally)
-    if asker.kind == "description":
-        _make_newest(tally.seen, asker, store)
+        progress(_ask(waiting, task, store, tally), tally)
+    if task.kind == "description":
+        _make_newest(tally.seen, task, store)
     return tally
 
 
-def _make_newest(seen: list[tuple[str, str]], asker: Asker, store: LabelStore) -> None:
+def _make_newest(seen: list[tuple[str, str]], task: LabelTask, store: LabelStore) -> None:
     """Of several descriptions of an image the newest counts, so one that was asked for again is stored anew."""
     newest = store.descriptions()
     with store.batch():
         for key, content in seen:
-            row = store.get_description(key, content, asker.provenance)
+            row = store.get_description(key, content, task.provenance)
             if row and row != newest.get(key):
-                asker.put(store, key, content, row.text)
+                task.put(store, key, content, row.text)
 
 
 class _Loader:
     """Reads one group of images and looks up what the store knows of them."""
 
-    def __init__(self, asker: Asker, store: LabelStore, retry_failed: bool):
-        self.asker, self.store, self.retry_failed = asker, store, retry_failed
+    def __init__(self, task: LabelTask, store: LabelStore, retry_failed: bool):
+        self.task, self.store, self.retry_failed = task, store, retry_failed
 
     def __call__(self, group: Callable[[], list[Picture]]) -> list[_Loaded]:
         return [self._load(picture) for picture in group()]
@@ -172,29 +172,29 @@ class _Loader:
 
     def _known(self, picture: Picture) -> str | None:
         """Empty for an answer, a reason for a failure that is not to be tried again, None for neither."""
-        of = picture.key, picture.content, self.asker.provenance
-        if (self.store.get_rating if self.asker.kind == "rating" else self.store.get_description)(
+        of = picture.key, picture.content, self.task.provenance
+        if (self.store.get_rating if self.task.kind == "rating" else self.store.get_description)(
             *of
         ):
             return ""
-        failure = self.store.get_failure(*of, self.asker.kind)
+        failure = self.store.get_failure(*of, self.task.kind)
         return failure.reason if failure and not self.retry_failed else None
 
 
-def _settle(loaded: _Loaded, asker: Asker, store: LabelStore, tally: Tally) -> None:
+def _settle(loaded: _Loaded, task: LabelTask, store: LabelStore, tally: Tally) -> None:
     """Count an image that needs no model, and note a failure that is new."""
     picture, reason = loaded.picture, loaded.reason
     if not reason:
         tally.reused += 1
         return
     if not loaded.known:
-        store.put_failure(picture.key, picture.content, asker.provenance, reason, asker.kind)
+        store.put_failure(picture.key, picture.content, task.provenance, reason, task.kind)
     tally.failed.append(f"{picture.place}: {reason}{' (earlier)' if loaded.known else ''}")
 
 
-def _ask(waiting: list[_Loaded], asker: Asker, store: LabelStore, tally: Tally) -> int:
+def _ask(waiting: list[_Loaded], task: LabelTask, store: LabelStore, tally: Tally) -> int:
     try:
-        answers = asker.ask([loaded.image for loaded in waiting])
+        answers = task.ask([loaded.image for loaded in waiting])
     except torch.OutOfMemoryError as error:
         raise WxrError(
             f"a batch of {len(waiting)} photos does not fit the GPU; give a smaller --batch-size"
@@ -203,10 +203,10 @@ def _ask(waiting: list[_Loaded], asker: Asker, store: LabelStore, tally: Tally) 
         for loaded, answer in zip(waiting, answers):
             if answer is None:
                 _settle(
-                    loaded._replace(reason="the model gave no usable answer"), asker, store, tally
+                    loaded._replace(reason="the model gave no usable answer"), task, store, tally
                 )
             else:
-                asker.put(store, loaded.picture.key, loaded.picture.content, answer)
+                task.put(store, loaded.picture.key, loaded.picture.content, answer)
     tally.asked, tally.calls = tally.asked + len(waiting), tally.calls + 1
     return len(waiting)
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from wxr_plugin.data.weather.synthesis import WEATHERS
-from wxr_plugin.labels.candidates import INPUT, STORED, Candidate
+from wxr_plugin.labels.candidates import INPUT, STORED, PanelCandidate
 from wxr_plugin.labels.panel import Vote
 
 UNKNOWN, ALL = "unknown", "all"
@@ -20,13 +20,13 @@ class Outcome(NamedTuple):
     key: str
     weather: str
     """A name of WEATHERS, or "unknown"."""
-    candidates: list[Candidate]
+    candidates: list[PanelCandidate]
     ratings: np.ndarray
     """(raters, candidates) in [1, 5], NaN where there is none."""
     vote: Vote
 
     @property
-    def winner(self) -> Candidate | None:
+    def winner(self) -> PanelCandidate | None:
         """None if nothing was rated."""
         return None if self.vote.winner is None else self.candidates[self.vote.winner]
 

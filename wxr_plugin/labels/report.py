@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from wxr_plugin.labels.labelling import Asker, Tally
+from wxr_plugin.labels.labelling import LabelTask, Tally
 from wxr_plugin.labels.rewriting import without_description
 from wxr_plugin.labels.store import (
     Answer,
@@ -54,9 +54,9 @@ def bar(title: str, total: int) -> Iterator[Callable[[int, object], None]]:
         yield advance
 
 
-def print_ratings(store: LabelStore, asker: Asker, tally: Tally) -> None:
+def print_ratings(store: LabelStore, task: LabelTask, tally: Tally) -> None:
     """Mean, histogram, worst and best of the photos just seen."""
-    found = [row for photo in tally.seen if (row := store.get_rating(*photo, asker.provenance))]
+    found = [row for photo in tally.seen if (row := store.get_rating(*photo, task.provenance))]
     if not found:
         return
     found.sort(key=lambda row: row.rating)
@@ -69,11 +69,9 @@ def print_ratings(store: LabelStore, asker: Asker, tally: Tally) -> None:
     print("best:  " + ", ".join(f"{row.key} {row.rating:.2f}" for row in found[::-1][:EXTREMES]))
 
 
-def print_descriptions(store: LabelStore, asker: Asker, tally: Tally) -> None:
+def print_descriptions(store: LabelStore, task: LabelTask, tally: Tally) -> None:
     """The first few descriptions of the photos just seen."""
-    found = (
-        row for photo in tally.seen if (row := store.get_description(*photo, asker.provenance))
-    )
+    found = (row for photo in tally.seen if (row := store.get_description(*photo, task.provenance)))
     for row, _ in zip(found, range(EXTREMES)):
         print(f"{row.key}: {row.text}")
 
@@ -170,7 +168,7 @@ def _flat(label: Answer | PseudoInfo, asked: dict[str, dict[str, Any]]) -> dict[
 
 
 def _named(provenance: dict[str, Any], name: str) -> str:
-    """An entry of a provenance; of a panel's those of its raters, and where an asker has no model, its type."""
+    """An entry of a provenance; of a panel's those of its raters, and where an task has no model, its type."""
     if provenance.get("type") == "panel":
         return " + ".join(_named(rater, name) for rater in provenance["raters"])
     return str(provenance.get(name, provenance.get("type", "") if name == "model" else ""))

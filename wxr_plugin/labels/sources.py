@@ -112,7 +112,7 @@ class PhotoCrops:
         ]
 
 
-class StoredLabels:
+class PseudoLabelImages:
     """The newest pseudo-label of every photo or crop that a store has one of; their content is that of their pixels.
 
     Raises:

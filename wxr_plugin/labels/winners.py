@@ -7,7 +7,7 @@ import numpy as np
 
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.data.weather.synthesis import WEATHERS
-from wxr_plugin.labels.candidates import Candidates
+from wxr_plugin.labels.candidates import PanelCandidates
 from wxr_plugin.labels.outcomes import UNKNOWN, Outcome
 from wxr_plugin.labels.panel import vote
 from wxr_plugin.labels.rows import PseudoInfo, PseudoLabel, encode_png, pseudo_row
@@ -15,7 +15,10 @@ from wxr_plugin.labels.store import LabelStore
 
 
 def votes(
-    photos: RealPhotos, candidates: Candidates, store: LabelStore, provenances: list[dict[str, Any]]
+    photos: RealPhotos,
+    candidates: PanelCandidates,
+    store: LabelStore,
+    provenances: list[dict[str, Any]],
 ) -> Iterator[Outcome]:
     """The vote about each photo or crop, by the ratings that the store holds of its candidates."""
     for key, choice in sorted(candidates.choices.items()):
@@ -33,7 +36,10 @@ def votes(
 
 
 def changed_winners(
-    candidates: Candidates, outcomes: Sequence[Outcome], known: Mapping[str, PseudoInfo], rater: str
+    candidates: PanelCandidates,
+    outcomes: Sequence[Outcome],
+    known: Mapping[str, PseudoInfo],
+    rater: str,
 ) -> list[Outcome]:
     """Those whose winner, or its rating by the panel whose provenance hashes to `rater`, is not what is `known`."""
 
@@ -46,7 +52,7 @@ def changed_winners(
 
 
 def winner_rows(
-    candidates: Candidates,
+    candidates: PanelCandidates,
     outcomes: Sequence[Outcome],
     rater: str,
     advance: Callable[[int, object], None],

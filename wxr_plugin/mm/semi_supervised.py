@@ -72,11 +72,11 @@ class WxrSemiSupervised(WxrSupervised):
             plugins: modules that a process of its own for rating has to import.
         """
         device = next(self.generator.parameters()).device
-        self.unlabelled = Unlabelled(self.options, device, folder / "labels.lmdb", plugins)
+        self.unlabelled = Unlabelled(self.options, device, folder, plugins)
         if state:
             self.unlabelled.resume(state, iteration)
-        elif self.unlabelled.labels:
-            self.unlabelled.labels.start()
+        else:
+            self.unlabelled.start()
 
     def train(self, mode: bool = True) -> "WxrSemiSupervised":
         """As in torch, but the teacher stays as it is in use."""

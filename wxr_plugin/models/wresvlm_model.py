@@ -44,13 +44,12 @@ class WResVLMModel(WxrModel):
         """The host's, then losses, rater and label store."""
         super().init_training_settings()
         folder = Path(self.opt["path"]["experiments_root"])
-        self.unlabelled = Unlabelled(
-            self.options, self.device, folder / "labels.lmdb", self.opt.get("plugins") or ()
-        )
+        plugins = self.opt.get("plugins") or ()
+        self.unlabelled = Unlabelled(self.options, self.device, folder, plugins)
         self._tell_missing_texts()
         self._tell_judges()
-        if self.labels and not self.opt["path"].get("resume_state"):
-            self.labels.start()
+        if not self.opt["path"].get("resume_state"):
+            self.unlabelled.start()
 
     @property
     def labels(self) -> PseudoLabels | None:
@@ -91,7 +90,8 @@ class WResVLMModel(WxrModel):
         """
         super().save(epoch, current_iter)
         last = current_iter == -1
-        self.unlabelled.saved(self.iteration if last else current_iter, self.options.keep, last)
+        iteration = self.iteration if last else current_iter
+        self.unlabelled.on_checkpoint(iteration, self.options.keep, last)
 
     def extra_state(self) -> dict[str, Any]:
         """Where the pseudo-labels are, and what was counted."""

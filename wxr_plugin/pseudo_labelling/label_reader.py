@@ -1,4 +1,4 @@
-"""Reading the pseudo-label of a crop: its own, or the crop of the label of its photo."""
+"""Reads the pseudo-label of a crop: its own, or the crop of the label of its photo."""
 
 from collections import OrderedDict
 
@@ -14,24 +14,29 @@ PHOTOS = 8
 """Whole photos that are kept decoded."""
 
 
-class StoredLabels:
-    """Labels of a store as candidates, for the rater with the hash `rater`; ratings of others do not compare.
+class LabelReader:
+    """Labels of a store as candidates for the rater with the provenance hash `rater`.
 
-    A crop without a label takes the crop of its photo's, which nobody has rated: as a crop it gets
-    a rating of its own.
+    Ratings by other raters do not compare, so such a label counts as unrated. A crop without a
+    label takes the crop of its photo's label, which is unrated as well: as a crop it gets a rating
+    of its own.
     """
 
     def __init__(self, store: LabelStore, rater: str):
         self.store, self.rater = store, rater
+        # Decoded labels of whole photos, keyed by name and time, the least recently used first.
         self._photos: OrderedDict[tuple[str, float], np.ndarray] = OrderedDict()
         self._refused: set[str] = set()
 
     def of(self, key: str, shape: tuple[int, int]) -> Candidate | None:
-        """The label of the crop `key`, whose sides are `shape` (H, W); None if neither it nor its photo has one."""
+        """Return the label of the crop `key` with sides `shape` (H, W).
+
+        None if neither the crop nor its photo has one.
+        """
         return self.own(key) or self._from_photo(key, shape)
 
     def own(self, key: str) -> Candidate | None:
-        """The label that is stored under `key` itself."""
+        """Return the label that is stored under `key` itself, or None."""
         label = self.store.get_pseudo(key)
         if label is None:
             return None
@@ -59,19 +64,26 @@ class StoredLabels:
         return self._photos[version]
 
     def _refuse(self, photo: str, box: Box, image: np.ndarray) -> None:
-        self._refused.add(photo)
+        self._refused.add(photo)  # one warning for each photo
         height, width = image.shape[:2]
         get_root_logger().warning(
             f"the pseudo-label of {photo} is {width} x {height} pixels, and the crop {box} does "
-            f"not fit in: its crops "
-            "begin with the photo itself. Make it again from the photo as it is now with `wxr "
-            "label init`"
+            "not fit in: its crops begin with the photo itself. Make it again from the photo as "
+            "it is now with `wxr label init`"
         )
 
 
 def _holds(image: np.ndarray, box: Box, shape: tuple[int, int]) -> bool:
-    """Whether `box` lies in `image` and gives a crop of `shape`, filled up where the photo is smaller (data.crops)."""
+    """Return whether `box` lies in `image` and gives a crop of `shape`.
+
+    A side of the photo that is smaller than the crop is padded (see data.crops), so the box then
+    spans that whole side.
+    """
     height, width = image.shape[:2]
-    inside = box.right <= width and box.bottom <= height and shape[0] == shape[1]
-    sides = ((box.right - box.left, width), (box.bottom - box.top, height))
-    return inside and all(side == shape[0] or side == whole < shape[0] for side, whole in sides)
+    inside = box.right <= width and box.bottom <= height
+    is_square = shape[0] == shape[1]
+    fits = all(
+        length == shape[0] or length == whole < shape[0]
+        for length, whole in ((box.right - box.left, width), (box.bottom - box.top, height))
+    )
+    return inside and is_square and fits

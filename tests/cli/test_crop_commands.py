@@ -296,7 +296,7 @@ def test_what_no_rater_rates_and_no_restorer_restores_makes_exit_code_1(capsys, 
         len(re.findall(r"^failed: .*greys/.*: broken: RestoreError: the network gave", out, re.M))
         == 3
     )
-    assert "no rater rated 3 of 3: haze/c, rain/a, rain/b; they stay as they were" in out
+    assert "no rater rated 3 of 3: haze/c, rain/a, rain/b; they are unchanged" in out
     assert out.strip().endswith("0 pseudo-labels chosen, 0 of them new or changed")
 
 

@@ -162,7 +162,7 @@ def test_it_goes_on_where_it_was_stopped(layout, tmp_path, monkeypatch):
     captions = [row.caption for row in read_table(table).values()]
     assert (
         len(asked) == 4
-        and done.known == 2
+        and done.reused == 2
         and captions == ["a caption: with a colon"] * 2 + ["another"] * 4
     )
     captioning.caption(pairs, table, lambda: pytest.fail("no model is needed"), 8, lambda n: None)

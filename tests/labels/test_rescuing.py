@@ -130,14 +130,14 @@ def test_a_page_that_lmdb_cannot_read_costs_its_rows(tmp_path):
         LabelStore(tmp_path / "old", readonly=True)
     rescued = rescue_store(tmp_path / "old", tmp_path / "new")
     assert 0 < rescued.lost < 40
-    assert len(everything(tmp_path / "new")[0]) == rescued.kept["rating"] > 260
+    assert len(everything(tmp_path / "new")[0]) == rescued.kinds["rating"] > 260
 
 
 @pytest.mark.parametrize("readonly", [True, False])
 def test_an_emptied_store_is_not_taken_for_a_new_one(readonly, tmp_path):
     os.truncate(write(tmp_path / "old"), 0)
     with pytest.raises(
-        LabelStoreError, match=r"data\.mdb is empty.*put a copy back, or delete the folder"
+        LabelStoreError, match=r"data\.mdb is empty.*restore a copy, or delete the folder"
     ):
         LabelStore(tmp_path / "old", readonly)
     (tmp_path / "copied").mkdir()

@@ -132,7 +132,9 @@ def _label(
     task = build()
     with LabelStore(path) as store:
         source = source or _of_labels(args, store)
-        with report.bar(f"{args.action} {_title(args)}", len(source) * source.each) as progress:
+        with report.bar(
+            f"{args.action} {_title(args)}", len(source) * source.group_size
+        ) as progress:
             tally = label_photos(source, task, store, batch_size, args.retry_failed, progress)
         summarise(store, task, tally)
         report.print_tally(store, tally)

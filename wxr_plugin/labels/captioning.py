@@ -1,4 +1,4 @@
-"""Captions of clean photos for their degraded versions: the table that DA-CLIP's controller is trained from."""
+"""Captions of clean photos for their degraded versions, to train DA-CLIP's controller."""
 
 import argparse
 import os
@@ -18,36 +18,36 @@ from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import WxrError
 
 EVERY = 128
-"""Clean photos after which the table is written."""
+"""Number of clean photos after which the table is written."""
 
 
 class Pair(NamedTuple):
     """A degraded photo and its clean version."""
 
     file: str
-    """The degraded one, as the table names it."""
+    """Path of the degraded photo, as in the table."""
     degradation: str
     store: ImageStore
-    """Where the clean one is."""
+    """Holds the clean photo."""
     key: str
 
     @property
     def clean(self) -> str:
-        """Where the clean photo lies."""
+        """Path of the clean photo."""
         return self.store.path(self.key)
 
 
 class Captioned(NamedTuple):
-    """What became of the clean photos."""
+    """Counts of the clean photos."""
 
     new: int
-    known: int
+    reused: int
     failed: list[str]
-    """A line for each that has no caption."""
+    """A line for each without a caption."""
 
 
 def run_caption(args: argparse.Namespace) -> int:
-    """Caption what the table does not know yet; exit code 1 if a photo has no caption."""
+    """Caption photos that are not in the table; return 1 if a photo has no caption, else 0."""
     from wxr_plugin.labels import report
     from wxr_plugin.vlm.describer import build_describer
 
@@ -67,14 +67,14 @@ def run_caption(args: argparse.Namespace) -> int:
     for line in done.failed:
         print(f"no caption: {line}")
     print(
-        f"{done.new} clean photos captioned, {done.known} known before, {len(done.failed)} failed"
+        f"{done.new} clean photos captioned, {done.reused} known before, {len(done.failed)} failed"
     )
     print(f"{len(read_table(args.output)) if args.output.is_file() else 0} rows in {args.output}")
     return 1 if done.failed else 0
 
 
 def find_pairs(photos: Path, folders: Sequence[str], relative_to: Path) -> list[Pair]:
-    """The pairs of a command line.
+    """Return the pairs of a command line.
 
     `photos` is a split of the official layout (<degradation>/{LQ,GT}); with `folders`,
     "DEGRADATION=FOLDER" each, it holds the clean versions of the photos there, which pair in the
@@ -84,19 +84,26 @@ def find_pairs(photos: Path, folders: Sequence[str], relative_to: Path) -> list[
         WxrError: an unknown degradation, or folders that do not pair.
     """
     if not folders:
-        words = words_in(photos)
-        if not words:
-            raise WxrError(
-                f"{photos}: no folder of a degradation in it ({', '.join(DEGRADATIONS)}), each "
-                f"with LQ and GT; or name "
-                "the degraded photos: --lq hazy=FOLDER"
-            )
-        found = [(word, read_pairs(photos / word)) for word in words]
-        return [p for word, s in found for p in _named(word, s.lq, s.gt, s.keys, relative_to)]
-    clean, pairs = ImageStore(photos), []
+        return _pairs_in_split(photos, relative_to)
+    clean = ImageStore(photos)
+    pairs: list[Pair] = []
     for word, folder in map(_word_and_folder, folders):
         lq = ImageStore(folder)
         pairs += _named(word, lq, clean, paired(lq, clean), relative_to)
+    return pairs
+
+
+def _pairs_in_split(photos: Path, relative_to: Path) -> list[Pair]:
+    words = words_in(photos)
+    if not words:
+        raise WxrError(
+            f"{photos}: no folder of a degradation in it ({', '.join(DEGRADATIONS)}), each "
+            "with LQ and GT; or name the degraded photos: --lq hazy=FOLDER"
+        )
+    pairs: list[Pair] = []
+    for word in words:
+        stores = read_pairs(photos / word)
+        pairs += _named(word, stores.lq, stores.gt, stores.keys, relative_to)
     return pairs
 
 
@@ -107,17 +114,19 @@ def caption(
     batch_size: int,
     progress: Callable[[int], None],
 ) -> Captioned:
-    """Write the table of `pairs` to `output`, each clean photo captioned once, and none that the table knows.
+    """Write the table of `pairs` to `output`, and caption each clean photo that is not in it, once.
 
-    The model (`build()`) is loaded only if there is something to do. The table is replaced as a
-    whole every now and then and at the end, also after an error or Ctrl-C. Rows of other photos
+    The model (`build()`) is loaded only if a caption is missing. The table is replaced atomically
+    after every EVERY photos and at the end, also after an error or Ctrl-C. Rows of other photos
     stay in it.
     """
     table = {row.file: row for row in read_table(output).values()} if output.is_file() else {}
     captions = {pair.clean: table[pair.file].caption for pair in pairs if pair.file in table}
+    # A clean photo may have several degraded versions.
     todo = list({pair.clean: pair for pair in pairs if pair.clean not in captions}.values())
-    known, failed = len(captions), []
-    progress(known)
+    reused = len(captions)
+    failed: list[str] = []
+    progress(reused)
     try:
         describe = build() if todo else None
         for number, batch in enumerate(_batches(todo, batch_size), 1):
@@ -128,11 +137,11 @@ def caption(
     finally:
         if captions:
             _write(output, table, pairs, captions)
-    return Captioned(len(captions) - known, known, failed)
+    return Captioned(len(captions) - reused, reused, failed)
 
 
 def _captions(batch: Iterable[Pair], describe: Callable, failed: list[str]) -> dict[str, str]:
-    """Caption by the clean photo's place; those that have none are added to `failed`."""
+    """Return path of the clean photo -> caption, and add photos without one to `failed`."""
     images = {}
     for pair in batch:
         try:
@@ -164,7 +173,7 @@ def _named(
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """`path` as seen from `folder` where it lies below it, else in full."""
+    """Return `path` relative to `folder` if it is inside, else the absolute path."""
     path, folder = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 

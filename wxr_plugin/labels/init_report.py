@@ -1,4 +1,4 @@
-"""What `wxr label init` prints and writes."""
+"""Output of `wxr label init`: a summary on the terminal and as CSV."""
 
 import math
 from collections.abc import Sequence
@@ -12,20 +12,19 @@ from wxr_plugin.utils import files
 from wxr_plugin.utils.csv_text import to_csv
 
 NAMED = 5
-"""Photos without any rating that are named."""
+"""Number of photos without any rating that are named."""
 
 
 def print_result(result: InitResult, store: Path) -> None:
-    """What failed, the summary as a table, and the counts in one line."""
+    """Print the failures, the summary as a table, and the counts in one line."""
     for line in result.failed:
         print(f"failed: {line}")
     if any(line.endswith("(earlier)") for line in result.failed):
-        print("--retry-failed asks the raters again about what failed earlier")
+        print("--retry-failed rates again what failed earlier")
     if unrated := result.unrated:
         names = ", ".join(unrated[:NAMED]) + (", …" if len(unrated) > NAMED else "")
         print(
-            f"no rater rated {len(unrated)} of {len(result.outcomes)}: {names}; they stay as they "
-            f"were"
+            f"no rater rated {len(unrated)} of {len(result.outcomes)}: {names}; they are unchanged"
         )
     lines = summary(result)
     if lines:
@@ -37,7 +36,7 @@ def print_result(result: InitResult, store: Path) -> None:
 
 
 def write_csv(result: InitResult, path: Path) -> None:
-    """Replace `path` by the summary, a row for each line of it."""
+    """Write the summary to the CSV file `path`, a row for each line of it."""
     rows = []
     for line in summary(result):
         values = [line.weather, line.method, line.images, line.won, line.share, line.mean_rank]
@@ -50,13 +49,19 @@ _COLUMNS = ("weather", "method", "images", "won", "share", "mean rank")
 
 def _table(lines: Sequence[Line], raters: Sequence[str]) -> Table:
     table = Table(*_COLUMNS, *(f"rating {name}" for name in raters))
-    for before, line in zip([None, *lines], lines):
-        if before and before.weather != line.weather:
+    weather = lines[0].weather
+    for line in lines:
+        if line.weather != weather:
             table.add_section()
-        ratings = (f"{value:.3f}" if value == value else "-" for value in line.ratings.values())
+        weather = line.weather
         counts = f"{line.images}", f"{line.won}", f"{line.share:.1%}", f"{line.mean_rank:.2f}"
+        ratings = [_shown(value) for value in line.ratings.values()]
         table.add_row(line.weather, line.method, *counts, *ratings)
     return table
+
+
+def _shown(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _cell(value: float) -> float | str:

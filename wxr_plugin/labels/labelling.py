@@ -1,5 +1,6 @@
-"""Asking a model about images, each once, into a label store."""
+"""Labelling of images by a model, each once, into a label store."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,25 +20,29 @@ from wxr_plugin.vlm.rater import Rater
 T, S = TypeVar("T"), TypeVar("S")
 
 READERS = 4
-"""Threads that read and decode photos while the model works."""
+"""Threads that read and decode photos while the model runs."""
 
 
 class LabelTask(Protocol):
-    """What is asked about each image, and how its answers are stored."""
+    """A model's question about each image, and the storage of its answers.
+
+    Attributes:
+        kind: "rating" or "description".
+        provenance: all that an answer depends on except the image.
+    """
 
     kind: str
-    """ "rating" or "description"."""
     provenance: dict[str, Any]
 
     def ask(self, images: list[np.ndarray]) -> list[Any]:
-        """One answer for each uint8 RGB image; None where there is none to be had."""
+        """Return an answer for each uint8 RGB image (H, W, 3); None if the model gave none."""
 
     def put(self, store: LabelStore, key: str, content: str, answer: Any) -> None:
-        """Store one answer."""
+        """Store an answer about the image `key` with that `content_hash`."""
 
 
 class RatingTask:
-    """Asks for ratings."""
+    """Rating of images."""
 
     kind = "rating"
 
@@ -45,9 +50,10 @@ class RatingTask:
         self.rater, self.provenance = rater, rater.provenance
 
     def ask(self, images: list[np.ndarray]) -> list[tuple[float, list[float]] | None]:
-        """Rating and logits of each image; None where it got no rating."""
+        """Return rating and logits of each image; None for an image without a rating."""
         ratings, logits = self.rater.rate(images)
-        return [(r, row) if r == r else None for r, row in zip(ratings.tolist(), logits.tolist())]
+        answers = zip(ratings.tolist(), logits.tolist())
+        return [None if math.isnan(answer[0]) else answer for answer in answers]
 
     def put(
         self, store: LabelStore, key: str, content: str, answer: tuple[float, list[float]]
@@ -57,7 +63,7 @@ class RatingTask:
 
 
 class DescriptionTask:
-    """Asks for descriptions."""
+    """Description of images."""
 
     kind = "description"
 
@@ -65,7 +71,7 @@ class DescriptionTask:
         self.describer, self.provenance = describer, describer.provenance
 
     def ask(self, images: list[np.ndarray]) -> list[str | None]:
-        """A text about each image; None where the model said nothing."""
+        """Return a text about each image; None if the model said nothing."""
         return [text or None for text in self.describer.describe(images)]
 
     def put(self, store: LabelStore, key: str, content: str, answer: str) -> None:
@@ -74,14 +80,14 @@ class DescriptionTask:
 
 
 class Tally(msgspec.Struct):
-    """What a pass over some images came to."""
+    """Counts of a pass over some images."""
 
     asked: int = 0
-    """Images the model was asked about."""
+    """Images that the model labelled."""
     calls: int = 0
-    """Batches it was asked in."""
+    """Batches of them."""
     reused: int = 0
-    """Images whose answer was in the store already."""
+    """Images with an answer in the store."""
     seen: list[tuple[str, str]] = msgspec.field(default_factory=list)
     """(key, content hash) of every image that could be read."""
     failed: list[str] = msgspec.field(default_factory=list)
@@ -94,11 +100,11 @@ class Tally(msgspec.Struct):
 class _Loaded(NamedTuple):
     picture: Picture
     image: np.ndarray | None = None
-    """Set where the model has to be asked."""
+    """Set if the model has to label it."""
     reason: str = ""
-    """Why there is no answer; empty where there is one or will be."""
-    known: bool = False
-    """The store has this already."""
+    """Why there is no answer; empty if there is one or will be."""
+    is_stored: bool = False
+    """Whether the answer or the reason is in the store."""
 
 
 def label_photos(
@@ -109,19 +115,23 @@ def label_photos(
     retry_failed: bool = False,
     progress: Callable[[int, Tally], None] = lambda done, tally: None,
 ) -> Tally:
-    """Ask about every image that the store has no answer for, and store each batch in one step.
+    """Label every image that the store has no answer for, and store each batch atomically.
 
-    Images that failed before are passed over unless `retry_failed`. `progress(n, tally)` is called
-    when n more are done, of `len(source) * source.each` in all. Killed at any moment, the store
-    holds every batch up to the last, and another call goes on from there.
+    Images that failed before are skipped unless `retry_failed`. `progress(n, tally)` is called when
+    n more are done, of `len(source) * source.group_size` in all. Killed at any moment, the store
+    holds every batch up to the last, and another call continues from there.
 
     Raises:
         WxrError: the GPU's memory does not hold a batch.
     """
-    tally, waiting = Tally(), []
+    tally = Tally()
+    waiting: list[_Loaded] = []
     load = _Loader(task, store, retry_failed)
-    for group in _ahead(load, source.groups(), max(2, 2 * max(batch_size, READERS) // source.each)):
-        progress(source.each - len(group), tally)
+    # Two batches of decoded images are enough to keep the model busy.
+    depth = max(2, 2 * max(batch_size, READERS) // source.group_size)
+    for group in _ahead(load, source.groups(), depth):
+        # A group may hold fewer pictures than the total counts for it.
+        progress(source.group_size - len(group), tally)
         for loaded in group:
             if loaded.picture.content:
                 tally.seen.append((loaded.picture.key, loaded.picture.content))
@@ -141,7 +151,10 @@ def label_photos(
 
 
 def _make_newest(seen: list[tuple[str, str]], task: LabelTask, store: LabelStore) -> None:
-    """Of several descriptions of an image the newest counts, so one that was asked for again is stored anew."""
+    """Store the descriptions of this pass again if they are not the newest of their images.
+
+    Of several descriptions of an image the newest counts, also one that was only reused.
+    """
     newest = store.descriptions()
     with store.batch():
         for key, content in seen:
@@ -151,7 +164,7 @@ def _make_newest(seen: list[tuple[str, str]], task: LabelTask, store: LabelStore
 
 
 class _Loader:
-    """Reads one group of images and looks up what the store knows of them."""
+    """Reads one group of images and looks up their answers in the store."""
 
     def __init__(self, task: LabelTask, store: LabelStore, retry_failed: bool):
         self.task, self.store, self.retry_failed = task, store, retry_failed
@@ -160,9 +173,9 @@ class _Loader:
         return [self._load(picture) for picture in group()]
 
     def _load(self, picture: Picture) -> _Loaded:
-        reason = self._known(picture)
+        reason = self._stored(picture)
         if reason is not None:
-            return _Loaded(picture, reason=reason, known=True)
+            return _Loaded(picture, reason=reason, is_stored=True)
         if picture.reason:
             return _Loaded(picture, reason=picture.reason)
         try:
@@ -170,29 +183,30 @@ class _Loader:
         except BadImageError as error:
             return _Loaded(picture, reason=str(error).removeprefix(f"{picture.place}: "))
 
-    def _known(self, picture: Picture) -> str | None:
-        """Empty for an answer, a reason for a failure that is not to be tried again, None for neither."""
-        of = picture.key, picture.content, self.task.provenance
-        if (self.store.get_rating if self.task.kind == "rating" else self.store.get_description)(
-            *of
-        ):
+    def _stored(self, picture: Picture) -> str | None:
+        """Return "" for an answer, the reason of a failure that stays one, or None for neither."""
+        kind = self.task.kind
+        image = picture.key, picture.content, self.task.provenance
+        get = self.store.get_rating if kind == "rating" else self.store.get_description
+        if get(*image):
             return ""
-        failure = self.store.get_failure(*of, self.task.kind)
+        failure = self.store.get_failure(*image, kind)
         return failure.reason if failure and not self.retry_failed else None
 
 
 def _settle(loaded: _Loaded, task: LabelTask, store: LabelStore, tally: Tally) -> None:
-    """Count an image that needs no model, and note a failure that is new."""
+    """Count an image that needs no model, and store a new failure."""
     picture, reason = loaded.picture, loaded.reason
     if not reason:
         tally.reused += 1
         return
-    if not loaded.known:
+    if not loaded.is_stored:
         store.put_failure(picture.key, picture.content, task.provenance, reason, task.kind)
-    tally.failed.append(f"{picture.place}: {reason}{' (earlier)' if loaded.known else ''}")
+    tally.failed.append(f"{picture.place}: {reason}{' (earlier)' if loaded.is_stored else ''}")
 
 
 def _ask(waiting: list[_Loaded], task: LabelTask, store: LabelStore, tally: Tally) -> int:
+    """Label a batch, store the answers, and return its size."""
     try:
         answers = task.ask([loaded.image for loaded in waiting])
     except torch.OutOfMemoryError as error:
@@ -202,17 +216,17 @@ def _ask(waiting: list[_Loaded], task: LabelTask, store: LabelStore, tally: Tall
     with store.batch():
         for loaded, answer in zip(waiting, answers):
             if answer is None:
-                _settle(
-                    loaded._replace(reason="the model gave no usable answer"), task, store, tally
-                )
+                failed = loaded._replace(reason="the model gave no usable answer")
+                _settle(failed, task, store, tally)
             else:
                 task.put(store, loaded.picture.key, loaded.picture.content, answer)
-    tally.asked, tally.calls = tally.asked + len(waiting), tally.calls + 1
+    tally.asked += len(waiting)
+    tally.calls += 1
     return len(waiting)
 
 
 def _ahead(load: Callable[[T], S], items: Iterable[T], depth: int) -> Iterator[S]:
-    """`load(item)` of every item, in order, up to `depth` of them running ahead in threads."""
+    """Yield `load(item)` of every item, in order, with up to `depth` loading in threads."""
     with ThreadPoolExecutor(READERS) as readers:
         running: deque[Future[S]] = deque()
         for item in items:

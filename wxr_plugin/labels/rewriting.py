@@ -1,4 +1,4 @@
-"""Rewriting the stored descriptions for clear weather, each text once."""
+"""Rewriting of the stored descriptions for clear weather, each text once."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,7 +9,7 @@ from wxr_plugin.labels.store import Description, LabelStore, content_hash
 from wxr_plugin.vlm.rewriter import Rewriter
 
 BATCH = 32
-"""Texts in one call, whose answers are stored in one step."""
+"""Texts in one call, whose answers are stored atomically."""
 
 
 def rewrite_descriptions(
@@ -20,15 +20,16 @@ def rewrite_descriptions(
 ) -> Tally:
     """Rewrite the newest description of every image that has no rewrite of it by this rewriter.
 
-    Images with the same description share one answer. Descriptions that failed before are passed
-    over unless `retry_failed`. `progress(n, tally)` is called when n more are done, of
+    Images with the same description share one answer. Descriptions that failed before are skipped
+    unless `retry_failed`. `progress(n, tally)` is called when n more are done, of
     `len(to_rewrite(store))`. Killed at any moment, the store holds every batch up to the last.
 
     Raises:
         WxrError: the store has no descriptions, or the rewriter as a whole does not work.
     """
     newest = to_rewrite(store)
-    work = _Work(store, rewriter, Tally(seen=[(row.key, row.content) for row in newest.values()]))
+    seen = [(row.key, row.content) for row in newest.values()]
+    work = _Work(store, rewriter, Tally(seen=seen))
     todo = [row for row in newest.values() if not work.is_settled(row, retry_failed)]
     progress(len(newest) - len(todo), work.tally)
     by_text: dict[str, list[Description]] = {}
@@ -43,7 +44,7 @@ def rewrite_descriptions(
 
 
 def to_rewrite(store: LabelStore) -> dict[str, Description]:
-    """The newest description of every image, by name. WxrError if there are none."""
+    """Return the newest description of every image, keyed by name. Raises WxrError without any."""
     if newest := store.descriptions():
         return newest
     raise WxrError(
@@ -53,14 +54,17 @@ def to_rewrite(store: LabelStore) -> dict[str, Description]:
 
 
 class _Work:
-    """The store, the rewriter, and what has come of it."""
+    """The store, the rewriter, and the counts so far."""
 
     def __init__(self, store: LabelStore, rewriter: Rewriter, tally: Tally):
         self.store, self.rewriter, self.tally = store, rewriter, tally
         self.provenance = rewriter.provenance
 
     def is_settled(self, row: Description, retry_failed: bool) -> bool:
-        """Count a description that is rewritten already, or failed and is not to be tried again."""
+        """Return whether a description needs no rewrite, and count it then.
+
+        It is rewritten already, or failed before and is not tried again.
+        """
         if self.store.get_rewrite(row.key, row.text, self.provenance):
             self.tally.reused += 1
             return True
@@ -79,10 +83,8 @@ class _Work:
             for (text, rows), answer in zip(descriptions.items(), answers):
                 for row in rows:
                     self._put(row, text, answer)
-        self.tally.asked, self.tally.calls = (
-            self.tally.asked + len(descriptions),
-            self.tally.calls + 1,
-        )
+        self.tally.asked += len(descriptions)
+        self.tally.calls += 1
 
     def _put(self, row: Description, text: str, answer: str | None) -> None:
         if answer:
@@ -96,15 +98,13 @@ class _Work:
 
 
 def without_description(store: LabelStore) -> list[str]:
-    """Names of what the store rates or has a pseudo-label of, and whose photo, crop or pseudo-label nobody described.
+    """Return the names of rated images and pseudo-labels without a description.
 
     A crop counts as described when its photo is.
     """
     described = set(store.descriptions())
-    known = {row.key for row in store.answers("rating")} | {
-        row.key for row in store.answers("description")
-    }
-    known |= set(store.pseudo_index())
-    return sorted(
-        key for key in known if key not in described and split_key(key)[0] not in described
-    )
+    names = set(store.pseudo_index())
+    names |= {row.key for row in store.answers("rating")}
+    names |= {row.key for row in store.answers("description")}
+    missing = {key for key in names if split_key(key)[0] not in described}
+    return sorted(missing - described)

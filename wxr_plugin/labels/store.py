@@ -1,4 +1,4 @@
-"""The label store: answers of vision-language models about photos, and pseudo-labels, in an LMDB."""
+"""The label store: an LMDB of pseudo-labels and of models' answers about photos."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -103,13 +103,13 @@ class LabelStore(PseudoLabelStore):
         self._put("rewrite", row, provenance)
 
     def descriptions(self) -> dict[str, Description]:
-        """Return the newest description of every image that has one, by any model, keyed by name."""
+        """Return the newest description of every image, by any model, keyed by name."""
         # Rows are sorted by name and time, so the newest is set last.
         rows = self.answers("description")
         return {row.key: row for row in rows if isinstance(row, Description)}
 
     def texts(self) -> dict[str, tuple[str, str]]:
-        """Return description and rewrite (d_neg, d_pos) of every image that has both, keyed by name.
+        """Return (d_neg, d_pos), description and rewrite, of every image with both, keyed by name.
 
         They are the newest description that has a rewrite, and its newest rewrite: a description
         whose rewrite failed, or was not made yet, leaves the earlier pair in force.
@@ -128,7 +128,7 @@ class LabelStore(PseudoLabelStore):
     def get_failure(
         self, key: str, content: str, provenance: Mapping[str, Any], kind: str = "rating"
     ) -> Failure | None:
-        """Return the failure to answer `kind`, one of KINDS, about image `key`; None without one."""
+        """Return the failed answer of `kind`, one of KINDS, about image `key`; None without one."""
         return self._answer(kind, key, content, provenance, Failure)
 
     def put_failure(

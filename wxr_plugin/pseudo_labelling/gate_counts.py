@@ -1,4 +1,4 @@
-"""The counts of the gate as a table: a JSON line for each checkpoint, in the experiment's folder."""
+"""The counts of the gate as data: a JSON line for each checkpoint in the experiment's folder."""
 
 from pathlib import Path
 

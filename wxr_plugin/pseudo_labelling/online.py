@@ -205,7 +205,7 @@ class PseudoLabels:
         _wait_for_all()
 
     def commit(self, iteration: int, keep: int) -> None:
-        """Drop rows that none of the last `keep` checkpoints needs, that of `iteration` included."""
+        """Drop rows that none of the last `keep` checkpoints, up to `iteration`, needs."""
         if self.is_writer:
             self.store.commit_pseudo(iteration, keep)
 

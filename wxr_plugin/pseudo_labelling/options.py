@@ -193,7 +193,7 @@ def _gate_errors(options: WResVLMTrainOptions) -> Iterator[str]:
             "of them"
         )
     if options.gate == "teacher" and (rating.async_ or rating.proxy or rating.every > 1):
-        yield "rating limits the cost of rating, and gate: teacher rates nothing: remove one of them"
+        yield "rating limits what is rated, and gate: teacher rates nothing: remove one of them"
     if options.gate == "strict" and not options.needs_labels:
         yield (
             "gate: strict chooses pseudo-labels, which no loss uses: add pseudo_opt, or remove the "

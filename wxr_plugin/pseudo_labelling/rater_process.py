@@ -85,7 +85,7 @@ class RaterProcess:
         return messages
 
     def wait(self) -> Started:
-        """Wait for the first message and return it. Raises WxrError if the rater cannot be built."""
+        """Return the first message when it comes. Raises WxrError if the rater cannot be built."""
         try:
             first = self._messages.recv()
         except EOFError:

@@ -47,7 +47,7 @@ class RatingClient(Protocol):
         """Return whether a request for `key` is being rated."""
 
     def rate(self, requests: Sequence[RatingRequest]) -> list[RatingRequest]:
-        """Send `requests`, and return those that are rated by now, be they these or earlier ones."""
+        """Send `requests`, and return those, these or earlier ones, that are rated by now."""
 
     def close(self) -> None:
         """Release the rater; no request follows."""

@@ -1,8 +1,8 @@
 """The student's view of a real photo: augmented strongly, while the teacher sees the crop itself.
 
-Only colours and sharpness change, so a pseudo-label of the crop fits this view too. The paper does not
-state its changes; these are the usual ones of weak-to-strong consistency (FixMatch, Sohn et al.,
-NeurIPS 2020), our choice.
+Only colours and sharpness change, so a pseudo-label of the crop fits this view too. The paper does
+not state its changes; these are the usual ones of weak-to-strong consistency (FixMatch, Sohn et
+al., NeurIPS 2020), our choice.
 """
 
 import math

@@ -119,7 +119,7 @@ def _describe(settings: Settings, folder: Path, source: Source) -> None:
     options = settings.options.describe
     task = DescriptionTask(build_describer(options.describer))
     with LabelStore(folder / "labels.lmdb") as store:
-        with report.bar("describing", len(source) * source.each) as progress:
+        with report.bar("describing", len(source) * source.group_size) as progress:
             tally = label_photos(source, task, store, options.batch_size, progress=progress)
         report.print_descriptions(store, task, tally)
         report.print_tally(store, tally)

@@ -111,7 +111,7 @@ class Results:
 
     def __init__(self, photos: RealPhotos, contents: dict[str, str], rows: Sequence[Row]):
         self.photos, self.contents, self.rows = photos, contents, rows
-        self.each = 1 + max((len(row["files"]) for row in rows), default=0)
+        self.group_size = 1 + max((len(row["files"]) for row in rows), default=0)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -145,7 +145,7 @@ def _rate(
     source = Results(photos, contents, rows)
     with LabelStore(cache) as store:
         with bars.bar(
-            f"rating: {settings.options.report.rater}", len(source) * source.each
+            f"rating: {settings.options.report.rater}", len(source) * source.group_size
         ) as advance:
             tally = label_photos(source, task, store, BATCH, progress=advance)
         for line in tally.failed:

@@ -50,7 +50,7 @@ class StoreBase:
             return
         if not self.readonly:
             self._environment.stop_writing()
-        self._environment.close()
+        self._environment.close()  # another store of this process may still use it
         self._environment = None
 
     def __enter__(self) -> Self:

@@ -55,7 +55,8 @@ def run_caption(args: argparse.Namespace) -> int:
         raise WxrError(f"--batch-size must be 1 or more, not {args.batch_size}")
     pairs = find_pairs(args.photos, args.lq, args.output.parent)
     names = ("model", "batch_size", "dtype", "device", "revision", "max_tokens")
-    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    values = {name: getattr(args, name) for name in names}
+    given = {name: value for name, value in values.items() if value is not None}
 
     def build() -> Callable[[list[np.ndarray]], list[str]]:
         print(f"loading the model {args.model or 'blip-large'}", file=sys.stderr)
@@ -120,10 +121,12 @@ def caption(
     after every EVERY photos and at the end, also after an error or Ctrl-C. Rows of other photos
     stay in it.
     """
-    table = {row.file: row for row in read_table(output).values()} if output.is_file() else {}
+    rows = read_table(output).values() if output.is_file() else ()
+    table = {row.file: row for row in rows}
     captions = {pair.clean: table[pair.file].caption for pair in pairs if pair.file in table}
     # A clean photo may have several degraded versions.
-    todo = list({pair.clean: pair for pair in pairs if pair.clean not in captions}.values())
+    missing = {pair.clean: pair for pair in pairs if pair.clean not in captions}
+    todo = list(missing.values())
     reused = len(captions)
     failed: list[str] = []
     progress(reused)
@@ -132,6 +135,7 @@ def caption(
         for number, batch in enumerate(_batches(todo, batch_size), 1):
             captions |= _captions(batch, describe, failed)
             progress(len(batch))
+            # Writing replaces the whole table, so not after every batch.
             if number % max(1, EVERY // batch_size) == 0:
                 _write(output, table, pairs, captions)
     finally:
@@ -149,6 +153,7 @@ def _captions(batch: Iterable[Pair], describe: Callable, failed: list[str]) -> d
         except BadImageError as error:
             failed.append(str(error))
     texts = dict(zip(images, describe(list(images.values())))) if images else {}
+    # An empty text is no caption, and a row of it would be taken for one.
     failed += [f"{place}: the model said nothing" for place, text in texts.items() if not text]
     return {place: text for place, text in texts.items() if text}
 
@@ -156,25 +161,28 @@ def _captions(batch: Iterable[Pair], describe: Callable, failed: list[str]) -> d
 def _write(
     output: Path, table: dict[str, CaptionRow], pairs: Sequence[Pair], captions: dict[str, str]
 ) -> None:
-    new = {
-        p.file: CaptionRow(p.file, captions[p.clean], p.degradation)
-        for p in pairs
-        if p.clean in captions
-    }
-    write_table(output, (table | new).values())
+    rows = dict(table)
+    for pair in pairs:
+        if pair.clean in captions:
+            caption = captions[pair.clean]
+            rows[pair.file] = CaptionRow(pair.file, caption, pair.degradation)
+    write_table(output, rows.values())
 
 
 def _named(
     word: str, lq: ImageStore, clean: ImageStore, keys: Sequence[tuple[str, str]], relative_to: Path
 ) -> Iterator[Pair]:
     for degraded, key in keys:
+        # An entry of an LMDB has no path; the table names it like a file in that folder.
         path = lq.root / f"{unquote(degraded)}.png" if lq.is_lmdb else Path(lq.path(degraded))
         yield Pair(_relative(path, relative_to), word, clean, key)
 
 
 def _relative(path: Path, folder: Path) -> str:
     """Return `path` relative to `folder` if it is inside, else the absolute path."""
-    path, folder = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
+    # Without resolving links: the table shall name the files as the user does.
+    path = Path(os.path.abspath(path))
+    folder = Path(os.path.abspath(folder))
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
 

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from wxr_plugin.labels.outcomes import InitResult, Line, summary
+from wxr_plugin.labels.report import print_table
 from wxr_plugin.utils import files
 from wxr_plugin.utils.csv_text import to_csv
 
@@ -26,11 +26,8 @@ def print_result(result: InitResult, store: Path) -> None:
         print(
             f"no rater rated {len(unrated)} of {len(result.outcomes)}: {names}; they are unchanged"
         )
-    lines = summary(result)
-    if lines:
-        console = Console()
-        table = _table(lines, result.raters)
-        console.print(table) if console.is_terminal else Console(width=240).print(table)
+    if lines := summary(result):
+        print_table(_table(lines, result.raters))
     voted = len(result.outcomes) - len(unrated)
     print(f"{store}: {voted} pseudo-labels chosen, {result.stored} of them new or changed")
 
@@ -40,15 +37,16 @@ def write_csv(result: InitResult, path: Path) -> None:
     rows = []
     for line in summary(result):
         values = [line.weather, line.method, line.images, line.won, line.share, line.mean_rank]
-        rows.append([*values, *(_cell(value) for value in line.ratings.values())])
-    files.write_text(path, to_csv([*_COLUMNS, *(f"rating {name}" for name in result.raters)], rows))
+        ratings = [_cell(rating) for rating in line.ratings.values()]
+        rows.append([*values, *ratings])
+    files.write_text(path, to_csv(_header(result.raters), rows))
 
 
 _COLUMNS = ("weather", "method", "images", "won", "share", "mean rank")
 
 
 def _table(lines: Sequence[Line], raters: Sequence[str]) -> Table:
-    table = Table(*_COLUMNS, *(f"rating {name}" for name in raters))
+    table = Table(*_header(raters))
     weather = lines[0].weather
     for line in lines:
         if line.weather != weather:
@@ -58,6 +56,10 @@ def _table(lines: Sequence[Line], raters: Sequence[str]) -> Table:
         ratings = [_shown(value) for value in line.ratings.values()]
         table.add_row(line.weather, line.method, *counts, *ratings)
     return table
+
+
+def _header(raters: Sequence[str]) -> list[str]:
+    return [*_COLUMNS, *(f"rating {name}" for name in raters)]
 
 
 def _shown(value: float) -> str:

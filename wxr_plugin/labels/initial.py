@@ -95,6 +95,7 @@ def init_labels(
         raise WxrError(
             f"nothing to choose from: name restorers; there is no {path} with pseudo-labels"
         )
+    # A copy appears as a whole, so one that exists is complete.
     if start_from is not None and not path.exists():
         copy_store(start_from, path)
     with LabelStore(path) as store:
@@ -184,6 +185,7 @@ class _Run(NamedTuple):
         """Vote, and store the winners that differ from the stored labels."""
         self.result.outcomes = list(votes(self.photos, candidates, self.store, provenances))
         rater = self.store.put_provenance(panel_provenance(provenances))
+        # Only differences are written, so a second call on the same photos writes nothing.
         changed = changed_winners(
             candidates, self.result.outcomes, self.store.pseudo_index(), rater
         )

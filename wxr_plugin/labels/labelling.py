@@ -176,7 +176,7 @@ class _Loader:
         reason = self._stored(picture)
         if reason is not None:
             return _Loaded(picture, reason=reason, is_stored=True)
-        if picture.reason:
+        if picture.reason:  # its source could not read it
             return _Loaded(picture, reason=picture.reason)
         try:
             return _Loaded(picture, picture.read())
@@ -213,7 +213,7 @@ def _ask(waiting: list[_Loaded], task: LabelTask, store: LabelStore, tally: Tall
         raise WxrError(
             f"a batch of {len(waiting)} photos does not fit the GPU; give a smaller --batch-size"
         ) from error
-    with store.batch():
+    with store.batch():  # a killed call has all answers of a batch or none
         for loaded, answer in zip(waiting, answers):
             if answer is None:
                 failed = loaded._replace(reason="the model gave no usable answer")
@@ -233,5 +233,6 @@ def _ahead(load: Callable[[T], S], items: Iterable[T], depth: int) -> Iterator[S
             running.append(readers.submit(load, item))
             if len(running) >= depth:
                 yield running.popleft().result()
+        # The last items, which no further submission pushes out.
         while running:
             yield running.popleft().result()

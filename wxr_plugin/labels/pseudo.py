@@ -91,6 +91,7 @@ class PseudoLabelStore(StoreBase):
 
         The checkpoint has to be on the disk.
         """
+        # A run that was resumed at an older checkpoint comes to the later ones again.
         earlier = {commit for commit in self._commits() if commit < iteration}
         commits = sorted({*earlier, iteration})[-keep:]
         keys = self._keys(PSEUDO)
@@ -134,9 +135,12 @@ class PseudoLabelStore(StoreBase):
 
     def _ratings_after(self, iteration: int) -> list[bytes]:
         """Return the rows of ratings that a training stored after `iteration`."""
-        rows = self._items(RATINGS)
-        made = [(key, self._decoded(row, _Made).iteration) for key, row in rows]
-        return [key for key, stored in made if stored is not None and stored > iteration]
+        later = []
+        for key, row in self._items(RATINGS):
+            stored = self._decoded(row, _Made).iteration
+            if stored is not None and stored > iteration:  # None: made by a command
+                later.append(key)
+        return later
 
     def _ratings_of_dropped(self, keys: list[bytes], dropped: list[bytes]) -> list[bytes]:
         """Return the rows of ratings that go with the pseudo-labels `dropped`, of all `keys`.
@@ -145,15 +149,17 @@ class PseudoLabelStore(StoreBase):
         again, so its ratings stay.
         """
         images = {_image(key) for key in dropped}
-        gone = set(dropped)
-        staying = [key for key in keys if _image(key) in images and key not in gone]
-        lost = [label for label in self._infos(dropped) if label.source.startswith(TEACHER)]
+        versions = {key for key in keys if _image(key) in images}
+        staying = versions.difference(dropped)
+        lost = {_rating_key(label) for label in self._infos(dropped) if _is_teachers(label)}
+        # An image may come back, below a margin of 0, and then has two versions with one rating.
         needed = {_rating_key(label) for label in self._infos(staying)}
-        return sorted({_rating_key(label) for label in lost if label.content} - needed)
+        return sorted(lost - needed)
 
     def _infos(self, keys: Iterable[bytes]) -> list[PseudoInfo]:
         """Return the pseudo-labels of the rows `keys`, without reading their images."""
 
+        # The PNG comes last in a row, so its pages of the memory map are not touched.
         def look(transaction: lmdb.Transaction) -> list[PseudoInfo]:
             return [self._decoded(transaction.get(key), PseudoInfo) for key in keys]
 
@@ -164,6 +170,10 @@ class _Made(msgspec.Struct):
     """The field of a Rating that says whether a training made it."""
 
     iteration: int | None = None
+
+
+def _is_teachers(label: PseudoInfo) -> bool:
+    return label.source.startswith(TEACHER) and bool(label.content)
 
 
 def _rating_key(label: PseudoInfo) -> bytes:
@@ -181,5 +191,6 @@ def _iteration(key: bytes) -> int:
 
 def _superseded(keys: list[bytes], iteration: int) -> list[bytes]:
     """Return the versions that a newer one, also at or before `iteration`, replaces."""
+    # Keys are sorted by image, then by iteration.
     seen = [key for key in keys if _iteration(key) <= iteration]
     return [key for key, following in pairwise(seen) if _image(key) == _image(following)]

@@ -126,11 +126,17 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
     table = Table(*columns)
     for row in rows:
         table.add_row(*(_text(row.get(name)) for name in columns))
-    # Rich folds a table into 80 columns when its output goes to a file; a reader with grep wants
-    # whole lines.
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=240).print(table)
+    print_table(table)
     print(f"{len(rows)} rows")
+
+
+def print_table(table: Table) -> None:
+    """Print `table` as wide as the terminal, or wide enough for whole lines in a file."""
+    # Rich folds a table into 80 columns when its output goes to a file, which breaks grep.
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=240)
+    console.print(table)
 
 
 def write_csv(rows: list[dict[str, Any]], path: Path) -> None:

@@ -85,7 +85,7 @@ def _rescue(source: Path, partial: Path) -> Rescued:
         raise LabelStoreError(
             f"{source}: no row can be read; restore a copy, or label into a new store"
         )
-    return Rescued(dict(kinds), old.entries - 1)
+    return Rescued(dict(kinds), old.entries - 1)  # without the schema's row
 
 
 def is_sound(key: bytes, value: bytes) -> bool:

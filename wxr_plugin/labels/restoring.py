@@ -38,6 +38,7 @@ class Restorations:
     def file(self, spec: RestorerSpec, digest: str, key: str, content: str) -> Path:
         """Return the path of the restoration of photo `key` with that `content_hash`."""
         parts = [_short(part) for part in key.split("/")]
+        # safe_join keeps names such as ".." inside the folder.
         folder = safe_join(self.root, _short(f"{spec.name}-{digest}"))
         return safe_join(folder, "/".join([*parts[:-1], f"{parts[-1]}.{content[:12]}.png"]))
 
@@ -68,11 +69,12 @@ def photo_contents(
     `progress(1, "")` is called for each photo.
     """
 
+    # Name, content hash and error of a photo.
     def look(key: str) -> tuple[str, str, str]:
         place = photos.path(key)
         try:
             data = photos.encoded(key)
-            read_image(data, place)
+            read_image(data, place)  # raises if it cannot be decoded
             return key, content_hash(data), ""
         except BadImageError as error:
             return key, "", str(error)

@@ -32,14 +32,16 @@ def rewrite_descriptions(
     work = _Work(store, rewriter, Tally(seen=seen))
     todo = [row for row in newest.values() if not work.is_settled(row, retry_failed)]
     progress(len(newest) - len(todo), work.tally)
+    # One request for each text, however many images have it.
     by_text: dict[str, list[Description]] = {}
     for row in todo:
         by_text.setdefault(row.text, []).append(row)
     texts = list(by_text)
     for start in range(0, len(texts), BATCH):
-        part = {text: by_text[text] for text in texts[start : start + BATCH]}
-        work.ask(part)
-        progress(sum(map(len, part.values())), work.tally)
+        batch = {text: by_text[text] for text in texts[start : start + BATCH]}
+        work.ask(batch)
+        images = sum(len(rows) for rows in batch.values())
+        progress(images, work.tally)
     return work.tally
 
 
@@ -68,9 +70,8 @@ class _Work:
         if self.store.get_rewrite(row.key, row.text, self.provenance):
             self.tally.reused += 1
             return True
-        failure = self.store.get_failure(
-            row.key, content_hash(row.text.encode()), self.provenance, "rewrite"
-        )
+        content = content_hash(row.text.encode())
+        failure = self.store.get_failure(row.key, content, self.provenance, "rewrite")
         if failure is None or retry_failed:
             return False
         self.tally.failed.append(f"{row.key}: {failure.reason} (earlier)")
@@ -81,6 +82,7 @@ class _Work:
         answers = self.rewriter.rewrite(list(descriptions))
         with self.store.batch():
             for (text, rows), answer in zip(descriptions.items(), answers):
+                # Rows are found by name, so each image gets its own.
                 for row in rows:
                     self._put(row, text, answer)
         self.tally.asked += len(descriptions)
@@ -91,9 +93,8 @@ class _Work:
             self.store.put_rewrite(row.key, text, self.provenance, answer)
             return
         reason = f"the rewriter gave nothing usable for: {text}"
-        self.store.put_failure(
-            row.key, content_hash(text.encode()), self.provenance, reason, "rewrite"
-        )
+        content = content_hash(text.encode())
+        self.store.put_failure(row.key, content, self.provenance, reason, "rewrite")
         self.tally.failed.append(f"{row.key}: {reason}")
 
 
@@ -106,5 +107,6 @@ def without_description(store: LabelStore) -> list[str]:
     names = set(store.pseudo_index())
     names |= {row.key for row in store.answers("rating")}
     names |= {row.key for row in store.answers("description")}
+    # split_key gives the photo of a crop, and a photo itself.
     missing = {key for key in names if split_key(key)[0] not in described}
     return sorted(missing - described)

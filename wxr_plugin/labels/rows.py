@@ -153,6 +153,7 @@ def pseudo_key(key: str, iteration: int) -> bytes:
 
     Versions of one image are adjacent, in the order of their iterations.
     """
+    # LMDB sorts keys as bytes; leading zeros make that the order of numbers.
     return pseudo_prefix(key) + f"{iteration:012d}".encode()
 
 

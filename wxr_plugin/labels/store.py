@@ -114,6 +114,7 @@ class LabelStore(PseudoLabelStore):
         They are the newest description that has a rewrite, and its newest rewrite: a description
         whose rewrite failed, or was not made yet, leaves the earlier pair in force.
         """
+        # (name, description) -> its rewrite; rows are sorted by time, so the newest is set last.
         rewrites: dict[tuple[str, str], Rewrite] = {}
         for row in self.answers("rewrite"):
             if isinstance(row, Rewrite):
@@ -140,6 +141,7 @@ class LabelStore(PseudoLabelStore):
         kind: str = "rating",
     ) -> None:
         """Store that image `key` got no answer of `kind`, one of KINDS, and count the attempt."""
+        # A failure has the key of the answer, so an answer that comes later replaces it.
         before = self.get_failure(key, content, provenance, kind)
         attempts = before.attempts + 1 if before else 1
         row = Failure(key, content, provenance_hash(provenance), reason, attempts)

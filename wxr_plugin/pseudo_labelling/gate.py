@@ -1,5 +1,6 @@
 """Candidates for a pseudo-label, requests for their ratings, and the gate that compares them."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -82,6 +83,7 @@ class RatingRequest(NamedTuple):
         return [self.label, self.offered] if self._beats_rival() else [self.label]
 
     def _beats_rival(self) -> bool:
+        # The rival only raises the bar; it never becomes a label itself.
         if self.offered is None or self.offered.rating is None:
             return False
         if self.rival is None:
@@ -102,8 +104,9 @@ def is_better(candidate: Candidate, stored: Candidate | None, margin: float = 0.
 
 def image_ratings(ratings: Ratings) -> list[ImageRating]:
     """Return the ratings of a rater's call, one for each image."""
-    pairs = zip(ratings.rating.tolist(), ratings.logits.tolist())
-    return [ImageRating(rating, tuple(logits)) for rating, logits in pairs]
+    values = ratings.rating.tolist()
+    logits = ratings.logits.tolist()
+    return [ImageRating(value, tuple(row)) for value, row in zip(values, logits)]
 
 
 def with_ratings(
@@ -138,5 +141,6 @@ def _rated(candidate: Candidate | None, ratings: Iterator[ImageRating]) -> Candi
     if not _is_unrated(candidate):
         return candidate
     rating, logits = next(ratings)
-    # NaN is the only value that differs from itself.
-    return candidate._replace(rating=rating, logits=logits) if rating == rating else candidate
+    if math.isnan(rating):  # takes its turn, but changes nothing
+        return candidate
+    return candidate._replace(rating=rating, logits=logits)

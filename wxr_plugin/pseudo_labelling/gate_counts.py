@@ -49,6 +49,7 @@ def record(folder: Path, counts: GateCounts) -> None:
     A resumed training thus drops the entries of the iterations that were lost, and counts nothing
     twice.
     """
+    # The whole file is replaced: a line that is appended could be cut short by a kill.
     earlier = [entry for entry in gate_counts(folder) if entry.iteration < counts.iteration]
     lines = [msgspec.json.encode(entry).decode() + "\n" for entry in (*earlier, counts)]
     files.write_text(folder / FILE, "".join(lines))

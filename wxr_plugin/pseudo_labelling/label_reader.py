@@ -45,7 +45,9 @@ class LabelReader:
 
     def _from_photo(self, key: str, shape: tuple[int, int]) -> Candidate | None:
         photo, box = split_key(key)
-        label = self.store.get_pseudo(photo) if box and photo not in self._refused else None
+        if not box or photo in self._refused:
+            return None
+        label = self.store.get_pseudo(photo)
         if label is None:
             return None
         image = self._decoded(label)
@@ -56,12 +58,13 @@ class LabelReader:
 
     def _decoded(self, label: PseudoLabel) -> np.ndarray:
         version = label.key, label.time
-        if version not in self._photos:
-            self._photos[version] = label.image
-        self._photos.move_to_end(version)
+        image = self._photos.pop(version, None)
+        if image is None:
+            image = label.image
+        self._photos[version] = image  # now the most recently used
         while len(self._photos) > PHOTOS:
             self._photos.popitem(last=False)
-        return self._photos[version]
+        return image
 
     def _refuse(self, photo: str, box: Box, image: np.ndarray) -> None:
         self._refused.add(photo)  # one warning for each photo
@@ -80,10 +83,12 @@ def _holds(image: np.ndarray, box: Box, shape: tuple[int, int]) -> bool:
     spans that whole side.
     """
     height, width = image.shape[:2]
-    inside = box.right <= width and box.bottom <= height
-    is_square = shape[0] == shape[1]
-    fits = all(
-        length == shape[0] or length == whole < shape[0]
-        for length, whole in ((box.right - box.left, width), (box.bottom - box.top, height))
-    )
-    return inside and is_square and fits
+    side = shape[0]
+    if shape != (side, side) or box.right > width or box.bottom > height:
+        return False
+    return _fits(box.right - box.left, width, side) and _fits(box.bottom - box.top, height, side)
+
+
+def _fits(length: int, whole: int, side: int) -> bool:
+    """Return whether `length` pixels of a `whole` side give `side` pixels, padded if necessary."""
+    return length == side or length == whole < side

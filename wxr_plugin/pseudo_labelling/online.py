@@ -124,6 +124,7 @@ class PseudoLabels:
                 differ.
         """
         labels = self.store.pseudo_labels()
+        # Labels that a panel made are of iteration 0; later ones are of a training.
         newest = max((label.iteration for label in labels), default=0)
         if newest > 0 and self.is_writer:
             self._remove_added(newest)
@@ -169,6 +170,7 @@ class PseudoLabels:
         for request in self.client.rate(requests):
             self._learn(request, labels, iteration)
         chosen = [labels[key] for key in keys]
+        # An unrated label counts by the rating of whoever stored it.
         images = torch.stack([from_array(label.image) for label in chosen])
         ratings = [label.trust if label.rating is None else label.rating for label in chosen]
         return Labels(
@@ -258,7 +260,9 @@ class PseudoLabels:
             client.out_of_memory,
             client.rated,
         )
-        client.failures, client.out_of_memory, client.rated = [], [], 0
+        # Every count enters one update only.
+        client.failures, client.out_of_memory = [], []
+        client.rated = 0
         return update
 
     def _label(self, key: str, photo: np.ndarray) -> Candidate:
@@ -279,6 +283,7 @@ class PseudoLabels:
         if not labels:
             return []
         nothing = [None] * len(labels)
+        # NaN would become some 8-bit value, so images that have one are left out.
         is_finite = restored.isfinite().flatten(1).all(1).tolist()
         images = [
             image if finite else None for image, finite in zip(to_arrays(restored), is_finite)
@@ -335,7 +340,9 @@ class PseudoLabels:
     def _store(self, updates: list[RankUpdate], iteration: int) -> None:
         """Store the best candidate of each key, and the ratings, in one transaction."""
         better: dict[str, Candidate] = {}
-        for candidate in (candidate for update in updates for candidate in update.better):
+        candidates = [candidate for update in updates for candidate in update.better]
+        # Several ranks may have visited one crop.
+        for candidate in candidates:
             current = better.get(candidate.key) or self.stored.own(candidate.key)
             if is_better(candidate, current, self.margin):
                 better[candidate.key] = candidate
@@ -406,6 +413,7 @@ def _open(path: Path, is_writer: bool) -> LabelStore:
             f"{error}. The label store is written once on each node: set train.labels to a folder "
             "on each node's own disk, with the same content everywhere"
         ) from error
+    # Readers need the store that their node's writer has created.
     _wait_for_all()
     return writable or LabelStore(path, readonly=True)
 

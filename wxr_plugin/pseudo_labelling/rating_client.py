@@ -87,6 +87,7 @@ class SyncRatingClient:
         except Exception as error:  # whatever a model or a server may raise
             self._note(error, len(images))
             return []
+        # NaN is an answer: the rater works, so no call is skipped.
         self._failures_in_a_row = 0
         unusable = unusable_ratings(ratings)
         self.failures += unusable

@@ -101,8 +101,9 @@ class RatingProxy:
         if bound >= 5:
             return 0.0
         change, uncertainty = self.ridge.predict(_inputs(last, features))
+        mean = log_odds(last.rating) + change
         deviation = math.sqrt(self.variance * (1 + uncertainty))
-        return chance_above(log_odds(last.rating) + change, deviation, log_odds(bound))
+        return chance_above(mean, deviation, log_odds(bound))
 
     def is_worth_it(self, chance: float) -> bool:
         """Return whether to rate an image; unlikely ones are drawn from torch's CPU generator."""
@@ -111,6 +112,7 @@ class RatingProxy:
     def learn(self, samples: Sequence[ProxySample]) -> None:
         """Learn from rated images, in this order; every rank has to get the same samples."""
         for sample in samples:
+            # The head predicts changes, so the first rating of a crop teaches it nothing.
             if last := self.last.get(sample.key):
                 change = log_odds(sample.rating) - log_odds(last.rating)
                 self._fit(_inputs(last, sample.features), change)
@@ -119,8 +121,11 @@ class RatingProxy:
     def state(self) -> dict[str, Any]:
         """Return the state of the head, as plain types and tensors."""
         samples = list(self.last.values())
-        ridge = [self.ridge.weights.clone(), self.ridge.inverse.clone()] if self.ridge else None
-        features = torch.stack([sample.features for sample in samples]) if samples else None
+        ridge = features = None
+        if self.ridge:
+            ridge = [self.ridge.weights.clone(), self.ridge.inverse.clone()]
+        if samples:
+            features = torch.stack([sample.features for sample in samples])
         return {
             "variance": self.variance,
             "ridge": ridge,
@@ -136,11 +141,11 @@ class RatingProxy:
             weights, inverse = state["ridge"]
             self.ridge = Ridge(len(weights))
             self.ridge.weights, self.ridge.inverse = weights.clone(), inverse.clone()
+        self.last = {}
         features = state["features"] if state["keys"] else ()
-        self.last = {
-            key: ProxySample(key, row.clone(), *ratings)
-            for key, row, ratings in zip(state["keys"], features, state["ratings"])
-        }
+        for key, row, ratings in zip(state["keys"], features, state["ratings"]):
+            rating, label_rating = ratings
+            self.last[key] = ProxySample(key, row.clone(), rating, label_rating)
 
     def _fit(self, x: Tensor, y: float) -> None:
         if self.ridge is None:

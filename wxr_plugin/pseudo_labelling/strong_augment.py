@@ -65,7 +65,8 @@ def recoloured(images: Tensor, brightness: Tensor, contrast: Tensor, saturation:
     images = images * brightness
     mean = images.mean((1, 2, 3), keepdim=True)
     images = mean + contrast * (images - mean)
-    grey = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    weights = images.new_tensor(LUMA).view(1, 3, 1, 1)
+    grey = (images * weights).sum(1, keepdim=True)
     return grey + saturation * (images - grey)
 
 
@@ -75,15 +76,19 @@ def blurred(images: Tensor, sigma: Tensor) -> Tensor:
     # Three standard deviations hold 99.7 %; reflection needs a radius below the side.
     radius = min(math.ceil(3 * float(sigma.max())), height - 1, width - 1)
     offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
-    kernel = torch.exp(-0.5 * (offsets / sigma.clamp(min=1e-3).view(-1, 1)) ** 2)
+    deviation = sigma.clamp(min=1e-3).view(-1, 1)
+    kernel = torch.exp(-0.5 * (offsets / deviation) ** 2)  # (N, 2 radius + 1)
     kernel = kernel / kernel.sum(1, keepdim=True)
     # One group for each channel of each image, since each image has a kernel of its own.
     groups = count * channels
     kernel = kernel.repeat_interleave(channels, 0)
     padded = F.pad(images, [radius] * 4, mode="reflect")
     flat = padded.reshape(1, groups, height + 2 * radius, -1)
-    flat = F.conv2d(flat, kernel[:, None, :, None], groups=groups)
-    return F.conv2d(flat, kernel[:, None, None, :], groups=groups).view_as(images)
+    column = kernel[:, None, :, None]
+    row = kernel[:, None, None, :]
+    flat = F.conv2d(flat, column, groups=groups)
+    flat = F.conv2d(flat, row, groups=groups)
+    return flat.view_as(images)
 
 
 def erased(images: Tensor, share: Tensor, place: Tensor) -> Tensor:

@@ -47,6 +47,7 @@ def restored_together(
     network without its wrapper, whose forward copies rank 0's BatchNorm statistics into the ones
     that the first forward's backward needs.
     """
+    # One larger batch is faster than two, and BatchNorm sees both streams.
     if lq.shape[1:] != photos.shape[1:]:
         return predict(lq), (predict_second or predict)(photos)
     return predict(torch.cat((lq, photos))).split((len(lq), len(photos)))
@@ -208,6 +209,7 @@ class Unlabelled:
         process = self.options.rating.async_
         if process is None:
             return SyncRatingClient(build_rater(self.options.rater))
+        # The process builds the rater itself, on its own device.
         rater = dict(self.options.rater)
         if device := rating_device(process.device, local_rank()):
             rater["device"] = device
@@ -220,6 +222,7 @@ class Unlabelled:
     def _texts(self) -> dict[str, tuple[str, str]]:
         if not self.options.semantic_opt:
             return {}
+        # Texts may be used without pseudo-labels, so the store is only read here.
         with LabelStore(self.path, readonly=True) as store:
             return store.texts()
 

@@ -101,7 +101,7 @@ def test_a_copy_that_was_killed_leaves_no_store_and_the_next_one_is_whole(
     child.start()
     for _ in range(10):
         assert ours.recv() == "chunk"
-        ours.send("go on")
+        ours.send("continue")
     ours.recv()
     with pytest.raises(LabelStoreError, match=f"process {child.pid} on .* is writing"):
         copy_store(old, tmp_path / "new.lmdb")

@@ -1,4 +1,4 @@
-"""Label stores that were cut short, emptied, or whose bits have changed: one line, and what is sound is saved."""
+"""Damaged label stores: one line of error, and the sound rows are saved."""
 
 import os
 
@@ -58,10 +58,11 @@ def test_a_store_that_is_cut_short_is_refused_and_rescued(share, tmp_path, capsy
     if share < 0.1:
         assert code == 2 and "no row can be read" in said.err and not (tmp_path / "new").exists()
     else:
-        found, images, _ = everything(tmp_path / "new")
-        assert f"{len(found)} rating" in said.out and code == int("lost 0" not in said.out)
-        assert 0 < len(found) + len(images) <= len(answers) + len(labels)
-        assert all(row in answers for row in found) and all(label in labels for label in images)
+        rows, images, _ = everything(tmp_path / "new")
+        assert f"{len(rows)} rating" in said.out and code == int("lost 0" not in said.out)
+        assert 0 < len(rows) + len(images) <= len(answers) + len(labels)
+        assert all(row in answers for row in rows)
+        assert all(label in labels for label in images)
     assert file.stat().st_size == size
     assert not list(tmp_path.glob(".*"))
 

@@ -36,7 +36,7 @@ def image(seed, size=(12, 10)):
 
 @contextmanager
 def process(work, path):
-    """A forked process that calls `work(path, connection)`, and our end of the connection; killed at the end."""
+    """Fork a process that calls `work(path, connection)`; yield it and our end, and kill it."""
     ours, theirs = multiprocessing.Pipe()
     child = multiprocessing.get_context("fork").Process(target=work, args=(path, theirs))
     child.start()
@@ -67,12 +67,12 @@ def test_a_rating_comes_back_as_it_was_put_also_by_a_later_process(store):
 def test_an_answer_is_not_reused_when_what_it_depends_on_changes(store, changed):
     store.put_rating("a", "c1", MODEL, 3.0, LOGITS)
     store.put_description("a", "c1", MODEL, "Rain.")
-    other = {**MODEL, changed: "another"}
+    other_model = {**MODEL, changed: "another"}
     assert (
-        store.get_rating("a", "c1", other) is None
-        and store.get_description("a", "c1", other) is None
+        store.get_rating("a", "c1", other_model) is None
+        and store.get_description("a", "c1", other_model) is None
     )
-    store.put_rating("a", "c1", other, 4.0, LOGITS)
+    store.put_rating("a", "c1", other_model, 4.0, LOGITS)
     assert store.get_rating("a", "c1", MODEL).rating == 3.0
     assert store.get_rating("a", "c1", dict(reversed(MODEL.items()))).rating == 3.0
 
@@ -225,7 +225,7 @@ def test_readers_see_one_consistent_state_while_a_writer_writes(store):
             seen, end = [], time.monotonic() + 60
             while len(set(map(tuple, seen))) < 10 and time.monotonic() < end:
                 seen.append(sorted({row.rating for row in reader.answers()}))
-    assert all(len(one) == 1 for one in seen)
+    assert all(len(ratings) == 1 for ratings in seen)
     assert len(set(map(tuple, seen))) == 10
 
 
@@ -233,7 +233,7 @@ def test_readers_see_one_consistent_state_while_a_writer_writes(store):
 
 
 @pytest.mark.parametrize("after", [1, 20, 150])
-def test_every_committed_row_survives_kill_9_and_the_next_writer_goes_on(tmp_path, after):
+def test_every_committed_row_survives_kill_9_and_the_next_writer_continues(tmp_path, after):
     def write(path, connection):
         writer = LabelStore(path)
         for i in range(100000):
@@ -242,19 +242,20 @@ def test_every_committed_row_survives_kill_9_and_the_next_writer_goes_on(tmp_pat
                 writer.put_pseudo(str(i), image(i), 1 + i % 4, f"teacher@{i}", i)
             connection.send(i)
 
-    told = []
+    written = []
     with process(write, tmp_path / "labels.lmdb") as (child, writer):
-        while len(told) < after:
-            told.append(writer.recv())
+        while len(written) < after:
+            written.append(writer.recv())
         os.kill(child.pid, signal.SIGKILL)
         with suppress(EOFError):
             while True:
-                told.append(writer.recv())
+                written.append(writer.recv())
     with LabelStore(tmp_path / "labels.lmdb") as store:
         count = len(store.answers())
-        assert count in (len(told), len(told) + 1)  # the one more was stored but not yet told
+        # The last row may be stored but not reported yet.
+        assert count in (len(written), len(written) + 1)
         assert len(store.pseudo_labels()) == count
-        for i in told:
+        for i in written:
             assert store.get_rating(str(i), "c", MODEL).rating == 1 + i % 4
             assert np.array_equal(store.get_pseudo(str(i)).image, image(i))
         store.put_rating("more", "c", MODEL, 5.0, LOGITS)
@@ -272,8 +273,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing_that_was_stored(tmp_path):
             connection.send(str(error))
 
     with process(write, tmp_path / "labels.lmdb") as (_, writer):
-        told = writer.recv()
-    assert "cannot be written" in told and "\n" not in told
+        message = writer.recv()
+    assert "cannot be written" in message and "\n" not in message
     with LabelStore(tmp_path / "labels.lmdb") as store:
         assert store.get_rating("a", "c", MODEL).rating == 3.0 and store.get_pseudo("a") is None
         store.put_pseudo("a", image(0, (1000, 1000)), 3.0, "input", 0)
@@ -293,11 +294,11 @@ def test_a_second_writer_is_refused_by_number_until_the_first_ends(store):
 
     with process(write, store.path) as (_, second):
         second.send("try")
-        told = second.recv()
+        message = second.recv()
         assert (
-            f"process {os.getpid()} on" in told
-            and "is writing to this label store" in told
-            and "\n" not in told
+            f"process {os.getpid()} on" in message
+            and "is writing to this label store" in message
+            and "\n" not in message
         )
         assert store.answers() == []
         store.close()
@@ -328,8 +329,8 @@ def test_a_killed_writers_forked_workers_do_not_keep_the_lock(tmp_path):
 
 
 def test_stores_of_one_process_share_the_environment(store):
-    with LabelStore(store.path) as other, LabelStore(store.path, readonly=True) as reader:
-        other.put_rating("a", "c", MODEL, 3.0, LOGITS)
+    with LabelStore(store.path) as second, LabelStore(store.path, readonly=True) as reader:
+        second.put_rating("a", "c", MODEL, 3.0, LOGITS)
         assert reader.get_rating("a", "c", MODEL) == store.get_rating("a", "c", MODEL)
     store.put_rating("b", "c", MODEL, 3.0, LOGITS)
     assert len(store.answers()) == 2
@@ -361,17 +362,17 @@ def test_a_forked_child_cannot_use_its_parents_store_but_its_own(store):
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        told = "nothing"
+        message = "nothing"
         try:
             store.get_rating("a", "c", MODEL)
         except LabelStoreError as error:
-            told = str(error)
+            message = str(error)
         with LabelStore(store.path, readonly=True) as own:
-            os.write(writing, f"{told}|{own.get_rating('a', 'c', MODEL).rating}".encode())
+            os.write(writing, f"{message}|{own.get_rating('a', 'c', MODEL).rating}".encode())
         os._exit(0)
     os.waitpid(child, 0)
-    told, rating = os.read(reading, 4096).decode().split("|")
-    assert "open the store anew in this process" in told and rating == "3.0"
+    message, rating = os.read(reading, 4096).decode().split("|")
+    assert "open the store again in this process" in message and rating == "3.0"
     store.put_rating("b", "c", MODEL, 3.0, LOGITS)
     assert len(store.answers()) == 2
 
@@ -380,7 +381,10 @@ def test_a_forked_child_cannot_use_its_parents_store_but_its_own(store):
 
 
 def test_a_store_of_another_schema_version_is_refused(tmp_path):
-    with lmdb.open(str(tmp_path / "labels.lmdb")) as other, other.begin(write=True) as transaction:
+    with (
+        lmdb.open(str(tmp_path / "labels.lmdb")) as opened,
+        opened.begin(write=True) as transaction,
+    ):
         transaction.put(b"schema", msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION + 1}))
     for readonly in (False, True):
         with pytest.raises(
@@ -426,8 +430,8 @@ def test_a_store_of_version_1_is_read_as_it_is_and_becomes_one_of_today_when_it_
     for readonly, after in ((True, 1), (False, 2), (True, 2)):
         with LabelStore(tmp_path / "labels.lmdb", readonly) as store:
             assert [row.rating for row in store.answers()] == [3.5]
-            (found,) = store.pseudo_labels()
-            assert (found.key, found.png, found.iteration) == ("a", b"png", 7)
+            (label_read,) = store.pseudo_labels()
+            assert (label_read.key, label_read.png, label_read.iteration) == ("a", b"png", 7)
         assert version() == after
 
 
@@ -444,12 +448,15 @@ def test_a_writer_killed_before_its_first_row_leaves_an_empty_store(tmp_path):
     "rows", [{b"0001": b"\x89PNG"}, {b"schema": b"\xc1 not msgpack"}, {b"schema": b"\x01"}]
 )
 def test_an_lmdb_of_something_else_is_refused_and_left_alone(tmp_path, rows):
-    with lmdb.open(str(tmp_path / "photos.lmdb")) as other, other.begin(write=True) as transaction:
+    with (
+        lmdb.open(str(tmp_path / "photos.lmdb")) as opened,
+        opened.begin(write=True) as transaction,
+    ):
         for key, value in rows.items():
             transaction.put(key, value)
     with pytest.raises(LabelStoreError, match="not a label store"):
         LabelStore(tmp_path / "photos.lmdb")
-    with lmdb.open(str(tmp_path / "photos.lmdb")) as other, other.begin() as transaction:
+    with lmdb.open(str(tmp_path / "photos.lmdb")) as opened, opened.begin() as transaction:
         assert dict(transaction.cursor()) == rows
 
 

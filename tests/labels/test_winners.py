@@ -29,7 +29,7 @@ def test_a_winner_is_stored_again_for_another_image_rating_or_panel(
     ratings = np.array([[2.0, 4.0]])
     outcome = Outcome("a", "rain", CANDIDATES, ratings, vote(ratings))
     candidates = SimpleNamespace(choices={"a": Choice("a", CANDIDATES, stored)})
-    known = {"a": PseudoInfo("a", rating, "nafnet", 0, rater)}
-    assert changed_winners(candidates, [outcome], known, "panel") == (
+    labels = {"a": PseudoInfo("a", rating, "nafnet", 0, rater)}
+    assert changed_winners(candidates, [outcome], labels, "panel") == (
         [outcome] if is_stored_again else []
     )

@@ -22,10 +22,10 @@ from wxr_plugin.pseudo_labelling.rating_client import RatingMemoryError
 def until(condition, seconds: float = 100):
     """Wait until `condition()` gives something true, and return that."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (result := condition()):
         assert time.monotonic() < deadline, "this never came"
         time.sleep(0.02)
-    return found
+    return result
 
 
 def is_there(pid: int) -> bool:
@@ -35,7 +35,7 @@ def is_there(pid: int) -> bool:
 
 
 def start_client(room: int = 2, batch: int = 2, restarts: int = 1) -> AsyncRatingClient:
-    """The rater of rating_toys in another process."""
+    """Start the rater of rating_toys in another process."""
     rater = {"type": "BrightnessRater", "seconds": 0.2}
     return AsyncRatingClient(lambda: RaterProcess(rater, ["rating_toys"]), room, batch, restarts)
 
@@ -62,15 +62,15 @@ def labels(tmp_path, client):
 
 
 def visit(labels, iteration, keys, photos, restored):
-    """One iteration of a batch; the images that it trains with, and the crops that could be asked about."""
+    """Train for one iteration; return the labels' images and the names of the due crops."""
     rows = labels.due(keys, iteration)
-    found = labels.best(keys, photos, iteration, rows, restored[rows] if rows else None)
+    batch = labels.best(keys, photos, iteration, rows, restored[rows] if rows else None)
     labels.write(iteration)
-    return found.images, [keys[row] for row in rows]
+    return batch.images, [keys[row] for row in rows]
 
 
 def idle(labels, iteration=9):
-    """An iteration that asks nothing, but takes in what has come."""
+    """Train for one iteration without a request, which only stores ratings that have come."""
     labels.best(["idle"], grey(0.5), iteration)
     labels.write(iteration)
     return labels
@@ -203,8 +203,10 @@ from wxr_plugin.pseudo_labelling.gate import Candidate, RatingRequest, to_arrays
 from wxr_plugin.pseudo_labelling.async_rating_client import AsyncRatingClient
 from wxr_plugin.pseudo_labelling.rater_process import RaterProcess
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
-    client = AsyncRatingClient(lambda: RaterProcess({"type": "BrightnessRater", "seconds": 60}, ["rating_toys"]))
+    # A process that a shell starts in the background ignores SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    rater = {"type": "BrightnessRater", "seconds": 60}
+    client = AsyncRatingClient(lambda: RaterProcess(rater, ["rating_toys"]))
     image = to_arrays(grey(0.5))[0]
     client.rate([RatingRequest(Candidate("a", image, "input"), None)])
     print(client.process.pid, flush=True)

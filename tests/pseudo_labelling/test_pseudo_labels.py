@@ -18,12 +18,12 @@ def labels(tmp_path):
 
 
 def visit(labels, iteration, keys, photos, restored, rivals=None, write=True):
-    """One iteration of a batch: ask about what is due, then store what was learnt."""
+    """Train for one iteration on a batch: rate the crops that are due, then store new labels."""
     rows = labels.due(keys, iteration)
-    found = labels.best(keys, photos, iteration, rows, restored[rows] if rows else None, rivals)
+    batch = labels.best(keys, photos, iteration, rows, restored[rows] if rows else None, rivals)
     if write:
         labels.write(iteration)
-    return found
+    return batch
 
 
 def stored(labels: PseudoLabels) -> dict[str, tuple[float, str, int]]:
@@ -32,9 +32,9 @@ def stored(labels: PseudoLabels) -> dict[str, tuple[float, str, int]]:
 
 
 def test_a_photo_without_a_better_restoration_stands_for_itself(labels):
-    found = visit(labels, 1, ["a", "b"], grey(0.2, 0.6), grey(0.1, 0.1), write=False)
-    torch.testing.assert_close(found.images, grey(0.2, 0.6))
-    torch.testing.assert_close(found.ratings, torch.tensor([1.8, 3.4]))
+    batch = visit(labels, 1, ["a", "b"], grey(0.2, 0.6), grey(0.1, 0.1), write=False)
+    torch.testing.assert_close(batch.images, grey(0.2, 0.6))
+    torch.testing.assert_close(batch.ratings, torch.tensor([1.8, 3.4]))
     assert stored(labels) == {}  # nothing before write
     labels.write(1)
     assert stored(labels) == {"a": (1.8, "input", 1), "b": (3.4, "input", 1)}
@@ -44,17 +44,17 @@ def test_a_photo_without_a_better_restoration_stands_for_itself(labels):
 def test_the_gate_opens_upwards_only(labels):
     photos = grey(0.4, 0.4)
     for iteration, (first, second) in enumerate([(0.6, 0.2), (0.8, 0.4), (0.2, 0.2)], 1):
-        found = visit(labels, iteration, ["a", "b"], photos, grey(first, second))
-    torch.testing.assert_close(found.images, grey(0.8, 0.4))
+        batch = visit(labels, iteration, ["a", "b"], photos, grey(first, second))
+    torch.testing.assert_close(batch.images, grey(0.8, 0.4))
     assert stored(labels) == {"a": (4.2, "teacher@2", 2), "b": (2.6, "input", 1)}
     assert labels.accepted == 2
     assert labels.ratings == pytest.approx({"a": 4.2, "b": 2.6})
 
 
 def test_a_better_restoration_is_the_label_of_its_own_iteration(labels):
-    found = visit(labels, 1, ["a"], grey(0.4), grey(0.8))
-    torch.testing.assert_close(found.images, grey(0.8))
-    assert found.ratings.item() == pytest.approx(4.2)
+    batch = visit(labels, 1, ["a"], grey(0.4), grey(0.8))
+    torch.testing.assert_close(batch.images, grey(0.8))
+    assert batch.ratings.item() == pytest.approx(4.2)
     assert stored(labels) == {"a": (4.2, "teacher@1", 1)}
 
 
@@ -83,7 +83,7 @@ def test_everything_new_is_rated_in_one_call_and_only_once(labels):
     assert labels.client.rater.calls == [4, 3]
 
 
-def test_each_crop_is_asked_about_at_most_every_so_many_iterations(tmp_path):
+def test_each_crop_is_rated_at_most_once_every_few_iterations(tmp_path):
     labels = PseudoLabels(tmp_path / "labels.lmdb", SyncRatingClient(BrightnessRater()), every=3)
     due = []
     for iteration in range(1, 8):
@@ -101,8 +101,8 @@ def test_each_crop_is_asked_about_at_most_every_so_many_iterations(tmp_path):
 
 def test_the_strict_gate_wants_more_than_the_students_image(labels):
     photos, restored = grey(0.2, 0.2), grey(0.6, 0.6)
-    found = visit(labels, 1, ["a", "b"], photos, restored, rivals=grey(0.7, 0.5))
-    torch.testing.assert_close(found.images, grey(0.2, 0.6))
+    batch = visit(labels, 1, ["a", "b"], photos, restored, rivals=grey(0.7, 0.5))
+    torch.testing.assert_close(batch.images, grey(0.2, 0.6))
     assert {key: row[1] for key, row in stored(labels).items()} == {"a": "input", "b": "teacher@1"}
 
 
@@ -113,10 +113,10 @@ def test_a_dropped_update_leaves_nothing(labels):
     assert stored(labels) == {} and labels.accepted == 0
 
 
-def test_a_label_of_the_same_window_is_known(labels):
+def test_a_label_of_the_same_window_counts(labels):
     visit(labels, 1, ["a"], grey(0.4), grey(0.8), write=False)
-    found = visit(labels, 2, ["a"], grey(0.4), grey(0.6))
-    torch.testing.assert_close(found.images, grey(0.8))
+    batch = visit(labels, 2, ["a"], grey(0.4), grey(0.6))
+    torch.testing.assert_close(batch.images, grey(0.8))
     assert labels.client.rater.calls == [2, 1] and stored(labels) == {"a": (4.2, "teacher@1", 2)}
 
 
@@ -124,9 +124,9 @@ def test_what_cannot_be_rated_or_is_not_finite_never_wins(labels):
     broken = grey(0.9)
     broken[0, 0, 0, 0] = float("nan")
     restored = torch.cat((red_corner(grey(0.9)), broken))
-    found = visit(labels, 1, ["a", "b"], grey(0.0, 0.0), restored)
-    torch.testing.assert_close(found.images, grey(0.0, 0.0))
-    assert found.ratings.tolist() == [1, 1]
+    batch = visit(labels, 1, ["a", "b"], grey(0.0, 0.0), restored)
+    torch.testing.assert_close(batch.images, grey(0.0, 0.0))
+    assert batch.ratings.tolist() == [1, 1]
     assert labels.failures.count == 1
 
 
@@ -152,8 +152,8 @@ def test_a_rater_without_memory_stops_training_with_the_fix(labels, monkeypatch,
 
 def test_a_photo_that_cannot_be_rated_keeps_its_label(labels):
     photo = red_corner(grey(0.3))
-    found = visit(labels, 1, ["a"], photo, grey(0.9))
-    torch.testing.assert_close(found.images, photo, atol=0.003, rtol=0)
+    batch = visit(labels, 1, ["a"], photo, grey(0.9))
+    torch.testing.assert_close(batch.images, photo, atol=0.003, rtol=0)
     assert stored(labels) == {}
 
 
@@ -161,15 +161,10 @@ def test_a_rater_that_fails_leaves_labels_and_training_alone(labels, warnings_sa
     visit(labels, 1, ["a"], grey(0.4), grey(0.6))
     labels.client.rater.broken = True
     for iteration in range(2, 30):
-        found = visit(labels, iteration, ["a"], grey(0.4), grey(0.8))
-        torch.testing.assert_close(found.images, grey(0.6))
-    assert labels.client.rater.calls == [
-        2,
-        1,
-        1,
-        1,
-        1,
-    ]  # and between them 1, 3, 7, 15 calls were left out
+        batch = visit(labels, iteration, ["a"], grey(0.4), grey(0.8))
+        torch.testing.assert_close(batch.images, grey(0.6))
+    # Between these calls 1, 3, 7 and 15 were skipped.
+    assert labels.client.rater.calls == [2, 1, 1, 1, 1]
     assert labels.failures.count == 4
     said = warnings_said()
     assert (
@@ -192,12 +187,12 @@ def test_failures_are_logged_more_and_more_rarely(labels, warnings_said):
 
 
 def test_a_photo_that_comes_twice_in_a_batch_gets_one_label(labels):
-    found = visit(labels, 1, ["a", "a"], grey(0.4, 0.4), grey(0.6, 0.8))
-    torch.testing.assert_close(found.images, grey(0.8, 0.8))
+    batch = visit(labels, 1, ["a", "a"], grey(0.4, 0.4), grey(0.6, 0.8))
+    torch.testing.assert_close(batch.images, grey(0.8, 0.8))
     assert stored(labels) == {"a": (4.2, "teacher@1", 1)} and labels.accepted == 1
 
 
-def test_a_label_from_another_rater_is_rated_anew(tmp_path):
+def test_a_label_from_another_rater_is_rated_again(tmp_path):
     with LabelStore(tmp_path / "labels.lmdb") as store:
         store.put_pseudo(
             "a", np.full((4, 4, 3), 128, np.uint8), 4.9, "restormer", 0, "another rater"
@@ -207,9 +202,9 @@ def test_a_label_from_another_rater_is_rated_anew(tmp_path):
     assert labels.best(["a"], grey(0.2), 1).ratings.item() == pytest.approx(
         4.9
     )  # all that is known of it so far
-    found = visit(labels, 1, ["a"], grey(0.2), grey(0.4))
-    assert found.ratings.item() == pytest.approx(1 + 4 * 128 / 255)
-    torch.testing.assert_close(found.images, grey(128 / 255))
+    batch = visit(labels, 1, ["a"], grey(0.2), grey(0.4))
+    assert batch.ratings.item() == pytest.approx(1 + 4 * 128 / 255)
+    torch.testing.assert_close(batch.images, grey(128 / 255))
     assert stored(labels) == {"a": (pytest.approx(3.0078, abs=1e-4), "restormer", 1)}
 
 
@@ -223,9 +218,9 @@ def test_a_crop_begins_with_the_crop_of_its_photos_label(tmp_path, sides):
     labels.start()
     box = fixed_boxes("rain/a@home", *sides, 16, 1)[0]
     key = f"rain/a@home@{box}"
-    found = visit(labels, 1, [key], grey(0.0, size=16), grey(0.1, size=16))
+    batch = visit(labels, 1, [key], grey(0.0, size=16), grey(0.1, size=16))
     expected = torch.from_numpy(crop(whole, box, 16).copy()).permute(2, 0, 1)[None] / 255
-    torch.testing.assert_close(found.images, expected)
+    torch.testing.assert_close(batch.images, expected)
     assert stored(labels)[key][1:] == ("restormer", 1)
     assert stored(labels)["rain/a@home"] == (3.5, "restormer", 0)
 
@@ -235,8 +230,8 @@ def test_a_whole_label_of_another_size_is_named_and_left_alone(tmp_path, warning
         store.put_pseudo("a", np.full((8, 8, 3), 255, np.uint8), 3.5, "restormer", 0, "panel")
     labels = PseudoLabels(tmp_path / "labels.lmdb", SyncRatingClient(BrightnessRater()))
     for iteration in (1, 2):
-        found = labels.best([f"a@{Box(10, 0, 14, 4)}"], grey(0.2), iteration)
-    torch.testing.assert_close(found.images, grey(0.2))
+        batch = labels.best([f"a@{Box(10, 0, 14, 4)}"], grey(0.2), iteration)
+    torch.testing.assert_close(batch.images, grey(0.2))
     assert warnings_said() == [
         "the pseudo-label of a is 8 x 8 pixels, and the crop 10,0,14,4 does not fit in: its crops "
         "begin with the photo "
@@ -268,8 +263,8 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path
 def test_a_resumed_run_has_the_labels_of_its_checkpoint(labels):
     visit(labels, 1, ["a", "b"], grey(0.2, 0.2), grey(0.4, 0.1))
     labels.commit(1, keep=3)
-    known, state = stored(labels), labels.state()
+    before, state = stored(labels), labels.state()
     visit(labels, 2, ["a", "c"], grey(0.2, 0.2), grey(0.8, 0.8))
-    assert stored(labels) != known and labels.accepted == 3
+    assert stored(labels) != before and labels.accepted == 3
     labels.resume(state, 1)
-    assert stored(labels) == known and labels.accepted == 1 and labels.state() == state
+    assert stored(labels) == before and labels.accepted == 1 and labels.state() == state

@@ -1,4 +1,4 @@
-"""The head that guesses ratings: its sums against direct ones, and that it spares calls without losing labels."""
+"""The head that estimates ratings: its sums, and that it saves calls without losing labels."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_what_is_new_is_always_worth_it_and_a_perfect_label_never():
 
 
 def test_the_variance_is_that_of_the_rating_without_the_weights_uncertainty():
-    """An error of the head has variance v (1 + u), where u is the uncertainty of its weights at that input."""
+    """An error of the head has variance v (1 + u), u being the uncertainty of its weights."""
     proxy, direct = RatingProxy(None, 0.1, 0.0), Ridge(4)
     features = torch.zeros(2)  # the inputs are the change of features, the label's lead, and 1
     variance, last = FIRST_VARIANCE, 2.0
@@ -87,20 +87,20 @@ def test_it_learns_what_a_change_of_features_means():
     assert proxy.chance("a", up, bound) > 0.95 and proxy.chance("a", down, bound) < 0.05
 
 
-def test_its_state_is_all_that_it_knows():
-    proxy, other = RatingProxy(None, 0.1, 0.0), RatingProxy(None, 0.1, 0.0)
-    other.load_state(proxy.state())
+def test_a_loaded_state_predicts_the_same():
+    proxy, loaded = RatingProxy(None, 0.1, 0.0), RatingProxy(None, 0.1, 0.0)
+    loaded.load_state(proxy.state())
     features = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
     proxy.learn([ProxySample("ab"[i % 2], features[i], 2.0 + 0.2 * i, 2.5) for i in range(5)])
-    other.load_state(proxy.state())
-    for each in (proxy, other):
-        each.learn([ProxySample("a", features[5], 3.0, 2.5)])
-    assert proxy.chance("a", features[0], 3.1) == other.chance("a", features[0], 3.1)
-    assert proxy.chance("b", features[0], 3.1) == other.chance("b", features[0], 3.1)
+    loaded.load_state(proxy.state())
+    for head in (proxy, loaded):
+        head.learn([ProxySample("a", features[5], 3.0, 2.5)])
+    assert proxy.chance("a", features[0], 3.1) == loaded.chance("a", features[0], 3.1)
+    assert proxy.chance("b", features[0], 3.1) == loaded.chance("b", features[0], 3.1)
 
 
-def test_it_spares_calls_and_keeps_the_labels(tmp_path):
-    """Twelve crops whose restorations get brighter for a while and then only flicker below their best."""
+def test_it_saves_calls_and_keeps_the_labels(tmp_path):
+    """Restorations of twelve crops get brighter for a while, then flicker below their best."""
     runs = {}
     rng = np.random.default_rng(0)
     worth = {

@@ -31,7 +31,8 @@ class StoreBase:
     """An LMDB with a schema row; `store.LabelStore` documents its contents."""
 
     def __init__(self, path: str | os.PathLike, readonly: bool = False):
-        self.path, self.readonly = Path(path), readonly
+        self.path = Path(path)
+        self.readonly = readonly
         # Changes of the current `batch`; None outside of one.
         self._pending: list[Change] | None = None
         self._environment: Environment | None = None
@@ -98,7 +99,8 @@ class StoreBase:
             size += len(value or b"")
             if size > CHUNK:
                 self._write(chunk)
-                chunk, size = [], 0
+                chunk = []
+                size = 0
         self._write(chunk)
 
     def _start(self) -> None:

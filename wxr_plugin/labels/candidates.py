@@ -15,8 +15,10 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.sources import Crops, Picture
 from wxr_plugin.labels.store import LabelStore, PseudoLabel, content_hash
 
-INPUT, STORED = "input", "stored"
-"""Names of the candidates that no restorer made."""
+INPUT = "input"
+"""Name of the candidate that is the photo or crop itself."""
+STORED = "stored"
+"""Name of the candidate that is the stored pseudo-label."""
 
 
 class PanelCandidate(NamedTuple):
@@ -65,8 +67,11 @@ class PanelCandidates:
         store: LabelStore,
         crops: Crops | None = None,
     ):
-        self.photos, self.contents = photos, contents
-        self.restored, self.store, self.crops = restored, store, crops
+        self.photos = photos
+        self.contents = contents
+        self.restored = restored
+        self.store = store
+        self.crops = crops
         # Photo, stored label and restorations, of each crop.
         self.group_size = (len(restored) + 2) * (crops.count if crops else 1)
         self.choices: dict[str, Choice] = {}
@@ -104,7 +109,8 @@ class _PhotoCandidates:
     """The images of one photo, each of which is decoded at most once."""
 
     def __init__(self, parent: PanelCandidates, photo: str):
-        self.parent, self.photo = parent, photo
+        self.parent = parent
+        self.photo = photo
         self._images: dict[str, np.ndarray | None] = {}
 
     def choices(self) -> dict[str, Choice]:

@@ -41,7 +41,8 @@ class _Copy:
     """Copies rows to the store `new`, a chunk at a time: all of them may not fit the memory."""
 
     def __init__(self, new: LabelStore, source: Path):
-        self.new, self.source = new, source
+        self.new = new
+        self.source = source
         self.chunk: list[tuple[bytes, bytes]] = []
         self.size = 0
         # Key and value of the newest version so far of the pseudo-label that is being read.
@@ -81,7 +82,8 @@ class _Copy:
         self.size += len(value)
         if self.size > CHUNK:
             self.new.put_rows(self.chunk)
-            self.chunk, self.size = [], 0
+            self.chunk = []
+            self.size = 0
 
 
 def _image(key: bytes) -> bytes:

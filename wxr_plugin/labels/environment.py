@@ -51,7 +51,10 @@ class Environment:
     """
 
     def __init__(self, path: str):
-        self.path, self.owner, self.users, self.writers = path, os.getpid(), 0, 0
+        self.path = path
+        self.owner = os.getpid()
+        self.users = 0
+        self.writers = 0
         self._lock = threading.RLock()
         self._lock_file: int | None = None
         frozen = not os.access(path, os.W_OK)

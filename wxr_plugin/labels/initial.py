@@ -170,7 +170,8 @@ class _Run(NamedTuple):
         """Have one rater rate every candidate without a stored rating; return its provenance."""
         from wxr_plugin.vlm.rater import build_rater
 
-        task, settings = RatingTask(build_rater(opt)), self.settings
+        task = RatingTask(build_rater(opt))
+        settings = self.settings
         with self.bars(f"rating: {name}", len(candidates) * candidates.group_size) as advance:
             tally = label_photos(
                 candidates, task, self.store, settings.batch_size, settings.retry_failed, advance

@@ -17,7 +17,8 @@ from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.vlm.describer import Describer
 from wxr_plugin.vlm.rater import Rater
 
-T, S = TypeVar("T"), TypeVar("S")
+T = TypeVar("T")
+S = TypeVar("S")
 
 READERS = 4
 """Threads that read and decode photos while the model runs."""
@@ -47,7 +48,8 @@ class RatingTask:
     kind = "rating"
 
     def __init__(self, rater: Rater):
-        self.rater, self.provenance = rater, rater.provenance
+        self.rater = rater
+        self.provenance = rater.provenance
 
     def ask(self, images: list[np.ndarray]) -> list[tuple[float, list[float]] | None]:
         """Return rating and logits of each image; None for an image without a rating."""
@@ -68,7 +70,8 @@ class DescriptionTask:
     kind = "description"
 
     def __init__(self, describer: Describer):
-        self.describer, self.provenance = describer, describer.provenance
+        self.describer = describer
+        self.provenance = describer.provenance
 
     def ask(self, images: list[np.ndarray]) -> list[str | None]:
         """Return a text about each image; None if the model said nothing."""
@@ -167,7 +170,9 @@ class _Loader:
     """Reads one group of images and looks up their answers in the store."""
 
     def __init__(self, task: LabelTask, store: LabelStore, retry_failed: bool):
-        self.task, self.store, self.retry_failed = task, store, retry_failed
+        self.task = task
+        self.store = store
+        self.retry_failed = retry_failed
 
     def __call__(self, group: Callable[[], list[Picture]]) -> list[_Loaded]:
         return [self._load(picture) for picture in group()]
@@ -196,7 +201,8 @@ class _Loader:
 
 def _settle(loaded: _Loaded, task: LabelTask, store: LabelStore, tally: Tally) -> None:
     """Count an image that needs no model, and store a new failure."""
-    picture, reason = loaded.picture, loaded.reason
+    picture = loaded.picture
+    reason = loaded.reason
     if not reason:
         tally.reused += 1
         return

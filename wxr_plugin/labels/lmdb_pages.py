@@ -6,7 +6,6 @@ branch and leaf pages below the root that the newer meta page names, and overflo
 values. Nothing is read beyond the end of the file.
 """
 
-import struct
 from collections.abc import Iterator
 
 HEADER = 16
@@ -15,8 +14,12 @@ BRANCH, LEAF, OVERFLOW = 1, 2, 4
 """Flags of a page."""
 BIG = 1
 """Flag of a node whose value lies in overflow pages."""
-_PAGE_SIZE, _TREE, _TRANSACTION = 40, 88, 144
-"""Offsets in a meta page: page size, tree of rows (entries at 32, root at 40), transaction."""
+_PAGE_SIZE = 40
+"""Offset of the page size in a meta page."""
+_TREE = 88
+"""Offset of the tree of rows in a meta page; in the tree, entries are at 32 and the root at 40."""
+_TRANSACTION = 144
+"""Offset of the transaction's number in a meta page."""
 
 
 class LmdbFile:
@@ -31,11 +34,8 @@ class LmdbFile:
 
     def __init__(self, data: bytes):
         self.data = data
-        self.page_size = (
-            struct.unpack_from("<I", data, _PAGE_SIZE)[0]
-            if len(data) > HEADER + _TRANSACTION
-            else 0
-        )
+        has_meta = len(data) > HEADER + _TRANSACTION
+        self.page_size = _number(data, _PAGE_SIZE, 4) if has_meta else 0
         # LMDB writes the two meta pages in turn; the one with the higher transaction counts.
         metas = [meta for place in (0, self.page_size) if (meta := self._meta(place))]
         if not metas or self.page_size < 512:
@@ -52,14 +52,12 @@ class LmdbFile:
         while pending:
             number = pending.pop()
             page = self._page(number)
-            flags = struct.unpack_from("<H", page, 10)[0] & 0x0F if page else 0
-            if number in seen or flags not in (BRANCH, LEAF):
+            kind = _flags(page) & 0x0F if page else 0
+            if number in seen or kind not in (BRANCH, LEAF):
                 return number
             seen.add(number)
-            if flags == BRANCH:
-                # The first six bytes of a branch's node are the number of the child page.
-                children = [place for place in self._places(page) if place + 8 <= len(page)]
-                pending += [int.from_bytes(page[place : place + 6], "little") for place in children]
+            if kind == BRANCH:
+                pending += self._children(page)
         return None
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
@@ -72,54 +70,70 @@ class LmdbFile:
             if number in seen or not page:
                 continue
             seen.add(number)
-            flags = struct.unpack_from("<H", page, 10)[0]
-            for place in self._places(page):
-                if flags & BRANCH and place + 8 <= len(page):
-                    pending.append(int.from_bytes(page[place : place + 6], "little"))
-                elif flags & LEAF and (row := self._row(page, place)):
-                    yield row
+            if _flags(page) & BRANCH:
+                pending += self._children(page)
+            elif _flags(page) & LEAF:
+                rows = [self._row(page, place) for place in self._places(page)]
+                yield from filter(None, rows)
 
     def _meta(self, place: int) -> tuple[int, int, int] | None:
         """Return transaction, entries and root of the meta page at `place`; None without one."""
-        if (
-            len(self.data) < place + _TRANSACTION + 8
-            or struct.unpack_from("<I", self.data, place + HEADER)[0] != MAGIC
-        ):
+        if len(self.data) < place + _TRANSACTION + 8:
             return None
-        entries, root = struct.unpack_from("<QQ", self.data, place + _TREE + 32)
-        return struct.unpack_from("<Q", self.data, place + _TRANSACTION)[0], entries, root
+        if _number(self.data, place + HEADER, 4) != MAGIC:
+            return None
+        transaction = _number(self.data, place + _TRANSACTION, 8)
+        entries = _number(self.data, place + _TREE + 32, 8)
+        root = _number(self.data, place + _TREE + 40, 8)
+        return transaction, entries, root
 
     def _page(self, number: int) -> bytes:
         """Return the page `number`; empty if the file has no page of this number there."""
-        page = self.data[number * self.page_size : (number + 1) * self.page_size]
-        whole = len(page) == self.page_size and struct.unpack_from("<Q", page)[0] == number
-        return page if whole else b""
+        start = number * self.page_size
+        page = self.data[start : start + self.page_size]
+        # Each page begins with its own number.
+        is_whole = len(page) == self.page_size and _number(page, 0, 8) == number
+        return page if is_whole else b""
 
-    def _places(self, page: bytes) -> tuple[int, ...]:
-        """Return the offsets of the nodes of a branch or leaf page."""
-        end = struct.unpack_from("<H", page, 12)[0]
-        count = max(min(end, len(page)) - HEADER, 0) // 2
-        return struct.unpack_from(f"<{count}H", page, HEADER)
+    def _places(self, page: bytes) -> list[int]:
+        """Return the offsets of the nodes of a branch or leaf page, which follow its header."""
+        end = min(_number(page, 12, 2), len(page))
+        return [_number(page, place, 2) for place in range(HEADER, end - 1, 2)]
+
+    def _children(self, page: bytes) -> list[int]:
+        """Return the numbers of the pages below a branch page."""
+        # The first six bytes of a node are the number of the child page.
+        places = [place for place in self._places(page) if place + 8 <= len(page)]
+        return [_number(page, place, 6) for place in places]
 
     def _row(self, page: bytes, place: int) -> tuple[bytes, bytes] | None:
         """Return key and value of the node at `place` of a leaf page; None if it is cut short."""
         if place + 8 > len(page):
             return None
-        low, high, flags, key_size = struct.unpack_from("<HHHH", page, place)
-        start = place + 8 + key_size
-        size = low | high << 16
+        # A node is the size of its value (4 bytes), flags, the size of its key, key and value.
+        size = _number(page, place, 4)
+        flags = _number(page, place + 4, 2)
+        start = place + 8 + _number(page, place + 6, 2)
         key = page[place + 8 : start]
         value = page[start : start + size]
         if flags & BIG:  # the node holds the number of the first overflow page instead
-            value = self._big(page[start : start + 8], size)
+            value = self._big(_number(page, start, 8), size)
         return (key, value) if len(value) == size else None
 
-    def _big(self, number: bytes, size: int) -> bytes:
-        """Return a value in overflow pages; empty if they are cut short."""
-        first = int.from_bytes(number, "little")
-        header = self._page(first)
-        if not header or not struct.unpack_from("<H", header, 10)[0] & OVERFLOW:
+    def _big(self, first: int, size: int) -> bytes:
+        """Return a value in overflow pages from page `first` on; empty if they are cut short."""
+        page = self._page(first)
+        if not page or not _flags(page) & OVERFLOW:
             return b""
         # Only the first of the overflow pages has a header.
         start = first * self.page_size + HEADER
         return self.data[start : start + size]
+
+
+def _flags(page: bytes) -> int:
+    return _number(page, 10, 2)
+
+
+def _number(data: bytes, place: int, size: int) -> int:
+    """Return the unsigned little-endian number in the `size` bytes at `place`."""
+    return int.from_bytes(data[place : place + size], "little")

@@ -10,8 +10,10 @@ from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.labels.candidates import INPUT, STORED, PanelCandidate
 from wxr_plugin.labels.panel import Vote
 
-UNKNOWN, ALL = "unknown", "all"
-"""Weather of photos whose weather is unknown, and of the summary over all photos."""
+UNKNOWN = "unknown"
+"""Weather of photos whose weather is unknown."""
+ALL = "all"
+"""Weather of the summary over all photos."""
 
 
 class Outcome(NamedTuple):

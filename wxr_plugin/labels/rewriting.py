@@ -59,7 +59,9 @@ class _Work:
     """The store, the rewriter, and the counts so far."""
 
     def __init__(self, store: LabelStore, rewriter: Rewriter, tally: Tally):
-        self.store, self.rewriter, self.tally = store, rewriter, tally
+        self.store = store
+        self.rewriter = rewriter
+        self.tally = tally
         self.provenance = rewriter.provenance
 
     def is_settled(self, row: Description, retry_failed: bool) -> bool:

@@ -66,7 +66,8 @@ class WholePhotos:
     group_size = 1
 
     def __init__(self, photos: RealPhotos):
-        self.photos, self._keys = photos, photos.keys()
+        self.photos = photos
+        self._keys = photos.keys()
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -88,8 +89,10 @@ class PhotoCrops:
     """The training crops of every photo; their content hash is that of their pixels."""
 
     def __init__(self, photos: RealPhotos, crops: Crops):
-        self.photos, self._keys = photos, photos.keys()
-        self.crops, self.group_size = crops, crops.count
+        self.photos = photos
+        self._keys = photos.keys()
+        self.crops = crops
+        self.group_size = crops.count
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -121,7 +124,8 @@ class PseudoLabelImages:
     group_size = 1
 
     def __init__(self, store: LabelStore):
-        self.store, self._keys = store, list(store.pseudo_index())
+        self.store = store
+        self._keys = list(store.pseudo_index())
         if not self._keys:
             raise WxrError(
                 f"{store.path}: no pseudo-labels in it; `wxr label init PHOTOS -o {store.path}` "

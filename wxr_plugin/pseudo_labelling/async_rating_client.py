@@ -29,7 +29,9 @@ class AsyncRatingClient:
         self, start: Callable[[], RaterProcess], room: int = 16, batch: int = 8, restarts: int = 3
     ):
         self.start = start
-        self.room, self.batch, self.restarts = room, batch, restarts
+        self.room = room
+        self.batch = batch
+        self.restarts = restarts
         self.rated = 0
         self.failures: list[str] = []
         self.out_of_memory: list[str] = []
@@ -60,7 +62,8 @@ class AsyncRatingClient:
         if self.process:
             self.process.stop()
         self.process = None
-        self._waiting, self._under_way = {}, []
+        self._waiting = {}
+        self._under_way = []
 
     def _send(self) -> None:
         # Sorting is stable, so equal chances stay in the order of their waiting.
@@ -103,7 +106,8 @@ class AsyncRatingClient:
             )
 
     def _restart(self) -> None:
-        lost, pid = len(self._under_way), self.process.pid
+        lost = len(self._under_way)
+        pid = self.process.pid
         self.close()
         death = (
             f"rating process {pid} died with {lost} requests under way; the stored pseudo-labels "

@@ -81,7 +81,8 @@ class GuidedLosses:
         self, photos: Tensor, labels: Labels, keys: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
         """Return the features of labels and photos; those that are not cached need one forward."""
-        encode, cache = self.cri_feat.guide.encode, self.cri_feat.cache
+        encode = self.cri_feat.guide.encode
+        cache = self.cri_feat.cache
         photo_names = [("input", key) for key in keys]
         if labels.versions is None:  # images that never recur are not worth a place in the cache
             of_photos = cache.features(photo_names, lambda rows: encode(photos[rows]))

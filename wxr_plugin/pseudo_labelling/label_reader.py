@@ -23,7 +23,8 @@ class LabelReader:
     """
 
     def __init__(self, store: LabelStore, rater: str):
-        self.store, self.rater = store, rater
+        self.store = store
+        self.rater = rater
         # Decoded labels of whole photos, keyed by name and time, the least recently used first.
         self._photos: OrderedDict[tuple[str, float], np.ndarray] = OrderedDict()
         self._refused: set[str] = set()

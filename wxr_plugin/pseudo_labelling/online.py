@@ -103,7 +103,10 @@ class PseudoLabels:
         proxy: RatingProxy | None = None,
         margin: float = 0.0,
     ):
-        self.client, self.every, self.proxy, self.margin = client, every, proxy, margin
+        self.client = client
+        self.every = every
+        self.proxy = proxy
+        self.margin = margin
         self.rater_hash = provenance_hash(client.provenance)
         self.is_writer = local_rank() == 0
         self.store = _open(path, self.is_writer)
@@ -117,7 +120,7 @@ class PseudoLabels:
     def start(self) -> None:
         """Begin a new run from the labels in the store.
 
-        Rows that a run added which was killed before its first checkpoint are removed.
+        Rows of a run that was killed before its first checkpoint are removed.
 
         Raises:
             WxrError: the store is that of a run with checkpoints, or the stores of several nodes
@@ -239,8 +242,10 @@ class PseudoLabels:
 
         Every rank has to call it.
         """
-        self.accepted, self.ratings = state["accepted"], dict(state["ratings"])
-        self.rated, self.failures.count = state.get("rated", 0), state.get("failures", 0)
+        self.accepted = state["accepted"]
+        self.ratings = dict(state["ratings"])
+        self.rated = state.get("rated", 0)
+        self.failures.count = state.get("failures", 0)
         self._visited = dict(state.get("asked", {}))
         if self.proxy and state.get("proxy"):
             self.proxy.load_state(state["proxy"])
@@ -261,7 +266,8 @@ class PseudoLabels:
             client.rated,
         )
         # Every count enters one update only.
-        client.failures, client.out_of_memory = [], []
+        client.failures = []
+        client.out_of_memory = []
         client.rated = 0
         return update
 
@@ -318,7 +324,9 @@ class PseudoLabels:
 
     def _learn(self, request: RatingRequest, labels: dict[str, Candidate], iteration: int) -> None:
         """Update `labels` and what waits for `write` by a rated request."""
-        key, label, offered = request.key, request.label, request.offered
+        key = request.key
+        label = request.label
+        offered = request.offered
         if self.every > 1:
             self._new_visits[key] = iteration
         # Rated by this run, and an image that a later panel sees again even if it loses now.

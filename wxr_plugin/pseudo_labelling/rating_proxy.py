@@ -83,7 +83,9 @@ class RatingProxy:
     """
 
     def __init__(self, guide: "ClipGuide", threshold: float, explore: float):
-        self.guide, self.threshold, self.explore = guide, threshold, explore
+        self.guide = guide
+        self.threshold = threshold
+        self.explore = explore
         self.ridge: Ridge | None = None
         self.variance = FIRST_VARIANCE
         self.last: dict[str, ProxySample] = {}
@@ -140,7 +142,8 @@ class RatingProxy:
         if state["ridge"] is not None:
             weights, inverse = state["ridge"]
             self.ridge = Ridge(len(weights))
-            self.ridge.weights, self.ridge.inverse = weights.clone(), inverse.clone()
+            self.ridge.weights = weights.clone()
+            self.ridge.inverse = inverse.clone()
         self.last = {}
         features = state["features"] if state["keys"] else ()
         for key, row, ratings in zip(state["keys"], features, state["ratings"]):

@@ -100,7 +100,8 @@ def erased(images: Tensor, share: Tensor, place: Tensor) -> Tensor:
     images = images.clone()
     height, width = images.shape[-2:]
     for image, part, (row, column) in zip(images, share.tolist(), place.tolist()):
-        tall, wide = round(part * height), round(part * width)
+        tall = round(part * height)
+        wide = round(part * width)
         top = round(row * (height - tall))
         left = round(column * (width - wide))
         image[:, top : top + tall, left : left + wide] = 0.5

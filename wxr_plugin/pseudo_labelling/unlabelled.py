@@ -76,8 +76,10 @@ class Unlabelled:
         folder: Path,
         plugins: Sequence[str] = (),
     ):
-        self.options, self.device = options, device
-        self.folder, self.plugins = folder, list(plugins)
+        self.options = options
+        self.device = device
+        self.folder = folder
+        self.plugins = list(plugins)
         self.path = Path(options.labels or folder / "labels.lmdb")
         self.cri_ps = build_loss(options.pseudo_opt).to(device) if options.pseudo_opt else None
         self.guided = GuidedLosses(options, device, self._texts())
@@ -196,7 +198,8 @@ class Unlabelled:
         return labels
 
     def _proxy(self) -> RatingProxy | None:
-        proxy, clip = self.options.rating.proxy, self.guided.clip
+        proxy = self.options.rating.proxy
+        clip = self.guided.clip
         if proxy is None:
             return None
         if clip is None:

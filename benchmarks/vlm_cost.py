@@ -47,12 +47,12 @@ from wxr_plugin.conditioning.clip import load_clip
 from wxr_plugin.data.packaged_photos import write_clean, write_unlabelled
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.labels.store import content_hash
-from wxr_plugin.pseudo_labelling.asking import DirectAsker
-from wxr_plugin.pseudo_labelling.gate import TEACHER, to_arrays
+from wxr_plugin.pseudo_labelling.async_rating_client import AsyncRatingClient
+from wxr_plugin.pseudo_labelling.gate import TEACHER, image_ratings, to_arrays
 from wxr_plugin.pseudo_labelling.online import PseudoLabels
 from wxr_plugin.pseudo_labelling.options import AsyncOptions, ProxyOptions
-from wxr_plugin.pseudo_labelling.process_asker import ProcessAsker
 from wxr_plugin.pseudo_labelling.rater_process import Rated, Started
+from wxr_plugin.pseudo_labelling.rating_client import SyncRatingClient
 from wxr_plugin.pseudo_labelling.rating_proxy import RatingProxy
 from wxr_plugin.schema import Block
 from wxr_plugin.vlm.rater import Ratings, build_rater
@@ -162,7 +162,7 @@ class ClockProcess:
         if not self.images or self.now < self.ready:
             return []
         images, self.images = self.images, []
-        return [Rated(self.rater.rate(images).rating.tolist())]
+        return [Rated(image_ratings(self.rater.rate(images)))]
 
 
 def options(root: Path, photos: Path | None, iterations: int, **train: Any) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def step(model: Any, batch: dict[str, Any], iteration: int) -> float:
 def record(opt: dict[str, Any], rater: KnownRater) -> list[Frame]:
     """Train with everything rated; what the teacher made."""
     model, frames = build_model(opt), []
-    model.labels.asker.rater = rater
+    model.labels.client.rater = rater
     for iteration, batch in enumerate(batches(opt, opt["train"]["total_iter"]), 1):
         model.feed_data(batch)
         with torch.no_grad():
@@ -299,12 +299,12 @@ def decide(
     proxy, process = ProxyOptions(), ClockProcess(rater, image_s)
     head = RatingProxy(load_clip("tiny"), proxy.threshold, proxy.explore) if policy.proxy else None
     with tempfile.TemporaryDirectory() as folder:
-        asker = (
-            ProcessAsker(lambda: process, AsyncOptions().queue, BATCH)
+        client = (
+            AsyncRatingClient(lambda: process, AsyncOptions().queue, BATCH)
             if policy.aside
-            else DirectAsker(rater)
+            else SyncRatingClient(rater)
         )
-        labels = PseudoLabels(Path(folder) / "labels.lmdb", asker, policy.every, head, margin)
+        labels = PseudoLabels(Path(folder) / "labels.lmdb", client, policy.every, head, margin)
         for key, (image, rating) in first.items():
             labels.store.put_pseudo(key, image, rating, "init", 0, labels.rater_hash)
         labels.start()

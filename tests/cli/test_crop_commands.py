@@ -296,7 +296,7 @@ def test_unrated_and_unrestored_photos_make_exit_code_1(capsys, greys, tmp_path)
         len(re.findall(r"^failed: .*greys/.*: broken: RestoreError: the network gave", out, re.M))
         == 3
     )
-    assert "no rater rated 3 of 3: haze/c, rain/a, rain/b; they stay as they were" in out
+    assert "no rater rated 3 of 3: haze/c, rain/a, rain/b; they are unchanged" in out
     assert out.strip().endswith("0 pseudo-labels chosen, 0 of them new or changed")
 
 

@@ -59,7 +59,7 @@ def test_another_process_rates_on_the_device(device):
         assert process.wait().provenance == build_rater(block).provenance
         process.send(photos())
         assert_close(
-            torch.tensor(arrived(process).ratings),
+            torch.tensor([item.rating for item in arrived(process).ratings]),
             build_rater(block).rate(photos()).rating,
             rtol=0,
             atol=1e-3,

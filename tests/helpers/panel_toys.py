@@ -1,4 +1,4 @@
-"""Small restorers and raters whose results can be told by hand."""
+"""Small restorers and raters whose results can be computed by hand."""
 
 import numpy as np
 import torch
@@ -70,14 +70,14 @@ class LikesHalf(ToyRater):
 
 
 def checkpoint(path, gain, **options):
-    """A restorer that multiplies by `gain`, as our models save one."""
+    """Save a restorer that multiplies by `gain`, as our models do, and return its path."""
     network = {"type": "ToyGain", **options}
     torch.save({"params": {"gain": torch.tensor([gain])}, "network_g": network}, path)
     return str(path)
 
 
 def grey_photos(root, levels):
-    """A photo of one grey, in [0, 255], for each name."""
+    """Write a photo of one grey level in [0, 255] for each name."""
     for name, level in levels.items():
         write_image(root / f"{name}.png", np.full((*SIZE, 3), level, np.uint8))
     return root

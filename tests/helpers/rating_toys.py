@@ -50,7 +50,7 @@ def grey(*values: float, size: int = 4) -> torch.Tensor:
 
 
 def red_corner(images: torch.Tensor) -> torch.Tensor:
-    """The same images, which the rater cannot rate."""
+    """Return the images with a red corner, so that the rater cannot rate them."""
     images = images.clone()
     images[:, 1:, 0, 0] = 0
     images[:, 0, 0, 0] = 1

@@ -1,4 +1,4 @@
-"""A plug-in for these tests: WResVLMModel that notes what each process has seen, and a rater that fails on one."""
+"""A plug-in for tests: WResVLMModel that logs its batches, and raters that fail on one rank."""
 
 from pathlib import Path
 

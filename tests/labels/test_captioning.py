@@ -1,4 +1,4 @@
-"""`wxr label caption` with a BLIP of random weights: once each, atomically, for all degraded versions."""
+"""`wxr label caption` with a BLIP of random weights: each clean photo once, atomically."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def photo(seed):
 
 @pytest.fixture(scope="session")
 def blip(tmp_path_factory):
-    """A folder as save_pretrained writes it."""
+    """Save a small BLIP of random weights in a folder and return it."""
     folder = tmp_path_factory.mktemp("blip")
     tokenizer = Tokenizer(
         models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]")
@@ -78,7 +78,7 @@ def blip(tmp_path_factory):
 
 @pytest.fixture
 def layout(tmp_path):
-    """The official layout: hazy and rainy versions of three photos each, two of them with the same clean photo."""
+    """Write the official layout: hazy and rainy versions of three photos each."""
     for word in ("hazy", "rainy"):
         for seed in range(3):
             write_image(tmp_path / f"set/{word}/GT/{seed}.png", photo(seed))
@@ -108,12 +108,10 @@ def test_the_official_layout_becomes_a_table_that_trains(blip, layout, tmp_path,
     table = layout / "captions.csv"
     assert run(layout, "--model", blip, "-o", table) == 0
     rows = list(read_table(table).values())
-    assert [row.file for row in rows] == [
-        f"{word}/LQ/{i}.png" for word in ("hazy", "rainy") for i in range(3)
-    ]
-    assert [row.degradation for row in rows] == ["hazy"] * 3 + ["rainy"] * 3 and all(
-        row.caption for row in rows
-    )
+    files = [f"{word}/LQ/{i}.png" for word in ("hazy", "rainy") for i in range(3)]
+    assert [row.file for row in rows] == files
+    assert [row.degradation for row in rows] == ["hazy"] * 3 + ["rainy"] * 3
+    assert all(row.caption for row in rows)
     assert "6 clean photos captioned, 0 known before, 0 failed" in capsys.readouterr().out
     block = {
         "name": "s",
@@ -138,11 +136,12 @@ def test_a_clean_photo_is_captioned_once_for_all_its_versions(blip, layout, tmp_
     done = captioning.caption(pairs, table, lambda: describe, 2, lambda n: None)
     assert asked == [2, 1] and done.new == 3
     rows = list(read_table(table).values())
-    assert len(rows) == 6 and [row.caption for row in rows[:3]] == [row.caption for row in rows[3:]]
+    captions = [row.caption for row in rows]
+    assert len(captions) == 6 and captions[:3] == captions[3:]
     assert rows[0] == CaptionRow("set/hazy/LQ/0.png", f"photo {photo(0)[0, 0, 0]}", "hazy")
 
 
-def test_it_goes_on_where_it_was_stopped(layout, tmp_path, monkeypatch):
+def test_it_resumes_where_it_was_stopped(layout, tmp_path, monkeypatch):
     monkeypatch.setattr(captioning, "EVERY", 1)
     table, asked = tmp_path / "captions.csv", []
     pairs = captioning.find_pairs(layout, [], tmp_path)
@@ -162,7 +161,7 @@ def test_it_goes_on_where_it_was_stopped(layout, tmp_path, monkeypatch):
     captions = [row.caption for row in read_table(table).values()]
     assert (
         len(asked) == 4
-        and done.known == 2
+        and done.reused == 2
         and captions == ["a caption: with a colon"] * 2 + ["another"] * 4
     )
     captioning.caption(pairs, table, lambda: pytest.fail("no model is needed"), 8, lambda n: None)
@@ -170,13 +169,13 @@ def test_it_goes_on_where_it_was_stopped(layout, tmp_path, monkeypatch):
 
 def test_rows_of_other_photos_stay(layout, tmp_path):
     table = tmp_path / "captions.csv"
-    other = CaptionRow("elsewhere/1.png", "a dog", "noisy")
-    write_table(table, [other])
+    row = CaptionRow("elsewhere/1.png", "a dog", "noisy")
+    write_table(table, [row])
     pairs = captioning.find_pairs(layout, [], tmp_path)
     captioning.caption(
         pairs, table, lambda: lambda images: ["a cat"] * len(images), 8, lambda n: None
     )
-    assert len(read_table(table)) == 7 and other in read_table(table).values()
+    assert len(read_table(table)) == 7 and row in read_table(table).values()
 
 
 def test_photos_without_a_caption_are_named(blip, layout, tmp_path, capsys):

@@ -9,7 +9,7 @@ from wxr_plugin.labels import base, copying
 from wxr_plugin.labels.copying import copy_store
 from wxr_plugin.labels.store import LabelStore, LabelStoreError
 
-ASKER = {"model": "a"}
+MODEL = {"model": "a"}
 
 
 def image(seed, size=(12, 10)):
@@ -19,10 +19,10 @@ def image(seed, size=(12, 10)):
 @pytest.fixture
 def old(tmp_path):
     with LabelStore(tmp_path / "old.lmdb") as store:
-        store.put_rating("a", "c", ASKER, 3.0, (1, 2, 3, 4, 5))
-        store.put_description("a", "c", ASKER, "Rain falls.")
-        store.put_rewrite("a", "Rain falls.", ASKER, "The weather looks good.")
-        store.put_failure("b", "c", ASKER, "cut short")
+        store.put_rating("a", "c", MODEL, 3.0, (1, 2, 3, 4, 5))
+        store.put_description("a", "c", MODEL, "Rain falls.")
+        store.put_rewrite("a", "Rain falls.", MODEL, "The weather looks good.")
+        store.put_failure("b", "c", MODEL, "cut short")
         for name in "abc":
             for iteration in (0, 10, 250):
                 store.put_pseudo(
@@ -54,6 +54,16 @@ def test_a_copy_has_all_answers_and_the_newest_labels_as_iteration_0(old, tmp_pa
             assert [row.iteration for row in store.pseudo_history(name)] == [10, 250]
         assert new.rollback_pseudo(0) == 0  # no commit of the old training is left to forbid it
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.lmdb", "old.lmdb"]
+
+
+def test_a_copy_keeps_the_ratings_of_the_old_training_when_the_new_one_is_rolled_back(tmp_path):
+    with LabelStore(tmp_path / "old.lmdb") as store:
+        store.put_rating("a", "c", MODEL, 3.0, (1, 2, 3, 4, 5), iteration=7)
+    copy_store(tmp_path / "old.lmdb", tmp_path / "new.lmdb")
+    with LabelStore(tmp_path / "new.lmdb") as new:
+        new.rollback_pseudo(0)
+        row = new.get_rating("a", "c", MODEL)
+    assert (row.rating, row.iteration) == (3.0, None)
 
 
 def test_a_copy_goes_through_in_small_steps_and_while_the_old_store_is_written(
@@ -91,7 +101,7 @@ def test_a_copy_that_was_killed_leaves_no_store_and_the_next_one_is_whole(
     child.start()
     for _ in range(10):
         assert ours.recv() == "chunk"
-        ours.send("go on")
+        ours.send("continue")
     ours.recv()
     with pytest.raises(LabelStoreError, match=f"process {child.pid} on .* is writing"):
         copy_store(old, tmp_path / "new.lmdb")

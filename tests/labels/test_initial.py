@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from panel_toys import SIZE, checkpoint, grey_photos
 
 from wxr_plugin.data.crops import crop
@@ -19,8 +20,8 @@ from wxr_plugin.labels.initial import InitSettings, init_labels
 from wxr_plugin.labels.outcomes import summary
 from wxr_plugin.labels.sources import Crops
 from wxr_plugin.labels.store import LabelStore, content_hash, provenance_hash
-from wxr_plugin.pseudo_labelling.asking import DirectAsker
 from wxr_plugin.pseudo_labelling.online import PseudoLabels
+from wxr_plugin.pseudo_labelling.rating_client import SyncRatingClient
 from wxr_plugin.vlm.rater import build_rater
 
 BRIGHT, DARK, HALF = {"type": "LikesBright"}, {"type": "LikesDark"}, {"type": "LikesHalf"}
@@ -145,12 +146,11 @@ def test_a_second_run_asks_and_restores_nothing_and_changes_nothing(photos, doub
     assert bars.ends["restoring: double"] == "restored 0, reused 3, failed 0"
     assert bars.ends["rating: half"] == "asked 0, reused 6, failed 0"
     assert again.stored == 0 and stored(path) == before
-    assert [outcome.winner.name for outcome in again.outcomes] == [
-        outcome.winner.name for outcome in first.outcomes
-    ]
+    winners = [outcome.winner.name for outcome in again.outcomes]
+    assert winners == [outcome.winner.name for outcome in first.outcomes]
 
 
-def test_a_new_restorer_a_changed_photo_and_other_weights_are_done_anew(
+def test_a_new_restorer_a_changed_photo_and_other_weights_are_done_again(
     photos, double, halve, tmp_path
 ):
     path, bars = tmp_path / "labels.lmdb", Bars()
@@ -178,17 +178,35 @@ def test_a_training_starts_from_them_and_knows_the_ratings_of_a_panel_of_one(
 ):
     path = tmp_path / "labels.lmdb"
     init_labels(photos, path, [double], {"half": HALF}, SETTINGS)
-    labels = PseudoLabels(path, DirectAsker(build_rater(HALF)))
+    labels = PseudoLabels(path, SyncRatingClient(build_rater(HALF)))
     labels.start()
-    assert {key: round(value, 3) for key, value in labels.ratings.items()} == {
-        key: row[1] for key, row in stored(path).items()
-    }
+    ratings = {key: round(value, 3) for key, value in labels.ratings.items()}
+    assert ratings == {key: row[1] for key, row in stored(path).items()}
     labels.store.close()
     init_labels(photos, path, [double], {"half": HALF, "bright": BRIGHT}, SETTINGS)
-    labels = PseudoLabels(path, DirectAsker(build_rater(HALF)))
+    labels = PseudoLabels(path, SyncRatingClient(build_rater(HALF)))
     labels.start()
     assert labels.ratings == {}  # a panel's ratings are not those of one of its raters
     labels.store.close()
+
+
+def test_the_panel_asks_nothing_about_labels_and_photos_that_a_training_rated(tmp_path):
+    write_image(tmp_path / "photos" / "rain" / "a.png", np.full((16, 16, 3), 60, np.uint8))
+    photos, crops = RealPhotos(tmp_path / "photos"), Crops(1, 16)
+    (key,) = crops.cut("rain/a", photos.read("rain/a"))
+    labels = PseudoLabels(tmp_path / "old.lmdb", SyncRatingClient(build_rater(BRIGHT)))
+    levels = torch.tensor([60, 140]) / 255
+    photo, restored = levels.view(2, 1, 1, 1, 1).expand(2, 1, 3, 16, 16)
+    labels.best([key], photo, 1, [0], restored)
+    labels.write(1)
+    labels.store.close()
+    settings, bars = InitSettings(crops=crops, tile=None, device="cpu"), Bars()
+    new = tmp_path / "new.lmdb"
+    init_labels(photos, new, [], {"bright": BRIGHT}, settings, tmp_path / "old.lmdb", bars)
+    assert bars.ends["rating: bright"] == "asked 0, reused 2, failed 0"
+    assert stored(new)[key][0] == "teacher@1"
+    init_labels(photos, new, [], {"dark": DARK}, settings, bars=bars)
+    assert bars.ends["rating: dark"] == "asked 2, reused 0, failed 0"
 
 
 # Stored labels and crops
@@ -247,8 +265,8 @@ def test_crops_are_chosen_one_by_one_from_crops_of_everything(tmp_path, double):
         photos, tmp_path / "new.lmdb", [double], {"half": HALF}, settings, tmp_path / "old.lmdb"
     )
     assert [outcome.key for outcome in result.outcomes] == sorted(keys) and len(keys) == 6
-    found = stored(tmp_path / "new.lmdb")
-    assert found[keys[0]][0] == "teacher@90" and found["rain/a"] == ("whole", 3.0, 0)
+    rows = stored(tmp_path / "new.lmdb")
+    assert rows[keys[0]][0] == "teacher@90" and rows["rain/a"] == ("whole", 3.0, 0)
     with LabelStore(tmp_path / "new.lmdb", readonly=True) as store:
         for key in keys[1:]:
             box = split_key(key)[1]
@@ -258,12 +276,11 @@ def test_crops_are_chosen_one_by_one_from_crops_of_everything(tmp_path, double):
             }
             views["whole"] = crop(whole, box, 16)
             best = min(views, key=lambda name: abs(views[name].mean() / 255 - 0.5))
-            assert found[key][0] == best and np.array_equal(
-                store.get_pseudo(key).image, views[best]
-            )
+            assert rows[key][0] == best
+            assert np.array_equal(store.get_pseudo(key).image, views[best])
 
 
-def test_a_store_that_a_training_went_on_with_is_refused_and_left_alone(photos, double, tmp_path):
+def test_a_store_that_a_training_continued_with_is_refused_and_left_alone(photos, double, tmp_path):
     path = tmp_path / "labels.lmdb"
     with LabelStore(path) as store:
         store.put_pseudo("rain/a", np.zeros((*SIZE, 3), np.uint8), 2.0, "teacher@900", 900)

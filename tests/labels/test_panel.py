@@ -50,7 +50,7 @@ def test_a_candidate_that_none_rated_cannot_win_and_without_any_rating_there_is_
 
 
 def test_a_panel_of_one_is_its_rater():
-    one, other = {"type": "A", "model": "a"}, {"type": "B"}
-    assert panel_provenance([one]) == one
-    assert panel_provenance([one, other]) == {"type": "panel", "raters": [one, other]}
-    assert panel_provenance([other, one]) != panel_provenance([one, other])
+    first, second = {"type": "A", "model": "a"}, {"type": "B"}
+    assert panel_provenance([first]) == first
+    assert panel_provenance([first, second]) == {"type": "panel", "raters": [first, second]}
+    assert panel_provenance([second, first]) != panel_provenance([first, second])

@@ -1,4 +1,4 @@
-"""Label stores that were cut short, emptied, or whose bits have changed: one line, and what is sound is saved."""
+"""Damaged label stores: one line of error, and the sound rows are saved."""
 
 import os
 
@@ -13,7 +13,7 @@ from wxr_plugin.labels.environment import LabelStoreError
 from wxr_plugin.labels.rescuing import rescue_store
 from wxr_plugin.labels.store import LabelStore
 
-ASKER = {"model": "a"}
+MODEL = {"model": "a"}
 LOGITS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
@@ -21,7 +21,7 @@ def write(path, ratings=300, images=20):
     rng = np.random.default_rng(0)
     with LabelStore(path) as store, store.batch():
         for number in range(ratings):
-            store.put_rating(f"photo{number}", f"content{number}", ASKER, 3.0, LOGITS)
+            store.put_rating(f"photo{number}", f"content{number}", MODEL, 3.0, LOGITS)
         for number in range(images):
             picture = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
             store.put_pseudo(f"photo{number}", picture, 3.0, "input", 0)
@@ -58,10 +58,11 @@ def test_a_store_that_is_cut_short_is_refused_and_rescued(share, tmp_path, capsy
     if share < 0.1:
         assert code == 2 and "no row can be read" in said.err and not (tmp_path / "new").exists()
     else:
-        found, images, _ = everything(tmp_path / "new")
-        assert f"{len(found)} rating" in said.out and code == int("lost 0" not in said.out)
-        assert 0 < len(found) + len(images) <= len(answers) + len(labels)
-        assert all(row in answers for row in found) and all(label in labels for label in images)
+        rows, images, _ = everything(tmp_path / "new")
+        assert f"{len(rows)} rating" in said.out and code == int("lost 0" not in said.out)
+        assert 0 < len(rows) + len(images) <= len(answers) + len(labels)
+        assert all(row in answers for row in rows)
+        assert all(label in labels for label in images)
     assert file.stat().st_size == size
     assert not list(tmp_path.glob(".*"))
 
@@ -130,14 +131,14 @@ def test_a_page_that_lmdb_cannot_read_costs_its_rows(tmp_path):
         LabelStore(tmp_path / "old", readonly=True)
     rescued = rescue_store(tmp_path / "old", tmp_path / "new")
     assert 0 < rescued.lost < 40
-    assert len(everything(tmp_path / "new")[0]) == rescued.kept["rating"] > 260
+    assert len(everything(tmp_path / "new")[0]) == rescued.kinds["rating"] > 260
 
 
 @pytest.mark.parametrize("readonly", [True, False])
 def test_an_emptied_store_is_not_taken_for_a_new_one(readonly, tmp_path):
     os.truncate(write(tmp_path / "old"), 0)
     with pytest.raises(
-        LabelStoreError, match=r"data\.mdb is empty.*put a copy back, or delete the folder"
+        LabelStoreError, match=r"data\.mdb is empty.*restore a copy, or delete the folder"
     ):
         LabelStore(tmp_path / "old", readonly)
     (tmp_path / "copied").mkdir()
@@ -151,5 +152,5 @@ def test_a_writer_that_was_killed_while_it_made_the_file_leaves_a_new_store(tmp_
     for name in ("lock.mdb", "data.mdb"):
         (tmp_path / "new" / name).touch()
     with LabelStore(tmp_path / "new") as store:
-        store.put_rating("photo", "content", ASKER, 3.0, LOGITS)
+        store.put_rating("photo", "content", MODEL, 3.0, LOGITS)
         assert len(store.answers()) == 1

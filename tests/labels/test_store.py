@@ -14,7 +14,7 @@ import pytest
 from wxr_plugin.labels.rows import SCHEMA_VERSION
 from wxr_plugin.labels.store import LabelStore, LabelStoreError, content_hash, provenance_hash
 
-ASKER = {
+MODEL = {
     "type": "TransformersRater",
     "model": "a",
     "weights": "sha256:1",
@@ -36,7 +36,7 @@ def image(seed, size=(12, 10)):
 
 @contextmanager
 def process(work, path):
-    """A forked process that calls `work(path, connection)`, and our end of the connection; killed at the end."""
+    """Fork a process that calls `work(path, connection)`; yield it and our end, and kill it."""
     ours, theirs = multiprocessing.Pipe()
     child = multiprocessing.get_context("fork").Process(target=work, args=(path, theirs))
     child.start()
@@ -53,34 +53,34 @@ def process(work, path):
 
 
 def test_a_rating_comes_back_as_it_was_put_also_by_a_later_process(store):
-    store.put_rating("rain/ä.jpg@0,0,64,64", "c1", ASKER, 3.0718, LOGITS)
-    row = store.get_rating("rain/ä.jpg@0,0,64,64", "c1", ASKER)
+    store.put_rating("rain/ä.jpg@0,0,64,64", "c1", MODEL, 3.0718, LOGITS)
+    row = store.get_rating("rain/ä.jpg@0,0,64,64", "c1", MODEL)
     assert (row.rating, row.logits, row.key) == (3.0718, LOGITS, "rain/ä.jpg@0,0,64,64")
     path = store.path
     store.close()
     with LabelStore(path, readonly=True) as later:
-        assert later.get_rating("rain/ä.jpg@0,0,64,64", "c1", ASKER) == row
-        assert later.provenances() == {provenance_hash(ASKER): ASKER}
+        assert later.get_rating("rain/ä.jpg@0,0,64,64", "c1", MODEL) == row
+        assert later.provenances() == {provenance_hash(MODEL): MODEL}
 
 
 @pytest.mark.parametrize("changed", ["prompt", "model", "weights", "preprocessing", "type"])
 def test_an_answer_is_not_reused_when_what_it_depends_on_changes(store, changed):
-    store.put_rating("a", "c1", ASKER, 3.0, LOGITS)
-    store.put_description("a", "c1", ASKER, "Rain.")
-    other = {**ASKER, changed: "another"}
+    store.put_rating("a", "c1", MODEL, 3.0, LOGITS)
+    store.put_description("a", "c1", MODEL, "Rain.")
+    other_model = {**MODEL, changed: "another"}
     assert (
-        store.get_rating("a", "c1", other) is None
-        and store.get_description("a", "c1", other) is None
+        store.get_rating("a", "c1", other_model) is None
+        and store.get_description("a", "c1", other_model) is None
     )
-    store.put_rating("a", "c1", other, 4.0, LOGITS)
-    assert store.get_rating("a", "c1", ASKER).rating == 3.0
-    assert store.get_rating("a", "c1", dict(reversed(ASKER.items()))).rating == 3.0
+    store.put_rating("a", "c1", other_model, 4.0, LOGITS)
+    assert store.get_rating("a", "c1", MODEL).rating == 3.0
+    assert store.get_rating("a", "c1", dict(reversed(MODEL.items()))).rating == 3.0
 
 
 def test_an_answer_is_not_reused_for_another_content_or_name(store):
-    store.put_rating("a", content_hash(b"one"), ASKER, 3.0, LOGITS)
-    assert store.get_rating("a", content_hash(b"two"), ASKER) is None
-    assert store.get_rating("b", content_hash(b"one"), ASKER) is None
+    store.put_rating("a", content_hash(b"one"), MODEL, 3.0, LOGITS)
+    assert store.get_rating("a", content_hash(b"two"), MODEL) is None
+    assert store.get_rating("b", content_hash(b"one"), MODEL) is None
 
 
 def test_content_hashes_tell_shape_and_values_apart():
@@ -98,24 +98,24 @@ def test_content_hashes_tell_shape_and_values_apart():
 
 
 def test_failures_stay_count_their_attempts_and_give_way_to_an_answer(store):
-    store.put_failure("a", "c1", ASKER, "cut short")
-    store.put_failure("a", "c1", ASKER, "still cut short")
-    store.put_failure("a", "c1", ASKER, "said nothing", "description")
-    failure = store.get_failure("a", "c1", ASKER)
+    store.put_failure("a", "c1", MODEL, "cut short")
+    store.put_failure("a", "c1", MODEL, "still cut short")
+    store.put_failure("a", "c1", MODEL, "said nothing", "description")
+    failure = store.get_failure("a", "c1", MODEL)
     assert (failure.reason, failure.attempts) == ("still cut short", 2)
-    assert store.get_failure("a", "c1", ASKER, "description").attempts == 1
-    assert store.get_rating("a", "c1", ASKER) is None
-    store.put_rating("a", "c1", ASKER, 2.0, LOGITS)
+    assert store.get_failure("a", "c1", MODEL, "description").attempts == 1
+    assert store.get_rating("a", "c1", MODEL) is None
+    store.put_rating("a", "c1", MODEL, 2.0, LOGITS)
     assert (
-        store.get_failure("a", "c1", ASKER) is None
-        and store.get_rating("a", "c1", ASKER).rating == 2.0
+        store.get_failure("a", "c1", MODEL) is None
+        and store.get_rating("a", "c1", MODEL).rating == 2.0
     )
 
 
 def test_answers_are_listed_by_name(store):
     for name in ("b", "a", "c"):
-        store.put_rating(name, "c", ASKER, 3.0, LOGITS)
-    store.put_description("b", "c", ASKER, "Snow.")
+        store.put_rating(name, "c", MODEL, 3.0, LOGITS)
+    store.put_description("b", "c", MODEL, "Snow.")
     assert [(row.key, type(row).__name__) for row in store.answers()] == [
         ("a", "Rating"),
         ("b", "Rating"),
@@ -128,9 +128,9 @@ def test_answers_are_listed_by_name(store):
 def test_names_longer_than_lmdbs_keys(store):
     names = ["x" * 2000 + end for end in "ab"]
     for i, name in enumerate(names):
-        store.put_rating(name, "c", ASKER, 1.0 + i, LOGITS)
+        store.put_rating(name, "c", MODEL, 1.0 + i, LOGITS)
         store.put_pseudo(name, image(i), 1.0 + i, "input", 0)
-    assert [store.get_rating(name, "c", ASKER).rating for name in names] == [1.0, 2.0]
+    assert [store.get_rating(name, "c", MODEL).rating for name in names] == [1.0, 2.0]
     assert [store.get_pseudo(name).rating for name in names] == [1.0, 2.0]
 
 
@@ -138,34 +138,34 @@ def test_names_longer_than_lmdbs_keys(store):
 
 
 def test_a_rewrite_belongs_to_a_description_and_a_rewriter(store):
-    store.put_rewrite("a", "Rain falls.", ASKER, "The weather looks good.")
-    row = store.get_rewrite("a", "Rain falls.", ASKER)
+    store.put_rewrite("a", "Rain falls.", MODEL, "The weather looks good.")
+    row = store.get_rewrite("a", "Rain falls.", MODEL)
     assert (row.key, row.source, row.text) == ("a", "Rain falls.", "The weather looks good.")
     assert row.content == content_hash(b"Rain falls.")
     assert (
-        store.get_rewrite("a", "Rain fell.", ASKER) is None
-        and store.get_rewrite("b", "Rain falls.", ASKER) is None
+        store.get_rewrite("a", "Rain fell.", MODEL) is None
+        and store.get_rewrite("b", "Rain falls.", MODEL) is None
     )
-    assert store.get_rewrite("a", "Rain falls.", {**ASKER, "model": "b"}) is None
+    assert store.get_rewrite("a", "Rain falls.", {**MODEL, "model": "b"}) is None
     assert store.answers("rewrite") == [row] and store.provenances() == {
-        provenance_hash(ASKER): ASKER
+        provenance_hash(MODEL): MODEL
     }
 
 
 def test_texts_are_the_newest_description_with_a_rewrite_and_its_newest_rewrite(store):
-    store.put_description("a", "c1", ASKER, "Rain.")
-    store.put_description("b", "c1", ASKER, "Snow.")
+    store.put_description("a", "c1", MODEL, "Rain.")
+    store.put_description("b", "c1", MODEL, "Snow.")
     assert store.texts() == {}
-    store.put_rewrite("a", "Rain.", ASKER, "Good weather.")
-    store.put_rewrite("a", "Rain.", {**ASKER, "model": "b"}, "The weather looks good.")
+    store.put_rewrite("a", "Rain.", MODEL, "Good weather.")
+    store.put_rewrite("a", "Rain.", {**MODEL, "model": "b"}, "The weather looks good.")
     assert store.texts() == {"a": ("Rain.", "The weather looks good.")}
     store.put_description(
-        "a", "c2", ASKER, "A little rain."
+        "a", "c2", MODEL, "A little rain."
     )  # of an improved image, not rewritten yet
     assert store.descriptions()["a"].text == "A little rain."
     assert store.texts() == {"a": ("Rain.", "The weather looks good.")}
-    store.put_rewrite("a", "A little rain.", ASKER, "A street.")
-    store.put_failure("a", "c3", ASKER, "said nothing", "description")
+    store.put_rewrite("a", "A little rain.", MODEL, "A street.")
+    store.put_failure("a", "c3", MODEL, "said nothing", "description")
     assert store.texts() == {"a": ("A little rain.", "A street.")}
     assert set(store.descriptions()) == {"a", "b"}
 
@@ -175,14 +175,14 @@ def test_texts_are_the_newest_description_with_a_rewrite_and_its_newest_rewrite(
 
 def test_a_batch_is_stored_as_a_whole_or_not_at_all(store):
     with pytest.raises(ZeroDivisionError), store.batch():
-        store.put_rating("a", "c", ASKER, 1.0, LOGITS)
+        store.put_rating("a", "c", MODEL, 1.0, LOGITS)
         store.put_pseudo("a", image(0), 1.0, "input", 0)
         raise ZeroDivisionError
     assert store.answers() == [] and store.pseudo_labels() == []
     with store.batch():
-        store.put_rating("a", "c", ASKER, 1.0, LOGITS)
-        store.put_rating("b", "c", ASKER, 2.0, LOGITS)
-        assert store.get_rating("a", "c", ASKER) is None
+        store.put_rating("a", "c", MODEL, 1.0, LOGITS)
+        store.put_rating("b", "c", MODEL, 2.0, LOGITS)
+        assert store.get_rating("a", "c", MODEL) is None
     assert [row.key for row in store.answers()] == ["a", "b"]
 
 
@@ -214,7 +214,7 @@ def test_readers_see_one_consistent_state_while_a_writer_writes(store):
         for generation in range(100000):
             with writer.batch():
                 for name in range(50):
-                    writer.put_rating(str(name), "c", ASKER, generation, LOGITS)
+                    writer.put_rating(str(name), "c", MODEL, generation, LOGITS)
             if generation == 0:
                 connection.send("begun")
 
@@ -225,7 +225,7 @@ def test_readers_see_one_consistent_state_while_a_writer_writes(store):
             seen, end = [], time.monotonic() + 60
             while len(set(map(tuple, seen))) < 10 and time.monotonic() < end:
                 seen.append(sorted({row.rating for row in reader.answers()}))
-    assert all(len(one) == 1 for one in seen)
+    assert all(len(ratings) == 1 for ratings in seen)
     assert len(set(map(tuple, seen))) == 10
 
 
@@ -233,38 +233,39 @@ def test_readers_see_one_consistent_state_while_a_writer_writes(store):
 
 
 @pytest.mark.parametrize("after", [1, 20, 150])
-def test_every_committed_row_survives_kill_9_and_the_next_writer_goes_on(tmp_path, after):
+def test_every_committed_row_survives_kill_9_and_the_next_writer_continues(tmp_path, after):
     def write(path, connection):
         writer = LabelStore(path)
         for i in range(100000):
             with writer.batch():
-                writer.put_rating(str(i), "c", ASKER, 1 + i % 4, LOGITS)
+                writer.put_rating(str(i), "c", MODEL, 1 + i % 4, LOGITS)
                 writer.put_pseudo(str(i), image(i), 1 + i % 4, f"teacher@{i}", i)
             connection.send(i)
 
-    told = []
+    written = []
     with process(write, tmp_path / "labels.lmdb") as (child, writer):
-        while len(told) < after:
-            told.append(writer.recv())
+        while len(written) < after:
+            written.append(writer.recv())
         os.kill(child.pid, signal.SIGKILL)
         with suppress(EOFError):
             while True:
-                told.append(writer.recv())
+                written.append(writer.recv())
     with LabelStore(tmp_path / "labels.lmdb") as store:
         count = len(store.answers())
-        assert count in (len(told), len(told) + 1)  # the one more was stored but not yet told
+        # The last row may be stored but not reported yet.
+        assert count in (len(written), len(written) + 1)
         assert len(store.pseudo_labels()) == count
-        for i in told:
-            assert store.get_rating(str(i), "c", ASKER).rating == 1 + i % 4
+        for i in written:
+            assert store.get_rating(str(i), "c", MODEL).rating == 1 + i % 4
             assert np.array_equal(store.get_pseudo(str(i)).image, image(i))
-        store.put_rating("more", "c", ASKER, 5.0, LOGITS)
+        store.put_rating("more", "c", MODEL, 5.0, LOGITS)
         assert len(store.answers()) == count + 1
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing_that_was_stored(tmp_path):
     def write(path, connection):
         writer = LabelStore(path)
-        writer.put_rating("a", "c", ASKER, 3.0, LOGITS)
+        writer.put_rating("a", "c", MODEL, 3.0, LOGITS)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
         try:
             writer.put_pseudo("a", image(0, (1000, 1000)), 3.0, "input", 0)
@@ -272,10 +273,10 @@ def test_a_full_disk_is_one_line_and_loses_nothing_that_was_stored(tmp_path):
             connection.send(str(error))
 
     with process(write, tmp_path / "labels.lmdb") as (_, writer):
-        told = writer.recv()
-    assert "cannot be written" in told and "\n" not in told
+        message = writer.recv()
+    assert "cannot be written" in message and "\n" not in message
     with LabelStore(tmp_path / "labels.lmdb") as store:
-        assert store.get_rating("a", "c", ASKER).rating == 3.0 and store.get_pseudo("a") is None
+        assert store.get_rating("a", "c", MODEL).rating == 3.0 and store.get_pseudo("a") is None
         store.put_pseudo("a", image(0, (1000, 1000)), 3.0, "input", 0)
         assert np.array_equal(store.get_pseudo("a").image, image(0, (1000, 1000)))
 
@@ -286,18 +287,18 @@ def test_a_second_writer_is_refused_by_number_until_the_first_ends(store):
             connection.recv()
             try:
                 with LabelStore(path) as second:
-                    second.put_rating("b", "c", ASKER, 2.0, LOGITS)
+                    second.put_rating("b", "c", MODEL, 2.0, LOGITS)
                 connection.send("written")
             except LabelStoreError as error:
                 connection.send(str(error))
 
     with process(write, store.path) as (_, second):
         second.send("try")
-        told = second.recv()
+        message = second.recv()
         assert (
-            f"process {os.getpid()} on" in told
-            and "is writing to this label store" in told
-            and "\n" not in told
+            f"process {os.getpid()} on" in message
+            and "is writing to this label store" in message
+            and "\n" not in message
         )
         assert store.answers() == []
         store.close()
@@ -328,21 +329,21 @@ def test_a_killed_writers_forked_workers_do_not_keep_the_lock(tmp_path):
 
 
 def test_stores_of_one_process_share_the_environment(store):
-    with LabelStore(store.path) as other, LabelStore(store.path, readonly=True) as reader:
-        other.put_rating("a", "c", ASKER, 3.0, LOGITS)
-        assert reader.get_rating("a", "c", ASKER) == store.get_rating("a", "c", ASKER)
-    store.put_rating("b", "c", ASKER, 3.0, LOGITS)
+    with LabelStore(store.path) as second, LabelStore(store.path, readonly=True) as reader:
+        second.put_rating("a", "c", MODEL, 3.0, LOGITS)
+        assert reader.get_rating("a", "c", MODEL) == store.get_rating("a", "c", MODEL)
+    store.put_rating("b", "c", MODEL, 3.0, LOGITS)
     assert len(store.answers()) == 2
 
 
 def test_threads_may_read_while_the_store_grows(store, monkeypatch):
     monkeypatch.setattr("wxr_plugin.labels.environment.FIRST_SIZE", 1 << 20)
-    store.put_rating("a", "c", ASKER, 3.0, LOGITS)
+    store.put_rating("a", "c", MODEL, 3.0, LOGITS)
     stop, wrong = threading.Event(), []
 
     def look():
         while not stop.is_set():
-            if store.get_rating("a", "c", ASKER).rating != 3.0:
+            if store.get_rating("a", "c", MODEL).rating != 3.0:
                 wrong.append(1)
 
     threads = [threading.Thread(target=look) for _ in range(2)]
@@ -357,22 +358,22 @@ def test_threads_may_read_while_the_store_grows(store, monkeypatch):
 
 
 def test_a_forked_child_cannot_use_its_parents_store_but_its_own(store):
-    store.put_rating("a", "c", ASKER, 3.0, LOGITS)
+    store.put_rating("a", "c", MODEL, 3.0, LOGITS)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        told = "nothing"
+        message = "nothing"
         try:
-            store.get_rating("a", "c", ASKER)
+            store.get_rating("a", "c", MODEL)
         except LabelStoreError as error:
-            told = str(error)
+            message = str(error)
         with LabelStore(store.path, readonly=True) as own:
-            os.write(writing, f"{told}|{own.get_rating('a', 'c', ASKER).rating}".encode())
+            os.write(writing, f"{message}|{own.get_rating('a', 'c', MODEL).rating}".encode())
         os._exit(0)
     os.waitpid(child, 0)
-    told, rating = os.read(reading, 4096).decode().split("|")
-    assert "open the store anew in this process" in told and rating == "3.0"
-    store.put_rating("b", "c", ASKER, 3.0, LOGITS)
+    message, rating = os.read(reading, 4096).decode().split("|")
+    assert "open the store again in this process" in message and rating == "3.0"
+    store.put_rating("b", "c", MODEL, 3.0, LOGITS)
     assert len(store.answers()) == 2
 
 
@@ -380,7 +381,10 @@ def test_a_forked_child_cannot_use_its_parents_store_but_its_own(store):
 
 
 def test_a_store_of_another_schema_version_is_refused(tmp_path):
-    with lmdb.open(str(tmp_path / "labels.lmdb")) as other, other.begin(write=True) as transaction:
+    with (
+        lmdb.open(str(tmp_path / "labels.lmdb")) as opened,
+        opened.begin(write=True) as transaction,
+    ):
         transaction.put(b"schema", msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION + 1}))
     for readonly in (False, True):
         with pytest.raises(
@@ -426,8 +430,8 @@ def test_a_store_of_version_1_is_read_as_it_is_and_becomes_one_of_today_when_it_
     for readonly, after in ((True, 1), (False, 2), (True, 2)):
         with LabelStore(tmp_path / "labels.lmdb", readonly) as store:
             assert [row.rating for row in store.answers()] == [3.5]
-            (found,) = store.pseudo_labels()
-            assert (found.key, found.png, found.iteration) == ("a", b"png", 7)
+            (label_read,) = store.pseudo_labels()
+            assert (label_read.key, label_read.png, label_read.iteration) == ("a", b"png", 7)
         assert version() == after
 
 
@@ -436,7 +440,7 @@ def test_a_writer_killed_before_its_first_row_leaves_an_empty_store(tmp_path):
     with LabelStore(tmp_path / "labels.lmdb", readonly=True) as reader:
         assert reader.answers() == [] and reader.get_pseudo("a") is None
     with LabelStore(tmp_path / "labels.lmdb") as store:
-        store.put_rating("a", "c", ASKER, 3.0, LOGITS)
+        store.put_rating("a", "c", MODEL, 3.0, LOGITS)
         assert len(store.answers()) == 1
 
 
@@ -444,12 +448,15 @@ def test_a_writer_killed_before_its_first_row_leaves_an_empty_store(tmp_path):
     "rows", [{b"0001": b"\x89PNG"}, {b"schema": b"\xc1 not msgpack"}, {b"schema": b"\x01"}]
 )
 def test_an_lmdb_of_something_else_is_refused_and_left_alone(tmp_path, rows):
-    with lmdb.open(str(tmp_path / "photos.lmdb")) as other, other.begin(write=True) as transaction:
+    with (
+        lmdb.open(str(tmp_path / "photos.lmdb")) as opened,
+        opened.begin(write=True) as transaction,
+    ):
         for key, value in rows.items():
             transaction.put(key, value)
     with pytest.raises(LabelStoreError, match="not a label store"):
         LabelStore(tmp_path / "photos.lmdb")
-    with lmdb.open(str(tmp_path / "photos.lmdb")) as other, other.begin() as transaction:
+    with lmdb.open(str(tmp_path / "photos.lmdb")) as opened, opened.begin() as transaction:
         assert dict(transaction.cursor()) == rows
 
 
@@ -477,11 +484,11 @@ def test_reading_stores_and_closed_stores_do_not_write(store):
         LabelStore(store.path, readonly=True) as reader,
         pytest.raises(LabelStoreError, match="opened for reading only"),
     ):
-        reader.put_rating("a", "c", ASKER, 3.0, LOGITS)
+        reader.put_rating("a", "c", MODEL, 3.0, LOGITS)
     store.close()
     store.close()
     with pytest.raises(LabelStoreError, match="was closed"):
-        store.put_rating("a", "c", ASKER, 3.0, LOGITS)
+        store.put_rating("a", "c", MODEL, 3.0, LOGITS)
 
 
 # Pseudo-labels
@@ -565,7 +572,7 @@ def test_checkpoints_that_are_kept_can_be_resumed_and_older_versions_go(store):
     store.commit_pseudo(30, keep=2)
     assert versions(store) == [18, 25]
     assert store.get_pseudo("b").iteration == 0
-    with pytest.raises(LabelStoreError, match="cannot go back to iteration 10"):
+    with pytest.raises(LabelStoreError, match="cannot return to iteration 10"):
         store.rollback_pseudo(10)
     store.rollback_pseudo(20)
     assert versions(store) == [18]
@@ -575,7 +582,7 @@ def test_checkpoints_that_are_kept_can_be_resumed_and_older_versions_go(store):
 
 
 def test_clearing_pseudo_labels_lets_a_run_start_anew_and_keeps_the_answers(store):
-    store.put_rating("a", "c", ASKER, 3.0, LOGITS)
+    store.put_rating("a", "c", MODEL, 3.0, LOGITS)
     put_versions(store, 0, 5)
     store.commit_pseudo(10, keep=1)
     assert store.clear_pseudo() == 1

@@ -189,14 +189,14 @@ def test_a_run_that_rates_aside(options):  # noqa: F811
     torch.manual_seed(0)
     opt = options(rating={"async": {"device": "cpu", "queue": 4}})
     model = build_model(opt)
-    pid = model.labels.asker.process.pid
+    pid = model.labels.client.process.pid
     for _ in range(200):
         train(model, batches(opt, 2))
         if labels_of(model):
             break
     assert labels_of(model)
     model.save(-1, -1)
-    assert model.labels.asker.process is None and pid
+    assert model.labels.client.process is None and pid
     train(model, batches(opt, 1), first=9)  # goes on with the labels there are
 
 

@@ -19,6 +19,7 @@ from wxr_plugin.data.weather.synthesis import add_weather
 from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.prompt_learning.photos import encode, list_photos
+from wxr_plugin.pseudo_labelling.gate_counts import gate_counts
 
 NETWORK = {
     "type": "MSBDN",
@@ -130,6 +131,11 @@ def labels_of(model) -> dict[str, tuple]:
     }
 
 
+def ratings_of(model) -> dict[tuple, tuple]:
+    rows = model.labels.store.answers("rating")
+    return {(row.key, row.content): (row.rating, row.iteration) for row in rows}
+
+
 def weights_of(model) -> dict[str, torch.Tensor]:
     nets = {"student": model.net_g, "teacher": model.net_g_ema}
     return {
@@ -233,13 +239,20 @@ def test_a_resumed_run_ends_with_the_same_weights_and_labels(options, tmp_path):
     train(whole, data[:3])
     whole.save(0, 3)
     train(whole, data[3:], first=4)
+    whole.save(0, 6)
     labels, weights, state = labels_of(whole), weights_of(whole), whole.labels.state()
+    ratings, counts = ratings_of(whole), gate_counts(tmp_path / "experiments_root")
+    assert [entry.iteration for entry in counts] == [3, 6] and counts[-1].rated == state["rated"]
     opt["path"]["resume_state"] = str(tmp_path / "training_states/3.state")
     resumed = build_model(opt)
     resumed.resume_training(load_state(opt["path"]["resume_state"]))
     assert all(row[2] <= 3 for row in labels_of(resumed).values())
+    assert all(iteration <= 3 for _, iteration in ratings_of(resumed).values())
+    assert gate_counts(tmp_path / "experiments_root") == counts[:1]
     train(resumed, data[3:], first=4)
-    assert labels_of(resumed) == labels
+    resumed.save(0, 6)
+    assert labels_of(resumed) == labels and ratings_of(resumed) == ratings
+    assert gate_counts(tmp_path / "experiments_root") == counts
     assert resumed.labels.state() == state
     assert all(torch.equal(value, weights[key]) for key, value in weights_of(resumed).items())
 

@@ -1,4 +1,4 @@
-"""The student's view: nothing at strength 0, the given changes otherwise, the same for the same seed."""
+"""The student's view: unchanged at strength 0, and the same for the same seed."""
 
 import pytest
 import torch
@@ -37,11 +37,11 @@ def test_the_seed_decides(images):
 
 
 def test_colours(images):
-    one = ones(1.0, 1.0, 1.0)
-    torch.testing.assert_close(recoloured(images, 0.5 * one, one, one), 0.5 * images)
-    flat = recoloured(images, one, 0 * one, one)
+    same = ones(1.0, 1.0, 1.0)
+    torch.testing.assert_close(recoloured(images, 0.5 * same, same, same), 0.5 * images)
+    flat = recoloured(images, same, 0 * same, same)
     torch.testing.assert_close(flat, images.mean((1, 2, 3), keepdim=True).expand_as(images))
-    grey = recoloured(images, one, one, 0 * one)
+    grey = recoloured(images, same, same, 0 * same)
     luma = 0.299 * images[:, 0] + 0.587 * images[:, 1] + 0.114 * images[:, 2]
     torch.testing.assert_close(grey, luma[:, None].expand_as(images))
 

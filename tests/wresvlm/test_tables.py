@@ -3,13 +3,16 @@
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from run_files import write_files
 
+from wxr_plugin.labels.store import LabelStore
+from wxr_plugin.pseudo_labelling.gate_counts import GateCounts, record
 from wxr_plugin.wresvlm.checking import load_run
 from wxr_plugin.wresvlm.digests import FileDigests
 from wxr_plugin.wresvlm.records import changes
-from wxr_plugin.wresvlm.report import pages, scores
+from wxr_plugin.wresvlm.report import pages, scores, tables
 from wxr_plugin.wresvlm.report.scores import Scores
 
 
@@ -78,6 +81,23 @@ def test_the_last_validation_counts_by_weather_without_what_a_metric_refused(tmp
     }
     assert scores._validated(tmp_path, {"name": "Rain100H"}) == {"psnr": {"rain": 15.0}}
     assert scores._validated(tmp_path, {"name": "gone"}) == {}
+
+
+def test_the_gate_of_a_round_has_the_last_counts_of_its_training(tmp_path):
+    labels, experiment = tmp_path / "labels.lmdb", tmp_path / "experiment"
+    with LabelStore(labels) as store:
+        store.put_pseudo("a", np.zeros((4, 4, 3), np.uint8), 3.0, "teacher@9", 9)
+        store.put_pseudo("b", np.zeros((4, 4, 3), np.uint8), 4.0, "input", 9)
+    for iteration in (10, 20):
+        record(experiment, GateCounts(iteration, 4 * iteration, iteration, 0, 2, 3.5))
+    settings = SimpleNamespace(
+        options=SimpleNamespace(rounds=[SimpleNamespace(rater="bright")]),
+        uses_labels=True,
+        experiment=lambda stage: experiment,
+        labels=lambda stage: labels,
+    )
+    _, rows = tables.gates(settings, ["round_1"])
+    assert rows == [["round_1", "bright", "80", "20", "25.0%", "2", "1", "3.50"]]
 
 
 @pytest.mark.parametrize(

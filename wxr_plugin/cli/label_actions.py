@@ -11,7 +11,7 @@ from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:
     from wxr_plugin.data.real_photos import RealPhotos
-    from wxr_plugin.labels.labelling import Asker
+    from wxr_plugin.labels.labelling import LabelTask
     from wxr_plugin.labels.sources import Crops, Source
     from wxr_plugin.labels.store import LabelStore
 
@@ -22,23 +22,23 @@ ROOTS = (*KINDS, "clear")
 def run_rate(args: argparse.Namespace) -> int:
     """Rate the photos that the store has no rating of; return 1 on failures."""
     from wxr_plugin.labels import report
-    from wxr_plugin.labels.labelling import RatingAsker
+    from wxr_plugin.labels.labelling import RatingTask
     from wxr_plugin.vlm.rater import build_rater
 
     return _label(
-        args, lambda: RatingAsker(build_rater(_options("rater", args))), report.print_ratings
+        args, lambda: RatingTask(build_rater(_options("rater", args))), report.print_ratings
     )
 
 
 def run_describe(args: argparse.Namespace) -> int:
     """Describe the photos that the store has no description of; return 1 on failures."""
     from wxr_plugin.labels import report
-    from wxr_plugin.labels.labelling import DescriptionAsker
+    from wxr_plugin.labels.labelling import DescriptionTask
     from wxr_plugin.vlm.describer import build_describer
 
     return _label(
         args,
-        lambda: DescriptionAsker(build_describer(_options("describer", args))),
+        lambda: DescriptionTask(build_describer(_options("describer", args))),
         report.print_descriptions,
     )
 
@@ -124,7 +124,7 @@ def default_store(photos: Path) -> Path:
 
 
 def _label(
-    args: argparse.Namespace, build: Callable[[], "Asker"], summarise: Callable[..., None]
+    args: argparse.Namespace, build: Callable[[], "LabelTask"], summarise: Callable[..., None]
 ) -> int:
     from wxr_plugin.labels import report
     from wxr_plugin.labels.labelling import label_photos
@@ -142,13 +142,13 @@ def _label(
     else:
         source = _of_photos(args)
     print(f"loading the model {args.model}", file=sys.stderr)
-    asker = build()
+    task = build()
     with LabelStore(path) as store:
         source = source or _of_labels(args, store)
-        count = len(source) * source.each
+        count = len(source) * source.group_size
         with counting_bar(f"{args.action} {_title(args)}", count) as progress:
-            tally = label_photos(source, asker, store, batch_size, args.retry_failed, progress)
-        summarise(store, asker, tally)
+            tally = label_photos(source, task, store, batch_size, args.retry_failed, progress)
+        summarise(store, task, tally)
         report.print_tally(store, tally)
     return 1 if tally.failed else 0
 
@@ -166,11 +166,11 @@ def _of_photos(args: argparse.Namespace) -> "Source":
 
 
 def _of_labels(args: argparse.Namespace, store: "LabelStore") -> "Source":
-    from wxr_plugin.labels.sources import StoredLabels
+    from wxr_plugin.labels.sources import PseudoLabelImages
 
     if args.boxes is not None or args.size is not None:
-        raise WxrError("--pseudo-labels are described as stored; leave out --boxes and --size")
-    return StoredLabels(store)
+        raise WxrError("--pseudo-labels are taken as they are stored; leave out --boxes and --size")
+    return PseudoLabelImages(store)
 
 
 def _photos(args: argparse.Namespace) -> "RealPhotos":

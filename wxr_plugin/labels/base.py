@@ -1,4 +1,4 @@
-"""Opening a label store: its schema, who may write, and changes grouped into one step."""
+"""Opening of a label store: its schema, its one writer, and changes in one transaction."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,14 +24,16 @@ SCHEMA = b"schema"
 T = TypeVar("T")
 
 CHUNK = 32 << 20
-"""Bytes that `put_rows` stores in one step."""
+"""Bytes that `put_rows` stores in one transaction."""
 
 
 class StoreBase:
-    """An LMDB with a schema row; see `store.LabelStore` for what it holds."""
+    """An LMDB with a schema row; `store.LabelStore` documents its contents."""
 
     def __init__(self, path: str | os.PathLike, readonly: bool = False):
-        self.path, self.readonly = Path(path), readonly
+        self.path = Path(path)
+        self.readonly = readonly
+        # Changes of the current `batch`; None outside of one.
         self._pending: list[Change] | None = None
         self._environment: Environment | None = None
         _check_folder(self.path, readonly)
@@ -44,12 +46,12 @@ class StoreBase:
             raise
 
     def close(self) -> None:
-        """Give the store back; a store that was closed cannot be used again."""
+        """Close the store; it cannot be used again."""
         if self._environment is None:
             return
         if not self.readonly:
             self._environment.stop_writing()
-        self._environment.close()
+        self._environment.close()  # another store of this process may still use it
         self._environment = None
 
     def __enter__(self) -> Self:
@@ -60,9 +62,9 @@ class StoreBase:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Everything put inside the block is stored in one step at its end, or not at all if the block raises.
+        """Store the changes of the block atomically at its end, or not at all if the block raises.
 
-        Until then the store's getters do not see it.
+        Until then the store's getters do not see them.
         """
         if self._pending is not None:
             raise RuntimeError("a batch inside a batch")
@@ -74,9 +76,9 @@ class StoreBase:
             self._pending = None
 
     def each_row(self, take: Callable[[bytes, memoryview], None]) -> None:
-        """Call `take` with the key and value of every row, in order of keys, from one consistent state of the store.
+        """Call `take` with key and value of every row, in order of keys, from one consistent state.
 
-        A value is gone when `take` returns.
+        A value is only valid until `take` returns.
         """
 
         def look(transaction: lmdb.Transaction) -> None:
@@ -86,29 +88,32 @@ class StoreBase:
         self._own().read(look, buffers=True)
 
     def put_rows(self, rows: Iterable[Change]) -> None:
-        """Store rows as they are, in steps of some CHUNK bytes: all of them may not fit the memory."""
-        chunk, size = [], 0
+        """Store rows as they are, in transactions of some CHUNK bytes.
+
+        All of them may not fit the memory.
+        """
+        chunk: list[Change] = []
+        size = 0
         for key, value in rows:
             chunk.append((key, value))
             size += len(value or b"")
             if size > CHUNK:
                 self._write(chunk)
-                chunk, size = [], 0
+                chunk = []
+                size = 0
         self._write(chunk)
 
     def _start(self) -> None:
         if not self.readonly:
             self._own().start_writing()
         try:
-            found, current = (
-                self._get(SCHEMA),
-                msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION}),
-            )
+            schema = self._get(SCHEMA)
+            current = msgspec.msgpack.encode({"wxr_labels": SCHEMA_VERSION})
             # A writer that is just starting, or was killed then, leaves an LMDB without any row: an
             # empty store.
-            if found is not None or self._keys(b""):
-                _check_schema(self.path, found)
-            if not self.readonly and found != current:
+            if schema is not None or self._keys(b""):
+                _check_schema(self.path, schema)
+            if not self.readonly and schema != current:
                 self._write([(SCHEMA, current)])
         except BaseException:
             if not self.readonly:
@@ -116,11 +121,12 @@ class StoreBase:
             raise
 
     def _own(self) -> Environment:
+        """Return the environment, which has to be open and of this process."""
         if self._environment is None:
             raise LabelStoreError(f"{self.path}: this label store was closed")
         if self._environment.owner != os.getpid():
             raise LabelStoreError(
-                f"{self.path}: opened by the parent process; open the store anew in this process"
+                f"{self.path}: opened by the parent process; open the store again in this process"
             )
         return self._environment
 
@@ -133,7 +139,7 @@ class StoreBase:
             self._pending.extend(changes)
 
     def _decoded(self, row: bytes | memoryview, kind: type[T]) -> T:
-        """Return a row as `kind`. Raises LabelStoreError where its bits have changed."""
+        """Decode a row as `kind`. Raises LabelStoreError if its bits have changed."""
         return decoded(row, kind, self.path)
 
     def _get(self, key: bytes) -> bytes | None:
@@ -154,7 +160,7 @@ class StoreBase:
 def _below(
     transaction: lmdb.Transaction, prefix: bytes, values: bool = True
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Rows whose key starts with `prefix`, in order."""
+    """Yield the rows whose key starts with `prefix`, in order; without `values` these are empty."""
     with transaction.cursor() as cursor:
         cursor.set_range(prefix)
         for key in cursor.iternext(keys=True, values=False):
@@ -164,16 +170,17 @@ def _below(
 
 
 def _last_below(transaction: lmdb.Transaction, prefix: bytes) -> bytes | None:
-    """The value of the last row whose key starts with `prefix`."""
+    """Return the value of the last row whose key starts with `prefix`, or None."""
     with transaction.cursor() as cursor:
-        found = cursor.prev() if cursor.set_range(prefix + b"\xff") else cursor.last()
-        return cursor.value() if found and cursor.key().startswith(prefix) else None
+        # Keys are ASCII, so 0xff sorts behind all of them: one step back is the last of the prefix.
+        has_row = cursor.prev() if cursor.set_range(prefix + b"\xff") else cursor.last()
+        return cursor.value() if has_row and cursor.key().startswith(prefix) else None
 
 
 def decoded(row: bytes | memoryview, kind: type[T], path: Path) -> T:
-    """Return a row of the store `path` as `kind`.
+    """Decode a row of the store `path` as `kind`.
 
-    Raises LabelStoreError where its bits have changed.
+    Raises LabelStoreError if its bits have changed.
     """
     try:
         return msgspec.msgpack.decode(row, type=kind)
@@ -182,7 +189,7 @@ def decoded(row: bytes | memoryview, kind: type[T], path: Path) -> T:
 
 
 def _check_folder(path: Path, readonly: bool) -> None:
-    """Refuse what is not a store before LMDB puts its files there."""
+    """Refuse a folder that is not a store, before LMDB puts its files there."""
     if (path / "data.mdb").is_file():
         _refuse_emptied(path)
         return
@@ -190,23 +197,25 @@ def _check_folder(path: Path, readonly: bool) -> None:
         raise LabelStoreError(
             f"{path}: no label store here; `wxr label rate FOLDER -o {path}` makes one"
         )
-    if path.exists() and (
-        not path.is_dir() or any(file.name not in _OWN_FILES for file in path.iterdir())
-    ):
+    is_foreign = path.exists() and not path.is_dir()
+    if path.is_dir():
+        is_foreign = any(file.name not in _OWN_FILES for file in path.iterdir())
+    if is_foreign:
         raise LabelStoreError(f"{path}: exists and is not a label store; give another name")
     path.mkdir(parents=True, exist_ok=True)
 
 
 def _refuse_emptied(path: Path) -> None:
-    """Refuse a data.mdb of 0 bytes in what was a store; a writer that was killed while it made one leaves such a file.
+    """Refuse a data.mdb of 0 bytes in a folder that was a store.
 
-    LMDB makes lock.mdb before data.mdb, and the first writer makes writer.lock after it.
+    A writer that was killed while it made a store leaves such a file too, which is fine. LMDB makes
+    lock.mdb before data.mdb, and the first writer makes writer.lock after it.
     """
     is_new = (path / "lock.mdb").exists() and not (path / "writer.lock").exists()
     if not (path / "data.mdb").stat().st_size and not is_new:
         raise LabelStoreError(
-            f"{path}: data.mdb is empty, and no row is left; put a copy back, or delete the folder "
-            f"for a new store"
+            f"{path}: data.mdb is empty, and no row is left; restore a copy, or delete the folder "
+            "for a new store"
         )
 
 
@@ -222,17 +231,17 @@ def _open(path: Path) -> Environment:
         ) from error
 
 
-def _check_schema(path: Path, found: bytes | None) -> None:
+def _check_schema(path: Path, schema: bytes | None) -> None:
     try:
-        version: Any = msgspec.msgpack.decode(found or b"").get("wxr_labels")
+        version: Any = msgspec.msgpack.decode(schema or b"").get("wxr_labels")
     except (msgspec.DecodeError, AttributeError):
         version = None
     if version is None:
         raise LabelStoreError(f"{path}: an LMDB, but not a label store; give another name")
     if version not in READABLE_VERSIONS:
-        known = " and ".join(map(str, READABLE_VERSIONS))
+        readable = " and ".join(map(str, READABLE_VERSIONS))
         raise LabelStoreError(
             f"{path}: a label store of schema version {version}, and this wxr_plugin reads "
-            f"versions {known}; use the "
-            "wxr_plugin that wrote it, or label into a new store. Nothing in it was changed"
+            f"versions {readable}; use the wxr_plugin that wrote it, or label into a new store. "
+            "Nothing in it was changed"
         )

@@ -1,4 +1,4 @@
-"""What a panel chooses from: the photo itself, what the store holds for it, and what restorers made of it."""
+"""Candidates of a panel: the photo itself, its stored pseudo-label, and its restorations."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -15,44 +15,48 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.sources import Crops, Picture
 from wxr_plugin.labels.store import LabelStore, PseudoLabel, content_hash
 
-INPUT, STORED = "input", "stored"
-"""Names of the candidates that no restorer made."""
+INPUT = "input"
+"""Name of the candidate that is the photo or crop itself."""
+STORED = "stored"
+"""Name of the candidate that is the stored pseudo-label."""
 
 
-class Candidate(NamedTuple):
-    """One image that may become the pseudo-label of a photo or crop."""
+class PanelCandidate(NamedTuple):
+    """An image that may become the pseudo-label of a photo or crop, without its pixels."""
 
     name: str
     """INPUT, STORED, or the restorer's name."""
     source: str
-    """What the pseudo-label would say about where it came from: for a stored one, what it says now."""
+    """`source` of the pseudo-label if it wins; a stored label keeps its own."""
     content: str
     """`content_hash` under which its ratings are stored."""
 
 
 class Choice(msgspec.Struct):
-    """The candidates for the pseudo-label of one photo or crop; no two of them are the same image."""
+    """The candidates for the pseudo-label of one photo or crop; no two have equal pixels."""
 
     photo: str
-    candidates: list[Candidate]
+    candidates: list[PanelCandidate]
     stored: str = ""
-    """Name of the candidate that is the stored label, which may be a restorer's; empty where nothing is stored."""
+    """Name of the candidate with the pixels of the stored label; empty without one."""
 
 
-class Candidates:
+class PanelCandidates:
     """The candidates of all photos, or of their crops, as a Source for raters.
 
     Args:
         photos: the real photos.
-        contents: the `content_hash` of the file of each photo that counts, by name.
-        restored: by restorer, the file of its restoration of each photo by name; a photo may be
-            missing.
-        store: where stored pseudo-labels come from.
+        contents: name of each readable photo -> `content_hash` of its file.
+        restored: restorer -> name of a photo -> file of its restoration; a photo may be missing.
+        store: the store with the stored pseudo-labels.
         crops: the training's crops; whole photos when None.
 
     A crop's candidates are the crops of the photo, of its restorations, and of its photo's stored
-    label where it has no stored label of its own. `choices` has those of the photos that were
-    looked at so far, by name of photo or crop; iterating `groups()` once looks at all.
+    label if it has no stored label of its own.
+
+    Attributes:
+        choices: name of a photo or crop -> its candidates, for the photos that were read so far;
+            iterating `groups()` once reads all.
     """
 
     def __init__(
@@ -63,14 +67,13 @@ class Candidates:
         store: LabelStore,
         crops: Crops | None = None,
     ):
-        self.photos, self.contents, self.restored, self.store, self.crops = (
-            photos,
-            contents,
-            restored,
-            store,
-            crops,
-        )
-        self.each = (len(restored) + 2) * (crops.count if crops else 1)
+        self.photos = photos
+        self.contents = contents
+        self.restored = restored
+        self.store = store
+        self.crops = crops
+        # Photo, stored label and restorations, of each crop.
+        self.group_size = (len(restored) + 2) * (crops.count if crops else 1)
         self.choices: dict[str, Choice] = {}
         self._keys: dict[str, list[str]] = {}
 
@@ -78,96 +81,99 @@ class Candidates:
         return len(self.contents)
 
     def groups(self) -> Iterator[Callable[[], list[Picture]]]:
-        """See Source."""
+        """Yield the groups, one for each photo, see Source."""
         return (partial(self._pictures, photo) for photo in self.contents)
 
     def image(self, key: str, name: str) -> np.ndarray:
-        """The candidate called `name` of the photo or crop `key`, uint8 RGB (H, W, 3).
+        """Return the candidate `name` of the photo or crop `key`, uint8 RGB (H, W, 3).
 
         Raises BadImageError.
         """
-        return _Views(self, self.choices[key].photo).image(key, name)
+        return _PhotoCandidates(self, self.choices[key].photo).image(key, name)
 
     def _pictures(self, photo: str) -> list[Picture]:
-        views = _Views(self, photo)
+        images = _PhotoCandidates(self, photo)
         if photo not in self._keys:
-            found = views.choices()
-            self.choices |= found
-            self._keys[photo] = list(found)
-        return [
-            Picture(
-                key,
-                candidate.content,
-                f"{key} ({candidate.name})",
-                partial(views.image, key, candidate.name),
-            )
-            for key in self._keys[photo]
-            for candidate in self.choices[key].candidates
-        ]
+            choices = images.choices()
+            self.choices |= choices
+            self._keys[photo] = list(choices)
+        pictures = []
+        for key in self._keys[photo]:
+            for name, _, content in self.choices[key].candidates:
+                read = partial(images.image, key, name)
+                pictures.append(Picture(key, content, f"{key} ({name})", read))
+        return pictures
 
 
-class _Views:
-    """The images of one photo, each read once while someone holds this."""
+class _PhotoCandidates:
+    """The images of one photo, each of which is decoded at most once."""
 
-    def __init__(self, all_of: Candidates, photo: str):
-        self.all, self.photo = all_of, photo
-        self._read: dict[str, np.ndarray | None] = {}
+    def __init__(self, parent: PanelCandidates, photo: str):
+        self.parent = parent
+        self.photo = photo
+        self._images: dict[str, np.ndarray | None] = {}
 
     def choices(self) -> dict[str, Choice]:
-        """The choice of the photo, or of each of its crops."""
-        crops, shape = self.all.crops, self.whole(INPUT).shape[:2]
-        keys = crops.boxes(self.photo, *shape) if crops else (self.photo,)
+        """Return the choice of the photo, or of each of its crops, keyed by name."""
+        crops = self.parent.crops
+        height, width = self.whole(INPUT).shape[:2]
+        keys = crops.boxes(self.photo, height, width) if crops else (self.photo,)
         return {key: self._choice(key) for key in keys}
 
     def image(self, key: str, name: str) -> np.ndarray | None:
-        """One candidate for `key`; None where there is none of that name."""
+        """Return the candidate `name` for `key`; None without one."""
         if name == STORED:
             return self._stored(key)
         return self._cut(key, self.whole(name))
 
     def whole(self, name: str) -> np.ndarray | None:
-        """The photo, or one restoration of it, or the stored label of the whole photo."""
-        if name not in self._read:
-            self._read[name] = self._load(name)
-        return self._read[name]
+        """Return the photo, one restoration of it, or the stored label of the whole photo."""
+        if name not in self._images:
+            self._images[name] = self._load(name)
+        return self._images[name]
 
     def _choice(self, key: str) -> Choice:
-        by_pixels: dict[str, Candidate] = {}
+        by_pixels: dict[str, PanelCandidate] = {}
         stored = ""
-        for name in (INPUT, *self.all.restored, STORED):
-            if (image := self.image(key, name)) is None:
+        for name in (INPUT, *self.parent.restored, STORED):
+            image = self.image(key, name)
+            if image is None:
                 continue
             pixels = content_hash(image)
-            same = by_pixels.setdefault(pixels, self._candidate(key, name, pixels))
-            stored = same.name if name == STORED else stored
+            # Of equal images the first name counts: a stored label that is a restorer's image, too.
+            candidate = by_pixels.setdefault(pixels, self._candidate(key, name, pixels))
+            if name == STORED:
+                stored = candidate.name
         order = {INPUT: 0, STORED: 1}
-        found = sorted(by_pixels.values(), key=lambda candidate: order.get(candidate.name, 2))
-        return Choice(self.photo, found, stored)
+        candidates = sorted(by_pixels.values(), key=lambda item: order.get(item.name, 2))
+        return Choice(self.photo, candidates, stored)
 
-    def _candidate(self, key: str, name: str, pixels: str) -> Candidate:
+    def _candidate(self, key: str, name: str, pixels: str) -> PanelCandidate:
         if name == STORED:
-            return Candidate(name, (self._label(key) or self._label(self.photo)).source, pixels)
-        # The photo itself goes by its file, as in `wxr label rate`, whose ratings are then found.
-        return Candidate(
-            name,
-            name,
-            self.all.contents[self.photo] if (key, name) == (self.photo, INPUT) else pixels,
-        )
+            label = self._label(key) or self._label(self.photo)
+            return PanelCandidate(name, label.source, pixels)
+        # `wxr label rate` stores the rating of a whole photo under the hash of its file.
+        is_whole_photo = (key, name) == (self.photo, INPUT)
+        content = self.parent.contents[self.photo] if is_whole_photo else pixels
+        return PanelCandidate(name, name, content)
 
     def _load(self, name: str) -> np.ndarray | None:
         if name == INPUT:
-            return self.all.photos.read(self.photo)
+            return self.parent.photos.read(self.photo)
         if name == STORED:
             label = self._label(self.photo)
             return label.image if label else None
-        file = self.all.restored[name].get(self.photo)
+        file = self.parent.restored[name].get(self.photo)
         try:
             return read_image(file) if file else None
         except BadImageError as error:
             raise WxrError(f"{error}; delete this file and run the command again") from error
 
     def _stored(self, key: str) -> np.ndarray | None:
-        """The stored label of `key`, or the crop of its photo's; one of another size is not of this photo."""
+        """Return the stored label of `key`, or the crop of its photo's.
+
+        None for a label of another size: it is not of this photo.
+        """
         expected = self._cut(key, self.whole(INPUT)).shape
         own = self._label(key) if key != self.photo else None
         image = own.image if own else self.whole(STORED)
@@ -178,8 +184,9 @@ class _Views:
         return image if image.shape == expected else None
 
     def _cut(self, key: str, image: np.ndarray | None) -> np.ndarray | None:
+        """Return the crop `key` of an image of the whole photo, or the image for the photo."""
         box = split_key(key)[1] if key != self.photo else None
-        return image if image is None or box is None else crop(image, box, self.all.crops.size)
+        return image if image is None or box is None else crop(image, box, self.parent.crops.size)
 
     def _label(self, key: str) -> PseudoLabel | None:
-        return self.all.store.get_pseudo(key)
+        return self.parent.store.get_pseudo(key)

@@ -1,4 +1,4 @@
-"""Captions of clean photos for their degraded versions: the table that DA-CLIP's controller is trained from."""
+"""Captions of clean photos for their degraded versions, to train DA-CLIP's controller."""
 
 import argparse
 import os
@@ -18,36 +18,36 @@ from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import WxrError
 
 EVERY = 128
-"""Clean photos after which the table is written."""
+"""Number of clean photos after which the table is written."""
 
 
 class Pair(NamedTuple):
     """A degraded photo and its clean version."""
 
     file: str
-    """The degraded one, as the table names it."""
+    """Path of the degraded photo, as in the table."""
     degradation: str
     store: ImageStore
-    """Where the clean one is."""
+    """Holds the clean photo."""
     key: str
 
     @property
     def clean(self) -> str:
-        """Where the clean photo lies."""
+        """Path of the clean photo."""
         return self.store.path(self.key)
 
 
 class Captioned(NamedTuple):
-    """What became of the clean photos."""
+    """Counts of the clean photos."""
 
     new: int
-    known: int
+    reused: int
     failed: list[str]
-    """A line for each that has no caption."""
+    """A line for each without a caption."""
 
 
 def run_caption(args: argparse.Namespace) -> int:
-    """Caption what the table does not know yet; exit code 1 if a photo has no caption."""
+    """Caption photos that are not in the table; return 1 if a photo has no caption, else 0."""
     from wxr_plugin.utils.progress import counting_bar
     from wxr_plugin.vlm.describer import build_describer
 
@@ -55,7 +55,8 @@ def run_caption(args: argparse.Namespace) -> int:
         raise WxrError(f"--batch-size must be 1 or more, not {args.batch_size}")
     pairs = find_pairs(args.photos, args.lq, args.output.parent)
     names = ("model", "batch_size", "dtype", "device", "revision", "max_tokens")
-    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    values = {name: getattr(args, name) for name in names}
+    given = {name: value for name, value in values.items() if value is not None}
 
     def build() -> Callable[[list[np.ndarray]], list[str]]:
         print(f"loading the model {args.model or 'blip-large'}", file=sys.stderr)
@@ -67,14 +68,14 @@ def run_caption(args: argparse.Namespace) -> int:
     for line in done.failed:
         print(f"no caption: {line}")
     print(
-        f"{done.new} clean photos captioned, {done.known} known before, {len(done.failed)} failed"
+        f"{done.new} clean photos captioned, {done.reused} known before, {len(done.failed)} failed"
     )
     print(f"{len(read_table(args.output)) if args.output.is_file() else 0} rows in {args.output}")
     return 1 if done.failed else 0
 
 
 def find_pairs(photos: Path, folders: Sequence[str], relative_to: Path) -> list[Pair]:
-    """The pairs of a command line.
+    """Return the pairs of a command line.
 
     `photos` is a split of the official layout (<degradation>/{LQ,GT}); with `folders`,
     "DEGRADATION=FOLDER" each, it holds the clean versions of the photos there, which pair in the
@@ -84,19 +85,26 @@ def find_pairs(photos: Path, folders: Sequence[str], relative_to: Path) -> list[
         WxrError: an unknown degradation, or folders that do not pair.
     """
     if not folders:
-        words = words_in(photos)
-        if not words:
-            raise WxrError(
-                f"{photos}: no folder of a degradation in it ({', '.join(DEGRADATIONS)}), each "
-                f"with LQ and GT; or name "
-                "the degraded photos: --lq hazy=FOLDER"
-            )
-        found = [(word, read_pairs(photos / word)) for word in words]
-        return [p for word, s in found for p in _named(word, s.lq, s.gt, s.keys, relative_to)]
-    clean, pairs = ImageStore(photos), []
+        return _pairs_in_split(photos, relative_to)
+    clean = ImageStore(photos)
+    pairs: list[Pair] = []
     for word, folder in map(_word_and_folder, folders):
         lq = ImageStore(folder)
         pairs += _named(word, lq, clean, paired(lq, clean), relative_to)
+    return pairs
+
+
+def _pairs_in_split(photos: Path, relative_to: Path) -> list[Pair]:
+    words = words_in(photos)
+    if not words:
+        raise WxrError(
+            f"{photos}: no folder of a degradation in it ({', '.join(DEGRADATIONS)}), each "
+            "with LQ and GT; or name the degraded photos: --lq hazy=FOLDER"
+        )
+    pairs: list[Pair] = []
+    for word in words:
+        stores = read_pairs(photos / word)
+        pairs += _named(word, stores.lq, stores.gt, stores.keys, relative_to)
     return pairs
 
 
@@ -107,32 +115,37 @@ def caption(
     batch_size: int,
     progress: Callable[[int], None],
 ) -> Captioned:
-    """Write the table of `pairs` to `output`, each clean photo captioned once, and none that the table knows.
+    """Write the table of `pairs` to `output`, and caption each clean photo that is not in it, once.
 
-    The model (`build()`) is loaded only if there is something to do. The table is replaced as a
-    whole every now and then and at the end, also after an error or Ctrl-C. Rows of other photos
+    The model (`build()`) is loaded only if a caption is missing. The table is replaced atomically
+    after every EVERY photos and at the end, also after an error or Ctrl-C. Rows of other photos
     stay in it.
     """
-    table = {row.file: row for row in read_table(output).values()} if output.is_file() else {}
+    rows = read_table(output).values() if output.is_file() else ()
+    table = {row.file: row for row in rows}
     captions = {pair.clean: table[pair.file].caption for pair in pairs if pair.file in table}
-    todo = list({pair.clean: pair for pair in pairs if pair.clean not in captions}.values())
-    known, failed = len(captions), []
-    progress(known)
+    # A clean photo may have several degraded versions.
+    missing = {pair.clean: pair for pair in pairs if pair.clean not in captions}
+    todo = list(missing.values())
+    reused = len(captions)
+    failed: list[str] = []
+    progress(reused)
     try:
         describe = build() if todo else None
         for number, batch in enumerate(_batches(todo, batch_size), 1):
             captions |= _captions(batch, describe, failed)
             progress(len(batch))
+            # Writing replaces the whole table, so not after every batch.
             if number % max(1, EVERY // batch_size) == 0:
                 _write(output, table, pairs, captions)
     finally:
         if captions:
             _write(output, table, pairs, captions)
-    return Captioned(len(captions) - known, known, failed)
+    return Captioned(len(captions) - reused, reused, failed)
 
 
 def _captions(batch: Iterable[Pair], describe: Callable, failed: list[str]) -> dict[str, str]:
-    """Caption by the clean photo's place; those that have none are added to `failed`."""
+    """Return path of the clean photo -> caption, and add photos without one to `failed`."""
     images = {}
     for pair in batch:
         try:
@@ -140,6 +153,7 @@ def _captions(batch: Iterable[Pair], describe: Callable, failed: list[str]) -> d
         except BadImageError as error:
             failed.append(str(error))
     texts = dict(zip(images, describe(list(images.values())))) if images else {}
+    # An empty text is no caption, and a row of it would be taken for one.
     failed += [f"{place}: the model said nothing" for place, text in texts.items() if not text]
     return {place: text for place, text in texts.items() if text}
 
@@ -147,25 +161,28 @@ def _captions(batch: Iterable[Pair], describe: Callable, failed: list[str]) -> d
 def _write(
     output: Path, table: dict[str, CaptionRow], pairs: Sequence[Pair], captions: dict[str, str]
 ) -> None:
-    new = {
-        p.file: CaptionRow(p.file, captions[p.clean], p.degradation)
-        for p in pairs
-        if p.clean in captions
-    }
-    write_table(output, (table | new).values())
+    rows = dict(table)
+    for pair in pairs:
+        if pair.clean in captions:
+            caption = captions[pair.clean]
+            rows[pair.file] = CaptionRow(pair.file, caption, pair.degradation)
+    write_table(output, rows.values())
 
 
 def _named(
     word: str, lq: ImageStore, clean: ImageStore, keys: Sequence[tuple[str, str]], relative_to: Path
 ) -> Iterator[Pair]:
     for degraded, key in keys:
+        # An entry of an LMDB has no path; the table names it like a file in that folder.
         path = lq.root / f"{unquote(degraded)}.png" if lq.is_lmdb else Path(lq.path(degraded))
         yield Pair(_relative(path, relative_to), word, clean, key)
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """`path` as seen from `folder` where it lies below it, else in full."""
-    path, folder = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
+    """Return `path` relative to `folder` if it is inside, else the absolute path."""
+    # Without resolving links: the table shall name the files as the user does.
+    path = Path(os.path.abspath(path))
+    folder = Path(os.path.abspath(folder))
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
 

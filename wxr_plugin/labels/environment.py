@@ -1,4 +1,4 @@
-"""One LMDB environment a process, opened for writing by one process at a time, growing on demand."""
+"""One LMDB environment for each process, with one writing process, growing on demand."""
 
 import fcntl
 import mmap
@@ -23,6 +23,7 @@ FIRST_SIZE = 16 << 20
 """Bytes of address space that a new store reserves; doubled whenever it is full."""
 
 _open: dict[str, "Environment"] = {}
+"""Real path -> the environment of this process."""
 
 
 class LabelStoreError(WxrError):
@@ -30,8 +31,8 @@ class LabelStoreError(WxrError):
 
 
 def rescue(path: str | os.PathLike) -> str:
-    """Return what to do about the damaged store `path`, for a message."""
-    return f"put a copy back, or save what can be read with `wxr label rescue {path} -o NEW`"
+    """Return how to recover from the damaged store `path`, for a message."""
+    return f"restore a copy, or save the readable rows with `wxr label rescue {path} -o NEW`"
 
 
 def damaged(path: str | os.PathLike, error: Exception) -> LabelStoreError:
@@ -42,15 +43,18 @@ def damaged(path: str | os.PathLike, error: Exception) -> LabelStoreError:
 
 
 class Environment:
-    """The LMDB below every label store of this process that has the same path.
+    """The LMDB of all label stores of this process that have the same path.
 
     LMDB commits a transaction to the disk as a whole or not at all, so a killed writer leaves every
-    committed row. Each call of `read` sees one consistent state, whatever another process writes
+    committed row. Each call of `read` sees one consistent state, even if another process writes
     meanwhile.
     """
 
     def __init__(self, path: str):
-        self.path, self.owner, self.users, self.writers = path, os.getpid(), 0, 0
+        self.path = path
+        self.owner = os.getpid()
+        self.users = 0
+        self.writers = 0
         self._lock = threading.RLock()
         self._lock_file: int | None = None
         frozen = not os.access(path, os.W_OK)
@@ -65,11 +69,10 @@ class Environment:
             raise LabelStoreError(str(error)) from error
 
     def _refuse_damaged_pages(self) -> None:
-        """Look at the headers of the tree's pages: LMDB itself ends the process on a page of the wrong kind."""
+        """Raise if the header of a page is damaged: on such a page LMDB itself ends the process."""
 
-        def look(
-            transaction: lmdb.Transaction,
-        ) -> int | None:  # which keeps a writer from using these pages again
+        # The transaction keeps a writer from using these pages again meanwhile.
+        def look(transaction: lmdb.Transaction) -> int | None:
             with open(os.path.join(self.path, "data.mdb"), "rb") as file:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             try:
@@ -82,9 +85,9 @@ class Environment:
             raise damaged(self.path, ValueError(f"page {number}"))
 
     def read(self, look: Callable[[lmdb.Transaction], T], buffers: bool = False) -> T:
-        """Return what `look` makes of a read transaction.
+        """Call `look` with a read transaction and return its result.
 
-        With `buffers` it sees memoryviews, and must copy what it keeps.
+        With `buffers` the transaction gives memoryviews, which are only valid inside `look`.
 
         Raises:
             LabelStoreError: pages of the store are damaged.
@@ -113,26 +116,30 @@ class Environment:
         while changes:
             with self._lock:
                 try:
-                    with self._lmdb.begin(write=True) as transaction:
-                        for key, value in changes:
-                            transaction.delete(key) if value is None else transaction.put(
-                                key, value
-                            )
+                    self._apply(changes)
                     return
-                except lmdb.MapFullError:
+                except lmdb.MapFullError:  # nothing is stored yet; the next attempt has more room
                     self._lmdb.set_mapsize(max(2 * self._lmdb.info()["map_size"], FIRST_SIZE))
                 except lmdb.MapResizedError:
                     self._lmdb.set_mapsize(0)
                 except lmdb.Error as error:
                     raise LabelStoreError(
-                        f"{self.path}: cannot be written ({error}); is the disk full? What was "
-                        f"stored before is safe"
+                        f"{self.path}: cannot be written ({error}); is the disk full? Rows that "
+                        "were stored before are safe"
                     ) from error
+
+    def _apply(self, changes: Sequence[Change]) -> None:
+        with self._lmdb.begin(write=True) as transaction:
+            for key, value in changes:
+                if value is None:
+                    transaction.delete(key)
+                else:
+                    transaction.put(key, value)
 
     def start_writing(self) -> None:
         """Become the one process that writes.
 
-        The lock goes with the process, however it ends, so a killed writer never blocks the next
+        The lock ends with the process, however that ends, so a killed writer never blocks the next
         one.
 
         Raises:
@@ -154,11 +161,11 @@ class Environment:
             self._lock_file = None
 
     def abandon(self) -> None:
-        """Close what a fork inherited."""
+        """Close an environment that was inherited by a fork."""
         self._lmdb.close()
 
     def close(self) -> None:
-        """Give the environment back; the last user closes it."""
+        """Release the environment; the last user closes it."""
         self.users -= 1
         if not self.users:
             self._lmdb.close()
@@ -167,13 +174,13 @@ class Environment:
 
 
 def open_environment(path: str | os.PathLike) -> Environment:
-    """This process's environment of the LMDB folder `path`, made when there is none.
+    """Return this process's environment of the LMDB folder `path`, created when there is none.
 
-    py-lmdb refuses to open one twice in a process. A forked child must not go on with its parent's:
-    the one inherited is closed in the child, which leaves the parent's as it is.
+    py-lmdb refuses to open one twice in a process. A forked child must not use its parent's: the
+    inherited one is closed in the child, which leaves the parent's as it is.
 
     Raises:
-        lmdb.Error: the files there are not an LMDB's, or damaged.
+        lmdb.Error: the files there are not those of an LMDB, or damaged.
         LabelStoreError: data.mdb is cut short.
     """
     real = os.path.realpath(path)
@@ -197,8 +204,7 @@ def _take(file: str) -> int:
         os.close(descriptor)
         raise LabelStoreError(
             f"{Path(file).parent}: process {holder or 'unknown'} is writing to this label store; "
-            f"wait for it to end, "
-            "stop it, or give another store"
+            "wait for it to end, stop it, or give another store"
         ) from error
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()} on {os.uname().nodename}\n".encode())

@@ -1,8 +1,8 @@
-"""The first pseudo-labels: restorers restore the real photos, a panel of raters votes, and the winners are stored.
+"""The first pseudo-labels: restorers restore real photos, a panel votes, the winners are stored.
 
 WResVLM (arXiv 2409.02101) initialises its database of pseudo-labels so, and between rounds lets the
-panel judge again. Which restorers, which raters and how they vote is not in the paper;
-docs/labels.md says what is our choice.
+panel judge again. The paper names neither restorers nor raters nor how they vote; docs/labels.md
+lists our choices.
 """
 
 import gc
@@ -17,9 +17,9 @@ import msgspec
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.specs import RestorerSpec
-from wxr_plugin.labels.candidates import INPUT, STORED, Candidates
+from wxr_plugin.labels.candidates import INPUT, STORED, PanelCandidates
 from wxr_plugin.labels.copying import copy_store
-from wxr_plugin.labels.labelling import RatingAsker, label_photos
+from wxr_plugin.labels.labelling import RatingTask, label_photos
 from wxr_plugin.labels.outcomes import InitResult
 from wxr_plugin.labels.panel import panel_provenance
 from wxr_plugin.labels.restoring import (
@@ -34,31 +34,31 @@ from wxr_plugin.labels.store import LabelStore, provenance_hash
 from wxr_plugin.labels.winners import changed_winners, votes, winner_rows
 
 Advance = Callable[[int, object], None]
-"""Called with how many more items are done, and with counts whose `str` may be shown."""
+"""Called with the number of items that are newly done, and with counts whose `str` is shown."""
 Bars = Callable[[str, int], AbstractContextManager[Advance]]
-"""Called with a stage's title and its number of items; gives what the stage calls as it goes on."""
+"""Called with a stage's title and number of items; yields the Advance of that stage."""
 
 
 class InitSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How pseudo-labels are initialised; every default is our choice."""
+    """Settings of the initialisation; every default is our choice."""
 
     crops: Crops | None = None
     """Choose for each of the training's crops instead of for whole photos."""
     tile: int | None = 1024
-    """Cut larger photos into tiles of this side, in pixels; None: never."""
+    """Restore larger photos in tiles of this side, in pixels; None: never."""
     overlap: int = 32
     """Pixels that neighbouring tiles share."""
     device: str | None = None
-    """Where restorers run: cpu, cuda, …; the GPU if there is one when None."""
+    """Device of restorers: cpu, cuda, …; None: the GPU if there is one."""
     batch_size: int = 8
-    """Images that a rater is given at once."""
+    """Images that a rater rates at once."""
     retry_failed: bool = False
-    """Ask again about images that a rater could not rate before."""
+    """Rate again the images that a rater could not rate before."""
 
 
 @contextmanager
 def no_bars(title: str, total: int) -> Iterator[Advance]:
-    """Shows nothing."""
+    """Show no progress bar."""
     yield lambda done, counts: None
 
 
@@ -73,27 +73,29 @@ def init_labels(
 ) -> InitResult:
     """Let the panel choose the pseudo-label of each photo, or of each crop, in the store `path`.
 
-    Candidates are the photo, what the store holds for it, and what each restorer makes of it.
-    `raters` are the panel: names for tables, and the options of `build_rater`. With `start_from`
-    the store is first copied from that one (see `copy_store`), unless `path` is there already
-    because an earlier call was stopped.
+    Candidates are the photo, its stored pseudo-label, and its restoration by each restorer.
+    `raters` are the panel: name for tables -> options of `build_rater`. With `start_from` the store
+    is first copied from that one (see `copy_store`), unless `path` exists because an earlier call
+    was stopped.
 
-    It goes stage by stage, and each keeps what it has: restorations in STORE.candidates, ratings in
-    the store. Killed at any moment, the next call restores and rates only what is missing. The
-    winners are stored at the end, when all is decided, as pseudo-labels of iteration 0. One
-    restorer or rater is in memory at a time.
+    It works in stages, and each stores its results: restorations in STORE.candidates, ratings in
+    the store. Killed at any moment, the next call restores and rates only the missing images. The
+    winners are stored at the end, after all votes, as pseudo-labels of iteration 0. One restorer or
+    rater is in memory at a time.
 
     Raises:
         WxrError: nothing to choose from, names that clash, a restorer or rater that cannot be
-            loaded or stops working, or a store that a training has gone on with.
+            loaded or stops working, or a store that a training has continued with.
     """
-    settings, path = settings or InitSettings(), Path(path)
+    settings = settings or InitSettings()
+    path = Path(path)
     check_names(restorers, (INPUT, STORED))
     _check_raters(raters)
     if not restorers and start_from is None and not path.exists():
         raise WxrError(
             f"nothing to choose from: name restorers; there is no {path} with pseudo-labels"
         )
+    # A copy appears as a whole, so one that exists is complete.
     if start_from is not None and not path.exists():
         copy_store(start_from, path)
     with LabelStore(path) as store:
@@ -107,13 +109,13 @@ def init_labels(
 
 
 def _check_raters(raters: Mapping[str, dict[str, Any]]) -> None:
-    """Refuse before hours of restoring what would be refused when the raters are loaded, as far as names tell."""
+    """Check the raters' options and names now: the raters are loaded after hours of restoring."""
     from wxr_plugin.vlm.catalog import find_model, prompt_text
     from wxr_plugin.vlm.registries import chosen
     from wxr_plugin.vlm.transformers_rater import TransformersRaterOptions
 
     if not raters:
-        raise WxrError("a panel needs one rater at least")
+        raise WxrError("a panel needs at least one rater")
     for opt in raters.values():
         _, options = chosen("rater", opt)
         if isinstance(options, TransformersRaterOptions):
@@ -127,8 +129,7 @@ def _check(store: LabelStore, restorers: Sequence[RestorerSpec]) -> None:
     if newest > 0:
         raise WxrError(
             f"{store.path} holds pseudo-labels of a training that came to iteration {newest} and "
-            f"may go on; write to a "
-            f"new store: -o NEW --from {store.path}"
+            f"may continue; write to a new store: -o NEW --from {store.path}"
         )
     if not restorers and not index:
         raise WxrError(
@@ -137,8 +138,8 @@ def _check(store: LabelStore, restorers: Sequence[RestorerSpec]) -> None:
 
 
 def _refuse_twins(provenances: Mapping[str, dict[str, Any]]) -> None:
-    """A rater that is in the panel twice would count twice."""
-    names: dict[str, str] = {}
+    """Raise if a rater is in the panel twice, where it would count twice."""
+    names: dict[str, str] = {}  # provenance hash -> name of the first rater with it
     for name, provenance in provenances.items():
         twin = names.setdefault(provenance_hash(provenance), name)
         if twin != name:
@@ -148,7 +149,7 @@ def _refuse_twins(provenances: Mapping[str, dict[str, Any]]) -> None:
 
 
 class _Run(NamedTuple):
-    """What all stages share."""
+    """Inputs that all stages share."""
 
     photos: RealPhotos
     store: LabelStore
@@ -156,34 +157,36 @@ class _Run(NamedTuple):
     bars: Bars
     result: InitResult
 
-    def restore(self, restorers: Sequence[RestorerSpec]) -> Candidates:
-        """Look at every photo, and have each restorer restore what it has not restored before."""
+    def restore(self, restorers: Sequence[RestorerSpec]) -> PanelCandidates:
+        """Read every photo, and have each restorer restore those that it has not restored yet."""
         with self.bars("reading the photos", len(self.photos)) as advance:
             contents, self.result.failed = photo_contents(self.photos, advance)
         if not contents:
             raise WxrError("none of the photos can be read: " + "; ".join(self.result.failed[:3]))
         restored = {spec.name: self._restored(spec, contents) for spec in restorers}
-        return Candidates(self.photos, contents, restored, self.store, self.settings.crops)
+        return PanelCandidates(self.photos, contents, restored, self.store, self.settings.crops)
 
-    def rate(self, name: str, opt: dict[str, Any], candidates: Candidates) -> dict[str, Any]:
-        """Have one rater rate every candidate that it did not rate before; its provenance."""
+    def rate(self, name: str, opt: dict[str, Any], candidates: PanelCandidates) -> dict[str, Any]:
+        """Have one rater rate every candidate without a stored rating; return its provenance."""
         from wxr_plugin.vlm.rater import build_rater
 
-        asker, settings = RatingAsker(build_rater(opt)), self.settings
-        with self.bars(f"rating: {name}", len(candidates) * candidates.each) as advance:
+        task = RatingTask(build_rater(opt))
+        settings = self.settings
+        with self.bars(f"rating: {name}", len(candidates) * candidates.group_size) as advance:
             tally = label_photos(
-                candidates, asker, self.store, settings.batch_size, settings.retry_failed, advance
+                candidates, task, self.store, settings.batch_size, settings.retry_failed, advance
             )
         self.result.failed += [f"{name}: {line}" for line in tally.failed]
-        provenance = asker.provenance
-        del asker
+        provenance = task.provenance
+        del task  # the last reference to the rater
         _forget_models()
         return provenance
 
-    def decide(self, candidates: Candidates, provenances: list[dict[str, Any]]) -> None:
-        """Vote, and store the winners that differ from what is stored."""
+    def decide(self, candidates: PanelCandidates, provenances: list[dict[str, Any]]) -> None:
+        """Vote, and store the winners that differ from the stored labels."""
         self.result.outcomes = list(votes(self.photos, candidates, self.store, provenances))
         rater = self.store.put_provenance(panel_provenance(provenances))
+        # Only differences are written, so a second call on the same photos writes nothing.
         changed = changed_winners(
             candidates, self.result.outcomes, self.store.pseudo_index(), rater
         )
@@ -192,13 +195,15 @@ class _Run(NamedTuple):
         self.result.stored = len(changed)
 
     def _restored(self, spec: RestorerSpec, contents: Mapping[str, str]) -> dict[str, Path]:
-        """The files of what one restorer made, by photo."""
-        settings, folder = self.settings, Restorations(self.store.path)
+        """Return photo -> file of its restoration by one restorer, which makes missing ones."""
+        settings = self.settings
+        folder = Restorations(self.store.path)
         digest = spec.digest(tile=settings.tile, overlap=settings.overlap)
         files = {key: folder.file(spec, digest, key, content) for key, content in contents.items()}
-        how = {"tile": settings.tile, "overlap": settings.overlap, "device": settings.device}
+        options = {"tile": settings.tile, "overlap": settings.overlap, "device": settings.device}
         with self.bars(f"restoring: {spec.name}", len(files)) as advance:
-            self.result.failed += restore_photos(self.photos, files, spec, how, advance).failed
+            restored = restore_photos(self.photos, files, spec, options, advance)
+        self.result.failed += restored.failed
         return {key: file for key, file in files.items() if file.is_file()}
 
 
@@ -207,5 +212,5 @@ def _forget_models() -> None:
     from wxr_plugin.vlm.transformers_vlm import load_vlm
 
     load_vlm.cache_clear()
-    gc.collect()  # models hold themselves in cycles
+    gc.collect()  # models are in reference cycles
     free_gpu()

@@ -1,5 +1,6 @@
-"""Asking a model about images, each once, into a label store."""
+"""Labelling of images by a model, each once, into a label store."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,38 +17,45 @@ from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.vlm.describer import Describer
 from wxr_plugin.vlm.rater import Rater
 
-T, S = TypeVar("T"), TypeVar("S")
+T = TypeVar("T")
+S = TypeVar("S")
 
 READERS = 4
-"""Threads that read and decode photos while the model works."""
+"""Threads that read and decode photos while the model runs."""
 
 
-class Asker(Protocol):
-    """What is asked about each image, and how its answers are stored."""
+class LabelTask(Protocol):
+    """A model's question about each image, and the storage of its answers.
+
+    Attributes:
+        kind: "rating" or "description".
+        provenance: all that an answer depends on except the image.
+    """
 
     kind: str
-    """ "rating" or "description"."""
     provenance: dict[str, Any]
 
     def ask(self, images: list[np.ndarray]) -> list[Any]:
-        """One answer for each uint8 RGB image; None where there is none to be had."""
+        """Return an answer for each uint8 RGB image (H, W, 3); None if the model gave none."""
 
     def put(self, store: LabelStore, key: str, content: str, answer: Any) -> None:
-        """Store one answer."""
+        """Store an answer about the image `key` with that `content_hash`."""
 
 
-class RatingAsker:
-    """Asks for ratings."""
+class RatingTask:
+    """Rating of images."""
 
     kind = "rating"
 
     def __init__(self, rater: Rater):
-        self.rater, self.provenance = rater, rater.provenance
+        self.rater = rater
+        self.provenance = rater.provenance
 
     def ask(self, images: list[np.ndarray]) -> list[tuple[float, list[float]] | None]:
-        """Rating and logits of each image; None where it got no rating."""
+        """Return rating and logits of each image; None for an image without a rating."""
         ratings, logits = self.rater.rate(images)
-        return [(r, row) if r == r else None for r, row in zip(ratings.tolist(), logits.tolist())]
+        answers = zip(ratings.tolist(), logits.tolist())
+        return [None if math.isnan(answer[0]) else answer for answer in answers]
 
     def put(
         self, store: LabelStore, key: str, content: str, answer: tuple[float, list[float]]
@@ -56,16 +64,17 @@ class RatingAsker:
         store.put_rating(key, content, self.provenance, *answer)
 
 
-class DescriptionAsker:
-    """Asks for descriptions."""
+class DescriptionTask:
+    """Description of images."""
 
     kind = "description"
 
     def __init__(self, describer: Describer):
-        self.describer, self.provenance = describer, describer.provenance
+        self.describer = describer
+        self.provenance = describer.provenance
 
     def ask(self, images: list[np.ndarray]) -> list[str | None]:
-        """A text about each image; None where the model said nothing."""
+        """Return a text about each image; None if the model said nothing."""
         return [text or None for text in self.describer.describe(images)]
 
     def put(self, store: LabelStore, key: str, content: str, answer: str) -> None:
@@ -74,14 +83,14 @@ class DescriptionAsker:
 
 
 class Tally(msgspec.Struct):
-    """What a pass over some images came to."""
+    """Counts of a pass over some images."""
 
     asked: int = 0
-    """Images the model was asked about."""
+    """Images that the model labelled."""
     calls: int = 0
-    """Batches it was asked in."""
+    """Batches of them."""
     reused: int = 0
-    """Images whose answer was in the store already."""
+    """Images with an answer in the store."""
     seen: list[tuple[str, str]] = msgspec.field(default_factory=list)
     """(key, content hash) of every image that could be read."""
     failed: list[str] = msgspec.field(default_factory=list)
@@ -94,130 +103,142 @@ class Tally(msgspec.Struct):
 class _Loaded(NamedTuple):
     picture: Picture
     image: np.ndarray | None = None
-    """Set where the model has to be asked."""
+    """Set if the model has to label it."""
     reason: str = ""
-    """Why there is no answer; empty where there is one or will be."""
-    known: bool = False
-    """The store has this already."""
+    """Why there is no answer; empty if there is one or will be."""
+    is_stored: bool = False
+    """Whether the answer or the reason is in the store."""
 
 
 def label_photos(
     source: Source,
-    asker: Asker,
+    task: LabelTask,
     store: LabelStore,
     batch_size: int,
     retry_failed: bool = False,
     progress: Callable[[int, Tally], None] = lambda done, tally: None,
 ) -> Tally:
-    """Ask about every image that the store has no answer for, and store each batch in one step.
+    """Label every image that the store has no answer for, and store each batch atomically.
 
-    Images that failed before are passed over unless `retry_failed`. `progress(n, tally)` is called
-    when n more are done, of `len(source) * source.each` in all. Killed at any moment, the store
-    holds every batch up to the last, and another call goes on from there.
+    Images that failed before are skipped unless `retry_failed`. `progress(n, tally)` is called when
+    n more are done, of `len(source) * source.group_size` in all. Killed at any moment, the store
+    holds every batch up to the last, and another call continues from there.
 
     Raises:
         WxrError: the GPU's memory does not hold a batch.
     """
-    tally, waiting = Tally(), []
-    load = _Loader(asker, store, retry_failed)
-    for group in _ahead(load, source.groups(), max(2, 2 * max(batch_size, READERS) // source.each)):
-        progress(source.each - len(group), tally)
+    tally = Tally()
+    waiting: list[_Loaded] = []
+    load = _Loader(task, store, retry_failed)
+    # Two batches of decoded images are enough to keep the model busy.
+    depth = max(2, 2 * max(batch_size, READERS) // source.group_size)
+    for group in _ahead(load, source.groups(), depth):
+        # A group may hold fewer pictures than the total counts for it.
+        progress(source.group_size - len(group), tally)
         for loaded in group:
             if loaded.picture.content:
                 tally.seen.append((loaded.picture.key, loaded.picture.content))
             if loaded.image is not None:
                 waiting.append(loaded)
             else:
-                _settle(loaded, asker, store, tally)
+                _settle(loaded, task, store, tally)
                 progress(1, tally)
             if len(waiting) == batch_size:
-                progress(_ask(waiting, asker, store, tally), tally)
+                progress(_ask(waiting, task, store, tally), tally)
                 waiting = []
     if waiting:
-        progress(_ask(waiting, asker, store, tally), tally)
-    if asker.kind == "description":
-        _make_newest(tally.seen, asker, store)
+        progress(_ask(waiting, task, store, tally), tally)
+    if task.kind == "description":
+        _make_newest(tally.seen, task, store)
     return tally
 
 
-def _make_newest(seen: list[tuple[str, str]], asker: Asker, store: LabelStore) -> None:
-    """Of several descriptions of an image the newest counts, so one that was asked for again is stored anew."""
+def _make_newest(seen: list[tuple[str, str]], task: LabelTask, store: LabelStore) -> None:
+    """Store the descriptions of this pass again if they are not the newest of their images.
+
+    Of several descriptions of an image the newest counts, also one that was only reused.
+    """
     newest = store.descriptions()
     with store.batch():
         for key, content in seen:
-            row = store.get_description(key, content, asker.provenance)
+            row = store.get_description(key, content, task.provenance)
             if row and row != newest.get(key):
-                asker.put(store, key, content, row.text)
+                task.put(store, key, content, row.text)
 
 
 class _Loader:
-    """Reads one group of images and looks up what the store knows of them."""
+    """Reads one group of images and looks up their answers in the store."""
 
-    def __init__(self, asker: Asker, store: LabelStore, retry_failed: bool):
-        self.asker, self.store, self.retry_failed = asker, store, retry_failed
+    def __init__(self, task: LabelTask, store: LabelStore, retry_failed: bool):
+        self.task = task
+        self.store = store
+        self.retry_failed = retry_failed
 
     def __call__(self, group: Callable[[], list[Picture]]) -> list[_Loaded]:
         return [self._load(picture) for picture in group()]
 
     def _load(self, picture: Picture) -> _Loaded:
-        reason = self._known(picture)
+        reason = self._stored(picture)
         if reason is not None:
-            return _Loaded(picture, reason=reason, known=True)
-        if picture.reason:
+            return _Loaded(picture, reason=reason, is_stored=True)
+        if picture.reason:  # its source could not read it
             return _Loaded(picture, reason=picture.reason)
         try:
             return _Loaded(picture, picture.read())
         except BadImageError as error:
             return _Loaded(picture, reason=str(error).removeprefix(f"{picture.place}: "))
 
-    def _known(self, picture: Picture) -> str | None:
-        """Empty for an answer, a reason for a failure that is not to be tried again, None for neither."""
-        of = picture.key, picture.content, self.asker.provenance
-        if (self.store.get_rating if self.asker.kind == "rating" else self.store.get_description)(
-            *of
-        ):
+    def _stored(self, picture: Picture) -> str | None:
+        """Return "" for an answer, the reason of a failure that stays one, or None for neither."""
+        kind = self.task.kind
+        image = picture.key, picture.content, self.task.provenance
+        get = self.store.get_rating if kind == "rating" else self.store.get_description
+        if get(*image):
             return ""
-        failure = self.store.get_failure(*of, self.asker.kind)
+        failure = self.store.get_failure(*image, kind)
         return failure.reason if failure and not self.retry_failed else None
 
 
-def _settle(loaded: _Loaded, asker: Asker, store: LabelStore, tally: Tally) -> None:
-    """Count an image that needs no model, and note a failure that is new."""
-    picture, reason = loaded.picture, loaded.reason
+def _settle(loaded: _Loaded, task: LabelTask, store: LabelStore, tally: Tally) -> None:
+    """Count an image that needs no model, and store a new failure."""
+    picture = loaded.picture
+    reason = loaded.reason
     if not reason:
         tally.reused += 1
         return
-    if not loaded.known:
-        store.put_failure(picture.key, picture.content, asker.provenance, reason, asker.kind)
-    tally.failed.append(f"{picture.place}: {reason}{' (earlier)' if loaded.known else ''}")
+    if not loaded.is_stored:
+        store.put_failure(picture.key, picture.content, task.provenance, reason, task.kind)
+    tally.failed.append(f"{picture.place}: {reason}{' (earlier)' if loaded.is_stored else ''}")
 
 
-def _ask(waiting: list[_Loaded], asker: Asker, store: LabelStore, tally: Tally) -> int:
+def _ask(waiting: list[_Loaded], task: LabelTask, store: LabelStore, tally: Tally) -> int:
+    """Label a batch, store the answers, and return its size."""
     try:
-        answers = asker.ask([loaded.image for loaded in waiting])
+        answers = task.ask([loaded.image for loaded in waiting])
     except torch.OutOfMemoryError as error:
         raise WxrError(
             f"a batch of {len(waiting)} photos does not fit the GPU; give a smaller --batch-size"
         ) from error
-    with store.batch():
+    with store.batch():  # a killed call has all answers of a batch or none
         for loaded, answer in zip(waiting, answers):
             if answer is None:
-                _settle(
-                    loaded._replace(reason="the model gave no usable answer"), asker, store, tally
-                )
+                failed = loaded._replace(reason="the model gave no usable answer")
+                _settle(failed, task, store, tally)
             else:
-                asker.put(store, loaded.picture.key, loaded.picture.content, answer)
-    tally.asked, tally.calls = tally.asked + len(waiting), tally.calls + 1
+                task.put(store, loaded.picture.key, loaded.picture.content, answer)
+    tally.asked += len(waiting)
+    tally.calls += 1
     return len(waiting)
 
 
 def _ahead(load: Callable[[T], S], items: Iterable[T], depth: int) -> Iterator[S]:
-    """`load(item)` of every item, in order, up to `depth` of them running ahead in threads."""
+    """Yield `load(item)` of every item, in order, with up to `depth` loading in threads."""
     with ThreadPoolExecutor(READERS) as readers:
         running: deque[Future[S]] = deque()
         for item in items:
             running.append(readers.submit(load, item))
             if len(running) >= depth:
                 yield running.popleft().result()
+        # The last items, which no further submission pushes out.
         while running:
             yield running.popleft().result()

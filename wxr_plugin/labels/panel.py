@@ -1,7 +1,8 @@
-"""A panel of raters that chooses one of several images (WResVLM, arXiv 2409.02101, "several VLM experts vote").
+"""A panel of raters that chooses one of several images (WResVLM, arXiv 2409.02101).
 
-The paper does not say how they vote. Our choice: the lowest mean rank wins, because ratings of
-different models do not compare; ties go to the higher mean rating, then to the first candidate.
+In the paper "several VLM experts vote", and it does not say how. Our choice: the lowest mean rank
+wins, because ratings of different models do not compare; ties go to the higher mean rating, then to
+the first candidate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,49 +13,46 @@ from scipy.stats import rankdata
 
 
 class Vote(NamedTuple):
-    """What a panel made of the candidates."""
+    """The vote of a panel on the candidates of one image."""
 
     winner: int | None
-    """Index of the candidate that won; None if no rater rated any of them."""
+    """Index of the winner; None if no rater rated any candidate."""
     mean_rank: np.ndarray
-    """(candidates,), 1 being the best; NaN if there is no winner."""
+    """(candidates,), 1 is the best; NaN without a winner."""
     mean_rating: np.ndarray
-    """(candidates,) in [1, 5], over the raters that rated it; NaN if none did."""
+    """(candidates,) in [1, 5], over the raters that rated the candidate; NaN if none did."""
 
 
 def vote(ratings: np.ndarray) -> Vote:
-    """The vote of a panel whose `ratings` are (raters, candidates), NaN where there is no rating.
+    """Return the vote of a panel with `ratings` (raters, candidates), NaN without a rating.
 
-    Each rater ranks the candidates, equal ratings sharing the mean of their ranks, those without a
-    rating the last ranks. A rater that rated none is left out, and a candidate that none rated
-    cannot win.
+    Each rater ranks the candidates. Equal ratings share the mean of their ranks, and candidates
+    without a rating share the last ranks. A rater that rated none is left out, and a candidate that
+    none rated cannot win.
     """
     ratings = np.asarray(ratings, float)
-    given = ~np.isnan(ratings)
-    count = given.sum(0)
-    mean_rating = np.divide(
-        np.where(given, ratings, 0).sum(0), count, where=count > 0, out=np.full(len(count), np.nan)
-    )
-    voters = np.where(given, -ratings, np.inf)[given.any(1)]
+    is_given = ~np.isnan(ratings)
+    count = is_given.sum(0)  # (candidates,) raters of each
+    nothing = np.full(len(count), np.nan)
+    total = np.where(is_given, ratings, 0).sum(0)
+    mean_rating = np.divide(total, count, where=count > 0, out=nothing.copy())
+    # rankdata gives rank 1 to the smallest value, so ratings are negated; inf comes last.
+    voters = np.where(is_given, -ratings, np.inf)[is_given.any(1)]
     if not len(voters):
-        return Vote(None, np.full(len(count), np.nan), mean_rating)
+        return Vote(None, nothing, mean_rating)
     mean_rank = rankdata(voters, axis=1).mean(0)
-    order = [
-        (rank, -rating, number)
-        for number, (rank, rating) in enumerate(zip(mean_rank, mean_rating))
-        if count[number]
-    ]
-    return Vote(min(order)[2], mean_rank, mean_rating)
+    # Lowest mean rank, then highest mean rating, then first candidate.
+    rated = np.flatnonzero(count)
+    winner = min(rated, key=lambda index: (mean_rank[index], -mean_rating[index], index))
+    return Vote(int(winner), mean_rank, mean_rating)
 
 
 def panel_provenance(raters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the mean rating of a panel depends on; for a panel of one, that rater's own provenance.
+    """Return the provenance of a panel's mean rating; for a panel of one, that of its rater.
 
-    A training whose rater is the panel's only one then knows the ratings of the labels that it
+    A training whose rater is the panel's only one can thus use the ratings of the labels that it
     starts from.
     """
-    return (
-        dict(raters[0])
-        if len(raters) == 1
-        else {"type": "panel", "raters": [dict(rater) for rater in raters]}
-    )
+    if len(raters) == 1:
+        return dict(raters[0])
+    return {"type": "panel", "raters": [dict(rater) for rater in raters]}

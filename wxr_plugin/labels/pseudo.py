@@ -1,24 +1,37 @@
-"""Pseudo-labels with versions, so that a training run resumes with exactly those that its checkpoint knew."""
+"""Pseudo-labels with versions, so that a training resumes with exactly those of its checkpoint."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 
+import lmdb
 import msgspec
 import numpy as np
 
 from wxr_plugin.labels.base import StoreBase
 from wxr_plugin.labels.environment import Change, LabelStoreError
-from wxr_plugin.labels.rows import PseudoInfo, PseudoLabel, encode_png, pseudo_prefix, pseudo_row
+from wxr_plugin.labels.rows import (
+    TEACHER,
+    PseudoInfo,
+    PseudoLabel,
+    answer_key,
+    content_hash,
+    encode_png,
+    pseudo_prefix,
+    pseudo_row,
+)
 
 COMMITS = b"pseudo-commits"
 PSEUDO = b"pseudo/"
+RATINGS = b"rating/"
 
 
-class PseudoLabels(StoreBase):
+class PseudoLabelStore(StoreBase):
     """The part of the label store that training reads and updates.
 
     Every put stores a version under its training iteration. A checkpoint calls `commit_pseudo`, a
     resumed run `rollback_pseudo`, both with the checkpoint's iteration; versions that no kept
-    checkpoint needs are dropped.
+    checkpoint needs are dropped. Ratings that a training made are treated alike: a rollback removes
+    those of later iterations, and a commit those of dropped images of the teacher.
     """
 
     def put_pseudo(
@@ -30,47 +43,67 @@ class PseudoLabels(StoreBase):
         iteration: int,
         rater: str = "",
     ) -> None:
-        """Make the uint8 RGB `image` (H, W, 3) the pseudo-label of `key` from training iteration `iteration` on.
+        """Store the uint8 RGB `image` (H, W, 3) as pseudo-label of `key` from `iteration` on.
 
-        `rater` is the `provenance_hash` of what rated it.
+        `rater` is the `provenance_hash` of the rater that rated it.
         """
-        row = PseudoLabel(key, float(rating), source, iteration, rater, png=encode_png(image))
+        row = PseudoLabel(
+            key,
+            float(rating),
+            source,
+            iteration,
+            rater,
+            content=content_hash(image),
+            png=encode_png(image),
+        )
         self._write([pseudo_row(row)])
 
     def get_pseudo(self, key: str) -> PseudoLabel | None:
-        """The newest pseudo-label of `key`, None if it has none."""
+        """Return the newest pseudo-label of `key`, None if it has none."""
         row = self._last(pseudo_prefix(key))
         return None if row is None else self._decoded(row, PseudoLabel)
 
     def pseudo_history(self, key: str) -> list[PseudoLabel]:
-        """Every version of the pseudo-label of `key` that is still kept, oldest first."""
+        """Return every version of the pseudo-label of `key` that is kept, oldest first."""
         return [self._decoded(row, PseudoLabel) for _, row in self._items(pseudo_prefix(key))]
 
     def pseudo_labels(self) -> list[PseudoLabel]:
-        """The newest pseudo-label of every image, by name, from one consistent state of the store."""
+        """Return the newest pseudo-label of every image, sorted by name, from one state."""
+        # Versions come in the order of their iterations, so the newest is set last.
         newest = {_image(key): row for key, row in self._items(PSEUDO)}
-        rows = [self._decoded(row, PseudoLabel) for row in newest.values()]
-        return sorted(rows, key=lambda row: row.key)
+        labels = [self._decoded(row, PseudoLabel) for row in newest.values()]
+        return sorted(labels, key=lambda label: label.key)
 
     def pseudo_index(self) -> dict[str, PseudoInfo]:
-        """By name what is known of the newest pseudo-label of every image; the images stay on the disk."""
-        found: dict[bytes, PseudoInfo] = {}
+        """Return the newest pseudo-label of every image without its image, keyed by name."""
+        newest: dict[bytes, PseudoInfo] = {}
 
         def take(key: bytes, value: memoryview) -> None:
             if key.startswith(PSEUDO):
-                found[_image(key)] = self._decoded(value, PseudoInfo)
+                newest[_image(key)] = self._decoded(value, PseudoInfo)
 
         self.each_row(take)
-        return {row.key: row for row in sorted(found.values(), key=lambda row: row.key)}
+        labels = sorted(newest.values(), key=lambda label: label.key)
+        return {label.key: label for label in labels}
 
     def commit_pseudo(self, iteration: int, keep: int = 3) -> None:
-        """A checkpoint of `iteration` is on the disk: drop what only checkpoints before the last `keep` need."""
-        commits = sorted({*(old for old in self._commits() if old < iteration), iteration})[-keep:]
-        drop = [(key, None) for key in _older(self._keys(PSEUDO), commits[0])]
-        self._write([*drop, (COMMITS, msgspec.msgpack.encode(commits))])
+        """Drop rows that none of the last `keep` checkpoints needs, that of `iteration` included.
+
+        The checkpoint has to be on the disk.
+        """
+        # A run that was resumed at an older checkpoint comes to the later ones again.
+        earlier = {commit for commit in self._commits() if commit < iteration}
+        commits = sorted({*earlier, iteration})[-keep:]
+        keys = self._keys(PSEUDO)
+        old = _superseded(keys, commits[0])
+        drop = [*old, *self._ratings_of_dropped(keys, old)]
+        changes: list[Change] = [(key, None) for key in drop]
+        self._write([*changes, (COMMITS, msgspec.msgpack.encode(commits))])
 
     def rollback_pseudo(self, iteration: int) -> int:
-        """Forget every version newer than the checkpoint of `iteration`, and return how many there were.
+        """Remove every version newer than the checkpoint of `iteration`, and return their number.
+
+        Ratings that a training stored later are removed as well.
 
         Raises:
             LabelStoreError: that checkpoint is so old that versions it needs were dropped.
@@ -78,29 +111,77 @@ class PseudoLabels(StoreBase):
         commits = self._commits()
         if commits and iteration < commits[0]:
             raise LabelStoreError(
-                f"{self.path}: cannot go back to iteration {iteration}, the pseudo-labels before "
-                f"{commits[0]} were "
-                "dropped; resume from a newer checkpoint, or start with a new store"
+                f"{self.path}: cannot return to iteration {iteration}, the pseudo-labels before "
+                f"{commits[0]} were dropped; resume from a newer checkpoint, or start with a new "
+                "store"
             )
-        drop: list[Change] = [
-            (key, None) for key in self._keys(PSEUDO) if _iteration(key) > iteration
-        ]
-        kept = [old for old in commits if old <= iteration]
-        self._write([*drop, (COMMITS, msgspec.msgpack.encode(kept))])
-        return len(drop)
+        newer = [key for key in self._keys(PSEUDO) if _iteration(key) > iteration]
+        drop = [*newer, *self._ratings_after(iteration)]
+        changes: list[Change] = [(key, None) for key in drop]
+        remaining = [commit for commit in commits if commit <= iteration]
+        self._write([*changes, (COMMITS, msgspec.msgpack.encode(remaining))])
+        return len(newer)
 
     def clear_pseudo(self) -> int:
-        """Forget every pseudo-label, for a run that starts anew, and return how many versions there were."""
+        """Remove every pseudo-label, for a run that starts over, and return their number."""
         keys = self._keys(PSEUDO)
         self._write([(key, None) for key in [*keys, COMMITS]])
         return len(keys)
 
     def _commits(self) -> list[int]:
+        """Return the iterations of the checkpoints that can be resumed."""
         row = self._get(COMMITS)
         return [] if row is None else self._decoded(row, list[int])
 
+    def _ratings_after(self, iteration: int) -> list[bytes]:
+        """Return the rows of ratings that a training stored after `iteration`."""
+        later = []
+        for key, row in self._items(RATINGS):
+            stored = self._decoded(row, _Made).iteration
+            if stored is not None and stored > iteration:  # None: made by a command
+                later.append(key)
+        return later
+
+    def _ratings_of_dropped(self, keys: list[bytes], dropped: list[bytes]) -> list[bytes]:
+        """Return the rows of ratings that go with the pseudo-labels `dropped`, of all `keys`.
+
+        An image of the teacher exists nowhere else. Any other image may be a panel's candidate
+        again, so its ratings stay.
+        """
+        images = {_image(key) for key in dropped}
+        versions = {key for key in keys if _image(key) in images}
+        staying = versions.difference(dropped)
+        lost = {_rating_key(label) for label in self._infos(dropped) if _is_teachers(label)}
+        # An image may come back, below a margin of 0, and then has two versions with one rating.
+        needed = {_rating_key(label) for label in self._infos(staying)}
+        return sorted(lost - needed)
+
+    def _infos(self, keys: Iterable[bytes]) -> list[PseudoInfo]:
+        """Return the pseudo-labels of the rows `keys`, without reading their images."""
+
+        # The PNG comes last in a row, so its pages of the memory map are not touched.
+        def look(transaction: lmdb.Transaction) -> list[PseudoInfo]:
+            return [self._decoded(transaction.get(key), PseudoInfo) for key in keys]
+
+        return self._own().read(look, buffers=True)
+
+
+class _Made(msgspec.Struct):
+    """The field of a Rating that says whether a training made it."""
+
+    iteration: int | None = None
+
+
+def _is_teachers(label: PseudoInfo) -> bool:
+    return label.source.startswith(TEACHER) and bool(label.content)
+
+
+def _rating_key(label: PseudoInfo) -> bytes:
+    return answer_key("rating", label.key, label.content, label.rater)
+
 
 def _image(key: bytes) -> bytes:
+    """Return the part of a version's key that all versions of the image share."""
     return key[: key.rindex(b"/")]
 
 
@@ -108,7 +189,8 @@ def _iteration(key: bytes) -> int:
     return int(key[key.rindex(b"/") + 1 :])
 
 
-def _older(keys: list[bytes], iteration: int) -> list[bytes]:
-    """Versions that a run at `iteration` no longer sees, because a newer one of the same image is not after it."""
-    old = [key for key in keys if _iteration(key) <= iteration]
-    return [key for key, after in pairwise(old) if _image(key) == _image(after)]
+def _superseded(keys: list[bytes], iteration: int) -> list[bytes]:
+    """Return the versions that a newer one, also at or before `iteration`, replaces."""
+    # Keys are sorted by image, then by iteration.
+    seen = [key for key in keys if _iteration(key) <= iteration]
+    return [key for key, following in pairwise(seen) if _image(key) == _image(following)]

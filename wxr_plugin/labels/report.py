@@ -1,13 +1,15 @@
-"""What `wxr label` prints and writes."""
+"""Output of `wxr label`: progress, summaries, tables and CSV files."""
 
+import math
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from wxr_plugin.labels.labelling import Asker, Tally
+from wxr_plugin.labels.labelling import LabelTask, Tally
 from wxr_plugin.labels.rewriting import without_description
 from wxr_plugin.labels.store import (
     Answer,
@@ -25,126 +27,132 @@ from wxr_plugin.vlm.rater import RATING_WORDS
 COLUMNS = ("kind", "image", "rating", "text", "model", "prompt", "time")
 DETAILS = (*RATING_WORDS, "source", "attempts", "iteration", "weights", "dtype", "content")
 EXTREMES = 3
-"""How many of the worst and of the best photos a summary names."""
+"""Number of the worst, and of the best, photos that a summary names."""
 
 
-def print_ratings(store: LabelStore, asker: Asker, tally: Tally) -> None:
-    """Mean, histogram, worst and best of the photos just seen."""
-    found = [row for photo in tally.seen if (row := store.get_rating(*photo, asker.provenance))]
-    if not found:
+def print_ratings(store: LabelStore, task: LabelTask, tally: Tally) -> None:
+    """Print mean, histogram, worst and best of the photos that were just labelled."""
+    rows = [row for photo in tally.seen if (row := store.get_rating(*photo, task.provenance))]
+    if not rows:
         return
-    found.sort(key=lambda row: row.rating)
-    print(
-        f"mean rating {sum(row.rating for row in found) / len(found):.3f} over {len(found)} photos"
-    )
-    for line in histogram([row.rating for row in found]):
+    rows.sort(key=lambda row: row.rating)
+    ratings = [row.rating for row in rows]
+    print(f"mean rating {sum(ratings) / len(ratings):.3f} over {len(ratings)} photos")
+    for line in histogram(ratings):
         print(line)
-    print("worst: " + ", ".join(f"{row.key} {row.rating:.2f}" for row in found[:EXTREMES]))
-    print("best:  " + ", ".join(f"{row.key} {row.rating:.2f}" for row in found[::-1][:EXTREMES]))
+    print(f"worst: {_listed(rows[:EXTREMES])}")
+    print(f"best:  {_listed(rows[::-1][:EXTREMES])}")
 
 
-def print_descriptions(store: LabelStore, asker: Asker, tally: Tally) -> None:
-    """The first few descriptions of the photos just seen."""
-    found = (
-        row for photo in tally.seen if (row := store.get_description(*photo, asker.provenance))
-    )
-    for row, _ in zip(found, range(EXTREMES)):
+def print_descriptions(store: LabelStore, task: LabelTask, tally: Tally) -> None:
+    """Print the first few descriptions of the photos that were just labelled."""
+    rows = (store.get_description(*photo, task.provenance) for photo in tally.seen)
+    for row in islice(filter(None, rows), EXTREMES):
         print(f"{row.key}: {row.text}")
 
 
 def print_rewrites(store: LabelStore, provenance: dict[str, Any], tally: Tally) -> None:
-    """The first few pairs of a description and its rewrite, and which photos have no description at all."""
+    """Print the first few descriptions with their rewrites, and photos without a description."""
     newest = store.descriptions()
-    found = (store.get_rewrite(key, newest[key].text, provenance) for key, _ in tally.seen)
-    for row, _ in zip((row for row in found if row), range(EXTREMES)):
+    rows = (store.get_rewrite(key, newest[key].text, provenance) for key, _ in tally.seen)
+    for row in islice(filter(None, rows), EXTREMES):
         print(f"{row.key}: {row.source}\n  -> {row.text}")
-    if without := without_description(store):
-        names = ", ".join(without[:EXTREMES]) + (", …" if len(without) > EXTREMES else "")
-        print(f"without description: {len(without)} ({names}); `wxr label describe` makes them")
+    if missing := without_description(store):
+        names = ", ".join(missing[:EXTREMES]) + (", …" if len(missing) > EXTREMES else "")
+        print(f"without description: {len(missing)} ({names}); `wxr label describe` makes them")
 
 
 def print_tally(store: LabelStore, tally: Tally, asked_about: str = "photos") -> None:
-    """What failed, then the counts in one line."""
+    """Print the failures, then the counts in one line."""
     for line in tally.failed:
         print(f"failed: {line}")
     if any(line.endswith("(earlier)") for line in tally.failed):
         print("--retry-failed tries again what failed earlier")
-    counts = f"asked about {tally.asked} {asked_about} in {tally.calls} model calls, reused {tally.reused}"
-    print(f"{store.path}: {counts}, failed {len(tally.failed)}")
+    asked = f"asked about {tally.asked} {asked_about} in {tally.calls} model calls"
+    print(f"{store.path}: {asked}, reused {tally.reused}, failed {len(tally.failed)}")
 
 
 def histogram(ratings: list[float], width: int = 40) -> list[str]:
-    """One line for each half point from 1 to 5, with a bar; the longest has `width` characters."""
+    """Return a line with a bar for each half point from 1 to 5; the longest has `width` signs."""
     counts = [0] * 8
     for rating in ratings:
-        counts[min(int((rating - 1) * 2), 7)] += 1
+        counts[min(int((rating - 1) * 2), 7)] += 1  # 5 itself belongs to the last interval
     scale = width / max(counts)
-    bars = ["█" * max(round(count * scale), count > 0) for count in counts]
-    return [
-        f"  {1 + i / 2:.1f}-{1.5 + i / 2:.1f} {bars[i]} {count}" for i, count in enumerate(counts)
-    ]
+    lines = []
+    for index, count in enumerate(counts):
+        start = 1 + index / 2
+        length = max(round(count * scale), count > 0)  # at least one sign for a count above 0
+        lines.append(f"  {start:.1f}-{start + 0.5:.1f} {'█' * length} {count}")
+    return lines
 
 
 def rows(store: LabelStore) -> list[dict[str, Any]]:
-    """Everything in `store` as flat rows with COLUMNS and DETAILS, by image."""
-    asked = store.provenances()
+    """Return all labels of `store` as flat rows with COLUMNS and DETAILS, by image and time."""
+    provenances = store.provenances()
     labels = [*store.answers(), *store.pseudo_index().values()]
-    return sorted(
-        (_flat(label, asked) for label in labels), key=lambda row: (row["image"], row["time"])
-    )
+    flat = [_flat(label, provenances) for label in labels]
+    return sorted(flat, key=lambda row: (row["image"], row["time"]))
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    """The rows as a table, without DETAILS."""
-    table = Table(*COLUMNS[:4], *COLUMNS[4:6])
+    """Print the rows as a table, without time and DETAILS."""
+    columns = COLUMNS[:-1]
+    table = Table(*columns)
     for row in rows:
-        table.add_row(*(_text(row.get(name)) for name in COLUMNS[:6]))
-    # Rich folds a table into 80 columns when its output goes to a file; a reader with grep wants
-    # whole lines.
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=240).print(table)
+        table.add_row(*(_text(row.get(name)) for name in columns))
+    print_table(table)
     print(f"{len(rows)} rows")
 
 
+def print_table(table: Table) -> None:
+    """Print `table` as wide as the terminal, or wide enough for whole lines in a file."""
+    # Rich folds a table into 80 columns when its output goes to a file, which breaks grep.
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=240)
+    console.print(table)
+
+
 def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
-    """Replace `path` by the rows with every column."""
+    """Write the rows with every column to the CSV file `path`."""
     files.write_text(path, dicts_to_csv((*COLUMNS, *DETAILS), rows))
 
 
-def _flat(label: Answer | PseudoInfo, asked: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    provenance = asked.get(label.rater if isinstance(label, PseudoInfo) else label.provenance, {})
+def _listed(rows: list[Rating]) -> str:
+    return ", ".join(f"{row.key} {row.rating:.2f}" for row in rows)
+
+
+def _flat(label: Answer | PseudoInfo, provenances: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    digest = label.rater if isinstance(label, PseudoInfo) else label.provenance
+    provenance = provenances.get(digest, {})
     row = {name: _named(provenance, name) for name in ("model", "prompt", "weights", "dtype")}
-    row |= {
-        "image": label.key,
-        "time": datetime.fromtimestamp(label.time).isoformat(timespec="seconds"),
-    }
+    row["image"] = label.key
+    row["time"] = datetime.fromtimestamp(label.time).isoformat(timespec="seconds")
+    row["content"] = label.content
     match label:
         case Rating():
-            logits = {
-                word: value for word, value in zip(RATING_WORDS, label.logits) if value == value
-            }
-            return (
-                row | logits | {"kind": "rating", "rating": label.rating, "content": label.content}
-            )
+            row |= {"kind": "rating", "rating": label.rating}
+            # Raters without logits store NaN; their cells stay empty.
+            logits = zip(RATING_WORDS, label.logits)
+            row |= {word: value for word, value in logits if not math.isnan(value)}
+            row |= {} if label.iteration is None else {"iteration": label.iteration}
         case Description():
-            return row | {"kind": "description", "text": label.text, "content": label.content}
+            row |= {"kind": "description", "text": label.text}
         case Rewrite():
-            return row | {
-                "kind": "rewrite",
-                "text": label.text,
-                "source": label.source,
-                "content": label.content,
-            }
+            row |= {"kind": "rewrite", "text": label.text, "source": label.source}
         case Failure():
             row |= {"kind": "failure", "text": label.reason, "attempts": label.attempts}
-            return row | {"content": label.content}
         case PseudoInfo():
             row |= {"kind": "pseudo-label", "rating": label.rating, "text": label.source}
-            return row | {"iteration": label.iteration}
+            row |= {"iteration": label.iteration}
+    return row
 
 
 def _named(provenance: dict[str, Any], name: str) -> str:
-    """An entry of a provenance; of a panel's those of its raters, and where an asker has no model, its type."""
+    """Return an entry of a provenance; for a panel, those of its raters.
+
+    A task without a model is named by its type.
+    """
     if provenance.get("type") == "panel":
         return " + ".join(_named(rater, name) for rater in provenance["raters"])
     return str(provenance.get(name, provenance.get("type", "") if name == "model" else ""))

@@ -1,4 +1,4 @@
-"""Saving what can still be read of a damaged label store: one that was cut short, or whose bits have changed."""
+"""Rescue of the readable rows of a damaged label store, cut short or with changed bits."""
 
 import mmap
 import os
@@ -15,39 +15,38 @@ from wxr_plugin.labels.environment import LabelStoreError
 from wxr_plugin.labels.lmdb_pages import LmdbFile
 from wxr_plugin.labels.pseudo import COMMITS, PSEUDO
 from wxr_plugin.labels.rows import Answer, PseudoLabel, answer_key, provenance_hash, pseudo_row
-from wxr_plugin.labels.store import LabelStore
-
-PROVENANCE = b"provenance/"
+from wxr_plugin.labels.store import PROVENANCE, LabelStore
 
 
 class Rescued(msgspec.Struct):
-    """What `rescue_store` did."""
+    """Counts of `rescue_store`."""
 
-    kept: dict[str, int]
-    """Rows in the new store, by kind: rating, description, rewrite, pseudo, provenance."""
+    kinds: dict[str, int]
+    """Kind -> rows in the new store; rating, description, rewrite, pseudo, provenance."""
     rows: int
-    """Rows that the old store says it has, its own schema aside."""
+    """Rows that the old store should have, without its schema."""
 
     @property
     def lost(self) -> int:
-        """Rows that could not be read, or that do not hold what their key says."""
-        return self.rows - sum(self.kept.values())
+        """Rows that could not be read, or whose content does not fit their key."""
+        return self.rows - sum(self.kinds.values())
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kept.items())) or "none"
-        return f"rescued {self.rows - self.lost} of {self.rows} rows ({kinds}), lost {self.lost}"
+        counts = [f"{count} {kind}" for kind, count in sorted(self.kinds.items())]
+        rescued = f"rescued {self.rows - self.lost} of {self.rows} rows"
+        return f"{rescued} ({', '.join(counts) or 'none'}), lost {self.lost}"
 
 
 def rescue_store(source: str | os.PathLike, target: str | os.PathLike) -> Rescued:
-    """Write every sound row of the label store `source` to a new store `target`; `source` stays as it is.
+    """Write every sound row of the label store `source` to a new store `target`.
 
-    A row is sound if it decodes, if its key is the one that its content has, and, for a
-    pseudo-label, if its image decodes. LMDB keeps no checksums, so a changed digit inside a rating
-    is not seen. `source` must not be in use.
+    `source` stays as it is and must not be in use. A row is sound if it decodes, if its key is the
+    one that its content has, and, for a pseudo-label, if its image decodes. LMDB keeps no
+    checksums, so a changed digit inside a rating is not detected.
 
     Raises:
-        LabelStoreError: `source` is no LMDB or both of its meta pages are damaged, `target` exists,
-            or no row is sound.
+        LabelStoreError: `source` is not an LMDB or both of its meta pages are damaged, `target`
+            exists, or no row is sound.
     """
     source, target = Path(source), Path(target)
     if not (source / "data.mdb").is_file():
@@ -65,12 +64,12 @@ def rescue_store(source: str | os.PathLike, target: str | os.PathLike) -> Rescue
 
 
 def _rescue(source: Path, partial: Path) -> Rescued:
-    kept: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
 
     def sound(old: LmdbFile) -> Iterator[tuple[bytes, bytes]]:
         for key, value in old.rows():
             if key != SCHEMA and is_sound(key, value):
-                kept[key.partition(b"/")[0].decode()] += 1
+                kinds[key.partition(b"/")[0].decode()] += 1
                 yield key, value
 
     with (source / "data.mdb").open("rb") as file:
@@ -78,36 +77,31 @@ def _rescue(source: Path, partial: Path) -> Rescued:
             old = LmdbFile(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         except ValueError as error:  # of an empty file too
             raise LabelStoreError(
-                f"{source}: no row can be read ({error}); put a copy back"
+                f"{source}: no row can be read ({error}); restore a copy"
             ) from error
         with LabelStore(partial) as store:
             store.put_rows(sound(old))
-    if not kept:
+    if not kinds:
         raise LabelStoreError(
-            f"{source}: no row can be read; put a copy back, or label into a new store"
+            f"{source}: no row can be read; restore a copy, or label into a new store"
         )
-    return Rescued(dict(kept), old.entries - 1)
+    return Rescued(dict(kinds), old.entries - 1)  # without the schema's row
 
 
 def is_sound(key: bytes, value: bytes) -> bool:
-    """Return whether a row decodes and is the one that its key names."""
+    """Return whether a row decodes and its content has this key."""
     try:
         if key == COMMITS:
             return bool(msgspec.msgpack.decode(value, type=list[int]))
         if key.startswith(PROVENANCE):
-            return (
-                provenance_hash(msgspec.json.decode(value)) == key.removeprefix(PROVENANCE).decode()
-            )
+            digest = key.removeprefix(PROVENANCE).decode()
+            return provenance_hash(msgspec.json.decode(value)) == digest
         if key.startswith(PSEUDO):
             label = msgspec.msgpack.decode(value, type=PseudoLabel)
-            read_image(label.png)
+            read_image(label.png)  # raises if the image is damaged
             return pseudo_row(label)[0] == key
         answer = msgspec.msgpack.decode(value, type=Answer)
-        return (
-            answer_key(
-                key.partition(b"/")[0].decode(), answer.key, answer.content, answer.provenance
-            )
-            == key
-        )
+        kind = key.partition(b"/")[0].decode()
+        return answer_key(kind, answer.key, answer.content, answer.provenance) == key
     except (msgspec.DecodeError, UnicodeDecodeError, BadImageError):
         return False

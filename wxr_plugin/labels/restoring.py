@@ -1,4 +1,4 @@
-"""Having restorers restore real photos, each once, into a folder beside the label store."""
+"""Restoration of real photos by restorers, each once, into a folder next to the label store."""
 
 import contextlib
 import shutil
@@ -22,22 +22,23 @@ from wxr_plugin.labels.store import content_hash
 from wxr_plugin.utils.safe_paths import safe_join
 
 LONGEST_NAME = 200
-"""Bytes of a file's name that hold a photo's; file systems allow 255."""
+"""Bytes of a photo's name in the name of a file; file systems allow 255."""
 
 
 class Restorations:
-    """The folder STORE.candidates: of each restorer the PNGs of what it made of the photos.
+    """The folder STORE.candidates: restorations of the photos as PNG, in a folder by restorer.
 
-    A file's name has the photo's content in it and its folder's the restorer's weights and
-    settings, so that nothing outdated is ever taken for the restoration of a photo.
+    A file's name contains a hash of the photo, and its folder's one of the restorer's weights and
+    settings, so that an outdated file is never taken for the restoration of a photo.
     """
 
     def __init__(self, store: Path):
         self.root = store.with_name(f"{store.name}.candidates")
 
     def file(self, spec: RestorerSpec, digest: str, key: str, content: str) -> Path:
-        """Where the restoration of photo `key` with that `content_hash` lies, or will."""
+        """Return the path of the restoration of photo `key` with that `content_hash`."""
         parts = [_short(part) for part in key.split("/")]
+        # safe_join keeps names such as ".." inside the folder.
         folder = safe_join(self.root, _short(f"{spec.name}-{digest}"))
         return safe_join(folder, "/".join([*parts[:-1], f"{parts[-1]}.{content[:12]}.png"]))
 
@@ -47,7 +48,7 @@ class Restorations:
 
 
 class Restored(msgspec.Struct):
-    """What a pass of one restorer came to."""
+    """Counts of a pass of one restorer."""
 
     made: int = 0
     """Photos it restored."""
@@ -63,29 +64,31 @@ class Restored(msgspec.Struct):
 def photo_contents(
     photos: RealPhotos, progress: Callable[[int, str], None]
 ) -> tuple[dict[str, str], list[str]]:
-    """The `content_hash` of the file of every photo that can be read, by name, and a line for each that cannot.
+    """Return name -> `content_hash` of the file of each readable photo, and a line for each other.
 
     `progress(1, "")` is called for each photo.
     """
 
+    # Name, content hash and error of a photo.
     def look(key: str) -> tuple[str, str, str]:
         place = photos.path(key)
         try:
             data = photos.encoded(key)
-            read_image(data, place)
+            read_image(data, place)  # raises if it cannot be decoded
             return key, content_hash(data), ""
         except BadImageError as error:
             return key, "", str(error)
 
-    found, failed = {}, []
+    contents: dict[str, str] = {}
+    failed: list[str] = []
     with ThreadPoolExecutor(READERS) as readers:
         for key, content, reason in readers.map(look, photos.keys()):
             progress(1, "")
             if reason:
                 failed.append(reason)
             else:
-                found[key] = content
-    return found, failed
+                contents[key] = content
+    return contents, failed
 
 
 def restore_photos(
@@ -95,11 +98,11 @@ def restore_photos(
     settings: dict[str, Any],
     progress: Callable[[int, Restored], None],
 ) -> Restored:
-    """Write the restoration of each photo of `files` (name -> file), unless its file is there.
+    """Write the restoration of each photo of `files` (name -> file), unless its file exists.
 
-    The restorer is loaded only if there is something to do, and given up afterwards. `settings` are
-    those of Restorer. A photo that it cannot restore is named in `failed` and tried again by the
-    next call; the others go on. Each file appears in one step.
+    The restorer is loaded only if a file is missing, and released afterwards. `settings` are those
+    of Restorer. A photo that it cannot restore is named in `failed` and tried again by the next
+    call; the others are restored. Each file appears atomically.
 
     Raises:
         WxrError: the restorer cannot be loaded, or a file cannot be written.
@@ -122,7 +125,7 @@ def restore_photos(
 
 
 def check_names(specs: Sequence[RestorerSpec], taken: Sequence[str]) -> None:
-    """Raise WxrError where two restorers have one name, or one of those in `taken`."""
+    """Raise WxrError if two restorers have one name, or one of those in `taken`."""
     names = [*taken, *(spec.name for spec in specs)]
     for name in taken:
         if names.count(name) > 1:
@@ -138,23 +141,24 @@ def _loaded(spec: RestorerSpec, settings: dict[str, Any]) -> Iterator[Restorer]:
     try:
         yield restorer
     finally:
-        restorer.net.to("meta")  # gives its memory back whoever still holds the restorer
+        # Frees the weights even if something still refers to the restorer.
+        restorer.net.to("meta")
         free_gpu()
 
 
 def free_gpu() -> None:
-    """Give back the GPU memory that dropped models held."""
+    """Release the GPU memory of dropped models."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def _try(restorer: Restorer, photos: RealPhotos, key: str) -> tuple[np.ndarray | None, str]:
-    """The restoration, or why there is none: whatever a network raises must not end the work of the others."""
+    """Return the restoration, or None and the reason: an error must not end the other photos."""
     try:
         return restorer.restore(photos.read(key)), ""
     except torch.OutOfMemoryError:
         reason = "does not fit the GPU's memory; give a smaller --tile"
-    except Exception as error:
+    except Exception as error:  # a network may raise anything
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
     free_gpu()
     return None, reason
@@ -165,11 +169,12 @@ def _write(file: Path, image: np.ndarray) -> None:
         write_image(file, image)
     except OSError as error:
         raise WxrError(
-            f"{file}: cannot be written ({error.strerror}); what was restored before is kept"
+            f"{file}: cannot be written ({error.strerror}); earlier restorations are kept"
         ) from error
 
 
 def _short(name: str) -> str:
+    """Return a name that file systems accept; a hash keeps shortened names apart."""
     data = name.encode()
     if len(data) <= LONGEST_NAME and name not in ("", ".", ".."):
         return name

@@ -1,4 +1,4 @@
-"""Rewriting the stored descriptions for clear weather, each text once."""
+"""Rewriting of the stored descriptions for clear weather, each text once."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,7 +9,7 @@ from wxr_plugin.labels.store import Description, LabelStore, content_hash
 from wxr_plugin.vlm.rewriter import Rewriter
 
 BATCH = 32
-"""Texts in one call, whose answers are stored in one step."""
+"""Texts in one call, whose answers are stored atomically."""
 
 
 def rewrite_descriptions(
@@ -20,30 +20,33 @@ def rewrite_descriptions(
 ) -> Tally:
     """Rewrite the newest description of every image that has no rewrite of it by this rewriter.
 
-    Images with the same description share one answer. Descriptions that failed before are passed
-    over unless `retry_failed`. `progress(n, tally)` is called when n more are done, of
+    Images with the same description share one answer. Descriptions that failed before are skipped
+    unless `retry_failed`. `progress(n, tally)` is called when n more are done, of
     `len(to_rewrite(store))`. Killed at any moment, the store holds every batch up to the last.
 
     Raises:
         WxrError: the store has no descriptions, or the rewriter as a whole does not work.
     """
     newest = to_rewrite(store)
-    work = _Work(store, rewriter, Tally(seen=[(row.key, row.content) for row in newest.values()]))
+    seen = [(row.key, row.content) for row in newest.values()]
+    work = _Work(store, rewriter, Tally(seen=seen))
     todo = [row for row in newest.values() if not work.is_settled(row, retry_failed)]
     progress(len(newest) - len(todo), work.tally)
+    # One request for each text, however many images have it.
     by_text: dict[str, list[Description]] = {}
     for row in todo:
         by_text.setdefault(row.text, []).append(row)
     texts = list(by_text)
     for start in range(0, len(texts), BATCH):
-        part = {text: by_text[text] for text in texts[start : start + BATCH]}
-        work.ask(part)
-        progress(sum(map(len, part.values())), work.tally)
+        batch = {text: by_text[text] for text in texts[start : start + BATCH]}
+        work.ask(batch)
+        images = sum(len(rows) for rows in batch.values())
+        progress(images, work.tally)
     return work.tally
 
 
 def to_rewrite(store: LabelStore) -> dict[str, Description]:
-    """The newest description of every image, by name. WxrError if there are none."""
+    """Return the newest description of every image, keyed by name. Raises WxrError without any."""
     if newest := store.descriptions():
         return newest
     raise WxrError(
@@ -53,20 +56,24 @@ def to_rewrite(store: LabelStore) -> dict[str, Description]:
 
 
 class _Work:
-    """The store, the rewriter, and what has come of it."""
+    """The store, the rewriter, and the counts so far."""
 
     def __init__(self, store: LabelStore, rewriter: Rewriter, tally: Tally):
-        self.store, self.rewriter, self.tally = store, rewriter, tally
+        self.store = store
+        self.rewriter = rewriter
+        self.tally = tally
         self.provenance = rewriter.provenance
 
     def is_settled(self, row: Description, retry_failed: bool) -> bool:
-        """Count a description that is rewritten already, or failed and is not to be tried again."""
+        """Return whether a description needs no rewrite, and count it then.
+
+        It is rewritten already, or failed before and is not tried again.
+        """
         if self.store.get_rewrite(row.key, row.text, self.provenance):
             self.tally.reused += 1
             return True
-        failure = self.store.get_failure(
-            row.key, content_hash(row.text.encode()), self.provenance, "rewrite"
-        )
+        content = content_hash(row.text.encode())
+        failure = self.store.get_failure(row.key, content, self.provenance, "rewrite")
         if failure is None or retry_failed:
             return False
         self.tally.failed.append(f"{row.key}: {failure.reason} (earlier)")
@@ -77,34 +84,31 @@ class _Work:
         answers = self.rewriter.rewrite(list(descriptions))
         with self.store.batch():
             for (text, rows), answer in zip(descriptions.items(), answers):
+                # Rows are found by name, so each image gets its own.
                 for row in rows:
                     self._put(row, text, answer)
-        self.tally.asked, self.tally.calls = (
-            self.tally.asked + len(descriptions),
-            self.tally.calls + 1,
-        )
+        self.tally.asked += len(descriptions)
+        self.tally.calls += 1
 
     def _put(self, row: Description, text: str, answer: str | None) -> None:
         if answer:
             self.store.put_rewrite(row.key, text, self.provenance, answer)
             return
         reason = f"the rewriter gave nothing usable for: {text}"
-        self.store.put_failure(
-            row.key, content_hash(text.encode()), self.provenance, reason, "rewrite"
-        )
+        content = content_hash(text.encode())
+        self.store.put_failure(row.key, content, self.provenance, reason, "rewrite")
         self.tally.failed.append(f"{row.key}: {reason}")
 
 
 def without_description(store: LabelStore) -> list[str]:
-    """Names of what the store rates or has a pseudo-label of, and whose photo, crop or pseudo-label nobody described.
+    """Return the names of rated images and pseudo-labels without a description.
 
     A crop counts as described when its photo is.
     """
     described = set(store.descriptions())
-    known = {row.key for row in store.answers("rating")} | {
-        row.key for row in store.answers("description")
-    }
-    known |= set(store.pseudo_index())
-    return sorted(
-        key for key in known if key not in described and split_key(key)[0] not in described
-    )
+    names = set(store.pseudo_index())
+    names |= {row.key for row in store.answers("rating")}
+    names |= {row.key for row in store.answers("description")}
+    # split_key gives the photo of a crop, and a photo itself.
+    missing = {key for key in names if split_key(key)[0] not in described}
+    return sorted(missing - described)

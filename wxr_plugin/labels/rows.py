@@ -1,4 +1,4 @@
-"""What the label store holds, as msgpack, and under which keys."""
+"""The rows of the label store, as msgpack, and their keys."""
 
 import hashlib
 import json
@@ -16,6 +16,8 @@ SCHEMA_VERSION = 2
 """Goes up when a row changes in a way that older code would misread. 2: rewrites."""
 READABLE_VERSIONS = (1, 2)
 """Versions that this code reads; opening a store for writing makes it one of SCHEMA_VERSION."""
+TEACHER = "teacher@"
+"""Start of the `source` of a pseudo-label that a training made, followed by its iteration."""
 
 
 class Rating(msgspec.Struct, tag="rating"):
@@ -24,7 +26,7 @@ class Rating(msgspec.Struct, tag="rating"):
     key: str
     """Name of the image or crop."""
     content: str
-    """`content_hash` of what was rated."""
+    """`content_hash` of the rated image."""
     provenance: str
     """`provenance_hash` of the rater."""
     rating: float
@@ -33,6 +35,8 @@ class Rating(msgspec.Struct, tag="rating"):
     """Of excellent, good, fair, poor, bad."""
     time: float = msgspec.field(default_factory=time.time)
     """Seconds since 1970."""
+    iteration: int | None = None
+    """Training iteration at which it was stored; None if a command made it."""
 
 
 class Description(msgspec.Struct, tag="description"):
@@ -46,7 +50,7 @@ class Description(msgspec.Struct, tag="description"):
 
 
 class Rewrite(msgspec.Struct, tag="rewrite"):
-    """A description (d_neg) as it would be in clear weather (d_pos); the other fields as in Rating."""
+    """A description (d_neg) rewritten for clear weather (d_pos); the other fields as in Rating."""
 
     key: str
     content: str
@@ -67,29 +71,31 @@ class Failure(msgspec.Struct, tag="failure"):
     provenance: str
     reason: str
     attempts: int = 1
-    """How often it was tried."""
+    """Number of times that it was tried."""
     time: float = msgspec.field(default_factory=time.time)
 
 
 class PseudoInfo(msgspec.Struct):
-    """What is known of a pseudo-label, without its image."""
+    """A pseudo-label without its image."""
 
     key: str
     """Name of the photo or crop."""
     rating: float
     """In [1, 5]."""
     source: str
-    """Where it came from: "input", "teacher@1200", a file, ..."""
+    """Origin of the image: "input", "teacher@1200", a restorer's name, a file, ..."""
     iteration: int
     """Training iteration at which it was stored."""
     rater: str = ""
     """`provenance_hash` of the rater; ratings of different raters do not compare."""
     time: float = msgspec.field(default_factory=time.time)
     """Seconds since 1970."""
+    content: str = ""
+    """`content_hash` of the image; empty in rows of older stores."""
 
 
 class PseudoLabel(PseudoInfo, kw_only=True):
-    """A restoration of a real photo that stands in for the ground truth it does not have."""
+    """A restoration of a real photo in place of the ground truth that does not exist."""
 
     png: bytes
     """The restoration, losslessly."""
@@ -100,14 +106,13 @@ class PseudoLabel(PseudoInfo, kw_only=True):
 
         Raises WxrError where its bits have changed.
         """
-        bgr = (
-            cv2.imdecode(np.frombuffer(self.png, np.uint8), cv2.IMREAD_COLOR) if self.png else None
-        )
+        bgr = None
+        if self.png:  # cv2 raises its own error for an empty buffer
+            bgr = cv2.imdecode(np.frombuffer(self.png, np.uint8), cv2.IMREAD_COLOR)
         if bgr is None:
             raise WxrError(
                 f"the pseudo-label of {self.key} is damaged; save the sound rows of its label "
-                f"store with "
-                "`wxr label rescue STORE -o NEW`"
+                "store with `wxr label rescue STORE -o NEW`"
             )
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
@@ -116,52 +121,59 @@ Answer = Rating | Description | Rewrite | Failure
 
 
 def content_hash(image: bytes | np.ndarray) -> str:
-    """Hash of a file's bytes, or of an array's shape and values; 32 hex digits."""
+    """Return a hash of a file's bytes, or of an array's shape and values; 32 hex digits."""
     if isinstance(image, np.ndarray):
-        image = (
-            repr((image.shape, image.dtype.str)).encode() + np.ascontiguousarray(image).tobytes()
-        )
+        # Arrays of equal bytes but another shape or dtype are other images.
+        header = repr((image.shape, image.dtype.str)).encode()
+        image = header + np.ascontiguousarray(image).tobytes()
     return _short_hash(image)
 
 
 def provenance_hash(provenance: Mapping[str, Any]) -> str:
-    """Hash of all that an answer depends on besides the image; 32 hex digits."""
+    """Return a hash of all that an answer depends on except the image; 32 hex digits."""
     return _short_hash(provenance_json(provenance))
 
 
 def provenance_json(provenance: Mapping[str, Any]) -> bytes:
-    """The same as text, in one order of keys."""
+    """Return `provenance` as JSON with sorted keys."""
     return json.dumps(provenance, sort_keys=True, ensure_ascii=False).encode()
 
 
 def answer_key(kind: str, key: str, content: str, provenance: str) -> bytes:
-    """Row of the answer of `kind` ("rating", "description" or "rewrite"); names of any length fit LMDB's 511 bytes."""
+    """Return the row key of the answer of `kind`: "rating", "description" or "rewrite".
+
+    Names are hashed, so that any length fits LMDB's 511 bytes.
+    """
     image = _short_hash(f"{key}\0{content}".encode())
     return f"{kind}/{provenance}/{image}".encode()
 
 
 def pseudo_key(key: str, iteration: int) -> bytes:
-    """Row of one version of a pseudo-label; versions of one image lie together, in order."""
+    """Return the row key of one version of a pseudo-label.
+
+    Versions of one image are adjacent, in the order of their iterations.
+    """
+    # LMDB sorts keys as bytes; leading zeros make that the order of numbers.
     return pseudo_prefix(key) + f"{iteration:012d}".encode()
 
 
 def pseudo_row(label: PseudoLabel) -> tuple[bytes, bytes]:
-    """Key and value of the row that holds `label`."""
+    """Return key and value of the row that holds `label`."""
     return pseudo_key(label.key, label.iteration), msgspec.msgpack.encode(label)
 
 
 def pseudo_prefix(key: str) -> bytes:
-    """What the rows of all versions of one pseudo-label start with."""
+    """Return the start of the row keys of all versions of one pseudo-label."""
     return f"pseudo/{_short_hash(key.encode())}/".encode()
 
 
 def encode_png(rgb: np.ndarray) -> bytes:
-    """A uint8 RGB image (H, W, 3) as PNG, quickly rather than tightly packed."""
+    """Encode a uint8 RGB image (H, W, 3) as PNG, quickly rather than tightly packed."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"expected a uint8 RGB image (H, W, 3), got {rgb.dtype} {rgb.shape}")
-    return cv2.imencode(
-        ".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    )[1].tobytes()
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return data.tobytes()
 
 
 def _short_hash(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The images that a model is asked about: whole photos, the crops that training uses, or stored pseudo-labels."""
+"""Sources of images for a model: whole photos, the training's crops, or stored pseudo-labels."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,60 +21,59 @@ class Crops(NamedTuple):
     """Side in pixels."""
 
     def boxes(self, photo: str, height: int, width: int) -> dict[str, Box]:
-        """The boxes of the photo with that key and size, by the names that training gives the crops."""
+        """Return the boxes of a photo, keyed by the names that training gives the crops."""
         boxes = fixed_boxes(photo, height, width, self.size, self.count)
-        return {
-            crop_key(photo, box): box for box in boxes
-        }  # those of a small photo may be one and the same
+        # Boxes of a small photo may be equal, and so have one name.
+        return {crop_key(photo, box): box for box in boxes}
 
     def cut(self, photo: str, image: np.ndarray) -> dict[str, np.ndarray]:
-        """The crops (size, size, 3) of the uint8 RGB `image` (H, W, 3) of that photo, by their names."""
-        return {
-            key: crop(image, box, self.size)
-            for key, box in self.boxes(photo, *image.shape[:2]).items()
-        }
+        """Return the crops (size, size, 3) of the photo's uint8 RGB `image` (H, W, 3), by name."""
+        height, width = image.shape[:2]
+        boxes = self.boxes(photo, height, width)
+        return {key: crop(image, box, self.size) for key, box in boxes.items()}
 
 
 class Picture(NamedTuple):
-    """One image, not decoded yet, or why there is none."""
+    """An image that is not decoded yet, or the reason why it cannot be read."""
 
     key: str
     content: str
-    """Its `content_hash`; empty where it cannot be read."""
+    """Its `content_hash`; empty if it cannot be read."""
     place: str
-    """Where it lies, for messages."""
+    """Its path or another description of its place, for messages."""
     read: Callable[[], np.ndarray] | None = None
-    """Gives uint8 RGB (H, W, 3); may raise BadImageError."""
+    """Returns uint8 RGB (H, W, 3); may raise BadImageError."""
     reason: str = ""
     """Why it cannot be read."""
 
 
 class Source(Protocol):
-    """Images to ask about, in groups that are read together."""
+    """Images to label, in groups that are read together."""
 
-    each: int
-    """Pictures in a group, at most."""
+    group_size: int
+    """Largest number of pictures in a group."""
 
     def __len__(self) -> int:
-        """The number of groups."""
+        """Return the number of groups."""
 
     def groups(self) -> Iterator[Callable[[], list[Picture]]]:
-        """A function for each group, to be called in any thread, that gives the group's pictures."""
+        """Yield a function for each group that returns its pictures; it may run in any thread."""
 
 
 class WholePhotos:
-    """Every photo, uncut; its content is that of its file."""
+    """Every photo, uncut; its content hash is that of its file."""
 
-    each = 1
+    group_size = 1
 
     def __init__(self, photos: RealPhotos):
-        self.photos, self._keys = photos, photos.keys()
+        self.photos = photos
+        self._keys = photos.keys()
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def groups(self) -> Iterator[Callable[[], list[Picture]]]:
-        """See Source."""
+        """Yield the groups, see Source."""
         return (partial(self._picture, key) for key in self._keys)
 
     def _picture(self, key: str) -> list[Picture]:
@@ -87,42 +86,46 @@ class WholePhotos:
 
 
 class PhotoCrops:
-    """The training crops of every photo; their content is that of their pixels."""
+    """The training crops of every photo; their content hash is that of their pixels."""
 
     def __init__(self, photos: RealPhotos, crops: Crops):
-        self.photos, self._keys = photos, photos.keys()
-        self.crops, self.each = crops, crops.count
+        self.photos = photos
+        self._keys = photos.keys()
+        self.crops = crops
+        self.group_size = crops.count
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def groups(self) -> Iterator[Callable[[], list[Picture]]]:
-        """See Source."""
+        """Yield the groups, see Source."""
         return (partial(self._pictures, key) for key in self._keys)
 
     def _pictures(self, key: str) -> list[Picture]:
         place = self.photos.path(key)
         try:
-            cut = self.crops.cut(key, self.photos.read(key))
+            crops = self.crops.cut(key, self.photos.read(key))
         except BadImageError as error:
             return [unreadable(key, place, error)]
+        # A crop is named PHOTO@BOX; its place is the photo's path with the same box.
         return [
             of_pixels(name, image, f"{place}@{name.rpartition('@')[2]}")
-            for name, image in cut.items()
+            for name, image in crops.items()
         ]
 
 
-class StoredLabels:
-    """The newest pseudo-label of every photo or crop that a store has one of; their content is that of their pixels.
+class PseudoLabelImages:
+    """The newest pseudo-label of every photo or crop; their content hash is that of their pixels.
 
     Raises:
         WxrError: the store has none.
     """
 
-    each = 1
+    group_size = 1
 
     def __init__(self, store: LabelStore):
-        self.store, self._keys = store, list(store.pseudo_index())
+        self.store = store
+        self._keys = list(store.pseudo_index())
         if not self._keys:
             raise WxrError(
                 f"{store.path}: no pseudo-labels in it; `wxr label init PHOTOS -o {store.path}` "
@@ -133,7 +136,7 @@ class StoredLabels:
         return len(self._keys)
 
     def groups(self) -> Iterator[Callable[[], list[Picture]]]:
-        """See Source."""
+        """Yield the groups, see Source."""
         return (partial(self._picture, key) for key in self._keys)
 
     def _picture(self, key: str) -> list[Picture]:
@@ -141,10 +144,10 @@ class StoredLabels:
 
 
 def of_pixels(key: str, image: np.ndarray, place: str) -> Picture:
-    """The picture of an image that is at hand, uint8 RGB (H, W, 3)."""
+    """Return the picture of a decoded uint8 RGB image (H, W, 3)."""
     return Picture(key, content_hash(image), place, lambda: image)
 
 
 def unreadable(key: str, place: str, error: BadImageError) -> Picture:
-    """The picture of a file that cannot be read."""
+    """Return the picture of a file that cannot be read."""
     return Picture(key, "", place, reason=str(error).removeprefix(f"{place}: "))

@@ -73,11 +73,11 @@ class WxrSemiSupervised(WxrSupervised):
             plugins: modules that a separate rating process has to import.
         """
         device = next(self.generator.parameters()).device
-        self.unlabelled = Unlabelled(self.options, device, folder / "labels.lmdb", plugins)
+        self.unlabelled = Unlabelled(self.options, device, folder, plugins)
         if state:
             self.unlabelled.resume(state, iteration)
-        elif self.unlabelled.labels:
-            self.unlabelled.labels.start()
+        else:
+            self.unlabelled.start()
 
     def train(self, mode: bool = True) -> "WxrSemiSupervised":
         """Set the mode as torch does, except for the teacher, which stays in evaluation mode."""

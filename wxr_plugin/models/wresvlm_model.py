@@ -44,14 +44,12 @@ class WResVLMModel(WxrModel):
         """Set up training as WxrModel does, then losses, rater and label store."""
         super().init_training_settings()
         folder = Path(self.opt["path"]["experiments_root"])
-        self.unlabelled = Unlabelled(
-            self.options, self.device, folder / "labels.lmdb", self.opt.get("plugins") or ()
-        )
+        plugins = self.opt.get("plugins") or ()
+        self.unlabelled = Unlabelled(self.options, self.device, folder, plugins)
         self._warn_of_missing_texts()
         self._warn_of_dependent_judges()
-        # a resumed run starts from the labels of its checkpoint, in load_extra_state
-        if self.labels and not self.opt["path"].get("resume_state"):
-            self.labels.start()
+        if not self.opt["path"].get("resume_state"):
+            self.unlabelled.start()
 
     @property
     def labels(self) -> PseudoLabels | None:
@@ -98,7 +96,7 @@ class WResVLMModel(WxrModel):
         super().save(epoch, current_iter)
         is_last = current_iter == -1
         iteration = self.iteration if is_last else current_iter
-        self.unlabelled.saved(iteration, self.options.keep, is_last)
+        self.unlabelled.on_checkpoint(iteration, self.options.keep, is_last)
 
     def extra_state(self) -> dict[str, Any]:
         """Return where the pseudo-labels are, and the counts of ratings."""

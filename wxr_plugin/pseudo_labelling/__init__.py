@@ -1,1 +1,1 @@
-"""Pseudo-labels during training: what the models of BasicSR and MMEngine share."""
+"""Pseudo-labels during training, for the models of BasicSR and of MMEngine."""

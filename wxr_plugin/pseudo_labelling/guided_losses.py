@@ -1,4 +1,4 @@
-"""L_wpl, L_sem and L_feat of a batch: each guide sees the restored photos once."""
+"""L_wpl, L_sem and L_feat of a batch: each guide encodes the restored photos once."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ from wxr_plugin.pseudo_labelling.options import WResVLMTrainOptions
 
 
 class GuidedLosses:
-    """The losses of a restored photo that frozen guides measure.
+    """Losses of restored photos that frozen guides measure.
 
     Args:
         options: the `train` block.
@@ -35,34 +35,44 @@ class GuidedLosses:
         self.cri_sem = _built(options.semantic_opt, device)
         self.cri_feat = _built(options.feature_opt, device)
         self.clip = _one_clip([cri for cri in (self.cri_wpl, self.cri_sem) if cri])
-        self.texts = (
-            DescriptionFeatures(self.clip, self._some(texts, options)) if self.cri_sem else None
-        )
+        self.texts: DescriptionFeatures | None = None
+        if self.cri_sem:
+            _require_texts(texts, options)
+            self.texts = DescriptionFeatures(self.clip, texts)
+        self._described = {photo_of(key) for key in texts}
 
     def __call__(
         self, restored: Tensor, photos: Tensor, labels: Labels | None, keys: Sequence[str]
     ) -> dict[str, Tensor]:
-        """Weighted losses by name for `restored` images of `photos`, both (N, 3, H, W) in [0, 1], called `keys`."""
+        """Return the weighted losses of `restored` images of `photos` named `keys`, keyed by name.
+
+        Images are (N, 3, H, W) in [0, 1].
+        """
         losses = {}
+        # One forward of CLIP serves both losses.
         features = self.clip.encode_image(restored) if self.clip else None
         if self.cri_wpl:
             losses["l_wpl"] = self.cri_wpl(features)
         if self.cri_sem:
             rows, negative, positive = self.texts.lookup(keys)
+            # Photos without texts have no row.
             losses["l_sem"] = self.cri_sem(features[rows], positive, negative)
         if self.cri_feat:
             of_labels, of_photos = self._targets(photos, labels, keys)
-            losses["l_feat"] = self.cri_feat(
-                self.cri_feat.guide.encode(restored), of_labels, of_photos
-            )
+            of_restored = self.cri_feat.guide.encode(restored)
+            losses["l_feat"] = self.cri_feat(of_restored, of_labels, of_photos)
         return losses
 
     def without_texts(self, photos: Sequence[str]) -> list[str]:
-        """Those of `photos` that L_sem passes over: neither they nor a crop of them have texts."""
+        """Return the photos that L_sem skips: neither they nor a crop of them have texts."""
         return [photo for photo in self.texts.missing(photos) if photo not in self._described]
 
     def forget(self) -> None:
-        """Empty the cache of target features, whose last bits depend on what was computed beside them."""
+        """Empty the cache of target features.
+
+        The last bits of a feature depend on its batch, so a resumed run computes all of them again,
+        and a run that continues does the same at its checkpoints.
+        """
         if self.cri_feat:
             self.cri_feat.cache.clear()
 
@@ -70,27 +80,27 @@ class GuidedLosses:
     def _targets(
         self, photos: Tensor, labels: Labels, keys: Sequence[str]
     ) -> tuple[Tensor, Tensor]:
-        """Features of labels and photos, from the cache as far as they are known, the rest in one forward."""
-        encode, cache = self.cri_feat.guide.encode, self.cri_feat.cache
-        names = [("input", key) for key in keys]
-        if labels.versions is None:  # they never come again
-            return encode(labels.images), cache.features(names, lambda rows: encode(photos[rows]))
-        names += zip(labels.versions, keys)
+        """Return the features of labels and photos; those that are not cached need one forward."""
+        encode = self.cri_feat.guide.encode
+        cache = self.cri_feat.cache
+        photo_names = [("input", key) for key in keys]
+        if labels.versions is None:  # images that never recur are not worth a place in the cache
+            of_photos = cache.features(photo_names, lambda rows: encode(photos[rows]))
+            return encode(labels.images), of_photos
+        names = [*photo_names, *zip(labels.versions, keys)]
         images = torch.cat((photos, labels.images))
-        found = cache.features(names, lambda rows: encode(images[rows]))
-        return found[len(keys) :], found[: len(keys)]
+        features = cache.features(names, lambda rows: encode(images[rows]))
+        count = len(keys)
+        return features[count:], features[:count]
 
-    def _some(
-        self, texts: Mapping[str, tuple[str, str]], options: WResVLMTrainOptions
-    ) -> Mapping[str, tuple[str, str]]:
-        if not texts:
-            raise OptionError(
-                f"train.semantic_opt: the label store {options.labels} has no description with its "
-                f"rewrite: make them "
-                "with `wxr label describe` and `wxr label rewrite`, or take semantic_opt out"
-            )
-        self._described = {photo_of(key) for key in texts}
-        return texts
+
+def _require_texts(texts: Mapping[str, tuple[str, str]], options: WResVLMTrainOptions) -> None:
+    if not texts:
+        raise OptionError(
+            f"train.semantic_opt: the label store {options.labels} has no description with its "
+            "rewrite: make them with `wxr label describe` and `wxr label rewrite`, or remove "
+            "semantic_opt"
+        )
 
 
 def _built(options: dict | None, device: torch.device) -> nn.Module | None:
@@ -105,6 +115,6 @@ def _one_clip(losses: Sequence[nn.Module]) -> object | None:
     if len(guides) > 1:
         names = " and ".join(guide.name for guide in guides.values())
         raise OptionError(
-            f"train: one CLIP serves all losses of a run, but these name {names}: name one"
+            f"train: one CLIP serves all losses of a run, but they name {names}: name one"
         )
     return next(iter(guides.values()), None)

@@ -1,10 +1,11 @@
-"""The pseudo-labels of a training run: of each real photo the best-rated restoration so far, in a label store."""
+"""The pseudo-labels of a training: the best-rated restoration of each real photo, in a store."""
 
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from basicsr.utils import get_root_logger
@@ -13,17 +14,19 @@ from torch import Tensor
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels.store import LabelStore, LabelStoreError, content_hash, provenance_hash
-from wxr_plugin.pseudo_labelling.asking import Asker, FailureLog, check_memory
 from wxr_plugin.pseudo_labelling.gate import (
     TEACHER,
     Candidate,
-    Question,
+    RatingRequest,
     from_array,
     is_better,
+    is_from_teacher,
     to_arrays,
 )
-from wxr_plugin.pseudo_labelling.rating_proxy import Lesson, RatingProxy
-from wxr_plugin.pseudo_labelling.stored import StoredLabels
+from wxr_plugin.pseudo_labelling.gate_counts import GateCounts
+from wxr_plugin.pseudo_labelling.label_reader import LabelReader
+from wxr_plugin.pseudo_labelling.rating_client import FailureLog, RatingClient, check_memory
+from wxr_plugin.pseudo_labelling.rating_proxy import ProxySample, RatingProxy
 from wxr_plugin.utils.gpus import local_rank
 from wxr_plugin.utils.ranks import gathered
 
@@ -36,15 +39,29 @@ class Labels(NamedTuple):
     ratings: Tensor
     """(N,) in [1, 5]."""
     versions: list[str] | None
-    """What tells one label of a crop from the next, by content; None for images that never come again."""
+    """Content hash of each label, the key of cached features; None for images that never recur."""
 
 
-class News(NamedTuple):
-    """What one process has learnt since the last update."""
+class LabelRating(NamedTuple):
+    """A rating for the ratings table of the label store."""
+
+    key: str
+    content: str
+    """`content_hash` of the image."""
+    rating: float
+    logits: tuple[float, ...]
+
+
+class RankUpdate(NamedTuple):
+    """Contribution of one rank to the next `write`."""
 
     better: list[Candidate]
-    asked: dict[str, int]
-    lessons: list[Lesson]
+    """Images that beat the label of their key."""
+    ratings: list[LabelRating]
+    """Ratings of labels that this rater had not seen."""
+    visited: dict[str, int]
+    """Key -> iteration in which its images were rated, where `every` is above 1."""
+    samples: list[ProxySample]
     failures: list[str]
     out_of_memory: list[str]
     rated: int
@@ -54,71 +71,83 @@ class PseudoLabels:
     """Reads, compares and, at `write`, stores pseudo-labels.
 
     Nothing reaches the store before `write`, so that an update that is dropped leaves no trace.
-    With several processes each asks about the photos of its own batch, and what they learnt is
-    shared at `write`; then the first process of each node writes, the same everywhere, and the
-    others on its node read.
+    With several ranks each rates the photos of its own batch, and `write` shares the results; then
+    the first rank of each node writes, the same everywhere, and the others on its node read.
+
+    `write` also puts ratings into the store's ratings table, so that a later panel with the same
+    rater need not rate these images again: those of new labels, and those of labels and photos
+    that the training began with. Images that lost are never seen again, so their ratings are not
+    stored. The training itself does not read the table: a resumed run decides by the same ratings
+    as one that was never stopped.
 
     Args:
-        path: the label store; with several nodes, a folder of each node's own.
-        asker: how the rater is asked.
-        every: a crop is asked about at most once in so many iterations.
-        proxy: decides what is worth asking about; everything when None.
-        margin: by how much a new image has to be rated higher than the label it replaces; below 0,
-            how much lower it may be rated.
+        path: the label store; with several nodes, a folder on each node's own disk.
+        client: sends images to the rater.
+        every: a crop is rated at most once every `every` iterations.
+        proxy: decides which images are worth rating; all of them when None.
+        margin: how much higher a new image has to be rated than the label that it replaces; below
+            0, how much lower it may be rated.
 
     Attributes:
-        ratings: on writers, the rating of each pseudo-label by key.
-        accepted: on writers, how many restorations of the teacher have become pseudo-labels.
-        rated: how many images were rated, by all processes.
-        failures: images that got no rating, and the log of it.
+        ratings: on writers, key -> rating of the pseudo-label.
+        accepted: on writers, number of images of the teacher that have become pseudo-labels.
+        rated: number of images that were rated, by all ranks.
+        failures: counts and logs images without a rating.
     """
 
     def __init__(
         self,
         path: Path,
-        asker: Asker,
+        client: RatingClient,
         every: int = 1,
         proxy: RatingProxy | None = None,
         margin: float = 0.0,
     ):
-        self.asker, self.every, self.proxy, self.margin = asker, every, proxy, margin
-        self.rater_hash = provenance_hash(asker.provenance)
+        self.client = client
+        self.every = every
+        self.proxy = proxy
+        self.margin = margin
+        self.rater_hash = provenance_hash(client.provenance)
         self.is_writer = local_rank() == 0
         self.store = _open(path, self.is_writer)
-        self.stored = StoredLabels(self.store, self.rater_hash)
-        self.failures = FailureLog(asker.provenance)
+        self.stored = LabelReader(self.store, self.rater_hash)
+        self.failures = FailureLog(client.provenance)
         self.ratings: dict[str, float] = {}
         self.accepted = self.rated = 0
-        self._asked: dict[str, int] = {}
+        self._visited: dict[str, int] = {}
         self.discard()
 
     def start(self) -> None:
-        """Begin a new run from what the store holds.
+        """Begin a new run from the labels in the store.
 
-        What a run that was killed before its first checkpoint has added is taken back.
+        Rows of a run that was killed before its first checkpoint are removed.
 
         Raises:
             WxrError: the store is that of a run with checkpoints, or the stores of several nodes
                 differ.
         """
         labels = self.store.pseudo_labels()
+        # Labels that a panel made are of iteration 0; later ones are of a training.
         newest = max((label.iteration for label in labels), default=0)
         if newest > 0 and self.is_writer:
-            self._take_back(newest)
+            self._remove_added(newest)
         _wait_for_all()
         labels = self.store.pseudo_labels()
-        self.ratings = {
-            label.key: label.rating for label in labels if label.rater == self.rater_hash
-        }
+        own = [label for label in labels if label.rater == self.rater_hash]
+        self.ratings = {label.key: label.rating for label in own}
         self._compare_nodes(
             [(label.key, label.rating, label.rater, content_hash(label.png)) for label in labels]
         )
 
     def due(self, keys: Sequence[str], iteration: int) -> list[int]:
-        """The positions in `keys` of the crops that may be asked about now."""
-        asked = self._asked | self._news_asked if self.every > 1 else {}
-        late = [iteration - asked.get(key, -self.every) >= self.every for key in keys]
-        return [row for row, key in enumerate(keys) if late[row] and not self.asker.is_busy(key)]
+        """Return the positions in `keys` of the crops that may be rated now."""
+        visited = self._visited | self._new_visits if self.every > 1 else {}
+        waited = [iteration - visited.get(key, -self.every) for key in keys]
+        return [
+            row
+            for row, key in enumerate(keys)
+            if waited[row] >= self.every and not self.client.is_busy(key)
+        ]
 
     def best(
         self,
@@ -129,178 +158,242 @@ class PseudoLabels:
         restored: Tensor | None = None,
         rivals: Tensor | None = None,
     ) -> Labels:
-        """The best-rated images for `photos` (N, 3, H, W) in [0, 1], as far as is known now.
+        """Return the best-rated images for `photos` (N, 3, H, W) in [0, 1], by the ratings so far.
 
         The label of a photo is the stored one, the crop of its whole photo's, or the photo itself.
-        `restored` (M, 3, H, W) are the teacher's images of the photos at `rows`; the rater is asked
-        about them, and about those of their labels that it has not seen. An image that is not
-        finite, or that gets no rating, changes nothing. `rivals` (M, 3, H, W) are images that they
-        have to beat besides.
+        `restored` (M, 3, H, W) are the teacher's images of the photos at `rows`; they are rated,
+        and so are those of their labels that the rater has not seen. An image that is not finite,
+        or that gets no rating, changes nothing. `rivals` (M, 3, H, W) are further images that they
+        have to beat.
         """
-        known = {key: self._label(key, image) for key, image in zip(keys, to_arrays(photos))}
-        questions = self._questions([known[keys[row]] for row in rows], restored, rivals, iteration)
-        for question in self.asker.ask(questions):
-            self._learn(question, known, iteration)
-        best = [known[key] for key in keys]
-        images = torch.stack([from_array(label.image) for label in best]).to(photos.device)
-        ratings = [label.trust if label.rating is None else label.rating for label in best]
+        labels = {key: self._label(key, image) for key, image in zip(keys, to_arrays(photos))}
+        visited = [labels[keys[row]] for row in rows]
+        requests = self._requests(visited, restored, rivals, iteration)
+        # An asynchronous client returns requests of earlier batches too, and perhaps none of these.
+        for request in self.client.rate(requests):
+            self._learn(request, labels, iteration)
+        chosen = [labels[key] for key in keys]
+        # An unrated label counts by the rating of whoever stored it.
+        images = torch.stack([from_array(label.image) for label in chosen])
+        ratings = [label.trust if label.rating is None else label.rating for label in chosen]
         return Labels(
-            images,
+            images.to(photos.device),
             torch.tensor(ratings, device=photos.device),
-            [content_hash(x.image) for x in best],
+            [content_hash(label.image) for label in chosen],
         )
 
     def discard(self) -> None:
-        """Forget what waits for `write`."""
+        """Drop everything that waits for `write`."""
         self._better: dict[str, Candidate] = {}
-        self._news_asked: dict[str, int] = {}
-        self._lessons: list[Lesson] = []
+        self._new_ratings: dict[str, LabelRating] = {}
+        self._new_visits: dict[str, int] = {}
+        self._samples: list[ProxySample] = []
 
     def write(self, iteration: int) -> None:
-        """Store, as of `iteration`, what waits on all ranks and is still better.
+        """Store, as of `iteration`, candidates of all ranks that are still better.
 
         Every rank has to call it.
 
         Raises RatingMemoryError, on every rank, if the rater of any of them ran out of memory.
         """
-        news = gathered(self._news())
+        updates = gathered(self._rank_update())
         self.discard()
-        check_memory([line for part in news for line in part.out_of_memory], iteration)
-        for part in news:
-            self._asked |= part.asked
-            self.rated += part.rated
-            self.failures.add(part.failures)
+        check_memory([line for update in updates for line in update.out_of_memory], iteration)
+        for update in updates:
+            self._visited |= update.visited
+            self.rated += update.rated
+            self.failures.add(update.failures)
         if self.proxy:
-            self.proxy.learn([lesson for part in news for lesson in part.lessons])
+            self.proxy.learn([sample for update in updates for sample in update.samples])
         if self.is_writer:
-            self._store_better([candidate for part in news for candidate in part.better], iteration)
+            self._store(updates, iteration)
         _wait_for_all()
 
     def commit(self, iteration: int, keep: int) -> None:
-        """A checkpoint of `iteration` is on the disk; drop what only those before the last `keep` need."""
+        """Drop rows that none of the last `keep` checkpoints, up to `iteration`, needs."""
         if self.is_writer:
             self.store.commit_pseudo(iteration, keep)
 
     def close(self) -> None:
-        """Nothing will be asked any more."""
-        self.asker.close()
+        """Release the rater; no rating follows."""
+        self.client.close()
+
+    def counts(self, iteration: int) -> GateCounts:
+        """Return the counts up to `iteration`; complete on writers."""
+        ratings = self.ratings.values()
+        mean = sum(ratings) / len(ratings) if ratings else None
+        return GateCounts(
+            iteration, self.rated, self.accepted, self.failures.count, len(ratings), mean
+        )
 
     def state(self) -> dict[str, Any]:
-        """What a training state needs besides the store; plain types and tensors."""
-        counts = {"accepted": self.accepted, "rated": self.rated, "failures": self.failures.count}
-        proxy = self.proxy.state() if self.proxy else None
-        return {**counts, "ratings": dict(self.ratings), "asked": dict(self._asked), "proxy": proxy}
+        """Return what a training state needs in addition to the store; plain types and tensors."""
+        return {
+            "accepted": self.accepted,
+            "rated": self.rated,
+            "failures": self.failures.count,
+            "ratings": dict(self.ratings),
+            "asked": dict(self._visited),
+            "proxy": self.proxy.state() if self.proxy else None,
+        }
 
     def resume(self, state: dict[str, Any], iteration: int) -> None:
-        """Go back to the pseudo-labels that the checkpoint of `iteration` knew.
+        """Return to the pseudo-labels that the checkpoint of `iteration` knew.
 
         Every rank has to call it.
         """
-        self.accepted, self.ratings = state["accepted"], dict(state["ratings"])
-        self.rated, self.failures.count = state.get("rated", 0), state.get("failures", 0)
-        self._asked = dict(state.get("asked", {}))
+        self.accepted = state["accepted"]
+        self.ratings = dict(state["ratings"])
+        self.rated = state.get("rated", 0)
+        self.failures.count = state.get("failures", 0)
+        self._visited = dict(state.get("asked", {}))
         if self.proxy and state.get("proxy"):
             self.proxy.load_state(state["proxy"])
         if self.is_writer:
             self.store.rollback_pseudo(iteration)
         _wait_for_all()
 
-    def _news(self) -> News:
-        """What this process has to tell, of which what the asker counted is told once."""
-        failures, self.asker.failures = self.asker.failures, []
-        out_of_memory, self.asker.out_of_memory = self.asker.out_of_memory, []
-        rated, self.asker.rated = self.asker.rated, 0
-        return News(
+    def _rank_update(self) -> RankUpdate:
+        """Return this rank's contribution, and reset the counts of the client."""
+        client = self.client
+        update = RankUpdate(
             list(self._better.values()),
-            self._news_asked,
-            self._lessons,
-            failures,
-            out_of_memory,
-            rated,
+            list(self._new_ratings.values()),
+            self._new_visits,
+            self._samples,
+            client.failures,
+            client.out_of_memory,
+            client.rated,
         )
+        # Every count enters one update only.
+        client.failures = []
+        client.out_of_memory = []
+        client.rated = 0
+        return update
 
-    def _label(self, key: str, photo: Any) -> Candidate:
-        stored = self._better.get(key) or self.stored.of(key, photo.shape[:2])
-        return stored or Candidate(key, photo, "input")
+    def _label(self, key: str, photo: np.ndarray) -> Candidate:
+        waiting = self._better.get(key)  # of this update, which is not written yet
+        return waiting or self.stored.of(key, photo.shape[:2]) or Candidate(key, photo, "input")
 
-    def _questions(
+    def _requests(
         self,
         labels: list[Candidate],
         restored: Tensor | None,
         rivals: Tensor | None,
         iteration: int,
-    ) -> list[Question]:
+    ) -> list[RatingRequest]:
+        """Return requests for `labels` with the teacher's and the student's images of each.
+
+        The most promising come first.
+        """
         if not labels:
             return []
-        finite = restored.isfinite().flatten(1).all(1).tolist()
-        images = [image if fine else None for image, fine in zip(to_arrays(restored), finite)]
-        features = self.proxy.features(restored) if self.proxy else [None] * len(labels)
-        others = to_arrays(rivals) if rivals is not None else [None] * len(labels)
-        made = [
-            self._question(*parts, iteration) for parts in zip(labels, images, others, features)
+        nothing = [None] * len(labels)
+        # NaN would become some 8-bit value, so images that have one are left out.
+        is_finite = restored.isfinite().flatten(1).all(1).tolist()
+        images = [
+            image if finite else None for image, finite in zip(to_arrays(restored), is_finite)
         ]
-        return sorted(
-            (each for each in made if each and each.unrated()), key=lambda each: -each.chance
-        )
+        students = nothing if rivals is None else to_arrays(rivals)
+        features = self.proxy.features(restored) if self.proxy else nothing
+        requests = [
+            self._request(*parts, iteration) for parts in zip(labels, images, students, features)
+        ]
+        useful = [request for request in requests if request and request.unrated()]
+        return sorted(useful, key=lambda request: -request.chance)
 
-    def _question(
-        self, label: Candidate, image: Any, other: Any, features: Any, iteration: int
-    ) -> Question | None:
-        if image is None:
-            return Question(label, None)
-        offered = Candidate(label.key, image, f"{TEACHER}{iteration}")
-        rival = Candidate(label.key, other, "student") if other is not None else None
+    def _request(
+        self,
+        label: Candidate,
+        teacher: np.ndarray | None,
+        student: np.ndarray | None,
+        features: Tensor | None,
+        iteration: int,
+    ) -> RatingRequest | None:
+        """Return a request for one crop; None if the proxy finds the teacher's image hopeless."""
+        if teacher is None:
+            return RatingRequest(label, None)
+        offered = Candidate(label.key, teacher, f"{TEACHER}{iteration}")
+        rival = None if student is None else Candidate(label.key, student, "student")
         chance = 1.0
         if self.proxy and label.rating is not None:
             chance = self.proxy.chance(label.key, features, label.rating + self.margin)
             if not self.proxy.is_worth_it(chance):
                 return None
-        return Question(label, offered, rival, features, chance)
+        return RatingRequest(label, offered, rival, features, chance)
 
-    def _learn(self, question: Question, known: dict[str, Candidate], iteration: int) -> None:
-        key, offered = question.key, question.offered
-        self._news_asked |= {key: iteration} if self.every > 1 else {}
-        for candidate in question.valid():
-            stored = known.get(key) or self._better.get(key) or self.stored.own(key)
-            if is_better(candidate, stored, self.margin if candidate is offered else inf):
-                known[key] = self._better[key] = candidate
-        if (
-            self.proxy
-            and question.label.rating is not None
-            and offered is not None
-            and offered.rating is not None
-        ):
-            self._lessons.append(
-                Lesson(key, question.features, offered.rating, question.label.rating)
-            )
+    def _learn(self, request: RatingRequest, labels: dict[str, Candidate], iteration: int) -> None:
+        """Update `labels` and what waits for `write` by a rated request."""
+        key = request.key
+        label = request.label
+        offered = request.offered
+        if self.every > 1:
+            self._new_visits[key] = iteration
+        # Rated by this run, and an image that a later panel sees again even if it loses now.
+        if label.logits and not is_from_teacher(label):
+            self._new_ratings.setdefault(key, _label_rating(label))
+        for candidate in request.valid():
+            # A late answer may be about a crop that is not in this batch.
+            current = labels.get(key) or self._better.get(key) or self.stored.own(key)
+            # A label wins only over an unrated one, which it was itself until now.
+            margin = self.margin if candidate is offered else inf
+            if is_better(candidate, current, margin):
+                labels[key] = self._better[key] = candidate
+        has_ratings = (
+            label.rating is not None and offered is not None and offered.rating is not None
+        )
+        if self.proxy and has_ratings:
+            self._samples.append(ProxySample(key, request.features, offered.rating, label.rating))
 
-    def _store_better(self, candidates: list[Candidate], iteration: int) -> None:
+    def _store(self, updates: list[RankUpdate], iteration: int) -> None:
+        """Store the best candidate of each key, and the ratings, in one transaction."""
         better: dict[str, Candidate] = {}
+        candidates = [candidate for update in updates for candidate in update.better]
+        # Several ranks may have visited one crop.
         for candidate in candidates:
-            if is_better(
-                candidate, better.get(candidate.key) or self.stored.own(candidate.key), self.margin
-            ):
+            current = better.get(candidate.key) or self.stored.own(candidate.key)
+            if is_better(candidate, current, self.margin):
                 better[candidate.key] = candidate
+        ratings = [rating for update in updates for rating in update.ratings]
+        ratings += [_label_rating(candidate) for candidate in better.values()]
+        new_ratings = self._not_stored(ratings)
         with self.store.batch():
-            for key, image, source, rating, _ in better.values():
+            for key, image, source, rating, *_ in better.values():
                 self.store.put_pseudo(key, image, rating, source, iteration, self.rater_hash)
+            for key, content, rating, logits in new_ratings:
+                self.store.put_rating(
+                    key, content, self.client.provenance, rating, logits, iteration
+                )
         self.ratings |= {key: candidate.rating for key, candidate in better.items()}
-        self.accepted += sum(candidate.source.startswith(TEACHER) for candidate in better.values())
+        self.accepted += sum(is_from_teacher(candidate) for candidate in better.values())
 
-    def _take_back(self, newest: int) -> None:
+    def _not_stored(self, ratings: list[LabelRating]) -> list[LabelRating]:
+        """Return one rating for each image that the store has no rating of by this rater.
+
+        An older row stays as it is, since it may be a panel's and must outlive a rollback.
+        """
+        first: dict[tuple[str, str], LabelRating] = {}
+        for rating in ratings:
+            first.setdefault((rating.key, rating.content), rating)
+        provenance = self.client.provenance
+        return [
+            rating
+            for (key, content), rating in first.items()
+            if self.store.get_rating(key, content, provenance) is None
+        ]
+
+    def _remove_added(self, newest: int) -> None:
         try:
             count = self.store.rollback_pseudo(0)
         except LabelStoreError as error:
             raise WxrError(
                 f"{self.store.path} holds pseudo-labels of a run that came to iteration {newest}: "
-                f"resume that run, or "
-                "give this one another train.labels, say one made with `wxr label init --from` "
-                "this one"
+                "resume that run, or give this one another train.labels, for example one made "
+                "with `wxr label init --from` this one"
             ) from error
         get_root_logger().warning(
             f"{self.store.path}: {count} pseudo-labels of a run that ended at iteration {newest} "
-            f"without a checkpoint "
-            "were taken back; this run begins from those before it"
+            "without a checkpoint were removed; this run begins from those before it"
         )
 
     def _compare_nodes(self, labels: list[tuple]) -> None:
@@ -308,11 +401,17 @@ class PseudoLabels:
         if any(digest != digests[0] for digest in digests):
             raise WxrError(
                 f"{self.store.path}: the label stores of the nodes differ: copy that of the first "
-                f"node to the others"
+                "node to the others"
             )
 
 
+def _label_rating(candidate: Candidate) -> LabelRating:
+    content = content_hash(candidate.image)
+    return LabelRating(candidate.key, content, candidate.rating, candidate.logits)
+
+
 def _open(path: Path, is_writer: bool) -> LabelStore:
+    """Open the store for writing on writers, for reading elsewhere, once the writers have it."""
     try:
         writable = LabelStore(path) if is_writer else None
     except LabelStoreError as error:
@@ -320,9 +419,9 @@ def _open(path: Path, is_writer: bool) -> LabelStore:
             raise
         raise WxrError(
             f"{error}. The label store is written once on each node: set train.labels to a folder "
-            f"on each node's own "
-            "disk, with the same content everywhere"
+            "on each node's own disk, with the same content everywhere"
         ) from error
+    # Readers need the store that their node's writer has created.
     _wait_for_all()
     return writable or LabelStore(path, readonly=True)
 

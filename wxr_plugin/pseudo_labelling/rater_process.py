@@ -15,14 +15,16 @@ import torch
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.memory import is_out_of_memory
-from wxr_plugin.pseudo_labelling.asking import reason
+from wxr_plugin.pseudo_labelling.gate import ImageRating, image_ratings
+from wxr_plugin.pseudo_labelling.rating_client import reason
+from wxr_plugin.vlm.rater import Rater
 
 PATIENCE = 5
 """Seconds that a process gets to end after SIGTERM."""
 
 
 class Started(NamedTuple):
-    """The first message of a process: its rater is there, or cannot be had."""
+    """The first message of a process: its rater is ready, or could not be built."""
 
     provenance: dict[str, Any]
     error: str = ""
@@ -30,9 +32,9 @@ class Started(NamedTuple):
 
 
 class Rated(NamedTuple):
-    """Ratings of the images that were sent together; None, with the error, where the rater raised."""
+    """Ratings of the images of one `send`; None, with the error, if the rater raised."""
 
-    ratings: list[float] | None
+    ratings: list[ImageRating] | None
     error: str = ""
     out_of_memory: bool = False
 
@@ -43,8 +45,8 @@ class RaterProcess:
     Args:
         rater: options of the rater.
         plugins: packages that may register it, as in the option file.
-        gpu: number of the GPU that is the process's own, to which `cuda` without a number then
-            leads; None: torch's.
+        gpu: number of the GPU that `cuda` without a number means in the process; None: torch's
+            current one.
 
     Attributes:
         stop: ends the process; called anyway when this object or the interpreter goes.
@@ -53,12 +55,14 @@ class RaterProcess:
     def __init__(self, rater: dict[str, Any], plugins: Sequence[str], gpu: int | None = None):
         context = get_context("spawn")
         self._jobs = context.Queue()
-        self._jobs.cancel_join_thread()  # jobs that nobody will read must not hold up the end of training
+        # Jobs that nobody will read must not hold up the end of training.
+        self._jobs.cancel_join_thread()
         self._messages, sender = context.Pipe(duplex=False)
         arguments = (rater, list(plugins), os.getpid(), self._jobs, sender, gpu)
         self._process = context.Process(target=serve, args=arguments, name="wxr rater", daemon=True)
         self._process.start()
-        sender.close()  # only the process itself can write now, so its death shows as the end of the messages
+        # Only the process itself can write now, so its death shows as the end of the messages.
+        sender.close()
         self.stop = weakref.finalize(self, _end, self._process, os.getpid())
 
     @property
@@ -67,21 +71,21 @@ class RaterProcess:
         return self._process.pid
 
     def send(self, images: list[np.ndarray]) -> None:
-        """Hand over images, to be rated in one call; never waits, a thread of the queue does."""
+        """Send images to be rated in one call; never waits, since a thread of the queue does."""
         self._jobs.put(images)
 
     def messages(self) -> list[Started | Rated]:
-        """What has come since the last call; never waits.
+        """Return the messages that came since the last call; never waits.
 
         Raises EOFError if the process has died.
         """
-        found = []
+        messages = []
         while self._messages.poll():
-            found.append(self._messages.recv())
-        return found
+            messages.append(self._messages.recv())
+        return messages
 
     def wait(self) -> Started:
-        """Its first message, when it comes. Raises WxrError if the rater cannot be built."""
+        """Return the first message when it comes. Raises WxrError if the rater cannot be built."""
         try:
             first = self._messages.recv()
         except EOFError:
@@ -102,9 +106,8 @@ def serve(
     gpu: int | None = None,
 ) -> None:
     """Build the rater on `gpu`, then rate until this process is ended."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all processes; the parent ends this one
+    # Ctrl-C reaches all processes of the terminal; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     try:
         if gpu is not None:
@@ -118,25 +121,24 @@ def serve(
         messages.send(_rated(built, jobs.get()))
 
 
-def _build(rater: dict[str, Any], plugins: list[str]) -> Any:
+def _build(options: dict[str, Any], plugins: list[str]) -> Rater:
     from wxr_plugin.options.plugins import import_plugins
     from wxr_plugin.vlm.rater import build_rater
 
     import_plugins({"plugins": plugins})
-    return build_rater(rater)
+    return build_rater(options)
 
 
-def _rated(rater: Any, images: list[np.ndarray]) -> Rated:
+def _rated(rater: Rater, images: list[np.ndarray]) -> Rated:
     try:
-        return Rated(rater.rate(images).rating.tolist())
-    except (
-        Exception
-    ) as error:  # whatever a model or a server may raise; the training decides what it means
+        return Rated(image_ratings(rater.rate(images)))
+    # A model or a server may raise anything; training decides how to react.
+    except Exception as error:
         return Rated(None, reason(error), is_out_of_memory(error))
 
 
 def _watch(parent: int) -> None:
-    """End this process once its parent is gone, even in the middle of a rating."""
+    """End this process once its parent has ended, even in the middle of a rating."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

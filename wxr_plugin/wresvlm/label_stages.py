@@ -7,10 +7,10 @@ from wxr_plugin.inference.specs import RestorerSpec, read_spec
 from wxr_plugin.labels import init_report, report
 from wxr_plugin.labels.copying import copy_store
 from wxr_plugin.labels.initial import InitSettings, init_labels
-from wxr_plugin.labels.labelling import DescriptionAsker, label_photos
+from wxr_plugin.labels.labelling import DescriptionTask, label_photos
 from wxr_plugin.labels.restoring import Restorations
 from wxr_plugin.labels.rewriting import rewrite_descriptions
-from wxr_plugin.labels.sources import PhotoCrops, Source, StoredLabels, WholePhotos
+from wxr_plugin.labels.sources import PhotoCrops, PseudoLabelImages, Source, WholePhotos
 from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.utils.progress import counting_bar
 from wxr_plugin.wresvlm.settings import Settings
@@ -57,7 +57,7 @@ def describe(settings: Settings, folder: Path) -> None:
 def describe_labels(settings: Settings, folder: Path, labels: str) -> None:
     """Describe the pseudo-labels of the stage `labels`."""
     with LabelStore(settings.labels(labels), readonly=True) as store:
-        _describe(settings, folder, StoredLabels(store))
+        _describe(settings, folder, PseudoLabelImages(store))
 
 
 def rewrite(settings: Settings, folder: Path, described: str) -> None:
@@ -118,9 +118,9 @@ def _describe(settings: Settings, folder: Path, source: Source) -> None:
     from wxr_plugin.vlm.describer import build_describer
 
     options = settings.options.describe
-    asker = DescriptionAsker(build_describer(options.describer))
+    task = DescriptionTask(build_describer(options.describer))
     with LabelStore(folder / "labels.lmdb") as store:
-        with counting_bar("describing", len(source) * source.each) as progress:
-            tally = label_photos(source, asker, store, options.batch_size, progress=progress)
-        report.print_descriptions(store, asker, tally)
+        with counting_bar("describing", len(source) * source.group_size) as progress:
+            tally = label_photos(source, task, store, options.batch_size, progress=progress)
+        report.print_descriptions(store, task, tally)
         report.print_tally(store, tally)

@@ -8,6 +8,7 @@ from typing import Any
 from wxr_plugin.labels.sources import Crops
 from wxr_plugin.options import files as option_files
 from wxr_plugin.options.nested import block
+from wxr_plugin.pseudo_labelling.options import needs_labels
 from wxr_plugin.wresvlm.options import REAL, DataOptions, RunOptions, TrainingFile
 
 Options = dict[str, Any]
@@ -54,9 +55,8 @@ class Settings:
 
     @property
     def uses_labels(self) -> bool:
-        """Whether a loss needs stored pseudo-labels."""
-        compared = self.losses.get("pseudo_opt") or self.losses.get("feature_opt")
-        return bool(compared) and self.losses.get("gate") != "teacher"
+        """Whether a loss compares with stored pseudo-labels."""
+        return needs_labels(self.losses)
 
     @property
     def clip(self) -> str:

@@ -86,7 +86,7 @@ class WxrLabelHook(Hook):
         if self.saved is not None or last:
             iteration = self.saved if self.saved is not None else _model(runner).iteration
             keep = self.keeper.max_keep_ckpts if self.keeper else -1
-            _model(runner).unlabelled.saved(iteration, keep if keep > 0 else None, last)
+            _model(runner).unlabelled.on_checkpoint(iteration, keep if keep > 0 else None, last)
         self.saved = None
 
 

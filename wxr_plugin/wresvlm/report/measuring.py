@@ -12,7 +12,7 @@ from wxr_plugin.data.images.io import read_image
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.inference.specs import RestorerSpec
-from wxr_plugin.labels.labelling import RatingAsker, label_photos
+from wxr_plugin.labels.labelling import RatingTask, label_photos
 from wxr_plugin.labels.restoring import Restorations, photo_contents, restore_photos
 from wxr_plugin.labels.sources import Picture, of_pixels
 from wxr_plugin.labels.store import LabelStore, content_hash
@@ -112,7 +112,7 @@ class Results:
 
     def __init__(self, photos: RealPhotos, contents: dict[str, str], rows: Sequence[Row]):
         self.photos, self.contents, self.rows = photos, contents, rows
-        self.each = 1 + max((len(row["files"]) for row in rows), default=0)
+        self.group_size = 1 + max((len(row["files"]) for row in rows), default=0)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -142,19 +142,19 @@ def _rate(
     """Put VLM-Vis, (rating - 1) / 4, into the rows; images that got no rating have none."""
     from wxr_plugin.vlm.rater import build_rater
 
-    asker = RatingAsker(build_rater(settings.options.raters[settings.options.report.rater]))
+    task = RatingTask(build_rater(settings.options.raters[settings.options.report.rater]))
     source = Results(photos, contents, rows)
     with LabelStore(cache) as store:
         with counting_bar(
-            f"rating: {settings.options.report.rater}", len(source) * source.each
+            f"rating: {settings.options.report.rater}", len(source) * source.group_size
         ) as advance:
-            tally = label_photos(source, asker, store, BATCH, progress=advance)
+            tally = label_photos(source, task, store, BATCH, progress=advance)
         for line in tally.failed:
             print(f"failed: {line}")
         for row in rows:
             hashes = {step: content_hash(read_image(file)) for step, file in row["files"].items()}
             for step, content in {INPUT: contents[row["photo"]], **hashes}.items():
-                if rating := store.get_rating(row["photo"], content, asker.provenance):
+                if rating := store.get_rating(row["photo"], content, task.provenance):
                     row["values"].setdefault(step, {})[VIS] = visibility(rating.rating)
 
 

@@ -8,12 +8,11 @@ from statistics import fmean
 
 from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.labels.store import LabelStore
+from wxr_plugin.pseudo_labelling.gate_counts import gate_counts
 from wxr_plugin.utils.csv_text import read_csv
 from wxr_plugin.wresvlm import records
 from wxr_plugin.wresvlm.report.scores import ALL, Table
 from wxr_plugin.wresvlm.settings import Settings
-
-_COUNT = r"{}: ([-+.e\d]+)"
 
 
 def winners(settings: Settings, stages: Sequence[str]) -> dict[str, Table]:
@@ -43,19 +42,8 @@ def gates(settings: Settings, stages: Sequence[str]) -> Table:
     for number, options in enumerate(settings.options.rounds, 1):
         stage = f"round_{number}"
         if stage in stages and settings.uses_labels:
-            log = _log(settings.experiment(stage))
-            rated, accepted = (_last(log, name) for name in ("rated", "accepted"))
-            share = f"{accepted / rated:.1%}" if rated else "-"
-            rows.append(
-                [
-                    stage,
-                    options.rater,
-                    _count(rated),
-                    _count(accepted),
-                    share,
-                    *_labels(settings.labels(stage)),
-                ]
-            )
+            counts = _counts(settings.experiment(stage))
+            rows.append([stage, options.rater, *counts, *_labels(settings.labels(stage))])
     return header, rows
 
 
@@ -94,14 +82,14 @@ def times(settings: Settings, stages: Sequence[str]) -> Table:
     return ["stage", "time of the last attempt", "attempts"], rows
 
 
-def _log(experiment: Path) -> str:
-    files = sorted(experiment.glob("train_*.log"), key=lambda file: file.stat().st_mtime)
-    return "".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
-
-
-def _last(log: str, name: str) -> float:
-    found = re.findall(rf"\b{_COUNT.format(name)}", log)
-    return float(found[-1]) if found else 0.0
+def _counts(experiment: Path) -> list[str]:
+    """Return how many images were rated and accepted in all, and the share of these."""
+    entries = gate_counts(experiment)
+    if not entries:
+        return ["-", "-", "-"]
+    total = entries[-1]
+    share = f"{total.accepted / total.rated:.1%}" if total.rated else "-"
+    return [str(total.rated), str(total.accepted), share]
 
 
 def _labels(store: Path) -> list[str]:
@@ -110,10 +98,6 @@ def _labels(store: Path) -> list[str]:
     teacher = sum(label.source.startswith("teacher") for label in index)
     mean = f"{fmean(label.rating for label in index):.2f}" if index else "-"
     return [str(len(index)), str(teacher), mean]
-
-
-def _count(value: float) -> str:
-    return f"{value:.0f}"
 
 
 def _short(cell: str) -> str:

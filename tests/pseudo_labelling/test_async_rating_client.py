@@ -12,20 +12,20 @@ import torch
 from rating_toys import grey, red_corner
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.pseudo_labelling.asking import RatingMemoryError
-from wxr_plugin.pseudo_labelling.gate import Candidate, Question, to_arrays
+from wxr_plugin.pseudo_labelling.async_rating_client import AsyncRatingClient
+from wxr_plugin.pseudo_labelling.gate import Candidate, RatingRequest, to_arrays
 from wxr_plugin.pseudo_labelling.online import PseudoLabels
-from wxr_plugin.pseudo_labelling.process_asker import ProcessAsker
 from wxr_plugin.pseudo_labelling.rater_process import Rated, RaterProcess, Started, _rated
+from wxr_plugin.pseudo_labelling.rating_client import RatingMemoryError
 
 
 def until(condition, seconds: float = 100):
     """Wait until `condition()` gives something true, and return that."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (result := condition()):
         assert time.monotonic() < deadline, "this never came"
         time.sleep(0.02)
-    return found
+    return result
 
 
 def is_there(pid: int) -> bool:
@@ -34,10 +34,10 @@ def is_there(pid: int) -> bool:
     return status.exists() and "\nState:\tZ" not in status.read_text()
 
 
-def start_asker(room: int = 2, batch: int = 2, restarts: int = 1) -> ProcessAsker:
-    """The rater of rating_toys in another process."""
+def start_client(room: int = 2, batch: int = 2, restarts: int = 1) -> AsyncRatingClient:
+    """Start the rater of rating_toys in another process."""
     rater = {"type": "BrightnessRater", "seconds": 0.2}
-    return ProcessAsker(lambda: RaterProcess(rater, ["rating_toys"]), room, batch, restarts)
+    return AsyncRatingClient(lambda: RaterProcess(rater, ["rating_toys"]), room, batch, restarts)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,28 +49,28 @@ def path():
 
 
 @pytest.fixture(scope="module")
-def asker():
+def client():
     """One process for the tests that leave it alive."""
-    asker = start_asker()
-    yield asker
-    asker.close()
+    client = start_client()
+    yield client
+    client.close()
 
 
 @pytest.fixture
-def labels(tmp_path, asker):
-    return PseudoLabels(tmp_path / "labels.lmdb", asker)
+def labels(tmp_path, client):
+    return PseudoLabels(tmp_path / "labels.lmdb", client)
 
 
 def visit(labels, iteration, keys, photos, restored):
-    """One iteration of a batch; the images that it trains with, and the crops that could be asked about."""
+    """Train for one iteration; return the labels' images and the names of the due crops."""
     rows = labels.due(keys, iteration)
-    found = labels.best(keys, photos, iteration, rows, restored[rows] if rows else None)
+    batch = labels.best(keys, photos, iteration, rows, restored[rows] if rows else None)
     labels.write(iteration)
-    return found.images, [keys[row] for row in rows]
+    return batch.images, [keys[row] for row in rows]
 
 
 def idle(labels, iteration=9):
-    """An iteration that asks nothing, but takes in what has come."""
+    """Train for one iteration without a request, which only stores ratings that have come."""
     labels.best(["idle"], grey(0.5), iteration)
     labels.write(iteration)
     return labels
@@ -109,17 +109,17 @@ def test_while_a_batch_is_under_way_the_newest_images_wait(labels):
 
 def test_the_best_chances_go_first():
     process = NeverAnswers()
-    asker = ProcessAsker(lambda: process, room=2, batch=1)
+    client = AsyncRatingClient(lambda: process, room=2, batch=1)
     image = to_arrays(grey(0.5))[0]
     chances = {"a": 0.1, "b": 0.9, "c": 0.5, "d": 0.2}
-    asker.ask(
+    client.rate(
         [
-            Question(Candidate(key, image, "input"), None, chance=chance)
+            RatingRequest(Candidate(key, image, "input"), None, chance=chance)
             for key, chance in chances.items()
         ]
     )
-    assert [question.key for question in asker._under_way] == ["b"]
-    assert sorted(asker._waiting) == ["c", "d"]
+    assert [request.key for request in client._under_way] == ["b"]
+    assert sorted(client._waiting) == ["c", "d"]
 
 
 class NeverAnswers:
@@ -149,7 +149,7 @@ def test_a_process_without_memory_stops_training(tmp_path):
     ):
         process = NeverAnswers()
         labels = PseudoLabels(
-            tmp_path / type(answer).__name__, ProcessAsker(lambda process=process: process)
+            tmp_path / type(answer).__name__, AsyncRatingClient(lambda process=process: process)
         )
         visit(labels, 1, ["a"], grey(0.2), grey(0.6))
         process.messages = lambda answer=answer: [answer]
@@ -170,28 +170,28 @@ def raising(error: Exception) -> None:
 
 @pytest.mark.slow
 def test_a_process_that_dies_is_replaced_and_then_done_without(tmp_path, warnings_said):
-    asker = start_asker()
-    labels = PseudoLabels(tmp_path / "labels.lmdb", asker)
+    client = start_client()
+    labels = PseudoLabels(tmp_path / "labels.lmdb", client)
     visit(labels, 1, ["a"], grey(0.2), grey(0.6))
-    os.kill(asker.process.pid, signal.SIGKILL)
+    os.kill(client.process.pid, signal.SIGKILL)
     until(lambda: labels.due(["a"], 2))
     visit(labels, 2, ["a"], grey(0.2), grey(0.6))
     until(lambda: stored(idle(labels)))
-    os.kill(asker.process.pid, signal.SIGKILL)
-    until(lambda: idle(labels).asker.process is None)
+    os.kill(client.process.pid, signal.SIGKILL)
+    until(lambda: idle(labels).client.process is None)
     assert stored(labels) == {"a": ("teacher@2", 9)}
     images, asked = visit(labels, 10, ["a"], grey(0.2), grey(0.9))
     torch.testing.assert_close(images, grey(0.6))
     said = warnings_said()
-    assert "died with 1 questions under way" in said[0] and "0 restarts are left" in said[0]
-    assert "training goes on without ratings" in said[1] and len(said) == 2 and asked == []
+    assert "died with 1 requests under way" in said[0] and "0 restarts are left" in said[0]
+    assert "training continues without ratings" in said[1] and len(said) == 2 and asked == []
 
 
 def test_a_rater_that_cannot_be_built_is_named():
     with pytest.raises(
         WxrError, match=r"train.rating.async: the rater does not start: .*no-such-model"
     ):
-        ProcessAsker(lambda: RaterProcess({"model": "no-such-model"}, []))
+        AsyncRatingClient(lambda: RaterProcess({"model": "no-such-model"}, []))
 
 
 TRAINER = """
@@ -199,15 +199,17 @@ import signal, sys, time
 import torch
 import wxr_plugin
 from rating_toys import grey
-from wxr_plugin.pseudo_labelling.gate import Candidate, Question, to_arrays
-from wxr_plugin.pseudo_labelling.process_asker import ProcessAsker
+from wxr_plugin.pseudo_labelling.gate import Candidate, RatingRequest, to_arrays
+from wxr_plugin.pseudo_labelling.async_rating_client import AsyncRatingClient
 from wxr_plugin.pseudo_labelling.rater_process import RaterProcess
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
-    asker = ProcessAsker(lambda: RaterProcess({"type": "BrightnessRater", "seconds": 60}, ["rating_toys"]))
+    # A process that a shell starts in the background ignores SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    rater = {"type": "BrightnessRater", "seconds": 60}
+    client = AsyncRatingClient(lambda: RaterProcess(rater, ["rating_toys"]))
     image = to_arrays(grey(0.5))[0]
-    asker.ask([Question(Candidate("a", image, "input"), None)])
-    print(asker.process.pid, flush=True)
+    client.rate([RatingRequest(Candidate("a", image, "input"), None)])
+    print(client.process.pid, flush=True)
     if sys.argv[1] == "error":
         raise RuntimeError("training failed")
     time.sleep(60)

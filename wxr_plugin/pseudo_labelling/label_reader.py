@@ -1,4 +1,4 @@
-"""Reading the pseudo-label of a crop: its own, or the crop of the label of its photo."""
+"""Reads the pseudo-label of a crop: its own, or the crop of the label of its photo."""
 
 from collections import OrderedDict
 
@@ -14,24 +14,30 @@ PHOTOS = 8
 """Whole photos that are kept decoded."""
 
 
-class StoredLabels:
-    """Labels of a store as candidates, for the rater with the hash `rater`; ratings of others do not compare.
+class LabelReader:
+    """Labels of a store as candidates for the rater with the provenance hash `rater`.
 
-    A crop without a label takes the crop of its photo's, which nobody has rated: as a crop it gets
-    a rating of its own.
+    Ratings by other raters do not compare, so such a label counts as unrated. A crop without a
+    label takes the crop of its photo's label, which is unrated as well: as a crop it gets a rating
+    of its own.
     """
 
     def __init__(self, store: LabelStore, rater: str):
-        self.store, self.rater = store, rater
+        self.store = store
+        self.rater = rater
+        # Decoded labels of whole photos, keyed by name and time, the least recently used first.
         self._photos: OrderedDict[tuple[str, float], np.ndarray] = OrderedDict()
         self._refused: set[str] = set()
 
     def of(self, key: str, shape: tuple[int, int]) -> Candidate | None:
-        """The label of the crop `key`, whose sides are `shape` (H, W); None if neither it nor its photo has one."""
+        """Return the label of the crop `key` with sides `shape` (H, W).
+
+        None if neither the crop nor its photo has one.
+        """
         return self.own(key) or self._from_photo(key, shape)
 
     def own(self, key: str) -> Candidate | None:
-        """The label that is stored under `key` itself."""
+        """Return the label that is stored under `key` itself, or None."""
         label = self.store.get_pseudo(key)
         if label is None:
             return None
@@ -40,7 +46,9 @@ class StoredLabels:
 
     def _from_photo(self, key: str, shape: tuple[int, int]) -> Candidate | None:
         photo, box = split_key(key)
-        label = self.store.get_pseudo(photo) if box and photo not in self._refused else None
+        if not box or photo in self._refused:
+            return None
+        label = self.store.get_pseudo(photo)
         if label is None:
             return None
         image = self._decoded(label)
@@ -51,27 +59,37 @@ class StoredLabels:
 
     def _decoded(self, label: PseudoLabel) -> np.ndarray:
         version = label.key, label.time
-        if version not in self._photos:
-            self._photos[version] = label.image
-        self._photos.move_to_end(version)
+        image = self._photos.pop(version, None)
+        if image is None:
+            image = label.image
+        self._photos[version] = image  # now the most recently used
         while len(self._photos) > PHOTOS:
             self._photos.popitem(last=False)
-        return self._photos[version]
+        return image
 
     def _refuse(self, photo: str, box: Box, image: np.ndarray) -> None:
-        self._refused.add(photo)
+        self._refused.add(photo)  # one warning for each photo
         height, width = image.shape[:2]
         get_root_logger().warning(
             f"the pseudo-label of {photo} is {width} x {height} pixels, and the crop {box} does "
-            f"not fit in: its crops "
-            "begin with the photo itself. Make it again from the photo as it is now with `wxr "
-            "label init`"
+            "not fit in: its crops begin with the photo itself. Make it again from the photo as "
+            "it is now with `wxr label init`"
         )
 
 
 def _holds(image: np.ndarray, box: Box, shape: tuple[int, int]) -> bool:
-    """Whether `box` lies in `image` and gives a crop of `shape`, filled up where the photo is smaller (data.crops)."""
+    """Return whether `box` lies in `image` and gives a crop of `shape`.
+
+    A side of the photo that is smaller than the crop is padded (see data.crops), so the box then
+    spans that whole side.
+    """
     height, width = image.shape[:2]
-    inside = box.right <= width and box.bottom <= height and shape[0] == shape[1]
-    sides = ((box.right - box.left, width), (box.bottom - box.top, height))
-    return inside and all(side == shape[0] or side == whole < shape[0] for side, whole in sides)
+    side = shape[0]
+    if shape != (side, side) or box.right > width or box.bottom > height:
+        return False
+    return _fits(box.right - box.left, width, side) and _fits(box.bottom - box.top, height, side)
+
+
+def _fits(length: int, whole: int, side: int) -> bool:
+    """Return whether `length` pixels of a `whole` side give `side` pixels, padded if necessary."""
+    return length == side or length == whole < side

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from wxr_plugin.benchmark.report.tables import title
+from wxr_plugin.benchmark.report.viewer import image_uri
 from wxr_plugin.benchmark.results import INPUT, Results
 from wxr_plugin.benchmark.results_files import Row
 from wxr_plugin.data.images.io import BadImageError, read_image
 from wxr_plugin.inference.frames import in_order
-from wxr_plugin.utils import html
 
 GT = "gt"
-_QUALITY = 88
 
 
 class Source(NamedTuple):
@@ -134,7 +133,7 @@ def _address(file: Path | None, page: Path) -> str | None:
 
 def _data(file: Path | None, side: int) -> str | None:
     try:
-        return html.data_uri(read_image(file), side, "WEBP", _QUALITY) if file else None
+        return image_uri(read_image(file), side) if file else None
     except BadImageError:  # gone, or never written: the viewer says so
         return None
 

@@ -1,4 +1,4 @@
-"""What is wrong with a run's file is told before anything starts: each problem in one line, with its mend."""
+"""Problems of a run's file are reported before anything starts, each in one line with its fix."""
 
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def test_a_sound_file_has_no_problems(folder, capsys):
         ({"roundz": []}, ["roundz: unknown key; did you mean rounds?"]),
     ],
 )
-def test_each_problem_is_a_line_with_its_mend(folder, changes, words):
+def test_each_problem_is_a_line_with_its_fix(folder, changes, words):
     (folder / "empty").mkdir()
     found = "\n".join(problems(**changes))
     assert all(word in found for word in words), found

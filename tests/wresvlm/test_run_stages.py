@@ -1,4 +1,4 @@
-"""Which stages are made, made again, gone on with and skipped."""
+"""Stages that are made, made again, resumed and skipped."""
 
 import multiprocessing
 import os
@@ -74,7 +74,7 @@ def test_a_change_makes_the_stage_and_what_builds_on_it_again_and_keeps_the_old(
     assert (folder / "work/old/first.1/result").read_text() == "{'iterations': 200}"
 
 
-def test_a_stage_that_was_stopped_goes_on_in_its_folder_unless_its_inputs_changed(work, folder):
+def test_a_stage_that_was_stopped_resumes_in_its_folder_unless_its_inputs_changed(work, folder):
     work.fails = "second"
     with pytest.raises(WxrError, match="the disk is full"):
         work.make()
@@ -82,7 +82,7 @@ def test_a_stage_that_was_stopped_goes_on_in_its_folder_unless_its_inputs_change
     work.fails = ""
     work.make()
     assert work.calls == ["second", "other"]
-    assert "[second] was stopped, goes on" in work.said
+    assert "[second] was stopped, resumes" in work.said
     assert records.read(folder / "work/second").attempts == 2
     assert not (folder / "work/old").exists()
     work.fails, work.inputs["second"] = "second", {"photos": "3 images"}

@@ -1,7 +1,8 @@
 """Real photos and their names: the same for training and for labelling, so that what is stored of a photo is found."""
 
+import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import NamedTuple
 
@@ -61,6 +62,13 @@ class RealPhotos:
     def keys(self) -> list[str]:
         """Every key, in the order of `photos`."""
         return [photo.key for photo in self.photos]
+
+    def subset(self, keys: Iterable[str]) -> "RealPhotos":
+        """Return the photos with these keys, in the order of `keys`."""
+        chosen = copy.copy(self)
+        chosen.photos = [self._by_key[key] for key in keys]
+        chosen._by_key = {photo.key: photo for photo in chosen.photos}
+        return chosen
 
     def path(self, key: str) -> str:
         """Where the photo lies, for messages and results: its file, or LMDB/name."""

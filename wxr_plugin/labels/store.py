@@ -36,6 +36,8 @@ __all__ = [
 ]
 
 KINDS = ("rating", "description", "rewrite")
+TEXT_ROWS = (b"description/", b"rewrite/", b"provenance/")
+"""Prefixes of the keys of texts, and of the provenances that they refer to."""
 _Kind = TypeVar("_Kind", Rating, Description, Rewrite, Failure)
 
 
@@ -112,6 +114,17 @@ class LabelStore(PseudoLabels):
         described = [row for row in self.answers("description") if isinstance(row, Description)]
         pairs = ((row.key, rewrites.get((row.key, row.text))) for row in described)
         return {key: (pair.source, pair.text) for key, pair in pairs if pair}
+
+    def text_rows(self) -> list[tuple[bytes, bytes]]:
+        """Return the rows of descriptions, rewrites and provenances, for `put_rows` of another store."""
+        rows: list[tuple[bytes, bytes]] = []
+
+        def take(key: bytes, value: memoryview) -> None:
+            if key.startswith(TEXT_ROWS):
+                rows.append((key, bytes(value)))
+
+        self.each_row(take)
+        return rows
 
     def get_failure(
         self, key: str, content: str, provenance: Mapping[str, Any], kind: str = "rating"

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages with before-and-after sliders, and the same tables for the terminal."""
+"""Self-contained HTML pages with images in them, and tables as plain text."""
 
 import base64
 import html
@@ -14,14 +14,6 @@ import numpy as np
 from PIL import Image
 
 PAGE = resources.files(__package__) / "report.html"
-FIGURE = Template(
-    """<figure><div class="pair"><img src="$before" alt="$name before">
-<img class="after" src="$after" alt="$name after"><span class="bar"></span>
-<input type="range" min="0" max="100" value="50" aria-label="before and after: $name"
-oninput="this.parentNode.style.setProperty('--cut', this.value + '%')">
-<span class="tag l">before</span><span class="tag r">after</span></div><figcaption>$caption</figcaption></figure>"""
-)
-
 
 WORSE = "▼"
 """Mark at the end of a figure that is worse than that of the input."""
@@ -43,34 +35,8 @@ def data_uri(
     return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def figure(name: str, before: np.ndarray, after: np.ndarray, caption: str) -> str:
-    """One photo with a slider between `before` and `after`; `caption` is plain text."""
-    return FIGURE.substitute(
-        name=html.escape(name),
-        before=data_uri(before),
-        after=data_uri(after),
-        caption=html.escape(caption),
-    )
-
-
-def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; a row that starts with "all" is set in bold.
-
-    A cell that starts with * is marked as best, one that ends with WORSE as worse than the input.
-    """
-    lines = [
-        "<table><thead><tr>"
-        + "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-        + "</tr></thead><tbody>"
-    ]
-    for row in rows:
-        kind = ' class="all"' if row[0].startswith("all") else ""
-        lines.append(f"<tr{kind}>" + "".join(_cell(cell) for cell in row) + "</tr>")
-    return "\n".join([*lines, "</tbody></table>"])
-
-
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same table for a terminal, columns aligned; the best mark stays as *."""
+    """Return a table as plain text with aligned columns."""
     table = [list(header), *map(list, rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     lines = []
@@ -103,14 +69,3 @@ def is_worse(value: float, baseline: float, better: str, digits: int) -> bool:
         return False
     shown, wanted = round(value, digits), round(baseline, digits)
     return shown < wanted if better == "higher" else shown > wanted
-
-
-def _cell(cell: str) -> str:
-    mark = (
-        ' class="best"'
-        if cell.startswith("*")
-        else ' class="worse"'
-        if cell.endswith(WORSE)
-        else ""
-    )
-    return f"<td{mark}>{html.escape(cell.removeprefix('*'))}</td>"

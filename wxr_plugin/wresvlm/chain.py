@@ -77,6 +77,7 @@ class Chain:
         if repeated.panel and settings.uses_labels:
             work = partial(label_stages.choose_again, before=before)
             self.add(f"panel_{number}", (before,), self._panel_inputs, work, becomes="labels")
+        # Those that the panel chose, or without a vote those that the round ended with.
         labels = self.latest["labels"]
         if repeated.describe and settings.uses_texts and settings.uses_labels:
             work = partial(label_stages.describe_labels, labels=labels)
@@ -102,6 +103,7 @@ class Chain:
 
         work = partial(train_stages.train_round, number=number, sources=sources)
         self.add(name, needs, inputs, work, becomes="start")
+        # Texts alone have a store too, but no pseudo-labels in it.
         self.latest["labels"] = name if self.settings.uses_labels else None
 
     def report(self) -> None:

@@ -65,6 +65,7 @@ def _check_parts(report: Report, options: RunOptions) -> list[Problem]:
     except OptionError as error:
         report.add(("train",), str(error))
         return report.problems
+    # The other rules read blocks that a training file of the wrong kind does not have.
     if _kinds(report, settings):
         for rule in (_photos, _restorers, _idle, _metrics):
             rule(report, settings)

@@ -56,6 +56,7 @@ class FileDigests:
         It looks like "12 files 0123456789abcdef".
         """
         files = sorted(files)
+        # Threads, because reading waits for the disk and hashing releases the interpreter.
         with ThreadPoolExecutor(READERS) as readers:
             digests = list(readers.map(self.file, files))
         names = [file.relative_to(root).as_posix() for file in files]

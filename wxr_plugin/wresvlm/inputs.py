@@ -51,6 +51,7 @@ class Inputs:
         values: Values = {}
         for name in names:
             values |= self.flat(f"raters.{name}", self.settings.options.raters[name], COST)
+            # A rater with an empty block has to leave a trace as well.
             values.setdefault(f"raters.{name}.type", "default")
         return values
 
@@ -101,6 +102,7 @@ class Inputs:
     def _leaf(self, name: str, value: Any) -> Values:
         key = name.rpartition(".")[2]
         if key in ("model", "clip"):
+            # `model` of DepthFeatureLoss names a depth model, elsewhere a vision-language model.
             depth = ".feature_opt." in name
             weights = identity.weights(key, value, self.digests, depth)
             return {name: _plain(value), f"{name} weights": weights}

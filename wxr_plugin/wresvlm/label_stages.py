@@ -70,6 +70,7 @@ def rewrite(settings: Settings, folder: Path, described: str) -> None:
     from wxr_plugin.vlm.rewriter import build_rewriter
 
     path = folder / "labels.lmdb"
+    # A copy, because a stage writes into its own folder only.
     if not path.exists():
         copy_store(settings.labels(described), path)
     rewriter = build_rewriter(settings.options.rewrite)
@@ -109,6 +110,7 @@ def _vote(
     result = init_labels(photos, store, restorers, raters, how, start, report.bar)
     init_report.print_result(result, store)
     init_report.write_csv(result, folder / "winners.csv")
+    # The winners are in the store; the other restorations would take several times its size.
     Restorations(store).remove()
 
 

@@ -67,6 +67,7 @@ def is_bare(folder: Path) -> bool:
 def finish(folder: Path, record: Record, inputs: Inputs, seconds: float) -> None:
     """Write that the stage is done; values unknown before its work are taken from `inputs`."""
     values = dict(record.inputs)
+    # Weights, for example, that the stage downloaded.
     for name, value in values.items():
         if value is None:
             values[name] = inputs.get(name)
@@ -82,6 +83,7 @@ def changes(before: Inputs, now: Inputs) -> list[str]:
     for name in dict.fromkeys([*before, *now]):
         old, new = before.get(name), now.get(name)
         in_both = name in before and name in now
+        # An unknown value may be the same one, and hours of work are not repeated on suspicion.
         if in_both and (old is None or new is None or old == new):
             continue
         lines.append(_change(name, before, now))

@@ -79,6 +79,7 @@ class Run:
         start = time.monotonic()
         stage.work(folder)
         seconds = time.monotonic() - start
+        # Inputs are collected again: the work may have downloaded weights that were unknown before.
         records.finish(folder, record, self.inputs(stage), seconds)
         self.say(f"[{stage.name}] {seconds:.0f} s")
         forget_models()
@@ -108,6 +109,7 @@ class Run:
         done = tuple(name for name in names if name != "report")
         if not any(name == "supervised" or name.startswith("round_") for name in done):
             raise WxrError(f"{self.settings.work}: no training is done that could be reported on")
+        # The last stage, as if the run ended here.
         work = partial(pages.report, self.settings, stages=done)
         with only_here(self.settings.work):
             self.make_one(self.stages[-1]._replace(needs=done, work=work))
@@ -130,6 +132,7 @@ class Run:
     def _state(self, stage: Stage, before: dict[str, State]) -> State:
         waits = [need for need in stage.needs if before[need].word != "done"]
         record = records.read(self.settings.folder(stage.name))
+        # What it builds on will be made again, so its own inputs cannot be compared yet.
         if waits:
             word = "waits" if record is None else "outdated"
             return State(stage.name, word, f"after {', '.join(waits)}")

@@ -114,7 +114,8 @@ class Settings:
         opt = copy.deepcopy(self.train)
         option_files.override(opt, now.force_yml)
         opt["name"] = self.training_name(stage)
-        labels = str(self.labels(stage)) if self.uses_labels or self.uses_texts else None
+        has_store = self.uses_labels or self.uses_texts
+        labels = str(self.labels(stage)) if has_store else None
         filled = {
             "total_iter": now.iterations,
             "rater": dict(self.options.raters[now.rater]),
@@ -124,6 +125,7 @@ class Settings:
         if prompts:
             opt["train"]["weather_prompt_opt"]["prompts_path"] = str(self.prompts(prompts))
         if start:
+            # The student starts from the student: `params`, not their average `params_ema`.
             opt["path"] = {
                 **block(opt, "path"),
                 "pretrain_network_g": str(self.network(start)),
@@ -131,6 +133,7 @@ class Settings:
             }
         if number > 1:
             opt["train"]["ema_warmup"] = False
+            # The loader draws the order of photos from the seed.
             if opt.get("manual_seed") is not None:
                 opt["manual_seed"] += number - 1
         return opt
@@ -140,7 +143,8 @@ def training_options(file: TrainingFile, data: DataOptions, plugins: list[str]) 
     """Return the options of a training file with the run's photos and plug-ins in it."""
     opt = option_files.load(file.opt, file.force_yml)
     if plugins:
-        opt["plugins"] = list(dict.fromkeys([*plugins, *(opt.get("plugins") or [])]))
+        every = [*plugins, *(opt.get("plugins") or [])]
+        opt["plugins"] = list(dict.fromkeys(every))
     datasets = opt.get("datasets")
     train = datasets.get("train") if isinstance(datasets, dict) else None
     if isinstance(train, dict):
@@ -157,6 +161,7 @@ def _put_photos(train: Options, data: DataOptions) -> None:
         paired["dataroot_gt"] = data.gt
     if data.lq:
         paired["dataroot_lq"] = data.lq
+        # Weather is drawn on clean photos only if there are no pairs.
         paired.pop("synthetic", None)
     if data.real and isinstance(train.get("real"), dict):
         train["real"]["dataroot"] = sorted_roots(data.real)
@@ -177,8 +182,11 @@ def sorted_roots(roots: Any) -> Any:
     """
     if not isinstance(roots, str) or roots.endswith(".lmdb"):
         return roots
-    folders = {weather: Path(roots).expanduser() / weather for weather in REAL}
-    existing = {weather: str(folder) for weather, folder in folders.items() if folder.is_dir()}
+    existing = {}
+    for weather in REAL:
+        folder = Path(roots).expanduser() / weather
+        if folder.is_dir():
+            existing[weather] = str(folder)
     return existing or roots
 
 

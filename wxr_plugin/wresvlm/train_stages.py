@@ -35,8 +35,9 @@ def train_round(
     """
     opt = settings.round_options(number, sources["start"], sources["prompts"])
     store = settings.labels(folder.name)
+    states = settings.experiment(folder.name) / "training_states"
     # Without a checkpoint to resume from, the labels of a killed training belong to no network.
-    if not any((settings.experiment(folder.name) / "training_states").glob("*.state")):
+    if not any(states.glob("*.state")):
         shutil.rmtree(store, ignore_errors=True)
     if opt["train"]["labels"] and not store.exists():
         labels = sources["labels"] and settings.labels(sources["labels"])
@@ -52,7 +53,8 @@ def train(settings: Settings, stage: str, folder: Path, opt: Mapping[str, Any]) 
         WxrError: the training fails, or leaves no network.
     """
     file = folder / "options.yml"
-    write_text(file, yaml.safe_dump(dict(opt), sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(dict(opt), sort_keys=False, allow_unicode=True)
+    write_text(file, text)
     words = ["wxr_plugin.train", "-opt", str(file), "--auto_resume", "--root", str(folder)]
     count = settings.options.launch.nproc_per_node
     if count > 1:
@@ -82,8 +84,8 @@ def learn_prompts(settings: Settings, folder: Path, labels: str | None) -> None:
     write_text(folder / "accuracy.json", json.dumps(result, indent=1))
     for line in learnt.bad:
         print(f"skipped: {line}")
-    shares = ", ".join(f"{weather} {share:.1%}" for weather, share in learnt.accuracy.items())
-    print(f"held-out accuracy ({learnt.held_out} photos and crops): {shares}")
+    shares = [f"{weather} {share:.1%}" for weather, share in learnt.accuracy.items()]
+    print(f"held-out accuracy ({learnt.held_out} photos and crops): {', '.join(shares)}")
 
 
 def prompt_options(settings: Settings, labels: str | None) -> PromptOptions:
@@ -113,4 +115,5 @@ def _end_with_parent() -> Callable[[], None] | None:
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)
+    # The kernel sends the child a SIGTERM when its parent ends, even by SIGKILL.
     return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

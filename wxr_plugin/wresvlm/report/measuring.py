@@ -81,8 +81,8 @@ def evenly_chosen(photos: RealPhotos, most: int | None) -> RealPhotos:
 def spread(items: Sequence, most: int) -> list:
     """Return up to `most` of `items`, spread evenly over them."""
     count = min(most, len(items))
-    places = np.linspace(0, len(items) - 1, count).round().astype(int)
-    return [items[place] for place in places]
+    places = np.linspace(0, len(items) - 1, count)
+    return [items[place] for place in places.round().astype(int)]
 
 
 def restored(
@@ -97,7 +97,9 @@ def restored(
     Where a network fails on a photo, the reason is printed and the file is missing.
     """
     init = settings.options.init
-    tiles = {"tile": init.tile if init else 1024, "overlap": init.overlap if init else 32}
+    tiles = {"tile": 1024, "overlap": 32}
+    if init:
+        tiles = {"tile": init.tile, "overlap": init.overlap}
     restorations: dict[str, dict[str, str]] = {key: {} for key in contents}
     for name, spec in networks.items():
         digest = spec.digest(**tiles)
@@ -119,7 +121,8 @@ class Results:
 
     def __init__(self, photos: RealPhotos, contents: dict[str, str], rows: Sequence[Row]):
         self.photos, self.contents, self.rows = photos, contents, rows
-        self.each = 1 + max((len(row["files"]) for row in rows), default=0)
+        counts = [len(row["files"]) for row in rows]
+        self.each = 1 + max(counts, default=0)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -153,6 +156,7 @@ def _rate(
             tally = label_photos(source, asker, store, BATCH, progress=advance)
         for line in tally.failed:
             print(f"failed: {line}")
+        # Ratings are keyed by content: an image that an earlier report rated is not rated again.
         for row in rows:
             hashes = {step: content_hash(read_image(file)) for step, file in row["files"].items()}
             for step, content in {INPUT: contents[row["photo"]], **hashes}.items():

@@ -25,6 +25,8 @@ Labels = dict[str, PseudoLabel]
 """Key of a photo or crop -> its pseudo-label."""
 Texts = dict[str, tuple[str, str]]
 """Key of a photo or crop -> its description and the rewrite."""
+Part = tuple[str, list[tuple[str, str]]]
+"""Title, and pairs of name and text."""
 
 
 class Answers(NamedTuple):
@@ -55,7 +57,9 @@ def viewer_data(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) 
             if row["weather"] == weather
         ]
         if images:
-            sets.append({"title": weather, "base": [""] * len(sources), "images": images})
+            # The page carries every image, so there are no addresses.
+            base = [""] * len(sources)
+            sets.append({"title": weather, "base": base, "images": images})
     return {
         "sources": [(source, source) for source in sources],
         "right": len(steps) - 1,
@@ -76,8 +80,10 @@ def read_answers(settings: Settings, stages: Sequence[str], photos: Collection[s
 
 def label_stage(settings: Settings, stages: Sequence[str]) -> str | None:
     """Return the last stage that stored pseudo-labels; None without any."""
+    if not settings.uses_labels:
+        return None
     kinds = ("init", "panel", "round")
-    names = [name for name in stages if settings.uses_labels and name.split("_")[0] in kinds]
+    names = [name for name in stages if name.split("_")[0] in kinds]
     return names[-1] if names else None
 
 
@@ -100,13 +106,14 @@ def label_picture(photo: np.ndarray, labels: Labels) -> np.ndarray:
             picture = image.copy()
         else:
             # The crop of a small photo is padded at its right and bottom; that part is left out.
-            height, width = box.bottom - box.top, box.right - box.left
-            picture[box.top : box.bottom, box.left : box.right] = image[:height, :width]
+            rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
+            height, width = picture[rows, columns].shape[:2]
+            picture[rows, columns] = image[:height, :width]
     return picture
 
 
-def label_texts(labels: Labels, texts: Texts, most: int) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return up to `most` parts of a photo, each with a title and its pairs of name and text."""
+def label_texts(labels: Labels, texts: Texts, most: int) -> list[Part]:
+    """Return the ratings and texts of up to `most` parts of a photo: the whole, or crops."""
     parts = []
     for key in sorted({*labels, *texts}, key=_place)[:most]:
         box = split_key(key)[1]

@@ -36,7 +36,8 @@ class Scores(NamedTuple):
 
     def table(self) -> PageTable:
         """Return a table with a row a step and a column a weather, its best and second marked."""
-        weathers = list(dict.fromkeys(name for means in self.values.values() for name in means))
+        columns = [name for means in self.values.values() for name in means]
+        weathers = list(dict.fromkeys(columns))
         headings = [Heading(weather, self.better) for weather in weathers]
         baseline = self.values.get(INPUT, {})
         table = PageTable(self.title, headings, [], corner="stage")
@@ -65,7 +66,9 @@ def plain_text(table: PageTable) -> str:
 
 
 def _marked(cell: Cell) -> str:
-    return "*" * (cell.rank == "best") + cell.text + f" {WORSE}" * cell.worse
+    star = "*" if cell.rank == "best" else ""
+    mark = f" {WORSE}" if cell.worse else ""
+    return f"{star}{cell.text}{mark}"
 
 
 def of_photos(rows: Sequence[Row], metrics: Mapping[str, Mapping]) -> list[Scores]:
@@ -76,9 +79,7 @@ def of_photos(rows: Sequence[Row], metrics: Mapping[str, Mapping]) -> list[Score
     scores = []
     shown = [INPUT, *(rows[0]["files"] if rows else ())]
     for name in measures(rows):
-        complete = [
-            row for row in rows if all(name in row["values"].get(step, {}) for step in shown)
-        ]
+        complete = [row for row in rows if _is_complete(row, name, shown)]
         means = {}
         for step in shown:
             pairs = [(row["weather"], row["values"][step][name]) for row in complete]
@@ -86,6 +87,11 @@ def of_photos(rows: Sequence[Row], metrics: Mapping[str, Mapping]) -> list[Score
         if complete:
             scores.append(Scores(name, means, better(metrics, name)))
     return scores
+
+
+def _is_complete(row: Row, name: str, shown: Sequence[str]) -> bool:
+    values = row["values"]
+    return all(name in values.get(step, {}) for step in shown)
 
 
 def measures(rows: Sequence[Row]) -> list[str]:
@@ -102,6 +108,7 @@ def better(metrics: Mapping[str, Mapping], name: str) -> Literal["higher", "lowe
 def of_validation(settings: Settings, stages: Sequence[str]) -> list[Scores]:
     """Return the last validation of each training, one for each set and metric."""
     scores: dict[tuple[str, str], Scores] = {}
+    # `start` is a step without a training of this run, so it has no validation.
     for stage in (name for name in steps(settings, stages) if name in stages):
         opt = settings.supervised if stage == "supervised" else settings.train
         for dataset in _validation_sets(opt):
@@ -132,11 +139,13 @@ def _validated(experiment: Path, dataset: Mapping) -> dict[str, dict[str, float]
     rows = [row for row in rows if row["iter"] == rows[-1]["iter"]]
     columns = list(rows[0]) if rows else []
     # Rows without a weather count for that in the name of the set, such as Rain100H.
-    fallback = next((kind for kind in REAL if kind in str(dataset["name"]).lower()), ALL)
+    title = str(dataset["name"]).lower()
+    fallback = next((kind for kind in REAL if kind in title), ALL)
     weathers = [row.get("weather") or fallback for row in rows]
     means = {}
     for name in (name for name in columns if name not in ("iter", "image", "weather")):
         values = [float(row[name] or "nan") for row in rows]
+        # NaN: the metric refused the image.
         pairs = [pair for pair in zip(weathers, values) if not math.isnan(pair[1])]
         means[name] = by_weather(pairs)
     return means
@@ -152,4 +161,6 @@ def by_weather(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:
         if values := [value for weather, value in pairs if weather == name]:
             means[name] = fmean(values)
     real = [means[name] for name in REAL if name in means]
-    return {**means, OVERALL: fmean(real)} if len(real) > 1 else means
+    if len(real) > 1:
+        means[OVERALL] = fmean(real)
+    return means

@@ -76,7 +76,8 @@ def times(settings: Settings, stages: Sequence[str]) -> Table:
     rows = []
     for stage in stages:
         if record := records.read(settings.folder(stage)):
-            rows.append([stage, f"{record.seconds:.0f} s", str(record.attempts)])
+            seconds = f"{record.seconds:.0f} s"
+            rows.append([stage, seconds, str(record.attempts)])
     return ["stage", "time of the last attempt", "attempts"], rows
 
 

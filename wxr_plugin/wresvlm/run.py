@@ -132,7 +132,7 @@ class Run:
     def _state(self, stage: Stage, before: dict[str, State]) -> State:
         waits = [need for need in stage.needs if before[need].word != "done"]
         record = records.read(self.settings.folder(stage.name))
-        # What it builds on will be made again, so its own inputs cannot be compared yet.
+        # A stage that it needs will be made again, so its own inputs cannot be compared yet.
         if waits:
             word = "waits" if record is None else "outdated"
             return State(stage.name, word, f"after {', '.join(waits)}")

@@ -117,7 +117,8 @@ def _viewer(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) -> s
 def _summary(settings: Settings, stages: Sequence[str]) -> str:
     options = settings.options
     rounds = [f"{opt.iterations} iterations with {opt.rater}" for opt in options.rounds]
-    text = f"{len(rounds)} rounds: {', '.join(rounds)}. Panel: {', '.join(options.panel)}."
+    count = f"{len(rounds)} round{'s' if len(rounds) > 1 else ''}"
+    text = f"{count}: {', '.join(rounds)}. Panel: {', '.join(options.panel)}."
     done = sum(stage.startswith("round_") for stage in stages)
     if done < len(rounds):
         text += f" {done} of {len(rounds)} rounds are done so far."

@@ -14,9 +14,9 @@ from PIL import Image
 
 from wxr_plugin.benchmark.report import scatter as report_scatter
 from wxr_plugin.benchmark.report import write as report_module
-from wxr_plugin.benchmark.report.html import script_json
 from wxr_plugin.benchmark.report.images import Shown, counts, viewer_data
 from wxr_plugin.benchmark.report.scatter import Point, linear_axis, log_axis, scatter
+from wxr_plugin.benchmark.report.viewer import SCRIPT, script_json
 from wxr_plugin.benchmark.report.write import write_report
 from wxr_plugin.benchmark.results import Results
 from wxr_plugin.cli import main as cli
@@ -83,14 +83,8 @@ def test_the_page_needs_nothing_but_itself(text):
     )
     assert {address[1:] for address in page.addresses if address.startswith("#")} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
-    names = set(re.findall(r'\bat\("([\w-]+)"\)', report_module_script()))
+    names = set(re.findall(r'\bat\("([\w-]+)"\)', SCRIPT.read_text(encoding="utf-8")))
     assert {f"v-{name}" for name in names} <= set(page.ids)
-
-
-def report_module_script():
-    from wxr_plugin.benchmark.report.html import SCRIPT
-
-    return SCRIPT.read_text(encoding="utf-8")
 
 
 def test_every_control_and_table_has_a_label(text):

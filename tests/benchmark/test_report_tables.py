@@ -11,7 +11,7 @@ from wxr_plugin.benchmark.published import Figure, published
 from wxr_plugin.benchmark.report import latex as report_latex
 from wxr_plugin.benchmark.report import markdown
 from wxr_plugin.benchmark.report.content import content
-from wxr_plugin.benchmark.report.html import html_table
+from wxr_plugin.benchmark.report.page import html_table
 from wxr_plugin.benchmark.report.quality import quality_tables
 from wxr_plugin.benchmark.report.tables import as_printed
 from wxr_plugin.benchmark.results import Results

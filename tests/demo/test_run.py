@@ -6,9 +6,8 @@ import pytest
 from wxr_plugin.cli import main as cli
 from wxr_plugin.data import packaged_photos
 from wxr_plugin.data.images.io import list_images, read_image, write_image
-from wxr_plugin.demo.run import Settings, work_folder
-from wxr_plugin.demo.scores import pair_table, rating_table
-from wxr_plugin.utils import html
+from wxr_plugin.demo.run import Settings, write_options, write_photos
+from wxr_plugin.wresvlm.checking import load_run
 
 
 def test_packaged_photos_are_there_and_split():
@@ -28,6 +27,40 @@ def test_stand_in_photos_are_the_same_every_time(tmp_path):
     assert all(np.array_equal(read_image(a), read_image(b)) for a, b in zip(first[:4], second[:4]))
 
 
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """The packaged photos as the demo writes them."""
+    folder = tmp_path_factory.mktemp("demo") / "photos"
+    write_photos(folder)
+    return folder
+
+
+def test_photos_are_written_once_and_completely(photos):
+    kinds = {"rain", "haze", "snow"}
+    for style in ("default", "shifted"):
+        pair = photos / "held_out" / style
+        names = [
+            [file.relative_to(pair / kind) for file in list_images(pair / kind)]
+            for kind in ("gt", "lq")
+        ]
+        assert names[0] == names[1] and {name.parts[0] for name in names[0]} == kinds
+        assert len(names[0]) == 2 * 2 * 3
+    removed = photos / "clear" / "china.png"
+    removed.unlink()
+    write_photos(photos)
+    assert not removed.exists()
+
+
+@pytest.mark.parametrize("name", ["real", "my: \"odd\" 'photos' $1"])
+def test_the_packaged_files_make_a_sound_run(photos, tmp_path, name):
+    real = tmp_path / name
+    write_image(real / "a.png", packaged_photos.packaged_photo("coffee")[:100, :120])
+    settings = load_run(write_options(tmp_path / "work", photos, real, Settings(7, 9)))
+    assert settings.real == str(real)
+    assert settings.supervised["train"]["total_iter"] == settings.supervised["val"]["val_freq"] == 7
+    assert settings.round_options(1, "supervised", None)["train"]["total_iter"] == 9
+
+
 @pytest.mark.slow
 def test_a_folder_of_photos_becomes_a_report_and_a_second_call_skips_everything(tmp_path, capfd):
     real = tmp_path / "my photos"
@@ -37,39 +70,21 @@ def test_a_folder_of_photos_becomes_a_report_and_a_second_call_skips_everything(
             real / f"{name}.png", packaged_photos.weathered(photo, "haze", 0.5, number, "shifted")
         )
     (real / "broken.jpg").write_bytes(b"not a photo")
-    words = [
-        "demo",
-        "-o",
-        str(tmp_path / "demo"),
-        "--real",
-        str(real),
-        "--warmup",
-        "2",
-        "--iterations",
-        "2",
-    ]
+    output = ["-o", str(tmp_path / "demo")]
+    words = ["demo", *output, "--real", str(real), "--warmup", "2", "--iterations", "2"]
     assert cli.main(words) == 0
     output = capfd.readouterr().out
-    assert re.search(r"all default +[\d.*]+ +[\d.*]+( ▼)? +[\d.*]+", output)
+    assert re.search(r"psnr, held out, default weather\nstage +rain +haze +snow +overall", output)
     page = (tmp_path / "demo" / "index.html").read_text()
-    assert "coffee.png" in page
-    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert '"n":"coffee"' in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert cli.main(words) == 0
     output = capfd.readouterr().out
-    assert "[semi_supervised] done before, skipped" in output
+    assert "[round_1] done before, skipped" in output
     assert "Training statistics" not in output
-
-
-def test_other_settings_or_photos_get_a_folder_of_their_own(tmp_path):
-    write_image(tmp_path / "photos" / "a.png", packaged_photos.packaged_photo("coffee")[:20, :20])
-    first = work_folder(tmp_path, tmp_path / "photos", Settings())
-    assert work_folder(tmp_path, tmp_path / "photos", Settings()) == first
-    write_image(tmp_path / "photos" / "b.png", packaged_photos.packaged_photo("coffee")[:20, :20])
-    others = [
-        work_folder(tmp_path, tmp_path / "photos", Settings(**change))
-        for change in ({}, {"iterations": 9})
-    ]
-    assert len({first, *others, work_folder(tmp_path, None, Settings())}) == 4
+    options = tmp_path / "demo" / "runs" / "my photos" / "options" / "run.yml"
+    assert cli.main(["wresvlm", "run", "-opt", str(options), "--list"]) == 0
+    assert "outdated" not in capfd.readouterr().out
 
 
 def test_a_folder_without_photos_is_one_line(tmp_path, capsys):
@@ -79,25 +94,3 @@ def test_a_folder_without_photos_is_one_line(tmp_path, capsys):
     error = capsys.readouterr().err.strip()
     assert "nowhere: no such folder" in error
     assert len(error.splitlines()) == 1
-
-
-def test_what_is_worse_than_the_input_is_marked_in_both_tables():
-    pair = {"style": "default", "kind": "rain", "input": [20, 0.5], "packaged": [19, 0.5]}
-    pair |= {"supervised": [21, 0.4], "semi_supervised": [22, 0.6]}
-    _, rows = pair_table([pair])
-    assert rows[0] == [
-        "default rain",
-        "20.00",
-        "19.00 ▼",
-        "21.00",
-        "*22.00",
-        "0.500",
-        "0.500",
-        "0.400 ▼",
-        "*0.600",
-    ]
-    _, rows = rating_table(
-        [{"kind": "all", "input": 3.0, "supervised": 2.5, "semi_supervised": 4.0}]
-    )
-    assert rows == [["all photos", "1", "3.00", "2.50 ▼", "*4.00"]]
-    assert '<td class="worse">19.00 ▼</td>' in html.html_table(["a"] * 9, [["x", "19.00 ▼"]])

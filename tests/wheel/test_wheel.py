@@ -19,9 +19,12 @@ metrics: [psnr]
 DEMO = """
 from pathlib import Path
 
-from wxr_plugin.demo.run import Places, write_photos
+from wxr_plugin.demo.run import Settings, write_options, write_photos
+from wxr_plugin.wresvlm.checking import load_run
 
-write_photos(Places(Path("work"), Path("unlabelled")), stand_in=False)
+photos = Path("photos").resolve()
+write_photos(photos)
+load_run(write_options(Path("work").resolve(), photos, photos / "real", Settings()))
 """
 
 
@@ -74,7 +77,7 @@ def test_a_benchmark_has_a_report(run, tmp_path):
 
 def test_the_demo_begins(run, tmp_path):
     run("python", "-c", DEMO)
-    assert list((tmp_path / "work" / "held_out" / "gt").iterdir())
+    assert (tmp_path / "work" / "options" / "run.yml").is_file()
 
 
 def test_a_network_of_ones_own_is_written(run, tmp_path):

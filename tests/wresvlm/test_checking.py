@@ -1,4 +1,4 @@
-"""What is wrong with a run's file is told before anything starts: each problem in one line, with its mend."""
+"""Problems of a run's file are reported before anything starts, each in one line with its fix."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ PROMPTS = {"opt": "round.yml", "force_yml": ["+train:weather_prompt_opt={type: W
 
 def problems(**changes):
     run = write_files(Path.cwd(), **changes)
-    found = [str(problem) for problem in check_run(run, "run.yml")]
-    assert all("\n" not in line for line in found)
-    return found
+    lines = [str(problem) for problem in check_run(run, "run.yml")]
+    assert all("\n" not in line for line in lines)
+    return lines
 
 
 def test_a_sound_file_has_no_problems(folder, capsys):
@@ -107,10 +107,10 @@ def test_a_sound_file_has_no_problems(folder, capsys):
         ({"roundz": []}, ["roundz: unknown key; did you mean rounds?"]),
     ],
 )
-def test_each_problem_is_a_line_with_its_mend(folder, changes, words):
+def test_each_problem_is_a_line_with_its_fix(folder, changes, words):
     (folder / "empty").mkdir()
-    found = "\n".join(problems(**changes))
-    assert all(word in found for word in words), found
+    lines = "\n".join(problems(**changes))
+    assert all(word in lines for word in words), lines
 
 
 def test_all_problems_come_at_once(folder, capsys):
@@ -161,9 +161,9 @@ def test_the_option_files_of_this_repository_pass_apart_from_data(file, monkeypa
         for number in range(16):  # enough for a batch
             (tmp_path / name / f"{number}.png").write_bytes(PNG)
     opt["data"] = {**parts, "real": "real"}
-    found = [str(problem) for problem in check_run(opt, file)]
-    assert [line for line in found if "does not exist" not in line] == []
-    assert not any(": data." in line for line in found)
+    lines = [str(problem) for problem in check_run(opt, file)]
+    assert [line for line in lines if "does not exist" not in line] == []
+    assert not any(": data." in line for line in lines)
 
 
 PNG = bytes.fromhex(
@@ -173,8 +173,8 @@ PNG = bytes.fromhex(
 
 def test_the_paper_s_recipe_is_160_000_iterations_with_one_model_a_round():
     opt = yaml.safe_load(FILES[0].read_text())
-    assert sum(each["iterations"] for each in opt["rounds"]) == 160_000
-    assert [each["rater"] for each in opt["rounds"]] == opt["panel"]
+    assert sum(settings["iterations"] for settings in opt["rounds"]) == 160_000
+    assert [settings["rater"] for settings in opt["rounds"]] == opt["panel"]
     assert opt["report"]["rater"] not in opt["panel"]
 
 

@@ -39,7 +39,7 @@ def wait_for_the_end_of(session):
             os.killpg(session, 0)
         except ProcessLookupError:
             return
-        assert time.monotonic() < deadline, "the training went on alone"
+        assert time.monotonic() < deadline, "the training survived its run"
         time.sleep(0.05)
 
 
@@ -79,7 +79,7 @@ def test_kills_at_any_point_change_nothing(tmp_path):
     output = finish(killed, "--until", "round_2")
 
     assert "[init] done before, skipped" in output
-    assert "[round_2] was stopped, goes on" in output
+    assert "[round_2] was stopped, resumes" in output
     for stage in ("round_1", "round_2"):
         ours, theirs = network(killed, stage), network(calm, stage)
         for key in ("params", "params_ema"):

@@ -1,4 +1,4 @@
-"""Which stages are made, made again, gone on with and skipped."""
+"""Stages that are made, made again, resumed and skipped."""
 
 import multiprocessing
 import os
@@ -74,7 +74,7 @@ def test_a_change_makes_the_stage_and_what_builds_on_it_again_and_keeps_the_old(
     assert (folder / "work/old/first.1/result").read_text() == "{'iterations': 200}"
 
 
-def test_a_stage_that_was_stopped_goes_on_in_its_folder_unless_its_inputs_changed(work, folder):
+def test_a_stage_that_was_stopped_resumes_in_its_folder_unless_its_inputs_changed(work, folder):
     work.fails = "second"
     with pytest.raises(WxrError, match="the disk is full"):
         work.make()
@@ -82,7 +82,7 @@ def test_a_stage_that_was_stopped_goes_on_in_its_folder_unless_its_inputs_change
     work.fails = ""
     work.make()
     assert work.calls == ["second", "other"]
-    assert "[second] was stopped, goes on" in work.said
+    assert "[second] was stopped, resumes" in work.said
     assert records.read(folder / "work/second").attempts == 2
     assert not (folder / "work/old").exists()
     work.fails, work.inputs["second"] = "second", {"photos": "3 images"}
@@ -183,22 +183,22 @@ TEXTS = "train:semantic_opt={type: SemanticLoss}"
 
 def test_the_chain_of_a_whole_run(folder):
     whole = {"opt": "round.yml", "force_yml": [f"+{PROMPTS}", f"+{TEXTS}"]}
-    found = stages(train=whole, supervised={"opt": "supervised.yml"}, prompts={"synthetic": True})
-    assert list(found) == [
+    needs = stages(train=whole, supervised={"opt": "supervised.yml"}, prompts={"synthetic": True})
+    assert list(needs) == [
         *("supervised", "init", "describe", "rewrite", "prompts", "round_1"),
         *("panel_2", "describe_2", "rewrite_2", "prompts_2", "round_2", "report"),
     ]
-    assert found["init"] == found["describe"] == ()
-    assert set(found["round_1"]) == {"supervised", "init", "rewrite", "prompts"}
-    assert set(found["round_2"]) == {"round_1", "panel_2", "rewrite_2", "prompts_2"}
-    assert found["describe_2"] == found["prompts_2"] == ("panel_2",)
+    assert needs["init"] == needs["describe"] == ()
+    assert set(needs["round_1"]) == {"supervised", "init", "rewrite", "prompts"}
+    assert set(needs["round_2"]) == {"round_1", "panel_2", "rewrite_2", "prompts_2"}
+    assert needs["describe_2"] == needs["prompts_2"] == ("panel_2",)
 
 
 def test_what_no_loss_needs_and_what_is_switched_off_is_no_stage(folder):
     assert list(stages()) == ["init", "round_1", "panel_2", "round_2", "report"]
-    found = stages(init=None, between={"panel": False})
-    assert list(found) == ["round_1", "round_2", "report"]
-    assert found["round_2"] == ("round_1",)
+    needs = stages(init=None, between={"panel": False})
+    assert list(needs) == ["round_1", "round_2", "report"]
+    assert needs["round_2"] == ("round_1",)
     assert list(stages(init={"restorers": ["supervised"]}, supervised={"opt": "supervised.yml"}))[
         :2
     ] == [
@@ -262,10 +262,10 @@ def test_only_what_can_change_the_network_is_an_input_of_a_round(folder):
         )
         == []
     )
-    (found,) = changed(
+    (change,) = changed(
         raters={"bright": {"type": "RunBrighter"}, "brighter": {"type": "RunBrighter"}}
     )
-    assert found == "train.rater.type changed from RunBright to RunBrighter"
+    assert change == "train.rater.type changed from RunBright to RunBrighter"
 
 
 def test_photos_count_by_content(folder):

@@ -21,10 +21,10 @@ def row(photo, weather, values):
 
 
 def test_overall_is_the_unweighted_mean_over_the_weathers():
-    found = scores.by_weather(
+    means = scores.by_weather(
         [("rain", 1.0), ("rain", 2.0), ("rain", 3.0), ("haze", 5.0), ("snow", 8.0)]
     )
-    assert found == {"rain": 2.0, "haze": 5.0, "snow": 8.0, "overall": 5.0}
+    assert means == {"rain": 2.0, "haze": 5.0, "snow": 8.0, "overall": 5.0}
     assert scores.by_weather([("all", 1.0), ("all", 2.0)]) == {"all": 1.5}
 
 
@@ -33,20 +33,25 @@ def test_photos_that_were_not_measured_at_every_step_do_not_count():
         row("rain/a", "rain", {"input": {"VLM-Vis": 0.2}, "round_1": {"VLM-Vis": 0.4}}),
         row("rain/b", "rain", {"input": {"VLM-Vis": 0.9}}),
     ]
-    (found,) = scores.of_photos(rows, {})
-    assert found.values == {"input": {"rain": 0.2}, "round_1": {"rain": 0.4}}
+    (measure,) = scores.of_photos(rows, {})
+    assert measure.values == {"input": {"rain": 0.2}, "round_1": {"rain": 0.4}}
 
 
 def test_the_best_of_a_column_is_marked_as_the_metric_says():
     values = {"input": {"rain": 3.0, "overall": 3.0}, "round_1": {"rain": 2.0, "overall": 4.0}}
-    assert Scores("m", values).table()[1] == [
-        ["input", "*3.000", "3.000"],
-        ["round_1", "2.000 ▼", "*4.000"],
+    assert lines(Scores("m", values)) == [
+        "stage       rain  overall",
+        "input     *3.000    3.000",
+        "round_1  2.000 ▼   *4.000",
     ]
-    assert Scores("m", values, "lower").table()[1] == [
-        ["input", "3.000", "*3.000"],
-        ["round_1", "*2.000", "4.000 ▼"],
+    assert lines(Scores("m", values, "lower"))[1:] == [
+        "input     3.000   *3.000",
+        "round_1  *2.000  4.000 ▼",
     ]
+
+
+def lines(measure):
+    return scores.plain_text(measure.table()).splitlines()
 
 
 def test_the_inputs_validation_is_the_first_row_and_what_is_worse_is_marked(tmp_path, monkeypatch):
@@ -61,8 +66,12 @@ def test_the_inputs_validation_is_the_first_row_and_what_is_worse_is_marked(tmp_
     settings = SimpleNamespace(supervised=opt, train=opt, experiment=tmp_path.joinpath)
     monkeypatch.setattr(scores, "steps", lambda settings, stages: stages)
     (measure,) = scores.of_validation(settings, ["supervised", "round_1"])
-    rows = [["input", "12.000"], ["supervised", "10.000 ▼"], ["round_1", "*13.000"]]
-    assert (measure.title, measure.table()[1]) == ("psnr, held", rows)
+    assert measure.title == "psnr, held"
+    assert [line.split(maxsplit=1) for line in lines(measure)[1:]] == [
+        ["input", "12.000"],
+        ["supervised", "10.000 ▼"],
+        ["round_1", "*13.000"],
+    ]
 
 
 def test_the_last_validation_counts_by_weather_without_what_a_metric_refused(tmp_path):
@@ -108,7 +117,7 @@ def test_the_gate_of_a_round_has_the_last_counts_of_its_training(tmp_path):
         ({"type": "ServerRater", "url": "http://localhost:1/v1", "model": "other"}, ""),
     ],
 )
-def test_a_judge_that_took_part_in_training_is_told(folder, judge, words):
+def test_a_judge_that_took_part_in_training_is_reported(folder, judge, words):
     raters = {"bright": {"type": "RunBright"}, "vlm": {"type": "TransformersRater"}, "judge": judge}
     rounds = [{"rater": "bright", "iterations": 4}]
     write_files(
@@ -129,7 +138,7 @@ def test_a_judge_that_is_written_in_another_way_is_the_same_judge(folder):
     assert "took part in training (vlm)" in pages.judge_note(load_run("run.yml"))
 
 
-def test_what_changed_is_told_in_words():
+def test_changes_are_reported_in_words():
     before = {"lr": 1, "stage init": "a", "weights": None, "gone": 2}
     now = {"lr": 2, "stage init": "b", "weights": "x", "new": 3}
     assert changes(before, now) == [
@@ -159,7 +168,7 @@ def test_files_are_read_again_only_where_size_or_time_changed(tmp_path):
     assert FileDigests(tmp_path / "digests.json").file(file) == later.file(file)
 
 
-def test_a_folder_s_digest_tells_names_and_contents(tmp_path):
+def test_the_digest_of_a_folder_depends_on_names_and_contents(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").write_bytes(b"x")

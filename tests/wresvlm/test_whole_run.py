@@ -1,6 +1,7 @@
 """The whole method on packaged photos, with the packaged models and all five losses."""
 
 import csv
+import json
 import re
 
 import pytest
@@ -62,8 +63,17 @@ def test_folders_become_a_report_and_a_second_call_skips_everything(tmp_path, mo
     assert "Warning: the rater behind VLM-Vis (quality) took part in training" in output
 
     page = (tmp_path / "work/report/index.html").read_text()
-    assert not re.search(r'(src|href)="(?!data:)', page)
-    assert page.count('class="pair"') == 6
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    data = json.loads(re.search(r'id="v-data">(.*?)</script>', page, re.S)[1])
+    names = ["input", "supervised", "round_1", "round_2", "pseudo-labels"]
+    assert [title for _, title in data["sources"]] == names
+    assert [(part["title"], len(part["images"])) for part in data["sets"]] == [
+        (weather, 2) for weather in ("rain", "haze", "snow")
+    ]
+    photo = data["sets"][0]["images"][0]
+    assert all(uri.startswith("data:image/webp") for uri in photo["d"])
+    entries = {name: text for _, entries in photo["t"] for name, text in entries}
+    assert "The weather is clear." in entries["Rewrite"] and "rating" in entries["Pseudo-label"]
     for words in ("round_2", "panel_2", "prompts_2", "The weather is clear.", "took part"):
         assert words in page
     with open(tmp_path / "work/report/table.csv") as file:

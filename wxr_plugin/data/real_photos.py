@@ -1,7 +1,8 @@
 """Real photos and their names, which training and labelling share to look up stored labels."""
 
+import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import NamedTuple
 
@@ -66,6 +67,13 @@ class RealPhotos:
     def keys(self) -> list[str]:
         """Return every key, in the order of `photos`."""
         return [photo.key for photo in self.photos]
+
+    def subset(self, keys: Iterable[str]) -> "RealPhotos":
+        """Return the photos with these keys, in the order of `keys`."""
+        chosen = copy.copy(self)
+        chosen.photos = [self._by_key[key] for key in keys]
+        chosen._by_key = {photo.key: photo for photo in chosen.photos}
+        return chosen
 
     def path(self, key: str) -> str:
         """Return the path of a photo for messages and results: its file, or LMDB/name."""

@@ -1,185 +1,115 @@
-"""The demo from photos to report: each function is one stage, `run` puts them in order."""
+"""The demo: packaged photos, and a packaged run file of `wxr wresvlm run`."""
 
-import hashlib
 import json
-import subprocess
-import sys
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
 
 from wxr_plugin.data import packaged_photos
-from wxr_plugin.demo import scores
-from wxr_plugin.demo.stages import Stages
+from wxr_plugin.data.images.io import list_images, write_image
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.files import write_text
 
 HERE = resources.files(__package__)
-KIND_FOLDERS = ("rain", "haze", "snow")
+STYLES = ("default", "shifted")
+"""Weather of the held-out pairs: as supervised training draws it, and another, harder one."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long the demo trains and what it shows."""
+    """Lengths of the two trainings."""
 
     warmup: int = 100
-    """Supervised iterations before the vision-language model joins."""
+    """Supervised iterations, before the vision-language model joins."""
     iterations: int = 150
-    """Iterations after that: once semi-supervised and once, for comparison, supervised only."""
-    shown: int = 12
-    """Unlabelled photos on the page, at the most."""
-    seed: int = 0
-    """Seed of both trainings."""
-
-
-@dataclass(frozen=True)
-class Places:
-    """Folders of one demo run."""
-
-    work: Path
-    real: Path
-
-    @property
-    def clean(self) -> Path:
-        """LMDB of the clean training photos."""
-        return self.work / "clean.lmdb"
-
-    @property
-    def held_out(self) -> Path:
-        """Pairs (lq/, gt/) that training never sees."""
-        return self.work / "held_out"
-
-    def real_classes(self) -> dict[str, Path]:
-        """LMDBs of the unlabelled photos by weather, or under "all" when they are not sorted into weathers."""
-        return {name: self.work / f"real_{name}.lmdb" for name in self.real_folders()}
-
-    def real_folders(self) -> dict[str, Path]:
-        """The unlabelled photos' folders: sub-folders rain, haze, snow where there are any, else the folder itself."""
-        named = {kind: self.real / kind for kind in KIND_FOLDERS if (self.real / kind).is_dir()}
-        return named or {"all": self.real}
-
-    def checkpoint(self, name: str) -> Path:
-        """The network that the training `name` ended with."""
-        return self.work / "experiments" / name / "models" / "net_g_latest.pth"
+    """Semi-supervised iterations after them."""
 
 
 def run(output: Path, real: Path | None, settings: Settings) -> Path:
-    """Run every stage that is not done yet below `output` and return the report's path.
+    """Run every stage below `output` that is not done, and return the path of the report.
 
-    `real` is a folder of photos (or one with sub-folders rain, haze, snow); None takes packaged
-    photos under a weather setting that training does not draw. Raises WxrError when a stage fails.
+    Args:
+        output: folder for everything; its index.html is the report of the latest call.
+        real: folder of photos, or one with the sub-folders rain, haze and snow; None takes packaged
+            photos under a weather setting that supervised training does not draw.
+        settings: lengths of the trainings.
+
+    Raises:
+        WxrError: no photos in `real`, or a stage fails.
     """
-    work = work_folder(output, real, settings)
-    work.mkdir(parents=True, exist_ok=True)
-    places = Places(work.resolve(), (real or work / "unlabelled").resolve())
-    stages = Stages(work)
-    stages.run("photos", lambda: write_photos(places, real is None))
-    stages.run("lmdb", lambda: build_lmdbs(places))
-    stages.run("ratings", lambda: rate(places))
-    stages.run("prompts", lambda: learn_prompts(places))
-    stages.run("warm_up", lambda: train(places, "warm_up", settings.warmup, settings.seed))
-    for name in scores.NETWORKS:
-        stages.run(name, lambda name=name: train(places, name, settings.iterations, settings.seed))
-    stages.run("restoration", lambda: scores.measure(places))
-    page = scores.write_report(places, asdict(settings), real)
-    write_text(output / "index.html", page.read_text(encoding="utf-8"))
+    from wxr_plugin.wresvlm.checking import load_run
+    from wxr_plugin.wresvlm.run import Run
+
+    if real:
+        check_photos(real)
+    output = output.resolve()
+    photos = output / "photos"
+    write_photos(photos)
+    # Every folder of photos has a working folder, so that calls with and without it do not undo
+    # each other's stages. Other changes are found by the run itself.
+    name = (real.resolve().name or "real") if real else "packaged"
+    work = output / "runs" / name
+    file = write_options(work, photos, (real or photos / "real").resolve(), settings)
+    job = Run(load_run(file), say=lambda line: print(line, flush=True))
+    job.make()
+    report = job.settings.folder("report") / "index.html"
+    write_text(output / "index.html", report.read_text(encoding="utf-8"))
     return output / "index.html"
 
 
-def write_photos(places: Places, stand_in: bool) -> None:
-    """Write the packaged photos: clean ones, held-out pairs, and the stand-in for real photos when asked."""
-    packaged_photos.write_clean(places.work / "clean")
-    packaged_photos.write_held_out(places.held_out)
-    if stand_in:
-        packaged_photos.write_unlabelled(places.real)
+def check_photos(real: Path) -> None:
+    """Raise WxrError unless there are photos in the folder `real`."""
+    if not real.is_dir():
+        raise WxrError(f"{real}: no such folder; REAL must name a folder of photos")
+    if not list_images(real):
+        raise WxrError(f"{real}: no photos in this folder")
 
 
-def build_lmdbs(places: Places) -> None:
-    """Turn the clean and the unlabelled photos into LMDBs."""
-    wxr("lmdb", "build", places.work / "clean", places.clean)
-    for name, folder in places.real_folders().items():
-        wxr("lmdb", "build", folder, places.real_classes()[name], "--max-bad", 1000)
+def write_photos(folder: Path) -> None:
+    """Write the packaged photos to clear/, real/ and held_out/ of `folder`, unless it is there."""
+    if folder.is_dir():
+        return
+    # The folder gets its name when it is complete, so a call that was killed leaves none.
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    packaged_photos.write_clean(partial / "clear")
+    packaged_photos.write_unlabelled(partial / "real")
+    for file, (name, kind, severity, seed, style) in packaged_photos.held_out().items():
+        photo = packaged_photos.packaged_photo(name)
+        pair = partial / "held_out" / style
+        write_image(pair / "gt" / kind / file, photo)
+        lq = packaged_photos.weathered(photo, kind, severity, seed, style)
+        write_image(pair / "lq" / kind / file, lq)
+    partial.rename(folder)
 
 
-def rate(places: Places) -> None:
-    """Rate every unlabelled photo with the packaged vision-language model."""
-    for lmdb in places.real_classes().values():
-        wxr("label", "rate", lmdb, "-o", places.work / "labels.lmdb")
+def write_options(work: Path, photos: Path, real: Path, settings: Settings) -> Path:
+    """Write the packaged option files with names and lengths filled in; return the run's file."""
+    from wxr_plugin.inference.packaged import PACKAGED
 
-
-def learn_prompts(places: Places) -> None:
-    """Learn the four weather prompts on clean photos, synthetic weather and, where sorted, the unlabelled photos."""
-    real = [
-        item
-        for name, lmdb in places.real_classes().items()
-        if name != "all"
-        for item in (f"--{name}", lmdb)
-    ]
-    arguments = ["--clear", places.clean, "--synthetic", places.clean, *real]
-    wxr(
-        "prompts", "learn", *arguments, "--crop-size", 96, "-o", places.work / "prompts.safetensors"
-    )
-
-
-def train(places: Places, name: str, iterations: int, seed: int) -> None:
-    """Train with BasicSR, resuming a run that was killed: `warm_up` from the packaged network, the others from that."""
-    from wxr_plugin.checkpoints.containers import load_network_options
-    from wxr_plugin.inference.restorer import TINY
-
-    roots = {weather: str(lmdb) for weather, lmdb in places.real_classes().items()}
-    template = HERE / ("semi_supervised.yml" if name == "semi_supervised" else "supervised.yml")
-    text = Template(template.read_text(encoding="utf-8")).substitute(
-        name=name,
-        clean=places.clean,
-        real=json.dumps(roots.get("all", roots)),
-        network=json.dumps(load_network_options(TINY)),
-        start=TINY if name == "warm_up" else places.checkpoint("warm_up"),
-        prompts=places.work / "prompts.safetensors",
-        iterations=iterations,
-        seed=seed,
-    )
-    file = places.work / "options" / f"{name}.yml"
-    write_text(file, text)
-    command = [sys.executable, "-m", "wxr_plugin.train", "-opt", str(file), "--auto_resume"]
-    if subprocess.run(command, cwd=places.work).returncode:
-        raise WxrError(
-            f"{name} training failed; its log is below {places.work / 'experiments' / name}"
-        )
-
-
-def wxr(*arguments: object) -> None:
-    """Call the `wxr` command in this process; a photo that fails is reported by it and does not end the demo."""
-    from wxr_plugin.cli import main as cli
-
-    words = [str(word) for word in arguments]
-    if cli.main(words) not in (0, 1):
-        raise WxrError(f"wxr {' '.join(words)} failed")
-
-
-def photo_list(folder: Path) -> list[tuple[str, int]]:
-    """Names and sizes of the photos in `folder`; WxrError if there are none."""
-    from wxr_plugin.data.images.io import list_images
-
-    if not folder.is_dir():
-        raise WxrError(f"{folder}: no such folder; REAL must name a folder of photos")
-    found = [(str(file.relative_to(folder)), file.stat().st_size) for file in list_images(folder)]
-    if not found:
-        raise WxrError(f"{folder}: no photos in this folder")
-    return found
-
-
-def work_folder(output: Path, real: Path | None, settings: Settings) -> Path:
-    """The folder of one run: another one for other photos, settings or another version of what the package ships."""
-    shipped = [
-        file
-        for folder in (HERE, HERE.parent / "assets")
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    ]
-    digests = [
-        hashlib.sha256(file.read_bytes()).hexdigest() for file in shipped if file.suffix != ".pyc"
-    ]
-    inputs = [digests, asdict(settings), real and [str(real.resolve()), photo_list(real)]]
-    key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:8]
-    return output / "runs" / f"{real.resolve().name if real else 'packaged'}-{key}"
+    folder = work / "options"
+    files = {name: folder / f"{name}.yml" for name in ("run", "supervised", "round")}
+    values = {
+        "work": work,
+        "clear": photos / "clear",
+        "real": real,
+        "start": PACKAGED["tiny"],
+        "supervised_file": files["supervised"],
+        "round_file": files["round"],
+        "warmup": settings.warmup,
+        "iterations": settings.iterations,
+    }
+    for style in STYLES:
+        for kind in ("gt", "lq"):
+            values[f"{style}_{kind}"] = photos / "held_out" / style / kind
+    # A JSON string is a YAML string too, whatever the characters of a path.
+    quoted = {
+        name: json.dumps(str(value)) if isinstance(value, Path) else value
+        for name, value in values.items()
+    }
+    for name, file in files.items():
+        template = Template((HERE / f"{name}.yml").read_text(encoding="utf-8"))
+        write_text(file, template.substitute(quoted))
+    return files["run"]

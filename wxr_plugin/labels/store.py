@@ -37,6 +37,8 @@ __all__ = [
 
 KINDS = ("rating", "description", "rewrite")
 PROVENANCE = b"provenance/"
+TEXT_ROWS = (b"description/", b"rewrite/", b"provenance/")
+"""Prefixes of the keys of texts, and of the provenances that they refer to."""
 _Kind = TypeVar("_Kind", Rating, Description, Rewrite, Failure)
 
 
@@ -125,6 +127,17 @@ class LabelStore(PseudoLabelStore):
             if rewrite:
                 texts[row.key] = rewrite.source, rewrite.text
         return texts
+
+    def text_rows(self) -> list[tuple[bytes, bytes]]:
+        """Return the rows of descriptions, rewrites and provenances, for `put_rows` of another store."""
+        rows: list[tuple[bytes, bytes]] = []
+
+        def take(key: bytes, value: memoryview) -> None:
+            if key.startswith(TEXT_ROWS):
+                rows.append((key, bytes(value)))
+
+        self.each_row(take)
+        return rows
 
     def get_failure(
         self, key: str, content: str, provenance: Mapping[str, Any], kind: str = "rating"

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages with before-and-after sliders, and tables in HTML and plain text."""
+"""Self-contained HTML pages with images in them, and tables as plain text."""
 
 import base64
 import html
@@ -14,14 +14,6 @@ import numpy as np
 from PIL import Image
 
 PAGE = resources.files(__package__) / "report.html"
-FIGURE = Template(
-    """<figure><div class="pair"><img src="$before" alt="$name before">
-<img class="after" src="$after" alt="$name after"><span class="bar"></span>
-<input type="range" min="0" max="100" value="50" aria-label="before and after: $name"
-oninput="this.parentNode.style.setProperty('--cut', this.value + '%')">
-<span class="tag l">before</span><span class="tag r">after</span></div>\
-<figcaption>$caption</figcaption></figure>"""
-)
 
 WORSE = "▼"
 """Mark at the end of a figure that is worse than the figure of the input."""
@@ -43,35 +35,8 @@ def data_uri(
     return f"data:image/{kind.lower()};base64,{encoded}"
 
 
-def figure(name: str, before: np.ndarray, after: np.ndarray, caption: str) -> str:
-    """Return a figure with a slider between the images `before` and `after`, uint8 RGB (H, W, 3).
-
-    `caption` is plain text.
-    """
-    return FIGURE.substitute(
-        name=html.escape(name),
-        before=data_uri(before),
-        after=data_uri(after),
-        caption=html.escape(caption),
-    )
-
-
-def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return an HTML table; a row that starts with "all" is set in bold.
-
-    A cell that starts with * is marked as best, one that ends with WORSE as worse than the input.
-    """
-    names = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    lines = [f"<table><thead><tr>{names}</tr></thead><tbody>"]
-    for row in rows:
-        kind = ' class="all"' if row[0].startswith("all") else ""
-        cells = "".join(map(_cell, row))
-        lines.append(f"<tr{kind}>{cells}</tr>")
-    return "\n".join([*lines, "</tbody></table>"])
-
-
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return the table as plain text with aligned columns; the mark of the best stays a *."""
+    """Return a table as plain text with aligned columns."""
     table = [list(header), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
@@ -105,15 +70,5 @@ def is_worse(value: float, baseline: float, better: str, digits: int) -> bool:
     comparable = math.isfinite(value) and math.isfinite(baseline)
     if not better or not comparable:
         return False
-    shown, limit = round(value, digits), round(baseline, digits)
-    return shown < limit if better == "higher" else shown > limit
-
-
-def _cell(cell: str) -> str:
-    mark = ""
-    if cell.startswith("*"):
-        mark = ' class="best"'
-    elif cell.endswith(WORSE):
-        mark = ' class="worse"'
-    text = html.escape(cell.removeprefix("*"))
-    return f"<td{mark}>{text}</td>"
+    shown, wanted = round(value, digits), round(baseline, digits)
+    return shown < wanted if better == "higher" else shown > wanted

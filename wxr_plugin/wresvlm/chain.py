@@ -1,4 +1,4 @@
-"""The stages of a run in their order: what each builds on, what it is made from, and how it is made."""
+"""Stages of a run in their order: each with its inputs, the stages that it needs, and its work."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +9,7 @@ import msgspec
 
 from wxr_plugin.vlm.registries import COST
 from wxr_plugin.wresvlm import label_stages, train_stages
-from wxr_plugin.wresvlm.inputs import Found, Inputs
+from wxr_plugin.wresvlm.inputs import Inputs, Values
 from wxr_plugin.wresvlm.report import pages
 from wxr_plugin.wresvlm.settings import Settings
 
@@ -18,33 +18,34 @@ class Stage(NamedTuple):
     """One stage."""
 
     name: str
-    """That of its folder, too."""
+    """Also the name of its folder."""
     needs: tuple[str, ...]
-    """The stages whose results it uses."""
-    inputs: Callable[[], Found]
-    """What else it is made from; called when the stages it needs are done."""
+    """Stages whose results it uses."""
+    inputs: Callable[[], Values]
+    """Returns everything else that it is made from; called when the stages it needs are done."""
     work: Callable[[Path], Any]
-    """Makes it in its folder, and after a kill goes on there."""
+    """Makes it in the folder that it is given, and after a kill resumes there."""
 
 
 class Chain:
-    """Lays out the stages for the options of a run.
+    """Builder of the stages of a run.
 
-    `now` holds the stages that the next one takes its `start` (a network), `labels`, `texts` and
-    `prompts` from.
+    `latest` maps the kinds of artefact (start, which is a network, labels, texts, prompts) to the
+    stage that last produced one; None without any.
     """
 
     def __init__(self, settings: Settings, inputs: Inputs):
         self.settings, self.inputs = settings, inputs
         self.stages: list[Stage] = []
-        self.now: dict[str, str | None] = dict.fromkeys(("start", "labels", "texts", "prompts"))
+        kinds = ("start", "labels", "texts", "prompts")
+        self.latest: dict[str, str | None] = dict.fromkeys(kinds)
 
     def build(self) -> list[Stage]:
-        """All stages."""
+        """Return all stages."""
         if self.settings.supervised:
             opt = self.settings.supervised_options()
-            made_from = partial(self.inputs.training, opt, False)
-            self.add("supervised", (), made_from, train_stages.train_supervised, becomes="start")
+            inputs = partial(self.inputs.training, opt, False)
+            self.add("supervised", (), inputs, train_stages.train_supervised, becomes="start")
         self.first()
         for number in range(1, len(self.settings.options.rounds) + 1):
             if number > 1:
@@ -54,63 +55,59 @@ class Chain:
         return self.stages
 
     def first(self) -> None:
-        """What comes before the first round."""
+        """Add the stages between supervised training and the first round."""
         settings = self.settings
-        if settings.options.init:
-            needs = (
-                ("supervised",)
-                if label_stages.SUPERVISED in settings.options.init.restorers
-                else ()
-            )
+        init = settings.options.init
+        if init:
+            needs = (label_stages.SUPERVISED,) if label_stages.SUPERVISED in init.restorers else ()
             self.add("init", needs, self._init_inputs, label_stages.choose_first, becomes="labels")
         if settings.uses_texts:
             self.add("describe", (), self._describe_inputs, label_stages.describe)
             self._rewrite("rewrite", "describe")
         if settings.uses_prompts:
-            made_from = partial(self._prompt_inputs, None)
-            self.add(
-                "prompts",
-                (),
-                made_from,
-                partial(train_stages.learn_prompts, labels=None),
-                becomes="prompts",
-            )
+            work = partial(train_stages.learn_prompts, labels=None)
+            inputs = partial(self._prompt_inputs, None)
+            self.add("prompts", (), inputs, work, becomes="prompts")
 
     def between(self, number: int) -> None:
-        """What is made anew before round `number`: 'iter' in the paper's ablation."""
-        settings, again, before = (
-            self.settings,
-            self.settings.options.between,
-            f"round_{number - 1}",
-        )
-        if again.panel and settings.uses_labels:
+        """Add the stages that are repeated before a round: 'iter' in the paper's ablation."""
+        settings = self.settings
+        repeated = settings.options.between
+        before = f"round_{number - 1}"
+        if repeated.panel and settings.uses_labels:
             work = partial(label_stages.choose_again, before=before)
             self.add(f"panel_{number}", (before,), self._panel_inputs, work, becomes="labels")
-        labels = self.now["labels"]
-        if again.describe and settings.uses_texts and settings.uses_labels:
+        # Those that the panel chose, or without a vote those that the round ended with.
+        labels = self.latest["labels"]
+        if repeated.describe and settings.uses_texts and settings.uses_labels:
             work = partial(label_stages.describe_labels, labels=labels)
             self.add(f"describe_{number}", (labels,), self._describer_inputs, work)
             self._rewrite(f"rewrite_{number}", f"describe_{number}")
-        if again.prompts and settings.uses_prompts:
+        if repeated.prompts and settings.uses_prompts:
             work = partial(train_stages.learn_prompts, labels=labels)
-            needs, made_from = (labels,) if labels else (), partial(self._prompt_inputs, labels)
-            self.add(f"prompts_{number}", needs, made_from, work, becomes="prompts")
+            needs = (labels,) if labels else ()
+            inputs = partial(self._prompt_inputs, labels)
+            self.add(f"prompts_{number}", needs, inputs, work, becomes="prompts")
 
     def round(self, number: int) -> None:
-        """Round `number`; its network and its labels are those that the next one begins with."""
-        sources = dict(self.now)
+        """Add round `number`; the next one starts from its network and its labels."""
+        name = f"round_{number}"
+        sources = dict(self.latest)
+        # A stage that produced several kinds is needed once.
         needs = tuple(dict.fromkeys(stage for stage in sources.values() if stage))
         opt = self.settings.round_options(number, sources["start"], sources["prompts"])
-        made_from = partial(self.inputs.training, opt, bool(sources["start"]))
-        name, work = (
-            f"round_{number}",
-            partial(train_stages.train_round, number=number, sources=sources),
-        )
-        self.add(name, needs, lambda: made_from() | self.inputs.real(), work, becomes="start")
-        self.now["labels"] = name if self.settings.uses_labels else None
+        has_start = bool(sources["start"])
+
+        def inputs() -> Values:
+            return self.inputs.training(opt, has_start) | self.inputs.real()
+
+        work = partial(train_stages.train_round, number=number, sources=sources)
+        self.add(name, needs, inputs, work, becomes="start")
+        # Texts alone have a store too, but no pseudo-labels in it.
+        self.latest["labels"] = name if self.settings.uses_labels else None
 
     def report(self) -> None:
-        """The report on all stages before it."""
+        """Add the report on all stages before it."""
         before = [stage.name for stage in self.stages]
         work = partial(pages.report, stages=before)
         self.add("report", tuple(before), self._report_inputs, work)
@@ -119,54 +116,54 @@ class Chain:
         self,
         name: str,
         needs: tuple[str, ...],
-        inputs: Callable[[], Found],
+        inputs: Callable[[], Values],
         work: Callable[..., Any],
         becomes: str | None = None,
     ) -> None:
-        """Add a stage whose result `becomes` what the next ones take."""
+        """Add a stage; `becomes` is the kind of artefact that it produces for later stages."""
         self.stages.append(Stage(name, needs, inputs, partial(work, self.settings)))
         if becomes:
-            self.now[becomes] = name
+            self.latest[becomes] = name
 
     def _rewrite(self, name: str, described: str) -> None:
         work = partial(label_stages.rewrite, described=described)
-        made_from = partial(self.inputs.flat, "rewrite", self.settings.options.rewrite, COST)
-        self.add(name, (described,), made_from, work, becomes="texts")
+        inputs = partial(self.inputs.flat, "rewrite", self.settings.options.rewrite, COST)
+        self.add(name, (described,), inputs, work, becomes="texts")
 
-    def _init_inputs(self) -> Found:
+    def _init_inputs(self) -> Values:
         restorers = self.inputs.restorers(label_stages.specs(self.settings))
         return {**restorers, **self._voters(), **self.inputs.real()}
 
-    def _panel_inputs(self) -> Found:
-        return {
-            **self.inputs.restorers([]),
-            **self._voters(),
-            **self.inputs.crops(),
-            **self.inputs.real(),
-        }
+    def _panel_inputs(self) -> Values:
+        tiling = self.inputs.restorers([])
+        return {**tiling, **self._voters(), **self.inputs.crops(), **self.inputs.real()}
 
-    def _voters(self) -> Found:
+    def _voters(self) -> Values:
         names = self.settings.options.panel
         return {"panel": names, **self.inputs.raters(names)}
 
-    def _describe_inputs(self) -> Found:
+    def _describe_inputs(self) -> Values:
         of = self.settings.options.describe.of
-        where = self.inputs.crops() if of == "crops" else {}
-        return {"describe.of": of, **where, **self._describer_inputs(), **self.inputs.real()}
+        boxes = self.inputs.crops() if of == "crops" else {}
+        return {"describe.of": of, **boxes, **self._describer_inputs(), **self.inputs.real()}
 
-    def _describer_inputs(self) -> Found:
-        return self.inputs.flat(
-            "describe.describer", self.settings.options.describe.describer, COST
-        )
+    def _describer_inputs(self) -> Values:
+        options = self.settings.options.describe.describer
+        return self.inputs.flat("describe.describer", options, COST)
 
-    def _prompt_inputs(self, labels: str | None) -> Found:
+    def _prompt_inputs(self, labels: str | None) -> Values:
         options = msgspec.to_builtins(train_stages.prompt_options(self.settings, labels))
         photos, synthetic = options.pop("photos"), options.pop("synthetic")
+        # The stage that made the labels is among the needs.
         options.pop("pseudo_labels")
-        found = self.inputs.flat("prompts", options) | self.inputs.photos("prompts", photos)
-        return found | (self.inputs.photos("prompts synthetic", synthetic) if synthetic else {})
+        values = self.inputs.flat("prompts", options) | self.inputs.photos("prompts", photos)
+        if synthetic:
+            values |= self.inputs.photos("prompts synthetic", synthetic)
+        return values
 
-    def _report_inputs(self) -> Found:
+    def _report_inputs(self) -> Values:
         options = self.settings.options.report
-        found = self.inputs.flat("report", msgspec.to_builtins(options)) | self.inputs.real()
-        return found | (self.inputs.raters([options.rater]) if options.rater else {})
+        values = self.inputs.flat("report", msgspec.to_builtins(options)) | self.inputs.real()
+        if options.rater:
+            values |= self.inputs.raters([options.rater])
+        return values

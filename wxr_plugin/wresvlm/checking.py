@@ -1,4 +1,4 @@
-"""Everything that is wrong with a run's option file and the files that it names, before anything starts."""
+"""Checks of a run's option file and of the training files that it names, before anything starts."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,8 @@ from wxr_plugin.schema import convert
 from wxr_plugin.wresvlm.options import RunOptions
 from wxr_plugin.wresvlm.settings import Settings
 
-FILLED = ("path.pretrain_network_g", "train.weather_prompt_opt.prompts_path", "train.labels")
+START = "path.pretrain_network_g"
+FILLED = (START, "train.weather_prompt_opt.prompts_path", "train.labels")
 """Keys of the training files that the run fills in."""
 
 
@@ -24,7 +25,7 @@ def load_run(path: str | os.PathLike, overrides: Iterable[str] = ()) -> Settings
     """Read and check a run's option file; all its problems are printed to stderr.
 
     Raises:
-        OptionError: it has problems, and nothing was started.
+        OptionError: the file has problems; nothing was started.
     """
     opt = option_files.load(path, overrides, warn=False)
     problems = check_run(opt, path)
@@ -34,17 +35,24 @@ def load_run(path: str | os.PathLike, overrides: Iterable[str] = ()) -> Settings
 
 
 def check_run(opt: Mapping[str, Any], path: str | os.PathLike) -> list[Problem]:
-    """The problems of the run's options `opt`, and of the training files that it names; nothing is built."""
+    """Return the problems of a run's options, and of the training files that they name.
+
+    Nothing is built.
+    """
     if not is_run_file(opt) and "model_type" in opt:
-        mend = f"start it with `wxr train -opt {path}`, or name it in a run's file under train.opt"
-        return [Problem(str(path), "", "an option file of one training, not of a whole run", mend)]
+        text = "an option file of one training, not of a whole run"
+        fix = f"start it with `wxr train -opt {path}`, or name it in a run's file under train.opt"
+        return [Problem(str(path), "", text, fix)]
     text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
     report = Report(str(path), lines=key_lines(text))
     add_duplicates(report, text)
     import_into(report, opt)
     check_block(report, (), opt, [RunOptions])
-    found = report.problems or _check_parts(report, convert(opt, RunOptions))
-    return sorted(found, key=lambda problem: problem.line or 0) if report.problems else found
+    problems = report.problems or _check_parts(report, convert(opt, RunOptions))
+    if report.problems:
+        return sorted(problems, key=lambda problem: problem.line or 0)
+    # Those of the training files alone stay in their order: their lines are of several files.
+    return problems
 
 
 def _check_parts(report: Report, options: RunOptions) -> list[Problem]:
@@ -54,6 +62,7 @@ def _check_parts(report: Report, options: RunOptions) -> list[Problem]:
     except OptionError as error:
         report.add(("train",), str(error))
         return report.problems
+    # The other rules read blocks that a training file of the wrong kind does not have.
     if _kinds(report, settings):
         for rule in (_photos, _restorers, _idle, _metrics):
             rule(report, settings)
@@ -63,79 +72,71 @@ def _check_parts(report: Report, options: RunOptions) -> list[Problem]:
 
 
 def _names(report: Report, options: RunOptions) -> None:
-    """Raters that are named and not defined, and a panel that is none."""
+    """Report raters that are named and not defined, and a panel of fewer than two."""
     named = [(("panel", number), name) for number, name in enumerate(options.panel)]
-    named += [
-        (("rounds", number, "rater"), each.rater) for number, each in enumerate(options.rounds)
-    ]
-    named += [(("report", "rater"), options.report.rater)] if options.report.rater else []
+    for number, opt in enumerate(options.rounds):
+        named.append((("rounds", number, "rater"), opt.rater))
+    if options.report.rater:
+        named.append((("report", "rater"), options.report.rater))
     for keys, name in named:
         if name not in options.raters:
-            report.add(
-                keys, f"no rater {name!r} among raters", suggest(name, options.raters, "there are")
-            )
-    if len(set(options.panel)) < 2:
-        report.add(
-            ("panel",),
-            f"a panel of {len(set(options.panel))}",
-            "name two different raters at least",
-        )
-    elif len(set(options.panel)) < len(options.panel):
+            fix = suggest(name, options.raters, "there are")
+            report.add(keys, f"no rater {name!r} among raters", fix)
+    different = len(set(options.panel))
+    if different < 2:
+        fix = "name two different raters at least"
+        report.add(("panel",), f"a panel of {different}", fix)
+    elif different < len(options.panel):
         report.add(("panel",), "names a rater twice, which would count double", "name each once")
 
 
 def _kinds(report: Report, settings: Settings) -> bool:
-    """Whether the training files are of the right kind."""
+    """Return whether the training files are of the right kind; report those that are not."""
     from wxr_plugin.models.wresvlm_model import WResVLMModel
 
-    known, before = registered("model"), len(report.problems)
+    models = registered("model")
+    before = len(report.problems)
     for key, opt in (("train", settings.train), ("supervised", settings.supervised)):
         if opt is None:
             continue
-        file, model = getattr(settings.options, key).opt, known.get(str(opt.get("model_type")))
+        file = getattr(settings.options, key).opt
+        model = models.get(str(opt.get("model_type")))
+        is_semi = model is not None and issubclass(model, WResVLMModel)
+        keys = (key, "opt")
         if is_run_file(opt):
-            report.add(
-                (key, "opt"), f"{file} is the file of a whole run", "name one of a single training"
-            )
-        elif key == "train" and model and not issubclass(model, WResVLMModel):
-            mend = "name one with model_type: WResVLMModel, such as options/train/wresvlm_msbdn.yml"
-            report.add((key, "opt"), f"{file} trains a {opt['model_type']}", mend)
-        elif key == "supervised" and model and issubclass(model, WResVLMModel):
-            report.add(
-                (key, "opt"), f"{file} is not supervised only", "name one with model_type: WxrModel"
-            )
+            fix = "name one of a single training"
+            report.add(keys, f"{file} is the file of a whole run", fix)
+        elif key == "train" and model and not is_semi:
+            fix = "name one with model_type: WResVLMModel, such as options/train/wresvlm_msbdn.yml"
+            report.add(keys, f"{file} trains a {opt['model_type']}", fix)
+        elif key == "supervised" and is_semi:
+            fix = "name one with model_type: WxrModel"
+            report.add(keys, f"{file} is not supervised only", fix)
     return len(report.problems) == before
 
 
 def _photos(report: Report, settings: Settings) -> None:
-    """Real photos that are not there, and weathers that prompts could not learn."""
+    """Report real photos that are missing, and weathers that prompts could not learn."""
     from wxr_plugin.data.images.store import ImageStore
 
     real = settings.real
     if not real:
-        report.add(
-            ("data", "real"),
-            "no real photos are named here or in the training file",
-            "name their folders",
-        )
-    for weather, root in real.items() if isinstance(real, Mapping) else [("", real)]:
+        text = "no real photos are named here or in the training file"
+        report.add(("data", "real"), text, "name their folders")
+    by_weather = real if isinstance(real, Mapping) else {}
+    for weather, root in (by_weather or {"": real}).items():
         try:
-            ImageStore(root) if root else None
+            if root:
+                ImageStore(root)
         except WxrError as error:
-            mend = (
-                f"put {weather} photos there, or take this weather out"
-                if weather
-                else "put photos there"
-            )
-            report.add(("data", "real"), str(error), mend)
-    missing = (
-        {"rain", "haze", "snow"} - set(real)
-        if isinstance(real, Mapping)
-        else {"rain", "haze", "snow"}
-    )
+            fix = "put photos there"
+            if weather:
+                fix = f"put {weather} photos there, or take this weather out"
+            report.add(("data", "real"), str(error), fix)
+    missing = {"rain", "haze", "snow"} - set(by_weather)
     if settings.uses_prompts and missing and real and not settings.options.prompts.synthetic:
-        what = f"no real photos of {', '.join(sorted(missing))} to learn prompts from"
-        report.add(("prompts",), what, "add them to data.real, or set prompts.synthetic: true")
+        text = f"no real photos of {', '.join(sorted(missing))} to learn prompts from"
+        report.add(("prompts",), text, "add them to data.real, or set prompts.synthetic: true")
 
 
 def _restorers(report: Report, settings: Settings) -> None:
@@ -143,70 +144,69 @@ def _restorers(report: Report, settings: Settings) -> None:
 
     init = settings.options.init
     for number, text in enumerate(init.restorers if init else ()):
+        keys = ("init", "restorers", number)
         try:
             if text != "supervised":
                 read_spec(text)
             elif settings.supervised is None:
-                report.add(
-                    ("init", "restorers", number),
-                    "there is no supervised stage",
-                    "name it under supervised",
-                )
+                report.add(keys, "there is no supervised stage", "name it under supervised")
         except WxrError as error:
-            report.add(("init", "restorers", number), str(error))
+            report.add(keys, str(error))
 
 
 def _idle(report: Report, settings: Settings) -> None:
-    """Blocks that nothing would use."""
+    """Report blocks that nothing would use."""
     if settings.options.init and not settings.uses_labels:
-        what = "chooses pseudo-labels, which no loss of the training file uses (pseudo_opt, feature_opt, gate: teacher)"
-        report.add(("init",), what, "take it out")
+        text = (
+            "chooses pseudo-labels, which no loss of the training file uses (pseudo_opt, "
+            "feature_opt, gate: teacher)"
+        )
+        report.add(("init",), text, "take it out")
 
 
 def _metrics(report: Report, settings: Settings) -> None:
-    """Metrics of real photos, which have no ground truth."""
+    """Report metrics that need a ground truth, which real photos do not have."""
     from wxr_plugin.models.base.val_metrics import usable_metrics
 
     metrics = settings.options.report.metrics
+    fix = "take it out; val.metrics of the training files may have it"
     for name in set(metrics) - set(usable_metrics(metrics, with_gt=False)):
-        what = (
-            f"{metrics[name]['type']} compares with a ground truth, which real photos do not have"
-        )
-        report.add(
-            ("report", "metrics", name),
-            what,
-            "take it out; val.metrics of the training files may have it",
-        )
+        kind = metrics[name]["type"]
+        text = f"{kind} compares with a ground truth, which real photos do not have"
+        report.add(("report", "metrics", name), text, fix)
 
 
 def _training_files(report: Report, settings: Settings) -> list[Problem]:
-    """The problems of the training files as the run will use them."""
-    jobs = (
-        [(settings.options.supervised.opt, settings.supervised_options())]
-        if settings.supervised
-        else []
-    )
-    for number in range(len(settings.options.rounds)):
+    """Return the problems of the training files as the run will use them."""
+    options = settings.options
+    jobs = []
+    if settings.supervised:
+        jobs.append((options.supervised.opt, settings.supervised_options()))
+    for number in range(len(options.rounds)):
         try:
-            jobs.append(
-                (settings.options.train.opt, settings.round_options(number + 1, None, None))
-            )
+            opt = settings.round_options(number + 1, None, None)
         except OptionError as error:
             report.add(("rounds", number, "force_yml"), str(error))
             return report.problems
-    found: dict[str, Problem] = {}
+        jobs.append((options.train.opt, opt))
+    # Several rounds have one file: a problem that they share is reported once.
+    problems: dict[str, Problem] = {}
     for file, opt in jobs:
-        _processes(report, settings.options.launch.nproc_per_node, file, opt.get("num_gpu"))
-        filled = FILLED if opt["name"] != settings.training_name("supervised") else ()
-        start = settings.supervised is None
+        _processes(report, options.launch.nproc_per_node, file, opt.get("num_gpu"))
+        is_supervised = opt["name"] == settings.training_name("supervised")
+        filled = set() if is_supervised else set(FILLED)
+        if settings.supervised is None:
+            filled.discard(START)
         for problem in option_files.check(opt, file):
-            if problem.key not in filled or (start and problem.key == FILLED[0]):
-                found.setdefault(str(problem), problem)
-    return list({str(problem): problem for problem in (*report.problems, *found.values())}.values())
+            if problem.key not in filled:
+                problems.setdefault(str(problem), problem)
+    own = {str(problem): problem for problem in report.problems}
+    return list({**own, **problems}.values())
 
 
 def _processes(report: Report, count: int, file: str, num_gpu: Any) -> None:
-    """A training file that wants several GPUs for one process."""
+    """Report a training file that asks for several GPUs in one process."""
     if isinstance(num_gpu, int) and num_gpu > 1 and count == 1:
-        what = f"1 process trains on 1 GPU, and {file} has num_gpu: {num_gpu}"
-        report.add(("launch", "nproc_per_node"), what, f"set it to {num_gpu}, or num_gpu to auto")
+        text = f"1 process trains on 1 GPU, and {file} has num_gpu: {num_gpu}"
+        fix = f"set it to {num_gpu}, or num_gpu to auto"
+        report.add(("launch", "nproc_per_node"), text, fix)

@@ -1,9 +1,10 @@
-"""Contents of files and folders in a few hex digits, read again only where size or time of a file changed."""
+"""Digests of files and folders; a file is read again only if its size or time changed."""
 
 import hashlib
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from wxr_plugin.data.images.io import list_images
@@ -16,27 +17,30 @@ LMDB = ("data.mdb", "meta_info.txt")
 
 
 class FileDigests:
-    """Remembers the digest of each file, with its size and time, in the JSON file `memory`."""
+    """Digests of files by size and time, kept in the JSON file `memory`."""
 
     def __init__(self, memory: Path):
-        self.memory, self.changed = memory, False
-        try:
+        self.memory = memory
+        self.changed = False
+        # Absolute path -> size in bytes, time in ns, digest.
+        self.known: dict[str, list] = {}
+        # Without a readable memory every file is read again.
+        with suppress(OSError, ValueError):
             self.known = json.loads(memory.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # a memory that cannot be read is made anew
-            self.known = {}
 
     def file(self, path: Path) -> str:
-        """The content of one file."""
-        state, key = path.stat(), str(path.resolve())
-        seen = [state.st_size, state.st_mtime_ns]
-        if self.known.get(key, [None])[:2] != seen:
+        """Return the digest of one file."""
+        status, key = path.stat(), str(path.resolve())
+        state = [status.st_size, status.st_mtime_ns]
+        if self.known.get(key, [None])[:2] != state:
             with path.open("rb") as file:
-                self.known[key] = [*seen, hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]]
+                digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
+            self.known[key] = [*state, digest]
             self.changed = True
         return self.known[key][2]
 
     def path(self, path: str | Path) -> str | None:
-        """A file, an LMDB, or the images of a folder with their names; None where there is nothing."""
+        """Return the digest of a file, an LMDB or a folder of images; None if it is missing."""
         path = Path(path).expanduser()
         if path.is_file():
             return self.file(path)
@@ -46,23 +50,26 @@ class FileDigests:
             return self.files(path, [path / name for name in LMDB if (path / name).is_file()])
         return self.files(path, list_images(path), "images")
 
-    def files(self, root: Path, files: Iterable[Path], what: str = "files") -> str:
-        """Several files below `root` and their names, with their number: "12 files 0123456789abcdef"."""
+    def files(self, root: Path, files: Iterable[Path], noun: str = "files") -> str:
+        """Return number and digest of several files below `root`, with their names.
+
+        It looks like "12 files 0123456789abcdef".
+        """
         files = sorted(files)
+        # Threads, because reading waits for the disk and hashing releases the interpreter.
         with ThreadPoolExecutor(READERS) as readers:
-            found = list(readers.map(self.file, files))
-        lines = [
-            f"{file.relative_to(root).as_posix()}\0{digest}\n" for file, digest in zip(files, found)
-        ]
-        return f"{len(lines)} {what} {short_hash(''.join(lines))}"
+            digests = list(readers.map(self.file, files))
+        names = [file.relative_to(root).as_posix() for file in files]
+        lines = [f"{name}\0{digest}\n" for name, digest in zip(names, digests)]
+        return f"{len(lines)} {noun} {short_hash(''.join(lines))}"
 
     def save(self) -> None:
-        """Write what is known now, if it is more than before and there is a folder for it."""
+        """Write the memory if there is something new in it, and a folder for it."""
         if self.changed and self.memory.parent.is_dir():
             write_text(self.memory, json.dumps(self.known))
             self.changed = False
 
 
 def short_hash(text: str) -> str:
-    """A hash of `text`."""
+    """Return a hash of `text`, DIGITS hexadecimal digits long."""
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]

@@ -1,4 +1,4 @@
-"""Which weights a name stands for, as far as that can be told without loading a model or asking a hub."""
+"""Digests of the weights of named models, taken without loading a model or asking a hub."""
 
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,21 @@ KINDS = ("*.json", "*.jinja", "*.model", "*.txt", "*.safetensors", "*.bin", "*.g
 
 
 def weights(key: str, name: Any, digests: FileDigests, depth: bool = False) -> str | None:
-    """The weights of `key` (`model` or `clip`): `name`; None where they are not on this machine yet."""
+    """Return a digest of the weights called `name`; None where they are not on this machine yet.
+
+    Args:
+        key: `model` or `clip`, the option that `name` is the value of.
+        name: value of the option.
+        digests: digests of files that were read before.
+        depth: the model estimates depth.
+    """
     if not isinstance(name, str):
         return None
-    place = _clip(name) if key == "clip" else _depth(name) if depth else _vlm(name)
+    find = _clip if key == "clip" else _depth if depth else _vlm
+    place = find(name)
     if place is None:
         return None
+    # In the hub's cache, a snapshot's folder has the name of its commit.
     if place.parent.name == "snapshots":
         return f"commit {place.name[:12]}"
     if place.is_dir():
@@ -32,15 +41,15 @@ def weights(key: str, name: Any, digests: FileDigests, depth: bool = False) -> s
 
 def _vlm(name: str) -> Path | None:
     try:
-        return _here(find_model(name).model)
-    except WxrError:  # the stage itself says what is wrong with the name
+        return _local(find_model(name).model)
+    except WxrError:  # the stage itself reports a wrong name
         return None
 
 
 def _depth(name: str) -> Path | None:
-    known = yaml.safe_load(DEPTH_MODELS.read_text(encoding="utf-8"))
-    source = known.get(name, name)
-    return _here(str(PACKAGE / source) if source.startswith("assets/") else source)
+    sources = yaml.safe_load(DEPTH_MODELS.read_text(encoding="utf-8"))
+    source = sources.get(name, name)
+    return _local(str(PACKAGE / source) if source.startswith("assets/") else source)
 
 
 def _clip(name: str) -> Path | None:
@@ -48,12 +57,12 @@ def _clip(name: str) -> Path | None:
     if architecture == "tiny":
         return TINY_CLIP
     if architecture == "hf-hub":
-        return _here(place)
+        return _local(place)
     return Path(place) if place and Path(place).exists() else None
 
 
-def _here(model: str) -> Path | None:
-    """A local folder, or the cached snapshot of a hub id."""
+def _local(model: str) -> Path | None:
+    """Return a local folder, or the cached snapshot of a hub id; None without any."""
     if Path(model).is_dir():
         return Path(model)
     from huggingface_hub import snapshot_download

@@ -1,4 +1,4 @@
-"""What stages are made from, as flat names and values that can be compared."""
+"""Inputs of stages as flat names and values, to be compared with those of an earlier call."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,8 @@ from wxr_plugin.wresvlm import identity
 from wxr_plugin.wresvlm.digests import FileDigests
 from wxr_plugin.wresvlm.settings import Settings
 
-Found = dict[str, Any]
+Values = dict[str, Any]
+"""Name of an input -> its value or digest."""
 
 LOADING = frozenset(
     [
@@ -25,97 +26,104 @@ LOADING = frozenset(
         "io_backend",
     ]
 )
-"""Keys of a training set that do not change what is trained on."""
-KEEPING = frozenset({"labels", "prompts_path", "keep", "save_best"})
-"""Keys of `train` that the run fills in, or that only say what is kept."""
+"""Keys of a training set that have no influence on its samples."""
+BOOKKEEPING = frozenset({"labels", "prompts_path", "keep", "save_best"})
+"""Keys of `train` that the run fills in, or that only concern which files are kept."""
 
 
 class Inputs:
-    """Collects the inputs of the stages of one run."""
+    """Collector of the inputs of the stages of one run."""
 
     def __init__(self, settings: Settings, digests: FileDigests):
         self.settings, self.digests = settings, digests
 
-    def flat(self, name: str, value: Any, left_out: frozenset[str] = frozenset()) -> Found:
-        """Every key below `value` with its value; paths by content, models with their weights."""
+    def flat(self, name: str, value: Any, left_out: frozenset[str] = frozenset()) -> Values:
+        """Return every key below `value` with its value; files by content, models with weights."""
         if not isinstance(value, Mapping):
             return self._leaf(name, value)
-        found: Found = {}
+        values: Values = {}
         for key, item in value.items():
             if key not in left_out:
-                found |= self.flat(f"{name}.{key}", item, left_out)
-        return found
+                values |= self.flat(f"{name}.{key}", item, left_out)
+        return values
 
-    def raters(self, names: list[str]) -> Found:
-        """The raters with these names."""
-        found: Found = {}
+    def raters(self, names: list[str]) -> Values:
+        """Return the options of the raters with these names."""
+        values: Values = {}
         for name in names:
-            found |= self.flat(f"raters.{name}", self.settings.options.raters[name], COST)
-            found.setdefault(f"raters.{name}.type", "default")
-        return found
+            values |= self.flat(f"raters.{name}", self.settings.options.raters[name], COST)
+            # A rater with an empty block has to leave a trace as well.
+            values.setdefault(f"raters.{name}.type", "default")
+        return values
 
-    def real(self) -> Found:
-        """The real photos."""
+    def real(self) -> Values:
+        """Return digests of the real photos."""
         return self.photos("real", self.settings.real)
 
-    def photos(self, name: str, roots: Any) -> Found:
-        """The photos of one root, or of one for each weather."""
-        named = roots if isinstance(roots, Mapping) else {"": roots}
-        return {
-            f"{name} {weather}".strip() + " photos": self.digests.path(root)
-            for weather, root in named.items()
-        }
+    def photos(self, name: str, roots: Any) -> Values:
+        """Return digests of the photos of one root, or of one for each weather."""
+        by_weather = roots if isinstance(roots, Mapping) else {"": roots}
+        values: Values = {}
+        for weather, root in by_weather.items():
+            label = f"{name} {weather}".strip()
+            values[f"{label} photos"] = self.digests.path(root)
+        return values
 
-    def crops(self) -> Found:
-        """The places that training crops come from."""
+    def crops(self) -> Values:
+        """Return the options that fix the boxes of the training crops."""
         return {"boxes_per_image": self.settings.crops.count, "gt_size": self.settings.crops.size}
 
-    def restorers(self, specs: list[RestorerSpec]) -> Found:
-        """What restores, by name; its weights and network."""
+    def restorers(self, specs: list[RestorerSpec]) -> Values:
+        """Return the tiling, and a digest of each restorer."""
         init = self.settings.options.init
-        how = {"init.tile": init.tile or "none", "init.overlap": init.overlap} if init else {}
-        return how | {f"restorer {spec.name}": self.restorer(spec) for spec in specs}
+        values: Values = {}
+        if init:
+            values |= {"init.tile": init.tile or "none", "init.overlap": init.overlap}
+        return values | {f"restorer {spec.name}": self.restorer(spec) for spec in specs}
 
     def restorer(self, spec: RestorerSpec) -> str:
-        """A digest of one restorer that does not read the weights again."""
+        """Return a digest of one restorer; its weights are not read again."""
         return f"{self.digests.file(spec.checkpoint)} {spec.network or ''} {spec.key}".strip()
 
-    def training(self, opt: Mapping[str, Any], start: bool) -> Found:
-        """What the network of a training depends on: not its name, validation, log, or where it runs.
+    def training(self, opt: Mapping[str, Any], start: bool) -> Values:
+        """Return the options that the network of a training depends on.
 
-        `start` says that it starts from another stage's network.
+        Its name, validation, log and devices are not among them. `start` says that it starts from
+        the network of another stage, which is an input of its own.
         """
-        found = self.flat("datasets.train", block(opt, "datasets", "train"), LOADING)
-        found |= self.flat("train", block(opt, "train"), KEEPING | COST)
+        values = self.flat("datasets.train", block(opt, "datasets", "train"), LOADING)
+        values |= self.flat("train", block(opt, "train"), BOOKKEEPING | COST)
         for key, value in opt.items():
-            if key == "manual_seed" or key.startswith("network_") or key == "plugins":
-                found |= self.flat(key, value)
+            if key in ("manual_seed", "plugins") or key.startswith("network_"):
+                values |= self.flat(key, value)
         path = {key: value for key, value in block(opt, "path").items() if key != "resume_state"}
-        return found | self.flat(
-            "path", path, frozenset({"pretrain_network_g"}) if start else frozenset()
-        )
+        left_out = frozenset({"pretrain_network_g"} if start else ())
+        return values | self.flat("path", path, left_out)
 
-    def _leaf(self, name: str, value: Any) -> Found:
+    def _leaf(self, name: str, value: Any) -> Values:
         key = name.rpartition(".")[2]
         if key in ("model", "clip"):
+            # `model` of DepthFeatureLoss names a depth model, elsewhere a vision-language model.
             depth = ".feature_opt." in name
-            return {
-                name: _plain(value),
-                f"{name} weights": identity.weights(key, value, self.digests, depth),
-            }
-        is_path = name.split(".")[-2].startswith("dataroot") if "." in name else False
-        is_path = is_path or (key == "weights" and isinstance(value, str) and Path(value).is_file())
-        if (
-            is_path
-            or key.startswith(("dataroot", "pretrain_network", "meta_info"))
-            or key.endswith("_path")
-        ):
-            return {name: self.digests.path(value) if isinstance(value, str) else _plain(value)}
+            weights = identity.weights(key, value, self.digests, depth)
+            return {name: _plain(value), f"{name} weights": weights}
+        if _is_path(name, key, value) and isinstance(value, str):
+            return {name: self.digests.path(value)}
         return {name: _plain(value)}
 
 
+def _is_path(name: str, key: str, value: Any) -> bool:
+    """Return whether the option `name`, which ends with `key`, is the path of a file or folder."""
+    if key.startswith(("dataroot", "pretrain_network", "meta_info")) or key.endswith("_path"):
+        return True
+    if key == "weights" and isinstance(value, str) and Path(value).is_file():
+        return True
+    # An entry of a block of roots: dataroot.rain.
+    return "." in name and name.split(".")[-2].startswith("dataroot")
+
+
 def _plain(value: Any) -> Any:
-    """`value` as JSON knows it; "none" for None, which would mean that it is not known."""
+    """Return `value` as JSON has it; "none" for None, which would mean an unknown value."""
     if value is None:
         return "none"
     return list(value) if isinstance(value, tuple) else value

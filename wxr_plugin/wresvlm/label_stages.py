@@ -1,4 +1,4 @@
-"""The stages that ask models about photos: who wins as pseudo-label, descriptions, rewrites."""
+"""Stages that query models about photos: votes on pseudo-labels, descriptions and rewrites."""
 
 from pathlib import Path
 
@@ -16,31 +16,34 @@ from wxr_plugin.utils.progress import counting_bar
 from wxr_plugin.wresvlm.settings import Settings
 
 SUPERVISED = "supervised"
-TEXT_ROWS = (b"description/", b"rewrite/", b"provenance/")
-"""What the keys of texts in a label store start with."""
 
 
 def specs(settings: Settings) -> list[RestorerSpec]:
-    """The restorers of the first pseudo-labels."""
-    named = settings.options.init.restorers if settings.options.init else []
-    return [
-        trained(settings, SUPERVISED, SUPERVISED) if text == SUPERVISED else read_spec(text)
-        for text in named
-    ]
+    """Return the restorers of the first pseudo-labels."""
+    init = settings.options.init
+    restorers = []
+    for text in init.restorers if init else ():
+        is_stage = text == SUPERVISED
+        restorers.append(trained(settings, text, text) if is_stage else read_spec(text))
+    return restorers
 
 
 def trained(settings: Settings, stage: str, name: str) -> RestorerSpec:
-    """The averaged network of a training, as a restorer called `name`."""
+    """Return the averaged network of a training as a restorer called `name`."""
     return RestorerSpec(name, settings.network(stage))
 
 
 def choose_first(settings: Settings, folder: Path) -> None:
-    """The panel chooses the pseudo-label of each real photo, as `wxr label init` does."""
+    """Let the panel choose the pseudo-label of each real photo, as `wxr label init` does."""
     _vote(settings, folder, specs(settings), InitSettings(**_how(settings)), None)
 
 
 def choose_again(settings: Settings, folder: Path, before: str) -> None:
-    """The panel chooses that of each crop among photo, stored label and what the last round's teacher makes of it."""
+    """Let the panel choose the pseudo-label of each crop.
+
+    Candidates are the photo, the stored label, and the restoration by the teacher of the stage
+    `before`.
+    """
     how = InitSettings(crops=settings.crops, **_how(settings))
     _vote(settings, folder, [trained(settings, before, before)], how, settings.labels(before))
 
@@ -48,9 +51,9 @@ def choose_again(settings: Settings, folder: Path, before: str) -> None:
 def describe(settings: Settings, folder: Path) -> None:
     """Describe the real photos, or their crops, as `wxr label describe` does."""
     photos = RealPhotos(settings.real)
-    crops = settings.options.describe.of == "crops"
+    whole = settings.options.describe.of == "photos"
     _describe(
-        settings, folder, PhotoCrops(photos, settings.crops) if crops else WholePhotos(photos)
+        settings, folder, WholePhotos(photos) if whole else PhotoCrops(photos, settings.crops)
     )
 
 
@@ -61,10 +64,14 @@ def describe_labels(settings: Settings, folder: Path, labels: str) -> None:
 
 
 def rewrite(settings: Settings, folder: Path, described: str) -> None:
-    """Rewrite the descriptions of the stage `described` for clear weather, as `wxr label rewrite` does."""
+    """Rewrite the descriptions of the stage `described` for clear weather.
+
+    It does what `wxr label rewrite` does.
+    """
     from wxr_plugin.vlm.rewriter import build_rewriter
 
     path = folder / "labels.lmdb"
+    # A copy, because a stage writes into its own folder only.
     if not path.exists():
         copy_store(settings.labels(described), path)
     rewriter = build_rewriter(settings.options.rewrite)
@@ -76,21 +83,13 @@ def rewrite(settings: Settings, folder: Path, described: str) -> None:
 
 
 def begin_labels(path: Path, labels: Path | None, texts: Path | None) -> None:
-    """Make the label store with which a round begins: pseudo-labels of one store, and the texts of another."""
+    """Make the label store of a round from pseudo-labels of one store and texts of another."""
     if labels and not path.exists():
         copy_store(labels, path)
     with LabelStore(path) as store:
         if texts:
             with LabelStore(texts, readonly=True) as source:
-                rows: list[tuple[bytes, bytes]] = []
-                source.each_row(
-                    lambda key, value: rows.append((key, bytes(value))) if _is_text(key) else None
-                )
-                store.put_rows(rows)
-
-
-def _is_text(key: bytes) -> bool:
-    return key.startswith(TEXT_ROWS)
+                store.put_rows(source.text_rows())
 
 
 def _how(settings: Settings) -> dict:
@@ -106,11 +105,13 @@ def _vote(
     how: InitSettings,
     start: Path | None,
 ) -> None:
-    store, photos = folder / "labels.lmdb", RealPhotos(settings.real)
+    store = folder / "labels.lmdb"
+    photos = RealPhotos(settings.real)
     raters = {name: settings.options.raters[name] for name in settings.options.panel}
     result = init_labels(photos, store, restorers, raters, how, start, counting_bar)
     init_report.print_result(result, store)
     init_report.write_csv(result, folder / "winners.csv")
+    # The winners are in the store; the other restorations would take several times its size.
     Restorations(store).remove()
 
 

@@ -1,4 +1,4 @@
-"""The option file of `wxr wresvlm run`: from folders of photos to a report."""
+"""Option file of `wxr wresvlm run`: from folders of photos to a report."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,77 +23,79 @@ REAL = ("rain", "haze", "snow")
 
 
 class TrainingFile(Block):
-    """An option file of BasicSR, and changes to it."""
+    """An option file of BasicSR with changes."""
 
     opt: ExistingPath
     """The file."""
     force_yml: list[str] = []
-    """Changes as on the command line: train:clip_grad=0.5, +train:keep=3."""
+    """Changes in the form of the command line: train:clip_grad=0.5, +train:keep=3."""
 
 
 class DataOptions(Block):
-    """Folders or .lmdb of photos, in place of those that the training files name."""
+    """Folders or .lmdb of photos that replace those of the training files."""
 
     real: ExistingPath | dict[Literal["rain", "haze", "snow"], ExistingPath] | None = None
-    """Real photos without ground truth: one root for each weather, or one whose sub-folders are rain, haze, snow."""
+    """Real photos without ground truth.
+
+    A root for each weather, or one whose sub-folders are rain, haze and snow.
+    """
     gt: ExistingPath | None = None
     """Clean photos of the pairs."""
     lq: ExistingPath | None = None
-    """The same photos with weather; absent where the training files draw it."""
+    """The same photos with weather; absent if the training files draw it."""
     clear: ExistingPath | None = None
-    """Photos from which the prompts learn what clear weather is; those of `gt` when absent."""
+    """Clear photos that prompts are learnt from; those of `gt` when absent."""
 
 
 class InitOptions(Block):
-    """How the first pseudo-labels are chosen, and those between rounds."""
+    """Choice of the first pseudo-labels and of those between rounds."""
 
     restorers: list[str]
-    """What restores the real photos: checkpoints, option files with weights, tiny, NAME=PATH, and `supervised`, the
-    network of that stage."""
+    """Restorers of the real photos: checkpoints, option files with weights, `tiny`, NAME=PATH, and
+    `supervised`, the network of that stage."""
     tile: AtLeastOne | None = 1024
-    """Cut larger photos into tiles of this side, in pixels; ~: never."""
+    """Side of the tiles that larger photos are cut into, in pixels; ~: no tiles."""
     overlap: NotNegative = 32
     """Pixels that neighbouring tiles share."""
 
     def __post_init__(self) -> None:
         if not self.restorers:
             raise ValueError(
-                "restorers: the panel has nothing to choose from; name one at least, or take init "
-                "out"
+                "restorers: the panel has nothing to choose from; name one at least, or remove init"
             )
         if self.tile and self.overlap >= self.tile:
             raise ValueError(f"overlap {self.overlap} has to be smaller than tile {self.tile}")
 
 
 class DescribeOptions(Block):
-    """Who describes the real photos."""
+    """Descriptions of the real photos."""
 
     describer: Describer = {}
     """The model; the packaged one when absent."""
     of: Literal["photos", "crops"] = "crops"
-    """What is described first: whole photos, or the training's crops of them.
+    """Images that are described first: whole photos, or their crops in training.
 
-    Later it is the pseudo-labels.
+    Between rounds, the pseudo-labels are described.
     """
     batch_size: AtLeastOne = 8
-    """Images that the describer is given at once."""
+    """Images in a batch of the describer."""
 
 
 class PromptStageOptions(Block):
-    """How weather prompts are learnt; CLIP and crop size are those of the training file."""
+    """Learning of weather prompts; CLIP and crop size are those of the training file."""
 
     crops: NotNegative = 4
-    """Random crops of each photo beside the whole."""
+    """Random crops of each photo in addition to the whole photo."""
     iterations: AtLeastOne = 200
     """Steps of Adam; 200 suits the tiny CLIP."""
     lr: Annotated[float, Meta(gt=0)] = 2e-3
     """Learning rate; 2e-3 suits the tiny CLIP."""
     seed: int = 0
-    """Of the held-out fifth, crops, weather and start."""
+    """Seed of the held-out fifth, crops, weather and initial prompts."""
     synthetic: bool = False
-    """Learn from the clear photos under synthetic weather too.
+    """Learn also from clear photos with synthetic weather.
 
-    Needed where real photos are not sorted by weather.
+    Needed if real photos are not sorted by weather.
     """
 
 
@@ -109,42 +111,44 @@ class RoundOptions(Block):
 
 
 class BetweenOptions(Block):
-    """What is made anew between rounds, 'iter' in the paper's ablation."""
+    """Stages that are repeated between rounds, 'iter' in the paper's ablation."""
 
     panel: bool = True
-    """The panel votes, for every crop, among photo, stored label and what the round's teacher makes of it."""
+    """The panel votes, for every crop, among photo, stored label and the teacher's restoration."""
     prompts: bool = True
-    """Prompts are learnt again, with the pseudo-labels."""
+    """Prompts are learnt again, also from the pseudo-labels."""
     describe: bool = True
     """The pseudo-labels are described, and the descriptions rewritten."""
 
 
 class ReportOptions(Block):
-    """What the report measures and shows."""
+    """Measures and photos of the report."""
 
     rater: str | None = None
-    """Name of the rater behind VLM-Vis; one that is neither in the panel nor in a round.
+    """Name of the rater behind VLM-Vis; it should be neither in the panel nor in a round.
 
     No VLM-Vis when absent.
     """
     metrics: dict[str, Metric] = {}
     """No-reference metrics of the restored real photos, as in `val.metrics`."""
     photos: AtLeastOne | None = 200
-    """Real photos of each weather that are restored and measured, at the most, spread evenly; ~: all."""
+    """Most real photos of each weather that are restored and measured, spread evenly; ~: all."""
     shown: NotNegative = 12
-    """Photos on the page."""
+    """Most photos on the page."""
     texts: NotNegative = 6
-    """Descriptions on the page."""
+    """Most crops of a photo whose pseudo-labels and texts are shown next to it."""
 
 
 class LaunchOptions(Block):
-    """Where things run."""
+    """Processes and devices."""
 
     nproc_per_node: AtLeastOne = 1
-    """Processes of a training, each with a GPU of its own; more than one are started by torchrun."""
+    """Processes of a training, each with its own GPU; torchrun starts more than one."""
     device: str | None = None
-    """Where restorers run and prompts are learnt, outside training: cpu, cuda, …; the GPU if there is one when absent,
-    and for prompts the CPU where the training file has num_gpu: 0."""
+    """Device of restorers and of prompt learning, outside training: cpu, cuda, ….
+
+    When absent, the GPU if there is one; for prompts, the CPU if the training file has num_gpu: 0.
+    """
 
 
 class RunOptions(Block):
@@ -153,34 +157,37 @@ class RunOptions(Block):
     name: PlainName
     """The run's name."""
     work: str | None = None
-    """Folder that gets everything; runs/NAME when absent."""
+    """Folder of all results; runs/NAME when absent."""
     plugins: list[str] = []
-    """Packages or modules to import first; what they register can be named in this file."""
+    """Packages or modules to import first; this file can use the components that they register."""
     data: DataOptions = msgspec.field(default_factory=DataOptions)
-    """Photos; those that the training files name when absent."""
+    """Photos; those of the training files when absent."""
     supervised: TrainingFile | None = None
-    """L_sup alone, from which the first round starts; without it, from path.pretrain_network_g of `train`."""
-    train: TrainingFile
-    """One round: a file with model_type WResVLMModel.
+    """Training with L_sup alone, before the first round.
 
-    Start, length, rater, labels and prompts are filled in.
+    When absent, the first round starts from path.pretrain_network_g of `train`.
+    """
+    train: TrainingFile
+    """Training of one round: a file with model_type WResVLMModel.
+
+    The run fills in start, length, rater, labels and prompts.
     """
     raters: dict[str, Rater]
-    """Every rater of the run, by a name for tables."""
+    """Every rater of the run, keyed by a name for tables."""
     panel: list[str]
-    """The raters that vote on pseudo-labels, by name."""
+    """Names of the raters that vote on pseudo-labels."""
     init: InitOptions | None = None
-    """The first pseudo-labels; without it, each photo is its own."""
+    """The first pseudo-labels; when absent, the photos themselves."""
     describe: DescribeOptions = msgspec.field(default_factory=DescribeOptions)
     """Descriptions, if the training file has semantic_opt."""
     rewrite: Rewriter = {}
-    """Who rewrites them for clear weather; rules when absent."""
+    """Rewriter of the descriptions for clear weather; rules when absent."""
     prompts: PromptStageOptions = msgspec.field(default_factory=PromptStageOptions)
     """Weather prompts, if the training file has weather_prompt_opt."""
     rounds: Annotated[list[RoundOptions], Meta(min_length=1)]
     """The rounds, in order."""
     between: BetweenOptions = msgspec.field(default_factory=BetweenOptions)
-    """What happens between two of them."""
+    """Stages that are repeated between two rounds."""
     report: ReportOptions = msgspec.field(default_factory=ReportOptions)
     """The report at the end."""
     launch: LaunchOptions = msgspec.field(default_factory=LaunchOptions)
@@ -188,5 +195,5 @@ class RunOptions(Block):
 
     @property
     def folder(self) -> Path:
-        """The run's working folder."""
+        """Working folder of the run."""
         return Path(self.work).expanduser() if self.work else Path("runs") / self.name

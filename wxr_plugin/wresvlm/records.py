@@ -1,8 +1,9 @@
-"""What each stage was made from, in its own folder, and whether that still holds."""
+"""Records of the inputs that each stage was made from, and their comparison with those of now."""
 
 import time
 import uuid
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +13,32 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.files import write_bytes
 
 FILE = "stage.json"
+DIGITS = 12
 Inputs = Mapping[str, Any]
-"""Name of an input -> its value or digest, flat; None where it cannot be known, which never counts as a change."""
+"""Name of an input -> value or digest, flat; None where unknown, which never counts as a change."""
 
 
 class Record(msgspec.Struct):
-    """The state of one stage."""
+    """State of one stage, in its folder."""
 
     inputs: dict[str, Any]
-    """What it is made from."""
+    """Everything it is made from."""
     made: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex[:DIGITS])
-    """Tells one making from the next; stages that build on it remember it."""
+    """Random name of this attempt from scratch; stages that use its result store it."""
     attempts: int = 1
     """How often work on it began: more than once after a kill."""
     seconds: float | None = None
-    """What the last attempt took; None while it is not done."""
+    """Duration of the last attempt; None while it is not done."""
     finished: float | None = None
-    """When it was done, in seconds since 1970."""
-
-
-DIGITS = 12
+    """Time of its end, in seconds since 1970."""
 
 
 def read(folder: Path) -> Record | None:
-    """The record of the stage in `folder`; None where none was begun."""
+    """Return the record of the stage in `folder`; None if it was not begun.
+
+    Raises:
+        WxrError: the file is damaged.
+    """
     try:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=Record)
     except FileNotFoundError:
@@ -47,42 +50,52 @@ def read(folder: Path) -> Record | None:
 
 
 def write(folder: Path, record: Record) -> None:
-    """Put `record` into `folder` in one step."""
+    """Write `record` into `folder` atomically."""
     write_bytes(folder / FILE, msgspec.json.format(msgspec.json.encode(record)))
 
 
 def is_bare(folder: Path) -> bool:
-    """Whether there is nothing in `folder`, or only what a call left that was killed as it began the stage."""
-    return not folder.exists() or all(
-        file.name.startswith(f".{FILE}.") for file in folder.iterdir()
-    )
+    """Return whether `folder` holds no work.
+
+    A call that is killed as it begins a stage leaves nothing but a temporary file of the record.
+    """
+    if not folder.exists():
+        return True
+    return all(file.name.startswith(f".{FILE}.") for file in folder.iterdir())
 
 
 def finish(folder: Path, record: Record, inputs: Inputs, seconds: float) -> None:
-    """Note that the stage is done; inputs that could not be known before its work are those of `inputs`."""
-    known = {
-        name: inputs.get(name) if value is None else value for name, value in record.inputs.items()
-    }
+    """Write that the stage is done; values unknown before its work are taken from `inputs`."""
+    values = dict(record.inputs)
+    # Weights, for example, that the stage downloaded.
+    for name, value in values.items():
+        if value is None:
+            values[name] = inputs.get(name)
     write(
-        folder, msgspec.structs.replace(record, inputs=known, seconds=seconds, finished=time.time())
+        folder,
+        msgspec.structs.replace(record, inputs=values, seconds=seconds, finished=time.time()),
     )
 
 
 def changes(before: Inputs, now: Inputs) -> list[str]:
-    """What is different, in words; empty if nothing is."""
-    found = []
+    """Return the differences in words; empty if there are none."""
+    lines = []
     for name in dict.fromkeys([*before, *now]):
         old, new = before.get(name), now.get(name)
-        if name in before and name in now and (old is None or new is None or old == new):
+        in_both = name in before and name in now
+        # An unknown value may be the same one, and hours of work are not repeated on suspicion.
+        if in_both and (old is None or new is None or old == new):
             continue
-        found.append(_change(name, before, now))
-    return found
+        lines.append(_change(name, before, now))
+    return lines
 
 
 def _change(name: str, before: Inputs, now: Inputs) -> str:
     if name.startswith("stage "):
-        what = {True: "was made again", False: "joined" if name in now else "left"}
-        return f"{name.removeprefix('stage ')} {what[name in before and name in now]}"
+        stage = name.removeprefix("stage ")
+        if name in before and name in now:
+            return f"{stage} was made again"
+        return f"{stage} {'joined' if name in now else 'left'}"
     if name not in before:
         return f"{name} is given now ({_short(now[name])})"
     if name not in now:
@@ -96,11 +109,9 @@ def _short(value: Any) -> str:
 
 
 def set_aside(folder: Path, old: Path) -> Path:
-    """Move a stage's folder, in one step, to a free name below `old`."""
+    """Rename a stage's folder to a free name below `old`, and return it."""
     old.mkdir(parents=True, exist_ok=True)
-    numbers = (
-        number for number in range(1, 1 << 30) if not (old / f"{folder.name}.{number}").exists()
-    )
-    target = old / f"{folder.name}.{next(numbers)}"
+    targets = (old / f"{folder.name}.{number}" for number in count(1))
+    target = next(path for path in targets if not path.exists())
     folder.rename(target)
     return target

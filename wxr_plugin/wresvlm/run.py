@@ -1,4 +1,4 @@
-"""Making the stages of a run, each unless it is done and its inputs are as they were."""
+"""Run of all stages: each is made unless it is done and its inputs have not changed."""
 
 import fcntl
 import gc
@@ -15,30 +15,29 @@ from wxr_plugin.options.plugins import import_plugins
 from wxr_plugin.wresvlm import records
 from wxr_plugin.wresvlm.chain import Chain, Stage
 from wxr_plugin.wresvlm.digests import FileDigests
-from wxr_plugin.wresvlm.inputs import Found, Inputs
+from wxr_plugin.wresvlm.inputs import Inputs, Values
 from wxr_plugin.wresvlm.records import Record
 from wxr_plugin.wresvlm.report import pages
 from wxr_plugin.wresvlm.settings import Settings
 
 SHOWN = 3
-"""Reasons that are told for making a stage again."""
+"""Reasons that are printed for making a stage again."""
 
 
 class State(NamedTuple):
-    """How a stage stands."""
+    """State of a stage."""
 
     name: str
     word: str
-    """done, under way, outdated, waits, or new."""
+    """One of done, under way, outdated, waits and new."""
     why: str = ""
-    """What changed, or what it waits for."""
+    """Changes of its inputs, or the stages that it waits for."""
 
 
 class Run:
     """The stages of one run and their state.
 
-    Attributes: `settings`; `stages`, in their order. `say` is given a line for each thing that
-    happens.
+    Attributes: `settings`; `stages`, in their order. `say` is called with a line for each event.
     """
 
     def __init__(self, settings: Settings, say: Callable[[str], object] = print):
@@ -50,11 +49,11 @@ class Run:
     def make(self, until: str | None = None, redo: Sequence[str] = ()) -> None:
         """Make every stage up to `until` that is not done; those of `redo` again, done or not.
 
-        A stage whose inputs changed is set aside, below old/, and made again, and so is what builds
-        on it.
+        A stage whose inputs changed is moved below old/ and made again, and so is every stage that
+        uses its result.
 
         Raises:
-            WxrError: no such stage, another process is at work in the folder, or a stage fails.
+            WxrError: there is no such stage, another process works in the folder, or a stage fails.
         """
         last = self.index(until) if until else len(self.stages) - 1
         again = {self.stages[self.index(name)].name for name in redo}
@@ -64,13 +63,14 @@ class Run:
 
     def make_one(self, stage: Stage, again: bool = False) -> None:
         """Make one stage, whose needs are done, unless it is done and nothing changed."""
-        folder, inputs = self.settings.folder(stage.name), self.inputs(stage)
+        folder = self.settings.folder(stage.name)
+        inputs = self.inputs(stage)
         record = records.read(folder)
-        reasons = records.changes(record.inputs, inputs) if record else []
-        if not records.is_bare(folder) and (again or record is None or reasons):
-            self._set_aside(
-                folder, "as asked" if again else "; ".join(reasons[:SHOWN]) or "it holds no record"
-            )
+        reasons = records.changes(record.inputs, inputs) if record else ["it holds no record"]
+        if again:
+            reasons = ["as asked"]
+        if reasons and not records.is_bare(folder):
+            self._set_aside(folder, "; ".join(reasons[:SHOWN]))
             record = None
         if record and record.seconds is not None:
             self.say(f"[{stage.name}] done before, skipped")
@@ -79,44 +79,51 @@ class Run:
         start = time.monotonic()
         stage.work(folder)
         seconds = time.monotonic() - start
+        # Inputs are collected again: the work may have downloaded weights that were unknown before.
         records.finish(folder, record, self.inputs(stage), seconds)
         self.say(f"[{stage.name}] {seconds:.0f} s")
         forget_models()
 
-    def inputs(self, stage: Stage) -> Found:
-        """What the stage would be made from now."""
-        found = stage.inputs()
+    def inputs(self, stage: Stage) -> Values:
+        """Return the inputs that the stage would be made from now.
+
+        Raises:
+            WxrError: a stage that it needs is not done.
+        """
+        values = stage.inputs()
         for need in stage.needs:
             record = records.read(self.settings.folder(need))
             if record is None or record.seconds is None:
                 raise WxrError(f"{stage.name} needs {need}, which is not done")
-            found[f"stage {need}"] = record.made
+            values[f"stage {need}"] = record.made
         self.digests.save()
-        return found
+        return values
 
     def report_now(self) -> Path:
-        """Make the report of what is done so far, and return its page."""
-        done = tuple(
-            state.name for state in self.states() if state.word == "done" and state.name != "report"
-        )
+        """Make the report of the stages that are done, and return its page.
+
+        Raises:
+            WxrError: no training is done.
+        """
+        names = [state.name for state in self.states() if state.word == "done"]
+        done = tuple(name for name in names if name != "report")
         if not any(name == "supervised" or name.startswith("round_") for name in done):
-            raise WxrError(
-                f"{self.settings.work}: nothing is trained yet that a report could be made of"
-            )
+            raise WxrError(f"{self.settings.work}: no training is done that could be reported on")
+        # The last stage, as if the run ended here.
         work = partial(pages.report, self.settings, stages=done)
         with only_here(self.settings.work):
             self.make_one(self.stages[-1]._replace(needs=done, work=work))
         return self.settings.folder("report") / "index.html"
 
     def states(self) -> list[State]:
-        """How every stage stands; nothing is made."""
-        found: dict[str, State] = {}
+        """Return the state of every stage; nothing is made."""
+        states: dict[str, State] = {}
         for stage in self.stages:
-            found[stage.name] = self._state(stage, found)
-        return list(found.values())
+            states[stage.name] = self._state(stage, states)
+        return list(states.values())
 
     def index(self, name: str) -> int:
-        """The place of the stage `name`; WxrError if there is none."""
+        """Return the place of the stage `name`; raise WxrError if there is none."""
         names = [stage.name for stage in self.stages]
         if name not in names:
             raise WxrError(f"no stage '{name}' in this run; its stages are {', '.join(names)}")
@@ -125,22 +132,22 @@ class Run:
     def _state(self, stage: Stage, before: dict[str, State]) -> State:
         waits = [need for need in stage.needs if before[need].word != "done"]
         record = records.read(self.settings.folder(stage.name))
+        # A stage that it needs will be made again, so its own inputs cannot be compared yet.
         if waits:
-            return State(
-                stage.name, "waits" if record is None else "outdated", f"after {', '.join(waits)}"
-            )
+            word = "waits" if record is None else "outdated"
+            return State(stage.name, word, f"after {', '.join(waits)}")
         if record is None:
             return State(stage.name, "new")
         if reasons := records.changes(record.inputs, self.inputs(stage)):
             return State(stage.name, "outdated", "; ".join(reasons[:SHOWN]))
         return State(stage.name, "under way" if record.seconds is None else "done")
 
-    def _begin(self, stage: Stage, folder: Path, record: Record | None, inputs: Found) -> Record:
+    def _begin(self, stage: Stage, folder: Path, record: Record | None, inputs: Values) -> Record:
         if record is None:
             self.say(f"[{stage.name}]")
             record = Record(inputs)
         else:
-            self.say(f"[{stage.name}] was stopped, goes on")
+            self.say(f"[{stage.name}] was stopped, resumes")
             record.attempts += 1
         records.write(folder, record)
         return record
@@ -152,14 +159,17 @@ class Run:
 
 @contextmanager
 def only_here(work: Path) -> Iterator[None]:
-    """Keeps other processes out of the folder `work` during the block; WxrError if one is in it already."""
+    """Keep other processes out of the folder `work` during the block.
+
+    Raises:
+        WxrError: another process is in it already.
+    """
     work.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(work / "run.lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
-            fcntl.lockf(
-                descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB
-            )  # gone with the process, and not inherited
+            # A record lock ends with the process, however it ends, and is not inherited by forks.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
             raise WxrError(
@@ -174,12 +184,13 @@ def only_here(work: Path) -> Iterator[None]:
 
 
 def forget_models() -> None:
-    """Give up the models that a stage loaded: the next one may need their memory for others."""
+    """Drop the models that a stage loaded: the next stage may need their memory."""
     from wxr_plugin.conditioning.clip import forget_clips
     from wxr_plugin.labels.restoring import free_gpu
     from wxr_plugin.vlm.transformers_vlm import load_vlm
 
     load_vlm.cache_clear()
     forget_clips()
+    # Models hold themselves in reference cycles.
     gc.collect()
     free_gpu()

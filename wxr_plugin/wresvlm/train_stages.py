@@ -1,4 +1,4 @@
-"""The stages that train: BasicSR's pipeline in a process of its own, and the weather prompts."""
+"""Stages that train: BasicSR's pipeline in a process of its own, and the weather prompts."""
 
 import ctypes
 import json
@@ -22,77 +22,77 @@ PR_SET_PDEATHSIG = 1
 
 
 def train_supervised(settings: Settings, folder: Path) -> None:
-    """Train with L_sup alone, or go on with it."""
+    """Train with L_sup alone, or resume it."""
     train(settings, "supervised", folder, settings.supervised_options())
 
 
 def train_round(
     settings: Settings, folder: Path, number: int, sources: Mapping[str, str | None]
 ) -> None:
-    """Train one round, or go on with it.
+    """Train one round, or resume it.
 
-    `sources` name the stages of its `start`, `labels`, `texts` and `prompts`, None where it has
-    none. While there is no checkpoint to go on from, the label store is made anew: what a killed
-    training wrote into it belongs to nothing.
+    `sources` name the stages of its `start`, `labels`, `texts` and `prompts`; None without one.
     """
     opt = settings.round_options(number, sources["start"], sources["prompts"])
     store = settings.labels(folder.name)
-    if not any((settings.experiment(folder.name) / "training_states").glob("*.state")):
+    states = settings.experiment(folder.name) / "training_states"
+    # Without a checkpoint to resume from, the labels of a killed training belong to no network.
+    if not any(states.glob("*.state")):
         shutil.rmtree(store, ignore_errors=True)
     if opt["train"]["labels"] and not store.exists():
-        labels, texts = (
-            sources[kind] and settings.labels(sources[kind]) for kind in ("labels", "texts")
-        )
+        labels = sources["labels"] and settings.labels(sources["labels"])
+        texts = sources["texts"] and settings.labels(sources["texts"])
         begin_labels(store, labels, texts)
     train(settings, folder.name, folder, opt)
 
 
 def train(settings: Settings, stage: str, folder: Path, opt: Mapping[str, Any]) -> None:
-    """Run `wxr train` on `opt` with its experiments/ in `folder`. Raises WxrError if it fails."""
+    """Run `wxr train` on `opt` with its experiments/ in `folder`.
+
+    Raises:
+        WxrError: the training fails, or leaves no network.
+    """
     file = folder / "options.yml"
-    write_text(file, yaml.safe_dump(dict(opt), sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(dict(opt), sort_keys=False, allow_unicode=True)
+    write_text(file, text)
+    words = ["wxr_plugin.train", "-opt", str(file), "--auto_resume", "--root", str(folder)]
     count = settings.options.launch.nproc_per_node
-    launcher = (
-        ["torch.distributed.run", "--standalone", "--nproc_per_node", str(count), "-m"]
-        if count > 1
-        else []
-    )
-    words = ["-opt", str(file), "--auto_resume", "--root", str(folder)] + [
-        "--launcher",
-        "pytorch",
-    ] * (count > 1)
-    command = [sys.executable, "-m", *launcher, "wxr_plugin.train", *words]
+    if count > 1:
+        torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(count), "-m"]
+        words = [*torchrun, *words, "--launcher", "pytorch"]
+    command = [sys.executable, "-m", *words]
     if code := subprocess.run(command, preexec_fn=_end_with_parent()).returncode:
         raise WxrError(
-            f"{stage}: training ended with code {code}; what it said is above, its log is below "
+            f"{stage}: training ended with code {code}; its output is above, its log is below "
             f"{folder}"
         )
     if not settings.network(stage).is_file():
-        raise WxrError(f"{stage}: training ended well and left no {settings.network(stage)}")
+        raise WxrError(f"{stage}: training succeeded but left no {settings.network(stage)}")
 
 
 def learn_prompts(settings: Settings, folder: Path, labels: str | None) -> None:
-    """Learn weather prompts, with the pseudo-labels of the stage `labels` where there is one; print their accuracy."""
+    """Learn weather prompts, also from the pseudo-labels of `labels`; print their accuracy."""
     from wxr_plugin.prompt_learning.learning import learn_prompts as learn
     from wxr_plugin.utils.progress import track
 
     options = prompt_options(settings, labels)
     learnt = learn(options, track, settings.device)
     learnt.prompts.save(folder / "prompts.safetensors")
-    found = {"accuracy": learnt.accuracy, "held_out": learnt.held_out}
-    found["restored"] = learnt.restored.used if learnt.restored else 0
-    write_text(folder / "accuracy.json", json.dumps(found, indent=1))
+    result = {"accuracy": learnt.accuracy, "held_out": learnt.held_out}
+    result["restored"] = learnt.restored.used if learnt.restored else 0
+    write_text(folder / "accuracy.json", json.dumps(result, indent=1))
     for line in learnt.bad:
-        print(f"passed over: {line}")
-    shares = ", ".join(f"{weather} {share:.1%}" for weather, share in learnt.accuracy.items())
-    print(f"held-out accuracy ({learnt.held_out} photos and crops): {shares}")
+        print(f"skipped: {line}")
+    shares = [f"{weather} {share:.1%}" for weather, share in learnt.accuracy.items()]
+    print(f"held-out accuracy ({learnt.held_out} photos and crops): {', '.join(shares)}")
 
 
 def prompt_options(settings: Settings, labels: str | None) -> PromptOptions:
-    """What `wxr prompts learn` would be given."""
+    """Return the options of `wxr prompts learn` for this run."""
     own = settings.options.prompts
-    sorted_photos = settings.real if isinstance(settings.real, Mapping) else {}
-    photos = {"clear": settings.clear, **sorted_photos} if settings.clear else dict(sorted_photos)
+    photos = dict(settings.real) if isinstance(settings.real, Mapping) else {}
+    if settings.clear:
+        photos = {"clear": settings.clear, **photos}
     return PromptOptions(
         clip=settings.clip,
         photos=photos,
@@ -107,8 +107,12 @@ def prompt_options(settings: Settings, labels: str | None) -> PromptOptions:
 
 
 def _end_with_parent() -> Callable[[], None] | None:
-    """On Linux, has the training end when the run is killed, so that the next call does not meet it still at work."""
+    """Return a function that makes the training end with the run; None where that is impossible.
+
+    Otherwise a training whose run was killed would still work in its folder at the next call.
+    """
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)
+    # The kernel sends the child a SIGTERM when its parent ends, even by SIGKILL.
     return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

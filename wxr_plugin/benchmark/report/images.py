@@ -8,15 +8,13 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from wxr_plugin.benchmark.report.tables import title
+from wxr_plugin.benchmark.report.viewer import image_uri
 from wxr_plugin.benchmark.results import INPUT, Results
 from wxr_plugin.benchmark.results_files import MetricInfo, Row
 from wxr_plugin.data.images.io import BadImageError, read_image
 from wxr_plugin.inference.frames import in_order
-from wxr_plugin.utils import html
 
 GT = "gt"
-_QUALITY = 88
-"""Of embedded images, as WebP counts it."""
 _Rows = dict[str, dict[str, Row]]
 """The rows of one set: key of a source -> name of an image -> row."""
 
@@ -157,8 +155,8 @@ def _data(file: Path | None, side: int) -> str | None:
     if not file:
         return None
     try:
-        return html.data_uri(read_image(file), side, "WEBP", _QUALITY)
-    except BadImageError:  # deleted, or never written: the viewer says so
+        return image_uri(read_image(file), side)
+    except BadImageError:  # gone, or never written: the viewer says so
         return None
 
 

@@ -1,5 +1,6 @@
-"""The stage that measures: real photos restored by the network of every stage, rated and scored; then the report."""
+"""Measures of the real photos: each is restored by the network of every stage, rated and scored."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,28 +28,32 @@ START = "start"
 VIS = "VLM-Vis"
 BATCH = 8
 Row = dict[str, Any]
-"""photo, weather, files (step -> file of its restoration), values (step -> measure -> number)."""
+"""Keys: photo, weather, files (step -> its restoration), values (step -> measure -> number)."""
 
 
 def steps(settings: Settings, stages: Sequence[str]) -> dict[str, RestorerSpec]:
-    """The network after each stage that trained, by its name; before them `start`, if the run began with one."""
+    """Return the network after each stage that trained, by the name of the stage.
+
+    Before them comes `start`, the network that the first training began with, if it had one.
+    """
     names = [name for name in stages if name == "supervised" or name.startswith("round_")]
-    found = {name: trained(settings, name, name) for name in names}
-    first = block(settings.train, "path").get("pretrain_network_g")
-    if settings.supervised or not first:
-        return found
-    network = None if load_network_options(first) else settings.train["network_g"]
-    return {START: RestorerSpec(START, Path(first), network), **found}
+    networks = {name: trained(settings, name, name) for name in names}
+    opt = settings.supervised or settings.train
+    first = block(opt, "path").get("pretrain_network_g")
+    if not first:
+        return networks
+    network = None if load_network_options(first) else opt["network_g"]
+    return {START: RestorerSpec(START, Path(first), network), **networks}
 
 
 def measure(settings: Settings, networks: dict[str, RestorerSpec]) -> list[Row]:
     """Restore the chosen real photos with every network; rate and score them.
 
-    Restorations and ratings are kept in measured/ of the working folder, where another report finds
-    them.
+    Restorations and ratings are kept in measured/ of the working folder, so that the next report
+    makes only those that are missing.
     """
     cache, options = settings.folder("measured") / "ratings.lmdb", settings.options.report
-    photos = chosen(RealPhotos(settings.real), options.photos)
+    photos = evenly_chosen(RealPhotos(settings.real), options.photos)
     with counting_bar("reading the photos", len(photos)) as advance:
         contents, failed = photo_contents(photos, advance)
     files = restored(settings, photos, contents, networks, Restorations(cache))
@@ -65,21 +70,20 @@ def measure(settings: Settings, networks: dict[str, RestorerSpec]) -> list[Row]:
     return rows
 
 
-def chosen(photos: RealPhotos, most: int | None) -> RealPhotos:
-    """The photos without all but `most` of each weather, spread evenly."""
-    groups: dict[int, list] = {}
+def evenly_chosen(photos: RealPhotos, most: int | None) -> RealPhotos:
+    """Return up to `most` photos of each weather, spread evenly; all of them if it is None."""
+    by_weather: dict[int, list[str]] = {}
     for photo in photos.photos:
-        groups.setdefault(photo.weather, []).append(photo)
-    photos.photos = [
-        photo for group in groups.values() for photo in spread(group, most or len(group))
-    ]
-    return photos
+        by_weather.setdefault(photo.weather, []).append(photo.key)
+    groups = [spread(keys, most or len(keys)) for keys in by_weather.values()]
+    return photos.subset(key for group in groups for key in group)
 
 
 def spread(items: Sequence, most: int) -> list:
-    """Up to `most` of `items`, spread evenly over them."""
-    places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
-    return [items[place] for place in places]
+    """Return up to `most` of `items`, spread evenly over them."""
+    count = min(most, len(items))
+    places = np.linspace(0, len(items) - 1, count)
+    return [items[place] for place in places.round().astype(int)]
 
 
 def restored(
@@ -89,10 +93,15 @@ def restored(
     networks: dict[str, RestorerSpec],
     folder: Restorations,
 ) -> dict[str, dict[str, str]]:
-    """By photo the file of what each network makes of it; where one fails, it is missing and printed."""
+    """Restore the photos with every network; return photo -> name of the network -> file.
+
+    Where a network fails on a photo, the reason is printed and the file is missing.
+    """
     init = settings.options.init
-    tiles = {"tile": init.tile if init else 1024, "overlap": init.overlap if init else 32}
-    found: dict[str, dict[str, str]] = {key: {} for key in contents}
+    tiles = {"tile": 1024, "overlap": 32}
+    if init:
+        tiles = {"tile": init.tile, "overlap": init.overlap}
+    restorations: dict[str, dict[str, str]] = {key: {} for key in contents}
     for name, spec in networks.items():
         digest = spec.digest(**tiles)
         files = {key: folder.file(spec, digest, key, content) for key, content in contents.items()}
@@ -103,12 +112,13 @@ def restored(
         for line in result.failed:
             print(f"failed: {line}")
         for key, file in files.items():
-            found[key] |= {name: str(file)} if file.is_file() else {}
-    return found
+            if file.is_file():
+                restorations[key][name] = str(file)
+    return restorations
 
 
 class Results:
-    """The photos and their restorations as a Source for a rater."""
+    """Photos and their restorations as the Source of a rater."""
 
     def __init__(self, photos: RealPhotos, contents: dict[str, str], rows: Sequence[Row]):
         self.photos, self.contents, self.rows = photos, contents, rows
@@ -118,28 +128,23 @@ class Results:
         return len(self.rows)
 
     def groups(self) -> Iterator[Callable[[], list[Picture]]]:
-        """See labels.sources.Source."""
+        """Yield a function for each photo, see labels.sources.Source."""
         return (partial(self.pictures, row) for row in self.rows)
 
     def pictures(self, row: Row) -> list[Picture]:
-        """The photo, then what each network made of it."""
+        """Return the photo, then its restoration by each network."""
         key = row["photo"]
-        photo = Picture(
-            key, self.contents[key], self.photos.path(key), partial(self.photos.read, key)
-        )
-        return [
-            photo,
-            *(
-                of_pixels(key, read_image(file), f"{key} ({step})")
-                for step, file in row["files"].items()
-            ),
-        ]
+        read = partial(self.photos.read, key)
+        pictures = [Picture(key, self.contents[key], self.photos.path(key), read)]
+        for step, file in row["files"].items():
+            pictures.append(of_pixels(key, read_image(file), f"{key} ({step})"))
+        return pictures
 
 
 def _rate(
     settings: Settings, photos: RealPhotos, contents: dict[str, str], rows: list[Row], cache: Path
 ) -> None:
-    """Put VLM-Vis, (rating - 1) / 4, into the rows; images that got no rating have none."""
+    """Put VLM-Vis, (rating - 1) / 4, into the rows; images without a rating have none."""
     from wxr_plugin.vlm.rater import build_rater
 
     task = RatingTask(build_rater(settings.options.raters[settings.options.report.rater]))
@@ -151,6 +156,7 @@ def _rate(
             tally = label_photos(source, task, store, BATCH, progress=advance)
         for line in tally.failed:
             print(f"failed: {line}")
+        # Ratings are keyed by content: an image that an earlier report rated is not rated again.
         for row in rows:
             hashes = {step: content_hash(read_image(file)) for step, file in row["files"].items()}
             for step, content in {INPUT: contents[row["photo"]], **hashes}.items():
@@ -159,8 +165,9 @@ def _rate(
 
 
 def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
-    """Put the no-reference metrics into the rows; an image that one of them cannot take has none of it."""
-    metrics, failed = settings.options.report.metrics, {}
+    """Put the no-reference metrics into the rows, except where a metric fails on an image."""
+    metrics = settings.options.report.metrics
+    failed: dict[str, list[str]] = {}
     if not metrics:
         return
     with counting_bar("measuring", len(rows)) as advance:
@@ -179,18 +186,17 @@ def _measured(
 ) -> Iterator[tuple[str, float]]:
     from wxr_plugin.models.base.val_metrics import measure as measure_image
 
+    bgr = np.ascontiguousarray(image[..., ::-1])
     for name, metric in metrics.items():
         try:
-            value = measure_image(np.ascontiguousarray(image[..., ::-1]), None, {name: metric})[
-                name
-            ]
-        except (
-            Exception
-        ) as error:  # a metric may raise anything; one odd photo must not cost the whole report
+            values = measure_image(bgr, None, {name: metric})
+        # A metric may raise anything; one odd photo must not end the whole report.
+        except Exception as error:
             failed.setdefault(name, []).append(f"{place}: {error}")
         else:
-            if value == value:  # NaN: the metric refuses the image, and has said why
-                yield name, value
+            # NaN: the metric refuses the image, and has logged why.
+            if not math.isnan(values[name]):
+                yield name, values[name]
 
 
 def _weather(photos: RealPhotos, key: str) -> str:

@@ -1,6 +1,7 @@
-"""What happened in a run, gathered from its folders: votes, gates, prompts, texts, times."""
+"""Tables of a run, read from its folders: votes, gates, prompts and times."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +17,14 @@ from wxr_plugin.wresvlm.settings import Settings
 
 
 def winners(settings: Settings, stages: Sequence[str]) -> dict[str, Table]:
-    """Of each vote its table: method by weather, how often it won."""
-    found = {}
+    """Return the table of each vote: how often each method won, by weather."""
+    votes = {}
     for stage in stages:
         file = settings.folder(stage) / "winners.csv"
         if file.is_file():
             header, *rows = read_csv(file)
-            found[stage] = header, [[_short(cell) for cell in row] for row in rows]
-    return found
+            votes[stage] = header, [list(map(_short, row)) for row in rows]
+    return votes
 
 
 def gates(settings: Settings, stages: Sequence[str]) -> Table:
@@ -48,37 +49,23 @@ def gates(settings: Settings, stages: Sequence[str]) -> Table:
 
 
 def accuracies(settings: Settings, stages: Sequence[str]) -> Table:
-    """Held-out accuracy of the prompts each time that they were learnt."""
+    """Return the held-out accuracy of the prompts each time that they were learnt."""
     rows = []
     for stage in (stage for stage in stages if stage.split("_")[0] == "prompts"):
-        found = json.loads((settings.folder(stage) / "accuracy.json").read_text())
-        shares = [f"{found['accuracy'].get(name, float('nan')):.1%}" for name in (*WEATHERS, ALL)]
-        rows.append([stage, *shares, str(found["held_out"]), str(found["restored"])])
+        result = json.loads((settings.folder(stage) / "accuracy.json").read_text())
+        accuracy = [result["accuracy"].get(name, math.nan) for name in (*WEATHERS, ALL)]
+        shares = [f"{share:.1%}" for share in accuracy]
+        rows.append([stage, *shares, str(result["held_out"]), str(result["restored"])])
     return ["prompts", *WEATHERS, ALL, "held out", "restored photos learnt from"], rows
 
 
-def texts(settings: Settings, stages: Sequence[str], most: int) -> list[tuple[str, str, str, str]]:
-    """Examples of (stage, photo or crop, description, rewrite), the same names of every stage."""
-    named = [stage for stage in stages if stage.split("_")[0] == "rewrite"]
-    found: list[tuple[str, str, str, str]] = []
-    for stage in named:
-        with LabelStore(settings.labels(stage), readonly=True) as store:
-            pairs = store.texts()
-        keys = sorted(pairs)[:: max(1, len(pairs) // max(most // len(named), 1))][
-            : max(most // len(named), 1)
-        ]
-        found += [(stage, key, *pairs[key]) for key in keys]
-    return found[:most]
-
-
 def times(settings: Settings, stages: Sequence[str]) -> Table:
-    """What each stage took."""
-    found = [(stage, records.read(settings.folder(stage))) for stage in stages]
-    rows = [
-        [stage, f"{record.seconds:.0f} s", str(record.attempts)]
-        for stage, record in found
-        if record
-    ]
+    """Return the duration of each stage."""
+    rows = []
+    for stage in stages:
+        if record := records.read(settings.folder(stage)):
+            seconds = f"{record.seconds:.0f} s"
+            rows.append([stage, seconds, str(record.attempts)])
     return ["stage", "time of the last attempt", "attempts"], rows
 
 

@@ -6,7 +6,7 @@
   if (!data.sets.length) { viewer.hidden = true; return; }
 
   const sources = data.sources;
-  const view = { set: 0, image: 0, left: 0, right: Math.min(sources.length - 1, firstMethod()), cut: 50, zoom: 1, x: .5, y: .5 };
+  const view = { set: 0, image: 0, left: 0, right: data.right ?? firstMethod(), cut: 50, zoom: 1, x: .5, y: .5 };
   const most = 40;
   let order = [], panes = [], waiting = false;
 
@@ -16,7 +16,7 @@
   }
   const currentSet = () => data.sets[view.set];
   const image = () => currentSet().images[view.image];
-  const has = (source) => currentSet().images.some((each) => each.f[source] !== null);
+  const has = (source) => currentSet().images.some((each) => each.f[source] !== null || each.d[source]);
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
   /* ---- what there is to look at ---- */
@@ -89,6 +89,7 @@
     });
     at("image").value = view.image;
     showScores();
+    showTexts();
     showAll();
     draw();
   }
@@ -130,6 +131,18 @@
       });
     }
     at("scores").replaceChildren(table);
+  }
+
+  /* What is known of this photo in words: titles, each with names and texts. */
+  function showTexts() {
+    const parts = image().t || [];
+    at("texts").hidden = !parts.length;
+    at("main").classList.toggle("with-texts", parts.length > 0);
+    at("texts").replaceChildren(...parts.flatMap(([title, entries]) => {
+      const list = document.createElement("dl");
+      list.append(...entries.flatMap(([name, text]) => [inside("dt", name), inside("dd", text)]));
+      return [inside("h4", title), list];
+    }));
   }
 
   function addCell(row, kind, text) {

@@ -48,7 +48,7 @@ class OptionLoader(yaml.SafeLoader):
     def construct_undefined(self, node: yaml.Node) -> Any:
         """Refuse a tag that is not plain YAML, such as `!!python/name:os.system`."""
         tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-        problem = f"the tag {tag} is refused: option files never run code; write plain YAML"
+        problem = f"the tag {tag} is refused: reading never runs code; write plain YAML"
         raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:

@@ -356,7 +356,7 @@ def test_one_rater_that_sees_nothing_leaves_the_vote_to_the_others(photos, doubl
         (["tiny", "tiny"], {"half": HALF}, "two restorers are called 'tiny'.*NAME=PATH"),
         (["input=tiny"], {"half": HALF}, "a restorer cannot be called 'input'"),
         ([], {"half": HALF}, "nothing to choose from: name restorers"),
-        (["tiny"], {}, "a panel needs one rater"),
+        (["tiny"], {}, "a panel needs at least one rater"),
         (["{double}"], {"a": HALF, "b": HALF}, "the raters 'a' and 'b' are the same"),
         (["{double}"], {"a": {"type": "LikesHalf", "unseem": 3}}, "unseem"),
     ],

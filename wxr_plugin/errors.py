@@ -29,7 +29,8 @@ def plain(error: BaseException) -> str:
     """Return `error` as one line; for an error of the system without its number: path, reason."""
     if not isinstance(error, OSError) or not error.strerror:
         return " ".join(str(error).split())
-    reason = _REASONS.get(error.errno, error.strerror[0].lower() + error.strerror[1:])
+    lowered = error.strerror[0].lower() + error.strerror[1:]
+    reason = _REASONS.get(error.errno or 0, lowered)
     return reason if error.filename is None else f"{os.fsdecode(error.filename)}: {reason}"
 
 

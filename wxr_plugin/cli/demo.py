@@ -6,8 +6,8 @@ from pathlib import Path
 from wxr_plugin.cli.parsers import add_command
 
 DESCRIPTION = """
-Run the whole method at toy size: build LMDBs, rate photos, learn prompts, train with and without
-pseudo-labels, restore, and write a report. Steps that are done are skipped, so an interrupted demo
+Run the whole method at toy size: rate photos, learn prompts, train on pairs and then with
+pseudo-labels, restore, and write a report. Stages that are done are skipped, so an interrupted demo
 resumes.
 """
 EXAMPLES = """examples:

@@ -205,7 +205,7 @@ class Restorer:
         """
         from wxr_plugin.data.degradations.words import DEGRADATIONS
 
-        if self.seen is None or not self.names_degradations:
+        if self.seen is None or self.seen.degradation is None or not self.names_degradations:
             raise WxrError("no guide has classified a photo yet; restore one with a DA-CLIP")
         probabilities = cast("DaClipGuide", self.guide).probabilities(self.seen.degradation)
         chance, word = probabilities[0].max(0)
@@ -291,7 +291,7 @@ class Restorer:
             )
         if context is not None or self.guide is None:
             self.seen = _on(context, self.device)
-        else:
+        elif lq is not None:
             self.seen = self.guide.embed(lq)
         return self.seen
 
@@ -300,7 +300,8 @@ class Restorer:
         self._embedded(to_tensor(photo) if self.guide and context is None else None, context)
         if self.seen is None and tile and hasattr(self.net, "look"):
             with self._autocast():
-                return self.net.look(to_tensor(shrunk(photo, tile), device=self.device))
+                small = to_tensor(shrunk(photo, tile), device=self.device)
+                return cast("Any", self.net).look(small)
         return self.seen
 
     def _call(self, lq: Tensor, steering: Any) -> Tensor:

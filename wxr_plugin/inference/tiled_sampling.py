@@ -44,8 +44,11 @@ def sample_tiled(
 
     def predict_in_tiles(xt: Tensor, time: float) -> Tensor:
         both = torch.cat((xt, lq), dim=1)  # (N, 6, H, W): state and degraded image are cut alike
-        return run_tiled(
-            lambda part: predict(*part.chunk(2, dim=1), time), both, tile, overlap, batch
-        )
+
+        def predict_in_tile(part: Tensor) -> Tensor:
+            state, degraded = part.chunk(2, dim=1)
+            return predict(state, degraded, time)
+
+        return run_tiled(predict_in_tile, both, tile, overlap, batch)
 
     return sample(predict_in_tiles, lq, schedule, **settings)

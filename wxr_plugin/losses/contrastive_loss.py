@@ -1,6 +1,7 @@
 """Contrastive losses of CLIP and DA-CLIP (Luo et al., ICLR 2024, arXiv 2310.01018, section 3.2)."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -36,7 +37,9 @@ def gather_rows(rows: Tensor) -> Tensor:
     from torch.distributed import _functional_collectives as collectives
 
     if hasattr(collectives, "all_gather_single"):
-        return collectives.all_gather_single(rows.contiguous(), 0, dist.group.WORLD)
+        return collectives.all_gather_single(
+            rows.contiguous(), 0, cast(dist.ProcessGroup, dist.group.WORLD)
+        )
     # Older torch.
     from torch.distributed.nn.functional import all_gather
 

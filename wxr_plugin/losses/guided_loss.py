@@ -13,6 +13,8 @@ class GuidedLoss(nn.Module):
     is shared by the whole process and not part of the loss's parameters or state dict.
     """
 
+    _place: torch.Tensor
+
     def __init__(self):
         super().__init__()
         # An empty buffer that only records the device.

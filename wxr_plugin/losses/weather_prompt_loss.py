@@ -49,6 +49,8 @@ class WeatherPromptLoss(GuidedLoss):
     of the restored photos, so that all losses that need them can share one forward.
     """
 
+    _features: Tensor | None
+
     def __init__(
         self,
         prompts_path: str,

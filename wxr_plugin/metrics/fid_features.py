@@ -80,7 +80,7 @@ def cached_features(
     Meant for ground truth, which is the same in every validation. The key contains a hash of the
     pixels, so a photo that changed on disk is computed again.
     """
-    digest = hashlib.sha256(np.ascontiguousarray(image)).digest()
+    digest = hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
     key = (weights, str(device), mode, image.shape, digest)
 
     def compute(_: list[int]) -> Tensor:
@@ -96,7 +96,7 @@ def _clean(image: np.ndarray) -> Tensor:
     for channel in range(3):
         # Pillow antialiases; float planes avoid the rounding to 8 bits.
         plane = Image.fromarray(image[..., channel].astype(np.float32))
-        resized = plane.resize((SIDE, SIDE), Image.BICUBIC)
+        resized = plane.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         planes.append(np.asarray(resized).clip(0, 255))
     return (torch.from_numpy(np.stack(planes)) - 128) / 128
 

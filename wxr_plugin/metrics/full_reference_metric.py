@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -113,16 +113,16 @@ def calculate_fid(
     """
     from wxr_plugin.utils.devices import device_of
 
-    device = device_of(device)
-    net = fid_features.load_inception(weights, device)
+    place = device_of(device)
+    net = fid_features.load_inception(weights, place)
     restored = fid_features.features(net, [cropped_rgb(img, crop_border)], mode)[0]
     ground_truth = cropped_rgb(img2, crop_border)
-    clean = fid_features.cached_features(weights, device, ground_truth, mode)
+    clean = fid_features.cached_features(weights, place, ground_truth, mode)
     return FidShare(restored, clean)
 
 
 @lru_cache
-def _metric(name: str, weights: str | None, device: str | None) -> torch.nn.Module:
+def _metric(name: str, weights: str | None, device: str | None) -> Any:
     from wxr_plugin.utils.devices import device_of
     from wxr_plugin.vlm.pyiqa_metrics import check_name, load_metric
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ class Schedule:
 
     def to(self, device: torch.device | str) -> "Schedule":
         """Return this schedule with its arrays on `device`."""
-        arrays = {
+        arrays: dict[str, Any] = {
             key: value.to(device) for key, value in vars(self).items() if isinstance(value, Tensor)
         }
         return dataclasses.replace(self, **arrays)

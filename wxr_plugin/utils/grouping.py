@@ -58,6 +58,10 @@ def group_means(
         mean: mean of the values of one group.
     """
     groups = group_by(pairs, lambda pair: pair[0], order)
-    means = {name: mean([value for _, value in group]) for name, group in groups.items()}
+    means: dict[Group | str, float] = {}
+    for name, group in groups.items():
+        means[name] = mean([value for _, value in group])
     parts = [value for name, value in means.items() if averaged is None or name in averaged]
-    return {**means, OVERALL: fmean(parts)} if len(parts) > 1 else means
+    if len(parts) > 1:
+        means[OVERALL] = fmean(parts)
+    return means

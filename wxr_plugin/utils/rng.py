@@ -14,9 +14,9 @@ def rng_state() -> dict[str, Any]:
 
     The keys are python, numpy, torch and cuda.
     """
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     # A tensor, since torch.load with weights_only refuses NumPy arrays; uint32 is hardly supported.
-    words = torch.from_numpy(keys.astype(np.int64))
+    words = torch.from_numpy(np.asarray(keys).astype(np.int64))
     # Asking a GPU for its state would start CUDA, which takes memory.
     devices = torch.cuda.device_count() if torch.cuda.is_initialized() else 0
     return {

@@ -40,7 +40,9 @@ def _sections(content: Content, results: Results, photos: str) -> Iterator[Secti
     facts = [f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in content.facts]
     protocol = ["<dl>", *facts, "</dl>", titled_tables([content.protocol])]
     yield Section("Protocol", "Protocol", "\n".join(protocol))
-    yield Section("Errors", "Errors", _table_without_title(content.errors) or "<p>No image failed.</p>")
+    yield Section(
+        "Errors", "Errors", _table_without_title(content.errors) or "<p>No image failed.</p>"
+    )
     overlaps = _table_without_title(content.overlaps) or f"<p>{_no_overlaps(results)}</p>"
     yield Section("Overlaps", "Test images that methods were trained on", overlaps)
     printed = titled_tables(content.published) or "<p>None has a set of this benchmark.</p>"

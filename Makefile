@@ -81,10 +81,11 @@ lock: PYTHON := python3.11
 lock: newest  ## write constraints.txt: the newest version of every package
 	$(NEWEST)-mmagic/bin/python tools/lock.py constraints.txt
 
-lint: $(READY)  ## check style, formatting, the floors of the package
+lint: $(READY)  ## check style, formatting, the floors of the package, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 clean-demo:  ## delete the results of make demo
 	rm -rf demo

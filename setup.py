@@ -54,6 +54,7 @@ setup(
     extras_require={
         "dev": [
             "import-linter>=2.17",
+            "mypy>=2.4",
             "pytest>=9.2",
             "pytest-xdist>=3.8",
             "ruff>=0.17",

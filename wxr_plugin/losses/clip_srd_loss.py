@@ -54,7 +54,7 @@ def mask_loss(mask: Tensor, target: Tensor, counts: Tensor, criterion: str = "l1
     Masks are averaged over the area of each position. Only images with `counts` (N,) contribute.
     `criterion` is l1 or bce (binary cross-entropy).
     """
-    small = F.adaptive_avg_pool2d(mask.float(), tuple(target.shape[-2:])).squeeze(1)
+    small = F.adaptive_avg_pool2d(mask.float(), (target.shape[-2], target.shape[-1])).squeeze(1)
     if criterion == "bce":
         # Clamped, since a mask saturates to exactly 0 or 1 in float32.
         inside = target * small.clamp_min(1e-6).log()
@@ -72,7 +72,7 @@ def residual_loss(projected: Tensor, difference: Tensor, target: Tensor, counts:
     (N, C, h, w). Positions are weighted by `target` (N, h, w): where CLIP sees no difference, its
     direction is noise. Only images with `counts` (N,) contribute.
     """
-    small = F.adaptive_avg_pool2d(projected.float(), tuple(difference.shape[-2:]))
+    small = F.adaptive_avg_pool2d(projected.float(), (difference.shape[-2], difference.shape[-1]))
     weighted = (feature_distance(small, difference) * target).sum(dim=(1, 2))
     total = target.sum(dim=(1, 2)).clamp_min(1e-6)
     return _mean_where(weighted / total, counts)

@@ -69,7 +69,7 @@ class WResVLMModel(WxrModel):
     def losses(self, current_iter: int) -> "OrderedDict[str, Tensor]":
         """Return l_sup and the losses on unlabelled photos that are on, weighted."""
         self.output, restored = self._restore_both()
-        losses = OrderedDict(l_sup=self.cri_pix(self.output, self.gt))
+        losses = OrderedDict(l_sup=self.pixel_loss())
         keys = self.data["real_key"]
         losses.update(self.unlabelled.losses(restored, self.real, keys, current_iter, self._teach))
         return losses

@@ -96,10 +96,16 @@ class WxrModel(SRModel):
         self.output = self.predict(self.lq)
         losses = OrderedDict()
         if self.cri_pix:
-            losses["l_pix"] = self.cri_pix(self.output, self.gt)
+            losses["l_pix"] = self.pixel_loss()
         if self.cri_perceptual:
             losses["l_percep"], losses["l_style"] = self.cri_perceptual(self.output, self.gt)
         return OrderedDict((name, loss) for name, loss in losses.items() if loss is not None)
+
+    def pixel_loss(self) -> Tensor:
+        """Return the loss of `pixel_opt`; losses with `takes_lq` get the degraded images too."""
+        if getattr(self.cri_pix, "takes_lq", False):
+            return self.cri_pix(self.output, self.gt, self.lq)
+        return self.cri_pix(self.output, self.gt)
 
     def before_step(self, current_iter: int) -> None:
         """Prepare an update, before its first batch; also called if the last update was dropped."""

@@ -1,0 +1,49 @@
+"""L1 relative to the error of the input, so that light and heavy weather count alike."""
+
+from torch import Tensor, nn
+
+from wxr_plugin.errors import WxrError
+from wxr_plugin.registry import register_loss
+
+
+def relative_l1(prediction: Tensor, target: Tensor, lq: Tensor, floor: float) -> Tensor:
+    """Return the mean over images of |prediction - target| / (|lq - target| + floor), a scalar.
+
+    All images are (N, C, H, W) in [0, 1]; each |.| is the mean over an image. 1 is the error of an
+    image that is returned as it is, if `floor` is small. Plain L1 follows the heaviest weather of a
+    batch, whose errors are ten times those of light weather: networks then change the tone of
+    photos that need no change. `floor` is the weight of clear images: a larger one lowers it. Our
+    choice.
+    """
+    error = (prediction - target).abs().mean((1, 2, 3))
+    # No gradient flows here: lq and target are data.
+    scale = (lq - target).abs().mean((1, 2, 3)) + floor
+    return (error / scale).mean()
+
+
+@register_loss
+class RelativeL1Loss(nn.Module):
+    """`loss_weight` * `relative_l1`, as the `pixel_opt` of WxrModel and WResVLMModel.
+
+    Args:
+        loss_weight: factor on the loss.
+        floor: added to the error of the input, positive, in [0, 1] as images are.
+    """
+
+    takes_lq = True
+    """Read by models: the degraded images are the third argument."""
+
+    def __init__(self, loss_weight: float = 1.0, floor: float = 0.03):
+        super().__init__()
+        if floor <= 0:
+            raise WxrError(
+                f"RelativeL1Loss: floor is {floor}: take a positive number, such as 0.03"
+            )
+        self.loss_weight = loss_weight
+        self.floor = floor
+
+    def forward(self, prediction: Tensor, target: Tensor, lq: Tensor | None = None) -> Tensor:
+        """Return the loss; raise WxrError without `lq`, which only models of this package pass."""
+        if lq is None:
+            raise WxrError("RelativeL1Loss needs the degraded images: take model_type: WxrModel")
+        return self.loss_weight * relative_l1(prediction, target, lq, self.floor)

@@ -1,4 +1,4 @@
-"""How often the perceptual hash of `wxr benchmark` finds copies of photos, and how alike different photos come out.
+"""Hits of `wxr benchmark`'s perceptual hash on copies of photos, and on different photos.
 
 python benchmarks/overlap_hash.py FOLDER…
 """
@@ -16,12 +16,12 @@ THRESHOLD = OverlapOptions(training=[]).threshold
 
 
 def saved(image: np.ndarray, quality: int) -> np.ndarray:
-    """The image after being saved as JPEG."""
+    """Return the image after it was saved as JPEG."""
     return read_image(encode(image, ".jpg", quality=quality))
 
 
 def scaled(image: np.ndarray, factor: float) -> np.ndarray:
-    """The image in another size."""
+    """Return the image in another size."""
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=how)
 

@@ -1,4 +1,4 @@
-"""How far ratings move with quantised weights, with what a server lists, and with the answered word alone.
+"""Agreement of ratings by quantised weights, by a server's list, and by the answered word alone.
 
     python benchmarks/rater_agreement.py PHOTOS [--model tiny] [--count 40]
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def listed(rater: TransformersRater, images: list, top: int) -> torch.Tensor:
-    """The ratings (N,) that a server's list of the `top` likeliest tokens gives."""
+    """Return the ratings (N,) that follow from a server's list of the `top` likeliest tokens."""
     tokenizer, question = rater.vlm.tokenizer, rater.vlm.question(rater.prompt)
     found = []
     for image in to_uint8(images):

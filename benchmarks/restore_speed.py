@@ -1,4 +1,4 @@
-"""Restoring a folder: `wxr restore`'s engine against spandrel in a plain loop and a Real-ESRGAN-style tiler.
+"""Speed of restoring a folder: `wxr restore`'s engine, spandrel in a loop, and a tiler.
 
     python benchmarks/restore_speed.py                                   # 24 generated photos of 1
     to 12 megapixels python benchmarks/restore_speed.py --photos PHOTOS --count 6 --smallest 0.5
@@ -42,7 +42,7 @@ TILE_PAD = 10
 
 
 def make_photos(folder: Path, args: argparse.Namespace) -> None:
-    """JPEGs of 3:2 whose sizes grow evenly from the smallest to the largest, out of `args.photos` or of noise."""
+    """Write JPEGs of 3:2 whose sizes grow evenly, out of `args.photos` or of noise."""
     sources = list_images(args.photos) if args.photos else []
     rng = np.random.default_rng(0)
     for number, size in enumerate(np.linspace(args.smallest, args.largest, args.count)):
@@ -57,7 +57,10 @@ def make_photos(folder: Path, args: argparse.Namespace) -> None:
 
 
 def make_checkpoint(file: Path, width: int) -> None:
-    """A NAFNet of three levels with random weights, as BasicSR stores it; spandrel tells its options from it."""
+    """Save a NAFNet of three levels with random weights as BasicSR does.
+
+    spandrel infers its options from the weights.
+    """
     from basicsr.archs import build_network
 
     network = {"type": "NAFNet", "width": width, "enc_blk_nums": [1, 1, 1], "middle_blk_num": 1}
@@ -69,7 +72,7 @@ def make_checkpoint(file: Path, width: int) -> None:
 def ours(
     checkpoint: Path, tile: int | None, args: argparse.Namespace
 ) -> Callable[[list[Path], Path], object]:
-    """`wxr restore`'s engine."""
+    """Run the engine of `wxr restore`."""
     from wxr_plugin.inference.memory import reuse_memory
     from wxr_plugin.inference.pipeline import restore_files
     from wxr_plugin.inference.restorer import Restorer
@@ -95,7 +98,7 @@ def ours(
 def theirs(
     checkpoint: Path, tile: int | None, args: argparse.Namespace
 ) -> Callable[[list[Path], Path], object]:
-    """spandrel's descriptor, whole or under the tiler, in a loop as a user would write it."""
+    """Run spandrel's descriptor, whole or under the tiler, in a loop as a user would write it."""
     import spandrel_extra_arches
     from spandrel import ModelLoader
 
@@ -127,7 +130,7 @@ def theirs(
 
 
 def esrgan_tiles(model: Callable[[Tensor], Tensor], lq: Tensor, tile: int) -> Tensor:
-    """Tiles beside each other, each run with up to TILE_PAD pixels more on every side, which are cropped."""
+    """Restore adjacent tiles, each with up to TILE_PAD more pixels a side, which are cropped."""
     height, width = lq.shape[-2:]
     restored = torch.zeros_like(lq)
     for y in range(0, height, tile):
@@ -166,7 +169,7 @@ def _memory(device: str) -> float:
 
 
 def rounds(folder: Path, args: argparse.Namespace) -> Iterator[dict[str, dict[str, float]]]:
-    """For each round what each engine's process printed."""
+    """Return, for each round, the printed result of each engine's process."""
     for number in range(args.rounds):
         found = {}
         for engine in [*ENGINES, *ENGINES][number % 4 : number % 4 + 4]:

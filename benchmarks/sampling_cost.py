@@ -1,4 +1,4 @@
-"""What a step of sampling costs beside the network: IR-SDE's samplers against bare forward passes of the same U-Net.
+"""Cost of a sampling step next to the network: IR-SDE's samplers against bare forward passes.
 
     python benchmarks/sampling_cost.py                                              #
     options/tiny/irsde.yml's network python benchmarks/sampling_cost.py --nf 64 --mult 1 2 4 8
@@ -34,7 +34,7 @@ EMBEDDING = 512
 
 
 def forwards(net: nn.Module, lq: Tensor, context: Context | None, steps: int) -> None:
-    """`steps` passes of the network, at the times that sampling has."""
+    """Make `steps` passes of the network, at the times that sampling has."""
     xt = lq + 0.1 * torch.randn_like(lq)
     with torch.no_grad():
         for t in range(steps, 0, -1):
@@ -52,7 +52,7 @@ def seconds(work: Callable[[], object], gpu: bool) -> float:
 
 
 def measure(args: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds a step, one entry a round, of bare passes and of each sampler."""
+    """Return the seconds a step, one entry a round, of bare passes and of each sampler."""
     gpu = torch.cuda.is_available()
     device = "cuda" if gpu else "cpu"
     names = ["content", "degradation"] if args.context else []

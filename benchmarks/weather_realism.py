@@ -1,4 +1,4 @@
-"""Measure how well a small classifier separates photographs of weather from synthetic ones, for each kind and style.
+"""Measure how well a small classifier separates real weather from synthetic, by kind and style.
 
     python benchmarks/weather_realism.py --real REAL --clean CLEAN/test
 
@@ -38,7 +38,7 @@ def shrunk(file: Path) -> np.ndarray:
 
 
 def statistics(image: np.ndarray) -> np.ndarray:
-    """Return what the classifier sees of an RGB image in [0, 1]: a vector of tone, colour, veil, detail, direction."""
+    """Return features of an RGB image in [0, 1]: tone, colour, veil, detail and direction."""
     grey = image.mean(axis=2)
     dark = cv2.erode(image.min(axis=2), np.ones((9, 9), np.uint8))
     saturation = image.max(axis=2) - image.min(axis=2)
@@ -57,7 +57,7 @@ def statistics(image: np.ndarray) -> np.ndarray:
 
 
 def _detail(band: np.ndarray) -> np.ndarray:
-    """Return deviation (log), skewness and excess of a band of detail, and how uneven its strength is."""
+    """Return deviation (log), skewness and excess of a band of detail, and its unevenness."""
     deviation = band.std() + 1e-4
     normal = band / deviation
     strength = cv2.resize(np.abs(band), (4, 4), interpolation=cv2.INTER_AREA)
@@ -74,7 +74,7 @@ def _directions(grey: np.ndarray) -> np.ndarray:
 
 
 def separation(real: np.ndarray, drawn: np.ndarray) -> float:
-    """Return the balanced accuracy on unseen photos, the mean over seeds, of features (N, D) and (M, D)."""
+    """Return the balanced accuracy on unseen photos, mean over seeds, of features (N, D) and (M, D)."""
     return float(np.mean([_cross_validated(real, drawn, seed) for seed in range(SEEDS)]))
 
 

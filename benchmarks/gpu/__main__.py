@@ -1,4 +1,4 @@
-"""What the package does on a GPU, and how fast: one command of at most eight minutes.
+"""Tests and speeds of the package on a GPU: one command of at most eight minutes.
 
     python -m benchmarks.gpu                            # on a CUDA device; docs/gpu.md explains the
     rows python -m benchmarks.gpu --parts rating wresvlm     # some parts

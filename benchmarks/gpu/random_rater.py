@@ -1,4 +1,4 @@
-"""A rater of the size of LLaVA-1.5-7B with random weights, made on its device and never stored.
+"""Rater of the size of LLaVA-1.5-7B with random weights, made on its device and never stored.
 
 Its ratings mean nothing; what they cost is what the published model's cost, since time does not
 depend on weights.
@@ -81,7 +81,7 @@ class RandomLlava(TransformersVLM):
 
 
 def llava_config(size: str, tiny: str) -> Any:
-    """Return the transformers config of a LLaVA: "7b" (sizes as published), or that of the folder `tiny`."""
+    """Return the transformers config of a LLaVA: "7b" as published, or that of the folder `tiny`."""
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
     if size == "tiny":

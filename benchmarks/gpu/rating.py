@@ -1,4 +1,4 @@
-"""Rating photos with a vision-language model of LLaVA-1.5-7B's size: photos a second, and the share of the peak."""
+"""Rating with a model of LLaVA-1.5-7B's size: photos a second, and the share of the peak."""
 
 from functools import partial
 
@@ -66,7 +66,7 @@ def rate(bench: Bench, rater: RandomLlavaRater, batch: int) -> Figure:
 
 
 def model_alone(bench: Bench, rater: RandomLlavaRater, batch: int, peak: Figure | None) -> Figure:
-    """Measure the forward pass on inputs that are on the device already; the note has its share of the peak."""
+    """Measure the forward pass on inputs on the device; the note has its share of the peak."""
     inputs = rater.vlm.question(rater.prompt)(to_uint8(crops(batch)))
     inputs = {name: rater.vlm._moved(value) for name, value in inputs.items()}
 

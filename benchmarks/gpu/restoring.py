@@ -1,4 +1,4 @@
-"""Restoring photos: `wxr restore`'s engine, spandrel in a loop and a Real-ESRGAN-style tiler, and precisions."""
+"""Restoring photos: our engine, spandrel in a loop, a Real-ESRGAN-style tiler, and precisions."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -97,7 +97,7 @@ def files(
 
 
 def _photo(file: Path, megapixels: float) -> Path:
-    """Write `china`, enlarged to so many megapixels, with grain that keeps JPEG and PNG busy."""
+    """Write `china`, enlarged to `megapixels`, with grain that keeps JPEG and PNG busy."""
     height = round((megapixels * 1e6 * 2 / 3) ** 0.5)
     photo = cv2.resize(
         packaged_photo("china"), (height * 3 // 2, height), interpolation=cv2.INTER_CUBIC

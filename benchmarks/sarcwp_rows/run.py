@@ -1,4 +1,4 @@
-"""Do SAR, CLIP-SRD and CWP help a tiny network? Plain, and with each of them added in turn.
+"""Gain of a tiny network from SAR, CLIP-SRD and CWP: plain, and with each added in turn.
 
     python benchmarks/sarcwp_rows/run.py --photos BSDS500/train BSDS500/val --test BSDS500/test
     --out rows --seeds 0 1 2
@@ -39,7 +39,7 @@ ROWS = {
     "srd": "+ SAR + CLIP-SRD",
     "cwp": "+ SAR + CLIP-SRD + CWP",
 }
-"""Rows in their order, and what the table calls them."""
+"""Rows in their order, with their titles in the table."""
 WORDS = ("hazy", "rainy", "snowy")
 AVERAGE = "overall"
 Scores = dict[str, float]
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def train(work: Path, row: str, seed: int, iterations: int) -> Scores:
-    """PSNR of one row and seed by weather, trained before if need be."""
+    """Return the PSNR in dB of one row and seed by weather; train first if necessary."""
     name = f"{row}_{seed}"
     table = work / "experiments" / name / "validation" / "held-out photos_groups.csv"
     if not table.is_file():
@@ -91,7 +91,7 @@ def train(work: Path, row: str, seed: int, iterations: int) -> Scores:
 
 
 def options_of(work: Path, name: str, row: str, seed: int, iterations: int) -> dict:
-    """The tiny option file with the name, data, length, seed and parts of one training."""
+    """Return the tiny option file with the name, data, length, seed and parts of one training."""
     found = option_files.load(OPTIONS) | {"name": name, "manual_seed": seed}
     for block in found["datasets"].values():
         block["dataroot"] = str(work / "data")
@@ -108,7 +108,7 @@ def options_of(work: Path, name: str, row: str, seed: int, iterations: int) -> d
 
 
 def masks_of(work: Path, row: str, seed: int) -> dict[str, Scores]:
-    """What the masks of a finished training are worth, kept beside it."""
+    """Return the scores of the masks of a finished training, cached in its folder."""
     folder = work / "experiments" / f"{row}_{seed}"
     file = folder / "mask_scores.json"
     if not file.is_file():
@@ -118,7 +118,7 @@ def masks_of(work: Path, row: str, seed: int) -> dict[str, Scores]:
 
 
 def markdown(found: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int]) -> str:
-    """A line a row: PSNR over the seeds by weather, and the step from the row before, seed by seed."""
+    """Return a Markdown line a row: PSNR over the seeds by weather, and the step of every seed."""
     columns = [*WORDS, AVERAGE]
     lines = [f"| row | {' | '.join(columns)} | step |", "|---" * (len(columns) + 2) + "|"]
     for before, row in zip([None, *rows], rows):
@@ -135,7 +135,10 @@ def markdown(found: dict[tuple[str, int], Scores], rows: list[str], seeds: list[
 def mask_table(
     found: dict[tuple[str, int], dict], rows: list[str], seeds: list[int], clip: dict[str, Scores]
 ) -> str:
-    """A line a row that has masks: correlation with |lq - gt| by weather, spread, and dB by which flat ones differ."""
+    """Return a Markdown line for each row with masks.
+
+    Columns: correlation with |lq - gt| by weather, spread, and difference of flat masks in dB.
+    """
     columns = [*WORDS, AVERAGE]
     lines = [
         f"| masks of | {' | '.join(columns)} | spread | flat |",
@@ -153,7 +156,7 @@ def mask_table(
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

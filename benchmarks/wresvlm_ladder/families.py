@@ -1,4 +1,4 @@
-"""Two families of synthetic weather that the labelled data do not have, as a plug-in: list it under `plugins`.
+"""Two families of synthetic weather that the labelled data lack, as a plug-in for `plugins`.
 
 `storm` plays the real world: a veil that is thicker and less even than the labelled family's, rain
 and snow with a direction and sizes of their own. `gale` lies between it and `default`, and differs

@@ -22,12 +22,12 @@ from wxr_plugin.utils.files import write_bytes, write_text
 
 Scores = dict[str, float]
 REAL_PHOTOS, REAL_SIDE = 24, 512
-"""So many real photos of a kind are rated at the most, so large in pixels."""
+"""Limits of the real photos that are rated: number of each kind, and side in pixels."""
 
 
 @contextmanager
 def lock(file: Path) -> Iterator[None]:
-    """Within the block nobody else has `file`."""
+    """Hold the lock of `file` during the block."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(file)):
         yield
@@ -36,7 +36,7 @@ def lock(file: Path) -> Iterator[None]:
 def write(
     work: Path, rows: list[str], seeds: list[int], real: Path | None, judge: str | None
 ) -> None:
-    """Score every row and seed, write scores.csv, table.md and ladder.png into `work`, and print the table."""
+    """Score every row and seed; write scores.csv, table.md and ladder.png, and print the table."""
     found = {(row, seed): scores(work, row, seed, real, judge) for seed in seeds for row in rows}
     text = io.StringIO()
     columns = ["row", "seed", *next(iter(found.values()))]
@@ -50,7 +50,10 @@ def write(
 
 
 def markdown(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int]) -> str:
-    """One line a row: mean and standard deviation over the seeds, and the step from the row before, seed by seed."""
+    """Return a Markdown line for each row: scores over the seeds, and the step from the row before.
+
+    Scores are mean and standard deviation; the step is given for every seed.
+    """
     names = list(next(iter(scores.values())))
     lines = [f"| row | {' | '.join(names)} | step |", "|---" * (len(names) + 2) + "|"]
     for number, row in enumerate(rows):
@@ -64,7 +67,7 @@ def markdown(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list
 
 
 def figure(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int]) -> bytes:
-    """PSNR over the rows: each seed as a dot, the mean as a line; PNG."""
+    """Plot the PSNR over the rows as PNG: each seed as a dot, the mean as a line."""
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(8, 4), layout="constrained")
@@ -91,7 +94,7 @@ def figure(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[i
 
 
 def scores(work: Path, row: str, seed: int, real: Path | None, judge: str | None) -> Scores:
-    """Those of one network. Each part is kept beside it."""
+    """Return the scores of one network; each part is cached next to it."""
     model = work / f"seed_{seed}" / "experiments" / f"{row}_2" / "models" / "net_g_latest.pth"
     parts: dict[str, Callable[[Restorer], Scores]] = {
         "psnr": partial(_psnr, work),
@@ -109,14 +112,14 @@ def scores(work: Path, row: str, seed: int, real: Path | None, judge: str | None
 
 
 def _psnr(work: Path, restorer: Restorer) -> Scores:
-    """Of held-out photos by weather and over all, and of the unlabelled photos."""
+    """Return scores of held-out photos by weather and overall, and of the unlabelled photos."""
     held = _means(restorer, work / "held_out" / "lq", work / "held_out" / "gt", psnr)
     seen = _means(restorer, work / "unlabelled", work / "truth", psnr)
     return {**held, "all": fmean(held.values()), "seen": fmean(seen.values())}
 
 
 def _untoned(work: Path, restorer: Restorer) -> Scores:
-    """PSNR of held-out photos after the mean of each channel was made that of the truth."""
+    """Return the PSNR of held-out photos, with each channel's mean set to that of the truth."""
     held = _means(restorer, work / "held_out" / "lq", work / "held_out" / "gt", psnr_without_tone)
     return {"without tone": fmean(held.values())}
 
@@ -131,19 +134,22 @@ def _means(
 
 
 def psnr(restored: np.ndarray, truth: np.ndarray) -> float:
-    """In dB, of two uint8 images."""
+    """Return the PSNR in dB of two uint8 images."""
     error = restored.astype(np.float64) - truth
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 
 def psnr_without_tone(restored: np.ndarray, truth: np.ndarray) -> float:
-    """In dB, leaving out that brightness and colour differ as a whole: each channel's mean error is taken off."""
+    """Return the PSNR in dB after each channel's mean error is subtracted.
+
+    So a difference in brightness and colour of the whole image does not count.
+    """
     error = restored.astype(np.float64) - truth
     return float(10 * np.log10(255**2 / np.mean((error - error.mean((0, 1))) ** 2)))
 
 
 def _visibility(real: Path, judge: str, restorer: Restorer) -> Scores:
-    """(r - 1) / 4 of the restored real photos by `judge`, each weather counting alike."""
+    """Return (r - 1) / 4 of the restored real photos by `judge`, the mean over weathers."""
     from wxr_plugin.cli.vlm_specs import rater_options
     from wxr_plugin.vlm.rater import build_rater
 
@@ -157,7 +163,7 @@ def _visibility(real: Path, judge: str, restorer: Restorer) -> Scores:
 
 
 def _shrunk(photo: np.ndarray) -> np.ndarray:
-    """`photo`, its longer side at most REAL_SIDE."""
+    """Return `photo`, its longer side at most REAL_SIDE."""
     share = min(1.0, REAL_SIDE / max(photo.shape[:2]))
     return cv2.resize(photo, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
 

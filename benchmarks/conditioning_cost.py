@@ -171,7 +171,7 @@ def measure(
 
 
 def main() -> None:
-    """Print a line a case: milliseconds a step, and the quartiles of its ratio to the plain step."""
+    """Print a line a case: milliseconds a step, and quartiles of its ratio to the plain step."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

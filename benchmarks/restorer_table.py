@@ -58,7 +58,7 @@ def gain(restore: Restore, lq: np.ndarray, gt: np.ndarray) -> float:
 
 
 def peak(image: np.ndarray) -> float:
-    """Return how far the spectrum of (H, W, 3) stands out at periods of 2, 4 and 8 px; 1: not at all.
+    """Return how far the spectrum of (H, W, 3) stands out at 2, 4 and 8 px; 1: not at all.
 
     Of the differences between neighbouring rows (columns) the power at each period is divided by
     the median of the frequencies near it; the largest ratio counts.
@@ -80,7 +80,7 @@ def _ratio(power: np.ndarray, index: int) -> float:
 
 
 def mesh_share(restore: Restore, photos: list[Path]) -> float:
-    """Return the share of `photos` whose restored spectrum has twice the photo's peak, and at least 3."""
+    """Return the share of `photos` whose restored spectrum peaks at twice the photo's, and at 3."""
     meshed = []
     for file in photos:
         photo = read_image(file)

@@ -294,7 +294,7 @@ def decide(
     image_s: float,
     first: First,
 ) -> Decisions:
-    """Let a policy decide on the recorded images; times in seconds: `step_s` a step, `image_s` a rating."""
+    """Let a policy decide on the recorded images; `step_s` and `image_s` are seconds."""
     torch.manual_seed(0)
     proxy, process = ProxyOptions(), ClockProcess(rater, image_s)
     head = RatingProxy(load_clip("tiny"), proxy.threshold, proxy.explore) if policy.proxy else None
@@ -356,7 +356,7 @@ def compare(frames: list[Frame], found: Decisions, whole: Decisions) -> dict[str
 
 
 def policies(crops: int) -> list[Policy]:
-    """Return the policies to compare; `every` is four visits of a crop, of which there are `crops`."""
+    """Return the policies to compare; `every` is four visits to one of `crops` crops."""
     every = max(1, round(4 * crops / BATCH))
     return [
         Policy("everything"),
@@ -390,14 +390,16 @@ def report(
         "agreement"
     )
     for policy in policies(len(crops)):
-        found = compare(frames, decide(frames, rater, policy, margin, base, image_s, first), whole)
+        decisions = decide(frames, rater, policy, margin, base, image_s, first)
+        figures = compare(frames, decisions, whole)
         step_s = seconds["proxy" if policy.proxy else "async" if policy.aside else "teacher"]
-        waiting = 0.0 if policy.aside else image_s * found["calls"]
+        waiting = 0.0 if policy.aside else image_s * figures["calls"]
         added = max(0.0, (step_s + waiting - base) / base)
         print(
-            f"{policy.name:14s}{added:7.0%}{added / (1 + added):8.0%}{found['calls']:7.2f}{found['agreement']:11.1%}"
-            f"{found['recall']:8.1%}{found['label']:9.4f} "
-            f"|{found['late_calls']:16.2f}{found['late']:11.1%}"
+            f"{policy.name:14s}{added:7.0%}{added / (1 + added):8.0%}"
+            f"{figures['calls']:7.2f}{figures['agreement']:11.1%}"
+            f"{figures['recall']:8.1%}{figures['label']:9.4f} "
+            f"|{figures['late_calls']:16.2f}{figures['late']:11.1%}"
         )
 
 

@@ -74,7 +74,7 @@ def _directions(grey: np.ndarray) -> np.ndarray:
 
 
 def separation(real: np.ndarray, drawn: np.ndarray) -> float:
-    """Return the balanced accuracy on unseen photos, mean over seeds, of features (N, D) and (M, D)."""
+    """Return the mean accuracy over seeds, balanced, on unseen photos: features (N, D), (M, D)."""
     return float(np.mean([_cross_validated(real, drawn, seed) for seed in range(SEEDS)]))
 
 

@@ -1,4 +1,4 @@
-"""Held-out scores of the tiny depth encoder: its depth, and whether its features do what L_feat needs."""
+"""Held-out scores of the tiny depth encoder: of its depth, and of its features for L_feat."""
 
 from collections.abc import Callable
 
@@ -57,7 +57,10 @@ CHANGES: dict[str, Change] = {
 def depth_rows(
     model: DepthAnythingForDepthEstimation, photos: list[np.ndarray], seed: int
 ) -> list[str]:
-    """For each weather: mean Spearman's rho of predicted and drawn nearness, beside that of the row in the picture."""
+    """Return, for each weather, mean Spearman's rho of drawn nearness with two predictors.
+
+    These are the predicted nearness and the row in the picture.
+    """
     found = {kind: [] for kind in WEATHERS}
     for index, photo in enumerate(track(photos, "depth")):
         rng = np.random.default_rng((seed, index))
@@ -119,7 +122,7 @@ class Views:
 
 @torch.no_grad()
 def feature_scores(guide: DepthGuide, views: Views) -> dict[str, float]:
-    """How far (1 - cos, mean over patches) each change moves the tokens, as a share of the distance between two photos.
+    """Return how far each change moves the tokens, as a share of the distance of two photos.
 
     "other photo" is that distance itself. "own photo found": share of weathered photos whose
     nearest clean photo is their own. "own before another": share of pairs in which the own clean
@@ -165,7 +168,7 @@ def _paired(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _distances(first: Tensor, second: Tensor) -> Tensor:
-    """All pairs of images: (N, N)."""
+    """Return all pairs of images: (N, N)."""
     patches = first.shape[1]
     first, second = (F.normalize(each, dim=-1).flatten(1) for each in (first, second))
     return 1 - first @ second.T / patches

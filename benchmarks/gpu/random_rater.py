@@ -81,7 +81,7 @@ class RandomLlava(TransformersVLM):
 
 
 def llava_config(size: str, tiny: str) -> Any:
-    """Return the transformers config of a LLaVA: "7b" as published, or that of the folder `tiny`."""
+    """Return the transformers config of a LLaVA: "7b" as published, or the folder `tiny`'s."""
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
     if size == "tiny":

@@ -46,7 +46,8 @@ def run(bench: Bench) -> None:
     checkpoint = make_checkpoint(bench)
     for precision in ("fp32", "bf16"):
         for layout in (torch.contiguous_format, torch.channels_last):
-            name = f"network alone, {precision}{', channels_last' if layout is torch.channels_last else ''}"
+            suffix = ", channels_last" if layout is torch.channels_last else ""
+            name = f"network alone, {precision}{suffix}"
             bench.case(name, partial(network_alone, bench, checkpoint, precision, layout))
     photos = make_photos(bench)
     for precision in ("fp32",) if bench.tiny else ("fp32", "bf16"):

@@ -35,7 +35,7 @@ def batch_size(bench: Bench) -> int:
 
 
 def step_time(bench: Bench, train: dict[str, Any], base: Figure | None) -> Figure:
-    """Measure a step of L_sup and L_ps; the note has the share of rating, and how much was rated."""
+    """Measure a step of L_sup and L_ps; the note has the share of rating, and the number rated."""
     model = build_model(options(bench, train))
     try:
         return _measured(bench, model, base)

@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def restorer(ladder: Ladder, kind: str) -> Training:
-    """Train a foreign restorer: the packaged one, trained further on one weather of the family gale."""
+    """Return the training of a foreign restorer: the packaged one, on a weather of family gale."""
     data = _pairs(ladder, [kind], "gale", [0.1, 1.0], 96, batch=6)
     return Training(
         ladder.work / "restorers", kind, "WxrModel", data, TINY, ladder.restorer, 5e-4, 0
@@ -87,7 +87,7 @@ def restorer(ladder: Ladder, kind: str) -> Training:
 
 
 def start(ladder: Ladder, seed: int) -> Training:
-    """Train the start of every row of this seed: a network trained on the labelled photos alone."""
+    """Return the training of this seed's start: a network for the labelled photos alone."""
     data = _pairs(ladder, list(KINDS), "default", LIGHT, PAIR_SIZE, batch=4)
     folder = ladder.seed_folder(seed)
     return Training(folder, "start", "WxrModel", data, None, ladder.start, START_RATE, seed)
@@ -182,7 +182,7 @@ def _round(ladder: Ladder, row: str, seed: int, number: int, begin: Path) -> Tra
 
 
 def _labels(folder: Path, row: str, chosen: Path, name: str) -> None:
-    """Fill the label store of a round: empty before row `init`, then the panel's choice with texts."""
+    """Fill the label store of a round: empty before row `init`, then the panel's choice."""
     from wxr_plugin.labels.copying import copy_store
 
     store = folder / f"{name}.lmdb"

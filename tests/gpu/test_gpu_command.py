@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu` runs to its end on a CPU, within its budget, whatever fails on the way."""
+"""`python -m benchmarks.gpu` runs to its end on a CPU, within its budget, despite any failure."""
 
 import argparse
 import json
@@ -89,10 +89,11 @@ def test_a_part_that_does_not_fit_into_the_budget_is_skipped(schedule):
 
 
 def test_a_part_that_hangs_is_ended_and_its_rows_are_kept(schedule, monkeypatch):
-    """What the part has started is ended with it."""
+    """Processes that the part has started are ended with it."""
     made = schedule("machine", budget=480)
     rows.append(parts.rows_file(made.folder, "machine"), Row("machine", "early", "ok", 1.0, "s"))
-    child = "import subprocess, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
+    program = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid, flush=True)"
+    child = f"{program}; import time; time.sleep(600)"
     monkeypatch.setattr(made, "_command", lambda group, seconds: [sys.executable, "-c", child])
     monkeypatch.setattr(parts, "LEAST", 0)
     made.args.budget = 8 + parts.RESERVE

@@ -49,7 +49,7 @@ def test_ddp_on_one_rank_trains_as_without(build, one_rank, settings):
 
 @pytest.mark.slow
 def test_a_launched_run_ends_like_a_plain_one(device, tmp_path):
-    """The whole pipeline: torchrun, loader processes, pinned memory and prefetch, fp16 on CUDA, validation."""
+    """The whole pipeline: torchrun, loader processes, pinned memory, fp16 on CUDA, validation."""
     on_cuda = device.type == "cuda"
     options = write_options(
         tmp_path, {"norm": False, "dropout": 0.0}, **({"amp": "fp16"} if on_cuda else {})

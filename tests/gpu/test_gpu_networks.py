@@ -17,7 +17,8 @@ OURS = {
 NETWORKS = [name for name, cls in OURS.items() if "restores" not in getattr(cls, "waived", {})]
 
 NAN_ON_CPU = {
-    "Histoformer": "torch 2.14's bfloat16 gradient of its dilated depthwise convolutions is sometimes NaN on a CPU"
+    "Histoformer": "torch 2.14's bfloat16 gradient of its dilated depthwise convolutions is "
+    "sometimes NaN on a CPU"
 }
 
 
@@ -30,7 +31,10 @@ def computed(net, image):
 
 
 def distance(one, other):
-    """Return the largest difference of two sets of tensors, relative to the largest value of each tensor."""
+    """Return the largest relative difference of two sets of tensors.
+
+    It is relative to the largest value of each tensor.
+    """
     assert one.keys() == other.keys()
     gaps = [(one[key].cpu().double() - other[key].cpu().double()).abs().max() for key in one]
     sizes = [other[key].cpu().double().abs().max().clamp_min(1e-3) for key in one]

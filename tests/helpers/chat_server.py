@@ -1,4 +1,4 @@
-"""A chat server for tests: real HTTP on loopback, a TransformersVLM behind it, and faults on demand."""
+"""Chat server for tests: HTTP on loopback, a TransformersVLM behind it, and faults on demand."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from wxr_plugin.vlm.transformers_vlm import load_vlm
 
 
 class Behaviour:
-    """What the server does beside answering."""
+    """Faults of the server, in addition to answers."""
 
     def __init__(self, **settings):
         self.logprobs = True
@@ -28,7 +28,7 @@ class Behaviour:
         self.dies_after = None
         """Requests after which it is gone."""
         self.answers = None
-        """Said instead of what the model says: a text, or bytes that are the whole response."""
+        """Replacement of the model's answer: a text, or bytes that are the whole response."""
         self.seconds = 0.0
         """Time that an answer takes."""
         self.breaks_on = lambda image: False

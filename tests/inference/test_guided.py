@@ -1,4 +1,4 @@
-"""Restorers that a guide steers, and restorers that are sampled: from a checkpoint and from the command line."""
+"""Restorers with a guide, and sampled ones: from a checkpoint and from the command line."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def shaken(net: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """guide.pth; unet.pth, which is sampled and tells its guide; naf.pth, steered by a guide that it does not tell."""
+    """Write guide.pth; unet.pth, sampled, which names its guide; naf.pth, which does not."""
     folder = tmp_path_factory.mktemp("guided")
     torch.manual_seed(0)
     guide = folder / "guide.pth"

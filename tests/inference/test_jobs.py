@@ -12,7 +12,7 @@ PHOTO = np.zeros((8, 8, 3), np.uint8)
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two photos, a PDF, a video and a text."""
+    """Write two photos, a PDF, a video and a text."""
     place = tmp_path / "mixed"
     place.mkdir()
     for name in ("a.jpg", "b.png"):

@@ -1,4 +1,4 @@
-"""Memory that runs out, tiles in the host's memory, lower precision and 16 bits."""
+"""Memory that runs out, tiles in main memory, lower precision and 16 bits."""
 
 import ctypes
 import subprocess

@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def restore(tmp_path, monkeypatch, capsys):
-    """Runs the command with a network that makes negatives: the exit code, and what it says."""
+    """Run the command with a network that makes negatives; return the exit code and the output."""
 
     def restorer(args):
         return Restorer(Negative(), "cpu", tile=args.tile or None, overlap=args.overlap)

@@ -112,7 +112,10 @@ def test_plugins_of_the_option_file_are_imported(checkpoint, tmp_path, monkeypat
         "    def forward(self, x):\n        return x * self.gain\n"
     )
     torch.save({"params": {"gain": torch.tensor([0.0])}}, tmp_path / "zero.pth")
-    text = "plugins: [spec_plugin]\nnetwork_g: {type: SpecPluginNet}\npath: {pretrain_network_g: zero.pth}\n"
+    text = (
+        "plugins: [spec_plugin]\nnetwork_g: {type: SpecPluginNet}\n"
+        "path: {pretrain_network_g: zero.pth}\n"
+    )
     (tmp_path / "plugin.yml").write_text(text)
     assert (restored(read_spec("plugin.yml")) == 0).all()
 

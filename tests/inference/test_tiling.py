@@ -8,7 +8,7 @@ from wxr_plugin.inference.tiling import ALIGN, blended_rows, cuts, run_tiled, we
 
 
 class Halving(nn.Module):
-    """Looks REACH pixels far, and 4 times smaller where it is deepest; extends images by zeros to a multiple of 4."""
+    """Network with a reach of REACH pixels and a stride of 4; pads images to multiples of 4."""
 
     REACH = 10
 

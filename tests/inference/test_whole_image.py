@@ -1,4 +1,4 @@
-"""Which networks see the whole image is measured, and what those of them are told that look at it once."""
+"""Networks that see the whole image are measured, and those with a `look` get their view."""
 
 import inspect
 
@@ -34,7 +34,7 @@ def built(name, **options):
 
 
 def far_change(net):
-    """By how much the left of a result changes with the right of the image."""
+    """Return the change of the left of a result with the right of the image."""
     image = torch.rand(1, 3, HEIGHT, WIDTH)
     other = image.clone()
     other[..., FAR + 32 :] *= 0.2

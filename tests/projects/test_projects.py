@@ -1,4 +1,4 @@
-"""Three small projects in the style of HAT, Real-ESRGAN and NAFNet train, validate and go on from a checkpoint."""
+"""Three small projects in the style of HAT, Real-ESRGAN and NAFNet train, validate and resume."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def copy_project(name: str, scale: int, root: Path) -> Path:
 
 
 def run(project: Path, *words: str) -> str:
-    """Run Python with `words` in the project's root, which is on its path; return everything that it printed."""
+    """Run Python with `words` in the project's root, which is on its path; return the output."""
     path = os.pathsep.join([str(project), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, *words],

@@ -169,9 +169,9 @@ def _memory(device: str) -> float:
 
 
 def rounds(folder: Path, args: argparse.Namespace) -> Iterator[dict[str, dict[str, float]]]:
-    """Return, for each round, the printed result of each engine's process."""
+    """Yield, for each round, the printed result of each engine's process."""
     for number in range(args.rounds):
-        found = {}
+        results = {}
         for engine in [*ENGINES, *ENGINES][number % 4 : number % 4 + 4]:
             command = [
                 sys.executable,
@@ -183,27 +183,27 @@ def rounds(folder: Path, args: argparse.Namespace) -> Iterator[dict[str, dict[st
                 str(folder),
             ]
             command += ["--checkpoint", str(args.checkpoint)]
-            found[engine] = json.loads(
+            results[engine] = json.loads(
                 subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
             )
-        print(f"round {number + 1}: {found}", file=sys.stderr)
-        yield found
+        print(f"round {number + 1}: {results}", file=sys.stderr)
+        yield results
 
 
-def report(found: list[dict[str, dict[str, float]]], megapixels: float) -> None:
+def report(results: list[dict[str, dict[str, float]]], megapixels: float) -> None:
     """Print a line an engine, and the ratios of pairs."""
     for engine in ENGINES:
-        speed = statistics.median(megapixels / one[engine]["seconds"] for one in found)
-        mib = statistics.median(one[engine]["mib"] for one in found)
+        speed = statistics.median(megapixels / row[engine]["seconds"] for row in results)
+        mib = statistics.median(row[engine]["mib"] for row in results)
         print(f"{engine:15} {speed:7.2f} megapixels/s {mib:8.0f} MiB")
-    for mine, other, aim in PAIRS:
-        ratios = [one[other]["seconds"] / one[mine]["seconds"] for one in found]
+    for mine, rival, aim in PAIRS:
+        ratios = [row[rival]["seconds"] / row[mine]["seconds"] for row in results]
         low, middle, high = (
             statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
         )
-        mib = statistics.median(one[other]["mib"] / max(one[mine]["mib"], 1) for one in found)
+        mib = statistics.median(row[rival]["mib"] / max(row[mine]["mib"], 1) for row in results)
         print(
-            f"{mine} / {other}: {middle:.2f} ({low:.2f} to {high:.2f}; aim {aim}) times as fast, "
+            f"{mine} / {rival}: {middle:.2f} ({low:.2f} to {high:.2f}; aim {aim}) times as fast, "
             f"{mib:.2f} less memory"
         )
 

@@ -110,10 +110,11 @@ def rows(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
             yield f"pairs {folder.name}", f"{np.mean(gains):+.2f} dB ({len(gains)} pairs)"
     if args.clean:
         clear = [read_image(file) for file in list_images(args.clean)[:: args.every]]
-        kept = [psnr(photo, restore(photo)) for photo in clear]
+        fidelities = [psnr(photo, restore(photo)) for photo in clear]
         yield (
             "clear photo to itself",
-            f"{np.mean(kept):.2f} dB, lowest {min(kept):.2f} ({len(kept)} photos)",
+            f"{np.mean(fidelities):.2f} dB, lowest {min(fidelities):.2f} "
+            f"({len(fidelities)} photos)",
         )
     if args.real:
         photos = [file for kind in KINDS for file in list_images(args.real / kind)]

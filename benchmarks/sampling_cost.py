@@ -92,7 +92,8 @@ def main() -> None:
     torch.manual_seed(0)
     times = measure(args)
     for name, values in times.items():
-        ratios = [one / bare for one, bare in zip(values, times["bare"], strict=True)]
+        pairs = zip(values, times["bare"], strict=True)
+        ratios = [sampled / bare for sampled, bare in pairs]
         low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
         print(
             f"{name:10} {1000 * statistics.median(values):8.1f} ms {middle:6.3f} ({low:.3f} to "

@@ -200,7 +200,8 @@ def options(root: Path, photos: Path | None, iterations: int, **train: Any) -> d
 
 def batches(opt: dict[str, Any], count: int) -> list[dict[str, Any]]:
     """Return batches of both streams, in each of which no photo occurs twice."""
-    dataset, found = build_dataset(opt["datasets"]["train"]), []
+    dataset = build_dataset(opt["datasets"]["train"])
+    drawn_batches = []
     for iteration in range(1, count + 1):
         items: dict[str, Any] = {}
         draw = 0
@@ -210,8 +211,8 @@ def batches(opt: dict[str, Any], count: int) -> list[dict[str, Any]]:
             )
             items.setdefault(item["real_key"], item)
             draw += 1
-        found.append(default_collate(list(items.values())))
-    return found
+        drawn_batches.append(default_collate(list(items.values())))
+    return drawn_batches
 
 
 def step(model: Any, batch: dict[str, Any], iteration: int) -> float:
@@ -275,14 +276,15 @@ def timed(root: Path, photos: Path | None, factor: float, count: int) -> dict[st
 
 def first_labels(frames: list[Frame], rater: KnownRater) -> First:
     """Return the better rated one of every crop and its restoration by the starting network."""
-    restorer, found = Restorer.from_checkpoint(RESTORER), {}
+    restorer = Restorer.from_checkpoint(RESTORER)
+    labels = {}
     photos = {key: photo for frame in frames for key, photo in zip(frame.keys, frame.photos)}
     for key, photo in photos.items():
         images = [to_arrays(photo[None])[0], restorer.restore(to_arrays(photo[None])[0])]
         ratings = rater.rate(images).rating.tolist()
         best = max(range(2), key=ratings.__getitem__)
-        found[key] = (images[best], ratings[best])
-    return found
+        labels[key] = (images[best], ratings[best])
+    return labels
 
 
 def decide(

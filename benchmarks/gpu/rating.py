@@ -52,7 +52,9 @@ def crops(count: int, size: int = CROP) -> list[np.ndarray]:
     """Return `count` uint8 RGB crops (size, size, 3) of packaged photos."""
     photo = packaged_photo("china")
     rng = np.random.default_rng(0)
-    corners = [[int(rng.integers(side - size)) for side in photo.shape[:2]] for _ in range(count)]
+    corners = []
+    for _ in range(count):
+        corners.append([int(rng.integers(side - size)) for side in photo.shape[:2]])
     return [np.ascontiguousarray(photo[y : y + size, x : x + size]) for y, x in corners]
 
 

@@ -34,11 +34,12 @@ def of_network(checkpoint: Path, folder: Path, words: Sequence[str]) -> dict[str
     @torch.no_grad()
     def score(lq: Tensor, gt: Tensor) -> Scores:
         context = [restorer.guide.embed(lq)] if context_inputs(net) else []
-        found: Masked = net(lq, *context, masks=True)
+        masked: Masked = net(lq, *context, masks=True)
         with flattened(net):
-            flat = psnr(net(lq, *context), gt) - psnr(found.restored, gt)
-        spread = fmean(float(mask.std()) for mask in found.masks)
-        mean = torch.stack(found.masks).mean(0)
+            flat = psnr(net(lq, *context), gt) - psnr(masked.restored, gt)
+        spread = fmean(float(mask.std()) for mask in masked.masks)
+        # The masks of all stages have the size of the photo: (1, H, W) each.
+        mean = torch.stack(masked.masks).mean(0)
         return {
             "correlation": correlation(mean, (lq - gt).abs().mean(1)),
             "spread": spread,
@@ -56,24 +57,24 @@ def of_clip(folder: Path, words: Sequence[str], srd: dict) -> dict[str, Scores]:
     def score(lq: Tensor, gt: Tensor) -> Scores:
         pairs = zip(*(spatial_features(guide, image, srd["layers"]) for image in (lq, gt)))
         maps = [soft_target(feature_distance(*pair))[0][:, None] for pair in pairs]
-        mean = torch.stack(
-            [F.interpolate(one, lq.shape[-2:], mode="bilinear") for one in maps]
-        ).mean(0)
+        # One map (1, 1, h, w) for each layer of CLIP, enlarged to the size of the photo.
+        enlarged = [F.interpolate(layer, lq.shape[-2:], mode="bilinear") for layer in maps]
+        mean = torch.stack(enlarged).mean(0)
         return {"correlation": correlation(mean, (lq - gt).abs().mean(1))}
 
     return _by_word(score, folder, words)
 
 
-def correlation(one: Tensor, other: Tensor) -> float:
+def correlation(first: Tensor, second: Tensor) -> float:
     """Return Pearson's correlation; 0 where an image is constant."""
-    one, other = (image.flatten().double() - image.double().mean() for image in (one, other))
-    return float((one @ other) / (one.norm() * other.norm()).clamp_min(1e-12))
+    x, y = (image.flatten().double() - image.double().mean() for image in (first, second))
+    return float((x @ y) / (x.norm() * y.norm()).clamp_min(1e-12))
 
 
 def psnr(restored: Tensor, gt: Tensor) -> float:
     """Return the PSNR in dB, in RGB, of 8 bits, as validation has it."""
-    one, other = ((255 * image.clamp(0, 1)).round().double() for image in (restored, gt))
-    return float(10 * torch.log10(255**2 / (one - other).square().mean()))
+    levels, truth = ((255 * image.clamp(0, 1)).round().double() for image in (restored, gt))
+    return float(10 * torch.log10(255**2 / (levels - truth).square().mean()))
 
 
 @contextmanager

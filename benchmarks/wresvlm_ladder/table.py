@@ -37,15 +37,17 @@ def write(
     work: Path, rows: list[str], seeds: list[int], real: Path | None, judge: str | None
 ) -> None:
     """Score every row and seed; write scores.csv, table.md and ladder.png, and print the table."""
-    found = {(row, seed): scores(work, row, seed, real, judge) for seed in seeds for row in rows}
+    results = {(row, seed): scores(work, row, seed, real, judge) for seed in seeds for row in rows}
     text = io.StringIO()
-    columns = ["row", "seed", *next(iter(found.values()))]
+    columns = ["row", "seed", *next(iter(results.values()))]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({"row": row, "seed": seed, **values} for (row, seed), values in found.items())
+    for (row, seed), values in results.items():
+        writer.writerow({"row": row, "seed": seed, **values})
     write_text(work / "scores.csv", text.getvalue())
-    write_text(work / "table.md", table := markdown(found, rows, seeds))
-    write_bytes(work / "ladder.png", figure(found, rows, seeds))
+    table = markdown(results, rows, seeds)
+    write_text(work / "table.md", table)
+    write_bytes(work / "ladder.png", figure(results, rows, seeds))
     print(table)
 
 
@@ -57,7 +59,9 @@ def markdown(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list
     names = list(next(iter(scores.values())))
     lines = [f"| row | {' | '.join(names)} | step |", "|---" * (len(names) + 2) + "|"]
     for number, row in enumerate(rows):
-        cells = [_spread([scores[row, seed][name] for seed in seeds]) for name in names]
+        cells = []
+        for name in names:
+            cells.append(_spread([scores[row, seed][name] for seed in seeds]))
         before = rows[number - 1] if number else row
         steps = [scores[row, seed]["all"] - scores[before, seed]["all"] for seed in seeds]
         lines.append(
@@ -73,7 +77,9 @@ def figure(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[i
     drawing = Figure(figsize=(8, 4), layout="constrained")
     axes = drawing.subplots()
     for name, colour in (("all", "tab:blue"), ("seen", "tab:orange")):
-        means = [fmean(scores[row, seed][name] for seed in seeds) for row in rows]
+        means = []
+        for row in rows:
+            means.append(fmean(scores[row, seed][name] for seed in seeds))
         label = {"all": "held-out photos", "seen": "the unlabelled photos"}[name]
         axes.plot(range(len(rows)), means, color=colour, label=label)
         for seed in seeds:
@@ -102,13 +108,13 @@ def scores(work: Path, row: str, seed: int, real: Path | None, judge: str | None
     }
     if real and judge:
         parts["real"] = partial(_visibility, real, judge)
-    found: Scores = {}
+    joined: Scores = {}
     for name, measure in parts.items():
         file = model.with_name(f"scores_{name}.json")
         if not file.is_file():
             write_text(file, json.dumps(measure(Restorer.from_checkpoint(model))))
-        found |= json.loads(file.read_text(encoding="utf-8"))
-    return found
+        joined |= json.loads(file.read_text(encoding="utf-8"))
+    return joined
 
 
 def _psnr(work: Path, restorer: Restorer) -> Scores:
@@ -127,10 +133,10 @@ def _untoned(work: Path, restorer: Restorer) -> Scores:
 def _means(
     restorer: Restorer, lq: Path, gt: Path, measure: Callable[[np.ndarray, np.ndarray], float]
 ) -> Scores:
-    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    values_of: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for kind, photo, truth in pairs_of(lq, gt):
-        found[kind].append(measure(restorer.restore(photo), truth))
-    return {kind: fmean(values) for kind, values in found.items()}
+        values_of[kind].append(measure(restorer.restore(photo), truth))
+    return {kind: fmean(values) for kind, values in values_of.items()}
 
 
 def psnr(restored: np.ndarray, truth: np.ndarray) -> float:

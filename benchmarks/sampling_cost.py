@@ -1,12 +1,14 @@
 """Cost of a sampling step next to the network: IR-SDE's samplers against bare forward passes.
 
-    python benchmarks/sampling_cost.py                                              #
-    options/tiny/irsde.yml's network python benchmarks/sampling_cost.py --nf 64 --mult 1 2 4 8
-    --scale 1 --context --steps 1 --rounds 7    # DA-CLIP's
+    # the network of options/tiny/irsde.yml
+    python benchmarks/sampling_cost.py
+    # the network of DA-CLIP
+    python benchmarks/sampling_cost.py --nf 64 --mult 1 2 4 8 --scale 1 --context --steps 1
+        --rounds 7
 
-Sampling is what IRSDEModel and `wxr restore` call (`Diffusion.sample`): the schedule, the noise
-that each image has of its own, `steps` passes and steps. Beside it the network alone looks `steps`
-times at the same degraded images and states. All take turns, in an order that rotates, and each is
+IRSDEModel and `wxr restore` sample with `Diffusion.sample`: the schedule, the noise of each image,
+`steps` passes and steps. For comparison the network alone looks `steps` times at the same degraded
+images and states. All take turns, in an order that rotates, and each is
 divided by the bare passes of the same round; medians are printed. On a CPU time is that of this
 process (time.process_time) with one thread, so that others who use the machine count little; on a
 GPU it is the clock's. Weights are random, which does not change the time.

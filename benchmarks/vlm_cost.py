@@ -5,7 +5,7 @@
 
 1. A training that rates everything, with the packaged tiny restorer and the packaged tiny LLaVA, on
   packaged photos
-   with synthetic weather (or on the photos of a folder). What the teacher makes is kept.
+   with synthetic weather (or on the photos of a folder). The teacher's images are kept.
 2. Steps without rating (`gate: teacher`), and with ratings by another process, in turns, by the
   clock. The rater takes
    `factor` times a step for the images of a batch, which is the paper's situation: LLaVA-7B on
@@ -239,8 +239,8 @@ def record(opt: dict[str, Any], rater: KnownRater) -> list[Frame]:
 def timed(root: Path, photos: Path | None, factor: float, count: int) -> dict[str, float]:
     """Return the seconds of a step without rating, with a process, and with a process and a proxy.
 
-    The three take turns and each step is compared with the one without rating beside it, so that
-    what else the machine does counts little.
+    The three take turns and each step is compared with the next one without rating, so that
+    the other work of the machine counts little.
     """
     aside = {"async": {"batch": BATCH}}
     ways = {

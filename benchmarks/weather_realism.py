@@ -5,9 +5,8 @@
 REAL holds rain/, haze/ and snow/, CLEAN/test clear photos. Both are shrunk to SIDE pixels,
 described by statistics of tone, colour, veil and detail, and classified by a network of one hidden
 layer. Figures are balanced accuracies on photos that the classifier did not see (five folds, mean
-of three seeds): 50 % is chance. The row `clear` has no weather
-drawn: what the classifier separates there and with weather alike lies in the scenes and cameras,
-not in the weather.
+of three seeds): 50 % is chance. The row `clear` has no weather drawn: a difference that the
+classifier sees there and with weather alike lies in the scenes and cameras, not in the weather.
 """
 
 import argparse

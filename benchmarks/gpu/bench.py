@@ -80,7 +80,7 @@ class Bench:
     def case(self, name: str, measure: Callable[[], Figure], seconds: float = 5) -> Figure | None:
         """Add the row of `measure()`; an error becomes a failed row, None a row without a figure.
 
-        `seconds` is roughly what it takes at full size; with less time left it is skipped.
+        `seconds` is its rough duration at full size; with less time left it is skipped.
         """
         needed = 0 if self.tiny else seconds
         if self.seconds_left < needed:

@@ -1,7 +1,7 @@
 """Rater of the size of LLaVA-1.5-7B with random weights, made on its device and never stored.
 
-Its ratings mean nothing; what they cost is what the published model's cost, since time does not
-depend on weights.
+Its ratings mean nothing; they cost as much as the published model's, since time does not depend on
+weights.
 """
 
 from typing import Any, Literal

@@ -38,7 +38,7 @@ def of_network(checkpoint: Path, folder: Path, words: Sequence[str]) -> dict[str
         with flattened(net):
             flat = psnr(net(lq, *context), gt) - psnr(masked.restored, gt)
         spread = fmean(float(mask.std()) for mask in masked.masks)
-        # The masks of all stages have the size of the photo: (1, H, W) each.
+        # The masks of all stages, (1, 1, H, W) each, have the size of the photo.
         mean = torch.stack(masked.masks).mean(0)
         return {
             "correlation": correlation(mean, (lq - gt).abs().mean(1)),

@@ -5,9 +5,9 @@
 
 Every row is options/tiny/sarcwp.yml, trained in a process of its own with the same pairs, seeds,
 iterations, batches and learning rate. Scored on held-out photos: PSNR in dB (RGB) by weather, and
-the correlation of the masks with the true difference |lq - gt|, photo by photo. Also told: how much
-masks vary within a photo, and the PSNR with each mask replaced by its mean. What is finished is not
-made again: another call goes on.
+the correlation of the masks with the true difference |lq - gt|, photo by photo. Also given:
+the spread of masks within a photo, and the PSNR with each mask replaced by its mean. Finished parts
+are not made again: another call resumes.
 """
 
 import argparse

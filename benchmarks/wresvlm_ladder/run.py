@@ -12,8 +12,8 @@ the unlabelled photos themselves, in dB (RGB).
 
 Every row trains as long as every other: two rounds from the same start, the second from the first
 one's networks. Between them `iter` lets the panel vote again, learns the prompts again and
-describes the pseudo-labels; the other rows change nothing. What is finished is not made again:
-another call goes on.
+describes the pseudo-labels; the other rows change nothing. Finished parts are not made again:
+another call resumes.
 """
 
 import argparse

@@ -76,7 +76,7 @@ def check(
     """Raise AssertionError with every kind of difference between `net` and the fixture `path`.
 
     `call(net, inputs)` runs a network whose inputs a plain call does not fit. `net` is filled and
-    in eval mode after. With filled values some networks amplify rounding so much that another
+    in eval mode after. With filled values some networks amplify rounding so far that another
     processor is enough for another result. What differs by more than `rtol` may differ by
     `ROUNDING` times the largest change that float64 makes to that output, up to `ROOM` of its
     standard deviation; a `RoundingWarning` names the output and the tolerance.

@@ -70,17 +70,17 @@ def test_networks_of_others_say_it_themselves():
 
 
 @pytest.mark.parametrize("name", ["OneRestore", "MWFormer"])
-def test_what_looks_at_the_photo_looks_once_and_every_tile_is_told(name, monkeypatch, caplog):
-    net, told, seen = built(name), [], []
+def test_a_network_looks_at_the_photo_once_and_every_tile_gets_the_view(name, monkeypatch, caplog):
+    net, views, seen = built(name), [], []
     look = net.look
     monkeypatch.setattr(net, "look", lambda image: seen.append(image.shape) or look(image))
-    net.register_forward_pre_hook(lambda net, inputs: told.append(inputs[1]))
+    net.register_forward_pre_hook(lambda net, inputs: views.append(inputs[1]))
     photo = np.random.default_rng(0).integers(0, 256, (80, 128, 3), np.uint8)
     Restorer(net, "cpu", tile=64, overlap=16).restore(photo)
-    assert seen == [(1, 3, 40, 64)] and len(told) == 6
-    assert all(torch.equal(one, told[0]) for one in told)
+    assert seen == [(1, 3, 40, 64)] and len(views) == 6
+    assert all(torch.equal(view, views[0]) for view in views)
     assert f"{name} depends on the whole image" in caplog.text
-    told.clear()
+    views.clear()
     seen.clear()
     with torch.no_grad():
         whole = net(

@@ -32,13 +32,13 @@ def pins(installed: Iterable[Distribution]) -> list[str]:
 
 
 def _one_version(versions: dict[str, set[str]]) -> Iterator[str]:
-    for name, found in sorted(versions.items()):
-        if len(found) > 1:
+    for name, installed in sorted(versions.items()):
+        if len(installed) > 1:
             raise SystemExit(
-                f"{name} is installed as {' and '.join(sorted(found))}: the extras of setup.py "
+                f"{name} is installed as {' and '.join(sorted(installed))}: the extras of setup.py "
                 f"disagree"
             )
-        yield f"{name}=={found.pop()}"
+        yield f"{name}=={installed.pop()}"
 
 
 if __name__ == "__main__":

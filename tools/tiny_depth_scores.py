@@ -61,15 +61,15 @@ def depth_rows(
 
     These are the predicted nearness and the row in the picture.
     """
-    found = {kind: [] for kind in WEATHERS}
+    correlations = {kind: [] for kind in WEATHERS}
     for index, photo in enumerate(track(photos, "depth")):
         rng = np.random.default_rng((seed, index))
         clean = np.float32(photo) / 255
         for kind in WEATHERS:
             depth = guess_depth(clean, rng)
             image = add_weather(clean, kind, rng.uniform(0.25, 1), rng, "default", depth)
-            found[kind].append(_correlations(model, image, depth))
-    means = {kind: np.mean(pairs, axis=0) for kind, pairs in found.items()}
+            correlations[kind].append(_correlations(model, image, depth))
+    means = {kind: np.mean(pairs, axis=0) for kind, pairs in correlations.items()}
     return [
         f"| {kind} | {model_rho:.2f} | {row_rho:.2f} |"
         for kind, (model_rho, row_rho) in means.items()
@@ -132,9 +132,10 @@ def feature_scores(guide: DepthGuide, views: Views) -> dict[str, float]:
     tokens = {name: _tokens(guide, images) for name, images in views.images.items()}
     clean = tokens.pop("clean")
     apart = ~torch.eye(len(clean), dtype=torch.bool)
-    other = _distances(clean, clean)[apart].mean()
+    # The unit of all other scores: the mean distance of two clean photos.
+    unit = _distances(clean, clean)[apart].mean()
     scores = {
-        name: (_paired(changed, clean).mean() / other).item() for name, changed in tokens.items()
+        name: (_paired(changed, clean).mean() / unit).item() for name, changed in tokens.items()
     }
     weathered = [_distances(tokens[kind], clean) for kind in KINDS]
     own = [(d.argmin(1) == torch.arange(len(d))).float().mean() for d in weathered]
@@ -145,7 +146,7 @@ def feature_scores(guide: DepthGuide, views: Views) -> dict[str, float]:
         "own before another": before,
         "gradient": _gradient(guide, views.images),
     }
-    return {"other photo": other.item(), **scores, **ends}
+    return {"other photo": unit.item(), **scores, **ends}
 
 
 @torch.enable_grad()
@@ -168,7 +169,8 @@ def _paired(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _distances(first: Tensor, second: Tensor) -> Tensor:
-    """Return all pairs of images: (N, N)."""
+    """Return the distances of all pairs of images, (N, N), from tokens (N, patches, width)."""
     patches = first.shape[1]
-    first, second = (F.normalize(each, dim=-1).flatten(1) for each in (first, second))
+    # The product of flattened unit tokens is the sum of the cosines over the patches.
+    first, second = (F.normalize(tokens, dim=-1).flatten(1) for tokens in (first, second))
     return 1 - first @ second.T / patches

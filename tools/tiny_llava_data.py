@@ -44,12 +44,12 @@ class Pool(msgspec.Struct):
 def read_photos(folder: str | Path, without: str | Path | None = None) -> list[np.ndarray]:
     """Read the photos below a folder, except those below `without`; uint8 RGB (H, W, 3)."""
     hidden = set() if without is None else set(Path(without).resolve().rglob("*"))
-    found = (
+    images = (
         p
         for p in Path(folder).resolve().rglob("*")
         if p.suffix.lower() in {".jpg", ".jpeg", ".png"}
     )
-    paths = sorted(set(found) - hidden)
+    paths = sorted(set(images) - hidden)
     if not paths:
         raise FileNotFoundError(f"no .jpg or .png photos below {folder}")
     return [np.array(Image.open(path).convert("RGB")) for path in paths]

@@ -207,12 +207,13 @@ def real_rows(guide: ClipGuide, folder: Path, clear: np.ndarray) -> list[str]:
             torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
             for photo in read_photos([folder / kind])
         ]
-        found = torch.cat([zero_shot(guide, photo) for photo in photos]).numpy()
-        right = (found.argmax(1) == WEATHERS.index(kind)).mean()
-        labels = np.repeat([0, 1], [len(clear), len(found)])
-        auc = roc_auc_score(labels, 1 - np.concatenate([clear[:, 0], found[:, 0]]))
+        # (photos, 4): the weather named first is clear.
+        chances = torch.cat([zero_shot(guide, photo) for photo in photos]).numpy()
+        right = (chances.argmax(1) == WEATHERS.index(kind)).mean()
+        labels = np.repeat([0, 1], [len(clear), len(chances)])
+        auc = roc_auc_score(labels, 1 - np.concatenate([clear[:, 0], chances[:, 0]]))
         rows.append(
-            f"| {kind} | {len(photos)} | {right:.1%} | {(found.argmax(1) != 0).mean():.1%} | "
+            f"| {kind} | {len(photos)} | {right:.1%} | {(chances.argmax(1) != 0).mean():.1%} | "
             f"{auc:.3f} |"
         )
     return rows
@@ -221,16 +222,17 @@ def real_rows(guide: ClipGuide, folder: Path, clear: np.ndarray) -> list[str]:
 def report(guide: ClipGuide, photos: list[np.ndarray], real: Path | None, seed: int) -> str:
     """Return the held-out tables in Markdown."""
     lines = ["| style | " + " | ".join(WEATHERS) + " | all |", "|---" * 6 + "|"]
-    found = {style: test_probabilities(guide, photos, style, seed) for style in STYLES}
+    chances = {style: test_probabilities(guide, photos, style, seed) for style in STYLES}
     for style in STYLES:
-        right = (found[style].argmax(2) == np.arange(4)).mean(0)
+        # (photos, 4 shown, 4 answered): the right answer is on the diagonal.
+        right = (chances[style].argmax(2) == np.arange(4)).mean(0)
         lines.append(
             f"| {style} | " + " | ".join(f"{share:.1%}" for share in [*right, right.mean()]) + " |"
         )
     if real:
         columns = "| real weather | photos | weather right | not called clear |"
         head = f"{columns} AUC against clean test photos |"
-        lines += ["", head, "|---" * 5 + "|", *real_rows(guide, real, found[STYLES[0]][:, 0])]
+        lines += ["", head, "|---" * 5 + "|", *real_rows(guide, real, chances[STYLES[0]][:, 0])]
     return "\n".join(lines)
 
 

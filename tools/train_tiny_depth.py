@@ -87,8 +87,10 @@ def train(
         maps = model.backbone(normalised(spoilt)).feature_maps
         tokens = maps[-1][:, 1:]
         to_depth = depth_loss(model, maps, depths[chosen].float())
-        wanted = (targets[chosen].float() - middle) / spread
-        to_structure = (F.smooth_l1_loss(reader(tokens), wanted, reduction="none") * weights).mean()
+        # The first token is the class token; the others are (batch, patches, width).
+        standard = (targets[chosen].float() - middle) / spread
+        errors = F.smooth_l1_loss(reader(tokens), standard, reduction="none")
+        to_structure = (errors * weights).mean()
         to_levels = F.smooth_l1_loss(
             level_reader(tokens), levels[:, None].expand(-1, tokens.shape[1], -1)
         )

@@ -49,7 +49,7 @@ def test_its_weights_are_the_same_each_time_and_leave_the_generator_alone():
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
-    one, other = build_rater(block), build_rater(block)
+    rater, twin = build_rater(block), build_rater(block)
     assert torch.equal(torch.rand(1), expected)
-    assert torch.equal(one.rate([PHOTO]).logits, other.rate([PHOTO]).logits)
-    assert one.provenance["weights"] == "random tiny"
+    assert torch.equal(rater.rate([PHOTO]).logits, twin.rate([PHOTO]).logits)
+    assert rater.provenance["weights"] == "random tiny"

@@ -88,13 +88,13 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             said, top = self.server.model(image, text, body, listed)
         said = said if behaviour.answers is None else behaviour.answers
-        found = {
+        answer = {
             "index": 0,
             "finish_reason": "stop",
             "message": {"role": "assistant", "content": said},
         }
         return {
-            **found,
+            **answer,
             "logprobs": {"content": [{"token": said, "logprob": 0, "top_logprobs": top}]}
             if listed
             else None,

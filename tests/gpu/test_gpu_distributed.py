@@ -90,9 +90,9 @@ def test_a_launched_run_ends_like_a_plain_one(device, tmp_path):
             )
     for name, run in runs.items():
         assert run.wait(300) == 0, (tmp_path / name / "log.txt").read_text()[-3000:]
-    spread, single = (
+    plain, launched = (
         load_weights(tmp_path / name / "experiments/toy/models/net_g_latest.pth")
         for name in launchers
     )
-    for name, value in spread.items():  # a step changes a weight by up to 1e-2
-        torch.testing.assert_close(single[name], value, rtol=1e-3, atol=1e-3 if on_cuda else 0)
+    for name, value in plain.items():  # a step changes a weight by up to 1e-2
+        torch.testing.assert_close(launched[name], value, rtol=1e-3, atol=1e-3 if on_cuda else 0)

@@ -70,7 +70,7 @@ BATCH, SIZE, BOXES = 4, 48, 2
 
 
 class Policy(NamedTuple):
-    """What is rated: each crop at most once in `every` iterations, aside, by a proxy."""
+    """Rating by a rule: each crop at most once in `every` iterations, in a process, by a proxy."""
 
     name: str
     every: int = 1
@@ -92,7 +92,7 @@ First = dict[str, tuple[np.ndarray, float]]
 
 
 class Decisions(NamedTuple):
-    """What a policy did with the teacher's images, each known by (crop, iteration)."""
+    """Decisions of a policy on the teacher's images, which are named by (crop, iteration)."""
 
     accepted: set[tuple[str, int]]
     calls: list[int]

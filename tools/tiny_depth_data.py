@@ -27,7 +27,7 @@ class Sample(NamedTuple):
     image: np.ndarray
     """With weather: uint8 (3, SIDE, SIDE)."""
     depth: np.ndarray
-    """That the weather was drawn with: float16 (SIDE / 2, SIDE / 2), 1 the farthest."""
+    """Depth for the weather: float16 (SIDE / 2, SIDE / 2), 1 the farthest."""
     structure: np.ndarray
     """Of the clean crop, see `structure`: float16 (tokens, 4 * BINS + 3)."""
 

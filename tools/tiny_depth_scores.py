@@ -51,7 +51,7 @@ CHANGES: dict[str, Change] = {
     "blur 2 px": _blur(2),
     "green cast 0.05": _green,
 }
-"""What a restored photo must not do, and JPEG, which does no harm."""
+"""Faults that a restored photo must not have, and JPEG, which is harmless."""
 
 
 def depth_rows(

@@ -26,7 +26,7 @@ class Scores(msgspec.Struct):
     rho: float | None
     """Spearman's |rho| between rating and severity (uniform in [0, 1]) on the test folder."""
     pictures: int
-    """How many clear pictures, or pictures with weather of severity >= SEEN."""
+    """Number of pictures that are clear, or have weather of severity >= SEEN."""
     named: float
     """Share of their descriptions with the right weather word."""
     named_all: float
@@ -36,7 +36,7 @@ class Scores(msgspec.Struct):
     auc: float | None
     """AUC of the rating, real photos of this weather against clean test photos."""
     real: int
-    """How many real photos."""
+    """Number of real photos."""
     rating_real: float
     """Mean rating of the real photos; for clear, of the clean test photos."""
     named_real: float

@@ -1,4 +1,4 @@
-"""What both trainings of the tiny LLaVA share: batches, optimiser, one step, progress."""
+"""Common parts of the trainings of the tiny LLaVA: batches, optimiser, one step, progress."""
 
 import time
 from collections.abc import Iterator

@@ -33,7 +33,7 @@ from wxr_plugin.utils.files import write_text
 
 OPTIONS = Path(__file__).resolve().parents[2] / "options" / "tiny" / "daclip_nafnet.yml"
 ROWS = {"plain": [], "prompt": ["degradation"], "daclip": ["degradation", "content"]}
-"""What steers the network of each row."""
+"""Context of the network of each row."""
 TITLES = {"plain": "NAFNet", "prompt": "+ degradation prompt", "daclip": "+ DA-CLIP"}
 WORDS = ("hazy", "jpeg-compressed", "low-light", "noisy", "rainy", "snowy")
 SIDE = 160

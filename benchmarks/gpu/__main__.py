@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _write(args: argparse.Namespace, schedule: Schedule) -> None:
-    """Write what is known so far as JSON, in one step."""
+    """Write the results so far as JSON, atomically."""
     info = schedule.folder / INFO
     content = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""What a part of the benchmark is given: device, size, time left, and a place for its rows."""
+"""Environment of a part of the benchmark: device, size, time left, and a place for its rows."""
 
 import gc
 import statistics

@@ -16,7 +16,7 @@ from wxr_plugin.vlm.inputs import to_uint8
 BATCHES = (1, 8, 32)
 TINY_BATCHES = (1, 3)
 CROP = 256
-"""Side of the crops that are rated: those of a training."""
+"""Side of the rated crops, as in training."""
 
 
 def run(bench: Bench) -> None:

@@ -46,7 +46,7 @@ def distance(tensors, reference):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_forward_and_backward_are_those_of_a_cpu(name, device):
-    """In float64, so that a difference is no rounding; in float32 where a network cannot.
+    """In float64, where differences are not rounding; in float32 where a network cannot.
 
     The size needs no padding, which repeats pixels, and a device may sort equal values otherwise.
     """

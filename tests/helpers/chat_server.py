@@ -19,9 +19,9 @@ class Behaviour:
 
     def __init__(self, **settings):
         self.logprobs = True
-        """Whether it lists the likeliest tokens; "refuse": who asks for them gets an error."""
+        """Whether it lists the likeliest tokens; "refuse": a request for them gets an error."""
         self.most_logprobs = 20
-        """Tokens that it lists at most; who asks for more gets an error."""
+        """Largest number of tokens that it lists; a request for more gets an error."""
         self.refuse = 0
         """Requests that it turns away with `status` before it works."""
         self.status = 503

@@ -34,7 +34,7 @@ def _values(key: str, shape: tuple[int, ...]) -> np.ndarray:
 def fill(net: nn.Module) -> nn.Module:
     """Fill each floating entry of the state dict in place by its name and shape; set eval mode.
 
-    What is listed twice has the values of its last name, so those of the first are not drawn.
+    An entry with two names has the values of the last one, so those of the first are not drawn.
     """
     state = net.state_dict()
     last = {(tensor.data_ptr(), tensor.shape): key for key, tensor in state.items()}

@@ -1,4 +1,4 @@
-"""Which files belong to the repository."""
+"""The files that belong to the repository."""
 
 import subprocess
 from pathlib import Path

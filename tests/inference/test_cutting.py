@@ -144,12 +144,12 @@ def test_the_footprint_grows_with_pixels_and_with_their_square():
     """Five images of 4 bytes and 3 channels at once; and a matrix of pixels by pixels."""
     net = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(3)))
     with torch.inference_mode():
-        found = footprint.measure(net, CPU)
+        convolutions = footprint.measure(net, CPU)
         squared = footprint.measure(
             lambda x: x.mean(1)[:, :32, :32].flatten()[:, None] @ x.mean(1).flatten()[None, :1024],
             CPU,
         )
-    assert 2 * 12 <= found.linear <= 5 * 12 and found.quadratic == 0
+    assert 2 * 12 <= convolutions.linear <= 5 * 12 and convolutions.quadratic == 0
     assert squared.linear > 0
     assert (
         Footprint(0, 1.0).side(512.0**4) == 512

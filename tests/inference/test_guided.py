@@ -89,9 +89,9 @@ def test_the_seed_and_the_steps_count(folder, photo):
             folder / "unet.pth", device="cpu", sampling=sampling
         ).restore(photo)
 
-    same, other, fewer = restored(), restored(seed=1), restored(steps=2)
+    same, reseeded, fewer = restored(), restored(seed=1), restored(steps=2)
     assert np.array_equal(same, restored(seed=0, steps=4))
-    assert not np.array_equal(same, other) and not np.array_equal(same, fewer)
+    assert not np.array_equal(same, reseeded) and not np.array_equal(same, fewer)
 
 
 def test_tiles_see_the_embedding_of_the_whole_photo(folder, photo):
@@ -149,8 +149,8 @@ def test_the_command_tells_what_it_took_for_the_degradation(folder, tmp_path, ca
         "7",
     ]
     assert main(again) == 0
-    one, two = (read_image(tmp_path / name / "a.png") for name in ("one", "two"))
-    assert one.shape == (40, 52, 3) and not np.array_equal(one, two)
+    first, second = (read_image(tmp_path / name / "a.png") for name in ("one", "two"))
+    assert first.shape == (40, 52, 3) and not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize(

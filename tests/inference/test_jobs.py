@@ -1,4 +1,4 @@
-"""Which photos `wxr restore` takes, and where it writes them."""
+"""Photos that `wxr restore` takes, and the files that it writes."""
 
 import numpy as np
 import pytest

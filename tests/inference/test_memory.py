@@ -141,5 +141,5 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(faults(), reuse_memory() or faults())
 """
-    usual, kept = map(int, subprocess.check_output([sys.executable, "-c", code]).split())
-    assert kept < 100 < usual, "pages of 48 MiB that the system has to clear the ninth time"
+    usual, reusing = map(int, subprocess.check_output([sys.executable, "-c", code]).split())
+    assert reusing < 100 < usual, "pages of 48 MiB that the system has to clear the ninth time"

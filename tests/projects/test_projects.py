@@ -112,13 +112,13 @@ def test_the_option_file_of_a_copy_is_refused_with_every_key_that_has_to_change(
     project = copy_project("mininaf", 1, tmp_path)
     text = (project / "before.yml").read_text().replace("data/", f"{project}/data/")
     (project / "before.yml").write_text(text)
-    found = {
+    problem_keys = {
         problem.key
         for problem in option_files.check(
             option_files.load(project / "before.yml"), project / "before.yml"
         )
     }
-    assert found == {
+    assert problem_keys == {
         "model_type",
         "datasets.train.use_flip",
         "datasets.train.use_hflip",

@@ -252,14 +252,14 @@ def test_a_network_with_clips_prior_is_restored_from_the_command_line(folder, tm
 def test_known_embeddings_need_no_guide(photo, monkeypatch):
     clip, net = load_clip("tiny", "cpu"), shaken(SARCWP(**SARCWP.smoke | {"context_dim": 64}))
     guided = Restorer(net, "cpu", guide=clip)
-    wanted = guided.restore(photo)
-    known = guided.seen
+    guided_result = guided.restore(photo)
+    context = guided.seen
     monkeypatch.setattr(type(clip), "embed", lambda *given: pytest.fail("CLIP was run"))
-    assert np.array_equal(guided.restore(photo, known), wanted)
+    assert np.array_equal(guided.restore(photo, context), guided_result)
     image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
     alone = Restorer(net, "cpu")
     torch.testing.assert_close(
-        alone.restore_tensor(image, known), guided.restore_tensor(image, known)
+        alone.restore_tensor(image, context), guided.restore_tensor(image, context)
     )
     with pytest.raises(
         WxrError, match="takes a context, and there is no guide: give one, or the photo's context"

@@ -36,13 +36,15 @@ def built(name, **options):
 def far_change(net):
     """Return the change of the left of a result with the right of the image."""
     image = torch.rand(1, 3, HEIGHT, WIDTH)
-    other = image.clone()
-    other[..., FAR + 32 :] *= 0.2
+    darkened = image.clone()
+    darkened[..., FAR + 32 :] *= 0.2
     sampled = "time" in inspect.signature(net.forward).parameters
     steering = [Context(image=torch.ones(1, net.context_dim))] if context_inputs(net) else []
     with torch.no_grad():
-        one, two = (net(x, x, 5.0) if sampled else net(x, *steering) for x in (image, other))
-    return (one - two)[..., :32].abs().max().item()
+        unchanged, changed = (
+            net(x, x, 5.0) if sampled else net(x, *steering) for x in (image, darkened)
+        )
+    return (unchanged - changed)[..., :32].abs().max().item()
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -1,8 +1,9 @@
-"""What DA-CLIP's embeddings add to a training step: a steered NAFNet against the same NAFNet without context.
+"""Cost of DA-CLIP's embeddings in a training step: a steered NAFNet against a plain one.
 
-    python benchmarks/conditioning_cost.py                                      # packaged tiny
-    CLIP, a small NAFNet python benchmarks/conditioning_cost.py --clip ViT-B-32 --width 32 --size
-    256 --batch 1 --rounds 5 --steps 1
+    # the packaged tiny CLIP, a small NAFNet
+    python benchmarks/conditioning_cost.py
+    python benchmarks/conditioning_cost.py --clip ViT-B-32 --width 32 --size 256 --batch 1
+        --rounds 5 --steps 1
 
 All are WxrModels that train on random images: feeding the batch, embedding, forward, backward,
 update. They take turns in short blocks of steps, in an order that rotates, and each block is
@@ -39,11 +40,14 @@ from wxr_plugin.conditioning.guides import load_daclip
 CONTEXT = ["degradation", "content"]
 GUIDE_SIZE = 224
 PHOTOS = 8
-"""Different batches; photos are all known after so many steps."""
+"""Number of different batches; once they were fed, all their photos are in the cache."""
 
 
 def write_guide(clip: str, folder: Path) -> str:
-    """A DA-CLIP whose controller is not trained, as a file; of `tiny` or an architecture of open_clip."""
+    """Write a DA-CLIP with an untrained controller and return its file.
+
+    `clip` is "tiny" or an architecture of open_clip.
+    """
     import open_clip
 
     model = DaCLIP(*build_clip(clip)) if clip == "tiny" else DaCLIP(open_clip.create_model(clip))
@@ -55,7 +59,7 @@ def write_guide(clip: str, folder: Path) -> str:
 def options(
     root: Path, network: dict[str, Any], guide: dict[str, Any] | None, **dataset: Any
 ) -> dict[str, Any]:
-    """Options of a training that writes nothing; `dataset` says what the training set gives."""
+    """Return options of a training that writes nothing; `dataset` describes the training set."""
     paths = {name: str(root / name) for name in ("experiments_root", "models", "training_states")}
     return {
         "name": "conditioning_cost",
@@ -82,7 +86,7 @@ def options(
 
 
 def build_models(args: argparse.Namespace, root: Path) -> dict[str, Any]:
-    """The plain model and the steered ones, by name."""
+    """Build the plain model and the steered ones, keyed by name."""
     network = {
         "type": "NAFNet",
         "width": args.width,
@@ -102,18 +106,18 @@ def build_models(args: argparse.Namespace, root: Path) -> dict[str, Any]:
 
 
 def make_batches(size: int, count: int) -> list[dict[str, Any]]:
-    """Random crops and photos, `PHOTOS` batches."""
-    found = []
+    """Draw PHOTOS batches of random crops (count, 3, size, size) and photos."""
+    batches = []
     for number in range(PHOTOS):
         names = [f"{number}_{place}.png" for place in range(count)]
         crops = {name: torch.rand(count, 3, size, size) for name in ("lq", "gt")}
         whole = {"lq_guide": torch.rand(count, 3, GUIDE_SIZE, GUIDE_SIZE), "lq_guide_key": names}
-        found.append({**crops, **whole, "lq_path": names, "gt_path": names})
-    return found
+        batches.append({**crops, **whole, "lq_path": names, "gt_path": names})
+    return batches
 
 
 def feed(model: Any, batch: dict[str, Any]) -> None:
-    """Give `model` a batch as its dataset would: whole photos only where the guide is to see them."""
+    """Give `model` a batch as its dataset would: whole photos only where the guide sees them."""
     whole = model.guide and model.conditioning.options.view == "photo"
     model.feed_data(
         {key: value for key, value in batch.items() if whole or not key.startswith("lq_guide")}
@@ -121,7 +125,7 @@ def feed(model: Any, batch: dict[str, Any]) -> None:
 
 
 def train(model: Any, batches: list[dict[str, Any]]) -> None:
-    """A step on every batch."""
+    """Make a step on every batch."""
     for batch in batches:
         model.update_learning_rate(model.iteration + 1)
         feed(model, batch)
@@ -130,7 +134,7 @@ def train(model: Any, batches: list[dict[str, Any]]) -> None:
 
 
 def embed(model: Any, batches: list[dict[str, Any]]) -> None:
-    """What the guide does of `train`."""
+    """Do the guide's part of `train` alone."""
     for batch in batches:
         feed(model, batch)
         model.context(model.lq)
@@ -150,7 +154,7 @@ def seconds(work: Callable[[], None]) -> float:
 def measure(
     models: dict[str, Any], batches: list[dict[str, Any]], rounds: int, steps: int
 ) -> dict[str, list[float]]:
-    """Seconds a step, one entry a round, of each model and of its guide by itself."""
+    """Return the seconds a step, one entry a round, of each model and of its guide by itself."""
     works = {name: (train, model) for name, model in models.items()}
     works |= {f"guide of {name}": (embed, models[name]) for name in ("crop", "crop, bf16")}
     times: dict[str, list[float]] = {name: [] for name in works}
@@ -167,7 +171,7 @@ def measure(
 
 
 def main() -> None:
-    """Print a line a case: milliseconds a step, and its ratio to the plain network's step with its quartiles."""
+    """Print a line a case: milliseconds a step, and quartiles of its ratio to the plain step."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -190,7 +194,8 @@ def main() -> None:
         models = build_models(args, Path(folder))
     times = measure(models, make_batches(args.size, args.batch), args.rounds, args.steps)
     for name, values in times.items():
-        ratios = [one / plain for one, plain in zip(values, times["plain"], strict=True)]
+        pairs = zip(values, times["plain"], strict=True)
+        ratios = [time_of_case / time_of_plain for time_of_case, time_of_plain in pairs]
         low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
         print(
             f"{name:20} {1000 * statistics.median(values):8.1f} ms {middle:6.3f} ({low:.3f} to "

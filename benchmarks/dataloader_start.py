@@ -1,4 +1,4 @@
-"""What it costs to start data loader workers by spawn, as stock BasicSR does, instead of by fork.
+"""Cost of starting data loader workers by spawn, as stock BasicSR does, instead of by fork.
 
     python benchmarks/dataloader_start.py --iterations 10 --epochs 3 --workers 2
 
@@ -39,7 +39,7 @@ class Noise(Dataset):
 
 
 def seconds(method: str, persistent: bool, iterations: int, epochs: int, workers: int) -> float:
-    """Time of `epochs` epochs with a start method, from the first worker's start to the last batch."""
+    """Return the time of `epochs` epochs, from the first worker's start to the last batch."""
     data = Noise(4 * iterations)
     block = {
         "phase": "train",
@@ -70,13 +70,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    found = {name: [] for name in WAYS}
+    times_of = {name: [] for name in WAYS}
     for _ in range(args.repeats):
         for name, (method, persistent) in WAYS.items():
-            found[name].append(
+            times_of[name].append(
                 seconds(method, persistent, args.iterations, args.epochs, args.workers)
             )
-    medians = {name: float(np.median(times)) for name, times in found.items()}
+    medians = {name: float(np.median(times)) for name, times in times_of.items()}
     print(
         f"{args.epochs} epochs of {args.iterations} batches, {args.workers} workers, median of "
         f"{args.repeats}"

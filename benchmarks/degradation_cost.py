@@ -1,10 +1,11 @@
-"""What it costs to draw each degradation on the fly: CPU milliseconds a 256 x 256 crop, one thread.
+"""Cost of drawing each degradation on the fly: CPU milliseconds a 256 x 256 crop, one thread.
 
 python benchmarks/degradation_cost.py [REPETITIONS]
 """
 
 import sys
 import time
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from wxr_plugin.data.degradations.words import DEGRADATIONS
 
 
 def milliseconds(draw, repetitions: int) -> float:
-    """CPU time of `draw(rng)`, the mean over `repetitions` seeds."""
+    """Return the CPU time of `draw(rng)`, the mean over `repetitions` seeds."""
     draw(np.random.default_rng(0))
     start = time.process_time()
     for seed in range(repetitions):
@@ -29,9 +30,8 @@ def main(repetitions: int) -> None:
     cv2.setNumThreads(1)
     photo = np.ascontiguousarray(astronaut()[:256, :256]).astype(np.float32) / 255
     for word in DEGRADATIONS:
-        print(
-            f"{word:16} {milliseconds(lambda rng, word=word: degrade(photo, word, 0.8, rng), repetitions):5.1f}"
-        )
+        cost = milliseconds(partial(degrade, photo, word, 0.8), repetitions)
+        print(f"{word:16} {cost:5.1f}")
     print(f"{'wild':16} {milliseconds(lambda rng: wild_degrade(photo, rng), repetitions):5.1f}")
 
 

@@ -1,4 +1,4 @@
-"""How good the samples of an IR-SDE are with fewer steps, by each sampler, and what they cost.
+"""Quality and cost of the samples of an IR-SDE with fewer steps, by each sampler.
 
     python benchmarks/fewer_steps.py experiments/tiny_irsde/models/net_g_latest.pth CLEAN_PHOTOS
     [--save samples/]
@@ -39,7 +39,7 @@ METRICS = {
 
 
 def read_pairs(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """Degraded and clean crops, (N, 3, size, size) each."""
+    """Read degraded and clean crops, (N, 3, size, size) each, in [0, 1]."""
     severity = {"synthetic": {"severity": [0.2, 1.0]}}
     source = {"dataroot_lq": str(args.lq)} if args.lq else severity
     block = {
@@ -56,16 +56,16 @@ def read_pairs(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
 
 
 def middle(image: Tensor, size: int) -> Tensor:
-    """The square of `size` pixels in the middle of an image (3, H, W)."""
+    """Return the square of `size` pixels in the middle of an image (3, H, W)."""
     top, left = (image.shape[1] - size) // 2, (image.shape[2] - size) // 2
     return image[:, top : top + size, left : left + size]
 
 
 def scores(images: Tensor, clean: Tensor) -> dict[str, float]:
-    """Means of METRICS over images (N, 3, H, W)."""
+    """Return the means of METRICS over images (N, 3, H, W)."""
     pairs = [
-        {"img": tensor2img(one), "img2": tensor2img(other)}
-        for one, other in zip(images, clean, strict=True)
+        {"img": tensor2img(image), "img2": tensor2img(truth)}
+        for image, truth in zip(images, clean, strict=True)
     ]
     return {
         name: float(np.mean([calculate_metric(pair, how) for pair in pairs]))
@@ -74,15 +74,16 @@ def scores(images: Tensor, clean: Tensor) -> dict[str, float]:
 
 
 def sample(restorer: Restorer, lq: Tensor, batch: int) -> tuple[Tensor, float]:
-    """Restorations of `lq` and the seconds of each."""
+    """Return restorations of `lq` (N, 3, H, W) and the seconds for each."""
     start = time.process_time()
     restored = torch.cat([restorer.restore_tensor(part).cpu() for part in lq.split(batch)])
     return restored, (time.process_time() - start) / len(lq)
 
 
-def line(name: str, steps: object, found: dict[str, float], cost: float) -> str:
-    """A row of a Markdown table."""
-    return f"| {name} | {steps} | {found['psnr']:.2f} | {found['ssim']:.4f} | {found['gmsd']:.4f} | {cost:.2f} |"
+def line(name: str, steps: object, means: dict[str, float], cost: float) -> str:
+    """Return a row of a Markdown table."""
+    figures = f"{means['psnr']:.2f} | {means['ssim']:.4f} | {means['gmsd']:.4f}"
+    return f"| {name} | {steps} | {figures} | {cost:.2f} |"
 
 
 def save(folder: Path | None, name: str, images: Tensor) -> None:

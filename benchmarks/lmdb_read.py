@@ -1,4 +1,4 @@
-"""Size and reading speed of an LMDB of photos: original bytes (`wxr lmdb build`) against BasicSR's PNG re-encoding.
+"""Size and reading speed of an LMDB: original bytes (`wxr lmdb build`) against BasicSR's PNG.
 
     python benchmarks/lmdb_read.py [FOLDER_OF_JPEGS] [--rounds 5]
 
@@ -31,7 +31,7 @@ from wxr_plugin.data.lmdb.build import build
 
 
 def packaged() -> list[Path]:
-    """The folders of scikit-learn and scikit-image that hold photos."""
+    """Return the folders of scikit-learn and scikit-image that hold photos."""
     import skimage.data
     import sklearn.datasets
 
@@ -61,7 +61,7 @@ def build_both(photos: Path, work: Path) -> tuple[Path, Path]:
 
 
 def seconds(read: Callable[[str], np.ndarray], keys: list[str]) -> float:
-    """Seconds to read all `keys` once."""
+    """Return the seconds to read all `keys` once."""
     start = time.perf_counter()
     for key in keys:
         read(key)
@@ -69,7 +69,7 @@ def seconds(read: Callable[[str], np.ndarray], keys: list[str]) -> float:
 
 
 def stock_reader(path: Path) -> Callable[[str], np.ndarray]:
-    """BasicSR's own way to a uint8 RGB array."""
+    """Read a uint8 RGB array (H, W, 3) as BasicSR does."""
     client = FileClient("lmdb", db_paths=str(path))
     return lambda key: cv2.cvtColor(imfrombytes(client.get(key, "default")), cv2.COLOR_BGR2RGB)
 
@@ -102,7 +102,7 @@ def report(count: int, paths: dict[str, Path], times: dict[str, list[float]]) ->
     print(f"{count} JPEG photos")
     for name in paths:
         print(f"{name:8} {sizes[name]:8.1f} MiB  {medians[name]:6.2f} ms a photo")
-    smaller, faster = (found["BasicSR"] / found["wxr"] for found in (sizes, medians))
+    smaller, faster = (table["BasicSR"] / table["wxr"] for table in (sizes, medians))
     print(f"wxr's is {smaller:.1f} times smaller and is read {faster:.1f} times faster")
 
 

@@ -1,8 +1,8 @@
-"""Does channels_last make the published networks faster on a CPU? What `wxr restore` does there rests on this table.
+"""Speed of the published networks in channels_last on a CPU; `wxr restore` uses this table.
 
-    OMP_NUM_THREADS=1 python benchmarks/memory_layout.py                # every network of
-    options/train, at full size OMP_NUM_THREADS=1 python benchmarks/memory_layout.py --only prenet
-    msbdn --size 128
+    # every network of options/train, at full size
+    OMP_NUM_THREADS=1 python benchmarks/memory_layout.py
+    OMP_NUM_THREADS=1 python benchmarks/memory_layout.py --only prenet msbdn --size 128
 
 A line an option file: microseconds of processor time a pixel in both layouts, how many times as
 fast channels_last is, and the largest difference between their results. The two take turns on the
@@ -32,7 +32,7 @@ OPTIONS = Path(__file__).parents[1] / "options" / "train"
 
 
 def networks(only: list[str]) -> Iterator[tuple[str, nn.Module]]:
-    """Names of option files, and the network that each trains; one is built at a time."""
+    """Yield names of option files and the network that each trains, built one at a time."""
     for file in sorted(OPTIONS.rglob("*.yml")):
         block = safe_yaml.load(file).get("network_g")
         if (
@@ -44,17 +44,21 @@ def networks(only: list[str]) -> Iterator[tuple[str, nn.Module]]:
 
 
 def measure(net: nn.Module, tile: Tensor, rounds: int) -> tuple[float, float, float]:
-    """Microseconds of processor time a pixel as usual and in channels_last, and how far their results are apart."""
+    """Return microseconds of processor time a pixel in both layouts, and their difference.
+
+    The first layout is torch's default, the second channels_last.
+    """
     kinds = (net, convert_conv2d_weight_memory_format(copy.deepcopy(net), torch.channels_last))
     seconds: tuple[list[float], list[float]] = ([], [])
     with torch.inference_mode():
         first, second = (network_checks.call(kind, tile) for kind in kinds)
         for _ in range(rounds):
-            for kind, found in zip(kinds, seconds, strict=True):
+            for kind, times in zip(kinds, seconds, strict=True):
                 start = time.process_time()
                 network_checks.call(kind, tile)
-                found.append(time.process_time() - start)
-    usual, last = (min(found) * 1e6 / tile[0, 0].numel() for found in seconds)
+                times.append(time.process_time() - start)
+    # The least time is the one that other processes disturbed least.
+    usual, last = (min(times) * 1e6 / tile[0, 0].numel() for times in seconds)
     return usual, last, (first - second).abs().max().item()
 
 

@@ -1,4 +1,4 @@
-"""How often the perceptual hash of `wxr benchmark` finds copies of photos, and how alike different photos come out.
+"""Hits of `wxr benchmark`'s perceptual hash on copies of photos, and on different photos.
 
 python benchmarks/overlap_hash.py FOLDER…
 """
@@ -16,12 +16,12 @@ THRESHOLD = OverlapOptions(training=[]).threshold
 
 
 def saved(image: np.ndarray, quality: int) -> np.ndarray:
-    """The image after being saved as JPEG."""
+    """Return the image after it was saved as JPEG."""
     return read_image(encode(image, ".jpg", quality=quality))
 
 
 def scaled(image: np.ndarray, factor: float) -> np.ndarray:
-    """The image in another size."""
+    """Return the image in another size."""
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=how)
 
@@ -44,20 +44,23 @@ COPIES = {
 def main(folders: list[str]) -> None:
     """Print the share of copies within the threshold, and the nearest pairs of photos."""
     files = [file for folder in folders for file in list_images(folder)]
-    hashes, found = [], {name: [] for name in COPIES}
+    hashes = []
+    distances = {name: [] for name in COPIES}
     for file in files:
         image = read_image(file)
         hashes.append(difference_hash(image))
         for name, copy in COPIES.items():
-            found[name].append(np.bitwise_count(hashes[-1] ^ difference_hash(copy(image))).sum())
+            changed_bits = np.bitwise_count(hashes[-1] ^ difference_hash(copy(image)))
+            distances[name].append(changed_bits.sum())
     print(f"{len(files)} photos, threshold {THRESHOLD} of {hashes[0].size * 8} bits")
-    for name, bits in found.items():
+    for name, bits in distances.items():
         print(
             f"{name:<18} found {np.mean(np.array(bits) <= THRESHOLD):6.1%}  bits: median "
             f"{np.median(bits):.0f}"
         )
     all_of = np.stack(hashes)
-    apart = [np.bitwise_count(one ^ all_of[:n]).sum(1) for n, one in enumerate(all_of)]
+    # Distances in bits of each photo from all before it.
+    apart = [np.bitwise_count(bits ^ all_of[:n]).sum(1) for n, bits in enumerate(all_of)]
     pairs = [(int(bits), m, n) for n, row in enumerate(apart) for m, bits in enumerate(row)]
     for bits, m, n in sorted(pair for pair in pairs if pair[0] > THRESHOLD)[:20]:
         print(f"{bits:3} bits: {files[m]}  {files[n]}")

@@ -1,4 +1,4 @@
-"""How far ratings move with quantised weights, with what a server lists, and with the answered word alone.
+"""Agreement of ratings by quantised weights, by a server's list, and by the answered word alone.
 
     python benchmarks/rater_agreement.py PHOTOS [--model tiny] [--count 40]
 
@@ -36,7 +36,7 @@ def main() -> None:
     quantised = {
         bits: build_rater({"model": args.model, "quantization": bits}) for bits in ("8bit", "4bit")
     }
-    rows = {bits: other.rate(images).rating for bits, other in quantised.items()}
+    rows = {bits: coarse_rater.rate(images).rating for bits, coarse_rater in quantised.items()}
     rows |= {f"{top} tokens listed": listed(rater, images, top) for top in (20, 5)}
     rows["the word alone"] = 5.0 - whole.logits.argmax(1)
     print(
@@ -49,18 +49,18 @@ def main() -> None:
 
 
 def listed(rater: TransformersRater, images: list, top: int) -> torch.Tensor:
-    """The ratings (N,) that a server's list of the `top` likeliest tokens gives."""
+    """Return the ratings (N,) that follow from a server's list of the `top` likeliest tokens."""
     tokenizer, question = rater.vlm.tokenizer, rater.vlm.question(rater.prompt)
-    found = []
+    word_logits = []
     for image in to_uint8(images):
         logits = rater.vlm.next_token_logits(question, [image], list(range(len(tokenizer))))[0]
         values, ids = logits.log_softmax(-1).topk(top)
-        found.append(
+        word_logits.append(
             logits_from_top(
                 [(tokenizer.decode([i]), v) for i, v in zip(ids.tolist(), values.tolist())]
             )
         )
-    return rating_from_logits(torch.tensor(found))
+    return rating_from_logits(torch.tensor(word_logits))
 
 
 if __name__ == "__main__":

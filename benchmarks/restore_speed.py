@@ -1,4 +1,4 @@
-"""Restoring a folder: `wxr restore`'s engine against spandrel in a plain loop and a Real-ESRGAN-style tiler.
+"""Speed of restoring a folder: `wxr restore`'s engine, spandrel in a loop, and a tiler.
 
     python benchmarks/restore_speed.py                                   # 24 generated photos of 1
     to 12 megapixels python benchmarks/restore_speed.py --photos PHOTOS --count 6 --smallest 0.5
@@ -42,7 +42,7 @@ TILE_PAD = 10
 
 
 def make_photos(folder: Path, args: argparse.Namespace) -> None:
-    """JPEGs of 3:2 whose sizes grow evenly from the smallest to the largest, out of `args.photos` or of noise."""
+    """Write JPEGs of 3:2 whose sizes grow evenly, out of `args.photos` or of noise."""
     sources = list_images(args.photos) if args.photos else []
     rng = np.random.default_rng(0)
     for number, size in enumerate(np.linspace(args.smallest, args.largest, args.count)):
@@ -57,7 +57,10 @@ def make_photos(folder: Path, args: argparse.Namespace) -> None:
 
 
 def make_checkpoint(file: Path, width: int) -> None:
-    """A NAFNet of three levels with random weights, as BasicSR stores it; spandrel tells its options from it."""
+    """Save a NAFNet of three levels with random weights as BasicSR does.
+
+    spandrel infers its options from the weights.
+    """
     from basicsr.archs import build_network
 
     network = {"type": "NAFNet", "width": width, "enc_blk_nums": [1, 1, 1], "middle_blk_num": 1}
@@ -69,7 +72,7 @@ def make_checkpoint(file: Path, width: int) -> None:
 def ours(
     checkpoint: Path, tile: int | None, args: argparse.Namespace
 ) -> Callable[[list[Path], Path], object]:
-    """`wxr restore`'s engine."""
+    """Run the engine of `wxr restore`."""
     from wxr_plugin.inference.memory import reuse_memory
     from wxr_plugin.inference.pipeline import restore_files
     from wxr_plugin.inference.restorer import Restorer
@@ -95,7 +98,7 @@ def ours(
 def theirs(
     checkpoint: Path, tile: int | None, args: argparse.Namespace
 ) -> Callable[[list[Path], Path], object]:
-    """spandrel's descriptor, whole or under the tiler, in a loop as a user would write it."""
+    """Run spandrel's descriptor, whole or under the tiler, in a loop as a user would write it."""
     import spandrel_extra_arches
     from spandrel import ModelLoader
 
@@ -127,7 +130,7 @@ def theirs(
 
 
 def esrgan_tiles(model: Callable[[Tensor], Tensor], lq: Tensor, tile: int) -> Tensor:
-    """Tiles beside each other, each run with up to TILE_PAD pixels more on every side, which are cropped."""
+    """Restore adjacent tiles, each with up to TILE_PAD more pixels a side, which are cropped."""
     height, width = lq.shape[-2:]
     restored = torch.zeros_like(lq)
     for y in range(0, height, tile):
@@ -166,9 +169,9 @@ def _memory(device: str) -> float:
 
 
 def rounds(folder: Path, args: argparse.Namespace) -> Iterator[dict[str, dict[str, float]]]:
-    """For each round what each engine's process printed."""
+    """Yield, for each round, the printed result of each engine's process."""
     for number in range(args.rounds):
-        found = {}
+        results = {}
         for engine in [*ENGINES, *ENGINES][number % 4 : number % 4 + 4]:
             command = [
                 sys.executable,
@@ -180,27 +183,27 @@ def rounds(folder: Path, args: argparse.Namespace) -> Iterator[dict[str, dict[st
                 str(folder),
             ]
             command += ["--checkpoint", str(args.checkpoint)]
-            found[engine] = json.loads(
+            results[engine] = json.loads(
                 subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
             )
-        print(f"round {number + 1}: {found}", file=sys.stderr)
-        yield found
+        print(f"round {number + 1}: {results}", file=sys.stderr)
+        yield results
 
 
-def report(found: list[dict[str, dict[str, float]]], megapixels: float) -> None:
+def report(results: list[dict[str, dict[str, float]]], megapixels: float) -> None:
     """Print a line an engine, and the ratios of pairs."""
     for engine in ENGINES:
-        speed = statistics.median(megapixels / one[engine]["seconds"] for one in found)
-        mib = statistics.median(one[engine]["mib"] for one in found)
+        speed = statistics.median(megapixels / row[engine]["seconds"] for row in results)
+        mib = statistics.median(row[engine]["mib"] for row in results)
         print(f"{engine:15} {speed:7.2f} megapixels/s {mib:8.0f} MiB")
-    for mine, other, aim in PAIRS:
-        ratios = [one[other]["seconds"] / one[mine]["seconds"] for one in found]
+    for mine, rival, aim in PAIRS:
+        ratios = [row[rival]["seconds"] / row[mine]["seconds"] for row in results]
         low, middle, high = (
             statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
         )
-        mib = statistics.median(one[other]["mib"] / max(one[mine]["mib"], 1) for one in found)
+        mib = statistics.median(row[rival]["mib"] / max(row[mine]["mib"], 1) for row in results)
         print(
-            f"{mine} / {other}: {middle:.2f} ({low:.2f} to {high:.2f}; aim {aim}) times as fast, "
+            f"{mine} / {rival}: {middle:.2f} ({low:.2f} to {high:.2f}; aim {aim}) times as fast, "
             f"{mib:.2f} less memory"
         )
 

@@ -1,4 +1,4 @@
-"""Measure what a packaged restorer is worth: gains on synthetic weather and on published pairs, mesh, tiles, identity.
+"""Measure a packaged restorer: gains on synthetic weather and real pairs, mesh, tiles, identity.
 
     python benchmarks/restorer_table.py --checkpoint small --clean CLEAN/test --pairs PAIRS --real
     REAL
@@ -31,7 +31,7 @@ Restore = Callable[[np.ndarray], np.ndarray]
 def synthetic_gains(
     restore: Restore, folder: Path, style: str, kind: str, every: int
 ) -> list[float]:
-    """Return the gain in PSNR (RGB, dB) of each `every`th clear photo of `folder` under weather of one style."""
+    """Return the PSNR gain (RGB, dB) of each `every`th clear photo under weather of one style."""
     gains = []
     for number, file in enumerate(list_images(folder)[::every]):
         clean = read_image(file)
@@ -58,7 +58,7 @@ def gain(restore: Restore, lq: np.ndarray, gt: np.ndarray) -> float:
 
 
 def peak(image: np.ndarray) -> float:
-    """Return how far the spectrum of the image (H, W, 3) stands out at periods of 2, 4 and 8 px; 1 is not at all.
+    """Return how far the spectrum of (H, W, 3) stands out at 2, 4 and 8 px; 1: not at all.
 
     Of the differences between neighbouring rows (columns) the power at each period is divided by
     the median of the frequencies near it; the largest ratio counts.
@@ -80,7 +80,7 @@ def _ratio(power: np.ndarray, index: int) -> float:
 
 
 def mesh_share(restore: Restore, photos: list[Path]) -> float:
-    """Return the share of `photos` whose restored spectrum has twice the peak of the photo, and at least 3."""
+    """Return the share of `photos` whose restored spectrum peaks at twice the photo's, and at 3."""
     meshed = []
     for file in photos:
         photo = read_image(file)
@@ -89,7 +89,7 @@ def mesh_share(restore: Restore, photos: list[Path]) -> float:
 
 
 def tile_agreement(checkpoint: str, photos: list[Path]) -> float:
-    """Return the lower PSNR of tiles of 512 and 1024 px against the whole, on the largest file enlarged to LARGE."""
+    """Return the lower PSNR of tiles of 512 and 1024 px against the whole, on an enlarged photo."""
     photo = read_image(max(photos, key=lambda file: file.stat().st_size))
     large = cv2.resize(photo, LARGE, interpolation=cv2.INTER_CUBIC)
     whole = Restorer.from_checkpoint(checkpoint, tile=None).restore(large)
@@ -110,10 +110,11 @@ def rows(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
             yield f"pairs {folder.name}", f"{np.mean(gains):+.2f} dB ({len(gains)} pairs)"
     if args.clean:
         clear = [read_image(file) for file in list_images(args.clean)[:: args.every]]
-        kept = [psnr(photo, restore(photo)) for photo in clear]
+        fidelities = [psnr(photo, restore(photo)) for photo in clear]
         yield (
             "clear photo to itself",
-            f"{np.mean(kept):.2f} dB, lowest {min(kept):.2f} ({len(kept)} photos)",
+            f"{np.mean(fidelities):.2f} dB, lowest {min(fidelities):.2f} "
+            f"({len(fidelities)} photos)",
         )
     if args.real:
         photos = [file for kind in KINDS for file in list_images(args.real / kind)]

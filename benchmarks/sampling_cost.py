@@ -1,12 +1,14 @@
-"""What a step of sampling costs beside the network: IR-SDE's samplers against bare forward passes of the same U-Net.
+"""Cost of a sampling step next to the network: IR-SDE's samplers against bare forward passes.
 
-    python benchmarks/sampling_cost.py                                              #
-    options/tiny/irsde.yml's network python benchmarks/sampling_cost.py --nf 64 --mult 1 2 4 8
-    --scale 1 --context --steps 1 --rounds 7    # DA-CLIP's
+    # the network of options/tiny/irsde.yml
+    python benchmarks/sampling_cost.py
+    # the network of DA-CLIP
+    python benchmarks/sampling_cost.py --nf 64 --mult 1 2 4 8 --scale 1 --context --steps 1
+        --rounds 7
 
-Sampling is what IRSDEModel and `wxr restore` call (`Diffusion.sample`): the schedule, the noise
-that each image has of its own, `steps` passes and steps. Beside it the network alone looks `steps`
-times at the same degraded images and states. All take turns, in an order that rotates, and each is
+IRSDEModel and `wxr restore` sample with `Diffusion.sample`: the schedule, the noise of each image,
+`steps` passes and steps. For comparison the network alone looks `steps` times at the same degraded
+images and states. All take turns, in an order that rotates, and each is
 divided by the bare passes of the same round; medians are printed. On a CPU time is that of this
 process (time.process_time) with one thread, so that others who use the machine count little; on a
 GPU it is the clock's. Weights are random, which does not change the time.
@@ -34,7 +36,7 @@ EMBEDDING = 512
 
 
 def forwards(net: nn.Module, lq: Tensor, context: Context | None, steps: int) -> None:
-    """`steps` passes of the network, at the times that sampling has."""
+    """Make `steps` passes of the network, at the times that sampling has."""
     xt = lq + 0.1 * torch.randn_like(lq)
     with torch.no_grad():
         for t in range(steps, 0, -1):
@@ -52,7 +54,7 @@ def seconds(work: Callable[[], object], gpu: bool) -> float:
 
 
 def measure(args: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds a step, one entry a round, of bare passes and of each sampler."""
+    """Return the seconds a step, one entry a round, of bare passes and of each sampler."""
     gpu = torch.cuda.is_available()
     device = "cuda" if gpu else "cpu"
     names = ["content", "degradation"] if args.context else []
@@ -92,7 +94,8 @@ def main() -> None:
     torch.manual_seed(0)
     times = measure(args)
     for name, values in times.items():
-        ratios = [one / bare for one, bare in zip(values, times["bare"], strict=True)]
+        pairs = zip(values, times["bare"], strict=True)
+        ratios = [sampled / bare for sampled, bare in pairs]
         low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
         print(
             f"{name:10} {1000 * statistics.median(values):8.1f} ms {middle:6.3f} ({low:.3f} to "

@@ -1,12 +1,12 @@
-"""Print how far a photo in tiles is from the whole photo, in dB, with the overlap that is chosen by default.
+"""Print how far a photo in tiles is from the whole photo, in dB, with the default overlap.
 
     python benchmarks/tile_seams.py
     python benchmarks/tile_seams.py --networks MSBDN NAFNet --tile 512 --checkpoint net_g_latest.pth
 
-Networks are quick instances with random weights (`walk.build_quick`); the packaged one or a
-checkpoint has its own. `reach` is the distance over which a change is still visible. Networks that
-look at the whole image are not cut where memory allows it; their figure is what tiles would cost.
-Nothing is downloaded.
+Networks are quick instances with random weights (`network_checks.build_quick`); the packaged one
+or a checkpoint has its own. `reach` is the distance over which a change is still visible. Networks
+that look at the whole image are not cut where memory allows it; their figure is what tiles would
+cost. Nothing is downloaded.
 """
 
 import argparse

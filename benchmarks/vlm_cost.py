@@ -1,11 +1,11 @@
-"""What rating with an expensive vision-language model costs a WResVLM training, and what is lost by rating less.
+"""Cost of rating with an expensive VLM in a WResVLM training, and the loss of rating less.
 
     python benchmarks/vlm_cost.py [--photos FOLDER] [--iterations 300] [--factor 35] [--begin
     nothing init]
 
 1. A training that rates everything, with the packaged tiny restorer and the packaged tiny LLaVA, on
   packaged photos
-   with synthetic weather (or on the photos of a folder). What the teacher makes is kept.
+   with synthetic weather (or on the photos of a folder). The teacher's images are kept.
 2. Steps without rating (`gate: teacher`), and with ratings by another process, in turns, by the
   clock. The rater takes
    `factor` times a step for the images of a batch, which is the paper's situation: LLaVA-7B on
@@ -70,7 +70,7 @@ BATCH, SIZE, BOXES = 4, 48, 2
 
 
 class Policy(NamedTuple):
-    """What is rated: each crop at most once in `every` iterations, aside, by a proxy."""
+    """Rating by a rule: each crop at most once in `every` iterations, in a process, by a proxy."""
 
     name: str
     every: int = 1
@@ -92,7 +92,7 @@ First = dict[str, tuple[np.ndarray, float]]
 
 
 class Decisions(NamedTuple):
-    """What a policy did with the teacher's images, each known by (crop, iteration)."""
+    """Decisions of a policy on the teacher's images, which are named by (crop, iteration)."""
 
     accepted: set[tuple[str, int]]
     calls: list[int]
@@ -118,7 +118,7 @@ class SlowRater:
         self.provenance = self.tiny.provenance
 
     def rate(self, images: list[np.ndarray]) -> Ratings:
-        """The tiny model's ratings, late."""
+        """Return the tiny model's ratings, late."""
         time.sleep(self.seconds * len(images))
         return self.tiny.rate(images)
 
@@ -131,7 +131,7 @@ class KnownRater:
         self.provenance = self.tiny.provenance
 
     def rate(self, images: list[np.ndarray]) -> Ratings:
-        """Ratings of uint8 RGB images."""
+        """Return the ratings of uint8 RGB images."""
         names = [content_hash(image) for image in images]
         new = {name: image for name, image in zip(names, images) if name not in self.known}
         if new:
@@ -150,15 +150,15 @@ class ClockProcess:
         self.images: list[np.ndarray] = []
 
     def wait(self) -> Started:
-        """The rater is there at once."""
+        """Do nothing: the rater is ready at once."""
         return Started(self.rater.provenance)
 
     def send(self, images: list[np.ndarray]) -> None:
-        """Begin to rate."""
+        """Start to rate."""
         self.images, self.ready = images, self.now + self.seconds * len(images)
 
     def messages(self) -> list[Rated]:
-        """The answer, if its time has come."""
+        """Return the answer if its time has come."""
         if not self.images or self.now < self.ready:
             return []
         images, self.images = self.images, []
@@ -166,7 +166,7 @@ class ClockProcess:
 
 
 def options(root: Path, photos: Path | None, iterations: int, **train: Any) -> dict[str, Any]:
-    """Options of a training in `root`."""
+    """Return the options of a training in `root`."""
     paired = {"dataroot_gt": str(root / "clean"), "synthetic": {}}
     real = {"dataroot": str(photos or root / "real"), "boxes_per_image": BOXES}
     data = {"type": "SemiSupervisedDataset", "name": "b", "phase": "train", "gt_size": SIZE}
@@ -199,8 +199,9 @@ def options(root: Path, photos: Path | None, iterations: int, **train: Any) -> d
 
 
 def batches(opt: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """Batches of both streams, no crop of a photo twice in one."""
-    dataset, found = build_dataset(opt["datasets"]["train"]), []
+    """Return batches of both streams, in each of which no photo occurs twice."""
+    dataset = build_dataset(opt["datasets"]["train"])
+    drawn_batches = []
     for iteration in range(1, count + 1):
         items: dict[str, Any] = {}
         draw = 0
@@ -210,8 +211,8 @@ def batches(opt: dict[str, Any], count: int) -> list[dict[str, Any]]:
             )
             items.setdefault(item["real_key"], item)
             draw += 1
-        found.append(default_collate(list(items.values())))
-    return found
+        drawn_batches.append(default_collate(list(items.values())))
+    return drawn_batches
 
 
 def step(model: Any, batch: dict[str, Any], iteration: int) -> float:
@@ -224,7 +225,7 @@ def step(model: Any, batch: dict[str, Any], iteration: int) -> float:
 
 
 def record(opt: dict[str, Any], rater: KnownRater) -> list[Frame]:
-    """Train with everything rated; what the teacher made."""
+    """Train with everything rated; return the teacher's images."""
     model, frames = build_model(opt), []
     model.labels.client.rater = rater
     for iteration, batch in enumerate(batches(opt, opt["train"]["total_iter"]), 1):
@@ -236,10 +237,10 @@ def record(opt: dict[str, Any], rater: KnownRater) -> list[Frame]:
 
 
 def timed(root: Path, photos: Path | None, factor: float, count: int) -> dict[str, float]:
-    """Seconds of a step without rating, aside, and aside with a proxy.
+    """Return the seconds of a step without rating, with a process, and with a process and a proxy.
 
-    The three take turns and each step is compared with the one without rating beside it, so that
-    what else the machine does counts little.
+    The three take turns and each step is compared with the next one without rating, so that
+    the other work of the machine counts little.
     """
     aside = {"async": {"batch": BATCH}}
     ways = {
@@ -274,15 +275,16 @@ def timed(root: Path, photos: Path | None, factor: float, count: int) -> dict[st
 
 
 def first_labels(frames: list[Frame], rater: KnownRater) -> First:
-    """Of every crop and its restoration by the network that the training starts from, the better rated one."""
-    restorer, found = Restorer.from_checkpoint(RESTORER), {}
+    """Return the better rated one of every crop and its restoration by the starting network."""
+    restorer = Restorer.from_checkpoint(RESTORER)
+    labels = {}
     photos = {key: photo for frame in frames for key, photo in zip(frame.keys, frame.photos)}
     for key, photo in photos.items():
         images = [to_arrays(photo[None])[0], restorer.restore(to_arrays(photo[None])[0])]
         ratings = rater.rate(images).rating.tolist()
         best = max(range(2), key=ratings.__getitem__)
-        found[key] = (images[best], ratings[best])
-    return found
+        labels[key] = (images[best], ratings[best])
+    return labels
 
 
 def decide(
@@ -294,7 +296,7 @@ def decide(
     image_s: float,
     first: First,
 ) -> Decisions:
-    """Let a policy decide on the recorded images; a step takes `step_s` seconds, rating an image `image_s`."""
+    """Let a policy decide on the recorded images; `step_s` and `image_s` are seconds."""
     torch.manual_seed(0)
     proxy, process = ProxyOptions(), ClockProcess(rater, image_s)
     head = RatingProxy(load_clip("tiny"), proxy.threshold, proxy.explore) if policy.proxy else None
@@ -337,7 +339,7 @@ def decide(
 
 
 def compare(frames: list[Frame], found: Decisions, whole: Decisions) -> dict[str, float]:
-    """Agreement, recall, calls and labels of a policy, against rating everything."""
+    """Return agreement, recall, calls and labels of a policy, against rating everything."""
     images = [(key, number) for number, frame in enumerate(frames, 1) for key in frame.keys]
     late = [image for image in images if image[1] > len(frames) / 2]
 
@@ -356,7 +358,7 @@ def compare(frames: list[Frame], found: Decisions, whole: Decisions) -> dict[str
 
 
 def policies(crops: int) -> list[Policy]:
-    """What is compared; `every` is four visits of a crop, of which there are `crops`."""
+    """Return the policies to compare; `every` is four visits to one of `crops` crops."""
     every = max(1, round(4 * crops / BATCH))
     return [
         Policy("everything"),
@@ -375,7 +377,7 @@ def report(
     margin: float,
     first: First,
 ) -> None:
-    """Decide by every policy and print a line for each."""
+    """Let every policy decide, and print a line for each."""
     base, image_s = seconds["teacher"], factor * seconds["teacher"] / BATCH
     crops = {key for frame in frames for key in frame.keys}
     whole = decide(frames, rater, Policy("everything"), margin, base, image_s, first)
@@ -390,14 +392,16 @@ def report(
         "agreement"
     )
     for policy in policies(len(crops)):
-        found = compare(frames, decide(frames, rater, policy, margin, base, image_s, first), whole)
+        decisions = decide(frames, rater, policy, margin, base, image_s, first)
+        figures = compare(frames, decisions, whole)
         step_s = seconds["proxy" if policy.proxy else "async" if policy.aside else "teacher"]
-        waiting = 0.0 if policy.aside else image_s * found["calls"]
+        waiting = 0.0 if policy.aside else image_s * figures["calls"]
         added = max(0.0, (step_s + waiting - base) / base)
         print(
-            f"{policy.name:14s}{added:7.0%}{added / (1 + added):8.0%}{found['calls']:7.2f}{found['agreement']:11.1%}"
-            f"{found['recall']:8.1%}{found['label']:9.4f} "
-            f"|{found['late_calls']:16.2f}{found['late']:11.1%}"
+            f"{policy.name:14s}{added:7.0%}{added / (1 + added):8.0%}"
+            f"{figures['calls']:7.2f}{figures['agreement']:11.1%}"
+            f"{figures['recall']:8.1%}{figures['label']:9.4f} "
+            f"|{figures['late_calls']:16.2f}{figures['late']:11.1%}"
         )
 
 

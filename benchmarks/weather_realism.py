@@ -1,13 +1,12 @@
-"""Measure how well a small classifier separates photographs of weather from synthetic ones, for each kind and style.
+"""Measure how well a small classifier separates real weather from synthetic, by kind and style.
 
     python benchmarks/weather_realism.py --real REAL --clean CLEAN/test
 
 REAL holds rain/, haze/ and snow/, CLEAN/test clear photos. Both are shrunk to SIDE pixels,
 described by statistics of tone, colour, veil and detail, and classified by a network of one hidden
 layer. Figures are balanced accuracies on photos that the classifier did not see (five folds, mean
-of three seeds): 50 % is chance. The row `clear` has no weather
-drawn: what the classifier separates there and with weather alike lies in the scenes and cameras,
-not in the weather.
+of three seeds): 50 % is chance. The row `clear` has no weather drawn: a difference that the
+classifier sees there and with weather alike lies in the scenes and cameras, not in the weather.
 """
 
 import argparse
@@ -38,7 +37,7 @@ def shrunk(file: Path) -> np.ndarray:
 
 
 def statistics(image: np.ndarray) -> np.ndarray:
-    """Return what the classifier sees of an RGB image in [0, 1]: a vector of tone, colour, veil, detail, direction."""
+    """Return features of an RGB image in [0, 1]: tone, colour, veil, detail and direction."""
     grey = image.mean(axis=2)
     dark = cv2.erode(image.min(axis=2), np.ones((9, 9), np.uint8))
     saturation = image.max(axis=2) - image.min(axis=2)
@@ -57,7 +56,7 @@ def statistics(image: np.ndarray) -> np.ndarray:
 
 
 def _detail(band: np.ndarray) -> np.ndarray:
-    """Return deviation (log), skewness and excess of a band of detail, and how uneven its strength is."""
+    """Return deviation (log), skewness and excess of a band of detail, and its unevenness."""
     deviation = band.std() + 1e-4
     normal = band / deviation
     strength = cv2.resize(np.abs(band), (4, 4), interpolation=cv2.INTER_AREA)
@@ -74,7 +73,7 @@ def _directions(grey: np.ndarray) -> np.ndarray:
 
 
 def separation(real: np.ndarray, drawn: np.ndarray) -> float:
-    """Return the balanced accuracy on unseen photos, the mean over seeds, of features (N, D) and (M, D)."""
+    """Return the mean accuracy over seeds, balanced, on unseen photos: features (N, D), (M, D)."""
     return float(np.mean([_cross_validated(real, drawn, seed) for seed in range(SEEDS)]))
 
 

@@ -1,4 +1,4 @@
-"""Write the weights of a training as a packaged restorer: half precision, with the network's options inside.
+"""Write the weights of a training as a packaged restorer: float16, with the network's options.
 
 python tools/export_restorer.py experiments/small_restorer/models/net_g_latest.pth
 small_restorer.safetensors

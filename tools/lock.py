@@ -1,4 +1,4 @@
-"""Write the versions of this environment's packages as constraints for pip: `python tools/lock.py constraints.txt`."""
+"""Write this environment's versions as constraints for pip: `python tools/lock.py FILE`."""
 
 import platform
 import re
@@ -9,7 +9,8 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 HEADER = """\
-# The versions that `make install` installs, for Python 3.11 and 3.12. Written by `make lock` on Python {python}.
+# The versions that `make install` installs, for Python 3.11 and 3.12. \
+Written by `make lock` on Python {python}.
 # torch pins its own CUDA packages, which a CPU build of torch does not have.
 """
 LEFT_OUT = re.compile("nvidia-.*|cuda-.*|triton|pip|wxr-plugin")
@@ -17,10 +18,10 @@ LEFT_OUT = re.compile("nvidia-.*|cuda-.*|triton|pip|wxr-plugin")
 
 
 def pins(installed: Iterable[Distribution]) -> list[str]:
-    """Return `name==version` of every package, sorted by name and without local versions such as `+cpu`.
+    """Return `name==version` of every package, by name, without local versions such as `+cpu`.
 
     Raises:
-        SystemExit: one package is installed in two versions, in environments that lie over each other.
+        SystemExit: a package is installed in two versions, in environments on top of each other.
     """
     versions = defaultdict(set)
     for distribution in installed:
@@ -31,13 +32,13 @@ def pins(installed: Iterable[Distribution]) -> list[str]:
 
 
 def _one_version(versions: dict[str, set[str]]) -> Iterator[str]:
-    for name, found in sorted(versions.items()):
-        if len(found) > 1:
+    for name, installed in sorted(versions.items()):
+        if len(installed) > 1:
             raise SystemExit(
-                f"{name} is installed as {' and '.join(sorted(found))}: the extras of setup.py "
+                f"{name} is installed as {' and '.join(sorted(installed))}: the extras of setup.py "
                 f"disagree"
             )
-        yield f"{name}=={found.pop()}"
+        yield f"{name}=={installed.pop()}"
 
 
 if __name__ == "__main__":

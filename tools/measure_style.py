@@ -5,7 +5,8 @@
 
 Without folders, every folder of wxr_plugin has a row. `--list` prints the places of what the limits
 forbid. What is counted: AST nodes (without contexts such as Load) per code line (a line that is
-neither blank, comment nor docstring); comments per 100 code lines; lines with more than one comprehension; phrases of PHRASES
+neither blank, comment nor docstring); comments per 100 code lines; lines with more than one
+comprehension; phrases of PHRASES
 per 10,000 words of docstrings, comments and strings; docstrings that do not begin with a verb
 (`ruff check --select D401` knows more); names in NAMES that are assigned.
 """

@@ -1,4 +1,4 @@
-"""Captions of the tiny CLIP's training pictures: what is said of a picture, and which pictures it is true of."""
+"""Captions of the tiny CLIP's training pictures, and the pictures that each is true of."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -16,7 +16,7 @@ LOOKS = ("brightness", "colours", "details")
 
 
 def traits(view: np.ndarray, weather: int, severity: float) -> np.ndarray:
-    """What a caption may say of a picture, int64 (5,): weather, strength and the looks of its clean view.
+    """Return what captions may name, int64 (5,): weather, strength, looks of the clean view.
 
     `view` is float RGB (H, W, 3). Strength is the third of [0, 1] that the severity lies in; looks
     are indices of the lists in tiny_clip_texts.yml, from mean luminance, the most frequent hue by
@@ -43,7 +43,10 @@ def _colour(hue: np.ndarray, chroma: np.ndarray) -> int:
 
 
 def caption(seen: np.ndarray, rng: np.random.Generator) -> tuple[str, np.ndarray]:
-    """A true sentence on a picture with the traits `seen`, and what it says: as `seen`, UNSAID where it is silent."""
+    """Return a true sentence on a picture with the traits `seen`, and the traits that it names.
+
+    The latter are as `seen`, UNSAID where the sentence is silent.
+    """
     said = np.full(5, UNSAID)
     sentence = str(rng.choice(TEXTS["sentences"]))
     looks, weather = "", ""
@@ -61,12 +64,12 @@ def caption(seen: np.ndarray, rng: np.random.Generator) -> tuple[str, np.ndarray
 
 
 def holds(said: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Which caption (rows, by what it says) is true of which picture (columns, by its traits): bool (T, N)."""
+    """Return which caption (traits `said`) is true of which picture (`seen`): bool (T, N)."""
     return ((said[:, None] == UNSAID) | (said[:, None] == seen[None])).all(axis=2)
 
 
 def corpus() -> Iterator[str]:
-    """Every phrase, for the tokenizer to learn its words from."""
+    """Return every phrase, for the tokenizer to learn its words from."""
     yield TEXTS["vocabulary"]
     for phrases, strengths in product(TEXTS["weather"].values(), TEXTS["strengths"]):
         for phrase, strength in product(phrases, strengths):

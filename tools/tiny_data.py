@@ -1,4 +1,4 @@
-"""Training pictures of the tiny models: views of clean photos, their light, and what happens after the weather."""
+"""Training pictures of the tiny models: views of clean photos, their light, and noise and JPEG."""
 
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +15,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def read_photos(folders: list[Path]) -> list[np.ndarray]:
-    """All photos below some folders, in the order of their paths: uint8 RGB (H, W, 3)."""
+    """Read all photos below some folders, in the order of their paths: uint8 RGB (H, W, 3)."""
     photos = [read_image(path) for folder in folders for path in list_images(folder)]
     if not photos:
         raise SystemExit(f"no photos below {', '.join(map(str, folders))}")
@@ -23,7 +23,7 @@ def read_photos(folders: list[Path]) -> list[np.ndarray]:
 
 
 def draw_view(photo: np.ndarray, rng: np.random.Generator, crop: float, scale: float) -> np.ndarray:
-    """The whole photo or a crop of 96 px or more, at a random scale and perhaps mirrored; float32 RGB (h, w, 3).
+    """Draw the photo or a crop of 96 px or more, scaled, perhaps mirrored; float32 RGB (h, w, 3).
 
     `crop` and `scale` are the chances of a crop and of another scale.
     """
@@ -45,7 +45,7 @@ def draw_view(photo: np.ndarray, rng: np.random.Generator, crop: float, scale: f
 
 
 def change_light(image: np.ndarray, rng: np.random.Generator, overcast: bool) -> np.ndarray:
-    """Change gamma, contrast, saturation and colour cast, so that grey or dark photos are not taken for weather.
+    """Change gamma, contrast, saturation and colour cast: grey or dark must not mean weather.
 
     `overcast` gives the flat, cool, colourless light under clouds: likelier in bad weather, and not
     absent without.
@@ -63,14 +63,14 @@ def change_light(image: np.ndarray, rng: np.random.Generator, overcast: bool) ->
 
 
 def as_bytes(image: np.ndarray) -> np.ndarray:
-    """Float pictures in [0, 1] (values outside are clipped) to uint8."""
+    """Convert float pictures in [0, 1] (values outside are clipped) to uint8."""
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def recompress(
     image: np.ndarray, rng: np.random.Generator, noise: float, blur: float, jpeg: float
 ) -> np.ndarray:
-    """To uint8, perhaps noisy, blurred, and through JPEG: what happens to photos after any weather.
+    """Convert to uint8, perhaps with noise, blur and JPEG, as photos get after any weather.
 
     `noise`, `blur` and `jpeg` are the chances of each.
     """
@@ -85,13 +85,13 @@ def recompress(
 
 
 def as_jpeg(picture: Image.Image, quality: int) -> Image.Image:
-    """The picture after it was kept as a JPEG of that quality."""
+    """Return the picture after it was stored as a JPEG of that quality."""
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
     return Image.open(buffer)
 
 
 def to_square(image: np.ndarray, side: int) -> np.ndarray:
-    """Resize uint8 (H, W, 3) to (3, side, side), antialiased, as the models' own preprocessing does."""
+    """Resize uint8 (H, W, 3) to (3, side, side), antialiased, as the models' preprocessing does."""
     tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     return F.resize(tensor, [side, side], F.InterpolationMode.BICUBIC, antialias=True).numpy()

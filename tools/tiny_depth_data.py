@@ -1,4 +1,4 @@
-"""Training pictures of the tiny depth encoder: weathered crops, the depth behind them, and what lies under it."""
+"""Training pictures of the tiny depth encoder: weathered crops, depth, and clean structure."""
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -27,19 +27,18 @@ class Sample(NamedTuple):
     image: np.ndarray
     """With weather: uint8 (3, SIDE, SIDE)."""
     depth: np.ndarray
-    """That the weather was drawn with: float16 (SIDE / 2, SIDE / 2), 1 the farthest."""
+    """Depth for the weather: float16 (SIDE / 2, SIDE / 2), 1 the farthest."""
     structure: np.ndarray
     """Of the clean crop, see `structure`: float16 (tokens, 4 * BINS + 3)."""
 
 
 def make_pool(photos: list[np.ndarray], rounds: int, crops: int, seed: int, workers: int) -> Sample:
-    """`rounds` looks of each photo under each weather, and `crops` of each of those, as one batch."""
+    """Draw `rounds` looks of each photo under each weather, and `crops` of each, as one batch."""
     jobs = [(photo, (seed, index), rounds, crops) for index, photo in enumerate(photos)]
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
         parts = list(track(pool.map(_photo_samples, jobs, chunksize=4), "pictures", len(jobs)))
-    return Sample(
-        *(np.stack(field) for field in zip(*(sample for part in parts for sample in part)))
-    )
+    samples = [sample for part in parts for sample in part]
+    return Sample(*(np.stack(field) for field in zip(*samples)))
 
 
 def _photo_samples(job: tuple[np.ndarray, tuple[int, int], int, int]) -> list[Sample]:
@@ -74,11 +73,11 @@ def _crop(
 
 
 def spoil(images: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Images (N, 3, H, W) in [0, 1], half of them noisy, a quarter blurred, and how much: (N, 2).
+    """Return images (N, 3, H, W) in [0, 1], half noisy, a quarter blurred, and the amounts (N, 2).
 
     Noise has a deviation of up to 0.1, blur one of 0.5 to 2 px; the two levels are log(1 +
-    deviation / 0.02) and log(1 + deviation / 0.5 px), because the eye tells weak ones apart better
-    than strong ones.
+    deviation / 0.02) and log(1 + deviation / 0.5 px), because the eye distinguishes weak ones
+    better than strong ones.
     """
     count = len(images)
     noise = rng.uniform(0, 0.1, count) * (rng.random(count) < 0.5)
@@ -93,7 +92,7 @@ def spoil(images: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
 
 
 def structure(images: Tensor) -> Tensor:
-    """What each patch of images (N, 3, H, W) shows: (N, tokens, 4 * BINS + 3).
+    """Return descriptors of each patch of images (N, 3, H, W): (N, tokens, 4 * BINS + 3).
 
     Histograms of the gradient's direction, weighted by its length, in 2 x 2 cells of the patch
     (HOG, the target of MaskFeat, Wei et al., CVPR 2022), with the square root taken and no contrast

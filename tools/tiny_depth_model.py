@@ -12,7 +12,7 @@ LAYERS = 4
 
 
 def start_filters(model: DepthAnythingForDepthEstimation, pixels: Tensor) -> None:
-    """Set the patch filters to a bank that answers `pixels` (N, 3, H, W), normalised, with one deviation and mean 0.
+    """Set the patch filters to a bank whose answers to `pixels` have mean 0 and one deviation.
 
     They are not trained (our choice): filters that learn from few photos become smooth, and then
     neither noise nor blur reaches the tokens. See also tools/tiny_llava_start.py.
@@ -28,7 +28,10 @@ def start_filters(model: DepthAnythingForDepthEstimation, pixels: Tensor) -> Non
 
 
 def build() -> DepthAnythingForDepthEstimation:
-    """A DINOv2 backbone of 4 layers, 96 wide, on 9 x 9 patches of 14 pixels, and Depth Anything's neck and head."""
+    """Build a DINOv2 backbone and Depth Anything's neck and head.
+
+    The backbone has 4 layers, 96 wide, on 9 x 9 patches of 14 pixels.
+    """
     backbone = Dinov2Config(
         hidden_size=WIDTH,
         num_hidden_layers=LAYERS,

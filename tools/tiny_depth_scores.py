@@ -1,4 +1,4 @@
-"""Held-out scores of the tiny depth encoder: its depth, and whether its features do what L_feat needs."""
+"""Held-out scores of the tiny depth encoder: of its depth, and of its features for L_feat."""
 
 from collections.abc import Callable
 
@@ -51,22 +51,25 @@ CHANGES: dict[str, Change] = {
     "blur 2 px": _blur(2),
     "green cast 0.05": _green,
 }
-"""What a restored photo must not do, and JPEG, which does no harm."""
+"""Faults that a restored photo must not have, and JPEG, which is harmless."""
 
 
 def depth_rows(
     model: DepthAnythingForDepthEstimation, photos: list[np.ndarray], seed: int
 ) -> list[str]:
-    """For each weather: mean Spearman's rho of predicted and drawn nearness, beside that of the row in the picture."""
-    found = {kind: [] for kind in WEATHERS}
+    """Return, for each weather, mean Spearman's rho of drawn nearness with two predictors.
+
+    These are the predicted nearness and the row in the picture.
+    """
+    correlations = {kind: [] for kind in WEATHERS}
     for index, photo in enumerate(track(photos, "depth")):
         rng = np.random.default_rng((seed, index))
         clean = np.float32(photo) / 255
         for kind in WEATHERS:
             depth = guess_depth(clean, rng)
             image = add_weather(clean, kind, rng.uniform(0.25, 1), rng, "default", depth)
-            found[kind].append(_correlations(model, image, depth))
-    means = {kind: np.mean(pairs, axis=0) for kind, pairs in found.items()}
+            correlations[kind].append(_correlations(model, image, depth))
+    means = {kind: np.mean(pairs, axis=0) for kind, pairs in correlations.items()}
     return [
         f"| {kind} | {model_rho:.2f} | {row_rho:.2f} |"
         for kind, (model_rho, row_rho) in means.items()
@@ -119,7 +122,7 @@ class Views:
 
 @torch.no_grad()
 def feature_scores(guide: DepthGuide, views: Views) -> dict[str, float]:
-    """How far (1 - cos, mean over patches) each change moves the tokens, as a share of the distance between two photos.
+    """Return how far each change moves the tokens, as a share of the distance of two photos.
 
     "other photo" is that distance itself. "own photo found": share of weathered photos whose
     nearest clean photo is their own. "own before another": share of pairs in which the own clean
@@ -129,9 +132,10 @@ def feature_scores(guide: DepthGuide, views: Views) -> dict[str, float]:
     tokens = {name: _tokens(guide, images) for name, images in views.images.items()}
     clean = tokens.pop("clean")
     apart = ~torch.eye(len(clean), dtype=torch.bool)
-    other = _distances(clean, clean)[apart].mean()
+    # The unit of all other scores: the mean distance of two clean photos.
+    unit = _distances(clean, clean)[apart].mean()
     scores = {
-        name: (_paired(changed, clean).mean() / other).item() for name, changed in tokens.items()
+        name: (_paired(changed, clean).mean() / unit).item() for name, changed in tokens.items()
     }
     weathered = [_distances(tokens[kind], clean) for kind in KINDS]
     own = [(d.argmin(1) == torch.arange(len(d))).float().mean() for d in weathered]
@@ -142,7 +146,7 @@ def feature_scores(guide: DepthGuide, views: Views) -> dict[str, float]:
         "own before another": before,
         "gradient": _gradient(guide, views.images),
     }
-    return {"other photo": other.item(), **scores, **ends}
+    return {"other photo": unit.item(), **scores, **ends}
 
 
 @torch.enable_grad()
@@ -165,7 +169,8 @@ def _paired(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _distances(first: Tensor, second: Tensor) -> Tensor:
-    """All pairs of images: (N, N)."""
+    """Return the distances of all pairs of images, (N, N), from tokens (N, patches, width)."""
     patches = first.shape[1]
-    first, second = (F.normalize(each, dim=-1).flatten(1) for each in (first, second))
+    # The product of flattened unit tokens is the sum of the cosines over the patches.
+    first, second = (F.normalize(tokens, dim=-1).flatten(1) for tokens in (first, second))
     return 1 - first @ second.T / patches

@@ -1,4 +1,4 @@
-"""Training pictures of the tiny LLaVA: views of clean photos, changed in light and colour, with synthetic weather."""
+"""Training pictures of the tiny LLaVA: views of photos with changed light and synthetic weather."""
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -33,23 +33,23 @@ class Pool(msgspec.Struct):
     severity: np.ndarray
     """float32 (N,) in [0, 1]; 0 for clear."""
     effect: np.ndarray
-    """What the weather did to each patch, float16 (N, T, 3); see `patch_effect`."""
+    """Effect of the weather on each patch, float16 (N, T, 3); see `patch_effect`."""
 
     def rows(self, rows: np.ndarray) -> list[torch.Tensor]:
-        """Patches, weather, severity and effect of some pictures, half precision made single."""
+        """Return patches, weather, severity and effect of some pictures, float16 as float32."""
         values = (torch.from_numpy(getattr(self, name)[rows]) for name in self.__struct_fields__)
         return [value.float() if value.is_floating_point() else value for value in values]
 
 
 def read_photos(folder: str | Path, without: str | Path | None = None) -> list[np.ndarray]:
-    """All photos below a folder, save those below `without`, in the order of their paths; uint8 RGB (H, W, 3)."""
+    """Read the photos below a folder, except those below `without`; uint8 RGB (H, W, 3)."""
     hidden = set() if without is None else set(Path(without).resolve().rglob("*"))
-    found = (
+    images = (
         p
         for p in Path(folder).resolve().rglob("*")
         if p.suffix.lower() in {".jpg", ".jpeg", ".png"}
     )
-    paths = sorted(set(found) - hidden)
+    paths = sorted(set(images) - hidden)
     if not paths:
         raise FileNotFoundError(f"no .jpg or .png photos below {folder}")
     return [np.array(Image.open(path).convert("RGB")) for path in paths]
@@ -58,7 +58,7 @@ def read_photos(folder: str | Path, without: str | Path | None = None) -> list[n
 def make_pool(
     photos: Sequence[np.ndarray], rounds: int, seed: int, filters: np.ndarray, workers: int = 2
 ) -> Pool:
-    """Draw `rounds` views of every photo, and of each view four pictures: clear, rain, haze and snow.
+    """Draw `rounds` views of every photo, and of each four pictures: clear, rain, haze and snow.
 
     `filters` are the vision tower's (width, 3, PATCH, PATCH).
     """
@@ -81,7 +81,7 @@ def _encoded(
 
 
 def draw_pictures(photo: np.ndarray, seed: int | tuple[int, ...], rounds: int) -> list[tuple]:
-    """Training pictures of one photo, each as by `draw_sample`."""
+    """Draw the training pictures of one photo, each by `draw_sample`."""
     rng, samples = np.random.default_rng(seed), []
     for _ in range(rounds):
         view = draw_view(photo, rng, crop=0.45, scale=0.4)
@@ -96,7 +96,7 @@ def to_square(image: np.ndarray) -> np.ndarray:
 
 
 def normalised(images: np.ndarray) -> torch.Tensor:
-    """uint8 (N, 3, S, S) as the image processor gives them to the network."""
+    """Normalise uint8 (N, 3, S, S) as the image processor does for the network."""
     mean, std = (torch.tensor(v)[:, None, None] * 255 for v in (MEAN, STD))
     return torch.from_numpy(images).float().sub_(mean).div_(std)
 
@@ -104,7 +104,7 @@ def normalised(images: np.ndarray) -> torch.Tensor:
 def draw_sample(
     view: np.ndarray, kind: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, int, float, np.ndarray]:
-    """One training picture of a view (float RGB): its square (uint8), its weather's index, its severity, the effect."""
+    """Draw a picture of a view (float RGB): square (uint8), weather's index, severity, effect."""
     severity = 0.0 if kind == "clear" else float(rng.uniform(0.0, 1.0) ** rng.choice([1.0, 1.5]))
     style = "default" if rng.random() < 0.8 else "shifted"
     before = view
@@ -127,7 +127,7 @@ def draw_sample(
 
 
 def patch_effect(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """What happened to each patch between two square uint8 pictures, float16 (T, 3), all near [0, 1].
+    """Return the change of each patch between two uint8 squares, float16 (T, 3), near [0, 1].
 
     Fitting after = a before + b over each patch's luminance gives 1 - a (the loss of contrast,
     smoothed over the neighbours), twice the rise of the mean, and five times the deviation of what

@@ -16,7 +16,7 @@ from wxr_plugin.vlm.describer import build_describer
 from wxr_plugin.vlm.rater import build_rater
 
 SEEN = 0.15
-"""Weather below this severity may go unnamed in the main score of the descriptions; all are scored beside it."""
+"""Severity below which weather may go unnamed in the main score; a second one counts all."""
 
 
 class Scores(msgspec.Struct):
@@ -24,9 +24,9 @@ class Scores(msgspec.Struct):
 
     weather: str
     rho: float | None
-    """Spearman's |rho| between rating and severity, photos of the test folder, severity uniform in [0, 1]."""
+    """Spearman's |rho| between rating and severity (uniform in [0, 1]) on the test folder."""
     pictures: int
-    """How many clear pictures, or pictures with weather of severity >= SEEN."""
+    """Number of pictures that are clear, or have weather of severity >= SEEN."""
     named: float
     """Share of their descriptions with the right weather word."""
     named_all: float
@@ -36,7 +36,7 @@ class Scores(msgspec.Struct):
     auc: float | None
     """AUC of the rating, real photos of this weather against clean test photos."""
     real: int
-    """How many real photos."""
+    """Number of real photos."""
     rating_real: float
     """Mean rating of the real photos; for clear, of the clean test photos."""
     named_real: float
@@ -44,7 +44,7 @@ class Scores(msgspec.Struct):
 
 
 def evaluate(folder: str | Path, test: str | Path, real: str | Path, seed: int = 0) -> list[Scores]:
-    """Score a saved model on the photos of `test`, clean and once under each weather, and on those of `real/KIND`."""
+    """Score a saved model on the photos of `test`, clean and weathered, and of `real/KIND`."""
     models = (
         build_rater({"model": str(folder)}),
         build_describer({"model": str(folder), "max_tokens": 16}),
@@ -105,7 +105,7 @@ def _row(
 
 
 def table(rows: list[Scores]) -> str:
-    """The scores as a Markdown table."""
+    """Return the scores as a Markdown table."""
     head = [
         "weather",
         "rho",
@@ -117,7 +117,8 @@ def table(rows: list[Scores]) -> str:
     ]
     head += ["real photos", "mean rating", "named (real)"]
     lines = [head, ["---"] * len(head)]
-    lines += [[_cell(value) for value in msgspec.structs.astuple(row)] for row in rows]
+    for row in rows:
+        lines.append([_cell(value) for value in msgspec.structs.astuple(row)])
     total = sum(row.pictures for row in rows)
     named = sum(row.named * row.pictures for row in rows) / total
     lines.append(["all", "-", str(total), _cell(named), *["-"] * 6])
@@ -125,12 +126,12 @@ def table(rows: list[Scores]) -> str:
 
 
 def share(flags) -> float:
-    """Share of true ones."""
+    """Return the share of true entries."""
     return float(np.mean(list(flags)))
 
 
 def as_float(image: np.ndarray) -> np.ndarray:
-    """uint8 to float32 in [0, 1]."""
+    """Convert uint8 to float32 in [0, 1]."""
     return image.astype(np.float32) / 255
 
 

@@ -18,13 +18,16 @@ JUST_SEEN = 0.1
 
 
 def rating_target(severity: Tensor) -> Tensor:
-    """Soft labels (N, 5) over excellent … bad whose expectation is 5 - 4 severity: at most two words next to it."""
+    """Return soft labels (N, 5) over excellent … bad whose expectation is 5 - 4 severity.
+
+    At most two adjacent words have a weight.
+    """
     rating = 5 - 4 * severity[:, None]
     return (1 - (torch.arange(5, 0, -1) - rating).abs()).clamp(min=0)
 
 
 def description(weather: int, severity: float) -> str:
-    """The sentence for a weather (index in WEATHERS) and its severity: light, moderate or heavy by thirds."""
+    """Return the sentence for a weather (index in WEATHERS) and its severity, in three steps."""
     if weather == 0 or severity < JUST_SEEN:
         return TEXTS["clear"]
     strength = TEXTS["strengths"][min(int(severity * 3), 2)]
@@ -56,7 +59,7 @@ class Questions:
 def fit_language(
     model: nn.Module, processor, pool: Pool, seed: int, epochs: float, rate: float, batch: int = 32
 ) -> None:
-    """Train all that takes gradients to answer; half the questions ask for a rating, half for a description."""
+    """Train all parameters with gradients to answer: half ratings, half descriptions."""
     torch.manual_seed(seed)
     questions, rng = Questions(processor), np.random.default_rng(seed)
     steps = int(epochs * len(pool.patches) / batch)
@@ -77,7 +80,10 @@ def language_loss(
     severity: Tensor,
     rng: np.random.Generator,
 ) -> Tensor:
-    """One rating question (soft cross-entropy on the first answer token) or one description (next-token loss)."""
+    """Return the loss of one question: a rating or a description.
+
+    A rating has a soft cross-entropy on the first answer token, a description one on each token.
+    """
     rate = rng.random() < 0.5
     prompt = list(
         rng.choice(np.array(questions.rating if rate else questions.description, dtype=object))
@@ -103,7 +109,7 @@ def language_loss(
 
 
 def _with_image(model: nn.Module, rows: Tensor, patches: Tensor, start: int) -> Tensor:
-    """What the language model reads: the words' vectors, with the projected patch tokens from `start` on."""
+    """Return the language model's input: word vectors, with the patch tokens from `start` on."""
     words = model.get_input_embeddings()(rows)
     image = model.model.multi_modal_projector(patch_tokens(model.model.vision_tower, patches))
     return torch.cat([words[:, :start], image, words[:, start + image.shape[1] :]], 1)

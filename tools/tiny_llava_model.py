@@ -36,7 +36,10 @@ TEMPLATE = (
 
 
 def corpus() -> list[str]:
-    """Every sentence that the model reads or writes, once; a byte-pair tokenizer trained on it keeps them as words."""
+    """Return every sentence that the model reads or writes, once.
+
+    A byte-pair tokenizer trained on them keeps their words whole.
+    """
     answers = [
         TEXTS["weather"].format(strength=s, kind=k)
         for s in TEXTS["strengths"]
@@ -47,7 +50,10 @@ def corpus() -> list[str]:
 
 
 def build_tokenizer():
-    """A byte-level BPE with <image>, <s>, </s>, <pad>; any text can be written in it, the corpus in whole words."""
+    """Train a byte-level BPE with <image>, <s>, </s> and <pad>.
+
+    It can write any text, that of the corpus in whole words.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -76,7 +82,7 @@ def build_tokenizer():
 
 
 def build_processor():
-    """A LlavaProcessor: any photo or crop is resized to a square of 320 px, without a centre crop."""
+    """Return a LlavaProcessor that resizes images to a square of 320 px, without a centre crop."""
     from transformers import CLIPImageProcessor, LlavaProcessor
 
     images = CLIPImageProcessor(
@@ -96,7 +102,7 @@ def build_processor():
 
 
 def build_model(tokenizer) -> torch.nn.Module:
-    """An untrained LlavaForConditionalGeneration; the language model reads the last layer's 100 patch tokens."""
+    """Return an untrained LlavaForConditionalGeneration that reads the last layer's 100 tokens."""
     from transformers import (
         CLIPVisionConfig,
         LlamaConfig,

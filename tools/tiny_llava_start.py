@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def start_vision(tower: nn.Module, pixels: Tensor) -> None:
-    """Set the filters and the first perceptron; `pixels` (N, 3, S, S) are normalised pictures to scale by.
+    """Set the filters and the first perceptron; `pixels` (N, 3, S, S), normalised, set the scale.
 
     The filters are then left as they are: Adam's steps, of one size at every pixel, would wreck the
     smooth ones at once (that it is better not to train them: Chen, Xie and He, ICCV 2021, section
@@ -37,9 +37,9 @@ def level_filters(tower: nn.Module, pixels: Tensor) -> None:
 
 @torch.no_grad()
 def split_signs(tower: nn.Module) -> None:
-    """Let the first layer's perceptron start as rectifiers of each filter's answer, both signs apart.
+    """Start the first layer's perceptron as rectifiers of each filter's answer, of both signs.
 
-    The mean of rectified waves over a picture is what tells streaks and flakes; random weights
+    The mean of rectified waves over a picture distinguishes streaks and flakes; random weights
     would mix the fine waves with the smooth ones first.
     """
     perceptron, width = tower.encoder.layers[0].mlp, tower.config.hidden_size
@@ -49,7 +49,7 @@ def split_signs(tower: nn.Module) -> None:
 
 
 def oriented_filters(count: int, size: int) -> Tensor:
-    """Starting filters (count, 3, size, size): a quarter smooth cosines in colour, the rest small Gabor waves.
+    """Return filters (count, 3, size, size): a quarter colour cosines, the rest small Gabor waves.
 
     The waves are 2 to 10 px long, at any place and direction in the patch, drawn from torch's
     global generator.
@@ -69,7 +69,7 @@ def _cosine(index: int, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _gabor(x: Tensor, y: Tensor, size: int) -> Tensor:
-    """One wave under a window about a wave wide and up to four times as long, for streaks as well as flakes."""
+    """Return a wave under a window, one wave wide and up to four long, for flakes and streaks."""
     angle, phase = torch.rand(2) * 2 * math.pi
     length, stretch = 2.2 + 8 * torch.rand(1) ** 2, 1 + 3 * torch.rand(1)
     centre = torch.rand(2) * (size - 4) + 2

@@ -1,4 +1,4 @@
-"""What both trainings of the tiny LLaVA share: batches, optimiser, one step, progress."""
+"""Common parts of the trainings of the tiny LLaVA: batches, optimiser, one step, progress."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def batches(count: int, batch: int, steps: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield `steps` times the indices of a batch out of `count` samples, shuffled anew each epoch."""
+    """Yield `steps` index batches out of `count` samples, shuffled again in each epoch."""
     rng = np.random.default_rng(seed)
     order = np.empty(0, np.int64)
     for _ in range(steps):
@@ -20,7 +20,7 @@ def batches(count: int, batch: int, steps: int, seed: int) -> Iterator[np.ndarra
 
 
 def optimizer_for(modules: list[nn.Module], rate: float, steps: int) -> tuple:
-    """AdamW on whatever takes gradients, and a one-cycle schedule with a short warm-up."""
+    """Return AdamW on all parameters with gradients, and a one-cycle schedule with a warm-up."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05},
@@ -33,7 +33,7 @@ def optimizer_for(modules: list[nn.Module], rate: float, steps: int) -> tuple:
 
 
 def update(loss: Tensor, optimizer, schedule) -> None:
-    """One clipped step downhill."""
+    """Make one step with clipped gradients."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     for group in optimizer.param_groups:

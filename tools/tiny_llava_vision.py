@@ -12,7 +12,7 @@ from wxr_plugin.data.weather.synthesis import WEATHERS
 
 
 class VisionHead(nn.Module):
-    """Weather logits (N, 4) and severity logit (N,) from the mean patch token, and the effect (N, T, 3) on each patch.
+    """Heads on the patch tokens: weather logits (N, 4), severity logit (N,) and effect (N, T, 3).
 
     Thrown away after training.
     """
@@ -32,7 +32,7 @@ class VisionHead(nn.Module):
 def fit_vision(
     tower: nn.Module, pool: Pool, seed: int, epochs: float, rate: float = 1.5e-3, batch: int = 48
 ) -> None:
-    """Train the vision tower on what the weather is, how severe, and what it did to each patch (AdamW, bfloat16)."""
+    """Train the vision tower on weather, severity and the effect on patches (AdamW, bfloat16)."""
     torch.manual_seed(seed)
     head = VisionHead(tower.config.hidden_size)
     steps = int(epochs * len(pool.patches) / batch)
@@ -50,9 +50,9 @@ def fit_vision(
 
 
 def patch_tokens(tower: nn.Module, patches: Tensor, chosen: Tensor | slice = slice(None)) -> Tensor:
-    """The last layer's patch tokens (N, T, width), computed on the `chosen` patches alone.
+    """Return the last layer's patch tokens (N, T, width), computed on the `chosen` patches alone.
 
-    Weather is everywhere in a picture, so half the patches tell it too, at half the time (Li et
+    Weather is everywhere in a picture, so half the patches show it too, at half the time (Li et
     al., "Scaling language-image pre-training via masking", CVPR 2023).
     """
     places = tower.embeddings.position_embedding.weight
@@ -68,7 +68,10 @@ def _some(count: int, share: float) -> Tensor:
 def vision_loss(
     kind_logits: Tensor, severity_logit: Tensor, weather: Tensor, severity: Tensor
 ) -> Tensor:
-    """Cross-entropy on the kind (weak where weather is hardly seen) plus three times that on the severity."""
+    """Return the cross-entropy of the kind plus three times that of the severity.
+
+    The kind counts little where weather is hardly visible.
+    """
     sure = torch.where(weather == 0, 1.0, (severity / 0.2).clamp(0, 1))
     kind = F.cross_entropy(kind_logits, weather, reduction="none", label_smoothing=0.02)
     return (kind * sure).mean() + 3 * F.binary_cross_entropy_with_logits(severity_logit, severity)

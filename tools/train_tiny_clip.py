@@ -4,8 +4,8 @@
 
 Writes open_clip's own folder format (`local-dir:`) with a model card that holds the held-out
 figures. `--real` adds those on real photos in folders rain, haze and snow. The packaged vocabulary
-is used again where there is one, because `tokenizers` breaks ties at random and a vocabulary learnt
-anew numbers its tokens otherwise.
+is used again where there is one, because `tokenizers` breaks ties at random and a vocabulary
+learnt again numbers its tokens differently.
 """
 
 import argparse
@@ -43,7 +43,7 @@ WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def write_bpe(path: Path) -> None:
-    """Learn byte pairs from the captions' words and write them as open_clip's SimpleTokenizer reads them."""
+    """Learn byte pairs from the captions' words and write them for open_clip's SimpleTokenizer."""
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Lowercase()
     words = pre_tokenizers.Split(Regex(WORDS), "removed", invert=True)
@@ -63,7 +63,7 @@ def write_bpe(path: Path) -> None:
 
 
 def model_config(vocabulary: int) -> dict:
-    """open_clip's model_cfg: a small ModifiedResNet, because 300 photos teach convolutions more than attention."""
+    """Return open_clip's model_cfg: a small ModifiedResNet, which learns more from 300 photos."""
     return {
         "embed_dim": 64,
         "vision_cfg": {"image_size": SIDE, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64},
@@ -80,7 +80,7 @@ def model_config(vocabulary: int) -> dict:
 def make_pool(
     photos: list[np.ndarray], rounds: int, seed: int, workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures uint8 (N, 3, SIDE, SIDE) and their traits (N, 5): `rounds` views of each photo under each weather."""
+    """Draw pictures uint8 (N, 3, SIDE, SIDE) and traits (N, 5): `rounds` a photo and weather."""
     jobs = [(photo, (seed, index), rounds) for index, photo in enumerate(photos)]
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
         parts = list(track(pool.map(_photo_samples, jobs, chunksize=4), "pictures", len(jobs)))
@@ -112,7 +112,7 @@ def _sample(view: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[np.n
 
 
 def contrast(images: Tensor, texts: Tensor, true: Tensor, scale: Tensor) -> Tensor:
-    """CLIP's symmetric cross-entropy, each side's target spread evenly over all that match (`true`: bool (T, N)).
+    """Return CLIP's symmetric cross-entropy with targets spread over all matches in `true` (T, N).
 
     A short caption is true of many pictures in a batch; counting those as negatives would teach it
     to be false.
@@ -130,7 +130,7 @@ def train(
     steps: int,
     seed: int,
 ) -> None:
-    """AdamW with one cycle of the learning rate; a fresh caption for every picture at every step."""
+    """Train with AdamW and a one-cycle rate; every step has a new caption for every picture."""
     images, seen = torch.from_numpy(pool[0]), pool[1]
     rng = np.random.default_rng(seed)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.05)
@@ -165,7 +165,7 @@ def train(
 
 
 def save(model: CLIP, config: dict, out: Path) -> None:
-    """Weights in half precision and the configuration, as open_clip reads them from a folder."""
+    """Save float16 weights and the configuration, as open_clip reads them from a folder."""
     weights = {
         key: value.half().contiguous()
         for key, value in model.state_dict().items()
@@ -186,7 +186,7 @@ def save(model: CLIP, config: dict, out: Path) -> None:
 def test_probabilities(
     guide: ClipGuide, photos: list[np.ndarray], style: str, seed: int
 ) -> np.ndarray:
-    """Zero-shot probabilities (photos, 4 weathers shown, 4 weathers answered); severity uniform in [0.25, 1]."""
+    """Return zero-shot probabilities (photos, 4 shown, 4 answered); severities from 0.25 to 1."""
     rows = []
     for index, photo in enumerate(photos):
         rng = np.random.default_rng((seed, index))
@@ -200,41 +200,44 @@ def test_probabilities(
 
 @torch.no_grad()
 def real_rows(guide: ClipGuide, folder: Path, clear: np.ndarray) -> list[str]:
-    """Rows on real photos: share whose weather is named rightly, and AUC of 1 - p(clear) against clean test photos."""
+    """Return rows on real photos: share named correctly, AUC of 1 - p(clear) to test photos."""
     rows = []
     for kind in KINDS:
         photos = [
             torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
             for photo in read_photos([folder / kind])
         ]
-        found = torch.cat([zero_shot(guide, photo) for photo in photos]).numpy()
-        right = (found.argmax(1) == WEATHERS.index(kind)).mean()
-        labels = np.repeat([0, 1], [len(clear), len(found)])
-        auc = roc_auc_score(labels, 1 - np.concatenate([clear[:, 0], found[:, 0]]))
+        # (photos, 4): the weather named first is clear.
+        chances = torch.cat([zero_shot(guide, photo) for photo in photos]).numpy()
+        right = (chances.argmax(1) == WEATHERS.index(kind)).mean()
+        labels = np.repeat([0, 1], [len(clear), len(chances)])
+        auc = roc_auc_score(labels, 1 - np.concatenate([clear[:, 0], chances[:, 0]]))
         rows.append(
-            f"| {kind} | {len(photos)} | {right:.1%} | {(found.argmax(1) != 0).mean():.1%} | "
+            f"| {kind} | {len(photos)} | {right:.1%} | {(chances.argmax(1) != 0).mean():.1%} | "
             f"{auc:.3f} |"
         )
     return rows
 
 
 def report(guide: ClipGuide, photos: list[np.ndarray], real: Path | None, seed: int) -> str:
-    """The held-out tables in Markdown."""
+    """Return the held-out tables in Markdown."""
     lines = ["| style | " + " | ".join(WEATHERS) + " | all |", "|---" * 6 + "|"]
-    found = {style: test_probabilities(guide, photos, style, seed) for style in STYLES}
+    chances = {style: test_probabilities(guide, photos, style, seed) for style in STYLES}
     for style in STYLES:
-        right = (found[style].argmax(2) == np.arange(4)).mean(0)
+        # (photos, 4 shown, 4 answered): the right answer is on the diagonal.
+        right = (chances[style].argmax(2) == np.arange(4)).mean(0)
         lines.append(
             f"| {style} | " + " | ".join(f"{share:.1%}" for share in [*right, right.mean()]) + " |"
         )
     if real:
-        head = "| real weather | photos | weather right | not called clear | AUC against clean test photos |"
-        lines += ["", head, "|---" * 5 + "|", *real_rows(guide, real, found[STYLES[0]][:, 0])]
+        columns = "| real weather | photos | weather right | not called clear |"
+        head = f"{columns} AUC against clean test photos |"
+        lines += ["", head, "|---" * 5 + "|", *real_rows(guide, real, chances[STYLES[0]][:, 0])]
     return "\n".join(lines)
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -258,7 +261,7 @@ def parse() -> argparse.Namespace:
 
 
 def write_card(out: Path, model: CLIP, arguments: argparse.Namespace, **facts: object) -> None:
-    """The model card beside the weights: the template filled with what was measured."""
+    """Fill the template of the model card with the scores and write it next to the weights."""
     card = CARD.read_text(encoding="utf-8").format(
         context=CONTEXT,
         vocabulary=model.vocab_size,

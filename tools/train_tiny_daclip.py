@@ -4,8 +4,8 @@
     runs/tiny_daclip
 
 Every photo is degraded in each of ten ways and captioned by its looks; training is BasicSR's
-pipeline with options/tiny/daclip.yml, and goes on where it was stopped. The degradation accuracy on
-held-out photos, beside that of the plain tiny CLIP, is printed and written into the model card.
+pipeline with options/tiny/daclip.yml, and resumes where it was stopped. The degradation accuracy on
+held-out photos, next to that of the plain tiny CLIP, is printed and written into the model card.
 """
 
 import argparse
@@ -40,11 +40,11 @@ CLOSE = 0.99
 CARD = Path(__file__).with_name("tiny_daclip_card.md")
 FROZEN = ("clip.", "visual.")
 SIDES = (128, 224)
-"""Short side of a view in pixels: the tiny CLIP sees 128, and noise and blocks of JPEG are lost when more is shrunk."""
+"""Short side of a view in pixels: the tiny CLIP sees 128, shrinking more hides noise and JPEG."""
 
 
 def content(view: np.ndarray, rng: np.random.Generator) -> str:
-    """A true sentence on the looks of a clean view, float RGB (H, W, 3), that says nothing about weather."""
+    """Return a true sentence on a clean view, float RGB (H, W, 3), without a word on weather."""
     seen = traits(view, WEATHERS.index("clear"), 0.0)
     while True:
         text, said = caption(seen, rng)
@@ -53,7 +53,7 @@ def content(view: np.ndarray, rng: np.random.Generator) -> str:
 
 
 def small(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`view` with a short side drawn from SIDES, or from what it has where that is less."""
+    """Return `view` with a short side drawn from SIDES, but not enlarged."""
     short = min(view.shape[:2])
     side = rng.uniform(SIDES[0], np.clip(short, *SIDES))
     return cv2.resize(
@@ -64,7 +64,7 @@ def small(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def write_set(
     photos: list[np.ndarray], words: list[str], rounds: int, folder: Path, seed: int
 ) -> Path:
-    """Degraded views of the photos, `rounds` of each photo under each word, and their table; once a folder."""
+    """Write degraded views, `rounds` a photo and word, and their table; once a folder."""
     table = folder / "captions.csv"
     if table.is_file():
         if {row.degradation for row in read_table(table).values()} != set(words):
@@ -117,7 +117,7 @@ def export(checkpoint: Path, target: Path) -> None:
 
 @torch.no_grad()
 def accuracies(table: Path, model: str, words: list[str]) -> dict[str, tuple[int, float, float]]:
-    """Photos, and the shares named rightly among `words` by DA-CLIP and by the plain tiny CLIP, for each word."""
+    """Return, for each word, its photos and the shares that DA-CLIP and the tiny CLIP got right."""
     guide, plain = load_daclip(model, "cpu"), load_clip("tiny", "cpu")
     texts = plain.encode_text(words)
     hits: dict[str, list[tuple[bool, bool]]] = {word: [] for word in words}
@@ -125,33 +125,37 @@ def accuracies(table: Path, model: str, words: list[str]) -> dict[str, tuple[int
         image = torch.from_numpy(read_image(table.parent / row.file)).permute(2, 0, 1)[None] / 255
         ours, theirs = guide.classify(image, words)[0], (plain.encode_image(image) @ texts.T)[0]
         hits[row.degradation].append(
-            tuple(words[int(found.argmax())] == row.degradation for found in (ours, theirs))
+            tuple(words[int(scores.argmax())] == row.degradation for scores in (ours, theirs))
         )
-    return {word: (len(found), *np.mean(found, axis=0).tolist()) for word, found in hits.items()}
+    return {word: (len(pairs), *np.mean(pairs, axis=0).tolist()) for word, pairs in hits.items()}
 
 
-def told_apart(words: list[str]) -> list[str]:
-    """Those of `words` whose texts the tiny CLIP, which reads in pieces, tells from all others (cosine up to CLOSE)."""
+def distinguishable(words: list[str]) -> list[str]:
+    """Return the `words` whose texts the tiny CLIP distinguishes from all others.
+
+    Their cosine is at most CLOSE; the tiny CLIP reads unknown words in pieces.
+    """
     texts = load_clip("tiny", "cpu").encode_text(words)
     close = (texts @ texts.T).fill_diagonal_(0).amax(1) > CLOSE
     return [word for word, lost in zip(words, close.tolist()) if not lost]
 
 
-def as_table(found: dict[str, tuple[int, float, float]]) -> str:
-    """The accuracies in Markdown, with the mean over the degradations."""
+def as_table(accuracies: dict[str, tuple[int, float, float]]) -> str:
+    """Return the accuracies in Markdown, with the mean over the degradations."""
     lines = ["| degradation | photos | DA-CLIP | plain tiny CLIP |", "|---|---|---|---|"]
     lines += [
         f"| {word} | {count} | {ours:.1%} | {theirs:.1%} |"
-        for word, (count, ours, theirs) in found.items()
+        for word, (count, ours, theirs) in accuracies.items()
     ]
-    ours, theirs = (np.mean([row[place] for row in found.values()]) for place in (1, 2))
-    return "\n".join(
-        [*lines, f"| mean | {sum(row[0] for row in found.values())} | {ours:.1%} | {theirs:.1%} |"]
-    )
+    count = sum(row[0] for row in accuracies.values())
+    ours = np.mean([row[1] for row in accuracies.values()])
+    theirs = np.mean([row[2] for row in accuracies.values()])
+    lines.append(f"| mean | {count} | {ours:.1%} | {theirs:.1%} |")
+    return "\n".join(lines)
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -194,7 +198,7 @@ def main() -> None:
     export(checkpoint, arguments.out)
     table, apart = (
         as_table(accuracies(tables["val"], str(arguments.out), words))
-        for words in (arguments.words, told_apart(arguments.words))
+        for words in (arguments.words, distinguishable(arguments.words))
     )
     print(table, apart, sep="\n\n")
     facts = {

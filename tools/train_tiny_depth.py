@@ -35,7 +35,7 @@ LEVEL_WEIGHT = 0.3
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Images (N, 3, H, W) in [0, 1] as the network takes them."""
+    """Normalise images (N, 3, H, W) in [0, 1] for the network."""
     mean, std = (
         torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
     )
@@ -43,7 +43,10 @@ def normalised(images: Tensor) -> Tensor:
 
 
 def affine_free(depth: Tensor) -> Tensor:
-    """Maps (N, H, W) without their offset (median) and scale (mean distance to it), as in Depth Anything's loss."""
+    """Return maps (N, H, W) without offset (median) and scale, as in Depth Anything's loss.
+
+    The scale is the mean distance to the median.
+    """
     depth = depth - depth.flatten(1).median(dim=1).values[:, None, None]
     return depth / depth.abs().mean((1, 2), keepdim=True).clamp_min(1e-3)
 
@@ -51,7 +54,10 @@ def affine_free(depth: Tensor) -> Tensor:
 def depth_loss(
     model: DepthAnythingForDepthEstimation, maps: tuple[Tensor, ...], depth: Tensor
 ) -> Tensor:
-    """L1 between predicted and true nearness, both affine-free (Yang et al., CVPR 2024, equation 2); depth is 1 far."""
+    """Return the L1 of predicted and true nearness, both affine-free; depth is 1 far.
+
+    It is equation 2 of Yang et al., CVPR 2024.
+    """
     rows = SIDE // PATCH
     near = model.head(model.neck(maps, rows, rows), rows, rows)
     near = F.interpolate(near[:, None], depth.shape[1:], mode="area")[:, 0]
@@ -61,7 +67,7 @@ def depth_loss(
 def train(
     model: DepthAnythingForDepthEstimation, pool: Sample, steps: int, batch: int, seed: int
 ) -> None:
-    """AdamW, one cycle of the rate; the last tokens tell the clean photo's structure and what spoils the picture."""
+    """Train with AdamW and one cycle; tokens learn the clean structure and the degradation."""
     images, depths, targets = (torch.from_numpy(field) for field in pool)
     middle, spread = targets.float().mean((0, 1)), targets.float().std((0, 1))
     weights = torch.ones_like(middle)
@@ -81,8 +87,10 @@ def train(
         maps = model.backbone(normalised(spoilt)).feature_maps
         tokens = maps[-1][:, 1:]
         to_depth = depth_loss(model, maps, depths[chosen].float())
-        wanted = (targets[chosen].float() - middle) / spread
-        to_structure = (F.smooth_l1_loss(reader(tokens), wanted, reduction="none") * weights).mean()
+        # The first token is the class token; the others are (batch, patches, width).
+        standard = (targets[chosen].float() - middle) / spread
+        errors = F.smooth_l1_loss(reader(tokens), standard, reduction="none")
+        to_structure = (errors * weights).mean()
         to_levels = F.smooth_l1_loss(
             level_reader(tokens), levels[:, None].expand(-1, tokens.shape[1], -1)
         )
@@ -101,7 +109,7 @@ def train(
 
 
 def save(model: DepthAnythingForDepthEstimation, out: Path) -> None:
-    """Configuration, weights in half precision, and the preprocessing, as transformers reads them from a folder."""
+    """Save configuration, float16 weights and preprocessing, as transformers reads them."""
     weights = {key: value.half().contiguous() for key, value in model.state_dict().items()}
     write_bytes(out / WEIGHTS, to_safetensors(weights, {"format": "pt"}))
     config = {
@@ -113,7 +121,7 @@ def save(model: DepthAnythingForDepthEstimation, out: Path) -> None:
 
 
 def feature_table(guides: dict[str, DepthGuide], photos: list[np.ndarray], seed: int) -> str:
-    """Feature scores in Markdown, a column for each encoder."""
+    """Return feature scores in Markdown, a column for each encoder."""
     views = Views(photos, seed)
     columns = {name: feature_scores(guide, views) for name, guide in guides.items()}
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
@@ -127,7 +135,7 @@ def feature_table(guides: dict[str, DepthGuide], photos: list[np.ndarray], seed:
 def untrained(
     pixels: Tensor, seed: int
 ) -> tuple[DepthAnythingForDepthEstimation, DepthAnythingForDepthEstimation]:
-    """The network as transformers draws it, and with the filters that training starts from."""
+    """Return the network with transformers' weights, and with the starting filters of training."""
     torch.manual_seed(seed)
     drawn = build()
     torch.manual_seed(seed)
@@ -138,7 +146,7 @@ def untrained(
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

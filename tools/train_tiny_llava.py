@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train(args: argparse.Namespace) -> dict:
-    """Draw the pictures, train in three steps, save into `args.out`; returns what the model card says of it."""
+    """Draw pictures, train in three steps, save into `args.out`; return the card's figures."""
     start = time.monotonic()
     photos = [photo for folder in args.photos for photo in read_photos(folder, args.test)]
     torch.manual_seed(args.seed)
@@ -75,7 +75,7 @@ def train(args: argparse.Namespace) -> dict:
 
 
 def fit(model: torch.nn.Module, processor, pool: Pool, args: argparse.Namespace) -> None:
-    """The vision tower alone; the words on the frozen tower; both together."""
+    """Train the vision tower, then the language model on the frozen tower, then both together."""
     tower = model.model.vision_tower
     fit_vision(tower, pool, args.seed, args.vision_epochs)
     tower.encoder.requires_grad_(False)
@@ -85,13 +85,13 @@ def fit(model: torch.nn.Module, processor, pool: Pool, args: argparse.Namespace)
 
 
 def save(model: torch.nn.Module, processor, folder: Path) -> None:
-    """Write config, tokenizer, processor and half-precision safetensors for transformers' from_pretrained."""
+    """Write config, tokenizer, processor and float16 safetensors for transformers."""
     model.half().eval().save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
 def write_card(args: argparse.Namespace, facts: dict) -> None:
-    """Fill the model card's template and put it beside the weights."""
+    """Fill the model card's template and write it next to the weights."""
     template = Path(__file__).with_name("tiny_llava_card.md").read_text(encoding="utf-8")
     write_text(args.out / "README.md", template.format(**vars(args) | facts))
 

@@ -3,7 +3,7 @@
     python tools/train_tiny_restorer.py --photos BSDS500/train BSDS500/val --test BSDS500/test
 
 Training is BasicSR's pipeline with options/tiny/restorer.yml; --work keeps its LMDB and
-checkpoints, so a run that was stopped goes on. The held-out figures are printed and written into
+checkpoints, so a stopped run resumes. The held-out figures are printed and written into
 the model card.
 """
 
@@ -61,7 +61,7 @@ def train(photos: list[Path], work: Path, iterations: int, seed: int) -> Path:
 
 
 def export(checkpoint: Path, target: Path) -> None:
-    """Write the EMA weights of `checkpoint` in half precision, with the network's options in the metadata."""
+    """Write the EMA weights of `checkpoint` as float16, with the network's options as metadata."""
     weights = {
         key: value.half().contiguous()
         for key, value in load_weights(checkpoint, "params_ema").items()
@@ -73,7 +73,7 @@ def export(checkpoint: Path, target: Path) -> None:
 def evaluate(
     restorer: Restorer, folder: Path, severities: tuple[float, ...] = (0.3, 0.6, 0.9)
 ) -> list[str]:
-    """Rows of the held-out table: mean PSNR and SSIM (RGB) of input and result for every style and weather.
+    """Return rows of the held-out table: mean PSNR and SSIM (RGB) of every style and weather.
 
     Every EVERYth photo of `folder` is measured.
     """
@@ -111,15 +111,21 @@ def _ssim(clean: np.ndarray, image: np.ndarray) -> float:
 
 CARD = """# tiny_restorer
 
-A small MSBDN (width 8, 2 bottleneck blocks, 1 block a stage, global residual; {parameters:.2f} M parameters, stored in
-float16) that removes synthetic rain, haze and snow. The demo's training starts from it, and `wxr restore` uses it
-when no other checkpoint is named. It is small and trained for minutes: a starting point, not a product.
+A small MSBDN (width 8, 2 bottleneck blocks, 1 block a stage, global residual; \
+{parameters:.2f} M parameters, stored in
+float16) that removes synthetic rain, haze and snow. The demo's training starts from it, \
+and `wxr restore` uses it
+when no other checkpoint is named. It is small and trained for minutes: \
+a starting point, not a product.
 
-- Data: the 300 train and val photos of BSDS500 with synthetic weather (`wxr_plugin/data/weather/synthesis.py`, style
+- Data: the 300 train and val photos of BSDS500 with synthetic weather \
+(`wxr_plugin/data/weather/synthesis.py`, style
   "default", severity 0.1 to 1) drawn on the fly. No real weather photo and no test photo was seen.
-- Recipe: `options/tiny/restorer.yml`, {iterations} iterations of batch 8 at 128x128, AdamW, cosine, L1, EMA 0.995.
+- Recipe: `options/tiny/restorer.yml`, {iterations} iterations of batch 8 at 128x128, \
+AdamW, cosine, L1, EMA 0.995.
 - Seed: {seed}. Command: `python tools/train_tiny_restorer.py --photos TRAIN VAL --test TEST`
-- Held-out: {count} of the 200 test photos of BSDS500 (each fourth), severities 0.3, 0.6, 0.9 in turn;
+- Held-out: {count} of the 200 test photos of BSDS500 (each fourth), \
+severities 0.3, 0.6, 0.9 in turn;
   "shifted" is a setting that training never drew.
 
 | style | weather | PSNR in | PSNR out | SSIM in | SSIM out |

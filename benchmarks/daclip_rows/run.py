@@ -1,12 +1,12 @@
-"""Does DA-CLIP help a tiny NAFNet? Plain, with the degradation prompt, and with DA-CLIP's two embeddings.
+"""Gain of a tiny NAFNet from DA-CLIP: plain, with the degradation prompt, with both embeddings.
 
     python benchmarks/daclip_rows/run.py --photos BSDS500/train BSDS500/val --test BSDS500/test
     --out rows --seeds 0 1 2
 
 Every row is options/tiny/daclip_nafnet.yml, trained in a process of its own with the same pairs,
 seeds, iterations, batches and learning rate; the plain row has neither context nor guide. Scored:
-PSNR in dB (RGB) on held-out photos, by degradation, and its average over them. What is finished is
-not made again: another call goes on.
+PSNR in dB (RGB) on held-out photos, by degradation, and its average over them. Finished parts are
+not made again: another call resumes.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from wxr_plugin.utils.files import write_text
 
 OPTIONS = Path(__file__).resolve().parents[2] / "options" / "tiny" / "daclip_nafnet.yml"
 ROWS = {"plain": [], "prompt": ["degradation"], "daclip": ["degradation", "content"]}
-"""What steers the network of each row."""
+"""Context of the network of each row."""
 TITLES = {"plain": "NAFNet", "prompt": "+ degradation prompt", "daclip": "+ DA-CLIP"}
 WORDS = ("hazy", "jpeg-compressed", "low-light", "noisy", "rainy", "snowy")
 SIDE = 160
@@ -52,15 +52,17 @@ def main() -> None:
     tasks = [(row, seed) for seed in args.seeds for row in args.rows]
     with ThreadPoolExecutor(args.jobs) as jobs:
         scores = jobs.map(lambda task: train(work, *task, args.iterations, args.words), tasks)
-        found = dict(zip(tasks, scores))
-    write_text(
-        work / "table.md", table := markdown(found, args.rows, args.seeds, [*args.words, AVERAGE])
-    )
+        scores_of = dict(zip(tasks, scores))
+    table = markdown(scores_of, args.rows, args.seeds, [*args.words, AVERAGE])
+    write_text(work / "table.md", table)
     print(table)
 
 
 def prepare(files: list[Path], words: list[str], folder: Path) -> None:
-    """Write the middle of each photo, SIDE pixels square, under each degradation, in DA-CLIP's layout; once a word."""
+    """Write degraded pairs of all photos in DA-CLIP's layout, once for each word.
+
+    A pair is the middle of a photo, SIDE pixels square, and its degraded version.
+    """
     for word in words:
         if (folder / word / "done").is_file():
             continue
@@ -81,7 +83,7 @@ def prepare(files: list[Path], words: list[str], folder: Path) -> None:
 
 
 def middle(photo: np.ndarray) -> np.ndarray:
-    """The centre of `photo`, its short side resized to SIDE."""
+    """Return the centre of `photo`, its short side resized to SIDE."""
     share = SIDE / min(photo.shape[:2])
     photo = cv2.resize(photo, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
     top, left = ((side - SIDE) // 2 for side in photo.shape[:2])
@@ -89,7 +91,7 @@ def middle(photo: np.ndarray) -> np.ndarray:
 
 
 def train(work: Path, row: str, seed: int, iterations: int, words: list[str]) -> Scores:
-    """PSNR of one row and seed by degradation, trained before if need be."""
+    """Return the PSNR in dB of one row and seed by degradation; train first if necessary."""
     name = f"{row}_{seed}"
     table = work / "experiments" / name / "validation" / "held-out photos_groups.csv"
     if not table.is_file():
@@ -101,9 +103,9 @@ def train(work: Path, row: str, seed: int, iterations: int, words: list[str]) ->
         log = work / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "wxr_plugin.train", "-opt", str(file), "--auto_resume"]
-        one = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         with log.open("a") as out:
-            if subprocess.run(command, cwd=work, env=one, stdout=out, stderr=out).returncode:
+            if subprocess.run(command, cwd=work, env=one_thread, stdout=out, stderr=out).returncode:
                 raise WxrError(f"{name} failed; see {log}")
         print(f"trained {name}", flush=True)
     with table.open(encoding="utf-8") as file:
@@ -113,28 +115,34 @@ def train(work: Path, row: str, seed: int, iterations: int, words: list[str]) ->
 def options_of(
     work: Path, name: str, row: str, seed: int, iterations: int, words: list[str]
 ) -> dict:
-    """The tiny option file with the name, data, length, seed and context of one training."""
-    found = option_files.load(OPTIONS)
-    found |= {"name": name, "manual_seed": seed}
-    for block in found["datasets"].values():
+    """Return the tiny option file with the name, data, length, seed and context of one training."""
+    opt = option_files.load(OPTIONS)
+    opt |= {"name": name, "manual_seed": seed}
+    for block in opt["datasets"].values():
         block |= {"dataroot": str(work / "data"), "degradations": words}
-    found["network_g"]["context"] = ROWS[row]
+    opt["network_g"]["context"] = ROWS[row]
     if not ROWS[row]:
-        del found["guide"], found["datasets"]["train"]["guide_size"]
-    found["train"]["total_iter"] = found["val"]["val_freq"] = iterations
-    return found
+        # Without a context there is nothing that a guide could steer.
+        del opt["guide"], opt["datasets"]["train"]["guide_size"]
+    opt["train"]["total_iter"] = opt["val"]["val_freq"] = iterations
+    return opt
 
 
 def markdown(
-    found: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int], columns: list[str]
+    scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int], columns: list[str]
 ) -> str:
-    """One line a row: mean and standard deviation over the seeds, and the step from the row before, seed by seed."""
+    """Return a Markdown line for each row: scores over the seeds, and the step from the row before.
+
+    Scores are mean and standard deviation; the step is given for every seed.
+    """
     lines = [f"| row | {' | '.join(columns)} | step |", "|---" * (len(columns) + 2) + "|"]
     for number, row in enumerate(rows):
-        cells = [spread([found[row, seed][name] for seed in seeds]) for name in columns]
+        cells = []
+        for name in columns:
+            cells.append(spread([scores[row, seed][name] for seed in seeds]))
         before = rows[number - 1]
         steps = [
-            f"{found[row, seed][AVERAGE] - found[before, seed][AVERAGE]:+.2f}"
+            f"{scores[row, seed][AVERAGE] - scores[before, seed][AVERAGE]:+.2f}"
             for seed in seeds
             if number
         ]
@@ -143,12 +151,12 @@ def markdown(
 
 
 def spread(values: list[float]) -> str:
-    """Mean ± standard deviation."""
+    """Return mean ± standard deviation."""
     return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""What the package does on a GPU, and how fast: one command of at most eight minutes.
+"""Tests and speeds of the package on a GPU: one command of at most eight minutes.
 
     python -m benchmarks.gpu                            # on a CUDA device; docs/gpu.md explains the
     rows python -m benchmarks.gpu --parts rating wresvlm     # some parts
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _write(args: argparse.Namespace, schedule: Schedule) -> None:
-    """Write what is known so far as JSON, in one step."""
+    """Write the results so far as JSON, atomically."""
     info = schedule.folder / INFO
     content = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

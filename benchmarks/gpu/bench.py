@@ -1,4 +1,4 @@
-"""What a part of the benchmark is given: device, size, time left, and a place for its rows."""
+"""Environment of a part of the benchmark: device, size, time left, and a place for its rows."""
 
 import gc
 import statistics
@@ -69,18 +69,18 @@ class Bench:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the deadline."""
+        """Return the seconds until the deadline."""
         return self.deadline - time.monotonic()
 
     def add(self, row: Row) -> None:
-        """Keep a row and print it."""
+        """Record a row and print it."""
         rows.append(self.file, row)
         print(row, flush=True)
 
     def case(self, name: str, measure: Callable[[], Figure], seconds: float = 5) -> Figure | None:
-        """Add the row of `measure()`, whose errors become a failed row; None where there is no figure.
+        """Add the row of `measure()`; an error becomes a failed row, None a row without a figure.
 
-        `seconds` is roughly what it takes at full size; with less time left it is skipped.
+        `seconds` is its rough duration at full size; with less time left it is skipped.
         """
         needed = 0 if self.tiny else seconds
         if self.seconds_left < needed:
@@ -130,12 +130,12 @@ class Bench:
         return Timing([time.perf_counter() - start], self.peak_mib())
 
     def reset_peak(self) -> None:
-        """Begin to look for the most device memory again."""
+        """Reset the peak of the device's memory."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
 
     def peak_mib(self) -> float | None:
-        """Most device memory allocated since the last reset, in MiB; None on a CPU."""
+        """Return the peak of device memory since the last reset, in MiB; None on a CPU."""
         return torch.cuda.max_memory_allocated() / 2**20 if self.device.type == "cuda" else None
 
     def synchronize(self) -> None:

@@ -1,4 +1,4 @@
-"""The device by itself: versions, matrix rate and memory bandwidth, which the other parts are compared with."""
+"""The device by itself: versions, matrix rate and memory bandwidth, for comparison."""
 
 import json
 import platform
@@ -10,7 +10,8 @@ import torch
 from benchmarks.gpu.bench import Bench, Figure
 
 PACKAGES = (
-    "wxr_plugin", "basicsr", "torch", "torchvision", "triton", "transformers", "open_clip_torch", "spandrel", "numpy",
+    "wxr_plugin", "basicsr", "torch", "torchvision", "triton", "transformers", "open_clip_torch",
+    "spandrel", "numpy",
 )  # fmt: skip
 INFO = "machine.json"
 
@@ -24,15 +25,15 @@ def run(bench: Bench) -> None:
 
 
 def matmul_peak(bench: Bench, dtype: torch.dtype = torch.bfloat16) -> Figure:
-    """Measure a large matrix product of random numbers in TFLOP/s: the peak that shares refer to."""
+    """Measure a large product of random matrices in TFLOP/s: the peak that shares refer to."""
     side = 256 if bench.tiny else 8192
-    one, two = (torch.randn(side, side, device=bench.device).to(dtype) for _ in range(2))
-    timing = bench.time(lambda: one @ two, repetitions=20, warmup=3)
+    left, right = (torch.randn(side, side, device=bench.device).to(dtype) for _ in range(2))
+    timing = bench.time(lambda: left @ right, repetitions=20, warmup=3)
     return timing.rate(2 * side**3 / 1e12, "TFLOP/s", f"{side}x{side}x{side}")
 
 
 def copy_rate(bench: Bench) -> Figure:
-    """Measure a copy within the device's memory in GB/s, counting what is read and what is written."""
+    """Measure a copy within the device's memory in GB/s, reads and writes together."""
     count = 1 << (20 if bench.tiny else 30)
     source = torch.empty(count, dtype=torch.float32, device=bench.device).normal_()
     target = torch.empty_like(source)

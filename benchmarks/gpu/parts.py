@@ -1,4 +1,4 @@
-"""The parts of the benchmark, the most important first, run by processes of their own until their deadlines."""
+"""The parts of the benchmark, the most important first, run as processes with deadlines."""
 
 import argparse
 import contextlib
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 THREADS = {"OMP_WAIT_POLICY": "passive"}
 """Threads that wait give their core away, as in the Makefile."""
 BUDGET = 480
-"""Seconds for everything; with another budget the limits of the parts grow or shrink in proportion."""
+"""Seconds for all parts; another budget scales their limits in proportion."""
 LEAST = 15
 """Seconds below which a part is not started: the imports alone take half of them."""
 RESERVE = 5
@@ -28,7 +28,7 @@ GRACE = 5
 
 
 class Part(NamedTuple):
-    """A module of this package with a function `run(bench)`, and the most seconds it may take of BUDGET."""
+    """Module of this package with a function `run(bench)`, and its limit in seconds of BUDGET."""
 
     name: str
     seconds: float
@@ -66,7 +66,7 @@ class Schedule:
 
     @property
     def groups(self) -> list[list[Part]]:
-        """Parts that share a process: all at tiny size, where most of the time goes into imports; else none."""
+        """Parts that share a process: all at tiny size, where imports dominate; otherwise none."""
         return [self.chosen] if self.args.size == "tiny" else [[part] for part in self.chosen]
 
     def run(self, group: list[Part]) -> None:

@@ -1,4 +1,4 @@
-"""Rating photos with a vision-language model of LLaVA-1.5-7B's size: photos a second, and the share of the peak."""
+"""Rating with a model of LLaVA-1.5-7B's size: photos a second, and the share of the peak."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ from wxr_plugin.vlm.inputs import to_uint8
 BATCHES = (1, 8, 32)
 TINY_BATCHES = (1, 3)
 CROP = 256
-"""Side of the crops that are rated: those of a training."""
+"""Side of the rated crops, as in training."""
 
 
 def run(bench: Bench) -> None:
@@ -52,7 +52,9 @@ def crops(count: int, size: int = CROP) -> list[np.ndarray]:
     """Return `count` uint8 RGB crops (size, size, 3) of packaged photos."""
     photo = packaged_photo("china")
     rng = np.random.default_rng(0)
-    corners = [[int(rng.integers(side - size)) for side in photo.shape[:2]] for _ in range(count)]
+    corners = []
+    for _ in range(count):
+        corners.append([int(rng.integers(side - size)) for side in photo.shape[:2]])
     return [np.ascontiguousarray(photo[y : y + size, x : x + size]) for y, x in corners]
 
 
@@ -66,7 +68,7 @@ def rate(bench: Bench, rater: RandomLlavaRater, batch: int) -> Figure:
 
 
 def model_alone(bench: Bench, rater: RandomLlavaRater, batch: int, peak: Figure | None) -> Figure:
-    """Measure the forward pass on inputs that are on the device already; the note has its share of the peak."""
+    """Measure the forward pass on inputs on the device; the note has its share of the peak."""
     inputs = rater.vlm.question(rater.prompt)(to_uint8(crops(batch)))
     inputs = {name: rater.vlm._moved(value) for name, value in inputs.items()}
 

@@ -1,4 +1,4 @@
-"""Restoring photos: `wxr restore`'s engine, spandrel in a loop and a Real-ESRGAN-style tiler, and precisions."""
+"""Restoring photos: our engine, spandrel in a loop, a Real-ESRGAN-style tiler, and precisions."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -46,7 +46,8 @@ def run(bench: Bench) -> None:
     checkpoint = make_checkpoint(bench)
     for precision in ("fp32", "bf16"):
         for layout in (torch.contiguous_format, torch.channels_last):
-            name = f"network alone, {precision}{', channels_last' if layout is torch.channels_last else ''}"
+            suffix = ", channels_last" if layout is torch.channels_last else ""
+            name = f"network alone, {precision}{suffix}"
             bench.case(name, partial(network_alone, bench, checkpoint, precision, layout))
     photos = make_photos(bench)
     for precision in ("fp32",) if bench.tiny else ("fp32", "bf16"):
@@ -97,7 +98,7 @@ def files(
 
 
 def _photo(file: Path, megapixels: float) -> Path:
-    """Write `china`, enlarged to so many megapixels, with grain that keeps JPEG and PNG busy."""
+    """Write `china`, enlarged to `megapixels`, with grain that keeps JPEG and PNG busy."""
     height = round((megapixels * 1e6 * 2 / 3) ** 0.5)
     photo = cv2.resize(
         packaged_photo("china"), (height * 3 // 2, height), interpolation=cv2.INTER_CUBIC

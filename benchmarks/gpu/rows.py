@@ -56,7 +56,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def _with_tests_counted(rows: Iterable[Row]) -> list[Row]:
-    """Replace the passed cases of each test function by one row with their number and total time."""
+    """Replace the passed cases of each test function by one row with their number and time."""
     shown: dict[tuple[str, str], Row] = {}
     for row in rows:
         passed = row.unit == TEST_UNIT and row.status == "ok"

@@ -30,7 +30,7 @@ def run(bench: Bench) -> None:
 
 
 class Recorder:
-    """A pytest plugin that turns results into rows, and skips what the time does not suffice for."""
+    """Plug-in of pytest that turns results into rows and skips tests once the time is short."""
 
     def __init__(self, bench: Bench):
         self.bench = bench

@@ -69,7 +69,7 @@ def run(bench: Bench) -> None:
 def step_time(
     bench: Bench, network: str, model_type: str, train: dict[str, Any], stock: Figure | None = None
 ) -> Figure:
-    """Measure one step on a batch in the host's memory: its transfer, forward, backward, AdamW and the EMA.
+    """Measure one step on a batch in main memory: transfer, forward, backward, AdamW and EMA.
 
     With `stock` the note says how many times as fast it is.
     """
@@ -126,7 +126,7 @@ def options(
 
 
 def pinned(batch: dict[str, torch.Tensor], bench: Bench) -> dict[str, Any]:
-    """Return a batch in pinned memory where there is a CUDA device, as a loader with pin_memory gives it."""
+    """Return a batch in pinned memory on a CUDA machine, as a loader with pin_memory does."""
     return (
         {name: value.pin_memory() for name, value in batch.items()}
         if bench.device.type == "cuda"

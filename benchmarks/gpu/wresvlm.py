@@ -1,4 +1,4 @@
-"""A WResVLM step with a rater of LLaVA-1.5-7B's size: what rating costs, waiting for it and not waiting."""
+"""WResVLM step with a rater of LLaVA-1.5-7B's size: cost of rating, synchronous and not."""
 
 import sys
 from functools import partial
@@ -22,7 +22,7 @@ BASE = "no rating (gate: teacher)"
 
 
 def run(bench: Bench) -> None:
-    """Measure a step without rating, with rating that it waits for, and with rating in another process."""
+    """Measure a step without rating, with synchronous rating, and with rating in a process."""
     base = bench.case(BASE, partial(step_time, bench, {"gate": "teacher"}, None), 10)
     bench.case("rating, training waits", partial(step_time, bench, {}, base), 30)
     aside = {"async": {"batch": batch_size(bench), "device": str(bench.device)}}
@@ -30,12 +30,12 @@ def run(bench: Bench) -> None:
 
 
 def batch_size(bench: Bench) -> int:
-    """Return the pairs, and as many real crops, of a batch: those of options/train/wresvlm_msbdn.yml."""
+    """Return the pairs and real crops in a batch, as in options/train/wresvlm_msbdn.yml."""
     return 2 if bench.tiny else 8
 
 
 def step_time(bench: Bench, train: dict[str, Any], base: Figure | None) -> Figure:
-    """Measure a step of L_sup and L_ps; the note has the share that rating takes, and how much was rated."""
+    """Measure a step of L_sup and L_ps; the note has the share of rating, and the number rated."""
     model = build_model(options(bench, train))
     try:
         return _measured(bench, model, base)
@@ -59,7 +59,7 @@ def options(bench: Bench, train: dict[str, Any]) -> dict[str, Any]:
 
 
 def batches(bench: Bench) -> list[dict[str, Any]]:
-    """Return KEYS batches of pairs and real crops, in the host's memory."""
+    """Return KEYS batches of pairs and real crops, in main memory."""
     return [_batch(bench, number) for number in range(KEYS)]
 
 

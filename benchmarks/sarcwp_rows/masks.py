@@ -1,4 +1,4 @@
-"""What masks are worth: how they follow the true difference, how they vary, and what a flat one costs."""
+"""Quality of masks: correlation with the true difference, spread, and the loss with a flat one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ Scores = dict[str, float]
 
 
 def of_network(checkpoint: Path, folder: Path, words: Sequence[str]) -> dict[str, Scores]:
-    """Means over the photos of each word, and over the words, of what a trained network's masks are worth.
+    """Return means over the photos of each word, and over the words, of the masks' scores.
 
     `correlation` of their mean with |lq - gt|, `spread`, the standard deviation within a photo
     (mean over the stages), and `flat`, the PSNR in dB that is gained by masks that are replaced by
@@ -34,11 +34,12 @@ def of_network(checkpoint: Path, folder: Path, words: Sequence[str]) -> dict[str
     @torch.no_grad()
     def score(lq: Tensor, gt: Tensor) -> Scores:
         context = [restorer.guide.embed(lq)] if context_inputs(net) else []
-        found: Masked = net(lq, *context, masks=True)
+        masked: Masked = net(lq, *context, masks=True)
         with flattened(net):
-            flat = psnr(net(lq, *context), gt) - psnr(found.restored, gt)
-        spread = fmean(float(mask.std()) for mask in found.masks)
-        mean = torch.stack(found.masks).mean(0)
+            flat = psnr(net(lq, *context), gt) - psnr(masked.restored, gt)
+        spread = fmean(float(mask.std()) for mask in masked.masks)
+        # The masks of all stages, (1, 1, H, W) each, have the size of the photo.
+        mean = torch.stack(masked.masks).mean(0)
         return {
             "correlation": correlation(mean, (lq - gt).abs().mean(1)),
             "spread": spread,
@@ -49,37 +50,40 @@ def of_network(checkpoint: Path, folder: Path, words: Sequence[str]) -> dict[str
 
 
 def of_clip(folder: Path, words: Sequence[str], srd: dict) -> dict[str, Scores]:
-    """The correlation of what the masks are trained towards: the mean of the soft targets of all layers."""
+    """Return the correlation of the target of the masks: the mean of all layers' soft targets."""
     guide = load_clip(srd["clip"], "cpu")
 
     @torch.no_grad()
     def score(lq: Tensor, gt: Tensor) -> Scores:
         pairs = zip(*(spatial_features(guide, image, srd["layers"]) for image in (lq, gt)))
         maps = [soft_target(feature_distance(*pair))[0][:, None] for pair in pairs]
-        mean = torch.stack(
-            [F.interpolate(one, lq.shape[-2:], mode="bilinear") for one in maps]
-        ).mean(0)
+        # One map (1, 1, h, w) for each layer of CLIP, enlarged to the size of the photo.
+        enlarged = [F.interpolate(layer, lq.shape[-2:], mode="bilinear") for layer in maps]
+        mean = torch.stack(enlarged).mean(0)
         return {"correlation": correlation(mean, (lq - gt).abs().mean(1))}
 
     return _by_word(score, folder, words)
 
 
-def correlation(one: Tensor, other: Tensor) -> float:
-    """Pearson's; 0 where one of them is constant."""
-    one, other = (image.flatten().double() - image.double().mean() for image in (one, other))
-    return float((one @ other) / (one.norm() * other.norm()).clamp_min(1e-12))
+def correlation(first: Tensor, second: Tensor) -> float:
+    """Return Pearson's correlation; 0 where an image is constant."""
+    x, y = (image.flatten().double() - image.double().mean() for image in (first, second))
+    return float((x @ y) / (x.norm() * y.norm()).clamp_min(1e-12))
 
 
 def psnr(restored: Tensor, gt: Tensor) -> float:
-    """In dB, in RGB, of 8 bits, as validation has it."""
-    one, other = ((255 * image.clamp(0, 1)).round().double() for image in (restored, gt))
-    return float(10 * torch.log10(255**2 / (one - other).square().mean()))
+    """Return the PSNR in dB, in RGB, of 8 bits, as validation has it."""
+    levels, truth = ((255 * image.clamp(0, 1)).round().double() for image in (restored, gt))
+    return float(10 * torch.log10(255**2 / (levels - truth).square().mean()))
 
 
 @contextmanager
 def flattened(net: nn.Module) -> Iterator[None]:
-    """Every mask is replaced by its mean over the photo."""
-    flat = lambda module, inputs, mask: mask.mean(dim=(2, 3), keepdim=True).expand_as(mask)  # noqa: E731
+    """Replace every mask by its mean over the photo."""
+
+    def flat(module, inputs, mask):
+        return mask.mean(dim=(2, 3), keepdim=True).expand_as(mask)
+
     hooks = [
         module.register_forward_hook(flat)
         for module in net.modules()
@@ -93,13 +97,17 @@ def flattened(net: nn.Module) -> Iterator[None]:
 def _by_word(
     score: Callable[[Tensor, Tensor], Scores], folder: Path, words: Sequence[str]
 ) -> dict[str, Scores]:
-    """Name of a score -> its mean over the photos of each word, and over the words."""
-    rows = {word: [score(*pair) for pair in _pairs(folder / word)] for word in words}
-    found = {
-        name: {word: fmean(row[name] for row in rows[word]) for word in words}
-        for name in rows[words[0]][0]
-    }
-    return {name: each | {AVERAGE: fmean(each.values())} for name, each in found.items()}
+    """Return name of a score -> its mean over the photos of each word, and over the words."""
+    rows = {}
+    for word in words:
+        rows[word] = [score(*pair) for pair in _pairs(folder / word)]
+    means = {}
+    for name in rows[words[0]][0]:
+        by_word = {}
+        for word in words:
+            by_word[word] = fmean(row[name] for row in rows[word])
+        means[name] = by_word | {AVERAGE: fmean(by_word.values())}
+    return means
 
 
 def _pairs(folder: Path) -> Iterator[tuple[Tensor, Tensor]]:

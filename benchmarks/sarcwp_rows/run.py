@@ -1,13 +1,13 @@
-"""Do SAR, CLIP-SRD and CWP help a tiny network? Plain, and with each of them added in turn.
+"""Gain of a tiny network from SAR, CLIP-SRD and CWP: plain, and with each added in turn.
 
     python benchmarks/sarcwp_rows/run.py --photos BSDS500/train BSDS500/val --test BSDS500/test
     --out rows --seeds 0 1 2
 
 Every row is options/tiny/sarcwp.yml, trained in a process of its own with the same pairs, seeds,
 iterations, batches and learning rate. Scored on held-out photos: PSNR in dB (RGB) by weather, and
-the correlation of the masks with the true difference |lq - gt|, photo by photo. Also told: how much
-masks vary within a photo, and the PSNR with each mask replaced by its mean. What is finished is not
-made again: another call goes on.
+the correlation of the masks with the true difference |lq - gt|, photo by photo. Also given:
+the spread of masks within a photo, and the PSNR with each mask replaced by its mean. Finished parts
+are not made again: another call resumes.
 """
 
 import argparse
@@ -39,7 +39,7 @@ ROWS = {
     "srd": "+ SAR + CLIP-SRD",
     "cwp": "+ SAR + CLIP-SRD + CWP",
 }
-"""Rows in their order, and what the table calls them."""
+"""Rows in their order, with their titles in the table."""
 WORDS = ("hazy", "rainy", "snowy")
 AVERAGE = "overall"
 Scores = dict[str, float]
@@ -57,11 +57,12 @@ def main() -> None:
     prepare(list_images(args.test)[: args.held_out], WORDS, work / "data" / "val")
     tasks = [(row, seed) for seed in args.seeds for row in args.rows]
     with ThreadPoolExecutor(args.jobs) as jobs:
-        found = dict(zip(tasks, jobs.map(lambda task: train(work, *task, args.iterations), tasks)))
+        results = jobs.map(lambda task: train(work, *task, args.iterations), tasks)
+        scores = dict(zip(tasks, results))
     masks = {task: masks_of(work, *task) for task in tasks if task[0] != "plain"}
     clip = of_clip(work / "data" / "val", WORDS, option_files.load(OPTIONS)["train"]["srd_opt"])
     text = (
-        markdown(found, args.rows, args.seeds)
+        markdown(scores, args.rows, args.seeds)
         + "\n"
         + mask_table(masks, args.rows, args.seeds, clip)
     )
@@ -70,7 +71,7 @@ def main() -> None:
 
 
 def train(work: Path, row: str, seed: int, iterations: int) -> Scores:
-    """PSNR of one row and seed by weather, trained before if need be."""
+    """Return the PSNR in dB of one row and seed by weather; train first if necessary."""
     name = f"{row}_{seed}"
     table = work / "experiments" / name / "validation" / "held-out photos_groups.csv"
     if not table.is_file():
@@ -81,9 +82,10 @@ def train(work: Path, row: str, seed: int, iterations: int) -> Scores:
         log = work / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "wxr_plugin.train", "-opt", str(file), "--auto_resume"]
-        one = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         with log.open("a") as out:
-            if subprocess.run(command, cwd=work, env=one, stdout=out, stderr=out).returncode:
+            run = subprocess.run(command, cwd=work, env=one_thread, stdout=out, stderr=out)
+            if run.returncode:
                 raise WxrError(f"{name} failed; see {log}")
         print(f"trained {name}", flush=True)
     with table.open(encoding="utf-8") as file:
@@ -91,40 +93,43 @@ def train(work: Path, row: str, seed: int, iterations: int) -> Scores:
 
 
 def options_of(work: Path, name: str, row: str, seed: int, iterations: int) -> dict:
-    """The tiny option file with the name, data, length, seed and parts of one training."""
-    found = option_files.load(OPTIONS) | {"name": name, "manual_seed": seed}
-    for block in found["datasets"].values():
+    """Return the tiny option file with the name, data, length, seed and parts of one training."""
+    opt = option_files.load(OPTIONS) | {"name": name, "manual_seed": seed}
+    for block in opt["datasets"].values():
         block["dataroot"] = str(work / "data")
+    # The file has all three parts; each row takes out those that come after it.
     if row == "plain":
-        found["network_g"]["sar"] = None
+        opt["network_g"]["sar"] = None
     if row in ("plain", "sar"):
-        del found["train"]["srd_opt"]
+        del opt["train"]["srd_opt"]
     if row != "cwp":
-        found["network_g"]["context"] = []
-        del found["guide"], found["datasets"]["train"]["guide_size"]
-    found["train"]["total_iter"] = found["val"]["val_freq"] = iterations
-    found["val"] |= {"save_img": seed == 0, "save_masks": seed == 0 and row != "plain"}
-    return found
+        opt["network_g"]["context"] = []
+        del opt["guide"], opt["datasets"]["train"]["guide_size"]
+    opt["train"]["total_iter"] = opt["val"]["val_freq"] = iterations
+    opt["val"] |= {"save_img": seed == 0, "save_masks": seed == 0 and row != "plain"}
+    return opt
 
 
 def masks_of(work: Path, row: str, seed: int) -> dict[str, Scores]:
-    """What the masks of a finished training are worth, kept beside it."""
+    """Return the scores of the masks of a finished training, cached in its folder."""
     folder = work / "experiments" / f"{row}_{seed}"
     file = folder / "mask_scores.json"
     if not file.is_file():
-        found = of_network(folder / "models" / "net_g_latest.pth", work / "data" / "val", WORDS)
-        write_text(file, json.dumps(found))
+        scores = of_network(folder / "models" / "net_g_latest.pth", work / "data" / "val", WORDS)
+        write_text(file, json.dumps(scores))
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def markdown(found: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int]) -> str:
-    """A line a row: PSNR over the seeds by weather, and the step from the row before, seed by seed."""
+def markdown(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int]) -> str:
+    """Return a Markdown line a row: PSNR over the seeds by weather, and the step of every seed."""
     columns = [*WORDS, AVERAGE]
     lines = [f"| row | {' | '.join(columns)} | step |", "|---" * (len(columns) + 2) + "|"]
     for before, row in zip([None, *rows], rows):
-        cells = [spread([found[row, seed][name] for seed in seeds]) for name in columns]
+        cells = []
+        for name in columns:
+            cells.append(spread([scores[row, seed][name] for seed in seeds]))
         steps = [
-            f"{found[row, seed][AVERAGE] - found[before, seed][AVERAGE]:+.2f}"
+            f"{scores[row, seed][AVERAGE] - scores[before, seed][AVERAGE]:+.2f}"
             for seed in seeds
             if before
         ]
@@ -133,27 +138,31 @@ def markdown(found: dict[tuple[str, int], Scores], rows: list[str], seeds: list[
 
 
 def mask_table(
-    found: dict[tuple[str, int], dict], rows: list[str], seeds: list[int], clip: dict[str, Scores]
+    masks: dict[tuple[str, int], dict], rows: list[str], seeds: list[int], clip: dict[str, Scores]
 ) -> str:
-    """A line a row that has masks: correlation with |lq - gt| by weather, spread, and dB by which flat ones differ."""
+    """Return a Markdown line for each row with masks.
+
+    Columns: correlation with |lq - gt| by weather, spread, and difference of flat masks in dB.
+    """
     columns = [*WORDS, AVERAGE]
     lines = [
         f"| masks of | {' | '.join(columns)} | spread | flat |",
         "|---" * (len(columns) + 3) + "|",
     ]
-    for row in [row for row in rows if (row, seeds[0]) in found]:
-        each = [found[row, seed] for seed in seeds]
-        cells = [spread([scores["correlation"][name] for scores in each]) for name in columns]
-        cells += [
-            f"{fmean(scores[name][AVERAGE] for scores in each):.3f}" for name in ("spread", "flat")
-        ]
+    for row in [row for row in rows if (row, seeds[0]) in masks]:
+        scores_of_seeds = [masks[row, seed] for seed in seeds]
+        cells = []
+        for name in columns:
+            cells.append(spread([scores["correlation"][name] for scores in scores_of_seeds]))
+        for name in ("spread", "flat"):
+            cells.append(f"{fmean(scores[name][AVERAGE] for scores in scores_of_seeds):.3f}")
         lines.append(f"| {ROWS[row]} | {' | '.join(cells)} |")
     own = [f"{clip['correlation'][name]:.2f}" for name in columns]
     return "\n".join([*lines, f"| CLIP's distance itself | {' | '.join(own)} | | |"]) + "\n"
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

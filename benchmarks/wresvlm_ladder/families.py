@@ -1,9 +1,9 @@
-"""Two families of synthetic weather that the labelled data do not have, as a plug-in: list it under `plugins`.
+"""Two families of synthetic weather that the labelled data lack, as a plug-in for `plugins`.
 
 `storm` plays the real world: a veil that is thicker and less even than the labelled family's, rain
 and snow with a direction and sizes of their own. `gale` lies between it and `default`, and differs
-from both: it is what the restorers of other people were trained on. The colour of the light is that
-of `default` in both, because no rating of visibility can tell which colour is right.
+from both: the foreign restorers were trained on it. The colour of the light is that of `default` in
+both, because no rating of visibility shows which colour is right.
 """
 
 from wxr_plugin.data.weather.styles import STYLES, Layer, Style, add_style

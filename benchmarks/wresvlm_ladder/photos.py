@@ -1,4 +1,4 @@
-"""The stand-in's photos: labelled clear ones, "real" ones with their hidden truth, and held-out pairs."""
+"""Photos of the stand-in: labelled clear ones, "real" ones with hidden truth, held-out pairs."""
 
 import hashlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ SEVERITY = (0.35, 0.95)
 
 
 def prepare(work: Path, others: Path, unlabelled: int, held_out: int) -> None:
-    """Write `unlabelled` photos of `others` under storm, their clear originals, and `held_out` further pairs.
+    """Write `unlabelled` photos of `others` under storm, their originals, and `held_out` pairs.
 
     unlabelled/KIND/NAME.png goes to training, truth/KIND/NAME.png never does;
     held_out/{lq,gt}/KIND/NAME.png are other photos. Every photo has one kind of weather, drawn from
@@ -43,7 +43,7 @@ def prepare(work: Path, others: Path, unlabelled: int, held_out: int) -> None:
 
 
 def pairs_of(lq: Path, gt: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """(kind, photo with weather, clear photo) of the files that `prepare` wrote to `lq` and `gt`."""
+    """Yield (kind, photo with weather, clear photo) of the files that `prepare` wrote."""
     for kind in KINDS:
         for file in list_images(lq / kind):
             yield kind, read_image(file), read_image(gt / kind / file.name)

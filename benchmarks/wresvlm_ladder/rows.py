@@ -3,10 +3,11 @@
 from typing import Any
 
 WEIGHTS = {"pseudo": 1.0, "prompts": 0.05, "texts": 0.0125, "features": 0.05}
-"""w1 to w4. The paper's are 0.5, 0.2, 0.05 and 0.2.
+"""Weights w1 to w4; those of the paper are 0.5, 0.2, 0.05 and 0.2.
 
-Twice that for labels, because the rows are short; a quarter for
-what the guides say, because the tiny CLIP likes a colour cast (docs/wresvlm.md)."""
+Here twice that for labels, because the rows are short, and a quarter for the guides, because the
+tiny CLIP prefers a colour cast (docs/wresvlm.md).
+"""
 
 ROWS = ("sup", "ps", "gate", "init", "wpl", "sem", "iter")
 TITLES = {
@@ -23,7 +24,7 @@ TITLES = {
 def train_block(
     row: str, labels: str, prompts: str, rater: dict[str, Any], margin: float
 ) -> dict[str, Any]:
-    """The keys that `row` adds to the `train` block: each row has those of the rows before it."""
+    """Return the keys that `row` adds to the `train` block, after those of the rows before it."""
     step, block = ROWS.index(row), {}
     if step >= ROWS.index("ps"):
         block |= {

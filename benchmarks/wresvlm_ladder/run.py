@@ -1,4 +1,4 @@
-"""WResVLM's ablation ladder on a stand-in for the real world, with everything tiny: does each part help?
+"""WResVLM's ablation ladder on a tiny stand-in for the real world: the gain of each part.
 
     python benchmarks/wresvlm_ladder/run.py --labelled BSDS500/train BSDS500/val --others
     BSDS500/test --out ladder \\
@@ -12,8 +12,8 @@ the unlabelled photos themselves, in dB (RGB).
 
 Every row trains as long as every other: two rounds from the same start, the second from the first
 one's networks. Between them `iter` lets the panel vote again, learns the prompts again and
-describes the pseudo-labels; the other rows change nothing. What is finished is not made again:
-another call goes on.
+describes the pseudo-labels; the other rows change nothing. Finished parts are not made again:
+another call resumes.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from wxr_plugin.inference.restorer import TINY
 RATER = {"type": "TransformersRater", "model": "tiny", "prompt": "visibility"}
 BOXES, REAL_SIZE, PAIR_SIZE = 2, 112, 80
 LIGHT = [0.1, 0.6]
-"""Severity of the labelled weather: lighter than the "real" one's (photos.SEVERITY), as synthetic weather mostly is."""
+"""Severity of labelled weather, below the "real" one's (photos.SEVERITY), as is usual."""
 START_RATE, RATE = 6e-4, 4e-4
 
 
@@ -61,17 +61,17 @@ class Ladder(NamedTuple):
 def main() -> None:
     """Run what is not done yet, then write the table and the figure."""
     args = _parser().parse_args()
+    work = args.out.resolve()
     ladder = Ladder(
-        args.out.resolve(), args.out.resolve() / "labelled.lmdb", args.iterations, args.start_iterations,
+        work, work / "labelled.lmdb", args.iterations, args.start_iterations,
         args.restorer_iterations, args.panel, args.margin, args.real, args.judge,
     )  # fmt: skip
     photos.prepare(ladder.work, args.others, args.unlabelled, args.held_out)
     _labelled(ladder, args.labelled)
     with ThreadPoolExecutor(args.jobs) as jobs:
         list(jobs.map(lambda kind: restorer(ladder, kind).run(), KINDS))
-        order = sorted(
-            args.rows, key=lambda row: row != "sem"
-        )  # early, because iter waits for its first round
+        # `sem` first, because `iter` waits for its first round.
+        order = sorted(args.rows, key=lambda row: row != "sem")
         tasks = [partial(prepare_labels, ladder, seed) for seed in args.seeds]
         tasks += [partial(run_row, ladder, row, seed) for seed in args.seeds for row in order]
         list(jobs.map(lambda task: task(), tasks))
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def restorer(ladder: Ladder, kind: str) -> Training:
-    """A restorer of other people: the packaged one, trained on for one kind of weather of the family gale."""
+    """Return the training of a foreign restorer: the packaged one, on a weather of family gale."""
     data = _pairs(ladder, [kind], "gale", [0.1, 1.0], 96, batch=6)
     return Training(
         ladder.work / "restorers", kind, "WxrModel", data, TINY, ladder.restorer, 5e-4, 0
@@ -87,14 +87,14 @@ def restorer(ladder: Ladder, kind: str) -> Training:
 
 
 def start(ladder: Ladder, seed: int) -> Training:
-    """Where every row of this seed begins: a network that was trained on the labelled photos alone."""
+    """Return the training of this seed's start: a network for the labelled photos alone."""
     data = _pairs(ladder, list(KINDS), "default", LIGHT, PAIR_SIZE, batch=4)
     folder = ladder.seed_folder(seed)
     return Training(folder, "start", "WxrModel", data, None, ladder.start, START_RATE, seed)
 
 
 def describe(ladder: Ladder) -> Path:
-    """The descriptions of the unlabelled photos with their rewrites, the same for all seeds."""
+    """Describe the unlabelled photos and rewrite the descriptions, once for all seeds."""
     texts = ladder.work / "texts.lmdb"
     with table.lock(texts.with_suffix(".lock")):
         if not (ladder.work / "texts_done").is_file():
@@ -105,7 +105,10 @@ def describe(ladder: Ladder) -> Path:
 
 
 def prepare_labels(ladder: Ladder, seed: int) -> None:
-    """The start, and what init and the guides need: prompts, descriptions, and the pseudo-labels of the panel."""
+    """Make the start, and the inputs of init and the guides.
+
+    These are prompts, descriptions, and the pseudo-labels of the panel.
+    """
     folder, unlabelled = ladder.seed_folder(seed), ladder.work / "unlabelled"
     chosen, begin = folder / "init.lmdb", start(ladder, seed)
     with table.lock(folder / "start.lock"):
@@ -134,7 +137,7 @@ def prepare_labels(ladder: Ladder, seed: int) -> None:
 
 
 def run_row(ladder: Ladder, row: str, seed: int) -> None:
-    """Both rounds of one row; `iter` shares its first one with `sem`, from which it does not differ."""
+    """Train both rounds of one row; `iter` shares its first one with `sem`, which is equal."""
     folder = ladder.seed_folder(seed)
     prepare_labels(ladder, seed)
     first = _round(ladder, "sem" if row == "iter" else row, seed, 1, start(ladder, seed).network)
@@ -164,12 +167,22 @@ def _round(ladder: Ladder, row: str, seed: int, number: int, begin: Path) -> Tra
         **_loading(4),
     }
     last_rate = RATE if number == 1 else RATE / 100
-    return Training(folder, name, "WResVLMModel", data, begin, ladder.iterations // 2, RATE, seed + 10 * number,
-                    block | {"ema_warmup": False}, last_rate)  # fmt: skip
+    return Training(
+        folder,
+        name,
+        "WResVLMModel",
+        data,
+        begin,
+        ladder.iterations // 2,
+        RATE,
+        seed + 10 * number,
+        block | {"ema_warmup": False},
+        last_rate,
+    )
 
 
 def _labels(folder: Path, row: str, chosen: Path, name: str) -> None:
-    """The label store of a round: empty before the row `init`, after it the panel's choice with the texts."""
+    """Fill the label store of a round: empty before row `init`, then the panel's choice."""
     from wxr_plugin.labels.copying import copy_store
 
     store = folder / f"{name}.lmdb"
@@ -179,7 +192,7 @@ def _labels(folder: Path, row: str, chosen: Path, name: str) -> None:
 
 
 def _between(ladder: Ladder, seed: int, row: str, first: Training, name: str) -> None:
-    """The labels of the first round go on; `iter` brings them up to date first."""
+    """Continue with the labels of the first round; `iter` updates them first."""
     from wxr_plugin.labels.copying import copy_store
 
     folder, unlabelled = ladder.seed_folder(seed), ladder.work / "unlabelled"

@@ -22,12 +22,12 @@ from wxr_plugin.utils.files import write_bytes, write_text
 
 Scores = dict[str, float]
 REAL_PHOTOS, REAL_SIDE = 24, 512
-"""So many real photos of a kind are rated at the most, so large in pixels."""
+"""Limits of the real photos that are rated: number of each kind, and side in pixels."""
 
 
 @contextmanager
 def lock(file: Path) -> Iterator[None]:
-    """Within the block nobody else has `file`."""
+    """Hold the lock of `file` during the block."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(file)):
         yield
@@ -36,25 +36,32 @@ def lock(file: Path) -> Iterator[None]:
 def write(
     work: Path, rows: list[str], seeds: list[int], real: Path | None, judge: str | None
 ) -> None:
-    """Score every row and seed, write scores.csv, table.md and ladder.png into `work`, and print the table."""
-    found = {(row, seed): scores(work, row, seed, real, judge) for seed in seeds for row in rows}
+    """Score every row and seed; write scores.csv, table.md and ladder.png, and print the table."""
+    results = {(row, seed): scores(work, row, seed, real, judge) for seed in seeds for row in rows}
     text = io.StringIO()
-    columns = ["row", "seed", *next(iter(found.values()))]
+    columns = ["row", "seed", *next(iter(results.values()))]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({"row": row, "seed": seed, **values} for (row, seed), values in found.items())
+    for (row, seed), values in results.items():
+        writer.writerow({"row": row, "seed": seed, **values})
     write_text(work / "scores.csv", text.getvalue())
-    write_text(work / "table.md", table := markdown(found, rows, seeds))
-    write_bytes(work / "ladder.png", figure(found, rows, seeds))
+    table = markdown(results, rows, seeds)
+    write_text(work / "table.md", table)
+    write_bytes(work / "ladder.png", figure(results, rows, seeds))
     print(table)
 
 
 def markdown(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int]) -> str:
-    """One line a row: mean and standard deviation over the seeds, and the step from the row before, seed by seed."""
+    """Return a Markdown line for each row: scores over the seeds, and the step from the row before.
+
+    Scores are mean and standard deviation; the step is given for every seed.
+    """
     names = list(next(iter(scores.values())))
     lines = [f"| row | {' | '.join(names)} | step |", "|---" * (len(names) + 2) + "|"]
     for number, row in enumerate(rows):
-        cells = [_spread([scores[row, seed][name] for seed in seeds]) for name in names]
+        cells = []
+        for name in names:
+            cells.append(_spread([scores[row, seed][name] for seed in seeds]))
         before = rows[number - 1] if number else row
         steps = [scores[row, seed]["all"] - scores[before, seed]["all"] for seed in seeds]
         lines.append(
@@ -64,13 +71,15 @@ def markdown(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list
 
 
 def figure(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[int]) -> bytes:
-    """PSNR over the rows: each seed as a dot, the mean as a line; PNG."""
+    """Plot the PSNR over the rows as PNG: each seed as a dot, the mean as a line."""
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(8, 4), layout="constrained")
     axes = drawing.subplots()
     for name, colour in (("all", "tab:blue"), ("seen", "tab:orange")):
-        means = [fmean(scores[row, seed][name] for seed in seeds) for row in rows]
+        means = []
+        for row in rows:
+            means.append(fmean(scores[row, seed][name] for seed in seeds))
         label = {"all": "held-out photos", "seen": "the unlabelled photos"}[name]
         axes.plot(range(len(rows)), means, color=colour, label=label)
         for seed in seeds:
@@ -91,7 +100,7 @@ def figure(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list[i
 
 
 def scores(work: Path, row: str, seed: int, real: Path | None, judge: str | None) -> Scores:
-    """Those of one network. Each part is kept beside it."""
+    """Return the scores of one network; each part is cached next to it."""
     model = work / f"seed_{seed}" / "experiments" / f"{row}_2" / "models" / "net_g_latest.pth"
     parts: dict[str, Callable[[Restorer], Scores]] = {
         "psnr": partial(_psnr, work),
@@ -99,24 +108,24 @@ def scores(work: Path, row: str, seed: int, real: Path | None, judge: str | None
     }
     if real and judge:
         parts["real"] = partial(_visibility, real, judge)
-    found: Scores = {}
+    joined: Scores = {}
     for name, measure in parts.items():
         file = model.with_name(f"scores_{name}.json")
         if not file.is_file():
             write_text(file, json.dumps(measure(Restorer.from_checkpoint(model))))
-        found |= json.loads(file.read_text(encoding="utf-8"))
-    return found
+        joined |= json.loads(file.read_text(encoding="utf-8"))
+    return joined
 
 
 def _psnr(work: Path, restorer: Restorer) -> Scores:
-    """Of held-out photos by weather and over all, and of the unlabelled photos."""
+    """Return scores of held-out photos by weather and overall, and of the unlabelled photos."""
     held = _means(restorer, work / "held_out" / "lq", work / "held_out" / "gt", psnr)
     seen = _means(restorer, work / "unlabelled", work / "truth", psnr)
     return {**held, "all": fmean(held.values()), "seen": fmean(seen.values())}
 
 
 def _untoned(work: Path, restorer: Restorer) -> Scores:
-    """PSNR of held-out photos after the mean of each channel was made that of the truth."""
+    """Return the PSNR of held-out photos, with each channel's mean set to that of the truth."""
     held = _means(restorer, work / "held_out" / "lq", work / "held_out" / "gt", psnr_without_tone)
     return {"without tone": fmean(held.values())}
 
@@ -124,26 +133,29 @@ def _untoned(work: Path, restorer: Restorer) -> Scores:
 def _means(
     restorer: Restorer, lq: Path, gt: Path, measure: Callable[[np.ndarray, np.ndarray], float]
 ) -> Scores:
-    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    values_of: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for kind, photo, truth in pairs_of(lq, gt):
-        found[kind].append(measure(restorer.restore(photo), truth))
-    return {kind: fmean(values) for kind, values in found.items()}
+        values_of[kind].append(measure(restorer.restore(photo), truth))
+    return {kind: fmean(values) for kind, values in values_of.items()}
 
 
 def psnr(restored: np.ndarray, truth: np.ndarray) -> float:
-    """In dB, of two uint8 images."""
+    """Return the PSNR in dB of two uint8 images."""
     error = restored.astype(np.float64) - truth
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 
 def psnr_without_tone(restored: np.ndarray, truth: np.ndarray) -> float:
-    """In dB, leaving out that brightness and colour differ as a whole: each channel's mean error is taken off."""
+    """Return the PSNR in dB after each channel's mean error is subtracted.
+
+    So a difference in brightness and colour of the whole image does not count.
+    """
     error = restored.astype(np.float64) - truth
     return float(10 * np.log10(255**2 / np.mean((error - error.mean((0, 1))) ** 2)))
 
 
 def _visibility(real: Path, judge: str, restorer: Restorer) -> Scores:
-    """(r - 1) / 4 of the restored real photos by `judge`, each weather counting alike."""
+    """Return (r - 1) / 4 of the restored real photos by `judge`, the mean over weathers."""
     from wxr_plugin.cli.vlm_specs import rater_options
     from wxr_plugin.vlm.rater import build_rater
 
@@ -157,7 +169,7 @@ def _visibility(real: Path, judge: str, restorer: Restorer) -> Scores:
 
 
 def _shrunk(photo: np.ndarray) -> np.ndarray:
-    """`photo`, its longer side at most REAL_SIDE."""
+    """Return `photo`, its longer side at most REAL_SIDE."""
     share = min(1.0, REAL_SIDE / max(photo.shape[:2]))
     return cv2.resize(photo, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
 

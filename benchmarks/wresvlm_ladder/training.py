@@ -35,11 +35,11 @@ class Training:
 
     @property
     def network(self) -> Path:
-        """What it ends with."""
+        """Weights at the end of the training."""
         return self.folder / "experiments" / self.name / "models" / "net_g_latest.pth"
 
     def run(self, before: Callable[[], object] = lambda: None) -> None:
-        """Train unless that is done; `before()` comes first where nothing is there to be resumed."""
+        """Train unless that is done; call `before()` first unless there is a state to resume."""
         if self.network.is_file():
             return
         if not list((self.folder / "experiments" / self.name / "training_states").glob("*.state")):
@@ -57,7 +57,7 @@ class Training:
         print(f"trained {self.folder.name}/{self.name}", flush=True)
 
     def options(self) -> dict[str, Any]:
-        """The option file."""
+        """Return the option file."""
         text = Template((HERE / "training.yml").read_text(encoding="utf-8")).substitute(
             name=self.name, model=self.model, seed=self.seed, dataset=json.dumps(self.dataset),
             start=json.dumps(self.start and str(self.start)), iterations=self.iterations,

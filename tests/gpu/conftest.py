@@ -24,7 +24,7 @@ def pytest_addoption(parser):
 
 
 def pytest_runtest_setup(item):
-    """Skip where there is no device; only on CUDA (`gpu(only_cuda=True)`) what a CPU does not have."""
+    """Skip without a device; with `gpu(only_cuda=True)` also on a CPU."""
     marker = item.get_closest_marker("gpu")
     if marker is None:
         return

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu` runs to its end on a CPU, within its budget, whatever fails on the way."""
+"""`python -m benchmarks.gpu` runs to its end on a CPU, within its budget, despite any failure."""
 
 import argparse
 import json
@@ -56,7 +56,8 @@ def test_everything_runs_on_a_cpu_at_tiny_size(tmp_path):
     assert content["size"] == "tiny" and content["device"]["type"] == "cpu"
     assert content["versions"]["torch"] == torch.__version__
     made = [Row(**row) for row in content["rows"]]
-    assert list(dict.fromkeys(row.part for row in made)) == [part.name for part in parts.PARTS]
+    in_order = list(dict.fromkeys(row.part for row in made))
+    assert in_order == [part.name for part in parts.PARTS]
     assert not [row for row in made if row.status == "failed"]
     for row in made:
         assert row.status == "skipped" or (row.value > 0 and row.unit and row.repetitions)
@@ -89,10 +90,11 @@ def test_a_part_that_does_not_fit_into_the_budget_is_skipped(schedule):
 
 
 def test_a_part_that_hangs_is_ended_and_its_rows_are_kept(schedule, monkeypatch):
-    """What the part has started is ended with it."""
+    """Processes that the part has started are ended with it."""
     made = schedule("machine", budget=480)
     rows.append(parts.rows_file(made.folder, "machine"), Row("machine", "early", "ok", 1.0, "s"))
-    child = "import subprocess, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
+    program = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid, flush=True)"
+    child = f"{program}; import time; time.sleep(600)"
     monkeypatch.setattr(made, "_command", lambda group, seconds: [sys.executable, "-c", child])
     monkeypatch.setattr(parts, "LEAST", 0)
     made.args.budget = 8 + parts.RESERVE

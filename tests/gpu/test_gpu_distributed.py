@@ -42,14 +42,14 @@ def test_collectives_of_training(one_rank, device):
 def test_ddp_on_one_rank_trains_as_without(build, one_rank, settings):
     model, plain = build(dist=True, **settings), build(**settings)
     assert isinstance(model.net_g, torch.nn.parallel.DistributedDataParallel)
-    for each in (model, plain):
-        train(each, batches(4))
+    for trained in (model, plain):
+        train(trained, batches(4))
     torch.testing.assert_close(weights(model), weights(plain), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
 def test_a_launched_run_ends_like_a_plain_one(device, tmp_path):
-    """The whole pipeline: torchrun, loader processes, pinned memory and prefetch, fp16 on CUDA, validation."""
+    """The whole pipeline: torchrun, loader processes, pinned memory, fp16 on CUDA, validation."""
     on_cuda = device.type == "cuda"
     options = write_options(
         tmp_path, {"norm": False, "dropout": 0.0}, **({"amp": "fp16"} if on_cuda else {})
@@ -90,9 +90,9 @@ def test_a_launched_run_ends_like_a_plain_one(device, tmp_path):
             )
     for name, run in runs.items():
         assert run.wait(300) == 0, (tmp_path / name / "log.txt").read_text()[-3000:]
-    one, other = (
+    plain, launched = (
         load_weights(tmp_path / name / "experiments/toy/models/net_g_latest.pth")
         for name in launchers
     )
-    for name, value in one.items():  # a step changes a weight by up to 1e-2
-        torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-3 if on_cuda else 0)
+    for name, value in plain.items():  # a step changes a weight by up to 1e-2
+        torch.testing.assert_close(launched[name], value, rtol=1e-3, atol=1e-3 if on_cuda else 0)

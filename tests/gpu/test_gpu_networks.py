@@ -17,7 +17,8 @@ OURS = {
 NETWORKS = [name for name, cls in OURS.items() if "restores" not in getattr(cls, "waived", {})]
 
 NAN_ON_CPU = {
-    "Histoformer": "torch 2.14's bfloat16 gradient of its dilated depthwise convolutions is sometimes NaN on a CPU"
+    "Histoformer": "torch 2.14's bfloat16 gradient of its dilated depthwise convolutions is "
+    "sometimes NaN on a CPU"
 }
 
 
@@ -29,17 +30,23 @@ def computed(net, image):
     return {"result": result.detach()} | gradients
 
 
-def distance(one, other):
-    """Return the largest difference of two sets of tensors, relative to the largest value of each tensor."""
-    assert one.keys() == other.keys()
-    gaps = [(one[key].cpu().double() - other[key].cpu().double()).abs().max() for key in one]
-    sizes = [other[key].cpu().double().abs().max().clamp_min(1e-3) for key in one]
-    return max((gap / size).item() for gap, size in zip(gaps, sizes))
+def distance(tensors, reference):
+    """Return the largest relative difference of two sets of tensors.
+
+    It is relative to the largest value of each tensor.
+    """
+    assert tensors.keys() == reference.keys()
+    ratios = []
+    for name in tensors:
+        expected = reference[name].cpu().double()
+        gap = (tensors[name].cpu().double() - expected).abs().max()
+        ratios.append((gap / expected.abs().max().clamp_min(1e-3)).item())
+    return max(ratios)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_forward_and_backward_are_those_of_a_cpu(name, device):
-    """In float64, so that a difference is no rounding; in float32 where a network cannot.
+    """In float64, where differences are not rounding; in float32 where a network cannot.
 
     The size needs no padding, which repeats pixels, and a device may sort equal values otherwise.
     """
@@ -47,8 +54,8 @@ def test_forward_and_backward_are_those_of_a_cpu(name, device):
     dtype, room = (torch.float64, 1e-6) if exact else (torch.float32, 2e-2)
     net = network_checks.build_quick(OURS[name]).eval().to(dtype)
     image = network_checks.photos(2, 48, 48, dtype)
-    other = copy.deepcopy(net).to(device)
-    assert distance(computed(other, image.to(device)), computed(net, image)) < room
+    moved = copy.deepcopy(net).to(device)
+    assert distance(computed(moved, image.to(device)), computed(net, image)) < room
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

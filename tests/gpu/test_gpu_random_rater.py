@@ -1,4 +1,4 @@
-"""The rater with random weights has the sizes of LLaVA-1.5-7B, which no test can build, and rates when it is small."""
+"""The rater with random weights has LLaVA-1.5-7B's sizes, and a small one rates."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
 
 
 def shrunk(*_):
-    """Return the large config with one narrow layer of each kind; image size, patches and tokens stay."""
+    """Return the large config with a narrow layer of each kind, for the same images and tokens."""
     config = FULL()
     for part in (config.vision_config, config.text_config):
         part.hidden_size, part.intermediate_size, part.num_attention_heads = 32, 64, 2
@@ -49,7 +49,7 @@ def test_its_weights_are_the_same_each_time_and_leave_the_generator_alone():
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
-    one, other = build_rater(block), build_rater(block)
+    rater, twin = build_rater(block), build_rater(block)
     assert torch.equal(torch.rand(1), expected)
-    assert torch.equal(one.rate([PHOTO]).logits, other.rate([PHOTO]).logits)
-    assert one.provenance["weights"] == "random tiny"
+    assert torch.equal(rater.rate([PHOTO]).logits, twin.rate([PHOTO]).logits)
+    assert rater.provenance["weights"] == "random tiny"

@@ -1,4 +1,4 @@
-"""Rating on a device: the packaged LLaVA in this process, in another one, and in the loop of WResVLM."""
+"""Rating on a device: the packaged LLaVA in this process, in another, and in WResVLM's loop."""
 
 import time
 
@@ -70,7 +70,7 @@ def test_another_process_rates_on_the_device(device):
 
 @pytest.mark.parametrize("rating", [{}, {"async": {"batch": 2}}], ids=["waiting", "async"])
 def test_the_loop_of_wresvlm_gets_ratings(build, device, tmp_path, rating):
-    """Steps are made until a teacher's image has been rated, which in another process takes a while."""
+    """Steps are made until a teacher's image was rated, which in another process takes a while."""
     model = build(
         model="WResVLMModel",
         ema_decay=0.9,

@@ -1,4 +1,4 @@
-"""Restoring on a device: memory that really runs out, tiles in the host's memory, half precision."""
+"""Restoring on a device: memory that really runs out, tiles in main memory, half precision."""
 
 import logging
 
@@ -16,7 +16,7 @@ ROOM = 512 << 20
 
 
 class Wide(nn.Module):
-    """A local network with `width` features a pixel; on a CPU it says itself that memory ran out."""
+    """Local network with `width` features a pixel; on a CPU it raises the memory error itself."""
 
     def __init__(self, width, most_pixels):
         super().__init__()
@@ -52,7 +52,7 @@ def little_memory(device):
 
 
 def test_a_photo_that_does_not_fit_is_cut_into_tiles_that_do(device, little_memory, caplog):
-    """Whole, one layer's features need 640 MiB; with tiles the result is that of a CPU that has room."""
+    """Whole, one layer's features need 640 MiB; in tiles the result is that of a CPU with room."""
     whole = photo(2048 if device.type == "cuda" else 200)
     restorer = Restorer(network(device, most_pixels=150 * 150), str(device), overlap=32)
     with caplog.at_level(logging.WARNING):

@@ -62,8 +62,8 @@ def test_fused_adamw_is_the_default_on_cuda_and_equals_the_plain_one(build, devi
     assert (
         model.optimizer_g.defaults["fused"] is True and plain.optimizer_g.defaults["fused"] is False
     )
-    for each in (model, plain):
-        train(each, batches(6))
+    for trained in (model, plain):
+        train(trained, batches(6))
     torch.testing.assert_close(weights(model), weights(plain), rtol=1e-3, atol=1e-5)
 
 
@@ -91,8 +91,8 @@ def test_an_overflow_of_fp16_halves_the_scale_and_changes_nothing_else(build):
 
 def test_channels_last_lays_out_weights_and_images_and_computes_the_same(build):
     model, plain = build(channels_last=True, ema_decay=0.9), build(ema_decay=0.9)
-    for each in (model, plain):
-        train(each, batches(4))
+    for trained in (model, plain):
+        train(trained, batches(4))
     images = [model.lq, model.gt, *(p for p in model.net_g.parameters() if p.dim() == 4)]
     assert all(image.is_contiguous(memory_format=torch.channels_last) for image in images)
     torch.testing.assert_close(weights(model), weights(plain), rtol=1e-3, atol=1e-5)
@@ -102,8 +102,8 @@ def test_compiled_training_computes_the_same(build, device):
     """Kernels are compiled on CUDA alone: on a CPU that takes minutes."""
     torch.compiler.reset()
     model, plain = build(compile=True if device.type == "cuda" else {"backend": "eager"}), build()
-    for each in (model, plain):
-        train(each, batches(4))
+    for trained in (model, plain):
+        train(trained, batches(4))
     assert list(model.net_g.state_dict()) == list(plain.net_g.state_dict())
     torch.testing.assert_close(weights(model), weights(plain), rtol=1e-3, atol=1e-5)
     torch.compiler.reset()

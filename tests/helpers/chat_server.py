@@ -1,4 +1,4 @@
-"""A chat server for tests: real HTTP on loopback, a TransformersVLM behind it, and faults on demand."""
+"""Chat server for tests: HTTP on loopback, a TransformersVLM behind it, and faults on demand."""
 
 import base64
 import json
@@ -15,20 +15,20 @@ from wxr_plugin.vlm.transformers_vlm import load_vlm
 
 
 class Behaviour:
-    """What the server does beside answering."""
+    """Faults of the server, in addition to answers."""
 
     def __init__(self, **settings):
         self.logprobs = True
-        """Whether it lists the likeliest tokens; "refuse": who asks for them gets an error."""
+        """Whether it lists the likeliest tokens; "refuse": a request for them gets an error."""
         self.most_logprobs = 20
-        """Tokens that it lists at most; who asks for more gets an error."""
+        """Largest number of tokens that it lists; a request for more gets an error."""
         self.refuse = 0
         """Requests that it turns away with `status` before it works."""
         self.status = 503
         self.dies_after = None
         """Requests after which it is gone."""
         self.answers = None
-        """Said instead of what the model says: a text, or bytes that are the whole response."""
+        """Replacement of the model's answer: a text, or bytes that are the whole response."""
         self.seconds = 0.0
         """Time that an answer takes."""
         self.breaks_on = lambda image: False
@@ -88,13 +88,13 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             said, top = self.server.model(image, text, body, listed)
         said = said if behaviour.answers is None else behaviour.answers
-        found = {
+        answer = {
             "index": 0,
             "finish_reason": "stop",
             "message": {"role": "assistant", "content": said},
         }
         return {
-            **found,
+            **answer,
             "logprobs": {"content": [{"token": said, "logprob": 0, "top_logprobs": top}]}
             if listed
             else None,

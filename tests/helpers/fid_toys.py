@@ -1,4 +1,4 @@
-"""A plug-in for these tests: in place of Inception a small network of random weights, which counts what it sees."""
+"""Plug-in for these tests: a small random network in place of Inception, which counts images."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""One of the processes that train an IRSDEModel together and validate it; torchrun starts it with a folder."""
+"""Process that trains and validates an IRSDEModel with others; torchrun passes a folder."""
 
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ METRICS = {
 
 
 def make(root: Path, pairs: dict, processes: int = 1, rank: int = 0):
-    """The model, with its folders below `root`."""
+    """Build the model, with its folders below `root`."""
     places = ("models", "training_states", "visualization")
     opt = {
         "name": "run",

@@ -32,9 +32,9 @@ def _values(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 @torch.no_grad()
 def fill(net: nn.Module) -> nn.Module:
-    """Overwrite each floating entry of the state dict, in place, by a rule of its name and shape; sets eval mode.
+    """Fill each floating entry of the state dict in place by its name and shape; set eval mode.
 
-    What is listed twice has the values of its last name, so those of the first are not drawn.
+    An entry with two names has the values of the last one, so those of the first are not drawn.
     """
     state = net.state_dict()
     last = {(tensor.data_ptr(), tensor.shape): key for key, tensor in state.items()}
@@ -48,7 +48,7 @@ def fill(net: nn.Module) -> nn.Module:
 def make_input(
     name: str, shape: tuple[int, ...], dtype: str = "float32", high: int | None = None
 ) -> Tensor:
-    """Uniform [0, 1) floats, or integers below `high`, from a generator seeded by `name`."""
+    """Return uniform [0, 1) floats, or integers below `high`, from a generator seeded by `name`."""
     if dtype.startswith("int"):
         return torch.from_numpy(_seeded(name).randint(0, high, size=shape).astype(dtype))
     return torch.from_numpy(_seeded(name).random_sample(shape).astype(np.float32))
@@ -57,7 +57,7 @@ def make_input(
 SAMPLES = 64
 """Values of each output that a fixture keeps."""
 ROUNDING = 4
-"""How often what float32 loses in a network may come between its values and the fixture's, which are float32's too."""
+"""Largest ratio of the difference from the fixture, in float32 too, to the loss in float32."""
 ROOM = 0.02
 """Largest tolerance for rounding, as a share of the output's standard deviation."""
 
@@ -73,10 +73,10 @@ def check(
     rtol: float = 1e-4,
     atol: float = 1e-5,
 ) -> None:
-    """Raise AssertionError that names every kind of difference between `net` and the fixture at `path`.
+    """Raise AssertionError with every kind of difference between `net` and the fixture `path`.
 
     `call(net, inputs)` runs a network whose inputs a plain call does not fit. `net` is filled and
-    in eval mode after. With filled values some networks amplify rounding so much that another
+    in eval mode after. With filled values some networks amplify rounding so far that another
     processor is enough for another result. What differs by more than `rtol` may differ by
     `ROUNDING` times the largest change that float64 makes to that output, up to `ROOM` of its
     standard deviation; a `RoundingWarning` names the output and the tolerance.
@@ -106,7 +106,8 @@ def _rounding(wanted: dict, got: Tensor, exact: Tensor) -> float:
     assert share < ROOM, (
         f"{wanted['name']}: rounding alone changes it by {share:.2g} of its deviation"
     )
-    message = f"{wanted['name']}: compared within {share:.2g} of its standard deviation because of rounding"
+    tolerance = f"{share:.2g} of its standard deviation"
+    message = f"{wanted['name']}: compared within {tolerance} because of rounding"
     warnings.warn(message, RoundingWarning, stacklevel=3)
     return rounding
 
@@ -119,10 +120,10 @@ def record(
     path: str | Path,
     call: Callable | None = None,
 ) -> None:
-    """Write the fixture `name` of the authors' network `net` to `path`; `net` is filled and in eval mode after.
+    """Write the fixture `name` of the authors' network `net` to `path`; fill `net`, set eval mode.
 
     Args:
-        inputs: shape of each, or the arguments of `make_input` beside the name.
+        inputs: shape of each, or the arguments of `make_input` next to the name.
         meta: paper, source, license, construct, call, and what else is worth knowing.
         call: as in `check`.
 

@@ -27,18 +27,18 @@ WORDS = [
 
 
 def hollow(shapes: Shapes) -> dict[str, torch.Tensor]:
-    """Tensors of these shapes that take no room, in memory or in a file."""
+    """Return tensors of these shapes that take no room, in memory or in a file."""
     return {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
 
 
 def filled(shapes: Shapes) -> dict[str, torch.Tensor]:
-    """Small random tensors of these shapes."""
+    """Return small random tensors of these shapes."""
     generator = torch.Generator().manual_seed(0)
     return {name: torch.rand(shape, generator=generator) / 8 for name, shape in shapes.items()}
 
 
 def publish(row: Row, folder: Path, make=hollow, network: dict | None = None) -> Path:
-    """Write the files of `row` into `folder`, with its keys and prefixes; its one file, or the folder."""
+    """Write the files of `row`, with its keys and prefixes; return the only file, or the folder."""
     expected = network_shapes(network or row.network_g)
     for official in row.official or (f"{row.name}.pth",):
         content = {"epoch": 1} if row.key or row.files else {}
@@ -57,7 +57,7 @@ def publish(row: Row, folder: Path, make=hollow, network: dict | None = None) ->
 
 
 def publish_jax(row: Row, path: Path) -> Path:
-    """MAXIM's weights as JAX keeps them: kernels with the channels last, names with slashes."""
+    """Return MAXIM's weights as JAX stores them: channels last, slashes in names."""
     kinds = {"weight": "kernel", "bias": "bias"}
     arrays = {}
     for name, shape in network_shapes(row.network_g).items():
@@ -72,7 +72,7 @@ def publish_jax(row: Row, path: Path) -> Path:
 
 
 def publish_instructions(folder: Path) -> None:
-    """InstructIR's head and a sentence model of its width, small and not trained, into `folder`."""
+    """Write InstructIR's head and a sentence model of its width, small and untrained."""
     torch.manual_seed(0)
     torch.save(LMHead().state_dict(), folder / "lm_instructir-7d.pt")
     model = folder / "bge-micro-v2"

@@ -45,7 +45,7 @@ class BrightnessRater:
 
 
 def grey(*values: float, size: int = 4) -> torch.Tensor:
-    """Images (N, 3, size, size) of one grey each."""
+    """Return images (N, 3, size, size), each of one grey."""
     return torch.tensor(values).view(-1, 1, 1, 1).expand(-1, 3, size, size).clone()
 
 

@@ -119,9 +119,10 @@ def write_rows(folder: Path, rows: list[dict], metrics: dict = METRICS) -> None:
         "checkpoint_sha256",
         *PROTOCOL,
     ]
-    _write_csv(
-        folder / "rows.csv", columns, [[row.get(key, "") for key in columns] for row in rows]
-    )
+    lines = []
+    for row in rows:
+        lines.append([row.get(key, "") for key in columns])
+    _write_csv(folder / "rows.csv", columns, lines)
 
 
 def read_rows(folder: Path) -> list[dict]:
@@ -189,9 +190,9 @@ def _write_csv(file: Path, header: list[str], rows: list[list]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerows(
-            [header, *(["" if _is_nan(cell) else cell for cell in row] for row in rows)]
-        )
+        writer.writerow(header)
+        for row in rows:
+            writer.writerow(["" if _is_nan(cell) else cell for cell in row])
 
 
 def _is_nan(cell: object) -> bool:

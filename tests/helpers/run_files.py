@@ -27,7 +27,7 @@ REAL = {"rain": "photos/real/rain", "haze": "photos/real/haze", "snow": "photos/
 
 
 def write_photos(folder: Path) -> None:
-    """Bright and dark pairs, dark real photos of each weather, and a restorer that makes them darker."""
+    """Write bright and dark pairs, dark photos of each weather, and a restorer that darkens."""
     rng = np.random.default_rng(0)
     for number in range(3):
         dark = rng.integers(0, 90, (20, 24, 3), dtype=np.uint8)
@@ -42,7 +42,7 @@ def write_photos(folder: Path) -> None:
 
 
 def training(model: str, train: dict, dataset: dict, iterations: int) -> dict[str, Any]:
-    """A training file with the toy network."""
+    """Write a training file with the toy network."""
     return {
         "name": "file",
         "model_type": model,
@@ -74,7 +74,10 @@ def training(model: str, train: dict, dataset: dict, iterations: int) -> dict[st
 
 
 def write_files(folder: Path, **changes: Any) -> dict[str, Any]:
-    """run.yml, round.yml and supervised.yml in `folder` with two rounds of four iterations; the run's options."""
+    """Write run.yml, round.yml and supervised.yml for two rounds of four iterations.
+
+    Return the options of the run.
+    """
     semi = {
         "type": "SemiSupervisedDataset",
         "paired": PAIRS,
@@ -100,7 +103,7 @@ def write_files(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen:
-    """`wxr wresvlm run` in `folder`, in a session of its own; its output goes to log.txt."""
+    """Start `wxr wresvlm run` in `folder`, in a session of its own; log to log.txt."""
     command = [
         sys.executable,
         "-m",
@@ -123,7 +126,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen:
 
 
 def finish(folder: Path, *words: str) -> str:
-    """The same, which has to end well; its output."""
+    """Run the command as `start` does, assert that it ends well, and return its output."""
     before = len((folder / "log.txt").read_text()) if (folder / "log.txt").exists() else 0
     code = start(folder, *words).wait(timeout=400)
     output = (folder / "log.txt").read_text()[before:]

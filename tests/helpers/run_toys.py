@@ -1,4 +1,4 @@
-"""A plug-in for these tests: a network of one convolution, raters that look at brightness, and a describer."""
+"""Plug-in for these tests: a network of one convolution, brightness raters, and a describer."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""More small models with random weights: those that write chats in their own ways, and one that is refused."""
+"""More small models with random weights: ones with their own chat formats, and a refused one."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ QWEN_TEMPLATE = TEMPLATE.replace("<image>", "<|vision_start|><|image_pad|><|visi
 
 
 def internvl(folder: Path) -> Path:
-    """InternVL3's classes: an image is cut into tiles, of which a thumbnail is the last."""
+    """Write InternVL3's classes: an image is cut into tiles, and a thumbnail follows."""
     names = {
         "start_image_token": "<img>",
         "end_image_token": "</img>",
@@ -67,7 +67,7 @@ def internvl(folder: Path) -> Path:
 
 
 def qwen2_5_vl(folder: Path) -> Path:
-    """Qwen2.5-VL's classes: any resolution, attention in windows."""
+    """Write Qwen2.5-VL's classes: any resolution, attention in windows."""
     tokenizer = word_tokenizer(bos=False, special=QWEN_MARKS)
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
     tower = {
@@ -92,7 +92,7 @@ def qwen2_5_vl(folder: Path) -> Path:
 
 
 def qwen3_vl(folder: Path) -> Path:
-    """Qwen3-VL's classes: features of several depths of the tower."""
+    """Write Qwen3-VL's classes: features of several depths of the tower."""
     tokenizer = word_tokenizer(bos=False, special=QWEN_MARKS)
     rope = {
         "rope_type": "default",
@@ -127,12 +127,12 @@ def qwen3_vl(folder: Path) -> Path:
 
 
 def florence2(folder: Path) -> Path:
-    """Florence-2's classes, an encoder-decoder."""
+    """Write Florence-2's classes, an encoder-decoder."""
     tokenizer = word_tokenizer(bos=False)
     tokenizer._set_model_specific_special_tokens({"image_token": "<image>"})
     tower = Florence2VisionConfig(
-        depths=[1], patch_size=[7], patch_stride=[4], patch_padding=[3], patch_prenorm=[False], embed_dim=[16],
-        num_heads=[2], num_groups=[2], window_size=7, projection_dim=32,
+        depths=[1], patch_size=[7], patch_stride=[4], patch_padding=[3], patch_prenorm=[False],
+        embed_dim=[16], num_heads=[2], num_groups=[2], window_size=7, projection_dim=32,
     )  # fmt: skip
     language = {
         "encoder_layers": 1,
@@ -154,7 +154,7 @@ def florence2(folder: Path) -> Path:
 
 
 def llama(folder: Path, bos: bool = True) -> Path:
-    """A language model that sees nothing, with a chat template of its own."""
+    """Write a language model without vision, with a chat template of its own."""
     tokenizer = word_tokenizer(bos)
     tokenizer.chat_template = (
         "{% for message in messages %}{{ message['role'].upper() + ': ' + message['content'] + ' ' "

@@ -34,7 +34,7 @@ def trained(model: DaCLIP) -> DaCLIP:
 
 
 def random_clip(name: str, seed: int):
-    """A small CLIP of random weights: a text tower is all that prompts need."""
+    """Write a small CLIP of random weights, of which prompts need the text tower alone."""
     torch.manual_seed(seed)
     vision = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16}
     text = {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}

@@ -28,7 +28,10 @@ from transformers import (
 )
 
 WORDS = ("excellent", "good", "fair", "poor", "bad")
-TEXT = "Rate Describe the visibility of image weather against rain fog and snow Please answer with or USER ASSISTANT : . ,"
+TEXT = (
+    "Rate Describe the visibility of image weather against rain fog and snow Please answer with or "
+    "USER ASSISTANT : . ,"
+)
 SPECIAL = ("<unk>", "<s>", "</s>", "<pad>", "<image>")
 TEMPLATE = (
     "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + "
@@ -54,7 +57,7 @@ SIDE, PATCH = 56, 14
 def wrapped(
     tokenizer: Tokenizer, bos: bool, special: tuple[str, ...] = SPECIAL
 ) -> PreTrainedTokenizerFast:
-    """A transformers tokenizer, with a BOS before every text or without."""
+    """Return a transformers tokenizer, with a BOS before every text or without."""
     if bos:
         at = tokenizer.token_to_id("<s>")
         tokenizer.post_processor = processors.TemplateProcessing(
@@ -74,7 +77,7 @@ def wrapped(
 def word_tokenizer(
     bos: bool = True, special: tuple[str, ...] = SPECIAL, words: str = TEXT
 ) -> PreTrainedTokenizerFast:
-    """One token a word."""
+    """Return a tokenizer with one token a word."""
     names = dict.fromkeys([*special, *words.split(), *WORDS])
     tokenizer = Tokenizer(
         models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>")
@@ -84,10 +87,9 @@ def word_tokenizer(
 
 
 def sentencepiece_tokenizer(pieces: tuple[str, ...], bos: bool = True) -> PreTrainedTokenizerFast:
-    """Llama's kind: a space marker before every text, and the longest of `pieces` that fit."""
-    scores = [(name, 0.0) for name in SPECIAL] + [
-        (piece, float(len(piece)) - 20) for piece in pieces
-    ]
+    """Return a tokenizer of Llama's kind: a space marker first, and the longest fitting piece."""
+    scores = [(name, 0.0) for name in SPECIAL]
+    scores += [(piece, float(len(piece)) - 20) for piece in pieces]
     tokenizer = Tokenizer(models.Unigram(scores, unk_id=0))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
@@ -96,7 +98,7 @@ def sentencepiece_tokenizer(pieces: tuple[str, ...], bos: bool = True) -> PreTra
 
 
 def byte_tokenizer(merges: list[tuple[str, str]]) -> PreTrainedTokenizerFast:
-    """GPT-2's kind: bytes, merged pairwise, and no BOS."""
+    """Return a tokenizer of GPT-2's kind: bytes, merged pairwise, and no BOS."""
     names = [
         *SPECIAL,
         *sorted(pre_tokenizers.ByteLevel.alphabet()),
@@ -110,7 +112,7 @@ def byte_tokenizer(merges: list[tuple[str, str]]) -> PreTrainedTokenizerFast:
 
 
 def save(folder: Path, model: torch.nn.Module, processor: object) -> Path:
-    """Write both, after drawing weights that tell images apart."""
+    """Write both, after weights are drawn whose features differ between images."""
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         if parameter.ndim > 1:
@@ -123,7 +125,7 @@ def save(folder: Path, model: torch.nn.Module, processor: object) -> Path:
 def llava(
     folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, template: str | None = TEMPLATE
 ) -> Path:
-    """LLaVA-1.5's classes."""
+    """Write LLaVA-1.5's classes."""
     tokenizer = tokenizer or word_tokenizer()
     size = {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}}
     config = LlavaConfig(
@@ -143,7 +145,7 @@ def llava(
 
 
 def llava_next(folder: Path) -> Path:
-    """LLaVA-1.6's classes: the number of image tokens follows the shape of the image."""
+    """Write LLaVA-1.6's classes: the number of image tokens follows the shape of the image."""
     tokenizer = word_tokenizer(bos=False)
     grid = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE]]
     size = {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}}
@@ -165,7 +167,7 @@ def llava_next(folder: Path) -> Path:
 
 
 def qwen2_vl(folder: Path) -> Path:
-    """Qwen2-VL's classes: any resolution, other image tokens, three-dimensional positions."""
+    """Write Qwen2-VL's classes: any resolution, other image tokens, three-dimensional positions."""
     marks = (*SPECIAL[:4], "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
     tokenizer = word_tokenizer(bos=False, special=marks)
     ids = {
@@ -202,7 +204,7 @@ def qwen2_vl(folder: Path) -> Path:
 
 
 def vision() -> CLIPVisionConfig:
-    """A small CLIP tower."""
+    """Return a small CLIP tower."""
     sizes = {
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -213,7 +215,7 @@ def vision() -> CLIPVisionConfig:
 
 
 def idefics3(folder: Path) -> Path:
-    """Idefics3's and SmolVLM's kind: images are cut into tiles, and the processor alone knows how."""
+    """Write Idefics3's and SmolVLM's kind: the processor alone decides on the tiles."""
     tiles = tuple(f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7))
     marks = ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", *tiles)
     tokenizer = word_tokenizer(bos=False, special=(*SPECIAL[:4], *marks))

@@ -1,4 +1,4 @@
-"""A small project of a BasicSR user: pairs of images in folders, and an option file with stock types only."""
+"""A BasicSR user's small project: pairs of images in folders, and stock types in its options."""
 
 import socket
 from pathlib import Path
@@ -10,7 +10,7 @@ import yaml
 
 
 def write_pairs(folder: Path, count: int = 6, size: int = 32, seed: int = 0) -> None:
-    """`count` PNGs each in folder/gt and folder/lq, the latter with noise."""
+    """Write `count` PNGs each into folder/gt and folder/lq, the latter with noise."""
     rng = np.random.default_rng(seed)
     for kind in ("gt", "lq"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,7 @@ def write_pairs(folder: Path, count: int = 6, size: int = 32, seed: int = 0) -> 
 
 
 def options(root: Path, **changes: Any) -> dict[str, Any]:
-    """Options of a training on root/train and root/val; `changes` replace top-level keys."""
+    """Return options of a training on root/train and root/val; `changes` replace top-level keys."""
     blocks = {
         "name": "stock",
         "model_type": "SRModel",
@@ -57,7 +57,7 @@ def options(root: Path, **changes: Any) -> dict[str, Any]:
 
 
 def train_set(root: Path, **changes: Any) -> dict[str, Any]:
-    """Block of the training set, in stock's words."""
+    """Return the block of the training set, with stock's keys."""
     block = {
         "name": "pairs",
         "type": "PairedImageDataset",
@@ -76,7 +76,7 @@ def train_set(root: Path, **changes: Any) -> dict[str, Any]:
 
 
 def val_set(root: Path, **changes: Any) -> dict[str, Any]:
-    """Block of the validation set."""
+    """Return the block of the validation set."""
     block = {
         "name": "held_out",
         "type": "PairedImageDataset",
@@ -88,7 +88,7 @@ def val_set(root: Path, **changes: Any) -> dict[str, Any]:
 
 
 def write_project(root: Path, **changes: Any) -> Path:
-    """Images and option file below `root`; the file's path."""
+    """Write images and option file below `root`; return the file's path."""
     write_pairs(root / "train")
     write_pairs(root / "val", count=2, seed=1)
     path = root / "stock.yml"
@@ -97,7 +97,7 @@ def write_project(root: Path, **changes: Any) -> Path:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
+    """Return a TCP port without a listener."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Option files as people write them for BasicSR, with the folders that they name, for the tests of the checker."""
+"""Option files as BasicSR's users write them, with their folders, for the tests of the checker."""
 
 import json
 from pathlib import Path
@@ -128,7 +128,8 @@ train:
     perceptual_weight: 1.0
     style_weight: 0
     criterion: l1
-  gan_opt: {type: GANLoss, gan_type: vanilla, real_label_val: 1.0, fake_label_val: 0.0, loss_weight: 5e-3}
+  gan_opt: {type: GANLoss, gan_type: vanilla, real_label_val: 1.0, fake_label_val: 0.0, \
+loss_weight: 5e-3}
   net_d_iters: 1
   net_d_init_iters: 0
 """
@@ -163,14 +164,16 @@ dataroot_gt: ROOT/train_gt
 meta_info: ROOT/meta_info.txt
 io_backend: {type: disk}
 blur_kernel_size: 21
-kernel_list: ['iso', 'aniso', 'generalized_iso', 'generalized_aniso', 'plateau_iso', 'plateau_aniso']
+kernel_list: ['iso', 'aniso', 'generalized_iso', 'generalized_aniso', 'plateau_iso', \
+'plateau_aniso']
 kernel_prob: [0.45, 0.25, 0.12, 0.03, 0.12, 0.03]
 sinc_prob: 0.1
 blur_sigma: [0.2, 3]
 betag_range: [0.5, 4]
 betap_range: [1, 2]
 blur_kernel_size2: 21
-kernel_list2: ['iso', 'aniso', 'generalized_iso', 'generalized_aniso', 'plateau_iso', 'plateau_aniso']
+kernel_list2: ['iso', 'aniso', 'generalized_iso', 'generalized_aniso', 'plateau_iso', \
+'plateau_aniso']
 kernel_prob2: [0.45, 0.25, 0.12, 0.03, 0.12, 0.03]
 sinc_prob2: 0.1
 blur_sigma2: [0.2, 1.5]
@@ -189,7 +192,10 @@ prefetch_mode: ~
 
 
 def make_folders(root: Path) -> None:
-    """The folders of `MSRRESNET` below `root`: three training pairs and two validation pairs, no image twice."""
+    """Write the folders of `MSRRESNET` below `root`: three training and two validation pairs.
+
+    No image occurs twice.
+    """
     generator = np.random.default_rng(0)
     for phase, count in (("train", 3), ("val", 2)):
         for index in range(count):
@@ -200,7 +206,7 @@ def make_folders(root: Path) -> None:
 
 
 def parse(text: str, root: Path) -> dict:
-    """`text` as options, with ROOT replaced."""
+    """Return `text` as options, with ROOT replaced."""
     return safe_yaml.parse(text.replace("ROOT", str(root)))
 
 

@@ -16,7 +16,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{HERE}:{HER
 
 
 def make_pairs(folder: Path, count: int, seed: int) -> dict:
-    """Random pairs of PNGs in `folder`, and the part of a dataset block that names them."""
+    """Write random pairs of PNGs into `folder`; return the keys of a dataset block for them."""
     generator = np.random.default_rng(seed)
     for kind in ("gt", "lq"):
         (folder / kind).mkdir(parents=True)
@@ -28,7 +28,7 @@ def make_pairs(folder: Path, count: int, seed: int) -> dict:
 
 
 def write_options(folder: Path, net: dict, **train: object) -> Path:
-    """An option file for a toy run on nine pairs, validated on three."""
+    """Write an option file for a toy run on nine pairs, validated on three."""
     loading = {
         "gt_size": 16,
         "use_hflip": True,
@@ -72,7 +72,7 @@ def write_options(folder: Path, net: dict, **train: object) -> Path:
 
 
 def start(root: Path, options: Path, *arguments: str, processes: int = 1) -> subprocess.Popen:
-    """Begin a training whose experiments/ lie below `root`; its output goes to root/log.txt."""
+    """Start a training whose experiments/ lie below `root`; log to root/log.txt."""
     root.mkdir(exist_ok=True)
     launch = [sys.executable]
     if processes > 1:
@@ -94,7 +94,7 @@ def finish(process: subprocess.Popen, root: Path) -> str:
 
 
 def kill_once_there(process: subprocess.Popen, file: Path) -> None:
-    """SIGKILL a run and all its processes as soon as `file` exists."""
+    """Send SIGKILL to a run and all its processes as soon as `file` exists."""
     deadline = time.monotonic() + 240
     while not file.exists():
         assert process.poll() is None and time.monotonic() < deadline, (
@@ -106,6 +106,6 @@ def kill_once_there(process: subprocess.Popen, file: Path) -> None:
 
 
 def trail(root: Path, rank: int = 0) -> dict[int, str]:
-    """Iteration -> the rest of its line; of iterations that were done twice, the last."""
+    """Return iteration -> the rest of its line, the last one of a repeated iteration."""
     lines = (root / f"experiments/toy/trail_{rank}.txt").read_text().splitlines()
     return {int(line.split()[0]): line for line in lines}

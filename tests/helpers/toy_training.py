@@ -8,9 +8,12 @@ import torch
 def batches(count, size=2, seed=1):
     generator = torch.Generator().manual_seed(seed)
     shape = (size, 3, 12, 12)
-    names = [[f"{i}_{j}.png" for j in range(size)] for i in range(count)]
     draw = lambda: torch.rand(shape, generator=generator)  # noqa: E731
-    return [{"lq": draw(), "gt": draw(), "lq_path": name, "gt_path": name} for name in names]
+    made = []
+    for number in range(count):
+        names = [f"{number}_{place}.png" for place in range(size)]
+        made.append({"lq": draw(), "gt": draw(), "lq_path": names, "gt_path": names})
+    return made
 
 
 def train(model, data, start=1, warmup=-1):
@@ -24,7 +27,7 @@ def train(model, data, start=1, warmup=-1):
 
 
 def everything(model):
-    """Copies of all that a bad update could spoil."""
+    """Return copies of all state that a bad update could spoil."""
     nets = [model.net_g, *([model.net_g_ema] if hasattr(model, "net_g_ema") else [])]
     states = [net.state_dict() for net in nets] + [model.optimizer_g.state_dict()]
     return copy.deepcopy(states)

@@ -1,4 +1,4 @@
-"""One of the processes that update together (gloo); torchrun starts it with a folder, which gets what each rank saw."""
+"""Process that updates together with others (gloo); torchrun passes the folder for results."""
 
 import math
 import sys
@@ -24,7 +24,7 @@ SRD = {"type": "ClipSRDLoss", "clip": "tiny", "layers": [1, 1, 2, 3], "variant":
 
 
 def make(model: str, net: dict, **train: object):
-    """A model of this rank, which DDP wraps."""
+    """Build the model of this rank, which DDP wraps."""
     opt = {
         **{
             "name": "run",
@@ -54,7 +54,7 @@ def make(model: str, net: dict, **train: object):
 
 
 def scales_after_infinity_on_one_rank() -> list[float]:
-    """fp16's loss scale before and after an update whose gradient is infinite on the last rank alone."""
+    """Return fp16's loss scale before and after an infinite gradient on the last rank alone."""
     model = make("WxrModel", {"type": "ToyNet", "norm": False}, amp="fp16")
     before = model.scaler.get_scale()
     update = model.update_step.apply
@@ -71,7 +71,7 @@ def scales_after_infinity_on_one_rank() -> list[float]:
 
 
 def synchronised_networks() -> list[list[bool]]:
-    """For each of two batches of one update, whether net_g and net_p exchange gradients after it."""
+    """Return, for each of two batches of an update, whether net_g and net_p exchange gradients."""
     model = make("SarCwpModel", SAR, srd_opt=SRD, accumulate=2)
     seen, losses = [], model.losses
 
@@ -88,7 +88,7 @@ def synchronised_networks() -> list[list[bool]]:
 
 
 def weights_after_two_sizes() -> dict[str, list[float]]:
-    """A BatchNorm network trained on pairs and photos of different sizes: sums of its weights, and calls of DDP."""
+    """Train a BatchNorm network on different sizes; return sums of weights, and calls of DDP."""
     options = {"ema_decay": 0.9, "gate": "teacher", "pseudo_opt": {"type": "PseudoLabelLoss"}}
     model = make("WResVLMModel", {"type": "ToyNet", "norm": True, "dropout": 0.0}, **options)
     sums, sizes = [], []

@@ -1,4 +1,4 @@
-"""Which files belong to the repository."""
+"""The files that belong to the repository."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def tracked(*folders: str) -> list[str]:
-    """Return the files that git tracks or would track, relative to the repository; skip the test without git."""
+    """Return the files that git tracks or would track, by relative path; skip without git."""
     command = [
         "git",
         "-C",

@@ -1,4 +1,4 @@
-"""A plug-in for these tests: a tiny network with running statistics and dropout, and a WxrModel that leaves a trail."""
+"""Plug-in for these tests: a tiny network with running statistics and dropout, and its model."""
 
 import time
 from pathlib import Path
@@ -12,7 +12,7 @@ from wxr_plugin.models.wxr_model import WxrModel
 
 @ARCH_REGISTRY.register()
 class ToyNet(nn.Module):
-    """Two convolutions and a skip; `norm` adds running statistics, `dropout` draws random numbers."""
+    """Two convolutions and a skip; `norm` adds running statistics, `dropout` random numbers."""
 
     def __init__(self, width: int = 6, norm: bool = True, dropout: float = 0.1):
         super().__init__()
@@ -33,7 +33,7 @@ class ToyTrainOptions(WxrModel.TrainOptions):
     """Additions for tests."""
 
     trail: bool = False
-    """Write a line after each update: iteration, images, a sum of the batch, a sum of the weights."""
+    """Write a line after each update: iteration, images, sums of the batch and of the weights."""
     pause: float = 0.0
     """Seconds to sleep after each update."""
     poison: list[int] = []
@@ -42,7 +42,7 @@ class ToyTrainOptions(WxrModel.TrainOptions):
 
 @MODEL_REGISTRY.register()
 class ToyModel(WxrModel):
-    """WxrModel with a trail of what it has seen and done; with one, its first iteration has no random part."""
+    """WxrModel that can write a trail; with it, the first iteration is not random."""
 
     TrainOptions = ToyTrainOptions
 

@@ -1,4 +1,4 @@
-"""What decides on tiles: the memory that a network takes, how far it looks, and what a person asks for."""
+"""Choice of tiles: the memory that a network takes, its reach, and the user's settings."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ class Mean(Blur):
 
 @pytest.fixture
 def room(monkeypatch):
-    """Sets the memory that there is, in bytes."""
+    """Set the free memory, in bytes."""
     return lambda count: monkeypatch.setattr(footprint, "budget", lambda device: count)
 
 
@@ -57,7 +57,7 @@ def test_the_receptive_field_is_measured():
 
 
 class Vignette(nn.Module):
-    """Darkens 20 pixels along the edges, whatever the image shows: padding alone reaches that far."""
+    """Network that darkens 20 pixels along the edges: padding alone reaches that far."""
 
     def forward(self, lq):
         shade = F.avg_pool2d(torch.ones_like(lq), 41, stride=1, padding=20)
@@ -144,12 +144,12 @@ def test_the_footprint_grows_with_pixels_and_with_their_square():
     """Five images of 4 bytes and 3 channels at once; and a matrix of pixels by pixels."""
     net = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(3)))
     with torch.inference_mode():
-        found = footprint.measure(net, CPU)
+        convolutions = footprint.measure(net, CPU)
         squared = footprint.measure(
             lambda x: x.mean(1)[:, :32, :32].flatten()[:, None] @ x.mean(1).flatten()[None, :1024],
             CPU,
         )
-    assert 2 * 12 <= found.linear <= 5 * 12 and found.quadratic == 0
+    assert 2 * 12 <= convolutions.linear <= 5 * 12 and convolutions.quadratic == 0
     assert squared.linear > 0
     assert (
         Footprint(0, 1.0).side(512.0**4) == 512
@@ -171,7 +171,7 @@ def test_there_is_memory_and_a_container_bounds_it(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_packaged_network_in_tiles_is_50_db_from_whole(room, monkeypatch):
-    """With the defaults, where memory allows no whole photo: the seams of 34 dB that a fixed overlap of 32 gave."""
+    """Default tiles, where no whole photo fits, lack the seams of a fixed overlap of 32 (34 dB)."""
     monkeypatch.setattr(cutting, "SMALL", 256)
     photo = np.tile(packaged_photo("coffee"), (1, 5, 1))[:64, :2900]
     whole = Restorer.from_checkpoint("tiny", device="cpu").restore(photo)

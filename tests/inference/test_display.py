@@ -1,4 +1,4 @@
-"""What `wxr restore` shows while it works and at its end."""
+"""Output of `wxr restore` during its work and at its end."""
 
 import io
 

@@ -17,7 +17,7 @@ NAMES = ["1", "2", "3", "4", "10", "11"]
 
 @pytest.fixture
 def clip(tmp_path):
-    """Six frames of a camera that moves by a pixel, not padded with zeros."""
+    """Write six frames of a camera that moves by a pixel, not padded with zeros."""
     for shift, name in enumerate(NAMES):
         write_image(
             tmp_path / "clip" / f"{name}.png", np.ascontiguousarray(np.roll(PHOTO, shift, axis=1))
@@ -27,7 +27,7 @@ def clip(tmp_path):
 
 @pytest.fixture
 def restore(tmp_path, capsys):
-    """Runs the command with a network that is sampled: the exit code, and what it says."""
+    """Run the command with a sampled network; return the exit code and the output."""
     torch.manual_seed(0)
     network = {"nf": 8, "ch_mult": [1, 2]}
     stored = {

@@ -1,4 +1,4 @@
-"""Restorers that a guide steers, and restorers that are sampled: from a checkpoint and from the command line."""
+"""Restorers with a guide, and sampled ones: from a checkpoint and from the command line."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def shaken(net: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """guide.pth; unet.pth, which is sampled and tells its guide; naf.pth, steered by a guide that it does not tell."""
+    """Write guide.pth; unet.pth, sampled, which names its guide; naf.pth, which does not."""
     folder = tmp_path_factory.mktemp("guided")
     torch.manual_seed(0)
     guide = folder / "guide.pth"
@@ -89,9 +89,9 @@ def test_the_seed_and_the_steps_count(folder, photo):
             folder / "unet.pth", device="cpu", sampling=sampling
         ).restore(photo)
 
-    same, other, fewer = restored(), restored(seed=1), restored(steps=2)
+    same, reseeded, fewer = restored(), restored(seed=1), restored(steps=2)
     assert np.array_equal(same, restored(seed=0, steps=4))
-    assert not np.array_equal(same, other) and not np.array_equal(same, fewer)
+    assert not np.array_equal(same, reseeded) and not np.array_equal(same, fewer)
 
 
 def test_tiles_see_the_embedding_of_the_whole_photo(folder, photo):
@@ -149,8 +149,8 @@ def test_the_command_tells_what_it_took_for_the_degradation(folder, tmp_path, ca
         "7",
     ]
     assert main(again) == 0
-    one, two = (read_image(tmp_path / name / "a.png") for name in ("one", "two"))
-    assert one.shape == (40, 52, 3) and not np.array_equal(one, two)
+    first, second = (read_image(tmp_path / name / "a.png") for name in ("one", "two"))
+    assert first.shape == (40, 52, 3) and not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize(
@@ -252,14 +252,14 @@ def test_a_network_with_clips_prior_is_restored_from_the_command_line(folder, tm
 def test_known_embeddings_need_no_guide(photo, monkeypatch):
     clip, net = load_clip("tiny", "cpu"), shaken(SARCWP(**SARCWP.smoke | {"context_dim": 64}))
     guided = Restorer(net, "cpu", guide=clip)
-    wanted = guided.restore(photo)
-    known = guided.seen
+    guided_result = guided.restore(photo)
+    context = guided.seen
     monkeypatch.setattr(type(clip), "embed", lambda *given: pytest.fail("CLIP was run"))
-    assert np.array_equal(guided.restore(photo, known), wanted)
+    assert np.array_equal(guided.restore(photo, context), guided_result)
     image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
     alone = Restorer(net, "cpu")
     torch.testing.assert_close(
-        alone.restore_tensor(image, known), guided.restore_tensor(image, known)
+        alone.restore_tensor(image, context), guided.restore_tensor(image, context)
     )
     with pytest.raises(
         WxrError, match="takes a context, and there is no guide: give one, or the photo's context"

@@ -1,4 +1,4 @@
-"""Which photos `wxr restore` takes, and where it writes them."""
+"""Photos that `wxr restore` takes, and the files that it writes."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ PHOTO = np.zeros((8, 8, 3), np.uint8)
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two photos, a PDF, a video and a text."""
+    """Write two photos, a PDF, a video and a text."""
     place = tmp_path / "mixed"
     place.mkdir()
     for name in ("a.jpg", "b.png"):

@@ -21,13 +21,15 @@ def last(net):
 
 @pytest.mark.parametrize("name", gains())
 def test_a_network_of_the_list_gives_the_same_images(name):
-    net, other = (network_checks.build_quick(ARCH_REGISTRY.get(name)).eval() for _ in range(2))
-    assert gains()[name] > 1 and all(last(laid_out(other, CPU)))
+    net, channels_last = (
+        network_checks.build_quick(ARCH_REGISTRY.get(name)).eval() for _ in range(2)
+    )
+    assert gains()[name] > 1 and all(last(laid_out(channels_last, CPU)))
     with torch.no_grad():
         for size in ((64, 48), (37, 53)):
             image = network_checks.photos(2, *size)
             torch.testing.assert_close(
-                network_checks.call(other, image),
+                network_checks.call(channels_last, image),
                 network_checks.call(net, image),
                 atol=1e-4,
                 rtol=1e-4,

@@ -1,4 +1,4 @@
-"""Memory that runs out, tiles in the host's memory, lower precision and 16 bits."""
+"""Memory that runs out, tiles in main memory, lower precision and 16 bits."""
 
 import ctypes
 import subprocess
@@ -141,5 +141,5 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(faults(), reuse_memory() or faults())
 """
-    usual, kept = map(int, subprocess.check_output([sys.executable, "-c", code]).split())
-    assert kept < 100 < usual, "pages of 48 MiB that the system has to clear the ninth time"
+    usual, reusing = map(int, subprocess.check_output([sys.executable, "-c", code]).split())
+    assert reusing < 100 < usual, "pages of 48 MiB that the system has to clear the ninth time"

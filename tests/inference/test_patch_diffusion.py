@@ -1,4 +1,4 @@
-"""WeatherDiff through the restorer: sampled in patches, seeded by the photo, and never by an IR-SDE."""
+"""WeatherDiff through the restorer: sampled in patches, seeded by the photo, not by an IR-SDE."""
 
 import numpy as np
 import pytest

@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def restore(tmp_path, monkeypatch, capsys):
-    """Runs the command with a network that makes negatives: the exit code, and what it says."""
+    """Run the command with a network that makes negatives; return the exit code and the output."""
 
     def restorer(args):
         return Restorer(Negative(), "cpu", tile=args.tile or None, overlap=args.overlap)
@@ -82,10 +82,9 @@ def test_a_network_that_fails_on_a_photo_fails_on_that_alone(folder, tmp_path):
             return lq
 
     jobs = {tmp_path / "out" / photo.name: photo for photo in sorted(folder.iterdir())}
-    outcomes = {
-        one.photo.name: one for one in pipeline.restore_files(jobs, Restorer(Picky(), "cpu"))
-    }
-    assert [name for name, one in outcomes.items() if one.error] == ["2.png"]
+    results = pipeline.restore_files(jobs, Restorer(Picky(), "cpu"))
+    outcomes = {outcome.photo.name: outcome for outcome in results}
+    assert [name for name, outcome in outcomes.items() if outcome.error] == ["2.png"]
     assert outcomes["2.png"].error.endswith("2.png: RuntimeError: no such photo please")
     assert outcomes["0.png"].pixels == 30 * 40
 
@@ -113,9 +112,8 @@ def test_the_next_photo_is_read_and_the_last_written_while_one_is_computed(
     monkeypatch.setattr(pipeline, "read_photo", reading)
     monkeypatch.setattr(pipeline, "write_photo", lambda *args: (write(*args), written.set()))
     jobs = {tmp_path / "out" / photo.name: photo for photo in sorted(folder.iterdir())}
-    assert not [
-        one.error for one in pipeline.restore_files(jobs, Restorer(Waiting(), "cpu")) if one.error
-    ]
+    outcomes = pipeline.restore_files(jobs, Restorer(Waiting(), "cpu"))
+    assert not [outcome.error for outcome in outcomes if outcome.error]
 
 
 def test_stopping_writes_what_was_computed_and_the_next_call_goes_on(
@@ -134,10 +132,10 @@ def test_stopping_writes_what_was_computed_and_the_next_call_goes_on(
         assert restore(folder)[0] == 130
     done = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert done == ["0.png", "1.png", "2.png"]
-    kept = (tmp_path / "out" / "0.png").stat().st_mtime_ns
+    written_at = (tmp_path / "out" / "0.png").stat().st_mtime_ns
     code, said = restore(folder)
     assert code == 0 and "3 of 6 results exist" in said and "3 photos restored" in said
-    assert (tmp_path / "out" / "0.png").stat().st_mtime_ns == kept
+    assert (tmp_path / "out" / "0.png").stat().st_mtime_ns == written_at
     assert "6 photos restored" in restore(folder, "--overwrite")[1]
 
 

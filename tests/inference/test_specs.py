@@ -112,21 +112,24 @@ def test_plugins_of_the_option_file_are_imported(checkpoint, tmp_path, monkeypat
         "    def forward(self, x):\n        return x * self.gain\n"
     )
     torch.save({"params": {"gain": torch.tensor([0.0])}}, tmp_path / "zero.pth")
-    text = "plugins: [spec_plugin]\nnetwork_g: {type: SpecPluginNet}\npath: {pretrain_network_g: zero.pth}\n"
+    text = (
+        "plugins: [spec_plugin]\nnetwork_g: {type: SpecPluginNet}\n"
+        "path: {pretrain_network_g: zero.pth}\n"
+    )
     (tmp_path / "plugin.yml").write_text(text)
     assert (restored(read_spec("plugin.yml")) == 0).all()
 
 
 def test_the_digest_tells_weights_networks_and_settings_apart(checkpoint, tmp_path):
-    one = read_spec(str(checkpoint))
+    spec = read_spec(str(checkpoint))
     digests = {
-        one.digest(tile=64),
-        one.digest(tile=32),
+        spec.digest(tile=64),
+        spec.digest(tile=32),
         read_spec(str(option_file(tmp_path, checkpoint))).digest(tile=64),
     }
-    assert read_spec(f"other={checkpoint}").digest(tile=64) == one.digest(tile=64)
+    assert read_spec(f"other={checkpoint}").digest(tile=64) == spec.digest(tile=64)
     torch.save({"params": weights(2), "network_g": NETWORK}, checkpoint)
-    digests.add(one.digest(tile=64))
+    digests.add(spec.digest(tile=64))
     assert len(digests) == 4
 
 

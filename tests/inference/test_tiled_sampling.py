@@ -13,7 +13,7 @@ REACH = 2
 
 
 class Local(nn.Module):
-    """Noise that depends on the time and on pixels at most `REACH` away; what is beyond the image is 0."""
+    """Return noise that depends on the time and on pixels at most REACH away, padded with 0."""
 
     def __init__(self):
         super().__init__()
@@ -34,7 +34,7 @@ def run(net, lq, method, **settings):
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("method", METHODS)
 def test_tiles_give_what_the_whole_image_gives(method, batch):
-    """The noise of every step is that of the whole image, if a third of the overlap is what the network sees."""
+    """The noise of every step is that of the whole image for a reach of a third of the overlap."""
     torch.manual_seed(0)
     net, lq = Local(), torch.rand(2, 3, 60, 83)
     whole, tiled = (

@@ -8,7 +8,7 @@ from wxr_plugin.inference.tiling import ALIGN, blended_rows, cuts, run_tiled, we
 
 
 class Halving(nn.Module):
-    """Looks REACH pixels far, and 4 times smaller where it is deepest; extends images by zeros to a multiple of 4."""
+    """Network with a reach of REACH pixels and a stride of 4; pads images to multiples of 4."""
 
     REACH = 10
 
@@ -40,7 +40,8 @@ def test_tiles_cover_every_pixel_and_overlap(length, tile, overlap):
         and all(0 < end - begin <= tile for begin, end in spans)
     )
     assert all(
-        one[1] - two[0] >= overlap and two[0] > one[0] for one, two in itertools.pairwise(spans)
+        left[1] - right[0] >= overlap and right[0] > left[0]
+        for left, right in itertools.pairwise(spans)
     )
     total = torch.zeros(length)
     for (begin, end), weight in zip(spans, weights(spans, overlap), strict=True):
@@ -52,9 +53,8 @@ def test_tiles_cover_every_pixel_and_overlap(length, tile, overlap):
 def test_tiles_are_as_few_as_can_be_about_equal_and_begin_where_networks_halve():
     spans = cuts(4000, 1024, 64)
     assert len(spans) == 5 and all(begin % ALIGN == 0 for begin, _ in spans)
-    assert (
-        max(end - begin for begin, end in spans) - min(end - begin for begin, end in spans) < ALIGN
-    )
+    lengths = [end - begin for begin, end in spans]
+    assert max(lengths) - min(lengths) < ALIGN
 
 
 def test_the_edges_of_tiles_count_for_nothing_and_the_middle_of_the_overlap_is_a_ramp():

@@ -1,4 +1,4 @@
-"""Which networks see the whole image is measured, and what those of them are told that look at it once."""
+"""Networks that see the whole image are measured, and those with a `look` get their view."""
 
 import inspect
 
@@ -34,15 +34,17 @@ def built(name, **options):
 
 
 def far_change(net):
-    """By how much the left of a result changes with the right of the image."""
+    """Return the change of the left of a result with the right of the image."""
     image = torch.rand(1, 3, HEIGHT, WIDTH)
-    other = image.clone()
-    other[..., FAR + 32 :] *= 0.2
+    darkened = image.clone()
+    darkened[..., FAR + 32 :] *= 0.2
     sampled = "time" in inspect.signature(net.forward).parameters
     steering = [Context(image=torch.ones(1, net.context_dim))] if context_inputs(net) else []
     with torch.no_grad():
-        one, two = (net(x, x, 5.0) if sampled else net(x, *steering) for x in (image, other))
-    return (one - two)[..., :32].abs().max().item()
+        unchanged, changed = (
+            net(x, x, 5.0) if sampled else net(x, *steering) for x in (image, darkened)
+        )
+    return (unchanged - changed)[..., :32].abs().max().item()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -70,17 +72,17 @@ def test_networks_of_others_say_it_themselves():
 
 
 @pytest.mark.parametrize("name", ["OneRestore", "MWFormer"])
-def test_what_looks_at_the_photo_looks_once_and_every_tile_is_told(name, monkeypatch, caplog):
-    net, told, seen = built(name), [], []
+def test_a_network_looks_at_the_photo_once_and_every_tile_gets_the_view(name, monkeypatch, caplog):
+    net, views, seen = built(name), [], []
     look = net.look
     monkeypatch.setattr(net, "look", lambda image: seen.append(image.shape) or look(image))
-    net.register_forward_pre_hook(lambda net, inputs: told.append(inputs[1]))
+    net.register_forward_pre_hook(lambda net, inputs: views.append(inputs[1]))
     photo = np.random.default_rng(0).integers(0, 256, (80, 128, 3), np.uint8)
     Restorer(net, "cpu", tile=64, overlap=16).restore(photo)
-    assert seen == [(1, 3, 40, 64)] and len(told) == 6
-    assert all(torch.equal(one, told[0]) for one in told)
+    assert seen == [(1, 3, 40, 64)] and len(views) == 6
+    assert all(torch.equal(view, views[0]) for view in views)
     assert f"{name} depends on the whole image" in caplog.text
-    told.clear()
+    views.clear()
     seen.clear()
     with torch.no_grad():
         whole = net(

@@ -1,4 +1,4 @@
-"""Three small projects in the style of HAT, Real-ESRGAN and NAFNet train, validate and go on from a checkpoint."""
+"""Three small projects in the style of HAT, Real-ESRGAN and NAFNet train, validate and resume."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def copy_project(name: str, scale: int, root: Path) -> Path:
 
 
 def run(project: Path, *words: str) -> str:
-    """Run Python with `words` in the project's root, which is on its path; return everything that it printed."""
+    """Run Python with `words` in the project's root, which is on its path; return the output."""
     path = os.pathsep.join([str(project), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, *words],
@@ -112,13 +112,13 @@ def test_the_option_file_of_a_copy_is_refused_with_every_key_that_has_to_change(
     project = copy_project("mininaf", 1, tmp_path)
     text = (project / "before.yml").read_text().replace("data/", f"{project}/data/")
     (project / "before.yml").write_text(text)
-    found = {
+    problem_keys = {
         problem.key
         for problem in option_files.check(
             option_files.load(project / "before.yml"), project / "before.yml"
         )
     }
-    assert found == {
+    assert problem_keys == {
         "model_type",
         "datasets.train.use_flip",
         "datasets.train.use_hflip",

@@ -1,4 +1,4 @@
-"""The wheel, built from the repository's files and installed into an environment that lies over this one."""
+"""The wheel, built from the repository's files and installed into an environment over this one."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from wheel_files import REPOSITORY, tracked
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory) -> tuple[Path, str]:
-    """The wheel and the log of its build; in a copy, so that nothing of an earlier build is in it."""
+    """Build the wheel from a copy, without earlier builds; return it and the log."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     for name in tracked():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def build(tmp_path_factory) -> tuple[Path, str]:
 
 @pytest.fixture(scope="session")
 def environment(build, tmp_path_factory) -> Path:
-    """The `bin` folder of an environment with the wheel, which sees all other packages of this one below its own."""
+    """Return `bin` of an environment with the wheel, which sees our other packages, too."""
     wheel, _ = build
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
@@ -55,7 +55,7 @@ def environment(build, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(environment, tmp_path):
-    """Run a command of the environment in an empty folder outside the repository; return what it printed."""
+    """Run a command of the environment in an empty folder elsewhere; return its output."""
     variables = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 
     def call(command: str, *words: object) -> str:

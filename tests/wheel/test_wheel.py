@@ -30,7 +30,7 @@ load_run(write_options(Path("work").resolve(), photos, photos / "real", Settings
 
 @pytest.fixture
 def photo(tmp_path):
-    """A packaged photo, alone in a folder."""
+    """Write a packaged photo, alone in a folder."""
     from wxr_plugin.data.images.io import write_image
     from wxr_plugin.data.packaged_photos import packaged_photo
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wxr_plugin.cli.parsers import add_command, add_group
 
 if TYPE_CHECKING:
-    from wxr_plugin.data.degradations.check import Found
+    from wxr_plugin.data.degradations.check import DegradationCheck
 
 MOST_SHOWN = 5
 """Problems of a degradation that are printed without --all."""
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def table(entries: "Sequence[Found]") -> list[str]:
+def table(entries: "Sequence[DegradationCheck]") -> list[str]:
     """Return lines with the columns split, degradation, pairs, published pairs and comment."""
     rows = [("split", "degradation", "pairs", "published", "")]
     for entry in entries:
@@ -86,7 +86,7 @@ def table(entries: "Sequence[Found]") -> list[str]:
     return lines
 
 
-def _totals(entries: "Sequence[Found]", name: str) -> Iterator[str]:
+def _totals(entries: "Sequence[DegradationCheck]", name: str) -> Iterator[str]:
     """Yield a line for each split whose total is published."""
     from wxr_plugin.data.degradations.words import BENCHMARKS
 
@@ -97,7 +97,7 @@ def _totals(entries: "Sequence[Found]", name: str) -> Iterator[str]:
         yield f"total of {split}: {pairs} pairs, {comparison}"
 
 
-def _comment(entry: "Found") -> str:
+def _comment(entry: "DegradationCheck") -> str:
     if entry.broken:
         return f"broken ({len(entry.broken)})"
     if entry.pairs == 0:
@@ -119,7 +119,7 @@ def _shown(lines: list[str], everything: bool) -> list[str]:
     return [*lines[:MOST_SHOWN], f"… and {rest} more; --all shows them"]
 
 
-def _verdict(entries: "Sequence[Found]") -> str:
+def _verdict(entries: "Sequence[DegradationCheck]") -> str:
     train = sum(entry.pairs for entry in entries if entry.split == "train")
     val = sum(entry.pairs for entry in entries if entry.split == "val")
     problems = sum(len(entry.broken) for entry in entries)

@@ -93,6 +93,7 @@ class Cutter:
         that depend on the whole image get an eighth of a tile.
         """
         if reason(self.net):
+            # No overlap makes these tiles equal to the whole, so it only has to smooth the seams.
             return _rounded(tile // 8)
         # A margin on both sides, and between them the strip on which two tiles are blended.
         exact = 2 * self.receptive_field + BLEND
@@ -159,6 +160,7 @@ class Cutter:
 
     def _is_enough(self, pixels: int) -> bool:
         """Return whether a margin of `pixels` around the used part of a tile hides the seams."""
+        # Where the receptive field is in the table, it may spare the measurement of the reach.
         known_field = reach.known(self.net)
         return (known_field is not None and pixels >= known_field) or pixels >= self.visible_reach
 
@@ -169,4 +171,5 @@ class Cutter:
 
 
 def _rounded(pixels: int, multiple: int = 32) -> int:
+    # Floor division of the negative number rounds up.
     return -(-pixels // multiple) * multiple

@@ -52,6 +52,7 @@ class Diffusion(NamedTuple):
         synchronisation. Raises ScheduleError for more steps than were trained.
         """
         how = self.sampling
+        # `part` is a tile of the degraded image, `context` always that of the whole image.
         return sample_tiled(
             lambda xt, part, time: predict(net, xt, part, time, context),
             lq,
@@ -124,6 +125,7 @@ class PatchDiffusion(NamedTuple):
             lq,
             self.sampling.steps or min(self.steps, self.train_steps),
             self.patch,
+            # Patches farther apart than their side would leave gaps.
             min(self.stride, self.patch),
             self.at_once,
             train_steps=self.train_steps,
@@ -162,6 +164,7 @@ def _generators(
     """Return a generator for each image of `lq` on `device` (default: that of `lq`)."""
     if same_noise:
         return [torch.Generator(device or lq.device).manual_seed(seed) for _ in lq]
+    # Seeded by the image too, so that its noise does not depend on its place in the batch.
     return [image_generator(image, seed, device) for image in lq]
 
 

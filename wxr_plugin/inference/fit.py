@@ -55,6 +55,7 @@ def check_called(net: nn.Module) -> None:
         for parameter in parameters
         if parameter.default is parameter.empty and parameter.kind in PLAIN
     ]
+    # A photo, perhaps a context; networks that predict noise also take a state and a time.
     if len(needed) > 1 + bool(context_inputs(net)) and not predicts_noise(net):
         names = ", ".join(parameter.name for parameter in needed)
         hint = (

@@ -68,6 +68,7 @@ def _left_of_cgroup() -> float:
 
     File pages that the kernel can drop count as free.
     """
+    # Files of cgroup v2; where they are missing, no limit is known.
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
         used = int((CGROUP / "memory.current").read_text())
@@ -89,6 +90,7 @@ def _peak(run: Callable[[Tensor], Any], image: Tensor) -> float:
         before = torch.cuda.memory_allocated(image.device)
         run(image)
         return torch.cuda.max_memory_allocated(image.device) - before
+    # torch keeps no statistics of the CPU's memory.
     with _Watch() as watch:
         run(image)
     return watch.peak
@@ -112,11 +114,13 @@ class _Watch(TorchDispatchMode):
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:
+        # Views and results of in-place operations share a storage, which counts once.
         if storage in self._known:
             return
         self._known.add(storage)
         self.now += storage.nbytes()
         self.peak = max(self.peak, self.now)
+        # Runs when the last tensor on this storage is gone.
         weakref.finalize(storage, self._freed, storage.nbytes())
 
     def _freed(self, count: int) -> None:

@@ -134,6 +134,7 @@ def _photos(source: Path, output: Path) -> list[tuple[Path, Path]]:
         return [(source, Path(source.name))]
     results = _real(output)
     photos = list_images(source)
+    # Results of an earlier call may lie below the source.
     if results != _real(source) and results.is_relative_to(_real(source)):
         photos = [photo for photo in photos if not _real(photo).is_relative_to(results)]
     if not photos:

@@ -49,6 +49,7 @@ def restore_files(
         try:
             for target, source, future in reading:
                 outcome, restored = _restored(source, future, restorer)
+                # Wait for the oldest result: a slow disk must not fill the memory with results.
                 while len(writing) >= WRITERS:
                     yield _written(*writing.popleft())
                 if restored is None:
@@ -60,6 +61,7 @@ def restore_files(
             while writing:
                 yield _written(*writing.popleft())
         finally:
+            # Photos read ahead are dropped; leaving `with` waits for results that were submitted.
             reader.shutdown(wait=False, cancel_futures=True)
 
 

@@ -26,6 +26,7 @@ def to_pixels(image: Tensor, dtype: np.dtype) -> np.ndarray:
     """Return (1, 3, H, W) as an RGB array (H, W, 3) of uint8 or uint16, rounded and clamped."""
     highest = np.iinfo(dtype).max
     levels = (image[0] * highest).round_().clamp_(0, highest)
+    # torch supports uint16 in part only; int32 holds its levels.
     whole = levels.to(torch.uint8 if dtype == np.uint8 else torch.int32)
     return whole.cpu().permute(1, 2, 0).numpy().astype(dtype, copy=False)
 

@@ -48,6 +48,7 @@ def measure_field(net: nn.Module) -> int:
 
     def nan_columns(image: Tensor) -> Tensor:
         image[..., image.shape[-1] // 2 :] = torch.nan
+        # (N, C, H, W) -> (W,): whether a column has any NaN.
         return network_checks.call(net, image).isnan().any(0).any(0).any(0)
 
     return _distance(net, nan_columns)
@@ -64,6 +65,7 @@ def visible_reach(net: nn.Module) -> int:
         half = image.shape[-1] // 2
         whole = network_checks.call(net, image)[..., :half]
         error = network_checks.call(net, image[..., :half].contiguous()) - whole
+        # (N, C, H, W / 2) -> (W / 2,): the root mean square of each column.
         return error.square().mean((0, 1, 2)).sqrt() > VISIBLE
 
     return _distance(net, changed_columns)
@@ -80,6 +82,7 @@ def _distance(net: nn.Module, changed_columns: Callable[[Tensor], Tensor]) -> in
     for width in WIDTHS:
         columns = changed_columns(_strip(width).to(parameter))[: width // 2].nonzero()
         reach = width // 2 - int(columns[0]) if len(columns) else 0
+        # Columns up to the left edge changed: the reach may be larger than this strip shows.
         if reach < width // 2 - HEIGHT:
             break
     return reach

@@ -135,6 +135,7 @@ class Restorer:
                 "came from"
             )
         if path == TINY:
+            # Another project may have registered a network of this name; the weights are for ours.
             network = our_network(network)
         try:
             net = build_network(dict(network))
@@ -214,6 +215,7 @@ class Restorer:
     def cut_of(self, size: tuple[int, int]) -> Cut:
         """Return the cut of a photo of `size` (height, width); warn once where seams may show."""
         if isinstance(self.diffusion, PatchDiffusion):
+            # The number of patches at a time already bounds the memory.
             return Cut(None)
         return self._cutter.choose(
             max(size), size[0] * size[1], self.tile, self.overlap, self.batch
@@ -224,7 +226,9 @@ class Restorer:
         tile = self.cut.tile
         restored, top = np.empty(photo.shape, photo.dtype), 0
         run = self._sampled if self.diffusion else self._in_tiles
+        # rows: (1, 3, h, W), not clamped; one row of tiles at a time where the photo is cut.
         for rows in run(photo, tile, context):
+            # Conversion to integers would turn NaN into arbitrary levels.
             if rows.isnan().any():
                 raise RestoreError("the network gave values that are not numbers (NaN)")
             restored[top : top + rows.shape[-2]] = to_pixels(rows, photo.dtype)
@@ -247,6 +251,7 @@ class Restorer:
                     f"the network made {_size(result)} pixels of {_size(part)}; only one size is "
                     "supported"
                 )
+            # A photo in tiles may be larger than the memory of the device.
             result = result.cpu() if tile else result
             done += len(part)
             self._report("tile", done, total)
@@ -298,6 +303,7 @@ class Restorer:
     def _look(self, photo: np.ndarray, tile: int | None, context: Context | None) -> Any:
         """Return the second argument of the network: a context, its view of the photo, or None."""
         self._embedded(to_tensor(photo) if self.guide and context is None else None, context)
+        # A view of the size of a tile fits into memory wherever a tile does.
         if self.seen is None and tile and hasattr(self.net, "look"):
             with self._autocast():
                 small = to_tensor(shrunk(photo, tile), device=self.device)
@@ -307,6 +313,7 @@ class Restorer:
     def _call(self, lq: Tensor, steering: Any) -> Tensor:
         arguments = [lq] if steering is None else [lq, _repeated(steering, len(lq))]
         with self._autocast():
+            # Tiles are blended in float32, whatever the precision of the network.
             return self.net(*arguments).float()
 
     def _noise(self, xt: Tensor, lq: Tensor, time: Tensor | float, *context: Context) -> Tensor:
@@ -323,6 +330,7 @@ class Restorer:
         """Halve the batch or the tiles; return False if there is nothing left to halve."""
         if isinstance(self.diffusion, PatchDiffusion):
             return self._halve_patches()
+        # The batch first: it changes the speed alone, smaller tiles also the result.
         tile = (self.cut.tile or longest) // 2
         if self.cut.tile and self.batch > 1:
             self.batch //= 2
@@ -351,6 +359,7 @@ def _on(context: Context | None, device: torch.device) -> Context | None:
 def _repeated(steering: Any, count: int) -> Any:
     """Return the context of one photo, or its own view of it, repeated for `count` tiles."""
     if isinstance(steering, Tensor):
+        # (1, ...) -> (count, ...) without a copy; a context of several photos has a row for each.
         return steering.expand(count, *steering.shape[1:]) if len(steering) == 1 else steering
     return type(steering)(*(None if part is None else _repeated(part, count) for part in steering))
 

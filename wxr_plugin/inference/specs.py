@@ -14,7 +14,7 @@ from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.options import files as option_files
 from wxr_plugin.utils.hashing import sha256_of
-from wxr_plugin.zoo.files import WEIGHTS, Found, find_files, read_weights
+from wxr_plugin.zoo.files import WEIGHTS, RowFiles, find_files, read_weights
 from wxr_plugin.zoo.rows import Row, find_row, rows
 
 
@@ -35,7 +35,7 @@ class RestorerSpec(msgspec.Struct, frozen=True):
     """Name of the DA-CLIP or CLIP that steers it; None if the checkpoint has it or none does."""
     sde: dict[str, Any] | None = None
     """Block of the equation that it samples; None if the checkpoint has it or there is none."""
-    published: Found | None = None
+    published: RowFiles | None = None
     """Files of a published method; None for any other restorer."""
     row: str | None = None
     """Name of its row in the zoo."""
@@ -93,8 +93,10 @@ def read_spec(text: str) -> RestorerSpec:
         WxrError: there is no such file, or it does not name a network or weights.
     """
     name, equals, place = text.partition("=")
+    # A path may have an equals sign in it, too.
     if not equals or "/" in name or Path(text).is_file():
         name, place = "", text
+    # A file or folder comes before a published method of the same name.
     if place in rows() and not Path(place).exists():
         return _published(place, name)
     path = checkpoint_path(place)
@@ -182,7 +184,7 @@ def method_spec(
     )
 
 
-def _further_file(row: Row, name: str, files: Found, option: str | None = None) -> Path:
+def _further_file(row: Row, name: str, files: RowFiles, option: str | None = None) -> Path:
     """Return a further file of a row, next to the others or in WEIGHTS."""
     for folder in (files.files[0].parent, WEIGHTS):
         if (folder / name).is_file():
@@ -191,7 +193,7 @@ def _further_file(row: Row, name: str, files: Found, option: str | None = None) 
     raise WxrError(f"{WEIGHTS / name}: no such file; fetch it from {row.source}{how}")
 
 
-def _instructed(row: Row, files: Found, words: str) -> Found:
+def _instructed(row: Row, files: RowFiles, words: str) -> RowFiles:
     """Return `files` with the embedded instruction among the arguments of the network."""
     from wxr_plugin.conditioning.instructions import embed_instruction
 

@@ -29,6 +29,7 @@ def cuts(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
     align = _alignment(tile, overlap)
     size = tile - tile % align
     step = lambda size: (size - overlap) // align * align  # noqa: E731
+    # Steps between the fewest tiles; then the tiles shrink as far as this number still covers.
     gaps = -(-(length - size) // step(size))
     while length - (size - align) <= gaps * step(size - align):
         size -= align
@@ -118,6 +119,7 @@ def blended_rows(
         function, read, [(*row, *column) for row in rows for column in columns], batch
     )
     if len(rows) == len(columns) == 1:
+        # A single tile has weight 1 everywhere.
         yield from results
         return
     heights, widths = weights(rows, overlap), weights(columns, overlap)
@@ -129,11 +131,13 @@ def blended_rows(
             strip[..., : above.shape[-2], :] += above
         finished = (rows[number + 1][0] if number + 1 < len(rows) else bottom) - top
         yield strip[..., :finished, :]
+        # A copy, so that the memory of the finished rows is not held any longer.
         above = strip[..., finished:, :].clone()
 
 
 def _results(function: Callable, read: Callable, areas: list[Area], batch: int) -> Iterator[Tensor]:
     """Yield the result of each tile in order, computed in batches of neighbours of one size."""
+    # Tiles that go through the network together need one size: (height, width) is the key.
     for _, same in groupby(areas, lambda area: (area[1] - area[0], area[3] - area[2])):
         waiting = list(same)
         for first in range(0, len(waiting), batch):

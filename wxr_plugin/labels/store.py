@@ -129,7 +129,7 @@ class LabelStore(PseudoLabelStore):
         return texts
 
     def text_rows(self) -> list[tuple[bytes, bytes]]:
-        """Return the rows of descriptions, rewrites and provenances, for `put_rows` of another store."""
+        """Return the rows of descriptions, rewrites and provenances, to `put_rows` elsewhere."""
         rows: list[tuple[bytes, bytes]] = []
 
         def take(key: bytes, value: memoryview) -> None:

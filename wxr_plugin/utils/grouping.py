@@ -1,4 +1,4 @@
-"""Items sorted into groups, such as weather types, and means of their values by group and overall."""
+"""Groups of items, such as weather types, and means of their values by group and overall."""
 
 import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Progress bars, drawn with rich on a terminal; off a terminal only their final state is printed."""
+"""Progress bars, drawn with rich on a terminal; elsewhere only their final state is printed."""
 
 import atexit
 import logging
@@ -53,7 +53,10 @@ def track(
     console: Console | None = None,
     transient: bool = False,
 ) -> Iterator[T]:
-    """Yield `items` under a bar; `transient` removes it at the end, `total` is `len(items)` if None."""
+    """Yield `items` under a bar of `total` steps (default: their number).
+
+    `transient` removes the bar at the end.
+    """
     with progress_bar(console, elapsed=False, transient=transient) as bar:
         task = bar.add_task(title, total=total, note="")
         yield from bar.track(items, total=total, task_id=task)
@@ -62,7 +65,7 @@ def track(
 def batches(
     items: Sequence[T], size: int, title: str, done: int = 0, shown: bool = True
 ) -> Iterator[Sequence[T]]:
-    """Yield `size` of `items` at a time under a bar that starts at `done` of `done + len(items)`."""
+    """Yield `size` of `items` at a time under a bar; `done` earlier ones count as finished."""
     with progress_bar(disable=not shown) as bar:
         task = bar.add_task(title, total=done + len(items), completed=done, note="")
         for start in range(0, len(items), size):
@@ -102,7 +105,7 @@ class TrainingBar:
     def start(
         cls, total: int, logger: logging.Logger, console: Console | None = None
     ) -> "TrainingBar | None":
-        """Draw a bar below the lines of `logger` and return it; None if `console` is not a terminal.
+        """Draw a bar below the lines of `logger` and return it; None off a terminal.
 
         Log files and pipes thus get plain lines. An earlier bar is stopped.
         """

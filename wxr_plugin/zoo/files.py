@@ -18,7 +18,7 @@ WEIGHTS = Path("experiments") / "pretrained_models"
 """Folder of weights from elsewhere, as in BasicSR's projects."""
 
 
-class Found(NamedTuple):
+class RowFiles(NamedTuple):
     """Files of a row that exist and fit."""
 
     network: dict[str, Any]
@@ -27,7 +27,7 @@ class Found(NamedTuple):
     """One for each part of the row, or a single one with the whole network."""
 
 
-def find_files(row: Row, given: Sequence[Path] = ()) -> Found:
+def find_files(row: Row, given: Sequence[Path] = ()) -> RowFiles:
     """Find the files of `row` among those `given`, or the official ones in WEIGHTS.
 
     Args:
@@ -47,17 +47,17 @@ def find_files(row: Row, given: Sequence[Path] = ()) -> Found:
     for network in networks(row):
         expected = network_shapes(network)
         if fits(_read(row, file, expected), expected):
-            return Found(network, (file,))
+            return RowFiles(network, (file,))
     return _refuse(row, file, network_shapes(next(networks(row))))
 
 
-def read_weights(row: Row, found: Found) -> dict[str, Tensor]:
+def read_weights(row: Row, row_files: RowFiles) -> dict[str, Tensor]:
     """Return the weights of all files under the names of the network."""
-    expected = network_shapes(found.network)
-    if len(found.files) == 1 and len(row.files) != 1:
-        return _read(row, found.files[0], expected)
+    expected = network_shapes(row_files.network)
+    if len(row_files.files) == 1 and len(row.files) != 1:
+        return _read(row, row_files.files[0], expected)
     joined: dict[str, Tensor] = {}
-    for part, file in zip(row.files, found.files, strict=True):
+    for part, file in zip(row.files, row_files.files, strict=True):
         weights = _read(part, file, part_shapes(row, part, expected))
         joined |= {part.into + name: tensor for name, tensor in weights.items()}
     return joined
@@ -129,7 +129,7 @@ def _missing(row: Row, official: str, given: Sequence[Path]) -> Path:
     )
 
 
-def _find_parts(row: Row, given: Sequence[Path]) -> Found:
+def _find_parts(row: Row, given: Sequence[Path]) -> RowFiles:
     """Find the files of a row that has several.
 
     Files may have other names than the official ones, so they are assigned by their shapes.
@@ -141,7 +141,7 @@ def _find_parts(row: Row, given: Sequence[Path]) -> Found:
     for network in networks(row):
         files = _assigned(row, network_shapes(network), choices)
         if files:
-            return Found(network, tuple(files[part.file] for part in row.files))
+            return RowFiles(network, tuple(files[part.file] for part in row.files))
     expected = network_shapes(next(networks(row)))
     for part in row.files:
         if not any(_part_fits(row, part, path, expected) for path in choices[part.file]):
@@ -217,7 +217,7 @@ def _read(source: Row | Part, file: Path, expected: Shapes) -> dict[str, Tensor]
     return aligned(weights, expected, source.prefix)
 
 
-def _refuse(source: Row | Part, file: Path, expected: Shapes, row: Row | None = None) -> Found:
+def _refuse(source: Row | Part, file: Path, expected: Shapes, row: Row | None = None) -> RowFiles:
     weights = _read(source, file, expected)
     difference = differences(shapes_of(weights), expected)
     name = (row or source).name

@@ -40,9 +40,8 @@ def _sections(content: Content, results: Results, photos: str) -> Iterator[Secti
     facts = [f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in content.facts]
     protocol = ["<dl>", *facts, "</dl>", titled_tables([content.protocol])]
     yield Section("Protocol", "Protocol", "\n".join(protocol))
-    yield Section(
-        "Errors", "Errors", _table_without_title(content.errors) or "<p>No image failed.</p>"
-    )
+    errors = _table_without_title(content.errors) or "<p>No image failed.</p>"
+    yield Section("Errors", "Errors", errors)
     overlaps = _table_without_title(content.overlaps) or f"<p>{_no_overlaps(results)}</p>"
     yield Section("Overlaps", "Test images that methods were trained on", overlaps)
     printed = titled_tables(content.published) or "<p>None has a set of this benchmark.</p>"
@@ -61,7 +60,7 @@ def _table_without_title(table: Table) -> str:
 
 
 def _compared(content: Content) -> str:
-    """Return the explanation of the small figures in the tables; empty where nothing was published."""
+    """Return the explanation of the small figures in the tables; empty without published ones."""
     if not content.comparison:
         return ""
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in content.comparable)

@@ -54,7 +54,7 @@ def titled_tables(tables: Sequence[Table]) -> str:
 
 
 def html_table(table: Table) -> str:
-    """Return a table that scrolls in its box; published figures and differences stand below ours."""
+    """Return a table that scrolls in its box, published figures and differences below ours."""
     label = escape(table.title)
     kind = ' class="text"' if table.texts else ""
     lines = [f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">']

@@ -1,4 +1,4 @@
-"""The viewer of a page: two images of a photo with a line between them, and all of its images below."""
+"""Viewer of a page: two images of a photo with a line between them, and all of them below."""
 
 import json
 from importlib import resources
@@ -39,5 +39,5 @@ def script_json(data: Any) -> str:
 
 
 def image_uri(image: np.ndarray, side: int) -> str:
-    """Return an image (H, W, 3), uint8 RGB, as a data URI, its longer side at most `side` pixels."""
+    """Return an image (H, W, 3), uint8 RGB, as a data URI of at most `side` pixels a side."""
     return html.data_uri(image, side, "WEBP", QUALITY)

@@ -22,7 +22,7 @@ Size = tuple[int, int]
 
 
 @dataclass
-class Found:
+class DegradationCheck:
     """Pairs of one degradation in one split of the tree."""
 
     split: str
@@ -45,7 +45,7 @@ class Found:
         return self.entry.quoted and self.split == "train"
 
 
-def check_tree(root: str | Path, benchmark: str = "universal") -> list[Found]:
+def check_tree(root: str | Path, benchmark: str = "universal") -> list[DegradationCheck]:
     """Check each degradation of a benchmark in each split of `root`, missing ones included.
 
     Only headers of images are read, not their pixels.
@@ -84,9 +84,9 @@ def sources(root: str | Path) -> Iterator[Path]:
                 yield from (side for side in sides if side.suffix != ".lmdb")
 
 
-def _check(root: Path, split: str, word: str, entry: Published) -> Found:
+def _check(root: Path, split: str, word: str, entry: Published) -> DegradationCheck:
     folder = root / split / word
-    result = Found(split, word, 0, entry)
+    result = DegradationCheck(split, word, 0, entry)
     if not folder.is_dir():
         return result
     try:

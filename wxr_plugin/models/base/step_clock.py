@@ -18,15 +18,15 @@ class StepClock:
         self.batch()
 
     def wait(self) -> None:
-        """The model has nothing to do until the next batch comes."""
+        """Start to measure the wait for the next batch."""
         self._since = time.perf_counter()
 
     def batch(self) -> None:
-        """A batch came."""
+        """End the wait for data: a batch has arrived."""
         self._came = time.perf_counter()
 
     def done(self) -> None:
-        """The iteration on the last batch is over."""
+        """Add the times of the iteration on the last batch, and start to wait for the next one."""
         self.last = self._came - self._since, time.perf_counter() - self._came
         self.data += self.last[0]
         self.compute += self.last[1]
@@ -34,7 +34,7 @@ class StepClock:
         self.wait()
 
     def read(self) -> tuple[float, float]:
-        """Mean seconds of (data, compute) an iteration; then count anew."""
+        """Return the mean seconds of (data, compute) an iteration, and start from zero again."""
         steps = max(self.steps, 1)
         means = self.data / steps, self.compute / steps
         self.data = self.compute = 0.0

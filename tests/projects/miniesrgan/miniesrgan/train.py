@@ -1,4 +1,4 @@
-"""The project's own start: one line is added to what it was, `import wxr_plugin`."""
+"""The project's own start, with one more line: `import wxr_plugin`."""
 
 import os.path as osp
 

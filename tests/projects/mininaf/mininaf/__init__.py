@@ -1,3 +1,3 @@
-"""What the project's copy of basicsr had of its own, moved into a package: importing it registers all of it."""
+"""The additions of the project's copy of basicsr as a package, which registers them on import."""
 
 from . import nafnet_arch, psnr_loss  # noqa: F401

@@ -1,4 +1,4 @@
-"""The project's own loss, called as one of wxr_plugin's, with an argument that the other has not."""
+"""The project's own loss, named as one of wxr_plugin's, with one more argument."""
 
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn

@@ -1,4 +1,4 @@
-"""Validation of images whose sides are no multiples of the window."""
+"""Validation of images whose sides are not multiples of the window."""
 
 import torch
 from basicsr.models.sr_model import SRModel

@@ -1,4 +1,4 @@
-"""The network in the project's copy of basicsr, where the copy finds it by its file's name, without a registry."""
+"""Network in the project's copy of basicsr, which finds it by its file's name."""
 
 from basicsr.models.archs.arch_util import LayerNorm2d
 from torch import nn

@@ -128,6 +128,7 @@ def rows(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -58,6 +58,7 @@ def row(restorer: Restorer, photo: np.ndarray, tile: int) -> str:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -121,6 +121,7 @@ def drawn_statistics(photos: list[np.ndarray], kind: str, style: str) -> np.ndar
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Imported before any test: the package repairs the host, whose own import fails on current packages otherwise."""
+"""Imported before any test: the package repairs BasicSR, which does not import without it."""
 
 import importlib.util
 import logging

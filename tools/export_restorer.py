@@ -33,6 +33,7 @@ def export(checkpoint: Path, target: Path, key: str = "params_ema") -> None:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -31,6 +31,7 @@ def training_photos(data: Path) -> Iterator[Path]:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Train the tiny LLaVA that ships with the package, or print the held-out scores of a saved one.
+r"""Train the tiny LLaVA that ships with the package, or print the held-out scores of a saved one.
 
     python tools/train_tiny_llava.py --photos clean --test clean/test --real real \\
         --out wxr_plugin/assets/tiny_llava --seed 0

@@ -135,6 +135,7 @@ severities 0.3, 0.6, 0.9 in turn;
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

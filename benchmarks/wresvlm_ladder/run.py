@@ -1,4 +1,4 @@
-"""WResVLM's ablation ladder on a tiny stand-in for the real world: the gain of each part.
+r"""WResVLM's ablation ladder on a tiny stand-in for the real world: the gain of each part.
 
     python benchmarks/wresvlm_ladder/run.py --labelled BSDS500/train BSDS500/val --others
     BSDS500/test --out ladder \\

@@ -9,7 +9,7 @@ randomness = dict(seed=0)
 
 model = dict(
     type="BaseEditModel",
-    generator=dict(  # mmagic has no MSBDN, so ours is found; wxr_plugin.MSBDN would mean ours in any case
+    generator=dict(  # mmagic has no MSBDN, so the bare name means ours
         type="MSBDN",
         variant="dff",
         width=8,

@@ -16,7 +16,7 @@ from wxr_plugin.wresvlm.run import Run, only_here
 
 
 class Work:
-    """Two stages, the second on the first, with inputs that a test changes; `fails` is the stage that is killed."""
+    """Two stages, the second from the first, whose inputs tests change; `fails` is killed."""
 
     def __init__(self, settings):
         self.settings, self.said, self.calls = settings, [], []

@@ -1,0 +1,1 @@
+"""Frozen guides: CLIP, DA-CLIP and depth networks."""

@@ -1,0 +1,1 @@
+"""The demo: a run of WResVLM at toy size on packaged photos."""

@@ -1,0 +1,1 @@
+"""Restorers: a network that loads, tiles and writes photos."""

@@ -1,0 +1,1 @@
+"""Ratings, descriptions and pseudo-labels of real photos."""

@@ -1,0 +1,1 @@
+"""All stages of WResVLM as one resumable run."""

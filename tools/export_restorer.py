@@ -15,8 +15,17 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.files import write_bytes
 
 
-def export(checkpoint: Path, target: Path, key: str = "params_ema") -> None:
+def export(
+    checkpoint: Path,
+    target: Path,
+    key: str = "params_ema",
+    average: Path | None = None,
+    share: float = 0.5,
+) -> None:
     """Write the weights under `key` of a checkpoint of ours to `target` in float16, atomically.
+
+    With `average`, the weights are mixed: (1 - share) * checkpoint + share * average. Two trainings
+    of which one continues the other have a good mean (Wortsman et al., CVPR 2022).
 
     Raises:
         WxrError: the checkpoint does not hold its network's options.
@@ -26,9 +35,11 @@ def export(checkpoint: Path, target: Path, key: str = "params_ema") -> None:
         raise WxrError(
             f"{checkpoint} does not say which network it is for; give one that WxrModel wrote"
         )
-    weights = {
-        name: tensor.half().contiguous() for name, tensor in load_weights(checkpoint, key).items()
-    }
+    weights = load_weights(checkpoint, key)
+    if average:
+        for name, tensor in load_weights(average, key).items():
+            weights[name] = weights[name].lerp(tensor, share)
+    weights = {name: tensor.half().contiguous() for name, tensor in weights.items()}
     write_bytes(target, save(weights, metadata={"network_g": json.dumps(network)}))
 
 
@@ -42,8 +53,10 @@ def main() -> None:
     parser.add_argument(
         "--key", default="params_ema", help="entry of the checkpoint (default: params_ema)"
     )
+    parser.add_argument("--average", type=Path, help="checkpoint to mix with")
+    parser.add_argument("--share", type=float, default=0.5, help="its share (default: 0.5)")
     args = parser.parse_args()
-    export(args.checkpoint, args.target, args.key)
+    export(args.checkpoint, args.target, args.key, args.average, args.share)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -68,10 +69,12 @@ def test_small_leaves_clear_photos_nearly_as_they_are(small):
 
 
 def test_small_has_no_mesh_on_an_even_surface(small):
-    """Upsampling makes no pattern: an even photo comes back even, away from its edge."""
+    """Upsampling makes no pattern: an even photo comes back without detail, away from its edge."""
     even = np.full((160, 160, 3), (180, 186, 190), np.uint8)
-    inside = small.restore(even)[64:96, 64:96].astype(float)
-    assert inside.std(axis=(0, 1)).max() < 0.6
+    inside = small.restore(even)[48:112, 48:112].astype(np.float32)
+    # The tone may drift slowly, since windows of 120 pixels reach the edge; a mesh is fine detail.
+    detail = inside - cv2.GaussianBlur(inside, (0, 0), 4)
+    assert detail[16:-16, 16:-16].std(axis=(0, 1)).max() < 0.4
 
 
 @pytest.mark.parametrize("name", PACKAGED)

@@ -251,7 +251,7 @@ def test_no_block_declares_a_key_twice():
 def test_the_schema_has_descriptions_for_editors():
     shipped = json.loads(schema_command.SHIPPED.read_text(encoding="utf-8"))
     assert "SRModel" in shipped["properties"]["model_type"]["examples"]
-    assert shipped["properties"]["num_gpu"]["description"].startswith("GPUs of this machine")
+    assert shipped["properties"]["num_gpu"]["description"].startswith("Number of GPUs")
     networks = {
         rule["if"]["properties"]["type"]["const"]: rule["then"]
         for rule in shipped["definitions"]["network"]["allOf"]

@@ -12,7 +12,7 @@ from basicsr.utils import get_root_logger
 
 _mmagic = importlib.util.find_spec(
     "mmagic"
-)  # the folder of tests beside this file would be a spec without an origin
+)  # the folder tests/mmagic would be a spec without an origin
 collect_ignore = [] if _mmagic and _mmagic.origin else ["mmagic"]  # for make test-mmagic
 
 

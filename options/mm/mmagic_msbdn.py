@@ -75,7 +75,7 @@ val_evaluator = dict(
     metrics=[
         dict(type="PSNR", crop_border=0),
         dict(type="SSIM", crop_border=0),
-        dict(  # metrics of BasicSR and pyiqa beside MMagic's own
+        dict(  # metrics of BasicSR and pyiqa in addition to MMagic's
             type="WxrMetrics",
             measures=dict(piqe=dict(type="calculate_iqa", metric="piqe", better="lower")),
         ),

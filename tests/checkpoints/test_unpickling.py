@@ -47,13 +47,13 @@ class Call:
 def test_namespaces_and_numbers_of_numpy_do_not_matter(zipped, protocol, tmp_path):
     import numpy as np
 
-    beside = {
+    extras = {
         "args": argparse.Namespace(lr=1),
         "best": np.float64(3),
         "a": np.ones(2),
         "d": defaultdict(list, a=[1]),
     }
-    path = write(tmp_path / "net.pth", {"state_dict": WEIGHTS, **beside}, zipped, protocol)
+    path = write(tmp_path / "net.pth", {"state_dict": WEIGHTS, **extras}, zipped, protocol)
     loaded = load_weights(path)
     assert loaded.keys() == WEIGHTS.keys() and all(
         torch.equal(loaded[name], WEIGHTS[name]) for name in WEIGHTS

@@ -1,4 +1,4 @@
-"""Beside mmagic 1.2.0 itself: `make test-mmagic`.
+"""Together with mmagic 1.2.0: `make test-mmagic`.
 
 The bridge comes first, as it does in a config.
 """

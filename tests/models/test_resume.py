@@ -60,10 +60,10 @@ def test_a_killed_and_resumed_run_ends_bit_equal(tmp_path):
     finish(runs[0], straight)
 
     assert "20.state" in log and "Resuming training from epoch: 3, iter: 15" in log
-    whole, mended = (
+    whole, resumed = (
         load_state(root / "experiments/toy/training_states/25.state") for root in (straight, killed)
     )
-    assert differences(whole, mended) == []
+    assert differences(whole, resumed) == []
     assert (
         whole["guard"] == {"skipped": 1, "in_a_row": 0}
         and whole["best"]["held"]["psnr"]["iter"] > 0

@@ -21,7 +21,7 @@ PROTOCOL = (
     "versions",
     "device",
 )
-_COLUMNS = (
+IMAGE_COLUMNS = (
     "method",
     "set",
     "image",
@@ -140,7 +140,7 @@ def read_rows(file: Path, facts: Facts) -> Iterator[Row]:
     lines = read_dicts(file) if file.is_file() else ()
     for number, line in enumerate(lines, 1):
         # csv puts surplus cells under the key None and fills missing ones with None.
-        if None in line or None in line.values() or not set(_COLUMNS) <= line.keys():
+        if None in line or None in line.values() or not set(IMAGE_COLUMNS) <= line.keys():
             raise WxrError(
                 f"{file}, row {number}: not as many columns as the header, or not a benchmark's; "
                 f"run the benchmark again"
@@ -152,7 +152,7 @@ def read_rows(file: Path, facts: Facts) -> Iterator[Row]:
 def _row(line: dict[str, str], metrics: Iterable[str]) -> Row:
     width, height = _number(line["width"]), _number(line["height"])
     return Row(
-        *(line[key] for key in _COLUMNS[:6]),
+        *(line[key] for key in IMAGE_COLUMNS[:6]),
         size=(int(width), int(height)) if math.isfinite(width * height) else (0, 0),
         seconds=_number(line["seconds"]),
         peak_mib=_number(line["peak_mib"]),

@@ -15,6 +15,7 @@ from wxr_plugin.benchmark.checking import Plan
 from wxr_plugin.benchmark.methods import Method
 from wxr_plugin.benchmark.metrics import Metric
 from wxr_plugin.benchmark.options import SetOptions
+from wxr_plugin.benchmark.results_files import IMAGE_COLUMNS, PROTOCOL
 from wxr_plugin.benchmark.scoring import Scored
 from wxr_plugin.benchmark.sets import BenchmarkSet, Photo
 from wxr_plugin.utils.csv_text import dicts_to_csv
@@ -34,29 +35,6 @@ PACKAGES = (
     "pillow",
 )
 """Packages that figures may depend on."""
-IMAGE = (
-    "method",
-    "set",
-    "image",
-    "lq",
-    "gt",
-    "restored",
-    "width",
-    "height",
-    "seconds",
-    "peak_mib",
-    "error",
-)
-PROTOCOL = (
-    "checkpoint_sha256",
-    "colour",
-    "crop",
-    "precision",
-    "tile",
-    "overlap",
-    "versions",
-    "device",
-)
 Row = dict[str, Any]
 
 
@@ -136,7 +114,7 @@ def _row(run: Progress, method: Method, scored: Scored, photo: Photo) -> Row:
 def write(run: Progress) -> None:
     """Replace the three files by the results so far."""
     of_images = _metrics_of(run, "image")
-    _write_csv(run.folder / "rows.csv", [*IMAGE, *of_images, *PROTOCOL], rows(run))
+    _write_csv(run.folder / "rows.csv", [*IMAGE_COLUMNS, *of_images, *PROTOCOL], rows(run))
     columns = ("method", "set", "metric", "value", "count")
     _write_csv(run.folder / "sets.csv", columns, set_rows(run))
     write_text(run.folder / "benchmark.json", json.dumps(summary(run), indent=1) + "\n")

@@ -69,7 +69,7 @@
     const where = address(source);
     img.hidden = !where;
     lost(where ? "" : sources[source][1] + ": there is none of this photo");
-    img.onerror = () => { img.hidden = true; lost(sources[source][1] + ": not found; it is read from a file beside this page"); };
+    img.onerror = () => { img.hidden = true; lost(sources[source][1] + ": not found; it is read from a file next to this page"); };
     img.onload = draw;
     if (where) img.src = where; else img.removeAttribute("src");
     img.alt = sources[source][1] + ", " + image().n;
@@ -120,7 +120,7 @@
         const link = inside("a", "file");
         link.href = currentSet().base[view[side]] + file;
         link.target = "_blank";
-        link.title = "the file in full size, which lies beside this page";
+        link.title = "the file in full size, next to this page";
         name.append(" ", link);
       }
       measured.forEach((place) => {
@@ -174,9 +174,9 @@
       load(img, source, (text) => { words.textContent = text; });
       figure.classList.toggle("left", source === view.left);
       figure.classList.toggle("right", source === view.right);
-      const told = figures(source).map((value, place) => value === null ? "" :
+      const values = figures(source).map((value, place) => value === null ? "" :
         data.metrics[place][0] + " " + value.toFixed(data.metrics[place][2])).filter(Boolean);
-      caption.replaceChildren(inside("b", sources[source][1]), inside("span", told.join(" · ")));
+      caption.replaceChildren(inside("b", sources[source][1]), inside("span", values.join(" · ")));
     });
   }
 

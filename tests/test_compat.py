@@ -28,7 +28,7 @@ from stock_project import free_port, options, train_set, val_set, write_pairs, w
 from torch.utils.data import DataLoader
 
 from wxr_plugin import compat
-from wxr_plugin.compat import machinery
+from wxr_plugin.compat import machinery, runs
 from wxr_plugin.errors import OptionError
 from wxr_plugin.options import command_line as arguments
 from wxr_plugin.options.command_line import command_line
@@ -235,7 +235,7 @@ class TestOptions:
     def test_under_torchrun_auto_counts_all_gpus(self, file, four_gpus, monkeypatch):
         for name in arguments.RENDEZVOUS:
             monkeypatch.setenv(name, "1")
-        monkeypatch.setattr(compat, "_start_group", lambda launcher, options: None)
+        monkeypatch.setattr(runs, "_start_group", lambda launcher, options: None)
         monkeypatch.setattr(dist_util, "init_dist", lambda launcher, **params: None)
         monkeypatch.setattr(host_options, "init_dist", lambda launcher, **params: None)
         opt, _ = self.parse("-opt", file, "--force_yml", "model_type=WxrModel", "num_gpu=auto")

@@ -40,7 +40,8 @@ def test_an_even_image_stays_even_whatever_the_weights():
     """No layer treats even and odd pixels differently, so the network cannot draw a mesh."""
     even = torch.full((1, 3, 128, 128), 0.6)
     inside = shaken()(even)[..., 56:72, 56:72]
-    assert inside.std(dim=(2, 3)).max() < 1e-5
+    rounding = 1e-6 * inside.abs().max()
+    assert inside.std(dim=(2, 3)).max() < rounding
 
 
 def test_it_is_local_so_tiles_match_the_whole_image():

@@ -89,10 +89,8 @@ def test_a_videos_file_is_no_photo(restore, tmp_path):
     video = tmp_path / "holiday.MP4"
     video.write_bytes(b"\x00\x00\x00\x18ftypmp42")
     code, said = restore(video, "--frames")
-    assert (
-        code == 2
-        and f"{video} is a video, not a photo; write a video's frames into a folder" in said
-    )
+    assert code == 2
+    assert f"{video} is a video, not a photo; write the frames of a video to a folder" in said
     (tmp_path / "videos").mkdir()
     video.rename(tmp_path / "videos" / "holiday.mp4")
     code, said = restore(tmp_path / "videos")

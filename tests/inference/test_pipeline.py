@@ -205,13 +205,13 @@ def test_photos_of_one_name_are_told(tmp_path, folder):
         plan([folder], tmp_path / "notes")
 
 
-def test_all_wrong_options_are_told_at_once(folder, restore):
+def test_all_wrong_options_are_reported_together(folder, restore):
     code, said = restore(folder, "--tile", 0, "--batch", 2, "--quality", 0)
     assert code == 2
     for problem in (
         "--batch counts tiles",
         "--quality 0: take 1 to 100",
-        "--quality is for jpg and webp",
+        "--quality has no effect on PNG",
     ):
         assert problem in said
     assert "--batch 0: take 1 or more" in restore(folder, "--batch", 0)[1]

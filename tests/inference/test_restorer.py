@@ -78,7 +78,7 @@ def test_the_command_restores_folders_and_goes_on(tmp_path, capsys):
     assert read_image(tmp_path / "out" / "deep" / "a.png").shape == photo.shape
     (tmp_path / "in" / "broken.jpg").unlink()
     assert cli.main(words) == 0
-    assert "2 of 2 are already" in capsys.readouterr().out
+    assert "2 of 2 results exist" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def visible_reach(net: nn.Module) -> int:
     """Return the distance from a cut beyond which the error is below VISIBLE, for these weights.
 
     Padding at a cut may reach farther than any change of the image, since it is the same along all
-    of the edge: in the packaged MSBDN a change is visible 62 pixels away, a cut 365.
+    of the edge; in the packaged MSBDN it does.
     """
 
     def changed_columns(image: Tensor) -> Tensor:

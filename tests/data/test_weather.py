@@ -132,7 +132,7 @@ def test_styles_differ(photo):
             "unknown weather 'hail': take one of clear, rain, haze, snow",
         ),
         ({"severity": 1.5}, ValueError, "severity"),
-        ({"style": "odd"}, ValueError, "default, shifted, realistic"),
+        ({"style": "odd"}, ValueError, "default, shifted, published, realistic"),
         ({"depth": np.zeros((3, 4))}, ValueError, "depth"),
         ({"depth": np.full((4, 4), np.nan)}, ValueError, "finite"),
     ],
@@ -155,7 +155,7 @@ def test_wrong_arguments(change, error, message):
     ],
 )
 def test_the_pictures_of_the_first_two_styles_never_change(photo, style, kind, mean):
-    """Published figures depend on them; `realistic` must not change them."""
+    """Published figures depend on them; newer styles must not change them."""
     assert weathered(photo, kind, 0.6, seed=11, style=style).mean() == pytest.approx(mean, abs=2e-4)
 
 
@@ -186,22 +186,37 @@ class TestRealistic:
             bumps[style] = np.mean([np.abs(_curvature(image)).mean() for image in hazy])
         assert bumps["realistic"] < 0.6 * bumps["default"], bumps
 
-    def test_published_streaks_come_without_a_veil(self, photo):
-        """Rain100 and DDN variants are drawn too: in some pictures most pixels are unchanged."""
-        untouched = [
-            np.mean(np.abs(weathered(photo, "rain", 0.5, s, style="realistic") - photo) < 0.02)
-            for s in range(30)
-        ]
-        assert sum(share > 0.5 for share in untouched) >= 3
-        assert sum(share < 0.3 for share in untouched) >= 3
-
     def test_variants_are_drawn_by_their_shares(self):
-        variants = styles.STYLES["realistic"]["rain"]
+        variants = styles.STYLES["realistic"]["haze"]
         rng = np.random.default_rng(0)
         drawn = [variants.index(synthesis._variant(variants, rng)) for _ in range(2000)]
         shares = np.bincount(drawn, minlength=len(variants)) / 2000
         expected = np.array([variant.share for variant in variants])
         np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.04)
+
+
+class TestPublished:
+    """The style `published`."""
+
+    @pytest.mark.parametrize("kind", ["rain", "snow"])
+    def test_no_veil_and_no_dimming(self, photo, kind):
+        """Particles only add light: no pixel becomes darker, and gaps between them stay."""
+        for seed in range(10):
+            change = weathered(photo, kind, 0.4, seed, style="published") - photo
+            assert np.mean(change < -0.02) < 0.05
+            assert np.mean(np.abs(change) < 0.05) > 0.2
+
+    def test_light_rain_and_rain_that_covers_most_of_the_picture(self, photo):
+        change = [
+            np.mean(weathered(photo, "rain", 0.9, seed, style="published") - photo > 0.05)
+            for seed in range(30)
+        ]
+        assert min(change) < 0.3 and max(change) > 0.7
+
+    def test_haze_is_neutral(self, photo):
+        grey = np.full_like(photo, 0.4)
+        hazy = weathered(grey, "haze", 0.8, style="published")
+        assert np.ptp(hazy, axis=2).max() < 0.06
 
 
 def _colourfulness(image):

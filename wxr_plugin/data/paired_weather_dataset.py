@@ -38,10 +38,11 @@ class SyntheticOptions(Block):
     severity: tuple[Severity, Severity] = (0.1, 1.0)
     """Lowest and highest severity, drawn uniformly."""
     style: str | tuple[str, ...] = "default"
-    """Style of the weather: default, realistic, shifted, or one that a plug-in adds (add_style).
+    """Style of the weather: default, published, realistic, shifted, or a plug-in's (add_style).
 
-    realistic is closest to photographs; shifted differs from default in directions, sizes and
-    colours, and is harder. From a list, a style is drawn for every picture.
+    realistic is closest to photographs, published to the synthetic sets of papers; shifted differs
+    from default in directions, sizes and colours, and is harder. From a list, a style is drawn for
+    every picture.
     """
 
     def __post_init__(self) -> None:

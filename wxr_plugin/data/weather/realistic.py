@@ -1,6 +1,6 @@
-"""Style `realistic`: weather as in photographs, and streaks as in published rain sets.
+"""Style `realistic`: weather as in photographs.
 
-Each kind is a tuple of variants, of which every picture draws one. The ranges are our choice.
+Haze and snow are tuples of variants, of which every picture draws one. The ranges are our choice.
 Compared with `default`, the scene keeps its light and its colour, the airlight is close to neutral,
 the veil follows the edges of a smooth depth, particles have defocus, and the camera adds noise and
 JPEG.
@@ -52,147 +52,43 @@ HAZE = (
     ),
 )
 
-RAIN = (
-    # photographed rain: fine streaks far away, few and soft ones nearby, a veil that grows with
-    # distance, spray
-    Style(
-        extinction=(0.0, 1.2),
-        near=(0.05, 0.5),
-        airlight=(0.55, 0.95),
-        warmth=(-0.04, 0.04),
-        patchy=(0.0, 0.25),
-        dim=(0.0, 0.12),
-        grey=(0.0, 0.25),
-        mist=(0.0, 1.0),
-        angle=(0.0, 35.0),
-        particle_light=(0.7, 1.0),
-        layers=(
-            Layer(
-                width=(0.7, 1.0),
-                length=(4.0, 14.0),
-                cover=(0.15, 0.8),
-                opacity=(0.12, 0.4),
-                turn=4.0,
-            ),
-            Layer(
-                width=(0.9, 1.5),
-                length=(8.0, 26.0),
-                cover=(0.03, 0.25),
-                opacity=(0.2, 0.6),
-                blur=(0.0, 0.6),
-            ),
-            Layer(
-                width=(1.5, 3.0),
-                length=(10.0, 34.0),
-                cover=(0.0, 0.07),
-                opacity=(0.1, 0.45),
-                blur=(0.6, 2.0),
-            ),
+# fine streaks far away, few and soft ones nearby, a veil that grows with distance, spray
+RAIN = Style(
+    extinction=(0.0, 1.2),
+    near=(0.05, 0.5),
+    airlight=(0.55, 0.95),
+    warmth=(-0.04, 0.04),
+    patchy=(0.0, 0.25),
+    dim=(0.0, 0.12),
+    grey=(0.0, 0.25),
+    mist=(0.0, 1.0),
+    angle=(0.0, 35.0),
+    particle_light=(0.7, 1.0),
+    layers=(
+        Layer(
+            width=(0.7, 1.0),
+            length=(4.0, 14.0),
+            cover=(0.15, 0.8),
+            opacity=(0.12, 0.4),
+            turn=4.0,
         ),
-        depth="edges",
-        camera=CAMERA,
-        share=0.4,
-    ),
-    # bright long streaks in one direction and no veil (Rain100L)
-    Style(
-        extinction=(0.0, 0.05),
-        near=(0.0, 1.0),
-        airlight=(0.7, 1.0),
-        warmth=(0.0, 0.0),
-        patchy=(0.0, 0.0),
-        dim=(0.0, 0.0),
-        grey=(0.0, 0.0),
-        angle=(0.0, 40.0),
-        particle_light=(0.8, 1.0),
-        particle_warmth=(-0.01, 0.01),
-        layers=(
-            Layer(
-                width=(0.9, 1.6),
-                length=(12.0, 45.0),
-                cover=(0.06, 0.35),
-                opacity=(0.25, 0.8),
-                turn=2.0,
-            ),
-            Layer(
-                width=(1.0, 2.2),
-                length=(16.0, 45.0),
-                cover=(0.0, 0.12),
-                opacity=(0.3, 0.9),
-                turn=2.0,
-            ),
+        Layer(
+            width=(0.9, 1.5),
+            length=(8.0, 26.0),
+            cover=(0.03, 0.25),
+            opacity=(0.2, 0.6),
+            blur=(0.0, 0.6),
         ),
-        additive=0.5,
-        share=0.15,
-    ),
-    # many bright streaks in several directions (Rain100H)
-    Style(
-        extinction=(0.0, 0.2),
-        near=(0.0, 1.0),
-        airlight=(0.6, 0.95),
-        warmth=(0.0, 0.0),
-        patchy=(0.0, 0.2),
-        dim=(0.0, 0.0),
-        grey=(0.0, 0.0),
-        angle=(0.0, 25.0),
-        particle_light=(0.8, 1.0),
-        particle_warmth=(-0.01, 0.01),
-        layers=(
-            Layer(
-                width=(0.8, 1.4),
-                length=(10.0, 30.0),
-                cover=(0.15, 0.5),
-                opacity=(0.25, 0.7),
-                turn=8.0,
-            ),
-            Layer(
-                width=(1.0, 1.8),
-                length=(14.0, 45.0),
-                cover=(0.1, 0.4),
-                opacity=(0.3, 0.8),
-                turn=10.0,
-            ),
-            Layer(
-                width=(1.4, 2.8),
-                length=(16.0, 45.0),
-                cover=(0.05, 0.25),
-                opacity=(0.3, 0.9),
-                turn=12.0,
-            ),
+        Layer(
+            width=(1.5, 3.0),
+            length=(10.0, 34.0),
+            cover=(0.0, 0.07),
+            opacity=(0.1, 0.45),
+            blur=(0.6, 2.0),
         ),
-        additive=0.5,
-        share=0.25,
     ),
-    # dense thin streaks from blurred noise, half transparent (DDN)
-    Style(
-        extinction=(0.0, 0.5),
-        near=(0.3, 1.0),
-        airlight=(0.5, 0.85),
-        warmth=(0.0, 0.0),
-        patchy=(0.0, 0.2),
-        dim=(0.0, 0.0),
-        grey=(0.0, 0.05),
-        angle=(0.0, 45.0),
-        particle_light=(0.75, 1.0),
-        particle_warmth=(-0.01, 0.01),
-        layers=(
-            Layer(
-                width=(0.7, 1.1),
-                length=(10.0, 30.0),
-                cover=(0.4, 1.6),
-                opacity=(0.15, 0.5),
-                turn=2.0,
-            ),
-            Layer(
-                width=(0.8, 1.5),
-                length=(15.0, 40.0),
-                cover=(0.05, 0.4),
-                opacity=(0.2, 0.6),
-                turn=2.0,
-            ),
-        ),
-        additive=0.3,
-        share=0.2,
-    ),
+    depth="edges",
+    camera=CAMERA,
 )
 
 SNOW = (

@@ -15,7 +15,7 @@ Modules of this folder, in the order in which a picture passes them:
 
 - `styles`: `Style`, the ranges that a picture's weather is drawn from, with a comment on each
   range; the table `STYLES` with the styles default and shifted; `add_style`.
-- `realistic`: the style realistic, several variants for each kind.
+- `realistic`, `published`: two more styles, as in photographs and as in the sets of papers.
 - `fields`, `depth`: maps of depth, of smooth noise and of particles.
 - `synthesis`: `add_weather`, which blends them by the model above.
 - `camera`: noise and JPEG after the weather, for styles with a `Camera`.
@@ -37,6 +37,7 @@ import numpy as np
 
 from wxr_plugin.data.weather import (
     fields,
+    published,  # noqa: F401  adds its style
     realistic,  # noqa: F401  adds its style
 )
 from wxr_plugin.data.weather.camera import photographed
@@ -69,8 +70,9 @@ def add_weather(
         kind: one of WEATHERS; "clear" gives a plain copy.
         severity: in [0, 1]; 0 changes nothing, 1 is extreme.
         rng: generator of everything random.
-        style: one of STYLES or an added one. "realistic" is closest to photographs; "shifted"
-            differs from "default" in direction, size, colour and unevenness, and is harder.
+        style: one of STYLES or an added one. "realistic" is closest to photographs,
+            "published" to the synthetic sets of papers; "shifted" differs from "default" in
+            direction, size, colour and unevenness, and is harder.
         depth: map (H, W) of non-negative distances in any unit, larger being farther; guessed if
             None.
 

@@ -106,6 +106,33 @@ def test_validation_samples_with_the_averaged_network(make, method):
     assert model.net_g.training
 
 
+def test_preconditioning_is_the_same_in_training_and_in_validation(make, monkeypatch):
+    """A network that knows the residual exactly gives the noise, and restores."""
+    model = make({"steps": 10}, {"precondition": True, "max_sigma": 5})
+    gt = torch.full((1, 3, 16, 16), 0.6)
+    batch = {"lq": 0.5 * gt, "gt": gt, "lq_path": ["a"], "gt_path": ["a"]}
+    schedule = model.schedule
+
+    def perfect(net, state, lq, time, context):
+        t = torch.as_tensor(time).long().reshape(-1)
+        clean = sde.CLEAN_STD * torch.exp(-schedule.theta_cumsum[t] * schedule.dt)
+        spread = schedule.sigma_bar[t]
+        scale = (clean**2 + spread**2).sqrt().reshape(-1, 1, 1, 1)
+        xt = lq + (state - lq) * scale
+        spread, clean = spread.reshape(-1, 1, 1, 1), clean.reshape(-1, 1, 1, 1)
+        noise = (xt - sde.forward_mean(gt, lq, t, schedule)) / spread
+        return (noise - spread / scale**2 * (xt - lq)) * scale / clean
+
+    for module in ("wxr_plugin.models.irsde_model", "wxr_plugin.inference.diffusion"):
+        monkeypatch.setattr(f"{module}.predict", perfect)
+    noise = torch.randn(3, 3, 16, 16)
+    lq, t = batch["lq"].expand(3, -1, -1, -1), torch.tensor([1, 4, 10])
+    xt = sde.noisy_state(gt, lq, noise, t, schedule)
+    torch.testing.assert_close(model.predict_noise(xt, lq, t, None), noise, rtol=1e-3, atol=1e-3)
+    assert (restored(model, batch["lq"]) - gt).abs().mean() < 0.01
+    assert model.network_metadata()["sde"]["precondition"] is True
+
+
 def test_a_sample_depends_on_the_seed_and_the_image_alone(make):
     images = torch.rand(3, 3, 12, 12)
     first = restored(make(), images)

@@ -148,3 +148,27 @@ def test_the_forward_process_begins_at_the_clean_image():
     assert torch.allclose(sde.noisy_state(x0, lq, noise, 0, S), x0)
     with pytest.raises(ScheduleError, match="time 101 on a schedule with times 0 to 100"):
         sde.forward_mean(x0, lq, 101, S)
+
+
+@pytest.mark.parametrize("t", [1, 50, 100])
+def test_preconditioning_leaves_a_residual_of_unit_variance(t):
+    """A network of zeros gives the best linear estimate; what it leaves is the network's target."""
+    s = make_schedule(max_sigma=10)
+    torch.manual_seed(0)
+    lq, noise = torch.rand(2, 4, 3, 64, 64).double()
+    noise = torch.randn_like(noise)
+    x0 = lq + sde.CLEAN_STD * torch.randn_like(lq)
+    xt = sde.noisy_state(x0, lq, noise, t, s)
+    states = []
+
+    def network(state):
+        states.append(state - lq)
+        return torch.zeros_like(state)
+
+    estimate = sde.preconditioned(network, xt, lq, t, s)
+    one = sde.preconditioned(torch.ones_like, xt, lq, t, s)
+    residual = (noise - estimate) / (one - estimate)
+    assert states[0].std().item() == pytest.approx(1, abs=0.02)
+    assert residual.std().item() == pytest.approx(1, abs=0.02)
+    # nothing that is linear in the state is left
+    assert abs(torch.mean(residual * states[0])) < 0.02

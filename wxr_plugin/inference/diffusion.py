@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from wxr_plugin.archs.context import Context
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.tiled_sampling import sample_tiled
+from wxr_plugin.sampling import sde
 from wxr_plugin.sampling.noise import image_generator
 from wxr_plugin.sampling.options import SamplingOptions, SDEOptions
 from wxr_plugin.sampling.patch_ddim import TRAIN_STEPS, sample_in_patches
 from wxr_plugin.sampling.sampler import check_steps
+from wxr_plugin.sampling.schedules import Schedule
 
 Noise = Callable[..., Tensor]
 """Noise predictor with the arguments (xt, lq, time) or (xt, lq, time, context)."""
@@ -52,11 +54,12 @@ class Diffusion(NamedTuple):
         synchronisation. Raises ScheduleError for more steps than were trained.
         """
         how = self.sampling
-        # `part` is a tile of the degraded image, `context` always that of the whole image.
+        schedule = self.sde.make(how.steps).to(lq.device)
         return sample_tiled(
-            lambda xt, part, time: predict(net, xt, part, time, context),
+            # `part` is a tile of the degraded image, `context` always that of the whole image.
+            lambda xt, part, time: self._noise(net, xt, part, time, context, schedule),
             lq,
-            self.sde.make(how.steps).to(lq.device),
+            schedule,
             tile=tile,
             overlap=overlap,
             batch=batch,
@@ -64,6 +67,24 @@ class Diffusion(NamedTuple):
             train_steps=self.sde.steps,
             generator=_generators(lq, self.sampling.seed, self.same_noise, device),
             progress=progress,
+        )
+
+    def _noise(
+        self,
+        net: Noise,
+        xt: Tensor,
+        lq: Tensor,
+        time: Tensor | float,
+        context: Context | None,
+        schedule: Schedule,
+    ) -> Tensor:
+        """Return the noise in xt (N, 3, H, W) at a `time` of the training's schedule."""
+        if not self.sde.precondition:
+            return predict(net, xt, lq, time, context)
+        # `schedule` is that of sampling, whose step has the noise of the state.
+        step = round(float(time) * schedule.steps / self.sde.steps)
+        return sde.preconditioned(
+            lambda state: predict(net, state, lq, time, context), xt, lq, step, schedule
         )
 
 

@@ -12,8 +12,8 @@ def relative_l1(prediction: Tensor, target: Tensor, lq: Tensor, floor: float) ->
     All images are (N, C, H, W) in [0, 1]; each |.| is the mean over an image. 1 is the error of an
     image that is returned as it is, if `floor` is small. Plain L1 follows the heaviest weather of a
     batch, whose errors are much larger than those of light weather: networks then change the tone
-    of photos that need no change. `floor` is the weight of clear images: a larger one lowers it. Our
-    choice.
+    of photos that need no change. `floor` is the weight of clear images: a larger one lowers it.
+    Our choice.
     """
     error = (prediction - target).abs().mean((1, 2, 3))
     # No gradient flows here: lq and target are data.

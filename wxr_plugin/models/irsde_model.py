@@ -81,8 +81,14 @@ class IRSDEModel(WxrModel):
 
     def predict_noise(self, xt: Tensor, lq: Tensor, t: Tensor, context: Context | None) -> Tensor:
         """Return the noise that net_g finds in `xt` (N, 3, H, W) at times `t` (N,), as float32."""
-        with self.autocast():
-            return predict(self.net_g, xt, lq, t, context).float()
+
+        def network(state: Tensor) -> Tensor:
+            with self.autocast():
+                return predict(self.net_g, state, lq, t, context).float()
+
+        if self.equation.precondition:
+            return sde.preconditioned(network, xt, lq, t, self.schedule)
+        return network(xt)
 
     def test(self) -> None:
         """Sample restorations of `lq` into `output` (float32) with the EMA network, or net_g."""

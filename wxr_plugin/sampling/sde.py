@@ -127,6 +127,38 @@ def matching_loss(
     return criterion(predicted, optimum)
 
 
+CLEAN_STD = 0.25
+"""Assumed standard deviation of x0 - lq, in [0, 1] (our choice)."""
+
+
+def preconditioned(
+    network: Callable[[Tensor], Tensor],
+    xt: Tensor,
+    lq: Tensor,
+    t: Time,
+    s: Schedule,
+) -> Tensor:
+    """Return the noise in xt, for a network whose input and target have unit variance.
+
+    `network` is called with a state (N, 3, H, W). At a small `max_sigma` the deviation u = x_t - lq
+    is small and the noise in it is not, so a plain network must first learn a gain of 1 /
+    sigma_bar. With m the share of the clean image in x_t times CLEAN_STD, and d = sigma_bar^2 + m^2
+    the variance of u,
+
+        noise = sigma_bar / d * u + m / sqrt(d) * network(lq + u / sqrt(d))
+
+    The first term is the best linear estimate, the factor of the second the deviation of what it
+    leaves (after Karras et al., NeurIPS 2022, section 5, where the clean image is predicted). t in
+    1 … T.
+    """
+    spread = _at(s.sigma_bar, t)
+    clean = CLEAN_STD * torch.exp(-_at(s.theta_cumsum, t) * s.dt)
+    variance = spread**2 + clean**2
+    deviation = xt - lq
+    residual = network(lq + deviation / variance.sqrt())
+    return spread / variance * deviation + clean / variance.sqrt() * residual
+
+
 def _exponents(t: Time, s: Schedule) -> tuple[Tensor, Tensor, Tensor]:
     """Return -log of the paper's A, B and C: theta_t dt, and dt times the sums to t and t - 1."""
     step = _at(s.theta, t) * s.dt

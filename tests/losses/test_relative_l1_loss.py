@@ -29,6 +29,19 @@ def test_the_floor_bounds_the_loss_of_clear_images():
     assert loss(floor=0.06, loss_weight=2.0)(changed, IMAGES, IMAGES).item() == pytest.approx(1.0)
 
 
+def test_details_count_streaks_and_not_tone():
+    """A change of tone costs the same with details; a streak that is left costs more."""
+    clear = torch.full((1, 3, 32, 32), 0.5)
+    streak = clear.clone()
+    streak[..., 10] += 0.3
+    plain, detailed = loss(), loss(detail_weight=1.0)
+    darker = clear - 0.1
+    assert detailed(darker, clear, streak).item() == pytest.approx(
+        plain(darker, clear, streak).item(), abs=1e-4
+    )
+    assert detailed(streak, clear, streak) > 1.5 * plain(streak, clear, streak)
+
+
 def test_gradients_reach_the_prediction_alone():
     prediction, lq = IMAGES.clone().requires_grad_(), (IMAGES + 0.1).requires_grad_()
     loss()(prediction + 0.01, IMAGES, lq.detach()).backward()
@@ -41,3 +54,5 @@ def test_what_is_missing_or_wrong_is_said():
         loss()(IMAGES, IMAGES)
     with pytest.raises(WxrError, match="take a positive number"):
         loss(floor=0.0)
+    with pytest.raises(WxrError, match="take an odd number"):
+        loss(detail_size=4)

@@ -49,7 +49,11 @@ class ClipGuide:
     """Embeddings that `embed` returns."""
 
     def __init__(
-        self, model: nn.Module, tokenizer: "SimpleTokenizer", name: str, device: torch.device | str
+        self,
+        model: nn.Module,
+        tokenizer: "SimpleTokenizer",
+        name: str,
+        device: torch.device | str,
     ):
         self.name = name
         """Name that `load_clip` was called with."""

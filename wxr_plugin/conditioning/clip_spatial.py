@@ -108,7 +108,11 @@ def widths_of(guide: ClipGuide, layers: Sequence[int]) -> list[int]:
 
 
 def too_small(
-    name: str, tower: SpatialTower, layers: Sequence[int], side: int, positions: int = 2
+    name: str,
+    tower: SpatialTower,
+    layers: Sequence[int],
+    side: int,
+    positions: int = 2,
 ) -> str:
     """Return the error message for images of `side` pixels with too few positions in a layer."""
     deepest = max(layers, key=tower.stride)

@@ -79,7 +79,10 @@ def fit_weights(model: DaCLIP, weights: Mapping[str, Tensor], path: str | Path) 
 
 
 def _check_shapes(
-    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str, path: str | Path
+    weights: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    name: str,
+    path: str | Path,
 ) -> None:
     shared = [key for key in expected if key in weights]
     wrong = [key for key in shared if weights[key].shape != expected[key].shape]

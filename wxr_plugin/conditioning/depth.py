@@ -37,7 +37,11 @@ class DepthGuide:
     """
 
     def __init__(
-        self, backbone: nn.Module, name: str, device: torch.device | str, size: int | None = None
+        self,
+        backbone: nn.Module,
+        name: str,
+        device: torch.device | str,
+        size: int | None = None,
     ):
         self.name = name
         """Name that `load_depth` was called with."""

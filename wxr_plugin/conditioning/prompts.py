@@ -190,7 +190,10 @@ def weather_logits(image_features: Tensor, prompt_features: Tensor, logit_scale:
 
 
 def accuracy(
-    prompts: WeatherPrompts, features: Tensor, classes: Tensor, guide: "ClipGuide"
+    prompts: WeatherPrompts,
+    features: Tensor,
+    classes: Tensor,
+    guide: "ClipGuide",
 ) -> dict[str, float]:
     """Return weather -> share of its photos that are classified correctly, and "all", the mean.
 

@@ -159,7 +159,10 @@ def _captions(batch: Iterable[Pair], describe: Callable, failed: list[str]) -> d
 
 
 def _write(
-    output: Path, table: dict[str, CaptionRow], pairs: Sequence[Pair], captions: dict[str, str]
+    output: Path,
+    table: dict[str, CaptionRow],
+    pairs: Sequence[Pair],
+    captions: dict[str, str],
 ) -> None:
     rows = dict(table)
     for pair in pairs:
@@ -170,7 +173,11 @@ def _write(
 
 
 def _named(
-    word: str, lq: ImageStore, clean: ImageStore, keys: Sequence[tuple[str, str]], relative_to: Path
+    word: str,
+    lq: ImageStore,
+    clean: ImageStore,
+    keys: Sequence[tuple[str, str]],
+    relative_to: Path,
 ) -> Iterator[Pair]:
     for degraded, key in keys:
         # An entry of an LMDB has no path; the table names it like a file in that folder.

@@ -58,7 +58,11 @@ class RatingTask:
         return [None if math.isnan(answer[0]) else answer for answer in answers]
 
     def put(
-        self, store: LabelStore, key: str, content: str, answer: tuple[float, list[float]]
+        self,
+        store: LabelStore,
+        key: str,
+        content: str,
+        answer: tuple[float, list[float]],
     ) -> None:
         """Store a rating and its logits."""
         store.put_rating(key, content, self.provenance, *answer)

@@ -53,7 +53,10 @@ class Schedule:
 
 
 def make_schedule(
-    steps: int = STEPS, kind: str = "cosine", max_sigma: float = 50 / 255, eps: float = 0.005
+    steps: int = STEPS,
+    kind: str = "cosine",
+    max_sigma: float = 50 / 255,
+    eps: float = 0.005,
 ) -> Schedule:
     """Return the authors' schedule of `steps` steps.
 

@@ -27,7 +27,10 @@ def train_supervised(settings: Settings, folder: Path) -> None:
 
 
 def train_round(
-    settings: Settings, folder: Path, number: int, sources: Mapping[str, str | None]
+    settings: Settings,
+    folder: Path,
+    number: int,
+    sources: Mapping[str, str | None],
 ) -> None:
     """Train one round, or resume it.
 

@@ -112,7 +112,10 @@ def check_block(
 
 
 def _check_together(
-    report: Report, keys: Keys, block: OptionMap, structs: Sequence[type[Block]]
+    report: Report,
+    keys: Keys,
+    block: OptionMap,
+    structs: Sequence[type[Block]],
 ) -> None:
     """Run the `__post_init__` of `structs`, which raises if keys contradict one another."""
     for struct in structs:
@@ -269,7 +272,11 @@ def check_component(report: Report, keys: Keys, block: Any, kind: str) -> None:
 
 
 def check_arguments(
-    report: Report, keys: Keys, item: Callable, arguments: OptionMap, given: tuple[str, ...]
+    report: Report,
+    keys: Keys,
+    item: Callable,
+    arguments: OptionMap,
+    given: tuple[str, ...],
 ) -> None:
     """Check `arguments` against the signature of `item`; BasicSR passes the parameters `given`."""
     parameters = parameters_of(item, given)

@@ -205,7 +205,12 @@ def listed_pairs(listing: Path, block: OptionMap) -> list[tuple[str, str]]:
 
 
 def _check_listed(
-    report: Report, keys: Keys, pairs: list[tuple[str, str]], listing: Path, gt: Path, lq: Path
+    report: Report,
+    keys: Keys,
+    pairs: list[tuple[str, str]],
+    listing: Path,
+    gt: Path,
+    lq: Path,
 ) -> None:
     gt_names, lq_names = zip(*pairs) if pairs else ((), ())
     for key, root, names in (("dataroot_gt", gt, gt_names), ("dataroot_lq", lq, lq_names)):
@@ -217,7 +222,12 @@ def _check_listed(
 
 
 def _check_same(
-    report: Report, keys: Keys, gt: set[str], lq: set[str], block: OptionMap, fix: str
+    report: Report,
+    keys: Keys,
+    gt: set[str],
+    lq: set[str],
+    block: OptionMap,
+    fix: str,
 ) -> None:
     if gt == lq:
         return

@@ -142,7 +142,11 @@ class Results:
 
 
 def _rate(
-    settings: Settings, photos: RealPhotos, contents: dict[str, str], rows: list[Row], cache: Path
+    settings: Settings,
+    photos: RealPhotos,
+    contents: dict[str, str],
+    rows: list[Row],
+    cache: Path,
 ) -> None:
     """Put VLM-Vis, (rating - 1) / 4, into the rows; images without a rating have none."""
     from wxr_plugin.vlm.rater import build_rater
@@ -182,7 +186,10 @@ def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
 
 
 def _measured(
-    image: np.ndarray, metrics: dict[str, dict], place: str, failed: dict[str, list[str]]
+    image: np.ndarray,
+    metrics: dict[str, dict],
+    place: str,
+    failed: dict[str, list[str]],
 ) -> Iterator[tuple[str, float]]:
     from wxr_plugin.models.base.val_metrics import measure as measure_image
 

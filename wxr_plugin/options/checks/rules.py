@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from typing import Any
+
 from wxr_plugin.options.checks import stock
 from wxr_plugin.options.checks.components import (
     class_of,
@@ -186,15 +187,16 @@ def _check_upscaling(report: Report, opt: OptionMap) -> None:
 
 def _check_schedule(report: Report, opt: OptionMap) -> None:
     schedule = block(opt, "train", "scheduler")
-    keys = ("train", "scheduler")
     # A schedule with restarts scales the rate at each by its weight.
     weights = schedule.get("restart_weights", [1])
     for name in ("periods", "restarts"):
         items = schedule.get(name)
-        are_lists = isinstance(items, list) and isinstance(weights, list)
-        if are_lists and len(items) != len(weights):
+        if not isinstance(items, list) or not isinstance(weights, list):
+            continue
+        if len(items) != len(weights):
             fault = f"{len(items)} {name}, but {len(weights)} restart_weights"
-            report.add((*keys, name), fault, f"give each of {name} its weight")
+            fix = f"give each of {name} its weight"
+            report.add(("train", "scheduler", name), fault, fix)
     periods = schedule.get("periods")
     if isinstance(periods, list):
         total = block(opt, "train").get("total_iter")
@@ -266,7 +268,9 @@ def _check_best(report: Report, opt: OptionMap, dataset: Any, metric: Any) -> No
     measured = measured_metrics(opt)
     if metric in measured.get(dataset, ()):
         return
-    parts = [f"{name}: {', '.join(metrics)}" for name, metrics in measured.items()]
+    parts = []
+    for name, metrics in measured.items():
+        parts.append(f"{name}: {', '.join(metrics)}")
     names = "; ".join(parts) or "none"
     fault = f"no metric {metric!r} is measured on a validation set called {dataset!r}"
     report.add("train.save_best", fault, f"measured are {names}")

@@ -57,15 +57,16 @@ def check_paths(report: Report, keys: Keys, block: OptionMap) -> None:
             for root_place, root in _roots(place, value):
                 check_root(report, root_place, root, needs_lmdb)
         elif key in LISTING_KEYS and isinstance(value, str):
-            if not _is_file(value):
-                fix = "correct the path or create the file"
-                report.add(place, f"{value} does not exist", fix)
+            _check_listing(report, place, value)
 
 
-def _is_file(path: str) -> bool:
+def _check_listing(report: Report, keys: Keys, file: str) -> None:
+    """Check that the file that lists the images of a block exists."""
     # os.path.isfile returns False for a name that is too long.
-    path = Path(path).expanduser()
-    return os.path.isfile(path)
+    exists = os.path.isfile(Path(file).expanduser())
+    if not exists:
+        fix = "correct the path or create the file"
+        report.add(keys, f"{file} does not exist", fix)
 
 
 def _roots(keys: Keys, value: Any) -> Iterator[tuple[Keys, str]]:

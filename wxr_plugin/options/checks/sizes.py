@@ -64,12 +64,14 @@ def _check_batch(report: Report, keys: Keys, dataset: OptionMap, count: int) -> 
     """Report a set that does not fill one batch of a process: incomplete batches are dropped."""
     ratio = dataset.get("dataset_enlarge_ratio", 1)
     batch = dataset.get("batch_size_per_gpu")
-    if not isinstance(ratio, int | float) or not isinstance(batch, int):
+    if not isinstance(ratio, int | float):
+        return
+    if not isinstance(batch, int):
         return
     processes = int(os.environ.get("WORLD_SIZE") or 1)
     # BasicSR's sampler gives every process the same number of samples.
     share = math.ceil(count * ratio / processes)
-    if not 0 < share < batch:
+    if share == 0 or share >= batch:
         return
     among = f" for {processes} processes" if processes > 1 else ""
     fault = f"{batch}, but the set has {count} images{among}, which fill no batch"
@@ -86,6 +88,7 @@ def _check_pairs(
     pairs: list[Pair],
     opt: OptionMap,
 ) -> None:
+    """Report pairs that differ in size, and photos below the crop."""
     """Report pairs that differ in size, and photos below the crop."""
     # BasicSR copies the file's scale into its datasets.
     scale = opt.get("scale", dataset.get("scale"))
@@ -114,15 +117,21 @@ def _check_pairs(
         return
     small = [pair for pair in equal if min(pair.gt_size) < crop]
     if small:
+        fault = f"{len(small)} of {len(pairs)} photos are smaller than the crop of {crop} pixels"
+        fix = _crop_fix(small, scale, has_alternative)
         examples = listed([f"{pair.gt} ({_text(pair.gt_size)})" for pair in small])
-        count = f"{len(small)} of {len(pairs)} photos"
-        fault = f"{count} are smaller than the crop of {crop} pixels: {examples}"
-        side = min(min(pair.gt_size) for pair in small)
-        # The crop of lq has whole pixels only if that of gt is a multiple of the scale.
-        fix = f"use {side - side % scale} or less, take them out"
-        if has_alternative:
-            fix += ", or use type: PairedWeatherDataset, which pads them"
-        report.add((*keys, "gt_size"), fault, fix)
+        report.add((*keys, "gt_size"), f"{fault}: {examples}", fix)
+
+
+def _crop_fix(small: list[Pair], scale: int, has_alternative: bool) -> str:
+    """Return how to correct a crop that is larger than the photos `small`."""
+    side = min(min(pair.gt_size) for pair in small)
+    # The crop of lq has whole pixels only if that of gt is a multiple of the scale.
+    largest = side - side % scale
+    fix = f"use {largest} or less, take them out"
+    if has_alternative:
+        fix += ", or use type: PairedWeatherDataset, which pads them"
+    return fix
 
 
 def _names(cls: type | None, dataset: OptionMap) -> list[tuple[str, str]]:

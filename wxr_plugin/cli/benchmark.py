@@ -45,12 +45,14 @@ def run(args: argparse.Namespace) -> int:
     if args.metrics:
         summary.print_metrics()
         return 0
+    # Not needed for the lists above, and slow to import.
     from wxr_plugin.benchmark.checking import load_benchmark
     from wxr_plugin.benchmark.report.write import write_report
     from wxr_plugin.benchmark.run import Run
 
     plan = load_benchmark(args.opt, args.force_yml, args.available)
     job = Run(plan, say=lambda line: print(line, flush=True))
+    # With --available: methods and sets whose files are missing.
     for line in plan.left_out:
         print(line)
     if args.list:

@@ -47,6 +47,7 @@ def _problems(opt: dict[str, Any], file: Path) -> list[Any]:
     from wxr_plugin.options import files
     from wxr_plugin.options.kinds import is_benchmark_file, is_run_file
 
+    # Each checker is imported only for its own files: they are slow to import.
     if is_benchmark_file(opt):
         from wxr_plugin.benchmark.checking import check_benchmark
 

@@ -79,10 +79,12 @@ def classify(args: argparse.Namespace) -> int:
 
     if not 1 <= args.top <= len(args.words):
         raise WxrError(f"--top {args.top}: take 1 to {len(args.words)}, the number of words")
+    # Twice the same word would share its probability.
     if len(set(args.words)) < len(args.words):
         raise WxrError(f"--words {' '.join(args.words)}: name each degradation once")
     if not all(word.strip() for word in args.words):
         raise WxrError(f"--words {args.words}: a word is blank; name a degradation such as hazy")
+    # Listed first: a wrong path is an error before the model is loaded.
     photos = list_photos(args.photos)
     guide = load_daclip(args.model, device_of(args.device))
     unreadable: list[str] = []
@@ -141,6 +143,7 @@ def classified(
             continue
         # (H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]
         image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+        # (K,) each; a stable order, so that equal words keep that of the command line.
         values, places = guide.classify(image, words)[0].sort(descending=True, stable=True)
         yield Classification(name, [words[place] for place in places.tolist()], values.tolist())
 
@@ -153,6 +156,7 @@ def print_rows(rows: Sequence[Classification], top: int) -> None:
         shares = "  ".join(f"{word:<15} {value:6.1%}" for word, value in pairs)
         print(f"{row.photo:<{width}}  {shares.rstrip()}")
     counts = Counter(row.words[0] for row in rows)
+    # The most frequent word first, equal ones by name.
     by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     print(f"{len(rows)} photos: " + ", ".join(f"{count} {word}" for word, count in by_count))
 

@@ -77,6 +77,7 @@ def table(entries: "Sequence[DegradationCheck]") -> list[str]:
     for entry in entries:
         counts = str(entry.pairs), str(entry.published)
         rows.append((entry.split, entry.word, *counts, _comment(entry)))
+    # Columns are as wide as their widest cell.
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = []
     for split, word, pairs, published, comment in rows:
@@ -133,6 +134,7 @@ def _build(root: Path, out: Path) -> None:
 
     for folder in sources(root):
         target = out / folder.relative_to(root).with_name(f"{folder.name}.lmdb")
+        # No bad file is tolerated: one that is left out would break its pair.
         result = build(folder, target, max_bad=0)
         state = "was built already and holds" if result.already_built else "holds"
         print(f"{target} {state} {result.images} images")

@@ -25,6 +25,7 @@ def run_rate(args: argparse.Namespace) -> int:
     from wxr_plugin.labels.labelling import RatingTask
     from wxr_plugin.vlm.rater import build_rater
 
+    # A function, because the photos are checked before the model is loaded.
     return _label(
         args, lambda: RatingTask(build_rater(_options("rater", args))), report.print_ratings
     )
@@ -73,6 +74,7 @@ def run_init(args: argparse.Namespace) -> int:
     from wxr_plugin.labels.restoring import Restorations
     from wxr_plugin.utils.progress import counting_bar
 
+    # 0 stands for whole photos, which have no overlap.
     if args.tile and not 0 <= args.overlap < args.tile:
         raise WxrError(f"--overlap {args.overlap} must be smaller than --tile {args.tile}")
     photos = _photos(args)
@@ -92,6 +94,7 @@ def run_init(args: argparse.Namespace) -> int:
         print(f"{store} exists: resuming with it, nothing is copied from {args.source}")
     result = init_labels(photos, store, restorers, raters, settings, args.source, counting_bar)
     restorations = Restorations(store)
+    # Kept by default: a second call with another panel need not restore again.
     if args.remove_candidates:
         restorations.remove()
     elif restorations.root.exists():
@@ -119,6 +122,7 @@ def run_show(args: argparse.Namespace) -> int:
 
 def default_store(photos: Path) -> Path:
     """Return the default label store of a folder or LMDB: NAME.labels.lmdb next to it."""
+    # The folder "." has no name of its own.
     photos = photos.absolute()
     return photos.with_name(f"{photos.name.removesuffix('.lmdb')}.labels.lmdb")
 
@@ -141,6 +145,7 @@ def _label(
             _of_labels(args, store)
     else:
         source = _of_photos(args)
+    # Loading takes long, and stdout is for results.
     print(f"loading the model {args.model}", file=sys.stderr)
     task = build()
     with LabelStore(path) as store:
@@ -231,6 +236,7 @@ def _title(args: argparse.Namespace) -> str:
 def _options(kind: str, args: argparse.Namespace) -> dict[str, Any]:
     from wxr_plugin.cli.vlm_specs import spec_options
 
+    # Flags complete the options that the model is named with, and do not contradict them.
     block = spec_options(kind, args.model)
     flags = {}
     for name in ("prompt", "dtype", "device", "revision", "max_tokens"):
@@ -268,5 +274,6 @@ def _with_batches(kind: str, block: dict[str, Any], batch_size: int) -> dict[str
     """Return the block with --batch-size, if its class takes one and the block sets none."""
     from wxr_plugin.vlm.registries import chosen
 
+    # Options of the block come last, so that they count.
     _, options = chosen(kind, block)
     return {"batch_size": batch_size, **block} if hasattr(options, "batch_size") else block

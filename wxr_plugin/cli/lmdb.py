@@ -73,6 +73,7 @@ def run_build(args: argparse.Namespace) -> int:
     """Build the LMDB, then print its size and the files that were left out."""
     from wxr_plugin.data.lmdb.build import build
 
+    # An earlier build that was interrupted resumes.
     result = build(args.src, args.dst, args.crop_size, args.step, args.max_bad, args.workers)
     for bad in result.bad:
         print(f"left out: {bad}")

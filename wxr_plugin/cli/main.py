@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     An error that the user can fix is one line on stderr and code 2; see `run_command` for the other
     codes.
     """
+    # argparse ends the process with code 2 by itself.
     args = build_parser().parse_args(argv)
     return run_command(f"wxr {args.command}", lambda: args.func(args))
 
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         parser_class=CommandParser,
     )
+    # The help lists commands in this order.
     for command in COMMANDS:
         importlib.import_module(f"wxr_plugin.cli.{command}").add_parser(subparsers)
     return parser

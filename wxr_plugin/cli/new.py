@@ -63,5 +63,6 @@ def _first_steps(name: str, written: dict[str, Path]) -> list[str]:
 
 def _short(file: Path) -> str:
     """Return the path relative to the current directory, or the absolute one outside it."""
+    # Short paths can be copied into the commands that are printed.
     absolute, here = file.resolve(), Path.cwd()
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

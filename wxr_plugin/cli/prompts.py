@@ -150,6 +150,7 @@ def check(args: argparse.Namespace) -> int:
     prompts = WeatherPrompts.load(args.prompts, guide)
     print(f"{args.prompts}: {', '.join(WEATHERS)}; CLIP '{clip}', weights {prompts.sha256[:12]}")
     _print_cosines(prompts, guide)
+    # Without photos only the file is described.
     if args.synthetic or any(getattr(args, weather) for weather in WEATHERS):
         options = PromptPhotoOptions(**_photo_options(args))
         photos = list_photos(options.photos, options.synthetic, options.seed)
@@ -201,6 +202,7 @@ def _print_accuracy(shares: dict[str, float], title: str) -> None:
 
 def _print_cosines(prompts: "WeatherPrompts", guide: "ClipGuide") -> None:
     features = prompts.features(guide)
+    # Features have unit length, so their products are cosines, (4, 4).
     print("cosines of the prompts")
     for weather, row in zip(WEATHERS, (features @ features.T).tolist()):
         print(f"  {weather:<6}" + "".join(f" {value:6.3f}" for value in row))

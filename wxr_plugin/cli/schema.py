@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 def text() -> str:
     """Return the shipped schema: of all that this package and BasicSR register; no plug-ins."""
+    # Sorted keys and a final line feed, so that a new schema differs only where options do.
     return json.dumps(option_file(), indent=1, sort_keys=True) + "\n"
 
 
@@ -172,6 +173,7 @@ def typed(names: Iterable[str]) -> Json:
 def engine(kind: str) -> Json:
     """Return the schema of a rater, describer or rewriter, whose type has a default."""
     classes = ours(kind)
+    # The rule `absent` below is for blocks without a type.
     usual = default_type(kind)
     type_schema = {
         "type": "string",
@@ -197,6 +199,7 @@ def call(item: Any, kind: str) -> Json:
             "enum": ["higher", "lower"],
             "description": "Which way is better; higher when absent.",
         }
+    # Parameters without a default.
     required = sorted(name for name, p in parameters.items() if p.default is p.empty)
     return {
         "properties": arguments,
@@ -207,6 +210,7 @@ def call(item: Any, kind: str) -> Json:
 
 def default(parameter: inspect.Parameter) -> Json:
     """Return the schema of an argument: its default, if JSON can hold it."""
+    # JSON has no tuples.
     value = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
     plain = isinstance(value, bool | int | float | str | list | dict)
     return {"default": value} if plain else {}
@@ -214,4 +218,5 @@ def default(parameter: inspect.Parameter) -> Json:
 
 def when(key: str, value: str, then: Json) -> Json:
     """Return the rule that the schema `then` applies if `key` is `value`."""
+    # `required`, because a property that is absent would satisfy `const`.
     return {"if": {"properties": {key: {"const": value}}, "required": [key]}, "then": then}

@@ -67,6 +67,7 @@ def _model(kind: str, spec: str) -> dict[str, str]:
 
 
 def _served(spec: str) -> dict[str, str]:
+    # A server may serve several models.
     url, _, model = spec.partition("#")
     if not model:
         raise WxrError(f"{spec}: name one of the server's models: {url.rstrip('/')}#MODEL")
@@ -79,6 +80,7 @@ def _from_file(kind: str, path: Path) -> list[dict[str, Any]]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise WxrError(f"{path}: cannot read options of a {kind} ({reason})") from error
+    # One block, or the list of a panel.
     blocks = content if isinstance(content, list) else [content]
     if not blocks or not all(isinstance(block, dict) for block in blocks):
         raise WxrError(

@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if note := judge_note(job.settings):
         print(note)
     job.make(args.until, args.redo)
+    # Other stages have no page.
     if args.until in (None, "report"):
         print(f"\nOpen {job.settings.folder('report') / 'index.html'}")
     return 0

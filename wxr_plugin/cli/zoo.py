@@ -128,6 +128,7 @@ def list_rows(args: argparse.Namespace) -> int:
     from wxr_plugin.zoo.files import available
     from wxr_plugin.zoo.rows import rows
 
+    # The message about an unknown method names only those of the task.
     chosen = _filtered(list(rows().values()), "task", args.task)
     chosen = _filtered(chosen, "method", args.method)
     if args.json:
@@ -145,6 +146,7 @@ def _filtered(candidates: "list[Row]", field: str, value: str | None) -> "list[R
     """Return the rows whose `field` is `value`, in any case; all rows for None."""
     if value is None:
         return candidates
+    # Compared without case: methods are spelled as in their papers.
     chosen = [row for row in candidates if getattr(row, field).lower() == value.lower()]
     if not chosen:
         values = ", ".join(sorted({getattr(row, field) for row in candidates}))
@@ -179,6 +181,7 @@ def show_row(args: argparse.Namespace) -> int:
     style = {"sort_keys": False, "allow_unicode": True, "width": 110, "default_flow_style": None}
     print(yaml.safe_dump(shown, **style), end="")
 
+    # Files without an official name are searched by that of the row.
     files = list(row.official or (f"{row.name}.pth",))
     if row.guide:
         files.append(row.guide)
@@ -241,9 +244,11 @@ def described(file: "Recognised") -> str:
 
 def _match_lines(matches: "list[Match]") -> list[str]:
     """Return one line for all rows that differ in nothing but their training."""
+    # None: the hash of the published file is not known.
     notes = {True: " (the published file)", False: " (not the published file)", None: ""}
     groups: dict[tuple, list[str]] = {}
     for match in matches:
+        # The network is a dict, which cannot be a key itself.
         group = (match.method, match.part, match.key, match.prefix, str(match.network))
         groups.setdefault(group, []).append(match.row + notes[match.published])
     lines = []
@@ -266,6 +271,7 @@ def convert_file(args: argparse.Namespace) -> int:
 
         network = dict(read_options(args.opt)["network_g"])
     result = convert(args.source, args.target, args.to, args.key, network, args.force)
+    # Only our own files and those of MMEngine name their network.
     owner = "a network that the file does not name"
     if result.network:
         owner = result.network["type"]

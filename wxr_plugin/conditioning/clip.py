@@ -49,7 +49,11 @@ class ClipGuide:
     """Embeddings that `embed` returns."""
 
     def __init__(
-        self, model: nn.Module, tokenizer: "SimpleTokenizer", name: str, device: torch.device | str
+        self,
+        model: nn.Module,
+        tokenizer: "SimpleTokenizer",
+        name: str,
+        device: torch.device | str,
     ):
         self.name = name
         """Name that `load_clip` was called with."""
@@ -96,9 +100,11 @@ class ClipGuide:
         Each image is clamped to [0, 1] and resized as a whole to the model's square, with
         antialiasing, as CLIP-LIT (Liang et al., ICCV 2023) does with its crops.
         """
-        mode = self.visual.preprocess_cfg["interpolation"]
-        resized = fit_square(images.clamp(0, 1), self.visual.image_size, mode)
-        return self._model.encode_image(self.normalised(resized), normalize=True)
+        visual = self.visual
+        mode = visual.preprocess_cfg["interpolation"]
+        resized = fit_square(images.clamp(0, 1), visual.image_size, mode)
+        inputs = self.normalised(resized)
+        return self._model.encode_image(inputs, normalize=True)
 
     def embed(self, images: Tensor, bf16: bool = False) -> Context:
         """Return embeddings (N, dim) for a steered network: float32, unit length, no gradients.
@@ -113,15 +119,18 @@ class ClipGuide:
         autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16)
         with torch.inference_mode(), autocast:
             # Resized on the device of the images, which may be too large for the GPU.
-            square = centre_square(images.float().clamp(0, 1), self.visual.image_size)
+            clamped = images.float().clamp(0, 1)
+            square = centre_square(clamped, self.visual.image_size)
             inputs = self.normalised(square.to(self.device))
             features = self._model.encode_image(inputs, normalize=True)
         # The clone is made outside inference mode: autograd can save it for the backward pass.
-        return Context(image=features.float().clone())
+        embedding = features.float().clone()
+        return Context(image=embedding)
 
     def normalised(self, images: Tensor) -> Tensor:
         """Return images (N, 3, H, W) in [0, 1] normalised with the statistics of this CLIP."""
         config = self.visual.preprocess_cfg
+        # (1, 3, 1, 1), to broadcast over images and pixels.
         mean = images.new_tensor(config["mean"]).view(1, 3, 1, 1)
         std = images.new_tensor(config["std"]).view(1, 3, 1, 1)
         return (images - mean) / std
@@ -158,30 +167,40 @@ class ClipGuide:
         """
         self._check_prompts(embeddings)
         text = self._text
-        length = embeddings.shape[1] + 2
-        end_ids = [self._tokenizer.sot_token_id, self._tokenizer.eot_token_id]
-        ends = self.embed_tokens(torch.tensor(end_ids, device=self.device))  # (2, width)
-        start, end = ends.expand(len(embeddings), 2, -1).split(1, dim=1)  # (K, 1, width) each
-        x = torch.cat([start, embeddings, end], dim=1)
+        start, end = self._end_tokens(len(embeddings))
+        x = torch.cat([start, embeddings, end], dim=1)  # (K, T + 2, width)
+        length = x.shape[1]
         x = x + text.positional_embedding[:length]
         causal = text.attn_mask[:length, :length]
         x = text.transformer(x, attn_mask=causal)
-        pooled = text.ln_final(x)[:, -1]  # the end token is the last one, as there is no padding
+        x = text.ln_final(x)
+        pooled = x[:, -1]  # the end token is the last one, as there is no padding
         projection = text.text_projection
         if isinstance(projection, nn.Module):
             return F.normalize(projection(pooled), dim=-1)
         return F.normalize(pooled @ projection, dim=-1)
 
+    def _end_tokens(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return the vectors of start and end token, (count, 1, width) each."""
+        tokenizer = self._tokenizer
+        ids = torch.tensor([tokenizer.sot_token_id, tokenizer.eot_token_id], device=self.device)
+        vectors = self.embed_tokens(ids)  # (2, width)
+        start, end = vectors.expand(count, 2, -1).split(1, dim=1)
+        return start, end
+
     def _check_prompts(self, embeddings: Tensor) -> None:
+        """Raise ClipError if the text tower cannot take these prompts."""
+        text = self._text
         # CLIP calls the attribute text_pool_type, the text tower of CustomTextCLIP pool_type.
-        pool = getattr(self._text, "text_pool_type", getattr(self._text, "pool_type", None))
-        mask = getattr(self._text, "attn_mask", None)
+        pool = getattr(text, "text_pool_type", getattr(text, "pool_type", None))
+        mask = getattr(text, "attn_mask", None)
         if pool not in ("argmax", "eos") or mask is None:
             raise ClipError(
                 f"CLIP '{self.name}' cannot take prompts, as its text tower differs from OpenAI's; "
                 "use another"
             )
         count, width = embeddings.shape[1:]
+        # Start and end token take a place each.
         limit = self.context_length - 2
         if count > limit or width != self.width:
             raise ClipError(
@@ -204,7 +223,8 @@ def load_clip(name: str = "tiny", device: torch.device | str | None = None) -> C
     Raises:
         ClipError: unknown name, or a CLIP that cannot be loaded; the message says how to fix it.
     """
-    return _load(name, str(numbered(device)))
+    place = numbered(device)
+    return _load(name, str(place))
 
 
 def numbered(device: torch.device | str | None) -> torch.device:
@@ -213,7 +233,9 @@ def numbered(device: torch.device | str | None) -> torch.device:
     The default is CUDA if available, else the CPU.
     """
     default = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.empty(0, device=device or default).device
+    # A tensor is on a numbered device, whatever it was asked for.
+    tensor = torch.empty(0, device=device or default)
+    return tensor.device
 
 
 def forget_clips() -> None:
@@ -228,15 +250,21 @@ def zero_shot(guide: ClipGuide, images: Tensor) -> Tensor:
     of Radford et al., ICML 2021, section 3.1.4).
     """
     texts = yaml.safe_load(TEXTS.read_text(encoding="utf-8"))
-    means = [guide.encode_text(texts[weather]).mean(0) for weather in WEATHERS]
+    means = []
+    for weather in WEATHERS:
+        of_texts = guide.encode_text(texts[weather])  # (texts, D)
+        means.append(of_texts.mean(0))
     features = F.normalize(torch.stack(means), dim=-1)  # (4, D)
     cosines = guide.encode_image(images) @ features.T  # (N, 4)
-    return (guide.logit_scale * cosines).softmax(dim=1)
+    logits = guide.logit_scale * cosines
+    return logits.softmax(dim=1)
 
 
 def fit_square(images: Tensor, size: int | tuple[int, int], mode: str = "bicubic") -> Tensor:
     """Resize images (N, 3, H, W) to a square of `size` pixels, antialiased, with distortion."""
-    size = (size, size) if isinstance(size, int) else tuple(size)
+    if isinstance(size, int):
+        size = (size, size)
+    size = tuple(size)
     if images.shape[-2:] == size:
         return images
     return F.interpolate(images, size, mode=mode, antialias=True)
@@ -252,14 +280,17 @@ def centre_square(images: Tensor, size: int | tuple[int, int]) -> Tensor:
 
     side = size if isinstance(size, int) else size[0]
     resized = functional.resize(images, [side], InterpolationMode.BICUBIC, antialias=True)
-    return functional.center_crop(resized, [side, side]).clamp(0, 1)
+    square = functional.center_crop(resized, [side, side])
+    # Bicubic interpolation overshoots at edges.
+    return square.clamp(0, 1)
 
 
 def hash_weights(model: nn.Module) -> str:
     """Return the SHA-256 of the names, shapes and values of all weights in a model."""
     digest = hashlib.sha256()
     for key, value in sorted(model.state_dict().items()):
-        header = f"{key} {tuple(value.shape)}\n"
+        shape = tuple(value.shape)
+        header = f"{key} {shape}\n"
         digest.update(header.encode())
         array = value.detach().cpu().contiguous().numpy()
         digest.update(array.tobytes())
@@ -316,7 +347,8 @@ def clip_source(name: str) -> str:
     architecture, _, _ = name.partition(":")
     if architecture == "tiny":
         return f"local-dir:{TINY}"
-    return name if architecture in ("local-dir", "hf-hub") else architecture
+    has_schema = architecture in ("local-dir", "hf-hub")
+    return name if has_schema else architecture
 
 
 def build_tokenizer(name: str) -> "SimpleTokenizer":
@@ -332,10 +364,12 @@ def build_tokenizer(name: str) -> "SimpleTokenizer":
 
 @cache
 def _load(name: str, device: str) -> ClipGuide:
-    guide = ClipGuide(*build_clip(name), name, device)
+    model, tokenizer = build_clip(name)
+    guide = ClipGuide(model, tokenizer, name, device)
     architecture, _, weights = name.partition(":")
     note = clip_activation.activation_note(architecture, weights, guide.quick_gelu)
-    logging.getLogger("basicsr").info(f"CLIP {name} loaded on {device} ({note})")
+    logger = logging.getLogger("basicsr")
+    logger.info(f"CLIP {name} loaded on {device} ({note})")
     return guide
 
 

@@ -27,15 +27,19 @@ class SpatialTower(NamedTuple):
 
     def stride(self, layer: int) -> int:
         """Return the distance between two positions of a layer, in pixels of the tower's input."""
-        return self.patch or 2 << layer  # ResNet: 4, 8, 16, 32
+        if self.patch:
+            return self.patch
+        return 2 << layer  # ResNet: 4, 8, 16, 32
 
     def least(self, layers: Sequence[int], positions: int = 2) -> int:
         """Return the smallest side of an image with that many positions per axis in all layers."""
-        return positions * max(self.stride(layer) for layer in layers)
+        strides = [self.stride(layer) for layer in layers]
+        return positions * max(strides)
 
     def check(self, layers: Sequence[int], name: str) -> None:
         """Raise ClipError for layers that the CLIP `name` does not have."""
-        if not layers or not all(1 <= layer <= self.depth for layer in layers):
+        unknown = [layer for layer in layers if not 1 <= layer <= self.depth]
+        if unknown or not layers:
             raise ClipError(
                 f"CLIP '{name}' has layers 1 to {self.depth} with spatial features, not "
                 f"{list(layers)}"
@@ -49,12 +53,23 @@ def tower_of(guide: ClipGuide) -> SpatialTower:
         ClipError: the tower is neither a ResNet nor a ViT of open_clip.
     """
     visual = guide.visual
-    size = visual.image_size if isinstance(visual.image_size, int) else visual.image_size[0]
-    if hasattr(visual, "stem") and hasattr(visual, "layer4"):
+    size = _side(visual.image_size)
+    # open_clip's own towers have these attributes, those of timm do not.
+    is_resnet = hasattr(visual, "stem") and hasattr(visual, "layer4")
+    if is_resnet:
         return SpatialTower(4, None, size)
-    if hasattr(visual, "class_embedding") and hasattr(visual, "transformer"):
-        return SpatialTower(len(visual.transformer.resblocks), visual.patch_size[0], size)
+    is_vit = hasattr(visual, "class_embedding") and hasattr(visual, "transformer")
+    if is_vit:
+        depth = len(visual.transformer.resblocks)
+        return SpatialTower(depth, visual.patch_size[0], size)
     raise without_maps(guide.name, type(visual).__name__)
+
+
+def _side(size: int | Sequence[int]) -> int:
+    """Return the side of the square that a tower takes, given as one number or as two."""
+    if isinstance(size, int):
+        return size
+    return size[0]
 
 
 def configured_tower(name: str) -> SpatialTower | None:
@@ -66,7 +81,9 @@ def configured_tower(name: str) -> SpatialTower | None:
         ClipError: unknown name, or the tower is neither a ResNet nor a ViT of open_clip.
     """
     config = clip_config(name)
-    return _from_config(name, config["vision_cfg"]) if config else None
+    if not config:
+        return None
+    return _from_config(name, config["vision_cfg"])
 
 
 def spatial_features(guide: ClipGuide, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
@@ -88,19 +105,22 @@ def spatial_features(guide: ClipGuide, images: Tensor, layers: Sequence[int]) ->
     if side < tower.least(layers):
         raise ClipError(too_small(guide.name, tower, layers, side))
     images = images.clamp(0, 1)
+    # open_clip counts blocks of a ViT from 0; number 0 of a ResNet is its stem.
+    numbers = list(layers)
     if tower.patch:
         images = fit_square(images, tower.size, "bicubic")
-    # open_clip counts blocks of a ViT from 0; number 0 of a ResNet is its stem.
-    numbers = [layer - 1 if tower.patch else layer for layer in layers]
+        numbers = [layer - 1 for layer in layers]
     distinct = sorted(set(numbers))
-    maps = _intermediates(guide.visual, guide.normalised(images), distinct)
+    inputs = guide.normalised(images)
+    maps = _intermediates(guide.visual, inputs, distinct)
     by_number = dict(zip(distinct, maps, strict=True))
     return [by_number[number] for number in numbers]
 
 
 def widths_of(guide: ClipGuide, layers: Sequence[int]) -> list[int]:
     """Return the numbers of channels of the maps of `layers`."""
-    side = tower_of(guide).least(layers)
+    tower = tower_of(guide)
+    side = tower.least(layers)
     with torch.no_grad():
         image = torch.zeros(1, 3, side, side, device=guide.device)
         maps = spatial_features(guide, image, layers)
@@ -108,7 +128,11 @@ def widths_of(guide: ClipGuide, layers: Sequence[int]) -> list[int]:
 
 
 def too_small(
-    name: str, tower: SpatialTower, layers: Sequence[int], side: int, positions: int = 2
+    name: str,
+    tower: SpatialTower,
+    layers: Sequence[int],
+    side: int,
+    positions: int = 2,
 ) -> str:
     """Return the error message for images of `side` pixels with too few positions in a layer."""
     deepest = max(layers, key=tower.stride)
@@ -140,11 +164,13 @@ def _intermediates(visual: nn.Module, images: Tensor, numbers: list[int]) -> lis
 
 
 def _from_config(name: str, vision: Mapping[str, Any]) -> SpatialTower:
-    # The defaults are those of open_clip's CLIPVisionCfg.
-    size = vision.get("image_size", 224)
-    size = size if isinstance(size, int) else size[0]
+    """Return the tower of a configuration; its defaults are those of open_clip's CLIPVisionCfg."""
+    size = _side(vision.get("image_size", 224))
     if "timm_model_name" in vision:
         raise without_maps(name, vision["timm_model_name"])
-    if isinstance(vision.get("layers"), list | tuple):
+    depth = vision.get("layers", 12)
+    # A ResNet has one number of blocks for each of its layers.
+    if isinstance(depth, list | tuple):
         return SpatialTower(4, None, size)
-    return SpatialTower(vision.get("layers", 12), vision.get("patch_size", 16), size)
+    patch = vision.get("patch_size", 16)
+    return SpatialTower(depth, patch, size)

@@ -92,7 +92,9 @@ class DaCLIP(nn.Module):
         config = getattr(self.visual, "preprocess_cfg", None) or openai_preprocessing()
         mean = images.new_tensor(config["mean"]).view(1, 3, 1, 1)
         std = images.new_tensor(config["std"]).view(1, 3, 1, 1)
-        return (centre_square(images.clamp(0, 1), self.image_size) - mean) / std
+        clamped = images.clamp(0, 1)
+        square = centre_square(clamped, self.image_size)
+        return (square - mean) / std
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return token ids (K, context_length); texts that are too long are cut at a word."""
@@ -188,13 +190,17 @@ class DaClipGuide:
             images: (N, 3, H, W) in [0, 1].
             bf16: compute under bfloat16 autocast, as the published code does.
         """
+        model = self._model
         autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16)
         with torch.inference_mode(), autocast:
             # Prepared on the device of the images, which may be too large for the GPU.
-            inputs = self._model.prepare(images.float()).to(self.device)
-            content, degradation = self._model.encode_image(inputs, control=True)
+            prepared = model.prepare(images.float())
+            inputs = prepared.to(self.device)
+            content, degradation = model.encode_image(inputs, control=True)
         # The clones are made outside inference mode: autograd can save them.
-        return Context(content.float().clone(), degradation.float().clone())
+        content = content.float().clone()
+        degradation = degradation.float().clone()
+        return Context(content, degradation)
 
     def classify(self, images: Tensor, words: Sequence[str] | None = None) -> Tensor:
         """Return the probabilities (N, K) of K words for the degradation of each image.
@@ -202,13 +208,18 @@ class DaClipGuide:
         softmax(100 cos(degradation embedding, text embedding)) of the bare words, as published. The
         default words are the ten of DEGRADATIONS.
         """
-        return self.probabilities(self.embed(images).degradation, words)
+        context = self.embed(images)
+        return self.probabilities(context.degradation, words)
 
     def probabilities(self, degradation: Tensor, words: Sequence[str] | None = None) -> Tensor:
         """Return the probabilities of `classify` for degradation embeddings (N, dim) of `embed`."""
-        features = self.encode_words(DEGRADATIONS if words is None else words)  # (K, dim)
-        cosines = F.normalize(degradation.float(), dim=-1) @ features.T
-        return (CLASSIFIER_SCALE * cosines).softmax(dim=1)
+        if words is None:
+            words = DEGRADATIONS
+        texts = self.encode_words(words)  # (K, dim)
+        images = F.normalize(degradation.float(), dim=-1)  # (N, dim)
+        cosines = images @ texts.T  # (N, K)
+        logits = CLASSIFIER_SCALE * cosines
+        return logits.softmax(dim=1)
 
     def encode_words(self, words: Sequence[str]) -> Tensor:
         """Return unit-length text features (K, dim) of K words; they are cached."""

@@ -61,16 +61,18 @@ def fit_weights(model: DaCLIP, weights: Mapping[str, Tensor], path: str | Path) 
     """
     expected = model.state_dict()
     weights = _with_both_names(weights)
-    if not any(key.startswith("clip.") for key in weights):
+    has_clip = any(key.startswith("clip.") for key in weights)
+    if not has_clip:
         for key, value in expected.items():
             if key.startswith(("clip.", "visual.")):
                 weights.setdefault(key, value)
     weights = _resized(weights, model)
     _check_shapes(weights, expected, model.name, path)
-    for problem, names in (
-        ("lacks", expected.keys() - weights.keys()),
-        ("has unknown", weights.keys() - expected.keys()),
-    ):
+    differences = {
+        "lacks": expected.keys() - weights.keys(),
+        "has unknown": weights.keys() - expected.keys(),
+    }
+    for problem, names in differences.items():
         if names:
             raise DaClipError(
                 f"{path}: {problem} {len(names)} tensors of {model.name}, such as {min(names)}"
@@ -79,13 +81,20 @@ def fit_weights(model: DaCLIP, weights: Mapping[str, Tensor], path: str | Path) 
 
 
 def _check_shapes(
-    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str, path: str | Path
+    weights: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    name: str,
+    path: str | Path,
 ) -> None:
-    shared = [key for key in expected if key in weights]
-    wrong = [key for key in shared if weights[key].shape != expected[key].shape]
+    """Raise DaClipError if a tensor has another shape than the model's of that name."""
+    wrong = []
+    for key, value in expected.items():
+        if key in weights and weights[key].shape != value.shape:
+            wrong.append(key)
     if wrong:
         first = wrong[0]
-        here, there = tuple(weights[first].shape), tuple(expected[first].shape)
+        here = tuple(weights[first].shape)
+        there = tuple(expected[first].shape)
         raise DaClipError(
             f"{path}: {len(wrong)} tensors have other shapes than {name} asks for: {first} is "
             f"{here} in it and {there} there; take the CLIP with which the checkpoint was trained, "
@@ -230,8 +239,13 @@ def _resnet(shapes: Mapping[str, tuple[int, ...]]) -> Config:
 
 def _count(shapes: Mapping[str, Any], prefix: str) -> int:
     """Return the number of distinct names that follow `prefix` in the keys."""
-    names = [key.removeprefix(prefix) for key in shapes if key.startswith(prefix)]
-    return len({name.partition(".")[0] for name in names})
+    distinct = set()
+    for key in shapes:
+        if key.startswith(prefix):
+            # Such as 11 of `transformer.resblocks.11.attn.in_proj_weight`.
+            name = key.removeprefix(prefix).partition(".")[0]
+            distinct.add(name)
+    return len(distinct)
 
 
 def _with_known_heads(config: Config) -> Config:

@@ -37,7 +37,11 @@ class DepthGuide:
     """
 
     def __init__(
-        self, backbone: nn.Module, name: str, device: torch.device | str, size: int | None = None
+        self,
+        backbone: nn.Module,
+        name: str,
+        device: torch.device | str,
+        size: int | None = None,
     ):
         self.name = name
         """Name that `load_depth` was called with."""
@@ -65,14 +69,18 @@ class DepthGuide:
         """
         from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
+        # (1, 3, 1, 1), to broadcast over images and pixels.
         mean = images.new_tensor(IMAGENET_DEFAULT_MEAN).view(1, 3, 1, 1)
         std = images.new_tensor(IMAGENET_DEFAULT_STD).view(1, 3, 1, 1)
-        size = fit(*images.shape[-2:], self.patch, self.size)
+        height, width = images.shape[-2:]
+        size = fit(height, width, self.patch, self.size)
         resized = images.clamp(0, 1)
-        if size != images.shape[-2:]:
+        if size != (height, width):
             resized = F.interpolate(resized, size, mode="bicubic", antialias=True)
-        maps = self._backbone((resized - mean) / std).feature_maps[-1]  # (N, C, h, w)
-        return maps.flatten(2).transpose(1, 2)
+        inputs = (resized - mean) / std
+        outputs = self._backbone(inputs)
+        last = outputs.feature_maps[-1]  # (N, C, h, w)
+        return last.flatten(2).transpose(1, 2)
 
 
 def fit(height: int, width: int, patch: int, size: int | None = None) -> tuple[int, int]:
@@ -83,10 +91,13 @@ def fit(height: int, width: int, patch: int, size: int | None = None) -> tuple[i
     image keeps its scale (our choice): a crop of 128 becomes 126, so that noise of one pixel stays
     at that frequency, and it has a seventeenth of the tokens that 518 would yield.
     """
-    scale = size / min(height, width) if size else 1.0
+    scale = 1.0
+    if size:
+        scale = size / min(height, width)
 
     def rounded(side: int) -> int:
-        return max(1, round(side * scale / patch)) * patch
+        patches = round(side * scale / patch)
+        return max(1, patches) * patch
 
     return rounded(height), rounded(width)
 

@@ -34,10 +34,9 @@ class DescriptionFeatures:
         self._rows: dict[str, tuple[int, int]] = {}
         for key, (negative, positive) in texts.items():
             # setdefault gives a new text the next row, and a known one its own.
-            self._rows[key] = (
-                row_of.setdefault(negative, len(row_of)),
-                row_of.setdefault(positive, len(row_of)),
-            )
+            negative_row = row_of.setdefault(negative, len(row_of))
+            positive_row = row_of.setdefault(positive, len(row_of))
+            self._rows[key] = negative_row, positive_row
         self._features = _encode(guide, list(row_of))
 
     def lookup(self, keys: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,26 +55,35 @@ class DescriptionFeatures:
             rows = self._rows_of(key)
             if rows is not None:
                 table.append((number, *rows))
+        features = self._features
         # view: without any texts the table is empty, and still has to unpack into three columns.
         columns = torch.tensor(table, dtype=torch.long).view(-1, 3)
-        numbers, negative, positive = columns.T.to(self._features.device)
-        return numbers, self._features[negative], self._features[positive]
+        numbers, negative, positive = columns.T.to(features.device)
+        return numbers, features[negative], features[positive]
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Return those of `keys` for which neither the crop nor its photo has texts."""
         return [key for key in keys if self._rows_of(key) is None]
 
     def _rows_of(self, key: str) -> tuple[int, int] | None:
-        return self._rows.get(key) or self._rows.get(photo_of(key))
+        """Return the rows of the features of both texts; None without texts."""
+        own = self._rows.get(key)
+        if own:
+            return own
+        return self._rows.get(photo_of(key))
 
     def _log_missing(self, keys: list[str]) -> None:
-        for photo in map(photo_of, keys):
+        """Log the first few photos without texts, each once."""
+        logger = logging.getLogger("basicsr")
+        for key in keys:
+            photo = photo_of(key)
             if photo in self.skipped:
                 continue
             self.skipped.add(photo)
-            if len(self.skipped) <= NAMED:
-                more = "" if len(self.skipped) < NAMED else "; further ones are not named here"
-                logging.getLogger("basicsr").warning(
+            count = len(self.skipped)
+            if count <= NAMED:
+                more = "" if count < NAMED else "; further ones are not named here"
+                logger.warning(
                     f"photo '{photo}' has no description with its rewrite, so L_sem skips it: make "
                     f"them with `wxr label describe` and `wxr label rewrite`{more}"
                 )
@@ -89,7 +97,11 @@ def photo_of(key: str) -> str:
 
 @torch.no_grad()
 def _encode(guide: "ClipGuide", texts: list[str]) -> Tensor:
+    """Return the features (texts, D)."""
     if not texts:
         return guide.encode_text([""])[:0]  # (0, D), on the device and in the dtype of the guide
-    batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
-    return torch.cat([guide.encode_text(batch) for batch in batches])
+    features = []
+    for start in range(0, len(texts), BATCH):
+        end = start + BATCH
+        features.append(guide.encode_text(texts[start:end]))
+    return torch.cat(features)

@@ -59,7 +59,8 @@ def load_daclip(name: str = "tiny", device: torch.device | str | None = None) ->
         WxrError: the file is missing or does not hold a DA-CLIP.
     """
     default = "cuda" if torch.cuda.is_available() else "cpu"
-    return _load(name, str(torch.device(device or default)))
+    place = torch.device(device or default)
+    return _load(name, str(place))
 
 
 @cache

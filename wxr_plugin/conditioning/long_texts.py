@@ -20,31 +20,40 @@ def shorten(texts: Sequence[str], tokenizer: Tokenizer, length: int, name: str) 
     A text whose first word is too long already is left to the tokenizer, which cuts it within that
     word. Once per process and CLIP (`name`), the first cut text is logged.
     """
+    fitting = _fit(texts, tokenizer, length)
     shortened = []
-    for text, fits in zip(texts, _fit(texts, tokenizer, length)):
-        shortened.append(text if fits else _cut(text, tokenizer, length, name))
+    for text, fits in zip(texts, fitting):
+        if not fits:
+            text = _cut(text, tokenizer, length, name)
+        shortened.append(text)
     return shortened
 
 
 def _fit(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> list[bool]:
     """Return whether each text fits into `length` tokens."""
     # With one more place, the last token of a text that fits is padding, as it is for "".
-    last = tokenizer([*texts, ""], context_length=length + 1)[:, -1]
-    return (last[:-1] == last[-1]).tolist()
+    tokens = tokenizer([*texts, ""], context_length=length + 1)  # (texts + 1, length + 1)
+    last = tokens[:, -1]
+    is_padding = last[:-1] == last[-1]
+    return is_padding.tolist()
 
 
 def _cut(text: str, tokenizer: Tokenizer, length: int, name: str) -> str:
+    """Return the most words of a text that fit, or the text if not even one does."""
     _log_once(text, length, name)
     words = text.split()
 
     def is_too_long(count: int) -> bool:
-        (fits,) = _fit([" ".join(words[:count])], tokenizer, length)
+        start = " ".join(words[:count])
+        (fits,) = _fit([start], tokenizer, length)
         return not fits
 
     # Index i of the range stands for i + 1 words, so the first count that is too long has as index
     # the largest count that fits.
-    fitting = bisect_left(range(1, len(words)), True, key=is_too_long)
-    return " ".join(words[:fitting]) or text
+    counts = range(1, len(words))
+    fitting = bisect_left(counts, True, key=is_too_long)
+    shortened = " ".join(words[:fitting])
+    return shortened or text
 
 
 def _log_once(text: str, length: int, name: str) -> None:

@@ -186,11 +186,15 @@ def _class_totals(targets: Tensor) -> Tensor:
 
 def weather_logits(image_features: Tensor, prompt_features: Tensor, logit_scale: float) -> Tensor:
     """Return logits (N, 4): `logit_scale` times the cosines of unit features (N, D) and (4, D)."""
-    return logit_scale * image_features @ prompt_features.T
+    scaled = logit_scale * image_features
+    return scaled @ prompt_features.T
 
 
 def accuracy(
-    prompts: WeatherPrompts, features: Tensor, classes: Tensor, guide: "ClipGuide"
+    prompts: WeatherPrompts,
+    features: Tensor,
+    classes: Tensor,
+    guide: "ClipGuide",
 ) -> dict[str, float]:
     """Return weather -> share of its photos that are classified correctly, and "all", the mean.
 

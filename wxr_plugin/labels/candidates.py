@@ -1,6 +1,6 @@
 """Candidates of a panel: the photo itself, its stored pseudo-label, and its restorations."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -82,17 +82,21 @@ class PanelCandidates:
 
     def groups(self) -> Iterator[Callable[[], list[Picture]]]:
         """Yield the groups, one for each photo, see Source."""
-        return (partial(self._pictures, photo) for photo in self.contents)
+        for photo in self.contents:
+            yield partial(self._pictures, photo)
 
     def image(self, key: str, name: str) -> np.ndarray:
         """Return the candidate `name` of the photo or crop `key`, uint8 RGB (H, W, 3).
 
         Raises BadImageError.
         """
-        return _PhotoCandidates(self, self.choices[key].photo).image(key, name)
+        photo = self.choices[key].photo
+        candidates = _PhotoCandidates(self, photo)
+        return candidates.image(key, name)
 
     def _pictures(self, photo: str) -> list[Picture]:
         images = _PhotoCandidates(self, photo)
+        # A second rater rates the candidates that the first one did.
         if photo not in self._keys:
             choices = images.choices()
             self.choices |= choices
@@ -101,7 +105,8 @@ class PanelCandidates:
         for key in self._keys[photo]:
             for name, _, content in self.choices[key].candidates:
                 read = partial(images.image, key, name)
-                pictures.append(Picture(key, content, f"{key} ({name})", read))
+                place = f"{key} ({name})"
+                pictures.append(Picture(key, content, place, read))
         return pictures
 
 
@@ -115,9 +120,11 @@ class _PhotoCandidates:
 
     def choices(self) -> dict[str, Choice]:
         """Return the choice of the photo, or of each of its crops, keyed by name."""
+        keys: Iterable[str] = [self.photo]
         crops = self.parent.crops
-        height, width = self.whole(INPUT).shape[:2]
-        keys = crops.boxes(self.photo, height, width) if crops else (self.photo,)
+        if crops:
+            height, width = self.whole(INPUT).shape[:2]
+            keys = crops.boxes(self.photo, height, width)
         return {key: self._choice(key) for key in keys}
 
     def image(self, key: str, name: str) -> np.ndarray | None:
@@ -133,6 +140,7 @@ class _PhotoCandidates:
         return self._images[name]
 
     def _choice(self, key: str) -> Choice:
+        """Return the candidates of a photo or crop; of equal images only the first."""
         by_pixels: dict[str, PanelCandidate] = {}
         stored = ""
         for name in (INPUT, *self.parent.restored, STORED):
@@ -140,32 +148,39 @@ class _PhotoCandidates:
             if image is None:
                 continue
             pixels = content_hash(image)
+            candidate = self._candidate(key, name, pixels)
             # Of equal images the first name counts: a stored label that is a restorer's image, too.
-            candidate = by_pixels.setdefault(pixels, self._candidate(key, name, pixels))
+            first = by_pixels.setdefault(pixels, candidate)
             if name == STORED:
-                stored = candidate.name
+                stored = first.name
+        # The sort is stable, so restorers keep their order.
         order = {INPUT: 0, STORED: 1}
         candidates = sorted(by_pixels.values(), key=lambda item: order.get(item.name, 2))
         return Choice(self.photo, candidates, stored)
 
     def _candidate(self, key: str, name: str, pixels: str) -> PanelCandidate:
+        """Return the candidate `name` with these `pixels` (their content hash)."""
         if name == STORED:
             label = self._label(key) or self._label(self.photo)
             return PanelCandidate(name, label.source, pixels)
+        content = pixels
         # `wxr label rate` stores the rating of a whole photo under the hash of its file.
-        is_whole_photo = (key, name) == (self.photo, INPUT)
-        content = self.parent.contents[self.photo] if is_whole_photo else pixels
+        if key == self.photo and name == INPUT:
+            content = self.parent.contents[self.photo]
         return PanelCandidate(name, name, content)
 
     def _load(self, name: str) -> np.ndarray | None:
+        """Decode an image of the whole photo; None without one."""
         if name == INPUT:
             return self.parent.photos.read(self.photo)
         if name == STORED:
             label = self._label(self.photo)
             return label.image if label else None
         file = self.parent.restored[name].get(self.photo)
+        if not file:
+            return None
         try:
-            return read_image(file) if file else None
+            return read_image(file)
         except BadImageError as error:
             raise WxrError(f"{error}; delete this file and run the command again") from error
 
@@ -174,19 +189,25 @@ class _PhotoCandidates:
 
         None for a label of another size: it is not of this photo.
         """
-        expected = self._cut(key, self.whole(INPUT)).shape
         own = self._label(key) if key != self.photo else None
         image = own.image if own else self.whole(STORED)
         if image is None:
             return None
-        if own is None and image.shape == self.whole(INPUT).shape:
+        photo = self.whole(INPUT)
+        is_whole = own is None and image.shape == photo.shape
+        if is_whole:
             image = self._cut(key, image)
+        expected = self._cut(key, photo).shape
         return image if image.shape == expected else None
 
     def _cut(self, key: str, image: np.ndarray | None) -> np.ndarray | None:
         """Return the crop `key` of an image of the whole photo, or the image for the photo."""
-        box = split_key(key)[1] if key != self.photo else None
-        return image if image is None or box is None else crop(image, box, self.parent.crops.size)
+        if image is None or key == self.photo:
+            return image
+        _, box = split_key(key)
+        if box is None:
+            return image
+        return crop(image, box, self.parent.crops.size)
 
     def _label(self, key: str) -> PseudoLabel | None:
         return self.parent.store.get_pseudo(key)

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -49,29 +50,36 @@ class Captioned(NamedTuple):
 def run_caption(args: argparse.Namespace) -> int:
     """Caption photos that are not in the table; return 1 if a photo has no caption, else 0."""
     from wxr_plugin.utils.progress import counting_bar
-    from wxr_plugin.vlm.describer import build_describer
 
     if args.batch_size < 1:
         raise WxrError(f"--batch-size must be 1 or more, not {args.batch_size}")
-    pairs = find_pairs(args.photos, args.lq, args.output.parent)
-    names = ("model", "batch_size", "dtype", "device", "revision", "max_tokens")
-    values = {name: getattr(args, name) for name in names}
-    given = {name: value for name, value in values.items() if value is not None}
-
-    def build() -> Callable[[list[np.ndarray]], list[str]]:
-        print(f"loading the model {args.model or 'blip-large'}", file=sys.stderr)
-        return build_describer({"type": "BlipDescriber", **given}).describe
-
+    output = args.output
+    pairs = find_pairs(args.photos, args.lq, output.parent)
     count = len({pair.clean for pair in pairs})
+    build = partial(_build, args)
     with counting_bar(f"caption {args.photos}", count) as progress:
-        done = caption(pairs, args.output, build, args.batch_size, lambda n: progress(n, ""))
+        done = caption(pairs, output, build, args.batch_size, lambda n: progress(n, ""))
     for line in done.failed:
         print(f"no caption: {line}")
-    print(
-        f"{done.new} clean photos captioned, {done.reused} known before, {len(done.failed)} failed"
-    )
-    print(f"{len(read_table(args.output)) if args.output.is_file() else 0} rows in {args.output}")
+    failed = len(done.failed)
+    print(f"{done.new} clean photos captioned, {done.reused} known before, {failed} failed")
+    # Without any caption there may be no table.
+    rows = len(read_table(output)) if output.is_file() else 0
+    print(f"{rows} rows in {output}")
     return 1 if done.failed else 0
+
+
+def _build(args: argparse.Namespace) -> Callable[[list[np.ndarray]], list[str]]:
+    """Load the model of a command line, and return its function from images to texts."""
+    from wxr_plugin.vlm.describer import build_describer
+
+    options = {"type": "BlipDescriber"}
+    for name in ("model", "batch_size", "dtype", "device", "revision", "max_tokens"):
+        value = getattr(args, name)
+        if value is not None:
+            options[name] = value
+    print(f"loading the model {args.model or 'blip-large'}", file=sys.stderr)
+    return build_describer(options).describe
 
 
 def find_pairs(photos: Path, folders: Sequence[str], relative_to: Path) -> list[Pair]:
@@ -88,9 +96,11 @@ def find_pairs(photos: Path, folders: Sequence[str], relative_to: Path) -> list[
         return _pairs_in_split(photos, relative_to)
     clean = ImageStore(photos)
     pairs: list[Pair] = []
-    for word, folder in map(_word_and_folder, folders):
+    for text in folders:
+        word, folder = _word_and_folder(text)
         lq = ImageStore(folder)
-        pairs += _named(word, lq, clean, paired(lq, clean), relative_to)
+        keys = paired(lq, clean)
+        pairs += _named(word, lq, clean, keys, relative_to)
     return pairs
 
 
@@ -130,18 +140,20 @@ def caption(
     reused = len(captions)
     failed: list[str] = []
     progress(reused)
+    # Writing replaces the whole table, so not after every batch.
+    interval = max(1, EVERY // batch_size)
     try:
         describe = build() if todo else None
         for number, batch in enumerate(_batches(todo, batch_size), 1):
             captions |= _captions(batch, describe, failed)
             progress(len(batch))
-            # Writing replaces the whole table, so not after every batch.
-            if number % max(1, EVERY // batch_size) == 0:
+            if number % interval == 0:
                 _write(output, table, pairs, captions)
     finally:
         if captions:
             _write(output, table, pairs, captions)
-    return Captioned(len(captions) - reused, reused, failed)
+    new = len(captions) - reused
+    return Captioned(new, reused, failed)
 
 
 def _captions(batch: Iterable[Pair], describe: Callable, failed: list[str]) -> dict[str, str]:
@@ -152,14 +164,24 @@ def _captions(batch: Iterable[Pair], describe: Callable, failed: list[str]) -> d
             images[pair.clean] = pair.store.read(pair.key)
         except BadImageError as error:
             failed.append(str(error))
-    texts = dict(zip(images, describe(list(images.values())))) if images else {}
-    # An empty text is no caption, and a row of it would be taken for one.
-    failed += [f"{place}: the model said nothing" for place, text in texts.items() if not text]
-    return {place: text for place, text in texts.items() if text}
+    if not images:
+        return {}
+    texts = describe(list(images.values()))
+    captions = {}
+    for place, text in zip(images, texts):
+        # An empty text is no caption, and a row of it would be taken for one.
+        if text:
+            captions[place] = text
+        else:
+            failed.append(f"{place}: the model said nothing")
+    return captions
 
 
 def _write(
-    output: Path, table: dict[str, CaptionRow], pairs: Sequence[Pair], captions: dict[str, str]
+    output: Path,
+    table: dict[str, CaptionRow],
+    pairs: Sequence[Pair],
+    captions: dict[str, str],
 ) -> None:
     rows = dict(table)
     for pair in pairs:
@@ -170,12 +192,21 @@ def _write(
 
 
 def _named(
-    word: str, lq: ImageStore, clean: ImageStore, keys: Sequence[tuple[str, str]], relative_to: Path
+    word: str,
+    lq: ImageStore,
+    clean: ImageStore,
+    keys: Sequence[tuple[str, str]],
+    relative_to: Path,
 ) -> Iterator[Pair]:
+    """Yield the pairs of `keys` (degraded, clean) of two stores with one degradation."""
+    """Yield the pairs of `keys` (degraded, clean) of two stores with one degradation."""
     for degraded, key in keys:
-        # An entry of an LMDB has no path; the table names it like a file in that folder.
-        path = lq.root / f"{unquote(degraded)}.png" if lq.is_lmdb else Path(lq.path(degraded))
-        yield Pair(_relative(path, relative_to), word, clean, key)
+        path = Path(lq.path(degraded))
+        if lq.is_lmdb:
+            # An entry of an LMDB has no path; the table names it like a file in that folder.
+            path = lq.root / f"{unquote(degraded)}.png"
+        name = _relative(path, relative_to)
+        yield Pair(name, word, clean, key)
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -183,7 +214,9 @@ def _relative(path: Path, folder: Path) -> str:
     # Without resolving links: the table shall name the files as the user does.
     path = Path(os.path.abspath(path))
     folder = Path(os.path.abspath(folder))
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+    if not path.is_relative_to(folder):
+        return str(path)
+    return path.relative_to(folder).as_posix()
 
 
 def _word_and_folder(text: str) -> tuple[str, Path]:
@@ -196,4 +229,6 @@ def _word_and_folder(text: str) -> tuple[str, Path]:
 
 
 def _batches(items: Sequence[Pair], size: int) -> Iterator[Sequence[Pair]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+    for start in range(0, len(items), size):
+        end = start + size
+        yield items[start:end]

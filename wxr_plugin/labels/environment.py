@@ -59,7 +59,12 @@ class Environment:
         self._lock_file: int | None = None
         frozen = not os.access(path, os.W_OK)
         self._lmdb = lmdb.open(
-            path, map_size=0, readonly=frozen, lock=not frozen, readahead=False, max_readers=1024
+            path,
+            map_size=0,
+            readonly=frozen,
+            lock=not frozen,
+            readahead=False,
+            max_readers=1024,
         )
         try:
             refuse_cut(self._lmdb, path, rescue(path), lock=not frozen)

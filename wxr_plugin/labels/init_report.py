@@ -19,52 +19,68 @@ def print_result(result: InitResult, store: Path) -> None:
     """Print the failures, the summary as a table, and the counts in one line."""
     for line in result.failed:
         print(f"failed: {line}")
-    if any(line.endswith("(earlier)") for line in result.failed):
+    earlier = [line for line in result.failed if line.endswith("(earlier)")]
+    if earlier:
         print("--retry-failed rates again what failed earlier")
-    if unrated := result.unrated:
-        names = ", ".join(unrated[:NAMED]) + (", …" if len(unrated) > NAMED else "")
-        print(
-            f"no rater rated {len(unrated)} of {len(result.outcomes)}: {names}; they are unchanged"
-        )
-    if lines := summary(result):
+    count = len(result.outcomes)
+    unrated = result.unrated
+    if unrated:
+        names = ", ".join(unrated[:NAMED])
+        if len(unrated) > NAMED:
+            names += ", …"
+        print(f"no rater rated {len(unrated)} of {count}: {names}; they are unchanged")
+    lines = summary(result)
+    if lines:
         print_table(_table(lines, result.raters))
-    voted = len(result.outcomes) - len(unrated)
+    voted = count - len(unrated)
     print(f"{store}: {voted} pseudo-labels chosen, {result.stored} of them new or changed")
 
 
 def write_csv(result: InitResult, path: Path) -> None:
     """Write the summary to the CSV file `path`, a row for each line of it."""
+    header = _header(result.raters)
     rows = []
     for line in summary(result):
-        values = [line.weather, line.method, line.images, line.won, line.share, line.mean_rank]
+        counts = [line.images, line.won, line.share, line.mean_rank]
         ratings = [_cell(rating) for rating in line.ratings.values()]
-        rows.append([*values, *ratings])
-    files.write_text(path, to_csv(_header(result.raters), rows))
+        rows.append([line.weather, line.method, *counts, *ratings])
+    text = to_csv(header, rows)
+    files.write_text(path, text)
 
 
 _COLUMNS = ("weather", "method", "images", "won", "share", "mean rank")
 
 
 def _table(lines: Sequence[Line], raters: Sequence[str]) -> Table:
+    """Return the lines as a table with a section for each weather."""
     table = Table(*_header(raters))
     weather = lines[0].weather
     for line in lines:
         if line.weather != weather:
             table.add_section()
         weather = line.weather
-        counts = f"{line.images}", f"{line.won}", f"{line.share:.1%}", f"{line.mean_rank:.2f}"
-        ratings = [_shown(value) for value in line.ratings.values()]
-        table.add_row(line.weather, line.method, *counts, *ratings)
+        cells = [line.weather, line.method, f"{line.images}", f"{line.won}"]
+        cells.append(f"{line.share:.1%}")
+        cells.append(f"{line.mean_rank:.2f}")
+        cells += [_shown(rating) for rating in line.ratings.values()]
+        table.add_row(*cells)
     return table
 
 
 def _header(raters: Sequence[str]) -> list[str]:
-    return [*_COLUMNS, *(f"rating {name}" for name in raters)]
+    of_raters = [f"rating {name}" for name in raters]
+    return [*_COLUMNS, *of_raters]
 
 
 def _shown(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
+    """Return a rating as text; a rater that rated nothing has none."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.3f}"
 
 
 def _cell(value: float) -> float | str:
-    return "" if math.isnan(value) else value
+    # An empty cell is a missing value for every reader of CSV.
+    if math.isnan(value):
+        return ""
+    return value

@@ -199,8 +199,14 @@ class _Run(NamedTuple):
         settings = self.settings
         folder = Restorations(self.store.path)
         digest = spec.digest(tile=settings.tile, overlap=settings.overlap)
-        files = {key: folder.file(spec, digest, key, content) for key, content in contents.items()}
-        options = {"tile": settings.tile, "overlap": settings.overlap, "device": settings.device}
+        files = {}
+        for key, content in contents.items():
+            files[key] = folder.file(spec, digest, key, content)
+        options = {
+            "tile": settings.tile,
+            "overlap": settings.overlap,
+            "device": settings.device,
+        }
         with self.bars(f"restoring: {spec.name}", len(files)) as advance:
             restored = restore_photos(self.photos, files, spec, options, advance)
         self.result.failed += restored.failed

@@ -54,11 +54,18 @@ class RatingTask:
     def ask(self, images: list[np.ndarray]) -> list[tuple[float, list[float]] | None]:
         """Return rating and logits of each image; None for an image without a rating."""
         ratings, logits = self.rater.rate(images)
-        answers = zip(ratings.tolist(), logits.tolist())
-        return [None if math.isnan(answer[0]) else answer for answer in answers]
+        answers = []
+        for rating, of_image in zip(ratings.tolist(), logits.tolist()):
+            # NaN: the model gave no rating.
+            answers.append(None if math.isnan(rating) else (rating, of_image))
+        return answers
 
     def put(
-        self, store: LabelStore, key: str, content: str, answer: tuple[float, list[float]]
+        self,
+        store: LabelStore,
+        key: str,
+        content: str,
+        answer: tuple[float, list[float]],
     ) -> None:
         """Store a rating and its logits."""
         store.put_rating(key, content, self.provenance, *answer)
@@ -206,9 +213,12 @@ def _settle(loaded: _Loaded, task: LabelTask, store: LabelStore, tally: Tally) -
     if not reason:
         tally.reused += 1
         return
-    if not loaded.is_stored:
+    line = f"{picture.place}: {reason}"
+    if loaded.is_stored:
+        line += " (earlier)"
+    else:
         store.put_failure(picture.key, picture.content, task.provenance, reason, task.kind)
-    tally.failed.append(f"{picture.place}: {reason}{' (earlier)' if loaded.is_stored else ''}")
+    tally.failed.append(line)
 
 
 def _ask(waiting: list[_Loaded], task: LabelTask, store: LabelStore, tally: Tally) -> int:

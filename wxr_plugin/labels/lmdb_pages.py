@@ -34,12 +34,18 @@ class LmdbFile:
 
     def __init__(self, data: bytes):
         self.data = data
-        has_meta = len(data) > HEADER + _TRANSACTION
-        self.page_size = _number(data, _PAGE_SIZE, 4) if has_meta else 0
-        # LMDB writes the two meta pages in turn; the one with the higher transaction counts.
-        metas = [meta for place in (0, self.page_size) if (meta := self._meta(place))]
+        self.page_size = 0
+        if len(data) > HEADER + _TRANSACTION:
+            self.page_size = _number(data, _PAGE_SIZE, 4)
+        metas = []
+        for place in (0, self.page_size):
+            meta = self._meta(place)
+            if meta:
+                metas.append(meta)
+        # LMDB's pages have at least 512 bytes.
         if not metas or self.page_size < 512:
             raise ValueError("its first pages are damaged")
+        # LMDB writes the two meta pages in turn; the one with the higher transaction counts.
         _, self.entries, self.root = max(metas)
 
     def damaged_page(self) -> int | None:
@@ -53,6 +59,7 @@ class LmdbFile:
             number = pending.pop()
             page = self._page(number)
             kind = _flags(page) & 0x0F if page else 0
+            # A page that comes twice is in a circle of damaged numbers.
             if number in seen or kind not in (BRANCH, LEAF):
                 return number
             seen.add(number)
@@ -70,55 +77,77 @@ class LmdbFile:
             if number in seen or not page:
                 continue
             seen.add(number)
-            if _flags(page) & BRANCH:
+            flags = _flags(page)
+            if flags & BRANCH:
                 pending += self._children(page)
-            elif _flags(page) & LEAF:
-                rows = [self._row(page, place) for place in self._places(page)]
-                yield from filter(None, rows)
+            elif flags & LEAF:
+                yield from self._rows_of(page)
+
+    def _rows_of(self, page: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows of a leaf page that are not cut short."""
+        for place in self._places(page):
+            row = self._row(page, place)
+            if row is not None:
+                yield row
 
     def _meta(self, place: int) -> tuple[int, int, int] | None:
         """Return transaction, entries and root of the meta page at `place`; None without one."""
-        if len(self.data) < place + _TRANSACTION + 8:
+        end = place + _TRANSACTION + 8
+        if len(self.data) < end:
             return None
-        if _number(self.data, place + HEADER, 4) != MAGIC:
+        magic = _number(self.data, place + HEADER, 4)
+        if magic != MAGIC:
             return None
+        tree = place + _TREE
         transaction = _number(self.data, place + _TRANSACTION, 8)
-        entries = _number(self.data, place + _TREE + 32, 8)
-        root = _number(self.data, place + _TREE + 40, 8)
+        entries = _number(self.data, tree + 32, 8)
+        root = _number(self.data, tree + 40, 8)
         return transaction, entries, root
 
     def _page(self, number: int) -> bytes:
         """Return the page `number`; empty if the file has no page of this number there."""
         start = number * self.page_size
-        page = self.data[start : start + self.page_size]
+        end = start + self.page_size
+        page = self.data[start:end]
+        if len(page) < self.page_size:
+            return b""
         # Each page begins with its own number.
-        is_whole = len(page) == self.page_size and _number(page, 0, 8) == number
-        return page if is_whole else b""
+        is_right = _number(page, 0, 8) == number
+        return page if is_right else b""
 
     def _places(self, page: bytes) -> list[int]:
         """Return the offsets of the nodes of a branch or leaf page, which follow its header."""
         end = min(_number(page, 12, 2), len(page))
-        return [_number(page, place, 2) for place in range(HEADER, end - 1, 2)]
+        starts = range(HEADER, end - 1, 2)
+        return [_number(page, start, 2) for start in starts]
 
     def _children(self, page: bytes) -> list[int]:
         """Return the numbers of the pages below a branch page."""
-        # The first six bytes of a node are the number of the child page.
-        places = [place for place in self._places(page) if place + 8 <= len(page)]
-        return [_number(page, place, 6) for place in places]
+        children = []
+        for place in self._places(page):
+            # The first six bytes of a node are the number of the child page.
+            if place + 8 <= len(page):
+                children.append(_number(page, place, 6))
+        return children
 
     def _row(self, page: bytes, place: int) -> tuple[bytes, bytes] | None:
         """Return key and value of the node at `place` of a leaf page; None if it is cut short."""
-        if place + 8 > len(page):
+        # A node is the size of its value (4 bytes), flags (2), the size of its key (2), key, value.
+        key_start = place + 8
+        if key_start > len(page):
             return None
-        # A node is the size of its value (4 bytes), flags, the size of its key, key and value.
         size = _number(page, place, 4)
         flags = _number(page, place + 4, 2)
-        start = place + 8 + _number(page, place + 6, 2)
-        key = page[place + 8 : start]
-        value = page[start : start + size]
+        key_size = _number(page, place + 6, 2)
+        start = key_start + key_size
+        end = start + size
+        key = page[key_start:start]
+        value = page[start:end]
         if flags & BIG:  # the node holds the number of the first overflow page instead
-            value = self._big(_number(page, start, 8), size)
-        return (key, value) if len(value) == size else None
+            first = _number(page, start, 8)
+            value = self._big(first, size)
+        is_whole = len(value) == size
+        return (key, value) if is_whole else None
 
     def _big(self, first: int, size: int) -> bytes:
         """Return a value in overflow pages from page `first` on; empty if they are cut short."""
@@ -127,7 +156,8 @@ class LmdbFile:
             return b""
         # Only the first of the overflow pages has a header.
         start = first * self.page_size + HEADER
-        return self.data[start : start + size]
+        end = start + size
+        return self.data[start:end]
 
 
 def _flags(page: bytes) -> int:
@@ -136,4 +166,5 @@ def _flags(page: bytes) -> int:
 
 def _number(data: bytes, place: int, size: int) -> int:
     """Return the unsigned little-endian number in the `size` bytes at `place`."""
-    return int.from_bytes(data[place : place + size], "little")
+    end = place + size
+    return int.from_bytes(data[place:end], "little")

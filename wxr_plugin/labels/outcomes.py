@@ -31,12 +31,16 @@ class Outcome(NamedTuple):
     @property
     def winner(self) -> PanelCandidate | None:
         """The chosen candidate; None if nothing was rated."""
-        return None if self.vote.winner is None else self.candidates[self.vote.winner]
+        place = self.vote.winner
+        if place is None:
+            return None
+        return self.candidates[place]
 
     @property
     def rating(self) -> float:
         """The panel's mean rating of the winner."""
-        return float(self.vote.mean_rating[self.vote.winner])
+        mean_rating = self.vote.mean_rating[self.vote.winner]
+        return float(mean_rating)
 
 
 class InitResult(msgspec.Struct):
@@ -78,33 +82,52 @@ def summary(result: InitResult) -> list[Line]:
     """Return a line for each weather and method; the last ones are over all weathers."""
     voted = [outcome for outcome in result.outcomes if outcome.winner]
     groups = group_by(voted, lambda outcome: outcome.weather, (*WEATHERS, UNKNOWN))
+    # Over one weather alone, the summary of all would repeat it.
     if len(groups) > 1:
         groups[ALL] = voted
-    return [
-        _line(weather, method, outcomes, result.raters)
-        for weather, outcomes in groups.items()
-        for method in _methods(outcomes)
-    ]
+    lines = []
+    for weather, outcomes in groups.items():
+        for method in _methods(outcomes):
+            line = _line(weather, method, outcomes, result.raters)
+            lines.append(line)
+    return lines
 
 
 def _methods(outcomes: Iterable[Outcome]) -> list[str]:
     """Return the candidates' names: INPUT, STORED, then the restorers in order of their names."""
-    names = dict.fromkeys(
-        candidate.name for outcome in outcomes for candidate in outcome.candidates
-    )
+    names = set()
+    for outcome in outcomes:
+        for candidate in outcome.candidates:
+            names.add(candidate.name)
     order = {INPUT: 0, STORED: 1}
     return sorted(names, key=lambda name: (order.get(name, 2), name))
 
 
 def _line(weather: str, method: str, outcomes: list[Outcome], raters: list[str]) -> Line:
-    places = [(outcome, _place(outcome, method)) for outcome in outcomes]
-    places = [(outcome, place) for outcome, place in places if place is not None]
-    won = sum(outcome.vote.winner == place for outcome, place in places)
-    mean_rank = float(np.mean([outcome.vote.mean_rank[place] for outcome, place in places]))
-    # (images, raters)
-    by_image = np.array([outcome.ratings[:, place] for outcome, place in places])
-    ratings = {name: _mean(by_image[:, number]) for number, name in enumerate(raters)}
-    return Line(weather, method, len(places), won, won / len(outcomes), mean_rank, ratings)
+    """Return the summary of one method over `outcomes`, those of a weather."""
+    won = 0
+    mean_ranks, ratings_by_image = [], []
+    for outcome in outcomes:
+        place = _place(outcome, method)
+        # A restoration may be missing, or equal to another candidate.
+        if place is None:
+            continue
+        won += outcome.vote.winner == place
+        mean_ranks.append(outcome.vote.mean_rank[place])
+        ratings_by_image.append(outcome.ratings[:, place])
+    by_rater = np.array(ratings_by_image).T  # (raters, images)
+    ratings = {}
+    for name, of_rater in zip(raters, by_rater):
+        ratings[name] = _mean(of_rater)
+    return Line(
+        weather,
+        method,
+        images=len(mean_ranks),
+        won=won,
+        share=won / len(outcomes),
+        mean_rank=float(np.mean(mean_ranks)),
+        ratings=ratings,
+    )
 
 
 def _place(outcome: Outcome, method: str) -> int | None:
@@ -114,5 +137,8 @@ def _place(outcome: Outcome, method: str) -> int | None:
 
 
 def _mean(values: np.ndarray) -> float:
+    """Return the mean without NaN; NaN if there is nothing else."""
     given = values[~np.isnan(values)]
-    return float(given.mean()) if len(given) else float("nan")
+    if not len(given):
+        return float("nan")
+    return float(given.mean())

@@ -33,16 +33,20 @@ def vote(ratings: np.ndarray) -> Vote:
     ratings = np.asarray(ratings, float)
     is_given = ~np.isnan(ratings)
     count = is_given.sum(0)  # (candidates,) raters of each
+    is_rated = count > 0
     nothing = np.full(len(count), np.nan)
     total = np.where(is_given, ratings, 0).sum(0)
-    mean_rating = np.divide(total, count, where=count > 0, out=nothing.copy())
+    mean_rating = np.divide(total, count, where=is_rated, out=nothing.copy())
     # rankdata gives rank 1 to the smallest value, so ratings are negated; inf comes last.
-    voters = np.where(is_given, -ratings, np.inf)[is_given.any(1)]
+    negated = np.where(is_given, -ratings, np.inf)
+    is_voter = is_given.any(1)  # (raters,)
+    voters = negated[is_voter]
     if not len(voters):
         return Vote(None, nothing, mean_rating)
-    mean_rank = rankdata(voters, axis=1).mean(0)
+    ranks = rankdata(voters, axis=1)
+    mean_rank = ranks.mean(0)
     # Lowest mean rank, then highest mean rating, then first candidate.
-    rated = np.flatnonzero(count)
+    rated = np.flatnonzero(is_rated)
     winner = min(rated, key=lambda index: (mean_rank[index], -mean_rating[index], index))
     return Vote(int(winner), mean_rank, mean_rating)
 
@@ -53,6 +57,7 @@ def panel_provenance(raters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     A training whose rater is the panel's only one can thus use the ratings of the labels that it
     starts from.
     """
-    if len(raters) == 1:
-        return dict(raters[0])
-    return {"type": "panel", "raters": [dict(rater) for rater in raters]}
+    provenances = [dict(rater) for rater in raters]
+    if len(provenances) == 1:
+        return provenances[0]
+    return {"type": "panel", "raters": provenances}

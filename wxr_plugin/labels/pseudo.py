@@ -65,12 +65,15 @@ class PseudoLabelStore(StoreBase):
 
     def pseudo_history(self, key: str) -> list[PseudoLabel]:
         """Return every version of the pseudo-label of `key` that is kept, oldest first."""
-        return [self._decoded(row, PseudoLabel) for _, row in self._items(pseudo_prefix(key))]
+        rows = self._items(pseudo_prefix(key))
+        return [self._decoded(row, PseudoLabel) for _, row in rows]
 
     def pseudo_labels(self) -> list[PseudoLabel]:
         """Return the newest pseudo-label of every image, sorted by name, from one state."""
         # Versions come in the order of their iterations, so the newest is set last.
-        newest = {_image(key): row for key, row in self._items(PSEUDO)}
+        newest = {}
+        for key, row in self._items(PSEUDO):
+            newest[_image(key)] = row
         labels = [self._decoded(row, PseudoLabel) for row in newest.values()]
         return sorted(labels, key=lambda label: label.key)
 
@@ -92,13 +95,13 @@ class PseudoLabelStore(StoreBase):
         The checkpoint has to be on the disk.
         """
         # A run that was resumed at an older checkpoint comes to the later ones again.
-        earlier = {commit for commit in self._commits() if commit < iteration}
-        commits = sorted({*earlier, iteration})[-keep:]
+        earlier = [commit for commit in self._commits() if commit < iteration]
+        commits = sorted({*earlier, iteration})
+        commits = commits[-keep:]
         keys = self._keys(PSEUDO)
         old = _superseded(keys, commits[0])
-        drop = [*old, *self._ratings_of_dropped(keys, old)]
-        changes: list[Change] = [(key, None) for key in drop]
-        self._write([*changes, (COMMITS, msgspec.msgpack.encode(commits))])
+        ratings = self._ratings_of_dropped(keys, old)
+        self._drop([*old, *ratings], commits)
 
     def rollback_pseudo(self, iteration: int) -> int:
         """Remove every version newer than the checkpoint of `iteration`, and return their number.
@@ -116,10 +119,9 @@ class PseudoLabelStore(StoreBase):
                 "store"
             )
         newer = [key for key in self._keys(PSEUDO) if _iteration(key) > iteration]
-        drop = [*newer, *self._ratings_after(iteration)]
-        changes: list[Change] = [(key, None) for key in drop]
+        ratings = self._ratings_after(iteration)
         remaining = [commit for commit in commits if commit <= iteration]
-        self._write([*changes, (COMMITS, msgspec.msgpack.encode(remaining))])
+        self._drop([*newer, *ratings], remaining)
         return len(newer)
 
     def clear_pseudo(self) -> int:
@@ -127,6 +129,13 @@ class PseudoLabelStore(StoreBase):
         keys = self._keys(PSEUDO)
         self._write([(key, None) for key in [*keys, COMMITS]])
         return len(keys)
+
+    def _drop(self, keys: Iterable[bytes], commits: list[int]) -> None:
+        """Remove rows and store the checkpoints that can be resumed, in one transaction."""
+        changes: list[Change] = [(key, None) for key in keys]
+        row = msgspec.msgpack.encode(commits)
+        changes.append((COMMITS, row))
+        self._write(changes)
 
     def _commits(self) -> list[int]:
         """Return the iterations of the checkpoints that can be resumed."""
@@ -151,7 +160,10 @@ class PseudoLabelStore(StoreBase):
         images = {_image(key) for key in dropped}
         versions = {key for key in keys if _image(key) in images}
         staying = versions.difference(dropped)
-        lost = {_rating_key(label) for label in self._infos(dropped) if _is_teachers(label)}
+        lost = set()
+        for label in self._infos(dropped):
+            if _is_teachers(label):
+                lost.add(_rating_key(label))
         # An image may come back, below a margin of 0, and then has two versions with one rating.
         needed = {_rating_key(label) for label in self._infos(staying)}
         return sorted(lost - needed)
@@ -182,15 +194,22 @@ def _rating_key(label: PseudoInfo) -> bytes:
 
 def _image(key: bytes) -> bytes:
     """Return the part of a version's key that all versions of the image share."""
-    return key[: key.rindex(b"/")]
+    end = key.rindex(b"/")
+    return key[:end]
 
 
 def _iteration(key: bytes) -> int:
-    return int(key[key.rindex(b"/") + 1 :])
+    # The key of a version ends with its iteration.
+    digits = key.rpartition(b"/")[2]
+    return int(digits)
 
 
 def _superseded(keys: list[bytes], iteration: int) -> list[bytes]:
     """Return the versions that a newer one, also at or before `iteration`, replaces."""
     # Keys are sorted by image, then by iteration.
     seen = [key for key in keys if _iteration(key) <= iteration]
-    return [key for key, following in pairwise(seen) if _image(key) == _image(following)]
+    superseded = []
+    for key, following in pairwise(seen):
+        if _image(key) == _image(following):
+            superseded.append(key)
+    return superseded

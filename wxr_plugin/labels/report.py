@@ -32,57 +32,82 @@ EXTREMES = 3
 
 def print_ratings(store: LabelStore, task: LabelTask, tally: Tally) -> None:
     """Print mean, histogram, worst and best of the photos that were just labelled."""
-    rows = [row for photo in tally.seen if (row := store.get_rating(*photo, task.provenance))]
+    rows = []
+    for key, content in tally.seen:
+        row = store.get_rating(key, content, task.provenance)
+        if row:
+            rows.append(row)
     if not rows:
         return
     rows.sort(key=lambda row: row.rating)
     ratings = [row.rating for row in rows]
-    print(f"mean rating {sum(ratings) / len(ratings):.3f} over {len(ratings)} photos")
+    mean = sum(ratings) / len(ratings)
+    print(f"mean rating {mean:.3f} over {len(ratings)} photos")
     for line in histogram(ratings):
         print(line)
-    print(f"worst: {_listed(rows[:EXTREMES])}")
-    print(f"best:  {_listed(rows[::-1][:EXTREMES])}")
+    worst = rows[:EXTREMES]
+    best = rows[::-1][:EXTREMES]
+    print(f"worst: {_listed(worst)}")
+    print(f"best:  {_listed(best)}")
 
 
 def print_descriptions(store: LabelStore, task: LabelTask, tally: Tally) -> None:
     """Print the first few descriptions of the photos that were just labelled."""
     rows = (store.get_description(*photo, task.provenance) for photo in tally.seen)
-    for row in islice(filter(None, rows), EXTREMES):
+    existing = filter(None, rows)
+    for row in islice(existing, EXTREMES):
         print(f"{row.key}: {row.text}")
 
 
 def print_rewrites(store: LabelStore, provenance: dict[str, Any], tally: Tally) -> None:
     """Print the first few descriptions with their rewrites, and photos without a description."""
     newest = store.descriptions()
+    # A rewrite belongs to the text that it rewrites.
     rows = (store.get_rewrite(key, newest[key].text, provenance) for key, _ in tally.seen)
-    for row in islice(filter(None, rows), EXTREMES):
+    existing = filter(None, rows)
+    for row in islice(existing, EXTREMES):
         print(f"{row.key}: {row.source}\n  -> {row.text}")
-    if missing := without_description(store):
-        names = ", ".join(missing[:EXTREMES]) + (", …" if len(missing) > EXTREMES else "")
+    missing = without_description(store)
+    if missing:
+        names = _first_names(missing)
         print(f"without description: {len(missing)} ({names}); `wxr label describe` makes them")
+
+
+def _first_names(names: list[str]) -> str:
+    """Return the first few names, and an ellipsis if there are more."""
+    text = ", ".join(names[:EXTREMES])
+    if len(names) > EXTREMES:
+        text += ", …"
+    return text
 
 
 def print_tally(store: LabelStore, tally: Tally, asked_about: str = "photos") -> None:
     """Print the failures, then the counts in one line."""
     for line in tally.failed:
         print(f"failed: {line}")
-    if any(line.endswith("(earlier)") for line in tally.failed):
+    earlier = [line for line in tally.failed if line.endswith("(earlier)")]
+    if earlier:
         print("--retry-failed tries again what failed earlier")
     asked = f"asked about {tally.asked} {asked_about} in {tally.calls} model calls"
-    print(f"{store.path}: {asked}, reused {tally.reused}, failed {len(tally.failed)}")
+    failed = len(tally.failed)
+    print(f"{store.path}: {asked}, reused {tally.reused}, failed {failed}")
 
 
 def histogram(ratings: list[float], width: int = 40) -> list[str]:
     """Return a line with a bar for each half point from 1 to 5; the longest has `width` signs."""
     counts = [0] * 8
     for rating in ratings:
-        counts[min(int((rating - 1) * 2), 7)] += 1  # 5 itself belongs to the last interval
+        interval = int((rating - 1) * 2)
+        interval = min(interval, 7)  # 5 itself belongs to the last interval
+        counts[interval] += 1
     scale = width / max(counts)
     lines = []
-    for index, count in enumerate(counts):
-        start = 1 + index / 2
+    for interval, count in enumerate(counts):
+        start = 1 + interval / 2
+        end = start + 0.5
         length = max(round(count * scale), count > 0)  # at least one sign for a count above 0
-        lines.append(f"  {start:.1f}-{start + 0.5:.1f} {'█' * length} {count}")
+        bar = "█" * length
+        lines.append(f"  {start:.1f}-{end:.1f} {bar} {count}")
     return lines
 
 
@@ -90,8 +115,8 @@ def rows(store: LabelStore) -> list[dict[str, Any]]:
     """Return all labels of `store` as flat rows with COLUMNS and DETAILS, by image and time."""
     provenances = store.provenances()
     labels = [*store.answers(), *store.pseudo_index().values()]
-    flat = [_flat(label, provenances) for label in labels]
-    return sorted(flat, key=lambda row: (row["image"], row["time"]))
+    flat_rows = [_flat(label, provenances) for label in labels]
+    return sorted(flat_rows, key=lambda row: (row["image"], row["time"]))
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
@@ -99,7 +124,8 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
     columns = COLUMNS[:-1]
     table = Table(*columns)
     for row in rows:
-        table.add_row(*(_text(row.get(name)) for name in columns))
+        cells = [_text(row.get(name)) for name in columns]
+        table.add_row(*cells)
     print_table(table)
     print(f"{len(rows)} rows")
 
@@ -115,37 +141,68 @@ def print_table(table: Table) -> None:
 
 def write_csv(rows: list[dict[str, Any]], path: Path) -> None:
     """Write the rows with every column to the CSV file `path`."""
-    files.write_text(path, dicts_to_csv((*COLUMNS, *DETAILS), rows))
+    columns = (*COLUMNS, *DETAILS)
+    text = dicts_to_csv(columns, rows)
+    files.write_text(path, text)
 
 
 def _listed(rows: list[Rating]) -> str:
-    return ", ".join(f"{row.key} {row.rating:.2f}" for row in rows)
+    names = [f"{row.key} {row.rating:.2f}" for row in rows]
+    return ", ".join(names)
 
 
 def _flat(label: Answer | PseudoInfo, provenances: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return a label as a row: columns that every kind has, and those of its own."""
     digest = label.rater if isinstance(label, PseudoInfo) else label.provenance
     provenance = provenances.get(digest, {})
-    row = {name: _named(provenance, name) for name in ("model", "prompt", "weights", "dtype")}
+    row: dict[str, Any] = {}
+    for name in ("model", "prompt", "weights", "dtype"):
+        row[name] = _named(provenance, name)
+    time = datetime.fromtimestamp(label.time)
     row["image"] = label.key
-    row["time"] = datetime.fromtimestamp(label.time).isoformat(timespec="seconds")
+    row["time"] = time.isoformat(timespec="seconds")
     row["content"] = label.content
+    return row | _own_columns(label)
+
+
+def _own_columns(label: Answer | PseudoInfo) -> dict[str, Any]:
+    """Return the columns that depend on the kind of the label."""
     match label:
         case Rating():
-            row |= {"kind": "rating", "rating": label.rating}
-            # Raters without logits store NaN; their cells stay empty.
-            logits = zip(RATING_WORDS, label.logits)
-            row |= {word: value for word, value in logits if not math.isnan(value)}
-            row |= {} if label.iteration is None else {"iteration": label.iteration}
+            return _rating_columns(label)
         case Description():
-            row |= {"kind": "description", "text": label.text}
+            return {"kind": "description", "text": label.text}
         case Rewrite():
-            row |= {"kind": "rewrite", "text": label.text, "source": label.source}
+            return {
+                "kind": "rewrite",
+                "text": label.text,
+                "source": label.source,
+            }
         case Failure():
-            row |= {"kind": "failure", "text": label.reason, "attempts": label.attempts}
+            return {
+                "kind": "failure",
+                "text": label.reason,
+                "attempts": label.attempts,
+            }
         case PseudoInfo():
-            row |= {"kind": "pseudo-label", "rating": label.rating, "text": label.source}
-            row |= {"iteration": label.iteration}
-    return row
+            return {
+                "kind": "pseudo-label",
+                "rating": label.rating,
+                "text": label.source,
+                "iteration": label.iteration,
+            }
+
+
+def _rating_columns(label: Rating) -> dict[str, Any]:
+    columns: dict[str, Any] = {"kind": "rating", "rating": label.rating}
+    for word, logit in zip(RATING_WORDS, label.logits):
+        # Raters without logits store NaN; their cells stay empty.
+        if not math.isnan(logit):
+            columns[word] = logit
+    # Only ratings of a training have an iteration.
+    if label.iteration is not None:
+        columns["iteration"] = label.iteration
+    return columns
 
 
 def _named(provenance: dict[str, Any], name: str) -> str:
@@ -154,9 +211,16 @@ def _named(provenance: dict[str, Any], name: str) -> str:
     A task without a model is named by its type.
     """
     if provenance.get("type") == "panel":
-        return " + ".join(_named(rater, name) for rater in provenance["raters"])
-    return str(provenance.get(name, provenance.get("type", "") if name == "model" else ""))
+        names = [_named(rater, name) for rater in provenance["raters"]]
+        return " + ".join(names)
+    default = ""
+    if name == "model":
+        default = provenance.get("type", "")
+    return str(provenance.get(name, default))
 
 
 def _text(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value or "")
+    """Return the text of a cell; empty for a missing value."""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value or "")

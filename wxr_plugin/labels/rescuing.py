@@ -32,9 +32,10 @@ class Rescued(msgspec.Struct):
         return self.rows - sum(self.kinds.values())
 
     def __str__(self) -> str:
+        rescued = self.rows - self.lost
         counts = [f"{count} {kind}" for kind, count in sorted(self.kinds.items())]
-        rescued = f"rescued {self.rows - self.lost} of {self.rows} rows"
-        return f"{rescued} ({', '.join(counts) or 'none'}), lost {self.lost}"
+        kinds = ", ".join(counts) or "none"
+        return f"rescued {rescued} of {self.rows} rows ({kinds}), lost {self.lost}"
 
 
 def rescue_store(source: str | os.PathLike, target: str | os.PathLike) -> Rescued:

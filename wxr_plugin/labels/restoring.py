@@ -37,10 +37,11 @@ class Restorations:
 
     def file(self, spec: RestorerSpec, digest: str, key: str, content: str) -> Path:
         """Return the path of the restoration of photo `key` with that `content_hash`."""
-        parts = [_short(part) for part in key.split("/")]
         # safe_join keeps names such as ".." inside the folder.
         folder = safe_join(self.root, _short(f"{spec.name}-{digest}"))
-        return safe_join(folder, "/".join([*parts[:-1], f"{parts[-1]}.{content[:12]}.png"]))
+        *parents, name = [_short(part) for part in key.split("/")]
+        file_name = f"{name}.{content[:12]}.png"
+        return safe_join(folder, "/".join([*parents, file_name]))
 
     def remove(self) -> None:
         """Delete the folder with everything in it."""
@@ -178,4 +179,7 @@ def _short(name: str) -> str:
     data = name.encode()
     if len(data) <= LONGEST_NAME and name not in ("", ".", ".."):
         return name
-    return data[: LONGEST_NAME - 17].decode(errors="ignore") + "~" + sha256(data).hexdigest()[:16]
+    # 17 bytes are left for the sign and 16 digits of the hash.
+    start = data[: LONGEST_NAME - 17].decode(errors="ignore")
+    digits = sha256(data).hexdigest()[:16]
+    return f"{start}~{digits}"

@@ -30,15 +30,19 @@ def rewrite_descriptions(
     newest = to_rewrite(store)
     seen = [(row.key, row.content) for row in newest.values()]
     work = _Work(store, rewriter, Tally(seen=seen))
-    todo = [row for row in newest.values() if not work.is_settled(row, retry_failed)]
-    progress(len(newest) - len(todo), work.tally)
     # One request for each text, however many images have it.
     by_text: dict[str, list[Description]] = {}
-    for row in todo:
-        by_text.setdefault(row.text, []).append(row)
+    settled = 0
+    for row in newest.values():
+        if work.is_settled(row, retry_failed):
+            settled += 1
+        else:
+            by_text.setdefault(row.text, []).append(row)
+    progress(settled, work.tally)
     texts = list(by_text)
     for start in range(0, len(texts), BATCH):
-        batch = {text: by_text[text] for text in texts[start : start + BATCH]}
+        end = start + BATCH
+        batch = {text: by_text[text] for text in texts[start:end]}
         work.ask(batch)
         images = sum(len(rows) for rows in batch.values())
         progress(images, work.tally)
@@ -47,7 +51,8 @@ def rewrite_descriptions(
 
 def to_rewrite(store: LabelStore) -> dict[str, Description]:
     """Return the newest description of every image, keyed by name. Raises WxrError without any."""
-    if newest := store.descriptions():
+    newest = store.descriptions()
+    if newest:
         return newest
     raise WxrError(
         f"{store.path}: no descriptions in it to rewrite; `wxr label describe PHOTOS -o "
@@ -82,15 +87,17 @@ class _Work:
     def ask(self, descriptions: Mapping[str, list[Description]]) -> None:
         """Have each text rewritten and store the answer for every image that it describes."""
         answers = self.rewriter.rewrite(list(descriptions))
+        # A killed call has all answers of a batch or none.
         with self.store.batch():
-            for (text, rows), answer in zip(descriptions.items(), answers):
+            for text, answer in zip(descriptions, answers):
                 # Rows are found by name, so each image gets its own.
-                for row in rows:
+                for row in descriptions[text]:
                     self._put(row, text, answer)
         self.tally.asked += len(descriptions)
         self.tally.calls += 1
 
     def _put(self, row: Description, text: str, answer: str | None) -> None:
+        """Store a rewrite, or that there is none."""
         if answer:
             self.store.put_rewrite(row.key, text, self.provenance, answer)
             return
@@ -107,8 +114,12 @@ def without_description(store: LabelStore) -> list[str]:
     """
     described = set(store.descriptions())
     names = set(store.pseudo_index())
-    names |= {row.key for row in store.answers("rating")}
-    names |= {row.key for row in store.answers("description")}
-    # split_key gives the photo of a crop, and a photo itself.
-    missing = {key for key in names if split_key(key)[0] not in described}
-    return sorted(missing - described)
+    for kind in ("rating", "description"):
+        names.update(row.key for row in store.answers(kind))
+    missing = []
+    for name in names - described:
+        # The photo of a crop, and a photo itself.
+        photo, _ = split_key(name)
+        if photo not in described:
+            missing.append(name)
+    return sorted(missing)

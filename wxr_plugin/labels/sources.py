@@ -29,8 +29,10 @@ class Crops(NamedTuple):
     def cut(self, photo: str, image: np.ndarray) -> dict[str, np.ndarray]:
         """Return the crops (size, size, 3) of the photo's uint8 RGB `image` (H, W, 3), by name."""
         height, width = image.shape[:2]
-        boxes = self.boxes(photo, height, width)
-        return {key: crop(image, box, self.size) for key, box in boxes.items()}
+        crops = {}
+        for key, box in self.boxes(photo, height, width).items():
+            crops[key] = crop(image, box, self.size)
+        return crops
 
 
 class Picture(NamedTuple):
@@ -82,7 +84,9 @@ class WholePhotos:
             data = self.photos.encoded(key)
         except BadImageError as error:
             return [unreadable(key, place, error)]
-        return [Picture(key, content_hash(data), place, partial(read_image, data, place))]
+        # Decoded only if the store has no answer yet.
+        read = partial(read_image, data, place)
+        return [Picture(key, content_hash(data), place, read)]
 
 
 class PhotoCrops:
@@ -107,11 +111,12 @@ class PhotoCrops:
             crops = self.crops.cut(key, self.photos.read(key))
         except BadImageError as error:
             return [unreadable(key, place, error)]
-        # A crop is named PHOTO@BOX; its place is the photo's path with the same box.
-        return [
-            of_pixels(name, image, f"{place}@{name.rpartition('@')[2]}")
-            for name, image in crops.items()
-        ]
+        pictures = []
+        for name, image in crops.items():
+            # A crop is named PHOTO@BOX; its place is the photo's path with the same box.
+            box = name.rpartition("@")[2]
+            pictures.append(of_pixels(name, image, f"{place}@{box}"))
+        return pictures
 
 
 class PseudoLabelImages:
@@ -140,7 +145,8 @@ class PseudoLabelImages:
         return (partial(self._picture, key) for key in self._keys)
 
     def _picture(self, key: str) -> list[Picture]:
-        return [of_pixels(key, self.store.get_pseudo(key).image, f"pseudo-label {key}")]
+        label = self.store.get_pseudo(key)
+        return [of_pixels(key, label.image, f"pseudo-label {key}")]
 
 
 def of_pixels(key: str, image: np.ndarray, place: str) -> Picture:

@@ -89,7 +89,11 @@ class LabelStore(PseudoLabelStore):
         return self._answer("description", key, content, provenance, Description)
 
     def put_description(
-        self, key: str, content: str, provenance: Mapping[str, Any], text: str
+        self,
+        key: str,
+        content: str,
+        provenance: Mapping[str, Any],
+        text: str,
     ) -> None:
         """Store a description in place of an earlier answer."""
         row = Description(key, content, provenance_hash(provenance), text)
@@ -140,7 +144,11 @@ class LabelStore(PseudoLabelStore):
         return rows
 
     def get_failure(
-        self, key: str, content: str, provenance: Mapping[str, Any], kind: str = "rating"
+        self,
+        key: str,
+        content: str,
+        provenance: Mapping[str, Any],
+        kind: str = "rating",
     ) -> Failure | None:
         """Return the failed answer of `kind`, one of KINDS, about image `key`; None without one."""
         return self._answer(kind, key, content, provenance, Failure)
@@ -188,7 +196,12 @@ class LabelStore(PseudoLabelStore):
             raise damaged(self.path, error) from error
 
     def _answer(
-        self, kind: str, key: str, content: str, provenance: Mapping[str, Any], row: type[_Kind]
+        self,
+        kind: str,
+        key: str,
+        content: str,
+        provenance: Mapping[str, Any],
+        row: type[_Kind],
     ) -> _Kind | None:
         """Return the answer if it is a `row`: an answer and a failure share one key."""
         value = self._get(answer_key(kind, key, content, provenance_hash(provenance)))

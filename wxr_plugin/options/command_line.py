@@ -15,7 +15,11 @@ RENDEZVOUS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of BasicSR's train.py and test.py to `parser`."""
     parser.add_argument(
-        "-opt", required=True, type=os.path.expanduser, metavar="FILE", help="option file (YAML)"
+        "-opt",
+        required=True,
+        type=os.path.expanduser,
+        metavar="FILE",
+        help="option file (YAML)",
     )
     parser.add_argument(
         "--launcher",

@@ -98,13 +98,17 @@ def check(opt: dict[str, Any], path: str | os.PathLike, is_train: bool = True) -
     """
     if is_run_file(opt):
         fault = "an option file of a whole run of WResVLM, not of one training"
-        return [Problem(str(path), "", fault, f"start it with `wxr wresvlm run -opt {path}`")]
+        fix = f"start it with `wxr wresvlm run -opt {path}`"
+        return [Problem(str(path), "", fault, fix)]
     if is_benchmark_file(opt):
         fault = "an option file of a benchmark, not of a training"
-        return [Problem(str(path), "", fault, f"start it with `wxr benchmark -opt {path}`")]
-    text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
+        fix = f"start it with `wxr benchmark -opt {path}`"
+        return [Problem(str(path), "", fault, fix)]
+    file = Path(path)
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
     report = Report(str(path), is_train, key_lines(text))
     add_duplicates(report, text)
+    # First, because the other checks look up the classes of plug-ins.
     import_into(report, opt)
     check_sets(report, opt)
     check_blocks(report, opt)

@@ -6,6 +6,7 @@ from typing import Any
 
 def is_benchmark_file(opt: Mapping[str, Any]) -> bool:
     """Return whether `opt` is of a benchmark, not of a training."""
+    # A training has a model, whatever else a third party's model may read.
     return "methods" in opt and "sets" in opt and "model_type" not in opt
 
 

@@ -13,14 +13,18 @@ def block(opt: Any, *keys: str) -> OptionMap:
     """Return the block at the path `keys`, or an empty one if there is no block."""
     for key in keys:
         opt = opt.get(key) if isinstance(opt, Mapping) else None
-    return opt if isinstance(opt, Mapping) else {}
+    if not isinstance(opt, Mapping):
+        return {}
+    return opt
 
 
 def integer(opt: Any, *keys: str) -> int | None:
     """Return the whole number at the path `keys`; None if there is no value of this type."""
     *path, name = keys
     value = block(opt, *path).get(name)
-    return value if isinstance(value, int) else None
+    if not isinstance(value, int):
+        return None
+    return value
 
 
 def inner_blocks(keys: Keys, outer: OptionMap) -> Iterator[tuple[Keys, OptionMap]]:
@@ -33,19 +37,22 @@ def inner_blocks(keys: Keys, outer: OptionMap) -> Iterator[tuple[Keys, OptionMap
 
 def dataset_blocks(opt: OptionMap) -> Iterator[tuple[str, OptionMap]]:
     """Yield the name and the block of each dataset; values that are not blocks are left out."""
-    for name, dataset in block(opt, "datasets").items():
+    datasets = block(opt, "datasets")
+    for name, dataset in datasets.items():
         if isinstance(dataset, Mapping):
             yield str(name), dataset
 
 
 def phase_of(dataset: Any) -> str:
     """Return the phase of a dataset by its key: `val` for `val_2`."""
-    return str(dataset).split("_")[0]
+    key = str(dataset)
+    return key.split("_")[0]
 
 
 def dotted(keys: Keys) -> str:
     """Return `("train", "scheduler", "periods", 0)` as `train.scheduler.periods[0]`."""
     text = ""
     for key in keys:
+        # Entries of lists have numbers.
         text += f"[{key}]" if isinstance(key, int) else f".{key}"
     return text.removeprefix(".")

@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -31,13 +31,17 @@ def import_plugins(opt: dict) -> None:
 
 def import_into(report: Report, opt: dict) -> None:
     """Import as `import_plugins` does, but add each failure to `report` instead of raising."""
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    # A script's own folder is on sys.path, that of a console command is not.
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
     names = opt.get("plugins") or []
-    for index, name in enumerate(names if isinstance(names, list) else []):
+    if not isinstance(names, list):
+        names = []
+    for index, name in enumerate(names):
         if not isinstance(name, str):  # the check of blocks reports it
             continue
-        reason = failure(lambda name=name: importlib.import_module(name))
+        reason = failure(partial(importlib.import_module, name))
         if reason:
             fault = f"{name} cannot be imported: {reason}"
             report.add(("plugins", index), fault, _fix(name, reason))
@@ -45,8 +49,8 @@ def import_into(report: Report, opt: dict) -> None:
         reason = failure(entry.load)
         if reason:
             package = entry.dist.name if entry.dist else entry.value
-            plugin = f"the installed plug-in {entry.name} ({entry.value})"
-            report.add((), f"{plugin} cannot be imported: {reason}", f"fix or uninstall {package}")
+            fault = f"the installed plug-in {entry.name} ({entry.value}) cannot be imported"
+            report.add((), f"{fault}: {reason}", f"fix or uninstall {package}")
 
 
 @cache

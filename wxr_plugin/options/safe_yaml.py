@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,13 @@ class OptionLoader(yaml.SafeLoader):
         try:
             root = super().compose_document()
         except RecursionError:
-            raise yaml.composer.ComposerError(
-                None, None, "nested too deeply", self.get_mark()
-            ) from None
+            mark = self.get_mark()
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", mark) from None
         sizes: dict[int, int | None] = {}
         size = _expanded_size(root, sizes)
-        if size > max(MOST_NODES, len(sizes)):
+        # len(sizes) counts the nodes as written, without the repetitions by aliases.
+        limit = max(MOST_NODES, len(sizes))
+        if size > limit:
             problem = f"aliases make {size:.3g} values of it, more than {MOST_NODES:,}; use fewer"
             raise yaml.composer.ComposerError(None, None, problem, root.start_mark)
         return root
@@ -54,11 +55,13 @@ class OptionLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """Warn of a key that stands twice in one mapping; the last one counts, as in BasicSR."""
         seen = set()
-        # Keys that are not scalars are refused by the superclass.
-        scalar_keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in scalar_keys:
+        for key, _ in node.value:
+            # Keys that are not scalars are refused by the superclass.
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             if key.value in seen and key.value not in REPEATABLE:
-                place = f"{key.start_mark.name}, line {key.start_mark.line + 1}"
+                mark = key.start_mark
+                place = f"{mark.name}, line {mark.line + 1}"
                 message = f"{place}: the key {key.value!r} is given twice; the last one counts"
                 warnings.warn(message, DuplicateKeyWarning, stacklevel=2)
             seen.add(key.value)
@@ -74,18 +77,29 @@ def _expanded_size(node: yaml.Node, sizes: dict[int, int | None]) -> int:
 
     `sizes` caches the numbers by the id of a node; None marks a node that is being counted.
     """
-    if id(node) in sizes:
-        if sizes[id(node)] is None:
+    identity = id(node)
+    if identity in sizes:
+        size = sizes[identity]
+        if size is None:
             problem = "an alias refers to a block that contains it; write out the values"
             raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
-        return sizes[id(node)]
-    sizes[id(node)] = None
-    children = [] if isinstance(node, yaml.ScalarNode) else node.value
-    if isinstance(node, yaml.MappingNode):  # its children are pairs of key and value
-        children = [child for pair in children for child in pair]
-    size = 1 + sum(_expanded_size(child, sizes) for child in children)
-    sizes[id(node)] = size
+        return size
+    sizes[identity] = None
+    size = 1
+    for child in _child_nodes(node):
+        size += _expanded_size(child, sizes)
+    sizes[identity] = size
     return size
+
+
+def _child_nodes(node: yaml.Node) -> Iterator[yaml.Node]:
+    """Yield the keys and values of a mapping, or the items of a sequence."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield key
+            yield value
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
 
 
 def parse(text: str) -> Any:
@@ -125,16 +139,21 @@ def override(options: dict, entries: Iterable[str]) -> None:
             tag.
     """
     for entry in entries:
-        keys, separator, text = entry.partition("=")
-        path = [key.strip() for key in keys.strip().removeprefix("+").split(":")]
+        name, separator, text = entry.partition("=")
+        name = name.strip()
+        adding = name.startswith("+")
+        path = [key.strip() for key in name.removeprefix("+").split(":")]
         if not separator or not all(path):
             raise ValueError(f"--force_yml {entry!r} is not of the form key:key=value")
         value = _value(text.strip(), entry)
-        _assign(options, path, value, entry, adding=keys.strip().startswith("+"))
+        _assign(options, path, value, entry, adding)
 
 
 def _names_file(text: str) -> bool:
-    return "\n" not in text and (text.endswith((".yml", ".yaml")) or Path(text).is_file())
+    if "\n" in text:
+        return False
+    has_suffix = text.endswith((".yml", ".yaml"))
+    return has_suffix or Path(text).is_file()
 
 
 def _value(text: str, entry: str) -> Any:
@@ -149,28 +168,32 @@ def _value(text: str, entry: str) -> Any:
 
 
 def _assign(options: dict, path: list[str], value: Any, entry: str, adding: bool) -> None:
+    """Put `value` at the path of keys; only the last of these may be new, and only if `adding`."""
     target = options
-    for depth, key in enumerate(path):
-        is_last = depth == len(path) - 1
+    *parents, last = path
+    for depth, key in enumerate(parents, 1):
+        if key not in target:
+            raise ValueError(_unknown(target, path[:depth], entry))
+        target = target[key]
         if not isinstance(target, dict):
             place = ":".join(path[:depth])
             raise ValueError(f"--force_yml {entry!r}: {place} has no keys, it is {target!r}")
-        if key not in target and not (is_last and adding):
-            raise ValueError(_unknown(target, path[: depth + 1], entry))
-        if is_last:
-            target[key] = value
-        else:
-            target = target[key]
+    if last not in target and not adding:
+        raise ValueError(_unknown(target, path, entry))
+    target[last] = value
 
 
 def _unknown(target: dict, path: list[str], entry: str) -> str:
+    """Return the message on a path whose last key is not in `target`."""
+    *parents, last = path
     names = [str(name) for name in target]
-    near = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(last, names, n=1, cutoff=0.5)
     hint = f"its keys are {', '.join(names)}."
     if near:
-        nearest = ":".join([*path[:-1], near[0]])
+        nearest = ":".join([*parents, near[0]])
         hint = f"did you mean {nearest}?"
+    place = ":".join(path)
     return (
-        f"--force_yml {entry!r}: the option file has no {':'.join(path)}; {hint} "
+        f"--force_yml {entry!r}: the option file has no {place}; {hint} "
         f"To add a new key, write a plus: '+{entry}'"
     )

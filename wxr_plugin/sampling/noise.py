@@ -19,12 +19,14 @@ def image_generator(
     type of `device` that draws the noise (default: that of the image): CPU and CUDA generate
     different numbers.
     """
-    pixels = (image.detach().clamp(0, 1) * 255).round().byte()
-    data = pixels.cpu().contiguous().numpy().tobytes()
+    levels = image.detach().clamp(0, 1) * 255
+    pixels = levels.round().byte().cpu()
+    data = pixels.contiguous().numpy().tobytes()
     header = f"{seed} {tuple(image.shape)}".encode()
     # A CRC has 32 bits; of a longer seed, torch would use only 32 bits on the CPU.
     crc = zlib.crc32(header + data)
-    return torch.Generator(device or image.device).manual_seed(crc)
+    generator = torch.Generator(device or image.device)
+    return generator.manual_seed(crc)
 
 
 def normal_like(x: Tensor, generator: Generators) -> Tensor:
@@ -44,5 +46,8 @@ def normal_like(x: Tensor, generator: Generators) -> Tensor:
             f"{len(generator)} generators for {len(x)} images; give one, or one for each image"
         )
     # Each image draws from its own generator, so the batch size has no effect.
-    pairs = zip(x, generator, strict=True)
-    return torch.cat([normal_like(image[None], own) for image, own in pairs])
+    noises = []
+    for image, own in zip(x, generator, strict=True):
+        noise = normal_like(image[None], own)
+        noises.append(noise)
+    return torch.cat(noises)

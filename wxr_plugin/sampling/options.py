@@ -29,7 +29,8 @@ class SDEOptions(Block):
 
     def make(self, steps: int | None = None) -> Schedule:
         """Return the schedule, by default with `self.steps` steps."""
-        return make_schedule(steps or self.steps, self.schedule, self.max_sigma, self.eps)
+        own_steps = steps or self.steps
+        return make_schedule(own_steps, self.schedule, self.max_sigma, self.eps)
 
 
 class SamplingOptions(Block):
@@ -48,7 +49,9 @@ class SamplingOptions(Block):
     """Overlap of neighbouring tiles in pixels."""
 
     def __post_init__(self) -> None:
-        if self.tile and self.overlap >= self.tile:
+        if not self.tile:
+            return
+        if self.overlap >= self.tile:
             raise ValueError(f"overlap {self.overlap} must be smaller than tile {self.tile}")
 
 

@@ -27,8 +27,10 @@ def alpha_bars(train_steps: int = TRAIN_STEPS, first: float = 1e-4, last: float 
     Entry 0 is 1, for the clean image; time t has entry t + 1. Betas rise linearly from `first` to
     `last`.
     """
-    betas = torch.linspace(first, last, train_steps, dtype=torch.float64).float()
-    return torch.cat((torch.ones(1), 1 - betas)).cumprod(0)
+    betas = torch.linspace(first, last, train_steps, dtype=torch.float64)
+    alphas = 1 - betas.float()  # the products are float32
+    with_clean = torch.cat((torch.ones(1), alphas))
+    return with_clean.cumprod(0)
 
 
 def sampling_times(steps: int, train_steps: int = TRAIN_STEPS) -> list[int]:
@@ -42,7 +44,9 @@ def sampling_times(steps: int, train_steps: int = TRAIN_STEPS) -> list[int]:
     if steps < 1:
         raise ScheduleError(f"sampling takes at least one step, not {steps}")
     check_steps(steps, train_steps)
-    return list(range(0, train_steps, train_steps // steps))[::-1]
+    distance = train_steps // steps
+    rising = range(0, train_steps, distance)
+    return list(reversed(rising))
 
 
 def ddim_step(xt: Tensor, noise: Tensor, now: Tensor, then: Tensor) -> Tensor:
@@ -51,8 +55,10 @@ def ddim_step(xt: Tensor, noise: Tensor, now: Tensor, then: Tensor) -> Tensor:
     With then = 1 this is the clean image in [-1, 1].
     """
     # xt = sqrt(now) x0 + sqrt(1 - now) noise
-    clean = (xt - noise * (1 - now).sqrt()) / now.sqrt()
-    return then.sqrt() * clean + (1 - then).sqrt() * noise
+    noise_now = noise * (1 - now).sqrt()
+    clean = (xt - noise_now) / now.sqrt()
+    noise_then = (1 - then).sqrt() * noise
+    return then.sqrt() * clean + noise_then
 
 
 def patch_corners(height: int, width: int, patch: int, stride: int) -> list[tuple[int, int]]:
@@ -68,9 +74,15 @@ def patch_corners(height: int, width: int, patch: int, stride: int) -> list[tupl
         raise ValueError(
             f"patches of {patch} pixels every {stride} cannot cover an image of {width}x{height}"
         )
-    tops = [*range(0, height - patch, stride), height - patch]
-    lefts = [*range(0, width - patch, stride), width - patch]
-    return [(top, left) for top in tops for left in lefts]
+    last_top = height - patch
+    last_left = width - patch
+    tops = [*range(0, last_top, stride), last_top]
+    lefts = [*range(0, last_left, stride), last_left]
+    corners = []
+    for top in tops:
+        for left in lefts:
+            corners.append((top, left))
+    return corners
 
 
 def noise_in_patches(
@@ -102,8 +114,11 @@ def noise_in_patches(
     total = torch.zeros_like(xt)
     count = xt.new_zeros(1, 1, height, width)
     for start in range(0, len(corners), batch):
-        chunk = corners[start : start + batch]
-        areas = [(..., slice(y, y + patch), slice(x, x + patch)) for y, x in chunk]
+        areas = []
+        for top, left in corners[start : start + batch]:
+            rows = slice(top, top + patch)
+            columns = slice(left, left + patch)
+            areas.append((..., rows, columns))
         # (positions * N, 3, patch, patch), all images of a position together.
         states = torch.cat([xt[area] for area in areas])
         degraded = torch.cat([lq[area] for area in areas])
@@ -157,5 +172,5 @@ def sample_in_patches(
         now = bars[time + 1]
         then = bars[following[time] + 1]
         x = ddim_step(x, noise, now, then)
-    # [-1, 1] -> [0, 1]
-    return cropped((x + 1) / 2, lq)
+    restored = (x + 1) / 2  # [-1, 1] -> [0, 1]
+    return cropped(restored, lq)

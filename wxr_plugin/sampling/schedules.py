@@ -46,14 +46,18 @@ class Schedule:
 
     def to(self, device: torch.device | str) -> "Schedule":
         """Return this schedule with its arrays on `device`."""
-        arrays: dict[str, Any] = {
-            key: value.to(device) for key, value in vars(self).items() if isinstance(value, Tensor)
-        }
+        arrays: dict[str, Any] = {}
+        for key, value in vars(self).items():
+            if isinstance(value, Tensor):
+                arrays[key] = value.to(device)
         return dataclasses.replace(self, **arrays)
 
 
 def make_schedule(
-    steps: int = STEPS, kind: str = "cosine", max_sigma: float = 50 / 255, eps: float = 0.005
+    steps: int = STEPS,
+    kind: str = "cosine",
+    max_sigma: float = 50 / 255,
+    eps: float = 0.005,
 ) -> Schedule:
     """Return the authors' schedule of `steps` steps.
 
@@ -97,13 +101,17 @@ def _cosine(steps: int) -> Tensor:
     """Return 1 - alpha bar of the cosine schedule of Nichol and Dhariwal (2021)."""
     times = torch.arange(steps + 3, dtype=torch.float64) / (steps + 2)
     # f(t) = cos^2((t + 0.008) / 1.008 * pi / 2); the authors use f(t) / f(0), not its ratios.
-    alphas = ((times + 0.008) / 1.008 * math.pi / 2).cos().square()
-    return 1 - (alphas / alphas[0])[1:-1]
+    angles = (times + 0.008) / 1.008 * math.pi / 2
+    alphas = angles.cos().square()
+    alpha_bars = alphas / alphas[0]
+    return 1 - alpha_bars[1:-1]
 
 
 def _linear(steps: int) -> Tensor:
+    # DDPM's betas are made for 1000 steps.
     scale = 1000 / (steps + 1)
-    return torch.linspace(0.0001 * scale, 0.02 * scale, steps + 1, dtype=torch.float64)
+    first, last = 0.0001 * scale, 0.02 * scale
+    return torch.linspace(first, last, steps + 1, dtype=torch.float64)
 
 
 def _constant(steps: int) -> Tensor:

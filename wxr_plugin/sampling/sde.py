@@ -19,7 +19,8 @@ Time = int | Tensor
 
 def forward_mean(x0: Tensor, lq: Tensor, t: Time, s: Schedule) -> Tensor:
     """Return the mean of x_t given x0: x0 at t = 0, and nearly lq at T. t in 0 … T."""
-    share = torch.exp(-_at(s.theta_cumsum, t, first=0) * s.dt)
+    total = _at(s.theta_cumsum, t, first=0)
+    share = torch.exp(-total * s.dt)  # of x0
     return lq + (x0 - lq) * share
 
 
@@ -37,17 +38,20 @@ def noisy_state(
 
 def forward_drift(x: Tensor, lq: Tensor, t: Time, s: Schedule) -> Tensor:
     """Return the drift of a step of the forward SDE: theta (lq - x) dt. t in 1 … T."""
-    return _at(s.theta, t) * (lq - x) * s.dt
+    theta = _at(s.theta, t)
+    return theta * (lq - x) * s.dt
 
 
 def dispersion_std(t: Time, s: Schedule) -> Tensor:
     """Return the standard deviation of the noise of an SDE step: sigma sqrt(dt). t in 1 … T."""
-    return _at(s.sigma, t) * s.dt**0.5
+    sigma = _at(s.sigma, t)
+    return sigma * s.dt**0.5
 
 
 def score(noise: Tensor, t: Time, s: Schedule) -> Tensor:
     """Return the gradient of the log-density of x_t, -noise / sigma_bar. t in 1 … T."""
-    return -noise / _at(s.sigma_bar, t)
+    sigma_bar = _at(s.sigma_bar, t)
+    return -noise / sigma_bar
 
 
 def reverse_sde_mean(
@@ -109,7 +113,9 @@ def posterior_std(t: Time, s: Schedule) -> Tensor:
     step, total, before = _exponents(t, s)
     # (1 - A^2) (1 - C^2) / (1 - B^2), clamped as in the authors' code.
     variance = _rest(step) * _rest(before) / _rest(total)
-    return s.max_sigma * variance.clamp(min=1e-20 * s.dt).sqrt()
+    least = 1e-20 * s.dt
+    std = variance.clamp(min=least).sqrt()
+    return s.max_sigma * std
 
 
 def matching_loss(
@@ -161,15 +167,16 @@ def preconditioned(
 
 def _exponents(t: Time, s: Schedule) -> tuple[Tensor, Tensor, Tensor]:
     """Return -log of the paper's A, B and C: theta_t dt, and dt times the sums to t and t - 1."""
-    step = _at(s.theta, t) * s.dt
-    total = _at(s.theta_cumsum, t) * s.dt
-    before = _at(s.theta_cumsum, t - 1, first=0) * s.dt
-    return step, total, before
+    theta = _at(s.theta, t)
+    sum_now = _at(s.theta_cumsum, t)
+    sum_before = _at(s.theta_cumsum, t - 1, first=0)
+    return theta * s.dt, sum_now * s.dt, sum_before * s.dt
 
 
 def _rest(exponent: Tensor) -> Tensor:
     """Return 1 - exp(-2 exponent), accurate for small exponents as well."""
-    return -torch.expm1(-2 * exponent)
+    power = torch.expm1(-2 * exponent)
+    return -power
 
 
 def _at(values: Tensor, t: Time, first: int = 1) -> Tensor:
@@ -179,16 +186,19 @@ def _at(values: Tensor, t: Time, first: int = 1) -> Tensor:
         ScheduleError: a time is not in `first` … T.
     """
     last = len(values) - 1
-    if not isinstance(t, Tensor):
+    is_tensor = isinstance(t, Tensor)
+    if not is_tensor:
         valid = first <= t <= last
     elif t.device.type == "cpu":
-        valid = bool(((t >= first) & (t <= last)).all())
+        in_range = (t >= first) & (t <= last)
+        valid = bool(in_range.all())
     else:
         # Reading times on a GPU would synchronise; torch checks the index there.
         valid = True
     if not valid:
-        time = t.tolist() if isinstance(t, Tensor) else t
+        time = t.tolist() if is_tensor else t
         raise ScheduleError(f"time {time} on a schedule with times {first} to {last}")
-    if isinstance(t, Tensor) and t.dim():
-        return values[t].reshape(-1, 1, 1, 1)
-    return values[t]
+    at_times = values[t]
+    if is_tensor and t.dim():
+        return at_times.reshape(-1, 1, 1, 1)  # one for each image
+    return at_times

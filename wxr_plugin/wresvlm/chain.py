@@ -35,7 +35,8 @@ class Chain:
     """
 
     def __init__(self, settings: Settings, inputs: Inputs):
-        self.settings, self.inputs = settings, inputs
+        self.settings = settings
+        self.inputs = inputs
         self.stages: list[Stage] = []
         kinds = ("start", "labels", "texts", "prompts")
         self.latest: dict[str, str | None] = dict.fromkeys(kinds)
@@ -43,31 +44,37 @@ class Chain:
     def build(self) -> list[Stage]:
         """Return all stages."""
         if self.settings.supervised:
-            opt = self.settings.supervised_options()
-            inputs = partial(self.inputs.training, opt, False)
-            self.add("supervised", (), inputs, train_stages.train_supervised, becomes="start")
+            self.supervised()
         self.first()
-        for number in range(1, len(self.settings.options.rounds) + 1):
+        count = len(self.settings.options.rounds)
+        for number in range(1, count + 1):
             if number > 1:
                 self.between(number)
             self.round(number)
         self.report()
         return self.stages
 
+    def supervised(self) -> None:
+        """Add supervised training, whose network the first round starts from."""
+        opt = self.settings.supervised_options()
+        inputs = partial(self.inputs.training, opt, False)
+        work = train_stages.train_supervised
+        self.add("supervised", (), inputs, work, becomes="start")
+
     def first(self) -> None:
         """Add the stages between supervised training and the first round."""
         settings = self.settings
         init = settings.options.init
         if init:
-            needs = (label_stages.SUPERVISED,) if label_stages.SUPERVISED in init.restorers else ()
-            self.add("init", needs, self._init_inputs, label_stages.choose_first, becomes="labels")
+            is_needed = label_stages.SUPERVISED in init.restorers
+            needs = (label_stages.SUPERVISED,) if is_needed else ()
+            work = label_stages.choose_first
+            self.add("init", needs, self._init_inputs, work, becomes="labels")
         if settings.uses_texts:
             self.add("describe", (), self._describe_inputs, label_stages.describe)
             self._rewrite("rewrite", "describe")
         if settings.uses_prompts:
-            work = partial(train_stages.learn_prompts, labels=None)
-            inputs = partial(self._prompt_inputs, None)
-            self.add("prompts", (), inputs, work, becomes="prompts")
+            self._prompts("prompts", None)
 
     def between(self, number: int) -> None:
         """Add the stages that are repeated before a round: 'iter' in the paper's ablation."""
@@ -76,33 +83,33 @@ class Chain:
         before = f"round_{number - 1}"
         if repeated.panel and settings.uses_labels:
             work = partial(label_stages.choose_again, before=before)
-            self.add(f"panel_{number}", (before,), self._panel_inputs, work, becomes="labels")
+            inputs = self._panel_inputs
+            self.add(f"panel_{number}", (before,), inputs, work, becomes="labels")
         # Those that the panel chose, or without a vote those that the round ended with.
         labels = self.latest["labels"]
         if repeated.describe and settings.uses_texts and settings.uses_labels:
+            described = f"describe_{number}"
             work = partial(label_stages.describe_labels, labels=labels)
-            self.add(f"describe_{number}", (labels,), self._describer_inputs, work)
-            self._rewrite(f"rewrite_{number}", f"describe_{number}")
+            self.add(described, (labels,), self._describer_inputs, work)
+            self._rewrite(f"rewrite_{number}", described)
         if repeated.prompts and settings.uses_prompts:
-            work = partial(train_stages.learn_prompts, labels=labels)
-            needs = (labels,) if labels else ()
-            inputs = partial(self._prompt_inputs, labels)
-            self.add(f"prompts_{number}", needs, inputs, work, becomes="prompts")
+            self._prompts(f"prompts_{number}", labels)
 
     def round(self, number: int) -> None:
         """Add round `number`; the next one starts from its network and its labels."""
         name = f"round_{number}"
         sources = dict(self.latest)
         # A stage that produced several kinds is needed once.
-        needs = tuple(dict.fromkeys(stage for stage in sources.values() if stage))
+        needs = dict.fromkeys(stage for stage in sources.values() if stage)
         opt = self.settings.round_options(number, sources["start"], sources["prompts"])
         has_start = bool(sources["start"])
 
         def inputs() -> Values:
-            return self.inputs.training(opt, has_start) | self.inputs.real()
+            training = self.inputs.training(opt, has_start)
+            return training | self.inputs.real()
 
         work = partial(train_stages.train_round, number=number, sources=sources)
-        self.add(name, needs, inputs, work, becomes="start")
+        self.add(name, tuple(needs), inputs, work, becomes="start")
         # Texts alone have a store too, but no pseudo-labels in it.
         self.latest["labels"] = name if self.settings.uses_labels else None
 
@@ -121,49 +128,74 @@ class Chain:
         becomes: str | None = None,
     ) -> None:
         """Add a stage; `becomes` is the kind of artefact that it produces for later stages."""
-        self.stages.append(Stage(name, needs, inputs, partial(work, self.settings)))
+        work = partial(work, self.settings)
+        stage = Stage(name, needs, inputs, work)
+        self.stages.append(stage)
         if becomes:
             self.latest[becomes] = name
 
+    def _prompts(self, name: str, labels: str | None) -> None:
+        """Add prompt learning, also from the pseudo-labels of the stage `labels`."""
+        needs = (labels,) if labels else ()
+        inputs = partial(self._prompt_inputs, labels)
+        work = partial(train_stages.learn_prompts, labels=labels)
+        self.add(name, needs, inputs, work, becomes="prompts")
+
     def _rewrite(self, name: str, described: str) -> None:
+        """Add the rewriting of the texts of the stage `described`."""
+        options = self.settings.options.rewrite
+        inputs = partial(self.inputs.flat, "rewrite", options, COST)
         work = partial(label_stages.rewrite, described=described)
-        inputs = partial(self.inputs.flat, "rewrite", self.settings.options.rewrite, COST)
         self.add(name, (described,), inputs, work, becomes="texts")
 
     def _init_inputs(self) -> Values:
-        restorers = self.inputs.restorers(label_stages.specs(self.settings))
-        return {**restorers, **self._voters(), **self.inputs.real()}
+        specs = label_stages.specs(self.settings)
+        restorers = self.inputs.restorers(specs)
+        photos = self.inputs.real()
+        return {**restorers, **self._voters(), **photos}
 
     def _panel_inputs(self) -> Values:
+        # The candidates come from the round before, which is among the needs.
         tiling = self.inputs.restorers([])
-        return {**tiling, **self._voters(), **self.inputs.crops(), **self.inputs.real()}
+        boxes = self.inputs.crops()
+        photos = self.inputs.real()
+        return {**tiling, **self._voters(), **boxes, **photos}
 
     def _voters(self) -> Values:
         names = self.settings.options.panel
-        return {"panel": names, **self.inputs.raters(names)}
+        raters = self.inputs.raters(names)
+        return {"panel": names, **raters}
 
     def _describe_inputs(self) -> Values:
-        of = self.settings.options.describe.of
-        boxes = self.inputs.crops() if of == "crops" else {}
-        return {"describe.of": of, **boxes, **self._describer_inputs(), **self.inputs.real()}
+        described = self.settings.options.describe.of
+        # Whole photos do not depend on the boxes of training.
+        boxes = self.inputs.crops() if described == "crops" else {}
+        describer = self._describer_inputs()
+        photos = self.inputs.real()
+        return {"describe.of": described, **boxes, **describer, **photos}
 
     def _describer_inputs(self) -> Values:
         options = self.settings.options.describe.describer
         return self.inputs.flat("describe.describer", options, COST)
 
     def _prompt_inputs(self, labels: str | None) -> Values:
-        options = msgspec.to_builtins(train_stages.prompt_options(self.settings, labels))
-        photos, synthetic = options.pop("photos"), options.pop("synthetic")
+        options = train_stages.prompt_options(self.settings, labels)
+        opt = msgspec.to_builtins(options)
         # The stage that made the labels is among the needs.
-        options.pop("pseudo_labels")
-        values = self.inputs.flat("prompts", options) | self.inputs.photos("prompts", photos)
+        opt.pop("pseudo_labels")
+        photos = opt.pop("photos")
+        synthetic = opt.pop("synthetic")
+        values = self.inputs.flat("prompts", opt)
+        values |= self.inputs.photos("prompts", photos)
         if synthetic:
             values |= self.inputs.photos("prompts synthetic", synthetic)
         return values
 
     def _report_inputs(self) -> Values:
         options = self.settings.options.report
-        values = self.inputs.flat("report", msgspec.to_builtins(options)) | self.inputs.real()
+        opt = msgspec.to_builtins(options)
+        values = self.inputs.flat("report", opt)
+        values |= self.inputs.real()
         if options.rater:
             values |= self.inputs.raters([options.rater])
         return values

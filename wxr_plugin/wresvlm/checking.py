@@ -1,7 +1,7 @@
 """Checks of a run's option file and of the training files that it names, before anything starts."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,21 @@ def check_run(opt: Mapping[str, Any], path: str | os.PathLike) -> list[Problem]:
 
     Nothing is built.
     """
-    if not is_run_file(opt) and "model_type" in opt:
+    is_training_file = not is_run_file(opt) and "model_type" in opt
+    if is_training_file:
         text = "an option file of one training, not of a whole run"
         fix = f"start it with `wxr train -opt {path}`, or name it in a run's file under train.opt"
         return [Problem(str(path), "", text, fix)]
-    text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
+    # The problems of options that come from no file have no line numbers.
+    file = Path(path)
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
     report = Report(str(path), lines=key_lines(text))
     add_duplicates(report, text)
     import_into(report, opt)
     check_block(report, (), opt, [RunOptions])
-    problems = report.problems or _check_parts(report, convert(opt, RunOptions))
+    problems = report.problems
+    if not problems:
+        problems = _check_parts(report, convert(opt, RunOptions))
     if report.problems:
         return sorted(problems, key=lambda problem: problem.line or 0)
     # Those of the training files alone stay in their order: their lines are of several files.
@@ -73,58 +78,73 @@ def _check_parts(report: Report, options: RunOptions) -> list[Problem]:
 
 def _names(report: Report, options: RunOptions) -> None:
     """Report raters that are named and not defined, and a panel of fewer than two."""
-    named = [(("panel", number), name) for number, name in enumerate(options.panel)]
-    for number, opt in enumerate(options.rounds):
-        named.append((("rounds", number, "rater"), opt.rater))
-    if options.report.rater:
-        named.append((("report", "rater"), options.report.rater))
-    for keys, name in named:
+    for keys, name in _named_raters(options):
         if name not in options.raters:
             fix = suggest(name, options.raters, "there are")
             report.add(keys, f"no rater {name!r} among raters", fix)
     different = len(set(options.panel))
     if different < 2:
-        fix = "name two different raters at least"
-        report.add(("panel",), f"a panel of {different}", fix)
+        text = f"a panel of {different}"
+        report.add(("panel",), text, "name two different raters at least")
     elif different < len(options.panel):
-        report.add(("panel",), "names a rater twice, which would count double", "name each once")
+        text = "names a rater twice, which would count double"
+        report.add(("panel",), text, "name each once")
+
+
+def _named_raters(options: RunOptions) -> Iterator[tuple[tuple, str]]:
+    """Yield (keys of the option, name) for every rater that the options name."""
+    for number, name in enumerate(options.panel):
+        yield ("panel", number), name
+    for number, opt in enumerate(options.rounds):
+        yield ("rounds", number, "rater"), opt.rater
+    # A report without a rater leaves out VLM-Vis.
+    if options.report.rater:
+        yield ("report", "rater"), options.report.rater
 
 
 def _kinds(report: Report, settings: Settings) -> bool:
     """Return whether the training files are of the right kind; report those that are not."""
+    before = len(report.problems)
+    if settings.train is not None:
+        _kind(report, settings, "train", settings.train)
+    if settings.supervised is not None:
+        _kind(report, settings, "supervised", settings.supervised)
+    return len(report.problems) == before
+
+
+def _kind(report: Report, settings: Settings, key: str, opt: Mapping[str, Any]) -> None:
+    """Report the training file under `key` if it is not of the right kind; `opt` is its content."""
     from wxr_plugin.models.wresvlm_model import WResVLMModel
 
-    models = registered("model")
-    before = len(report.problems)
-    for key, opt in (("train", settings.train), ("supervised", settings.supervised)):
-        if opt is None:
-            continue
-        file = getattr(settings.options, key).opt
-        model = models.get(str(opt.get("model_type")))
-        is_semi = model is not None and issubclass(model, WResVLMModel)
-        keys = (key, "opt")
-        if is_run_file(opt):
-            fix = "name one of a single training"
-            report.add(keys, f"{file} is the file of a whole run", fix)
-        elif key == "train" and model and not is_semi:
-            fix = "name one with model_type: WResVLMModel, such as options/train/wresvlm_msbdn.yml"
-            report.add(keys, f"{file} trains a {opt['model_type']}", fix)
-        elif key == "supervised" and is_semi:
-            fix = "name one with model_type: WxrModel"
-            report.add(keys, f"{file} is not supervised only", fix)
-    return len(report.problems) == before
+    file = getattr(settings.options, key).opt
+    model_type = opt.get("model_type")
+    model = registered("model").get(str(model_type))
+    is_semi = model is not None and issubclass(model, WResVLMModel)
+    keys = (key, "opt")
+    if is_run_file(opt):
+        text = f"{file} is the file of a whole run"
+        report.add(keys, text, "name one of a single training")
+    elif key == "train" and model and not is_semi:
+        fix = "name one with model_type: WResVLMModel, such as options/train/wresvlm_msbdn.yml"
+        report.add(keys, f"{file} trains a {model_type}", fix)
+    elif key == "supervised" and is_semi:
+        text = f"{file} is not supervised only"
+        report.add(keys, text, "name one with model_type: WxrModel")
 
 
 def _photos(report: Report, settings: Settings) -> None:
     """Report real photos that are missing, and weathers that prompts could not learn."""
     from wxr_plugin.data.images.store import ImageStore
 
+    keys = ("data", "real")
     real = settings.real
     if not real:
         text = "no real photos are named here or in the training file"
-        report.add(("data", "real"), text, "name their folders")
+        report.add(keys, text, "name their folders")
     by_weather = real if isinstance(real, Mapping) else {}
-    for weather, root in (by_weather or {"": real}).items():
+    # One root without weather has the empty name.
+    roots = by_weather or {"": real}
+    for weather, root in roots.items():
         try:
             if root:
                 ImageStore(root)
@@ -132,18 +152,31 @@ def _photos(report: Report, settings: Settings) -> None:
             fix = "put photos there"
             if weather:
                 fix = f"put {weather} photos there, or take this weather out"
-            report.add(("data", "real"), str(error), fix)
+            report.add(keys, str(error), fix)
+    if real:
+        _weathers(report, settings, by_weather)
+
+
+def _weathers(report: Report, settings: Settings, by_weather: Iterable[str]) -> None:
+    """Report weathers that prompts are to learn and that have neither photos nor stand-ins."""
     missing = {"rain", "haze", "snow"} - set(by_weather)
-    if settings.uses_prompts and missing and real and not settings.options.prompts.synthetic:
-        text = f"no real photos of {', '.join(sorted(missing))} to learn prompts from"
-        report.add(("prompts",), text, "add them to data.real, or set prompts.synthetic: true")
+    if not missing or not settings.uses_prompts:
+        return
+    # Synthetic weather takes the place of missing photos.
+    if settings.options.prompts.synthetic:
+        return
+    names = ", ".join(sorted(missing))
+    text = f"no real photos of {names} to learn prompts from"
+    report.add(("prompts",), text, "add them to data.real, or set prompts.synthetic: true")
 
 
 def _restorers(report: Report, settings: Settings) -> None:
+    """Report restorers of the first vote that cannot be read."""
     from wxr_plugin.inference.specs import read_spec
 
     init = settings.options.init
-    for number, text in enumerate(init.restorers if init else ()):
+    restorers = init.restorers if init else ()
+    for number, text in enumerate(restorers):
         keys = ("init", "restorers", number)
         try:
             if text != "supervised":
@@ -169,8 +202,9 @@ def _metrics(report: Report, settings: Settings) -> None:
     from wxr_plugin.models.base.val_metrics import usable_metrics
 
     metrics = settings.options.report.metrics
+    usable = usable_metrics(metrics, with_gt=False)
     fix = "take it out; val.metrics of the training files may have it"
-    for name in set(metrics) - set(usable_metrics(metrics, with_gt=False)):
+    for name in set(metrics) - set(usable):
         kind = metrics[name]["type"]
         text = f"{kind} compares with a ground truth, which real photos do not have"
         report.add(("report", "metrics", name), text, fix)
@@ -193,20 +227,30 @@ def _training_files(report: Report, settings: Settings) -> list[Problem]:
     problems: dict[str, Problem] = {}
     for file, opt in jobs:
         _processes(report, options.launch.nproc_per_node, file, opt.get("num_gpu"))
-        is_supervised = opt["name"] == settings.training_name("supervised")
-        filled = set() if is_supervised else set(FILLED)
-        if settings.supervised is None:
-            filled.discard(START)
+        filled = _filled_keys(settings, opt)
         for problem in option_files.check(opt, file):
             if problem.key not in filled:
                 problems.setdefault(str(problem), problem)
     own = {str(problem): problem for problem in report.problems}
-    return list({**own, **problems}.values())
+    joined = {**own, **problems}
+    return list(joined.values())
+
+
+def _filled_keys(settings: Settings, opt: Mapping[str, Any]) -> set[str]:
+    """Return the keys of a training's options that the run fills in."""
+    if opt["name"] == settings.training_name("supervised"):
+        return set()
+    filled = set(FILLED)
+    # Without a supervised stage the first round starts from the file's own network.
+    if settings.supervised is None:
+        filled.discard(START)
+    return filled
 
 
 def _processes(report: Report, count: int, file: str, num_gpu: Any) -> None:
     """Report a training file that asks for several GPUs in one process."""
-    if isinstance(num_gpu, int) and num_gpu > 1 and count == 1:
+    asks_for_several = isinstance(num_gpu, int) and num_gpu > 1
+    if asks_for_several and count == 1:
         text = f"1 process trains on 1 GPU, and {file} has num_gpu: {num_gpu}"
         fix = f"set it to {num_gpu}, or num_gpu to auto"
         report.add(("launch", "nproc_per_node"), text, fix)

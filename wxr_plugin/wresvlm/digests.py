@@ -26,18 +26,23 @@ class FileDigests:
         self.known: dict[str, list] = {}
         # Without a readable memory every file is read again.
         with suppress(OSError, ValueError):
-            self.known = json.loads(memory.read_text(encoding="utf-8"))
+            text = memory.read_text(encoding="utf-8")
+            self.known = json.loads(text)
 
     def file(self, path: Path) -> str:
         """Return the digest of one file."""
-        status, key = path.stat(), str(path.resolve())
+        status = path.stat()
+        key = str(path.resolve())
         state = [status.st_size, status.st_mtime_ns]
-        if self.known.get(key, [None])[:2] != state:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
-            self.known[key] = [*state, digest]
-            self.changed = True
-        return self.known[key][2]
+        remembered = self.known.get(key)
+        if remembered and remembered[:2] == state:
+            return remembered[2]
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256")
+        digest = sha256.hexdigest()[:DIGITS]
+        self.known[key] = [*state, digest]
+        self.changed = True
+        return digest
 
     def path(self, path: str | Path) -> str | None:
         """Return the digest of a file, an LMDB or a folder of images; None if it is missing."""
@@ -47,7 +52,10 @@ class FileDigests:
         if not path.is_dir():
             return None
         if path.suffix == ".lmdb":
-            return self.files(path, [path / name for name in LMDB if (path / name).is_file()])
+            # The lock file changes whenever the LMDB is read.
+            parts = [path / name for name in LMDB]
+            existing = [part for part in parts if part.is_file()]
+            return self.files(path, existing)
         return self.files(path, list_images(path), "images")
 
     def files(self, root: Path, files: Iterable[Path], noun: str = "files") -> str:
@@ -59,17 +67,23 @@ class FileDigests:
         # Threads, because reading waits for the disk and hashing releases the interpreter.
         with ThreadPoolExecutor(READERS) as readers:
             digests = list(readers.map(self.file, files))
-        names = [file.relative_to(root).as_posix() for file in files]
-        lines = [f"{name}\0{digest}\n" for name, digest in zip(names, digests)]
-        return f"{len(lines)} {noun} {short_hash(''.join(lines))}"
+        lines = []
+        for file, digest in zip(files, digests):
+            name = file.relative_to(root).as_posix()
+            lines.append(f"{name}\0{digest}\n")
+        digest_of_all = short_hash("".join(lines))
+        return f"{len(lines)} {noun} {digest_of_all}"
 
     def save(self) -> None:
         """Write the memory if there is something new in it, and a folder for it."""
-        if self.changed and self.memory.parent.is_dir():
-            write_text(self.memory, json.dumps(self.known))
+        has_folder = self.memory.parent.is_dir()
+        if self.changed and has_folder:
+            text = json.dumps(self.known)
+            write_text(self.memory, text)
             self.changed = False
 
 
 def short_hash(text: str) -> str:
     """Return a hash of `text`, DIGITS hexadecimal digits long."""
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+    sha256 = hashlib.sha256(text.encode())
+    return sha256.hexdigest()[:DIGITS]

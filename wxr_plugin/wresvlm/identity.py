@@ -27,7 +27,11 @@ def weights(key: str, name: Any, digests: FileDigests, depth: bool = False) -> s
     """
     if not isinstance(name, str):
         return None
-    find = _clip if key == "clip" else _depth if depth else _vlm
+    find = _vlm
+    if key == "clip":
+        find = _clip
+    elif depth:
+        find = _depth
     place = find(name)
     if place is None:
         return None
@@ -35,7 +39,8 @@ def weights(key: str, name: Any, digests: FileDigests, depth: bool = False) -> s
     if place.parent.name == "snapshots":
         return f"commit {place.name[:12]}"
     if place.is_dir():
-        return digests.files(place, (file for kind in KINDS for file in place.glob(kind)))
+        files = (file for pattern in KINDS for file in place.glob(pattern))
+        return digests.files(place, files)
     return digests.path(place)
 
 
@@ -47,9 +52,12 @@ def _vlm(name: str) -> Path | None:
 
 
 def _depth(name: str) -> Path | None:
-    sources = yaml.safe_load(DEPTH_MODELS.read_text(encoding="utf-8"))
+    text = DEPTH_MODELS.read_text(encoding="utf-8")
+    sources = yaml.safe_load(text)
     source = sources.get(name, name)
-    return _local(str(PACKAGE / source) if source.startswith("assets/") else source)
+    if source.startswith("assets/"):
+        return _local(str(PACKAGE / source))
+    return _local(source)
 
 
 def _clip(name: str) -> Path | None:
@@ -58,7 +66,10 @@ def _clip(name: str) -> Path | None:
         return TINY_CLIP
     if architecture == "hf-hub":
         return _local(place)
-    return Path(place) if place and Path(place).exists() else None
+    if not place:
+        return None
+    path = Path(place)
+    return path if path.exists() else None
 
 
 def _local(model: str) -> Path | None:

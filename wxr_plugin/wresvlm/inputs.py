@@ -35,7 +35,8 @@ class Inputs:
     """Collector of the inputs of the stages of one run."""
 
     def __init__(self, settings: Settings, digests: FileDigests):
-        self.settings, self.digests = settings, digests
+        self.settings = settings
+        self.digests = digests
 
     def flat(self, name: str, value: Any, left_out: frozenset[str] = frozenset()) -> Values:
         """Return every key below `value` with its value; files by content, models with weights."""
@@ -51,9 +52,11 @@ class Inputs:
         """Return the options of the raters with these names."""
         values: Values = {}
         for name in names:
-            values |= self.flat(f"raters.{name}", self.settings.options.raters[name], COST)
+            label = f"raters.{name}"
+            options = self.settings.options.raters[name]
+            values |= self.flat(label, options, COST)
             # A rater with an empty block has to leave a trace as well.
-            values.setdefault(f"raters.{name}.type", "default")
+            values.setdefault(f"{label}.type", "default")
         return values
 
     def real(self) -> Values:
@@ -71,19 +74,25 @@ class Inputs:
 
     def crops(self) -> Values:
         """Return the options that fix the boxes of the training crops."""
-        return {"boxes_per_image": self.settings.crops.count, "gt_size": self.settings.crops.size}
+        crops = self.settings.crops
+        return {"boxes_per_image": crops.count, "gt_size": crops.size}
 
     def restorers(self, specs: list[RestorerSpec]) -> Values:
         """Return the tiling, and a digest of each restorer."""
         init = self.settings.options.init
         values: Values = {}
         if init:
-            values |= {"init.tile": init.tile or "none", "init.overlap": init.overlap}
-        return values | {f"restorer {spec.name}": self.restorer(spec) for spec in specs}
+            values["init.tile"] = init.tile or "none"
+            values["init.overlap"] = init.overlap
+        for spec in specs:
+            values[f"restorer {spec.name}"] = self.restorer(spec)
+        return values
 
     def restorer(self, spec: RestorerSpec) -> str:
         """Return a digest of one restorer; its weights are not read again."""
-        return f"{self.digests.file(spec.checkpoint)} {spec.network or ''} {spec.key}".strip()
+        digest = self.digests.file(spec.checkpoint)
+        network = spec.network or ""
+        return f"{digest} {network} {spec.key}".strip()
 
     def training(self, opt: Mapping[str, Any], start: bool) -> Values:
         """Return the options that the network of a training depends on.
@@ -91,39 +100,52 @@ class Inputs:
         Its name, validation, log and devices are not among them. `start` says that it starts from
         the network of another stage, which is an input of its own.
         """
-        values = self.flat("datasets.train", block(opt, "datasets", "train"), LOADING)
+        train_set = block(opt, "datasets", "train")
+        values = self.flat("datasets.train", train_set, LOADING)
         values |= self.flat("train", block(opt, "train"), BOOKKEEPING | COST)
         for key, value in opt.items():
-            if key in ("manual_seed", "plugins") or key.startswith("network_"):
+            is_used = key in ("manual_seed", "plugins") or key.startswith("network_")
+            if is_used:
                 values |= self.flat(key, value)
-        path = {key: value for key, value in block(opt, "path").items() if key != "resume_state"}
-        left_out = frozenset({"pretrain_network_g"} if start else ())
-        return values | self.flat("path", path, left_out)
+        # A resumed training is the same training.
+        left_out = {"resume_state"}
+        if start:
+            left_out.add("pretrain_network_g")
+        path = block(opt, "path")
+        return values | self.flat("path", path, frozenset(left_out))
 
     def _leaf(self, name: str, value: Any) -> Values:
+        """Return one option: a model with its weights, a file by its content, else the value."""
         key = name.rpartition(".")[2]
         if key in ("model", "clip"):
             # `model` of DepthFeatureLoss names a depth model, elsewhere a vision-language model.
             depth = ".feature_opt." in name
             weights = identity.weights(key, value, self.digests, depth)
             return {name: _plain(value), f"{name} weights": weights}
-        if _is_path(name, key, value) and isinstance(value, str):
+        is_path = isinstance(value, str) and _is_path(name, key, value)
+        if is_path:
             return {name: self.digests.path(value)}
         return {name: _plain(value)}
 
 
-def _is_path(name: str, key: str, value: Any) -> bool:
+def _is_path(name: str, key: str, value: str) -> bool:
     """Return whether the option `name`, which ends with `key`, is the path of a file or folder."""
-    if key.startswith(("dataroot", "pretrain_network", "meta_info")) or key.endswith("_path"):
+    starts = ("dataroot", "pretrain_network", "meta_info")
+    if key.startswith(starts) or key.endswith("_path"):
         return True
-    if key == "weights" and isinstance(value, str) and Path(value).is_file():
+    # `weights` may be a name instead of a file.
+    if key == "weights" and Path(value).is_file():
         return True
     # An entry of a block of roots: dataroot.rain.
-    return "." in name and name.split(".")[-2].startswith("dataroot")
+    parent = name.rpartition(".")[0]
+    block_name = parent.rpartition(".")[2]
+    return block_name.startswith("dataroot")
 
 
 def _plain(value: Any) -> Any:
     """Return `value` as JSON has it; "none" for None, which would mean an unknown value."""
     if value is None:
         return "none"
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return list(value)
+    return value

@@ -21,21 +21,28 @@ SUPERVISED = "supervised"
 def specs(settings: Settings) -> list[RestorerSpec]:
     """Return the restorers of the first pseudo-labels."""
     init = settings.options.init
+    texts = init.restorers if init else ()
     restorers = []
-    for text in init.restorers if init else ():
-        is_stage = text == SUPERVISED
-        restorers.append(trained(settings, text, text) if is_stage else read_spec(text))
+    for text in texts:
+        # The word of this run's own network, which has no path yet when the file is read.
+        if text == SUPERVISED:
+            restorers.append(trained(settings, text, text))
+        else:
+            restorers.append(read_spec(text))
     return restorers
 
 
 def trained(settings: Settings, stage: str, name: str) -> RestorerSpec:
     """Return the averaged network of a training as a restorer called `name`."""
-    return RestorerSpec(name, settings.network(stage))
+    checkpoint = settings.network(stage)
+    return RestorerSpec(name, checkpoint)
 
 
 def choose_first(settings: Settings, folder: Path) -> None:
     """Let the panel choose the pseudo-label of each real photo, as `wxr label init` does."""
-    _vote(settings, folder, specs(settings), InitSettings(**_how(settings)), None)
+    restorers = specs(settings)
+    how = InitSettings(**_how(settings))
+    _vote(settings, folder, restorers, how, None)
 
 
 def choose_again(settings: Settings, folder: Path, before: str) -> None:
@@ -44,23 +51,28 @@ def choose_again(settings: Settings, folder: Path, before: str) -> None:
     Candidates are the photo, the stored label, and the restoration by the teacher of the stage
     `before`.
     """
+    teacher = trained(settings, before, before)
     how = InitSettings(crops=settings.crops, **_how(settings))
-    _vote(settings, folder, [trained(settings, before, before)], how, settings.labels(before))
+    start = settings.labels(before)
+    _vote(settings, folder, [teacher], how, start)
 
 
 def describe(settings: Settings, folder: Path) -> None:
     """Describe the real photos, or their crops, as `wxr label describe` does."""
     photos = RealPhotos(settings.real)
-    whole = settings.options.describe.of == "photos"
-    _describe(
-        settings, folder, WholePhotos(photos) if whole else PhotoCrops(photos, settings.crops)
-    )
+    if settings.options.describe.of == "photos":
+        source = WholePhotos(photos)
+    else:
+        source = PhotoCrops(photos, settings.crops)
+    _describe(settings, folder, source)
 
 
 def describe_labels(settings: Settings, folder: Path, labels: str) -> None:
     """Describe the pseudo-labels of the stage `labels`."""
-    with LabelStore(settings.labels(labels), readonly=True) as store:
-        _describe(settings, folder, PseudoLabelImages(store))
+    path = settings.labels(labels)
+    with LabelStore(path, readonly=True) as store:
+        source = PseudoLabelImages(store)
+        _describe(settings, folder, source)
 
 
 def rewrite(settings: Settings, folder: Path, described: str) -> None:
@@ -76,7 +88,8 @@ def rewrite(settings: Settings, folder: Path, described: str) -> None:
         copy_store(settings.labels(described), path)
     rewriter = build_rewriter(settings.options.rewrite)
     with LabelStore(path) as store:
-        with counting_bar("rewriting", len(store.descriptions())) as progress:
+        count = len(store.descriptions())
+        with counting_bar("rewriting", count) as progress:
             tally = rewrite_descriptions(store, rewriter, progress=progress)
         report.print_rewrites(store, rewriter.provenance, tally)
         report.print_tally(store, tally, "texts")
@@ -89,13 +102,18 @@ def begin_labels(path: Path, labels: Path | None, texts: Path | None) -> None:
     with LabelStore(path) as store:
         if texts:
             with LabelStore(texts, readonly=True) as source:
-                store.put_rows(source.text_rows())
+                rows = source.text_rows()
+                store.put_rows(rows)
 
 
 def _how(settings: Settings) -> dict:
+    """Return the arguments of InitSettings that every vote has in common."""
     init = settings.options.init
-    tiles = {"tile": init.tile, "overlap": init.overlap} if init else {}
-    return {**tiles, "device": settings.options.launch.device}
+    arguments: dict = {"device": settings.options.launch.device}
+    if init:
+        arguments["tile"] = init.tile
+        arguments["overlap"] = init.overlap
+    return arguments
 
 
 def _vote(
@@ -105,9 +123,11 @@ def _vote(
     how: InitSettings,
     start: Path | None,
 ) -> None:
+    """Let the panel choose pseudo-labels into the folder's store, and report the votes."""
     store = folder / "labels.lmdb"
     photos = RealPhotos(settings.real)
-    raters = {name: settings.options.raters[name] for name in settings.options.panel}
+    options = settings.options
+    raters = {name: options.raters[name] for name in options.panel}
     result = init_labels(photos, store, restorers, raters, how, start, counting_bar)
     init_report.print_result(result, store)
     init_report.write_csv(result, folder / "winners.csv")
@@ -116,12 +136,15 @@ def _vote(
 
 
 def _describe(settings: Settings, folder: Path, source: Source) -> None:
+    """Describe the images of `source` into the folder's store, and report the texts."""
     from wxr_plugin.vlm.describer import build_describer
 
     options = settings.options.describe
     task = DescriptionTask(build_describer(options.describer))
+    size = options.batch_size
+    count = len(source) * source.group_size
     with LabelStore(folder / "labels.lmdb") as store:
-        with counting_bar("describing", len(source) * source.group_size) as progress:
-            tally = label_photos(source, task, store, options.batch_size, progress=progress)
+        with counting_bar("describing", count) as progress:
+            tally = label_photos(source, task, store, size, progress=progress)
         report.print_descriptions(store, task, tally)
         report.print_tally(store, tally)

@@ -39,19 +39,23 @@ def read(folder: Path) -> Record | None:
     Raises:
         WxrError: the file is damaged.
     """
+    file = folder / FILE
     try:
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=Record)
+        content = file.read_bytes()
+        return msgspec.json.decode(content, type=Record)
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
         raise WxrError(
-            f"{folder / FILE} cannot be read ({error}); remove {folder} to make this stage again"
+            f"{file} cannot be read ({error}); remove {folder} to make this stage again"
         ) from error
 
 
 def write(folder: Path, record: Record) -> None:
     """Write `record` into `folder` atomically."""
-    write_bytes(folder / FILE, msgspec.json.format(msgspec.json.encode(record)))
+    # Indented, because people read it to see what a stage was made from.
+    content = msgspec.json.format(msgspec.json.encode(record))
+    write_bytes(folder / FILE, content)
 
 
 def is_bare(folder: Path) -> bool:
@@ -61,7 +65,8 @@ def is_bare(folder: Path) -> bool:
     """
     if not folder.exists():
         return True
-    return all(file.name.startswith(f".{FILE}.") for file in folder.iterdir())
+    temporary = f".{FILE}."
+    return all(file.name.startswith(temporary) for file in folder.iterdir())
 
 
 def finish(folder: Path, record: Record, inputs: Inputs, seconds: float) -> None:
@@ -71,47 +76,63 @@ def finish(folder: Path, record: Record, inputs: Inputs, seconds: float) -> None
     for name, value in values.items():
         if value is None:
             values[name] = inputs.get(name)
-    write(
-        folder,
-        msgspec.structs.replace(record, inputs=values, seconds=seconds, finished=time.time()),
+    finished = msgspec.structs.replace(
+        record,
+        inputs=values,
+        seconds=seconds,
+        finished=time.time(),
     )
+    write(folder, finished)
 
 
 def changes(before: Inputs, now: Inputs) -> list[str]:
     """Return the differences in words; empty if there are none."""
+    names = dict.fromkeys([*before, *now])
     lines = []
-    for name in dict.fromkeys([*before, *now]):
-        old, new = before.get(name), now.get(name)
-        in_both = name in before and name in now
-        # An unknown value may be the same one, and hours of work are not repeated on suspicion.
-        if in_both and (old is None or new is None or old == new):
-            continue
+    for name in names:
+        if name in before and name in now:
+            old, new = before[name], now[name]
+            # An unknown value may be the same one: hours of work are not repeated on suspicion.
+            is_unknown = old is None or new is None
+            if is_unknown or old == new:
+                continue
         lines.append(_change(name, before, now))
     return lines
 
 
 def _change(name: str, before: Inputs, now: Inputs) -> str:
+    """Return a line on an input that joined, left or changed."""
+    is_new = name not in before
+    is_gone = name not in now
     if name.startswith("stage "):
         stage = name.removeprefix("stage ")
-        if name in before and name in now:
-            return f"{stage} was made again"
-        return f"{stage} {'joined' if name in now else 'left'}"
-    if name not in before:
-        return f"{name} is given now ({_short(now[name])})"
-    if name not in now:
+        if is_new:
+            return f"{stage} joined"
+        return f"{stage} left" if is_gone else f"{stage} was made again"
+    if is_new:
+        value = _short(now[name])
+        return f"{name} is given now ({value})"
+    if is_gone:
         return f"{name} was taken out"
-    return f"{name} changed from {_short(before[name])} to {_short(now[name])}"
+    old, new = _short(before[name]), _short(now[name])
+    return f"{name} changed from {old} to {new}"
 
 
 def _short(value: Any) -> str:
+    """Return a value as text of at most 60 characters."""
     text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    if len(text) <= 60:
+        return text
+    return f"{text[:57]}…"
 
 
 def set_aside(folder: Path, old: Path) -> Path:
     """Rename a stage's folder to a free name below `old`, and return it."""
     old.mkdir(parents=True, exist_ok=True)
-    targets = (old / f"{folder.name}.{number}" for number in count(1))
-    target = next(path for path in targets if not path.exists())
+    for number in count(1):
+        target = old / f"{folder.name}.{number}"
+        if not target.exists():
+            break
+    # Renamed, not copied: a stage may hold gigabytes.
     folder.rename(target)
     return target

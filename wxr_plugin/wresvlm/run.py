@@ -41,10 +41,13 @@ class Run:
     """
 
     def __init__(self, settings: Settings, say: Callable[[str], object] = print):
+        # Plug-ins register the networks and raters that the chain may name.
         import_plugins({"plugins": settings.options.plugins})
-        self.settings, self.say = settings, say
+        self.settings = settings
+        self.say = say
         self.digests = FileDigests(settings.work / "digests.json")
-        self.stages = Chain(settings, Inputs(settings, self.digests)).build()
+        inputs = Inputs(settings, self.digests)
+        self.stages = Chain(settings, inputs).build()
 
     def make(self, until: str | None = None, redo: Sequence[str] = ()) -> None:
         """Make every stage up to `until` that is not done; those of `redo` again, done or not.
@@ -56,7 +59,10 @@ class Run:
             WxrError: there is no such stage, another process works in the folder, or a stage fails.
         """
         last = self.index(until) if until else len(self.stages) - 1
-        again = {self.stages[self.index(name)].name for name in redo}
+        again = set(redo)
+        # Names that do not exist are refused before any work begins.
+        for name in again:
+            self.index(name)
         with only_here(self.settings.work):
             for stage in self.stages[: last + 1]:
                 self.make_one(stage, stage.name in again)
@@ -66,23 +72,31 @@ class Run:
         folder = self.settings.folder(stage.name)
         inputs = self.inputs(stage)
         record = records.read(folder)
-        reasons = records.changes(record.inputs, inputs) if record else ["it holds no record"]
+        reasons = ["it holds no record"]
         if again:
             reasons = ["as asked"]
+        elif record:
+            reasons = records.changes(record.inputs, inputs)
         if reasons and not records.is_bare(folder):
-            self._set_aside(folder, "; ".join(reasons[:SHOWN]))
+            why = "; ".join(reasons[:SHOWN])
+            self._set_aside(folder, why)
             record = None
         if record and record.seconds is not None:
             self.say(f"[{stage.name}] done before, skipped")
             return
         record = self._begin(stage, folder, record, inputs)
+        self._work(stage, folder, record)
+        forget_models()
+
+    def _work(self, stage: Stage, folder: Path, record: Record) -> None:
+        """Do the work of a stage in its folder, and record that it is done."""
         start = time.monotonic()
         stage.work(folder)
         seconds = time.monotonic() - start
         # Inputs are collected again: the work may have downloaded weights that were unknown before.
-        records.finish(folder, record, self.inputs(stage), seconds)
+        inputs = self.inputs(stage)
+        records.finish(folder, record, inputs, seconds)
         self.say(f"[{stage.name}] {seconds:.0f} s")
-        forget_models()
 
     def inputs(self, stage: Stage) -> Values:
         """Return the inputs that the stage would be made from now.
@@ -92,8 +106,10 @@ class Run:
         """
         values = stage.inputs()
         for need in stage.needs:
-            record = records.read(self.settings.folder(need))
-            if record is None or record.seconds is None:
+            folder = self.settings.folder(need)
+            record = records.read(folder)
+            is_done = record is not None and record.seconds is not None
+            if not is_done:
                 raise WxrError(f"{stage.name} needs {need}, which is not done")
             values[f"stage {need}"] = record.made
         self.digests.save()
@@ -105,14 +121,19 @@ class Run:
         Raises:
             WxrError: no training is done.
         """
-        names = [state.name for state in self.states() if state.word == "done"]
-        done = tuple(name for name in names if name != "report")
-        if not any(name == "supervised" or name.startswith("round_") for name in done):
+        done = []
+        for state in self.states():
+            if state.word == "done" and state.name != "report":
+                done.append(state.name)
+        trainings = [name for name in done if name == "supervised" or name.startswith("round_")]
+        if not trainings:
             raise WxrError(f"{self.settings.work}: no training is done that could be reported on")
         # The last stage, as if the run ended here.
-        work = partial(pages.report, self.settings, stages=done)
+        stages = tuple(done)
+        work = partial(pages.report, self.settings, stages=stages)
+        stage = self.stages[-1]._replace(needs=stages, work=work)
         with only_here(self.settings.work):
-            self.make_one(self.stages[-1]._replace(needs=done, work=work))
+            self.make_one(stage)
         return self.settings.folder("report") / "index.html"
 
     def states(self) -> list[State]:
@@ -126,21 +147,29 @@ class Run:
         """Return the place of the stage `name`; raise WxrError if there is none."""
         names = [stage.name for stage in self.stages]
         if name not in names:
-            raise WxrError(f"no stage '{name}' in this run; its stages are {', '.join(names)}")
+            existing = ", ".join(names)
+            raise WxrError(f"no stage '{name}' in this run; its stages are {existing}")
         return names.index(name)
 
     def _state(self, stage: Stage, before: dict[str, State]) -> State:
         waits = [need for need in stage.needs if before[need].word != "done"]
-        record = records.read(self.settings.folder(stage.name))
+        folder = self.settings.folder(stage.name)
+        record = records.read(folder)
         # A stage that it needs will be made again, so its own inputs cannot be compared yet.
         if waits:
             word = "waits" if record is None else "outdated"
-            return State(stage.name, word, f"after {', '.join(waits)}")
+            why = f"after {', '.join(waits)}"
+            return State(stage.name, word, why)
         if record is None:
             return State(stage.name, "new")
-        if reasons := records.changes(record.inputs, self.inputs(stage)):
-            return State(stage.name, "outdated", "; ".join(reasons[:SHOWN]))
-        return State(stage.name, "under way" if record.seconds is None else "done")
+        inputs = self.inputs(stage)
+        reasons = records.changes(record.inputs, inputs)
+        if reasons:
+            why = "; ".join(reasons[:SHOWN])
+            return State(stage.name, "outdated", why)
+        if record.seconds is None:
+            return State(stage.name, "under way")
+        return State(stage.name, "done")
 
     def _begin(self, stage: Stage, folder: Path, record: Record | None, inputs: Values) -> Record:
         if record is None:
@@ -153,7 +182,8 @@ class Run:
         return record
 
     def _set_aside(self, folder: Path, why: str) -> None:
-        target = records.set_aside(folder, self.settings.work / "old")
+        old = self.settings.work / "old"
+        target = records.set_aside(folder, old)
         self.say(f"[{folder.name}] made again, because {why} (before: {target})")
 
 
@@ -165,22 +195,30 @@ def only_here(work: Path) -> Iterator[None]:
         WxrError: another process is in it already.
     """
     work.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(work / "run.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    lock = work / "run.lock"
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        try:
-            # A record lock ends with the process, however it ends, and is not inherited by forks.
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
-            raise WxrError(
-                f"{work}: process {holder} is at work here; wait for it, or give another work "
-                f"folder"
-            ) from error
+        _lock(descriptor, work)
+        # The holder's name, for the message that other processes print.
+        holder = f"{os.getpid()} on {os.uname().nodename}"
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()} on {os.uname().nodename}".encode())
+        os.write(descriptor, holder.encode())
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, work: Path) -> None:
+    """Lock the open file without waiting; raise WxrError if another process holds it."""
+    try:
+        # A record lock ends with the process, however it ends, and is not inherited by forks.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        text = os.read(descriptor, 64).decode(errors="replace")
+        holder = text.strip() or "unknown"
+        raise WxrError(
+            f"{work}: process {holder} is at work here; wait for it, or give another work folder"
+        ) from error
 
 
 def forget_models() -> None:

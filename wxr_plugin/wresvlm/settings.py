@@ -33,12 +33,15 @@ class Settings:
         self.supervised = options.supervised and training_options(
             options.supervised, options.data, options.plugins
         )
-        data = block(self.train, "datasets", "train")
-        real = block(data, "real")
+        train_set = block(self.train, "datasets", "train")
+        real = block(train_set, "real")
+        paired = block(train_set, "paired")
+        # Roots of the run's file come before those of the training file.
         self.real = sorted_roots(options.data.real or real.get("dataroot"))
-        self.clear = options.data.clear or block(data, "paired").get("dataroot_gt")
-        size = real.get("gt_size") or data.get("gt_size") or 1
-        self.crops = Crops(int(real.get("boxes_per_image", 4)), int(size))
+        self.clear = options.data.clear or paired.get("dataroot_gt")
+        count = real.get("boxes_per_image", 4)
+        size = real.get("gt_size") or train_set.get("gt_size") or 1
+        self.crops = Crops(int(count), int(size))
 
     @property
     def losses(self) -> Mapping[str, Any]:
@@ -63,7 +66,8 @@ class Settings:
     @property
     def clip(self) -> str:
         """CLIP of the weather prompts."""
-        return block(self.losses, "weather_prompt_opt").get("clip", "tiny")
+        options = block(self.losses, "weather_prompt_opt")
+        return options.get("clip", "tiny")
 
     @property
     def device(self) -> str | None:
@@ -85,7 +89,8 @@ class Settings:
 
     def experiment(self, stage: str) -> Path:
         """Return the folder below experiments/ that BasicSR makes for a training."""
-        return self.folder(stage) / "experiments" / self.training_name(stage)
+        experiments = self.folder(stage) / "experiments"
+        return experiments / self.training_name(stage)
 
     def training_name(self, stage: str) -> str:
         """Return the name of a training in logs and folders."""
@@ -97,7 +102,9 @@ class Settings:
 
     def supervised_options(self) -> Options:
         """Return the options of the supervised training."""
-        return {**copy.deepcopy(self.supervised), "name": self.training_name("supervised")}
+        opt = copy.deepcopy(self.supervised)
+        opt["name"] = self.training_name("supervised")
+        return opt
 
     def round_options(self, number: int, start: str | None, prompts: str | None) -> Options:
         """Return the options of round `number`, counted from 1.
@@ -144,8 +151,9 @@ def training_options(file: TrainingFile, data: DataOptions, plugins: list[str]) 
     """Return the options of a training file with the run's photos and plug-ins in it."""
     opt = option_files.load(file.opt, file.force_yml)
     if plugins:
-        every = [*plugins, *(opt.get("plugins") or [])]
-        opt["plugins"] = list(dict.fromkeys(every))
+        # Those of the run come first; each is named once.
+        own_plugins = opt.get("plugins") or []
+        opt["plugins"] = list(dict.fromkeys([*plugins, *own_plugins]))
     datasets = opt.get("datasets")
     train = datasets.get("train") if isinstance(datasets, dict) else None
     if isinstance(train, dict):
@@ -167,11 +175,9 @@ def _put_photos(train: Options, data: DataOptions) -> None:
     if data.real and isinstance(train.get("real"), dict):
         train["real"]["dataroot"] = sorted_roots(data.real)
     if data != DataOptions():
-        roots = [
-            paired.get("dataroot_gt"),
-            paired.get("dataroot_lq"),
-            *_roots(block(train, "real").get("dataroot")),
-        ]
+        real_roots = block(train, "real").get("dataroot")
+        pair_roots = [paired.get("dataroot_gt"), paired.get("dataroot_lq")]
+        roots = [*pair_roots, *_roots(real_roots)]
         is_lmdb = all(str(root).endswith(".lmdb") for root in roots if root)
         train["io_backend"] = {"type": "lmdb" if is_lmdb else "disk"}
 
@@ -192,4 +198,6 @@ def sorted_roots(roots: Any) -> Any:
 
 
 def _roots(roots: Any) -> list[Any]:
-    return list(roots.values()) if isinstance(roots, Mapping) else [roots]
+    if isinstance(roots, Mapping):
+        return list(roots.values())
+    return [roots]

@@ -27,7 +27,10 @@ def train_supervised(settings: Settings, folder: Path) -> None:
 
 
 def train_round(
-    settings: Settings, folder: Path, number: int, sources: Mapping[str, str | None]
+    settings: Settings,
+    folder: Path,
+    number: int,
+    sources: Mapping[str, str | None],
 ) -> None:
     """Train one round, or resume it.
 
@@ -36,12 +39,14 @@ def train_round(
     opt = settings.round_options(number, sources["start"], sources["prompts"])
     store = settings.labels(folder.name)
     states = settings.experiment(folder.name) / "training_states"
+    has_checkpoint = any(states.glob("*.state"))
     # Without a checkpoint to resume from, the labels of a killed training belong to no network.
-    if not any(states.glob("*.state")):
+    if not has_checkpoint:
         shutil.rmtree(store, ignore_errors=True)
     if opt["train"]["labels"] and not store.exists():
-        labels = sources["labels"] and settings.labels(sources["labels"])
-        texts = sources["texts"] and settings.labels(sources["texts"])
+        label_stage, text_stage = sources["labels"], sources["texts"]
+        labels = settings.labels(label_stage) if label_stage else None
+        texts = settings.labels(text_stage) if text_stage else None
         begin_labels(store, labels, texts)
     train(settings, folder.name, folder, opt)
 
@@ -55,19 +60,27 @@ def train(settings: Settings, stage: str, folder: Path, opt: Mapping[str, Any]) 
     file = folder / "options.yml"
     text = yaml.safe_dump(dict(opt), sort_keys=False, allow_unicode=True)
     write_text(file, text)
-    words = ["wxr_plugin.train", "-opt", str(file), "--auto_resume", "--root", str(folder)]
-    count = settings.options.launch.nproc_per_node
-    if count > 1:
-        torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(count), "-m"]
-        words = [*torchrun, *words, "--launcher", "pytorch"]
-    command = [sys.executable, "-m", *words]
-    if code := subprocess.run(command, preexec_fn=_end_with_parent()).returncode:
+    command = _command(file, folder, settings.options.launch.nproc_per_node)
+    # In a process of its own, because BasicSR's pipeline reads sys.argv and sets global state.
+    process = subprocess.run(command, preexec_fn=_end_with_parent())
+    code = process.returncode
+    if code:
         raise WxrError(
             f"{stage}: training ended with code {code}; its output is above, its log is below "
             f"{folder}"
         )
-    if not settings.network(stage).is_file():
-        raise WxrError(f"{stage}: training succeeded but left no {settings.network(stage)}")
+    network = settings.network(stage)
+    if not network.is_file():
+        raise WxrError(f"{stage}: training succeeded but left no {network}")
+
+
+def _command(file: Path, folder: Path, count: int) -> list[str]:
+    """Return the command that trains by the option file `file` in `count` processes."""
+    words = ["wxr_plugin.train", "-opt", str(file), "--auto_resume", "--root", str(folder)]
+    if count > 1:
+        torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(count), "-m"]
+        words = [*torchrun, *words, "--launcher", "pytorch"]
+    return [sys.executable, "-m", *words]
 
 
 def learn_prompts(settings: Settings, folder: Path, labels: str | None) -> None:
@@ -78,12 +91,19 @@ def learn_prompts(settings: Settings, folder: Path, labels: str | None) -> None:
     options = prompt_options(settings, labels)
     learnt = learn(options, track, settings.device)
     learnt.prompts.save(folder / "prompts.safetensors")
-    result = {"accuracy": learnt.accuracy, "held_out": learnt.held_out}
-    result["restored"] = learnt.restored.used if learnt.restored else 0
-    write_text(folder / "accuracy.json", json.dumps(result, indent=1))
+    restored = learnt.restored.used if learnt.restored else 0
+    result = {
+        "accuracy": learnt.accuracy,
+        "held_out": learnt.held_out,
+        "restored": restored,
+    }
+    text = json.dumps(result, indent=1)
+    write_text(folder / "accuracy.json", text)
     for line in learnt.bad:
         print(f"skipped: {line}")
-    shares = [f"{weather} {share:.1%}" for weather, share in learnt.accuracy.items()]
+    shares = []
+    for weather, share in learnt.accuracy.items():
+        shares.append(f"{weather} {share:.1%}")
     print(f"held-out accuracy ({learnt.held_out} photos and crops): {', '.join(shares)}")
 
 

@@ -64,12 +64,15 @@ def convert(
     if network:
         blocks["network_g"] = network
     stored_blocks = {name: block for name, block in blocks.items() if block}
-    weights, left_out = _of_the_network(load_weights(source, key))
-    if blocks["network_g"]:
-        _check_fit(source, weights, blocks["network_g"])
-    write_with(target, _writer(form, weights, stored_blocks))
+    all_weights = load_weights(source, key)
+    weights, left_out = _of_the_network(all_weights)
+    target_network = blocks["network_g"]
+    if target_network:
+        _check_fit(source, weights, target_network)
+    writer = _writer(form, weights, stored_blocks)
+    write_with(target, writer)
     _compare(target, weights)
-    return Converted(len(weights), blocks["network_g"], left_out)
+    return Converted(len(weights), target_network, left_out)
 
 
 def _checked(source: Path, target: Path, form: Form | None, force: bool) -> Form:
@@ -77,7 +80,9 @@ def _checked(source: Path, target: Path, form: Form | None, force: bool) -> Form
     if not source.is_file():
         raise WxrError(f"{source}: no such file")
     is_safe = target.suffix == ".safetensors"
-    form = form or ("safetensors" if is_safe else None)
+    # Only safetensors is clear from the name: both hosts write .pth.
+    if form is None and is_safe:
+        form = "safetensors"
     if form is None:
         raise WxrError(
             f"{target}: cannot infer the target format; add --to basicsr or --to mmagic, or use a "
@@ -86,34 +91,39 @@ def _checked(source: Path, target: Path, form: Form | None, force: bool) -> Form
     if (form == "safetensors") != is_safe:
         suffix = ".safetensors" if form == "safetensors" else ".pth"
         raise WxrError(f"{target}: files for {form} end in {suffix}")
-    if target.exists() and target.resolve() == source.resolve():
+    exists = target.exists()
+    if exists and target.resolve() == source.resolve():
         raise WxrError(f"{target} is the source itself; give the result another name")
-    if target.exists() and not force:
+    if exists and not force:
         raise WxrError(f"{target} is there already; add --force to replace it")
     return form
 
 
 def _of_the_network(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Return the network's weights under its own names, and the names of all other weights."""
+    left_out = [name for name in weights if not name.startswith(PREFIXES)]
     for prefix in PREFIXES:
-        names = [name for name in weights if name.startswith(prefix)]
-        if names:
-            inner = {name.removeprefix(prefix): weights[name] for name in names}
-            return inner, [name for name in weights if not name.startswith(PREFIXES)]
+        inner = {}
+        for name, tensor in weights.items():
+            if name.startswith(prefix):
+                inner[name.removeprefix(prefix)] = tensor
+        if inner:
+            return inner, left_out
     # No prefix: the file holds the network alone.
     return dict(weights), []
 
 
 def _check_fit(source: str | Path, weights: Mapping[str, Tensor], network: dict[str, Any]) -> None:
+    """Raise an error if the weights do not fit the `network_g` block."""
     from wxr_plugin.zoo.shapes import network_shapes
 
     try:
         expected = network_shapes(network)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{source}: its network {network.get('type')} cannot be built: {error}"
-        ) from error
-    difference = differences(shapes_of(weights), expected)
+        name = network.get("type")
+        raise CheckpointError(f"{source}: its network {name} cannot be built: {error}") from error
+    shapes = shapes_of(weights)
+    difference = differences(shapes, expected)
     if difference:
         raise CheckpointError(f"{source} does not fit the network {network['type']}: {difference}")
 
@@ -123,22 +133,38 @@ def _writer(
 ) -> Callable[[BinaryIO], object]:
     """Return a function that writes `weights` and `blocks` to a file in the format `form`."""
     if form == "safetensors":
-        # safetensors refuses tensors that share memory or are views.
-        copies = {name: value.clone().contiguous() for name, value in weights.items()}
-        metadata = {name: json.dumps(block) for name, block in blocks.items()}
-        data = safetensors.torch.save(copies, metadata)
+        data = _safetensors_bytes(weights, blocks)
         return lambda file: file.write(data)
     if form == "basicsr":
-        return partial(torch.save, {"params": dict(weights), **blocks})
-    state_dict = {PREFIX + name: value for name, value in weights.items()}
-    return partial(torch.save, {"meta": {}, "state_dict": state_dict, **blocks})
+        content = {"params": dict(weights), **blocks}
+        return partial(torch.save, content)
+    state_dict = {}
+    for name, tensor in weights.items():
+        # The model of MMagic finds its network under this prefix.
+        state_dict[PREFIX + name] = tensor
+    content = {"meta": {}, "state_dict": state_dict, **blocks}
+    return partial(torch.save, content)
+
+
+def _safetensors_bytes(weights: Mapping[str, Tensor], blocks: Mapping[str, Any]) -> bytes:
+    """Return the content of a .safetensors file; its metadata are texts, so blocks are JSON."""
+    copies = {}
+    for name, tensor in weights.items():
+        # safetensors refuses tensors that share memory or are views.
+        copies[name] = tensor.clone().contiguous()
+    metadata = {}
+    for name, block in blocks.items():
+        metadata[name] = json.dumps(block)
+    return safetensors.torch.save(copies, metadata)
 
 
 def _compare(target: str | Path, weights: Mapping[str, Tensor]) -> None:
     """Read `target` back. Raises CheckpointError if it does not hold `weights`."""
     written, _ = _of_the_network(load_weights(target))
-    same_names = written.keys() == weights.keys()
-    if not same_names or not all(_equal(written[name], weights[name]) for name in weights):
+    is_same = written.keys() == weights.keys()
+    if is_same:
+        is_same = all(_equal(written[name], weights[name]) for name in weights)
+    if not is_same:
         raise CheckpointError(
             f"{target}: the written weights differ from those of the source; check the disk"
         )
@@ -146,10 +172,13 @@ def _compare(target: str | Path, weights: Mapping[str, Tensor]) -> None:
 
 def _equal(first: Tensor, second: Tensor) -> bool:
     """Compare bit by bit, so that NaN equals itself."""
-    if first.dtype != second.dtype or first.shape != second.shape:
+    has_same_form = first.dtype == second.dtype and first.shape == second.shape
+    if not has_same_form:
         return False
     return torch.equal(_bytes(first), _bytes(second))
 
 
 def _bytes(tensor: Tensor) -> Tensor:
-    return tensor.contiguous().reshape(-1).view(torch.uint8)
+    # A 0-d tensor cannot be viewed as another type, a flat one can.
+    flat = tensor.contiguous().reshape(-1)
+    return flat.view(torch.uint8)

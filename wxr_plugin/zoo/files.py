@@ -1,6 +1,6 @@
 """Search for the files of a row, and their weights under the names of the row's network."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,20 +46,28 @@ def find_files(row: Row, given: Sequence[Path] = ()) -> RowFiles:
     file = _single(row, given)
     for network in networks(row):
         expected = network_shapes(network)
-        if fits(_read(row, file, expected), expected):
+        weights = _read(row, file, expected)
+        if fits(weights, expected):
             return RowFiles(network, (file,))
-    return _refuse(row, file, network_shapes(next(networks(row))))
+    # The message compares with the row's own arguments, which come first.
+    first = next(networks(row))
+    return _refuse(row, file, network_shapes(first))
 
 
 def read_weights(row: Row, row_files: RowFiles) -> dict[str, Tensor]:
     """Return the weights of all files under the names of the network."""
     expected = network_shapes(row_files.network)
-    if len(row_files.files) == 1 and len(row.files) != 1:
-        return _read(row, row_files.files[0], expected)
+    files = row_files.files
+    is_whole = len(files) == 1 and len(row.files) != 1
+    if is_whole:
+        return _read(row, files[0], expected)
     joined: dict[str, Tensor] = {}
-    for part, file in zip(row.files, row_files.files, strict=True):
-        weights = _read(part, file, part_shapes(row, part, expected))
-        joined |= {part.into + name: tensor for name, tensor in weights.items()}
+    for part, file in zip(row.files, files, strict=True):
+        shapes = part_shapes(row, part, expected)
+        weights = _read(part, file, shapes)
+        for name, tensor in weights.items():
+            full_name = part.into + name
+            joined[full_name] = tensor
     return joined
 
 
@@ -71,9 +79,13 @@ def part_shapes(row: Row, part: Part, expected: Shapes) -> Shapes:
     if part.into:
         names = [name for name in expected if name.startswith(part.into)]
     else:
-        prefixes = tuple(sibling.into for sibling in row.files if sibling.into)
-        names = [name for name in expected if not name.startswith(prefixes)]
-    return {name.removeprefix(part.into): expected[name] for name in names}
+        siblings = tuple(sibling.into for sibling in row.files if sibling.into)
+        names = [name for name in expected if not name.startswith(siblings)]
+    shapes = {}
+    for name in names:
+        # Without the prefix of the part, as its own file names the weights.
+        shapes[name.removeprefix(part.into)] = expected[name]
+    return shapes
 
 
 def places(row: Row, official: str) -> list[Path]:
@@ -83,18 +95,24 @@ def places(row: Row, official: str) -> list[Path]:
     name if no other row has a file of that name.
     """
     last = Path(official).name
-    by_row: list[Path] = []
+    folder = WEIGHTS / row.name
+    paths = [WEIGHTS / official, folder / last]
+    # A file with the row's name and any suffix; with several files it would be ambiguous.
     if not row.files:
-        by_row = sorted(path for path in WEIGHTS.glob(f"{row.name}.*") if path.is_file())
-    unique = [WEIGHTS / last] if len(_owners()[last]) == 1 else []
-    return [WEIGHTS / official, WEIGHTS / row.name / last, *by_row, *unique]
+        matching = WEIGHTS.glob(f"{row.name}.*")
+        paths += sorted(path for path in matching if path.is_file())
+    owners = _owners()[last]
+    if len(owners) == 1:
+        paths.append(WEIGHTS / last)
+    return paths
 
 
 def available(row: Row) -> list[Path]:
     """Return the row's files in WEIGHTS, unread; empty unless all exist."""
     files = []
     for official in row.official or (row.name,):
-        file = _first_file(places(row, official))
+        paths = places(row, official)
+        file = _first_file(paths)
         if file is None:
             return []
         files.append(file)
@@ -102,7 +120,10 @@ def available(row: Row) -> list[Path]:
 
 
 def _first_file(paths: Sequence[Path]) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)
+    for path in paths:
+        if path.is_file():
+            return path
+    return None
 
 
 def _single(row: Row, given: Sequence[Path]) -> Path:
@@ -110,10 +131,15 @@ def _single(row: Row, given: Sequence[Path]) -> Path:
     if len(given) > 1:
         raise WxrError(f"{row.name} is one file, not {len(given)}")
     official = row.file or row.name
-    choices = list(given) or places(row, official)
-    if given and given[0].is_dir():
-        choices = [given[0] / official, given[0] / Path(official).name]
-    return _first_file(choices) or _missing(row, official, given)
+    if not given:
+        choices = places(row, official)
+    elif given[0].is_dir():
+        folder = given[0]
+        choices = [folder / official, folder / Path(official).name]
+    else:
+        choices = list(given)
+    file = _first_file(choices)
+    return file or _missing(row, official, given)
 
 
 def _missing(row: Row, official: str, given: Sequence[Path]) -> Path:
@@ -134,19 +160,35 @@ def _find_parts(row: Row, given: Sequence[Path]) -> RowFiles:
 
     Files may have other names than the official ones, so they are assigned by their shapes.
     """
-    choices = {official: list(_choices(row, official, given)) for official in row.official}
-    for official, paths in choices.items():
+    choices = {}
+    for official in row.official:
+        paths = list(_choices(row, official, given))
         if not paths:
-            _missing(row, official, [path for path in given if path.is_dir()])
+            folders = [path for path in given if path.is_dir()]
+            _missing(row, official, folders)
+        choices[official] = paths
     for network in networks(row):
-        files = _assigned(row, network_shapes(network), choices)
-        if files:
-            return RowFiles(network, tuple(files[part.file] for part in row.files))
-    expected = network_shapes(next(networks(row)))
+        expected = network_shapes(network)
+        assigned = _assigned(row, expected, choices)
+        if assigned:
+            files = tuple(assigned[part.file] for part in row.files)
+            return RowFiles(network, files)
+    return _refuse_parts(row, choices)
+
+
+def _refuse_parts(row: Row, choices: dict[str, list[Path]]) -> RowFiles:
+    """Raise an error that names the first part that no file fits, if there is one."""
+    first = next(networks(row))
+    expected = network_shapes(first)
     for part in row.files:
-        if not any(_part_fits(row, part, path, expected) for path in choices[part.file]):
-            _refuse(part, choices[part.file][0], part_shapes(row, part, expected), row)
-    raise WxrError(f"{row.name}: no choice of files for {', '.join(row.official)} fits the network")
+        paths = choices[part.file]
+        fitting = (path for path in paths if _part_fits(row, part, path, expected))
+        if next(fitting, None) is None:
+            shapes = part_shapes(row, part, expected)
+            _refuse(part, paths[0], shapes, row)
+    # Every part has a file that fits it, but two parts need the same one.
+    names = ", ".join(row.official)
+    raise WxrError(f"{row.name}: no choice of files for {names} fits the network")
 
 
 def _choices(row: Row, official: str, given: Sequence[Path]) -> Iterator[Path]:
@@ -154,20 +196,28 @@ def _choices(row: Row, official: str, given: Sequence[Path]) -> Iterator[Path]:
 
     First files of its name, then all that were given, then those of the row's other files.
     """
-    files = [path for path in given if path.is_file()]
-    folders = [path for path in given if path.is_dir()]
-    folders += [path.parent for path in files]
+    files, folders = [], []
+    for path in given:
+        if path.is_file():
+            files.append(path)
+        elif path.is_dir():
+            folders.append(path)
+    folders += [file.parent for file in files]
     last = Path(official).name
-    ranked = [path for path in files if path.name == last]
+    ranked = [file for file in files if file.name == last]
     for folder in folders:
-        ranked += [folder / official, folder / last]
+        ranked.append(folder / official)
+        ranked.append(folder / last)
     ranked += files
+    siblings = [Path(name).name for name in row.official]
     for folder in folders:
-        ranked += [folder / Path(name).name for name in row.official]
+        ranked += [folder / name for name in siblings]
     for name in (official, *row.official):
         ranked += places(row, name)
-    # dict.fromkeys removes duplicates and keeps the order.
-    return iter(dict.fromkeys(path for path in ranked if path.is_file()))
+    # A dict removes duplicates and keeps the order.
+    for path in dict.fromkeys(ranked):
+        if path.is_file():
+            yield path
 
 
 def _assigned(row: Row, expected: Shapes, choices: dict[str, list[Path]]) -> dict[str, Path] | None:
@@ -175,30 +225,48 @@ def _assigned(row: Row, expected: Shapes, choices: dict[str, list[Path]]) -> dic
     assigned: dict[str, Path] = {}
     for official, paths in choices.items():
         parts = [part for part in row.files if part.file == official]
-        # Two files may have the same shapes, but each is taken once.
-        for path in paths:
-            if path in assigned.values():
-                continue
-            if all(_part_fits(row, part, path, expected) for part in parts):
-                assigned[official] = path
-                break
-        else:
+        file = _first_fit(row, parts, paths, expected, assigned.values())
+        if file is None:
             return None
+        assigned[official] = file
     return assigned
 
 
+def _first_fit(
+    row: Row,
+    parts: Sequence[Part],
+    paths: Sequence[Path],
+    expected: Shapes,
+    taken: Collection[Path],
+) -> Path | None:
+    """Return the first of `paths` that fits all of `parts`; None without any."""
+    for path in paths:
+        # Two files may have the same shapes, but each is taken once.
+        if path in taken:
+            continue
+        if all(_part_fits(row, part, path, expected) for part in parts):
+            return path
+    return None
+
+
 def _part_fits(row: Row, part: Part, file: Path, expected: Shapes) -> bool:
+    """Return whether the file holds the weights of one part."""
     shapes = part_shapes(row, part, expected)
-    return fits(_read(part, file, shapes), shapes)
+    weights = _read(part, file, shapes)
+    return fits(weights, shapes)
 
 
 def _is_whole_network(row: Row, given: Sequence[Path]) -> bool:
     """Return whether a single given file holds the whole network of a row with several parts."""
-    if len(given) != 1 or not given[0].is_file():
+    if len(given) != 1:
+        return False
+    (file,) = given
+    if not file.is_file():
         return False
     for network in networks(row):
         expected = network_shapes(network)
-        if fits(_read(row, given[0], expected), expected):
+        weights = _read(row, file, expected)
+        if fits(weights, expected):
             return True
     return False
 
@@ -218,8 +286,11 @@ def _read(source: Row | Part, file: Path, expected: Shapes) -> dict[str, Tensor]
 
 
 def _refuse(source: Row | Part, file: Path, expected: Shapes, row: Row | None = None) -> RowFiles:
+    """Raise an error with the differences of a file from the network, or from a part of it."""
     weights = _read(source, file, expected)
-    difference = differences(shapes_of(weights), expected)
+    shapes = shapes_of(weights)
+    difference = differences(shapes, expected)
+    # A part has no name of its own.
     name = (row or source).name
     raise CheckpointError(
         f"{file} does not fit the network of {name}: {difference}. `wxr zoo verify {file}` reports "
@@ -233,5 +304,7 @@ def _owners() -> dict[str, set[tuple[str, str]]]:
     owners: dict[str, set[tuple[str, str]]] = {}
     for row in rows().values():
         for official in row.official or (row.name,):
-            owners.setdefault(Path(official).name, set()).add((official, row.source))
+            last = Path(official).name
+            of_name = owners.setdefault(last, set())
+            of_name.add((official, row.source))
     return owners

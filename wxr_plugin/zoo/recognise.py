@@ -97,20 +97,20 @@ def recognise(path: Path) -> Recognised:
 
     Raises CheckpointError if it cannot be read, FileNotFoundError if it does not exist.
     """
+    # Mapped: only names and shapes are needed, so the numbers stay in the file.
     content = read_content(path, mapped=True)
     containers = dict(_containers(content))
-    with open(path, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    tensors = [tensor for weights in containers.values() for tensor in weights.values()]
-    parameters = sum(tensor.numel() for tensor in tensors)
-    report = partial(Recognised, str(path), sha256, len(tensors), parameters)
+    sha256 = _hash(path)
+    tensors, parameters = _counts(containers)
+    report = partial(Recognised, str(path), sha256, tensors, parameters)
     stored = load_network_options(path)
     kind = _other_kind(content, containers)
     if kind or not containers:
         return report([], other=kind, closest_differs=kind or "no weights in it")
     stored_differs = None
     if stored:
-        stored_differs = _differences(find_weights(content, None, path), stored)
+        weights = find_weights(content, None, path)
+        stored_differs = _differences(weights, stored)
     matches: list[Match] = []
     for key, weights in containers.items():
         matches += _matches(key, weights, sha256)
@@ -128,28 +128,51 @@ def recognise(path: Path) -> Recognised:
     )
 
 
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256")
+    return sha256.hexdigest()
+
+
+def _counts(containers: Containers) -> tuple[int, int]:
+    """Return the number of tensors in all containers, and of the values in these."""
+    tensors, values = 0, 0
+    for weights in containers.values():
+        tensors += len(weights)
+        values += sum(tensor.numel() for tensor in weights.values())
+    return tensors, values
+
+
 def _containers(
     content: Mapping[str, Any], key: str = "", depth: int = 0
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Yield the keys, joined by /, and the content of every state dict in a file."""
-    if content and all(isinstance(value, Tensor) for value in content.values()):
+    is_state_dict = bool(content) and all(isinstance(value, Tensor) for value in content.values())
+    if is_state_dict:
         yield key, dict(content)
+        return
     # Moments of an optimiser look like weights.
-    elif depth < DEPTH and not key.startswith("optim"):
-        for name, inner in content.items():
-            if isinstance(name, str):
-                yield from _inner(name, inner, f"{key}/{name}" if key else name, depth)
+    if depth >= DEPTH or key.startswith("optim"):
+        return
+    for name, inner in content.items():
+        if isinstance(name, str):
+            inner_key = f"{key}/{name}" if key else name
+            yield from _inner(name, inner, inner_key, depth)
 
 
 def _inner(name: str, inner: Any, key: str, depth: int) -> Iterator[tuple[str, dict]]:
+    """Yield the state dicts in one entry of a container."""
     if isinstance(inner, Mapping):
         yield from _containers(inner, key, depth + 1)
-    elif isinstance(inner, StandIn) and hasattr(inner, "state"):
-        # A whole pickled network; `find_weights` refuses stand-ins of other classes.
+        return
+    is_pickled_network = isinstance(inner, StandIn) and hasattr(inner, "state")
+    if is_pickled_network:
+        # `find_weights` refuses stand-ins of other classes.
         try:
-            yield key, find_weights({name: inner}, name, key)
+            weights = find_weights({name: inner}, name, key)
         except CheckpointError:
             return
+        yield key, weights
 
 
 def _other_kind(content: Mapping[str, Any], containers: Containers) -> str | None:
@@ -184,7 +207,8 @@ def _differences(weights: Mapping[str, Tensor], network: Mapping[str, Any]) -> s
         expected = network_shapes(network)
     except (KeyError, TypeError, ValueError, RuntimeError, WxrError) as error:
         return f"the network cannot be built: {error}"
-    return differences(shapes_of(aligned(weights, expected)), expected)
+    shapes = shapes_of(aligned(weights, expected))
+    return differences(shapes, expected)
 
 
 def _matches(key: str, raw: Mapping[str, Tensor], sha256: str) -> Iterator[Match]:
@@ -212,18 +236,28 @@ def _matches(key: str, raw: Mapping[str, Tensor], sha256: str) -> Iterator[Match
 def _may_fit(weights: Mapping[str, Tensor], expected: Shapes) -> bool:
     """Return whether one expected name has its shape: a quick test that excludes most networks."""
     probe = _probe(expected)
-    shapes = [tuple(weights[name].shape) for name in weights if name.endswith(probe)]
+    shapes = []
+    for name, tensor in weights.items():
+        # Names in the file may have a prefix.
+        if name.endswith(probe):
+            shapes.append(tuple(tensor.shape))
     return expected[probe] in shapes
 
 
 def _probe(expected: Shapes) -> str:
+    """Return the expected name that identifies a network best."""
+    names = [name for name in expected if not name.endswith(COUNTER)]
     # The longest name is the least likely to be the end of another one.
-    return max((name for name in expected if not name.endswith(COUNTER)), key=len)
+    return max(names, key=len)
 
 
 def _prefix(raw: Mapping[str, Tensor], expected: Shapes) -> str:
+    """Return the prefix that the names in the file have and the network's do not."""
     probe = _probe(expected)
-    prefixes = [name.removesuffix(probe) for name in raw if name.endswith(probe)]
+    prefixes = []
+    for name in raw:
+        if name.endswith(probe):
+            prefixes.append(name.removesuffix(probe))
     return min(prefixes, key=len, default="")
 
 
@@ -248,10 +282,14 @@ def _closest(containers: Containers) -> tuple[str | None, str]:
 
 
 def _common_share(shapes: Shapes, expected: Shapes) -> float:
-    same = [name for name in expected if shapes.get(name) == expected[name]]
-    # Counters are in every network with batch normalisation; `aligned` even adds them.
-    common = [name for name in same if not name.endswith(COUNTER)]
-    return len(common) / len(shapes.keys() | expected.keys())
+    """Return the share of common weights in those of either side, from 0 to 1."""
+    common = 0
+    for name, shape in expected.items():
+        # Counters are in every network with batch normalisation; `aligned` even adds them.
+        if not name.endswith(COUNTER):
+            common += shapes.get(name) == shape
+    all_names = shapes.keys() | expected.keys()
+    return common / len(all_names)
 
 
 @cache
@@ -259,9 +297,12 @@ def _owners() -> dict[str, tuple[str, ...]]:
     """Return sha256 -> names of the rows with this file."""
     owners: dict[str, tuple[str, ...]] = {}
     for row in rows().values():
-        hashes = {part.sha256 for part in row.files} | {row.sha256}
+        hashes = {row.sha256}
+        hashes.update(part.sha256 for part in row.files)
+        # None stands for hashes that are not known.
         for sha256 in hashes - {None}:
-            owners[sha256] = (*owners.get(sha256, ()), row.name)
+            before = owners.get(sha256, ())
+            owners[sha256] = (*before, row.name)
     return owners
 
 
@@ -273,19 +314,27 @@ def _targets(only: tuple[str, ...] = ()) -> tuple[Target, ...]:
     """
     blocks: dict[str, dict[str, Any]] = {}
     owners: dict[str, list[Row]] = {}
-    for row in [rows()[name] for name in only] or rows().values():
+    chosen = [rows()[name] for name in only] or rows().values()
+    for row in chosen:
         for network in networks(row):
+            # Equal blocks have equal texts, whatever the order of their keys.
             text = json.dumps(network, sort_keys=True)
             blocks[text] = network
             owners.setdefault(text, []).append(row)
-    whole = [
-        Target(network, network_shapes(network), tuple(owners[text]))
-        for text, network in blocks.items()
-    ]
+    whole = []
+    for text, network in blocks.items():
+        shapes = network_shapes(network)
+        target = Target(network, shapes, tuple(owners[text]))
+        whole.append(target)
     parts = []
     for target in whole:
         for row in target.rows:
-            for part in row.files:
-                shapes = part_shapes(row, part, target.shapes)
-                parts.append(Target(target.network, shapes, (row,), part.file, part.sha256))
+            parts += _parts(target, row)
     return (*whole, *parts)
+
+
+def _parts(target: Target, row: Row) -> Iterator[Target]:
+    """Yield the parts of a network that `row` has in several files."""
+    for part in row.files:
+        shapes = part_shapes(row, part, target.shapes)
+        yield Target(target.network, shapes, (row,), part.file, part.sha256)

@@ -110,7 +110,9 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def official(self) -> tuple[str, ...]:
         """Official names of its files, each once."""
         names = [part.file for part in self.files] or [self.file]
-        return tuple(dict.fromkeys(name for name in names if name))
+        # Several parts may be in one file.
+        unique = dict.fromkeys(name for name in names if name)
+        return tuple(unique)
 
 
 @cache
@@ -122,13 +124,17 @@ def rows() -> dict[str, Row]:
     """
     by_name: dict[str, Row] = {}
     for path in sorted(DATA.glob("*.yml")):
-        by_name |= {row.name: row for row in _read(path)}
+        for row in _read(path):
+            by_name[row.name] = row
     return by_name
 
 
 def published_classes() -> tuple[str, ...]:
     """Return the authors' classes in files of any row, for `checkpoints.reading`."""
-    return tuple({name for row in rows().values() for name in row.classes})
+    classes: set[str] = set()
+    for row in rows().values():
+        classes.update(row.classes)
+    return tuple(classes)
 
 
 def find_row(name: str) -> Row:
@@ -144,31 +150,41 @@ def find_row(name: str) -> Row:
 
 def variants(method: str) -> list[Row]:
     """Return the rows of a method, whose name is compared without case."""
-    return [row for row in rows().values() if row.method.lower() == method.lower()]
+    word = method.lower()
+    return [row for row in rows().values() if row.method.lower() == word]
 
 
 def _suggestion(name: str) -> str:
+    """Return the part of the message that helps with a name without a row."""
+    word = name.lower()
     names = [row.name for row in variants(name)]
     if not names:
-        names = [row_name for row_name in rows() if row_name.startswith(name.lower())]
+        names = [row_name for row_name in rows() if row_name.startswith(word)]
     if names:
         return f"{name} has the variants {', '.join(names)}"
+    # Compared without case, shown as the registry spells them.
     spellings = {row_name.lower(): row_name for row_name in rows()}
-    spellings |= {row.method.lower(): row.method for row in rows().values()}
-    similar = difflib.get_close_matches(name.lower(), spellings, n=4)
+    for row in rows().values():
+        spellings[row.method.lower()] = row.method
+    similar = difflib.get_close_matches(word, spellings, n=4)
     if not similar:
         return "`wxr zoo list` lists all methods"
-    near = _either(spellings[word] for word in similar)
+    near = _either(spellings[spelling] for spelling in similar)
     return f"did you mean {near}? `wxr zoo list` lists all methods"
 
 
 def _either(words: Iterable[str]) -> str:
+    """Join words as "a, b or c"."""
     *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
+    if not most:
+        return last
+    return f"{', '.join(most)} or {last}"
 
 
 def _read(path: Path) -> list[Row]:
+    """Read one file of rows; raise WxrError if it is malformed."""
+    text = path.read_text(encoding="utf-8")
     try:
-        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), list[Row])
+        return msgspec.convert(yaml.safe_load(text), list[Row])
     except msgspec.ValidationError as error:
         raise WxrError(f"{path}: {error}") from error

@@ -21,13 +21,15 @@ COUNTER = "num_batches_tracked"
 
 def network_shapes(network: Mapping[str, Any]) -> Shapes:
     """Return the shapes of the network of a `network_g` block, built on torch's meta device."""
-    return _shapes(json.dumps(network, sort_keys=True))
+    text = json.dumps(network, sort_keys=True)
+    return _shapes(text)
 
 
 def networks(row: Row) -> Iterator[dict[str, Any]]:
     """Yield the `network_g` block of a row, then those with its alternative arguments."""
     for arguments in ({}, *row.either):
-        yield our_network(row.network_g | arguments)
+        block = row.network_g | arguments
+        yield our_network(block)
 
 
 def aligned(weights: Mapping[str, Tensor], expected: Shapes, prefix: str = "") -> dict[str, Tensor]:
@@ -37,9 +39,17 @@ def aligned(weights: Mapping[str, Tensor], expected: Shapes, prefix: str = "") -
     """
     if prefix and all(name.startswith(prefix) for name in weights):
         weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
-    weights = fit_prefix(weights, [name for name in expected if not name.endswith(COUNTER)])
-    missing = [name for name in expected if name not in weights and name.endswith(COUNTER)]
-    return weights | {name: torch.tensor(0) for name in missing}
+    counters, names = [], []
+    for name in expected:
+        if name.endswith(COUNTER):
+            counters.append(name)
+        else:
+            names.append(name)
+    # Counters may be missing, so the prefix is inferred from all other names.
+    joined = fit_prefix(weights, names)
+    for name in counters:
+        joined.setdefault(name, torch.tensor(0))
+    return joined
 
 
 def fits(weights: Mapping[str, Tensor], expected: Shapes) -> bool:
@@ -50,11 +60,12 @@ def fits(weights: Mapping[str, Tensor], expected: Shapes) -> bool:
 # Cached by text, because dicts cannot be keys.
 @lru_cache(maxsize=256)
 def _shapes(text: str) -> Shapes:
+    network = json.loads(text)
     level = logging.root.manager.disable
     logging.disable(logging.INFO)  # BasicSR logs every network that it builds
     try:
         with torch.device("meta"):
-            net = build_network(json.loads(text))
+            net = build_network(network)
     finally:
         logging.disable(level)
     return shapes_of(net.state_dict())

@@ -14,25 +14,32 @@ CALLS = {"WxrModel": "lq", "SarCwpModel": "lq", "WResVLMModel": "lq", "IRSDEMode
 def check_calls(report: Report, opt: OptionMap) -> None:
     """Report a network that the model cannot call, and a DaCLIPModel without a DaCLIP."""
     model = str(opt.get("model_type"))
-    network = str(block(opt, "network_g").get("type"))
-    cls = class_of("network", block(opt, "network_g"))
+    network_block = block(opt, "network_g")
+    network = str(network_block.get("type"))
+    cls = class_of("network", network_block)
     keys = ("network_g", "type")
     arguments = CALLS.get(model)
-    if arguments and inspect.isclass(cls) and not takes(cls, arguments.count(",") + 1):
-        call = f"{model} calls net({arguments})"
-        fault = f"{call}, which {network} ({_shown(cls)}) does not take"
-        fix = "use ConditionalUNet" if model == "IRSDEModel" else "use model_type: IRSDEModel"
-        report.add(keys, fault, f"{fix}, or another network")
+    # Functions that build a network cannot be looked into.
+    if arguments and inspect.isclass(cls):
+        count = arguments.count(",") + 1
+        if not takes(cls, count):
+            call = f"{model} calls net({arguments})"
+            fault = f"{call}, which {network} ({_shown(cls)}) does not take"
+            fix = "use ConditionalUNet" if model == "IRSDEModel" else "use model_type: IRSDEModel"
+            report.add(keys, fault, f"{fix}, or another network")
     # Networks of third parties may be DA-CLIPs of their own.
     is_ours = package_of(cls) in PACKAGES
     if model == "DaCLIPModel" and network != "DaCLIP" and is_ours:
-        report.add(keys, f"DaCLIPModel trains a DaCLIP, not a {network}", "use DaCLIP")
+        fault = f"DaCLIPModel trains a DaCLIP, not a {network}"
+        report.add(keys, fault, "use DaCLIP")
 
 
 def takes(network: type, count: int) -> bool:
     """Return whether the forward of a class can be called with `count` tensors."""
+    arguments = [None] * (count + 1)  # with self
     try:
-        inspect.signature(network.forward).bind(*[None] * (count + 1))
+        signature = inspect.signature(network.forward)
+        signature.bind(*arguments)
     except TypeError:
         return False
     except ValueError:  # a builtin without a signature
@@ -42,6 +49,7 @@ def takes(network: type, count: int) -> bool:
 
 def _shown(network: type) -> str:
     """Return the names of the arguments of forward, without self."""
-    parameters = list(inspect.signature(network.forward).parameters.values())[1:]
+    signature = inspect.signature(network.forward)
+    _, *parameters = signature.parameters.values()
     positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
     return ", ".join(positional)

@@ -105,10 +105,12 @@ def find(report: Report, keys: Keys, block: Any, kind: str) -> Any | None:
 def lookup(report: Report, keys: Keys, name: Any, kind: str) -> Any | None:
     """Return the registered item called `name`; report a problem and return None without one."""
     items = registered(kind) | report.types.get(kind, {})
+    # A name of another type, such as a list, cannot be a key.
     if isinstance(name, str) and name in items:
         return items[name]
     fault = f"no {kind} {name!r} is registered"
-    report.add(keys, fault, _fix(str(name), items, kind))
+    fix = _fix(str(name), items, kind)
+    report.add(keys, fault, fix)
     return None
 
 

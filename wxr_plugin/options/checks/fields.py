@@ -41,7 +41,10 @@ class Field:
 
 def fields_of(structs: Sequence[type[Block]]) -> dict[str, Field]:
     """Return the keys that `structs` declare together; a later struct overrides an earlier one."""
-    return {name: field for struct in structs for name, field in _fields(struct).items()}
+    fields: dict[str, Field] = {}
+    for struct in structs:
+        fields |= _fields(struct)
+    return fields
 
 
 @cache
@@ -65,11 +68,17 @@ def notes(hint: Any) -> dict[str, Any]:
         inner, *metas = get_args(hint)
         extras |= notes(inner)
         for meta in metas:
-            extras |= getattr(meta, "extra", None) or {}
-    elif get_origin(hint) in (Union, types.UnionType):
+            extra = getattr(meta, "extra", None)
+            extras |= extra or {}
+    elif _is_union(hint):
         for part in get_args(hint):
             extras |= notes(part)
     return extras
+
+
+def _is_union(hint: Any) -> bool:
+    # `X | Y` and `Union[X, Y]` have origins of their own.
+    return get_origin(hint) in (Union, types.UnionType)
 
 
 def check_block(
@@ -97,31 +106,52 @@ def check_block(
     before = len(report.problems)
     fields = fields_of([*structs, *optional])
     for key, value in block.items():
+        place = (*keys, key)
         if key in fields:
-            check_value(report, (*keys, key), value, fields[key].hint)
+            check_value(report, place, value, fields[key].hint)
         elif closed:
-            report.unknown((*keys, key), fields)
-    for key, field in fields_of(structs).items():
-        # A key that training needs may also be present and empty, as in files for testing.
-        is_absent = key not in block or (block[key] is None and field.needed_in_training)
-        is_needed = field.required or (field.needed_in_training and report.is_train)
-        if is_absent and is_needed:
-            report.add((*keys, key), "missing", f"add it: {expected(field.hint)}")
+            report.unknown(place, fields)
+    _check_missing(report, keys, block, fields_of(structs))
+    # Fields that are wrong by themselves would make the messages of contradictions misleading.
     if len(report.problems) == before:
         _check_together(report, keys, block, structs)
 
 
+def _check_missing(
+    report: Report,
+    keys: Keys,
+    block: OptionMap,
+    fields: Mapping[str, Field],
+) -> None:
+    """Report the required keys that a block lacks."""
+    for key, field in fields.items():
+        is_absent = key not in block
+        is_needed = field.required
+        if field.needed_in_training:
+            # Such a key may also be present and empty, as in files for testing.
+            is_absent = block.get(key) is None
+            is_needed = field.required or report.is_train
+        if is_absent and is_needed:
+            fix = f"add it: {expected(field.hint)}"
+            report.add((*keys, key), "missing", fix)
+
+
 def _check_together(
-    report: Report, keys: Keys, block: OptionMap, structs: Sequence[type[Block]]
+    report: Report,
+    keys: Keys,
+    block: OptionMap,
+    structs: Sequence[type[Block]],
 ) -> None:
     """Run the `__post_init__` of `structs`, which raises if keys contradict one another."""
     for struct in structs:
-        if hasattr(struct, "__post_init__"):
-            try:
-                struct.read(block)
-            except msgspec.ValidationError as error:
-                # msgspec appends the path inside the struct; `keys` is the path in the file.
-                report.add(keys, re.sub(r" - at `.*`$", "", str(error)))
+        if not hasattr(struct, "__post_init__"):
+            continue
+        try:
+            struct.read(block)
+        except msgspec.ValidationError as error:
+            # msgspec appends the path inside the struct; `keys` is the path in the file.
+            fault = re.sub(r" - at `.*`$", "", str(error))
+            report.add(keys, fault)
 
 
 def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
@@ -135,6 +165,7 @@ def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
         return
     before = len(report.problems)
     containers = [member for member in members if _could_hold(member, value)]
+    # With several, the message of `convert` below names all of them.
     if len(containers) == 1:
         _check_inside(report, keys, value, containers[0])
     if len(report.problems) > before:
@@ -146,32 +177,52 @@ def check_value(report: Report, keys: Keys, value: Any, hint: Any) -> None:
         return
     if extras.get("exists"):
         _check_exists(report, keys, value)
-    if extras.get("plain") and isinstance(value, str) and (fault := name_fault(value)):
+    if extras.get("plain"):
+        _check_plain(report, keys, value)
+
+
+def _check_plain(report: Report, keys: Keys, value: Any) -> None:
+    """Report a name that could not be the name of a file or folder."""
+    if not isinstance(value, str):
+        return
+    name_problem = name_fault(value)
+    if name_problem:
         fix = "write a plain name: it becomes the name of a file or folder"
-        report.add(keys, f"the name {value!r} {fault}", fix)
+        report.add(keys, f"the name {value!r} {name_problem}", fix)
 
 
 def _check_registered(report: Report, keys: Keys, block: Any, kind: str) -> None:
     """Check a block by the signature of its type, or by the `Options` of an engine."""
     if kind not in ENGINES:
         check_component(report, keys, block, kind)
-    elif (engine := find(report, keys, block, kind)) is not None:
+        return
+    engine = find(report, keys, block, kind)
+    if engine is not None:
         check_block(report, keys, block, [engine.Options])
 
 
 def _check_exists(report: Report, keys: Keys, value: Any) -> None:
+    """Report a path at which there is nothing."""
+    if not isinstance(value, str):
+        return
     # os.path.exists returns False for a name that is too long, where Path.exists raises.
-    if isinstance(value, str) and not os.path.exists(Path(value).expanduser()):
-        report.add(keys, f"{value} does not exist", "correct the path or create the file")
+    exists = os.path.exists(Path(value).expanduser())
+    if not exists:
+        fix = "correct the path or create the file"
+        report.add(keys, f"{value} does not exist", fix)
 
 
 def alternatives(hint: Any) -> list[Any]:
     """Return the members of a union without its annotations, or the type itself in a list."""
     if get_origin(hint) is Annotated:
-        return alternatives(get_args(hint)[0])
-    if get_origin(hint) in (Union, types.UnionType):
-        return [part for member in get_args(hint) for part in alternatives(member)]
-    return [hint]
+        inner = get_args(hint)[0]
+        return alternatives(inner)
+    if not _is_union(hint):
+        return [hint]
+    parts = []
+    for member in get_args(hint):
+        parts += alternatives(member)
+    return parts
 
 
 def _is_block(hint: Any) -> bool:
@@ -179,15 +230,19 @@ def _is_block(hint: Any) -> bool:
 
 
 def _is_list_of_one_type(hint: Any) -> bool:
-    is_open_tuple = get_origin(hint) is tuple and Ellipsis in get_args(hint)
-    return get_origin(hint) is list or is_open_tuple
+    origin = get_origin(hint)
+    # tuple[int, ...], which has an ellipsis among its arguments.
+    is_open_tuple = origin is tuple and Ellipsis in get_args(hint)
+    return origin is list or is_open_tuple
 
 
 def _could_hold(hint: Any, value: Any) -> bool:
     """Return whether `hint` is a block, a dict or a list of one type, and `value` of that kind."""
     if _is_block(hint) or get_origin(hint) is dict:
         return isinstance(value, Mapping)
-    return _is_list_of_one_type(hint) and isinstance(value, list)
+    if _is_list_of_one_type(hint):
+        return isinstance(value, list)
+    return False
 
 
 def _check_inside(report: Report, keys: Keys, value: Any, hint: Any) -> None:
@@ -195,25 +250,38 @@ def _check_inside(report: Report, keys: Keys, value: Any, hint: Any) -> None:
     if _is_block(hint):
         check_block(report, keys, value, [hint])
     elif get_origin(hint) is dict:
-        names, item_hint = get_args(hint)
-        for key, item in value.items():
-            if get_origin(names) is Literal and key not in get_args(names):
-                report.unknown((*keys, key), get_args(names))
-            else:
-                check_value(report, (*keys, key), item, item_hint)
+        _check_dict(report, keys, value, hint)
     else:
+        item_hint = get_args(hint)[0]
         for index, item in enumerate(value):
-            check_value(report, (*keys, index), item, get_args(hint)[0])
+            check_value(report, (*keys, index), item, item_hint)
+
+
+def _check_dict(report: Report, keys: Keys, value: OptionMap, hint: Any) -> None:
+    """Check the keys of a dict, if `hint` lists them, and its values."""
+    key_hint, item_hint = get_args(hint)
+    # Of any other type of keys, every key is accepted.
+    is_listed = get_origin(key_hint) is Literal
+    names = get_args(key_hint)
+    for key, item in value.items():
+        place = (*keys, key)
+        if is_listed and key not in names:
+            report.unknown(place, names)
+        else:
+            check_value(report, place, item, item_hint)
 
 
 def _report_type(report: Report, keys: Keys, value: Any, hint: Any, error: str) -> None:
     """Report a value of the wrong type or range; `error` is msgspec's message."""
     fix = f"write {expected(hint)}"
-    if isinstance(value, str) and looks_like_number(value) and "number" in fix:
+    is_quoted = isinstance(value, str) and looks_like_number(value)
+    if is_quoted and "number" in fix:
         fix = f"take the quotes off: {value}"
+    # msgspec names an entry of a list as at `$[0]`.
     place = re.search(r"at `\$(\[\d+\])+`", error)
     entry = f" (entry {place.group(1)})" if place else ""
-    report.add(keys, f"{describe(value)}{entry} has the wrong type or range", fix)
+    fault = f"{describe(value)}{entry} has the wrong type or range"
+    report.add(keys, fault, fix)
 
 
 def looks_like_number(text: str) -> bool:
@@ -227,25 +295,33 @@ def looks_like_number(text: str) -> bool:
 
 def expected(hint: Any) -> str:
     """Return the type `hint` in words for a message: `a whole number at least 1`."""
-    if get_origin(hint) is Annotated:
-        inner, *metas = get_args(hint)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        inner, *metas = arguments
         return expected(inner) + _bounds(metas)
-    if get_origin(hint) in (Union, types.UnionType):
-        members = [expected(member) for member in get_args(hint) if member is not type(None)]
+    if _is_union(hint):
+        members = [expected(member) for member in arguments if member is not type(None)]
         return " or ".join(dict.fromkeys(members))  # each once, in order
-    if get_origin(hint) is Literal:
-        return " or ".join(map(str, get_args(hint)))
-    if get_origin(hint) in (list, tuple):
-        items = [expected(item) for item in get_args(hint) if item is not Ellipsis]
-        if _is_list_of_one_type(hint):
-            return f"a list, each item {items[0]}"
-        return f"a list [{', '.join(items)}]"
-    if _is_block(hint) or get_origin(hint) is dict:
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if origin in (list, tuple):
+        return _expected_list(hint)
+    if _is_block(hint) or origin is dict:
         return "a block of keys"
-    return PLAIN.get(getattr(hint, "__name__", ""), "a value")
+    name = getattr(hint, "__name__", "")
+    return PLAIN.get(name, "a value")
+
+
+def _expected_list(hint: Any) -> str:
+    """Return the type of a list or tuple in words."""
+    items = [expected(item) for item in get_args(hint) if item is not Ellipsis]
+    if _is_list_of_one_type(hint):
+        return f"a list, each item {items[0]}"
+    return f"a list [{', '.join(items)}]"
 
 
 def _bounds(metas: Sequence[Any]) -> str:
+    """Return the bounds of a number in words: " at least 0 and below 1"; "" without any."""
     parts = []
     for meta in metas:
         for name, words in SIGNS.items():
@@ -265,11 +341,16 @@ def check_component(report: Report, keys: Keys, block: Any, kind: str) -> None:
     arguments = {key: value for key, value in block.items() if key != "type"}
     if kind == "metric":
         arguments.pop("better", None)  # read by the model, not by the metric
-    check_arguments(report, keys, item, arguments, GIVEN.get(kind, ()))
+    given = GIVEN.get(kind, ())
+    check_arguments(report, keys, item, arguments, given)
 
 
 def check_arguments(
-    report: Report, keys: Keys, item: Callable, arguments: OptionMap, given: tuple[str, ...]
+    report: Report,
+    keys: Keys,
+    item: Callable,
+    arguments: OptionMap,
+    given: tuple[str, ...],
 ) -> None:
     """Check `arguments` against the signature of `item`; BasicSR passes the parameters `given`."""
     parameters = parameters_of(item, given)
@@ -278,15 +359,18 @@ def check_arguments(
     for name, value in arguments.items():
         place = (*keys, name)
         if name in parameters:
-            _check_default(report, place, value, parameters[name].default)
-            if "registry" in notes(parameters[name].annotation):
-                check_value(report, place, value, parameters[name].annotation)
+            parameter = parameters[name]
+            _check_default(report, place, value, parameter.default)
+            # A loss may take a rater or a network of its own.
+            if "registry" in notes(parameter.annotation):
+                check_value(report, place, value, parameter.annotation)
         elif not takes_any(item):
             report.unknown(place, parameters)
         if str(name).endswith("_path"):
             _check_exists(report, place, value)
     for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in arguments:
+        is_required = parameter.default is parameter.empty
+        if is_required and name not in arguments:
             report.add((*keys, name), "missing", f"{item.__name__} needs it")
 
 
@@ -302,8 +386,11 @@ def parameters_of(
     except (TypeError, ValueError):
         return None
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = signature.parameters.items()
-    return {name: p for name, p in parameters if p.kind in named and name not in given}
+    parameters = {}
+    for name, parameter in signature.parameters.items():
+        if parameter.kind in named and name not in given:
+            parameters[name] = parameter
+    return parameters
 
 
 def takes_any(item: Callable) -> bool:
@@ -319,8 +406,10 @@ def takes_any(item: Callable) -> bool:
 
 def _check_default(report: Report, keys: Keys, value: Any, default: Any) -> None:
     """Report a text for a parameter whose default is a number or a truth value."""
-    if not isinstance(value, str) or not isinstance(default, bool | int | float):
+    has_plain_default = isinstance(default, bool | int | float)
+    if not isinstance(value, str) or not has_plain_default:
         return
+    # bool is tested first, because True is an int, too.
     kind = "true or false" if isinstance(default, bool) else "a number"
-    fix = f"write {kind}, such as {default!r}"
-    report.add(keys, f"{describe(value)} has the wrong type", fix)
+    fault = f"{describe(value)} has the wrong type"
+    report.add(keys, fault, f"write {kind}, such as {default!r}")

@@ -118,7 +118,10 @@ def _check_view(report: Report, opt: OptionMap) -> None:
 
 
 def _check_width(
-    report: Report, opt: OptionMap, name: str, width_of: Callable[[str], int | None]
+    report: Report,
+    opt: OptionMap,
+    name: str,
+    width_of: Callable[[str], int | None],
 ) -> None:
     """Check that the guide called `name` gives embeddings of the length that network_g takes."""
     try:

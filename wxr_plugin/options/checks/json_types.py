@@ -41,9 +41,16 @@ TEXT_BOUNDS = {"min_length": "minLength", "max_length": "maxLength", "pattern": 
 def block_schema(structs: Iterable[type[Block]], closed: bool = True) -> Json:
     """Return the schema of an object with the fields of `structs`, and no others if `closed`."""
     structs = list(structs)
-    required = sorted(name for name, field in fields_of(structs).items() if field.required)
-    result: Json = {"type": "object", "properties": properties(structs), "required": required}
-    return result | {"additionalProperties": False} if closed else result
+    fields = fields_of(structs)
+    required = sorted(name for name, field in fields.items() if field.required)
+    result: Json = {
+        "type": "object",
+        "properties": properties(structs),
+        "required": required,
+    }
+    if closed:
+        result["additionalProperties"] = False
+    return result
 
 
 def properties(structs: Iterable[type[Block]]) -> Json:
@@ -70,13 +77,15 @@ def of_type(hint: Any) -> Json:
     """
     members = alternatives(hint)
     registry = notes(hint).get("registry")
+    schemas: list[Json] = []
     if registry:
-        schemas: list[Json] = [{"$ref": f"#/definitions/{registry}"}]
+        schemas.append({"$ref": f"#/definitions/{registry}"})
     elif len(members) > 1:
-        annotated = _annotated_alternatives(hint)
-        schemas = [of_type(member) for member in annotated if member is not type(None)]
+        for member in _annotated_alternatives(hint):
+            if member is not type(None):
+                schemas.append(of_type(member))
     else:
-        schemas = [_bounded(hint)]
+        schemas.append(_bounded(hint))
     if type(None) in members:
         schemas.append({"type": "null"})
     return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
@@ -85,12 +94,17 @@ def of_type(hint: Any) -> Json:
 def _annotated_alternatives(hint: Any) -> list[Any]:
     """Return the members of a union with the annotations of each, without those of the union."""
     if get_origin(hint) is Annotated:
-        return _annotated_alternatives(get_args(hint)[0])
-    return [part for member in get_args(hint) for part in _flat(member)]
-
-
-def _flat(member: Any) -> list[Any]:
-    return _annotated_alternatives(member) if len(alternatives(member)) > 1 else [member]
+        inner = get_args(hint)[0]
+        return _annotated_alternatives(inner)
+    parts = []
+    for member in get_args(hint):
+        # A union may hold unions, which count as its own members.
+        is_union = len(alternatives(member)) > 1
+        if is_union:
+            parts += _annotated_alternatives(member)
+        else:
+            parts.append(member)
+    return parts
 
 
 def _bounded(hint: Any) -> Json:
@@ -99,7 +113,10 @@ def _bounded(hint: Any) -> Json:
         return _unbounded(hint)
     inner, *metas = get_args(hint)
     result = _bounded(inner)
-    names = {"array": LIST_BOUNDS, "string": TEXT_BOUNDS}.get(result.get("type", ""), NUMBER_BOUNDS)
+    # msgspec has one name for the length of lists and of texts, JSON schema has two.
+    by_kind = {"array": LIST_BOUNDS, "string": TEXT_BOUNDS}
+    kind = result.get("type", "")
+    names = by_kind.get(kind, NUMBER_BOUNDS)
     for meta in metas:
         for name, key in names.items():
             bound = getattr(meta, name, None)
@@ -109,18 +126,22 @@ def _bounded(hint: Any) -> Json:
 
 
 def _unbounded(hint: Any) -> Json:
-    arguments = get_args(hint)
+    """Return the schema of a type without annotations."""
+    origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any:
         return {}
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return block_schema([hint])
-    if get_origin(hint) is Literal:
+    if origin is Literal:
+        # Sorted, so that the shipped schema does not depend on the order of a union.
         return {"enum": sorted(arguments)}
-    if get_origin(hint) is dict:
+    if origin is dict:
         return _dict(*arguments)
-    if get_origin(hint) is list or (get_origin(hint) is tuple and Ellipsis in arguments):
-        return {"type": "array", "items": of_type(arguments[0])}
-    if get_origin(hint) is tuple:
+    is_open_tuple = origin is tuple and Ellipsis in arguments
+    if origin is list or is_open_tuple:
+        items = of_type(arguments[0])
+        return {"type": "array", "items": items}
+    if origin is tuple:
         return _fixed_list([of_type(item) for item in arguments])
     if hint in PLAIN:
         return {"type": PLAIN[hint]}
@@ -151,18 +172,24 @@ def _fixed_list(items: list[Json]) -> Json:
 def descriptions(struct: type[Block]) -> Mapping[str, str]:
     """Return the string below each field of `struct` and of its base classes."""
     texts: dict[str, str] = {}
+    # Base classes come first, so that a class may describe an inherited field in its own words.
     for cls in reversed(struct.__mro__):
         if issubclass(cls, Block) and cls is not Block:
             # Python drops strings below fields, so they are read from the source.
-            body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-            texts |= _strings_below(body.body)
+            source = textwrap.dedent(inspect.getsource(cls))
+            definition = ast.parse(source).body[0]
+            texts |= _strings_below(definition.body)
     return texts
 
 
 def _strings_below(body: list[ast.stmt]) -> dict[str, str]:
+    """Return field -> the string in the statement below it, on one line."""
+    """Return field -> the string in the statement below it, on one line."""
     texts = {}
     for field, below in pairwise(body):
-        is_constant = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-        if isinstance(field, ast.AnnAssign) and is_constant and isinstance(below.value.value, str):
-            texts[field.target.id] = " ".join(below.value.value.split())
+        if not isinstance(field, ast.AnnAssign) or not isinstance(below, ast.Expr):
+            continue
+        value = below.value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            texts[field.target.id] = " ".join(value.value.split())
     return texts

@@ -30,10 +30,15 @@ class Problem:
     line: int | None = None
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        key = f"{self.key}: " if self.key else ""
-        fix = f"; {self.fix}" if self.fix else ""
-        return f"{place}: {key}{self.fault}{fix}"
+        place = self.file
+        if self.line:
+            place = f"{self.file}:{self.line}"
+        text = self.fault
+        if self.key:
+            text = f"{self.key}: {text}"
+        if self.fix:
+            text = f"{text}; {self.fix}"
+        return f"{place}: {text}"
 
 
 @dataclass
@@ -67,13 +72,17 @@ class Report:
         if isinstance(keys, str):
             keys = tuple(keys.split("."))
         key = dotted(keys)
-        reported = {(problem.key, problem.fault) for problem in self.problems}
-        if (key, fault) not in reported:
-            self.problems.append(Problem(self.file, key, fault, fix, self._line(keys)))
+        for problem in self.problems:
+            if problem.key == key and problem.fault == fault:
+                return
+        line = self._line(keys)
+        self.problems.append(Problem(self.file, key, fault, fix, line))
 
     def unknown(self, keys: Keys, names: Iterable[str]) -> None:
         """Add the problem that the last of `keys` is not one of `names`."""
-        self.add(keys, "unknown key", suggest(str(keys[-1]), names, "the known keys are"))
+        name = str(keys[-1])
+        fix = suggest(name, names, "the known keys are")
+        self.add(keys, "unknown key", fix)
 
     def _line(self, keys: Keys) -> int | None:
         # A missing key has no line; its block has.
@@ -92,11 +101,15 @@ def suggest(name: str, names: Iterable[str], otherwise: str, cutoff: float = 0.6
         cutoff: smallest similarity in [0, 1] of a near name, as difflib measures it.
     """
     ordered = sorted(set(names))
+    # Compared without case; the message shows the right spelling.
     by_lower = {candidate.lower(): candidate for candidate in ordered}
     near = get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
     if near:
-        return f"did you mean {by_lower[near[0]]}?"
-    return f"{otherwise} {', '.join(ordered)}" if ordered else ""
+        nearest = by_lower[near[0]]
+        return f"did you mean {nearest}?"
+    if not ordered:
+        return ""
+    return f"{otherwise} {', '.join(ordered)}"
 
 
 def describe(value: Any) -> str:
@@ -123,8 +136,9 @@ def key_lines(text: str) -> dict[Keys, int]:
     while pending:
         keys, node = pending.pop()
         for key, child, mark in _children(node):
-            lines[(*keys, key)] = mark.line + 1
-            pending.append(((*keys, key), child))
+            place = (*keys, key)
+            lines[place] = mark.line + 1  # PyYAML counts from 0
+            pending.append((place, child))
     return lines
 
 
@@ -143,20 +157,30 @@ def add_duplicates(report: Report, text: str) -> None:
         seen.add(id(node))
         first_lines: dict[str | int, int] = {}
         for key, child, mark in _children(node):
-            line = mark.line + 1
-            pending.append(((*keys, key), child))
+            place = (*keys, key)
+            pending.append((place, child))
+            line = mark.line + 1  # PyYAML counts from 0
             if key in first_lines and key not in REPEATABLE:
-                fault = f"given twice, first in line {first_lines[key]}; only the last one counts"
-                place = dotted((*keys, key))
-                report.problems.append(Problem(report.file, place, fault, "remove one", line))
+                _add_duplicate(report, place, first_lines[key], line)
             first_lines.setdefault(key, line)
+
+
+def _add_duplicate(report: Report, keys: Keys, first_line: int, line: int) -> None:
+    """Report the second of two equal keys; `Report.add` would give it the line of the first."""
+    fault = f"given twice, first in line {first_line}; only the last one counts"
+    problem = Problem(report.file, dotted(keys), fault, "remove one", line)
+    report.problems.append(problem)
 
 
 def _children(node: yaml.Node | None) -> list[tuple[str | int, yaml.Node, yaml.Mark]]:
     """Return key, value and place of each entry of a mapping or sequence."""
+    children = []
     if isinstance(node, yaml.MappingNode):
-        pairs = [pair for pair in node.value if isinstance(pair[0], yaml.ScalarNode)]
-        return [(key.value, value, key.start_mark) for key, value in pairs]
-    if isinstance(node, yaml.SequenceNode):
-        return [(index, item, item.start_mark) for index, item in enumerate(node.value)]
-    return []
+        for key, value in node.value:
+            # Keys that are blocks themselves are refused when the values are read.
+            if isinstance(key, yaml.ScalarNode):
+                children.append((key.value, value, key.start_mark))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            children.append((index, item, item.start_mark))
+    return children

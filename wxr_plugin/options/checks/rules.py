@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from wxr_plugin.options.checks import stock
 from wxr_plugin.options.checks.components import (
@@ -12,7 +13,7 @@ from wxr_plugin.options.checks.components import (
 )
 from wxr_plugin.options.checks.fields import parameters_of
 from wxr_plugin.options.checks.report import Report
-from wxr_plugin.options.nested import OptionMap, block, dataset_blocks, integer, phase_of
+from wxr_plugin.options.nested import Keys, OptionMap, block, dataset_blocks, integer, phase_of
 from wxr_plugin.utils.namesakes import is_ours
 
 _LOG = logging.getLogger("basicsr")
@@ -37,17 +38,31 @@ def check_rules(report: Report, opt: OptionMap) -> None:
 def _check_loading(report: Report, opt: OptionMap) -> None:
     for name, dataset in dataset_blocks(opt):
         keys = ("datasets", name)
-        if dataset.get("prefetch_mode") == "cuda" and dataset.get("pin_memory") is not True:
-            fault = "prefetch_mode: cuda needs page-locked memory"
-            report.add((*keys, "pin_memory"), fault, "set pin_memory: true")
-        # BasicSR loads validation sets without workers, whatever the file says.
-        workers = dataset.get("num_worker_per_gpu") if name == "train" else 0
-        if dataset.get("persistent_workers") is True and workers == 0:
-            fault = "there are no workers to keep: num_worker_per_gpu is 0"
-            fix = "set it to false, or num_worker_per_gpu to 1 or more"
-            report.add((*keys, "persistent_workers"), fault, fix)
-        if (dataset.get("mean") is None) != (dataset.get("std") is None):
+        _check_pinned_memory(report, keys, dataset)
+        _check_workers(report, keys, dataset, is_training_set=name == "train")
+        has_mean = dataset.get("mean") is not None
+        has_std = dataset.get("std") is not None
+        if has_mean != has_std:
             report.add(keys, "mean and std go together", "give both or neither")
+
+
+def _check_pinned_memory(report: Report, keys: Keys, dataset: OptionMap) -> None:
+    """Check that images for CUDA streams are in memory that a GPU can copy from by itself."""
+    needs_pinned = dataset.get("prefetch_mode") == "cuda"
+    if needs_pinned and dataset.get("pin_memory") is not True:
+        fault = "prefetch_mode: cuda needs page-locked memory"
+        report.add((*keys, "pin_memory"), fault, "set pin_memory: true")
+
+
+def _check_workers(report: Report, keys: Keys, dataset: OptionMap, is_training_set: bool) -> None:
+    """Check that there are workers if they are to persist."""
+    # BasicSR loads validation sets without workers, whatever the file says.
+    workers = dataset.get("num_worker_per_gpu") if is_training_set else 0
+    is_persistent = dataset.get("persistent_workers") is True
+    if is_persistent and workers == 0:
+        fault = "there are no workers to keep: num_worker_per_gpu is 0"
+        fix = "set it to false, or num_worker_per_gpu to 1 or more"
+        report.add((*keys, "persistent_workers"), fault, fix)
 
 
 def _check_presence_of_sets(report: Report, opt: OptionMap) -> None:
@@ -73,13 +88,19 @@ def _check_validation(report: Report, opt: OptionMap) -> None:
         keys = "val_freq: ..., save_img: ..." if report.is_train else "save_img: ..."
         fault = "missing, while there are sets to validate on"
         report.add("val", fault, f"add val: {{{keys}}}")
+    _check_suffix(report, opt)
 
+
+def _check_suffix(report: Report, opt: OptionMap) -> None:
+    """Check that `val` has the suffix of saved images where BasicSR's own validation reads it."""
+    # BasicSR reads opt['val']['suffix'] without a default, only in tests.
+    if report.is_train:
+        return
     validation = getattr(model_class(opt), "nondist_validation", None)
     is_stock = package_of(validation) == "basicsr"
     val = block(opt, "val")
-    names_images = val.get("save_img") is True and not report.is_train
-    # BasicSR reads opt['val']['suffix'] without a default, only in tests.
-    if is_stock and names_images and "suffix" not in val:
+    saves_images = val.get("save_img") is True
+    if is_stock and saves_images and "suffix" not in val:
         fault = "missing, and this model reads it if save_img is true"
         report.add("val.suffix", fault, "add suffix: ~")
 
@@ -90,43 +111,66 @@ def _check_metrics(report: Report, opt: OptionMap) -> None:
     Models of this package skip such metrics, and so does SRModel, which `compat` repairs.
     """
     model = model_class(opt)
-    metrics = registered("metric")
-    is_repaired = hasattr(getattr(model, "nondist_validation", None), "repaired_by")
+    validation = getattr(model, "nondist_validation", None)
+    is_repaired = hasattr(validation, "repaired_by")
     if is_repaired or package_of(model) != "basicsr":
         return
+    metrics = block(opt, "val", "metrics")
+    comparing = [label for label in metrics if _compares(block(metrics, label))]
     for name, dataset in dataset_blocks(opt):
+        # BasicSR's dataset without ground truth.
         if dataset.get("type") != "SingleImageDataset":
             continue
-        for label in block(opt, "val", "metrics"):
-            function = metrics.get(str(block(opt, "val", "metrics", label).get("type")))
-            if function and "img2" in (parameters_of(function) or {}):
-                place = f"datasets.{name}"
-                fault = f"{label} needs ground truth, which {place} (SingleImageDataset) lacks"
-                fix = f"take it out, give {place} its ground truth, or use model_type: WxrModel"
-                report.add(("val", "metrics", str(label)), fault, fix)
+        place = f"datasets.{name}"
+        for label in comparing:
+            fault = f"{label} needs ground truth, which {place} (SingleImageDataset) lacks"
+            fix = f"take it out, give {place} its ground truth, or use model_type: WxrModel"
+            report.add(("val", "metrics", str(label)), fault, fix)
+
+
+def _compares(metric: OptionMap) -> bool:
+    """Return whether the metric of a block compares with ground truth, its argument `img2`."""
+    function = registered("metric").get(str(metric.get("type")))
+    if not function:
+        return False
+    parameters = parameters_of(function) or {}
+    return "img2" in parameters
 
 
 def _check_scale(report: Report, opt: OptionMap) -> None:
+    _check_crop(report, opt)
+    if opt.get("scale") is not None:
+        return
+    for name, dataset in dataset_blocks(opt):
+        is_paired = dataset.get("type") in ("PairedImageDataset", "RealESRGANPairedDataset")
+        if is_paired and dataset.get("scale") is None:
+            fault = f"missing, and datasets.{name} reads it"
+            report.add("scale", fault, "add scale: 1, or the factor of gt over lq")
+            # One key of the file serves all sets, so it is reported once.
+            return
+
+
+def _check_crop(report: Report, opt: OptionMap) -> None:
+    """Check that the crop of gt is a multiple of the scale, so that lq has whole pixels."""
     scale = opt.get("scale")
     factor = max(integer(opt, "scale") or 1, 1)
     size = integer(opt, "datasets", "train", "gt_size")
-    if size and size % factor:
+    if not size:
+        return
+    remainder = size % factor
+    if remainder:
         fault = f"gt_size {size} is not a multiple of scale {scale}"
-        fix = f"use {size - size % factor or factor}"
-        report.add("datasets.train.gt_size", fault, fix)
-    for name, dataset in dataset_blocks(opt):
-        is_paired = dataset.get("type") in ("PairedImageDataset", "RealESRGANPairedDataset")
-        if is_paired and scale is None and dataset.get("scale") is None:
-            fault = f"missing, and datasets.{name} reads it"
-            report.add("scale", fault, "add scale: 1, or the factor of gt over lq")
-            return
+        nearest = size - remainder or factor
+        report.add("datasets.train.gt_size", fault, f"use {nearest}")
 
 
 def _check_upscaling(report: Report, opt: OptionMap) -> None:
     """Check that another project's network enlarges by the file's scale, in our models."""
     network = block(opt, "network_g")
     cls = class_of("network", network)
-    if cls is None or is_ours(cls) or not is_ours(model_class(opt)):
+    if cls is None or is_ours(cls):
+        return
+    if not is_ours(model_class(opt)):
         return
     parameters = parameters_of(cls) or {}
     scale = opt.get("scale") or 1
@@ -143,39 +187,52 @@ def _check_upscaling(report: Report, opt: OptionMap) -> None:
 
 def _check_schedule(report: Report, opt: OptionMap) -> None:
     schedule = block(opt, "train", "scheduler")
-    keys = ("train", "scheduler")
+    # A schedule with restarts scales the rate at each by its weight.
     weights = schedule.get("restart_weights", [1])
     for name in ("periods", "restarts"):
         items = schedule.get(name)
-        are_lists = isinstance(items, list) and isinstance(weights, list)
-        if are_lists and len(items) != len(weights):
+        if not isinstance(items, list) or not isinstance(weights, list):
+            continue
+        if len(items) != len(weights):
             fault = f"{len(items)} {name}, but {len(weights)} restart_weights"
-            report.add((*keys, name), fault, f"give each of {name} its weight")
-    periods, total = schedule.get("periods"), block(opt, "train").get("total_iter")
-    if not isinstance(periods, list):
-        return
+            fix = f"give each of {name} its weight"
+            report.add(("train", "scheduler", name), fault, fix)
+    periods = schedule.get("periods")
+    if isinstance(periods, list):
+        total = block(opt, "train").get("total_iter")
+        _check_periods(report, periods, total)
+
+
+def _check_periods(report: Report, periods: list, total: Any) -> None:
+    """Check that the periods last until the end of training; after them BasicSR raises."""
     are_numbers = all(isinstance(item, int | float) for item in [*periods, total])
-    if are_numbers and sum(periods) < total:
-        fault = f"the periods end at iteration {sum(periods)}, before total_iter {total}"
-        report.add((*keys, "periods"), fault, "make their sum total_iter or more")
+    if not are_numbers:
+        return
+    end = sum(periods)
+    if end < total:
+        fault = f"the periods end at iteration {end}, before total_iter {total}"
+        fix = "make their sum total_iter or more"
+        report.add(("train", "scheduler", "periods"), fault, fix)
 
 
 def _check_losses(report: Report, opt: OptionMap) -> None:
-    settings = getattr(model_class(opt), "init_training_settings", None)
     train = opt.get("train")
     if not report.is_train or not isinstance(train, Mapping):
         return
     # These raise without a loss; a model that overrides the method has losses of its own.
+    settings = getattr(model_class(opt), "init_training_settings", None)
     owner = getattr(settings, "__qualname__", "").split(".")[0]
     needs_loss = owner in ("SRModel", "HiFaceGANModel")
-    if needs_loss and not (train.get("pixel_opt") or train.get("perceptual_opt")):
+    has_loss = train.get("pixel_opt") or train.get("perceptual_opt")
+    if needs_loss and not has_loss:
         fault = "no loss: pixel_opt and perceptual_opt are both absent"
         report.add("train.pixel_opt", fault, "add one of them")
 
 
 def _check_logging(report: Report, opt: OptionMap) -> None:
     logger = block(opt, "logger")
-    has_wandb = block(logger, "wandb").get("project") is not None
+    wandb = block(logger, "wandb")
+    has_wandb = wandb.get("project") is not None
     if has_wandb and logger.get("use_tb_logger") is not True:
         fault = "wandb reads the files of TensorBoard"
         report.add("logger.use_tb_logger", fault, "set use_tb_logger: true")
@@ -183,7 +240,9 @@ def _check_logging(report: Report, opt: OptionMap) -> None:
 
 def _check_precision(report: Report, opt: OptionMap) -> None:
     amp = block(opt, "train").get("amp")
-    if opt.get("num_gpu") == 0 and amp in ("fp16", "float16"):
+    is_half = amp in ("fp16", "float16")
+    on_cpu = opt.get("num_gpu") == 0
+    if on_cpu and is_half:
         fault = f"{amp} does not train on a CPU (num_gpu: 0)"
         report.add("train.amp", fault, "use bf16, or take it out")
 
@@ -191,22 +250,30 @@ def _check_precision(report: Report, opt: OptionMap) -> None:
 def _check_saving(report: Report, opt: OptionMap) -> None:
     """Check WxrModel's checkpoints: between accumulated updates, or best by an unknown metric."""
     train = block(opt, "train")
+    # Iterations whose gradients one update adds up.
     every = max(integer(train, "accumulate") or 1, 1)
     frequency = block(opt, "logger").get("save_checkpoint_freq")
-    if isinstance(frequency, int | float) and frequency % every:
+    is_number = isinstance(frequency, int | float)
+    if is_number and frequency % every:
         reason = f"{frequency} is not a multiple of train.accumulate {every}"
         fault = f"{reason}, so checkpoints would fall between updates"
         report.add("logger.save_checkpoint_freq", fault, f"use a multiple of {every}")
     best = block(train, "save_best")
-    if not {"dataset", "metric"} <= best.keys():
-        return
+    if {"dataset", "metric"} <= best.keys():
+        _check_best(report, opt, best["dataset"], best["metric"])
+
+
+def _check_best(report: Report, opt: OptionMap, dataset: Any, metric: Any) -> None:
+    """Check that the metric that chooses the best checkpoint is measured on its set."""
     measured = measured_metrics(opt)
-    dataset, metric = best["dataset"], best["metric"]
-    if metric not in measured.get(dataset, ()):
-        parts = [f"{name}: {', '.join(metrics)}" for name, metrics in measured.items()]
-        names = "; ".join(parts) or "none"
-        fault = f"no metric {metric!r} is measured on a validation set called {dataset!r}"
-        report.add("train.save_best", fault, f"measured are {names}")
+    if metric in measured.get(dataset, ()):
+        return
+    parts = []
+    for name, metrics in measured.items():
+        parts.append(f"{name}: {', '.join(metrics)}")
+    names = "; ".join(parts) or "none"
+    fault = f"no metric {metric!r} is measured on a validation set called {dataset!r}"
+    report.add("train.save_best", fault, f"measured are {names}")
 
 
 def measured_metrics(opt: OptionMap) -> dict[str, list[str]]:
@@ -218,20 +285,25 @@ def measured_metrics(opt: OptionMap) -> dict[str, list[str]]:
     for key, dataset in dataset_blocks(opt):
         if phase_of(key) == "val":
             source = dataset if "metrics" in dataset else block(opt, "val")
-            measured[str(dataset.get("name"))] = list(block(source, "metrics"))
+            name = str(dataset.get("name"))
+            measured[name] = list(block(source, "metrics"))
     return measured
 
 
 def _check_streams(report: Report, opt: OptionMap) -> None:
     """Check that WResVLM has real photos in addition to the pairs; only one dataset yields both."""
     models = _names_of_bases(model_class(opt))
-    sets = _names_of_bases(class_of("dataset", block(opt, "datasets", "train")))
+    if not report.is_train or "WResVLMModel" not in models:
+        return
+    dataset = block(opt, "datasets", "train")
+    sets = _names_of_bases(class_of("dataset", dataset))
     lacks_photos = sets & {"WeatherDataset", *stock.DATASETS}
-    if report.is_train and "WResVLMModel" in models and lacks_photos:
+    if lacks_photos:
         model = opt["model_type"]
         fault = f"{model} needs real photos in addition to the pairs, which this dataset lacks"
         report.add("datasets.train.type", fault, "use SemiSupervisedDataset")
 
 
 def _names_of_bases(cls: type | None) -> set[str]:
-    return {base.__name__ for base in getattr(cls, "__mro__", ())}
+    bases = getattr(cls, "__mro__", ())
+    return {base.__name__ for base in bases}

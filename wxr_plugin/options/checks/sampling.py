@@ -28,34 +28,39 @@ def check_sampling(report: Report, opt: OptionMap) -> None:
 
 
 def _check_equation(report: Report, opt: OptionMap) -> None:
-    trained = integer({"steps": STEPS, **block(opt, "sde")}, "steps")
-    sampled = integer(opt, "val", "sampling", "steps")
-    if trained is not None and sampled is not None and sampled > trained:
-        schedule = f"a schedule of {trained} (sde.steps)"
-        fault = f"sampling takes {sampled} steps, but the network is trained on {schedule}"
-        report.add("val.sampling.steps", fault, f"take {trained} or fewer")
+    """Check the steps and, in a file for testing, `sde` against that of the weights."""
+    defaults = {"steps": STEPS}
+    sde = {**defaults, **block(opt, "sde")}
+    trained = integer(sde, "steps")
+    _check_steps(report, opt, trained, f"a schedule of {trained} (sde.steps)")
     if not report.is_train:
         _check_trained(report, opt)
 
 
+def _check_steps(report: Report, opt: OptionMap, trained: int | None, words: str) -> None:
+    """Check that validation takes at most the steps of training; `words` describe these."""
+    sampled = integer(opt, "val", "sampling", "steps")
+    if trained is None or sampled is None:
+        return
+    if sampled > trained:
+        fault = f"sampling takes {sampled} steps, but the network is trained on {words}"
+        report.add("val.sampling.steps", fault, f"take {trained} or fewer")
+
+
 def _check_patches(report: Report, opt: OptionMap) -> None:
     """Check steps, stride and gt_size; the check of blocks reports values of the wrong type."""
-    defaults = {"steps": DDPMOptions().steps, "patch": DDPMOptions().patch}
-    ddpm = {**defaults, **block(opt, "ddpm")}
+    default = DDPMOptions()
+    ddpm = {"steps": default.steps, "patch": default.patch, **block(opt, "ddpm")}
     trained = integer(ddpm, "steps")
+    _check_steps(report, opt, trained, f"{trained} (ddpm.steps)")
     patch = integer(ddpm, "patch")
-    steps = integer(opt, "val", "sampling", "steps")
-    stride = integer(opt, "val", "sampling", "stride")
-    size = integer(opt, "datasets", "train", "gt_size")
-    if trained is not None and steps is not None and steps > trained:
-        schedule = f"{trained} (ddpm.steps)"
-        fault = f"sampling takes {steps} steps, but the network is trained on {schedule}"
-        report.add("val.sampling.steps", fault, f"take {trained} or fewer")
     if patch is None:
         return
+    stride = integer(opt, "val", "sampling", "stride")
     if stride is not None and stride > patch:
         fault = f"{stride} leaves gaps between patches of {patch} pixels (ddpm.patch)"
         report.add("val.sampling.stride", fault, f"take {patch} or less")
+    size = integer(opt, "datasets", "train", "gt_size")
     if size is not None and size < patch:
         fault = f"a crop of {size} pixels holds no patch of {patch} pixels (ddpm.patch)"
         report.add("datasets.train.gt_size", fault, f"take {patch} or more")
@@ -64,14 +69,20 @@ def _check_patches(report: Report, opt: OptionMap) -> None:
 def _check_trained(report: Report, opt: OptionMap) -> None:
     """Compare `sde` with the equation that is stored next to the weights."""
     weights = block(opt, "path").get("pretrain_network_g")
-    trained = _stored(weights) if isinstance(weights, str) else None
+    if not isinstance(weights, str):
+        return
+    trained = _stored(weights) or {}
     try:
-        requested = msgspec.to_builtins(SDEOptions.read(block(opt, "sde")))
+        options = SDEOptions.read(block(opt, "sde"))
     except msgspec.ValidationError:  # the check of blocks reports it
         return
-    for key, value in (trained or {}).items():
-        if key in requested and requested[key] != value:
-            fault = f"{requested[key]}, but {weights} was trained with {value}"
+    requested = msgspec.to_builtins(options)
+    for key, value in trained.items():
+        if key not in requested:
+            continue
+        own = requested[key]
+        if own != value:
+            fault = f"{own}, but {weights} was trained with {value}"
             report.add(("sde", key), fault, f"set sde.{key}: {value}")
 
 

@@ -24,11 +24,12 @@ LMDB_FILES = ("data.mdb", "meta_info.txt")
 def check_sets(report: Report, opt: OptionMap) -> None:
     """Check the paths and the pairs of every dataset block."""
     for name, dataset in dataset_blocks(opt):
+        cls = class_of("dataset", dataset)
+        unpaired = getattr(cls, "unpaired", None)
         # A dataset may hold its images in inner blocks, such as `paired` and `real`.
         for keys, inner in inner_blocks(("datasets", name), dataset):
             check_paths(report, keys, inner)
             if is_paired(dataset, inner):
-                unpaired = getattr(class_of("dataset", dataset), "unpaired", None)
                 check_pairs(report, keys, inner, unpaired)
 
 
@@ -37,11 +38,13 @@ def is_paired(dataset: OptionMap, block: OptionMap) -> bool:
 
     Sets of clips and of third parties pair by rules of their own and do not count.
     """
+    if "num_frame" in block:
+        return False
     cls = class_of("dataset", dataset)
-    roots = (block.get("dataroot_gt"), block.get("dataroot_lq"))
-    is_image_set = "num_frame" not in block
-    is_declared = cls is not None and stock.of_dataset(cls) is not None
-    return is_declared and is_image_set and all(isinstance(root, str) for root in roots)
+    if cls is None or stock.of_dataset(cls) is None:
+        return False
+    gt, lq = block.get("dataroot_gt"), block.get("dataroot_lq")
+    return isinstance(gt, str) and isinstance(lq, str)
 
 
 def check_paths(report: Report, keys: Keys, block: OptionMap) -> None:
@@ -49,26 +52,37 @@ def check_paths(report: Report, keys: Keys, block: OptionMap) -> None:
     backend = block.get("io_backend")
     needs_lmdb = isinstance(backend, Mapping) and backend.get("type") == "lmdb"
     for key, value in block.items():
+        place = (*keys, key)
         if str(key).startswith("dataroot"):
-            for place, root in _roots((*keys, key), value):
-                check_root(report, place, root, needs_lmdb)
-        elif key in LISTING_KEYS and isinstance(value, str) and not _is_file(value):
-            fix = "correct the path or create the file"
-            report.add((*keys, key), f"{value} does not exist", fix)
+            for root_place, root in _roots(place, value):
+                check_root(report, root_place, root, needs_lmdb)
+        elif key in LISTING_KEYS and isinstance(value, str):
+            _check_listing(report, place, value)
 
 
-def _is_file(path: str) -> bool:
-    return os.path.isfile(Path(path).expanduser())
+def _check_listing(report: Report, keys: Keys, file: str) -> None:
+    """Check that the file that lists the images of a block exists."""
+    # os.path.isfile returns False for a name that is too long.
+    exists = os.path.isfile(Path(file).expanduser())
+    if not exists:
+        fix = "correct the path or create the file"
+        report.add(keys, f"{file} does not exist", fix)
 
 
 def _roots(keys: Keys, value: Any) -> Iterator[tuple[Keys, str]]:
     """Yield place and path of the folders of a dataroot: one, a list, or a block of several."""
     if isinstance(value, str):
         yield keys, value
-    elif isinstance(value, Mapping | list):
-        items = value.items() if isinstance(value, Mapping) else enumerate(value)
-        for key, item in items:
-            yield from _roots((*keys, key), item)
+        return
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        # A wrong type is reported by the check of fields.
+        return
+    for key, item in items:
+        yield from _roots((*keys, key), item)
 
 
 def check_root(report: Report, keys: Keys, root: str, needs_lmdb: bool) -> None:
@@ -81,23 +95,33 @@ def check_root(report: Report, keys: Keys, root: str, needs_lmdb: bool) -> None:
         fault = f"{root} is not an LMDB, which io_backend needs: its name must end in .lmdb"
         report.add(keys, fault, build)
     elif not os.path.exists(path):  # Path.exists raises for a name that is too long
-        correct = f"correct the path{_or_remove(report, keys)}"
-        report.add(keys, f"{root[:200]} does not exist", build if is_lmdb else correct)
+        alternative = _or_remove(report, keys)
+        fix = build if is_lmdb else f"correct the path{alternative}"
+        report.add(keys, f"{root[:200]} does not exist", fix)
     elif not os.path.isdir(path):
         report.add(keys, f"{root} is not a folder", "name the folder that holds the images")
-    elif is_lmdb and not all((path / file).is_file() for file in LMDB_FILES):
-        fault = f"{root} lacks {' or '.join(LMDB_FILES)}, so it is not a finished LMDB"
-        report.add(keys, fault, build)
     elif is_lmdb:
-        _check_lmdb(report, keys, path)
+        _check_lmdb(report, keys, root, build)
     elif not any(path.iterdir()):
         report.add(keys, f"{root} is empty", "put the images there or correct the path")
 
 
-def _check_lmdb(report: Report, keys: Keys, path: Path) -> None:
-    """Check that a finished LMDB is complete and that none of its keys leads out of a folder."""
-    names = [line.split(" (")[0] for line in _meta_lines(path)]
-    stems = [name.rpartition(".")[0] or name for name in names]
+def _check_lmdb(report: Report, keys: Keys, root: str, build: str) -> None:
+    """Check that an LMDB is complete and that none of its keys leads out of a folder.
+
+    `build` is the advice to build it.
+    """
+    path = Path(root).expanduser()
+    is_finished = all((path / file).is_file() for file in LMDB_FILES)
+    if not is_finished:
+        fault = f"{root} lacks {' or '.join(LMDB_FILES)}, so it is not a finished LMDB"
+        report.add(keys, fault, build)
+        return
+    # A line is `name.png (height,width,channels) compression`; the key is the name's stem.
+    stems = []
+    for line in _meta_lines(path):
+        name = line.split(" (")[0]
+        stems.append(name.rpartition(".")[0] or name)
     try:
         refuse_unsafe_keys(path, stems)
         refuse_cut_database(path)
@@ -109,15 +133,21 @@ def _check_lmdb(report: Report, keys: Keys, path: Path) -> None:
 def _or_remove(report: Report, keys: Keys) -> str:
     """Return the advice that a validation set of a training may be removed; "" for other sets."""
     # keys: datasets, name of the set, key in its block
-    if report.is_train and len(keys) > 1 and phase_of(keys[1]) == "val":
-        return f", or remove datasets.{keys[1]}"
-    return ""
+    if not report.is_train or len(keys) < 2:
+        return ""
+    name = keys[1]
+    if phase_of(name) != "val":
+        return ""
+    return f", or remove datasets.{name}"
 
 
 def listing_of(block: OptionMap) -> Path | None:
     """Return the text file that lists the images of a block; None if it names none."""
-    files = [block[key] for key in LISTING_KEYS if isinstance(block.get(key), str)]
-    return Path(files[0]).expanduser() if files else None
+    for key in LISTING_KEYS:
+        file = block.get(key)
+        if isinstance(file, str):
+            return Path(file).expanduser()
+    return None
 
 
 def check_pairs(
@@ -134,14 +164,16 @@ def check_pairs(
         block: a block with two roots: folders, LMDBs, or folders whose images a list names.
         unpaired: returns what does not pair in a block, of a dataset with rules of its own.
     """
-    gt, lq = (Path(block[key]).expanduser() for key in ("dataroot_gt", "dataroot_lq"))
+    gt = Path(block["dataroot_gt"]).expanduser()
+    lq = Path(block["dataroot_lq"]).expanduser()
     listing = listing_of(block)
     # check_paths reports missing files.
     if not os.path.isdir(gt) or not os.path.isdir(lq):
         return
     if listing and not os.path.isfile(listing):
         return
-    if not is_template(block.get("filename_tmpl", "{}")):
+    template = block.get("filename_tmpl", "{}")
+    if not is_template(template):
         fix = "write {} for the name of gt: '{}x4'"
         report.add((*keys, "filename_tmpl"), "not a template of file names", fix)
         return
@@ -152,36 +184,48 @@ def check_pairs(
             fix = OTHERWISE if has_lmdb else pairing_fix(gt, lq, block, has_gt_template=True)
             report.add((*keys, "dataroot_lq"), fault, fix)
     elif has_lmdb:
+        # BasicSR pairs by key whatever the list says.
         _check_same(report, keys, lmdb_keys(gt), lmdb_keys(lq), block, OTHERWISE)
     elif listing:
-        _check_listed(report, keys, listed_pairs(listing, block), listing, gt, lq)
+        pairs = listed_pairs(listing, block)
+        _check_listed(report, keys, pairs, listing, gt, lq)
     else:
         partners = {lq_name(name, block) for name in file_names(gt)}
+        existing = set(file_names(lq))
         fix = pairing_fix(gt, lq, block)
-        _check_same(report, keys, partners, set(file_names(lq)), block, fix)
+        _check_same(report, keys, partners, existing, block, fix)
 
 
 def lmdb_keys(root: Path) -> set[str]:
     """Return the keys in the meta_info.txt of an LMDB, as BasicSR reads them; none without it."""
-    return {line.split(".")[0] for line in _meta_lines(root)}
+    lines = _meta_lines(root)
+    return {line.split(".")[0] for line in lines}
 
 
 def _meta_lines(root: Path) -> list[str]:
+    """Return the lines of an LMDB's meta_info.txt that are not empty; none without the file."""
     meta = root / "meta_info.txt"
-    text = meta.read_text(encoding="utf-8", errors="replace") if meta.is_file() else ""
+    if not meta.is_file():
+        return []
+    text = meta.read_text(encoding="utf-8", errors="replace")
     return [line for line in text.splitlines() if line]
 
 
 def file_names(root: Path) -> list[str]:
     """Return the files of a folder, without hidden ones, as BasicSR lists them."""
-    files = [path for path in root.iterdir() if path.is_file()]
-    return sorted(path.name for path in files if not path.name.startswith("."))
+    names = []
+    for path in root.iterdir():
+        is_hidden = path.name.startswith(".")
+        if path.is_file() and not is_hidden:
+            names.append(path.name)
+    return sorted(names)
 
 
 def lq_name(gt: str, block: OptionMap) -> str:
     """Return the file name of the partner of `gt`, by the template of `block` (`{}x4`)."""
     template = block.get("filename_tmpl", "{}")
-    return template.format(Path(gt).stem) + Path(gt).suffix
+    path = Path(gt)
+    return template.format(path.stem) + path.suffix
 
 
 def is_template(template: Any) -> bool:
@@ -195,9 +239,13 @@ def is_template(template: Any) -> bool:
 def listed_pairs(listing: Path, block: OptionMap) -> list[tuple[str, str]]:
     """Return (gt, lq) of each line of a meta_info file: `gt (h,w,c)`, or `gt, lq`."""
     pairs = []
-    for line in filter(None, map(str.strip, listing.read_text().splitlines())):
+    for line in listing.read_text().splitlines():
+        line = line.strip()
+        if not line:
+            continue
         gt, comma, lq = line.partition(", ")
         if not comma:
+            # The name of gt, and its shape.
             gt = line.split(" ")[0]
             lq = lq_name(gt, block)
         pairs.append((gt, lq))
@@ -205,10 +253,18 @@ def listed_pairs(listing: Path, block: OptionMap) -> list[tuple[str, str]]:
 
 
 def _check_listed(
-    report: Report, keys: Keys, pairs: list[tuple[str, str]], listing: Path, gt: Path, lq: Path
+    report: Report,
+    keys: Keys,
+    pairs: list[tuple[str, str]],
+    listing: Path,
+    gt: Path,
+    lq: Path,
 ) -> None:
-    gt_names, lq_names = zip(*pairs) if pairs else ((), ())
-    for key, root, names in (("dataroot_gt", gt, gt_names), ("dataroot_lq", lq, lq_names)):
+    """Check that both images of each listed pair exist."""
+    gt_names = [name for name, _ in pairs]
+    lq_names = [name for _, name in pairs]
+    sides = (("dataroot_gt", gt, gt_names), ("dataroot_lq", lq, lq_names))
+    for key, root, names in sides:
         absent = [name for name in names if not (root / name).is_file()]
         if absent:
             count = f"{len(absent)} of the {len(names)} images that {listing} lists"
@@ -217,15 +273,24 @@ def _check_listed(
 
 
 def _check_same(
-    report: Report, keys: Keys, gt: set[str], lq: set[str], block: OptionMap, fix: str
+    report: Report,
+    keys: Keys,
+    gt: set[str],
+    lq: set[str],
+    block: OptionMap,
+    fix: str,
 ) -> None:
+    """Report names or keys that are on one side only."""
     if gt == lq:
         return
     in_gt = f"{len(gt)} in dataroot_gt ({block['dataroot_gt']})"
     in_lq = f"{len(lq)} in dataroot_lq ({block['dataroot_lq']})"
     parts = [f"{in_gt}, {in_lq}"]
-    if gt - lq:
-        parts.append(f"missing in dataroot_lq: {listed(sorted(gt - lq))}")
-    if lq - gt:
-        parts.append(f"without ground truth: {listed(sorted(lq - gt))}")
-    report.add((*keys, "dataroot_lq"), "images do not pair: " + "; ".join(parts), fix)
+    only_gt = sorted(gt - lq)
+    only_lq = sorted(lq - gt)
+    if only_gt:
+        parts.append(f"missing in dataroot_lq: {listed(only_gt)}")
+    if only_lq:
+        parts.append(f"without ground truth: {listed(only_lq)}")
+    fault = "images do not pair: " + "; ".join(parts)
+    report.add((*keys, "dataroot_lq"), fault, fix)

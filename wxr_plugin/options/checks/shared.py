@@ -28,7 +28,8 @@ def check_shared(report: Report, opt: OptionMap) -> None:
     datasets = opt.get("datasets")
     if not isinstance(datasets, Mapping) or opt.get("allow_shared_gt") is True:
         return
-    training = _by_size(ground_truth(datasets.get("train"), training=True))
+    trained_images = ground_truth(datasets.get("train"), training=True)
+    training = _by_size(trained_images)
     if not training:
         return
     for name, dataset in datasets.items():
@@ -66,6 +67,7 @@ def ground_truth(dataset: Any, training: bool = False) -> Iterator[tuple[Image, 
 
 
 def _images(root: Path, block: OptionMap) -> Iterator[tuple[Image, int]]:
+    """Yield the images below a folder, or those that the list of its block names."""
     if root.suffix == ".lmdb":
         yield from _entries(root)
         return
@@ -77,10 +79,13 @@ def _images(root: Path, block: OptionMap) -> Iterator[tuple[Image, int]]:
         files = [path for path in paths if not path.name.startswith(".")]
     for file in files:
         if file.is_file():
-            yield (root, str(file.relative_to(root))), file.stat().st_size
+            name = str(file.relative_to(root))
+            size = file.stat().st_size
+            yield (root, name), size
 
 
 def _entries(root: Path) -> Iterator[tuple[Image, int]]:
+    """Yield the images of an LMDB; none if it is not finished."""
     if not (root / "data.mdb").is_file():
         return
     try:
@@ -90,7 +95,8 @@ def _entries(root: Path) -> Iterator[tuple[Image, int]]:
     # Buffers point into the database, so a value is not copied to learn its length.
     with database.begin(buffers=True) as transaction:
         for key, value in transaction.cursor():
-            yield (root, bytes(key).decode()), len(value)
+            name = bytes(key).decode()
+            yield (root, name), len(value)
 
 
 def _by_size(images: Iterator[tuple[Image, int]]) -> dict[int, list[Image]]:
@@ -113,8 +119,10 @@ def same_images(
             for file in (image, candidate):
                 if file not in edges:
                     edges[file] = _digest(file, edge=True)
-            if edges[image] == edges[candidate] and _digest(image) == _digest(candidate):
+            have_same_edges = edges[image] == edges[candidate]
+            if have_same_edges and _digest(image) == _digest(candidate):
                 yield image, candidate
+                # One twin is enough for the message.
                 break
 
 
@@ -122,8 +130,7 @@ def _digest(image: Image, edge: bool = False) -> bytes:
     """Return the SHA-256 of an image's bytes, or of its first and last 4 KiB."""
     root, name = image
     if root.suffix == ".lmdb":
-        with environment(root).begin() as transaction:
-            data = transaction.get(name.encode())
+        data = _entry(root, name)
         if edge:
             data = data[:EDGE] + data[-EDGE:]
         return hashlib.sha256(data).digest()
@@ -132,8 +139,16 @@ def _digest(image: Image, edge: bool = False) -> bytes:
             return hashlib.file_digest(file, "sha256").digest()
         head = file.read(EDGE)
         size = os.fstat(file.fileno()).st_size
+        # The file may be shorter than EDGE.
         file.seek(-min(EDGE, size), os.SEEK_END)
-        return hashlib.sha256(head + file.read(EDGE)).digest()
+        tail = file.read(EDGE)
+    return hashlib.sha256(head + tail).digest()
+
+
+def _entry(root: Path, name: str) -> bytes:
+    """Return the value of an entry of an LMDB."""
+    with environment(root).begin() as transaction:
+        return transaction.get(name.encode())
 
 
 def show(image: Image) -> str:

@@ -40,37 +40,44 @@ def check_sizes(report: Report, opt: OptionMap) -> None:
     """Check the training set of `opt`, if its class has known pairs and no other problems."""
     keys = ("datasets", "train")
     dataset = block(opt, *keys)
-    is_faulty = any(
-        problem.key.startswith(("datasets.train", "scale")) for problem in report.problems
-    )
-    if not report.is_train or not dataset or is_faulty:
+    if not report.is_train or not dataset:
+        return
+    # Other checks report what keeps the images from being read.
+    faulty_keys = [problem.key for problem in report.problems]
+    if any(key.startswith(("datasets.train", "scale")) for key in faulty_keys):
         return
     cls = class_of("dataset", dataset)
     try:
         names = _names(cls, dataset)
-        step = max(1, math.ceil(len(names) / MOST))
-        pairs = _measured(dataset, names[::step]) if names else []
+        if not names:
+            return
+        step = math.ceil(len(names) / MOST)
+        pairs = _measured(dataset, names[::step])
     except (WxrError, OSError, ValueError):
         return  # check_sets reports what cannot be listed
-    if names:
-        _check_batch(report, keys, dataset, _length(cls, [gt for gt, _ in names]))
-        _check_pairs(report, keys, dataset, cls.__name__, pairs, opt)
+    count = _length(cls, [gt for gt, _ in names])
+    _check_batch(report, keys, dataset, count)
+    _check_pairs(report, keys, dataset, cls.__name__, pairs, opt)
 
 
 def _check_batch(report: Report, keys: Keys, dataset: OptionMap, count: int) -> None:
     """Report a set that does not fill one batch of a process: incomplete batches are dropped."""
     ratio = dataset.get("dataset_enlarge_ratio", 1)
     batch = dataset.get("batch_size_per_gpu")
-    if not isinstance(ratio, int | float) or not isinstance(batch, int):
+    if not isinstance(ratio, int | float):
+        return
+    if not isinstance(batch, int):
         return
     processes = int(os.environ.get("WORLD_SIZE") or 1)
+    # BasicSR's sampler gives every process the same number of samples.
     share = math.ceil(count * ratio / processes)
-    if 0 < share < batch:
-        among = f" for {processes} processes" if processes > 1 else ""
-        fault = f"{batch}, but the set has {count} images{among}, which fill no batch"
-        enough = math.ceil(batch * processes / count)
-        fix = f"use {share} or less, or raise dataset_enlarge_ratio to {enough}"
-        report.add((*keys, "batch_size_per_gpu"), fault, fix)
+    if share == 0 or share >= batch:
+        return
+    among = f" for {processes} processes" if processes > 1 else ""
+    fault = f"{batch}, but the set has {count} images{among}, which fill no batch"
+    enough = math.ceil(batch * processes / count)
+    fix = f"use {share} or less, or raise dataset_enlarge_ratio to {enough}"
+    report.add((*keys, "batch_size_per_gpu"), fault, fix)
 
 
 def _check_pairs(
@@ -81,19 +88,26 @@ def _check_pairs(
     pairs: list[Pair],
     opt: OptionMap,
 ) -> None:
+    """Report pairs that differ in size, and photos below the crop."""
+    """Report pairs that differ in size, and photos below the crop."""
     # BasicSR copies the file's scale into its datasets.
     scale = opt.get("scale", dataset.get("scale"))
     scale = scale if isinstance(scale, int) else 1
-    readable = [pair for pair in pairs if pair.gt_size and pair.lq_size]
-    unequal = [pair for pair in readable if pair.gt_size != _times(pair.lq_size, scale)]
     # PairedWeatherDataset skips some such pairs, and pads small photos.
     is_tolerant = kind not in CROPPING
     has_alternative = not is_tolerant and scale == 1
-    if len(unequal) > (dataset.get("max_bad", 10) if is_tolerant else 0):
+    unequal, equal = [], []
+    for pair in pairs:
+        if pair.gt_size and pair.lq_size:
+            if pair.gt_size == _times(pair.lq_size, scale):
+                equal.append(pair)
+            else:
+                unequal.append(pair)
+    most = dataset.get("max_bad", 10) if is_tolerant else 0
+    if len(unequal) > most:
         factor = f" times {scale}" if scale > 1 else ""
         examples = listed([_unequal(pair) for pair in unequal])
-        count = f"{len(unequal)} of {len(pairs)} pairs"
-        fault = f"{count} differ in size{factor}: {examples}"
+        fault = f"{len(unequal)} of {len(pairs)} pairs differ in size{factor}: {examples}"
         fix = "make both images of a pair equal in size"
         if has_alternative:
             fix += ", or use type: PairedWeatherDataset, which skips a few such pairs"
@@ -101,72 +115,105 @@ def _check_pairs(
     crop = dataset.get("gt_size")
     if is_tolerant or not isinstance(crop, int):
         return
-    small = [pair for pair in readable if min(pair.gt_size) < crop and pair not in unequal]
+    small = [pair for pair in equal if min(pair.gt_size) < crop]
     if small:
+        fault = f"{len(small)} of {len(pairs)} photos are smaller than the crop of {crop} pixels"
+        fix = _crop_fix(small, scale, has_alternative)
         examples = listed([f"{pair.gt} ({_text(pair.gt_size)})" for pair in small])
-        count = f"{len(small)} of {len(pairs)} photos"
-        fault = f"{count} are smaller than the crop of {crop} pixels: {examples}"
-        side = min(min(pair.gt_size) for pair in small)
-        fix = f"use {side - side % scale} or less, take them out"
-        if has_alternative:
-            fix += ", or use type: PairedWeatherDataset, which pads them"
-        report.add((*keys, "gt_size"), fault, fix)
+        report.add((*keys, "gt_size"), f"{fault}: {examples}", fix)
+
+
+def _crop_fix(small: list[Pair], scale: int, has_alternative: bool) -> str:
+    """Return how to correct a crop that is larger than the photos `small`."""
+    side = min(min(pair.gt_size) for pair in small)
+    # The crop of lq has whole pixels only if that of gt is a multiple of the scale.
+    largest = side - side % scale
+    fix = f"use {largest} or less, take them out"
+    if has_alternative:
+        fix += ", or use type: PairedWeatherDataset, which pads them"
+    return fix
 
 
 def _names(cls: type | None, dataset: OptionMap) -> list[tuple[str, str]]:
     """Return the names of gt and lq below their roots for each pair; [] for unknown classes."""
-    roots = (dataset.get("dataroot_gt"), dataset.get("dataroot_lq"))
-    if cls is None or not all(isinstance(root, str) for root in roots):
+    gt, lq = dataset.get("dataroot_gt"), dataset.get("dataroot_lq")
+    has_roots = isinstance(gt, str) and isinstance(lq, str)
+    if cls is None or not has_roots:
         return []
+    # Datasets of this package and of plug-ins know their own pairs.
     if hasattr(cls, "pair_names"):
         return cls.pair_names(dataset)
     is_stock = cls.__name__ in CROPPING and package_of(cls) == "basicsr"
-    return list(_stock_names(dataset, _root(dataset, "gt"))) if is_stock else []
+    if not is_stock:
+        return []
+    root = _root(dataset, "gt")
+    return list(_stock_names(dataset, root))
 
 
 def _stock_names(dataset: OptionMap, gt: Path) -> Iterator[tuple[str, str]]:
+    """Yield the names of gt and lq of each pair, as PairedImageDataset of BasicSR finds them."""
     listing = listing_of(dataset)
     if gt.suffix == ".lmdb":
-        yield from ((key, key) for key in read_meta_info(gt))
+        # Both images of a pair have the same key.
+        for key in read_meta_info(gt):
+            yield key, key
     elif listing:
         yield from listed_pairs(listing, dataset)
     else:
-        yield from ((name, lq_name(name, dataset)) for name in file_names(gt))
+        for name in file_names(gt):
+            yield name, lq_name(name, dataset)
 
 
 def _length(cls: type, names: list[str]) -> int:
     """Return the number of samples of a set; sets that balance weathers repeat the rarer ones."""
     is_balanced = cls.__name__ not in CROPPING
-    return len(ClassIndex([weather_of(name) for name in names], balanced=is_balanced))
+    weathers = [weather_of(name) for name in names]
+    index = ClassIndex(weathers, balanced=is_balanced)
+    return len(index)
 
 
 def _measured(dataset: OptionMap, names: list[tuple[str, str]]) -> list[Pair]:
     """Return the pairs with their sizes, those of an LMDB from its meta_info.txt."""
     size_of_gt = _reader(_root(dataset, "gt"))
     size_of_lq = _reader(_root(dataset, "lq"))
-    return [Pair(gt, lq, size_of_gt(gt), size_of_lq(lq)) for gt, lq in names]
+    pairs = []
+    for gt, lq in names:
+        pair = Pair(gt, lq, size_of_gt(gt), size_of_lq(lq))
+        pairs.append(pair)
+    return pairs
 
 
 def _reader(root: Path) -> Callable[[str], Size | None]:
+    """Return a function that returns the size of an image of `root` by its name or key."""
     if root.suffix != ".lmdb":
         return lambda name: image_size(root / name)
     shapes = read_meta_info(root)
-    # A shape is (height, width, channels).
-    return lambda key: shapes[key][1::-1] if key in shapes else None
+
+    def size_of(key: str) -> Size | None:
+        if key not in shapes:
+            return None
+        height, width, _ = shapes[key]
+        return width, height
+
+    return size_of
 
 
 def _root(dataset: OptionMap, kind: str) -> Path:
-    return Path(dataset[f"dataroot_{kind}"]).expanduser()
+    root = Path(dataset[f"dataroot_{kind}"])
+    return root.expanduser()
 
 
 def _times(size: Size, factor: int) -> Size:
-    return size[0] * factor, size[1] * factor
+    width, height = size
+    return width * factor, height * factor
 
 
 def _unequal(pair: Pair) -> str:
-    lq_size, gt_size = _text(pair.lq_size), _text(pair.gt_size)
+    lq_size = _text(pair.lq_size)
+    gt_size = _text(pair.gt_size)
     return f"{pair.lq} is {lq_size}, its ground truth {pair.gt} {gt_size}"
 
 
 def _text(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"
+    width, height = size
+    return f"{width}x{height}"

@@ -21,8 +21,10 @@ def check_srd(report: Report, opt: OptionMap) -> None:
     if loss.get("type") != "ClipSRDLoss":
         return
     _check_clean(report, opt)
-    if "sar" in _parameters(opt) and not _argument(opt, "sar"):
-        fault = f"network_g ({opt['network_g']['type']}) has no masks to train"
+    has_choice = "sar" in _parameters(opt)
+    if has_choice and not _argument(opt, "sar"):
+        kind = opt["network_g"]["type"]
+        fault = f"network_g ({kind}) has no masks to train"
         report.add("train.srd_opt", fault, "set network_g.sar: spatial, or take srd_opt out")
     # The defaults are those of ClipSRDLoss.
     clip = loss.get("clip", "tiny")
@@ -30,7 +32,8 @@ def check_srd(report: Report, opt: OptionMap) -> None:
     if not isinstance(clip, str) or not isinstance(layers, list):
         return
     if all(isinstance(layer, int) for layer in layers):
-        _check_maps(report, clip, layers, integer(opt, "datasets", "train", "gt_size"))
+        size = integer(opt, "datasets", "train", "gt_size")
+        _check_maps(report, clip, layers, size)
 
 
 def _check_clean(report: Report, opt: OptionMap) -> None:

@@ -408,4 +408,7 @@ def of_dataset(dataset: type) -> type[Block] | None:
 def is_open(cls: type, *blocks: str) -> bool:
     """Return whether `cls` is a third party's and declares no keys, so that any key is accepted."""
     is_ours = cls.__module__.split(".")[0] in ("basicsr", "wxr_plugin")
-    return not is_ours and not any(block in vars(cls) for block in blocks)
+    if is_ours:
+        return False
+    members = vars(cls)
+    return not any(block in members for block in blocks)

@@ -21,17 +21,19 @@ def pairing_fix(gt: Path, lq: Path, block: OptionMap, has_gt_template: bool = Fa
             may be longer.
     """
     gt_stems = stems(gt)
-    template = name_template(gt_stems, stems(lq))
+    lq_stems = stems(lq)
+    template = name_template(gt_stems, lq_stems)
     if template:
         return f"set filename_tmpl: '{template}'"
-    reverse = name_template(stems(lq), gt_stems)
+    reverse = name_template(lq_stems, gt_stems)
     if has_gt_template and reverse:
         return f"set gt_tmpl: '{reverse}'"
+    current = block.get("filename_tmpl", "{}")
     for folder in _subfolders(lq):
+        # The folder of ground truth may be inside that of the photos.
         if folder.resolve() == gt.resolve():
             continue
         template = name_template(gt_stems, stems(folder))
-        current = block.get("filename_tmpl", "{}")
         if template:
             also = "" if template == current else f", with filename_tmpl: '{template}'"
             return f"did you mean {folder}{also}?"
@@ -50,19 +52,31 @@ def name_template(names: Iterable[str], others: Iterable[str]) -> str:
     longest = max(names, key=lambda name: (len(name), name))
     candidates = [name for name in others if longest in name]
     for candidate in sorted(candidates, key=len):
+        # Braces of the name itself stay as they are.
         escaped = candidate.replace("{", "{{").replace("}", "}}")
         template = escaped.replace(longest, "{}", 1)
-        if {template.format(name) for name in names} <= others:
+        partners = {template.format(name) for name in names}
+        if partners <= others:
             return template
     return ""
 
 
 def stems(folder: Path) -> set[str]:
     """Return the names of the images in a folder without suffixes; sub-folders do not count."""
-    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
-    return {file.stem for file in files if not file.name.startswith(".")}
+    names = set()
+    for file in folder.iterdir():
+        is_image = file.suffix.lower() in SUFFIXES
+        is_hidden = file.name.startswith(".")
+        if is_image and not is_hidden:
+            names.add(file.stem)
+    return names
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    folders = [path for path in folder.iterdir() if path.is_dir()]
-    return sorted(path for path in folders if not path.name.startswith("."))
+    """Return the folders in `folder` that are not hidden, by name."""
+    folders = []
+    for path in folder.iterdir():
+        is_hidden = path.name.startswith(".")
+        if path.is_dir() and not is_hidden:
+            folders.append(path)
+    return sorted(folders)

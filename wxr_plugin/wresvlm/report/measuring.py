@@ -36,14 +36,19 @@ def steps(settings: Settings, stages: Sequence[str]) -> dict[str, RestorerSpec]:
 
     Before them comes `start`, the network that the first training began with, if it had one.
     """
-    names = [name for name in stages if name == "supervised" or name.startswith("round_")]
-    networks = {name: trained(settings, name, name) for name in names}
+    networks = {}
+    for name in stages:
+        is_training = name == "supervised" or name.startswith("round_")
+        if is_training:
+            networks[name] = trained(settings, name, name)
     opt = settings.supervised or settings.train
     first = block(opt, "path").get("pretrain_network_g")
     if not first:
         return networks
+    # A published file does not hold its network: it is the one that training names.
     network = None if load_network_options(first) else opt["network_g"]
-    return {START: RestorerSpec(START, Path(first), network), **networks}
+    start = RestorerSpec(START, Path(first), network)
+    return {START: start, **networks}
 
 
 def measure(settings: Settings, networks: dict[str, RestorerSpec]) -> list[Row]:
@@ -52,18 +57,27 @@ def measure(settings: Settings, networks: dict[str, RestorerSpec]) -> list[Row]:
     Restorations and ratings are kept in measured/ of the working folder, so that the next report
     makes only those that are missing.
     """
-    cache, options = settings.folder("measured") / "ratings.lmdb", settings.options.report
-    photos = evenly_chosen(RealPhotos(settings.real), options.photos)
+    options = settings.options.report
+    cache = settings.folder("measured") / "ratings.lmdb"
+    all_photos = RealPhotos(settings.real)
+    photos = evenly_chosen(all_photos, options.photos)
     with counting_bar("reading the photos", len(photos)) as advance:
         contents, failed = photo_contents(photos, advance)
-    files = restored(settings, photos, contents, networks, Restorations(cache))
+    restorations = Restorations(cache)
+    files = restored(settings, photos, contents, networks, restorations)
     for line in failed:
         print(f"failed: {line}")
-    rows = [
-        {"photo": key, "weather": _weather(photos, key), "files": files[key], "values": {}}
-        for key in contents
-        if len(files[key]) == len(networks)
-    ]
+    rows = []
+    for key in contents:
+        # Stages are compared on the photos that every network restores.
+        if len(files[key]) == len(networks):
+            row = {
+                "photo": key,
+                "weather": _weather(photos, key),
+                "files": files[key],
+                "values": {},
+            }
+            rows.append(row)
     if options.rater:
         _rate(settings, photos, contents, rows, cache)
     _score(settings, photos, rows)
@@ -74,16 +88,21 @@ def evenly_chosen(photos: RealPhotos, most: int | None) -> RealPhotos:
     """Return up to `most` photos of each weather, spread evenly; all of them if it is None."""
     by_weather: dict[int, list[str]] = {}
     for photo in photos.photos:
-        by_weather.setdefault(photo.weather, []).append(photo.key)
-    groups = [spread(keys, most or len(keys)) for keys in by_weather.values()]
-    return photos.subset(key for group in groups for key in group)
+        keys = by_weather.setdefault(photo.weather, [])
+        keys.append(photo.key)
+    chosen = []
+    for keys in by_weather.values():
+        chosen += spread(keys, most or len(keys))
+    return photos.subset(chosen)
 
 
 def spread(items: Sequence, most: int) -> list:
     """Return up to `most` of `items`, spread evenly over them."""
     count = min(most, len(items))
-    places = np.linspace(0, len(items) - 1, count)
-    return [items[place] for place in places.round().astype(int)]
+    last = len(items) - 1
+    places = np.linspace(0, last, count)
+    indices = places.round().astype(int)
+    return [items[index] for index in indices]
 
 
 def restored(
@@ -99,16 +118,18 @@ def restored(
     """
     init = settings.options.init
     tiles = {"tile": 1024, "overlap": 32}
+    # Tiled as for the first vote, if there is one.
     if init:
         tiles = {"tile": init.tile, "overlap": init.overlap}
+    options = {**tiles, "device": settings.options.launch.device}
     restorations: dict[str, dict[str, str]] = {key: {} for key in contents}
     for name, spec in networks.items():
         digest = spec.digest(**tiles)
-        files = {key: folder.file(spec, digest, key, content) for key, content in contents.items()}
+        files = {}
+        for key, content in contents.items():
+            files[key] = folder.file(spec, digest, key, content)
         with counting_bar(f"restoring: {name}", len(files)) as advance:
-            result = restore_photos(
-                photos, files, spec, {**tiles, "device": settings.options.launch.device}, advance
-            )
+            result = restore_photos(photos, files, spec, options, advance)
         for line in result.failed:
             print(f"failed: {line}")
         for key, file in files.items():
@@ -121,47 +142,72 @@ class Results:
     """Photos and their restorations as the Source of a rater."""
 
     def __init__(self, photos: RealPhotos, contents: dict[str, str], rows: Sequence[Row]):
-        self.photos, self.contents, self.rows = photos, contents, rows
-        self.group_size = 1 + max((len(row["files"]) for row in rows), default=0)
+        self.photos = photos
+        self.contents = contents
+        self.rows = rows
+        counts = [len(row["files"]) for row in rows]
+        # The photo itself, and its restorations.
+        self.group_size = 1 + max(counts, default=0)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def groups(self) -> Iterator[Callable[[], list[Picture]]]:
         """Yield a function for each photo, see labels.sources.Source."""
-        return (partial(self.pictures, row) for row in self.rows)
+        for row in self.rows:
+            yield partial(self.pictures, row)
 
     def pictures(self, row: Row) -> list[Picture]:
         """Return the photo, then its restoration by each network."""
         key = row["photo"]
+        content = self.contents[key]
+        path = self.photos.path(key)
         read = partial(self.photos.read, key)
-        pictures = [Picture(key, self.contents[key], self.photos.path(key), read)]
+        photo = Picture(key, content, path, read)
+        pictures = [photo]
         for step, file in row["files"].items():
-            pictures.append(of_pixels(key, read_image(file), f"{key} ({step})"))
+            image = read_image(file)
+            restoration = of_pixels(key, image, f"{key} ({step})")
+            pictures.append(restoration)
         return pictures
 
 
 def _rate(
-    settings: Settings, photos: RealPhotos, contents: dict[str, str], rows: list[Row], cache: Path
+    settings: Settings,
+    photos: RealPhotos,
+    contents: dict[str, str],
+    rows: list[Row],
+    cache: Path,
 ) -> None:
     """Put VLM-Vis, (rating - 1) / 4, into the rows; images without a rating have none."""
     from wxr_plugin.vlm.rater import build_rater
 
-    task = RatingTask(build_rater(settings.options.raters[settings.options.report.rater]))
+    name = settings.options.report.rater
+    rater = build_rater(settings.options.raters[name])
+    task = RatingTask(rater)
     source = Results(photos, contents, rows)
+    count = len(source) * source.group_size
     with LabelStore(cache) as store:
-        with counting_bar(
-            f"rating: {settings.options.report.rater}", len(source) * source.group_size
-        ) as advance:
+        with counting_bar(f"rating: {name}", count) as advance:
             tally = label_photos(source, task, store, BATCH, progress=advance)
         for line in tally.failed:
             print(f"failed: {line}")
-        # Ratings are keyed by content: an image that an earlier report rated is not rated again.
         for row in rows:
-            hashes = {step: content_hash(read_image(file)) for step, file in row["files"].items()}
-            for step, content in {INPUT: contents[row["photo"]], **hashes}.items():
-                if rating := store.get_rating(row["photo"], content, task.provenance):
-                    row["values"].setdefault(step, {})[VIS] = visibility(rating.rating)
+            _put_ratings(row, contents[row["photo"]], store, task)
+
+
+def _put_ratings(row: Row, photo_content: str, store: LabelStore, task: RatingTask) -> None:
+    """Put the stored ratings of a photo and of its restorations into its row."""
+    # Ratings are keyed by content: an image that an earlier report rated is not rated again.
+    contents = {INPUT: photo_content}
+    for step, file in row["files"].items():
+        image = read_image(file)
+        contents[step] = content_hash(image)
+    for step, content in contents.items():
+        rating = store.get_rating(row["photo"], content, task.provenance)
+        if rating:
+            values = row["values"].setdefault(step, {})
+            values[VIS] = visibility(rating.rating)
 
 
 def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
@@ -172,33 +218,57 @@ def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
         return
     with counting_bar("measuring", len(rows)) as advance:
         for row in rows:
-            images = {step: read_image(file) for step, file in row["files"].items()}
-            for step, image in {INPUT: photos.read(row["photo"]), **images}.items():
-                for name, value in _measured(image, metrics, f"{row['photo']} ({step})", failed):
-                    row["values"].setdefault(step, {})[name] = value
+            _score_photo(row, photos, metrics, failed)
             advance(1, "")
     for name, lines in failed.items():
+        # One line a metric; its first reason stands for the others.
         print(f"failed: {name} of {len(lines)} images: {lines[0]}")
 
 
+def _score_photo(
+    row: Row,
+    photos: RealPhotos,
+    metrics: dict[str, dict],
+    failed: dict[str, list[str]],
+) -> None:
+    """Put the metrics of a photo and of its restorations into its row."""
+    key = row["photo"]
+    images = {INPUT: photos.read(key)}
+    for step, file in row["files"].items():
+        images[step] = read_image(file)
+    for step, image in images.items():
+        place = f"{key} ({step})"
+        values = row["values"]
+        for name, value in _measured(image, metrics, place, failed):
+            values.setdefault(step, {})[name] = value
+
+
 def _measured(
-    image: np.ndarray, metrics: dict[str, dict], place: str, failed: dict[str, list[str]]
+    image: np.ndarray,
+    metrics: dict[str, dict],
+    place: str,
+    failed: dict[str, list[str]],
 ) -> Iterator[tuple[str, float]]:
     from wxr_plugin.models.base.val_metrics import measure as measure_image
 
+    # BasicSR's metrics take (H, W, 3) in the order BGR.
     bgr = np.ascontiguousarray(image[..., ::-1])
     for name, metric in metrics.items():
         try:
             values = measure_image(bgr, None, {name: metric})
         # A metric may raise anything; one odd photo must not end the whole report.
         except Exception as error:
-            failed.setdefault(name, []).append(f"{place}: {error}")
-        else:
-            # NaN: the metric refuses the image, and has logged why.
-            if not math.isnan(values[name]):
-                yield name, values[name]
+            reasons = failed.setdefault(name, [])
+            reasons.append(f"{place}: {error}")
+            continue
+        value = values[name]
+        # NaN: the metric refuses the image, and has logged why.
+        if not math.isnan(value):
+            yield name, value
 
 
 def _weather(photos: RealPhotos, key: str) -> str:
     number = photos.weather(key)
-    return WEATHERS[number] if number >= 0 else "unknown"
+    if number < 0:
+        return "unknown"
+    return WEATHERS[number]

@@ -32,27 +32,41 @@ GATES = (
 
 def report(settings: Settings, folder: Path, stages: Sequence[str]) -> None:
     """Measure the networks of `stages`; write page, table and the figures of each photo."""
-    rows = measuring.measure(settings, measuring.steps(settings, stages))
-    write_text(folder / "photos.json", json.dumps(rows, indent=1))
+    networks = measuring.steps(settings, stages)
+    rows = measuring.measure(settings, networks)
+    text = json.dumps(rows, indent=1)
+    write_text(folder / "photos.json", text)
     write(settings, folder, stages, rows)
 
 
 def write(settings: Settings, folder: Path, stages: Sequence[str], rows: Sequence[Row]) -> None:
     """Write index.html and table.csv into `folder`, and print the tables of scores."""
-    real = scores.of_photos(rows, settings.options.report.metrics)
+    metrics = settings.options.report.metrics
+    real = scores.of_photos(rows, metrics)
     held_out = scores.of_validation(settings, stages)
-    shown = [measure.table() for measure in (*real, *held_out)]
-    for table in shown:
-        print(f"\n{table.title}\n{scores.plain_text(table)}")
-    rows_of_cells = [cells for table in shown for _, cells in table.rows]
-    if any(cell.worse for cells in rows_of_cells for cell in cells):
-        print(f"\n{WORSE_NOTE}")
-    if note := judge_note(settings):
+    measures = [*real, *held_out]
+    _print_scores(measures)
+    note = judge_note(settings)
+    if note:
         print(f"\n{note}")
-    write_text(folder / "table.csv", _csv([*real, *held_out]))
+    write_text(folder / "table.csv", _csv(measures))
     sections = list(_sections(settings, stages, rows, real, held_out))
     title = f"WResVLM: {settings.options.name}"
-    write_text(folder / "index.html", page(title, _summary(settings, stages), sections))
+    html = page(title, _summary(settings, stages), sections)
+    write_text(folder / "index.html", html)
+
+
+def _print_scores(measures: Sequence[Scores]) -> None:
+    """Print a table for each measure, then a note on the mark of worse cells if there are any."""
+    has_worse = False
+    for measure in measures:
+        table = measure.table()
+        text = scores.plain_text(table)
+        print(f"\n{table.title}\n{text}")
+        for _, cells in table.rows:
+            has_worse |= any(cell.worse for cell in cells)
+    if has_worse:
+        print(f"\n{WORSE_NOTE}")
 
 
 def judge_note(settings: Settings) -> str:
@@ -62,14 +76,21 @@ def judge_note(settings: Settings) -> str:
     if not name:
         return ""
     judge = options.raters[name]
-    in_training = list(dict.fromkeys([*(stage.rater for stage in options.rounds), *options.panel]))
-    same = [rater for rater in in_training if same_answers("rater", judge, options.raters[rater])]
+    # The rater of each round, then those that vote between the rounds; each of them once.
+    of_rounds = [stage.rater for stage in options.rounds]
+    in_training = dict.fromkeys([*of_rounds, *options.panel])
+    same, alike = [], []
+    for rater in in_training:
+        opt = options.raters[rater]
+        if same_answers("rater", judge, opt):
+            same.append(rater)
+        if same_model("rater", judge, opt):
+            alike.append(rater)
     if same:
         return (
             f"Warning: the rater behind {VIS} ({name}) took part in training ({', '.join(same)}), "
             "so it is not an independent judge; name another one under report.rater."
         )
-    alike = [rater for rater in in_training if same_model("rater", judge, options.raters[rater])]
     if alike:
         return (
             f"Warning: the rater behind {VIS} ({name}) is the model of {', '.join(alike)}, which "
@@ -85,27 +106,35 @@ def _sections(
     real: Sequence[Scores],
     held_out: Sequence[Scores],
 ) -> Iterator[Section]:
-    yield Section("Photos", "Photos, stage by stage", _viewer(settings, stages, rows))
-    note = f"{RANKS}\n<p>{escape(_rater_line(settings))}</p>"
-    yield Section("Scores", "Real photos, by stage", f"{note}\n{_scores(real)}")
+    photo_viewer = _viewer(settings, stages, rows)
+    yield Section("Photos", "Photos, stage by stage", photo_viewer)
+    rater_note = escape(_rater_line(settings))
+    real_scores = f"{RANKS}\n<p>{rater_note}</p>\n{_scores(real)}"
+    yield Section("Scores", "Real photos, by stage", real_scores)
     yield Section("Validation", "Validation, by stage", _scores(held_out))
-    gates = _text_tables({"How often the gate opened": tables.gates(settings, stages)})
+    gate_table = tables.gates(settings, stages)
+    gates = _text_tables({"How often the gate opened": gate_table})
     yield Section("Gate", "Pseudo-labels from the teacher", f"{gates}\n{GATES}")
-    yield Section("Votes", "Votes of the panel", _text_tables(tables.winners(settings, stages)))
-    accuracy = tables.accuracies(settings, stages)
-    yield Section("Prompts", "Weather prompts", _text_tables({"Held-out accuracy": accuracy}))
-    yield Section("Time", "Time", _text_tables({"Stages": tables.times(settings, stages)}))
+    votes = _text_tables(tables.winners(settings, stages))
+    yield Section("Votes", "Votes of the panel", votes)
+    accuracy_table = tables.accuracies(settings, stages)
+    accuracies = _text_tables({"Held-out accuracy": accuracy_table})
+    yield Section("Prompts", "Weather prompts", accuracies)
+    time_table = tables.times(settings, stages)
+    yield Section("Time", "Time", _text_tables({"Stages": time_table}))
 
 
 def _viewer(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) -> str:
     data = photos.viewer_data(settings, stages, rows)
     if not data["sets"]:
         return NONE
-    count = sum(len(by_weather["images"]) for by_weather in data["sets"])
+    count = sum(len(photo_set["images"]) for photo_set in data["sets"])
     note = (
         f"{count} of {len(rows)} measured photos, at most {photos.SIDE} pixels long, as lossy WebP."
     )
-    if (photos.LABELS, photos.LABELS) in data["sources"]:
+    # A source is a pair of its name and its title, which are equal here.
+    has_labels = (photos.LABELS, photos.LABELS) in data["sources"]
+    if has_labels:
         stage = photos.label_stage(settings, stages)
         note += (
             f" “{photos.LABELS}” are those at the end of {stage}: crops at their places, over the "
@@ -116,9 +145,12 @@ def _viewer(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) -> s
 
 def _summary(settings: Settings, stages: Sequence[str]) -> str:
     options = settings.options
-    rounds = [f"{opt.iterations} iterations with {opt.rater}" for opt in options.rounds]
-    count = f"{len(rounds)} round{'s' if len(rounds) > 1 else ''}"
-    text = f"{count}: {', '.join(rounds)}. Panel: {', '.join(options.panel)}."
+    rounds = []
+    for opt in options.rounds:
+        rounds.append(f"{opt.iterations} iterations with {opt.rater}")
+    noun = "rounds" if len(rounds) > 1 else "round"
+    panel = ", ".join(options.panel)
+    text = f"{len(rounds)} {noun}: {', '.join(rounds)}. Panel: {panel}."
     done = sum(stage.startswith("round_") for stage in stages)
     if done < len(rounds):
         text += f" {done} of {len(rounds)} rounds are done so far."
@@ -133,7 +165,8 @@ def _rater_line(settings: Settings) -> str:
 
 
 def _scores(measures: Sequence[Scores]) -> str:
-    return titled_tables([measure.table() for measure in measures]) or NONE
+    page_tables = [measure.table() for measure in measures]
+    return titled_tables(page_tables) or NONE
 
 
 def _text_tables(named: dict[str, Table]) -> str:
@@ -144,13 +177,20 @@ def _text_tables(named: dict[str, Table]) -> str:
 def _page_table(title: str, table: Table) -> PageTable:
     """Return a table of texts for the page; its first column names the rows."""
     (corner, *columns), rows = table
-    named_rows = [(name, list(map(Cell, texts))) for name, *texts in rows]
-    return PageTable(title, [Heading(name) for name in columns], named_rows, corner=corner)
+    headings = [Heading(name) for name in columns]
+    named_rows = []
+    for name, *texts in rows:
+        cells = [Cell(text) for text in texts]
+        named_rows.append((name, cells))
+    return PageTable(title, headings, named_rows, corner=corner)
 
 
 def _csv(measures: Sequence[Scores]) -> str:
+    header = ["measure", "stage", "weather", "value"]
+    # One row a number, so that the table does not change with the weathers of the photos.
     rows = []
     for measure in measures:
         for step, values in measure.values.items():
-            rows += [[measure.title, step, weather, value] for weather, value in values.items()]
-    return to_csv(["measure", "stage", "weather", "value"], rows)
+            for weather, value in values.items():
+                rows.append([measure.title, step, weather, value])
+    return to_csv(header, rows)

@@ -42,55 +42,70 @@ def viewer_data(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) 
     The sources are the photo, its restoration after each step, and its pseudo-labels where there
     are any; the last restoration is on the right.
     """
-    shown = spread(rows, settings.options.report.shown)
+    options = settings.options.report
+    shown = spread(rows, options.shown)
     answers = read_answers(settings, stages, [row["photo"] for row in shown])
-    steps = [INPUT, *(shown[0]["files"] if shown else ())]
-    sources = [*steps, *([LABELS] if answers.labels else [])]
+    # Every row has the same steps: a photo that a network failed on has no row.
+    files = shown[0]["files"] if shown else {}
+    steps = [INPUT, *files]
+    sources = [*steps, LABELS] if answers.labels else steps
     names = scores.measures(rows)
-    metrics = settings.options.report.metrics
     photos = RealPhotos(settings.real)
     sets = []
     for weather in (*REAL, "clear", "unknown"):
-        images = [
-            _image(photos, row, sources, names, answers, settings.options.report.texts)
-            for row in shown
-            if row["weather"] == weather
-        ]
+        images = []
+        for row in shown:
+            if row["weather"] == weather:
+                image = _image(photos, row, sources, names, answers, options.texts)
+                images.append(image)
         if images:
             # The page carries every image, so there are no addresses.
             base = [""] * len(sources)
             sets.append({"title": weather, "base": base, "images": images})
+    metrics = []
+    for name in names:
+        end = scores.better(options.metrics, name)
+        metrics.append((name, end, scores.DIGITS))
     return {
         "sources": [(source, source) for source in sources],
         "right": len(steps) - 1,
-        "metrics": [(name, scores.better(metrics, name), scores.DIGITS) for name in names],
+        "metrics": metrics,
         "sets": sets,
     }
 
 
 def read_answers(settings: Settings, stages: Sequence[str], photos: Collection[str]) -> Answers:
     """Read the pseudo-labels and texts of `photos` from the last of `stages` that has them."""
-    answers = Answers({}, {})
-    if stage := label_stage(settings, stages):
-        answers = answers._replace(labels=_labels_of(settings.labels(stage), photos))
-    if stage := text_stage(stages):
-        answers = answers._replace(texts=_texts_of(settings.labels(stage), photos))
-    return answers
+    labels: dict[str, Labels] = {}
+    texts: dict[str, Texts] = {}
+    stage = label_stage(settings, stages)
+    if stage:
+        labels = _labels_of(settings.labels(stage), photos)
+    stage = text_stage(stages)
+    if stage:
+        texts = _texts_of(settings.labels(stage), photos)
+    return Answers(labels, texts)
 
 
 def label_stage(settings: Settings, stages: Sequence[str]) -> str | None:
     """Return the last stage that stored pseudo-labels; None without any."""
     if not settings.uses_labels:
         return None
-    kinds = ("init", "panel", "round")
-    names = [name for name in stages if name.split("_")[0] in kinds]
-    return names[-1] if names else None
+    return _last_of(stages, "init", "panel", "round")
 
 
 def text_stage(stages: Sequence[str]) -> str | None:
     """Return the last stage that rewrote descriptions; None without any."""
-    names = [name for name in stages if name.split("_")[0] == "rewrite"]
-    return names[-1] if names else None
+    return _last_of(stages, "rewrite")
+
+
+def _last_of(stages: Sequence[str], *kinds: str) -> str | None:
+    """Return the last stage of these kinds; a stage is called after its kind, or kind_number."""
+    for name in reversed(stages):
+        kind = name.split("_")[0]
+        if kind in kinds:
+            return name
+    return None
 
 
 def label_picture(photo: np.ndarray, labels: Labels) -> np.ndarray:
@@ -101,30 +116,36 @@ def label_picture(photo: np.ndarray, labels: Labels) -> np.ndarray:
     """
     picture = (photo * DIMMED).astype(np.uint8)
     for key in sorted(labels, key=_place):
-        image, box = labels[key].image, split_key(key)[1]
+        image = labels[key].image
+        _, box = split_key(key)
         if box is None:
             picture = image.copy()
-        else:
-            # The crop of a small photo is padded at its right and bottom; that part is left out.
-            rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
-            height, width = picture[rows, columns].shape[:2]
-            picture[rows, columns] = image[:height, :width]
+            continue
+        # The crop of a small photo is padded at its right and bottom; that part is left out.
+        rows = slice(box.top, box.bottom)
+        columns = slice(box.left, box.right)
+        height, width = picture[rows, columns].shape[:2]
+        picture[rows, columns] = image[:height, :width]
     return picture
 
 
 def label_texts(labels: Labels, texts: Texts, most: int) -> list[Part]:
     """Return the ratings and texts of up to `most` parts of a photo: the whole, or crops."""
+    keys = sorted({*labels, *texts}, key=_place)
     parts = []
-    for key in sorted({*labels, *texts}, key=_place)[:most]:
-        box = split_key(key)[1]
+    for key in keys[:most]:
         entries = []
-        if label := labels.get(key):
+        label = labels.get(key)
+        if label:
             text = f"rating {label.rating:.2f} of 5, from {label.source}"
             entries.append(("Pseudo-label", text))
         if key in texts:
             description, rewrite = texts[key]
-            entries += [("Description", description), ("Rewrite", rewrite)]
-        parts.append((f"Crop {box}" if box else "Whole photo", entries))
+            entries.append(("Description", description))
+            entries.append(("Rewrite", rewrite))
+        _, box = split_key(key)
+        title = f"Crop {box}" if box else "Whole photo"
+        parts.append((title, entries))
     return parts
 
 
@@ -137,37 +158,49 @@ def _image(
     most: int,
 ) -> dict[str, Any]:
     """Return a photo as the viewer takes it."""
+    """Return a photo as the viewer's script takes it: short keys, lists in the order of sources."""
     key = row["photo"]
     photo = photos.read(key)
     labels = answers.labels.get(key, {})
+    texts = answers.texts.get(key, {})
     images = {INPUT: photo}
     for step, file in row["files"].items():
         images[step] = read_image(file)
     if labels:
         images[LABELS] = label_picture(photo, labels)
-    encoded = {source: image_uri(image, SIDE) for source, image in images.items()}
+    data, figures = [], []
+    for source in sources:
+        # Not every photo has pseudo-labels, and no pseudo-label has figures.
+        data.append(image_uri(images[source], SIDE) if source in images else None)
+        values = row["values"].get(source, {})
+        figures.append(_figures(values, names))
     height, width = photo.shape[:2]
     return {
         "n": key,
         "s": [width, height],
         "f": [None] * len(sources),
-        "d": [encoded.get(source) for source in sources],
-        "v": [_figures(row["values"].get(source, {}), names) for source in sources],
-        "t": label_texts(labels, answers.texts.get(key, {}), most),
+        "d": data,
+        "v": figures,
+        "t": label_texts(labels, texts, most),
     }
 
 
 def _figures(values: Mapping[str, float], names: Sequence[str]) -> list[float | None]:
-    rounded = {name: round(value, scores.DIGITS) for name, value in values.items()}
-    return [rounded.get(name) for name in names]
+    figures: list[float | None] = []
+    for name in names:
+        value = values.get(name)
+        figures.append(None if value is None else round(value, scores.DIGITS))
+    return figures
 
 
 def _labels_of(path: Path, photos: Collection[str]) -> dict[str, Labels]:
     labels: dict[str, Labels] = {}
     with LabelStore(path, readonly=True) as store:
         for key in store.pseudo_index():
-            photo = split_key(key)[0]
-            label = store.get_pseudo(key) if photo in photos else None
+            photo, _ = split_key(key)
+            if photo not in photos:
+                continue
+            label = store.get_pseudo(key)
             if label:
                 labels.setdefault(photo, {})[key] = label
     return labels
@@ -178,7 +211,7 @@ def _texts_of(path: Path, photos: Collection[str]) -> dict[str, Texts]:
         pairs = store.texts()
     texts: dict[str, Texts] = {}
     for key, pair in pairs.items():
-        photo = split_key(key)[0]
+        photo, _ = split_key(key)
         if photo in photos:
             texts.setdefault(photo, {})[key] = pair
     return texts

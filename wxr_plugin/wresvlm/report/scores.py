@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from wxr_plugin.benchmark.tables import Cell, Heading, figure_text, rank
 from wxr_plugin.benchmark.tables import Table as PageTable
@@ -46,33 +46,56 @@ class Scores(NamedTuple):
         baseline = self.values.get(INPUT, {})
         table = PageTable(self.title, headings, [], corner="stage")
         for step, means in self.values.items():
-            cells = [self._cell(means.get(name), baseline.get(name)) for name in weathers]
+            cells = []
+            for weather in weathers:
+                cell = self._cell(means.get(weather), baseline.get(weather))
+                cells.append(cell)
             table.rows.append((step, cells))
+        # A column is ranked when all of its rows are there.
         for place, heading in enumerate(headings):
-            column = [cells[place] for _, cells in table.rows]
-            figures = [means.get(heading.title, math.nan) for means in self.values.values()]
-            rank(column, figures, heading, DIGITS)
+            self._rank_column(table, place, heading)
         return table
+
+    def _rank_column(self, table: PageTable, place: int, heading: Heading) -> None:
+        """Mark the best and the second of the column at `place`."""
+        column = []
+        for _, cells in table.rows:
+            column.append(cells[place])
+        figures = []
+        for means in self.values.values():
+            mean = means.get(heading.title, math.nan)
+            figures.append(mean)
+        rank(column, figures, heading, DIGITS)
 
     def _cell(self, value: float | None, baseline: float | None) -> Cell:
         """Return the cell of a mean; `baseline` is that of the input, None where it has none."""
         if value is None:
             return Cell()
-        is_marked = baseline is not None and is_worse(value, baseline, self.better, DIGITS)
-        return Cell(figure_text(value, DIGITS), worse=is_marked)
+        text = figure_text(value, DIGITS)
+        if baseline is None:
+            return Cell(text)
+        is_marked = is_worse(value, baseline, self.better, DIGITS)
+        return Cell(text, worse=is_marked)
 
 
 def plain_text(table: PageTable) -> str:
     """Return the table for a terminal: * marks the best of a column, ▼ is worse than the input."""
-    header = [table.corner, *(heading.title for heading in table.columns)]
-    rows = [[name, *map(_marked, cells)] for name, cells in table.rows]
+    titles = [heading.title for heading in table.columns]
+    header = [table.corner, *titles]
+    rows = []
+    for name, cells in table.rows:
+        texts = [_marked(cell) for cell in cells]
+        rows.append([name, *texts])
     return text_table(header, rows)
 
 
 def _marked(cell: Cell) -> str:
-    star = "*" if cell.rank == "best" else ""
-    mark = f" {WORSE}" if cell.worse else ""
-    return f"{star}{cell.text}{mark}"
+    text = cell.text
+    if cell.rank == "best":
+        text = f"*{text}"
+    if cell.worse:
+        text = f"{text} {WORSE}"
+    return text
 
 
 def of_photos(rows: Sequence[Row], metrics: Mapping[str, Mapping]) -> list[Scores]:
@@ -81,78 +104,142 @@ def of_photos(rows: Sequence[Row], metrics: Mapping[str, Mapping]) -> list[Score
     `metrics` are the blocks of the measures that have one.
     """
     scores = []
-    shown = [INPUT, *(rows[0]["files"] if rows else ())]
+    # Every row has the same steps: a photo that a network failed on has no row.
+    files = rows[0]["files"] if rows else {}
+    shown = [INPUT, *files]
     for name in measures(rows):
         complete = [row for row in rows if _is_complete(row, name, shown)]
+        if not complete:
+            continue
         means = {}
         for step in shown:
-            pairs = [(row["weather"], row["values"][step][name]) for row in complete]
-            means[step] = by_weather(pairs)
-        if complete:
-            scores.append(Scores(name, means, better(metrics, name)))
+            means[step] = _means_of_step(complete, step, name)
+        measure = Scores(name, means, better(metrics, name))
+        scores.append(measure)
     return scores
+
+
+def _means_of_step(rows: Sequence[Row], step: str, name: str) -> dict[str, float]:
+    """Return weather -> mean of the measure `name` at one step."""
+    pairs = []
+    for row in rows:
+        value = row["values"][step][name]
+        pairs.append((row["weather"], value))
+    return by_weather(pairs)
 
 
 def _is_complete(row: Row, name: str, shown: Sequence[str]) -> bool:
     values = row["values"]
-    return all(name in values.get(step, {}) for step in shown)
+    for step in shown:
+        of_step = values.get(step, {})
+        if name not in of_step:
+            return False
+    return True
 
 
 def measures(rows: Sequence[Row]) -> list[str]:
     """Return the names of all measures of the real photos."""
-    values = [by_name for row in rows for by_name in row["values"].values()]
-    return list(dict.fromkeys(name for by_name in values for name in by_name))
+    # A dict keeps the order in which names were first seen.
+    names: dict[str, None] = {}
+    for row in rows:
+        for of_step in row["values"].values():
+            names |= dict.fromkeys(of_step)
+    return list(names)
 
 
 def better(metrics: Mapping[str, Mapping], name: str) -> Literal["higher", "lower"]:
     """Return which end of a measure is the good one; `metrics` may have a block for it."""
-    return block(metrics, name).get("better", "higher")
+    options = block(metrics, name)
+    return options.get("better", "higher")
 
 
 def of_validation(settings: Settings, stages: Sequence[str]) -> list[Scores]:
     """Return the last validation of each training, one for each set and metric."""
     scores: dict[tuple[str, str], Scores] = {}
-    # `start` is a step without a training of this run, so it has no validation.
-    for stage in (name for name in steps(settings, stages) if name in stages):
+    for stage in steps(settings, stages):
+        # `start` is a step without a training of this run, so it has no validation.
+        if stage not in stages:
+            continue
         opt = settings.supervised if stage == "supervised" else settings.train
+        experiment = settings.experiment(stage)
+        default_metrics = block(opt, "val", "metrics")
         for dataset in _validation_sets(opt):
-            metrics = dataset.get("metrics", block(opt, "val", "metrics")) or {}
-            measured = _validated(settings.experiment(stage), dataset)
-            for metric in (name for name in measured if not name.endswith(OF_INPUT)):
-                title = f"{metric}, {dataset['name']}"
-                empty = Scores(title, {}, better(metrics, metric))
-                values = scores.setdefault((dataset["name"], metric), empty).values
-                # The degraded images are the same in every training: the first one's row is kept.
-                if before := measured.get(metric + OF_INPUT):
-                    values.setdefault(INPUT, before)
-                values[stage] = measured[metric]
+            metrics = dataset.get("metrics", default_metrics) or {}
+            measured = _validated(experiment, dataset)
+            _add_validation(scores, stage, dataset["name"], measured, metrics)
     return list(scores.values())
+
+
+def _add_validation(
+    scores: dict[tuple[str, str], Scores],
+    stage: str,
+    set_name: str,
+    measured: Mapping[str, dict[str, float]],
+    metrics: Mapping[str, Mapping],
+) -> None:
+    """Add the means of one stage on one set to the scores by set and metric."""
+    for metric, means in measured.items():
+        if metric.endswith(OF_INPUT):
+            continue
+        title = f"{metric}, {set_name}"
+        empty = Scores(title, {}, better(metrics, metric))
+        values = scores.setdefault((set_name, metric), empty).values
+        # The degraded images are the same in every training: the first one's row is kept.
+        of_input = measured.get(metric + OF_INPUT)
+        if of_input:
+            values.setdefault(INPUT, of_input)
+        values[stage] = means
 
 
 def _validation_sets(opt: Mapping) -> Iterator[Mapping]:
     """Yield the blocks of the validation sets; BasicSR calls them val, val_1, ..."""
-    for name, dataset in block(opt, "datasets").items():
-        if name.split("_")[0] == "val":
+    datasets = block(opt, "datasets")
+    for name, dataset in datasets.items():
+        phase = name.split("_")[0]
+        if phase == "val":
             yield dataset
 
 
 def _validated(experiment: Path, dataset: Mapping) -> dict[str, dict[str, float]]:
     """Return metric -> weather -> mean of the last validation of one set; empty without any."""
     file = experiment / "validation" / f"{dataset['name']}.csv"
-    rows = list(read_dicts(file)) if file.is_file() else []
-    rows = [row for row in rows if row["iter"] == rows[-1]["iter"]]
-    columns = list(rows[0]) if rows else []
-    # Rows without a weather count for that in the name of the set, such as Rain100H.
-    title = str(dataset["name"]).lower()
-    fallback = next((kind for kind in REAL if kind in title), ALL)
+    rows = _last_rows(file)
+    if not rows:
+        return {}
+    fallback = _weather_of_set(dataset["name"])
     weathers = [row.get("weather") or fallback for row in rows]
     means = {}
-    for name in (name for name in columns if name not in ("iter", "image", "weather")):
-        values = [float(row[name] or "nan") for row in rows]
-        # NaN: the metric refused the image.
-        pairs = [pair for pair in zip(weathers, values) if not math.isnan(pair[1])]
+    for name in rows[0]:
+        if name in ("iter", "image", "weather"):
+            continue
+        pairs = []
+        for weather, row in zip(weathers, rows):
+            value = float(row[name] or "nan")
+            # NaN: the metric refused the image.
+            if not math.isnan(value):
+                pairs.append((weather, value))
         means[name] = by_weather(pairs)
     return means
+
+
+def _last_rows(file: Path) -> list[dict[str, str]]:
+    """Return the rows of the last iteration in a validation's table; empty without any."""
+    if not file.is_file():
+        return []
+    rows = list(read_dicts(file))
+    if not rows:
+        return []
+    last = rows[-1]["iter"]
+    return [row for row in rows if row["iter"] == last]
+
+
+def _weather_of_set(name: Any) -> str:
+    """Return the weather in the name of a set, such as Rain100H, for rows without one."""
+    title = str(name).lower()
+    for weather in REAL:
+        if weather in title:
+            return weather
+    return ALL
 
 
 def by_weather(pairs: Sequence[tuple[str, float]]) -> dict[str, float]:

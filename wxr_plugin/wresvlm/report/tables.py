@@ -3,9 +3,10 @@
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.labels.store import LabelStore
@@ -21,9 +22,11 @@ def winners(settings: Settings, stages: Sequence[str]) -> dict[str, Table]:
     votes = {}
     for stage in stages:
         file = settings.folder(stage) / "winners.csv"
+        # Only stages with a vote leave this file.
         if file.is_file():
             header, *rows = read_csv(file)
-            votes[stage] = header, [list(map(_short, row)) for row in rows]
+            short_rows = [list(map(_short, row)) for row in rows]
+            votes[stage] = header, short_rows
     return votes
 
 
@@ -50,23 +53,38 @@ def gates(settings: Settings, stages: Sequence[str]) -> Table:
 
 def accuracies(settings: Settings, stages: Sequence[str]) -> Table:
     """Return the held-out accuracy of the prompts each time that they were learnt."""
+    header = ["prompts", *WEATHERS, ALL, "held out", "restored photos learnt from"]
     rows = []
-    for stage in (stage for stage in stages if stage.split("_")[0] == "prompts"):
-        result = json.loads((settings.folder(stage) / "accuracy.json").read_text())
-        accuracy = [result["accuracy"].get(name, math.nan) for name in (*WEATHERS, ALL)]
-        shares = [f"{share:.1%}" for share in accuracy]
-        rows.append([stage, *shares, str(result["held_out"]), str(result["restored"])])
-    return ["prompts", *WEATHERS, ALL, "held out", "restored photos learnt from"], rows
+    for stage in stages:
+        kind = stage.split("_")[0]
+        if kind == "prompts":
+            file = settings.folder(stage) / "accuracy.json"
+            result = json.loads(file.read_text())
+            rows.append([stage, *_accuracy_cells(result)])
+    return header, rows
+
+
+def _accuracy_cells(result: Mapping[str, Any]) -> list[str]:
+    """Return the accuracy by weather and over all, and the numbers of photos, as texts."""
+    cells = []
+    for weather in (*WEATHERS, ALL):
+        # A weather without held-out photos has no accuracy.
+        share = result["accuracy"].get(weather, math.nan)
+        cells.append(f"{share:.1%}")
+    counts = [result["held_out"], result["restored"]]
+    return cells + [str(count) for count in counts]
 
 
 def times(settings: Settings, stages: Sequence[str]) -> Table:
     """Return the duration of each stage."""
+    header = ["stage", "time of the last attempt", "attempts"]
     rows = []
     for stage in stages:
-        if record := records.read(settings.folder(stage)):
+        record = records.read(settings.folder(stage))
+        if record:
             seconds = f"{record.seconds:.0f} s"
             rows.append([stage, seconds, str(record.attempts)])
-    return ["stage", "time of the last attempt", "attempts"], rows
+    return header, rows
 
 
 def _counts(experiment: Path) -> list[str]:
@@ -74,18 +92,25 @@ def _counts(experiment: Path) -> list[str]:
     entries = gate_counts(experiment)
     if not entries:
         return ["-", "-", "-"]
+    # Entries are cumulative, so the last one counts the whole training.
     total = entries[-1]
-    share = f"{total.accepted / total.rated:.1%}" if total.rated else "-"
+    share = "-"
+    if total.rated:
+        share = f"{total.accepted / total.rated:.1%}"
     return [str(total.rated), str(total.accepted), share]
 
 
 def _labels(store: Path) -> list[str]:
+    """Return the number of pseudo-labels, of those from the teacher, and their mean rating."""
     with LabelStore(store, readonly=True) as labels:
         index = labels.pseudo_index().values()
     teacher = sum(label.source.startswith("teacher") for label in index)
-    mean = f"{fmean(label.rating for label in index):.2f}" if index else "-"
+    ratings = [label.rating for label in index]
+    mean = f"{fmean(ratings):.2f}" if ratings else "-"
     return [str(len(index)), str(teacher), mean]
 
 
 def _short(cell: str) -> str:
-    return f"{float(cell):.3f}" if re.fullmatch(r"\d+\.\d+", cell) else cell
+    """Return the text of a cell, with three digits if it is a fraction such as 0.123456."""
+    is_fraction = re.fullmatch(r"\d+\.\d+", cell)
+    return f"{float(cell):.3f}" if is_fraction else cell

@@ -41,7 +41,9 @@ class Plan(NamedTuple):
 
 
 def load_benchmark(
-    path: str | os.PathLike, overrides: Iterable[str] = (), available: bool = False
+    path: str | os.PathLike,
+    overrides: Iterable[str] = (),
+    available: bool = False,
 ) -> Plan:
     """Read and check an option file; all its problems are printed to stderr.
 
@@ -83,7 +85,9 @@ def leave_out(opt: dict[str, Any]) -> list[str]:
 
 
 def _remove_missing(
-    kind: str, blocks: dict[str, Any], missing: Callable[[Mapping[str, Any]], str]
+    kind: str,
+    blocks: dict[str, Any],
+    missing: Callable[[Mapping[str, Any]], str],
 ) -> list[str]:
     """Remove the blocks whose files do not exist; return a line for each with the reason."""
     notes = []
@@ -168,7 +172,9 @@ def _check_training(report: Report, options: BenchmarkOptions) -> None:
 
 
 def _metrics(
-    report: Report, options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]
+    report: Report,
+    options: BenchmarkOptions,
+    sets: Mapping[str, BenchmarkSet],
 ) -> dict[str, Metric]:
     metrics = {}
     for name, block in options.metric_blocks.items():
@@ -196,7 +202,9 @@ def _is_metric(report: Report, name: str, block: Mapping[str, Any], crop_border:
 
 
 def _methods(
-    report: Report, options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]
+    report: Report,
+    options: BenchmarkOptions,
+    sets: Mapping[str, BenchmarkSet],
 ) -> dict[str, "Method"]:
     from wxr_plugin.benchmark.methods import Method
 
@@ -225,7 +233,9 @@ def _methods(
 
 
 def _check_folder(
-    method: "Method", options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]
+    method: "Method",
+    options: BenchmarkOptions,
+    sets: Mapping[str, BenchmarkSet],
 ) -> None:
     """Raise WxrError if the folder of a method has no image of one of its sets."""
     for test_set in sets.values():

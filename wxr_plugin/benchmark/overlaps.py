@@ -138,7 +138,9 @@ def _tested(test_set: BenchmarkSet) -> Iterator[_Tested]:
 
 
 def _near(
-    tested: list[tuple[_Tested, str]], trained: list[_Trained], threshold: int
+    tested: list[tuple[_Tested, str]],
+    trained: list[_Trained],
+    threshold: int,
 ) -> list[Overlap]:
     """Return the test images whose perceptual hash is near that of a training image."""
     if not trained:

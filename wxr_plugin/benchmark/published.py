@@ -108,7 +108,11 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None
 
     def find_average(
-        self, zoo: str | None, title: str, sets: list[list[str]], metric: str
+        self,
+        zoo: str | None,
+        title: str,
+        sets: list[list[str]],
+        metric: str,
     ) -> Figure | None:
         """Return the printed average of a method, from a table that has exactly these sets.
 
@@ -136,7 +140,12 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [self._spellings(name) for name in table.sets]
 
     def _figure(
-        self, key: str, zoo: str | None, title: str, name: str, metric: str
+        self,
+        key: str,
+        zoo: str | None,
+        title: str,
+        name: str,
+        metric: str,
     ) -> Figure | None:
         table = self.tables[key]
         methods = [method for method in table.rows if self._is_method(method, zoo, title)]

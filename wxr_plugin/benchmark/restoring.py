@@ -143,7 +143,11 @@ class Restoring(NamedTuple):
             _free_gpu()
 
     def _restored(
-        self, restorer: "Restorer", test_set: str, photo: Photo, before: float | None
+        self,
+        restorer: "Restorer",
+        test_set: str,
+        photo: Photo,
+        before: float | None,
     ) -> Restored:
         data = photo.lq.read_bytes()
         lq = read_image(data, str(photo.lq))

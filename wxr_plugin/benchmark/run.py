@@ -267,7 +267,10 @@ class Run:
         for photo in test_set.photos:
             if photo.name in restored and photo.name not in outdated:
                 file = existing.get(photo.name) or image_file(
-                    self.folder, method.name, test_set.name, photo.name
+                    self.folder,
+                    method.name,
+                    test_set.name,
+                    photo.name,
                 )
                 if file.is_file():
                     images[photo.name] = file

@@ -204,7 +204,11 @@ def _record(todo: Todo, name: str, value: float, versions: str) -> None:
 
 
 def _record_set(
-    scored: Scored, name: str, metric: Metric, shares: list[Any], versions: str
+    scored: Scored,
+    name: str,
+    metric: Metric,
+    shares: list[Any],
+    versions: str,
 ) -> None:
     value = type(shares[0]).over(shares)
     if value != value:

@@ -172,7 +172,10 @@ def _photos(root: Path, known_set: KnownSet) -> list[Photo]:
 
 
 def _of_layout(
-    root: Path, files: Mapping[str, Path], layout: Layout, matches: Mapping[str, re.Match]
+    root: Path,
+    files: Mapping[str, Path],
+    layout: Layout,
+    matches: Mapping[str, re.Match],
 ) -> list[Photo]:
     # The pattern ".+" leaves every folder to `base`; then all folders below `root` are one set.
     bases = [""]

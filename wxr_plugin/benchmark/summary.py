@@ -92,7 +92,10 @@ def _table(run: "Run", test_set: BenchmarkSet) -> Table:
 
 
 def _figures(
-    run: "Run", method: "Method", test_set: BenchmarkSet, metrics: dict[str, Metric]
+    run: "Run",
+    method: "Method",
+    test_set: BenchmarkSet,
+    metrics: dict[str, Metric],
 ) -> _Figures:
     scored = run.scored(method, test_set)
     means = []

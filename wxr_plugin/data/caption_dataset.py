@@ -175,7 +175,10 @@ class _Stores:
 
 
 def random_resized_crop(
-    pixels: np.ndarray, size: int, scale: tuple[float, float], rng: np.random.Generator
+    pixels: np.ndarray,
+    size: int,
+    scale: tuple[float, float],
+    rng: np.random.Generator,
 ) -> Image.Image:
     """Apply torchvision's RandomResizedCrop, bicubic, to uint8 RGB (H, W, 3), drawn from `rng`."""
     from torchvision.transforms.v2 import InterpolationMode, RandomResizedCrop

@@ -65,7 +65,11 @@ class Quota:
         self.path = path
 
     def first_good(
-        self, index: int, numbers: ClassIndex, rng: np.random.Generator, read: Callable[[int], T]
+        self,
+        index: int,
+        numbers: ClassIndex,
+        rng: np.random.Generator,
+        read: Callable[[int], T],
     ) -> tuple[int, T]:
         """Return the number of the photo at `index` and `read(number)`.
 

@@ -154,7 +154,9 @@ class DegradationDataset(WeatherDataset):
         return gt, lq
 
     def _augment(
-        self, images: Sequence[np.ndarray | None], rng: np.random.Generator
+        self,
+        images: Sequence[np.ndarray | None],
+        rng: np.random.Generator,
     ) -> list[np.ndarray | None]:
         """Apply one box and one turn to both images, while they still have 8 bits."""
         size = self.options.gt_size
@@ -163,7 +165,10 @@ class DegradationDataset(WeatherDataset):
         return [None if image is None else turn.apply(crop(image, box, size)) for image in images]
 
     def _degrade(
-        self, gt: np.ndarray, word: str, rng: np.random.Generator
+        self,
+        gt: np.ndarray,
+        word: str,
+        rng: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return gt and a degraded version of it; the wild pipeline makes some gt grey."""
         synthetic = self.options.synthetic

@@ -220,7 +220,11 @@ class PairedWeatherDataset(WeatherDataset):
         return [None if image is None else turn.apply(crop(image, box, size)) for image in images]
 
     def _add_weather(
-        self, gt: np.ndarray, depth: np.ndarray | None, index: int, rng: np.random.Generator
+        self,
+        gt: np.ndarray,
+        depth: np.ndarray | None,
+        index: int,
+        rng: np.random.Generator,
     ) -> tuple[np.ndarray, int, float]:
         """Return gt with synthetic weather, the weather's index in WEATHERS, and its severity."""
         synthetic = self.options.synthetic

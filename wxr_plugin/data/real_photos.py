@@ -110,7 +110,9 @@ def split_key(key: str) -> tuple[str, Box | None]:
 
 
 def _photos_of(
-    weather: str, root: Root, open_root: Callable[[Root], ImageStore]
+    weather: str,
+    root: Root,
+    open_root: Callable[[Root], ImageStore],
 ) -> list[RealPhoto]:
     """Return the photos of a root; `weather` is empty for a root of all weathers."""
     if weather and weather not in WEATHERS:

@@ -97,7 +97,11 @@ def _embedded(results: Results, most: int) -> set[tuple[str, str]]:
 
 
 def _set(
-    results: Results, name: str, sources: list[Source], embedded: set, shown: Shown
+    results: Results,
+    name: str,
+    sources: list[Source],
+    embedded: set,
+    shown: Shown,
 ) -> dict[str, Any]:
     rows: _Rows = {}
     for source in sources:

@@ -111,7 +111,10 @@ def _averages(results: Results, pairs: list[str], metrics: list[str]) -> Table:
 
 
 def _ranked(
-    results: Results, table: Table, rows: dict[str, list[_Measured]], metrics: list[str]
+    results: Results,
+    table: Table,
+    rows: dict[str, list[_Measured]],
+    metrics: list[str],
 ) -> Table:
     """Return `table` with rows, ranks and notes.
 

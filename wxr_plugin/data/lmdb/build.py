@@ -223,7 +223,9 @@ def _clear(dst: Path) -> None:
 
 
 def _store(
-    database: lmdb.Environment, journal: Journal, results: list[tuple[Row, dict[str, bytes]]]
+    database: lmdb.Environment,
+    journal: Journal,
+    results: list[tuple[Row, dict[str, bytes]]],
 ) -> list[Row]:
     """Commit a batch to the LMDB, then to the journal, and return its rows."""
     values: dict[str, bytes] = {}

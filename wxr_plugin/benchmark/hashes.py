@@ -83,14 +83,17 @@ class Hashes:
         """
         name = str(place.absolute())
         state = file.stat()
-        size, changed = state.st_size, state.st_mtime_ns
+        size = state.st_size
+        changed = state.st_mtime_ns
         entry = self._entries.get(name)
         unchanged = entry and (entry.size, entry.changed) == (size, changed)
+        # Perceptual hashes are slower, as the image must be decoded, so they come on demand.
         if unchanged and (entry.seen is not None or not seen):
             return entry
         data = read()
+        content = content_of(data)
         picture = seen_of(data) if seen else None
-        entry = Hash(name, size, changed, content_of(data), picture)
+        entry = Hash(name, size, changed, content, picture)
         self._entries[name] = entry
         self._changed = True
         return entry
@@ -111,7 +114,10 @@ def seen_of(data: bytes) -> str:
     except BadImageError:
         return ""
     ones = int(np.bitwise_count(bits).sum())
-    return bits.tobytes().hex() if PLAIN <= ones <= BITS - PLAIN else ""
+    zeros = BITS - ones
+    if min(ones, zeros) < PLAIN:
+        return ""
+    return bits.tobytes().hex()
 
 
 def difference_hash(rgb: np.ndarray) -> np.ndarray:
@@ -122,8 +128,11 @@ def difference_hash(rgb: np.ndarray) -> np.ndarray:
     change many.
     """
     grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
-    return np.packbits(small[:, 1:] > small[:, :-1])
+    # One column more than bits, as each bit compares two neighbours.
+    small = cv2.resize(grey, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA)
+    left = small[:, :-1]
+    right = small[:, 1:]
+    return np.packbits(right > left)
 
 
 def nearest(hashes: Sequence[str], others: Sequence[str]) -> list[tuple[int, int]]:
@@ -132,20 +141,26 @@ def nearest(hashes: Sequence[str], others: Sequence[str]) -> list[tuple[int, int
     matches = []
     for words in _stack(hashes):
         # The XOR of two hashes has a one for each bit in which they differ.
-        distances = np.bitwise_count(candidates ^ words).sum(1)
+        different_bits = candidates ^ words
+        distances = np.bitwise_count(different_bits).sum(1)
         best = int(distances.argmin())
-        matches.append((int(distances[best]), best))
+        distance = int(distances[best])
+        matches.append((distance, best))
     return matches
 
 
 def _stack(values: Iterable[str]) -> np.ndarray:
     """Return hex hashes as uint64 (N, BITS // 64)."""
-    return np.frombuffer(bytes.fromhex("".join(values)), np.uint64).reshape(-1, BITS // 64)
+    data = bytes.fromhex("".join(values))
+    words = np.frombuffer(data, np.uint64)
+    return words.reshape(-1, BITS // 64)
 
 
 def _read(path: Path) -> Iterator[Hash]:
+    if not path.is_file():
+        return
     decoder = msgspec.json.Decoder(Hash)
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
+    for line in path.read_bytes().splitlines():
         try:
             yield decoder.decode(line)
         except msgspec.DecodeError:  # of another version: computed again

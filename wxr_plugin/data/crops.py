@@ -1,6 +1,7 @@
 """Boxes, crops and turns of 8-bit images, and their conversion to float tensors."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +90,23 @@ class Turn(NamedTuple):
         if self.transpose:
             image = image.swapaxes(0, 1)
         return image
+
+
+def augmented(
+    images: Iterable[np.ndarray | None],
+    box: Box,
+    size: int,
+    turn: Turn,
+) -> list[np.ndarray | None]:
+    """Return the crops of `images` at one box of side `size`, turned; None stays None."""
+    crops: list[np.ndarray | None] = []
+    for image in images:
+        if image is None:
+            crops.append(None)
+            continue
+        cropped = crop(image, box, size)
+        crops.append(turn.apply(cropped))
+    return crops
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

@@ -35,7 +35,9 @@ def viewer(data: dict[str, Any], note: str) -> str:
 
 def script_json(data: Any) -> str:
     """Return `data` as JSON for a script element, whatever the names in it."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    # A name such as </script> would end the element.
+    return text.replace("<", "\\u003c")
 
 
 def image_uri(image: np.ndarray, side: int) -> str:

@@ -150,8 +150,13 @@ def _find(report: Report, options: BenchmarkOptions) -> Plan:
     sets = _sets(report, options)
     metrics = _metrics(report, options, sets)
     _check_training(report, options)
-    methods = _methods(report, options, sets)
-    return Plan(options, methods, sets, metrics, left_out=[])
+    return Plan(
+        options=options,
+        methods=_methods(report, options, sets),
+        sets=sets,
+        metrics=metrics,
+        left_out=[],
+    )
 
 
 def _check_names(report: Report, options: BenchmarkOptions) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -60,17 +61,22 @@ class Hashes:
             OSError: the file cannot be read.
         """
         place = Path(store.path(key))
+        file = place
         # The entries of an LMDB change with its data file.
-        file = store.root / "data.mdb" if store.is_lmdb else place
-        entry = self._entry(place, True, lambda: store.encoded(key), file)
+        if store.is_lmdb:
+            file = store.root / "data.mdb"
+        read = partial(store.encoded, key)
+        entry = self._entry(place, True, read, file)
         return entry.content, entry.seen or ""
 
     def save(self) -> None:
         """Write the hashes to the file, if any is new."""
-        if self._changed:
-            lines = [msgspec.json.encode(entry) + b"\n" for entry in self._entries.values()]
-            files.write_bytes(self.path, b"".join(lines))
-            self._changed = False
+        if not self._changed:
+            return
+        entries = self._entries.values()
+        lines = [msgspec.json.encode(entry) + b"\n" for entry in entries]
+        files.write_bytes(self.path, b"".join(lines))
+        self._changed = False
 
     def _entry(self, place: Path, seen: bool, read: Callable[[], bytes], file: Path) -> Hash:
         """Return the hashes of `place`, computed if they are missing or `file` changed.
@@ -91,9 +97,13 @@ class Hashes:
         if unchanged and (entry.seen is not None or not seen):
             return entry
         data = read()
-        content = content_of(data)
-        picture = seen_of(data) if seen else None
-        entry = Hash(name, size, changed, content, picture)
+        entry = Hash(
+            path=name,
+            size=size,
+            changed=changed,
+            content=content_of(data),
+            seen=seen_of(data) if seen else None,
+        )
         self._entries[name] = entry
         self._changed = True
         return entry

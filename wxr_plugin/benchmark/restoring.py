@@ -53,13 +53,17 @@ def stale_reason(method: Method, entry: Restored | None, lq: str, file: Path) ->
         return NEW
     if entry.lq != lq:
         return "the photo changed"
-    for key in dict.fromkeys([*method.protocol, *entry.protocol]):
+    # Earlier versions of this package may have recorded other keys.
+    keys = dict.fromkeys([*method.protocol, *entry.protocol])
+    for key in keys:
         old = entry.protocol.get(key, "")
         new = method.protocol.get(key, "")
-        if old != new:
-            # Digests would only make the line long.
-            values = f" from {old} to {new}" if len(old + new) < 24 else ""
-            return f"the {key} changed{values}"
+        if old == new:
+            continue
+        # Digests would only make the line long.
+        if len(old + new) >= 24:
+            return f"the {key} changed"
+        return f"the {key} changed from {old} to {new}"
     if not file.is_file() or file.stat().st_size != entry.size:
         return "its image is gone or changed"
     return ""
@@ -214,8 +218,13 @@ class Restoring(NamedTuple):
             macs = cost.macs_per_megapixel(restorer, photo)
         except Exception as error:  # networks with operations that the counter does not know
             note = one_line(error)
-        count = cost.parameters(restorer)
-        costs.add(Cost(self.method.protocol, count, macs, note))
+        entry = Cost(
+            protocol=self.method.protocol,
+            parameters=cost.parameters(restorer),
+            macs_per_megapixel=macs,
+            note=note,
+        )
+        costs.add(entry)
 
 
 @contextlib.contextmanager

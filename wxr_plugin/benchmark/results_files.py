@@ -141,10 +141,12 @@ def read_rows(file: Path, facts: Facts) -> Iterator[Row]:
     Raises:
         WxrError: a row does not have the columns of a benchmark.
     """
-    lines = read_dicts(file) if file.is_file() else ()
-    for number, line in enumerate(lines, 1):
+    if not file.is_file():
+        return
+    for number, line in enumerate(read_dicts(file), 1):
         # csv puts surplus cells under the key None and fills missing ones with None.
-        if None in line or None in line.values() or not set(IMAGE_COLUMNS) <= line.keys():
+        is_ragged = None in line or None in line.values()
+        if is_ragged or not set(IMAGE_COLUMNS) <= line.keys():
             raise WxrError(
                 f"{file}, row {number}: not as many columns as the header, or not a benchmark's; "
                 f"run the benchmark again"

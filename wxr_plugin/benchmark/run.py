@@ -91,13 +91,15 @@ class Run:
                 done = total - len(todo)
                 reasons = Counter(reason for _, reason in todo)
                 counts = [f"{number}: {reason}" for reason, number in reasons.items()]
+                rest = "; ".join(counts)
                 cell = f"{method.name:<16} {test_set.name:<20}"
-                line = f"{cell} {done}/{total}  {'; '.join(counts)}"
+                line = f"{cell} {done}/{total}  {rest}"
                 yield line.rstrip()
 
     def sets(self, method: Method) -> list[BenchmarkSet]:
         """Return the sets that `method` restores."""
-        return [test_set for test_set in self.plan.sets.values() if method.takes(test_set)]
+        sets = self.plan.sets.values()
+        return [test_set for test_set in sets if method.takes(test_set)]
 
     def cells(self, method: Method, test_set: BenchmarkSet) -> Cells:
         """Return the journal of a method on a set."""

@@ -224,8 +224,14 @@ def _record(todo: Todo, name: str, value: float, versions: str) -> None:
     if value != value:  # NaN: the metric refuses the image, and has printed the reason
         scored.fail(photo, f"{name}: gives no score for this image")
         return
-    of = measured_of(scored, photo, metric)
-    entry = Score(photo, name, block_digest(metric), of, repr(value), versions=versions)
+    entry = Score(
+        image=photo,
+        metric=name,
+        block=block_digest(metric),
+        of=measured_of(scored, photo, metric),
+        value=repr(value),
+        versions=versions,
+    )
     scored.cells.add(entry)
 
 
@@ -241,8 +247,15 @@ def _record_set(
     if value != value:  # NaN: the statistics of one photo are undefined
         scored.fail("", f"{name}: needs two photos at least")
         return
-    of = set_digest(scored, metric)
-    entry = Score("", name, block_digest(metric), of, repr(value), len(shares), versions)
+    entry = Score(
+        image="",
+        metric=name,
+        block=block_digest(metric),
+        of=set_digest(scored, metric),
+        value=repr(value),
+        count=len(shares),
+        versions=versions,
+    )
     scored.cells.add(entry)
 
 

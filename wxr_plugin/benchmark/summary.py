@@ -71,13 +71,11 @@ def print_metrics() -> None:
 
 
 def _table(run: "Run", test_set: BenchmarkSet) -> Table:
-    # Metrics that compare with a ground truth have no column for photos without one.
-    metrics = {
-        name: metric
-        for name, metric in run.plan.metrics.items()
-        if test_set.has_gt or not metric.needs_gt
-    }
-    heads = [f"{metric.title} {ARROWS[metric.better]}" for metric in metrics.values()]
+    metrics = _metrics_of(run, test_set)
+    heads = []
+    for metric in metrics.values():
+        arrow = ARROWS[metric.better]
+        heads.append(f"{metric.title} {arrow}")
     table = Table("method", *heads, "s/MP", "photos")
     table.title = f"{test_set.title}, {len(test_set.photos)} photos"
     rows = {}
@@ -95,6 +93,14 @@ def _table(run: "Run", test_set: BenchmarkSet) -> Table:
         title = run.plan.methods[name].title
         table.add_row(title, *cells, time, str(row.photos))
     return table
+
+
+def _metrics_of(run: "Run", test_set: BenchmarkSet) -> dict[str, Metric]:
+    """Return the metrics of a set; without ground truth, those that need one are left out."""
+    metrics = run.plan.metrics
+    if test_set.has_gt:
+        return metrics
+    return {name: metric for name, metric in metrics.items() if not metric.needs_gt}
 
 
 def _comparable_means(inputs: _Figures | None, row: _Figures) -> list[float | None]:

@@ -86,10 +86,11 @@ def rank(cells: Sequence[Cell], values: Sequence[float], heading: Heading, digit
         heading: says which end is better.
         digits: digits that are shown.
     """
-    shown = [round(value, digits) for value in values if math.isfinite(value)]
-    if len(shown) < 2 or not heading.better:
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2 or not heading.better:
         return
-    best_first = sorted(set(shown), reverse=heading.better == "higher")
+    figures = {round(value, digits) for value in finite}
+    best_first = sorted(figures, reverse=heading.better == "higher")
     best = best_first[0]
     # Of two different figures the second best is the worst.
     second = best_first[1] if len(best_first) > 2 else None

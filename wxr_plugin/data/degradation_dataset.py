@@ -113,9 +113,7 @@ class DegradationDataset(WeatherDataset):
         In training, photo, crop, turn and degradation are drawn from `rng`; validation items do not
         depend on it.
         """
-        choice: Balanced | InOrder = InOrder(self.order)
-        if self.training:
-            choice = Balanced(self.groups, len(self), rng)
+        choice = self._choice(rng)
         number, (gt, lq) = self.quota.first_good(index, choice, rng, self._read)
         # `choice.word` is now the degradation of the photo that was read, not of one before it.
         word = choice.word
@@ -139,6 +137,11 @@ class DegradationDataset(WeatherDataset):
             "degradation": word,
             **item,
         }
+
+    def _choice(self, rng: np.random.Generator) -> Balanced | InOrder:
+        if self.training:
+            return Balanced(self.groups, len(self), rng)
+        return InOrder(self.order)
 
     def _add(self, entries: list[_Entry]) -> list[int]:
         """Append to `entries`, and return the numbers of the new ones."""

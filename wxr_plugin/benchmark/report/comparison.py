@@ -119,10 +119,12 @@ def _method_notes(figures: list[Figure]) -> Iterator[str]:
 
 def _doubts(figures: list[Figure]) -> Iterator[str]:
     for figure in figures:
-        key = figure.method, figure.set, figure.metric
-        for doubt in published().tables[figure.table].doubtful:
+        key = (figure.method, figure.set, figure.metric)
+        table = published().tables[figure.table]
+        for doubt in table.doubtful:
             if (doubt.method, doubt.set, doubt.metric) == key:
-                yield f"doubtful: {figure.metric} of {figure.method} on {figure.set}, {doubt.note}"
+                label = f"{figure.metric} of {figure.method} on {figure.set}"
+                yield f"doubtful: {label}, {doubt.note}"
 
 
 def _groups(table: Table, places: list[int]) -> Iterator[tuple[str, int]]:

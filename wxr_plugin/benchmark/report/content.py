@@ -124,8 +124,11 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
 
 def _values(protocols: list[dict[str, list[str]]], key: str) -> list[str]:
     """Return the different values of a column that are not empty, in order of appearance."""
-    values = [value for protocol in protocols for value in protocol[key]]
-    return list(dict.fromkeys(value for value in values if value))
+    values = []
+    for protocol in protocols:
+        values += protocol[key]
+    different = dict.fromkeys(values)
+    return [value for value in different if value]
 
 
 def _packages(results: Results, digests: set[str]) -> Iterator[tuple[str, str]]:

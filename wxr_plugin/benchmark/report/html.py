@@ -25,8 +25,11 @@ def to_html(content: Content, results: Results, data: dict[str, Any], side: int)
 
     `data` is that of the viewer, whose images are at most `side` pixels long.
     """
-    notes = [f'<p class="warning">{escape(text)}.</p>' for text in content.warnings]
-    notes += [f'<p class="note">{escape(text)}</p>' for text in content.notes]
+    notes = []
+    for text in content.warnings:
+        notes.append(f'<p class="warning">{escape(text)}.</p>')
+    for text in content.notes:
+        notes.append(f'<p class="note">{escape(text)}</p>')
     photos = viewer(data, _images(data, side))
     sections = list(_sections(content, results, photos))
     return page(content.name, _summary(results), sections, "\n".join(notes))
@@ -39,10 +42,7 @@ def _sections(content: Content, results: Results, photos: str) -> Iterator[Secti
     charts = _charts(results)
     cost = titled_tables([content.cost])
     yield Section("Time", "Time and memory", f"{charts}\n{cost}")
-    facts = [f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in content.facts]
-    methods = titled_tables([content.protocol])
-    protocol = ["<dl>", *facts, "</dl>", methods]
-    yield Section("Protocol", "Protocol", "\n".join(protocol))
+    yield Section("Protocol", "Protocol", _protocol(content))
     # The titles of the sections stand for those of their single tables.
     errors = _table_without_title(content.errors) or "<p>No image failed.</p>"
     yield Section("Errors", "Errors", errors)
@@ -50,6 +50,15 @@ def _sections(content: Content, results: Results, photos: str) -> Iterator[Secti
     yield Section("Overlaps", "Test images that methods were trained on", overlaps)
     printed = titled_tables(content.published) or "<p>None has a set of this benchmark.</p>"
     yield Section("Published", "Published tables", PRINTED.format(printed))
+
+
+def _protocol(content: Content) -> str:
+    lines = ["<dl>"]
+    for name, text in content.facts:
+        lines.append(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>")
+    lines.append("</dl>")
+    lines.append(titled_tables([content.protocol]))
+    return "\n".join(lines)
 
 
 def _no_overlaps(results: Results) -> str:

@@ -64,9 +64,11 @@ def viewer_data(results: Results, shown: Shown) -> dict[str, Any]:
 
 def counts(data: dict[str, Any]) -> tuple[int, int]:
     """Return how many photos the page carries, and how many it links."""
-    images = [image for block in data["sets"] for image in block["images"]]
-    embedded = sum(any(image["d"]) for image in images)
-    return embedded, len(images) - embedded
+    images = []
+    for block in data["sets"]:
+        images += block["images"]
+    carried = [image for image in images if any(image["d"])]
+    return len(carried), len(images) - len(carried)
 
 
 def _sources(results: Results) -> list[Source]:
@@ -123,17 +125,15 @@ def _set(
         rests.append(address_rests)
     images = []
     for place, image in enumerate(names):
-        uris = [None] * len(sources)
-        if (name, image) in embedded:
-            uris = [_data(files[place], shown.side) for files in columns]
-        values = [_values(results, rows[source.key].get(image)) for source in sources]
+        is_carried = (name, image) in embedded
+        files = [column[place] for column in columns]
         # Short keys, because a page may have thousands of these entries.
         entry = {
             "n": image,
             "s": _size(rows, image),
             "f": [rest[place] for rest in rests],
-            "d": uris,
-            "v": values,
+            "d": [_data(file, shown.side) if is_carried else None for file in files],
+            "v": [_values(results, rows[source.key].get(image)) for source in sources],
         }
         images.append(entry)
     return {

@@ -38,8 +38,11 @@ SPECIAL = {
 def to_latex(content: Content) -> str:
     """Return all tables of figures, best ones bold, second ones underlined."""
     tables = [*content.quality, *content.comparison, content.cost, content.protocol]
-    filled = [table for table in tables if table.rows]
-    texts = ["\n".join(_table(table)) + "\n" for table in filled]
+    texts = []
+    for table in tables:
+        if table.rows:
+            lines = "\n".join(_table(table))
+            texts.append(lines + "\n")
     comments = [f"% {text}\n" for text in content.comparable]
     head = HEAD + "".join(comments)
     return head + "\n" + "\n".join(texts)
@@ -86,8 +89,11 @@ def _table(table: Table) -> Iterator[str]:
 
 def _headings(table: Table) -> Iterator[str]:
     if table.groups:
-        spans = [rf"\multicolumn{{{span}}}{{c}}{{{escape(name)}}}" for name, span in table.groups]
-        yield _line(["", *spans])
+        spans = [""]
+        for name, span in table.groups:
+            label = escape(name)
+            spans.append(rf"\multicolumn{{{span}}}{{c}}{{{label}}}")
+        yield _line(spans)
         rules = []
         start = 2  # column 1 has the names
         for _, span in table.groups:
@@ -95,8 +101,11 @@ def _headings(table: Table) -> Iterator[str]:
             rules.append(rf"\cmidrule(lr){{{start}-{end}}}")
             start = end + 1
         yield " ".join(rules)
-    heads = [f"{heading.title} {heading.arrow}".strip() for heading in table.columns]
-    yield _line([escape(table.corner), *map(escape, heads)])
+    heads = [escape(table.corner)]
+    for heading in table.columns:
+        text = f"{heading.title} {heading.arrow}"
+        heads.append(escape(text.strip()))
+    yield _line(heads)
 
 
 def _line(cells: list[str]) -> str:

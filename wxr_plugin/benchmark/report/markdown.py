@@ -10,8 +10,11 @@ from wxr_plugin.utils.html import WORSE
 
 def to_markdown(content: Content) -> str:
     """Return the report, best figures bold, second ones underlined."""
-    notes = [f"- Note: {escape(text)}." for text in content.warnings]
-    notes += [f"- {escape(text)}" for text in content.notes]
+    notes = []
+    for text in content.warnings:
+        notes.append(f"- Note: {escape(text)}.")
+    for text in content.notes:
+        notes.append(f"- {escape(text)}")
     quality = [*content.quality, *content.comparison]
     facts = [f"- {escape(name)}: {escape(text)}" for name, text in content.facts]
     parts = [

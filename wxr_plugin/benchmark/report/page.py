@@ -70,19 +70,22 @@ def html_table(table: Table) -> str:
     lines = [f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">']
     lines += ['<table class="wide">', "<thead>", *_headings(table), "</thead><tbody>"]
     for name, cells in table.rows:
+        head = f'<th scope="row">{escape(name)}</th>'
         row = "".join(map(_cell, cells))
-        lines.append(f'<tr{kind}><th scope="row">{escape(name)}</th>{row}</tr>')
-    notes = [f'<p class="note">{escape(note)}</p>' for note in table.notes]
-    return "\n".join([*lines, "</tbody></table></div>", *notes])
+        lines.append(f"<tr{kind}>{head}{row}</tr>")
+    lines.append("</tbody></table></div>")
+    for note in table.notes:
+        lines.append(f'<p class="note">{escape(note)}</p>')
+    return "\n".join(lines)
 
 
 def _headings(table: Table) -> Iterator[str]:
     corner = f'scope="col">{escape(table.corner)}</th>'
     if table.groups:
-        spans = [
-            f'<th class="group" scope="colgroup" colspan="{span}">{escape(name)}</th>'
-            for name, span in table.groups
-        ]
+        spans = []
+        for name, span in table.groups:
+            attributes = f'class="group" scope="colgroup" colspan="{span}"'
+            spans.append(f"<th {attributes}>{escape(name)}</th>")
         cells = "".join(spans)
         yield f'<tr><th rowspan="2" {corner}{cells}</tr>'
     kind = ' class="text"' if table.texts else ""

@@ -69,10 +69,10 @@ def _groups(results: Results, pairs: Sequence[str]) -> Iterator[_Group]:
     kinds = [("full reference", True), ("no reference", False)]
     for task, sets in [(None, real), *by_task.items()]:
         for kind, needs_gt in kinds:
-            of_kind = [
-                key for key, metric in results.metrics.items() if metric.needs_gt is needs_gt
-            ]
-            measured = [key for key in of_kind if _applies_to_any(results, sets, key)]
+            measured = []
+            for key, metric in results.metrics.items():
+                if metric.needs_gt is needs_gt and _applies_to_any(results, sets, key):
+                    measured.append(key)
             head = "Photos without ground truth"
             if task is not None:
                 label = task or "Pairs"
@@ -108,9 +108,12 @@ def _table(results: Results, group: _Group) -> Table:
         headings.append(OVERALL)
     rows = {}
     for method in results.methods:
-        cells = [_cell(results, method, name, key) for name, key in columns]
+        cells = []
+        for name, key in columns:
+            cells.append(_cell(results, method, name, key))
         if averaged:
-            cells += [_average(results, method, group.sets, key) for key in group.metrics]
+            for key in group.metrics:
+                cells.append(_average(results, method, group.sets, key))
         rows[method] = cells
     span = len(group.metrics)
     groups = [(heading, span) for heading in headings]
@@ -163,7 +166,9 @@ def _ranked(
 
 
 def _notes(table: Table) -> list[str]:
-    cells = [cell for _, row in table.rows for cell in row]
+    cells = []
+    for _, row in table.rows:
+        cells += row
     notes = []
     if any(name == OVERALL for name, _ in table.groups):
         notes.append("Overall is the unweighted mean of the sets.")

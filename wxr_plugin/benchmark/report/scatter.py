@@ -91,7 +91,12 @@ def _points_of(results: Results, sets: list[str], key: str) -> list[Point]:
         # NaN: a set has no value of the method, so that its average cannot be compared.
         if math.isfinite(quality):
             seconds = results.seconds_per_megapixel(name)
-            point = Point(number, title(results, name), seconds, quality)
+            point = Point(
+                number=number,
+                name=title(results, name),
+                seconds=seconds,
+                quality=quality,
+            )
             points.append(point)
     return points
 
@@ -245,7 +250,11 @@ def _points(points: Sequence[Point], across: Axis, up: Axis) -> Iterator[str]:
 def _free_place(x: float, y: float, taken: list[tuple[float, float]]) -> tuple[float, float]:
     """Return the centre of the number of the point (x, y), far from other points and numbers."""
     obstacles = [place for place in taken if place != (x, y)]
-    places = [(x + right, y + down - 4) for right, down in _AROUND]
+    places = []
+    for right, down in _AROUND:
+        # 4 pixels higher: texts stand on their y, and their middle counts here.
+        place = (x + right, y + down - 4)
+        places.append(place)
     inside = [place for place in places if _is_inside(*place)]
 
     def distance(place: tuple[float, float]) -> float:
@@ -259,8 +268,9 @@ def _free_place(x: float, y: float, taken: list[tuple[float, float]]) -> tuple[f
 
 
 def _is_inside(x: float, y: float) -> bool:
-    inside_across = LEFT + 6 < x < WIDTH - 6
-    return inside_across and 8 < y < HEIGHT - BOTTOM - 6
+    is_inside_across = LEFT + 6 < x < WIDTH - 6
+    is_inside_down = 8 < y < HEIGHT - BOTTOM - 6
+    return is_inside_across and is_inside_down
 
 
 def _x(axis: Axis, value: float) -> float:

@@ -68,9 +68,13 @@ def as_printed(table: PublishedTable) -> Table:
         result.groups.append((label, len(table.metrics)))
     rows = []  # the figures of each method, those of all sets in one list
     for name, by_set in table.rows.items():
-        values = [value for figures in by_set for value in figures]
-        texts = [figure_text(value, metric.digits) for value, metric in zip(values, metrics)]
-        cells = [Cell(text) for text in texts]
+        values = []
+        for figures in by_set:
+            values += figures
+        cells = []
+        for value, metric in zip(values, metrics):
+            text = figure_text(value, metric.digits)
+            cells.append(Cell(text))
         rows.append(values)
         result.rows.append((name, cells))
     for place, (heading, metric) in enumerate(zip(columns, metrics)):

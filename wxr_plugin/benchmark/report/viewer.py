@@ -30,7 +30,11 @@ def viewer(data: dict[str, Any], note: str) -> str:
     """
     template = Template(VIEWER.read_text(encoding="utf-8"))
     script = SCRIPT.read_text(encoding="utf-8")
-    return template.substitute(note=html.escape(note), data=script_json(data), script=script)
+    return template.substitute(
+        note=html.escape(note),
+        data=script_json(data),
+        script=script,
+    )
 
 
 def script_json(data: Any) -> str:

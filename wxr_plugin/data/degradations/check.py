@@ -89,7 +89,7 @@ def sources(root: str | Path) -> Iterator[Path]:
 
 def _check(root: Path, split: str, word: str, entry: Published) -> DegradationCheck:
     folder = root / split / word
-    result = DegradationCheck(split, word, 0, entry)
+    result = DegradationCheck(split, word, pairs=0, entry=entry)
     if not folder.is_dir():
         return result
     try:

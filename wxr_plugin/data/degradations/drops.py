@@ -67,23 +67,22 @@ def _draw(shape: tuple[int, int], ranges: Raindrops, rng: np.random.Generator) -
     stretch = rng.uniform(0.9, 1.5)
     radii = radius * np.array([1.0, stretch])
     lobes = rng.normal(0, 0.07, 3)
-    centre = rng.uniform((0, 0), shape[::-1])
-    phases = rng.uniform(0, 2 * math.pi, 3)
-    view = rng.uniform(*ranges.view)
-    soft = rng.uniform(*ranges.soft)
-    rim = rng.uniform(*ranges.rim)
-    return _Drop(centre, radii, lobes, phases, view, soft, rim)
+    height, width = shape
+    # The arguments are drawn in this order.
+    return _Drop(
+        centre=rng.uniform((0, 0), (width, height)),
+        radii=radii,
+        lobes=lobes,
+        phases=rng.uniform(0, 2 * math.pi, 3),
+        view=rng.uniform(*ranges.view),
+        soft=rng.uniform(*ranges.soft),
+        rim=rng.uniform(*ranges.rim),
+    )
 
 
 def _put(result: np.ndarray, small: np.ndarray, drop: _Drop) -> None:
     """Draw one drop over `result` (H, W, 3), in place."""
-    height, width = result.shape[:2]
-    # The lobes and the soft edge reach beyond the ellipse.
-    reach = drop.radii * 1.6 + 2
-    first = np.maximum(drop.centre - reach, 0)
-    last = np.minimum(drop.centre + reach + 1, (width, height))
-    left, top = first.astype(int)
-    right, bottom = last.astype(int)
+    left, top, right, bottom = _window(drop, result.shape)
     columns = np.arange(left, right, dtype=np.float32)
     rows = np.arange(top, bottom, dtype=np.float32)
     x, y = np.meshgrid(columns, rows)
@@ -93,17 +92,33 @@ def _put(result: np.ndarray, small: np.ndarray, drop: _Drop) -> None:
     u = (x - centre_x) / radius_x
     v = (y - centre_y) / radius_y
     distance = _distance(u, v, drop)
-    # From 1 at the inner side of the soft edge to 0 at its outer side.
-    outer_side = 1 + drop.soft / 2
-    ramp = np.clip((outer_side - distance) / drop.soft, 0, 1)
-    smoothstep = ramp * ramp * (3 - 2 * ramp)
-    opacity = smoothstep.astype(np.float32)
+    opacity = _opacity(distance, drop.soft)
     inside = np.clip(distance, 0, 1)
     shade = 1 - drop.rim * inside**4
     view = _view(small, u, v, distance, drop, result.shape)
     shaded_view = view * shade[..., None]
     patch = result[top:bottom, left:right]
     patch += (shaded_view - patch) * opacity[..., None]
+
+
+def _window(drop: _Drop, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the part of the picture that the drop may cover."""
+    height, width = shape[:2]
+    # The lobes and the soft edge reach beyond the ellipse.
+    reach = drop.radii * 1.6 + 2
+    first = np.maximum(drop.centre - reach, 0)
+    last = np.minimum(drop.centre + reach + 1, (width, height))
+    left, top = first.astype(int)
+    right, bottom = last.astype(int)
+    return left, top, right, bottom
+
+
+def _opacity(distance: np.ndarray, soft: float) -> np.ndarray:
+    """Return M of `raindrop`, (h, w) float32: 1 inside the soft edge of the drop, 0 outside it."""
+    outer_side = 1 + soft / 2
+    ramp = np.clip((outer_side - distance) / soft, 0, 1)
+    smoothstep = ramp * ramp * (3 - 2 * ramp)
+    return smoothstep.astype(np.float32)
 
 
 def _distance(u: np.ndarray, v: np.ndarray, drop: _Drop) -> np.ndarray:

@@ -89,12 +89,7 @@ def encode_photo(photo: Photo, suffix: str, quality: int = 95) -> bytes:
     white. `quality` in [1, 100] is that of JPEG and WebP.
     """
     channels = _channels(photo, suffix)
-    extras = {}
-    profile = _fitting(photo.icc, channels)
-    if profile:
-        extras["icc_profile"] = profile
-    if photo.exif:
-        extras["exif"] = photo.exif
+    extras = _extras(photo, channels)
     if suffix in PILLOWS:
         stream = io.BytesIO()
         image = Image.fromarray(channels)
@@ -129,6 +124,17 @@ def _channels(photo: Photo, suffix: str) -> np.ndarray:
     return channels
 
 
+def _extras(photo: Photo, channels: np.ndarray) -> dict[str, bytes]:
+    """Return profile and EXIF of the photo, as far as it has them, by Pillow's names."""
+    extras = {}
+    profile = _fitting(photo.icc, channels)
+    if profile:
+        extras["icc_profile"] = profile
+    if photo.exif:
+        extras["exif"] = photo.exif
+    return extras
+
+
 def _decode(data: bytes, header: Image.Image) -> Photo:
     channels = decode_channels(data, header)
     pixels = np.ascontiguousarray(channels[..., :3])
@@ -140,7 +146,14 @@ def _decode(data: bytes, header: Image.Image) -> Photo:
     # The pixels of these modes were converted to RGB, which their profile does not describe.
     if header.mode not in ("CMYK", "LAB", "YCbCr"):
         icc = header.info.get("icc_profile")
-    return Photo(pixels, alpha, grey, icc, _exif(header), _frames(header))
+    return Photo(
+        pixels=pixels,
+        alpha=alpha,
+        grey=grey,
+        icc=icc,
+        exif=_exif(header),
+        frames=_frames(header),
+    )
 
 
 def _frames(header: Image.Image) -> int:

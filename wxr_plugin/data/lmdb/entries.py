@@ -44,10 +44,8 @@ def convert(
     values = {}
     is_cut = crop_size > 0
     for key, crop in _named(image_key(name), image, crop_size, step):
-        suffix, level, value = _stored(path, data, crop, is_cut)
+        entry, value = _entry(key, path, data, crop, is_cut)
         values[key] = value
-        height, width = crop.shape[:2]
-        entry = Entry(key, suffix, height, width, level, sha256(value))
         row.entries.append(entry)
     return row, values
 
@@ -82,16 +80,34 @@ def _named(key: str, image: np.ndarray, crop_size: int, step: int) -> list[tuple
     return [(f"{key}_s{number:03d}", crop) for number, crop in crops]
 
 
-def _stored(path: Path, data: bytes, crop: np.ndarray, is_cut: bool) -> tuple[str, int, bytes]:
-    """Return suffix, PNG level and bytes of an entry.
+def _entry(
+    key: str,
+    path: Path,
+    data: bytes,
+    crop: np.ndarray,
+    is_cut: bool,
+) -> tuple[Entry, bytes]:
+    """Return the entry of a file or of a sub-image of it, and the bytes to store.
 
     The bytes are the file's own, unless it is cut or OpenCV, with which stock BasicSR reads, cannot
     decode it.
     """
-    if not is_cut and _opencv_reads(data, crop.shape):
-        return path.suffix.lower(), 0, data
-    png = encode(crop, ".png", PNG_LEVEL)
-    return ".png", PNG_LEVEL, png
+    suffix = path.suffix.lower()
+    level = 0
+    if is_cut or not _opencv_reads(data, crop.shape):
+        suffix = ".png"
+        level = PNG_LEVEL
+        data = encode(crop, suffix, level)
+    height, width = crop.shape[:2]
+    entry = Entry(
+        key=key,
+        suffix=suffix,
+        height=height,
+        width=width,
+        level=level,
+        sha256=sha256(data),
+    )
+    return entry, data
 
 
 def _opencv_reads(data: bytes, shape: tuple[int, ...]) -> bool:

@@ -76,9 +76,7 @@ def particle_layer(
     `severity` in [0, 1] keeps severity^0.8 of the same points, so that a picture only gains
     particles as it rises.
     """
-    height, width = shape
-    unit = size_unit(shape)
-    thickness = rng.uniform(*layer.width) * unit
+    thickness = rng.uniform(*layer.width) * size_unit(shape)
     length = max(1, round(rng.uniform(*layer.length)))
     cover = rng.uniform(*layer.cover)
     opacity_at_most = rng.uniform(*layer.opacity)
@@ -87,9 +85,24 @@ def particle_layer(
     blur = 0.0
     if layer.blur[1]:
         blur = rng.uniform(*layer.blur)
-    if layer.shape == "flake":
-        form = (length, angle, blur, cover, opacity)
-        return _flakes(shape, thickness, form, severity, rng)
+    form = (length, angle, blur, cover, opacity)
+    draw = _flakes if layer.shape == "flake" else _streaks
+    return draw(shape, thickness, form, severity, rng)
+
+
+def _streaks(
+    shape: tuple[int, int],
+    thickness: float,
+    form: tuple[float, ...],
+    severity: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return the opacity of a layer of streaks: (H, W) float32 in [0, 1].
+
+    `form` is (length, angle, blur, cover, opacity).
+    """
+    length, angle, blur, cover, opacity = form
+    height, width = shape
     grid, turn = _turned_grid(shape, angle, thickness, rng)
     # One pixel of the grid is as large as a particle is thick, so a streak covers `length` pixels.
     share = cover / length
@@ -98,7 +111,7 @@ def particle_layer(
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     layer_map = cv2.warpAffine(streaks, turn, (width, height), flags=flags)
     if blur:
-        sigma = blur * unit
+        sigma = blur * size_unit(shape)
         layer_map = cv2.GaussianBlur(layer_map, (0, 0), sigma)
     # Where streaks overlap, their sum may exceed the opacity of one.
     return np.minimum(layer_map, np.float32(opacity))

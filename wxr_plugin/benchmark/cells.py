@@ -91,7 +91,8 @@ class Cells:
             self._rewrite()
             self._file = self.path.open("a", encoding="utf-8")
         self._take(entry)
-        self._file.write(msgspec.json.encode(entry).decode() + "\n")
+        line = msgspec.json.encode(entry).decode()
+        self._file.write(line + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -111,8 +112,11 @@ class Cells:
 
     def _rewrite(self) -> None:
         """Write the entries without a line that was cut short and without replaced entries."""
-        entries = [self.cost] if self.cost else []
-        entries += [*self.restored.values(), *self.scores.values()]
+        entries: list[Entry] = []
+        if self.cost:
+            entries.append(self.cost)
+        entries += self.restored.values()
+        entries += self.scores.values()
         lines = [msgspec.json.encode(entry) + b"\n" for entry in entries]
         files.write_bytes(self.path, b"".join(lines))
 

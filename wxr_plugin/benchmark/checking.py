@@ -41,7 +41,9 @@ class Plan(NamedTuple):
 
 
 def load_benchmark(
-    path: str | os.PathLike, overrides: Iterable[str] = (), available: bool = False
+    path: str | os.PathLike,
+    overrides: Iterable[str] = (),
+    available: bool = False,
 ) -> Plan:
     """Read and check an option file; all its problems are printed to stderr.
 
@@ -68,10 +70,8 @@ def check_benchmark(opt: Mapping[str, Any], path: str | os.PathLike) -> list[Pro
 
 def leave_out(opt: dict[str, Any]) -> list[str]:
     """Remove methods and sets whose files do not exist from `opt`; return a line for each."""
-    # The option file has not been checked yet, so its blocks may have any type.
-    sets, methods = (
-        block if isinstance(block, dict) else {} for block in (opt.get("sets"), opt.get("methods"))
-    )
+    sets = _blocks(opt, "sets")
+    methods = _blocks(opt, "methods")
     named = set(sets)
     notes = _remove_missing("sets", sets, _missing_folder)
     notes += _remove_missing("methods", methods, _missing_file)
@@ -82,8 +82,16 @@ def leave_out(opt: dict[str, Any]) -> list[str]:
     return notes
 
 
+def _blocks(opt: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    blocks = opt.get(kind)
+    # The option file has not been checked yet, so its blocks may have any type.
+    return blocks if isinstance(blocks, dict) else {}
+
+
 def _remove_missing(
-    kind: str, blocks: dict[str, Any], missing: Callable[[Mapping[str, Any]], str]
+    kind: str,
+    blocks: dict[str, Any],
+    missing: Callable[[Mapping[str, Any]], str],
 ) -> list[str]:
     """Remove the blocks whose files do not exist; return a line for each with the reason."""
     notes = []
@@ -103,26 +111,37 @@ def _without_sets(block: Any, named: set[str], sets: Mapping[str, Any]) -> bool:
         named: the sets of the option file.
         sets: those of them that are not left out.
     """
-    listed = block.get("sets") if isinstance(block, dict) else None
+    if not isinstance(block, dict):
+        return False
+    listed = block.get("sets")
     # A list with a name that the file does not have is a problem, which the check reports.
     if not isinstance(listed, list) or not set(listed) <= named:
         return False
-    block["sets"] = [name for name in listed if name in sets]
-    return not block["sets"]
+    remaining = [name for name in listed if name in sets]
+    block["sets"] = remaining
+    return not remaining
 
 
 def _examine(opt: Mapping[str, Any], path: str | os.PathLike) -> tuple[list[Problem], Plan | None]:
     if not is_benchmark_file(opt):
         fix = "it needs methods, sets and metrics, as options/tiny/benchmark.yml has them"
-        return [Problem(str(path), "", "not an option file of a benchmark", fix)], None
-    text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
+        problem = Problem(str(path), "", "not an option file of a benchmark", fix)
+        return [problem], None
+    text = ""
+    # Options may also come from a program, which has no file.
+    if Path(path).is_file():
+        text = Path(path).read_text(encoding="utf-8")
     report = Report(str(path), lines=key_lines(text))
     add_duplicates(report, text)
     import_into(report, opt)
     check_block(report, (), opt, [BenchmarkOptions])
+    plan = None
     # Files are looked for only if the options are valid.
-    plan = None if report.problems else _find(report, convert(opt, BenchmarkOptions))
-    return sorted(report.problems, key=lambda problem: problem.line or 0), plan
+    if not report.problems:
+        options = convert(opt, BenchmarkOptions)
+        plan = _find(report, options)
+    problems = sorted(report.problems, key=lambda problem: problem.line or 0)
+    return problems, plan
 
 
 def _find(report: Report, options: BenchmarkOptions) -> Plan:
@@ -131,7 +150,13 @@ def _find(report: Report, options: BenchmarkOptions) -> Plan:
     sets = _sets(report, options)
     metrics = _metrics(report, options, sets)
     _check_training(report, options)
-    return Plan(options, _methods(report, options, sets), sets, metrics, [])
+    return Plan(
+        options=options,
+        methods=_methods(report, options, sets),
+        sets=sets,
+        metrics=metrics,
+        left_out=[],
+    )
 
 
 def _check_names(report: Report, options: BenchmarkOptions) -> None:
@@ -160,7 +185,9 @@ def _sets(report: Report, options: BenchmarkOptions) -> dict[str, BenchmarkSet]:
 
 def _check_training(report: Report, options: BenchmarkOptions) -> None:
     """Check the folders of training images that test images are compared with."""
-    for number, root in enumerate(options.overlaps.training if options.overlaps else ()):
+    if options.overlaps is None:
+        return
+    for number, root in enumerate(options.overlaps.training):
         try:
             ImageStore(root)
         except WxrError as error:
@@ -168,13 +195,17 @@ def _check_training(report: Report, options: BenchmarkOptions) -> None:
 
 
 def _metrics(
-    report: Report, options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]
+    report: Report,
+    options: BenchmarkOptions,
+    sets: Mapping[str, BenchmarkSet],
 ) -> dict[str, Metric]:
     metrics = {}
+    has_gt = any(test_set.has_gt for test_set in sets.values())
     for name, block in options.metric_blocks.items():
         if _is_metric(report, name, block, options.crop_border):
-            metric = metrics[name] = build_metric(name, block, options.crop_border)
-            has_gt = any(test_set.has_gt for test_set in sets.values())
+            metric = build_metric(name, block, options.crop_border)
+            metrics[name] = metric
+            # Without any set, the problems of the sets are reported, not this one.
             if metric.needs_gt and sets and not has_gt:
                 problem = "compares with a ground truth, and no set has any"
                 report.add(("metrics", name), problem, "remove it, or add gt to a set")
@@ -183,20 +214,24 @@ def _metrics(
 
 def _is_metric(report: Report, name: str, block: Mapping[str, Any], crop_border: int) -> bool:
     """Return whether the block of a metric has no problem; a problem is added to `report`."""
-    keys, before = ("metrics", name), len(report.problems)
+    keys = ("metrics", name)
+    count_before = len(report.problems)
     if name not in known_metrics() and "type" not in block:
         near = suggest(name, known_metrics(), "known are")
         report.add(keys, "unknown metric, and without a type", near)
         return False
-    check_component(report, keys, metric_block(name, block, crop_border), "metric")
+    whole = metric_block(name, block, crop_border)
+    check_component(report, keys, whole, "metric")
     weights = block.get("weights")
     if isinstance(weights, str) and not Path(weights).is_file():
         report.add((*keys, "weights"), f"{weights} does not exist", "correct the path")
-    return len(report.problems) == before
+    return len(report.problems) == count_before
 
 
 def _methods(
-    report: Report, options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]
+    report: Report,
+    options: BenchmarkOptions,
+    sets: Mapping[str, BenchmarkSet],
 ) -> dict[str, "Method"]:
     from wxr_plugin.benchmark.methods import Method
 
@@ -211,7 +246,9 @@ def _methods(
             fix = "add method, checkpoint or folder"
             report.add(keys, "does not say what restores", fix)
             continue
-        for number, set_name in enumerate((block and block.sets) or ()):
+        # The input may stand without a block.
+        set_names = (block and block.sets) or []
+        for number, set_name in enumerate(set_names):
             if set_name not in options.sets:
                 near = suggest(set_name, options.sets, "there are")
                 report.add((*keys, "sets", number), f"no set {set_name!r} among sets", near)
@@ -225,26 +262,36 @@ def _methods(
 
 
 def _check_folder(
-    method: "Method", options: BenchmarkOptions, sets: Mapping[str, BenchmarkSet]
+    method: "Method",
+    options: BenchmarkOptions,
+    sets: Mapping[str, BenchmarkSet],
 ) -> None:
     """Raise WxrError if the folder of a method has no image of one of its sets."""
+    is_only_set = len(options.sets) == 1
     for test_set in sets.values():
         if method.takes(test_set):
-            method.existing_images(test_set, only_set=len(options.sets) == 1)
+            method.existing_images(test_set, only_set=is_only_set)
 
 
 def _missing_folder(block: Mapping[str, Any]) -> str:
     """Return why a set cannot be measured, empty if all its folders exist."""
-    folders = [block[key] for key in ("root", "lq", "gt") if isinstance(block.get(key), str)]
-    return _first_missing(folders)
+    folders = [block.get(key) for key in ("root", "lq", "gt")]
+    # Other types are problems, which the check reports.
+    named = [folder for folder in folders if isinstance(folder, str)]
+    return _first_missing(named)
 
 
 def _missing_file(block: Mapping[str, Any]) -> str:
     """Return why a method cannot be run, empty if all its files exist."""
     from wxr_plugin.inference.specs import method_spec
 
-    checkpoint, folder = block.get("checkpoint"), block.get("folder")
-    files = list(folder.values()) if isinstance(folder, dict) else [folder] if folder else []
+    checkpoint = block.get("checkpoint")
+    folder = block.get("folder")
+    files = []
+    if isinstance(folder, dict):
+        files += folder.values()
+    elif folder:
+        files.append(folder)
     if checkpoint and str(checkpoint) not in PACKAGED:
         files.append(checkpoint)
     reason = _first_missing(files)
@@ -254,7 +301,8 @@ def _missing_file(block: Mapping[str, Any]) -> str:
         method_spec(block["method"], None, block.get("guide"))
     except WxrError as error:
         # Other errors, such as an unknown name, are problems of the option file.
-        return str(error) if "no such file" in str(error) else ""
+        if "no such file" in str(error):
+            return str(error)
     return ""
 
 

@@ -85,17 +85,21 @@ def macs_per_megapixel(restorer: "Restorer", photo: np.ndarray) -> float:
 
     with FlopCounterMode(display=False) as counter:
         restorer.restore(square(photo))
-    if not counter.get_total_flops():
+    flops = counter.get_total_flops()
+    if not flops:
         raise RuntimeError("torch counts no operation of this network")
     # A MAC is two floating-point operations.
-    return counter.get_total_flops() / 2 / SIDE**2 * 1e6
+    macs = flops / 2
+    return macs / SIDE**2 * 1e6
 
 
 def square(photo: np.ndarray) -> np.ndarray:
     """Return the upper left SIDE x SIDE pixels of an image (H, W, 3), mirrored if it is smaller."""
     part = photo[:SIDE, :SIDE]
-    edges = [(0, SIDE - length) for length in part.shape[:2]]
-    return np.ascontiguousarray(np.pad(part, [*edges, (0, 0)], mode="symmetric"))
+    height, width = part.shape[:2]
+    padding = [(0, SIDE - height), (0, SIDE - width), (0, 0)]
+    padded = np.pad(part, padding, mode="symmetric")
+    return np.ascontiguousarray(padded)
 
 
 def _status(key: str) -> float | None:
@@ -103,7 +107,9 @@ def _status(key: str) -> float | None:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         line = next(line for line in lines if line.startswith(f"{key}:"))
-        return float(line.split()[1]) / 1024
+        # For example "VmRSS:  123456 kB".
+        _, kib, _ = line.split()
+        return float(kib) / 1024
     except (OSError, StopIteration, ValueError):
         return None
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -60,17 +61,22 @@ class Hashes:
             OSError: the file cannot be read.
         """
         place = Path(store.path(key))
+        file = place
         # The entries of an LMDB change with its data file.
-        file = store.root / "data.mdb" if store.is_lmdb else place
-        entry = self._entry(place, True, lambda: store.encoded(key), file)
+        if store.is_lmdb:
+            file = store.root / "data.mdb"
+        read = partial(store.encoded, key)
+        entry = self._entry(place, True, read, file)
         return entry.content, entry.seen or ""
 
     def save(self) -> None:
         """Write the hashes to the file, if any is new."""
-        if self._changed:
-            lines = [msgspec.json.encode(entry) + b"\n" for entry in self._entries.values()]
-            files.write_bytes(self.path, b"".join(lines))
-            self._changed = False
+        if not self._changed:
+            return
+        entries = self._entries.values()
+        lines = [msgspec.json.encode(entry) + b"\n" for entry in entries]
+        files.write_bytes(self.path, b"".join(lines))
+        self._changed = False
 
     def _entry(self, place: Path, seen: bool, read: Callable[[], bytes], file: Path) -> Hash:
         """Return the hashes of `place`, computed if they are missing or `file` changed.
@@ -83,14 +89,21 @@ class Hashes:
         """
         name = str(place.absolute())
         state = file.stat()
-        size, changed = state.st_size, state.st_mtime_ns
+        size = state.st_size
+        changed = state.st_mtime_ns
         entry = self._entries.get(name)
         unchanged = entry and (entry.size, entry.changed) == (size, changed)
+        # Perceptual hashes are slower, as the image must be decoded, so they come on demand.
         if unchanged and (entry.seen is not None or not seen):
             return entry
         data = read()
-        picture = seen_of(data) if seen else None
-        entry = Hash(name, size, changed, content_of(data), picture)
+        entry = Hash(
+            path=name,
+            size=size,
+            changed=changed,
+            content=content_of(data),
+            seen=seen_of(data) if seen else None,
+        )
         self._entries[name] = entry
         self._changed = True
         return entry
@@ -111,7 +124,10 @@ def seen_of(data: bytes) -> str:
     except BadImageError:
         return ""
     ones = int(np.bitwise_count(bits).sum())
-    return bits.tobytes().hex() if PLAIN <= ones <= BITS - PLAIN else ""
+    zeros = BITS - ones
+    if min(ones, zeros) < PLAIN:
+        return ""
+    return bits.tobytes().hex()
 
 
 def difference_hash(rgb: np.ndarray) -> np.ndarray:
@@ -122,8 +138,11 @@ def difference_hash(rgb: np.ndarray) -> np.ndarray:
     change many.
     """
     grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
-    return np.packbits(small[:, 1:] > small[:, :-1])
+    # One column more than bits, as each bit compares two neighbours.
+    small = cv2.resize(grey, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA)
+    left = small[:, :-1]
+    right = small[:, 1:]
+    return np.packbits(right > left)
 
 
 def nearest(hashes: Sequence[str], others: Sequence[str]) -> list[tuple[int, int]]:
@@ -132,20 +151,26 @@ def nearest(hashes: Sequence[str], others: Sequence[str]) -> list[tuple[int, int
     matches = []
     for words in _stack(hashes):
         # The XOR of two hashes has a one for each bit in which they differ.
-        distances = np.bitwise_count(candidates ^ words).sum(1)
+        different_bits = candidates ^ words
+        distances = np.bitwise_count(different_bits).sum(1)
         best = int(distances.argmin())
-        matches.append((int(distances[best]), best))
+        distance = int(distances[best])
+        matches.append((distance, best))
     return matches
 
 
 def _stack(values: Iterable[str]) -> np.ndarray:
     """Return hex hashes as uint64 (N, BITS // 64)."""
-    return np.frombuffer(bytes.fromhex("".join(values)), np.uint64).reshape(-1, BITS // 64)
+    data = bytes.fromhex("".join(values))
+    words = np.frombuffer(data, np.uint64)
+    return words.reshape(-1, BITS // 64)
 
 
 def _read(path: Path) -> Iterator[Hash]:
+    if not path.is_file():
+        return
     decoder = msgspec.json.Decoder(Hash)
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
+    for line in path.read_bytes().splitlines():
         try:
             yield decoder.decode(line)
         except msgspec.DecodeError:  # of another version: computed again

@@ -38,7 +38,8 @@ class Method:
     def __init__(self, name: str, options: MethodOptions | None, benchmark: BenchmarkOptions):
         self.name = name
         self.options = options or MethodOptions()
-        self.title = self.options.title or ("Input" if name == INPUT else name)
+        default_title = "Input" if name == INPUT else name
+        self.title = self.options.title or default_title
         self.spec = _spec(name, self.options) if self.options.restores else None
         tile = _setting(self.options, benchmark, "tile")
         overlap = _setting(self.options, benchmark, "overlap")
@@ -64,16 +65,20 @@ class Method:
         """All that results depend on except the photo; if one value changes, all are made again."""
         if self.spec is None:
             return {}
-        sampling = self.options.sampling
+        sampling = None
+        if self.options.sampling:
+            sampling = repr(self.options.sampling)
         # A guide is a name or a file; of a file the content counts.
-        file = Path(self.spec.guide or "")
-        guide = sha256_of(file) if file.is_file() else self.spec.guide
+        guide = self.spec.guide
+        file = Path(guide or "")
+        if file.is_file():
+            guide = sha256_of(file)
         return {
             "checkpoint": self.sha256,
             "tile": str(self.settings["tile"] or 0),
             "overlap": str(self.settings["overlap"]),
             "precision": str(self.settings["precision"]),
-            "network": self.spec.digest(sampling=repr(sampling) if sampling else None, guide=guide),
+            "network": self.spec.digest(sampling=sampling, guide=guide),
         }
 
     @property
@@ -82,7 +87,9 @@ class Method:
         if self.spec is None:
             return ""
         options = self.spec.network or load_network_options(self.spec.checkpoint)
-        return str(options.get("type", "")) if options else ""
+        if not options:
+            return ""
+        return str(options.get("type", ""))
 
     def existing_images(self, test_set: BenchmarkSet, only_set: bool = True) -> dict[str, Path]:
         """Return the files that stand for restorations: the photos themselves, or a folder's.
@@ -116,13 +123,19 @@ class Method:
                 raise WxrError(f"names no folder for the set {name!r}; add {name}: FOLDER")
             return Path(folder[name]).expanduser()
         root = Path(folder).expanduser()
-        return root if only_set and not (root / name).is_dir() else root / name
+        of_set = root / name
+        # With one set, its images may lie in the folder itself.
+        if only_set and not of_set.is_dir():
+            return root
+        return of_set
 
 
 def _setting(options: MethodOptions, benchmark: BenchmarkOptions, key: str) -> Any:
     """Return a setting of the method, that of the benchmark if the method has none."""
     value = getattr(options, key)
-    return getattr(benchmark, key) if value is None else value
+    if value is None:
+        value = getattr(benchmark, key)
+    return value
 
 
 def _spec(name: str, options: MethodOptions) -> RestorerSpec:
@@ -140,8 +153,14 @@ def _spec(name: str, options: MethodOptions) -> RestorerSpec:
             f"{checkpoint} does not say which network it is for; add opt: with its option file, or "
             f"method:"
         )
-    guide = options.guide or (opt.get("guide") or {}).get("model")
-    return RestorerSpec(name, checkpoint, opt.get("network_g"), guide=guide, sde=opt.get("sde"))
+    guide_options = opt.get("guide") or {}
+    return RestorerSpec(
+        name,
+        checkpoint,
+        opt.get("network_g"),
+        guide=options.guide or guide_options.get("model"),
+        sde=opt.get("sde"),
+    )
 
 
 def _published(name: str, checkpoint: Path | None, guide: str | None) -> RestorerSpec:

@@ -37,9 +37,11 @@ def metric_block(name: str, block: Mapping[str, Any], crop_border: int) -> dict[
 
     `crop_border` is added if the metric takes it and the block does not set it.
     """
-    by_name = "type" not in block and name in known_metrics()
-    defaults = known_metrics()[name].block if by_name else {}
-    whole = {**defaults, **block}
+    whole = dict(block)
+    # A block with a type is a metric of its own, even under the name of a known one.
+    if "type" not in block and name in known_metrics():
+        defaults = known_metrics()[name].block
+        whole = {**defaults, **block}
     if "crop_border" in _parameters(whole.get("type")):
         return {"crop_border": crop_border, **whole}
     return whole
@@ -50,15 +52,25 @@ def build_metric(name: str, block: Mapping[str, Any], crop_border: int) -> Metri
     default = known_metrics().get(name, Metric(name))
     whole = metric_block(name, block, crop_border)
     better = whole.pop("better", default.better)
-    needs_gt = _needs_gt(whole["type"])
-    return Metric(default.title, better, default.digits, whole, needs_gt, _subject(whole["type"]))
+    type_name = whole["type"]
+    return Metric(
+        title=default.title,
+        better=better,
+        digits=default.digits,
+        block=whole,
+        needs_gt=_needs_gt(type_name),
+        of=_subject(type_name),
+    )
 
 
 def _parameters(type_name: Any) -> Mapping[str, inspect.Parameter]:
     from wxr_plugin.options.checks.components import registered
 
     function = registered("metric").get(type_name)
-    return inspect.signature(function).parameters if function else {}
+    # An unknown type is reported by the check of the metric.
+    if function is None:
+        return {}
+    return inspect.signature(function).parameters
 
 
 def _needs_gt(type_name: str) -> bool:
@@ -74,5 +86,7 @@ def _subject(type_name: str) -> Literal["image", "set"]:
     from wxr_plugin.metrics.set_share import SetShare
 
     # A metric of a whole set is annotated to return the share of one image.
-    result = inspect.signature(METRIC_REGISTRY.get(type_name)).return_annotation
-    return "set" if inspect.isclass(result) and issubclass(result, SetShare) else "image"
+    function = METRIC_REGISTRY.get(type_name)
+    result = inspect.signature(function).return_annotation
+    is_share = inspect.isclass(result) and issubclass(result, SetShare)
+    return "set" if is_share else "image"

@@ -46,19 +46,19 @@ class MethodOptions(Block):
     """Replaces `overlap` of the file."""
 
     def __post_init__(self) -> None:
-        if self.folder:
-            unused = [key for key in _RESTORING if getattr(self, key) is not None]
-            if unused:
-                raise ValueError(
-                    f"{', '.join(unused)}: images of a folder are restored already; remove it, or "
-                    f"the folder"
-                )
+        given = [key for key in _RESTORING if getattr(self, key) is not None]
+        if self.folder and given:
+            raise ValueError(
+                f"{', '.join(given)}: images of a folder are restored already; remove it, or the "
+                f"folder"
+            )
         if self.opt and (self.method or not self.checkpoint):
             raise ValueError(
                 "opt: names the network of a checkpoint; give it with checkpoint and without method"
             )
         has_source = any(getattr(self, key) for key in _SOURCES)
-        if not has_source and any(getattr(self, key) for key in _RESTORING):
+        has_setting = any(getattr(self, key) for key in _RESTORING)
+        if has_setting and not has_source:
             raise ValueError("nothing restores the photos; add method, checkpoint or folder")
 
     @property
@@ -109,8 +109,12 @@ class SetOptions(Block):
             raise ValueError(
                 "name either root, the folder of a known set, or lq, a folder of photos of your own"
             )
-        layout = {"gt": None, "filename_tmpl": "{}", "gt_tmpl": "{}"}
-        changed = [key for key, default in layout.items() if getattr(self, key) != default]
+        defaults = {
+            "gt": None,
+            "filename_tmpl": "{}",
+            "gt_tmpl": "{}",
+        }
+        changed = [key for key, default in defaults.items() if getattr(self, key) != default]
         if self.root and changed:
             raise ValueError(
                 f"{', '.join(changed)}: a known set has its own layout; remove it, or name lq "
@@ -174,15 +178,22 @@ class BenchmarkOptions(Block):
     @property
     def folder(self) -> Path:
         """Folder of all results."""
-        return Path(self.output).expanduser() if self.output else Path("runs") / self.name
+        if self.output:
+            return Path(self.output).expanduser()
+        return Path("runs") / self.name
 
     @property
     def metric_blocks(self) -> dict[str, dict[str, Any]]:
         """Name of a metric -> its block in the file."""
-        named = self.metrics if isinstance(self.metrics, dict) else dict.fromkeys(self.metrics)
-        return {name: block or {} for name, block in named.items()}
+        blocks = self.metrics
+        # A list names known metrics, none of which has a block.
+        if not isinstance(blocks, dict):
+            blocks = dict.fromkeys(blocks)
+        return {name: block or {} for name, block in blocks.items()}
 
 
 def is_file_name(name: str) -> bool:
     """Return whether `name` can name a folder on every system, and the column of a metric."""
-    return re.fullmatch(r"\w[\w.+() -]*", name) is not None and not name.endswith((".", " "))
+    has_letters = re.fullmatch(r"\w[\w.+() -]*", name) is not None
+    # Windows drops a dot or a blank at the end of a name.
+    return has_letters and not name.endswith((".", " "))

@@ -62,8 +62,9 @@ class _Tested(NamedTuple):
 
 def count(options: OverlapOptions, sets: list[BenchmarkSet]) -> int:
     """Return the number of images that `find` reads."""
-    tested = sum(len(list(_tested(test_set))) for test_set in sets)
-    return tested + sum(len(ImageStore(root)) for root in options.training)
+    tested = [image for test_set in sets for image in _tested(test_set)]
+    trained = sum(len(ImageStore(root)) for root in options.training)
+    return len(tested) + trained
 
 
 def find(
@@ -83,10 +84,14 @@ def find(
     Raises:
         WxrError: a training folder has no images.
     """
-    stores = [(store, store.keys()) for store in map(ImageStore, options.training)]
-    trained = [_trained(store, key, hashes, advance) for store, keys in stores for key in keys]
+    stores = [ImageStore(root) for root in options.training]
+    trained = []
+    for store in stores:
+        keys = store.keys()
+        trained += [_trained(store, key, hashes, advance) for key in keys]
     by_content = {image.content: image for image in trained}
-    overlaps, others = [], []
+    overlaps = []
+    others = []
     for test_set in sets:
         for image in _tested(test_set):
             content, seen = hashes.seen(image.file)
@@ -96,7 +101,10 @@ def find(
             elif seen:
                 others.append((image, seen))
         overlaps += _by_name(test_set, trained)
-    return overlaps + _near(others, [image for image in trained if image.seen], options.threshold)
+    # Plain pictures have no perceptual hash, as all of them look alike.
+    comparable = [image for image in trained if image.seen]
+    overlaps += _near(others, comparable, options.threshold)
+    return overlaps
 
 
 def write(folder: Path, overlaps: list[Overlap]) -> None:
@@ -107,18 +115,30 @@ def write(folder: Path, overlaps: list[Overlap]) -> None:
 def describe(overlaps: list[Overlap], sets: list[BenchmarkSet]) -> Iterator[str]:
     """Yield a line for each set with overlaps and each of their kinds, with an example."""
     for test_set in sets:
+        of_set = [row for row in overlaps if row.set == test_set.name]
         for kind, words in KINDS.items():
-            rows = [row for row in overlaps if (row.set, row.kind) == (test_set.name, kind)]
+            rows = [row for row in of_set if row.kind == kind]
+            if not rows:
+                continue
+            # A photo and its ground truth may both be training images.
             images = {row.image for row in rows}
-            if rows:
-                share = f"{len(images)} of {len(test_set.photos)} photos"
-                example = f"{Path(rows[0].file).name} = {rows[0].training}"
-                yield f"overlap: {test_set.title}: {share}, {words} in training: {example}"
+            share = f"{len(images)} of {len(test_set.photos)} photos"
+            first = rows[0]
+            name = Path(first.file).name
+            example = f"{name} = {first.training}"
+            yield f"overlap: {test_set.title}: {share}, {words} in training: {example}"
 
 
 def _overlap(image: _Tested, trained: _Trained, kind: str, distance: int | str) -> Overlap:
-    fields = (image.set, image.image, image.side, str(image.file))
-    return Overlap(*fields, trained.place, kind, distance)
+    return Overlap(
+        set=image.set,
+        image=image.image,
+        side=image.side,
+        file=str(image.file),
+        training=trained.place,
+        kind=kind,
+        distance=distance,
+    )
 
 
 def _trained(store: ImageStore, key: str, hashes: Hashes, advance: Advance) -> _Trained:
@@ -138,13 +158,16 @@ def _tested(test_set: BenchmarkSet) -> Iterator[_Tested]:
 
 
 def _near(
-    tested: list[tuple[_Tested, str]], trained: list[_Trained], threshold: int
+    tested: list[tuple[_Tested, str]],
+    trained: list[_Trained],
+    threshold: int,
 ) -> list[Overlap]:
     """Return the test images whose perceptual hash is near that of a training image."""
     if not trained:
         return []
     hashes = [seen for _, seen in tested]
-    matches = nearest(hashes, [image.seen for image in trained])
+    trained_hashes = [image.seen for image in trained]
+    matches = nearest(hashes, trained_hashes)
     overlaps = []
     for (image, _), (distance, index) in zip(tested, matches):
         if distance <= threshold:
@@ -154,18 +177,25 @@ def _near(
 
 def _by_name(test_set: BenchmarkSet, trained: list[_Trained]) -> list[Overlap]:
     """Return the scenes that are known to be trained on, if files of these names exist."""
-    if not test_set.known_set or not test_set.known_set.trained_on:
+    known_set = test_set.known_set
+    if not known_set or not known_set.trained_on:
         return []
-    pattern = re.compile(test_set.known_set.trained_on)
+    pattern = re.compile(known_set.trained_on)
     by_stem = {Path(image.place).stem: image for image in trained}
-    scenes = {_scene(stem): image for stem, image in by_stem.items() if pattern.fullmatch(stem)}
-    return [
-        _overlap(image, scenes[image.file.stem], "name", "")
-        for image in _tested(test_set)
-        if image.side == "gt" and image.file.stem in scenes
-    ]
+    scenes = {}
+    for stem, image in by_stem.items():
+        if pattern.fullmatch(stem):
+            scenes[_scene(stem)] = image
+    overlaps = []
+    for image in _tested(test_set):
+        stem = image.file.stem
+        # The ground truth of these sets is named after the scene.
+        if image.side == "gt" and stem in scenes:
+            overlaps.append(_overlap(image, scenes[stem], "name", ""))
+    return overlaps
 
 
 def _scene(stem: str) -> str:
     """Return the scene of a file such as im_0350_s95_a06: im_0350."""
-    return "_".join(stem.split("_")[:2])
+    parts = stem.split("_")
+    return "_".join(parts[:2])

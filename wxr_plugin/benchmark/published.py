@@ -62,7 +62,9 @@ class PublishedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def value(self, method: str, name: str, metric: str) -> float:
         """Return one figure; raise KeyError or ValueError if the table does not have it."""
-        return self.rows[method][self.sets.index(name)][self.metrics.index(metric)]
+        by_set = self.rows[method]
+        figures = by_set[self.sets.index(name)]
+        return figures[self.metrics.index(metric)]
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -102,13 +104,19 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         spellings = {plain(name) for name in sets}
         for key, table in self.tables.items():
             names = [name for name in table.sets if spellings & self._spellings(name)]
-            figure = self._figure(key, zoo, title, names[0], metric) if names else None
+            if not names:
+                continue
+            figure = self._figure(key, zoo, title, names[0], metric)
             if figure:
                 return figure
         return None
 
     def find_average(
-        self, zoo: str | None, title: str, sets: list[list[str]], metric: str
+        self,
+        zoo: str | None,
+        title: str,
+        sets: list[list[str]],
+        metric: str,
     ) -> Figure | None:
         """Return the printed average of a method, from a table that has exactly these sets.
 
@@ -117,10 +125,11 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         ours = [set(map(plain, names)) for names in sets]
         for key, table in self.tables.items():
-            if table.average and self._has_sets(table, ours):
-                figure = self._figure(key, zoo, title, table.average, metric)
-                if figure:
-                    return figure
+            if not table.average or not self._has_sets(table, ours):
+                continue
+            figure = self._figure(key, zoo, title, table.average, metric)
+            if figure:
+                return figure
         return None
 
     def _has_sets(self, table: PublishedTable, sets: list[set[str]]) -> bool:
@@ -128,46 +137,60 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         theirs = [self._spellings(name) for name in table.sets if name != table.average]
         if len(sets) != len(theirs):
             return False
-        unknown = [names for names in sets if not any(map(names.intersection, theirs))]
-        return not unknown
+        for ours in sets:
+            is_known = any(ours & spellings for spellings in theirs)
+            if not is_known:
+                return False
+        return True
 
     def names(self, table: PublishedTable) -> list[set[str]]:
         """Return the spellings of each set of a table, as `plain` gives them."""
         return [self._spellings(name) for name in table.sets]
 
     def _figure(
-        self, key: str, zoo: str | None, title: str, name: str, metric: str
+        self,
+        key: str,
+        zoo: str | None,
+        title: str,
+        name: str,
+        metric: str,
     ) -> Figure | None:
         table = self.tables[key]
         methods = [method for method in table.rows if self._is_method(method, zoo, title)]
         metrics = [printed for printed in table.metrics if metric in self.metrics[printed].keys]
         if not methods or not metrics:
             return None
+        method = methods[0]
+        printed_metric = metrics[0]
         return Figure(
-            value=table.value(methods[0], name, metrics[0]),
-            digits=self.metrics[metrics[0]].digits,
+            value=table.value(method, name, printed_metric),
+            digits=self.metrics[printed_metric].digits,
             count=self.sets[name].count,
-            method=methods[0],
+            method=method,
             paper=table.paper,
             table=key,
             set=name,
-            metric=metrics[0],
+            metric=printed_metric,
         )
 
     def _is_method(self, name: str, zoo: str | None, title: str) -> bool:
         if not zoo:
             return plain(name) == plain(title)
-        patterns = self.methods[name].zoo if name in self.methods else []
-        return any(fnmatch(zoo, pattern) for pattern in patterns)
+        # A method that is not listed has no row in the zoo.
+        if name not in self.methods:
+            return False
+        return any(fnmatch(zoo, pattern) for pattern in self.methods[name].zoo)
 
     def _spellings(self, name: str) -> set[str]:
-        return {plain(spelling) for spelling in (name, *self.sets[name].names)}
+        spellings = [name, *self.sets[name].names]
+        return {plain(spelling) for spelling in spellings}
 
 
 @lru_cache
 def published() -> Published:
     """Return the content of `published.yml`, which is read once."""
-    return msgspec.convert(yaml.safe_load(FILE.read_text(encoding="utf-8")), Published)
+    blocks = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return msgspec.convert(blocks, Published)
 
 
 def plain(name: str) -> str:
@@ -185,11 +208,15 @@ def average_mismatches(
 
     The mean is that of the figures of the other sets.
     """
+    if not table.average:
+        return
     sets = [name for name in table.sets if name != table.average]
-    for method in table.rows if table.average else ():
+    for method in table.rows:
         for metric in table.metrics:
-            mean = fmean(table.value(method, name, metric) for name in sets)
+            values = [table.value(method, name, metric) for name in sets]
+            mean = fmean(values)
             printed = table.value(method, table.average, metric)
             # Half a unit of the last place of the average, and half a unit of the mean.
-            if abs(mean - printed) > 10 ** -digits[metric] + 1e-9:
+            rounding = 10 ** -digits[metric] + 1e-9
+            if abs(mean - printed) > rounding:
                 yield method, metric, printed, mean

@@ -36,7 +36,8 @@ def image_file(folder: Path, method: str, test_set: str, photo: str) -> Path:
     Raises:
         UnsafeNameError: a name that leads out of the folder.
     """
-    return safe_join(safe_join(folder / IMAGES, f"{method}/{test_set}"), f"{photo}.png")
+    of_set = safe_join(folder / IMAGES, f"{method}/{test_set}")
+    return safe_join(of_set, f"{photo}.png")
 
 
 def stale_reason(method: Method, entry: Restored | None, lq: str, file: Path) -> str:
@@ -52,13 +53,17 @@ def stale_reason(method: Method, entry: Restored | None, lq: str, file: Path) ->
         return NEW
     if entry.lq != lq:
         return "the photo changed"
-    for key in dict.fromkeys([*method.protocol, *entry.protocol]):
+    # Earlier versions of this package may have recorded other keys.
+    keys = dict.fromkeys([*method.protocol, *entry.protocol])
+    for key in keys:
         old = entry.protocol.get(key, "")
         new = method.protocol.get(key, "")
-        if old != new:
-            # Digests would only make the line long.
-            values = f" from {old} to {new}" if len(old + new) < 24 else ""
-            return f"the {key} changed{values}"
+        if old == new:
+            continue
+        # Digests would only make the line long.
+        if len(old + new) >= 24:
+            return f"the {key} changed"
+        return f"the {key} changed from {old} to {new}"
     if not file.is_file() or file.stat().st_size != entry.size:
         return "its image is gone or changed"
     return ""
@@ -81,7 +86,8 @@ def record_existing(job: Job, files: dict[str, Path], hashes: Hashes) -> None:
     for photo in job.test_set.photos:
         try:
             if photo.name not in files:
-                raise WxrError(f"no image of that name in {next(iter(files.values())).parent}")
+                first_file = next(iter(files.values()))
+                raise WxrError(f"no image of that name in {first_file.parent}")
             _record(job, photo, files[photo.name], hashes)
         except (WxrError, OSError) as error:
             job.fail(photo.name, one_line(error))
@@ -91,10 +97,20 @@ def _record(job: Job, photo: Photo, file: Path, hashes: Hashes) -> None:
     lq = hashes.content(photo.lq)
     content = hashes.content(file)
     entry = job.cells.restored.get(photo.name)
-    if entry is None or (entry.lq, entry.content) != (lq, content):
-        height, width = read_image(file).shape[:2]
-        size = file.stat().st_size
-        job.cells.add(Restored(photo.name, lq, {}, content, size, width, height))
+    # Images that are recorded already need not be decoded again.
+    if entry and entry.lq == lq and entry.content == content:
+        return
+    height, width = read_image(file).shape[:2]
+    entry = Restored(
+        image=photo.name,
+        lq=lq,
+        protocol={},
+        content=content,
+        size=file.stat().st_size,
+        width=width,
+        height=height,
+    )
+    job.cells.add(entry)
 
 
 class Restoring(NamedTuple):
@@ -135,7 +151,8 @@ class Restoring(NamedTuple):
 
     def _try(self, restorer: "Restorer", job: Job, photo: Photo, before: float | None) -> None:
         try:
-            job.cells.add(self._restored(restorer, job.test_set.name, photo, before))
+            entry = self._restored(restorer, job.test_set.name, photo, before)
+            job.cells.add(entry)
         except UnwritableError:  # a full disk fails every photo, so the run ends
             raise
         except Exception as error:  # a network may raise anything; the other photos are restored
@@ -143,14 +160,19 @@ class Restoring(NamedTuple):
             _free_gpu()
 
     def _restored(
-        self, restorer: "Restorer", test_set: str, photo: Photo, before: float | None
+        self,
+        restorer: "Restorer",
+        test_set: str,
+        photo: Photo,
+        before: float | None,
     ) -> Restored:
         data = photo.lq.read_bytes()
         lq = read_image(data, str(photo.lq))
         usage = cost.measured(restorer.device, before)
         with usage as taken, as_stated(restorer, self.method.settings):
             image = restorer.restore(lq)
-        written = _write(image_file(self.folder, self.method.name, test_set, photo.name), image)
+        file = image_file(self.folder, self.method.name, test_set, photo.name)
+        written = _write(file, image)
         height, width = image.shape[:2]
         return Restored(
             image=photo.name,
@@ -190,12 +212,19 @@ class Restoring(NamedTuple):
             with contextlib.suppress(Exception):  # an error is raised again for each photo
                 cost.warm_up(restorer, photo)
             return
-        macs, note = None, ""
+        macs = None
+        note = ""
         try:
             macs = cost.macs_per_megapixel(restorer, photo)
         except Exception as error:  # networks with operations that the counter does not know
             note = one_line(error)
-        costs.add(Cost(self.method.protocol, cost.parameters(restorer), macs, note))
+        entry = Cost(
+            protocol=self.method.protocol,
+            parameters=cost.parameters(restorer),
+            macs_per_megapixel=macs,
+            note=note,
+        )
+        costs.add(entry)
 
 
 @contextlib.contextmanager
@@ -258,5 +287,8 @@ def _free_gpu() -> None:
 
 def one_line(error: Exception) -> str:
     """Return an error on one line, with its type if it is not one of ours."""
-    text = plain(error) or type(error).__name__
-    return text if isinstance(error, WxrError | OSError) else f"{type(error).__name__}: {text}"
+    type_name = type(error).__name__
+    text = plain(error) or type_name
+    if isinstance(error, WxrError | OSError):
+        return text
+    return f"{type_name}: {text}"

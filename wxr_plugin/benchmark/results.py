@@ -45,7 +45,9 @@ class Results:
         self.folder = folder
         self.facts = facts
         self.rows = rows
-        self.methods, self.sets, self.metrics = facts.methods, facts.sets, facts.metrics
+        self.methods = facts.methods
+        self.sets = facts.sets
+        self.metrics = facts.metrics
         self._set_values = set_values
         self._means: dict[tuple[str, str, str], Mean] = {}
         self._cells = group_by(rows, lambda row: (row.method, row.set))
@@ -65,7 +67,8 @@ class Results:
         facts = files.read_facts(folder / files.FACTS)
         rows = {}
         for row in files.read_rows(folder / files.ROWS, facts):
-            rows[row.method, row.set, row.image] = row
+            key = (row.method, row.set, row.image)
+            rows[key] = row
         set_values = {}
         for key, value, count in files.read_set_values(folder / files.SET_VALUES):
             set_values[key] = (value, count)
@@ -80,9 +83,10 @@ class Results:
 
         A metric of whole sets (FID) has one value for the set in place of a mean.
         """
-        key = method, name, metric
+        key = (method, name, metric)
+        # Tables, charts and warnings ask for the same means.
         if key not in self._means:
-            self._means[key] = self._mean(*key)
+            self._means[key] = self._mean(method, name, metric)
         return self._means[key]
 
     def average(self, method: str, sets: Iterable[str], metric: str) -> float:
@@ -90,7 +94,8 @@ class Results:
 
         Papers print this as their average: a set of many images counts as much as one of few.
         """
-        return fmean(self.mean(method, name, metric).value for name in sets)
+        means = [self.mean(method, name, metric) for name in sets]
+        return fmean(mean.value for mean in means)
 
     def baseline(self, method: str, name: str, metric: str) -> float:
         """Return the input's mean over the images of a set that the method has, NaN if it has none.
@@ -100,29 +105,41 @@ class Results:
         if self.metrics[metric].of == "set":
             ours = self.mean(method, name, metric)
             inputs = self.mean(INPUT, name, metric)
-            return inputs.value if ours.count == inputs.count else math.nan
-        ours = self.of(method, name)
-        measured = {row.image for row in ours if math.isfinite(row.scores[metric])}
-        rows = [row for row in self.of(INPUT, name) if row.image in measured]
-        values = _finite(rows, metric)
-        return mean_without_nan(values) if len(values) == len(measured) else math.nan
+            if ours.count != inputs.count:
+                return math.nan
+            return inputs.value
+        rows = self.of(method, name)
+        measured = {row.image for row in rows if math.isfinite(row.scores[metric])}
+        input_rows = [row for row in self.of(INPUT, name) if row.image in measured]
+        values = _finite(input_rows, metric)
+        # An image without a value of the input would make the two means incomparable.
+        if len(values) != len(measured):
+            return math.nan
+        return mean_without_nan(values)
 
     def applies(self, name: str, metric: str) -> bool:
         """Return whether any method has a value of the metric on the set."""
-        return any(self.mean(method, name, metric).count for method in self.methods)
+        means = (self.mean(method, name, metric) for method in self.methods)
+        return any(mean.count for mean in means)
 
     def seconds_per_megapixel(self, method: str) -> float:
         """Return the time of all timed images by their megapixels; NaN if none was timed."""
-        timed = [row for row in self._all(method) if math.isfinite(row.seconds) and row.megapixels]
+        timed = []
+        for row in self._all(method):
+            # An image of unknown size has no megapixels.
+            if math.isfinite(row.seconds) and row.megapixels:
+                timed.append(row)
         if not timed:
             return math.nan
         seconds = sum(row.seconds for row in timed)
-        return seconds / sum(row.megapixels for row in timed)
+        megapixels = sum(row.megapixels for row in timed)
+        return seconds / megapixels
 
     def peak_mib(self, method: str) -> float:
         """Return the largest peak memory of an image in MiB; NaN if it was not measured."""
-        peaks = (row.peak_mib for row in self._all(method))
-        return max(filter(math.isfinite, peaks), default=math.nan)
+        peaks = [row.peak_mib for row in self._all(method)]
+        measured = filter(math.isfinite, peaks)
+        return max(measured, default=math.nan)
 
     def errors(self) -> list[Row]:
         """Return the rows with an error."""
@@ -133,7 +150,9 @@ class Results:
         rows = self._all(method)
         values = {}
         for key in PROTOCOL:
-            values[key] = list(dict.fromkeys(row.protocol[key] for row in rows))
+            # The keys of a dict are unique and keep the order of the rows.
+            different = dict.fromkeys(row.protocol[key] for row in rows)
+            values[key] = list(different)
         return values
 
     def overlaps(self) -> list[dict[str, str]]:
@@ -149,7 +168,8 @@ class Results:
             value, count = self._set_values.get((method, name, metric), (math.nan, 0))
         else:
             values = _finite(rows, metric)
-            value, count = mean_without_nan(values), len(values)
+            value = mean_without_nan(values)
+            count = len(values)
         # A benchmark that still runs has fewer rows than the set has images.
         expected = max(self.sets[name].count or 0, len(rows))
         return Mean(value, count, expected - count)

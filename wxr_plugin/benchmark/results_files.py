@@ -10,7 +10,10 @@ import msgspec
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.csv_text import read_dicts
 
-FACTS, ROWS, SET_VALUES, OVERLAPS = "benchmark.json", "rows.csv", "sets.csv", "overlaps.csv"
+FACTS = "benchmark.json"
+ROWS = "rows.csv"
+SET_VALUES = "sets.csv"
+OVERLAPS = "overlaps.csv"
 PROTOCOL = (
     "checkpoint_sha256",
     "colour",
@@ -116,7 +119,8 @@ class Row(msgspec.Struct, frozen=True):
     @property
     def megapixels(self) -> float:
         """Number of pixels in millions."""
-        return self.size[0] * self.size[1] / 1e6
+        width, height = self.size
+        return width * height / 1e6
 
 
 def read_facts(file: Path) -> Facts:
@@ -137,10 +141,12 @@ def read_rows(file: Path, facts: Facts) -> Iterator[Row]:
     Raises:
         WxrError: a row does not have the columns of a benchmark.
     """
-    lines = read_dicts(file) if file.is_file() else ()
-    for number, line in enumerate(lines, 1):
+    if not file.is_file():
+        return
+    for number, line in enumerate(read_dicts(file), 1):
         # csv puts surplus cells under the key None and fills missing ones with None.
-        if None in line or None in line.values() or not set(IMAGE_COLUMNS) <= line.keys():
+        is_ragged = None in line or None in line.values()
+        if is_ragged or not set(IMAGE_COLUMNS) <= line.keys():
             raise WxrError(
                 f"{file}, row {number}: not as many columns as the header, or not a benchmark's; "
                 f"run the benchmark again"
@@ -150,10 +156,19 @@ def read_rows(file: Path, facts: Facts) -> Iterator[Row]:
 
 
 def _row(line: dict[str, str], metrics: Iterable[str]) -> Row:
-    width, height = _number(line["width"]), _number(line["height"])
+    width = _number(line["width"])
+    height = _number(line["height"])
+    size = (0, 0)
+    if math.isfinite(width * height):
+        size = (int(width), int(height))
     return Row(
-        *(line[key] for key in IMAGE_COLUMNS[:6]),
-        size=(int(width), int(height)) if math.isfinite(width * height) else (0, 0),
+        method=line["method"],
+        set=line["set"],
+        image=line["image"],
+        lq=line["lq"],
+        gt=line["gt"],
+        restored=line["restored"],
+        size=size,
         seconds=_number(line["seconds"]),
         peak_mib=_number(line["peak_mib"]),
         error=line["error"],
@@ -164,16 +179,21 @@ def _row(line: dict[str, str], metrics: Iterable[str]) -> Row:
 
 def read_set_values(file: Path) -> Iterator[tuple[tuple[str, str, str], float, int]]:
     """Yield (method, set, metric), value and number of images from sets.csv."""
-    for line in read_dicts(file) if file.is_file() else ():
+    if not file.is_file():
+        return
+    for line in read_dicts(file):
         value = _number(line["value"])
         count = _number(line["count"])
         if math.isfinite(value) and math.isfinite(count):
-            yield (line["method"], line["set"], line["metric"]), value, int(count)
+            key = (line["method"], line["set"], line["metric"])
+            yield key, value, int(count)
 
 
 def read_overlaps(file: Path) -> list[dict[str, str]]:
     """Return the rows of overlaps.csv; none without the file."""
-    return list(read_dicts(file)) if file.is_file() else []
+    if not file.is_file():
+        return []
+    return list(read_dicts(file))
 
 
 def _number(text: str) -> float:

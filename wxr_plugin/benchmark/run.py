@@ -86,16 +86,20 @@ class Run:
         """Yield a line for each method and set: how much is done, and why the rest is not."""
         for method in self.plan.methods.values():
             for test_set in self.sets(method):
-                reasons = Counter(reason for _, reason in self._todo(method, test_set))
+                todo = self._todo(method, test_set)
                 total = len(test_set.photos)
-                done = total - reasons.total()
-                counts = "; ".join(f"{number}: {reason}" for reason, number in reasons.items())
+                done = total - len(todo)
+                reasons = Counter(reason for _, reason in todo)
+                counts = [f"{number}: {reason}" for reason, number in reasons.items()]
+                rest = "; ".join(counts)
                 cell = f"{method.name:<16} {test_set.name:<20}"
-                yield f"{cell} {done}/{total}  {counts}".rstrip()
+                line = f"{cell} {done}/{total}  {rest}"
+                yield line.rstrip()
 
     def sets(self, method: Method) -> list[BenchmarkSet]:
         """Return the sets that `method` restores."""
-        return [test_set for test_set in self.plan.sets.values() if method.takes(test_set)]
+        sets = self.plan.sets.values()
+        return [test_set for test_set in sets if method.takes(test_set)]
 
     def cells(self, method: Method, test_set: BenchmarkSet) -> Cells:
         """Return the journal of a method on a set."""
@@ -115,15 +119,19 @@ class Run:
         options = self.plan.metrics[metric]
         if entry is None or entry.block != scoring.block_digest(options):
             return False
-        if not photo:
-            return entry.of == scoring.set_digest(scored, options)
-        return entry.of == scoring.measured_of(scored, photo, options)
+        if photo:
+            measured = scoring.measured_of(scored, photo, options)
+        else:
+            measured = scoring.set_digest(scored, options)
+        return entry.of == measured
 
     def earlier_versions(self) -> dict[str, dict[str, str]]:
         """Return the versions of packages that rows of earlier runs have, keyed by digest."""
         file = self.folder / "benchmark.json"
+        # In the first run there is no file yet, and a damaged one is written again.
         with contextlib.suppress(OSError, ValueError):
-            return json.loads(file.read_text(encoding="utf-8")).get("versions_by_digest", {})
+            facts = json.loads(file.read_text(encoding="utf-8"))
+            return facts.get("versions_by_digest", {})
         return {}
 
     def notes(self) -> list[str]:
@@ -131,20 +139,25 @@ class Run:
         sets = list(self.plan.sets.values())
         notes = []
         for test_set in sets:
-            if test_set.known_set and test_set.known_set.note:
-                notes.append(f"{test_set.title}: {test_set.known_set.note}")
+            known_set = test_set.known_set
+            if known_set and known_set.note:
+                notes.append(f"{test_set.title}: {known_set.note}")
         for test_set in sets:
-            title, whole = test_set.title, test_set.whole
-            if test_set.known_set and whole != test_set.known_set.count:
-                published = test_set.known_set.count
-                notes.append(f"{title}: {whole} photos, while {published} are published")
-            if len(test_set.photos) != whole:
-                notes.append(f"{title}: {len(test_set.photos)} of {whole} photos, spread evenly")
-        return [*notes, *overlaps.describe(self.overlaps, sets)]
+            title = test_set.title
+            whole = test_set.whole
+            known_set = test_set.known_set
+            if known_set and whole != known_set.count:
+                notes.append(f"{title}: {whole} photos, while {known_set.count} are published")
+            chosen = len(test_set.photos)
+            if chosen != whole:
+                notes.append(f"{title}: {chosen} of {whole} photos, spread evenly")
+        notes += overlaps.describe(self.overlaps, sets)
+        return notes
 
     def _journal(self, name: str) -> Cells:
         if name not in self._cells:
-            self._cells[name] = Cells(self.folder / "cells" / f"{name}.jsonl")
+            file = self.folder / "cells" / f"{name}.jsonl"
+            self._cells[name] = Cells(file)
         return self._cells[name]
 
     @contextlib.contextmanager
@@ -166,10 +179,15 @@ class Run:
 
     def _hash_photos(self) -> None:
         """Hash every photo and its ground truth, to see which results are out of date."""
-        if any(block.set == PACKAGED for block in self.plan.options.sets.values()):
-            write_packaged(self.plan.options.folder)
-        photos = [photo for test_set in self.plan.sets.values() for photo in test_set.photos]
-        files = {file for photo in photos for file in (photo.lq, photo.gt) if file}
+        options = self.plan.options
+        if any(block.set == PACKAGED for block in options.sets.values()):
+            write_packaged(options.folder)
+        files = set()
+        for test_set in self.plan.sets.values():
+            for photo in test_set.photos:
+                files.add(photo.lq)
+                if photo.gt:
+                    files.add(photo.gt)
         with counting_bar("reading the photos", len(files)) as advance:
             for file in files:
                 with contextlib.suppress(OSError):  # reported when the photo is restored
@@ -184,7 +202,8 @@ class Run:
             (self.folder / overlaps.FILE).unlink(missing_ok=True)
             return
         sets = list(self.plan.sets.values())
-        with counting_bar("looking for training images", overlaps.count(options, sets)) as advance:
+        total = overlaps.count(options, sets)
+        with counting_bar("looking for training images", total) as advance:
             self.overlaps = overlaps.find(options, sets, self.hashes, advance)
         self.hashes.save()
         overlaps.write(self.folder, self.overlaps)
@@ -198,21 +217,26 @@ class Run:
         for photo in test_set.photos:
             file = image_file(self.folder, method.name, test_set.name, photo.name)
             entry = cells.restored.get(photo.name)
-            reason = stale_reason(method, entry, self._hash(photo.lq), file)
+            content = self._hash(photo.lq)
+            reason = stale_reason(method, entry, content, file)
             if reason:
                 todo.append((photo, reason))
         return todo
 
     def _hash(self, file: Path | None) -> str:
+        if file is None:
+            return ""
+        # An unreadable file is reported when the photo is restored or measured.
         with contextlib.suppress(OSError):
-            return self.hashes.content(file) if file else ""
+            return self.hashes.content(file)
         return ""
 
     def _restore(self, method: Method) -> None:
         jobs = [self._job(method, test_set) for test_set in self.sets(method)]
         if method.spec is None:
             for job in jobs:
-                record_existing(job, self._existing(method, job.test_set), self.hashes)
+                files = self._existing(method, job.test_set)
+                record_existing(job, files, self.hashes)
             return
         total = sum(len(job.todo) for job in jobs)
         if not total:
@@ -225,64 +249,89 @@ class Run:
         except UnwritableError:
             raise
         except (WxrError, torch.OutOfMemoryError) as error:  # the other methods are still run
-            self.failures.append(f"{method.name}: {' '.join(str(error).split())}")
+            reason = _on_one_line(error)
+            self.failures.append(f"{method.name}: {reason}")
             for job in jobs:
                 for photo in job.todo:
                     key = (method.name, job.test_set.name, photo.name)
+                    # A photo that failed before the method did keeps its own reason.
                     self.errors.setdefault(key, "the method cannot be run")
 
     def _job(self, method: Method, test_set: BenchmarkSet) -> Job:
         todo = self._todo(method, test_set)
-        again = Counter(reason for _, reason in todo if reason != NEW)
-        for reason, number in again.items():
+        reasons = [reason for _, reason in todo if reason != NEW]
+        for reason, number in Counter(reasons).items():
             cell = f"{method.name}, {test_set.name}"
             self.say(f"{cell}: {number} photos restored again, because {reason}")
-        photos = [photo for photo, _ in todo]
-        fail = partial(self._fail, method, test_set)
-        return Job(test_set, self.cells(method, test_set), photos, fail)
+        return Job(
+            test_set=test_set,
+            cells=self.cells(method, test_set),
+            todo=[photo for photo, _ in todo],
+            fail=partial(self._fail, method, test_set),
+        )
 
     def _fail(self, method: Method, test_set: BenchmarkSet, photo: str, reason: str) -> None:
-        place = ", ".join(filter(None, [method.name, test_set.name, photo]))
+        place = f"{method.name}, {test_set.name}"
+        # A metric of the whole set fails without a photo.
+        if photo:
+            place += f", {photo}"
         self.failures.append(f"{place}: {reason}")
         key = (method.name, test_set.name, photo)
-        self.errors[key] = "; ".join(filter(None, [self.errors.get(key), reason]))
+        # A photo may fail several metrics.
+        if key in self.errors:
+            reason = f"{self.errors[key]}; {reason}"
+        self.errors[key] = reason
 
     def _gather(self) -> None:
         """Find the restored photos that can be measured."""
         for method in self.plan.methods.values():
             for test_set in self.sets(method):
-                images = self._images(method, test_set)
-                gt = {photo.name: self._hash(photo.gt) for photo in test_set.photos if photo.gt}
-                cells = self.cells(method, test_set)
-                fail = partial(self._fail, method, test_set)
+                with_gt = [photo for photo in test_set.photos if photo.gt]
                 key = (method.name, test_set.name)
-                self._scored[key] = Scored(test_set, cells, images, gt, fail)
+                self._scored[key] = Scored(
+                    test_set=test_set,
+                    cells=self.cells(method, test_set),
+                    images=self._images(method, test_set),
+                    gt={photo.name: self._hash(photo.gt) for photo in with_gt},
+                    fail=partial(self._fail, method, test_set),
+                )
 
     def _images(self, method: Method, test_set: BenchmarkSet) -> dict[str, Path]:
         """Return the files of the restorations that are up to date, keyed by photo."""
         images = {}
         restored = self.cells(method, test_set).restored
         outdated = {photo.name for photo, _ in self._todo(method, test_set)}
+        # Without a network, the images are those of a folder or the photos themselves.
         existing = {} if method.spec else self._existing(method, test_set)
         for photo in test_set.photos:
-            if photo.name in restored and photo.name not in outdated:
-                file = existing.get(photo.name) or image_file(
-                    self.folder, method.name, test_set.name, photo.name
-                )
-                if file.is_file():
-                    images[photo.name] = file
+            name = photo.name
+            if name not in restored or name in outdated:
+                continue
+            file = existing.get(name)
+            if file is None:
+                file = image_file(self.folder, method.name, test_set.name, name)
+            if file.is_file():
+                images[name] = file
         return images
 
     def _existing(self, method: Method, test_set: BenchmarkSet) -> dict[str, Path]:
-        return method.existing_images(test_set, only_set=len(self.plan.sets) == 1)
+        is_only_set = len(self.plan.sets) == 1
+        return method.existing_images(test_set, only_set=is_only_set)
 
     def _score(self, metrics: dict) -> None:
         todo = scoring.missing(list(self._scored.values()), metrics)
         if not todo:
             return
+        names = ", ".join(metrics)
+        versions = writing.digest(self.versions)
         try:
-            with counting_bar(f"measuring: {', '.join(metrics)}", len(todo)) as advance:
-                scoring.score(todo, writing.digest(self.versions), advance)
+            with counting_bar(f"measuring: {names}", len(todo)) as advance:
+                scoring.score(todo, versions, advance)
         except (WxrError, torch.OutOfMemoryError) as error:  # the other metrics are still measured
-            self.failures.append(f"{', '.join(metrics)}: {' '.join(str(error).split())}")
+            self.failures.append(f"{names}: {_on_one_line(error)}")
         writing.write(self)
+
+
+def _on_one_line(error: Exception) -> str:
+    words = str(error).split()
+    return " ".join(words)

@@ -38,7 +38,8 @@ class Scored(NamedTuple):
     @property
     def photos(self) -> list[Photo]:
         """The photos of the set that were restored."""
-        return [photo for photo in self.test_set.photos if photo.name in self.images]
+        photos = self.test_set.photos
+        return [photo for photo in photos if photo.name in self.images]
 
 
 class Todo(NamedTuple):
@@ -55,12 +56,16 @@ def passes(metrics: dict[str, Metric]) -> Iterator[dict[str, Metric]]:
     Those without a network come first. Each of the others is alone, so that its network is alone
     in memory.
     """
-    native = {name: metric for name, metric in metrics.items() if metric.block["type"] in NATIVE}
+    native = {}
+    alone = []
+    for name, metric in metrics.items():
+        if metric.block["type"] in NATIVE:
+            native[name] = metric
+        else:
+            alone.append({name: metric})
     if native:
         yield native
-    for name, metric in metrics.items():
-        if name not in native:
-            yield {name: metric}
+    yield from alone
 
 
 def missing(scored: list[Scored], metrics: dict[str, Metric]) -> list[Todo]:
@@ -70,18 +75,17 @@ def missing(scored: list[Scored], metrics: dict[str, Metric]) -> list[Todo]:
     """
     todo = []
     for cell in scored:
-        of_set = {
-            name: metric
-            for name, metric in metrics.items()
-            if metric.of == "set" and _lacks_set(cell, name, metric)
-        }
+        of_set = {}
+        for name, metric in metrics.items():
+            if metric.of == "set" and _lacks_set(cell, name, metric):
+                of_set[name] = metric
         for photo in cell.photos:
-            of_image = {
-                name: metric
-                for name, metric in metrics.items()
-                if metric.of == "image" and _lacks(cell, photo.name, name, metric)
-            }
-            lacking = of_image | of_set
+            lacking = {}
+            for name, metric in metrics.items():
+                if metric.of == "image" and _lacks(cell, photo.name, name, metric):
+                    lacking[name] = metric
+            lacking |= of_set
+            # Even in a set with ground truth, single photos may have none.
             if not photo.gt:
                 lacking = {name: metric for name, metric in lacking.items() if not metric.needs_gt}
             if lacking:
@@ -108,54 +112,69 @@ def score(todo: list[Todo], versions: str, advance: Advance) -> None:
         for item in todo:
             for name, value in _measured(item).items():
                 if item.metrics[name].of == "set":
-                    shares.setdefault((id(item.scored), name), []).append((item, value))
+                    key = (id(item.scored), name)
+                    shares.setdefault(key, []).append((item, value))
                 else:
                     _record(item, name, value, versions)
             advance(1, "")
         for (_, name), of_set in shares.items():
-            first = of_set[0][0]
+            first, _ = of_set[0]
             values = [share for _, share in of_set]
             _record_set(first.scored, name, first.metrics[name], values, versions)
     finally:
+        # Frees the memory for the network of the next metric.
         metric_networks.forget()
 
 
 def block_digest(metric: Metric) -> str:
     """Return 12 hex digits of the options of a metric; the device makes no difference."""
-    block = {key: value for key, value in metric.block.items() if key != "device"}
-    if weights := block.get("weights"):
+    block = dict(metric.block)
+    block.pop("device", None)
+    weights = block.get("weights")
+    if weights:
         file = Path(weights)
+        size = file.stat().st_size if file.is_file() else 0
         # Name and size stand for the content, so that files of gigabytes need not be read.
-        block["weights"] = [file.name, file.stat().st_size if file.is_file() else 0]
-    return hashlib.sha256(json.dumps(block, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        block["weights"] = [file.name, size]
+    text = json.dumps(block, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def measured_of(scored: Scored, name: str, metric: Metric) -> str:
     """Return the hash of a restored photo, with that of its ground truth if the metric needs it."""
     content = scored.cells.restored[name].content
-    return f"{content}:{scored.gt.get(name, '')}" if metric.needs_gt else content
+    if not metric.needs_gt:
+        return content
+    gt = scored.gt.get(name, "")
+    return f"{content}:{gt}"
 
 
 def set_digest(scored: Scored, metric: Metric) -> str:
     """Return the hash of all images that a metric of the whole set is measured on."""
     contents = [measured_of(scored, photo.name, metric) for photo in scored.photos]
-    return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]
+    text = "\n".join(contents)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _lacks(scored: Scored, photo: str, name: str, metric: Metric) -> bool:
     if metric.needs_gt and photo not in scored.gt:
         return False
     entry = scored.cells.scores.get((photo, name))
-    if entry is None:
-        return True
-    return (entry.block, entry.of) != (block_digest(metric), measured_of(scored, photo, metric))
+    # A score counts only for the options and for the image that it was measured with.
+    return (
+        entry is None
+        or entry.block != block_digest(metric)
+        or entry.of != measured_of(scored, photo, metric)
+    )
 
 
 def _lacks_set(scored: Scored, name: str, metric: Metric) -> bool:
     entry = scored.cells.scores.get(("", name))
-    if entry is None:
-        return True
-    return (entry.block, entry.of) != (block_digest(metric), set_digest(scored, metric))
+    return (
+        entry is None
+        or entry.block != block_digest(metric)
+        or entry.of != set_digest(scored, metric)
+    )
 
 
 def _measured(todo: Todo) -> dict[str, Any]:
@@ -163,7 +182,8 @@ def _measured(todo: Todo) -> dict[str, Any]:
     from wxr_plugin.models.base.val_metrics import measure
 
     values: dict[str, Any] = {}
-    scored, photo = todo.scored, todo.photo
+    scored = todo.scored
+    photo = todo.photo
     try:
         image = _bgr(scored.images[photo.name])
         gt = _bgr(photo.gt) if photo.gt else None
@@ -188,33 +208,58 @@ class _SizeError(Exception):
 
 
 def _check_size(image: np.ndarray, gt: np.ndarray | None) -> None:
-    if gt is not None and image.shape != gt.shape:
-        size, gt_size = (f"{array.shape[1]}x{array.shape[0]}" for array in (image, gt))
-        raise _SizeError(f"the restored photo has {size} pixels, its ground truth {gt_size}")
+    if gt is None or image.shape == gt.shape:
+        return
+    height, width = image.shape[:2]
+    gt_height, gt_width = gt.shape[:2]
+    raise _SizeError(
+        f"the restored photo has {width}x{height} pixels, its ground truth {gt_width}x{gt_height}"
+    )
 
 
 def _record(todo: Todo, name: str, value: float, versions: str) -> None:
-    scored, metric, photo = todo.scored, todo.metrics[name], todo.photo.name
+    scored = todo.scored
+    metric = todo.metrics[name]
+    photo = todo.photo.name
     if value != value:  # NaN: the metric refuses the image, and has printed the reason
         scored.fail(photo, f"{name}: gives no score for this image")
         return
-    of = measured_of(scored, photo, metric)
-    entry = Score(photo, name, block_digest(metric), of, repr(value), versions=versions)
+    entry = Score(
+        image=photo,
+        metric=name,
+        block=block_digest(metric),
+        of=measured_of(scored, photo, metric),
+        value=repr(value),
+        versions=versions,
+    )
     scored.cells.add(entry)
 
 
 def _record_set(
-    scored: Scored, name: str, metric: Metric, shares: list[Any], versions: str
+    scored: Scored,
+    name: str,
+    metric: Metric,
+    shares: list[Any],
+    versions: str,
 ) -> None:
-    value = type(shares[0]).over(shares)
-    if value != value:
+    share_type = type(shares[0])
+    value = share_type.over(shares)
+    if value != value:  # NaN: the statistics of one photo are undefined
         scored.fail("", f"{name}: needs two photos at least")
         return
-    of = set_digest(scored, metric)
-    entry = Score("", name, block_digest(metric), of, repr(value), len(shares), versions)
+    entry = Score(
+        image="",
+        metric=name,
+        block=block_digest(metric),
+        of=set_digest(scored, metric),
+        value=repr(value),
+        count=len(shares),
+        versions=versions,
+    )
     scored.cells.add(entry)
 
 
 def _bgr(file: Path) -> np.ndarray:
     """Read an image as uint8 BGR (H, W, 3), the order of channels that metrics take."""
-    return np.ascontiguousarray(read_image(file)[..., ::-1])
+    rgb = read_image(file)
+    return np.ascontiguousarray(rgb[..., ::-1])

@@ -90,18 +90,24 @@ def find_set(name: str, options: SetOptions, folder: Path) -> BenchmarkSet:
             photos than expected.
     """
     known_set = None
+    title, task = name, ""
     if options.set == PACKAGED:
         photos = [Photo(lq.stem, lq, gt) for lq, gt in _packaged(folder)]
     elif options.lq:
         photos = _own_photos(options)
     else:
         known_set = _known_set(options.set or name)
+        title, task = known_set.title, known_set.task
         photos = _photos(Path(options.root).expanduser(), known_set)
     _check_count(photos, options, known_set)
-    title = options.title or (known_set.title if known_set else name)
-    task = options.task or (known_set.task if known_set else "")
-    chosen = spread(photos, options.limit)
-    return BenchmarkSet(name, title, task, chosen, len(photos), known_set)
+    return BenchmarkSet(
+        name=name,
+        title=options.title or title,
+        task=options.task or task,
+        photos=spread(photos, options.limit),
+        whole=len(photos),
+        known_set=known_set,
+    )
 
 
 def _check_count(photos: list[Photo], options: SetOptions, known_set: KnownSet | None) -> None:
@@ -129,15 +135,17 @@ def write_packaged(folder: Path) -> None:
 
 
 def _packaged(folder: Path) -> list[tuple[Path, Path]]:
-    root = folder / PACKAGED
-    return [(root / "lq" / file, root / "gt" / file) for file in held_out()]
+    lq = folder / PACKAGED / "lq"
+    gt = folder / PACKAGED / "gt"
+    return [(lq / file, gt / file) for file in held_out()]
 
 
 def spread(photos: list[Photo], most: int | None) -> list[Photo]:
     """Return up to `most` photos, spread evenly over all of them; the same ones every time."""
     if not most or most >= len(photos):
         return photos
-    return [photos[number * len(photos) // most] for number in range(most)]
+    count = len(photos)
+    return [photos[number * count // most] for number in range(most)]
 
 
 def _known_set(name: str) -> KnownSet:
@@ -156,11 +164,15 @@ def _photos(root: Path, known_set: KnownSet) -> list[Photo]:
     for layout in known_set.layouts:
         # The photos may be in any folder below `root`, as people unpack archives differently.
         pattern = re.compile(rf"(?P<base>(?:.*/)?){layout.lq}")
-        matches = {key: pattern.fullmatch(key) for key in sorted(files)}
-        matches = {key: match for key, match in matches.items() if match}
+        matches = {}
+        for key in sorted(files):
+            match = pattern.fullmatch(key)
+            if match:
+                matches[key] = match
+        if not matches:
+            continue
         try:
-            if matches:
-                return _of_layout(root, files, layout, matches)
+            return _of_layout(root, files, layout, matches)
         except WxrError as error:  # another layout may fit; else the first error is the best hint
             first_error = first_error or error
     if first_error:
@@ -172,7 +184,10 @@ def _photos(root: Path, known_set: KnownSet) -> list[Photo]:
 
 
 def _of_layout(
-    root: Path, files: Mapping[str, Path], layout: Layout, matches: Mapping[str, re.Match]
+    root: Path,
+    files: Mapping[str, Path],
+    layout: Layout,
+    matches: Mapping[str, re.Match],
 ) -> list[Photo]:
     # The pattern ".+" leaves every folder to `base`; then all folders below `root` are one set.
     bases = [""]
@@ -186,8 +201,10 @@ def _of_layout(
     start = len(_shared_folder(bases[0], list(matches)))
     photos = []
     for key, match in matches.items():
-        gt = files.get(match["base"] + match.expand(layout.gt or ""))
-        photos.append(Photo(key[start:], files[key], gt))
+        # Layouts without ground truth give the key of the folder, which is no file.
+        gt_key = match["base"] + match.expand(layout.gt or "")
+        photo = Photo(key[start:], files[key], files.get(gt_key))
+        photos.append(photo)
     without = [photo.name for photo in photos if layout.gt and photo.gt is None]
     if without:
         raise WxrError(
@@ -202,11 +219,13 @@ def _shared_folder(base: str, keys: list[str]) -> str:
     # All keys between the smallest and the largest start with the folders that these two share.
     first = min(keys).removeprefix(base)
     last = max(keys).removeprefix(base)
+    *first_folders, _ = first.split("/")
+    *last_folders, _ = last.split("/")
     shared = ""
-    for first_part, last_part in zip(first.split("/")[:-1], last.split("/")[:-1]):
-        if first_part != last_part:
+    for first_folder, last_folder in zip(first_folders, last_folders):
+        if first_folder != last_folder:
             break
-        shared += f"{first_part}/"
+        shared += f"{first_folder}/"
     return base + shared
 
 
@@ -216,15 +235,17 @@ def _own_photos(options: SetOptions) -> list[Photo]:
     lq = keyed(folder, list_images(folder))
     if not lq:
         raise WxrError(f"{options.lq}: no images in it; name a folder of photos")
+    keys = sorted(lq)
     if not options.gt:
-        return [Photo(key, file, None) for key, file in sorted(lq.items())]
+        return [Photo(key, lq[key], None) for key in keys]
     root = Path(options.gt).expanduser()
     gt = keyed(root, list_images(root))
-    partners = {key: partner(key, options.gt_tmpl, options.filename_tmpl) for key in sorted(lq)}
+    # `partner` finds a photo by its ground truth; with the templates exchanged, the reverse.
+    partners = {key: partner(key, options.gt_tmpl, options.filename_tmpl) for key in keys}
     without = [key for key, gt_key in partners.items() if gt_key not in gt]
     if without:
+        example = partners[without[0]]
         raise WxrError(
-            f"{root}: no ground truth for {listed(without)} (looked for {partners[without[0]]}); "
-            f"set gt_tmpl"
+            f"{root}: no ground truth for {listed(without)} (looked for {example}); set gt_tmpl"
         )
     return [Photo(key, lq[key], gt[gt_key]) for key, gt_key in partners.items()]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from wxr_plugin.benchmark.cells import Restored
 from wxr_plugin.benchmark.metrics import Metric, known_metrics
 from wxr_plugin.benchmark.results import INPUT
 from wxr_plugin.benchmark.sets import BenchmarkSet, known_sets
@@ -36,25 +37,31 @@ def print_results(run: "Run") -> None:
         _print(_table(run, test_set))
     print(f"bold: the best; {WORSE_NOTE}")
     for line in run.notes():
-        print(line if line.startswith("overlap:") else f"note: {line}")
+        # The lines on overlaps name their kind themselves.
+        is_overlap = line.startswith("overlap:")
+        print(line if is_overlap else f"note: {line}")
     for line in run.failures[:SHOWN]:
         print(f"failed: {line}")
-    if len(run.failures) > SHOWN:
-        print(f"… and {len(run.failures) - SHOWN} more, in the column error of rows.csv")
-    print(f"{run.folder / 'rows.csv'}: a row for each photo")
+    count_of_others = len(run.failures) - SHOWN
+    if count_of_others > 0:
+        print(f"… and {count_of_others} more, in the column error of rows.csv")
+    file = run.folder / "rows.csv"
+    print(f"{file}: a row for each photo")
 
 
 def print_sets() -> None:
     """Print the known sets and the layouts in which their folders are recognised."""
     for name, known_set in known_sets().items():
         print(f"{name}: {known_set.title}, {known_set.count} photos, {known_set.task}")
-        print(f"  {known_set.paper}\n  {known_set.source}")
+        print(f"  {known_set.paper}")
+        print(f"  {known_set.source}")
         for layout in known_set.layouts:
             gt = f"->  {layout.gt}" if layout.gt else "(no ground truth)"
             print(f"  {layout.lq}  {gt}")
-        for word, text in (("note", known_set.note), ("unsure", known_set.unsure)):
-            if text:
-                print(f"  {word}: {text}")
+        if known_set.note:
+            print(f"  note: {known_set.note}")
+        if known_set.unsure:
+            print(f"  unsure: {known_set.unsure}")
 
 
 def print_metrics() -> None:
@@ -64,54 +71,88 @@ def print_metrics() -> None:
 
 
 def _table(run: "Run", test_set: BenchmarkSet) -> Table:
-    metrics = {
-        name: metric
-        for name, metric in run.plan.metrics.items()
-        if test_set.has_gt or not metric.needs_gt
-    }
-    heads = [f"{metric.title} {ARROWS[metric.better]}" for metric in metrics.values()]
+    metrics = _metrics_of(run, test_set)
+    heads = []
+    for metric in metrics.values():
+        arrow = ARROWS[metric.better]
+        heads.append(f"{metric.title} {arrow}")
     table = Table("method", *heads, "s/MP", "photos")
     table.title = f"{test_set.title}, {len(test_set.photos)} photos"
-    rows = {
-        method.name: _figures(run, method, test_set, metrics)
-        for method in run.plan.methods.values()
-        if method.takes(test_set)
-    }
+    rows = {}
+    for method in run.plan.methods.values():
+        if method.takes(test_set):
+            rows[method.name] = _figures(run, method, test_set, metrics)
     columns = zip(*(row.means for row in rows.values()))
     best = [_best(column, metric) for column, metric in zip(columns, metrics.values())]
     for name, row in rows.items():
-        before = rows.get(INPUT)
-        # Means over different numbers of photos cannot be compared.
-        comparable = before is not None and before.photos == row.photos
-        inputs = before.means if comparable else [None] * len(metrics)
+        inputs = _comparable_means(rows.get(INPUT), row)
         cells = [_cell(*figures) for figures in zip(row.means, metrics.values(), best, inputs)]
-        seconds = row.seconds_per_megapixel
-        time = "" if seconds is None else f"{seconds:.3g}"
-        table.add_row(run.plan.methods[name].title, *cells, time, str(row.photos))
+        time = ""
+        if row.seconds_per_megapixel is not None:
+            time = f"{row.seconds_per_megapixel:.3g}"
+        title = run.plan.methods[name].title
+        table.add_row(title, *cells, time, str(row.photos))
     return table
 
 
+def _metrics_of(run: "Run", test_set: BenchmarkSet) -> dict[str, Metric]:
+    """Return the metrics of a set; without ground truth, those that need one are left out."""
+    metrics = run.plan.metrics
+    if test_set.has_gt:
+        return metrics
+    return {name: metric for name, metric in metrics.items() if not metric.needs_gt}
+
+
+def _comparable_means(inputs: _Figures | None, row: _Figures) -> list[float | None]:
+    """Return the means of the input, None for each if they cannot be compared with those of `row`.
+
+    Means over different numbers of photos cannot.
+    """
+    if inputs is None or inputs.photos != row.photos:
+        return [None] * len(row.means)
+    return inputs.means
+
+
 def _figures(
-    run: "Run", method: "Method", test_set: BenchmarkSet, metrics: dict[str, Metric]
+    run: "Run",
+    method: "Method",
+    test_set: BenchmarkSet,
+    metrics: dict[str, Metric],
 ) -> _Figures:
     scored = run.scored(method, test_set)
+    restored = scored.cells.restored
     means = []
     for name, metric in metrics.items():
+        # The value of a whole set is recorded for the photo "".
         photos = [""] if metric.of == "set" else list(scored.images)
-        current = [photo for photo in photos if run.is_current(photo, name, scored)]
-        scores = (float(scored.cells.scores[photo, name].value) for photo in current)
+        scores = []
+        for photo in photos:
+            # A score of an earlier image or of other options does not count.
+            if run.is_current(photo, name, scored):
+                entry = scored.cells.scores[photo, name]
+                scores.append(float(entry.value))
         values = [score for score in scores if isfinite(score)]
-        means.append(fmean(values) if values else None)
-    entries = [scored.cells.restored[photo] for photo in scored.images]
-    timed = [entry for entry in entries if entry.seconds is not None]
-    megapixels = sum(entry.width * entry.height for entry in timed) / 1e6
-    speed = sum(entry.seconds for entry in timed) / megapixels if timed else None
+        mean = fmean(values) if values else None
+        means.append(mean)
+    entries = [restored[photo] for photo in scored.images]
+    speed = _seconds_per_megapixel(entries)
     return _Figures(means, speed, len(scored.images))
 
 
+def _seconds_per_megapixel(entries: Iterable[Restored]) -> float | None:
+    """Return the time of all timed photos by their megapixels; None if none was timed."""
+    timed = [entry for entry in entries if entry.seconds is not None]
+    if not timed:
+        return None
+    seconds = sum(entry.seconds for entry in timed)
+    megapixels = sum(entry.width * entry.height for entry in timed) / 1e6
+    return seconds / megapixels
+
+
 def _best(means: Iterable[float | None], metric: Metric) -> float | None:
+    values = [value for value in means if value is not None]
     choose = min if metric.better == "lower" else max
-    return choose((value for value in means if value is not None), default=None)
+    return choose(values, default=None)
 
 
 def _cell(value: float | None, metric: Metric, best: float | None, before: float | None) -> str:
@@ -122,12 +163,17 @@ def _cell(value: float | None, metric: Metric, best: float | None, before: float
     if value is None:
         return ""
     text = f"{value:.{metric.digits}f}"
+    # A figure that is worse than the photo itself is no success, even if it is the best.
     if before is not None and is_worse(value, before, metric.better, metric.digits):
         return f"[red]{text} {WORSE}[/red]"
-    return f"[bold]{text}[/bold]" if value == best else text
+    if value == best:
+        return f"[bold]{text}[/bold]"
+    return text
 
 
 def _print(table: Table) -> None:
     console = Console()
     # Off a terminal rich folds tables into 80 columns, which tools such as grep cannot read.
-    (console if console.is_terminal else Console(width=240)).print(table)
+    if not console.is_terminal:
+        console = Console(width=240)
+    console.print(table)

@@ -62,15 +62,17 @@ def figure_text(value: float, digits: int, sign: bool = False) -> str:
     if not math.isfinite(value):
         return NONE
     text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    minus = "−"
     if float(text) == 0:  # rounding gives -0.00
-        return text.replace("-", "+" if sign else "")
-    return text.replace("-", "−")
+        minus = "+" if sign else ""
+    return text.replace("-", minus)
 
 
 def difference(value: float, digits: int, figure: Figure) -> str:
     """Return our figure as it is shown minus the published one, to the fewer of both digits."""
     difference = round(value, digits) - figure.value
-    return figure_text(difference, min(digits, figure.digits), sign=True)
+    fewer_digits = min(digits, figure.digits)
+    return figure_text(difference, fewer_digits, sign=True)
 
 
 def rank(cells: Sequence[Cell], values: Sequence[float], heading: Heading, digits: int) -> None:
@@ -84,13 +86,17 @@ def rank(cells: Sequence[Cell], values: Sequence[float], heading: Heading, digit
         heading: says which end is better.
         digits: digits that are shown.
     """
-    shown = [round(value, digits) for value in values if math.isfinite(value)]
-    order = sorted(set(shown), reverse=heading.better == "higher")
-    if len(shown) < 2 or not heading.better:
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2 or not heading.better:
         return
+    figures = {round(value, digits) for value in finite}
+    best_first = sorted(figures, reverse=heading.better == "higher")
+    best = best_first[0]
+    # Of two different figures the second best is the worst.
+    second = best_first[1] if len(best_first) > 2 else None
     for cell, value in zip(cells, values):
-        place = order.index(round(value, digits)) if math.isfinite(value) else None
-        if place == 0:
+        figure = round(value, digits) if math.isfinite(value) else None
+        if figure == best:
             cell.rank = "best"
-        elif place == 1 and len(order) > 2:
+        elif figure is not None and figure == second:
             cell.rank = "second"

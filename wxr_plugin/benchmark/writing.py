@@ -83,7 +83,8 @@ def versions() -> dict[str, str]:
 
 def digest(versions: Mapping[str, str]) -> str:
     """Return 12 hex digits that stand for `versions` in rows."""
-    return sha256(json.dumps(versions, sort_keys=True).encode()).hexdigest()[:12]
+    text = json.dumps(versions, sort_keys=True)
+    return sha256(text.encode()).hexdigest()[:12]
 
 
 def rows(run: Progress) -> Iterable[Row]:
@@ -113,11 +114,12 @@ def _row(run: Progress, method: Method, scored: Scored, photo: Photo) -> Row:
 
 def write(run: Progress) -> None:
     """Replace the three files by the results so far."""
-    of_images = _metrics_of(run, "image")
-    _write_csv(run.folder / "rows.csv", [*IMAGE_COLUMNS, *of_images, *PROTOCOL], rows(run))
-    columns = ("method", "set", "metric", "value", "count")
-    _write_csv(run.folder / "sets.csv", columns, set_rows(run))
-    write_text(run.folder / "benchmark.json", json.dumps(summary(run), indent=1) + "\n")
+    image_columns = [*IMAGE_COLUMNS, *_metrics_of(run, "image"), *PROTOCOL]
+    _write_csv(run.folder / "rows.csv", image_columns, rows(run))
+    set_columns = ("method", "set", "metric", "value", "count")
+    _write_csv(run.folder / "sets.csv", set_columns, set_rows(run))
+    text = json.dumps(summary(run), indent=1)
+    write_text(run.folder / "benchmark.json", text + "\n")
 
 
 def set_rows(run: Progress) -> Iterable[Row]:
@@ -128,23 +130,32 @@ def set_rows(run: Progress) -> Iterable[Row]:
             for name in _metrics_of(run, "set"):
                 if run.is_current("", name, scored):
                     entry = scored.cells.scores["", name]
-                    key = {"method": method.name, "set": test_set.name, "metric": name}
-                    yield {**key, "value": entry.value, "count": entry.count}
+                    yield {
+                        "method": method.name,
+                        "set": test_set.name,
+                        "metric": name,
+                        "value": entry.value,
+                        "count": entry.count,
+                    }
 
 
 def _metrics_of(run: Progress, subject: str) -> list[str]:
-    return [name for name, metric in run.plan.metrics.items() if metric.of == subject]
+    metrics = run.plan.metrics
+    return [name for name, metric in metrics.items() if metric.of == subject]
 
 
 def summary(run: Progress) -> dict[str, Any]:
     """Return the content of benchmark.json."""
     options = run.plan.options
     sets = run.plan.sets.values()
+    # Rows of earlier runs keep their digest, so its versions stay in the file.
+    versions_by_digest = dict(run.earlier_versions())
+    versions_by_digest[digest(run.versions)] = run.versions
     return {
         "name": options.name,
         "options": msgspec.to_builtins(options),
         "versions": run.versions,
-        "versions_by_digest": {**run.earlier_versions(), digest(run.versions): run.versions},
+        "versions_by_digest": versions_by_digest,
         "device": run.device_name,
         "methods": {method.name: _method(run, method) for method in run.plan.methods.values()},
         "sets": {test_set.name: _set(options.sets[test_set.name], test_set) for test_set in sets},
@@ -192,9 +203,11 @@ def _metric(metric: Metric) -> dict[str, Any]:
 
 def _restored(run: Progress, method: Method, entry: Restored, file: Path) -> Row:
     # Relative paths keep their meaning when the folder is moved.
-    relative = file.is_relative_to(run.folder)
+    place = str(file.absolute())
+    if file.is_relative_to(run.folder):
+        place = file.relative_to(run.folder).as_posix()
     row = {
-        "restored": file.relative_to(run.folder).as_posix() if relative else str(file.absolute()),
+        "restored": place,
         "width": entry.width,
         "height": entry.height,
         "seconds": "" if entry.seconds is None else f"{entry.seconds:.6f}",
@@ -206,7 +219,9 @@ def _restored(run: Progress, method: Method, entry: Restored, file: Path) -> Row
         "device": entry.device,
     }
     if method.spec:
-        row |= {**method.settings, "tile": method.settings["tile"] or 0}
+        row |= method.settings
+        # No tiles are stated as 0, as in the option file.
+        row["tile"] = method.settings["tile"] or 0
     return row
 
 

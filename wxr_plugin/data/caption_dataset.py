@@ -10,7 +10,7 @@ from PIL import Image
 
 from wxr_plugin.data.caption_table import CaptionRow, read_table, refuse
 from wxr_plugin.data.choice import ClassIndex
-from wxr_plugin.data.crops import random_box, to_tensor
+from wxr_plugin.data.crops import crop, random_box, to_tensor
 from wxr_plugin.data.degradations.words import DEGRADATIONS
 from wxr_plugin.data.images.io import read_image
 from wxr_plugin.data.images.store import ImageStore, image_key
@@ -88,7 +88,8 @@ class CaptionedDegradationDataset(WeatherDataset):
     def __init__(self, opt: dict[str, Any]):
         super().__init__(opt)
         options = self.options
-        self.table = Path(options.captions or Path(options.dataroot) / "captions.csv").expanduser()
+        table = options.captions or Path(options.dataroot) / "captions.csv"
+        self.table = Path(table).expanduser()
         rows = read_table(self.table, options.words or DEGRADATIONS)
         if not rows:
             raise OptionError(
@@ -99,7 +100,8 @@ class CaptionedDegradationDataset(WeatherDataset):
         words = self.degradations
         classes = [words.index(row.degradation) for row in self.rows]
         self.use(photos, classes)
-        self.numbers = ClassIndex(classes, balanced=self.training and options.balanced)
+        is_balanced = self.training and options.balanced
+        self.numbers = ClassIndex(classes, balanced=is_balanced)
 
     @property
     def degradations(self) -> list[str]:
@@ -126,12 +128,15 @@ class CaptionedDegradationDataset(WeatherDataset):
         return store.read(key)
 
     def _random_view(self, pixels: np.ndarray, rng: np.random.Generator) -> Image.Image:
-        if rng.random() < self.options.square_crop:
-            shortest = min(pixels.shape[:2])
-            side = int(rng.integers(min(SMALLEST_SQUARE, shortest), shortest + 1))
-            box = random_box(*pixels.shape[:2], side, rng)
-            pixels = pixels[box.top : box.bottom, box.left : box.right]
-        return random_resized_crop(pixels, self.options.size, self.options.scale_range, rng)
+        options = self.options
+        if rng.random() < options.square_crop:
+            height, width = pixels.shape[:2]
+            longest = min(height, width)
+            shortest = min(SMALLEST_SQUARE, longest)
+            side = int(rng.integers(shortest, longest + 1))
+            box = random_box(height, width, side, rng)
+            pixels = crop(pixels, box, side)
+        return random_resized_crop(pixels, options.size, options.scale_range, rng)
 
     def _open(self, rows: dict[int, CaptionRow]) -> list[tuple[ImageStore | _Files, str]]:
         """Return (store, key) of each row's photo.
@@ -139,15 +144,18 @@ class CaptionedDegradationDataset(WeatherDataset):
         Raises:
             TableError: a photo is missing.
         """
-        root = Path(self.options.dataroot or self.table.parent).expanduser()
+        folder = self.options.dataroot or self.table.parent
+        root = Path(folder).expanduser()
         stores = _Stores()
-        photos, missing = [], []
+        photos = []
+        missing = []
         for line, row in rows.items():
             path = root / Path(row.file).expanduser()
             store, key, exists = stores.locate(path)
             photos.append((store, key))
             if not exists:
-                missing.append(f"{self.table}:{line}: {store.path(key)} is not there")
+                place = store.path(key)
+                missing.append(f"{self.table}:{line}: {place} is not there")
         refuse(self.table, missing)
         return photos
 
@@ -163,7 +171,8 @@ class _Stores:
 
         A path with an .lmdb in it (hazy/LQ.lmdb/photo.png) is a key of that LMDB.
         """
-        root = next((parent for parent in path.parents if parent.suffix == ".lmdb"), None)
+        lmdbs = (parent for parent in path.parents if parent.suffix == ".lmdb")
+        root = next(lmdbs, None)
         if root is None:
             return _Files(), str(path), path.is_file()
         if root not in self._opened:
@@ -171,24 +180,30 @@ class _Stores:
             self._opened[root] = (store, set(store.keys()))
         store, keys = self._opened[root]
         key = image_key(path.relative_to(root))
-        return store, key, key in keys
+        exists = key in keys
+        return store, key, exists
 
 
 def random_resized_crop(
-    pixels: np.ndarray, size: int, scale: tuple[float, float], rng: np.random.Generator
+    pixels: np.ndarray,
+    size: int,
+    scale: tuple[float, float],
+    rng: np.random.Generator,
 ) -> Image.Image:
     """Apply torchvision's RandomResizedCrop, bicubic, to uint8 RGB (H, W, 3), drawn from `rng`."""
     from torchvision.transforms.v2 import InterpolationMode, RandomResizedCrop
 
     # torchvision draws from torch's global generator, so that is seeded from `rng` meanwhile.
-    with random_state(int(rng.integers(1 << 31))):
-        crop = RandomResizedCrop(size, scale=scale, interpolation=InterpolationMode.BICUBIC)
-        return crop(Image.fromarray(pixels))
+    seed = int(rng.integers(1 << 31))
+    with random_state(seed):
+        transform = RandomResizedCrop(size, scale=scale, interpolation=InterpolationMode.BICUBIC)
+        return transform(Image.fromarray(pixels))
 
 
 def middle(pixels: np.ndarray, size: int) -> Image.Image:
     """Resize the short side of uint8 RGB (H, W, 3) to `size`, bicubic, and cut out the centre."""
     from torchvision.transforms.v2 import InterpolationMode, functional
 
-    resized = functional.resize(Image.fromarray(pixels), [size], InterpolationMode.BICUBIC)
+    image = Image.fromarray(pixels)
+    resized = functional.resize(image, [size], InterpolationMode.BICUBIC)
     return functional.center_crop(resized, [size, size])

@@ -60,7 +60,9 @@ def write_table(path: str | PathLike, rows: Iterable[CaptionRow]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows((row.file, f"{row.caption}{SEPARATOR}{row.degradation}") for row in rows)
+    for row in rows:
+        title = f"{row.caption}{SEPARATOR}{row.degradation}"
+        writer.writerow((row.file, title))
     write_text(path, text.getvalue())
 
 
@@ -68,9 +70,12 @@ def refuse(path: str | PathLike, problems: list[str]) -> None:
     """Raise TableError with the lines `problems` about the table `path`, if there are any."""
     if not problems:
         return
-    more = [f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-    lines = "\n  ".join([*problems[:SHOWN], *more])
-    raise TableError(f"{path}: {len(problems)} rows cannot be used; fix or remove them:\n  {lines}")
+    count = len(problems)
+    shown = problems[:SHOWN]
+    if count > SHOWN:
+        shown.append(f"… and {count - SHOWN} more")
+    lines = "\n  ".join(shown)
+    raise TableError(f"{path}: {count} rows cannot be used; fix or remove them:\n  {lines}")
 
 
 def _read_lines(path: Path) -> list[tuple[list[str], int]]:
@@ -82,7 +87,9 @@ def _read_lines(path: Path) -> list[tuple[list[str], int]]:
         lines = [(cells, reader.line_num) for cells in reader if cells]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{path}: not a table of captions ({error})") from error
-    columns = lines[0][0] if lines else ["nothing"]
+    columns = ["nothing"]
+    if lines:
+        columns, _ = lines[0]
     if any(name not in columns for name in COLUMNS):
         header = " | ".join(columns)
         raise TableError(
@@ -97,13 +104,15 @@ def _row(cells: list[str], places: list[int], words: Collection[str]) -> Caption
     Raises:
         ValueError: a cell is missing, empty or malformed.
     """
-    if max(places) >= len(cells):
-        raise ValueError(f"{len(cells)} of {max(places) + 1} columns (tabs separate them)")
+    needed = max(places) + 1
+    if len(cells) < needed:
+        raise ValueError(f"{len(cells)} of {needed} columns (tabs separate them)")
     file, title = (cells[place].strip() for place in places)
     caption, separator, degradation = title.rpartition(SEPARATOR)
     caption = caption.strip()
     degradation = degradation.strip()
-    if not separator or not caption or not degradation:
+    is_complete = separator and caption and degradation
+    if not is_complete:
         raise ValueError(f"{title[:60]!r} is not '<caption>: <degradation>'")
     if not file:
         raise ValueError("no file")

@@ -20,7 +20,9 @@ UNKNOWN = -1
 def weather_of(key: str, otherwise: int = UNKNOWN) -> int:
     """Return the index in WEATHERS of a photo's top folder (rain/street), or `otherwise`."""
     folder, slash, _ = key.partition("/")
-    return WEATHERS.index(folder) if slash and folder in WEATHERS else otherwise
+    if slash and folder in WEATHERS:
+        return WEATHERS.index(folder)
+    return otherwise
 
 
 class ClassIndex:
@@ -39,12 +41,14 @@ class ClassIndex:
         self.groups = [positions[group] for group in sorted(positions)]
 
     def __len__(self) -> int:
-        return len(self.groups) * max(map(len, self.groups))
+        largest = max(len(group) for group in self.groups)
+        return len(self.groups) * largest
 
     def __getitem__(self, index: int) -> int:
         # Consecutive indices cycle over the classes: index = round * number of classes + class.
-        group = self.groups[index % len(self.groups)]
-        return group[index // len(self.groups) % len(group)]
+        turn, class_number = divmod(index, len(self.groups))
+        group = self.groups[class_number]
+        return group[turn % len(group)]
 
 
 class Quota:
@@ -65,7 +69,11 @@ class Quota:
         self.path = path
 
     def first_good(
-        self, index: int, numbers: ClassIndex, rng: np.random.Generator, read: Callable[[int], T]
+        self,
+        index: int,
+        numbers: ClassIndex,
+        rng: np.random.Generator,
+        read: Callable[[int], T],
     ) -> tuple[int, T]:
         """Return the number of the photo at `index` and `read(number)`.
 
@@ -98,6 +106,9 @@ class Quota:
         all_bad = len(bad) == len(self.bad)
         if len(bad) <= self.max_bad and not all_bad:
             return
-        limit = "all there are" if all_bad else f"more than max_bad: {self.max_bad} allows"
-        paths = "\n  ".join(self.path(number) for number in bad)
-        raise WxrError(f"{len(bad)} images cannot be used, {limit}; fix or remove them:\n  {paths}")
+        limit = f"more than max_bad: {self.max_bad} allows"
+        if all_bad:
+            limit = "all there are"
+        paths = [self.path(number) for number in bad]
+        lines = "\n  ".join(paths)
+        raise WxrError(f"{len(bad)} images cannot be used, {limit}; fix or remove them:\n  {lines}")

@@ -9,7 +9,7 @@ import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from wxr_plugin.data.crops import Turn, crop, random_box, to_float, to_tensor
+from wxr_plugin.data.crops import Turn, augmented, random_box, to_float, to_tensor
 from wxr_plugin.data.degradations.apply import degrade
 from wxr_plugin.data.degradations.choice import Balanced, InOrder, rng_of
 from wxr_plugin.data.degradations.layout import gt_folders, read_pairs, split_of, words_in
@@ -63,20 +63,23 @@ class DegradationDataset(WeatherDataset):
 
     def __init__(self, opt: dict[str, Any]):
         super().__init__(opt)
-        check_options(opt.get("name"), self.options, self.training)
+        options = self.options
+        check_options(opt.get("name"), options, self.training)
         self.entries: list[_Entry] = []
         numbers: dict[str, list[int]] = {}
-        if self.options.dataroot:
+        if options.dataroot:
             for word, pairs in self._pairs(opt).items():
                 numbers[word] = self._add(pairs)
-        if self.options.synthetic:
-            clean = open_store(opt, self.options.dataroot_gt, self.options.cache)
-            photos = self._add([_Entry(clean, key) for key in sorted(clean.keys())])
-            for word in self.options.synthetic.degradations:
-                numbers[word] = numbers.get(word, []) + photos
-            _log_missing_psfs(self.options.synthetic)
-        self.groups = [(word, numbers[word]) for word in (*DEGRADATIONS, WILD) if word in numbers]
-        self.order = [(word, number) for word, group in self.groups for number in group]
+        if options.synthetic:
+            clean = open_store(opt, options.dataroot_gt, options.cache)
+            entries = [_Entry(clean, key) for key in sorted(clean.keys())]
+            clean_numbers = self._add(entries)
+            for word in options.synthetic.degradations:
+                numbers[word] = numbers.get(word, []) + clean_numbers
+            _log_missing_psfs(options.synthetic)
+        words = [word for word in (*DEGRADATIONS, WILD) if word in numbers]
+        self.groups = [(word, numbers[word]) for word in words]
+        self.order = [(word, number) for word in words for number in numbers[word]]
         photos = [(entry.gt, entry.gt_key) for entry in self.entries]
         # These photos have no weather: one class for all, and `draw` balances the degradations.
         self.use(photos, [0] * len(photos))
@@ -88,8 +91,10 @@ class DegradationDataset(WeatherDataset):
         if not isinstance(root, str):
             return []
         words = block.get("degradations")
-        split = str(_split(block.get("split"), training))
-        return gt_folders(root, split, words if isinstance(words, list) else ())
+        if not isinstance(words, list):
+            words = ()
+        split = _split(block.get("split"), training)
+        return gt_folders(root, str(split), words)
 
     def __len__(self) -> int:
         """Return the number of items.
@@ -97,8 +102,10 @@ class DegradationDataset(WeatherDataset):
         In training the number of degradations times the images of the largest; otherwise that of
         the pairs and of the synthetic images.
         """
+        if not self.training:
+            return len(self.order)
         largest = max(len(group) for _, group in self.groups)
-        return len(self.groups) * largest if self.training else len(self.order)
+        return len(self.groups) * largest
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
         """Return the sample at `index`.
@@ -106,11 +113,14 @@ class DegradationDataset(WeatherDataset):
         In training, photo, crop, turn and degradation are drawn from `rng`; validation items do not
         depend on it.
         """
-        choice = Balanced(self.groups, len(self), rng) if self.training else InOrder(self.order)
+        choice = self._choice(rng)
         number, (gt, lq) = self.quota.first_good(index, choice, rng, self._read)
         # `choice.word` is now the degradation of the photo that was read, not of one before it.
         word = choice.word
-        item = {"lq_path": self._lq_path(number, word), "gt_path": self.path(number)}
+        item = {
+            "lq_path": self._lq_path(number, word),
+            "gt_path": self.path(number),
+        }
         if self.training:
             if self.options.guide_size:
                 # Before the crop: the guide sees the whole photo.
@@ -121,7 +131,17 @@ class DegradationDataset(WeatherDataset):
             rng = rng_of(word, self.entries[number].gt_key)
         if lq is None:
             gt, lq = self._degrade(gt, word, rng)
-        return {"lq": to_tensor(lq), "gt": to_tensor(gt), "degradation": word, **item}
+        return {
+            "lq": to_tensor(lq),
+            "gt": to_tensor(gt),
+            "degradation": word,
+            **item,
+        }
+
+    def _choice(self, rng: np.random.Generator) -> Balanced | InOrder:
+        if self.training:
+            return Balanced(self.groups, len(self), rng)
+        return InOrder(self.order)
 
     def _add(self, entries: list[_Entry]) -> list[int]:
         """Append to `entries`, and return the numbers of the new ones."""
@@ -131,58 +151,74 @@ class DegradationDataset(WeatherDataset):
 
     def _pairs(self, opt: dict[str, Any]) -> dict[str, list[_Entry]]:
         """Return degradation -> its pairs in the chosen split of dataroot."""
-        folder = split_of(self.options.dataroot, _split(self.options.split, self.training))
+        options = self.options
+        split = _split(options.split, self.training)
+        folder = split_of(options.dataroot, split)
         available = words_in(folder)
-        missing = [word for word in self.options.degradations or () if word not in available]
+        words = options.degradations or available
+        missing = [word for word in words if word not in available]
         if missing:
             raise OptionError(
                 f"dataset {opt.get('name')}: {folder} has no {', no '.join(missing)}, but "
                 f"{', '.join(available)}"
             )
         pairs = {}
-        for word in self.options.degradations or available:
-            lq, gt, keys = read_pairs(folder / word, self.options.check_names, self.options.cache)
+        for word in words:
+            lq, gt, keys = read_pairs(folder / word, options.check_names, options.cache)
             pairs[word] = [_Entry(gt, gt_key, lq, lq_key) for lq_key, gt_key in keys]
         return pairs
 
     def _read(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
         entry = self.entries[number]
         gt = entry.gt.read(entry.gt_key)
-        lq = entry.lq.read(entry.lq_key) if entry.lq else None
-        if lq is not None:
-            refuse_unequal_sizes(lq, gt, entry.lq.path(entry.lq_key))
+        if entry.lq is None:
+            return gt, None
+        lq = entry.lq.read(entry.lq_key)
+        refuse_unequal_sizes(lq, gt, entry.lq.path(entry.lq_key))
         return gt, lq
 
     def _augment(
-        self, images: Sequence[np.ndarray | None], rng: np.random.Generator
+        self,
+        images: Sequence[np.ndarray | None],
+        rng: np.random.Generator,
     ) -> list[np.ndarray | None]:
         """Apply one box and one turn to both images, while they still have 8 bits."""
-        size = self.options.gt_size
-        box = random_box(*images[0].shape[:2], size, rng)
-        turn = Turn.draw(rng, self.options.use_hflip, self.options.use_rot)
-        return [None if image is None else turn.apply(crop(image, box, size)) for image in images]
+        options = self.options
+        height, width = images[0].shape[:2]
+        box = random_box(height, width, options.gt_size, rng)
+        turn = Turn.draw(rng, options.use_hflip, options.use_rot)
+        return augmented(images, box, options.gt_size, turn)
 
     def _degrade(
-        self, gt: np.ndarray, word: str, rng: np.random.Generator
+        self,
+        gt: np.ndarray,
+        word: str,
+        rng: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return gt and a degraded version of it; the wild pipeline makes some gt grey."""
         synthetic = self.options.synthetic
         if word == WILD:
             gt = wild_clean(gt, rng)
-            return gt, wild_degrade(to_float(gt), rng, synthetic.wild)
-        severity = rng.uniform(*synthetic.range_of(word))
-        return gt, degrade(to_float(gt), word, severity, rng)
+            lq = wild_degrade(to_float(gt), rng, synthetic.wild)
+            return gt, lq
+        low, high = synthetic.range_of(word)
+        severity = rng.uniform(low, high)
+        lq = degrade(to_float(gt), word, severity, rng)
+        return gt, lq
 
     def _lq_path(self, number: int, word: str) -> str:
         entry = self.entries[number]
         if entry.lq:
             return entry.lq.path(entry.lq_key)
         root = Path(self.options.dataroot_gt).expanduser()
-        return str(root / word / Path(self.path(number)).relative_to(root))
+        name = Path(self.path(number)).relative_to(root)
+        return str(root / word / name)
 
 
 def _split(split: str | None, training: bool) -> str:
-    return split or ("train" if training else "val")
+    if split:
+        return split
+    return "train" if training else "val"
 
 
 def guide_view(photo: np.ndarray, size: int) -> torch.Tensor:
@@ -194,9 +230,12 @@ def guide_view(photo: np.ndarray, size: int) -> torch.Tensor:
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
-    image = to_tensor(to_float(photo))[None]
-    resized = functional.resize(image, [size], InterpolationMode.BICUBIC, antialias=True)
-    return functional.center_crop(resized, [size, size])[0].clamp(0, 1)
+    image = to_tensor(to_float(photo))
+    batch = image[None]
+    resized = functional.resize(batch, [size], InterpolationMode.BICUBIC, antialias=True)
+    centre = functional.center_crop(resized, [size, size])
+    # Bicubic interpolation overshoots [0, 1].
+    return centre[0].clamp(0, 1)
 
 
 def _log_missing_psfs(synthetic: SyntheticDegradations) -> None:

@@ -28,14 +28,18 @@ def packaged_photo(name: str) -> np.ndarray:
 
     suffix = "jpg" if name == "rocket" else "png"
     file = Path(data.__file__).parent / f"{name}.{suffix}"
-    return np.ascontiguousarray(io.imread(file)[..., :3])
+    image = io.imread(file)
+    # Some of the files have a fourth channel, for transparency.
+    return np.ascontiguousarray(image[..., :3])
 
 
 def weathered(photo: np.ndarray, kind: str, severity: float, seed: int, style: str) -> np.ndarray:
     """Return `photo` (uint8 RGB) with synthetic weather, uint8 RGB; a pure function."""
     image = photo.astype(np.float32) / 255
-    drawn = add_weather(image, kind, severity, np.random.default_rng(seed), style)
-    return (drawn * 255).round().astype(np.uint8)
+    rng = np.random.default_rng(seed)
+    drawn = add_weather(image, kind, severity, rng, style)
+    levels = (drawn * 255).round()
+    return levels.astype(np.uint8)
 
 
 def write_clean(folder: Path) -> None:
@@ -49,33 +53,41 @@ def write_unlabelled(folder: Path, per_kind: int = 2) -> None:
 
     These are the training photos under the shifted weather.
     """
-    for number, (name, kind, severity) in enumerate(_settings(TRAIN, per_kind)):
-        photo = weathered(packaged_photo(name), kind, severity, 1000 + number, "shifted")
-        write_image(folder / kind / f"{name}_{number}.png", photo)
+    settings = _settings(TRAIN, per_kind)
+    for number, (name, kind, severity) in enumerate(settings):
+        clean = packaged_photo(name)
+        seed = 1000 + number
+        photo = weathered(clean, kind, severity, seed, "shifted")
+        file = folder / kind / f"{name}_{number}.png"
+        write_image(file, photo)
 
 
 def write_held_out(folder: Path, per_kind: int = 2) -> None:
     """Write pairs that training never sees: lq/ and gt/ with equal names, those of `held_out`."""
-    for file, (name, kind, severity, seed, style) in held_out(per_kind).items():
+    for file, (name, *arguments) in held_out(per_kind).items():
         photo = packaged_photo(name)
         write_image(folder / "gt" / file, photo)
-        write_image(folder / "lq" / file, weathered(photo, kind, severity, seed, style))
+        with_weather = weathered(photo, *arguments)
+        write_image(folder / "lq" / file, with_weather)
 
 
 def held_out(per_kind: int = 2) -> dict[str, tuple[str, str, float, int, str]]:
     """Return `photo_style_kind_number.png` -> photo and its arguments of `weathered`."""
     arguments = {}
     for style in _STYLES:
-        for number, (name, kind, severity) in enumerate(_settings(HELD_OUT, per_kind)):
+        settings = _settings(HELD_OUT, per_kind)
+        for number, (name, kind, severity) in enumerate(settings):
             file = f"{name}_{style}_{kind}_{number}.png"
             # Seeds from 2000 on: no weather is one that training sees (seeds from 1000 on).
-            arguments[file] = (name, kind, severity, 2000 + number, style)
+            seed = 2000 + number
+            arguments[file] = (name, kind, severity, seed, style)
     return arguments
 
 
 def _settings(names: tuple[str, ...], per_kind: int) -> Iterator[tuple[str, str, float]]:
     """Yield each photo under each kind `per_kind` times, with severities over [0.35, 0.75]."""
+    severities = np.linspace(0.35, 0.75, per_kind).tolist()
     for name in names:
         for kind in KINDS:
-            for severity in np.linspace(0.35, 0.75, per_kind):
-                yield name, kind, float(severity)
+            for severity in severities:
+                yield name, kind, severity

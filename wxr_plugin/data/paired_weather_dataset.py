@@ -9,7 +9,7 @@ import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from wxr_plugin.data.choice import UNKNOWN, weather_of
-from wxr_plugin.data.crops import Turn, crop, random_box, to_float, to_tensor
+from wxr_plugin.data.crops import Turn, augmented, random_box, to_float, to_tensor
 from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.data.pairs import partner, unpaired
 from wxr_plugin.data.weather.styles import STYLES
@@ -57,12 +57,17 @@ class SyntheticOptions(Block):
     @property
     def styles(self) -> tuple[str, ...]:
         """Styles to draw from."""
-        return (self.style,) if isinstance(self.style, str) else self.style
+        if isinstance(self.style, str):
+            return (self.style,)
+        return self.style
 
     def draw_style(self, rng: np.random.Generator) -> str:
         """Return one of the styles, all equally likely; a single style takes nothing from `rng`."""
         styles = self.styles
-        return styles[0] if len(styles) == 1 else styles[rng.integers(len(styles))]
+        if len(styles) == 1:
+            return styles[0]
+        number = rng.integers(len(styles))
+        return styles[number]
 
 
 class PairedWeatherOptions(Block):
@@ -134,13 +139,15 @@ class PairedWeatherDataset(WeatherDataset):
             self.depth = ImageStore(options.dataroot_depth, options.cache)
         self._check_partners()
         keys = self.gt.keys()
-        self.use([(self.gt, key) for key in keys], self._weathers(keys))
+        photos = [(self.gt, key) for key in keys]
+        self.use(photos, self._weathers(keys))
 
     def _weathers(self, keys: list[str]) -> list[int]:
         if self.lq is None:
             return [UNKNOWN] * len(keys)  # drawn for every sample
-        default = self.options.weather
-        otherwise = WEATHERS.index(default) if default else UNKNOWN
+        otherwise = UNKNOWN
+        if self.options.weather:
+            otherwise = WEATHERS.index(self.options.weather)
         return [weather_of(key, otherwise) for key in keys]
 
     @staticmethod
@@ -168,20 +175,24 @@ class PairedWeatherDataset(WeatherDataset):
         return names
 
     def _check_partners(self) -> None:
-        problem = unpaired(self.gt, self.lq, *self.templates) if self.lq else ""
-        if problem:
-            raise OptionError(f"{problem}; give each image its partner")
-        missing = set(self.gt.keys()) - set(self.depth.keys()) if self.depth else ()
-        if missing:
-            raise OptionError(
-                f"{self.depth.root} lacks {len(missing)} depth maps, such as {min(missing)}; add "
-                f"them"
-            )
+        if self.lq:
+            problem = unpaired(self.gt, self.lq, *self.templates)
+            if problem:
+                raise OptionError(f"{problem}; give each image its partner")
+        if self.depth:
+            missing = set(self.gt.keys()) - set(self.depth.keys())
+            if missing:
+                raise OptionError(
+                    f"{self.depth.root} lacks {len(missing)} depth maps, such as {min(missing)}; "
+                    f"add them"
+                )
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
         """Return the sample at `index`; replacement photo, crop, turn and weather from `rng`."""
         number, images = self.quota.first_good(index, self.numbers, rng, self._read)
-        gt, lq, depth = self._augment(images, rng) if self.training else images
+        if self.training:
+            images = self._augment(images, rng)
+        gt, lq, depth = images
         weather = self.weathers[number]
         severity = UNKNOWN_SEVERITY
         if lq is None:
@@ -197,46 +208,65 @@ class PairedWeatherDataset(WeatherDataset):
 
     def _lq_path(self, number: int) -> str:
         _, key = self.photos[number]
-        return self.lq.path(partner(key, *self.templates)) if self.lq else self.gt.path(key)
+        if self.lq is None:
+            return self.gt.path(key)
+        lq_key = partner(key, *self.templates)
+        return self.lq.path(lq_key)
 
     def _read(self, number: int) -> Images:
         """Return gt, and lq and depth if there are any, all of one size."""
         _, key = self.photos[number]
         gt = self.gt.read(key)
-        lq = self.lq.read(partner(key, *self.templates)) if self.lq else None
-        if lq is not None:
+        lq = None
+        if self.lq:
+            lq_key = partner(key, *self.templates)
+            lq = self.lq.read(lq_key)
             refuse_unequal_sizes(lq, gt, self._lq_path(number))
-        depth = self.depth.read_depth(key) if self.depth else None
-        if depth is not None and depth.shape != gt.shape[:2]:
+        depth = None
+        if self.depth:
+            depth = self.depth.read_depth(key)
+            height, width = gt.shape[:2]
             # Depth estimators work at their own resolution; depth varies slowly enough to enlarge.
-            depth = cv2.resize(depth, gt.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+            if depth.shape != (height, width):
+                depth = cv2.resize(depth, (width, height), interpolation=cv2.INTER_LINEAR)
         return gt, lq, depth
 
     def _augment(self, images: Images, rng: np.random.Generator) -> list[np.ndarray | None]:
         """Apply one box and one turn to all of `images`, while they still have 8 bits."""
-        size = self.options.gt_size
-        box = random_box(*images[0].shape[:2], size, rng)
-        turn = Turn.draw(rng, self.options.use_hflip, self.options.use_rot)
-        return [None if image is None else turn.apply(crop(image, box, size)) for image in images]
+        options = self.options
+        height, width = images[0].shape[:2]
+        box = random_box(height, width, options.gt_size, rng)
+        turn = Turn.draw(rng, options.use_hflip, options.use_rot)
+        return augmented(images, box, options.gt_size, turn)
 
     def _add_weather(
-        self, gt: np.ndarray, depth: np.ndarray | None, index: int, rng: np.random.Generator
+        self,
+        gt: np.ndarray,
+        depth: np.ndarray | None,
+        index: int,
+        rng: np.random.Generator,
     ) -> tuple[np.ndarray, int, float]:
         """Return gt with synthetic weather, the weather's index in WEATHERS, and its severity."""
         synthetic = self.options.synthetic
         kinds = synthetic.kinds
-        kind = kinds[rng.integers(len(kinds)) if self.training else index % len(kinds)]
+        number = index % len(kinds)
+        if self.training:
+            number = rng.integers(len(kinds))
+        kind = kinds[number]
         severity = float(rng.uniform(*synthetic.severity))
         style = synthetic.draw_style(rng)
         lq = add_weather(to_float(gt), kind, severity, rng, style, depth)
-        return lq, WEATHERS.index(kind), 0.0 if kind == "clear" else severity
+        if kind == "clear":
+            severity = 0.0
+        return lq, WEATHERS.index(kind), severity
 
 
 def _roots_of(block: Mapping[str, Any]) -> tuple[ImageStore, ImageStore, tuple[str, str]]:
     """Return the stores of gt and lq and the two templates of an option block."""
     gt = ImageStore(block["dataroot_gt"])
     lq = ImageStore(block["dataroot_lq"])
-    return gt, lq, (block.get("filename_tmpl", "{}"), block.get("gt_tmpl", "{}"))
+    templates = (block.get("filename_tmpl", "{}"), block.get("gt_tmpl", "{}"))
+    return gt, lq, templates
 
 
 def _check(name: str | None, options: PairedWeatherOptions, training: bool) -> None:

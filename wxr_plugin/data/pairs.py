@@ -13,9 +13,11 @@ def partner(key: str, template: str = "{}", gt_template: str = "{}") -> str:
     """
     folder, slash, name = key.rpartition("/")
     # Keys have dots as %2E (see image_key), so the templates need the same.
-    before, _, after = gt_template.replace(".", "%2E").partition("{}")
+    template = template.replace(".", "%2E")
+    gt_template = gt_template.replace(".", "%2E")
+    before, _, after = gt_template.partition("{}")
     stem = name.removeprefix(before).removesuffix(after)
-    return folder + slash + template.replace(".", "%2E").format(stem)
+    return folder + slash + template.format(stem)
 
 
 def unpaired(gt: ImageStore, lq: ImageStore, template: str = "{}", gt_template: str = "{}") -> str:
@@ -35,9 +37,16 @@ def unpaired(gt: ImageStore, lq: ImageStore, template: str = "{}", gt_template: 
         problems.append(f"without ground truth: {_examples(surplus)}")
     if len(expected) < len(gt_keys):
         problems.append("the templates give one partner to several images")
-    return f"{lq.root} does not pair with {gt.root}: {'; '.join(problems)}" if problems else ""
+    if not problems:
+        return ""
+    reasons = "; ".join(problems)
+    return f"{lq.root} does not pair with {gt.root}: {reasons}"
 
 
 def _examples(keys: set[str]) -> str:
-    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return ", ".join(sorted(keys)[:SHOWN]) + more
+    shown = sorted(keys)[:SHOWN]
+    examples = ", ".join(shown)
+    count_of_others = len(keys) - len(shown)
+    if not count_of_others:
+        return examples
+    return f"{examples} and {count_of_others} more"

@@ -52,13 +52,16 @@ class RealPhotos:
     """
 
     def __init__(self, roots: Roots, open_root: Callable[[Root], ImageStore] = ImageStore):
-        by_weather = isinstance(roots, Mapping)
-        if by_weather and not roots:
-            raise WxrError("no photos: name a folder or .lmdb for at least one weather")
         self.photos: list[RealPhoto] = []
-        for weather, root in (roots if by_weather else {"": roots}).items():
-            self.photos += _photos_of(weather, root, open_root)
-        self.empty = [] if by_weather else _empty_classes(self.photos[0].store)
+        self.empty: list[str] = []
+        if isinstance(roots, Mapping):
+            if not roots:
+                raise WxrError("no photos: name a folder or .lmdb for at least one weather")
+            for weather, root in roots.items():
+                self.photos += _photos_of(weather, root, open_root)
+        else:
+            self.photos = _photos_of("", roots, open_root)
+            self.empty = _empty_classes(self.photos[0].store)
         self._by_key = {photo.key: photo for photo in self.photos}
 
     def __len__(self) -> int:
@@ -110,7 +113,9 @@ def split_key(key: str) -> tuple[str, Box | None]:
 
 
 def _photos_of(
-    weather: str, root: Root, open_root: Callable[[Root], ImageStore]
+    weather: str,
+    root: Root,
+    open_root: Callable[[Root], ImageStore],
 ) -> list[RealPhoto]:
     """Return the photos of a root; `weather` is empty for a root of all weathers."""
     if weather and weather not in WEATHERS:
@@ -119,7 +124,8 @@ def _photos_of(
         store = open_root(root)
     except WxrError as error:
         # The same class of error, so that a wrong option is still reported as one.
-        raise type(error)(f"{weather} photos: {error}" if weather else str(error)) from error
+        message = f"{weather} photos: {error}" if weather else str(error)
+        raise type(error)(message) from error
     names = store.keys()
     if not weather:
         return [RealPhoto(name, weather_of(name), store, name) for name in names]
@@ -128,5 +134,11 @@ def _photos_of(
 
 
 def _empty_classes(store: ImageStore) -> list[str]:
-    folders = [] if store.is_lmdb else [store.root / weather for weather in WEATHERS]
-    return [str(folder) for folder in folders if folder.is_dir() and not list_images(folder)]
+    if store.is_lmdb:
+        return []
+    empty = []
+    for weather in WEATHERS:
+        folder = store.root / weather
+        if folder.is_dir() and not list_images(folder):
+            empty.append(str(folder))
+    return empty

@@ -28,9 +28,10 @@ def random_state(*seeds: int) -> Iterator[np.random.Generator]:
     torch_state = torch.get_rng_state()
     # Eight words of 32 bits: two each for python, numpy, torch and the generator that is yielded.
     words = np.random.SeedSequence(seeds).generate_state(8)
+    torch_seed = int.from_bytes(words[4:6].tobytes(), "little")
     random.seed(words[:2].tobytes())
     np.random.seed(words[2:4])
-    torch.default_generator.manual_seed(int.from_bytes(words[4:6].tobytes(), "little"))
+    torch.default_generator.manual_seed(torch_seed)
     try:
         yield np.random.default_rng(words[6:])
     finally:
@@ -83,13 +84,16 @@ class DrawSampler(Sampler):
     def __iter__(self) -> Iterator[int]:
         inner = self.sampler
         # Ranks take turns: sample i of rank r in epoch e is draw (e * length + i) * ranks + r.
-        first = (inner.epoch * len(inner)) * inner.num_replicas + inner.rank
+        ranks = inner.num_replicas
+        first = (inner.epoch * len(inner)) * ranks + inner.rank
         size = len(inner.dataset)
-        numbers = [
-            (first + i * inner.num_replicas) * size + int(index) for i, index in enumerate(inner)
-        ]
-        is_resumed = inner.epoch == self.resume["epoch"]
-        return iter(numbers[self.resume["skip"] :] if is_resumed else numbers)
+        numbers = []
+        for i, index in enumerate(inner):
+            draw = first + i * ranks
+            numbers.append(draw * size + int(index))
+        if inner.epoch == self.resume["epoch"]:
+            del numbers[: self.resume["skip"]]
+        return iter(numbers)
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -112,7 +116,9 @@ def seed_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
     generators are seeded from it here.
     """
     worker = get_worker_info()
-    base = seed + num_workers * rank + worker_id if worker is None else worker.seed
+    base = seed + num_workers * rank + worker_id
+    if worker is not None:
+        base = worker.seed
     words = np.random.SeedSequence([base, rank]).generate_state(4)
     random.seed(words[:2].tobytes())
     np.random.seed(words[2:])

@@ -83,10 +83,13 @@ class SemiSupervisedDataset(Dataset):
         return len(self.paired)
 
     def __getitem__(self, index: int) -> Item:
-        return self.draw(index, np.random.default_rng(np.random.randint(1 << 31)))
+        seed = np.random.randint(1 << 31)
+        rng = np.random.default_rng(seed)
+        return self.draw(index, rng)
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
         """Return the pair at `index` with a random real photo, everything random from `rng`."""
         pair = self.paired.draw(index, rng)
-        real = self.real.draw(int(rng.integers(len(self.real))), rng)
+        real_index = int(rng.integers(len(self.real)))
+        real = self.real.draw(real_index, rng)
         return pair | {_REAL_KEYS[key]: value for key, value in real.items()}

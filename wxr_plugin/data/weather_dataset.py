@@ -52,7 +52,8 @@ class WeatherDataset(Dataset):
     def __getitem__(self, index: int) -> Item:
         # BasicSR's loaders seed numpy's global state in each worker, so training draws from that.
         seed = np.random.randint(1 << 31) if self.training else (VAL_SEED, index)
-        return self.draw(index, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        return self.draw(index, rng)
 
     def draw(self, index: int, rng: np.random.Generator) -> Item:
         """Return the sample at `index` with everything random taken from `rng`."""
@@ -66,8 +67,10 @@ def open_store(opt: dict[str, Any], root: str, cache: bool = False) -> ImageStor
         OptionError: io_backend asks for the other kind.
     """
     store = ImageStore(root, cache)
-    backend = (opt.get("io_backend") or {}).get("type")
-    if backend is not None and (backend == "lmdb") != store.is_lmdb:
+    options = opt.get("io_backend") or {}
+    backend = options.get("type")
+    wants_lmdb = backend == "lmdb"
+    if backend is not None and wants_lmdb != store.is_lmdb:
         raise OptionError(
             f"io_backend is {backend}, but {root} is not: fix one of them, or leave io_backend out"
         )

@@ -16,30 +16,33 @@ def side_by_side(table: Table) -> Table:
     for _, cells in table.rows:
         places |= {place for place, cell in enumerate(cells) if cell.published}
     order = sorted(places)
-    result = Table(
-        title=f"{table.title}: with published figures",
-        columns=[table.columns[place] for place in order],
-        rows=[],
-        groups=list(_groups(table, order)),
-    )
+    rows = []
     for name, cells in table.rows:
         compared = [cells[place] for place in order]
         if any(cell.published for cell in compared):
-            result.rows += _three_rows(name, compared)
-    return result
+            rows += _three_rows(name, compared)
+    return Table(
+        title=f"{table.title}: with published figures",
+        columns=[table.columns[place] for place in order],
+        rows=rows,
+        groups=list(_groups(table, order)),
+    )
 
 
 def _three_rows(name: str, cells: list[Cell]) -> list[tuple[str, list[Cell]]]:
     """Return rows of our figures without their ranks, of published figures and of differences."""
     ours, theirs, differences = [], [], []
     for cell in cells:
+        our_cell = Cell(cell.text, worse=cell.worse, partial=cell.partial)
+        their_cell = Cell()
+        difference_cell = Cell()
         figure = cell.published
-        ours.append(Cell(cell.text, worse=cell.worse, partial=cell.partial))
-        theirs.append(Cell())
-        differences.append(Cell())
         if figure:
-            theirs[-1].text = figure_text(figure.value, figure.digits)
-            differences[-1].text = cell.difference
+            their_cell.text = figure_text(figure.value, figure.digits)
+            difference_cell.text = cell.difference
+        ours.append(our_cell)
+        theirs.append(their_cell)
+        differences.append(difference_cell)
     return [
         (name, ours),
         ("– published", theirs),
@@ -54,6 +57,7 @@ def comparable(quality: list[Table]) -> list[str]:
     """
     rows = [cells for table in quality for _, cells in table.rows]
     cells = [cell for row in rows for cell in row if cell.published]
+    # Two methods may be compared with the same figure.
     figures = list(dict.fromkeys(cell.published for cell in cells))
     texts = [
         *_unlike(cells),
@@ -68,7 +72,8 @@ def comparable(quality: list[Table]) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "."
+    first, rest = text[:1], text[1:]
+    return first.upper() + rest.rstrip(".") + "."
 
 
 def _general_notes(figures: list[Figure]) -> Iterator[str]:
@@ -93,33 +98,41 @@ def _unlike(cells: list[Cell]) -> list[str]:
     counts = {}
     for cell in cells:
         figure = cell.published
-        if figure.count and cell.count and figure.count != cell.count:
-            counts[figure.set] = f"{figure.set}: {cell.count:,} images here, {figure.count:,} there"
+        here = cell.count
+        there = figure.count
+        # An average has no number of its own, and not every paper states one.
+        if here and there and here != there:
+            counts[figure.set] = f"{figure.set}: {here:,} images here, {there:,} there"
     if not counts:
         return []
-    return [f"Not the same images, so not the same figure: {'; '.join(counts.values())}"]
+    lines = "; ".join(counts.values())
+    return [f"Not the same images, so not the same figure: {lines}"]
 
 
 def _method_notes(figures: list[Figure]) -> Iterator[str]:
     for figure in figures:
-        note = published().tables[figure.table].method_notes.get(figure.method)
+        table = published().tables[figure.table]
+        note = table.method_notes.get(figure.method)
         if note:
             yield f"{figure.method} on {figure.set}: {note}"
 
 
 def _doubts(figures: list[Figure]) -> Iterator[str]:
     for figure in figures:
-        key = figure.method, figure.set, figure.metric
-        for doubt in published().tables[figure.table].doubtful:
+        key = (figure.method, figure.set, figure.metric)
+        table = published().tables[figure.table]
+        for doubt in table.doubtful:
             if (doubt.method, doubt.set, doubt.metric) == key:
-                yield f"doubtful: {figure.metric} of {figure.method} on {figure.set}, {doubt.note}"
+                label = f"{figure.metric} of {figure.method} on {figure.set}"
+                yield f"doubtful: {label}, {doubt.note}"
 
 
 def _groups(table: Table, places: list[int]) -> Iterator[tuple[str, int]]:
     """Yield the groups of the columns at `places`, with the number of these that each spans."""
     start = 0
     for name, span in table.groups:
-        count = sum(start <= place < start + span for place in places)
+        end = start + span
+        count = sum(start <= place < end for place in places)
         if count:
             yield name, count
-        start += span
+        start = end

@@ -44,7 +44,7 @@ class Content(msgspec.Struct):
 def content(results: Results) -> Content:
     """Return the content of the report of `results`."""
     quality = quality_tables(results)
-    compared = map(side_by_side, quality)
+    compared = [side_by_side(table) for table in quality]
     return Content(
         name=results.facts.name,
         warnings=list(_warnings(results)),
@@ -65,7 +65,8 @@ def _text_table(title: str, corner: str, columns: list[str], rows: list[_TextRow
     headings = [Heading(name) for name in columns]
     table = Table(title, headings, [], corner=corner, texts=True)
     for name, texts in rows:
-        table.rows.append((name, [Cell(text) for text in texts]))
+        cells = [Cell(text) for text in texts]
+        table.rows.append((name, cells))
     return table
 
 
@@ -74,10 +75,19 @@ def _protocol(results: Results) -> Table:
     rows = []
     for name, method in results.methods.items():
         checkpoint = method.checkpoint and Path(method.checkpoint).name
-        tile = "whole images" if method.tile in (0, None) and checkpoint else method.tile
-        overlap = method.overlap if method.tile else None
-        values = [method.zoo, _network(method), checkpoint, method.sha256]
-        values += [method.precision, tile, overlap]
+        tile: int | str | None = method.tile
+        # Methods that run no network have no tiles either.
+        if not tile and checkpoint:
+            tile = "whole images"
+        values = [
+            method.zoo,
+            _network(method),
+            checkpoint,
+            method.sha256,
+            method.precision,
+            tile,
+            method.overlap if method.tile else None,
+        ]
         texts = ["" if value is None else str(value) for value in values]
         rows.append((title(results, name), texts))
     return _text_table("Methods", "Method", columns, rows)
@@ -95,39 +105,46 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
     protocols = [results.protocols(name) for name in results.methods]
     colours = sorted(_values(protocols, "colour"))
     if colours:
-        in_y = any("(Y)" in metric.title for metric in results.metrics.values())
-        note = "; of metrics with (Y) the Y of YCbCr" if in_y else ""
-        yield "Colour space", ", ".join(colours) + note
+        text = ", ".join(colours)
+        if any("(Y)" in metric.title for metric in results.metrics.values()):
+            text += "; of metrics with (Y) the Y of YCbCr"
+        yield "Colour space", text
     crops = sorted(_values(protocols, "crop"))
     if crops:
         yield "Pixels that metrics crop at each edge", ", ".join(crops)
-    devices = _values(protocols, "device")
-    if devices or results.facts.device:
-        yield "Device", ", ".join(devices) or results.facts.device
+    # The rows name the devices that restored; a benchmark without any has that of the run.
+    device = ", ".join(_values(protocols, "device")) or results.facts.device
+    if device:
+        yield "Device", device
     versions = _values(protocols, "versions")
     # A row may join the digests of two runs, of restoring and of measuring.
-    yield from _packages(results, {digest for text in versions for digest in text.split("+")})
+    digests = {digest for text in versions for digest in text.split("+")}
+    yield from _packages(results, digests)
 
 
 def _values(protocols: list[dict[str, list[str]]], key: str) -> list[str]:
     """Return the different values of a column that are not empty, in order of appearance."""
-    values = [value for protocol in protocols for value in protocol[key]]
-    return list(dict.fromkeys(value for value in values if value))
+    values = []
+    for protocol in protocols:
+        values += protocol[key]
+    different = dict.fromkeys(values)
+    return [value for value in different if value]
 
 
 def _packages(results: Results, digests: set[str]) -> Iterator[tuple[str, str]]:
     """Yield the versions of packages, a line per digest if the rows have more than one."""
-    by_digest = {
-        digest: packages
-        for digest, packages in results.facts.versions_by_digest.items()
-        if digest in digests
-    }
+    by_digest = {}
+    for digest, packages in results.facts.versions_by_digest.items():
+        if digest in digests:
+            by_digest[digest] = packages
+    # A single digest need not be distinguished from others.
     if len(by_digest) < 2:
-        by_digest = {"": next(iter(by_digest.values()), results.facts.versions)}
+        packages = next(iter(by_digest.values()), results.facts.versions)
+        by_digest = {"": packages}
     for digest, packages in by_digest.items():
         if packages:
-            versions = ", ".join(f"{name} {version}" for name, version in packages.items())
-            yield f"Packages {digest}".strip(), versions
+            versions = [f"{name} {version}" for name, version in packages.items()]
+            yield f"Packages {digest}".strip(), ", ".join(versions)
 
 
 def _warnings(results: Results) -> Iterator[str]:
@@ -135,20 +152,27 @@ def _warnings(results: Results) -> Iterator[str]:
         yield from _mixed(results, name)
         yield from _missing(results, name)
     methods = [name for name in results.methods if name != INPUT]
-    cells = [(name, key) for name in methods for key in results.sets]
-    counts = (results.mean(*cell, metric).count for cell in cells for metric in results.metrics)
-    if not any(counts):
+    if not any(_is_measured(results, name) for name in methods):
         yield "nothing that a method restored has been measured"
+
+
+def _is_measured(results: Results, method: str) -> bool:
+    """Return whether a method has a value of any metric on any set."""
+    for name in results.sets:
+        for metric in results.metrics:
+            if results.mean(method, name, metric).count:
+                return True
+    return False
 
 
 def _mixed(results: Results, method: str) -> Iterator[str]:
     """Warn of means over images that were made under several protocols."""
     for key, values in results.protocols(method).items():
         if len(values) > 1 and key in PROTOCOL:
+            label = title(results, method)
             different = ", ".join(value or "none" for value in values)
             yield (
-                f"{title(results, method)}: its means mix images made under several values of "
-                f"{key} ({different})"
+                f"{label}: its means mix images made under several values of {key} ({different})"
             )
 
 
@@ -157,32 +181,40 @@ def _missing(results: Results, method: str) -> Iterator[str]:
     for name, image_set in results.sets.items():
         rows = results.of(method, name)
         done = sum(bool(row.restored) for row in rows)
-        if rows and image_set.count and done < image_set.count:
+        expected = image_set.count
+        # A method without rows does not restore the set at all.
+        if rows and expected and done < expected:
             label = image_set.title or name
-            yield f"{title(results, method)}: {done} of {image_set.count} images of {label} exist"
+            yield f"{title(results, method)}: {done} of {expected} images of {label} exist"
 
 
 def _errors(results: Results) -> Table:
-    rows = [
-        (title(results, row.method), [row.set, row.image, row.error]) for row in results.errors()
-    ]
+    rows = []
+    for row in results.errors():
+        texts = [row.set, row.image, row.error]
+        rows.append((title(results, row.method), texts))
     table = _text_table("Errors", "Method", ["Set", "Image", "Error"], rows)
     return _cut(table, "rows.csv")
 
 
 def _overlaps(results: Results) -> Table:
     overlaps: list[dict[str, Any]] = results.overlaps()
-    columns = [name for name in (overlaps[0] if overlaps else ()) if name != "set"]
+    columns = []
+    # The set is the name of a row, the other columns of the file are its cells.
+    if overlaps:
+        columns = [name for name in overlaps[0] if name != "set"]
     rows = []
     for row in overlaps:
-        rows.append((row["set"], [str(row[name] or "") for name in columns]))
+        texts = [str(row[name] or "") for name in columns]
+        rows.append((row["set"], texts))
     heads = [name.capitalize() for name in columns]
     table = _text_table("Test images that are training images", "Set", heads, rows)
     return _cut(table, "overlaps.csv")
 
 
 def _cut(table: Table, file: str) -> Table:
-    if len(table.rows) > MOST_ROWS:
-        table.notes = [f"The first {MOST_ROWS} of {len(table.rows):,}; {file} has all of them."]
+    count = len(table.rows)
+    if count > MOST_ROWS:
+        table.notes = [f"The first {MOST_ROWS} of {count:,}; {file} has all of them."]
         table.rows = table.rows[:MOST_ROWS]
     return table

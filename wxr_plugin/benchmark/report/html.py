@@ -25,27 +25,40 @@ def to_html(content: Content, results: Results, data: dict[str, Any], side: int)
 
     `data` is that of the viewer, whose images are at most `side` pixels long.
     """
-    warnings = [f'<p class="warning">{escape(text)}.</p>' for text in content.warnings]
-    notes = [f'<p class="note">{escape(text)}</p>' for text in content.notes]
-    sections = list(_sections(content, results, viewer(data, _images(data, side))))
-    return page(content.name, _summary(results), sections, "\n".join([*warnings, *notes]))
+    notes = []
+    for text in content.warnings:
+        notes.append(f'<p class="warning">{escape(text)}.</p>')
+    for text in content.notes:
+        notes.append(f'<p class="note">{escape(text)}</p>')
+    photos = viewer(data, _images(data, side))
+    sections = list(_sections(content, results, photos))
+    return page(content.name, _summary(results), sections, "\n".join(notes))
 
 
 def _sections(content: Content, results: Results, photos: str) -> Iterator[Section]:
     quality = [RANKS, _compared(content), titled_tables(content.quality)]
     yield Section("Quality", "Quality", "\n".join(quality))
     yield Section("Photos", "Photos", photos)
+    charts = _charts(results)
     cost = titled_tables([content.cost])
-    yield Section("Time", "Time and memory", f"{_charts(results)}\n{cost}")
-    facts = [f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in content.facts]
-    protocol = ["<dl>", *facts, "</dl>", titled_tables([content.protocol])]
-    yield Section("Protocol", "Protocol", "\n".join(protocol))
+    yield Section("Time", "Time and memory", f"{charts}\n{cost}")
+    yield Section("Protocol", "Protocol", _protocol(content))
+    # The titles of the sections stand for those of their single tables.
     errors = _table_without_title(content.errors) or "<p>No image failed.</p>"
     yield Section("Errors", "Errors", errors)
     overlaps = _table_without_title(content.overlaps) or f"<p>{_no_overlaps(results)}</p>"
     yield Section("Overlaps", "Test images that methods were trained on", overlaps)
     printed = titled_tables(content.published) or "<p>None has a set of this benchmark.</p>"
     yield Section("Published", "Published tables", PRINTED.format(printed))
+
+
+def _protocol(content: Content) -> str:
+    lines = ["<dl>"]
+    for name, text in content.facts:
+        lines.append(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>")
+    lines.append("</dl>")
+    lines.append(titled_tables([content.protocol]))
+    return "\n".join(lines)
 
 
 def _no_overlaps(results: Results) -> str:
@@ -56,18 +69,21 @@ def _no_overlaps(results: Results) -> str:
 
 
 def _table_without_title(table: Table) -> str:
-    return html_table(table) if table.rows else ""
+    if not table.rows:
+        return ""
+    return html_table(table)
 
 
 def _compared(content: Content) -> str:
     """Return the explanation of the small figures in the tables; empty without published ones."""
     if not content.comparison:
         return ""
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in content.comparable)
-    return (
+    explanation = (
         "<p>The small figures below ours are published ones, and ours minus the published one. "
-        f"They are comparable only as far as weights, images and protocol are.</p>{notes}"
+        "They are comparable only as far as weights, images and protocol are.</p>"
     )
+    notes = [f'<p class="note">{escape(note)}</p>' for note in content.comparable]
+    return explanation + "".join(notes)
 
 
 def _charts(results: Results) -> str:
@@ -77,20 +93,27 @@ def _charts(results: Results) -> str:
     legend = ""
     for name, number in numbers(results).items():
         colour = (number - 1) % COLOURS
+        label = escape(title(results, name))
+        # A screen reader has the number, so it need not mention the dot.
         dot = '<span class="dot" aria-hidden="true"></span>'
-        legend += f'<li class="p{colour}">{dot}{number} {escape(title(results, name))}</li>'
-    return f'<ul class="legend">{legend}</ul>\n<div class="charts">{"".join(drawn)}</div>'
+        legend += f'<li class="p{colour}">{dot}{number} {label}</li>'
+    charts = "".join(drawn)
+    return f'<ul class="legend">{legend}</ul>\n<div class="charts">{charts}</div>'
 
 
 def _summary(results: Results) -> str:
-    photos = len({(row.set, row.image) for row in results.rows})
-    counted = [
-        (len(results.methods), "method"),
-        (len(results.sets), "set"),
-        (photos, "photo"),
-        (len(results.metrics), "metric"),
-    ]
-    parts = [f"{number:,} {word}" + ("" if number == 1 else "s") for number, word in counted]
+    # Every method has a row for the same photo.
+    photos = {(row.set, row.image) for row in results.rows}
+    counted = {
+        "method": len(results.methods),
+        "set": len(results.sets),
+        "photo": len(photos),
+        "metric": len(results.metrics),
+    }
+    parts = []
+    for word, number in counted.items():
+        ending = "" if number == 1 else "s"
+        parts.append(f"{number:,} {word}{ending}")
     return ", ".join(parts) + "."
 
 

@@ -50,54 +50,65 @@ def viewer_data(results: Results, shown: Shown) -> dict[str, Any]:
     """
     embedded = _embedded(results, shown.images)
     sources = _sources(results)
-    metrics = [
-        [metric.title or key, metric.better, metric.digits]
-        for key, metric in _image_metrics(results).items()
-    ]
-    sets = [
-        _set(results, name, sources, embedded, shown)
-        for name in results.sets
-        if _image_names(results, name)
-    ]
-    return {"sources": [list(source) for source in sources], "metrics": metrics, "sets": sets}
+    metrics = []
+    for key, metric in _image_metrics(results).items():
+        metrics.append([metric.title or key, metric.better, metric.digits])
+    # A set of which nothing is restored yet has nothing to show.
+    filled = [name for name in results.sets if _image_names(results, name)]
+    return {
+        "sources": [list(source) for source in sources],
+        "metrics": metrics,
+        "sets": [_set(results, name, sources, embedded, shown) for name in filled],
+    }
 
 
 def counts(data: dict[str, Any]) -> tuple[int, int]:
     """Return how many photos the page carries, and how many it links."""
-    images = [image for block in data["sets"] for image in block["images"]]
-    embedded = sum(any(image["d"]) for image in images)
-    return embedded, len(images) - embedded
+    images = []
+    for block in data["sets"]:
+        images += block["images"]
+    carried = [image for image in images if any(image["d"])]
+    return len(carried), len(images) - len(carried)
 
 
 def _sources(results: Results) -> list[Source]:
     sources = [Source(INPUT, "Input")]
     if any(row.gt for row in results.rows):
         sources.append(Source(GT, "Ground truth"))
-    methods = [name for name in results.methods if name != INPUT]
-    return [*sources, *(Source(name, title(results, name)) for name in methods)]
+    for name in results.methods:
+        if name != INPUT:
+            sources.append(Source(name, title(results, name)))
+    return sources
 
 
 def _embedded(results: Results, most: int) -> set[tuple[str, str]]:
     """Return up to `most` photos as (set, image): equally many of each set, spread evenly."""
-    available = {name: len(_image_names(results, name)) for name in results.sets}
-    share = {name: 0 for name, count in available.items() if count}
+    photos = {name: _image_names(results, name) for name in results.sets}
+    share = dict.fromkeys(photos, 0)
     # One more photo of each set in turn, until all are taken or `most` is reached.
     while most > 0:
-        unfinished = [name for name in share if share[name] < available[name]]
+        unfinished = [name for name in photos if share[name] < len(photos[name])]
         if not unfinished:
             break
-        for name in unfinished[:most]:
+        increased = unfinished[:most]
+        for name in increased:
             share[name] += 1
-        most -= len(unfinished[:most])
+        most -= len(increased)
     chosen = set()
-    for name, count in share.items():
-        names = _image_names(results, name)
-        chosen |= {(name, names[place * len(names) // count]) for place in range(count)}
+    for name, names in photos.items():
+        count = share[name]
+        for number in range(count):
+            place = number * len(names) // count
+            chosen.add((name, names[place]))
     return chosen
 
 
 def _set(
-    results: Results, name: str, sources: list[Source], embedded: set, shown: Shown
+    results: Results,
+    name: str,
+    sources: list[Source],
+    embedded: set,
+    shown: Shown,
 ) -> dict[str, Any]:
     rows: _Rows = {}
     for source in sources:
@@ -108,18 +119,40 @@ def _set(
     for source in sources:
         files = [_file(results, rows, source.key, image) for image in names]
         addresses = [_address(file, shown.page) for file in files]
-        base = os.path.commonprefix([address for address in addresses if address])  # noqa: RUF071
+        base, address_rests = _split_addresses(addresses)
         columns.append(files)
         bases.append(base)
-        rests.append([address[len(base) :] if address else None for address in addresses])
+        rests.append(address_rests)
     images = []
     for place, image in enumerate(names):
-        carried = (name, image) in embedded
-        entry = {"n": image, "s": _size(rows, image), "f": [rest[place] for rest in rests]}
-        entry["d"] = [_data(files[place], shown.side) if carried else None for files in columns]
-        entry["v"] = [_values(results, rows[source.key].get(image)) for source in sources]
+        is_carried = (name, image) in embedded
+        files = [column[place] for column in columns]
+        # Short keys, because a page may have thousands of these entries.
+        entry = {
+            "n": image,
+            "s": _size(rows, image),
+            "f": [rest[place] for rest in rests],
+            "d": [_data(file, shown.side) if is_carried else None for file in files],
+            "v": [_values(results, rows[source.key].get(image)) for source in sources],
+        }
         images.append(entry)
-    return {"title": results.sets[name].title or name, "base": bases, "images": images}
+    return {
+        "title": results.sets[name].title or name,
+        "base": bases,
+        "images": images,
+    }
+
+
+def _split_addresses(addresses: list[str | None]) -> tuple[str, list[str | None]]:
+    """Return the start that all addresses share, and the rest of each; None stays None."""
+    present = [address for address in addresses if address]
+    # Letter by letter, because the rest need not begin at a folder.
+    base = os.path.commonprefix(present)  # noqa: RUF071
+    rests: list[str | None] = []
+    for address in addresses:
+        rest = address.removeprefix(base) if address else None
+        rests.append(rest)
+    return base, rests
 
 
 def _image_names(results: Results, name: str) -> list[str]:
@@ -131,13 +164,15 @@ def _image_names(results: Results, name: str) -> list[str]:
 
 def _file(results: Results, rows: _Rows, key: str, image: str) -> Path | None:
     """Return the file of a source; any method's row names the photo and its ground truth."""
+    file = ""
     if key in (INPUT, GT):
-        paths = (row.lq if key == INPUT else row.gt for row in _rows_of(rows, image))
-        file = next(filter(None, paths), "")
-    else:
-        row = rows[key].get(image)
-        file = row.restored if row else ""
-    return results.folder / file if file else None
+        for row in _rows_of(rows, image):
+            file = file or (row.lq if key == INPUT else row.gt)
+    elif image in rows[key]:
+        file = rows[key][image].restored
+    if not file:
+        return None
+    return results.folder / file
 
 
 def _rows_of(rows: _Rows, image: str) -> Iterator[Row]:
@@ -148,7 +183,10 @@ def _rows_of(rows: _Rows, image: str) -> Iterator[Row]:
 
 
 def _address(file: Path | None, page: Path) -> str | None:
-    return quote(os.path.relpath(file, page)) if file else None
+    if file is None:
+        return None
+    relative = os.path.relpath(file, page)
+    return quote(relative)
 
 
 def _data(file: Path | None, side: int) -> str | None:
@@ -172,7 +210,9 @@ def _values(results: Results, row: Row | None) -> list[float | None] | None:
     values = []
     for key, metric in _image_metrics(results).items():
         value = row.scores[key]
-        values.append(round(value, metric.digits) if math.isfinite(value) else None)
+        # JSON has neither NaN nor infinity.
+        shown = round(value, metric.digits) if math.isfinite(value) else None
+        values.append(shown)
     return values
 
 

@@ -38,8 +38,13 @@ SPECIAL = {
 def to_latex(content: Content) -> str:
     """Return all tables of figures, best ones bold, second ones underlined."""
     tables = [*content.quality, *content.comparison, content.cost, content.protocol]
-    texts = ["\n".join(_table(table)) + "\n" for table in tables if table.rows]
-    head = HEAD + "".join(f"% {text}\n" for text in content.comparable)
+    texts = []
+    for table in tables:
+        if table.rows:
+            lines = "\n".join(_table(table))
+            texts.append(lines + "\n")
+    comments = [f"% {text}\n" for text in content.comparable]
+    head = HEAD + "".join(comments)
     return head + "\n" + "\n".join(texts)
 
 
@@ -48,13 +53,17 @@ def escape(text: str) -> str:
 
     Letters that T1 fonts lack lose their accents, or become "?".
     """
-    return "".join(map(_letter, " ".join(text.split())))
+    line = " ".join(text.split())
+    return "".join(map(_letter, line))
 
 
 def _letter(letter: str) -> str:
     if letter in SPECIAL or ord(letter) < 0x180:  # T1 fonts have Latin-1 and Latin Extended-A
         return SPECIAL.get(letter, letter)
-    return unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode() or "?"
+    # NFKD separates a letter from its accents, which ASCII does not have.
+    decomposed = unicodedata.normalize("NFKD", letter)
+    plain = decomposed.encode("ascii", "ignore").decode()
+    return plain or "?"
 
 
 def _table(table: Table) -> Iterator[str]:
@@ -71,7 +80,8 @@ def _table(table: Table) -> Iterator[str]:
     yield r"\toprule"
     yield from _headings(table)
     yield r"\midrule"
-    yield from (_line([escape(name), *map(_cell, cells)]) for name, cells in table.rows)
+    for name, cells in table.rows:
+        yield _line([escape(name), *map(_cell, cells)])
     yield r"\bottomrule"
     yield r"\end{tabular}}"
     yield r"\end{table*}"
@@ -79,15 +89,23 @@ def _table(table: Table) -> Iterator[str]:
 
 def _headings(table: Table) -> Iterator[str]:
     if table.groups:
-        spans = [rf"\multicolumn{{{span}}}{{c}}{{{escape(name)}}}" for name, span in table.groups]
-        yield _line(["", *spans])
-        rules, start = [], 2  # column 1 has the names
+        spans = [""]
+        for name, span in table.groups:
+            label = escape(name)
+            spans.append(rf"\multicolumn{{{span}}}{{c}}{{{label}}}")
+        yield _line(spans)
+        rules = []
+        start = 2  # column 1 has the names
         for _, span in table.groups:
-            rules.append(rf"\cmidrule(lr){{{start}-{start + span - 1}}}")
-            start += span
+            end = start + span - 1
+            rules.append(rf"\cmidrule(lr){{{start}-{end}}}")
+            start = end + 1
         yield " ".join(rules)
-    heads = [f"{heading.title} {heading.arrow}".strip() for heading in table.columns]
-    yield _line([escape(table.corner), *map(escape, heads)])
+    heads = [escape(table.corner)]
+    for heading in table.columns:
+        text = f"{heading.title} {heading.arrow}"
+        heads.append(escape(text.strip()))
+    yield _line(heads)
 
 
 def _line(cells: list[str]) -> str:
@@ -103,4 +121,6 @@ def _cell(cell: Cell) -> str:
         text = rf"\underline{{{text}}}"
     if cell.worse:
         text = rf"\textcolor{{red}}{{{text}\,{escape(WORSE)}}}"
-    return text + escape("†" * cell.partial)
+    if cell.partial:
+        text += escape("†")
+    return text

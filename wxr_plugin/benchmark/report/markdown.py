@@ -10,34 +10,45 @@ from wxr_plugin.utils.html import WORSE
 
 def to_markdown(content: Content) -> str:
     """Return the report, best figures bold, second ones underlined."""
-    notes = [f"- Note: {escape(text)}." for text in content.warnings]
-    notes += [f"- {escape(text)}" for text in content.notes]
+    notes = []
+    for text in content.warnings:
+        notes.append(f"- Note: {escape(text)}.")
+    for text in content.notes:
+        notes.append(f"- {escape(text)}")
+    quality = [*content.quality, *content.comparison]
     facts = [f"- {escape(name)}: {escape(text)}" for name, text in content.facts]
     parts = [
         f"# {escape(content.name)}",
         "\n".join(notes),
         "Best in **bold**, second <u>underlined</u>.",
-        *_tables([*content.quality, *content.comparison]),
+        *_tables(quality),
+        # Two spaces before its end break a line.
         "  \n".join(map(escape, content.comparable)),
         *_tables([content.cost]),
         "## Protocol",
         "\n".join(facts),
         *_tables([content.protocol, content.errors, content.overlaps]),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    filled = [part for part in parts if part]
+    return "\n\n".join(filled) + "\n"
 
 
 def _tables(tables: list[Table]) -> list[str]:
-    return ["\n\n".join(_table(table)) for table in tables if table.rows]
+    shown = [table for table in tables if table.rows]
+    return ["\n\n".join(_table(table)) for table in shown]
 
 
 def _table(table: Table) -> Iterator[str]:
     """Yield heading, table and notes."""
     yield f"## {escape(table.title)}"
     # Markdown has no spans, so each column is headed by its group and its own title.
-    groups = [name for name, span in table.groups for _ in range(span)]
-    groups = groups or [""] * len(table.columns)
+    groups = []
+    for name, span in table.groups:
+        groups += [name] * span
+    if not groups:
+        groups = [""] * len(table.columns)
     heads = [escape(table.corner)]
+    # Texts stand at the left, figures at the right.
     alignment = [":--"]
     for group, heading in zip(groups, table.columns):
         title = f"{escape(group)} {escape(heading.title)}"
@@ -45,7 +56,8 @@ def _table(table: Table) -> Iterator[str]:
         alignment.append(":--" if table.texts else "--:")
     lines = [_line(heads), _line(alignment)]
     for name, cells in table.rows:
-        lines.append(_line([escape(name), *map(_cell, cells)]))
+        texts = [escape(name), *map(_cell, cells)]
+        lines.append(_line(texts))
     yield "\n".join(lines)
     if table.notes:
         yield "  \n".join(escape(note) for note in table.notes)
@@ -53,7 +65,8 @@ def _table(table: Table) -> Iterator[str]:
 
 def escape(text: str) -> str:
     """Return `text` on one line, with what Markdown would interpret escaped."""
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(text.split()))
+    line = " ".join(text.split())
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", line)
 
 
 def _line(cells: list[str]) -> str:
@@ -68,4 +81,6 @@ def _cell(cell: Cell) -> str:
         text = f"<u>{text}</u>"
     if cell.worse:
         text += f" {WORSE}"
-    return text + ("†" if cell.partial else "")
+    if cell.partial:
+        text += "†"
+    return text

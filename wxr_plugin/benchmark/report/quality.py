@@ -46,13 +46,20 @@ def quality_tables(results: Results) -> list[Table]:
     pairs = [name for name in results.sets if _has_gt(results, name)]
     tables = [_table(results, group) for group in _groups(results, pairs)]
     tasks = {results.sets[name].task for name in pairs}
+    # The sets of one task have their average in the table of the task.
     if len(tasks) > 1:
-        shared = [
-            key for key in results.metrics if all(results.applies(name, key) for name in pairs)
-        ]
+        shared = [key for key in results.metrics if _applies_to_all(results, pairs, key)]
         if shared:
             tables.append(_averages(results, pairs, shared))
     return tables
+
+
+def _applies_to_all(results: Results, sets: Sequence[str], key: str) -> bool:
+    return all(results.applies(name, key) for name in sets)
+
+
+def _applies_to_any(results: Results, sets: Sequence[str], key: str) -> bool:
+    return any(results.applies(name, key) for name in sets)
 
 
 def _groups(results: Results, pairs: Sequence[str]) -> Iterator[_Group]:
@@ -62,43 +69,58 @@ def _groups(results: Results, pairs: Sequence[str]) -> Iterator[_Group]:
     kinds = [("full reference", True), ("no reference", False)]
     for task, sets in [(None, real), *by_task.items()]:
         for kind, needs_gt in kinds:
-            measured = [
-                key
-                for key, metric in results.metrics.items()
-                if metric.needs_gt is needs_gt and any(results.applies(name, key) for name in sets)
-            ]
-            if task is None:
-                head = "Photos without ground truth"
-            else:
-                head = f"{(task or 'Pairs').capitalize()}, {kind}"
-            # The average over several sets is one more group of columns.
-            parts = _parts(measured, len(sets) + (len(sets) > 1))
+            measured = []
+            for key, metric in results.metrics.items():
+                if metric.needs_gt is needs_gt and _applies_to_any(results, sets, key):
+                    measured.append(key)
+            head = "Photos without ground truth"
+            if task is not None:
+                label = task or "Pairs"
+                head = f"{label.capitalize()}, {kind}"
+            groups = len(sets)
+            if groups > 1:
+                # The average over several sets is one more group of columns.
+                groups += 1
+            parts = _parts(measured, groups)
             for number, part in enumerate(parts, 1):
-                part_head = head if len(parts) == 1 else f"{head}, part {number}"
+                part_head = head
+                if len(parts) > 1:
+                    part_head = f"{head}, part {number}"
                 yield _Group(part_head, sets, part)
 
 
 def _parts(metrics: list[str], groups: int) -> list[list[str]]:
     """Split the metrics into as few tables as WIDEST allows, of about equal width."""
-    count = math.ceil(len(metrics) / max(WIDEST // groups, 1)) if metrics else 0
-    size = math.ceil(len(metrics) / count) if count else 1
+    if not metrics:
+        return []
+    # With many sets even one metric is wider than WIDEST.
+    most = max(WIDEST // groups, 1)
+    count = math.ceil(len(metrics) / most)
+    size = math.ceil(len(metrics) / count)
     return [metrics[start : start + size] for start in range(0, len(metrics), size)]
 
 
 def _table(results: Results, group: _Group) -> Table:
     columns = [(name, key) for name in group.sets for key in group.metrics]
-    groups = [(_set_heading(results, name), len(group.metrics)) for name in group.sets]
+    headings = [_set_heading(results, name) for name in group.sets]
     averaged = len(group.sets) > 1
     if averaged:
-        groups.append((OVERALL, len(group.metrics)))
+        headings.append(OVERALL)
     rows = {}
     for method in results.methods:
-        rows[method] = [_cell(results, method, name, key) for name, key in columns]
+        cells = []
+        for name, key in columns:
+            cells.append(_cell(results, method, name, key))
         if averaged:
-            rows[method] += [_average(results, method, group.sets, key) for key in group.metrics]
+            for key in group.metrics:
+                cells.append(_average(results, method, group.sets, key))
+        rows[method] = cells
+    span = len(group.metrics)
+    groups = [(heading, span) for heading in headings]
     metrics = group.metrics * len(groups)
     heads = [_heading(results, key) for key in metrics]
-    return _ranked(results, Table(group.title, heads, [], groups), rows, metrics)
+    table = Table(group.title, heads, [], groups)
+    return _ranked(results, table, rows, metrics)
 
 
 def _averages(results: Results, pairs: list[str], metrics: list[str]) -> Table:
@@ -107,11 +129,15 @@ def _averages(results: Results, pairs: list[str], metrics: list[str]) -> Table:
         rows[method] = [_average(results, method, pairs, key) for key in metrics]
     heads = [_heading(results, key) for key in metrics]
     groups = [(f"Average of {len(pairs)} sets", len(metrics))]
-    return _ranked(results, Table("All pairs", heads, [], groups), rows, metrics)
+    table = Table("All pairs", heads, [], groups)
+    return _ranked(results, table, rows, metrics)
 
 
 def _ranked(
-    results: Results, table: Table, rows: dict[str, list[_Measured]], metrics: list[str]
+    results: Results,
+    table: Table,
+    rows: dict[str, list[_Measured]],
+    metrics: list[str],
 ) -> Table:
     """Return `table` with rows, ranks and notes.
 
@@ -123,20 +149,26 @@ def _ranked(
     """
     for place, (heading, key) in enumerate(zip(table.columns, metrics)):
         column = {method: cells[place] for method, cells in rows.items()}
-        most = max((cell.count for name, cell in column.items() if name != INPUT), default=0)
+        # The input exists for every photo, so its number says nothing about the methods.
+        counts = [measured.count for name, measured in column.items() if name != INPUT]
+        most = max(counts, default=0)
         # Means over fewer images than others cannot be compared, so they get no rank.
         whole = [measured for measured in column.values() if measured.count == most]
         cells = [measured.cell for measured in whole]
         values = [measured.value for measured in whole]
-        rank(cells, values, heading, results.metrics[key].digits)
+        digits = results.metrics[key].digits
+        rank(cells, values, heading, digits)
     for method, row in rows.items():
-        table.rows.append((title(results, method), [measured.cell for measured in row]))
+        cells = [measured.cell for measured in row]
+        table.rows.append((title(results, method), cells))
     table.notes = _notes(table)
     return table
 
 
 def _notes(table: Table) -> list[str]:
-    cells = [cell for _, row in table.rows for cell in row]
+    cells = []
+    for _, row in table.rows:
+        cells += row
     notes = []
     if any(name == OVERALL for name, _ in table.groups):
         notes.append("Overall is the unweighted mean of the sets.")
@@ -153,11 +185,15 @@ def _cell(results: Results, method: str, name: str, key: str) -> _Measured:
     if not mean.count:
         return _Measured(Cell(), math.nan, 0)
     digits = results.metrics[key].digits
-    cell = Cell(figure_text(mean.value, digits), partial=mean.missing > 0, count=mean.count)
+    cell = Cell(figure_text(mean.value, digits))
+    cell.partial = mean.missing > 0
+    cell.count = mean.count
     cell.worse = _is_worse(results, method, [name], key, mean.value)
-    zoo, label = results.methods[method].zoo, title(results, method)
+    zoo = results.methods[method].zoo
+    label = title(results, method)
     figure = published().find(zoo, label, names_of(results, name), key)
-    return _Measured(_compared(cell, mean.value, digits, figure), mean.value, mean.count)
+    cell = _compared(cell, mean.value, digits, figure)
+    return _Measured(cell, mean.value, mean.count)
 
 
 def _average(results: Results, method: str, sets: list[str], key: str) -> _Measured:
@@ -167,13 +203,16 @@ def _average(results: Results, method: str, sets: list[str], key: str) -> _Measu
         return _Measured(Cell(), math.nan, 0)
     digits = results.metrics[key].digits
     means = [results.mean(method, name, key) for name in sets]
-    cell = Cell(figure_text(value, digits), partial=any(mean.missing for mean in means))
+    cell = Cell(figure_text(value, digits))
+    cell.partial = any(mean.missing for mean in means)
     cell.worse = _is_worse(results, method, sets, key, value)
-    zoo, label = results.methods[method].zoo, title(results, method)
+    zoo = results.methods[method].zoo
+    label = title(results, method)
     names = [names_of(results, name) for name in sets]
     figure = published().find_average(zoo, label, names, key)
+    cell = _compared(cell, value, digits, figure)
     count = sum(mean.count for mean in means)
-    return _Measured(_compared(cell, value, digits, figure), value, count)
+    return _Measured(cell, value, count)
 
 
 def _is_worse(results: Results, method: str, sets: list[str], key: str, value: float) -> bool:

@@ -30,12 +30,18 @@ def viewer(data: dict[str, Any], note: str) -> str:
     """
     template = Template(VIEWER.read_text(encoding="utf-8"))
     script = SCRIPT.read_text(encoding="utf-8")
-    return template.substitute(note=html.escape(note), data=script_json(data), script=script)
+    return template.substitute(
+        note=html.escape(note),
+        data=script_json(data),
+        script=script,
+    )
 
 
 def script_json(data: Any) -> str:
     """Return `data` as JSON for a script element, whatever the names in it."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    # A name such as </script> would end the element.
+    return text.replace("<", "\\u003c")
 
 
 def image_uri(image: np.ndarray, side: int) -> str:

@@ -43,7 +43,8 @@ def write_report(
     output = Path(output) if output else folder
     results = Results.read(folder)
     parts = content(results)
-    data = viewer_data(results, Shown(max_images, max_side, output))
+    shown = Shown(max_images, max_side, output)
+    data = viewer_data(results, shown)
     write_text(output / MARKDOWN, to_markdown(parts))
     write_text(output / LATEX, to_latex(parts))
     write_text(output / PAGE, to_html(parts, results, data, max_side))

@@ -55,7 +55,10 @@ def severity_range(name: str) -> Range:
 
 
 def noisy(
-    image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT
+    image: np.ndarray,
+    severity: float,
+    rng: np.random.Generator,
+    styles: Styles = DEFAULT,
 ) -> np.ndarray:
     """Add Gaussian noise n and truncate to 8 bits like the published pairs.
 
@@ -67,7 +70,10 @@ def noisy(
 
 
 def jpeg_compressed(
-    image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT
+    image: np.ndarray,
+    severity: float,
+    rng: np.random.Generator,
+    styles: Styles = DEFAULT,
 ) -> np.ndarray:
     """Compress as JPEG by libjpeg with OpenCV's defaults (chroma at half size); draws nothing."""
     # Quality falls linearly from 100 at severity 0 to that of the style at severity 1.
@@ -77,21 +83,29 @@ def jpeg_compressed(
 
 def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """Encode and decode `image`, rounded to 8 bits, as a JPEG of `quality` in [1, 100]."""
-    rgb = np.uint8(np.clip(image, 0, 1) * 255 + 0.5)
+    clipped = np.clip(image, 0, 1)
+    rgb = np.uint8(clipped * 255 + 0.5)
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-    decoded = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    return decoded.astype(np.float32) / np.float32(255)
+    flags = [cv2.IMWRITE_JPEG_QUALITY, int(quality)]
+    _, data = cv2.imencode(".jpg", bgr, flags)
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    return rgb.astype(np.float32) / np.float32(255)
 
 
 def truncated(image: np.ndarray) -> np.ndarray:
     """Truncate (not round) `image` to 8 bits, as the authors store their images."""
-    return np.floor(np.clip(image, 0, 1) * np.float32(255)) / np.float32(255)
+    clipped = np.clip(image, 0, 1)
+    levels = np.floor(clipped * np.float32(255))
+    return levels / np.float32(255)
 
 
 def _weather(kind: str) -> Degradation:
     def draw(
-        image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles = DEFAULT
+        image: np.ndarray,
+        severity: float,
+        rng: np.random.Generator,
+        styles: Styles = DEFAULT,
     ) -> np.ndarray:
         return add_weather(image, kind, severity, rng, styles.weather)
 

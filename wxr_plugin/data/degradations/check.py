@@ -59,8 +59,11 @@ def check_tree(root: str | Path, benchmark: str = "universal") -> list[Degradati
             f"{root}: neither train nor val in it; the layout is "
             f"{root}/{{train,val}}/<degradation>/{{LQ,GT}}"
         )
-    entries = BENCHMARKS[benchmark].degradations
-    return [_check(root, split, word, entries[word]) for split in SPLITS for word in entries]
+    checks = []
+    for split in SPLITS:
+        for word, entry in BENCHMARKS[benchmark].degradations.items():
+            checks.append(_check(root, split, word, entry))
+    return checks
 
 
 def strangers(root: str | Path) -> list[str]:
@@ -86,7 +89,7 @@ def sources(root: str | Path) -> Iterator[Path]:
 
 def _check(root: Path, split: str, word: str, entry: Published) -> DegradationCheck:
     folder = root / split / word
-    result = DegradationCheck(split, word, 0, entry)
+    result = DegradationCheck(split, word, pairs=0, entry=entry)
     if not folder.is_dir():
         return result
     try:
@@ -137,9 +140,11 @@ def _sizes(store: ImageStore) -> dict[str, Size | None]:
 
 def _size(path: str) -> Size | None:
     try:
-        with Image.open(io.BytesIO(Path(path).read_bytes())) as image:
+        data = Path(path).read_bytes()
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
             is_turned = image.getexif().get(_ORIENTATION) in _TURNED
-            return image.size if is_turned else image.size[::-1]
+            return (width, height) if is_turned else (height, width)
     except Exception:  # Pillow raises almost anything on damaged data
         return None
 
@@ -149,6 +154,8 @@ def _is_stranger(name: str) -> bool:
 
 
 def _unknown_folder(path: Path) -> str:
+    hint = f"the ten are {', '.join(DEGRADATIONS)}"
     near = get_close_matches(path.name, DEGRADATIONS, n=1, cutoff=0.45)
-    hint = f"did you mean {near[0]}?" if near else f"the ten are {', '.join(DEGRADATIONS)}"
+    if near:
+        hint = f"did you mean {near[0]}?"
     return f"{path}: unknown degradation, so this folder is not used; {hint}"

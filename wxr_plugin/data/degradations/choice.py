@@ -23,7 +23,8 @@ class Balanced:
 
     def __getitem__(self, index: int) -> int:
         self.word, group = self.groups[index % len(self.groups)]
-        return group[self.rng.integers(len(group))]
+        place = self.rng.integers(len(group))
+        return group[place]
 
 
 class InOrder:
@@ -48,4 +49,5 @@ class InOrder:
 def rng_of(word: str, key: str) -> np.random.Generator:
     """Return the generator of a validation image, which depends on degradation and photo alone."""
     digest = hashlib.sha256(f"{word}/{key}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:8], "little"))
+    seed = int.from_bytes(digest[:8], "little")
+    return np.random.default_rng(seed)

@@ -68,9 +68,13 @@ def gt_folders(root: str | PathLike, split: str, words: Collection[str] = ()) ->
     They are those of `words`, or of all degradations if it is empty.
     """
     folder = Path(root).expanduser() / split
-    chosen = [word for word in words_in(folder) if word in (words or DEGRADATIONS)]
-    paths = [_side(folder / word, "GT") for word in chosen]
-    return [path for path in paths if path is not None]
+    folders = []
+    for word in words_in(folder):
+        gt = _side(folder / word, "GT")
+        is_chosen = not words or word in words
+        if is_chosen and gt is not None:
+            folders.append(gt)
+    return folders
 
 
 def read_pairs(folder: str | PathLike, check_names: bool = True, cache: bool = False) -> Pairs:
@@ -100,8 +104,8 @@ def paired(lq: ImageStore, gt: ImageStore, check_names: bool = True) -> list[tup
             "give each image its partner"
         )
     pairs = list(zip(lq_keys, gt_keys))
-    for lq_key, gt_key in pairs if check_names else ():
-        if not names_fit(lq_key, gt_key):
+    for lq_key, gt_key in pairs:
+        if check_names and not names_fit(lq_key, gt_key):
             raise OptionError(
                 f"{lq.path(lq_key)} would be paired with {gt.path(gt_key)}: sorted, {lq.root} and "
                 f"{gt.root} do not pair; "
@@ -130,11 +134,13 @@ def names_fit(lq_key: str, gt_key: str) -> bool:
 
 
 def _numbers(key: str) -> list[int]:
-    return [int(digits) for digits in re.findall(r"\d+", unquote(key))]
+    name = unquote(key)
+    return [int(digits) for digits in re.findall(r"\d+", name)]
 
 
 def _words(key: str) -> set[str]:
-    return set(re.findall(r"[^\W\d_]+", unquote(key).lower()))
+    name = unquote(key).lower()
+    return set(re.findall(r"[^\W\d_]+", name))
 
 
 def _side(folder: str | PathLike, side: str) -> Path | None:
@@ -152,6 +158,8 @@ def _as_file_name(key: str) -> str:
 def _surplus(lq_keys: list[str], gt_keys: list[str]) -> str:
     """Return examples of keys that only one side has; empty if the sides are named differently."""
     alone = sorted(set(lq_keys) ^ set(gt_keys))
-    if len(alone) >= max(len(lq_keys), len(gt_keys)):
+    count = max(len(lq_keys), len(gt_keys))
+    if len(alone) >= count:
         return ""
-    return f" (one side alone has {', '.join(alone[:3])})"
+    examples = ", ".join(alone[:3])
+    return f" (one side alone has {examples})"

@@ -23,7 +23,10 @@ def encoded(light: np.ndarray) -> np.ndarray:
 
 
 def low_light(
-    image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles
+    image: np.ndarray,
+    severity: float,
+    rng: np.random.Generator,
+    styles: Styles,
 ) -> np.ndarray:
     """Return the photo with a shorter exposure: Q((g J k + n)^(1/2.2)), k = 2^-stops, in 8 bits.
 
@@ -37,16 +40,25 @@ def low_light(
     electrons = np.float32(rng.uniform(*ranges.electrons))
     read = rng.uniform(*ranges.read)
     # Gains of red and blue relative to green, each up or down.
-    red, blue = rng.choice((-1.0, 1.0), 2) * rng.uniform(*ranges.cast, 2) * severity
+    signs = rng.choice((-1.0, 1.0), 2)
+    red, blue = signs * rng.uniform(*ranges.cast, 2) * severity
     gains = np.float32([1 + red, 1, 1 + blue])
-    light = linear(image) * gains * np.float32(2 ** (-stops * severity))
-    deviation = np.sqrt(light / electrons + np.float32(read**2)) * np.float32(severity)
-    light += deviation * rng.standard_normal(image.shape, dtype=np.float32)
-    return np.round(encoded(light) * np.float32(255)) / np.float32(255)
+    exposure = np.float32(2 ** (-stops * severity))
+    light = linear(image) * gains * exposure
+    # Photon noise grows with the light, the noise of the sensor does not.
+    variance = light / electrons + np.float32(read**2)
+    deviation = np.sqrt(variance) * np.float32(severity)
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    light += deviation * noise
+    levels = np.round(encoded(light) * np.float32(255))
+    return levels / np.float32(255)
 
 
 def shadowed(
-    image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles
+    image: np.ndarray,
+    severity: float,
+    rng: np.random.Generator,
+    styles: Styles,
 ) -> np.ndarray:
     """Take the direct light from a part of the picture: J (1 - M + M k), in linear light.
 
@@ -55,12 +67,13 @@ def shadowed(
     removal via shadow image decomposition", ICCV 2019.
     """
     ranges = styles.shadow
-    mask = _shadow_mask(image.shape[:2], ranges, rng)[..., None]
+    mask = _shadow_mask(image.shape[:2], ranges, rng)
     share = rng.uniform(*ranges.light)
     blue = rng.uniform(*ranges.blue)
     sky = np.float32([share * (1 - blue), share, share * (1 + blue)])
     # 1 - M + M k = 1 - M (1 - k)
-    factor = 1 - np.float32(severity) * mask * (1 - sky)
+    strength = np.float32(severity) * mask[..., None]
+    factor = 1 - strength * (1 - sky)
     return encoded(linear(image) * factor)
 
 
@@ -68,27 +81,38 @@ def _shadow_mask(shape: tuple[int, int], ranges: Shadow, rng: np.random.Generato
     """Return M of `shadowed`, (H, W) float32: 1 in the core, with a penumbra of varying width."""
     mask = np.zeros(shape, np.uint8)
     fewest, most = ranges.shapes
-    for _ in range(rng.integers(fewest, most + 1)):
+    count = rng.integers(fewest, most + 1)
+    for _ in range(count):
         radius = rng.uniform(*ranges.size) * min(shape)
-        cv2.fillPoly(mask, [_polygon(shape, radius, rng)], 255)
+        corners = _polygon(shape, radius, rng)
+        cv2.fillPoly(mask, [corners], 255)
     full = mask.astype(np.float32) / 255
     unit = size_unit(shape)
     # A blend of two blurs is cheaper than a blur whose width varies.
-    sharp, soft = (cv2.GaussianBlur(full, (0, 0), width * unit) for width in ranges.penumbra)
-    share = smooth_noise(shape, 3, rng)
-    return sharp + (soft - sharp) * share
+    narrow, wide = ranges.penumbra
+    sharp = cv2.GaussianBlur(full, (0, 0), narrow * unit)
+    soft = cv2.GaussianBlur(full, (0, 0), wide * unit)
+    softness = smooth_noise(shape, 3, rng)
+    return sharp + (soft - sharp) * softness
 
 
 def _polygon(shape: tuple[int, int], radius: float, rng: np.random.Generator) -> np.ndarray:
     """Return the corners (n, 2) of an irregular, stretched polygon, in whole pixels (x, y)."""
     count = int(rng.integers(5, 11))
-    angles = np.sort(rng.uniform(0, 2 * math.pi, count))
-    distances = rng.uniform(0.5, 1.3, count)[:, None]
-    corners = distances * np.stack([np.cos(angles), np.sin(angles)], 1)
-    corners *= (radius * rng.uniform(1, 2.2), radius * rng.uniform(0.4, 0.9))
+    angles = rng.uniform(0, 2 * math.pi, count)
+    # Sorted, so that the edges do not cross.
+    angles = np.sort(angles)
+    directions = np.stack([np.cos(angles), np.sin(angles)], 1)
+    distances = rng.uniform(0.5, 1.3, count)
+    corners = distances[:, None] * directions
+    length = radius * rng.uniform(1, 2.2)
+    breadth = radius * rng.uniform(0.4, 0.9)
+    corners *= (length, breadth)
     turn = rng.uniform(0, math.pi)
     cos = math.cos(turn)
     sin = math.sin(turn)
-    corners = corners @ np.array([[cos, sin], [-sin, cos]])
-    centre = rng.uniform((0, 0), (shape[1], shape[0]))
-    return np.round(corners + centre).astype(np.int32)
+    rotation = np.array([[cos, sin], [-sin, cos]])
+    height, width = shape
+    centre = rng.uniform((0, 0), (width, height))
+    corners = corners @ rotation + centre
+    return np.round(corners).astype(np.int32)

@@ -10,7 +10,10 @@ MOST_SHAPES = 200
 
 
 def uncompleted(
-    image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles
+    image: np.ndarray,
+    severity: float,
+    rng: np.random.Generator,
+    styles: Styles,
 ) -> np.ndarray:
     """Fill boxes and brush strokes with one grey level: (1 - M) J + M fill, M of zeros and ones.
 
@@ -25,18 +28,25 @@ def uncompleted(
 
 
 def missing_mask(
-    shape: tuple[int, int], severity: float, ranges: Missing, rng: np.random.Generator
+    shape: tuple[int, int],
+    severity: float,
+    ranges: Missing,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Return the mask of the missing part of a picture: (H, W) bool.
 
     Boxes, strokes or both are drawn until they cover severity * cover of it.
     """
-    area = rng.uniform(*ranges.cover) * severity * shape[0] * shape[1]
+    height, width = shape
+    # Area in pixels that is to be covered.
+    area = rng.uniform(*ranges.cover) * severity * height * width
     share_of_boxes = rng.choice((0.0, 0.5, 1.0))
     mask = np.zeros(shape, np.uint8)
     for _ in range(MOST_SHAPES):
-        draw = _box if rng.random() < share_of_boxes else _stroke
-        draw(mask, ranges, rng)
+        if rng.random() < share_of_boxes:
+            _box(mask, ranges, rng)
+        else:
+            _stroke(mask, ranges, rng)
         if mask.sum() >= area:
             break
     return mask.astype(bool)
@@ -46,8 +56,11 @@ def _box(mask: np.ndarray, ranges: Missing, rng: np.random.Generator) -> None:
     height, width = mask.shape
     sides = rng.uniform(*ranges.box, 2) * min(mask.shape)
     rows, columns = np.maximum(1, sides).astype(int)
-    top = int(rng.integers(max(1, height - rows + 1)))
-    left = int(rng.integers(max(1, width - columns + 1)))
+    # Numbers of places where the box fits.
+    places_down = max(1, height - rows + 1)
+    places_across = max(1, width - columns + 1)
+    top = int(rng.integers(places_down))
+    left = int(rng.integers(places_across))
     mask[top : top + rows, left : left + columns] = 1
 
 
@@ -55,13 +68,18 @@ def _stroke(mask: np.ndarray, ranges: Missing, rng: np.random.Generator) -> None
     """Draw a brush stroke over a few corners that turns a little at each."""
     side = min(mask.shape)
     count = int(rng.integers(4, 9))
-    width = max(1, round(2 * side * rng.uniform(*ranges.brush)))
+    radius = side * rng.uniform(*ranges.brush)
+    width = max(1, round(2 * radius))
     # The direction is a random walk.
-    angles = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.7, count))
-    lengths = rng.uniform(0.05, 0.2, count)[:, None] * side
-    steps = lengths * np.stack([np.cos(angles), np.sin(angles)], 1)
+    first_angle = rng.uniform(0, 2 * np.pi)
+    turns = rng.normal(0, 0.7, count)
+    angles = first_angle + np.cumsum(turns)
+    directions = np.stack([np.cos(angles), np.sin(angles)], 1)
+    lengths = rng.uniform(0.05, 0.2, count) * side
+    steps = lengths[:, None] * directions
     start = rng.uniform((0, 0), mask.shape[::-1])
-    corners = np.round(start + np.cumsum(steps, 0)).astype(np.int32)
+    path = start + np.cumsum(steps, 0)
+    corners = np.round(path).astype(np.int32)
     cv2.polylines(mask, [corners], False, 1, width)
     for corner in corners:  # round joints
         cv2.circle(mask, corner.tolist(), width // 2, 1, -1)

@@ -14,15 +14,20 @@ STEPS = 256
 
 
 def motion_blurry(
-    image: np.ndarray, severity: float, rng: np.random.Generator, styles: Styles
+    image: np.ndarray,
+    severity: float,
+    rng: np.random.Generator,
+    styles: Styles,
 ) -> np.ndarray:
     """Convolve the photo with a random path in linear light (gamma 2.2), as exposures add up.
 
     The blur is the same everywhere: objects that move independently, as in GoPro's frames, are not
     modelled.
     """
-    length = rng.uniform(*styles.motion.length) * severity * size_unit(image.shape[:2])
-    kernel = path_kernel(random_path(styles.motion, rng) * length)
+    unit = size_unit(image.shape[:2])
+    length = rng.uniform(*styles.motion.length) * severity * unit
+    path = random_path(styles.motion, rng)
+    kernel = path_kernel(path * length)
     blurred = cv2.filter2D(linear(image), -1, kernel, borderType=cv2.BORDER_REFLECT_101)
     return encoded(blurred)
 
@@ -34,13 +39,19 @@ def random_path(ranges: Motion, rng: np.random.Generator) -> np.ndarray:
     random trajectories was proposed by Boracchi and Foi, "Modeling the performance of image
     restoration from motion blur", IEEE TIP 2012.
     """
-    turns = rng.normal(0, rng.uniform(*ranges.wobble), STEPS)
-    jerks = (rng.random(STEPS) < ranges.jerk) * rng.uniform(-math.pi, math.pi, STEPS)
-    angles = rng.uniform(0, 2 * math.pi) + np.cumsum(turns + jerks)
+    wobble = rng.uniform(*ranges.wobble)
+    turns = rng.normal(0, wobble, STEPS)
+    is_jerk = rng.random(STEPS) < ranges.jerk
+    jerks = is_jerk * rng.uniform(-math.pi, math.pi, STEPS)
+    first_angle = rng.uniform(0, 2 * math.pi)
+    angles = first_angle + np.cumsum(turns + jerks)
+    directions = np.stack([np.cos(angles), np.sin(angles)], 1)
     # Five random speeds, interpolated linearly over the exposure.
-    speed = np.interp(np.linspace(0, 4, STEPS), np.arange(5), rng.uniform(0.3, 1.0, 5))
-    lengths = (speed / speed.sum())[:, None]
-    steps = lengths * np.stack([np.cos(angles), np.sin(angles)], 1)
+    drawn_speeds = rng.uniform(0.3, 1.0, 5)
+    times = np.linspace(0, 4, STEPS)
+    speeds = np.interp(times, np.arange(5), drawn_speeds)
+    lengths = speeds / speeds.sum()
+    steps = lengths[:, None] * directions
     return np.cumsum(steps, 0)
 
 
@@ -55,14 +66,17 @@ def path_kernel(path: np.ndarray) -> np.ndarray:
     """
     path = path - path.mean(0)
     half = math.ceil(np.abs(path).max()) + 1
-    kernel = np.zeros((2 * half + 1, 2 * half + 1))
+    side = 2 * half + 1
+    kernel = np.zeros((side, side))
     corner = np.floor(path).astype(int)
-    part = path - corner
+    left, top = corner.T + half
+    # Place within the pixel, in [0, 1).
+    part_x, part_y = (path - corner).T
     for dx in (0, 1):
         for dy in (0, 1):
             # Bilinear weights; add.at because several places may share a pixel.
-            weight = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1])
-            columns = corner[:, 0] + dx + half
-            rows = corner[:, 1] + dy + half
-            np.add.at(kernel, (rows, columns), weight)
+            weight_x = np.abs(1 - dx - part_x)
+            weight_y = np.abs(1 - dy - part_y)
+            pixels = (top + dy, left + dx)
+            np.add.at(kernel, pixels, weight_x * weight_y)
     return (kernel / kernel.sum()).astype(np.float32)

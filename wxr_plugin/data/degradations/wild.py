@@ -21,7 +21,9 @@ NO_FILES = WildOptions()
 
 
 def wild_degrade(
-    image: np.ndarray, rng: np.random.Generator, options: WildOptions = NO_FILES
+    image: np.ndarray,
+    rng: np.random.Generator,
+    options: WildOptions = NO_FILES,
 ) -> np.ndarray:
     """Return a degraded copy of a clean photo, float32 RGB (H, W, 3) in [0, 1].
 
@@ -31,13 +33,18 @@ def wild_degrade(
     Raises:
         WxrError: a file of PSFs is not one.
     """
-    with random_state(int(rng.integers(1 << 32))) as own:
-        picture = _Picture(np.ascontiguousarray(image[..., ::-1]), own, options)
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    seed = int(rng.integers(1 << 32))
+    with random_state(seed) as own:
+        picture = _Picture(bgr, own, options)
         for stage in WILD.stages:
             for step in own.permutation(stage.steps):
-                getattr(picture, step)(stage)
-    rgb = np.clip(picture.bgr, 0, 1)[..., ::-1]
-    return np.round(rgb * np.float32(255)) / np.float32(255)
+                draw = getattr(picture, step)
+                draw(stage)
+    clipped = np.clip(picture.bgr, 0, 1)
+    rgb = clipped[..., ::-1]
+    levels = np.round(rgb * np.float32(255))
+    return levels / np.float32(255)
 
 
 def wild_clean(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -65,11 +72,13 @@ class _Picture:
         elif self.rng.random() < stage.display and self.options.display_psf:
             psfs = load_psfs(self.options.display_psf)
             psf = psfs[self.rng.integers(len(psfs))]
-            self.bgr = filtered(self.bgr, psf[..., ::-1])  # RGB to BGR
+            bgr_psf = psf[..., ::-1]
+            self.bgr = filtered(self.bgr, bgr_psf)
 
     def resize(self, stage: StageSettings) -> None:
         scale = self.rng.uniform(*WILD.scale)
-        self._to([max(1, round(length / scale)) for length in self.size])
+        size = [max(1, round(length / scale)) for length in self.size]
+        self._to(size)
 
     def resize_back(self, stage: StageSettings) -> None:
         self._to(self.size)
@@ -80,22 +89,32 @@ class _Picture:
         settings = WILD.noise
         if self.rng.random() < settings.gaussian:
             self.bgr = random_add_gaussian_noise(
-                self.bgr, settings.sigma, settings.grey, clip=True, rounds=True
+                self.bgr,
+                settings.sigma,
+                settings.grey,
+                clip=True,
+                rounds=True,
             )
         if self.rng.random() < settings.poisson:
             bgr = np.ascontiguousarray(self.bgr, np.float32)
             self.bgr = random_add_poisson_noise(
-                bgr, settings.strength, settings.grey, clip=True, rounds=True
+                bgr,
+                settings.strength,
+                settings.grey,
+                clip=True,
+                rounds=True,
             )
         self.bgr = np.ascontiguousarray(self.bgr, np.float32)
 
     def jpeg(self, stage: StageSettings) -> None:
         if self.rng.random() < stage.jpeg:
             quality = round(self.rng.uniform(*stage.quality))
-            rgb = through_jpeg(self.bgr[..., ::-1], quality)
-            self.bgr = np.ascontiguousarray(rgb[..., ::-1])
+            rgb = self.bgr[..., ::-1]
+            compressed = through_jpeg(rgb, quality)
+            self.bgr = np.ascontiguousarray(compressed[..., ::-1])
 
     def _to(self, size: tuple[int, int] | list[int]) -> None:
         if self.resized:
-            interpolation = INTERPOLATIONS[self.rng.integers(3)]
+            number = self.rng.integers(len(INTERPOLATIONS))
+            interpolation = INTERPOLATIONS[number]
             self.bgr = cv2.resize(self.bgr, size, interpolation=interpolation)

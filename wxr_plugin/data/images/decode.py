@@ -52,20 +52,26 @@ def decode_channels(data: bytes, header: Image.Image) -> np.ndarray:
     else:
         image = _decode_odd(header)
     turn = _TURNS.get(_orientation(header))
-    return turn(image) if turn else image
+    if turn is None:
+        return image
+    return turn(image)
 
 
 def eight_bits(image: np.ndarray) -> np.ndarray:
     """Return `image` as uint8; uint16 is divided by 257 and rounded."""
-    return np.round(image / 257.0).astype(np.uint8) if image.dtype == np.uint16 else image
+    if image.dtype != np.uint16:
+        return image
+    levels = np.round(image / 257.0)
+    return levels.astype(np.uint8)
 
 
 def over_white(image: np.ndarray) -> np.ndarray:
     """Composite uint8 RGBA over white; RGB is returned as it is."""
     if image.shape[2] == 3:
         return image
+    rgb = image[..., :3]
     alpha = image[..., 3:] / 255.0
-    blended = image[..., :3] * alpha + 255.0 * (1.0 - alpha)
+    blended = rgb * alpha + 255.0 * (1.0 - alpha)
     return np.round(blended).astype(np.uint8)
 
 
@@ -95,7 +101,8 @@ def _is_deep(data: bytes, header: Image.Image) -> bool:
 def _decode_plain(data: bytes, size: tuple[int, int]) -> np.ndarray:
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if image is None or image.shape[1::-1] != size:
+    width, height = size
+    if image is None or image.shape[:2] != (height, width):
         raise BadImageError("damaged or cut short")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
@@ -108,8 +115,9 @@ def _decode_deep(data: bytes) -> np.ndarray:
         raise BadImageError(f"{image.dtype} values; convert it to 8 or 16 bits a channel")
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    order = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    return cv2.cvtColor(image, order)
+    if image.shape[2] == 4:
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _decode_odd(header: Image.Image) -> np.ndarray:
@@ -124,7 +132,8 @@ def decode_depth(data: bytes, header: Image.Image) -> np.ndarray:
     depth = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if depth is None or depth.dtype not in (np.uint8, np.uint16):
         raise BadImageError("not a depth map of 8 or 16 bits")
-    return depth.astype(np.float32) / np.iinfo(depth.dtype).max
+    largest = np.iinfo(depth.dtype).max
+    return depth.astype(np.float32) / largest
 
 
 @contextmanager

@@ -55,8 +55,11 @@ def image_size(path: str | PathLike) -> tuple[int, int] | None:
     """Return width and height of the upright photo from its header; None if unreadable."""
     try:
         with Image.open(path) as header:
-            is_turned = "exif" in header.info and header.getexif().get(_ORIENTATION, 1) >= 5
-            return header.size[::-1] if is_turned else header.size
+            width, height = header.size
+            orientation = 1
+            if "exif" in header.info:
+                orientation = header.getexif().get(_ORIENTATION, 1)
+            return (height, width) if orientation >= 5 else (width, height)
     except Exception:  # Pillow raises almost anything on damaged data
         return None
 

@@ -89,20 +89,24 @@ def encode_photo(photo: Photo, suffix: str, quality: int = 95) -> bytes:
     white. `quality` in [1, 100] is that of JPEG and WebP.
     """
     channels = _channels(photo, suffix)
-    extras = {"icc_profile": _fitting(photo.icc, channels), "exif": photo.exif}
-    extras = {key: value for key, value in extras.items() if value}
+    extras = _extras(photo, channels)
     if suffix in PILLOWS:
         stream = io.BytesIO()
-        Image.fromarray(channels).save(stream, PILLOWS[suffix], quality=quality, **extras)
+        image = Image.fromarray(channels)
+        image.save(stream, PILLOWS[suffix], quality=quality, **extras)
         return stream.getvalue()
     if channels.ndim == 3:
-        channels = cv2.cvtColor(channels, _ORDERS[channels.shape[2]])
+        order = _ORDERS[channels.shape[2]]
+        channels = cv2.cvtColor(channels, order)
+    is_png = suffix == ".png"
     # PNGs are packed by run lengths after the Paeth filter: on photos as small as zlib's level 6,
     # in a tenth of its time.
-    encoded, data = cv2.imencode(suffix, channels, _PNG if suffix == ".png" else [])
+    flags = _PNG if is_png else []
+    encoded, codes = cv2.imencode(suffix, channels, flags)
     if not encoded:
         raise ValueError(f"OpenCV cannot encode it as {suffix}")
-    return _with_chunks(data.tobytes(), extras) if suffix == ".png" else data.tobytes()
+    data = codes.tobytes()
+    return _with_chunks(data, extras) if is_png else data
 
 
 def _channels(photo: Photo, suffix: str) -> np.ndarray:
@@ -112,10 +116,23 @@ def _channels(photo: Photo, suffix: str) -> np.ndarray:
         channels = np.dstack((photo.pixels, photo.alpha))
     if suffix not in DEEP:
         channels = eight_bits(channels)
-        channels = channels if suffix == ".webp" else over_white(channels)
-    if photo.grey and channels.shape[2] == 3 and suffix not in COLOUR_ONLY:
+        if suffix != ".webp":
+            channels = over_white(channels)
+    is_opaque = channels.shape[2] == 3
+    if photo.grey and is_opaque and suffix not in COLOUR_ONLY:
         channels = cv2.cvtColor(channels, cv2.COLOR_RGB2GRAY)
     return channels
+
+
+def _extras(photo: Photo, channels: np.ndarray) -> dict[str, bytes]:
+    """Return profile and EXIF of the photo, as far as it has them, by Pillow's names."""
+    extras = {}
+    profile = _fitting(photo.icc, channels)
+    if profile:
+        extras["icc_profile"] = profile
+    if photo.exif:
+        extras["exif"] = photo.exif
+    return extras
 
 
 def _decode(data: bytes, header: Image.Image) -> Photo:
@@ -129,16 +146,26 @@ def _decode(data: bytes, header: Image.Image) -> Photo:
     # The pixels of these modes were converted to RGB, which their profile does not describe.
     if header.mode not in ("CMYK", "LAB", "YCbCr"):
         icc = header.info.get("icc_profile")
-    return Photo(pixels, alpha, grey, icc, _exif(header), _frames(header))
+    return Photo(
+        pixels=pixels,
+        alpha=alpha,
+        grey=grey,
+        icc=icc,
+        exif=_exif(header),
+        frames=_frames(header),
+    )
 
 
 def _frames(header: Image.Image) -> int:
     # The further images that cameras store in an MPO are previews, not frames.
-    return 1 if header.format == "MPO" else getattr(header, "n_frames", 1)
+    if header.format == "MPO":
+        return 1
+    return getattr(header, "n_frames", 1)
 
 
 def _exif(header: Image.Image) -> bytes | None:
-    if header.format not in ("JPEG", "MPO", "WEBP", "PNG") or "exif" not in header.info:
+    has_exif = "exif" in header.info
+    if not has_exif or header.format not in ("JPEG", "MPO", "WEBP", "PNG"):
         return None
     try:
         exif = header.getexif()
@@ -153,21 +180,28 @@ def _fitting(icc: bytes | None, channels: np.ndarray) -> bytes | None:
     """Return the profile if it is for this number of channels."""
     # Bytes 16 to 20 of a profile's header are its colour space.
     kind = b"GRAY" if channels.ndim == 2 else b"RGB "
-    return icc if icc and icc[16:20] == kind else None
+    if not icc or icc[16:20] != kind:
+        return None
+    return icc
 
 
 def _with_chunks(png: bytes, extras: dict[str, bytes]) -> bytes:
     """Insert profile and EXIF into a PNG."""
     chunks = b""
     if "icc_profile" in extras:
-        chunks += _chunk(b"iCCP", b"profile\0\0" + zlib.compress(extras["icc_profile"]))
+        packed = zlib.compress(extras["icc_profile"])
+        chunks += _chunk(b"iCCP", b"profile\0\0" + packed)
     if "exif" in extras:
-        chunks += _chunk(b"eXIf", extras["exif"].removeprefix(b"Exif\0\0"))
+        exif = extras["exif"].removeprefix(b"Exif\0\0")
+        chunks += _chunk(b"eXIf", exif)
     # The signature has 8 bytes and the first chunk, IHDR, 25.
-    return png[:33] + chunks + png[33:]
+    start, rest = png[:33], png[33:]
+    return start + chunks + rest
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     """Return length (big-endian), kind, data and checksum, as a PNG has them."""
-    checksum = zlib.crc32(kind + data)
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+    body = kind + data
+    length = struct.pack(">I", len(data))
+    checksum = struct.pack(">I", zlib.crc32(body))
+    return length + body + checksum

@@ -41,12 +41,17 @@ class ImageStore:
     def __init__(self, root: str | PathLike, cache: bool = False):
         self.root = Path(root).expanduser()
         self.is_lmdb = self.root.suffix == ".lmdb"
-        self._files = {} if self.is_lmdb else keyed(self.root, list_images(self.root))
-        self._keys = _lmdb_keys(self.root) if self.is_lmdb else sorted(self._files)
+        self._files: dict[str, Path] = {}
+        if self.is_lmdb:
+            self._keys = _lmdb_keys(self.root)
+        else:
+            self._files = keyed(self.root, list_images(self.root))
+            self._keys = sorted(self._files)
         if not self._keys:
             raise WxrError(f"{root}: no images in it (looked for {', '.join(SUFFIXES)})")
-        files = self._files if cache else {}
-        self._cache = {key: _bytes_or_none(file) for key, file in files.items()}
+        self._cache: dict[str, bytes | None] = {}
+        if cache:
+            self._cache = {key: _bytes_or_none(file) for key, file in self._files.items()}
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -57,11 +62,16 @@ class ImageStore:
 
     def path(self, key: str) -> str:
         """Return the path of an image for messages and results: its file, or LMDB/key."""
-        return str(self.root / key) if self.is_lmdb else str(self._files[key])
+        if self.is_lmdb:
+            return str(self.root / key)
+        return str(self._files[key])
 
     def name(self, key: str) -> str:
         """Return the path of the image's file below the root; for an LMDB the key."""
-        return key if self.is_lmdb else self._files[key].relative_to(self.root).as_posix()
+        if self.is_lmdb:
+            return key
+        file = self._files[key]
+        return file.relative_to(self.root).as_posix()
 
     def encoded(self, key: str) -> bytes:
         """Return the bytes of the image's file. Raises BadImageError if they cannot be read."""
@@ -98,7 +108,8 @@ def image_key(relative: str | PathLike) -> str:
     """
     name = Path(relative).with_suffix("").as_posix()
     # quote() never escapes a dot, even if it is not in `safe`.
-    return quote(name, safe=_PRINTABLE).replace(".", "%2E")
+    quoted = quote(name, safe=_PRINTABLE)
+    return quoted.replace(".", "%2E")
 
 
 def keyed(root: str | PathLike, files: Iterable[Path]) -> dict[str, Path]:

@@ -80,7 +80,9 @@ def build(
             f"crop size {crop_size} and step {step} must not be negative, and a step needs a crop "
             f"size"
         )
-    plan = Plan(str(src.resolve()), crop_size, (step or crop_size) if crop_size else 0)
+    if not step:
+        step = crop_size
+    plan = Plan(str(src.resolve()), crop_size, step)
     sources = _sources(src)
     # The lock is held while the folder is checked, too: two builds must not both find it empty.
     with _only_writer(dst):
@@ -178,7 +180,9 @@ def _remove_damaged_database(dst: Path) -> str:
 
 def _described(plan: Plan, finished: bool) -> str:
     state = "built" if finished else "a build was started"
-    crops = f"with crop size {plan.crop_size}, step {plan.step}" if plan.crop_size else "uncut"
+    crops = "uncut"
+    if plan.crop_size:
+        crops = f"with crop size {plan.crop_size}, step {plan.step}"
     return f"{state} from {plan.source} {crops}"
 
 
@@ -210,7 +214,8 @@ def _write(
             results = list(pool.map(work, names, paths))
             done += _store(database, journal, results)
             _check_quota(done, max_bad)
-        _drop_surplus(database, {entry.key.encode() for row in done for entry in row.entries})
+        keys = {entry.key.encode() for row in done for entry in row.entries}
+        _drop_surplus(database, keys)
     _finish(dst, plan, done)
     return done
 
@@ -223,7 +228,9 @@ def _clear(dst: Path) -> None:
 
 
 def _store(
-    database: lmdb.Environment, journal: Journal, results: list[tuple[Row, dict[str, bytes]]]
+    database: lmdb.Environment,
+    journal: Journal,
+    results: list[tuple[Row, dict[str, bytes]]],
 ) -> list[Row]:
     """Commit a batch to the LMDB, then to the journal, and return its rows."""
     values: dict[str, bytes] = {}
@@ -236,10 +243,12 @@ def _store(
 
 
 def _finish(dst: Path, plan: Plan, rows: list[Row]) -> None:
-    entries = sorted((entry for row in rows for entry in row.entries), key=lambda entry: entry.key)
+    entries = [entry for row in rows for entry in row.entries]
     if not entries:
         raise WxrError(f"{plan.source}: none of its images can be read")
-    files.write_text(dst / META_INFO, "".join(entry.meta_line + "\n" for entry in entries))
+    entries.sort(key=lambda entry: entry.key)
+    lines = [entry.meta_line + "\n" for entry in entries]
+    files.write_text(dst / META_INFO, "".join(lines))
 
 
 def _still_good(rows: list[Row], sources: dict[str, Path], database: lmdb.Environment) -> list[Row]:
@@ -251,7 +260,8 @@ def _still_good(rows: list[Row], sources: dict[str, Path], database: lmdb.Enviro
 
 def _is_stored(row: Row, stored: set[bytes]) -> bool:
     # The journal may know more than the LMDB: a power failure can lose a commit.
-    return bool(row.entries) and all(entry.key.encode() in stored for entry in row.entries)
+    keys = {entry.key.encode() for entry in row.entries}
+    return bool(keys) and keys <= stored
 
 
 def _is_unchanged(row: Row, sources: dict[str, Path]) -> bool:
@@ -267,15 +277,16 @@ def _put(database: lmdb.Environment, values: dict[str, bytes]) -> None:
                     transaction.put(key.encode(), value)
             return
         except lmdb.MapFullError:
-            database.set_mapsize(2 * database.info()["map_size"])
+            size = database.info()["map_size"]
+            database.set_mapsize(2 * size)
 
 
 def _drop_surplus(database: lmdb.Environment, keys: set[bytes]) -> None:
     """Remove entries that a stopped build wrote of files that were deleted since."""
     with database.begin(write=True) as transaction:
-        for key in list(transaction.cursor().iternext(values=False)):
-            if key not in keys:
-                transaction.delete(key)
+        stored = set(transaction.cursor().iternext(values=False))
+        for key in sorted(stored - keys):
+            transaction.delete(key)
 
 
 def _check_quota(rows: list[Row], max_bad: int) -> None:

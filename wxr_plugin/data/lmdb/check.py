@@ -46,9 +46,9 @@ def check(dst: str | PathLike, progress: bool = False) -> list[str]:
 def _check_entries(dst: Path, shapes: dict[str, Shape], progress: bool) -> list[str]:
     checksums = _checksums(dst)
     listed = set(shapes)
+    unlisted = set(checksums) - listed
     problems = [
-        f"missing: {key} is in build.jsonl but not in meta_info.txt"
-        for key in sorted(set(checksums) - listed)
+        f"missing: {key} is in build.jsonl but not in meta_info.txt" for key in sorted(unlisted)
     ]
     with open_lmdb(dst).begin() as transaction:
         stored = _stored_keys(transaction)
@@ -84,7 +84,9 @@ def _unsafe(keys: set[str]) -> Iterator[str]:
 def _checksums(dst: Path) -> dict[str, str]:
     """Return key -> checksum at the build; empty for an LMDB without a journal."""
     journal = Journal(dst)
-    rows = journal.read()[1] if journal.exists() else []
+    if not journal.exists():
+        return {}
+    _, rows = journal.read()
     return {entry.key: entry.sha256 for row in rows for entry in row.entries}
 
 
@@ -96,6 +98,8 @@ def _fault(key: str, value: bytes, shape: Shape, checksum: str | None) -> str:
         height, width = read_image(value, key).shape[:2]
     except BadImageError as error:
         return str(error)
-    if (height, width) != shape[:2]:
-        return f"{key}: {height}x{width} pixels, but {shape[0]}x{shape[1]} in meta_info.txt"
+    listed_height, listed_width, _ = shape
+    if (height, width) != (listed_height, listed_width):
+        listed = f"{listed_height}x{listed_width}"
+        return f"{key}: {height}x{width} pixels, but {listed} in meta_info.txt"
     return ""

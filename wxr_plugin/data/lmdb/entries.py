@@ -14,7 +14,10 @@ PNG_LEVEL = 1
 
 
 def convert(
-    name: str, path: Path, crop_size: int = 0, step: int = 0
+    name: str,
+    path: Path,
+    crop_size: int = 0,
+    step: int = 0,
 ) -> tuple[Row, dict[str, bytes]]:
     """Return the journal's row for the file `path` and the bytes for each of its keys.
 
@@ -30,7 +33,8 @@ def convert(
         status = path.stat()
         data = path.read_bytes()
     except OSError as error:
-        return Row(name, 0, 0, "", bad=f"{name}: {error.strerror}"), {}
+        reason = f"{name}: {error.strerror}"
+        return Row(name, 0, 0, "", bad=reason), {}
     row = Row(name, status.st_size, status.st_mtime_ns, sha256(data))
     try:
         image = read_image(data, name)
@@ -38,10 +42,11 @@ def convert(
         row.bad = str(error)
         return row, {}
     values = {}
+    is_cut = crop_size > 0
     for key, crop in _named(image_key(name), image, crop_size, step):
-        suffix, level, value = _stored(path, data, crop, crop_size > 0)
+        entry, value = _entry(key, path, data, crop, is_cut)
         values[key] = value
-        row.entries.append(Entry(key, suffix, *crop.shape[:2], level, sha256(value)))
+        row.entries.append(entry)
     return row, values
 
 
@@ -50,14 +55,21 @@ def sub_images(image: np.ndarray, size: int, step: int) -> list[np.ndarray]:
 
     The last of each row and column ends at the edge.
     """
-    rows, columns = (_starts(length, size, step) for length in image.shape[:2])
-    return [image[top : top + size, left : left + size] for top in rows for left in columns]
+    height, width = image.shape[:2]
+    squares = []
+    for top in _starts(height, size, step):
+        for left in _starts(width, size, step):
+            square = image[top : top + size, left : left + size]
+            squares.append(square)
+    return squares
 
 
 def _starts(length: int, size: int, step: int) -> list[int]:
     last = max(0, length - size)
     starts = list(range(0, last + 1, step))
-    return starts if starts[-1] == last else [*starts, last]
+    if starts[-1] != last:
+        starts.append(last)
+    return starts
 
 
 def _named(key: str, image: np.ndarray, crop_size: int, step: int) -> list[tuple[str, np.ndarray]]:
@@ -68,20 +80,40 @@ def _named(key: str, image: np.ndarray, crop_size: int, step: int) -> list[tuple
     return [(f"{key}_s{number:03d}", crop) for number, crop in crops]
 
 
-def _stored(path: Path, data: bytes, crop: np.ndarray, is_cut: bool) -> tuple[str, int, bytes]:
-    """Return suffix, PNG level and bytes of an entry.
+def _entry(
+    key: str,
+    path: Path,
+    data: bytes,
+    crop: np.ndarray,
+    is_cut: bool,
+) -> tuple[Entry, bytes]:
+    """Return the entry of a file or of a sub-image of it, and the bytes to store.
 
     The bytes are the file's own, unless it is cut or OpenCV, with which stock BasicSR reads, cannot
     decode it.
     """
+    suffix = path.suffix.lower()
+    level = 0
     if is_cut or not _opencv_reads(data, crop.shape):
-        return ".png", PNG_LEVEL, encode(crop, ".png", PNG_LEVEL)
-    return path.suffix.lower(), 0, data
+        suffix = ".png"
+        level = PNG_LEVEL
+        data = encode(crop, suffix, level)
+    height, width = crop.shape[:2]
+    entry = Entry(
+        key=key,
+        suffix=suffix,
+        height=height,
+        width=width,
+        level=level,
+        sha256=sha256(data),
+    )
+    return entry, data
 
 
 def _opencv_reads(data: bytes, shape: tuple[int, ...]) -> bool:
     # JPEG and PNG are recognised by their first bytes, without a second decoding.
     if data.startswith((b"\xff\xd8", b"\x89PNG")):
         return True
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    codes = np.frombuffer(data, np.uint8)
+    image = cv2.imdecode(codes, cv2.IMREAD_COLOR)
     return image is not None and image.shape == shape

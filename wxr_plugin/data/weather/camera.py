@@ -10,7 +10,10 @@ BLOCK = 16
 
 
 def photographed(
-    image: np.ndarray, camera: Camera, severity: float, rng: np.random.Generator
+    image: np.ndarray,
+    camera: Camera,
+    severity: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Add noise and JPEG of `camera` to an image (H, W, 3) in [0, 1]; both grow with `severity`."""
     with_noise, with_jpeg = rng.random(2) < camera.share
@@ -22,7 +25,10 @@ def photographed(
         image = image + noise * np.float32(deviation)
     image = np.clip(image, 0.0, 1.0)
     # JPEG changes a picture even at quality 100, but severity 0 must change nothing.
-    return jpeg(image, round(100 - loss), corner) if with_jpeg and severity > 0 else image
+    if not with_jpeg or severity == 0:
+        return image
+    quality = round(100 - loss)
+    return jpeg(image, quality, corner)
 
 
 def jpeg(image: np.ndarray, quality: int, corner: np.ndarray) -> np.ndarray:
@@ -32,9 +38,13 @@ def jpeg(image: np.ndarray, quality: int, corner: np.ndarray) -> np.ndarray:
     must not learn that they start at the corner.
     """
     row, column = (int(value) for value in corner)
-    pixels = (image * 255).round().astype(np.uint8)
-    pixels = cv2.copyMakeBorder(pixels, row, 0, column, 0, cv2.BORDER_REPLICATE)
+    levels = (image * 255).round()
+    rgb = levels.astype(np.uint8)
+    rgb = cv2.copyMakeBorder(rgb, row, 0, column, 0, cv2.BORDER_REPLICATE)
     # OpenCV has BGR order.
-    _, code = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = cv2.imdecode(code, cv2.IMREAD_COLOR)[row:, column:, ::-1]
-    return np.ascontiguousarray(decoded, np.float32) / np.float32(255)
+    bgr = rgb[..., ::-1]
+    flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, code = cv2.imencode(".jpg", bgr, flags)
+    decoded = cv2.imdecode(code, cv2.IMREAD_COLOR)
+    inner = decoded[row:, column:, ::-1]
+    return np.ascontiguousarray(inner, np.float32) / np.float32(255)

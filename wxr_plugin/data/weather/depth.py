@@ -18,13 +18,20 @@ def guess_edges(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     arXiv 1505.00996, 2015).
     """
     small = cv2.resize(image, (SMALL, SMALL), interpolation=cv2.INTER_AREA)
-    pale = cv2.GaussianBlur(small.min(axis=2), (0, 0), 1.5)
-    cues = (ground_plane(rng), _objects(small, rng), _spread(pale))
+    darkest_channel = small.min(axis=2)
+    pale = cv2.GaussianBlur(darkest_channel, (0, 0), 1.5)
+    ground = ground_plane(rng)
+    objects = _objects(small, rng)
+    sky = _spread(pale)
     # Random weights of sum 1, on average 0.61 for the ground, 0.24 for objects, 0.15 for the sky.
-    weights = rng.dirichlet((2.5, 1.0, 0.6)).astype(np.float32)
-    depth = sum(weight * cue for weight, cue in zip(weights, cues))
-    eps = np.float32(10.0 ** rng.uniform(-3.0, -2.0))
-    guided = _guided(depth, small.mean(axis=2), image, eps)
+    shares = rng.dirichlet((2.5, 1.0, 0.6))
+    weights = shares.astype(np.float32)
+    cues = zip(weights, (ground, objects, sky))
+    depth = sum(weight * cue for weight, cue in cues)
+    exponent = rng.uniform(-3.0, -2.0)
+    eps = np.float32(10.0**exponent)
+    grey = small.mean(axis=2)
+    guided = _guided(depth, grey, image, eps)
     return _spread(guided)
 
 
@@ -40,9 +47,11 @@ def ground_plane(rng: np.random.Generator) -> np.ndarray:
     tilt = rng.normal(0, 0.12)
     steepness = np.float32(rng.uniform(0.05, 0.5))
     # Heights in the scene relative to the horizon at 0, growing downwards.
-    rows = np.linspace(top, top + height, SMALL, dtype=np.float32)[:, None]
-    columns = np.linspace(-tilt, tilt, SMALL, dtype=np.float32)[None]
-    below = np.maximum(rows + columns, 0.0)
+    bottom = top + height
+    rows = np.linspace(top, bottom, SMALL, dtype=np.float32)
+    columns = np.linspace(-tilt, tilt, SMALL, dtype=np.float32)
+    heights = rows[:, None] + columns[None]
+    below = np.maximum(heights, 0.0)
     return steepness / (below + steepness)
 
 
@@ -55,28 +64,39 @@ def _objects(small: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     direction = rng.normal(0, 1, 3).astype(np.float32)
     frequency = np.float32(rng.uniform(2.0, 6.0))
     phase = np.float32(rng.uniform(0, 6.3))
-    return 0.5 + 0.5 * np.sin(frequency * (colour @ direction) + phase)
+    along_direction = colour @ direction
+    wave = np.sin(frequency * along_direction + phase)
+    return 0.5 + 0.5 * wave
 
 
 def _guided(
-    values: np.ndarray, guide: np.ndarray, image: np.ndarray, eps: np.float32
+    values: np.ndarray,
+    guide: np.ndarray,
+    image: np.ndarray,
+    eps: np.float32,
 ) -> np.ndarray:
     """Smooth `values` along the edges of `guide`, both small, at the size of `image`.
 
     In every window values = slope * guide + offset; both are averaged, enlarged and applied to the
     image's own grey.
     """
-    box = (2 * RADIUS + 1, 2 * RADIUS + 1)
+    side = 2 * RADIUS + 1
+    box = (side, side)
     mean_guide = cv2.blur(guide, box)
     mean_values = cv2.blur(values, box)
-    covariance = cv2.blur(guide * values, box) - mean_guide * mean_values
-    variance = cv2.blur(guide * guide, box) - mean_guide * mean_guide
+    # cov(g, v) = E[g v] - E[g] E[v], var(g) = E[g g] - E[g]^2
+    mean_product = cv2.blur(guide * values, box)
+    covariance = mean_product - mean_guide * mean_values
+    mean_square = cv2.blur(guide * guide, box)
+    variance = mean_square - mean_guide * mean_guide
     # eps decides which edges count: those whose variance in the window is far below it vanish.
     slope = covariance / (variance + eps)
     offset = mean_values - slope * mean_guide
     size = image.shape[1::-1]
-    slope = cv2.resize(cv2.blur(slope, box), size, interpolation=cv2.INTER_LINEAR)
-    offset = cv2.resize(cv2.blur(offset, box), size, interpolation=cv2.INTER_LINEAR)
+    mean_slope = cv2.blur(slope, box)
+    mean_offset = cv2.blur(offset, box)
+    slope = cv2.resize(mean_slope, size, interpolation=cv2.INTER_LINEAR)
+    offset = cv2.resize(mean_offset, size, interpolation=cv2.INTER_LINEAR)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     grey = cv2.GaussianBlur(grey, (0, 0), 1.0)
     return slope * grey + offset
@@ -84,5 +104,8 @@ def _guided(
 
 def _spread(values: np.ndarray) -> np.ndarray:
     """Scale `values` linearly to [0, 1]; a constant map becomes 0."""
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+    low = values.min()
+    high = values.max()
+    if high > low:
+        return (values - low) / (high - low)
+    return np.zeros_like(values)

@@ -112,11 +112,24 @@ STYLES: dict[str, dict[str, Style | Variants]] = {
             angle=(0.0, 35.0),
             particle_light=(0.75, 1.0),
             layers=(
-                Layer(width=(0.8, 1.1), length=(4.0, 16.0), cover=(0.15, 0.7), opacity=(0.25, 0.7)),
                 Layer(
-                    width=(1.0, 1.6), length=(8.0, 30.0), cover=(0.05, 0.28), opacity=(0.35, 0.85)
+                    width=(0.8, 1.1),
+                    length=(4.0, 16.0),
+                    cover=(0.15, 0.7),
+                    opacity=(0.25, 0.7),
                 ),
-                Layer(width=(1.5, 3.0), length=(10.0, 30.0), cover=(0.0, 0.08), opacity=(0.2, 0.7)),
+                Layer(
+                    width=(1.0, 1.6),
+                    length=(8.0, 30.0),
+                    cover=(0.05, 0.28),
+                    opacity=(0.35, 0.85),
+                ),
+                Layer(
+                    width=(1.5, 3.0),
+                    length=(10.0, 30.0),
+                    cover=(0.0, 0.08),
+                    opacity=(0.2, 0.7),
+                ),
             ),
         ),
         "snow": Style(
@@ -130,10 +143,30 @@ STYLES: dict[str, dict[str, Style | Variants]] = {
             angle=(0.0, 60.0),
             particle_light=(0.88, 1.0),
             layers=(
-                Layer(width=(1.0, 1.8), length=(1.0, 2.0), cover=(0.04, 0.25), opacity=(0.5, 0.9)),
-                Layer(width=(2.0, 3.5), length=(1.0, 2.5), cover=(0.03, 0.15), opacity=(0.6, 1.0)),
-                Layer(width=(3.5, 7.0), length=(1.0, 2.5), cover=(0.01, 0.09), opacity=(0.5, 0.95)),
-                Layer(width=(8.0, 16.0), length=(1.0, 2.0), cover=(0.0, 0.05), opacity=(0.2, 0.6)),
+                Layer(
+                    width=(1.0, 1.8),
+                    length=(1.0, 2.0),
+                    cover=(0.04, 0.25),
+                    opacity=(0.5, 0.9),
+                ),
+                Layer(
+                    width=(2.0, 3.5),
+                    length=(1.0, 2.5),
+                    cover=(0.03, 0.15),
+                    opacity=(0.6, 1.0),
+                ),
+                Layer(
+                    width=(3.5, 7.0),
+                    length=(1.0, 2.5),
+                    cover=(0.01, 0.09),
+                    opacity=(0.5, 0.95),
+                ),
+                Layer(
+                    width=(8.0, 16.0),
+                    length=(1.0, 2.0),
+                    cover=(0.0, 0.05),
+                    opacity=(0.2, 0.6),
+                ),
             ),
         ),
     },
@@ -160,12 +193,23 @@ STYLES: dict[str, dict[str, Style | Variants]] = {
             angle=(35.0, 60.0),
             particle_light=(0.65, 0.9),
             layers=(
-                Layer(width=(1.0, 1.3), length=(10.0, 30.0), cover=(0.25, 0.7), opacity=(0.3, 0.6)),
                 Layer(
-                    width=(1.6, 2.4), length=(18.0, 40.0), cover=(0.08, 0.25), opacity=(0.4, 0.8)
+                    width=(1.0, 1.3),
+                    length=(10.0, 30.0),
+                    cover=(0.25, 0.7),
+                    opacity=(0.3, 0.6),
                 ),
                 Layer(
-                    width=(2.5, 5.0), length=(16.0, 40.0), cover=(0.03, 0.12), opacity=(0.3, 0.7)
+                    width=(1.6, 2.4),
+                    length=(18.0, 40.0),
+                    cover=(0.08, 0.25),
+                    opacity=(0.4, 0.8),
+                ),
+                Layer(
+                    width=(2.5, 5.0),
+                    length=(16.0, 40.0),
+                    cover=(0.03, 0.12),
+                    opacity=(0.3, 0.7),
                 ),
             ),
         ),
@@ -180,10 +224,30 @@ STYLES: dict[str, dict[str, Style | Variants]] = {
             angle=(50.0, 80.0),
             particle_light=(0.75, 0.95),
             layers=(
-                Layer(width=(1.2, 2.2), length=(3.0, 7.0), cover=(0.12, 0.35), opacity=(0.5, 0.9)),
-                Layer(width=(2.5, 4.5), length=(3.0, 7.0), cover=(0.06, 0.2), opacity=(0.5, 0.9)),
-                Layer(width=(5.0, 9.0), length=(2.5, 5.0), cover=(0.03, 0.12), opacity=(0.5, 0.9)),
-                Layer(width=(10.0, 22.0), length=(1.5, 3.0), cover=(0.02, 0.1), opacity=(0.3, 0.7)),
+                Layer(
+                    width=(1.2, 2.2),
+                    length=(3.0, 7.0),
+                    cover=(0.12, 0.35),
+                    opacity=(0.5, 0.9),
+                ),
+                Layer(
+                    width=(2.5, 4.5),
+                    length=(3.0, 7.0),
+                    cover=(0.06, 0.2),
+                    opacity=(0.5, 0.9),
+                ),
+                Layer(
+                    width=(5.0, 9.0),
+                    length=(2.5, 5.0),
+                    cover=(0.03, 0.12),
+                    opacity=(0.5, 0.9),
+                ),
+                Layer(
+                    width=(10.0, 22.0),
+                    length=(1.5, 3.0),
+                    cover=(0.02, 0.1),
+                    opacity=(0.3, 0.7),
+                ),
             ),
         ),
     },

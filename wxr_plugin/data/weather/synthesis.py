@@ -87,8 +87,12 @@ def add_weather(
         return image.copy()
     ranges = _variant(_STYLES[style][kind], rng)
     image = np.ascontiguousarray(image)
-    guess = guess_edges if ranges.depth == "edges" else fields.guess_depth
-    far = guess(image, rng) if depth is None else _normalised(depth)
+    if depth is not None:
+        far = _normalised(depth)
+    elif ranges.depth == "edges":
+        far = guess_edges(image, rng)
+    else:
+        far = fields.guess_depth(image, rng)
     clouded = _clouded(image, ranges, severity, rng)
     # (3, H, W): blending one plane a channel is three times as fast as (H, W, 3).
     planes = np.stack(cv2.split(clouded))
@@ -96,30 +100,43 @@ def add_weather(
     _particles(planes, ranges, severity, rng)
     np.clip(planes, 0.0, 1.0, out=planes)
     weathered = cv2.merge(list(planes))
-    return photographed(weathered, ranges.camera, severity, rng) if ranges.camera else weathered
+    if ranges.camera is None:
+        return weathered
+    return photographed(weathered, ranges.camera, severity, rng)
 
 
 def _variant(style: Style | Variants, rng: np.random.Generator) -> Style:
     """Return the Style itself, or one of several by their shares."""
     if isinstance(style, Style):
         return style
-    shares = np.cumsum([variant.share for variant in style])
-    return style[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
+    shares = [variant.share for variant in style]
+    bounds = np.cumsum(shares)
+    place = rng.random() * bounds[-1]
+    number = np.searchsorted(bounds, place, side="right")
+    return style[int(number)]
 
 
 def _clouded(
-    image: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator
+    image: np.ndarray,
+    ranges: Style,
+    severity: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Return J, the scene under a clouded sky: darker and less colourful, (H, W, 3)."""
     dim = rng.uniform(*ranges.dim) * severity
     grey = rng.uniform(*ranges.grey) * severity
     # Every output channel is a mix of the colour and the brightness of the pixel.
-    mix = (1 - grey) * np.eye(3) + grey * np.tile(LUMA, (3, 1))
+    brightness = np.tile(LUMA, (3, 1))
+    mix = (1 - grey) * np.eye(3) + grey * brightness
     return cv2.transform(image, (1 - dim) * mix)
 
 
 def _veil(
-    scene: np.ndarray, far: np.ndarray, ranges: Style, severity: float, rng: np.random.Generator
+    scene: np.ndarray,
+    far: np.ndarray,
+    ranges: Style,
+    severity: float,
+    rng: np.random.Generator,
 ) -> None:
     """Draw the veil J t + A (1 - t) over `scene` (3, H, W), in place.
 
@@ -129,12 +146,18 @@ def _veil(
     extinction = rng.uniform(*ranges.extinction)
     near = rng.uniform(*ranges.near)
     patchy = np.float32(rng.uniform(*ranges.patchy))
-    uneven = 1.0 + patchy * (2.0 * fields.smooth_noise(far.shape, 5, rng) - 1.0)
+    noise = fields.smooth_noise(far.shape, 5, rng)
+    uneven = 1.0 + patchy * (2.0 * noise - 1.0)
     # beta d, which is extinction at the farthest point and near * extinction at the nearest.
-    depth = np.float32(extinction * near) + np.float32(extinction * (1.0 - near)) * far
-    mist = rng.uniform(*ranges.mist) * (rng.random() < 0.5)
+    at_nearest = np.float32(extinction * near)
+    growth = np.float32(extinction * (1.0 - near))
+    depth = at_nearest + growth * far
+    mist = rng.uniform(*ranges.mist)
+    if rng.random() >= 0.5:
+        mist = 0.0
     depth += np.float32(mist) * fields.ground_ramp(far.shape, rng)
-    transmission = np.exp(np.float32(-severity) * depth * uneven)
+    exponent = np.float32(-severity) * depth * uneven
+    transmission = np.exp(exponent)
     airlight = _light(ranges.airlight, ranges.warmth, rng)
     _blend(scene, airlight, 1.0 - transmission)
 
@@ -144,14 +167,17 @@ def _particles(scene: np.ndarray, ranges: Style, severity: float, rng: np.random
     if not ranges.layers:
         return
     shape = scene.shape[1:]
-    angle = rng.uniform(*ranges.angle) * rng.choice((-1.0, 1.0))
+    angle = rng.uniform(*ranges.angle)
+    side = rng.choice((-1.0, 1.0))
     # A point is clear if no layer covers it: 1 - m is the product of 1 - m of all layers.
     clear = np.ones(shape, np.float32)
     for layer in ranges.layers:
-        direction = angle + rng.normal(0, layer.turn)
-        clear *= 1.0 - fields.particle_layer(shape, layer, direction, severity, rng)
+        direction = angle * side + rng.normal(0, layer.turn)
+        opacity = fields.particle_layer(shape, layer, direction, severity, rng)
+        clear *= 1.0 - opacity
     patchy = np.float32(rng.uniform(*ranges.patchy))
-    uneven = 1.0 - patchy * fields.smooth_noise(shape, 4, rng)
+    noise = fields.smooth_noise(shape, 4, rng)
+    uneven = 1.0 - patchy * noise
     light = _light(ranges.particle_light, ranges.particle_warmth, rng)
     mask = (1.0 - clear) * uneven
     if ranges.additive and rng.random() < ranges.additive:
@@ -170,17 +196,26 @@ def _light(brightness: Range, warmth: Range, rng: np.random.Generator) -> np.nda
     """Return a random colour (3,) float32 in [0, 1]."""
     level = rng.uniform(*brightness)
     warm = rng.uniform(*warmth)
-    colour = [level + warm / 2, level + rng.normal(0, 0.01), level - warm / 2]
-    return np.clip(colour, 0, 1).astype(np.float32)
+    red = level + warm / 2
+    green = level + rng.normal(0, 0.01)
+    blue = level - warm / 2
+    colour = np.clip([red, green, blue], 0, 1)
+    return colour.astype(np.float32)
 
 
 def _normalised(depth: np.ndarray) -> np.ndarray:
     farthest = float(depth.max())
-    return (depth / farthest if farthest > 0 else depth).astype(np.float32)
+    if farthest > 0:
+        depth = depth / farthest
+    return depth.astype(np.float32)
 
 
 def _check(
-    image: np.ndarray, kind: str, severity: float, style: str, depth: np.ndarray | None
+    image: np.ndarray,
+    kind: str,
+    severity: float,
+    style: str,
+    depth: np.ndarray | None,
 ) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.float32:
         given = getattr(image, "dtype", type(image).__name__)
@@ -204,4 +239,6 @@ def _check(
 
 
 def _is_depth(depth: np.ndarray, shape: tuple[int, ...]) -> bool:
-    return depth.shape == shape and np.isfinite(depth).all() and depth.min() >= 0
+    if depth.shape != shape or not np.isfinite(depth).all():
+        return False
+    return depth.min() >= 0

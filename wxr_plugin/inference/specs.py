@@ -123,10 +123,8 @@ def _published(method: str, name: str) -> RestorerSpec:
 
 
 def _of_options(name: str, path: Path) -> RestorerSpec:
-    opt = option_files.load(path)
-    network, place = opt.get("network_g"), opt.get("path") or {}
-    if not isinstance(network, dict):
-        raise WxrError(f"{path} has no network_g block")
+    opt = option_files.load_with_network(path)
+    place = opt.get("path") or {}
     weights = place.get("pretrain_network_g")
     if not weights:
         raise WxrError(
@@ -135,10 +133,38 @@ def _of_options(name: str, path: Path) -> RestorerSpec:
     checkpoint = Path(weights).expanduser()
     if not checkpoint.is_file():
         raise WxrError(f"{path}: path.pretrain_network_g: {weights}: no such file")
-    option_files.import_plugins(opt)
-    guide = opt.get("guide") or {}
-    key, strict = place.get("param_key_g", "params"), place.get("strict_load_g", True)
-    return RestorerSpec(name, checkpoint, network, key, strict, guide.get("model"), opt.get("sde"))
+    return RestorerSpec(
+        name,
+        checkpoint,
+        opt["network_g"],
+        key=place.get("param_key_g", "params"),
+        strict=place.get("strict_load_g", True),
+        guide=(opt.get("guide") or {}).get("model"),
+        sde=opt.get("sde"),
+    )
+
+
+def checkpoint_spec(
+    name: str, checkpoint: str | Path, opt_file: str | Path | None, guide: str | None = None
+) -> RestorerSpec:
+    """Return the restorer of a checkpoint, or "tiny" or "small" for a packaged one.
+
+    Args:
+        name: its name.
+        checkpoint: its file.
+        opt_file: an option file that names network, guide and equation; None if the checkpoint
+            does.
+        guide: the DA-CLIP or CLIP in place of that of the option file.
+
+    Raises:
+        WxrError: the option file cannot be read, or has no `network_g` block.
+    """
+    path = checkpoint_path(checkpoint)
+    if opt_file is None:
+        return RestorerSpec(name, path, guide=guide)
+    opt = option_files.load_with_network(opt_file)
+    guide = guide or (opt.get("guide") or {}).get("model")
+    return RestorerSpec(name, path, opt["network_g"], guide=guide, sde=opt.get("sde"))
 
 
 HEAD = "lm_instructir-7d.pt"

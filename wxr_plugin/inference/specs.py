@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from wxr_plugin.checkpoints.containers import load_network_options
+from wxr_plugin.conditioning.instructions import embed_instruction
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.options import files as option_files
 from wxr_plugin.utils.hashing import sha256_of
-from wxr_plugin.zoo.files import WEIGHTS, RowFiles, find_files, read_weights
-from wxr_plugin.zoo.rows import Row, find_row, rows
+from wxr_plugin.zoo.files import RowFiles, find_files, further_file, read_weights
+from wxr_plugin.zoo.rows import find_row, rows
 
 
 class RestorerSpec(msgspec.Struct, frozen=True):
@@ -193,9 +194,11 @@ def method_spec(
     given = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint or ())
     files = find_files(row, [Path(path).expanduser() for path in given])
     if row.guide and guide is None:
-        guide = str(_further_file(row, row.guide, files, "--guide"))
+        guide = str(further_file(row, row.guide, files, "--guide"))
     if row.instruction:
-        files = _instructed(row, files, words or row.instruction)
+        head = further_file(row, HEAD, files)
+        instruction = embed_instruction(words or row.instruction, head)
+        files = files._replace(network=files.network | {"instruction": instruction})
     elif words:
         raise WxrError(f"{name} takes no instruction; leave it out")
     return RestorerSpec(
@@ -208,20 +211,3 @@ def method_spec(
         published=files,
         row=name,
     )
-
-
-def _further_file(row: Row, name: str, files: RowFiles, option: str | None = None) -> Path:
-    """Return a further file of a row, next to the others or in WEIGHTS."""
-    for folder in (files.files[0].parent, WEIGHTS):
-        if (folder / name).is_file():
-            return folder / name
-    how = f", or give its path with {option}" if option else ""
-    raise WxrError(f"{WEIGHTS / name}: no such file; fetch it from {row.source}{how}")
-
-
-def _instructed(row: Row, files: RowFiles, words: str) -> RowFiles:
-    """Return `files` with the embedded instruction among the arguments of the network."""
-    from wxr_plugin.conditioning.instructions import embed_instruction
-
-    head = _further_file(row, HEAD, files)
-    return files._replace(network=files.network | {"instruction": embed_instruction(words, head)})

@@ -1,6 +1,8 @@
 """docs/architecture.md names modules that exist and the floors that the linter checks."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -35,3 +37,12 @@ def test_every_folder_of_the_package_has_a_floor():
 
 def test_the_package_root_stays_small():
     assert len(list((REPOSITORY / "wxr_plugin").glob("*.py"))) <= 8
+
+
+def test_the_walk_through_restore_stays_short():
+    script = [sys.executable, "tools/measure_walk.py", "--by-name", "--list"]
+    output = subprocess.run(script, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    count = re.search(r"(\d+) moves between \d+ modules", output.stdout)
+    assert int(count[1]) <= 25
+    for entry in ("zoo/files.py: find_files", "inference/pipeline.py: restore_files"):
+        assert f"wxr_plugin/{entry}" in output.stdout

@@ -1,8 +1,8 @@
-"""Training pictures of the tiny LLaVA: views of photos with changed light and synthetic weather."""
+"""Training pictures of the tiny LLaVA: views of photos with weather, restorations and damage."""
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -12,11 +12,14 @@ import torch
 from PIL import Image
 from scipy.ndimage import uniform_filter
 from tiny_data import LUMA, as_bytes, change_light, draw_view, recompress
+from tiny_llava_damage import draw_damage
 from tiny_llava_model import MEAN, PATCH, SIDE, STD
+from tiny_llava_scene import scene_traits
 from torch.nn.functional import conv2d
 from torchvision.transforms.v2 import functional as F
 
 from wxr_plugin.data.weather.synthesis import WEATHERS, add_weather
+from wxr_plugin.inference.restorer import Restorer
 
 
 class Pool(msgspec.Struct):
@@ -31,12 +34,16 @@ class Pool(msgspec.Struct):
     weather: np.ndarray
     """Index in WEATHERS, int64 (N,)."""
     severity: np.ndarray
-    """float32 (N,) in [0, 1]; 0 for clear."""
+    """Severity of the weather, float32 (N,) in [0, 1]; 0 for clear."""
+    loss: np.ndarray
+    """Loss of visibility by weather and damage together, float32 (N,) in [0, 1]."""
+    scene: np.ndarray
+    """Traits of the clear view, int64 (N, 5); see tiny_llava_scene."""
     effect: np.ndarray
     """Effect of the weather on each patch, float16 (N, T, 3); see `patch_effect`."""
 
     def rows(self, rows: np.ndarray) -> list[torch.Tensor]:
-        """Return patches, weather, severity and effect of some pictures, float16 as float32."""
+        """Return all fields of some pictures as tensors, float16 as float32."""
         values = (torch.from_numpy(getattr(self, name)[rows]) for name in self.__struct_fields__)
         return [value.float() if value.is_floating_point() else value for value in values]
 
@@ -56,37 +63,90 @@ def read_photos(folder: str | Path, without: str | Path | None = None) -> list[n
 
 
 def make_pool(
-    photos: Sequence[np.ndarray], rounds: int, seed: int, filters: np.ndarray, workers: int = 2
+    photos: Sequence[np.ndarray],
+    rounds: int,
+    seed: int,
+    filters: np.ndarray,
+    restorers: Sequence[str] = (),
+    workers: int = 2,
 ) -> Pool:
-    """Draw `rounds` views of every photo, and of each four pictures: clear, rain, haze and snow.
+    """Draw `rounds` views of every photo, and the pictures of each view.
 
-    `filters` are the vision tower's (width, 3, PATCH, PATCH).
+    `filters` are the vision tower's (width, 3, PATCH, PATCH); `restorers` are checkpoints.
     """
     jobs = [(photo, (seed, index)) for index, photo in enumerate(photos)]
+    encode = partial(_encoded, rounds=rounds, filters=filters, restorers=tuple(restorers))
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as executor:
-        parts = list(
-            executor.map(partial(_encoded, rounds=rounds, filters=filters), jobs, chunksize=4)
-        )
+        parts = []
+        for part in executor.map(encode, jobs, chunksize=4):
+            parts.append(part)
+            if len(parts) % 50 == 0:
+                print(f"pictures of {len(parts)}/{len(photos)} photos", flush=True)
     return Pool(*(np.concatenate(values) for values in zip(*parts)))
 
 
 def _encoded(
-    job: tuple[np.ndarray, tuple[int, int]], rounds: int, filters: np.ndarray
+    job: tuple[np.ndarray, tuple[int, int]],
+    rounds: int,
+    filters: np.ndarray,
+    restorers: tuple[str, ...],
 ) -> tuple[np.ndarray, ...]:
+    """Return the fields of Pool for the pictures of one photo."""
     torch.set_num_threads(1)
-    images, weather, severity, effect = zip(*draw_pictures(*job, rounds))
-    answers = conv2d(normalised(np.stack(images)), torch.from_numpy(filters), stride=PATCH)
-    patches = answers.flatten(2).transpose(1, 2).half().numpy()
-    return patches, np.array(weather), np.array(severity, np.float32), np.stack(effect)
+    samples = draw_pictures(*job, rounds, restorers)
+    squares = np.stack([sample.square for sample in samples])
+    answers = conv2d(normalised(squares), torch.from_numpy(filters), stride=PATCH)
+    return (
+        answers.flatten(2).transpose(1, 2).half().numpy(),
+        np.array([sample.weather for sample in samples]),
+        np.array([sample.severity for sample in samples], np.float32),
+        np.array([sample.loss for sample in samples], np.float32),
+        np.stack([sample.scene for sample in samples]),
+        np.stack([sample.effect for sample in samples]),
+    )
 
 
-def draw_pictures(photo: np.ndarray, seed: int | tuple[int, ...], rounds: int) -> list[tuple]:
-    """Draw the training pictures of one photo, each by `draw_sample`."""
-    rng, samples = np.random.default_rng(seed), []
+class Sample(msgspec.Struct):
+    """One training picture and what is true of it; see the fields of Pool."""
+
+    square: np.ndarray
+    """uint8 (3, SIDE, SIDE)."""
+    weather: int
+    severity: float
+    loss: float
+    scene: np.ndarray
+    effect: np.ndarray
+
+
+def draw_pictures(
+    photo: np.ndarray, seed: int | tuple[int, ...], rounds: int, restorers: Sequence[str] = ()
+) -> list[Sample]:
+    """Draw the training pictures of one photo.
+
+    Each view is drawn clear, under each weather, damaged, and, if there are restorers, restored,
+    and restored and then damaged.
+    """
+    rng = np.random.default_rng(seed)
+    samples = []
     for _ in range(rounds):
         view = draw_view(photo, rng, crop=0.45, scale=0.4)
         samples += [draw_sample(view, kind, rng) for kind in WEATHERS]
+        samples.append(draw_sample(view, "clear", rng, damage=True))
+        if restorers:
+            for damage in (False, True):
+                kind = str(rng.choice(WEATHERS, p=(0.1, 0.3, 0.3, 0.3)))
+                restorer = str(rng.choice(restorers))
+                part = _part(view, rng)
+                samples.append(draw_sample(part, kind, rng, restorer, damage))
     return samples
+
+
+def _part(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a crop of at most RESTORED pixels a side: crops are rated in training, and fast."""
+    height, width = (min(side, RESTORED) for side in view.shape[:2])
+    top = int(rng.integers(view.shape[0] - height + 1))
+    left = int(rng.integers(view.shape[1] - width + 1))
+    return np.ascontiguousarray(view[top : top + height, left : left + width])
 
 
 def to_square(image: np.ndarray) -> np.ndarray:
@@ -101,29 +161,73 @@ def normalised(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images).float().sub_(mean).div_(std)
 
 
+RESTORED = 160
+"""Longest side in pixels of a crop that is restored."""
+STYLES = ("default", "default", "realistic", "published", "shifted")
+"""Styles of the weather; each is drawn as often as it is listed."""
+
+
 def draw_sample(
-    view: np.ndarray, kind: str, rng: np.random.Generator
-) -> tuple[np.ndarray, int, float, np.ndarray]:
-    """Draw a picture of a view (float RGB): square (uint8), weather's index, severity, effect."""
+    view: np.ndarray,
+    kind: str,
+    rng: np.random.Generator,
+    restorer: str = "",
+    damage: bool = False,
+) -> Sample:
+    """Draw a picture of a view (float RGB) under weather, perhaps restored, perhaps damaged."""
     severity = 0.0 if kind == "clear" else float(rng.uniform(0.0, 1.0) ** rng.choice([1.0, 1.5]))
-    style = "default" if rng.random() < 0.8 else "shifted"
     before = view
     if rng.random() < 0.65:
         before = change_light(view, rng, overcast=rng.random() < (0.25 if kind == "clear" else 0.5))
-    image = add_weather(before, kind, severity, rng, style)
+    image = add_weather(before, kind, severity, rng, str(rng.choice(STYLES)))
     if kind in ("rain", "snow") and rng.random() < 0.2:
         veil = float(rng.uniform(0, 0.4)) * severity
-        image, severity = (
-            add_weather(image, "haze", veil, rng, "default"),
-            1 - (1 - severity) * (1 - 0.5 * veil),
-        )
-    effect = patch_effect(to_square(as_bytes(before)), to_square(as_bytes(image)))
-    return (
-        to_square(recompress(image, rng, noise=0.1, blur=0.12, jpeg=0.5)),
-        WEATHERS.index(kind),
-        severity,
-        effect,
-    )
+        image = add_weather(image, "haze", veil, rng, "default")
+        severity = 1 - (1 - severity) * (1 - 0.5 * veil)
+    loss = severity
+    if restorer:
+        image, severity, loss = _restored(image, before, restorer, severity, rng)
+    if damage:
+        image, harm = draw_damage(image, rng)
+        loss = 1 - (1 - loss) * (1 - harm)
+    else:
+        image = recompress(image, rng, noise=0.1, blur=0.12, jpeg=0.5) / np.float32(255)
+    square = to_square(as_bytes(image))
+    effect = patch_effect(to_square(as_bytes(before)), square)
+    weather = WEATHERS.index(kind)
+    return Sample(square, weather, severity, loss, scene_traits(before), effect)
+
+
+def _restored(
+    image: np.ndarray, before: np.ndarray, restorer: str, severity: float, rng: np.random.Generator
+) -> tuple[np.ndarray, float, float]:
+    """Return a restoration of `image`, the severity that is left, and the loss of visibility.
+
+    What is left follows the error: severity times the ratio of the errors (RMSE against `before`)
+    after and before restoring. So of two restorations of one picture the one with the higher PSNR
+    has the higher target. A part of the change alone stands for a network at an earlier stage; more
+    than all of it, or restoring twice, for one that does too much.
+    """
+    net = load_restorer(restorer)
+    pixels = net.restore(as_bytes(image))
+    if rng.random() < 0.2:
+        pixels = net.restore(pixels)
+    result = pixels / np.float32(255)
+    share = np.float32(rng.uniform(0.3, 1.4))
+    result = np.clip(image + share * (result - image), 0, 1)
+    error = np.sqrt(np.mean((result - before) ** 2))
+    if severity == 0:
+        # A clear photo loses as much as its error in tenths of the range: 0.1 is plain to see.
+        return result, 0.0, min(1.0, 4 * float(error))
+    ratio = error / max(np.sqrt(np.mean((image - before) ** 2)), 1e-3)
+    left = min(1.0, severity * float(ratio))
+    return result, min(left, severity), left
+
+
+@cache
+def load_restorer(checkpoint: str) -> Restorer:
+    """Return a restorer, loaded once in each process."""
+    return Restorer.from_checkpoint(checkpoint, device="cpu", precision="bf16", tile=None)
 
 
 def patch_effect(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from tiny_llava_data import Pool
 from tiny_llava_model import TEXTS
+from tiny_llava_scene import scene_text
 from tiny_llava_steps import batches, optimizer_for, report, update
 from tiny_llava_vision import patch_tokens
 from torch import Tensor, nn
@@ -17,21 +18,22 @@ JUST_SEEN = 0.1
 """Below this severity weather is described as clear."""
 
 
-def rating_target(severity: Tensor) -> Tensor:
-    """Return soft labels (N, 5) over excellent … bad whose expectation is 5 - 4 severity.
+def rating_target(visibility_loss: Tensor) -> Tensor:
+    """Return soft labels (N, 5) over excellent … bad whose expectation is 5 - 4 visibility_loss.
 
     At most two adjacent words have a weight.
     """
-    rating = 5 - 4 * severity[:, None]
+    rating = 5 - 4 * visibility_loss[:, None]
     return (1 - (torch.arange(5, 0, -1) - rating).abs()).clamp(min=0)
 
 
-def description(weather: int, severity: float) -> str:
-    """Return the sentence for a weather (index in WEATHERS) and its severity, in three steps."""
+def description(weather: int, severity: float, traits: np.ndarray) -> str:
+    """Return the sentence for a scene, a weather (index in WEATHERS) and its severity."""
+    scene = scene_text(traits)
     if weather == 0 or severity < JUST_SEEN:
-        return TEXTS["clear"]
+        return TEXTS["clear"].format(scene=scene)
     strength = TEXTS["strengths"][min(int(severity * 3), 2)]
-    return TEXTS["weather"].format(strength=strength, kind=WEATHERS[weather])
+    return TEXTS["weather"].format(scene=scene, strength=strength, kind=WEATHERS[weather])
 
 
 class Questions:
@@ -66,38 +68,32 @@ def fit_language(
     optimizer, schedule = optimizer_for([model], rate, steps)
     clock = time.monotonic()
     for step, rows in enumerate(batches(len(pool.patches), batch, steps, seed + 1)):
-        patches, weather, severity, _ = pool.rows(rows)
-        loss = language_loss(model, questions, patches, weather, severity, rng)
+        loss = language_loss(model, questions, pool, rows, rng)
         update(loss, optimizer, schedule)
         report("language", step, steps, loss, clock)
 
 
 def language_loss(
-    model: nn.Module,
-    questions: Questions,
-    patches: Tensor,
-    weather: Tensor,
-    severity: Tensor,
-    rng: np.random.Generator,
+    model: nn.Module, questions: Questions, pool: Pool, rows: np.ndarray, rng: np.random.Generator
 ) -> Tensor:
-    """Return the loss of one question: a rating or a description.
+    """Return the loss of one question on the pictures `rows`: a rating or a description.
 
     A rating has a soft cross-entropy on the first answer token, a description one on each token.
     """
+    patches, weather, severity, visibility_loss, scene, _ = pool.rows(rows)
     rate = rng.random() < 0.5
-    prompt = list(
-        rng.choice(np.array(questions.rating if rate else questions.description, dtype=object))
-    )
+    asked = questions.rating if rate else questions.description
+    prompt = list(rng.choice(np.array(asked, dtype=object)))
     if rate:
-        target = rating_target(severity)
-        answers = [questions.answer(TEXTS["words"][row]) for row in target.argmax(1)]
+        target = rating_target(visibility_loss)
+        texts = [TEXTS["words"][row] for row in target.argmax(1)]
     else:
-        answers = [
-            questions.answer(description(int(w), float(s))) for w, s in zip(weather, severity)
-        ]
-    rows, labels = _padded(prompt, answers, questions.tokenizer.pad_token_id)
+        facts = zip(weather.tolist(), severity.tolist(), scene.numpy())
+        texts = [description(*fact) for fact in facts]
+    answers = [questions.answer(text) for text in texts]
+    token_rows, labels = _padded(prompt, answers, questions.tokenizer.pad_token_id)
     with torch.autocast("cpu", torch.bfloat16):
-        inputs = _with_image(model, rows, patches, prompt.index(model.config.image_token_id))
+        inputs = _with_image(model, token_rows, patches, prompt.index(model.config.image_token_id))
         logits = model(inputs_embeds=inputs).logits[:, len(prompt) - 1 : -1].float()
     usual = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100)
     if not rate:

@@ -40,13 +40,15 @@ def corpus() -> list[str]:
 
     A byte-pair tokenizer trained on them keeps their words whole.
     """
+    phrases = [phrase for phrases in TEXTS["scene"].values() for phrase in phrases]
     answers = [
-        TEXTS["weather"].format(strength=s, kind=k)
-        for s in TEXTS["strengths"]
-        for k in ("rain", "haze", "snow")
+        TEXTS["weather"].format(scene="scene", strength=strength, kind=kind)
+        for strength in TEXTS["strengths"]
+        for kind in ("rain", "haze", "snow")
     ]
+    clear = TEXTS["clear"].format(scene=f"scene with {' and '.join(phrases)}")
     chat = [f"USER: \n{question} ASSISTANT:" for question in TEXTS["rating"] + TEXTS["description"]]
-    return [*chat, *answers, TEXTS["clear"], " ".join(TEXTS["words"]), TEXTS["vocabulary"]]
+    return [*chat, *answers, clear, " ".join(TEXTS["words"]), TEXTS["vocabulary"]]
 
 
 def build_tokenizer():

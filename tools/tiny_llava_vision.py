@@ -12,7 +12,7 @@ from wxr_plugin.data.weather.synthesis import WEATHERS
 
 
 class VisionHead(nn.Module):
-    """Heads on the patch tokens: weather logits (N, 4), severity logit (N,) and effect (N, T, 3).
+    """Heads on the patch tokens: weather (N, 4), severity and loss (N, 2), effect (N, T, 3).
 
     Thrown away after training.
     """
@@ -20,30 +20,33 @@ class VisionHead(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.line = nn.Linear(width, len(WEATHERS) + 1)
+        self.line = nn.Linear(width, len(WEATHERS) + 2)
         self.effect = nn.Linear(width, 3)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         tokens = self.norm(tokens).float()
         outputs = self.line(tokens.mean(1)).float()
-        return outputs[:, :-1], outputs[:, -1], self.effect(tokens).float()
+        return outputs[:, :-2], outputs[:, -2:], self.effect(tokens).float()
 
 
 def fit_vision(
     tower: nn.Module, pool: Pool, seed: int, epochs: float, rate: float = 1.5e-3, batch: int = 48
 ) -> None:
-    """Train the vision tower on weather, severity and the effect on patches (AdamW, bfloat16)."""
+    """Train the vision tower on weather, severity, loss of visibility and effect on patches.
+
+    AdamW in bfloat16.
+    """
     torch.manual_seed(seed)
     head = VisionHead(tower.config.hidden_size)
     steps = int(epochs * len(pool.patches) / batch)
     optimizer, schedule = optimizer_for([tower, head], rate, steps)
     clock = time.monotonic()
     for step, rows in enumerate(batches(len(pool.patches), batch, steps, seed)):
-        patches, weather, severity, effect = pool.rows(rows)
+        patches, weather, severity, visibility_loss, _, effect = pool.rows(rows)
         chosen = _some(patches.shape[1], 0.5 if step < 0.85 * steps else 1.0)
         with torch.autocast("cpu", torch.bfloat16):
-            kind_logits, severity_logit, seen = head(patch_tokens(tower, patches, chosen))
-        loss = vision_loss(kind_logits, severity_logit, weather, severity)
+            kind_logits, amounts, seen = head(patch_tokens(tower, patches, chosen))
+        loss = vision_loss(kind_logits, amounts, weather, severity, visibility_loss)
         loss = loss + 8 * F.smooth_l1_loss(seen, effect[:, chosen], beta=0.1)
         update(loss, optimizer, schedule)
         report("vision", step, steps, loss, clock)
@@ -66,12 +69,21 @@ def _some(count: int, share: float) -> Tensor:
 
 
 def vision_loss(
-    kind_logits: Tensor, severity_logit: Tensor, weather: Tensor, severity: Tensor
+    kind_logits: Tensor,
+    amounts: Tensor,
+    weather: Tensor,
+    severity: Tensor,
+    visibility_loss: Tensor,
 ) -> Tensor:
-    """Return the cross-entropy of the kind plus three times that of the severity.
+    """Return the cross-entropy of the kind plus those of the severity and the loss of visibility.
 
-    The kind counts little where weather is hardly visible.
+    `amounts` (N, 2) are the logits of the latter two. The kind counts little where weather is
+    hardly visible.
     """
     sure = torch.where(weather == 0, 1.0, (severity / 0.2).clamp(0, 1))
     kind = F.cross_entropy(kind_logits, weather, reduction="none", label_smoothing=0.02)
-    return (kind * sure).mean() + 3 * F.binary_cross_entropy_with_logits(severity_logit, severity)
+    targets = torch.stack([severity, visibility_loss], dim=1)
+    # The rating is asked for most, so the loss of visibility counts most.
+    weights = torch.tensor([1.0, 4.0])
+    amount = F.binary_cross_entropy_with_logits(amounts, targets, weight=weights)
+    return (kind * sure).mean() + 2 * amount

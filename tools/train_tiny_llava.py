@@ -48,14 +48,13 @@ def train(args: argparse.Namespace) -> dict:
     )  # on short rows in bfloat16 three times as fast as torch's own on a CPU
     tower = model.model.vision_tower
     some = [
-        sample[0]
+        sample.square
         for index, photo in enumerate(photos[::4])
         for sample in draw_pictures(photo, index, 1)
     ]
     start_vision(tower, normalised(np.stack(some)))
-    pool = make_pool(
-        photos, args.rounds, args.seed, tower.embeddings.patch_embedding.weight.detach().numpy()
-    )
+    filters = tower.embeddings.patch_embedding.weight.detach().numpy()
+    pool = make_pool(photos, args.rounds, args.seed, filters, args.restorers, args.workers)
     print(
         f"{len(pool.patches)} pictures of {len(photos)} photos, {time.monotonic() - start:.0f} s",
         flush=True,
@@ -115,7 +114,14 @@ def _parser() -> argparse.ArgumentParser:
         "--threads", type=int, default=1, help="torch's threads; one is fastest on a shared machine"
     )
     parser.add_argument(
-        "--rounds", type=int, default=16, help="views drawn from each photo, four pictures each"
+        "--restorers",
+        nargs="*",
+        default=["tiny", "small"],
+        help="packaged networks or checkpoints whose restorations are rated",
+    )
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw pictures")
+    parser.add_argument(
+        "--rounds", type=int, default=10, help="views drawn from each photo, seven pictures each"
     )
     parser.add_argument("--vision-epochs", type=float, default=10)
     parser.add_argument("--language-epochs", type=float, default=0.8)

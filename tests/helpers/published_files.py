@@ -7,9 +7,9 @@ import torch
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from wxr_plugin.archs.instructir_arch import LMHead
+from wxr_plugin.checkpoints.fitting import Shapes, network_shapes
 from wxr_plugin.zoo.files import part_shapes
 from wxr_plugin.zoo.rows import Part, Row
-from wxr_plugin.zoo.shapes import Shapes, network_shapes
 
 WORDS = [
     "[UNK]",
@@ -43,7 +43,7 @@ def publish(row: Row, folder: Path, make=hollow, network: dict | None = None) ->
     for official in row.official or (f"{row.name}.pth",):
         content = {"epoch": 1} if row.key or row.files else {}
         for part in [part for part in row.files if part.file == official] or [row]:
-            shapes = part_shapes(row, part, expected) if isinstance(part, Part) else expected
+            shapes = part_shapes(row.files, part, expected) if isinstance(part, Part) else expected
             _put(
                 content,
                 part.key,

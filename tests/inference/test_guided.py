@@ -11,6 +11,7 @@ from wxr_plugin.archs.conditional_unet_arch import ConditionalUNet
 from wxr_plugin.archs.nafnet_arch import NAFNet
 from wxr_plugin.archs.sarcwp_arch import SARCWP
 from wxr_plugin.checkpoints.containers import save_state
+from wxr_plugin.checkpoints.fitting import network_shapes
 from wxr_plugin.cli.main import main
 from wxr_plugin.conditioning.clip import build_clip, load_clip
 from wxr_plugin.conditioning.daclip import DaCLIP
@@ -22,7 +23,6 @@ from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.specs import method_spec
 from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.zoo.rows import find_row
-from wxr_plugin.zoo.shapes import network_shapes
 
 UNET = {"type": "ConditionalUNet", "nf": 8, "ch_mult": [1, 2], "context": ["degradation"]}
 NAF = {"type": "NAFNet", "width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]}

@@ -14,9 +14,7 @@ from wxr_plugin.cli import main as cli
 from wxr_plugin.cli import restore as restore_command
 from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.data.images.photo import write_photo
-from wxr_plugin.errors import WxrError
 from wxr_plugin.inference import pipeline
-from wxr_plugin.inference.jobs import plan
 from wxr_plugin.inference.restorer import Restorer
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
@@ -186,23 +184,6 @@ def test_formats(tmp_path, restore, kind, names):
     small = (tmp_path / "out" / names[0]).stat().st_size
     restore(tmp_path / "a.JPG", "--format", kind, "--overwrite")
     assert (tmp_path / "out" / names[0]).stat().st_size > small
-
-
-def test_results_inside_the_folder_are_not_photos(tmp_path, folder):
-    write_image(folder / "out" / "0.png", PHOTO)
-    assert len(plan([folder], folder / "out")) == 6
-
-
-def test_photos_of_one_name_are_told(tmp_path, folder):
-    Image.fromarray(PHOTO).save(folder / "1.jpg")
-    with pytest.raises(
-        WxrError, match=r"would both become .*1\.png; restore them apart or with --format same"
-    ):
-        plan([folder], tmp_path / "out")
-    assert len(plan([folder], tmp_path / "out", "same")) == 7
-    (tmp_path / "notes").write_text("no folder")
-    with pytest.raises(WxrError, match="is a file; -o names the folder"):
-        plan([folder], tmp_path / "notes")
 
 
 def test_all_wrong_options_are_reported_together(folder, restore):

@@ -12,11 +12,12 @@ from torch import nn
 from wxr_plugin import registry
 from wxr_plugin.archs.nafnet_arch import NAFNet
 from wxr_plugin.checkpoints import mmengine_pickles
+from wxr_plugin.checkpoints.fitting import network_shapes
 from wxr_plugin.cli import schema as schema_command
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.options.checks.components import registered
 from wxr_plugin.utils import namesakes
-from wxr_plugin.zoo import rows, shapes
+from wxr_plugin.zoo import rows
 
 PROJECT = """
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY
@@ -106,7 +107,7 @@ def test_the_checker_and_option_files_reach_both(their_nafnet):
 
 def test_published_methods_the_packaged_network_and_our_scope_are_ours_all_the_same(their_nafnet):
     row = next(row for row in rows.rows().values() if row.network_g["type"] == "NAFNet")
-    assert shapes.network_shapes(next(shapes.networks(row)))
+    assert network_shapes(next(rows.networks(row)))
     assert mmengine_pickles.network_of(
         {"cfg": "model = dict(generator=dict(type='wxr_plugin.NAFNet', width=8))"}
     ) == {

@@ -5,6 +5,7 @@ import pytest
 import torch
 from published_files import filled, hollow, publish, publish_instructions, publish_jax
 
+from wxr_plugin.checkpoints.fitting import network_shapes
 from wxr_plugin.checkpoints.reading import CheckpointError
 from wxr_plugin.cli.main import main
 from wxr_plugin.data.images.io import read_image, write_image
@@ -12,7 +13,6 @@ from wxr_plugin.inference.specs import method_spec
 from wxr_plugin.zoo.files import find_files
 from wxr_plugin.zoo.recognise import recognise
 from wxr_plugin.zoo.rows import find_row, rows
-from wxr_plugin.zoo.shapes import network_shapes
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (21, 18, 3), dtype=np.uint8)
 SMALL = (

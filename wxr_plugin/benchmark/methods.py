@@ -13,8 +13,7 @@ from wxr_plugin.data.images.io import list_images
 from wxr_plugin.data.images.store import keyed
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import NAMES, checkpoint_path
-from wxr_plugin.inference.specs import RestorerSpec, method_spec
-from wxr_plugin.options import files as option_files
+from wxr_plugin.inference.specs import RestorerSpec, checkpoint_spec, method_spec
 from wxr_plugin.utils.hashing import sha256_of
 
 
@@ -147,20 +146,12 @@ def _spec(name: str, options: MethodOptions) -> RestorerSpec:
             f"{options.checkpoint}: no such checkpoint; give a .pth or .safetensors file, or "
             f"{NAMES}"
         )
-    opt = _option_file(options.opt) if options.opt else {}
-    if not opt and load_network_options(checkpoint) is None:
+    if not options.opt and load_network_options(checkpoint) is None:
         raise WxrError(
             f"{checkpoint} does not say which network it is for; add opt: with its option file, or "
             f"method:"
         )
-    guide_options = opt.get("guide") or {}
-    return RestorerSpec(
-        name,
-        checkpoint,
-        opt.get("network_g"),
-        guide=options.guide or guide_options.get("model"),
-        sde=opt.get("sde"),
-    )
+    return checkpoint_spec(name, checkpoint, options.opt, options.guide)
 
 
 def _published(name: str, checkpoint: Path | None, guide: str | None) -> RestorerSpec:
@@ -168,11 +159,3 @@ def _published(name: str, checkpoint: Path | None, guide: str | None) -> Restore
         return method_spec(name, checkpoint, guide)
     except WxrError as error:  # its message names options of `wxr restore`
         raise WxrError(re.sub(r"--(checkpoint|guide)", r"`\1`", str(error))) from None
-
-
-def _option_file(path: str) -> dict[str, Any]:
-    opt = option_files.load(path)
-    if not isinstance(opt.get("network_g"), dict):
-        raise WxrError(f"{path} has no network_g block")
-    option_files.import_plugins(opt)
-    return opt

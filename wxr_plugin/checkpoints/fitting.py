@@ -1,14 +1,22 @@
-"""Loading of weights into a network, with a readable error if they do not fit."""
+"""Weights and networks: whether names and shapes fit, and loading the ones into the other."""
 
+import json
+import logging
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
+import torch
+from basicsr.archs import build_network
 from torch import Tensor, nn
 
-from wxr_plugin.checkpoints.containers import fit_prefix, load_network_options
-from wxr_plugin.checkpoints.reading import CheckpointError, StrPath
+from wxr_plugin.checkpoints.containers import find_weights, fit_prefix, load_network_options
+from wxr_plugin.checkpoints.reading import CheckpointError, StrPath, read_content
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Parameter or buffer name -> shape."""
+COUNTER = "num_batches_tracked"
+"""Last part of buffers that files from before torch 0.4.1 lack; they do not affect any network."""
 
 
 def load_into(
@@ -30,6 +38,56 @@ def load_into(
     # Without `strict`, torch silently loads nothing if no name fits.
     if missing and len(missing) == len(net.state_dict()):
         raise CheckpointError(_message(net, weights, path))
+
+
+def read_fitting(
+    path: StrPath, expected: Shapes, key: str | None = None, prefix: str = ""
+) -> dict[str, Tensor]:
+    """Read the weights of a file under the `expected` names, as far as they fit.
+
+    They are at `key`, or anywhere in the file. The numbers stay in the file until they are used.
+    `prefix` as in `aligned`; raises as `load_weights`.
+    """
+    content = read_content(path, mapped=True)
+    try:
+        weights = find_weights(content, key, path)
+    except CheckpointError:
+        # A file that was saved again, for example by `wxr zoo convert`, has another container.
+        weights = find_weights(content, None, path)
+    return aligned(weights, expected, prefix)
+
+
+def aligned(weights: Mapping[str, Tensor], expected: Shapes, prefix: str = "") -> dict[str, Tensor]:
+    """Return `weights` under the expected names.
+
+    `prefix`, or another prefix that all names share, is removed, and missing counters are added.
+    """
+    if prefix and all(name.startswith(prefix) for name in weights):
+        weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    weights = fit_prefix(weights, [name for name in expected if not name.endswith(COUNTER)])
+    missing = [name for name in expected if name not in weights and name.endswith(COUNTER)]
+    return weights | {name: torch.tensor(0) for name in missing}
+
+
+def network_shapes(network: Mapping[str, Any]) -> Shapes:
+    """Return the shapes of the network of a `network_g` block, built on torch's meta device.
+
+    That takes neither the memory nor the time for its numbers.
+    """
+    return _shapes(json.dumps(network, sort_keys=True))
+
+
+# Cached by text, because dicts cannot be keys.
+@lru_cache(maxsize=256)
+def _shapes(text: str) -> Shapes:
+    level = logging.root.manager.disable
+    logging.disable(logging.INFO)  # BasicSR logs every network that it builds
+    try:
+        with torch.device("meta"):
+            net = build_network(json.loads(text))
+    finally:
+        logging.disable(level)
+    return shapes_of(net.state_dict())
 
 
 def differences(actual: Shapes, expected: Shapes) -> str:
@@ -58,6 +116,11 @@ def differences(actual: Shapes, expected: Shapes) -> str:
 def shapes_of(weights: Mapping[str, Tensor]) -> Shapes:
     """Return the shapes of `weights`, by name."""
     return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def fits(weights: Mapping[str, Tensor], expected: Shapes) -> bool:
+    """Return whether names and shapes are equal."""
+    return shapes_of(weights) == expected
 
 
 def _message(net: nn.Module, weights: Mapping[str, Tensor], path: StrPath) -> str:

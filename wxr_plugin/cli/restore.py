@@ -4,21 +4,16 @@ import argparse
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from wxr_plugin.cli.parsers import add_command, add_device
+from wxr_plugin.cli.restore_display import PACKAGED, RestoreBar, counted, duration, run_line
+from wxr_plugin.cli.restore_network import load_restorer
+from wxr_plugin.cli.restore_plan import FORMATS, names_file, plan, result_kind, skipped_line
+from wxr_plugin.data.images.sources import check_sizes, read_source
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion
 from wxr_plugin.inference.fit import PRECISIONS
-from wxr_plugin.inference.frames import check_sizes
-from wxr_plugin.inference.jobs import FORMATS, names_file, plan, result_kind, skipped_line
 from wxr_plugin.inference.memory import reuse_memory
-from wxr_plugin.inference.packaged import checkpoint_path
 from wxr_plugin.inference.pipeline import restore_files
-from wxr_plugin.inference.restorer import Restorer
-from wxr_plugin.inference.specs import RestorerSpec, method_spec
-from wxr_plugin.options import files as option_files
-from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.sampling.sampler import METHODS
 
 QUALITY = 95
@@ -167,11 +162,12 @@ def run(args: argparse.Namespace) -> int:
     """Restore every photo; list failures at the end and return 1 if there are any."""
     started = time.monotonic()
     check(args)
-    jobs = plan(args.photos, args.output, args.format)
-    if skipped := skipped_line(args.photos, args.output):
-        print(skipped)
+    sources = [read_source(path, args.output) for path in args.photos]
     if args.frames:
-        check_sizes(jobs.values())
+        check_sizes(photo for source in sources for photo in source.photos)
+    jobs = plan(sources, args.output, args.format)
+    if others := [file for source in sources for file in source.others]:
+        print(skipped_line(others))
     # target -> photo, for the results that do not exist yet.
     pending = dict(jobs)
     if not args.overwrite:
@@ -215,15 +211,11 @@ def _existing_line(count: int, total: int, output: Path) -> str:
 
 
 def _summary(count: int, seconds: float, output: Path) -> str:
-    from wxr_plugin.inference.display import counted, duration
-
     return f"{counted(count)} restored in {duration(seconds)}: {output}"
 
 
 def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> list[str]:
     """Restore `jobs` (target -> photo) under a progress bar; return a line for each failure."""
-    from wxr_plugin.inference.display import PACKAGED, RestoreBar, run_line
-
     restorer = load_restorer(args)
     # On a GPU torch itself caches freed memory; on a CPU glibc has to be asked to.
     if restorer.device.type == "cpu":
@@ -234,82 +226,3 @@ def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> list[str
     outcomes = restore_files(jobs, restorer, QUALITY if args.quality is None else args.quality)
     with RestoreBar(restorer, len(jobs)) as bar:
         return [outcome.error for outcome in bar.follow(outcomes) if outcome.error]
-
-
-def load_restorer(args: argparse.Namespace) -> Restorer:
-    """Return the restorer of the options.
-
-    Raises:
-        WxrError: options that do not go together.
-    """
-    sampling = _sampling(args)
-    restorer = _spec(args).load(
-        device=args.device,
-        # None: whole photos; auto: whole photos as long as they fit into memory.
-        tile="auto" if args.tile is None else args.tile or None,
-        overlap=args.overlap,
-        batch=args.batch,
-        precision=args.precision,
-        sampling=SamplingOptions.read(sampling),
-    )
-    if restorer.diffusion:
-        restorer.diffusion = restorer.diffusion.checked(args.frames)
-    elif sampling or args.frames:
-        raise WxrError(
-            "--steps, --sampler, --seed and --frames are for diffusion networks, which this one is "
-            "not: leave them out"
-        )
-    # Only WeatherDiff samples patches; checked once the network is known.
-    if args.stride is not None:
-        restorer.diffusion = _with_stride(restorer.diffusion, args.stride)
-    if args.guide and not restorer.guide:
-        raise WxrError("--guide has no effect: this network takes no context; leave it out")
-    return restorer
-
-
-def _sampling(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the sampling options that the command line sets."""
-    options = {"steps": args.steps, "method": args.sampler, "seed": args.seed}
-    return {key: value for key, value in options.items() if value is not None}
-
-
-def _with_stride(diffusion: Diffusion | PatchDiffusion | None, stride: int) -> PatchDiffusion:
-    if not isinstance(diffusion, PatchDiffusion):
-        raise WxrError("--stride is for networks that sample patches (WeatherDiff); leave it out")
-    return diffusion.with_stride(stride)
-
-
-def _spec(args: argparse.Namespace) -> RestorerSpec:
-    """Return the published method, or the checkpoint with the network of its option file."""
-    if args.method and args.opt:
-        raise WxrError("--method sets the network: leave out --opt, or --method")
-    if args.method:
-        return method_spec(args.method, args.checkpoint, args.guide, args.instruction)
-    checkpoints = args.checkpoint or [Path("tiny")]
-    if len(checkpoints) > 1:
-        raise WxrError("--checkpoint: only a --method can have several files; give one")
-    if args.instruction:
-        raise WxrError("--instruction is for a --method that takes one; leave it out")
-    opt = read_options(args.opt) if args.opt else {}
-    # Without an option file, the checkpoint itself names network, guide and equation.
-    return RestorerSpec(
-        "",
-        checkpoint_path(checkpoints[0]),
-        opt.get("network_g"),
-        guide=args.guide or (opt.get("guide") or {}).get("model"),
-        sde=opt.get("sde"),
-    )
-
-
-def read_options(path: Path) -> dict[str, Any]:
-    """Return the options of a file whose plug-ins are imported.
-
-    Raises:
-        WxrError: the file has no `network_g` block.
-    """
-    opt = option_files.load(str(path))
-    if not isinstance(opt.get("network_g"), dict):
-        raise WxrError(f"{path} has no network_g block")
-    # A plug-in may have registered the network.
-    option_files.import_plugins(opt)
-    return opt

@@ -267,9 +267,9 @@ def convert_file(args: argparse.Namespace) -> int:
 
     network = None
     if args.opt:
-        from wxr_plugin.cli.restore import read_options
+        from wxr_plugin.options.files import load_with_network
 
-        network = dict(read_options(args.opt)["network_g"])
+        network = dict(load_with_network(args.opt)["network_g"])
     result = convert(args.source, args.target, args.to, args.key, network, args.force)
     # Only our own files and those of MMEngine name their network.
     owner = "a network that the file does not name"

@@ -56,7 +56,8 @@ def check_called(net: nn.Module) -> None:
         if parameter.default is parameter.empty and parameter.kind in PLAIN
     ]
     # A photo, perhaps a context; networks that predict noise also take a state and a time.
-    if len(needed) > 1 + bool(context_inputs(net)) and not predicts_noise(net):
+    expected = 1 + bool(context_inputs(net))
+    if len(needed) > expected and not predicts_noise(net):
         names = ", ".join(parameter.name for parameter in needed)
         hint = (
             "; a DA-CLIP is a guide: give it with --guide" if type(net).__name__ == "DaCLIP" else ""

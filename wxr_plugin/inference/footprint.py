@@ -47,11 +47,14 @@ class Footprint(NamedTuple):
 
 def measure(run: Callable[[Tensor], Any], device: torch.device) -> Footprint:
     """Return the footprint of `run`, called on noise (1, 3, H, W) of two sizes on `device`."""
-    small, large = (_peak(run, torch.rand(1, 3, side, side, device=device)) for side in SIDES)
-    fewer, more = (side * side for side in SIDES)
+    images = [torch.rand(1, 3, side, side, device=device) for side in SIDES]
+    fewer, more = [side * side for side in SIDES]
+    small, large = [_peak(run, image) for image in images]
     # Two points determine bytes / pixels = linear + quadratic * pixels.
-    quadratic = max(0.0, (large / more - small / fewer) / (more - fewer))
-    return Footprint(large / more - quadratic * more, quadratic)
+    slope = (large / more - small / fewer) / (more - fewer)
+    quadratic = max(0.0, slope)
+    linear = large / more - quadratic * more
+    return Footprint(linear, quadratic)
 
 
 def budget(device: torch.device) -> float:
@@ -59,8 +62,10 @@ def budget(device: torch.device) -> float:
     if device.type == "cuda":
         # The caching allocator holds memory that it can hand out again.
         reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return CUDA_SHARE * (torch.cuda.mem_get_info(device)[0] + reusable)
-    return CPU_SHARE * min(psutil.virtual_memory().available, _left_of_cgroup())
+        unused, _ = torch.cuda.mem_get_info(device)
+        return CUDA_SHARE * (unused + reusable)
+    available = psutil.virtual_memory().available
+    return CPU_SHARE * min(available, _left_of_cgroup())
 
 
 def _left_of_cgroup() -> float:
@@ -72,16 +77,14 @@ def _left_of_cgroup() -> float:
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
         used = int((CGROUP / "memory.current").read_text())
-        statistics = dict(
-            line.split() for line in (CGROUP / "memory.stat").read_text().splitlines()
-        )
+        lines = (CGROUP / "memory.stat").read_text().splitlines()
+        statistics = dict(line.split() for line in lines)
     except (OSError, ValueError):
         return float("inf")
-    return (
-        float("inf")
-        if limit == "max"
-        else int(limit) - used + int(statistics.get("inactive_file", 0))
-    )
+    if limit == "max":
+        return float("inf")
+    droppable = int(statistics.get("inactive_file", 0))
+    return int(limit) - used + droppable
 
 
 def _peak(run: Callable[[Tensor], Any], image: Tensor) -> float:

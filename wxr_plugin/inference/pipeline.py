@@ -81,14 +81,16 @@ def _restored(source: Path, future: Future, restorer: "Restorer") -> tuple[Outco
     """Restore a photo; return None and the reason if it fails, so that the others are restored."""
     try:
         photo = future.result()
-        restored = photo._replace(pixels=restorer.restore(photo.pixels))
-        return Outcome(source, photo.pixels.size // 3, note=_note(photo, restorer)), restored
+        pixels = restorer.restore(photo.pixels)
+        outcome = Outcome(source, photo.pixels.size // 3, note=_note(photo, restorer))
+        return outcome, photo._replace(pixels=pixels)
     except WxrError as error:
-        named = str(error).startswith(str(source))
-        return Outcome(source, error=str(error) if named else f"{source}: {error}"), None
+        reason = str(error)
+        if not reason.startswith(str(source)):
+            reason = f"{source}: {reason}"
+        return Outcome(source, error=reason), None
     except Exception as error:  # third-party networks raise anything
-        reason = " ".join(str(error).split())
-        return Outcome(source, error=f"{source}: {type(error).__name__}: {reason}"), None
+        return Outcome(source, error=f"{source}: {_named(error)}"), None
 
 
 def _note(photo: Photo, restorer: "Restorer") -> str:
@@ -114,5 +116,11 @@ def _written(outcome: Outcome, target: Path, future: Future) -> Outcome:
         return outcome._replace(pixels=0, error=why)
     except Exception as error:
         # Encoders raise anything; the other photos must still be restored.
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return outcome._replace(pixels=0, error=f"{target}: cannot be written ({reason})")
+        why = f"{target}: cannot be written ({_named(error)})"
+        return outcome._replace(pixels=0, error=why)
+
+
+def _named(error: Exception) -> str:
+    """Return the type and the message of an error on one line."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}"

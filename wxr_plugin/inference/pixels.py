@@ -16,10 +16,16 @@ def to_tensor(
     `area` is (top, bottom, left, right). The photo, uint8 or uint16, is converted on the device:
     that moves a quarter or half of the bytes.
     """
-    top, bottom, left, right = area or (0, photo.shape[0], 0, photo.shape[1])
-    part = torch.from_numpy(np.ascontiguousarray(photo[top:bottom, left:right])).to(device)
-    image = part.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format)
-    return image.div_(np.iinfo(photo.dtype).max)
+    highest = np.iinfo(photo.dtype).max
+    if area:
+        top, bottom, left, right = area
+        photo = photo[top:bottom, left:right]
+    contiguous = np.ascontiguousarray(photo)
+    part = torch.from_numpy(contiguous).to(device)
+    # (H, W, 3) -> (1, 3, H, W)
+    image = part.permute(2, 0, 1)[None]
+    image = image.to(torch.float32, memory_format=torch.contiguous_format)
+    return image.div_(highest)
 
 
 def to_pixels(image: Tensor, dtype: np.dtype) -> np.ndarray:
@@ -27,8 +33,10 @@ def to_pixels(image: Tensor, dtype: np.dtype) -> np.ndarray:
     highest = np.iinfo(dtype).max
     levels = (image[0] * highest).round_().clamp_(0, highest)
     # torch supports uint16 in part only; int32 holds its levels.
-    whole = levels.to(torch.uint8 if dtype == np.uint8 else torch.int32)
-    return whole.cpu().permute(1, 2, 0).numpy().astype(dtype, copy=False)
+    kind = torch.uint8 if dtype == np.uint8 else torch.int32
+    # (3, H, W) -> (H, W, 3)
+    pixels = levels.to(kind).cpu().permute(1, 2, 0)
+    return pixels.numpy().astype(dtype, copy=False)
 
 
 def shrunk(photo: np.ndarray, longest: int) -> np.ndarray:
@@ -37,8 +45,7 @@ def shrunk(photo: np.ndarray, longest: int) -> np.ndarray:
     share = longest / max(height, width)
     if share >= 1:
         return photo
-    return cv2.resize(
-        photo,
-        (max(1, round(width * share)), max(1, round(height * share))),
-        interpolation=cv2.INTER_AREA,
-    )
+    # At least one pixel, also of a photo that is a line.
+    width = max(1, round(width * share))
+    height = max(1, round(height * share))
+    return cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)

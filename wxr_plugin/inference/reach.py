@@ -32,9 +32,14 @@ def table() -> dict[str, dict[int, int]]:
 
 def known(net: nn.Module) -> int | None:
     """Return the network's attribute `reach` or its entry in our table, None without either."""
+    if hasattr(net, "reach"):
+        return net.reach
+    kind = type(net)
+    if not is_ours(kind):
+        return None
     parameters = sum(parameter.numel() for parameter in net.parameters())
-    measured = table().get(type(net).__name__, {}) if is_ours(type(net)) else {}
-    return getattr(net, "reach", measured.get(parameters))
+    variants = table().get(kind.__name__, {})
+    return variants.get(parameters)
 
 
 def receptive_field(net: nn.Module) -> int:
@@ -47,9 +52,11 @@ def measure_field(net: nn.Module) -> int:
     """Return how far NaN spreads: unlike other changes it does not fade or stop at a ReLU."""
 
     def nan_columns(image: Tensor) -> Tensor:
-        image[..., image.shape[-1] // 2 :] = torch.nan
+        half = image.shape[-1] // 2
+        image[..., half:] = torch.nan
+        result = network_checks.call(net, image)
         # (N, C, H, W) -> (W,): whether a column has any NaN.
-        return network_checks.call(net, image).isnan().any(0).any(0).any(0)
+        return result.isnan().flatten(0, 2).any(0)
 
     return _distance(net, nan_columns)
 
@@ -63,10 +70,12 @@ def visible_reach(net: nn.Module) -> int:
 
     def changed_columns(image: Tensor) -> Tensor:
         half = image.shape[-1] // 2
+        cut = image[..., :half].contiguous()
         whole = network_checks.call(net, image)[..., :half]
-        error = network_checks.call(net, image[..., :half].contiguous()) - whole
+        error = network_checks.call(net, cut) - whole
         # (N, C, H, W / 2) -> (W / 2,): the root mean square of each column.
-        return error.square().mean((0, 1, 2)).sqrt() > VISIBLE
+        squares = error.square().mean((0, 1, 2))
+        return squares.sqrt() > VISIBLE
 
     return _distance(net, changed_columns)
 
@@ -80,10 +89,13 @@ def _distance(net: nn.Module, changed_columns: Callable[[Tensor], Tensor]) -> in
     parameter = next(net.parameters(), torch.zeros(()))
     reach = 0
     for width in WIDTHS:
-        columns = changed_columns(_strip(width).to(parameter))[: width // 2].nonzero()
-        reach = width // 2 - int(columns[0]) if len(columns) else 0
+        half = width // 2
+        strip = _strip(width).to(parameter)
+        changed = changed_columns(strip)[:half]
+        columns = changed.nonzero()
+        reach = half - int(columns[0]) if len(columns) else 0
         # Columns up to the left edge changed: the reach may be larger than this strip shows.
-        if reach < width // 2 - HEIGHT:
+        if reach < half - HEIGHT:
             break
     return reach
 
@@ -91,7 +103,7 @@ def _distance(net: nn.Module, changed_columns: Callable[[Tensor], Tensor]) -> in
 def _strip(width: int) -> Tensor:
     """Return noise, and smooth patches with some noise, as (2, 3, HEIGHT, width) in [0, 1]."""
     noise = network_checks.photos(1, HEIGHT, width)
-    patches = F.interpolate(
-        network_checks.photos(1, 2, width // 16), (HEIGHT, width), mode="bilinear"
-    )
-    return torch.cat((noise, 0.9 * patches + 0.1 * noise))
+    coarse = network_checks.photos(1, 2, width // 16)
+    patches = F.interpolate(coarse, (HEIGHT, width), mode="bilinear")
+    smooth = 0.9 * patches + 0.1 * noise
+    return torch.cat((noise, smooth))

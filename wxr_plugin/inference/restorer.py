@@ -176,21 +176,14 @@ class Restorer:
             ValueError: `photo` is not such an array.
             torch.OutOfMemoryError, RuntimeError: not even the smallest tiles fit into memory.
         """
-        if (
-            photo.dtype not in (np.uint8, np.uint16)
-            or photo.ndim != 3
-            or photo.shape[2] != 3
-            or not photo.size
-        ):
-            raise ValueError(
-                f"need an RGB array (H, W, 3) of uint8 or uint16, not {photo.dtype} {photo.shape}"
-            )
+        _check_photo(photo)
+        longest = max(photo.shape[:2])
         while True:
             try:
                 with torch.inference_mode():
                     return self._restored(photo, context)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or not self._halve(max(photo.shape[:2])):
+                if not is_out_of_memory(error) or not self._halve(longest):
                     raise
             free()  # outside of the handler, where no traceback holds the tensors
 
@@ -217,22 +210,27 @@ class Restorer:
         if isinstance(self.diffusion, PatchDiffusion):
             # The number of patches at a time already bounds the memory.
             return Cut(None)
-        return self._cutter.choose(
-            max(size), size[0] * size[1], self.tile, self.overlap, self.batch
-        )
+        height, width = size
+        return self._cutter.choose(max(size), height * width, self.tile, self.overlap, self.batch)
 
     def _restored(self, photo: np.ndarray, context: Context | None) -> np.ndarray:
         self.cut = self.cut_of(photo.shape[:2])
         tile = self.cut.tile
-        restored, top = np.empty(photo.shape, photo.dtype), 0
-        run = self._sampled if self.diffusion else self._in_tiles
+        restored = np.empty(photo.shape, photo.dtype)
+        top = 0
+        results = (
+            self._sampled(photo, tile, context)
+            if self.diffusion
+            else self._in_tiles(photo, tile, context)
+        )
         # rows: (1, 3, h, W), not clamped; one row of tiles at a time where the photo is cut.
-        for rows in run(photo, tile, context):
+        for rows in results:
             # Conversion to integers would turn NaN into arbitrary levels.
             if rows.isnan().any():
                 raise RestoreError("the network gave values that are not numbers (NaN)")
-            restored[top : top + rows.shape[-2]] = to_pixels(rows, photo.dtype)
-            top += rows.shape[-2]
+            bottom = top + rows.shape[-2]
+            restored[top:bottom] = to_pixels(rows, photo.dtype)
+            top = bottom
         return restored
 
     def _in_tiles(
@@ -240,7 +238,9 @@ class Restorer:
     ) -> Iterator[Tensor]:
         """Yield the result (1, 3, rows, W) from top to bottom, in main memory if it is cut."""
         steering = self._look(photo, tile, context)
-        done, total = 0, tile_count(photo.shape[:2], tile, self.cut.overlap)
+        overlap = self.cut.overlap
+        total = tile_count(photo.shape[:2], tile, overlap)
+        done = 0
         self._report("tile", done, total)
 
         def run(part: Tensor) -> Tensor:
@@ -257,16 +257,18 @@ class Restorer:
             self._report("tile", done, total)
             return result
 
-        read = lambda *area: to_tensor(photo, area, self.device)  # noqa: E731
-        return blended_rows(run, read, photo.shape[:2], tile, self.cut.overlap, self.batch)
+        def read(*area: int) -> Tensor:
+            return to_tensor(photo, area, self.device)
+
+        return blended_rows(run, read, photo.shape[:2], tile, overlap, self.batch)
 
     def _sampled(
         self, photo: np.ndarray, tile: int | None, context: Context | None
     ) -> list[Tensor]:
         """Return one sample of a diffusion; its state is in main memory if the photo is cut."""
-        return [
-            self._sample(to_tensor(photo, device="cpu" if tile else self.device), tile, context)
-        ]
+        device = "cpu" if tile else self.device
+        lq = to_tensor(photo, device=device)
+        return [self._sample(lq, tile, context)]
 
     def _sample(self, lq: Tensor, tile: int | None, context: Context | None) -> Tensor:
         assert self.diffusion is not None
@@ -311,16 +313,22 @@ class Restorer:
         return self.seen
 
     def _call(self, lq: Tensor, steering: Any) -> Tensor:
-        arguments = [lq] if steering is None else [lq, _repeated(steering, len(lq))]
+        arguments = [lq]
+        if steering is not None:
+            arguments.append(_repeated(steering, len(lq)))
         with self._autocast():
-            # Tiles are blended in float32, whatever the precision of the network.
-            return self.net(*arguments).float()
+            result = self.net(*arguments)
+        # Tiles are blended in float32, whatever the precision of the network.
+        return result.float()
 
     def _noise(self, xt: Tensor, lq: Tensor, time: Tensor | float, *context: Context) -> Tensor:
         """Return the noise that the network predicts, on the device of `xt`."""
         steering = [_repeated(part, len(xt)) for part in context]
+        state = xt.to(self.device)
+        degraded = lq.to(self.device)
         with self._autocast():
-            return self.net(xt.to(self.device), lq.to(self.device), time, *steering).to(xt)
+            noise = self.net(state, degraded, time, *steering)
+        return noise.to(xt)
 
     def _autocast(self) -> torch.autocast:
         kind = PRECISIONS[self.precision]
@@ -339,8 +347,8 @@ class Restorer:
             self.overlap = None if self.overlap is None else min(self.overlap, tile // 4)
         else:
             return False
-        tiles = f"tiles of {self.cut.tile if self.tile == AUTO else self.tile} pixels"
-        _LOG.warning(f"out of memory; from now on {tiles}, {self.batch} at a time")
+        side = self.cut.tile if self.tile == AUTO else self.tile
+        _LOG.warning(f"out of memory; from now on tiles of {side} pixels, {self.batch} at a time")
         return True
 
     def _halve_patches(self) -> bool:
@@ -352,16 +360,32 @@ class Restorer:
         return bool(patches)
 
 
+def _check_photo(photo: np.ndarray) -> None:
+    """Raise ValueError unless the array is a photo (H, W, 3) of uint8 or uint16."""
+    is_rgb = photo.ndim == 3 and photo.shape[2] == 3
+    if photo.dtype not in (np.uint8, np.uint16) or not is_rgb or not photo.size:
+        raise ValueError(
+            f"need an RGB array (H, W, 3) of uint8 or uint16, not {photo.dtype} {photo.shape}"
+        )
+
+
 def _on(context: Context | None, device: torch.device) -> Context | None:
-    return context and Context(*(None if part is None else part.to(device) for part in context))
+    if context is None:
+        return None
+    parts = [None if part is None else part.to(device) for part in context]
+    return Context(*parts)
 
 
 def _repeated(steering: Any, count: int) -> Any:
     """Return the context of one photo, or its own view of it, repeated for `count` tiles."""
-    if isinstance(steering, Tensor):
-        # (1, ...) -> (count, ...) without a copy; a context of several photos has a row for each.
-        return steering.expand(count, *steering.shape[1:]) if len(steering) == 1 else steering
-    return type(steering)(*(None if part is None else _repeated(part, count) for part in steering))
+    if not isinstance(steering, Tensor):
+        parts = [None if part is None else _repeated(part, count) for part in steering]
+        return type(steering)(*parts)
+    # A context of several photos has a row for each.
+    if len(steering) > 1:
+        return steering
+    # (1, ...) -> (count, ...) without a copy
+    return steering.expand(count, *steering.shape[1:])
 
 
 def _size(image: Tensor) -> str:

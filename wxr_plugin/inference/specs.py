@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from wxr_plugin.checkpoints.containers import load_network_options
+from wxr_plugin.conditioning.instructions import embed_instruction
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.options import files as option_files
 from wxr_plugin.utils.hashing import sha256_of
-from wxr_plugin.zoo.files import WEIGHTS, RowFiles, find_files, read_weights
-from wxr_plugin.zoo.rows import Row, find_row, rows
+from wxr_plugin.zoo.files import RowFiles, find_files, further_file, read_weights
+from wxr_plugin.zoo.rows import find_row, rows
 
 
 class RestorerSpec(msgspec.Struct, frozen=True):
@@ -123,10 +124,8 @@ def _published(method: str, name: str) -> RestorerSpec:
 
 
 def _of_options(name: str, path: Path) -> RestorerSpec:
-    opt = option_files.load(path)
-    network, place = opt.get("network_g"), opt.get("path") or {}
-    if not isinstance(network, dict):
-        raise WxrError(f"{path} has no network_g block")
+    opt = option_files.load_with_network(path)
+    place = opt.get("path") or {}
     weights = place.get("pretrain_network_g")
     if not weights:
         raise WxrError(
@@ -135,10 +134,38 @@ def _of_options(name: str, path: Path) -> RestorerSpec:
     checkpoint = Path(weights).expanduser()
     if not checkpoint.is_file():
         raise WxrError(f"{path}: path.pretrain_network_g: {weights}: no such file")
-    option_files.import_plugins(opt)
-    guide = opt.get("guide") or {}
-    key, strict = place.get("param_key_g", "params"), place.get("strict_load_g", True)
-    return RestorerSpec(name, checkpoint, network, key, strict, guide.get("model"), opt.get("sde"))
+    return RestorerSpec(
+        name,
+        checkpoint,
+        opt["network_g"],
+        key=place.get("param_key_g", "params"),
+        strict=place.get("strict_load_g", True),
+        guide=(opt.get("guide") or {}).get("model"),
+        sde=opt.get("sde"),
+    )
+
+
+def checkpoint_spec(
+    name: str, checkpoint: str | Path, opt_file: str | Path | None, guide: str | None = None
+) -> RestorerSpec:
+    """Return the restorer of a checkpoint, or "tiny" or "small" for a packaged one.
+
+    Args:
+        name: its name.
+        checkpoint: its file.
+        opt_file: an option file that names network, guide and equation; None if the checkpoint
+            does.
+        guide: the DA-CLIP or CLIP in place of that of the option file.
+
+    Raises:
+        WxrError: the option file cannot be read, or has no `network_g` block.
+    """
+    path = checkpoint_path(checkpoint)
+    if opt_file is None:
+        return RestorerSpec(name, path, guide=guide)
+    opt = option_files.load_with_network(opt_file)
+    guide = guide or (opt.get("guide") or {}).get("model")
+    return RestorerSpec(name, path, opt["network_g"], guide=guide, sde=opt.get("sde"))
 
 
 HEAD = "lm_instructir-7d.pt"
@@ -167,9 +194,11 @@ def method_spec(
     given = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint or ())
     files = find_files(row, [Path(path).expanduser() for path in given])
     if row.guide and guide is None:
-        guide = str(_further_file(row, row.guide, files, "--guide"))
+        guide = str(further_file(row, row.guide, files, "--guide"))
     if row.instruction:
-        files = _instructed(row, files, words or row.instruction)
+        head = further_file(row, HEAD, files)
+        instruction = embed_instruction(words or row.instruction, head)
+        files = files._replace(network=files.network | {"instruction": instruction})
     elif words:
         raise WxrError(f"{name} takes no instruction; leave it out")
     return RestorerSpec(
@@ -182,20 +211,3 @@ def method_spec(
         published=files,
         row=name,
     )
-
-
-def _further_file(row: Row, name: str, files: RowFiles, option: str | None = None) -> Path:
-    """Return a further file of a row, next to the others or in WEIGHTS."""
-    for folder in (files.files[0].parent, WEIGHTS):
-        if (folder / name).is_file():
-            return folder / name
-    how = f", or give its path with {option}" if option else ""
-    raise WxrError(f"{WEIGHTS / name}: no such file; fetch it from {row.source}{how}")
-
-
-def _instructed(row: Row, files: RowFiles, words: str) -> RowFiles:
-    """Return `files` with the embedded instruction among the arguments of the network."""
-    from wxr_plugin.conditioning.instructions import embed_instruction
-
-    head = _further_file(row, HEAD, files)
-    return files._replace(network=files.network | {"instruction": embed_instruction(words, head)})

@@ -7,6 +7,7 @@ network that looks no farther than `margin` gives the same result in tiles and w
 
 from collections.abc import Callable, Iterator
 from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,42 +16,77 @@ ALIGN = 32
 """Tiles begin at multiples of this if they are large enough: networks halve them as the image."""
 BLEND = 32
 """Largest width in pixels of the strip on which two tiles are blended."""
-Area = tuple[int, int, int, int]
-"""Top, bottom, left and right of a tile."""
+Read = Callable[[int, int, int, int], Tensor]
+"""Returns the part (N, C, rows, columns) of an image between top, bottom, left and right."""
 
 
-def cuts(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+class Area(NamedTuple):
+    """Borders of a tile in pixels."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.bottom - self.top, self.right - self.left
+
+
+class Span(NamedTuple):
+    """Begin and end of a tile along one side of the image."""
+
+    begin: int
+    end: int
+
+
+def cuts(length: int, tile: int, overlap: int) -> list[Span]:
     """Return (begin, end) of the fewest tiles of about equal length that cover `length`.
 
     They are at most `tile` long, and neighbours share `overlap` pixels or a few more.
     """
     if length <= tile:
-        return [(0, length)]
+        return [Span(0, length)]
     align = _alignment(tile, overlap)
     size = tile - tile % align
-    step = lambda size: (size - overlap) // align * align  # noqa: E731
+
+    def step(size: int) -> int:
+        return (size - overlap) // align * align
+
     # Steps between the fewest tiles; then the tiles shrink as far as this number still covers.
-    gaps = -(-(length - size) // step(size))
+    gaps = _divided_up(length - size, step(size))
     while length - (size - align) <= gaps * step(size - align):
         size -= align
-    begins = [-(-number * (length - size) // (gaps * align)) * align for number in range(gaps + 1)]
-    return [(begin, min(begin + size, length)) for begin in begins]
+    spans = []
+    for number in range(gaps + 1):
+        begin = align * _divided_up(number * (length - size), gaps * align)
+        spans.append(Span(begin, min(begin + size, length)))
+    return spans
 
 
 def tile_count(size: tuple[int, int], tile: int | None, overlap: int) -> int:
     """Return how many tiles an image of `size` (height, width) is cut into; 1 without a `tile`."""
-    rows, columns = (len(cuts(length, tile or length, overlap)) for length in size)
-    return rows * columns
+    height, width = size
+    rows = cuts(height, tile or height, overlap)
+    columns = cuts(width, tile or width, overlap)
+    return len(rows) * len(columns)
 
 
 def _alignment(tile: int, overlap: int) -> int:
     """Return ALIGN, or a lower power of two that costs tiles less than a fifth of their step."""
-    powers = (ALIGN >> power for power in range(ALIGN.bit_length()))
-    return next(
-        align
-        for align in powers
-        if (tile - tile % align - overlap) // align * align >= 0.8 * (tile - overlap)
-    )
+    align = ALIGN
+    while align > 1:
+        step = (tile - tile % align - overlap) // align * align
+        if step >= 0.8 * (tile - overlap):
+            break
+        align //= 2
+    return align
+
+
+def _divided_up(count: int, parts: int) -> int:
+    # Floor division of the negative number rounds up.
+    return -(-count // parts)
 
 
 def margin(overlap: int) -> int:
@@ -58,21 +94,30 @@ def margin(overlap: int) -> int:
     return max(overlap // 3, (overlap - BLEND) // 2)
 
 
-def weights(spans: list[tuple[int, int]], overlap: int) -> list[Tensor]:
+def weights(spans: list[Span], overlap: int) -> list[Tensor]:
     """Return the weights (length,) of the pixels of each of `cuts`; they add up to 1 everywhere."""
-    length, unused = spans[-1][1], margin(overlap)
-    total, ramps = torch.zeros(length), []
-    for begin, end in spans:
-        pixels = torch.arange(end - begin)
-        # Distance to either end; the edges of the image are not cuts, so it is larger there.
-        after = pixels + overlap * (begin == 0)
-        before = pixels.flip(0) + overlap * (end == length)
-        inside = torch.minimum(after, before)
-        # 0 on the unused pixels, then a linear ramp over the blended ones, then 1.
-        ramp = ((inside + 0.5 - unused) / max(overlap - 2 * unused, 0.5)).clamp(0, 1)
+    length = spans[-1].end
+    total = torch.zeros(length)
+    ramps = []
+    for span in spans:
+        ramp = _ramp(span, length, overlap)
         ramps.append(ramp)
-        total[begin:end] += ramp
-    return [ramp / total[begin:end] for ramp, (begin, end) in zip(ramps, spans, strict=True)]
+        total[span.begin : span.end] += ramp
+    parts = [total[span.begin : span.end] for span in spans]
+    return [ramp / part for ramp, part in zip(ramps, parts, strict=True)]
+
+
+def _ramp(span: Span, length: int, overlap: int) -> Tensor:
+    """Return for each pixel 0 on the unused edge, 1 inside, and a line over the blended strip."""
+    begin, end = span
+    unused = margin(overlap)
+    blended = max(overlap - 2 * unused, 0.5)
+    pixels = torch.arange(end - begin)
+    # Distance to either end; the edges of the image are not cuts, so it is larger there.
+    after = pixels + overlap * (begin == 0)
+    before = pixels.flip(0) + overlap * (end == length)
+    inside = torch.minimum(after, before)
+    return ((inside + 0.5 - unused) / blended).clamp(0, 1)
 
 
 def run_tiled(
@@ -87,17 +132,21 @@ def run_tiled(
     The image and the result stay on the image's device; `function` moves `batch` tiles at a time to
     where it computes. Raises ValueError if `overlap` is not below `tile`.
     """
-    size = (image.shape[-2], image.shape[-1])
-    read = lambda top, bottom, left, right: image[..., top:bottom, left:right]  # noqa: E731
-    rows = blended_rows(
-        lambda part: function(part).to(image.device), read, size, tile, overlap, batch
-    )
+
+    def read(top: int, bottom: int, left: int, right: int) -> Tensor:
+        return image[..., top:bottom, left:right]
+
+    def compute(part: Tensor) -> Tensor:
+        return function(part).to(image.device)
+
+    height, width = image.shape[-2:]
+    rows = blended_rows(compute, read, (height, width), tile, overlap, batch)
     return torch.cat(list(rows), dim=-2)
 
 
 def blended_rows(
     function: Callable[[Tensor], Tensor],
-    read: Callable[[int, int, int, int], Tensor],
+    read: Read,
     size: tuple[int, int],
     tile: int | None,
     overlap: int,
@@ -114,46 +163,51 @@ def blended_rows(
     """
     if tile and not 0 <= overlap < tile:
         raise ValueError(f"overlap must lie in [0, tile): got overlap {overlap} for tile {tile}")
-    rows, columns = (cuts(length, tile or length, overlap) for length in size)
-    results = _results(
-        function, read, [(*row, *column) for row in rows for column in columns], batch
-    )
-    if len(rows) == len(columns) == 1:
+    height, width = size
+    rows = cuts(height, tile or height, overlap)
+    columns = cuts(width, tile or width, overlap)
+    areas = [Area(*row, *column) for row in rows for column in columns]
+    results = _results(function, read, areas, batch)
+    if len(areas) == 1:
         # A single tile has weight 1 everywhere.
         yield from results
         return
-    heights, widths = weights(rows, overlap), weights(columns, overlap)
+    heights = weights(rows, overlap)
+    widths = weights(columns, overlap)
+    # A row of tiles is finished down to where the next one begins.
+    ends = [row.begin for row in rows[1:]] + [height]
     above: Tensor | None = None  # the lower part of the last row of tiles, which the next overlaps
-    for number, (top, bottom) in enumerate(rows):
+    for row, weight, end in zip(rows, heights, ends, strict=True):
         strip = _joined(results, columns, widths)
-        strip *= heights[number][:, None].to(strip.device)
+        strip *= weight[:, None].to(strip.device)
         if above is not None:
             strip[..., : above.shape[-2], :] += above
-        finished = (rows[number + 1][0] if number + 1 < len(rows) else bottom) - top
+        finished = end - row.begin
         yield strip[..., :finished, :]
         # A copy, so that the memory of the finished rows is not held any longer.
         above = strip[..., finished:, :].clone()
 
 
-def _results(function: Callable, read: Callable, areas: list[Area], batch: int) -> Iterator[Tensor]:
+def _results(function: Callable, read: Read, areas: list[Area], batch: int) -> Iterator[Tensor]:
     """Yield the result of each tile in order, computed in batches of neighbours of one size."""
-    # Tiles that go through the network together need one size: (height, width) is the key.
-    for _, same in groupby(areas, lambda area: (area[1] - area[0], area[3] - area[2])):
-        waiting = list(same)
+    for _, neighbours in groupby(areas, lambda area: area.size):
+        waiting = list(neighbours)
         for first in range(0, len(waiting), batch):
             parts = [read(*area) for area in waiting[first : first + batch]]
-            yield from function(torch.cat(parts) if len(parts) > 1 else parts[0]).chunk(len(parts))
+            # A single tile needs no copy.
+            together = torch.cat(parts) if len(parts) > 1 else parts[0]
+            yield from function(together).chunk(len(parts))
 
 
-def _joined(
-    results: Iterator[Tensor], columns: list[tuple[int, int]], widths: list[Tensor]
-) -> Tensor:
+def _joined(results: Iterator[Tensor], columns: list[Span], widths: list[Tensor]) -> Tensor:
     """Return a row of tiles (N, C, rows, W), blended sideways."""
+    width = columns[-1].end
     strip: Tensor | None = None
-    for (left, right), width in zip(columns, widths, strict=True):
+    for column, weight in zip(columns, widths, strict=True):
         result = next(results)
         if strip is None:
-            strip = result.new_zeros(*result.shape[:-1], columns[-1][1])
-        strip[..., left:right] += result * width.to(result.device)
+            strip = result.new_zeros(*result.shape[:-1], width)
+        weight = weight.to(result.device)
+        strip[..., column.begin : column.end] += result * weight
     assert strip is not None
     return strip

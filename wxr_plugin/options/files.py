@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from wxr_plugin.errors import OptionError
+from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.options import safe_yaml
 from wxr_plugin.options.checks.blocks import check_blocks
 from wxr_plugin.options.checks.calls import check_calls
@@ -35,6 +35,7 @@ __all__ = [
     "check_file",
     "import_plugins",
     "load",
+    "load_with_network",
     "override",
     "refuse",
 ]
@@ -70,6 +71,22 @@ def load(
     if not isinstance(opt, dict):
         raise OptionError(f"{path}: not an option file: its top level is not a block of keys")
     override(opt, overrides)
+    return opt
+
+
+def load_with_network(path: str | os.PathLike) -> dict[str, Any]:
+    """Return the options of a file with a `network_g` block, whose plug-ins are imported.
+
+    A plug-in may register the network.
+
+    Raises:
+        OptionError: as `load`.
+        WxrError: the file has no `network_g` block.
+    """
+    opt = load(path)
+    if not isinstance(opt.get("network_g"), dict):
+        raise WxrError(f"{path} has no network_g block")
+    import_plugins(opt)
     return opt
 
 

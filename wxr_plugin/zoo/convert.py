@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wxr_plugin.checkpoints.containers import load_network_options, load_weights
-from wxr_plugin.checkpoints.fitting import differences, shapes_of
+from wxr_plugin.checkpoints.fitting import differences, network_shapes, shapes_of
 from wxr_plugin.checkpoints.reading import CheckpointError
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.files import write_with
@@ -114,8 +114,6 @@ def _of_the_network(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], l
 
 
 def _check_fit(source: str | Path, weights: Mapping[str, Tensor], network: dict[str, Any]) -> None:
-    """Raise an error if the weights do not fit the `network_g` block."""
-    from wxr_plugin.zoo.shapes import network_shapes
 
     try:
         expected = network_shapes(network)

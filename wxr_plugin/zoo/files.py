@@ -1,19 +1,27 @@
 """Search for the files of a row, and their weights under the names of the row's network."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from torch import Tensor
 
-from wxr_plugin.checkpoints.containers import find_weights
-from wxr_plugin.checkpoints.fitting import differences, shapes_of
-from wxr_plugin.checkpoints.reading import CheckpointError, read_content
+from wxr_plugin.checkpoints.fitting import (
+    Shapes,
+    differences,
+    fits,
+    network_shapes,
+    read_fitting,
+    shapes_of,
+)
+from wxr_plugin.checkpoints.reading import CheckpointError
 from wxr_plugin.errors import WxrError
-from wxr_plugin.zoo.rows import Part, Row, rows
-from wxr_plugin.zoo.shapes import Shapes, aligned, fits, network_shapes, networks
+from wxr_plugin.zoo.rows import Part, Row, networks, rows
 
+Parts = tuple[Part, ...]
+Choices = dict[str, Sequence[Path]]
+"""Official name -> existing files that may be the file of this name."""
 WEIGHTS = Path("experiments") / "pretrained_models"
 """Folder of weights from elsewhere, as in BasicSR's projects."""
 
@@ -41,51 +49,52 @@ def find_files(row: Row, given: Sequence[Path] = ()) -> RowFiles:
     for path in given:
         if not path.exists():
             raise WxrError(f"{path}: no such file or folder")
-    if row.files and not _is_whole_network(row, given):
-        return _find_parts(row, given)
-    file = _single(row, given)
-    for network in networks(row):
-        expected = network_shapes(network)
-        weights = _read(row, file, expected)
-        if fits(weights, expected):
-            return RowFiles(network, (file,))
-    # The message compares with the row's own arguments, which come first.
-    first = next(networks(row))
-    return _refuse(row, file, network_shapes(first))
+    for parts, choices in _layouts(row, given):
+        for network, expected in _variants(row):
+            files = _assigned(parts, expected, choices)
+            if files:
+                return RowFiles(network, files)
+    _refuse(row, parts, choices)
+
+
+def further_file(row: Row, name: str, files: RowFiles, option: str | None = None) -> Path:
+    """Return a file of `row` that holds no weights of its network, such as its guide's.
+
+    It lies next to the others or in WEIGHTS.
+
+    Raises:
+        WxrError: it does not exist; the message gives its source, and `option` as a way to name it.
+    """
+    for folder in (files.files[0].parent, WEIGHTS):
+        if (folder / name).is_file():
+            return folder / name
+    how = f", or give its path with {option}" if option else ""
+    raise WxrError(f"{WEIGHTS / name}: no such file; fetch it from {row.source}{how}")
 
 
 def read_weights(row: Row, row_files: RowFiles) -> dict[str, Tensor]:
     """Return the weights of all files under the names of the network."""
+    parts = row.files if len(row_files.files) == len(row.files) else (row.whole,)
     expected = network_shapes(row_files.network)
-    files = row_files.files
-    is_whole = len(files) == 1 and len(row.files) != 1
-    if is_whole:
-        return _read(row, files[0], expected)
     joined: dict[str, Tensor] = {}
-    for part, file in zip(row.files, files, strict=True):
-        shapes = part_shapes(row, part, expected)
-        weights = _read(part, file, shapes)
-        for name, tensor in weights.items():
-            full_name = part.into + name
-            joined[full_name] = tensor
+    for part, file in zip(parts, row_files.files, strict=True):
+        shapes = part_shapes(parts, part, expected)
+        weights = read_fitting(file, shapes, part.key, part.prefix)
+        joined |= {part.into + name: tensor for name, tensor in weights.items()}
     return joined
 
 
-def part_shapes(row: Row, part: Part, expected: Shapes) -> Shapes:
-    """Return those of the network's shapes that `part` holds, under the names of its file.
+def part_shapes(parts: Parts, part: Part, expected: Shapes) -> Shapes:
+    """Return those of the network's shapes that `part` of `parts` holds, named as in its file.
 
     A part without `into` holds the weights that belong to no other part.
     """
     if part.into:
         names = [name for name in expected if name.startswith(part.into)]
     else:
-        siblings = tuple(sibling.into for sibling in row.files if sibling.into)
-        names = [name for name in expected if not name.startswith(siblings)]
-    shapes = {}
-    for name in names:
-        # Without the prefix of the part, as its own file names the weights.
-        shapes[name.removeprefix(part.into)] = expected[name]
-    return shapes
+        prefixes = tuple(sibling.into for sibling in parts if sibling.into)
+        names = [name for name in expected if not name.startswith(prefixes)]
+    return {name.removeprefix(part.into): expected[name] for name in names}
 
 
 def places(row: Row, official: str) -> list[Path]:
@@ -126,23 +135,45 @@ def _first_file(paths: Sequence[Path]) -> Path | None:
     return None
 
 
+def _layouts(row: Row, given: Sequence[Path]) -> Iterator[tuple[Parts, Choices]]:
+    """Yield the ways in which files make the network: the parts, and the choices for their files.
+
+    A single file may hold the whole network of a row with several.
+    """
+    whole = row.whole
+    if not row.files:
+        yield (whole,), {whole.file: [_single(row, given)]}
+        return
+    if len(given) == 1 and given[0].is_file():
+        yield (whole,), {whole.file: given}
+    choices = {official: list(_choices(row, official, given)) for official in row.official}
+    for official, paths in choices.items():
+        if not paths:
+            _missing(row, official, [path for path in given if path.is_dir()])
+    yield row.files, choices
+
+
+def _variants(row: Row) -> Iterator[tuple[dict[str, Any], Shapes]]:
+    """Yield the networks of a row that its files may be for, each with its shapes."""
+    for network in networks(row):
+        yield network, network_shapes(network)
+
+
 def _single(row: Row, given: Sequence[Path]) -> Path:
     """Return the file of a row that has one. Raises WxrError if it does not exist."""
     if len(given) > 1:
         raise WxrError(f"{row.name} is one file, not {len(given)}")
     official = row.file or row.name
-    if not given:
-        choices = places(row, official)
-    elif given[0].is_dir():
-        folder = given[0]
-        choices = [folder / official, folder / Path(official).name]
-    else:
-        choices = list(given)
-    file = _first_file(choices)
-    return file or _missing(row, official, given)
+    candidates = list(given) or places(row, official)
+    if given and given[0].is_dir():
+        candidates = [given[0] / official, given[0] / Path(official).name]
+    file = _first_file(candidates)
+    if file is None:
+        _missing(row, official, given)
+    return file
 
 
-def _missing(row: Row, official: str, given: Sequence[Path]) -> Path:
+def _missing(row: Row, official: str, given: Sequence[Path]) -> NoReturn:
     if not row.official:
         expected = given[0] if given else WEIGHTS / f"{row.name}.pth"
         raise WxrError(
@@ -153,42 +184,6 @@ def _missing(row: Row, official: str, given: Sequence[Path]) -> Path:
     raise WxrError(
         f"{expected}: no such file; fetch it from {row.source}, or give its path with --checkpoint"
     )
-
-
-def _find_parts(row: Row, given: Sequence[Path]) -> RowFiles:
-    """Find the files of a row that has several.
-
-    Files may have other names than the official ones, so they are assigned by their shapes.
-    """
-    choices = {}
-    for official in row.official:
-        paths = list(_choices(row, official, given))
-        if not paths:
-            folders = [path for path in given if path.is_dir()]
-            _missing(row, official, folders)
-        choices[official] = paths
-    for network in networks(row):
-        expected = network_shapes(network)
-        assigned = _assigned(row, expected, choices)
-        if assigned:
-            files = tuple(assigned[part.file] for part in row.files)
-            return RowFiles(network, files)
-    return _refuse_parts(row, choices)
-
-
-def _refuse_parts(row: Row, choices: dict[str, list[Path]]) -> RowFiles:
-    """Raise an error that names the first part that no file fits, if there is one."""
-    first = next(networks(row))
-    expected = network_shapes(first)
-    for part in row.files:
-        paths = choices[part.file]
-        fitting = (path for path in paths if _part_fits(row, part, path, expected))
-        if next(fitting, None) is None:
-            shapes = part_shapes(row, part, expected)
-            _refuse(part, paths[0], shapes, row)
-    # Every part has a file that fits it, but two parts need the same one.
-    names = ", ".join(row.official)
-    raise WxrError(f"{row.name}: no choice of files for {names} fits the network")
 
 
 def _choices(row: Row, official: str, given: Sequence[Path]) -> Iterator[Path]:
@@ -220,82 +215,46 @@ def _choices(row: Row, official: str, given: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _assigned(row: Row, expected: Shapes, choices: dict[str, list[Path]]) -> dict[str, Path] | None:
-    """Return official name -> the first file that fits all of its parts; None if one has none."""
+def _assigned(parts: Parts, expected: Shapes, choices: Choices) -> tuple[Path, ...] | None:
+    """Return for each part the first file that fits; None if one has none.
+
+    Files may have other names than the official ones, so they are assigned by their shapes.
+    """
     assigned: dict[str, Path] = {}
     for official, paths in choices.items():
-        parts = [part for part in row.files if part.file == official]
-        file = _first_fit(row, parts, paths, expected, assigned.values())
-        if file is None:
-            return None
-        assigned[official] = file
-    return assigned
-
-
-def _first_fit(
-    row: Row,
-    parts: Sequence[Part],
-    paths: Sequence[Path],
-    expected: Shapes,
-    taken: Collection[Path],
-) -> Path | None:
-    """Return the first of `paths` that fits all of `parts`; None without any."""
-    for path in paths:
+        in_file = [part for part in parts if part.file == official]
         # Two files may have the same shapes, but each is taken once.
-        if path in taken:
+        for path in paths:
+            if path in assigned.values():
+                continue
+            if all(_part_fits(parts, part, path, expected) for part in in_file):
+                assigned[official] = path
+                break
+        else:
+            return None
+    return tuple(assigned[part.file] for part in parts)
+
+
+def _part_fits(parts: Parts, part: Part, file: Path, expected: Shapes) -> bool:
+    shapes = part_shapes(parts, part, expected)
+    return fits(read_fitting(file, shapes, part.key, part.prefix), shapes)
+
+
+def _refuse(row: Row, parts: Parts, choices: Choices) -> NoReturn:
+    """Raise CheckpointError with the differences of the first part that no file fits."""
+    _, expected = next(_variants(row))
+    for part in parts:
+        paths = choices[part.file]
+        if any(_part_fits(parts, part, path, expected) for path in paths):
             continue
-        if all(_part_fits(row, part, path, expected) for part in parts):
-            return path
-    return None
-
-
-def _part_fits(row: Row, part: Part, file: Path, expected: Shapes) -> bool:
-    """Return whether the file holds the weights of one part."""
-    shapes = part_shapes(row, part, expected)
-    weights = _read(part, file, shapes)
-    return fits(weights, shapes)
-
-
-def _is_whole_network(row: Row, given: Sequence[Path]) -> bool:
-    """Return whether a single given file holds the whole network of a row with several parts."""
-    if len(given) != 1:
-        return False
-    (file,) = given
-    if not file.is_file():
-        return False
-    for network in networks(row):
-        expected = network_shapes(network)
-        weights = _read(row, file, expected)
-        if fits(weights, expected):
-            return True
-    return False
-
-
-def _read(source: Row | Part, file: Path, expected: Shapes) -> dict[str, Tensor]:
-    """Read the weights of a file, at the row's or part's key or anywhere in it.
-
-    The numbers stay in the file until they are used.
-    """
-    content = read_content(file, mapped=True)
-    try:
-        weights = find_weights(content, source.key, file)
-    except CheckpointError:
-        # A file that was saved again, for example by `wxr zoo convert`, has another container.
-        weights = find_weights(content, None, file)
-    return aligned(weights, expected, source.prefix)
-
-
-def _refuse(source: Row | Part, file: Path, expected: Shapes, row: Row | None = None) -> RowFiles:
-    """Raise an error with the differences of a file from the network, or from a part of it."""
-    weights = _read(source, file, expected)
-    shapes = shapes_of(weights)
-    difference = differences(shapes, expected)
-    # A part has no name of its own.
-    name = (row or source).name
-    raise CheckpointError(
-        f"{file} does not fit the network of {name}: {difference}. `wxr zoo verify {file}` reports "
-        f"the network that it is for"
-    )
+        shapes = part_shapes(parts, part, expected)
+        weights = read_fitting(paths[0], shapes, part.key, part.prefix)
+        raise CheckpointError(
+            f"{paths[0]} does not fit the network of {row.name}: "
+            f"{differences(shapes_of(weights), shapes)}. `wxr zoo verify {paths[0]}` reports the "
+            "network that it is for"
+        )
+    raise WxrError(f"{row.name}: no choice of files for {', '.join(row.official)} fits the network")
 
 
 @cache

@@ -11,13 +11,20 @@ import msgspec
 from torch import Tensor
 
 from wxr_plugin.checkpoints.containers import find_weights, load_network_options
-from wxr_plugin.checkpoints.fitting import differences, shapes_of
+from wxr_plugin.checkpoints.fitting import (
+    COUNTER,
+    Shapes,
+    aligned,
+    differences,
+    fits,
+    network_shapes,
+    shapes_of,
+)
 from wxr_plugin.checkpoints.reading import CheckpointError, read_content
 from wxr_plugin.checkpoints.unpickling import StandIn
 from wxr_plugin.errors import WxrError
 from wxr_plugin.zoo.files import part_shapes
-from wxr_plugin.zoo.rows import Row, rows
-from wxr_plugin.zoo.shapes import COUNTER, Shapes, aligned, fits, network_shapes, networks
+from wxr_plugin.zoo.rows import Row, networks, rows
 
 DEPTH = 3
 """Number of levels of containers in a file that are searched."""
@@ -329,7 +336,9 @@ def _targets(only: tuple[str, ...] = ()) -> tuple[Target, ...]:
     parts = []
     for target in whole:
         for row in target.rows:
-            parts += _parts(target, row)
+            for part in row.files:
+                shapes = part_shapes(row.files, part, target.shapes)
+                parts.append(Target(target.network, shapes, (row,), part.file, part.sha256))
     return (*whole, *parts)
 
 

@@ -1,7 +1,7 @@
 """Rows of the zoo: one for each published checkpoint, with all data to load and apply it."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.namesakes import our_network
 
 DATA = resources.files(__package__)
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -114,6 +115,11 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         unique = dict.fromkeys(name for name in names if name)
         return tuple(unique)
 
+    @property
+    def whole(self) -> Part:
+        """All of the network as one part, for a file that holds the whole."""
+        return Part(self.file or self.name, key=self.key, prefix=self.prefix, sha256=self.sha256)
+
 
 @cache
 def rows() -> dict[str, Row]:
@@ -152,6 +158,12 @@ def variants(method: str) -> list[Row]:
     """Return the rows of a method, whose name is compared without case."""
     word = method.lower()
     return [row for row in rows().values() if row.method.lower() == word]
+
+
+def networks(row: Row) -> Iterator[dict[str, Any]]:
+    """Yield the `network_g` block of a row, then those with its alternative arguments."""
+    for arguments in ({}, *row.either):
+        yield our_network(row.network_g | arguments)
 
 
 def _suggestion(name: str) -> str:

@@ -12,7 +12,7 @@ from wxr_plugin.benchmark.report.viewer import image_uri
 from wxr_plugin.benchmark.results import INPUT, Results
 from wxr_plugin.benchmark.results_files import MetricInfo, Row
 from wxr_plugin.data.images.io import BadImageError, read_image
-from wxr_plugin.inference.frames import in_order
+from wxr_plugin.data.images.sources import in_order
 
 GT = "gt"
 _Rows = dict[str, dict[str, Row]]

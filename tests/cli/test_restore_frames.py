@@ -9,7 +9,7 @@ from wxr_plugin.archs.conditional_unet_arch import ConditionalUNet
 from wxr_plugin.checkpoints.containers import save_state
 from wxr_plugin.cli.main import main
 from wxr_plugin.data.images.io import read_image, write_image
-from wxr_plugin.inference.jobs import plan
+from wxr_plugin.data.images.sources import read_source
 
 PHOTO = astronaut()[:24, :32]
 NAMES = ["1", "2", "3", "4", "10", "11"]
@@ -54,17 +54,12 @@ def restore(tmp_path, capsys):
 def test_frames_are_restored_in_the_order_of_their_numbers_under_their_names(
     restore, clip, tmp_path
 ):
-    assert [photo.stem for photo in plan([clip], tmp_path / "out").values()] == NAMES
+    assert [photo.stem for photo in read_source(clip, tmp_path / "out").photos] == NAMES
     code, said = restore(clip, "--frames")
     assert code == 0 and "6 photos restored" in said
     results = {file.name: read_image(file) for file in (tmp_path / "out").iterdir()}
     assert results.keys() == {f"{name}.png" for name in NAMES}
     assert all(image.shape == PHOTO.shape for image in results.values())
-
-
-def test_folders_and_files_that_are_named_in_some_order_keep_it(clip, tmp_path):
-    named = [clip / f"{name}.png" for name in ("10", "2", "1")]
-    assert list(plan(named, tmp_path / "out").values()) == named
 
 
 def test_frames_of_two_sizes(restore, clip):

@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wxr_plugin.cli import restore_plan
+from wxr_plugin.cli.restore_plan import skipped_line
+from wxr_plugin.data.images.sources import read_source
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.jobs import plan, skipped_line
 
 PHOTO = np.zeros((8, 8, 3), np.uint8)
+
+
+def plan(paths, output, kind=None):
+    """Plan the results of the photos and folders `paths`."""
+    sources = [read_source(path, output) for path in paths]
+    return restore_plan.plan(sources, output, kind)
 
 
 @pytest.fixture
@@ -72,16 +80,42 @@ def test_results_of_one_folder_never_lie_next_to_photos_of_another(folder, tmp_p
     assert len(plan([folder / "a.jpg", tmp_path / "other"], tmp_path / "out")) == 2
 
 
+def test_photos_that_are_named_in_some_order_keep_it(folder, tmp_path):
+    named = [folder / "b.png", folder / "a.jpg"]
+    assert list(plan(named, tmp_path / "out").values()) == named
+
+
+def test_results_inside_the_folder_are_not_photos(folder):
+    (folder / "out").mkdir()
+    Image.fromarray(PHOTO).save(folder / "out" / "a.png")
+    assert list(plan([folder], folder / "out").values()) == [folder / "a.jpg", folder / "b.png"]
+
+
+def test_photos_of_one_name_are_refused(folder, tmp_path):
+    Image.fromarray(PHOTO).save(folder / "a.png")
+    with pytest.raises(
+        WxrError, match=r"would both become .*a\.png; restore them apart or with --format same"
+    ):
+        plan([folder], tmp_path / "out")
+    assert len(plan([folder], tmp_path / "out", "same")) == 3
+    (tmp_path / "notes").write_text("no folder")
+    with pytest.raises(WxrError, match="is a file; -o names the folder"):
+        plan([folder], tmp_path / "notes")
+
+
 def test_files_that_are_no_photos_are_listed_in_one_line(folder, tmp_path):
-    assert skipped_line([folder], tmp_path / "out") == (
+    others = read_source(folder, tmp_path / "out").others
+    assert skipped_line(others) == (
         "skipped 3 files that are no photos: clip.mp4, doc.pdf, notes.txt"
     )
+    assert skipped_line(others[:1]) == "skipped 1 file that is no photo: clip.mp4"
     (folder / "out").mkdir()
     (folder / "out" / "log.txt").write_text("a result's")
     for number in range(4):
         (folder / f"z{number}.csv").write_text("")
-    assert skipped_line([folder], folder / "out").endswith("notes.txt, z0.csv, z1.csv and 2 more")
-    assert skipped_line([folder / "a.jpg"], tmp_path / "out") == ""
+    others = read_source(folder, folder / "out").others
+    assert skipped_line(others).endswith("notes.txt, z0.csv, z1.csv and 2 more")
+    assert not read_source(folder / "a.jpg", tmp_path / "out").others
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,8 @@ def _listed(rows: list[Rating]) -> str:
 
 
 def _flat(label: Answer | PseudoInfo, provenances: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    digest = label.rater if isinstance(label, PseudoInfo) else label.provenance
+    rater = label.rater if isinstance(label, PseudoInfo) else label.provenance
+    digest, _, _ = rater.partition("@")  # of a rating in surroundings
     provenance = provenances.get(digest, {})
     row = {name: _named(provenance, name) for name in ("model", "prompt", "weights", "dtype")}
     row["image"] = label.key

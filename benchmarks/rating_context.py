@@ -23,6 +23,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.pseudo_labelling.rating_view import Surroundings, View
 from wxr_plugin.vlm.rater import Rater, build_rater
 
+ROWS = ("crop", "photo", "label", "varied")
 VARIANTS = 11
 SEVERITY = (0.3, 0.9)
 Variation = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -71,15 +73,16 @@ def main() -> None:
     rater = build_rater({"model": args.rater})
     times = seconds(scenes[0], rater, args.rounds)
     base = statistics.median(times["crop", False])
-    for row, values in times.items():
-        ratings = np.array([rated(item, row, rater) for item in scenes])
-        gains = gain(quality, ratings)
-        ratio = statistics.median(values) / base
-        name, is_mirrored = row
-        print(
-            f"{name + ', mirrored' * is_mirrored:18s} gain {gains.mean():+.2f} +- "
-            f"{error(gains):.2f} dB  rho {correlation(quality, ratings):.2f}  time {ratio:.2f}"
-        )
+    for name in ROWS:
+        both = np.array([rated(item, name, True, rater) for item in scenes])
+        for is_mirrored, ratings in ((False, both[:, :, 0]), (True, both.mean(2))):
+            gains = gain(quality, ratings)
+            ratio = statistics.median(times[name, is_mirrored]) / base
+            print(
+                f"{name + ', mirrored' * is_mirrored:18s} gain {gains.mean():+.2f} +- "
+                f"{error(gains):.2f} dB  rho {correlation(quality, ratings):.2f}  time {ratio:.2f}",
+                flush=True,
+            )
 
 
 def scene(file: Path, number: int, restorer: Restorer, args: argparse.Namespace) -> Scene:
@@ -129,27 +132,22 @@ def variations(rng: np.random.Generator) -> Iterator[Variation]:
         yield change
 
 
-def rated(item: Scene, row: tuple[str, bool], rater: Rater) -> list[float]:
-    """Return the ratings of the variants; `row` is the surroundings and whether mirrored."""
-    name, mirrored = row
+def rated(item: Scene, name: str, mirrored: bool, rater: Rater) -> np.ndarray:
+    """Return the ratings (variants, views) of a row: of the picture and of its mirror image."""
     views = [View(place, mirrored) for place in item.around[name]]
     pictures = [view.pictures(image) for view, image in zip(views, item.variants)]
     ratings = rater.rate([picture for group in pictures for picture in group]).rating
-    return ratings.view(VARIANTS, -1).mean(1).tolist()
+    return ratings.view(VARIANTS, -1).numpy()
 
 
 def seconds(item: Scene, rater: Rater, rounds: int) -> dict[tuple[str, bool], list[float]]:
     """Return the time of each row in every round; the rows take turns, so that load is shared."""
-    rows = [
-        (name, mirrored) for name in ("crop", "photo", "label", "varied") for mirrored in (0, 1)
-    ]
-    times: dict[tuple[str, bool], list[float]] = {(name, bool(flag)): [] for name, flag in rows}
-    rated(item, ("crop", False), rater)  # the first call is slower
-    for _ in range(rounds):
-        for row, values in times.items():
-            start = time.perf_counter()
-            rated(item, row, rater)
-            values.append(time.perf_counter() - start)
+    times: dict[tuple[str, bool], list[float]] = {}
+    rated(item, "crop", False, rater)  # the first call is slower
+    for _, name, mirrored in product(range(rounds), ROWS, (False, True)):
+        start = time.perf_counter()
+        rated(item, name, mirrored, rater)
+        times.setdefault((name, mirrored), []).append(time.perf_counter() - start)
     return times
 
 

@@ -320,7 +320,7 @@ def decide(
             )
             labels.write(iteration)
             for key in (key for key, rating in labels.ratings.items() if rating != before.get(key)):
-                source = labels.stored.own(key).source
+                source = labels.stored.own(key, labels.rater_hash).source
                 accepted |= (
                     {(key, int(source.removeprefix(TEACHER)))}
                     if source.startswith(TEACHER)

@@ -10,6 +10,11 @@ tiny CLIP prefers a colour cast (docs/wresvlm.md).
 """
 
 ROWS = ("sup", "ps", "gate", "init", "wpl", "sem", "iter")
+GATES = ("random", "oracle")
+"""Rows next to the ladder: `gate` with a rater that sees nothing, and with one that sees the truth.
+
+They are the floor and the ceiling of any rater in that row.
+"""
 TITLES = {
     "sup": "L_sup",
     "ps": "+ L_ps (mean teacher)",
@@ -18,14 +23,28 @@ TITLES = {
     "wpl": "+ L_wpl and L_feat",
     "sem": "+ L_sem",
     "iter": "+ iter",
+    "random": "L_ps + random gate (floor)",
+    "oracle": "L_ps + oracle gate (ceiling)",
 }
+
+
+def place(row: str) -> int:
+    """Return the number of a row in ROWS; a row of GATES stands where `gate` does."""
+    return ROWS.index("gate" if row in GATES else row)
+
+
+def row_before(row: str, rows: list[str]) -> str:
+    """Return the row of a table that `row` is compared with; the first row is its own."""
+    if row in GATES and "ps" in rows:
+        return "ps"
+    return rows[max(0, rows.index(row) - 1)]
 
 
 def train_block(
     row: str, labels: str, prompts: str, rater: dict[str, Any], margin: float
 ) -> dict[str, Any]:
     """Return the keys that `row` adds to the `train` block, after those of the rows before it."""
-    step, block = ROWS.index(row), {}
+    step, block = place(row), {}
     if step >= ROWS.index("ps"):
         block |= {
             "pseudo_opt": {"type": "PseudoLabelLoss", "loss_weight": WEIGHTS["pseudo"]},

@@ -10,6 +10,9 @@ training. Restorers of other people: one for each kind of weather, trained on a 
 `gale`, and the packaged one. Scored: the EMA network's PSNR on held-out photos under storm, and on
 the unlabelled photos themselves, in dB (RGB).
 
+In addition to the paper's rows, `random` and `oracle` are the row `gate` with a rater that sees
+nothing and with one that sees the truth (gates.py): the floor and the ceiling of that row.
+
 Every row trains as long as every other: two rounds from the same start, the second from the first
 one's networks. Between them `iter` lets the panel vote again, learns the prompts again and
 describes the pseudo-labels; the other rows change nothing. Finished parts are not made again:
@@ -28,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import photos
 import table
-from rows import ROWS, train_block
+from rows import GATES, ROWS, place, train_block
 from training import Training, wxr
 
 from wxr_plugin.data.weather.synthesis import KINDS
@@ -153,7 +156,11 @@ def _round(ladder: Ladder, row: str, seed: int, number: int, begin: Path) -> Tra
     prompts = folder / (
         "prompts_iter.safetensors" if (row, number) == ("iter", 2) else "prompts.safetensors"
     )
-    block = train_block(row, str(folder / f"{name}.lmdb"), str(prompts), RATER, ladder.margin)
+    rater = {
+        "random": {"type": "RandomRater"},
+        "oracle": {"type": "TruthRater", "truth": str(ladder.work / "truth")},
+    }.get(row, RATER)
+    block = train_block(row, str(folder / f"{name}.lmdb"), str(prompts), rater, ladder.margin)
     roots = {kind: str(ladder.work / "unlabelled" / kind) for kind in KINDS}
     data = {
         "name": "labelled and unlabelled",
@@ -170,7 +177,7 @@ def _round(ladder: Ladder, row: str, seed: int, number: int, begin: Path) -> Tra
     return Training(
         folder,
         name,
-        "WResVLMModel",
+        "TruthGateModel" if row == "oracle" else "WResVLMModel",
         data,
         begin,
         ladder.iterations // 2,
@@ -187,7 +194,7 @@ def _labels(folder: Path, row: str, chosen: Path, name: str) -> None:
 
     store = folder / f"{name}.lmdb"
     shutil.rmtree(store, ignore_errors=True)
-    if ROWS.index(row) >= ROWS.index("init"):
+    if place(row) >= place("init"):
         copy_store(chosen, store)
 
 
@@ -266,7 +273,10 @@ def _parser() -> argparse.ArgumentParser:
         "--judge", default=None, help="rater of the real photos: a folder, pyiqa:METRIC"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument(
+        "--rows", nargs="+", choices=(*ROWS, *GATES), default=[*ROWS, *GATES],
+        help="random and oracle are the gate with a random rater and with the truth",
+    )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, one thread each")
     parser.add_argument(
         "--panel", nargs="+", default=["tiny"], help="raters that vote, as for `wxr label init`"

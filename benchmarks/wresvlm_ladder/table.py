@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from filelock import FileLock
 from photos import pairs_of
-from rows import TITLES
+from rows import GATES, TITLES, row_before
 
 from wxr_plugin.data.images.io import list_images, read_image
 from wxr_plugin.data.weather.synthesis import KINDS
@@ -47,7 +47,8 @@ def write(
     write_text(work / "scores.csv", text.getvalue())
     table = markdown(results, rows, seeds)
     write_text(work / "table.md", table)
-    write_bytes(work / "ladder.png", figure(results, rows, seeds))
+    steps = [row for row in rows if row not in GATES]
+    write_bytes(work / "ladder.png", figure(results, steps, seeds))
     print(table)
 
 
@@ -62,7 +63,7 @@ def markdown(scores: dict[tuple[str, int], Scores], rows: list[str], seeds: list
         cells = []
         for name in names:
             cells.append(_spread([scores[row, seed][name] for seed in seeds]))
-        before = rows[number - 1] if number else row
+        before = row_before(row, rows)
         steps = [scores[row, seed]["all"] - scores[before, seed]["all"] for seed in seeds]
         lines.append(
             f"| {TITLES[row]} | {' | '.join(cells)} | {_spread(steps, '+') if number else ''} |"

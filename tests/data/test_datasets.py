@@ -299,6 +299,49 @@ def test_boxes_depend_on_name_and_crop_size_and_grow_in_number_without_moving():
     assert str(Box(1, 2, 3, 4)) == "1,2,3,4"
 
 
+@pytest.mark.parametrize("is_lmdb", [False, True], ids=["folder", "lmdb"])
+def test_real_crops_come_with_their_surroundings(real, tmp_path, is_lmdb):
+    """Crops of 20 pixels and 30 around them, so that every frame is cut at the photo's borders."""
+    root = real["rain"]
+    if is_lmdb:
+        root = str(tmp_path / "rain.lmdb")
+        build(real["rain"], root, progress=False)
+    train = dataset(real_options(root, gt_size=20, context=30))
+    bare = dataset(real_options(root, gt_size=20))
+    for seed in range(6):
+        item = train.draw(seed, rng(seed))
+        name, _, sides = item["context_key"].partition("@")
+        outer = Box(*map(int, sides.split(",")))
+        box = Box(*map(int, item["key"].partition("@")[2].split(",")))
+        assert outer == box.grown(30, *SIZE)
+        photo = read_image(Path(real["rain"]) / f"{name}.jpg")
+        picture = item["context"].permute(1, 2, 0).numpy()
+        height, width = outer.bottom - outer.top, outer.right - outer.left
+        assert picture.shape == (80, 80, 3) and picture.dtype == np.uint8
+        np.testing.assert_array_equal(
+            picture[:height, :width], photo[outer.top : outer.bottom, outer.left : outer.right]
+        )
+        assert not picture[height:].any() and not picture[:, width:].any()
+        assert {key: str(value) for key, value in bare.draw(seed, rng(seed)).items()} == {
+            key: str(value) for key, value in item.items() if not key.startswith("context")
+        }
+
+
+def test_crops_of_real_photos_are_not_turned_in_their_surroundings(clean, real):
+    """Pairs are mirrored and turned; the key of a real crop is all that says where it lies."""
+    opt = semi(clean, real)
+    opt["paired"] |= {"use_hflip": True, "use_rot": True}
+    opt["real"] |= {"gt_size": 16, "context": 5}
+    train = dataset(opt)
+    for seed in range(8):
+        item = train.draw(0, rng(seed))
+        outer = Box(*map(int, item["real_context_key"].partition("@")[2].split(",")))
+        box = Box(*map(int, item["real_key"].partition("@")[2].split(",")))
+        left, top, right, bottom = box.relative_to(outer)
+        inside = item["real_context"][:, top:bottom, left:right].float() / 255
+        torch.testing.assert_close(inside, item["real"])
+
+
 def semi(clean, real, **options) -> dict:
     opt = {
         "name": "semi",

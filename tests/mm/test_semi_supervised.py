@@ -119,7 +119,10 @@ PREFIXES = ("generator.", "generator_ema.")
 
 def test_its_losses_are_those_of_basicsr(semi, tmp_path):
     """Of one batch, weights and label store: the numbers that WResVLMModel computes."""
-    runner = Runner.from_cfg(semi("mm", strong_augment=None))
+    view = {"context": 4, "mirrored": True}
+    config = semi("mm", strong_augment=None, rating=view)
+    config["train_dataloader"]["dataset"]["dataset"]["real"]["context"] = 4
+    runner = Runner.from_cfg(config)
     model = runner.model
     model.begin(tmp_path / "mm", None, 0)
     batch = next(iter(runner.build_dataloader(runner.train_dataloader, seed=1)))
@@ -148,6 +151,7 @@ def test_its_losses_are_those_of_basicsr(semi, tmp_path):
             "pixel_opt": {"type": "L1Loss"},
             **copy.deepcopy(OPTIONS),
             "strong_augment": None,
+            "rating": view,
         },
     }
     host = WResVLMModel(options)

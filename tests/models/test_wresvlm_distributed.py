@@ -72,8 +72,11 @@ def seen(root):
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_resume(tmp_path):
-    options = write_options(tmp_path)
+@pytest.mark.parametrize("context", [0, 8])
+def test_two_processes_train_and_resume(tmp_path, context):
+    options = write_options(tmp_path, rating={"context": context})
+    text = options.read_text()
+    options.write_text(text.replace("    real:\n", f"    real:\n      context: {context}\n"))
     finish(start(tmp_path, options, processes=2), tmp_path)
     first, (zero, one) = labels(tmp_path), seen(tmp_path)
     assert set(first) == zero | one

@@ -148,6 +148,39 @@ def test_a_resumed_run_is_bit_equal_with_every_option_on(options, texts, tmp_pat
     assert all(torch.equal(value, weights[key]) for key, value in weights_of(resumed).items())
 
 
+def test_a_resumed_run_that_rates_in_context_is_bit_equal(options, texts, tmp_path):  # noqa: F811
+    """Of one photo the label store has a restoration of the whole photo, of the others none."""
+    torch.manual_seed(0)
+    rating = {"context": 12, "mirrored": True, "margin": -0.002, "proxy": {"threshold": 0.4}}
+    opt = options(labels=texts, rating=rating)
+    opt["datasets"]["train"]["real"]["context"] = 12
+    data = batches(opt, 3) * 2
+    whole = build_model(copy.deepcopy(opt))
+    train(whole, data[:3])
+    whole.save(0, 3)
+    train(whole, data[3:], first=4)
+    labels, weights, state = labels_of(whole), weights_of(whole), whole.labels.state()
+    raters = {row.key: row.rater for row in whole.labels.store.pseudo_labels()}
+    assert whole.labels.rated > 0 and any("@" in rater for rater in raters.values())
+    whole.labels.store.close()
+    opt["path"]["resume_state"] = str(tmp_path / "training_states/3.state")
+    resumed = build_model(opt)
+    resumed.resume_training(load_state(opt["path"]["resume_state"]))
+    train(resumed, data[3:], first=4)
+    assert labels_of(resumed) == labels
+    assert {row.key: row.rater for row in resumed.labels.store.pseudo_labels()} == raters
+    again = resumed.labels.state()
+    counts = ("accepted", "rated", "ratings", "asked")
+    assert all(again[key] == state[key] for key in counts)
+    assert all(torch.equal(value, weights[key]) for key, value in weights_of(resumed).items())
+
+
+def test_surroundings_that_the_data_set_does_not_yield_are_named(options):  # noqa: F811
+    opt = options(rating={"context": 12})
+    with pytest.raises(OptionError, match=r"set datasets.train.real.context: 12 \(SemiSuper"):
+        train(build_model(opt), batches(opt, 1))
+
+
 def test_a_round_starts_from_the_networks_and_labels_of_the_one_before(options, tmp_path):  # noqa: F811
     torch.manual_seed(0)
     opt = options()
@@ -219,6 +252,8 @@ def test_what_does_not_go_together_is_said_at_once():
     )
     assert "semantic_opt needs the texts of a label store" in said[1]
     assert "by_rating" in said[2] and "gate: teacher rates nothing" in said[3] and len(said) == 4
+    in_context = {**blocks, "semantic_opt": None, "rating": {"context": 32}}
+    assert "gate: teacher rates nothing" in refused(in_context)
     assert "gate: strict" in refused({"gate": "strict"})
     assert refused({**blocks, "gate": "rating", "labels": "x", "weather_prompt_opt": None}) == ""
     proxy = {

@@ -150,6 +150,17 @@ def test_the_semi_supervised_model_needs_both_streams(opt, root):
     assert "datasets.train.type" not in problem_texts(opt, root)
 
 
+def test_rating_in_context_needs_the_surroundings_from_the_data_set(opt, root):
+    opt["model_type"] = "WResVLMModel"
+    opt["datasets"]["train"] |= {"type": "SemiSupervisedDataset", "real": {"context": 32}}
+    key = "datasets.train.real.context"
+    assert "set train.rating.context: 32, or take it out" in problem_texts(opt, root)[key]
+    opt["train"]["rating"] = {"context": 48}
+    assert "set it to 48" in problem_texts(opt, root)[key]
+    opt["train"]["rating"] = {"context": 32}
+    assert key not in problem_texts(opt, root)
+
+
 def test_keys_that_a_block_itself_refuses_together():
     class Pair(Block):
         low: float = 0

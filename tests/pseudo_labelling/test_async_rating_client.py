@@ -7,16 +7,19 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from rating_toys import grey, red_corner
+from rating_toys import BrightnessRater, grey, red_corner
 
+from wxr_plugin.data.crops import Box
 from wxr_plugin.errors import WxrError
 from wxr_plugin.pseudo_labelling.async_rating_client import AsyncRatingClient
 from wxr_plugin.pseudo_labelling.gate import Candidate, RatingRequest, to_arrays
 from wxr_plugin.pseudo_labelling.online import PseudoLabels
 from wxr_plugin.pseudo_labelling.rater_process import Rated, RaterProcess, Started, _rated
-from wxr_plugin.pseudo_labelling.rating_client import RatingMemoryError
+from wxr_plugin.pseudo_labelling.rating_client import RatingMemoryError, SyncRatingClient
+from wxr_plugin.pseudo_labelling.rating_view import Surroundings, ViewSettings
 
 
 def until(condition, seconds: float = 100):
@@ -120,6 +123,25 @@ def test_the_best_chances_go_first():
     )
     assert [request.key for request in client._under_way] == ["b"]
     assert sorted(client._waiting) == ["c", "d"]
+
+
+def test_another_process_gives_the_same_labels_in_surroundings(tmp_path, client):
+    """Each crop lies at its own place of a photo, and is rated with its mirror image."""
+    rng = np.random.default_rng(0)
+    boxes = [Box(2, 2, 6, 6), Box(0, 0, 4, 4)]
+    keys = [f"a@{box}" for box in boxes]
+    pictures = [rng.integers(0, 256, (8, 8, 3), dtype=np.uint8) for _ in keys]
+    around = [Surroundings(key, image, box) for key, image, box in zip(keys, pictures, boxes)]
+    ends = {}
+    for name, own in (("sync", SyncRatingClient(BrightnessRater())), ("async", client)):
+        labels = PseudoLabels(tmp_path / name, own, view=ViewSettings(2, mirrored=True))
+        labels.best(keys, grey(0.4, 0.4), 1, [0, 1], grey(0.6, 0.2), None, around)
+        labels.write(1)
+        until(lambda labels=labels: len(stored(idle(labels))) == 2)
+        rows = labels.store.pseudo_labels()
+        ends[name] = [(row.key, row.source, row.rating, row.png, row.rater) for row in rows]
+    assert ends["async"] == ends["sync"]
+    assert [source for _, source, *_ in ends["sync"]] == ["input", "teacher@1"]
 
 
 class NeverAnswers:

@@ -20,6 +20,24 @@ class Box(NamedTuple):
     def __str__(self) -> str:
         return ",".join(map(str, self))
 
+    def grown(self, pixels: int, height: int, width: int) -> "Box":
+        """Return the box `pixels` larger on every side, cut at the borders of an image (H, W)."""
+        return Box(
+            max(0, self.left - pixels),
+            max(0, self.top - pixels),
+            min(width, self.right + pixels),
+            min(height, self.bottom + pixels),
+        )
+
+    def relative_to(self, outer: "Box") -> "Box":
+        """Return the box in coordinates whose origin is the top left corner of `outer`."""
+        return Box(
+            self.left - outer.left,
+            self.top - outer.top,
+            self.right - outer.left,
+            self.bottom - outer.top,
+        )
+
 
 def random_box(height: int, width: int, size: int, rng: np.random.Generator) -> Box:
     """Return a square of side `size` anywhere in the image.

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 
@@ -26,6 +27,8 @@ class RealWeatherOptions(Block):
 
     The boxes never change, because the ratings of their crops are stored.
     """
+    context: NotNegative = 0
+    """Pixels around a training crop that items have as well, for `train.rating.context`."""
     cache: bool = False
     """Keep the encoded files of folders in memory."""
     max_bad: NotNegative = 10
@@ -44,6 +47,11 @@ class RealWeatherDataset(WeatherDataset):
     mirrored, and key is `photo@left,top,right,bottom`; otherwise lq is the whole photo and key its
     name. The photo's name is its key in the folder or LMDB, below the weather's name if each
     weather has its own root.
+
+    With the option `context`, a training item also has context, uint8 RGB (3, S, S) with
+    S = gt_size + 2 context: the crop with its surroundings, cut at the borders of the photo and
+    filled up with black at the right and the bottom; and context_key, which names their place like
+    the key of a crop.
 
     Raises:
         WxrError: a root holds no images.
@@ -73,8 +81,10 @@ class RealWeatherDataset(WeatherDataset):
         """Return the sample at `index`, with the box, and a replacement photo, from `rng`."""
         number, image = self.quota.first_good(index, self.numbers, rng, self._read)
         key = self.names[number]
+        surroundings: Item = {}
         if self.training:
             box = self._draw_box(key, image.shape, rng)
+            surroundings = self._surroundings(key, image, box)
             image = crop(image, box, self.options.gt_size)
             key = crop_key(key, box)
         return {
@@ -82,6 +92,7 @@ class RealWeatherDataset(WeatherDataset):
             "lq_path": self.path(number),
             "weather": self.weathers[number],
             "key": key,
+            **surroundings,
         }
 
     def _draw_box(self, key: str, shape: tuple[int, ...], rng: np.random.Generator) -> Box:
@@ -89,6 +100,20 @@ class RealWeatherDataset(WeatherDataset):
         count = self.options.boxes_per_image
         boxes = fixed_boxes(key, *shape[:2], self.options.gt_size, count)
         return boxes[rng.integers(count)]
+
+    def _surroundings(self, key: str, image: np.ndarray, box: Box) -> Item:
+        """Return the entries context and context_key of the crop at `box`; none without context."""
+        pixels = self.options.context
+        if not pixels:
+            return {}
+        outer = box.grown(pixels, *image.shape[:2])
+        part = image[outer.top : outer.bottom, outer.left : outer.right]
+        # Photos end at different sides, and a batch needs pictures of one size.
+        side = self.options.gt_size + 2 * pixels
+        picture = np.zeros((side, side, 3), np.uint8)
+        picture[: part.shape[0], : part.shape[1]] = part
+        tensor = torch.from_numpy(picture).permute(2, 0, 1)
+        return {"context": tensor, "context_key": crop_key(key, outer)}
 
     def _read(self, number: int) -> np.ndarray:
         store, key = self.photos[number]

@@ -18,6 +18,8 @@ _REAL_KEYS = {
     "key": "real_key",
     "lq_path": "real_path",
     "weather": "real_weather",
+    "context": "real_context",
+    "context_key": "real_context_key",
 }
 """Entry of an item of RealWeatherDataset -> its name in the joint item."""
 
@@ -52,7 +54,8 @@ class SemiSupervisedDataset(Dataset):
     """Dataset of a pair and a crop of a real photo in each item; for training only.
 
     An item has the entries of PairedWeatherDataset, and real (3, h, w), real_key
-    (`photo@left,top,right,bottom`), real_path and real_weather.
+    (`photo@left,top,right,bottom`), real_path and real_weather; with `real.context`, also
+    real_context and real_context_key.
 
     An epoch iterates over the pairs; the real photo is drawn at random, all weathers equally often.
 

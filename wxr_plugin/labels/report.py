@@ -153,7 +153,8 @@ def _listed(rows: list[Rating]) -> str:
 
 def _flat(label: Answer | PseudoInfo, provenances: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return a label as a row: columns that every kind has, and those of its own."""
-    digest = label.rater if isinstance(label, PseudoInfo) else label.provenance
+    rater = label.rater if isinstance(label, PseudoInfo) else label.provenance
+    digest, _, _ = rater.partition("@")  # of a rating in surroundings
     provenance = provenances.get(digest, {})
     row: dict[str, Any] = {}
     for name in ("model", "prompt", "weights", "dtype"):

@@ -87,7 +87,10 @@ class PseudoInfo(msgspec.Struct):
     iteration: int
     """Training iteration at which it was stored."""
     rater: str = ""
-    """`provenance_hash` of the rater; ratings of different raters do not compare."""
+    """`provenance_hash` of the rater; ratings of different raters do not compare.
+
+    `@` and a hash follow if the image was rated in surroundings, which the hash names.
+    """
     time: float = msgspec.field(default_factory=time.time)
     """Seconds since 1970."""
     content: str = ""

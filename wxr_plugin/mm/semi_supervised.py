@@ -104,7 +104,8 @@ class WxrSemiSupervised(WxrSupervised):
             gt: their ground truth.
             real: unlabelled photos, (M, 3, H', W') in [0, 1].
             real_key: their names in the label store.
-            more: the rest of the batch.
+            more: the rest of the batch, with real_context and real_context_key where
+                `rating.context` needs them.
         """
         if real is None:
             raise OptionError(
@@ -115,7 +116,9 @@ class WxrSemiSupervised(WxrSupervised):
             raise OptionError("WxrSemiSupervised needs custom_hooks = [dict(type='WxrLabelHook')]")
         output, restored = restored_together(self._student, lq, self.unlabelled.view(real))
         with torch.autocast(lq.device.type, enabled=False):
-            losses = self.unlabelled.losses(restored, real, real_key, self.iteration, self._teach)
+            losses = self.unlabelled.losses(
+                restored, real, real_key, self.iteration, self._teach, more
+            )
         # MMEngine sums up the entries whose name contains `loss`
         named = {f"loss_{name.removeprefix('l_')}": loss for name, loss in losses.items()}
         return self.paired(output, gt) | named

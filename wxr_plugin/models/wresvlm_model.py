@@ -71,7 +71,9 @@ class WResVLMModel(WxrModel):
         self.output, restored = self._restore_both()
         losses = OrderedDict(l_sup=self.pixel_loss())
         keys = self.data["real_key"]
-        losses.update(self.unlabelled.losses(restored, self.real, keys, current_iter, self._teach))
+        losses.update(
+            self.unlabelled.losses(restored, self.real, keys, current_iter, self._teach, self.data)
+        )
         return losses
 
     def before_step(self, current_iter: int) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from wxr_plugin.labels.rows import TEACHER
+from wxr_plugin.pseudo_labelling.rating_view import View
 from wxr_plugin.vlm.inputs import to_uint8
 from wxr_plugin.vlm.rater import Ratings
 
@@ -36,6 +38,8 @@ class Candidate(NamedTuple):
     """Weight where `rating` is None: the rating that the store holds by another rater, else 1."""
     logits: tuple[float, ...] = ()
     """The logits behind `rating` if this run rated the image, empty otherwise."""
+    rater: str = ""
+    """`rating_view.rater_name` of whoever gives `rating`."""
 
 
 class RatingRequest(NamedTuple):
@@ -51,6 +55,8 @@ class RatingRequest(NamedTuple):
     """CLIP features (D,) of the offered image, for the proxy."""
     chance: float = 1.0
     """The proxy's estimate of the probability that the offered image wins."""
+    view: View = View()
+    """How all of them are shown to the rater."""
 
     @property
     def key(self) -> str:
@@ -63,14 +69,15 @@ class RatingRequest(NamedTuple):
         return self.label, self.offered, self.rival
 
     def unrated(self) -> list[np.ndarray]:
-        """Return the images without a rating, in the order that `with_ratings` expects."""
+        """Return the pictures of images without a rating, in the order of `with_ratings`."""
         waiting = [candidate for candidate in self.candidates if _is_unrated(candidate)]
-        return [candidate.image for candidate in waiting]
+        views = [self.view.pictures(candidate.image) for candidate in waiting]
+        return list(chain.from_iterable(views))
 
     def with_ratings(self, ratings: Iterable[ImageRating]) -> "RatingRequest":
         """Return this request with the ratings of `unrated`; NaN leaves an image unrated."""
-        remaining = iter(ratings)
-        label, offered, rival = (_rated(candidate, remaining) for candidate in self.candidates)
+        means = _means(iter(ratings), self.view.count)
+        label, offered, rival = (_rated(candidate, means) for candidate in self.candidates)
         return self._replace(label=label, offered=offered, rival=rival)
 
     def valid(self) -> list[Candidate]:
@@ -112,7 +119,7 @@ def image_ratings(ratings: Ratings) -> list[ImageRating]:
 def with_ratings(
     requests: Sequence[RatingRequest], ratings: Iterable[ImageRating]
 ) -> list[RatingRequest]:
-    """Return `requests` with `ratings`, which are those of their unrated images in one list."""
+    """Return `requests` with `ratings`, which are those of their unrated pictures in one list."""
     remaining = iter(ratings)
     return [request.with_ratings(remaining) for request in requests]
 
@@ -130,6 +137,14 @@ def from_array(image: np.ndarray) -> Tensor:
 def is_from_teacher(candidate: Candidate) -> bool:
     """Return whether the teacher of this or of an earlier training made the image."""
     return candidate.source.startswith(TEACHER)
+
+
+def _means(ratings: Iterator[ImageRating], count: int) -> Iterator[ImageRating]:
+    """Yield the mean over each `count` ratings; NaN if one of them is."""
+    while group := list(islice(ratings, count)):
+        rating = sum(item.rating for item in group) / count
+        columns = zip(*(item.logits for item in group))
+        yield ImageRating(rating, tuple(sum(column) / count for column in columns))
 
 
 def _is_unrated(candidate: Candidate | None) -> bool:

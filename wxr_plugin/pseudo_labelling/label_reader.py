@@ -9,42 +9,55 @@ from wxr_plugin.data.crops import Box, crop
 from wxr_plugin.data.real_photos import split_key
 from wxr_plugin.labels.store import LabelStore, PseudoLabel
 from wxr_plugin.pseudo_labelling.gate import Candidate
+from wxr_plugin.pseudo_labelling.rating_view import Surroundings
 
 PHOTOS = 8
 """Whole photos that are kept decoded."""
 
 
 class LabelReader:
-    """Labels of a store as candidates for the rater with the provenance hash `rater`.
+    """Labels of a store as candidates for a rater, which `rating_view.rater_name` names.
 
-    Ratings by other raters do not compare, so such a label counts as unrated. A crop without a
+    Ratings under other names do not compare, so such a label counts as unrated. A crop without a
     label takes the crop of its photo's label, which is unrated as well: as a crop it gets a rating
     of its own.
     """
 
-    def __init__(self, store: LabelStore, rater: str):
+    def __init__(self, store: LabelStore):
         self.store = store
-        self.rater = rater
         # Decoded labels of whole photos, keyed by name and time, the least recently used first.
         self._photos: OrderedDict[tuple[str, float], np.ndarray] = OrderedDict()
         self._refused: set[str] = set()
 
-    def of(self, key: str, shape: tuple[int, int]) -> Candidate | None:
+    def of(self, key: str, shape: tuple[int, int], rater: str) -> Candidate | None:
         """Return the label of the crop `key` with sides `shape` (H, W).
 
         None if neither the crop nor its photo has one.
         """
-        return self.own(key) or self._from_photo(key, shape)
+        return self.own(key, rater) or self._from_photo(key, shape, rater)
 
-    def own(self, key: str) -> Candidate | None:
+    def own(self, key: str, rater: str) -> Candidate | None:
         """Return the label that is stored under `key` itself, or None."""
         label = self.store.get_pseudo(key)
         if label is None:
             return None
-        rating = label.rating if label.rater == self.rater else None
-        return Candidate(key, label.image, label.source, rating, label.rating)
+        rating = label.rating if label.rater == rater else None
+        return Candidate(key, label.image, label.source, rating, label.rating, rater=rater)
 
-    def _from_photo(self, key: str, shape: tuple[int, int]) -> Candidate | None:
+    def surroundings(self, photo: Surroundings) -> Surroundings:
+        """Return the same part of the label of the whole photo; `photo` itself without one."""
+        name, box = split_key(photo.key)
+        label = None if name in self._refused else self.store.get_pseudo(name)
+        if label is None:
+            return photo
+        image = self._decoded(label)
+        height, width = image.shape[:2]
+        if box.right > width or box.bottom > height:
+            self._refuse(name, box, image)
+            return photo
+        return photo._replace(picture=image[box.top : box.bottom, box.left : box.right])
+
+    def _from_photo(self, key: str, shape: tuple[int, int], rater: str) -> Candidate | None:
         photo, box = split_key(key)
         if not box or photo in self._refused:
             return None
@@ -55,7 +68,8 @@ class LabelReader:
         if not _holds(image, box, shape):
             self._refuse(photo, box, image)
             return None
-        return Candidate(key, crop(image, box, max(shape)), label.source, None, label.rating)
+        part = crop(image, box, max(shape))
+        return Candidate(key, part, label.source, None, label.rating, rater=rater)
 
     def _decoded(self, label: PseudoLabel) -> np.ndarray:
         version = label.key, label.time

@@ -1,6 +1,6 @@
 """The pseudo-labels of a training: the best-rated restoration of each real photo, in a store."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,14 @@ from wxr_plugin.pseudo_labelling.gate_counts import GateCounts
 from wxr_plugin.pseudo_labelling.label_reader import LabelReader
 from wxr_plugin.pseudo_labelling.rating_client import FailureLog, RatingClient, check_memory
 from wxr_plugin.pseudo_labelling.rating_proxy import ProxySample, RatingProxy
+from wxr_plugin.pseudo_labelling.rating_view import (
+    PLAIN,
+    Surroundings,
+    View,
+    ViewSettings,
+    rater_hash,
+    rater_name,
+)
 from wxr_plugin.utils.gpus import local_rank
 from wxr_plugin.utils.ranks import gathered
 
@@ -87,6 +95,7 @@ class PseudoLabels:
         proxy: decides which images are worth rating; all of them when None.
         margin: how much higher a new image has to be rated than the label that it replaces; below
             0, how much lower it may be rated.
+        view: how crops are shown to the rater.
 
     Attributes:
         ratings: on writers, key -> rating of the pseudo-label.
@@ -102,15 +111,18 @@ class PseudoLabels:
         every: int = 1,
         proxy: RatingProxy | None = None,
         margin: float = 0.0,
+        view: ViewSettings = PLAIN,
     ):
         self.client = client
         self.every = every
         self.proxy = proxy
         self.margin = margin
-        self.rater_hash = provenance_hash(client.provenance)
+        self.view = view
+        self.provenance = view.provenance(client.provenance)
+        self.rater_hash = provenance_hash(self.provenance)
         self.is_writer = local_rank() == 0
         self.store = _open(path, self.is_writer)
-        self.stored = LabelReader(self.store, self.rater_hash)
+        self.stored = LabelReader(self.store)
         self.failures = FailureLog(client.provenance)
         self.ratings: dict[str, float] = {}
         self.accepted = self.rated = 0
@@ -131,9 +143,11 @@ class PseudoLabels:
         newest = max((label.iteration for label in labels), default=0)
         if newest > 0 and self.is_writer:
             self._remove_added(newest)
+        if self.is_writer and not self.view.is_plain:
+            self.store.put_provenance(self.provenance)  # for `wxr label show`
         _wait_for_all()
         labels = self.store.pseudo_labels()
-        own = [label for label in labels if label.rater == self.rater_hash]
+        own = [label for label in labels if rater_hash(label.rater) == self.rater_hash]
         self.ratings = {label.key: label.rating for label in own}
         self._compare_nodes(
             [(label.key, label.rating, label.rater, content_hash(label.png)) for label in labels]
@@ -157,6 +171,7 @@ class PseudoLabels:
         rows: Sequence[int] = (),
         restored: Tensor | None = None,
         rivals: Tensor | None = None,
+        surroundings: Sequence[Surroundings] | None = None,
     ) -> Labels:
         """Return the best-rated images for `photos` (N, 3, H, W) in [0, 1], by the ratings so far.
 
@@ -164,11 +179,17 @@ class PseudoLabels:
         `restored` (M, 3, H, W) are the teacher's images of the photos at `rows`; they are rated,
         and so are those of their labels that the rater has not seen. An image that is not finite,
         or that gets no rating, changes nothing. `rivals` (M, 3, H, W) are further images that they
-        have to beat.
+        have to beat. `surroundings` are those of all N photos, for a view with context.
         """
-        labels = {key: self._label(key, image) for key, image in zip(keys, to_arrays(photos))}
+        views = dict(zip(keys, self._views(surroundings or [None] * len(keys))))
+        labels = {
+            key: self._label(key, image, views[key]) for key, image in zip(keys, to_arrays(photos))
+        }
         visited = [labels[keys[row]] for row in rows]
-        requests = self._requests(visited, restored, rivals, iteration)
+        requests = [
+            request._replace(view=views[request.key])
+            for request in self._requests(visited, restored, rivals, iteration)
+        ]
         # An asynchronous client returns requests of earlier batches too, and perhaps none of these.
         for request in self.client.rate(requests):
             self._learn(request, labels, iteration)
@@ -271,9 +292,16 @@ class PseudoLabels:
         client.rated = 0
         return update
 
-    def _label(self, key: str, photo: np.ndarray) -> Candidate:
+    def _views(self, surroundings: Sequence[Surroundings | None]) -> list[View]:
+        """Return how each crop is shown: in the label of its photo if there is one."""
+        chosen = [part and self.stored.surroundings(part) for part in surroundings]
+        return [self.view.view(part) for part in chosen]
+
+    def _label(self, key: str, photo: np.ndarray, view: View) -> Candidate:
         waiting = self._better.get(key)  # of this update, which is not written yet
-        return waiting or self.stored.of(key, photo.shape[:2]) or Candidate(key, photo, "input")
+        rater = rater_name(self.rater_hash, view)
+        stored = waiting or self.stored.of(key, photo.shape[:2], rater)
+        return stored or Candidate(key, photo, "input", rater=rater)
 
     def _requests(
         self,
@@ -313,7 +341,7 @@ class PseudoLabels:
         """Return a request for one crop; None if the proxy finds the teacher's image hopeless."""
         if teacher is None:
             return RatingRequest(label, None)
-        offered = Candidate(label.key, teacher, f"{TEACHER}{iteration}")
+        offered = Candidate(label.key, teacher, f"{TEACHER}{iteration}", rater=label.rater)
         rival = None if student is None else Candidate(label.key, student, "student")
         chance = 1.0
         if self.proxy and label.rating is not None:
@@ -330,11 +358,12 @@ class PseudoLabels:
         if self.every > 1:
             self._new_visits[key] = iteration
         # Rated by this run, and an image that a later panel sees again even if it loses now.
-        if label.logits and not is_from_teacher(label):
+        if self.view.is_plain and label.logits and not is_from_teacher(label):
             self._new_ratings.setdefault(key, _label_rating(label))
         for candidate in request.valid():
             # A late answer may be about a crop that is not in this batch.
-            current = labels.get(key) or self._better.get(key) or self.stored.own(key)
+            waiting = labels.get(key) or self._better.get(key)
+            current = waiting or self.stored.own(key, candidate.rater)
             # A label wins only over an unrated one, which it was itself until now.
             margin = self.margin if candidate is offered else inf
             if is_better(candidate, current, margin):
@@ -351,15 +380,16 @@ class PseudoLabels:
         candidates = [candidate for update in updates for candidate in update.better]
         # Several ranks may have visited one crop.
         for candidate in candidates:
-            current = better.get(candidate.key) or self.stored.own(candidate.key)
+            waiting = better.get(candidate.key)
+            current = waiting or self.stored.own(candidate.key, candidate.rater)
             if is_better(candidate, current, self.margin):
                 better[candidate.key] = candidate
-        ratings = [rating for update in updates for rating in update.ratings]
-        ratings += [_label_rating(candidate) for candidate in better.values()]
-        new_ratings = self._not_stored(ratings)
+        new_ratings = self._new_rows(updates, better.values())
         with self.store.batch():
-            for key, image, source, rating, *_ in better.values():
-                self.store.put_pseudo(key, image, rating, source, iteration, self.rater_hash)
+            for label in better.values():
+                self.store.put_pseudo(
+                    label.key, label.image, label.rating, label.source, iteration, label.rater
+                )
             for key, content, rating, logits in new_ratings:
                 self.store.put_rating(
                     key, content, self.client.provenance, rating, logits, iteration
@@ -367,11 +397,18 @@ class PseudoLabels:
         self.ratings |= {key: candidate.rating for key, candidate in better.items()}
         self.accepted += sum(is_from_teacher(candidate) for candidate in better.values())
 
-    def _not_stored(self, ratings: list[LabelRating]) -> list[LabelRating]:
+    def _new_rows(
+        self, updates: list[RankUpdate], better: Iterable[Candidate]
+    ) -> list[LabelRating]:
         """Return one rating for each image that the store has no rating of by this rater.
 
-        An older row stays as it is, since it may be a panel's and must outlive a rollback.
+        None for a view that is not plain: a panel rates bare images, so it cannot use them. An
+        older row stays as it is, since it may be a panel's and must outlive a rollback.
         """
+        if not self.view.is_plain:
+            return []
+        ratings = [rating for update in updates for rating in update.ratings]
+        ratings += [_label_rating(candidate) for candidate in better]
         first: dict[tuple[str, str], LabelRating] = {}
         for rating in ratings:
             first.setdefault((rating.key, rating.content), rating)

@@ -63,6 +63,14 @@ class RatingOptions(Block):
     The paper has none; 0.02 to 0.05 leaves out changes too small to see. Below 0 the newer image
     also wins if it is rated lower by less, so that labels do not grow old.
     """
+    context: NotNegative = 0
+    """Rate crops with their surroundings, this many pixels on every side; 0 rates the bare crop.
+
+    Every image of a crop is pasted into the pseudo-label of the whole photo or, without one, into
+    the photo, and that picture is rated. `datasets.train.real.context` must be the same.
+    """
+    mirrored: bool = False
+    """Rate the mean over an image and its mirror image, at twice the cost."""
     async_: AsyncOptions | None = msgspec.field(default=None, name="async")
     """Rate in another process, for example on another GPU.
 
@@ -192,7 +200,10 @@ def _gate_errors(options: WResVLMTrainOptions) -> Iterator[str]:
             "pseudo_opt.by_rating weighs by ratings, and gate: teacher rates nothing: remove one "
             "of them"
         )
-    if options.gate == "teacher" and (rating.async_ or rating.proxy or rating.every > 1):
+    changes_view = rating.context or rating.mirrored
+    if options.gate == "teacher" and (
+        rating.async_ or rating.proxy or rating.every > 1 or changes_view
+    ):
         yield "rating limits what is rated, and gate: teacher rates nothing: remove one of them"
     if options.gate == "strict" and not options.needs_labels:
         yield (

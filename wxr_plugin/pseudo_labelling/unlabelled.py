@@ -1,7 +1,7 @@
 """WResVLM's losses on photos without ground truth and their pseudo-labels, for any trainer."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,11 @@ from wxr_plugin.pseudo_labelling.rater_process import RaterProcess
 from wxr_plugin.pseudo_labelling.rating_client import RatingClient, SyncRatingClient
 from wxr_plugin.pseudo_labelling.rating_device import crowded, own_gpu, rating_device
 from wxr_plugin.pseudo_labelling.rating_proxy import RatingProxy
+from wxr_plugin.pseudo_labelling.rating_view import (
+    Surroundings,
+    ViewSettings,
+    batch_surroundings,
+)
 from wxr_plugin.pseudo_labelling.strong_augment import strong_view
 from wxr_plugin.utils.gpus import local_rank
 from wxr_plugin.vlm.rater import build_rater
@@ -99,13 +104,21 @@ class Unlabelled:
         return strong_view(photos, changes) if changes else photos
 
     def losses(
-        self, restored: Tensor, photos: Tensor, keys: Sequence[str], iteration: int, teach: Teach
+        self,
+        restored: Tensor,
+        photos: Tensor,
+        keys: Sequence[str],
+        iteration: int,
+        teach: Teach,
+        batch: Mapping[str, Any] | None = None,
     ) -> dict[str, Tensor]:
         """Return the weighted losses of the student's images, keyed by name.
 
-        `restored` (N, 3, H, W) are its images of `photos`, which are named `keys`.
+        `restored` (N, 3, H, W) are its images of `photos`, which are named `keys`. `batch` has the
+        surroundings of the photos where `rating.context` needs them.
         """
-        labels = self._labels(restored.detach(), photos, keys, iteration, teach)
+        around = self._surroundings(batch or {}, keys, photos)
+        labels = self._labels(restored.detach(), photos, keys, iteration, teach, around)
         losses = {}
         if self.cri_ps:
             losses["l_ps"] = self.cri_ps(restored, labels.images, labels.ratings)
@@ -166,7 +179,13 @@ class Unlabelled:
 
     @torch.no_grad()
     def _labels(
-        self, student: Tensor, photos: Tensor, keys: Sequence[str], iteration: int, teach: Teach
+        self,
+        student: Tensor,
+        photos: Tensor,
+        keys: Sequence[str],
+        iteration: int,
+        teach: Teach,
+        around: list[Surroundings] | None,
     ) -> Labels | None:
         """Return the labels that the student's images are compared with; None if no loss does."""
         if not (self.cri_ps or self.options.feature_opt):
@@ -179,11 +198,20 @@ class Unlabelled:
         if rows:
             rivals = student[rows].clamp(0, 1) if self.options.gate == "strict" else None
             restored = teach(photos[rows])
-            labels = self.labels.best(keys, photos, iteration, rows, restored, rivals)
+            labels = self.labels.best(keys, photos, iteration, rows, restored, rivals, around)
         else:
-            labels = self.labels.best(keys, photos, iteration)
+            labels = self.labels.best(keys, photos, iteration, surroundings=around)
         self.seconds += time.perf_counter() - start
         return labels
+
+    def _surroundings(
+        self, batch: Mapping[str, Any], keys: Sequence[str], photos: Tensor
+    ) -> list[Surroundings] | None:
+        """Return the surroundings of the photos in a batch; None if ratings need none."""
+        context = self.options.rating.context
+        if not (context and self.labels):
+            return None
+        return batch_surroundings(batch, keys, photos.shape[-1], context)
 
     def _record_counts(self, iteration: int) -> None:
         if _is_first_rank():
@@ -191,7 +219,9 @@ class Unlabelled:
 
     def _open_labels(self) -> PseudoLabels:
         rating = self.options.rating
-        labels = PseudoLabels(self.path, self._client(), rating.every, self._proxy(), rating.margin)
+        view = ViewSettings(rating.context, rating.mirrored)
+        proxy = self._proxy()
+        labels = PseudoLabels(self.path, self._client(), rating.every, proxy, rating.margin, view)
         get_root_logger().info(
             f"Pseudo-labels in {labels.store.path}, rated by {labels.client.provenance}."
         )

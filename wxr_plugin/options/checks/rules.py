@@ -33,6 +33,7 @@ def check_rules(report: Report, opt: OptionMap) -> None:
     _check_precision(report, opt)
     _check_saving(report, opt)
     _check_streams(report, opt)
+    _check_rating_context(report, opt)
 
 
 def _check_loading(report: Report, opt: OptionMap) -> None:
@@ -302,6 +303,22 @@ def _check_streams(report: Report, opt: OptionMap) -> None:
         model = opt["model_type"]
         fault = f"{model} needs real photos in addition to the pairs, which this dataset lacks"
         report.add("datasets.train.type", fault, "use SemiSupervisedDataset")
+
+
+def _check_rating_context(report: Report, opt: OptionMap) -> None:
+    """Check that the data set yields the surroundings that crops are rated in, and no others."""
+    sets = _names_of_bases(class_of("dataset", block(opt, "datasets", "train")))
+    rated = integer(opt, "train", "rating", "context") or 0
+    cut = integer(opt, "datasets", "train", "real", "context") or 0
+    if not report.is_train or "SemiSupervisedDataset" not in sets or rated == cut:
+        return
+    if rated:
+        fault = f"crops are rated with {rated} pixels around them, and the data set yields {cut}"
+        report.add("datasets.train.real.context", fault, f"set it to {rated}")
+        return
+    fault = "yields the surroundings of crops, which no rating uses (no train.rating.context)"
+    fix = f"set train.rating.context: {cut}, or take it out"
+    report.add("datasets.train.real.context", fault, fix)
 
 
 def _names_of_bases(cls: type | None) -> set[str]:

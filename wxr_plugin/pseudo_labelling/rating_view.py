@@ -1,4 +1,4 @@
-"""What the rater sees of a crop: the bare crop, or the crop in its surroundings.
+"""Pictures for the rater: the bare crop, or the crop in its surroundings.
 
 A rater judges a photo better than a crop of some hundred pixels (docs/wresvlm.md has figures), but
 training works on crops. With `train.rating.context: PIXELS` every image of a crop is therefore

@@ -153,9 +153,9 @@ def preconditioned(
 
         noise = sigma_bar / d * u + m / sqrt(d) * network(lq + u / sqrt(d))
 
-    The first term is the best linear estimate, the factor of the second the deviation of what it
-    leaves (after Karras et al., NeurIPS 2022, section 5, where the clean image is predicted). t in
-    1 … T.
+    The first term is the best linear estimate; the factor of the second is the standard deviation
+    of the rest (after Karras et al., NeurIPS 2022, section 5, where the clean image is predicted).
+    t in 1 … T.
     """
     spread = _at(s.sigma_bar, t)
     clean = CLEAN_STD * torch.exp(-_at(s.theta_cumsum, t) * s.dt)

@@ -70,5 +70,6 @@ def is_worse(value: float, baseline: float, better: str, digits: int) -> bool:
     comparable = math.isfinite(value) and math.isfinite(baseline)
     if not better or not comparable:
         return False
-    shown, wanted = round(value, digits), round(baseline, digits)
-    return shown < wanted if better == "higher" else shown > wanted
+    shown = round(value, digits)
+    limit = round(baseline, digits)
+    return shown < limit if better == "higher" else shown > limit

@@ -24,7 +24,11 @@ def means(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, float]:
     Images that a metric refused (NaN) do not count; the mean is NaN where it refused all. A metric
     of whole sets (see `SetShare`) has its value over them in place of a mean.
     """
-    return {name: _mean([row[name] for row in rows]) for name in metrics}
+    result = {}
+    for name in metrics:
+        values = [row[name] for row in rows]
+        result[name] = _mean(values)
+    return result
 
 
 def group_of(data: Mapping[str, Any]) -> dict[str, str]:

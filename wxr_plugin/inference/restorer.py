@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from basicsr.archs import build_network
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context, context_inputs
-from wxr_plugin.checkpoints.containers import load_network_options, load_weights
-from wxr_plugin.checkpoints.fitting import load_into
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.cutting import AUTO, Cut, Cutter, Tile
-from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion, make_diffusion
+from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion
 from wxr_plugin.inference.fit import (
     PRECISIONS,
     Precision,
@@ -23,16 +20,14 @@ from wxr_plugin.inference.fit import (
     check_diffusion,
     check_guide,
     checked_precision,
-    guide_of,
 )
 from wxr_plugin.inference.layout import laid_out
+from wxr_plugin.inference.loading import checkpoint_path, load_diffusion, load_guide, load_network
 from wxr_plugin.inference.memory import free, is_out_of_memory
-from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows, tile_count
 from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.utils.devices import device_of
-from wxr_plugin.utils.namesakes import our_network
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.daclip import DaClipGuide
@@ -41,7 +36,6 @@ if TYPE_CHECKING:
 SMALLEST_TILE = 32
 """Side in pixels below which tiles are not halved when memory runs out."""
 _LOG = logging.getLogger("basicsr")
-TINY = PACKAGED["tiny"]
 
 
 class RestoreError(WxrError):
@@ -124,33 +118,10 @@ class Restorer:
         have been read already, for example from several files. `kwargs` go to the constructor.
         """
         path = checkpoint_path(checkpoint)
-        if not path.is_file() and weights is None:
-            raise WxrError(
-                f"{path}: no such checkpoint; give a .pth or .safetensors file, or {NAMES}"
-            )
-        network = network or load_network_options(path)
-        if network is None:
-            raise WxrError(
-                f"{path} does not say which network it is for; add --opt with the option file it "
-                "came from"
-            )
-        if path == TINY:
-            # Another project may have registered a network of this name; the weights are for ours.
-            network = our_network(network)
-        try:
-            net = build_network(dict(network))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise WxrError(
-                f"{path}: its network {network.get('type')} cannot be built: {error}"
-            ) from error
-        load_into(net, weights or load_weights(path, key), path, strict)
-        guide = guide or (load_network_options(path, "guide") or {}).get("model")
-        equation = sde or load_network_options(path, "sde")
-        ddpm = load_network_options(path, "ddpm")
-        diffusion = make_diffusion(net, equation, sampling, ddpm)
-        return cls(
-            net, device, guide=guide_of(net, guide, path, device), diffusion=diffusion, **kwargs
-        )
+        net = load_network(path, network, key, strict, weights)
+        diffusion = load_diffusion(net, path, sde, sampling)
+        guide = load_guide(net, path, guide, device)
+        return cls(net, device, guide=guide, diffusion=diffusion, **kwargs)
 
     @torch.no_grad()
     def restore_tensor(self, lq: Tensor, context: Context | None = None) -> Tensor:

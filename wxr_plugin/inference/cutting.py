@@ -82,7 +82,8 @@ class Cutter:
 
     def largest_tile(self, batch: int = 1) -> int:
         """Return the side in pixels of the largest tile that fits by the estimate."""
-        return max(LEAST_TILE, self.footprint.side(memory.budget(self.device), batch))
+        budget = memory.budget(self.device)
+        return max(LEAST_TILE, self.footprint.side(budget, batch))
 
     def overlap(self, tile: int) -> int:
         """Return the default number of pixels that neighbouring tiles share.
@@ -131,7 +132,9 @@ class Cutter:
 
     def _fits(self, longest: int, pixels: int) -> bool:
         """Return whether a whole photo fits into memory by the estimate."""
-        return longest <= SMALL or self.footprint.bytes(pixels) <= memory.budget(self.device)
+        if longest <= SMALL:
+            return True
+        return self.footprint.bytes(pixels) <= memory.budget(self.device)
 
     def _run(self, image: Tensor) -> Tensor:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
@@ -162,7 +165,9 @@ class Cutter:
         """Return whether a margin of `pixels` around the used part of a tile hides the seams."""
         # Where the receptive field is in the table, it may spare the measurement of the reach.
         known_field = reach.known(self.net)
-        return (known_field is not None and pixels >= known_field) or pixels >= self.visible_reach
+        if known_field is not None and pixels >= known_field:
+            return True
+        return pixels >= self.visible_reach
 
     def _warn_once(self, line: str) -> None:
         if line not in self._logged:

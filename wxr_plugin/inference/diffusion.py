@@ -101,7 +101,8 @@ class PatchDiffusion(NamedTuple):
 
         Raises ScheduleError for more steps than were trained, WxrError for an IR-SDE's method.
         """
-        check_steps(self.sampling.steps or min(self.steps, self.train_steps), self.train_steps)
+        steps = self.sampling.steps or min(self.steps, self.train_steps)
+        check_steps(steps, self.train_steps)
         if self.sampling.method != "posterior":
             raise WxrError(
                 f"'{self.sampling.method}' is a way to sample an IR-SDE; this network has DDIM "

@@ -38,7 +38,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` reports a lack of memory, so that smaller parts may work."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
+    if not isinstance(error, RuntimeError):
+        return False
+    message = str(error)
+    return any(sign in message for sign in SIGNS)
 
 
 def free() -> None:
@@ -55,7 +58,10 @@ def reuse_memory() -> None:
     next layer gets it, a quarter of the time of a narrow network in tiles of 512 pixels. Does
     nothing without glibc.
     """
-    malloc = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if sys.platform != "linux":
+        return
+    process = ctypes.CDLL(None)
+    malloc = getattr(process, "mallopt", None)
     if malloc:
         malloc(M_MMAP_THRESHOLD, KEPT_BLOCK)
         malloc(M_TRIM_THRESHOLD, KEPT)

@@ -126,5 +126,8 @@ def whole_image_part(net: nn.Module) -> str | None:
     """
     if getattr(net, "local_size", None):  # NAFNet with means of windows
         return None
-    listed = whole_image_networks().get(type(net).__name__) if is_ours(type(net)) else None
-    return getattr(net, "whole_image", None) or listed
+    part = getattr(net, "whole_image", None)
+    if part:
+        return part
+    kind = type(net)
+    return whole_image_networks().get(kind.__name__) if is_ours(kind) else None

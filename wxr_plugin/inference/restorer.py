@@ -88,7 +88,8 @@ class Restorer:
         self.cut = Cut(None)
         """Cut of the last photo."""
         kind = PRECISIONS[self.precision]
-        self._cutter = Cutter(self.net, self.device, None if kind is torch.float32 else kind)
+        reduced = None if kind is torch.float32 else kind
+        self._cutter = Cutter(self.net, self.device, reduced)
         check_called(net)
         check_guide(net, guide)
         check_diffusion(net, bool(diffusion))
@@ -132,8 +133,11 @@ class Restorer:
         """
         lq = lq.to(self.device)
         if self.diffusion:
-            return self._sample(lq, None, context).clamp(0, 1)
-        return self._call(lq, self._embedded(lq, context)).clamp(0, 1)
+            restored = self._sample(lq, None, context)
+        else:
+            steering = self._embedded(lq, context)
+            restored = self._call(lq, steering)
+        return restored.clamp(0, 1)
 
     def restore(self, photo: np.ndarray, context: Context | None = None) -> np.ndarray:
         """Restore one RGB photo (H, W, 3) of uint8 or uint16; return an array like it.
@@ -172,7 +176,8 @@ class Restorer:
 
         if self.seen is None or self.seen.degradation is None or not self.names_degradations:
             raise WxrError("no guide has classified a photo yet; restore one with a DA-CLIP")
-        probabilities = cast("DaClipGuide", self.guide).probabilities(self.seen.degradation)
+        guide = cast("DaClipGuide", self.guide)
+        probabilities = guide.probabilities(self.seen.degradation)  # (1, words)
         chance, word = probabilities[0].max(0)
         return DEGRADATIONS[int(word)], float(chance)
 
@@ -182,7 +187,9 @@ class Restorer:
             # The number of patches at a time already bounds the memory.
             return Cut(None)
         height, width = size
-        return self._cutter.choose(max(size), height * width, self.tile, self.overlap, self.batch)
+        longest = max(size)
+        pixels = height * width
+        return self._cutter.choose(longest, pixels, self.tile, self.overlap, self.batch)
 
     def _restored(self, photo: np.ndarray, context: Context | None) -> np.ndarray:
         self.cut = self.cut_of(photo.shape[:2])
@@ -275,12 +282,14 @@ class Restorer:
 
     def _look(self, photo: np.ndarray, tile: int | None, context: Context | None) -> Any:
         """Return the second argument of the network: a context, its view of the photo, or None."""
-        self._embedded(to_tensor(photo) if self.guide and context is None else None, context)
+        needs_guide = self.guide is not None and context is None
+        self._embedded(to_tensor(photo) if needs_guide else None, context)
         # A view of the size of a tile fits into memory wherever a tile does.
         if self.seen is None and tile and hasattr(self.net, "look"):
             with self._autocast():
-                small = to_tensor(shrunk(photo, tile), device=self.device)
-                return cast("Any", self.net).look(small)
+                small = shrunk(photo, tile)
+                view = to_tensor(small, device=self.device)
+                return cast("Any", self.net).look(view)
         return self.seen
 
     def _call(self, lq: Tensor, steering: Any) -> Tensor:
@@ -315,7 +324,8 @@ class Restorer:
             self.batch //= 2
         elif tile >= SMALLEST_TILE:
             self.tile = tile
-            self.overlap = None if self.overlap is None else min(self.overlap, tile // 4)
+            if self.overlap is not None:
+                self.overlap = min(self.overlap, tile // 4)
         else:
             return False
         side = self.cut.tile if self.tile == AUTO else self.tile
@@ -360,4 +370,5 @@ def _repeated(steering: Any, count: int) -> Any:
 
 
 def _size(image: Tensor) -> str:
-    return f"{image.shape[-1]}x{image.shape[-2]}"
+    height, width = image.shape[-2:]
+    return f"{width}x{height}"

@@ -44,7 +44,9 @@ class RestorerSpec(msgspec.Struct, frozen=True):
     @property
     def files(self) -> tuple[Path, ...]:
         """All files of weights, without duplicates."""
-        return tuple(dict.fromkeys(self.published.files)) if self.published else (self.checkpoint,)
+        if self.published is None:
+            return (self.checkpoint,)
+        return tuple(dict.fromkeys(self.published.files))
 
     def sha256(self) -> str:
         """Return the SHA-256 of the file of weights; of several files, that of their digests."""

@@ -25,8 +25,8 @@ from wxr_plugin.archs.context import Context, context_inputs
 from wxr_plugin.contributing import network_checks
 from wxr_plugin.data.packaged_photos import packaged_photo
 from wxr_plugin.inference.diffusion import predicts_noise
+from wxr_plugin.inference.reach import whole_image_part
 from wxr_plugin.inference.restorer import Restorer
-from wxr_plugin.inference.whole_image import reason
 
 
 def names() -> list[str]:
@@ -47,7 +47,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 def row(restorer: Restorer, photo: np.ndarray, tile: int) -> str:
     """Return a line of the table for one network."""
-    net, why = restorer.net, reason(restorer.net)
+    net, why = restorer.net, whole_image_part(restorer.net)
     context = Context(image=torch.ones(1, net.context_dim)) if context_inputs(net) else None
     restorer.tile = None
     whole = restorer.restore(photo, context)

@@ -35,7 +35,7 @@ from rows import GATES, ROWS, place, train_block
 from training import Training, wxr
 
 from wxr_plugin.data.weather.synthesis import KINDS
-from wxr_plugin.inference.restorer import TINY
+from wxr_plugin.inference.loading import TINY
 
 RATER = {"type": "TransformersRater", "model": "tiny", "prompt": "visibility"}
 BOXES, REAL_SIZE, PAIR_SIZE = 2, 112, 80

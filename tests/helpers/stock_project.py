@@ -60,10 +60,7 @@ def train_set(root: Path, **changes: Any) -> dict[str, Any]:
     """Return the block of the training set, with stock's keys."""
     block = {
         "name": "pairs",
-        "type": "PairedImageDataset",
-        "dataroot_gt": str(root / "train" / "gt"),
-        "dataroot_lq": str(root / "train" / "lq"),
-        "io_backend": {"type": "disk"},
+        **_pairs(root / "train"),
         "gt_size": 16,
         "use_hflip": True,
         "use_rot": True,
@@ -77,14 +74,17 @@ def train_set(root: Path, **changes: Any) -> dict[str, Any]:
 
 def val_set(root: Path, **changes: Any) -> dict[str, Any]:
     """Return the block of the validation set."""
-    block = {
-        "name": "held_out",
+    return {"name": "held_out", **_pairs(root / "val"), **changes}
+
+
+def _pairs(folder: Path) -> dict[str, Any]:
+    """Return the keys of a set of pairs in the folders gt and lq of `folder`."""
+    return {
         "type": "PairedImageDataset",
-        "dataroot_gt": str(root / "val" / "gt"),
-        "dataroot_lq": str(root / "val" / "lq"),
+        "dataroot_gt": str(folder / "gt"),
+        "dataroot_lq": str(folder / "lq"),
         "io_backend": {"type": "disk"},
     }
-    return {**block, **changes}
 
 
 def write_project(root: Path, **changes: Any) -> Path:

@@ -10,9 +10,9 @@ from torch import nn
 
 from wxr_plugin.data.packaged_photos import packaged_photo
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference import cutting, footprint, reach
+from wxr_plugin.inference import cutting, memory, reach
 from wxr_plugin.inference.cutting import AUTO, Cut, Cutter
-from wxr_plugin.inference.footprint import Footprint
+from wxr_plugin.inference.memory import Footprint
 from wxr_plugin.inference.restorer import Restorer
 
 CPU = torch.device("cpu")
@@ -43,7 +43,7 @@ class Mean(Blur):
 @pytest.fixture
 def room(monkeypatch):
     """Set the free memory, in bytes."""
-    return lambda count: monkeypatch.setattr(footprint, "budget", lambda device: count)
+    return lambda count: monkeypatch.setattr(memory, "budget", lambda device: count)
 
 
 def test_the_receptive_field_is_measured():
@@ -144,8 +144,8 @@ def test_the_footprint_grows_with_pixels_and_with_their_square():
     """Five images of 4 bytes and 3 channels at once; and a matrix of pixels by pixels."""
     net = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(3)))
     with torch.inference_mode():
-        convolutions = footprint.measure(net, CPU)
-        squared = footprint.measure(
+        convolutions = memory.measure_footprint(net, CPU)
+        squared = memory.measure_footprint(
             lambda x: x.mean(1)[:, :32, :32].flatten()[:, None] @ x.mean(1).flatten()[None, :1024],
             CPU,
         )
@@ -158,15 +158,15 @@ def test_the_footprint_grows_with_pixels_and_with_their_square():
 
 
 def test_there_is_memory_and_a_container_bounds_it(tmp_path, monkeypatch):
-    assert 0 < footprint.budget(CPU) < 1e15
+    assert 0 < memory.budget(CPU) < 1e15
     for name, text in (
         ("memory.max", "1000"),
         ("memory.current", "900"),
         ("memory.stat", "anon 5\ninactive_file 300\n"),
     ):
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(footprint, "CGROUP", tmp_path)
-    assert footprint.budget(CPU) == footprint.CPU_SHARE * 400
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.budget(CPU) == memory.CPU_SHARE * 400
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ import torch
 from basicsr.archs import build_network
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.restorer import TINY, RestoreError, Restorer
+from wxr_plugin.inference.loading import TINY
+from wxr_plugin.inference.restorer import RestoreError, Restorer
 from wxr_plugin.inference.specs import read_spec
 
 NETWORK = {

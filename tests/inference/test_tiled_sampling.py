@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from wxr_plugin.inference.tiled_sampling import sample_tiled
+from wxr_plugin.inference.diffusion import sample_tiled
 from wxr_plugin.sampling.noise import image_generator
 from wxr_plugin.sampling.sampler import METHODS
 from wxr_plugin.sampling.schedules import make_schedule

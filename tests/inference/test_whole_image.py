@@ -11,8 +11,8 @@ from torch import nn
 
 from wxr_plugin.archs.context import Context, context_inputs
 from wxr_plugin.inference import reach
+from wxr_plugin.inference.reach import whole_image_networks, whole_image_part
 from wxr_plugin.inference.restorer import Restorer
-from wxr_plugin.inference.whole_image import reason, reasons
 
 NETWORKS = [
     name
@@ -49,26 +49,26 @@ def far_change(net):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_list_has_those_networks_that_see_the_whole_image(name):
-    assert (far_change(built(name)) > 0) == (name in reasons())
+    assert (far_change(built(name)) > 0) == (name in whole_image_networks())
 
 
 def test_the_list_has_no_others():
     assert (
-        reasons().keys() <= set(NETWORKS)
-        and reason(built("Restormer")) == "attention over channels"
+        whole_image_networks().keys() <= set(NETWORKS)
+        and whole_image_part(built("Restormer")) == "attention over channels"
     )
 
 
 def test_local_windows_make_nafnet_local():
     net = built("NAFNet", local_size=64)
-    assert far_change(net) == 0 and reason(net) is None
+    assert far_change(net) == 0 and whole_image_part(net) is None
 
 
 def test_networks_of_others_say_it_themselves():
     net = nn.Conv2d(3, 3, 1)
-    assert reason(net) is None
+    assert whole_image_part(net) is None
     net.whole_image = "a histogram"
-    assert reason(net) == "a histogram"
+    assert whole_image_part(net) == "a histogram"
 
 
 @pytest.mark.parametrize("name", ["OneRestore", "MWFormer"])
@@ -101,7 +101,7 @@ def test_a_whole_photo_needs_no_look(monkeypatch):
 
 def test_another_projects_network_of_the_same_name_is_not_ours():
     theirs = type("NAFNet", (nn.Conv2d,), {})(3, 3, 3, padding=1)
-    assert "NAFNet" in reasons() and reason(theirs) is None
+    assert "NAFNet" in whole_image_networks() and whole_image_part(theirs) is None
     ours = built("NAFNet")
     table = {
         "NAFNet": {

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from wxr_plugin.contributing import network_checks
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference import footprint, reach
+from wxr_plugin.inference import memory, reach
 from wxr_plugin.inference.tiling import BLEND, margin
-from wxr_plugin.inference.whole_image import reason
 
 AUTO = "auto"
 Tile = int | Literal["auto"] | None
@@ -83,7 +82,8 @@ class Cutter:
 
     def largest_tile(self, batch: int = 1) -> int:
         """Return the side in pixels of the largest tile that fits by the estimate."""
-        return max(LEAST_TILE, self.footprint.side(footprint.budget(self.device), batch))
+        budget = memory.budget(self.device)
+        return max(LEAST_TILE, self.footprint.side(budget, batch))
 
     def overlap(self, tile: int) -> int:
         """Return the default number of pixels that neighbouring tiles share.
@@ -92,7 +92,7 @@ class Cutter:
         computed too. If that takes more than half of a tile, `visible_reach` has to do. Networks
         that depend on the whole image get an eighth of a tile.
         """
-        if reason(self.net):
+        if reach.whole_image_part(self.net):
             # No overlap makes these tiles equal to the whole, so it only has to smooth the seams.
             return _rounded(tile // 8)
         # A margin on both sides, and between them the strip on which two tiles are blended.
@@ -104,10 +104,10 @@ class Cutter:
         return min(_rounded(visible), tile // 2)
 
     @cached_property
-    def footprint(self) -> footprint.Footprint:
+    def footprint(self) -> memory.Footprint:
         """Memory that the network takes."""
         with torch.inference_mode():
-            return footprint.measure(self._run, self.device)
+            return memory.measure_footprint(self._run, self.device)
 
     @cached_property
     def receptive_field(self) -> int:
@@ -132,7 +132,9 @@ class Cutter:
 
     def _fits(self, longest: int, pixels: int) -> bool:
         """Return whether a whole photo fits into memory by the estimate."""
-        return longest <= SMALL or self.footprint.bytes(pixels) <= footprint.budget(self.device)
+        if longest <= SMALL:
+            return True
+        return self.footprint.bytes(pixels) <= memory.budget(self.device)
 
     def _run(self, image: Tensor) -> Tensor:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
@@ -145,10 +147,11 @@ class Cutter:
                 f"whole photos do not fit into memory; tiles of {cut.tile} pixels do, sharing "
                 f"{cut.overlap}"
             )
-        name, why = type(self.net).__name__, reason(self.net)
-        if why:
+        name = type(self.net).__name__
+        part = reach.whole_image_part(self.net)
+        if part:
             self._warn_once(
-                f"{name} depends on the whole image ({why}), so tiles may differ in tone where "
+                f"{name} depends on the whole image ({part}), so tiles may differ in tone where "
                 "they meet; a larger tile makes that less, none (--tile 0) avoids it"
             )
         elif not self._is_enough(margin(cut.overlap)):
@@ -162,7 +165,9 @@ class Cutter:
         """Return whether a margin of `pixels` around the used part of a tile hides the seams."""
         # Where the receptive field is in the table, it may spare the measurement of the reach.
         known_field = reach.known(self.net)
-        return (known_field is not None and pixels >= known_field) or pixels >= self.visible_reach
+        if known_field is not None and pixels >= known_field:
+            return True
+        return pixels >= self.visible_reach
 
     def _warn_once(self, line: str) -> None:
         if line not in self._logged:

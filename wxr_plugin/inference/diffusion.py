@@ -1,4 +1,7 @@
-"""Restoration by sampling with a network that predicts noise: IR-SDE, or WeatherDiff in patches."""
+"""Restoration by sampling with a network that predicts noise: IR-SDE, or WeatherDiff in patches.
+
+An image that is too large for the network at once is sampled in tiles.
+"""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -9,12 +12,12 @@ from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.tiled_sampling import sample_tiled
+from wxr_plugin.inference.tiling import run_tiled
 from wxr_plugin.sampling import sde
 from wxr_plugin.sampling.noise import image_generator
 from wxr_plugin.sampling.options import SamplingOptions, SDEOptions
 from wxr_plugin.sampling.patch_ddim import TRAIN_STEPS, sample_in_patches
-from wxr_plugin.sampling.sampler import check_steps
+from wxr_plugin.sampling.sampler import check_steps, sample
 from wxr_plugin.sampling.schedules import Schedule
 
 Noise = Callable[..., Tensor]
@@ -118,7 +121,8 @@ class PatchDiffusion(NamedTuple):
 
         Raises ScheduleError for more steps than were trained, WxrError for an IR-SDE's method.
         """
-        check_steps(self.sampling.steps or min(self.steps, self.train_steps), self.train_steps)
+        steps = self.sampling.steps or min(self.steps, self.train_steps)
+        check_steps(steps, self.train_steps)
         if self.sampling.method != "posterior":
             raise WxrError(
                 f"'{self.sampling.method}' is a way to sample an IR-SDE; this network has DDIM "
@@ -153,6 +157,49 @@ class PatchDiffusion(NamedTuple):
             generator=_generators(lq, self.sampling.seed, self.same_noise, device),
             progress=progress,
         )
+
+
+def sample_tiled(
+    predict: Callable[[Tensor, Tensor, float], Tensor],
+    lq: Tensor,
+    schedule: Schedule,
+    tile: int | None = 512,
+    overlap: int = 64,
+    batch: int = 1,
+    **settings: Any,
+) -> Tensor:
+    """Return samples (N, 3, H, W), not clamped, of a network that sees tiles of `tile` pixels.
+
+    There is one state of the whole image, so its noise is drawn once. At every step the network
+    looks at overlapping tiles of it, and the noise that it finds in them is blended (our choice).
+    Tiles that are sampled apart and blended in the end would each have found their own rain, and
+    where they meet the image would be the mean of two: blurred.
+
+    Args:
+        predict: predict(xt, lq, time) returns the noise of tiles of the state and of the degraded
+            image. Embeddings of the whole image are computed once, outside.
+        lq, schedule, settings: as in `sample`.
+        tile: side of the tiles, in pixels; a multiple of the network's stride spares it the
+            padding. None: all at once.
+        overlap: pixels that neighbouring tiles share, below `tile`.
+        batch: tiles that `predict` is called on at once.
+
+    Raises:
+        ValueError: `overlap` is not below `tile`; and the errors of `sample`.
+    """
+    if not tile or max(lq.shape[-2:]) <= tile:
+        return sample(lambda xt, time: predict(xt, lq, time), lq, schedule, **settings)
+
+    def predict_in_tiles(xt: Tensor, time: float) -> Tensor:
+        both = torch.cat((xt, lq), dim=1)  # (N, 6, H, W): state and degraded image are cut alike
+
+        def predict_in_tile(part: Tensor) -> Tensor:
+            state, degraded = part.chunk(2, dim=1)
+            return predict(state, degraded, time)
+
+        return run_tiled(predict_in_tile, both, tile, overlap, batch)
+
+    return sample(predict_in_tiles, lq, schedule, **settings)
 
 
 def make_diffusion(

@@ -1,7 +1,6 @@
 """Checks that network, guide, equation and precision of a restorer go together."""
 
 import inspect
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -28,23 +27,6 @@ def checked_precision(precision: Precision, device: torch.device) -> Precision:
             "fp16 is for GPUs, a CPU is slower with it than with fp32; take bf16, or fp32"
         )
     return precision
-
-
-def guide_of(net: nn.Module, name: str | None, path: Path, device: str | None) -> "Guide | None":
-    """Return the guide `name` of a network that takes a context, None for other networks.
-
-    `path` names the checkpoint in errors. Raises WxrError if the network needs a guide and `name`
-    is empty.
-    """
-    inputs = context_inputs(net)
-    if not inputs:
-        return None
-    if not name:
-        kind = "CLIP" if "image" in inputs else "DA-CLIP"
-        raise WxrError(f"{path} is steered by {' and '.join(inputs)}: add --guide with its {kind}")
-    from wxr_plugin.conditioning.guides import load_guide
-
-    return load_guide(inputs, name, device)
 
 
 def check_called(net: nn.Module) -> None:

@@ -31,7 +31,8 @@ def to_tensor(
 def to_pixels(image: Tensor, dtype: np.dtype) -> np.ndarray:
     """Return (1, 3, H, W) as an RGB array (H, W, 3) of uint8 or uint16, rounded and clamped."""
     highest = np.iinfo(dtype).max
-    levels = (image[0] * highest).round_().clamp_(0, highest)
+    levels = image[0] * highest
+    levels.round_().clamp_(0, highest)
     # torch supports uint16 in part only; int32 holds its levels.
     kind = torch.uint8 if dtype == np.uint8 else torch.int32
     # (3, H, W) -> (H, W, 3)

@@ -1,4 +1,7 @@
-"""Reach of a network: the distance in pixels from which the image changes a pixel of the result."""
+"""Reach of a network: the distance in pixels from which the image changes a pixel of the result.
+
+Some networks depend on the whole image, so that tiles differ from it.
+"""
 
 from collections.abc import Callable
 from functools import cache
@@ -12,7 +15,8 @@ from torch import Tensor, nn
 from wxr_plugin.contributing import network_checks
 from wxr_plugin.utils.namesakes import is_ours
 
-FILE = resources.files(__package__) / "reach.yml"
+REACHES = resources.files(__package__) / "reach.yml"
+WHOLE_IMAGE = resources.files(__package__) / "whole_image.yml"
 VISIBLE = 1 / 512
 """Error (root mean square of a column) that is visible: half of a level of 255, 54 dB."""
 HEIGHT = 32
@@ -27,7 +31,7 @@ The wider one is for networks that look across half of the other.
 @cache
 def table() -> dict[str, dict[int, int]]:
     """Return registered name -> number of parameters of a variant -> its receptive field."""
-    return yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return yaml.safe_load(REACHES.read_text(encoding="utf-8"))
 
 
 def known(net: nn.Module) -> int | None:
@@ -107,3 +111,23 @@ def _strip(width: int) -> Tensor:
     patches = F.interpolate(coarse, (HEIGHT, width), mode="bilinear")
     smooth = 0.9 * patches + 0.1 * noise
     return torch.cat((noise, smooth))
+
+
+@cache
+def whole_image_networks() -> dict[str, str]:
+    """Return registered name -> the part that depends on the whole image, of our networks."""
+    return yaml.safe_load(WHOLE_IMAGE.read_text(encoding="utf-8"))
+
+
+def whole_image_part(net: nn.Module) -> str | None:
+    """Return the part of `net` that depends on the whole image, or None.
+
+    A network's attribute `whole_image` comes before our list.
+    """
+    if getattr(net, "local_size", None):  # NAFNet with means of windows
+        return None
+    part = getattr(net, "whole_image", None)
+    if part:
+        return part
+    kind = type(net)
+    return whole_image_networks().get(kind.__name__) if is_ours(kind) else None

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from basicsr.archs import build_network
 from torch import Tensor, nn
 
 from wxr_plugin.archs.context import Context, context_inputs
-from wxr_plugin.checkpoints.containers import load_network_options, load_weights
-from wxr_plugin.checkpoints.fitting import load_into
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.cutting import AUTO, Cut, Cutter, Tile
-from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion, make_diffusion
+from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion
 from wxr_plugin.inference.fit import (
     PRECISIONS,
     Precision,
@@ -23,16 +20,14 @@ from wxr_plugin.inference.fit import (
     check_diffusion,
     check_guide,
     checked_precision,
-    guide_of,
 )
 from wxr_plugin.inference.layout import laid_out
+from wxr_plugin.inference.loading import checkpoint_path, load_diffusion, load_guide, load_network
 from wxr_plugin.inference.memory import free, is_out_of_memory
-from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows, tile_count
 from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.utils.devices import device_of
-from wxr_plugin.utils.namesakes import our_network
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.daclip import DaClipGuide
@@ -41,7 +36,6 @@ if TYPE_CHECKING:
 SMALLEST_TILE = 32
 """Side in pixels below which tiles are not halved when memory runs out."""
 _LOG = logging.getLogger("basicsr")
-TINY = PACKAGED["tiny"]
 
 
 class RestoreError(WxrError):
@@ -94,7 +88,8 @@ class Restorer:
         self.cut = Cut(None)
         """Cut of the last photo."""
         kind = PRECISIONS[self.precision]
-        self._cutter = Cutter(self.net, self.device, None if kind is torch.float32 else kind)
+        reduced = None if kind is torch.float32 else kind
+        self._cutter = Cutter(self.net, self.device, reduced)
         check_called(net)
         check_guide(net, guide)
         check_diffusion(net, bool(diffusion))
@@ -124,33 +119,10 @@ class Restorer:
         have been read already, for example from several files. `kwargs` go to the constructor.
         """
         path = checkpoint_path(checkpoint)
-        if not path.is_file() and weights is None:
-            raise WxrError(
-                f"{path}: no such checkpoint; give a .pth or .safetensors file, or {NAMES}"
-            )
-        network = network or load_network_options(path)
-        if network is None:
-            raise WxrError(
-                f"{path} does not say which network it is for; add --opt with the option file it "
-                "came from"
-            )
-        if path == TINY:
-            # Another project may have registered a network of this name; the weights are for ours.
-            network = our_network(network)
-        try:
-            net = build_network(dict(network))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise WxrError(
-                f"{path}: its network {network.get('type')} cannot be built: {error}"
-            ) from error
-        load_into(net, weights or load_weights(path, key), path, strict)
-        guide = guide or (load_network_options(path, "guide") or {}).get("model")
-        equation = sde or load_network_options(path, "sde")
-        ddpm = load_network_options(path, "ddpm")
-        diffusion = make_diffusion(net, equation, sampling, ddpm)
-        return cls(
-            net, device, guide=guide_of(net, guide, path, device), diffusion=diffusion, **kwargs
-        )
+        net = load_network(path, network, key, strict, weights)
+        diffusion = load_diffusion(net, path, sde, sampling)
+        guide = load_guide(net, path, guide, device)
+        return cls(net, device, guide=guide, diffusion=diffusion, **kwargs)
 
     @torch.no_grad()
     def restore_tensor(self, lq: Tensor, context: Context | None = None) -> Tensor:
@@ -161,8 +133,11 @@ class Restorer:
         """
         lq = lq.to(self.device)
         if self.diffusion:
-            return self._sample(lq, None, context).clamp(0, 1)
-        return self._call(lq, self._embedded(lq, context)).clamp(0, 1)
+            restored = self._sample(lq, None, context)
+        else:
+            steering = self._embedded(lq, context)
+            restored = self._call(lq, steering)
+        return restored.clamp(0, 1)
 
     def restore(self, photo: np.ndarray, context: Context | None = None) -> np.ndarray:
         """Restore one RGB photo (H, W, 3) of uint8 or uint16; return an array like it.
@@ -201,7 +176,8 @@ class Restorer:
 
         if self.seen is None or self.seen.degradation is None or not self.names_degradations:
             raise WxrError("no guide has classified a photo yet; restore one with a DA-CLIP")
-        probabilities = cast("DaClipGuide", self.guide).probabilities(self.seen.degradation)
+        guide = cast("DaClipGuide", self.guide)
+        probabilities = guide.probabilities(self.seen.degradation)  # (1, words)
         chance, word = probabilities[0].max(0)
         return DEGRADATIONS[int(word)], float(chance)
 
@@ -211,7 +187,9 @@ class Restorer:
             # The number of patches at a time already bounds the memory.
             return Cut(None)
         height, width = size
-        return self._cutter.choose(max(size), height * width, self.tile, self.overlap, self.batch)
+        longest = max(size)
+        pixels = height * width
+        return self._cutter.choose(longest, pixels, self.tile, self.overlap, self.batch)
 
     def _restored(self, photo: np.ndarray, context: Context | None) -> np.ndarray:
         self.cut = self.cut_of(photo.shape[:2])
@@ -304,12 +282,14 @@ class Restorer:
 
     def _look(self, photo: np.ndarray, tile: int | None, context: Context | None) -> Any:
         """Return the second argument of the network: a context, its view of the photo, or None."""
-        self._embedded(to_tensor(photo) if self.guide and context is None else None, context)
+        needs_guide = self.guide is not None and context is None
+        self._embedded(to_tensor(photo) if needs_guide else None, context)
         # A view of the size of a tile fits into memory wherever a tile does.
         if self.seen is None and tile and hasattr(self.net, "look"):
             with self._autocast():
-                small = to_tensor(shrunk(photo, tile), device=self.device)
-                return cast("Any", self.net).look(small)
+                small = shrunk(photo, tile)
+                view = to_tensor(small, device=self.device)
+                return cast("Any", self.net).look(view)
         return self.seen
 
     def _call(self, lq: Tensor, steering: Any) -> Tensor:
@@ -344,7 +324,8 @@ class Restorer:
             self.batch //= 2
         elif tile >= SMALLEST_TILE:
             self.tile = tile
-            self.overlap = None if self.overlap is None else min(self.overlap, tile // 4)
+            if self.overlap is not None:
+                self.overlap = min(self.overlap, tile // 4)
         else:
             return False
         side = self.cut.tile if self.tile == AUTO else self.tile
@@ -389,4 +370,5 @@ def _repeated(steering: Any, count: int) -> Any:
 
 
 def _size(image: Tensor) -> str:
-    return f"{image.shape[-1]}x{image.shape[-2]}"
+    height, width = image.shape[-2:]
+    return f"{width}x{height}"

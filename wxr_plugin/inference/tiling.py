@@ -31,7 +31,9 @@ class Area(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width."""
-        return self.bottom - self.top, self.right - self.left
+        height = self.bottom - self.top
+        width = self.right - self.left
+        return height, width
 
 
 class Span(NamedTuple):
@@ -39,6 +41,11 @@ class Span(NamedTuple):
 
     begin: int
     end: int
+
+    @property
+    def pixels(self) -> slice:
+        """Index of its pixels."""
+        return slice(self.begin, self.end)
 
 
 def cuts(length: int, tile: int, overlap: int) -> list[Span]:
@@ -50,38 +57,52 @@ def cuts(length: int, tile: int, overlap: int) -> list[Span]:
         return [Span(0, length)]
     align = _alignment(tile, overlap)
     size = tile - tile % align
-
-    def step(size: int) -> int:
-        return (size - overlap) // align * align
-
     # Steps between the fewest tiles; then the tiles shrink as far as this number still covers.
-    gaps = _divided_up(length - size, step(size))
-    while length - (size - align) <= gaps * step(size - align):
-        size -= align
+    gaps = _divided_up(length - size, _step(size, overlap, align))
+    smaller = size - align
+    while length - smaller <= gaps * _step(smaller, overlap, align):
+        size = smaller
+        smaller -= align
     spans = []
+    rest = length - size
     for number in range(gaps + 1):
-        begin = align * _divided_up(number * (length - size), gaps * align)
-        spans.append(Span(begin, min(begin + size, length)))
+        begin = align * _divided_up(number * rest, gaps * align)
+        end = min(begin + size, length)
+        spans.append(Span(begin, end))
     return spans
 
 
 def tile_count(size: tuple[int, int], tile: int | None, overlap: int) -> int:
     """Return how many tiles an image of `size` (height, width) is cut into; 1 without a `tile`."""
+    rows, columns = _rows_and_columns(size, tile, overlap)
+    return len(rows) * len(columns)
+
+
+def _rows_and_columns(
+    size: tuple[int, int], tile: int | None, overlap: int
+) -> tuple[list[Span], list[Span]]:
     height, width = size
     rows = cuts(height, tile or height, overlap)
     columns = cuts(width, tile or width, overlap)
-    return len(rows) * len(columns)
+    return rows, columns
 
 
 def _alignment(tile: int, overlap: int) -> int:
     """Return ALIGN, or a lower power of two that costs tiles less than a fifth of their step."""
+    longest = tile - overlap
     align = ALIGN
     while align > 1:
-        step = (tile - tile % align - overlap) // align * align
-        if step >= 0.8 * (tile - overlap):
+        size = tile - tile % align
+        if _step(size, overlap, align) >= 0.8 * longest:
             break
         align //= 2
     return align
+
+
+def _step(size: int, overlap: int, align: int) -> int:
+    """Return the distance between two tiles of `size`, a multiple of `align`."""
+    steps = (size - overlap) // align
+    return steps * align
 
 
 def _divided_up(count: int, parts: int) -> int:
@@ -91,7 +112,9 @@ def _divided_up(count: int, parts: int) -> int:
 
 def margin(overlap: int) -> int:
     """Return how many pixels at the edge of a tile have weight 0 for an `overlap`."""
-    return max(overlap // 3, (overlap - BLEND) // 2)
+    third = overlap // 3
+    outside_strip = (overlap - BLEND) // 2
+    return max(third, outside_strip)
 
 
 def weights(spans: list[Span], overlap: int) -> list[Tensor]:
@@ -102,8 +125,8 @@ def weights(spans: list[Span], overlap: int) -> list[Tensor]:
     for span in spans:
         ramp = _ramp(span, length, overlap)
         ramps.append(ramp)
-        total[span.begin : span.end] += ramp
-    parts = [total[span.begin : span.end] for span in spans]
+        total[span.pixels] += ramp
+    parts = [total[span.pixels] for span in spans]
     return [ramp / part for ramp, part in zip(ramps, parts, strict=True)]
 
 
@@ -113,11 +136,16 @@ def _ramp(span: Span, length: int, overlap: int) -> Tensor:
     unused = margin(overlap)
     blended = max(overlap - 2 * unused, 0.5)
     pixels = torch.arange(end - begin)
+    after = pixels
+    before = pixels.flip(0)
     # Distance to either end; the edges of the image are not cuts, so it is larger there.
-    after = pixels + overlap * (begin == 0)
-    before = pixels.flip(0) + overlap * (end == length)
-    inside = torch.minimum(after, before)
-    return ((inside + 0.5 - unused) / blended).clamp(0, 1)
+    if begin == 0:
+        after = after + overlap
+    if end == length:
+        before = before + overlap
+    inside = torch.minimum(after, before) + 0.5
+    ramp = (inside - unused) / blended
+    return ramp.clamp(0, 1)
 
 
 def run_tiled(
@@ -163,9 +191,7 @@ def blended_rows(
     """
     if tile and not 0 <= overlap < tile:
         raise ValueError(f"overlap must lie in [0, tile): got overlap {overlap} for tile {tile}")
-    height, width = size
-    rows = cuts(height, tile or height, overlap)
-    columns = cuts(width, tile or width, overlap)
+    rows, columns = _rows_and_columns(size, tile, overlap)
     areas = [Area(*row, *column) for row in rows for column in columns]
     results = _results(function, read, areas, batch)
     if len(areas) == 1:
@@ -175,13 +201,16 @@ def blended_rows(
     heights = weights(rows, overlap)
     widths = weights(columns, overlap)
     # A row of tiles is finished down to where the next one begins.
-    ends = [row.begin for row in rows[1:]] + [height]
+    ends = [row.begin for row in rows[1:]]
+    ends.append(rows[-1].end)
     above: Tensor | None = None  # the lower part of the last row of tiles, which the next overlaps
     for row, weight, end in zip(rows, heights, ends, strict=True):
         strip = _joined(results, columns, widths)
-        strip *= weight[:, None].to(strip.device)
+        column = weight[:, None]  # (rows, 1)
+        strip *= column.to(strip.device)
         if above is not None:
-            strip[..., : above.shape[-2], :] += above
+            shared = above.shape[-2]
+            strip[..., :shared, :] += above
         finished = end - row.begin
         yield strip[..., :finished, :]
         # A copy, so that the memory of the finished rows is not held any longer.
@@ -193,10 +222,13 @@ def _results(function: Callable, read: Read, areas: list[Area], batch: int) -> I
     for _, neighbours in groupby(areas, lambda area: area.size):
         waiting = list(neighbours)
         for first in range(0, len(waiting), batch):
-            parts = [read(*area) for area in waiting[first : first + batch]]
+            end = first + batch
+            parts = [read(*area) for area in waiting[first:end]]
+            count = len(parts)
             # A single tile needs no copy.
-            together = torch.cat(parts) if len(parts) > 1 else parts[0]
-            yield from function(together).chunk(len(parts))
+            together = torch.cat(parts) if count > 1 else parts[0]
+            results = function(together)
+            yield from results.chunk(count)
 
 
 def _joined(results: Iterator[Tensor], columns: list[Span], widths: list[Tensor]) -> Tensor:
@@ -206,8 +238,9 @@ def _joined(results: Iterator[Tensor], columns: list[Span], widths: list[Tensor]
     for column, weight in zip(columns, widths, strict=True):
         result = next(results)
         if strip is None:
-            strip = result.new_zeros(*result.shape[:-1], width)
+            size = result.shape[:-1]
+            strip = result.new_zeros(*size, width)
         weight = weight.to(result.device)
-        strip[..., column.begin : column.end] += result * weight
+        strip[..., column.pixels] += result * weight
     assert strip is not None
     return strip

@@ -168,6 +168,7 @@ class Walk(ast.NodeVisitor):
         self._entered.add(id(function.node))
         outer = self.__dict__.copy()
         self.function, self.followed = function, followed
+        self.held: dict[str, list[Definition | None]] = {}
         self.types = {item.arg: function.parameter_type(item.arg) for item in function.parameters}
         if function.owner and function.parameters:
             self.types[function.parameters[0].arg] = function.owner
@@ -182,11 +183,17 @@ class Walk(ast.NodeVisitor):
             return
         values = [*node.args, *(keyword.value for keyword in node.keywords)]
         passed_on = [self.function.module.resolve(value) for value in values]
-        for callee in [self._callee(node.func), *passed_on]:
+        for callee in [*self._callees(node.func), *passed_on]:
             if callee and callee.is_class:
                 callee = callee.member("__init__")
             if callee and not (self.by_name and callee.owner):
                 self._enter(callee, set(self._names_passed(node, callee)))
+
+    def _callees(self, function: ast.expr) -> list[Definition | None]:
+        """Return what is called; of a name that holds one of two functions, both."""
+        if isinstance(function, ast.Name) and function.id in self.held:
+            return self.held[function.id]
+        return [self._callee(function)]
 
     def _names_passed(self, node: ast.Call, callee: Definition) -> Iterator[str]:
         """Yield the parameters of `callee` that get a followed value."""
@@ -229,6 +236,8 @@ class Walk(ast.NodeVisitor):
             self.followed |= {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
         if isinstance(target, ast.Name):
             self.types[target.id] = self._type(value)
+        if isinstance(target, ast.Name) and isinstance(value, ast.IfExp):
+            self.held[target.id] = [self._callee(value.body), self._callee(value.orelse)]
 
     def visit_Raise(self, node: ast.Raise) -> None:
         """Leave out errors: the walk ends with them."""

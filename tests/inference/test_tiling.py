@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from wxr_plugin.inference.tiling import ALIGN, blended_rows, cuts, run_tiled, weights
+from wxr_plugin.inference.tiling import ALIGN, Span, blended_rows, cuts, run_tiled, weights
 
 
 class Halving(nn.Module):
@@ -58,7 +58,7 @@ def test_tiles_are_as_few_as_can_be_about_equal_and_begin_where_networks_halve()
 
 
 def test_the_edges_of_tiles_count_for_nothing_and_the_middle_of_the_overlap_is_a_ramp():
-    first, second = weights([(0, 40), (28, 80)], 12)
+    first, second = weights([Span(0, 40), Span(28, 80)], 12)
     assert torch.equal(first[:32], torch.ones(32)) and torch.equal(first[36:], torch.zeros(4))
     torch.testing.assert_close(first[32:36], torch.tensor([0.875, 0.625, 0.375, 0.125]))
     torch.testing.assert_close(first[28:] + second[:12], torch.ones(12))

@@ -64,9 +64,12 @@ def aligned(weights: Mapping[str, Tensor], expected: Shapes, prefix: str = "") -
     """
     if prefix and all(name.startswith(prefix) for name in weights):
         weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
-    weights = fit_prefix(weights, [name for name in expected if not name.endswith(COUNTER)])
-    missing = [name for name in expected if name not in weights and name.endswith(COUNTER)]
-    return weights | {name: torch.tensor(0) for name in missing}
+    counters = [name for name in expected if name.endswith(COUNTER)]
+    # Counters may be missing, so the prefix is inferred from all other names.
+    joined = fit_prefix(weights, expected.keys() - counters)
+    for name in counters:
+        joined.setdefault(name, torch.tensor(0))
+    return joined
 
 
 def network_shapes(network: Mapping[str, Any]) -> Shapes:
@@ -74,7 +77,8 @@ def network_shapes(network: Mapping[str, Any]) -> Shapes:
 
     That takes neither the memory nor the time for its numbers.
     """
-    return _shapes(json.dumps(network, sort_keys=True))
+    text = json.dumps(network, sort_keys=True)
+    return _shapes(text)
 
 
 # Cached by text, because dicts cannot be keys.

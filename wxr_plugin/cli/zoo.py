@@ -125,7 +125,7 @@ def _add_convert(actions: argparse._SubParsersAction) -> None:
 
 def list_rows(args: argparse.Namespace) -> int:
     """Print the rows as a table or as JSON."""
-    from wxr_plugin.zoo.files import available
+    from wxr_plugin.zoo.places import available
     from wxr_plugin.zoo.rows import rows
 
     # The message about an unknown method names only those of the task.
@@ -171,7 +171,7 @@ def show_row(args: argparse.Namespace) -> int:
     """Print a row as YAML, then the commands that use it."""
     import yaml
 
-    from wxr_plugin.zoo.files import WEIGHTS
+    from wxr_plugin.zoo.places import WEIGHTS
     from wxr_plugin.zoo.rows import find_row
 
     row = find_row(args.name)
@@ -285,7 +285,7 @@ def _with_files(row: "Row") -> dict:
     """Return the fields of a row and the paths of its files as plain values."""
     import msgspec
 
-    from wxr_plugin.zoo.files import available
+    from wxr_plugin.zoo.places import available
 
     return {**msgspec.to_builtins(row), "here": [str(path) for path in available(row)]}
 

@@ -15,7 +15,8 @@ from wxr_plugin.inference.loading import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.options import files as option_files
 from wxr_plugin.utils.hashing import sha256_of
-from wxr_plugin.zoo.files import RowFiles, find_files, further_file, read_weights
+from wxr_plugin.zoo.files import RowFiles, find_files, read_weights
+from wxr_plugin.zoo.places import further_file
 from wxr_plugin.zoo.rows import find_row, rows
 
 
@@ -195,10 +196,11 @@ def method_spec(
     row = find_row(name)
     given = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint or ())
     files = find_files(row, [Path(path).expanduser() for path in given])
+    folder = files.files[0].parent
     if row.guide and guide is None:
-        guide = str(further_file(row, row.guide, files, "--guide"))
+        guide = str(further_file(row, row.guide, folder, "--guide"))
     if row.instruction:
-        head = further_file(row, HEAD, files)
+        head = further_file(row, HEAD, folder)
         instruction = embed_instruction(words or row.instruction, head)
         files = files._replace(network=files.network | {"instruction": instruction})
     elif words:

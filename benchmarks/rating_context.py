@@ -14,9 +14,10 @@ another way and takes the best-rated one of each crop:
   if the teacher restored the surroundings too.
 
 gain: mean PSNR of the chosen variants over the mean of all variants, in dB (RGB, the crop alone),
-with its standard error over crops; oracle: the same if the PSNR itself chooses. over crop: the same
-relative to the row crop, paired. rho: mean rank correlation of rating and PSNR within a crop. time: seconds of rating a crop relative to the bare
-crop, as the median over rounds in which the rows take turns.
+with its standard error over crops; oracle: the same if the PSNR itself chooses. over crop: paired
+difference of the gain from that of the first row. rho: mean rank correlation of rating and PSNR
+within a crop. time: seconds of rating a crop relative to the bare crop, as the median over rounds
+in which the rows take turns.
 """
 
 import argparse

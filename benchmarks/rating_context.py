@@ -14,9 +14,10 @@ another way and takes the best-rated one of each crop:
   if the teacher restored the surroundings too.
 
 gain: mean PSNR of the chosen variants over the mean of all variants, in dB (RGB, the crop alone),
-with its standard error over crops; oracle: the same if the PSNR itself chooses. rho: mean rank
-correlation of rating and PSNR within a crop. time: seconds of rating a crop relative to the bare
-crop, as the median over rounds in which the rows take turns.
+with its standard error over crops; oracle: the same if the PSNR itself chooses. over crop: paired
+difference of the gain from that of the first row. rho: mean rank correlation of rating and PSNR
+within a crop. time: seconds of rating a crop relative to the bare crop, as the median over rounds
+in which the rows take turns.
 """
 
 import argparse
@@ -73,14 +74,18 @@ def main() -> None:
     rater = build_rater({"model": args.rater})
     times = seconds(scenes[0], rater, args.rounds)
     base = statistics.median(times["crop", False])
+    bare = np.zeros(len(scenes))  # gains of the first row
     for name in ROWS:
         both = np.array([rated(item, name, True, rater) for item in scenes])
         for is_mirrored, ratings in ((False, both[:, :, 0]), (True, both.mean(2))):
             gains = gain(quality, ratings)
+            bare = gains if (name, is_mirrored) == ("crop", False) else bare
+            lead = gains - bare
             ratio = statistics.median(times[name, is_mirrored]) / base
             print(
                 f"{name + ', mirrored' * is_mirrored:18s} gain {gains.mean():+.2f} +- "
-                f"{error(gains):.2f} dB  rho {correlation(quality, ratings):.2f}  time {ratio:.2f}",
+                f"{error(gains):.2f} dB  over crop {lead.mean():+.2f} +- {error(lead):.2f}  "
+                f"rho {correlation(quality, ratings):.2f}  time {ratio:.2f}",
                 flush=True,
             )
 

@@ -108,3 +108,12 @@ def test_a_wrong_name_lists_the_packaged_ones(tmp_path, capsys):
         ["restore", str(tmp_path / "a.png"), "--checkpoint", "smal", "-o", str(tmp_path / "out")]
     )
     assert code == 2 and re.search("'tiny' or 'small'", capsys.readouterr().err)
+
+
+def test_small_restores_where_no_network_is_named(tmp_path, capsys):
+    write_image(tmp_path / "a.png", PHOTO[:64, :64])
+    assert cli.main(["restore", str(tmp_path / "a.png"), "-o", str(tmp_path / "out")]) == 0
+    expected = read_spec("small").load(device="cpu").restore(PHOTO[:64, :64])
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "a.png"), expected)
+    output = capsys.readouterr().out
+    assert "small_restorer.safetensors" in output and "wxr zoo list" in output

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wxr_plugin.cli.parsers import add_command, add_device
-from wxr_plugin.cli.restore_display import PACKAGED, RestoreBar, counted, duration, run_line
+from wxr_plugin.cli.restore_display import OTHERS, RestoreBar, counted, duration, run_line
 from wxr_plugin.cli.restore_network import load_restorer
 from wxr_plugin.cli.restore_plan import FORMATS, names_file, plan, result_kind, skipped_line
 from wxr_plugin.data.images.sources import check_sizes, read_source
@@ -73,7 +73,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         action="append",
         metavar="FILE",
         help="weights (.pth, .safetensors), or the packaged tiny or small; repeat for a method "
-        "with several files (default: tiny)",
+        "with several files (default: small)",
     )
     group.add_argument(
         "--opt",
@@ -222,7 +222,7 @@ def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> list[str
         reuse_memory()
     print(run_line(restorer, args.method, args.checkpoint))
     if not args.method and not args.checkpoint:
-        print(PACKAGED)
+        print(OTHERS)
     outcomes = restore_files(jobs, restorer, QUALITY if args.quality is None else args.quality)
     with RestoreBar(restorer, len(jobs)) as bar:
         return [outcome.error for outcome in bar.follow(outcomes) if outcome.error]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from wxr_plugin.inference.loading import TINY
+from wxr_plugin.inference.loading import DEFAULT, PACKAGED
 from wxr_plugin.utils.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from wxr_plugin.inference.pipeline import Outcome
     from wxr_plugin.inference.restorer import Restorer
 
-PACKAGED = (
-    "This is the packaged network: small, trained for minutes, a starting point. For a published "
-    "one see `wxr zoo list --task derain` (or dehaze, desnow, weather), put its file in place and "
-    "add --method NAME."
+OTHERS = (
+    "This is the packaged network, trained for a few hours on a CPU. For a published one see `wxr "
+    "zoo list --task derain` (or dehaze, desnow, weather), put its file in place and add --method "
+    "NAME."
 )
+"""Line for a user who has named no network."""
 
 
 def run_line(restorer: "Restorer", method: str | None, checkpoints: "list[Path] | None") -> str:
     """Return a line with the network that runs, its weights, device, precision and tiles."""
-    weights = method or ", ".join(path.name for path in checkpoints or [TINY])
+    weights = method or ", ".join(path.name for path in checkpoints or [PACKAGED[DEFAULT]])
     network = type(restorer.net).__name__
     place = f"{restorer.device}, {restorer.precision}, {_tiling(restorer)}"
     return f"running {network} ({weights}) on {place}"

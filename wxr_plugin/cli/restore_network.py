@@ -6,6 +6,7 @@ from typing import Any
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion
+from wxr_plugin.inference.loading import DEFAULT
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.specs import RestorerSpec, checkpoint_spec, method_spec
 from wxr_plugin.sampling.options import SamplingOptions
@@ -60,7 +61,7 @@ def _spec(args: argparse.Namespace) -> RestorerSpec:
         raise WxrError("--method sets the network: leave out --opt, or --method")
     if args.method:
         return method_spec(args.method, args.checkpoint, args.guide, args.instruction)
-    checkpoints = args.checkpoint or [Path("tiny")]
+    checkpoints = args.checkpoint or [Path(DEFAULT)]
     if len(checkpoints) > 1:
         raise WxrError("--checkpoint: only a --method can have several files; give one")
     if args.instruction:

@@ -27,6 +27,8 @@ PACKAGED = {
 
 `tiny` serves the tests and the demo, `small` photos.
 """
+DEFAULT = "small"
+"""Name of the packaged network that restores where none is named."""
 NAMES = " or ".join(f"'{name}'" for name in PACKAGED)
 
 
@@ -56,7 +58,7 @@ def load_network(
             f"{path} does not say which network it is for; add --opt with the option file it "
             "came from"
         )
-    if path == TINY:
+    if path in PACKAGED.values():
         # Another project may have registered a network of this name; the weights are for ours.
         network = our_network(network)
     try:

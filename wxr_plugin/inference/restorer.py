@@ -22,7 +22,13 @@ from wxr_plugin.inference.fit import (
     checked_precision,
 )
 from wxr_plugin.inference.layout import laid_out
-from wxr_plugin.inference.loading import checkpoint_path, load_diffusion, load_guide, load_network
+from wxr_plugin.inference.loading import (
+    DEFAULT,
+    checkpoint_path,
+    load_diffusion,
+    load_guide,
+    load_network,
+)
 from wxr_plugin.inference.memory import free, is_out_of_memory
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows, tile_count
@@ -97,7 +103,7 @@ class Restorer:
     @classmethod
     def from_checkpoint(
         cls,
-        checkpoint: str | Path = "tiny",
+        checkpoint: str | Path = DEFAULT,
         network: dict | None = None,
         key: str | None = "params_ema",
         strict: bool = True,

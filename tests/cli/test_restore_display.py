@@ -95,7 +95,7 @@ def test_the_command_says_what_is_run_what_it_is_worth_and_how_long_it_took(
     assert cli.main(["restore", str(photo), "-o", str(tmp_path / "dry.png")]) == 0
     out = capsys.readouterr().out
     assert (
-        "running MSBDN (tiny_restorer.safetensors) on" in out
+        "running AffineUNet (small_restorer.safetensors) on" in out
         and "wxr zoo list --task derain" in out
     )
     assert "1 photo restored in " in out and (tmp_path / "dry.png").is_file()

@@ -280,6 +280,21 @@ def test_crops_are_chosen_one_by_one_from_crops_of_everything(tmp_path, double):
             assert np.array_equal(store.get_pseudo(key).image, views[best])
 
 
+def test_a_label_of_another_photo_is_no_candidate_though_it_has_the_size_of_a_crop(
+    tmp_path, double
+):
+    """Before, a 16 x 16 label of a photo of 40 x 50 was every crop's stored label."""
+    image = np.full((40, 50, 3), 60, np.uint8)
+    write_image(tmp_path / "photos" / "rain" / "a.png", image)
+    path, crops = tmp_path / "labels.lmdb", Crops(3, 16)
+    with LabelStore(path) as store:
+        store.put_pseudo("rain/a", np.full((16, 16, 3), 128, np.uint8), 3.0, "another", 0)
+    settings = InitSettings(tile=None, device="cpu", crops=crops)
+    result = init_labels(RealPhotos(tmp_path / "photos"), path, [double], {"half": HALF}, settings)
+    for outcome in result.outcomes:
+        assert [candidate.name for candidate in outcome.candidates] == ["input", "double"]
+
+
 def test_a_store_that_a_training_continued_with_is_refused_and_left_alone(photos, double, tmp_path):
     path = tmp_path / "labels.lmdb"
     with LabelStore(path) as store:

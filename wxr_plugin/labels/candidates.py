@@ -189,16 +189,15 @@ class _PhotoCandidates:
 
         None for a label of another size: it is not of this photo.
         """
-        own = self._label(key) if key != self.photo else None
-        image = own.image if own else self.whole(STORED)
-        if image is None:
-            return None
         photo = self.whole(INPUT)
-        is_whole = own is None and image.shape == photo.shape
-        if is_whole:
-            image = self._cut(key, image)
-        expected = self._cut(key, photo).shape
-        return image if image.shape == expected else None
+        own = self._label(key) if key != self.photo else None
+        if own:
+            expected = self._cut(key, photo).shape
+            return own.image if own.image.shape == expected else None
+        image = self.whole(STORED)
+        if image is None or image.shape != photo.shape:
+            return None
+        return self._cut(key, image)
 
     def _cut(self, key: str, image: np.ndarray | None) -> np.ndarray | None:
         """Return the crop `key` of an image of the whole photo, or the image for the photo."""

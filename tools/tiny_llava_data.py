@@ -161,8 +161,8 @@ def normalised(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images).float().sub_(mean).div_(std)
 
 
-RESTORED = 160
-"""Longest side in pixels of a crop that is restored."""
+RESTORED = 112
+"""Longest side in pixels of a crop that is restored: that of the crops in small trainings."""
 STYLES = ("default", "default", "realistic", "published", "shifted")
 """Styles of the weather; each is drawn as often as it is listed."""
 

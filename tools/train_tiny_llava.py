@@ -10,6 +10,7 @@ Needs folders of clean photos (what lies in the test folder is left out of train
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from tiny_llava_model import build_model, build_processor
 from tiny_llava_start import start_vision
 from tiny_llava_vision import fit_vision
 
-from wxr_plugin.utils.files import write_text
+from wxr_plugin.utils.files import write_text, write_with
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,24 +38,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train(args: argparse.Namespace) -> dict:
-    """Draw pictures, train in three steps, save into `args.out`; return the card's figures."""
+    """Draw pictures, train in three steps, save into `args.out`; return the card's figures.
+
+    A finished stage is kept in `args.work`, and the same command after a stop reads it from there.
+    """
     start = time.monotonic()
     photos = [photo for folder in args.photos for photo in read_photos(folder, args.test)]
     torch.manual_seed(args.seed)
     processor = build_processor()
     model = build_model(processor.tokenizer)
-    model.set_attn_implementation(
-        "eager"
-    )  # on short rows in bfloat16 three times as fast as torch's own on a CPU
-    tower = model.model.vision_tower
-    some = [
-        sample.square
-        for index, photo in enumerate(photos[::4])
-        for sample in draw_pictures(photo, index, 1)
-    ]
-    start_vision(tower, normalised(np.stack(some)))
-    filters = tower.embeddings.patch_embedding.weight.detach().numpy()
-    pool = make_pool(photos, args.rounds, args.seed, filters, args.restorers, args.workers)
+    # On short rows in bfloat16 three times as fast as torch's own attention on a CPU.
+    model.set_attn_implementation("eager")
+    args.work.mkdir(parents=True, exist_ok=True)
+    pool = _stage_pool(model, photos, args)
     print(
         f"{len(pool.patches)} pictures of {len(photos)} photos, {time.monotonic() - start:.0f} s",
         flush=True,
@@ -73,14 +69,51 @@ def train(args: argparse.Namespace) -> dict:
     )
 
 
+def _stage_pool(model: torch.nn.Module, photos: list, args: argparse.Namespace) -> Pool:
+    """Set the patch filters and return the pictures, drawn once."""
+    tower, file = model.model.vision_tower, args.work / "pool.npz"
+
+    def set_filters() -> None:
+        samples = []
+        for index, photo in enumerate(photos[::4]):
+            samples += draw_pictures(photo, index, 1)
+        start_vision(tower, normalised(np.stack([sample.square for sample in samples])))
+
+    _stage(args.work / "filters.pth", model, set_filters)
+    tower.embeddings.patch_embedding.weight.requires_grad_(False)
+    if file.is_file():
+        with np.load(file) as arrays:
+            return Pool(**arrays)
+    filters = tower.embeddings.patch_embedding.weight.detach().numpy()
+    pool = make_pool(photos, args.rounds, args.seed, filters, args.restorers, args.workers)
+    arrays = {name: getattr(pool, name) for name in pool.__struct_fields__}
+    write_with(file, lambda stream: np.savez(stream, **arrays))
+    return pool
+
+
+def _stage(file: Path, model: torch.nn.Module, run: Callable[[], None]) -> None:
+    """Load the weights that a stage left in `file`; without it run the stage and write it."""
+    if file.is_file():
+        model.load_state_dict(torch.load(file, weights_only=True))
+        return
+    run()
+    write_with(file, lambda stream: torch.save(model.state_dict(), stream))
+
+
 def fit(model: torch.nn.Module, processor, pool: Pool, args: argparse.Namespace) -> None:
     """Train the vision tower, then the language model on the frozen tower, then both together."""
-    tower = model.model.vision_tower
-    fit_vision(tower, pool, args.seed, args.vision_epochs)
+    tower, seed = model.model.vision_tower, args.seed
+    _stage(
+        args.work / "vision.pth", model, lambda: fit_vision(tower, pool, seed, args.vision_epochs)
+    )
     tower.encoder.requires_grad_(False)
-    fit_language(model, processor, pool, args.seed, args.language_epochs, rate=2e-3)
+    _stage(
+        args.work / "language.pth",
+        model,
+        lambda: fit_language(model, processor, pool, seed, args.language_epochs, rate=2e-3),
+    )
     tower.encoder.requires_grad_(True)
-    fit_language(model, processor, pool, args.seed + 1, args.joint_epochs, rate=3e-4)
+    fit_language(model, processor, pool, seed + 1, args.joint_epochs, rate=3e-4)
 
 
 def save(model: torch.nn.Module, processor, folder: Path) -> None:
@@ -108,6 +141,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--out", type=Path, default=Path("wxr_plugin/assets/tiny_llava"), help="the model's folder"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("runs/tiny_llava"),
+        help="folder of finished stages; delete it to train from the start",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

@@ -247,7 +247,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(make, tmp_path):
 def test_a_checkpoint_knows_its_equation_and_its_network(make, tmp_path):
     make().save(0, 10)
     path = tmp_path / "models" / "net_g_10.pth"
-    expected = {"steps": 10, "schedule": "cosine", "max_sigma": 25, "eps": 0.005}
+    expected = SDE | {"schedule": "cosine", "eps": 0.005, "precondition": False}
     assert load_network_options(path, "sde") == expected
     assert load_network_options(path) == NET
     assert "init_conv.weight" in load_weights(path)

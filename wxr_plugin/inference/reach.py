@@ -36,8 +36,9 @@ def table() -> dict[str, dict[int, int]]:
 
 def known(net: nn.Module) -> int | None:
     """Return the network's attribute `reach` or its entry in our table, None without either."""
-    if hasattr(net, "reach"):
-        return net.reach
+    declared: int | None = getattr(net, "reach", None)
+    if declared is not None:
+        return declared
     kind = type(net)
     if not is_ours(kind):
         return None

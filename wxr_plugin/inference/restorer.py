@@ -127,8 +127,8 @@ class Restorer:
         path = checkpoint_path(checkpoint)
         net = load_network(path, network, key, strict, weights)
         diffusion = load_diffusion(net, path, sde, sampling)
-        guide = load_guide(net, path, guide, device)
-        return cls(net, device, guide=guide, diffusion=diffusion, **kwargs)
+        loaded_guide = load_guide(net, path, guide, device)
+        return cls(net, device, guide=loaded_guide, diffusion=diffusion, **kwargs)
 
     @torch.no_grad()
     def restore_tensor(self, lq: Tensor, context: Context | None = None) -> Tensor:
@@ -241,8 +241,8 @@ class Restorer:
             self._report("tile", done, total)
             return result
 
-        def read(*area: int) -> Tensor:
-            return to_tensor(photo, area, self.device)
+        def read(top: int, bottom: int, left: int, right: int) -> Tensor:
+            return to_tensor(photo, (top, bottom, left, right), self.device)
 
         return blended_rows(run, read, photo.shape[:2], tile, overlap, self.batch)
 

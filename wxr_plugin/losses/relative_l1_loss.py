@@ -73,6 +73,9 @@ class RelativeL1Loss(nn.Module):
             raise WxrError("RelativeL1Loss needs the degraded images: take model_type: WxrModel")
         loss = relative_l1(prediction, target, lq, self.floor)
         if self.detail_weight:
-            fine = [details(images, self.detail_size) for images in (prediction, target, lq)]
-            loss = loss + self.detail_weight * relative_l1(*fine, self.floor)
+            size = self.detail_size
+            fine = relative_l1(
+                details(prediction, size), details(target, size), details(lq, size), self.floor
+            )
+            loss = loss + self.detail_weight * fine
         return self.loss_weight * loss

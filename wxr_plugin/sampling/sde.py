@@ -186,8 +186,7 @@ def _at(values: Tensor, t: Time, first: int = 1) -> Tensor:
         ScheduleError: a time is not in `first` … T.
     """
     last = len(values) - 1
-    is_tensor = isinstance(t, Tensor)
-    if not is_tensor:
+    if not isinstance(t, Tensor):
         valid = first <= t <= last
     elif t.device.type == "cpu":
         in_range = (t >= first) & (t <= last)
@@ -196,9 +195,9 @@ def _at(values: Tensor, t: Time, first: int = 1) -> Tensor:
         # Reading times on a GPU would synchronise; torch checks the index there.
         valid = True
     if not valid:
-        time = t.tolist() if is_tensor else t
+        time = t.tolist() if isinstance(t, Tensor) else t
         raise ScheduleError(f"time {time} on a schedule with times {first} to {last}")
     at_times = values[t]
-    if is_tensor and t.dim():
+    if isinstance(t, Tensor) and t.dim():
         return at_times.reshape(-1, 1, 1, 1)  # one for each image
     return at_times

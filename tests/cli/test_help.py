@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,21 @@ def test_a_usage_error_shows_the_usage_of_its_sub_command(line, usage, capsys):
         cli.main(line)
     err = capsys.readouterr().err
     assert left.value.code == 2 and err.startswith(usage), err
+
+
+def _readme_commands():
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        # Comments and a second command after && are left out, as are lines with placeholders.
+        command = line.split("#")[0].split("&&")[0].strip()
+        if line.startswith("    wxr ") and "…" not in command:
+            yield command
+
+
+@pytest.mark.parametrize("command", _readme_commands())
+def test_every_command_of_the_readme_is_understood(command):
+    """Only parsed, not run: before, `wxr check -opt my.yml` was an error."""
+    assert callable(cli.build_parser().parse_args(shlex.split(command)[1:]).func)
 
 
 def test_a_missing_file_is_a_plain_line(capsys):

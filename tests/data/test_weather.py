@@ -132,7 +132,7 @@ def test_styles_differ(photo):
             "unknown weather 'hail': take one of clear, rain, haze, snow",
         ),
         ({"severity": 1.5}, ValueError, "severity"),
-        ({"style": "odd"}, ValueError, "default, shifted, published, realistic"),
+        ({"style": "odd"}, ValueError, "default, shifted, realistic, dusk, published"),
         ({"depth": np.zeros((3, 4))}, ValueError, "depth"),
         ({"depth": np.full((4, 4), np.nan)}, ValueError, "finite"),
     ],
@@ -217,6 +217,24 @@ class TestPublished:
         grey = np.full_like(photo, 0.4)
         hazy = weathered(grey, "haze", 0.8, style="published")
         assert np.ptp(hazy, axis=2).max() < 0.06
+
+
+class TestDusk:
+    """The style `dusk`."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_the_veil_is_bluish_or_yellow_and_dark(self, photo, kind):
+        grey = np.full_like(photo, 0.5)
+        pictures = [weathered(grey, kind, 0.8, seed, style="dusk") for seed in range(40)]
+        warmth = [float(np.median(image[..., 0] - image[..., 2])) for image in pictures]
+        assert min(warmth) < -0.05 and max(warmth) > 0.05
+        levels = {
+            style: np.mean(
+                [weathered(grey, kind, 0.8, seed, style=style).mean() for seed in range(40)]
+            )
+            for style in ("dusk", "realistic")
+        }
+        assert levels["dusk"] < levels["realistic"] - 0.05
 
 
 def _colourfulness(image):

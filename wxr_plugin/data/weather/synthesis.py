@@ -15,7 +15,8 @@ Modules of this folder, in the order in which a picture passes them:
 
 - `styles`: `Style`, the ranges that a picture's weather is drawn from, with a comment on each
   range; the table `STYLES` with the styles default and shifted; `add_style`.
-- `realistic`, `published`: two more styles, as in photographs and as in the sets of papers.
+- `realistic`, `published`, `dusk`: more styles, as in photographs, as in the sets of papers, and in
+  weak or coloured light.
 - `fields`, `depth`: maps of depth, of smooth noise and of particles.
 - `synthesis`: `add_weather`, which blends them by the model above.
 - `camera`: noise and JPEG after the weather, for styles with a `Camera`.
@@ -36,6 +37,7 @@ import cv2
 import numpy as np
 
 from wxr_plugin.data.weather import (
+    dusk,  # noqa: F401  adds its style
     fields,
     published,  # noqa: F401  adds its style
     realistic,  # noqa: F401  adds its style
@@ -71,8 +73,9 @@ def add_weather(
         severity: in [0, 1]; 0 changes nothing, 1 is extreme.
         rng: generator of everything random.
         style: one of STYLES or an added one. "realistic" is closest to photographs,
-            "published" to the synthetic sets of papers; "shifted" differs from "default" in
-            direction, size, colour and unevenness, and is harder.
+            "published" to the synthetic sets of papers; "dusk" has weak or coloured light;
+            "shifted" differs from "default" in direction, size, colour and unevenness, and is
+            harder.
         depth: map (H, W) of non-negative distances in any unit, larger being farther; guessed if
             None.
 

@@ -76,7 +76,7 @@ class TruthRater:
         truth = crop(self._photo(name), box, len(image))
         error = np.mean((image.astype(np.float64) - truth) ** 2)
         psnr = 10 * np.log10(255**2 / max(error, 1e-10))
-        return ImageRating(1 + 4 * min(psnr / BEST_PSNR, 1.0), (np.nan,) * 5)
+        return ImageRating(1 + 4 * min(float(psnr) / BEST_PSNR, 1.0), (np.nan,) * 5)
 
 
 class TruthClient(SyncRatingClient):

@@ -42,9 +42,10 @@ class Pool(msgspec.Struct):
     effect: np.ndarray
     """Effect of the weather on each patch, float16 (N, T, 3); see `patch_effect`."""
 
-    def rows(self, rows: np.ndarray) -> list[torch.Tensor]:
-        """Return all fields of some pictures as tensors, float16 as float32."""
-        values = (torch.from_numpy(getattr(self, name)[rows]) for name in self.__struct_fields__)
+    def rows(self, rows: np.ndarray, device: torch.device) -> list[torch.Tensor]:
+        """Return all fields of some pictures as tensors on `device`, float16 as float32."""
+        fields = (getattr(self, name)[rows] for name in self.__struct_fields__)
+        values = (torch.from_numpy(field).to(device) for field in fields)
         return [value.float() if value.is_floating_point() else value for value in values]
 
 

@@ -24,7 +24,8 @@ def rating_target(visibility_loss: Tensor) -> Tensor:
     At most two adjacent words have a weight.
     """
     rating = 5 - 4 * visibility_loss[:, None]
-    return (1 - (torch.arange(5, 0, -1) - rating).abs()).clamp(min=0)
+    words = torch.arange(5, 0, -1, device=rating.device)
+    return (1 - (words - rating).abs()).clamp(min=0)
 
 
 def description(weather: int, severity: float, traits: np.ndarray) -> str:
@@ -80,7 +81,8 @@ def language_loss(
 
     A rating has a soft cross-entropy on the first answer token, a description one on each token.
     """
-    patches, weather, severity, visibility_loss, scene, _ = pool.rows(rows)
+    device = model.device
+    patches, weather, severity, visibility_loss, scene, _ = pool.rows(rows, device)
     rate = rng.random() < 0.5
     asked = questions.rating if rate else questions.description
     prompt = list(rng.choice(np.array(asked, dtype=object)))
@@ -88,17 +90,18 @@ def language_loss(
         target = rating_target(visibility_loss)
         texts = [TEXTS["words"][row] for row in target.argmax(1)]
     else:
-        facts = zip(weather.tolist(), severity.tolist(), scene.numpy())
+        facts = zip(weather.tolist(), severity.tolist(), scene.cpu().numpy())
         texts = [description(*fact) for fact in facts]
     answers = [questions.answer(text) for text in texts]
-    token_rows, labels = _padded(prompt, answers, questions.tokenizer.pad_token_id)
-    with torch.autocast("cpu", torch.bfloat16):
+    padded = _padded(prompt, answers, questions.tokenizer.pad_token_id)
+    token_rows, labels = (tokens.to(device) for tokens in padded)
+    with torch.autocast(device.type, torch.bfloat16):
         inputs = _with_image(model, token_rows, patches, prompt.index(model.config.image_token_id))
         logits = model(inputs_embeds=inputs).logits[:, len(prompt) - 1 : -1].float()
     usual = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100)
     if not rate:
         return usual
-    full = torch.zeros_like(logits[:, 0]).index_copy_(1, questions.words, target)
+    full = torch.zeros_like(logits[:, 0]).index_copy_(1, questions.words.to(device), target)
     return F.cross_entropy(logits[:, 0], full) + 0.2 * F.cross_entropy(
         logits[:, 1:].transpose(1, 2), labels[:, 1:]
     )

@@ -37,14 +37,15 @@ def fit_vision(
     AdamW in bfloat16.
     """
     torch.manual_seed(seed)
-    head = VisionHead(tower.config.hidden_size)
+    device = next(tower.parameters()).device
+    head = VisionHead(tower.config.hidden_size).to(device)
     steps = int(epochs * len(pool.patches) / batch)
     optimizer, schedule = optimizer_for([tower, head], rate, steps)
     clock = time.monotonic()
     for step, rows in enumerate(batches(len(pool.patches), batch, steps, seed)):
-        patches, weather, severity, visibility_loss, _, effect = pool.rows(rows)
+        patches, weather, severity, visibility_loss, _, effect = pool.rows(rows, device)
         chosen = _some(patches.shape[1], 0.5 if step < 0.85 * steps else 1.0)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             kind_logits, amounts, seen = head(patch_tokens(tower, patches, chosen))
         loss = vision_loss(kind_logits, amounts, weather, severity, visibility_loss)
         loss = loss + 8 * F.smooth_l1_loss(seen, effect[:, chosen], beta=0.1)
@@ -84,6 +85,6 @@ def vision_loss(
     kind = F.cross_entropy(kind_logits, weather, reduction="none", label_smoothing=0.02)
     targets = torch.stack([severity, visibility_loss], dim=1)
     # The rating is asked for most, so the loss of visibility counts most.
-    weights = torch.tensor([1.0, 4.0])
+    weights = torch.tensor([1.0, 4.0], device=amounts.device)
     amount = F.binary_cross_entropy_with_logits(amounts, targets, weight=weights)
     return (kind * sure).mean() + 2 * amount

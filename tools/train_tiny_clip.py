@@ -131,23 +131,25 @@ def train(
     seed: int,
 ) -> None:
     """Train with AdamW and a one-cycle rate; every step has a new caption for every picture."""
+    device = model.logit_scale.device
     images, seen = torch.from_numpy(pool[0]), pool[1]
     rng = np.random.default_rng(seed)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
-    mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (MEAN, STD))
+    mean, std = (torch.tensor(value, device=device).view(1, 3, 1, 1) for value in (MEAN, STD))
     for step in track(range(steps), "training"):
         chosen = rng.choice(len(images), 128, replace=False)
         texts, said = zip(*(caption(seen[i], rng) for i in chosen))
-        batch = (images[chosen] / 255 - mean) / std
+        batch = (images[chosen].to(device) / 255 - mean) / std
         batch = batch.flip(3) if rng.random() < 0.5 else batch
         batch = batch.contiguous(memory_format=torch.channels_last)
         features = model.encode_image(batch, normalize=True)
-        words = model.encode_text(tokenizer(list(texts), CONTEXT), normalize=True)
+        tokens = tokenizer(list(texts), CONTEXT).to(device)
+        words = model.encode_text(tokens, normalize=True)
         loss = contrast(
             features,
             words,
-            torch.from_numpy(holds(np.stack(said), seen[chosen])),
+            torch.from_numpy(holds(np.stack(said), seen[chosen])).to(device),
             model.logit_scale.exp(),
         )
         optimizer.zero_grad()
@@ -256,6 +258,7 @@ def parse() -> argparse.Namespace:
         "--rounds", type=int, default=8, help="views of each photo, each under every weather"
     )
     parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--device", default="cpu", help="where the network trains: cpu or cuda")
     parser.add_argument("--workers", type=int, default=1, help="processes that make the pictures")
     return parser.parse_args()
 
@@ -286,11 +289,11 @@ def main() -> None:
         write_bpe(out / BPE)
     tokenizer = SimpleTokenizer(str(out / BPE), context_length=CONTEXT)
     config = model_config(tokenizer.vocab_size)
-    model = CLIP(**config).to(memory_format=torch.channels_last)
+    model = CLIP(**config).to(arguments.device, memory_format=torch.channels_last)
     pool = make_pool(photos, arguments.rounds, arguments.seed, arguments.workers)
     print(f"{len(pool[0])} pictures in {time.time() - start:.0f} s", flush=True)
     train(model, tokenizer, pool, arguments.steps, arguments.seed)
-    save(model, config, out)
+    save(model.cpu(), config, out)
     minutes = (time.time() - start) / 60
     tested = read_photos(arguments.test)
     tables = report(load_clip(f"local-dir:{out}", "cpu"), tested, arguments.real, arguments.seed)

@@ -55,7 +55,7 @@ def train(args: argparse.Namespace) -> dict:
         f"{len(pool.patches)} pictures of {len(photos)} photos, {time.monotonic() - start:.0f} s",
         flush=True,
     )
-    fit(model, processor, pool, args)
+    fit(model.to(args.device), processor, pool, args)
     save(model, processor, args.out)
     facts = {
         "photos": len(photos),
@@ -94,7 +94,7 @@ def _stage_pool(model: torch.nn.Module, photos: list, args: argparse.Namespace) 
 def _stage(file: Path, model: torch.nn.Module, run: Callable[[], None]) -> None:
     """Load the weights that a stage left in `file`; without it run the stage and write it."""
     if file.is_file():
-        model.load_state_dict(torch.load(file, weights_only=True))
+        model.load_state_dict(torch.load(file, map_location=model.device, weights_only=True))
         return
     run()
     write_with(file, lambda stream: torch.save(model.state_dict(), stream))
@@ -118,7 +118,7 @@ def fit(model: torch.nn.Module, processor, pool: Pool, args: argparse.Namespace)
 
 def save(model: torch.nn.Module, processor, folder: Path) -> None:
     """Write config, tokenizer, processor and float16 safetensors for transformers."""
-    model.half().eval().save_pretrained(folder)
+    model.cpu().half().eval().save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
@@ -152,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=1, help="torch's threads; one is fastest on a shared machine"
     )
+    parser.add_argument("--device", default="cpu", help="where the networks train: cpu or cuda")
     parser.add_argument(
         "--restorers",
         nargs="*",

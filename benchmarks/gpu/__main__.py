@@ -1,10 +1,10 @@
 """Tests and speeds of the package on a GPU: one command of at most eight minutes.
 
-    python -m benchmarks.gpu                            # on a CUDA device; docs/gpu.md explains the
-    rows python -m benchmarks.gpu --parts rating wresvlm     # some parts
+    python -m benchmarks.gpu                            # on a CUDA device
+    python -m benchmarks.gpu --parts rating wresvlm     # some parts
     python -m benchmarks.gpu --device cpu --size tiny   # that it runs; its figures mean nothing
 
-Run it in the repository's root. It needs no network and no data: weights are random, photos are
+docs/gpu.md explains the rows. Run it in the repository's root. It needs no network and no data: weights are random, photos are
 those that scikit-image and scikit-learn ship. Each part runs in a process of its own, the most
 important first, and is ended at its deadline; what does not fit into the budget is skipped.
 Everything that failed or was skipped is a row of the table. Exit code: 0 when all rows are figures,

@@ -1,6 +1,6 @@
 r"""Train the tiny LLaVA that ships with the package, or print the held-out scores of a saved one.
 
-    python tools/train_tiny_llava.py --photos clean --test clean/test --real real \\
+    python tools/train_tiny_llava.py --photos clean --test clean/test --real real \
         --out wxr_plugin/assets/tiny_llava --seed 0
 
 Needs folders of clean photos (what lies in the test folder is left out of training) and

@@ -4,9 +4,10 @@
     python -m benchmarks.gpu --parts rating wresvlm     # some parts
     python -m benchmarks.gpu --device cpu --size tiny   # that it runs; its figures mean nothing
 
-docs/gpu.md explains the rows. Run it in the repository's root. It needs no network and no data: weights are random, photos are
-those that scikit-image and scikit-learn ship. Each part runs in a process of its own, the most
-important first, and is ended at its deadline; what does not fit into the budget is skipped.
+docs/gpu.md explains the rows. Run it in the repository's root. It needs no network and no data:
+weights are random, photos are those that scikit-image and scikit-learn ship. Each part runs in a
+process of its own, the most important first, and is ended at its deadline; what does not fit into
+the budget is skipped.
 Everything that failed or was skipped is a row of the table. Exit code: 0 when all rows are figures,
 1 when some failed, 2 when it cannot run here.
 """

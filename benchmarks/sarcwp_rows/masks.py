@@ -65,6 +65,20 @@ def of_clip(folder: Path, words: Sequence[str], srd: dict) -> dict[str, Scores]:
     return _by_word(score, folder, words)
 
 
+@torch.no_grad()
+def set_scales(folder: Path, srd: dict, count: int) -> list[float]:
+    """Return for each layer the 95 % quantile of CLIP's distances in `count` pairs of `folder`."""
+    guide = load_clip(srd["clip"], "cpu")
+    pairs = [pair for word in sorted(folder.iterdir()) for pair in _pairs(word)]
+    step = max(1, len(pairs) // count)
+    distances = [[] for _ in srd["layers"]]
+    for pair in pairs[::step]:
+        maps = zip(*(spatial_features(guide, image, srd["layers"]) for image in pair))
+        for layer, features in zip(distances, maps):
+            layer.append(feature_distance(*features).flatten())
+    return [float(torch.cat(layer).quantile(0.95)) for layer in distances]
+
+
 def correlation(first: Tensor, second: Tensor) -> float:
     """Return Pearson's correlation; 0 where an image is constant."""
     x, y = (image.flatten().double() - image.double().mean() for image in (first, second))

@@ -52,7 +52,21 @@ def test_a_gate_on_numbers():
     assert len(recorded) == 2
 
 
-@pytest.mark.parametrize(("kind", "channels"), [("spatial", 1), ("channel", 5)])
+def test_a_closed_mask_of_the_extra_kind_leaves_the_stage_as_it_is():
+    torch.manual_seed(0)
+    gates, recorded = SoftGates([2], "extra"), []
+    before, after = torch.rand(1, 2, 6, 6), torch.rand(1, 2, 6, 6)
+    with torch.no_grad():
+        gates.masks[0].reduce.weight.zero_()
+        gates.masks[0].reduce.bias.fill_(-100.0)
+        assert torch.equal(gates.gate(0, before, after, recorded), after)
+        gates.masks[0].reduce.bias.fill_(100.0)
+        opened = gates.gate(0, before, after, recorded)
+    torch.testing.assert_close(opened, after + recorded[1].residual)
+    assert recorded[1].residual.abs().max() > 0
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("spatial", 1), ("channel", 5), ("extra", 1)])
 def test_a_mask_looks_at_feature_and_residual_and_starts_in_the_middle(kind, channels):
     torch.manual_seed(0)
     head, feature, residual = SoftMask(5, kind), torch.randn(2, 5, 8, 9), torch.randn(2, 5, 8, 9)
@@ -127,5 +141,6 @@ def test_masks_go_through_compile():
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="sar is one of spatial, channel, or absent; not 'hard'"):
+    message = "sar is one of spatial, channel, extra, or absent; not 'hard'"
+    with pytest.raises(ValueError, match=message):
         SoftGates([4], "hard")

@@ -9,9 +9,11 @@ from wxr_plugin.conditioning.clip import ClipError
 from wxr_plugin.errors import OptionError, WxrError
 from wxr_plugin.losses.clip_srd_loss import (
     ClipSRDLoss,
+    difference_target,
     feature_distance,
     mask_loss,
     residual_loss,
+    set_target,
     soft_target,
 )
 
@@ -43,6 +45,32 @@ def test_quantiles_become_the_ends_and_a_flat_map_does_not_count():
     torch.testing.assert_close(
         soft_target(wild)[0], target[:1]
     )  # one extreme position sets no scale
+
+
+def test_one_scale_for_all_images_keeps_their_order():
+    distance = torch.tensor([[[0.1, 0.1]], [[0.4, 0.9]]])
+    target, counts = set_target(distance, 0.5)
+    torch.testing.assert_close(target, torch.tensor([[[0.2, 0.2]], [[0.8, 1.0]]]))
+    assert counts.tolist() == [True, True]
+
+
+def test_the_target_that_knows_the_truth():
+    gt = torch.zeros(1, 3, 4, 4)
+    lq = gt.clone()
+    lq[..., :2] = 0.1
+    lq[:, 0, :2, 2:] = 0.9  # a third of 0.9 is above the scale of 0.2
+    target, _ = difference_target(lq, gt, (2, 2))
+    torch.testing.assert_close(target, torch.tensor([[[0.5, 1.0], [0.5, 0.0]]]))
+
+
+@pytest.mark.parametrize("arguments", [{"scales": [0.2, 0.2]}, {"target": "difference"}])
+def test_other_targets_teach_the_masks_where_the_photo_is_degraded(arguments):
+    lq, gt = pair()
+    logits = torch.zeros(2, 1, 64, 64, requires_grad=True)
+    loss = ClipSRDLoss("tiny", [1, 2], loss_weight=1.0, **arguments)
+    loss([logits.sigmoid()] * 2, lq, gt).backward()
+    left, right = logits.grad[..., :24].mean(), logits.grad[..., 40:].mean()
+    assert left < 0 < right
 
 
 def test_masks_on_numbers():
@@ -148,3 +176,9 @@ def test_bad_input_is_refused():
         ClipSRDLoss("tiny", [1], "maps")
     with pytest.raises(OptionError, match="criterion is 'l2'"):
         ClipSRDLoss("tiny", [1], criterion="l2")
+    with pytest.raises(OptionError, match="target is 'truth'"):
+        ClipSRDLoss("tiny", [1], target="truth")
+    with pytest.raises(OptionError, match="take variant map"):
+        ClipSRDLoss("tiny", [1], "both", target="difference")
+    with pytest.raises(OptionError, match="one positive number for each of the 2 layers"):
+        ClipSRDLoss("tiny", [1, 2], scales=[0.3])

@@ -5,8 +5,8 @@ from small_clips import random_clip
 
 from wxr_plugin.conditioning.prompts import PromptError
 from wxr_plugin.data.images.io import write_image
-from wxr_plugin.data.weather.synthesis import WEATHERS
-from wxr_plugin.prompt_learning.photos import encode, list_photos
+from wxr_plugin.data.weather.synthesis import WEATHERS, add_weather
+from wxr_plugin.prompt_learning.photos import SEVERITY, encode, list_photos, with_tone_of_weather
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,30 @@ def test_each_photo_is_encoded_whole_and_in_crops(folder, guide):
     clear, rain = data.features[data.classes == 0], data.features[data.classes == 1]
     assert not torch.allclose(clear, rain)
     assert torch.equal(data.features, encode(photos, guide, crops=2, crop_size=32).features)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_clear_photos_may_have_the_tone_of_weather(seed):
+    """Each channel has the mean and the deviation of a copy with weather; the rows alternate."""
+    image = np.full((40, 40, 3), (0.3, 0.5, 0.4), np.float32)
+    image[::2] += 0.05
+    rng = np.random.default_rng(seed)
+    kind = str(rng.choice(WEATHERS))
+    weathered = add_weather(image, kind, rng.uniform(*SEVERITY), rng)
+    toned = with_tone_of_weather(image, np.random.default_rng(seed))
+    np.testing.assert_allclose(toned.mean((0, 1)), weathered.mean((0, 1)), atol=0.02)
+    np.testing.assert_allclose(toned.std((0, 1)), weathered.std((0, 1)), atol=0.02)
+    assert (toned[0] > toned[1]).all()
+
+
+def test_matched_tones_change_the_clear_photos_alone(folder, guide):
+    photos = list_photos({"clear": str(folder)}, str(folder))
+    plain = encode(photos, guide, crops=0)
+    toned = encode(photos, guide, crops=0, match_tone=True)
+    differs = (plain.features - toned.features).abs().amax(1) > 1e-6
+    synthetic = torch.tensor([photo.synthetic for photo in photos])
+    assert not differs[~synthetic | (plain.classes > 0)].any()
+    assert differs[synthetic & (plain.classes == 0)].any()
 
 
 def test_a_crop_is_never_larger_than_the_photo(folder, guide):

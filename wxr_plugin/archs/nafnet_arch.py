@@ -189,7 +189,7 @@ class NAFNet(nn.Module):
             DA-CLIP, or `image` of CLIP (CWP); none as published.
         context_dim: length of these embeddings: 512 for a ViT-B/32, 768 for a ViT-L/14, 1024 for
             RN50.
-        sar: spatial or channel: soft masks on the residual of each encoder stage; none as
+        sar: spatial, channel or extra: soft masks on the residual of each encoder stage; none as
             published.
     """
 

@@ -3,7 +3,8 @@
 'Exploring the Application of Large-scale Pre-trained Models on Adverse Weather Removal' (Tan et
 al., TIP 2024, arXiv 2306.09008) has a Spatially-Adaptive Residual encoder that finds degraded
 areas; only its abstract is public. The computation is our design: M = sigmoid(conv1x1(GELU(
-depthwise3x3([F, R])))) and F' = F + M * R. docs/sarcwp.md
+depthwise3x3([F, R])))) and F' = F + M * R, or F' = F + R + M * B(F + R) with a second body B.
+docs/sarcwp.md
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-KINDS = ("spatial", "channel")
-"""One mask for all channels, or one for each."""
+KINDS = ("spatial", "channel", "extra")
+"""One mask for all channels, one for each, or one for all on a second residual."""
 
 
 class Gate(NamedTuple):
@@ -49,13 +50,26 @@ class SoftMask(nn.Module):
             padding=1,
             groups=2 * channels,
         )
-        self.reduce = nn.Conv2d(2 * channels, 1 if kind == "spatial" else channels, 1)
+        self.reduce = nn.Conv2d(2 * channels, channels if kind == "channel" else 1, 1)
         nn.init.zeros_(self.reduce.bias)
 
     def forward(self, feature: Tensor, residual: Tensor) -> Tensor:
         both = torch.cat((feature, residual), dim=1)
         hidden = F.gelu(self.spread(both))
         return self.reduce(hidden).sigmoid()
+
+
+class ExtraBody(nn.Module):
+    """Second residual of a stage, which a mask may close without closing the stage itself."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.expand = nn.Conv2d(channels, 2 * channels, 1)
+        self.spread = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels)
+        self.reduce = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        return self.reduce(F.gelu(self.spread(self.expand(feature))))
 
 
 class SoftGates(nn.Module):
@@ -76,6 +90,8 @@ class SoftGates(nn.Module):
         self.widths = tuple(widths) if kind else ()
         """Channels of each stage that is gated."""
         self.masks = nn.ModuleList(SoftMask(width, kind) for width in self.widths)
+        extra_widths = self.widths if kind == "extra" else ()
+        self.bodies = nn.ModuleList(ExtraBody(width) for width in extra_widths)
 
     def gate(
         self,
@@ -84,18 +100,22 @@ class SoftGates(nn.Module):
         after: Tensor,
         recorded: list[Gate] | None = None,
     ) -> Tensor:
-        """Return before + mask * (after - before), the gated features of stage `number`.
+        """Return the gated features of stage `number`: base + mask * residual.
 
-        `before` and `after` (N, C, h, w) are the stage's input and output. The mask and the
-        residual are appended to `recorded` unless it is None.
+        `before` and `after` (N, C, h, w) are the stage's input and output. The base is `before` and
+        the residual `after - before`; of the kind extra they are `after` and that of a second body.
+        The mask and the residual are appended to `recorded` unless it is None.
         """
         if not self.widths:
             return after
-        residual = after - before
-        mask = self.masks[number](before, residual)
+        if self.bodies:
+            base, residual = after, self.bodies[number](after)
+        else:
+            base, residual = before, after - before
+        mask = self.masks[number](base, residual)
         if recorded is not None:
             recorded.append(Gate(mask, residual))
-        return before + mask * residual
+        return base + mask * residual
 
 
 class SAREncoder(nn.Module):

@@ -30,7 +30,8 @@ class SARCWP(nn.Module):
         enc_blk_nums: blocks of each encoder stage, the deepest one last; the residual of the stage
             is gated.
         dec_blk_nums: blocks of each decoder stage, the deepest one first.
-        sar: spatial: a mask for all channels of a stage; channel: one for each; absent: no masks.
+        sar: spatial: a mask for all channels of a stage; channel: one for each; extra: one mask, on
+            a second residual, so that a closed mask leaves the stage as it is; absent: no masks.
         context: [image] for CWP, which needs a guide's embedding; [] without CWP.
         context_dim: length of the embedding: 1024 for RN50, 512 for ViT-B/32.
         vectors: number of learnt vectors next to the embedding.

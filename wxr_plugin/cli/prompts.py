@@ -70,6 +70,12 @@ def _add_learn(actions: argparse._SubParsersAction) -> None:
         help="label store whose pseudo-labels are added as training photos, with soft targets "
         "from their ratings",
     )
+    parser.add_argument(
+        "--match-tone",
+        action="store_true",
+        help="give the clear photos of --synthetic the tone of a copy with weather, so that no "
+        "colour cast counts as clear",
+    )
     parser.add_argument("--iterations", type=int, default=200, metavar="N", help="steps of Adam")
     parser.add_argument("--lr", type=float, default=2e-3, metavar="RATE", help="learning rate")
     _add_photos(parser)
@@ -121,6 +127,7 @@ def learn(args: argparse.Namespace) -> int:
     options = PromptOptions(
         clip=args.clip,
         pseudo_labels=args.pseudo_labels,
+        match_tone=args.match_tone,
         iterations=args.iterations,
         lr=args.lr,
         **_photo_options(args),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LOW, HIGH = 0.05, 0.95
 """Quantiles of a distance map that become 0 and 1."""
+DIFFERENCE = 0.2
+"""Mean absolute difference of lq and gt, in [0, 1], that counts as wholly degraded."""
 LEAST_POSITIONS = 4
 """Smallest side of a map: the quantiles of a 2 x 2 map are its extremes, whatever these are."""
 LEAST_SPREAD = 1e-3
@@ -46,6 +48,22 @@ def soft_target(distance: Tensor) -> tuple[Tensor, Tensor]:
     spread = high - low
     scaled = ((flat - low) / spread.clamp_min(LEAST_SPREAD)).clamp(0, 1)
     return scaled.view_as(distance), spread.squeeze(1) >= LEAST_SPREAD
+
+
+def set_target(distance: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Divide `distance` (N, h, w) by one scale for all images, and cut at 1.
+
+    Unlike `soft_target` a photo that is degraded all over has ones everywhere, and a clear one
+    zeros. Returns the scaled distance and a boolean (N,) of ones: all images count.
+    """
+    counts = torch.ones(len(distance), dtype=torch.bool, device=distance.device)
+    return (distance.float() / scale).clamp(0, 1), counts
+
+
+def difference_target(lq: Tensor, gt: Tensor, side: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return the target that knows the truth, |lq - gt| / DIFFERENCE, averaged to (N, *side)."""
+    difference = (lq.float() - gt.float()).abs().mean(1, keepdim=True)
+    return set_target(F.adaptive_avg_pool2d(difference, side).squeeze(1), DIFFERENCE)
 
 
 def mask_loss(mask: Tensor, target: Tensor, counts: Tensor, criterion: str = "l1") -> Tensor:
@@ -103,9 +121,14 @@ class ClipSRDLoss(GuidedLoss):
             features; both.
         criterion: criterion of the masks: l1 or bce.
         loss_weight: factor on the loss.
+        scales: distance of each layer that counts as wholly degraded, the same for all images; best
+            a high quantile over the training set. None: quantiles of each image.
+        target: clip; difference: |lq - gt| instead of CLIP's distance, the ceiling of what a mask
+            can learn (variant map alone).
 
     Raises:
-        OptionError: `variant` or `criterion` is not one of its values.
+        OptionError: `variant`, `criterion` or `target` is not one of its values, or does not fit
+            the others.
         ClipError: the CLIP is known to lack one of the layers.
     """
 
@@ -116,6 +139,8 @@ class ClipSRDLoss(GuidedLoss):
         variant: Literal["map", "feature", "both"] = "map",
         criterion: Literal["l1", "bce"] = "l1",
         loss_weight: float = 0.1,
+        scales: Sequence[float] | None = None,
+        target: Literal["clip", "difference"] = "clip",
     ):
         super().__init__()
         from wxr_plugin.conditioning.clip_spatial import configured_tower
@@ -123,13 +148,26 @@ class ClipSRDLoss(GuidedLoss):
         for name, value, choices in (
             ("variant", variant, ("map", "feature", "both")),
             ("criterion", criterion, ("l1", "bce")),
+            ("target", target, ("clip", "difference")),
         ):
             if value not in choices:
                 raise OptionError(
                     f"ClipSRDLoss: {name} is {value!r}: take one of {', '.join(choices)}"
                 )
+        if target == "difference" and variant != "map":
+            raise OptionError(
+                f"ClipSRDLoss: target difference has no features for variant {variant}: "
+                "take variant map"
+            )
+        if scales is not None and (len(scales) != len(layers) or min(scales) <= 0):
+            raise OptionError(
+                f"ClipSRDLoss: scales is {list(scales)}: give one positive number for each of the "
+                f"{len(layers)} layers"
+            )
         self.clip = clip
         self.layers = list(layers)
+        self.scales = scales
+        self.target = target
         # A CLIP whose configuration is on this machine is checked now, all others in `prepare`.
         if tower := configured_tower(clip):
             tower.check(self.layers, clip)
@@ -218,13 +256,25 @@ class ClipSRDLoss(GuidedLoss):
         degraded, clean = self._features(lq, gt)
         total = lq.new_zeros(())
         for stage, (degraded_map, clean_map) in enumerate(zip(degraded, clean)):
-            target, counts = soft_target(feature_distance(degraded_map, clean_map))
+            distance = feature_distance(degraded_map, clean_map)
+            target, counts = self._target(stage, distance, lq, gt)
             if self.variant != "feature":
                 total = total + mask_loss(masks[stage], target, counts, self.criterion)
             if projected is not None and self.variant != "map":
                 difference = degraded_map - clean_map
                 total = total + residual_loss(projected[stage], difference, target, counts)
         return self.loss_weight * total / len(self.layers)
+
+    def _target(
+        self, stage: int, distance: Tensor, lq: Tensor, gt: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the target (N, h, w) of a stage's masks, and which images count, bool (N,)."""
+        if self.target == "difference":
+            height, width = distance.shape[-2:]
+            return difference_target(lq, gt, (height, width))
+        if self.scales:
+            return set_target(distance, self.scales[stage])
+        return soft_target(distance)
 
     @torch.no_grad()
     def _features(self, lq: Tensor, gt: Tensor) -> tuple[list[Tensor], list[Tensor]]:

@@ -39,6 +39,11 @@ class PromptPhotoOptions(Block):
 class PromptOptions(PromptPhotoOptions):
     """Options of `wxr prompts learn`, except for the output file."""
 
+    match_tone: bool = False
+    """Give the clear photos of `synthetic` the tone of a copy with weather.
+
+    No colour cast then counts as clear.
+    """
     pseudo_labels: str | None = None
     """Label store; its pseudo-labels, restored photos, are used in addition to the photos."""
     iterations: AtLeastOne = 200
@@ -87,7 +92,7 @@ def learn_prompts(
 
     guide = load_clip(options.clip, device)
     photos = list_photos(options.photos, options.synthetic, options.seed)
-    data = encode_photos(options, guide, photos, track)
+    data = encode_photos(options, guide, photos, track, options.match_tone)
     restored = _restored(options, guide, photos, track) if options.pseudo_labels else None
     seen, held_out = ~data.held_out, data.held_out
     features = data.features[seen]  # (N, D)
@@ -107,9 +112,11 @@ def encode_photos(
     guide: "ClipGuide",
     photos: list[Photo],
     track: Track = lambda items, _: items,
+    match_tone: bool = False,
 ) -> EncodedPhotos:
     """Return the features of `photos` with crops and seed of the options (see `encode`)."""
-    return encode(track(photos, "encoding"), guide, options.crops, options.crop_size, options.seed)
+    photos = track(photos, "encoding")
+    return encode(photos, guide, options.crops, options.crop_size, options.seed, match_tone)
 
 
 def _restored(

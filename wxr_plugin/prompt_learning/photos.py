@@ -113,7 +113,12 @@ def _photos_in(root: str, weathers: Iterable[str], synthetic: bool, seed: int) -
 
 
 def encode(
-    photos: Iterable[Photo], guide: "ClipGuide", crops: int = 4, crop_size: int = 224, seed: int = 0
+    photos: Iterable[Photo],
+    guide: "ClipGuide",
+    crops: int = 4,
+    crop_size: int = 224,
+    seed: int = 0,
+    match_tone: bool = False,
 ) -> EncodedPhotos:
     """Return the image features of each photo and of `crops` random squares of it.
 
@@ -125,6 +130,8 @@ def encode(
         crops: number of random squares of each photo.
         crop_size: side of a square in pixels, at most the shorter side of the photo.
         seed: seed of crops and weather.
+        match_tone: give clear photos of `synthetic` the tone of a copy with weather; see
+            `with_tone_of_weather`.
     """
     features: list[Tensor] = []
     classes: list[int] = []
@@ -137,7 +144,7 @@ def encode(
             bad.append(str(error))
             continue
         rng = generator(seed, photo.key, photo.weather)
-        image = to_tensor(_with_weather(rgb, photo, rng))
+        image = to_tensor(_with_weather(rgb, photo, rng, match_tone))
         views = encode_views(guide, image, crops, crop_size, rng)  # (1 + crops, D)
         features.append(views)
         classes += [WEATHERS.index(photo.weather)] * len(views)
@@ -154,11 +161,34 @@ def generator(*parts: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
-def _with_weather(rgb: np.ndarray, photo: Photo, rng: np.random.Generator) -> np.ndarray:
+def _with_weather(
+    rgb: np.ndarray, photo: Photo, rng: np.random.Generator, match_tone: bool
+) -> np.ndarray:
     image = rgb.astype(np.float32) / 255
-    if not photo.synthetic or photo.weather not in KINDS:
+    if not photo.synthetic:
         return image
-    return add_weather(image, photo.weather, rng.uniform(*SEVERITY), rng)
+    if photo.weather in KINDS:
+        return add_weather(image, photo.weather, rng.uniform(*SEVERITY), rng)
+    return with_tone_of_weather(image, rng) if match_tone else image
+
+
+def with_tone_of_weather(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a clear photo with the tone that a random weather would give it.
+
+    Weather makes photos brighter and less colourful, so prompts that are learnt from clear photos
+    as they are take a colour cast for clear, and L_wpl pushes towards it. Here each channel gets
+    the mean and the standard deviation of a copy with weather, so that tone says nothing about the
+    class and detail decides. Our choice.
+
+    Args:
+        image: float32 RGB (H, W, 3) in [0, 1].
+        rng: draws the weather, one of WEATHERS, and its severity.
+    """
+    kind = str(rng.choice(WEATHERS))
+    weathered = add_weather(image, kind, rng.uniform(*SEVERITY), rng)
+    gain = weathered.std((0, 1)) / np.maximum(image.std((0, 1)), 1e-3)
+    toned = (image - image.mean((0, 1))) * gain + weathered.mean((0, 1))
+    return np.clip(toned, 0, 1)
 
 
 @torch.no_grad()

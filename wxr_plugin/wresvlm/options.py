@@ -97,6 +97,11 @@ class PromptStageOptions(Block):
 
     Needed if real photos are not sorted by weather.
     """
+    match_tone: bool = False
+    """With `synthetic`: give its clear photos the tone of a copy with weather.
+
+    The clear photos are then used in this form alone, and no colour cast counts as clear.
+    """
 
 
 class RoundOptions(Block):

@@ -111,12 +111,14 @@ def prompt_options(settings: Settings, labels: str | None) -> PromptOptions:
     """Return the options of `wxr prompts learn` for this run."""
     own = settings.options.prompts
     photos = dict(settings.real) if isinstance(settings.real, Mapping) else {}
-    if settings.clear:
+    toned = own.synthetic and own.match_tone
+    if settings.clear and not toned:
         photos = {"clear": settings.clear, **photos}
     return PromptOptions(
         clip=settings.clip,
         photos=photos,
         synthetic=settings.clear if own.synthetic else None,
+        match_tone=toned,
         crops=own.crops,
         crop_size=settings.crops.size,
         seed=own.seed,

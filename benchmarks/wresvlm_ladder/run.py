@@ -1,7 +1,8 @@
 r"""WResVLM's ablation ladder on a tiny stand-in for the real world: the gain of each part.
 
     python benchmarks/wresvlm_ladder/run.py --labelled BSDS500/train BSDS500/val \
-        --others BSDS500/test --out ladder --real REAL --judge OTHER_TINY_LLAVA --seeds 0 1 2 --jobs 2
+        --others BSDS500/test --out ladder --real REAL --judge OTHER_TINY_LLAVA \
+        --seeds 0 1 2 --jobs 2
 
 Labelled: clear photos with the synthetic weather `default`. "Real": other photos with `storm`
 (families.py), a family that no network here is trained on and whose ground truth is kept from

@@ -157,15 +157,17 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
-def draw_damage(
-    image: np.ndarray, rng: np.random.Generator, names: tuple[str, ...] = tuple(DAMAGES)
-) -> tuple[np.ndarray, float]:
+SUBTLE = ("noise", "noise", "compression", "compression", "blotches", "blotches")
+"""Damages that are hard to see, drawn more often than the others by as many entries."""
+
+
+def draw_damage(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Return the image with one random damage, float32 in [0, 1], and the loss of visibility.
 
     The loss is 0.3 for the weakest damage and 1 for the strongest.
     """
     strength = float(rng.random())
-    damage = DAMAGES[str(rng.choice(names))]
+    damage = DAMAGES[str(rng.choice((*DAMAGES, *SUBTLE)))]
     damaged = np.clip(damage(image, strength, rng), 0, 1).astype(np.float32)
     return damaged, 0.3 + 0.7 * strength
 

@@ -124,8 +124,8 @@ def draw_pictures(
 ) -> list[Sample]:
     """Draw the training pictures of one photo.
 
-    Each view is drawn clear, under each weather, damaged, and, if there are restorers, restored,
-    and restored and then damaged.
+    Each view is drawn clear, under each weather, damaged, and, if there are restorers, as several
+    restorations of one degraded crop.
     """
     rng = np.random.default_rng(seed)
     samples = []
@@ -134,11 +134,7 @@ def draw_pictures(
         samples += [draw_sample(view, kind, rng) for kind in WEATHERS]
         samples.append(draw_sample(view, "clear", rng, damage=True))
         if restorers:
-            for damage in (False, True):
-                kind = str(rng.choice(WEATHERS, p=(0.1, 0.3, 0.3, 0.3)))
-                restorer = str(rng.choice(restorers))
-                part = _part(view, rng)
-                samples.append(draw_sample(part, kind, rng, restorer, damage))
+            samples += draw_restorations(_part(view, rng), restorers, rng)
     return samples
 
 
@@ -164,18 +160,27 @@ def normalised(images: np.ndarray) -> torch.Tensor:
 
 RESTORED = 112
 """Longest side in pixels of a crop that is restored: that of the crops in small trainings."""
-STYLES = ("default", "default", "realistic", "published", "shifted")
+STYLES = ("default", "default", "realistic", "published", "dusk", "shifted")
 """Styles of the weather; each is drawn as often as it is listed."""
 
 
-def draw_sample(
-    view: np.ndarray,
-    kind: str,
-    rng: np.random.Generator,
-    restorer: str = "",
-    damage: bool = False,
-) -> Sample:
-    """Draw a picture of a view (float RGB) under weather, perhaps restored, perhaps damaged."""
+RESTORATIONS = 3
+"""Restorations of one degraded crop; one more is damaged."""
+
+
+class Degraded(msgspec.Struct):
+    """A view before and after weather."""
+
+    before: np.ndarray
+    """The clear view in its light, float32 RGB."""
+    image: np.ndarray
+    """The same under weather."""
+    weather: int
+    severity: float
+
+
+def draw_degraded(view: np.ndarray, kind: str, rng: np.random.Generator) -> Degraded:
+    """Draw light and weather of a view (float RGB)."""
     severity = 0.0 if kind == "clear" else float(rng.uniform(0.0, 1.0) ** rng.choice([1.0, 1.5]))
     before = view
     if rng.random() < 0.65:
@@ -185,44 +190,82 @@ def draw_sample(
         veil = float(rng.uniform(0, 0.4)) * severity
         image = add_weather(image, "haze", veil, rng, "default")
         severity = 1 - (1 - severity) * (1 - 0.5 * veil)
-    loss = severity
-    if restorer:
-        image, severity, loss = _restored(image, before, restorer, severity, rng)
+    return Degraded(before, image, WEATHERS.index(kind), severity)
+
+
+def draw_sample(
+    view: np.ndarray, kind: str, rng: np.random.Generator, damage: bool = False
+) -> Sample:
+    """Draw a picture of a view (float RGB) under weather, perhaps damaged."""
+    drawn = draw_degraded(view, kind, rng)
+    return _sample(drawn, drawn.image, drawn.severity, drawn.severity, rng, damage)
+
+
+def draw_restorations(
+    view: np.ndarray, restorers: Sequence[str], rng: np.random.Generator
+) -> list[Sample]:
+    """Draw restorations of one degraded view, the last of them damaged.
+
+    Which of two restorations is better is what a gate asks, so there are several of each picture.
+    """
+    kind = str(rng.choice(WEATHERS, p=(0.1, 0.3, 0.3, 0.3)))
+    drawn = draw_degraded(view, kind, rng)
+    samples = []
+    for number in range(RESTORATIONS + 1):
+        restored = _restored(drawn.image, str(rng.choice(restorers)), rng)
+        severity, loss = _left(restored, drawn)
+        is_last = number == RESTORATIONS
+        samples.append(_sample(drawn, restored, severity, loss, rng, damage=is_last))
+    return samples
+
+
+def _sample(
+    drawn: Degraded,
+    image: np.ndarray,
+    severity: float,
+    loss: float,
+    rng: np.random.Generator,
+    damage: bool,
+) -> Sample:
+    """Return the picture `image` as the model sees it, damaged or as a camera stores it."""
     if damage:
         image, harm = draw_damage(image, rng)
         loss = 1 - (1 - loss) * (1 - harm)
     else:
         image = recompress(image, rng, noise=0.1, blur=0.12, jpeg=0.5) / np.float32(255)
     square = to_square(as_bytes(image))
-    effect = patch_effect(to_square(as_bytes(before)), square)
-    weather = WEATHERS.index(kind)
-    return Sample(square, weather, severity, loss, scene_traits(before), effect)
+    effect = patch_effect(to_square(as_bytes(drawn.before)), square)
+    return Sample(square, drawn.weather, severity, loss, scene_traits(drawn.before), effect)
 
 
-def _restored(
-    image: np.ndarray, before: np.ndarray, restorer: str, severity: float, rng: np.random.Generator
-) -> tuple[np.ndarray, float, float]:
-    """Return a restoration of `image`, the severity that is left, and the loss of visibility.
+def _restored(image: np.ndarray, restorer: str, rng: np.random.Generator) -> np.ndarray:
+    """Return a restoration of `image`, float32 in [0, 1].
 
-    What is left follows the error: severity times the ratio of the errors (RMSE against `before`)
-    after and before restoring. So of two restorations of one picture the one with the higher PSNR
-    has the higher target. A part of the change alone stands for a network at an earlier stage; more
-    than all of it, or restoring twice, for one that does too much.
+    A part of the change alone stands for a network at an earlier stage; more than all of it, or
+    restoring twice, for one that does too much.
     """
     net = load_restorer(restorer)
     pixels = net.restore(as_bytes(image))
     if rng.random() < 0.2:
         pixels = net.restore(pixels)
-    result = pixels / np.float32(255)
     share = np.float32(rng.uniform(0.3, 1.4))
-    result = np.clip(image + share * (result - image), 0, 1)
-    error = np.sqrt(np.mean((result - before) ** 2))
-    if severity == 0:
-        # A clear photo loses as much as its error in tenths of the range: 0.1 is plain to see.
-        return result, 0.0, min(1.0, 4 * float(error))
-    ratio = error / max(np.sqrt(np.mean((image - before) ** 2)), 1e-3)
-    left = min(1.0, severity * float(ratio))
-    return result, min(left, severity), left
+    return np.clip(image + share * (pixels / np.float32(255) - image), 0, 1)
+
+
+def _left(restored: np.ndarray, drawn: Degraded) -> tuple[float, float]:
+    """Return the severity that a restoration leaves, and its loss of visibility.
+
+    The loss is severity times the ratio of the errors (RMSE against the clear view) after and
+    before restoring. So of two restorations of one picture the one with the higher PSNR has the
+    higher target.
+    """
+    error = float(np.sqrt(np.mean((restored - drawn.before) ** 2)))
+    if drawn.severity == 0:
+        # A clear photo loses as much as its error in quarters of the range: 0.1 is plain to see.
+        return 0.0, min(1.0, 4 * error)
+    before = float(np.sqrt(np.mean((drawn.image - drawn.before) ** 2)))
+    left = min(1.0, drawn.severity * error / max(before, 1e-3))
+    return min(left, drawn.severity), left
 
 
 @cache

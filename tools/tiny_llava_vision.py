@@ -4,17 +4,21 @@ import time
 
 import torch
 from tiny_llava_data import Pool
+from tiny_llava_model import TEXTS
 from tiny_llava_steps import batches, optimizer_for, report, update
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wxr_plugin.data.weather.synthesis import WEATHERS
 
+TRAITS = [len(TEXTS["scene"][name]) for name in ("light", "colour", "colour", "detail", "layout")]
+"""Number of values of each trait of a scene; see tiny_llava_scene."""
+
 
 class VisionHead(nn.Module):
     """Heads on the patch tokens: weather (N, 4), severity and loss (N, 2), effect (N, T, 3).
 
-    Thrown away after training.
+    And the traits of the scene, (N, sum of TRAITS). Thrown away after training.
     """
 
     def __init__(self, width: int):
@@ -22,11 +26,13 @@ class VisionHead(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.line = nn.Linear(width, len(WEATHERS) + 2)
         self.effect = nn.Linear(width, 3)
+        self.scene = nn.Linear(width, sum(TRAITS))
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         tokens = self.norm(tokens).float()
-        outputs = self.line(tokens.mean(1)).float()
-        return outputs[:, :-2], outputs[:, -2:], self.effect(tokens).float()
+        mean = tokens.mean(1)
+        outputs, scene = self.line(mean).float(), self.scene(mean).float()
+        return outputs[:, :-2], outputs[:, -2:], self.effect(tokens).float(), scene
 
 
 def fit_vision(
@@ -43,12 +49,13 @@ def fit_vision(
     optimizer, schedule = optimizer_for([tower, head], rate, steps)
     clock = time.monotonic()
     for step, rows in enumerate(batches(len(pool.patches), batch, steps, seed)):
-        patches, weather, severity, visibility_loss, _, effect = pool.rows(rows, device)
+        patches, weather, severity, visibility_loss, scene, effect = pool.rows(rows, device)
         chosen = _some(patches.shape[1], 0.5 if step < 0.85 * steps else 1.0)
         with torch.autocast(device.type, torch.bfloat16):
-            kind_logits, amounts, seen = head(patch_tokens(tower, patches, chosen))
+            kind_logits, amounts, seen, traits = head(patch_tokens(tower, patches, chosen))
         loss = vision_loss(kind_logits, amounts, weather, severity, visibility_loss)
         loss = loss + 8 * F.smooth_l1_loss(seen, effect[:, chosen], beta=0.1)
+        loss = loss + 0.2 * scene_loss(traits, scene)
         update(loss, optimizer, schedule)
         report("vision", step, steps, loss, clock)
 
@@ -67,6 +74,12 @@ def patch_tokens(tower: nn.Module, patches: Tensor, chosen: Tensor | slice = sli
 
 def _some(count: int, share: float) -> Tensor:
     return torch.randperm(count)[: int(share * count)].sort().values
+
+
+def scene_loss(logits: Tensor, scene: Tensor) -> Tensor:
+    """Return the sum of the cross-entropies of all traits; `logits` (N, sum of TRAITS)."""
+    parts = zip(logits.split(TRAITS, dim=1), scene.unbind(1), strict=True)
+    return sum(F.cross_entropy(part, values) for part, values in parts)
 
 
 def vision_loss(

@@ -157,7 +157,7 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
-SUBTLE = ("noise", "noise", "compression", "compression", "blotches", "blotches")
+SUBTLE = ("noise",) * 4 + ("compression",) * 3 + ("blotches",) * 3
 """Damages that are hard to see, drawn more often than the others by as many entries."""
 
 

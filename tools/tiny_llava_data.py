@@ -164,8 +164,8 @@ STYLES = ("default", "default", "realistic", "published", "dusk", "shifted")
 """Styles of the weather; each is drawn as often as it is listed."""
 
 
-RESTORATIONS = 3
-"""Restorations of one degraded crop; one more is damaged."""
+RESTORATIONS, DAMAGED = 3, 2
+"""Restorations of one degraded crop, and how many more are damaged."""
 
 
 class Degraded(msgspec.Struct):
@@ -204,18 +204,18 @@ def draw_sample(
 def draw_restorations(
     view: np.ndarray, restorers: Sequence[str], rng: np.random.Generator
 ) -> list[Sample]:
-    """Draw restorations of one degraded view, the last of them damaged.
+    """Draw restorations of one degraded view, the last DAMAGED of them damaged.
 
     Which of two restorations is better is what a gate asks, so there are several of each picture.
     """
     kind = str(rng.choice(WEATHERS, p=(0.1, 0.3, 0.3, 0.3)))
     drawn = draw_degraded(view, kind, rng)
     samples = []
-    for number in range(RESTORATIONS + 1):
+    for number in range(RESTORATIONS + DAMAGED):
         restored = _restored(drawn.image, str(rng.choice(restorers)), rng)
         severity, loss = _left(restored, drawn)
-        is_last = number == RESTORATIONS
-        samples.append(_sample(drawn, restored, severity, loss, rng, damage=is_last))
+        is_damaged = number >= RESTORATIONS
+        samples.append(_sample(drawn, restored, severity, loss, rng, is_damaged))
     return samples
 
 
@@ -232,7 +232,8 @@ def _sample(
         image, harm = draw_damage(image, rng)
         loss = 1 - (1 - loss) * (1 - harm)
     else:
-        image = recompress(image, rng, noise=0.1, blur=0.12, jpeg=0.5) / np.float32(255)
+        # No noise without a loss: a rater that saw it so prefers noise.
+        image = recompress(image, rng, noise=0, blur=0.05, jpeg=0.35) / np.float32(255)
     square = to_square(as_bytes(image))
     effect = patch_effect(to_square(as_bytes(drawn.before)), square)
     return Sample(square, drawn.weather, severity, loss, scene_traits(drawn.before), effect)

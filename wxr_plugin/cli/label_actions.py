@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wxr_plugin.data.weather.synthesis import KINDS
+from wxr_plugin.data.weather.kinds import KINDS
 from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:

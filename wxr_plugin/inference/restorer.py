@@ -15,21 +15,15 @@ from wxr_plugin.inference.cutting import AUTO, Cut, Cutter, Tile
 from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion
 from wxr_plugin.inference.fit import (
     PRECISIONS,
-    Precision,
     check_called,
     check_diffusion,
     check_guide,
     checked_precision,
 )
 from wxr_plugin.inference.layout import laid_out
-from wxr_plugin.inference.loading import (
-    DEFAULT,
-    checkpoint_path,
-    load_diffusion,
-    load_guide,
-    load_network,
-)
+from wxr_plugin.inference.loading import load_diffusion, load_guide, load_network
 from wxr_plugin.inference.memory import free, is_out_of_memory
+from wxr_plugin.inference.packaged import DEFAULT, Precision, checkpoint_path
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows, tile_count
 from wxr_plugin.sampling.options import SamplingOptions

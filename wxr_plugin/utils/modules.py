@@ -5,18 +5,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 FOLDERS = {
-    "arch": ("wxr_plugin.archs", "_arch"),
-    "dataset": ("wxr_plugin.data", "_dataset"),
-    "loss": ("wxr_plugin.losses", "_loss"),
-    "metric": ("wxr_plugin.metrics", "_metric"),
-    "model": ("wxr_plugin.models", "_model"),
+    "arch": (("wxr_plugin.archs", "_arch"), ("wxr_plugin.conditioning", "_network")),
+    "dataset": (("wxr_plugin.data", "_dataset"),),
+    "loss": (("wxr_plugin.losses", "_loss"),),
+    "metric": (("wxr_plugin.metrics", "_metric"),),
+    "model": (("wxr_plugin.models", "_model"),),
 }
-"""Name of a registry of BasicSR -> our package of its entries, and the suffix of their modules."""
+"""Name of a registry of BasicSR -> our packages with its entries, and the suffix of modules."""
 
 
 def modules_of(kind: str) -> list[str]:
     """Return the names of our modules that register entries of a kind, such as "arch"."""
-    return module_names(*FOLDERS[kind])
+    return [name for folder in FOLDERS[kind] for name in module_names(*folder)]
 
 
 def module_names(package: str, suffix: str) -> list[str]:

@@ -140,7 +140,9 @@ class Restorer:
         return restored.clamp(0, 1)
 
     def restore(self, photo: np.ndarray, context: Context | None = None) -> np.ndarray:
-        """Restore one RGB photo (H, W, 3) of uint8 or uint16; return an array like it.
+        """Restore one RGB photo (H, W, 3) of uint8, uint16 or float32; return an array like it.
+
+        Floats are in [0, 1].
 
         A photo that is larger than `tile` stays in main memory, and only its tiles go to the
         device. With a `context` of the photo, embeddings (1, D), the guide is not run and need
@@ -342,11 +344,12 @@ class Restorer:
 
 
 def _check_photo(photo: np.ndarray) -> None:
-    """Raise ValueError unless the array is a photo (H, W, 3) of uint8 or uint16."""
+    """Raise ValueError unless the array is a photo (H, W, 3) of uint8, uint16 or float32."""
     is_rgb = photo.ndim == 3 and photo.shape[2] == 3
-    if photo.dtype not in (np.uint8, np.uint16) or not is_rgb or not photo.size:
+    if photo.dtype not in (np.uint8, np.uint16, np.float32) or not is_rgb or not photo.size:
         raise ValueError(
-            f"need an RGB array (H, W, 3) of uint8 or uint16, not {photo.dtype} {photo.shape}"
+            "need an RGB array (H, W, 3) of uint8, uint16 or float32, not "
+            f"{photo.dtype} {photo.shape}"
         )
 
 

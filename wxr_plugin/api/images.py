@@ -147,7 +147,9 @@ def _of_array(array: np.ndarray) -> Given:
     colours = channels[..., : 1 if count < 3 else 3]
     alpha = np.ascontiguousarray(channels[..., -1]) if count in (2, 4) else None
     is_grey = count < 3
-    pixels = np.ascontiguousarray(np.repeat(colours, 3, axis=2) if is_grey else colours)
+    rgb = np.repeat(colours, 3, axis=2) if is_grey else colours
+    # torch takes no negative strides, and warns about arrays that cannot be written to.
+    pixels = np.require(rgb, requirements=("C", "W"))
 
     def back(photo: Photo) -> np.ndarray:
         parts = cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY) if is_grey else photo.pixels

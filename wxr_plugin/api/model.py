@@ -146,6 +146,8 @@ def load(
         restorer.diffusion = restorer.diffusion.checked(False)
     elif steps is not None:
         raise WxrError(f"steps={steps}: {spec.name} is no diffusion network; leave it out")
+    if guide and not restorer.guide:
+        raise WxrError(f"guide={guide!r}: {spec.name} takes no context; leave it out")
     return Model(restorer, spec.name)
 
 

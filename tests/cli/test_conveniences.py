@@ -10,7 +10,9 @@ import pytest
 import wxr_plugin
 from wxr_plugin.cli import main as cli
 from wxr_plugin.cli.completion import script, walk
+from wxr_plugin.errors import WxrError
 from wxr_plugin.utils import verbosity
+from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.progress import progress_bar
 
 BASH = shutil.which("bash")
@@ -60,11 +62,15 @@ def test_quiet_leaves_out_bars_and_notes(capsys):
 
 
 def test_verbose_adds_the_traceback_of_an_error(capsys):
-    assert cli.main(["zoo", "verify", "nothere.pth"]) == 2
-    assert "Traceback" not in capsys.readouterr().err
-    assert cli.main(["-v", "zoo", "verify", "nothere.pth"]) == 2
+    def job():
+        raise WxrError("no network; give one")
+
+    assert run_command("wxr restore", job) == 2
+    assert capsys.readouterr().err == "wxr restore: no network; give one\n"
+    verbosity.set_verbosity(verbose=True)
+    assert run_command("wxr restore", job) == 2
     err = capsys.readouterr().err
-    assert "Traceback" in err and err.endswith("nothere.pth: no such file or folder\n")
+    assert err.startswith("Traceback") and err.endswith("wxr restore: no network; give one\n")
 
 
 def test_every_help_has_an_example():

@@ -53,7 +53,10 @@ def test_progress_counts_photos_and_tiles(tiny):
     [
         ({"name": "smal"}, "smal: no such file"),
         ({"name": "hf://user/repo"}, "hf://user/repo"),
-        ({"name": "restormer-derain"}, "restormer"),
+        ({"name": "restormer-derain"}, "deraining.pth: no such file"),
+        ({"name": "restormer-derain"}, "checkpoint=, or add download=True"),
+        ({"name": "restormer-derain", "checkpoint": "x.pth"}, "x.pth"),
+        ({"checkpoint": "x.pth"}, "checkpoint"),
         ({"tile": 0}, "tile=0"),
         ({"tile": "whole"}, "tile='whole'"),
         ({"tile": 64, "overlap": 64}, "overlap=64"),

@@ -1,6 +1,7 @@
 """A restorer as a function: an image in, the restored image of the same kind out."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,7 @@ class Model:
 def load(
     name: str | PathLike = DEFAULT,
     *,
+    checkpoint: str | PathLike | Sequence[str | PathLike] | None = None,
     device: str | None = None,
     tile: int | str | None = "auto",
     overlap: int | None = None,
@@ -107,6 +109,8 @@ def load(
         name: a packaged network ("small", "tiny"), a published method (`wxr zoo list`), a
             checkpoint that stores its network (.pth, .safetensors), or an option file (.yml) with
             `network_g` and `path.pretrain_network_g`.
+        checkpoint: file or files of a published method, or their folder (default: where `wxr zoo
+            get` puts them).
         device: cpu, cuda or cuda:N (default: a GPU if there is one).
         tile: side in pixels of the tiles that larger photos are cut into; "auto": whole photos if
             they fit into memory, and else the largest tiles that do; None: whole photos.
@@ -133,7 +137,7 @@ def load(
         raise WxrError(f"{place}: addresses of the hub are not read yet; give the file's path")
     if download:
         _fetch(place, accept_licence)
-    spec = _spec(place, guide, instruction)
+    spec = _spec(place, checkpoint, guide, instruction)
     restorer = spec.load(
         device=device,
         tile=tile,
@@ -169,16 +173,34 @@ def _check_sampling(steps: int | None, seed: int) -> None:
         raise WxrError(f"seed={seed}: take 0 or more")
 
 
-def _spec(name: str, guide: str | None, instruction: str | None) -> "RestorerSpec":
+def _spec(
+    name: str,
+    checkpoint: str | PathLike | Sequence[str | PathLike] | None,
+    guide: str | None,
+    instruction: str | None,
+) -> "RestorerSpec":
     from wxr_plugin.inference.specs import method_spec, read_spec
     from wxr_plugin.zoo.rows import rows
 
     if name in rows() and not Path(name).exists():
-        return method_spec(name, guide=guide, words=instruction)
-    if instruction:
-        raise WxrError(f"instruction: {name} takes none; leave it out")
+        given = [checkpoint] if isinstance(checkpoint, str | PathLike) else checkpoint or []
+        try:
+            return method_spec(name, [Path(path) for path in given], guide, instruction)
+        except WxrError as error:
+            raise _in_python(error, given) from error
+    for argument, value in (("checkpoint", checkpoint), ("instruction", instruction)):
+        if value:
+            raise WxrError(f"{argument}={value!r} is for a published method; leave it out")
     spec = read_spec(name)
     return msgspec.structs.replace(spec, guide=guide) if guide else spec
+
+
+def _in_python(error: WxrError, given: Sequence[str | PathLike]) -> WxrError:
+    """Return an error of the command line with the arguments of `load` in place of its flags."""
+    text = re.sub(r"--(checkpoint|guide)\b", r"\1=", str(error))
+    if "no such file" in text and not given:
+        text += ", or add download=True"
+    return WxrError(text)
 
 
 def _fetch(name: str, accept_licence: bool) -> None:

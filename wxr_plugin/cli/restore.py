@@ -21,6 +21,7 @@ into a folder that holds the photos.
 """
 EXAMPLES = """examples:
   wxr restore holiday/ -o restored/
+  wxr restore holiday/ -o restored/ --dry-run
   wxr restore rain.jpg -o dry.png
   wxr restore rain.jpg -o restored/ --checkpoint experiments/mine/models/net_g_latest.pth
   wxr restore holiday/ -o restored/ --method restormer-derain --format same --quality 90
@@ -53,6 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="output folder; for a single photo also an output file such as dry.png",
     )
     parser.add_argument("--overwrite", action="store_true", help="overwrite existing results")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list the photos and their results; restore nothing"
+    )
     _add_network(parser.add_argument_group("network"))
     _add_files(parser.add_argument_group("output files"))
     _add_computing(parser.add_argument_group("memory and speed"))

@@ -34,6 +34,10 @@ def run(args: argparse.Namespace) -> int:
         pending = {target: photo for target, photo in jobs.items() if not target.exists()}
     if len(pending) < len(jobs):
         note(_existing_line(len(jobs) - len(pending), len(jobs), args.output))
+    if args.dry_run:
+        for target, photo in pending.items():
+            print(f"{photo} -> {target}")
+        return 0
     failures = restore_all(pending, args) if pending else []
     for failure in failures:
         print(f"failed: {failure}")

@@ -37,6 +37,7 @@ LINES = {
     "wxr --help": ["-m", "wxr_plugin", "--help"],
     "wxr restore --help": ["-m", "wxr_plugin", "restore", "--help"],
 }
+REFERENCE = "import torch"
 
 
 def seconds(arguments: list[str]) -> tuple[float, float]:
@@ -54,13 +55,16 @@ def main() -> None:
     """Print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in LINES}
-    for _ in range(rounds):
-        for name, arguments in LINES.items():
-            measured[name].append(seconds(arguments))
-    torch = median(cpu for cpu, _ in measured["import torch"])
-    print(f"| {rounds} rounds | CPU s | elapsed s | CPU, of import torch |\n|---|---|---|---|")
+    parser.add_argument("--only", nargs="+", choices=LINES, default=[], help="lines to measure")
+    args = parser.parse_args()
+    # The others are compared with it.
+    names = [name for name in LINES if not args.only or name in (REFERENCE, *args.only)]
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for _ in range(args.rounds):
+        for name in names:
+            measured[name].append(seconds(LINES[name]))
+    torch = median(cpu for cpu, _ in measured[REFERENCE])
+    print(f"| {args.rounds} rounds | CPU s | elapsed s | CPU, of import torch |\n|---|---|---|---|")
     for name, pairs in measured.items():
         cpu = median(pair[0] for pair in pairs)
         elapsed = median(pair[1] for pair in pairs)

@@ -12,7 +12,6 @@ from wxr_plugin.data.images.sources import check_sizes, read_source
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.memory import reuse_memory
 from wxr_plugin.inference.pipeline import restore_files
-from wxr_plugin.utils.verbosity import note
 
 QUALITY = 95
 """Quality of JPEG and WebP files where none is given."""
@@ -27,13 +26,13 @@ def run(args: argparse.Namespace) -> int:
         check_sizes(photo for source in sources for photo in source.photos)
     jobs = plan(sources, args.output, args.format)
     if others := [file for source in sources for file in source.others]:
-        note(skipped_line(others))
+        _note(args, skipped_line(others))
     # target -> photo, for the results that do not exist yet.
     pending = dict(jobs)
     if not args.overwrite:
         pending = {target: photo for target, photo in jobs.items() if not target.exists()}
     if len(pending) < len(jobs):
-        note(_existing_line(len(jobs) - len(pending), len(jobs), args.output))
+        _note(args, _existing_line(len(jobs) - len(pending), len(jobs), args.output))
     if args.dry_run:
         for target, photo in pending.items():
             print(f"{photo} -> {target}")
@@ -41,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     failures = restore_all(pending, args) if pending else []
     for failure in failures:
         print(f"failed: {failure}")
-    note(_summary(len(pending) - len(failures), time.monotonic() - started, args.output))
+    _note(args, _summary(len(pending) - len(failures), time.monotonic() - started, args.output))
     return 1 if failures else 0
 
 
@@ -84,9 +83,15 @@ def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> list[str
     # On a GPU torch itself caches freed memory; on a CPU glibc has to be asked to.
     if restorer.device.type == "cpu":
         reuse_memory()
-    note(run_line(restorer, args.method, args.checkpoint))
+    _note(args, run_line(restorer, args.method, args.checkpoint))
     if not args.method and not args.checkpoint:
-        note(OTHERS)
+        _note(args, OTHERS)
     outcomes = restore_files(jobs, restorer, QUALITY if args.quality is None else args.quality)
     with RestoreBar(restorer, len(jobs)) as bar:
         return [outcome.error for outcome in bar.follow(outcomes) if outcome.error]
+
+
+def _note(args: argparse.Namespace, line: str) -> None:
+    """Print a line that is no result, unless -q was given."""
+    if not getattr(args, "quiet", False):
+        print(line)

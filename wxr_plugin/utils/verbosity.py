@@ -1,4 +1,4 @@
-"""How much commands print besides their results: set by -q and -v, read by bars and notes."""
+"""How much commands print besides their results: set by -q and -v, read by bars and errors."""
 
 import logging
 
@@ -7,23 +7,17 @@ _state = {"level": _NORMAL}
 
 
 def set_verbosity(quiet: bool = False, verbose: bool = False) -> None:
-    """Set what this process prints; by default bars, notes and warnings, without tracebacks."""
+    """Set what this process prints; by default bars and warnings, without tracebacks."""
     _state["level"] = _QUIET if quiet else _VERBOSE if verbose else _NORMAL
     if quiet:
         logging.getLogger("basicsr").setLevel(logging.ERROR)
 
 
 def is_quiet() -> bool:
-    """Return whether progress bars and notes are left out (-q)."""
+    """Return whether progress bars are left out (-q)."""
     return _state["level"] == _QUIET
 
 
 def is_verbose() -> bool:
     """Return whether errors are printed with their traceback (-v)."""
     return _state["level"] == _VERBOSE
-
-
-def note(line: str) -> None:
-    """Print a line that is no result, unless -q was given."""
-    if not is_quiet():
-        print(line)

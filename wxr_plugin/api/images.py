@@ -153,7 +153,7 @@ def _of_array(array: np.ndarray) -> Given:
 
     def back(photo: Photo) -> np.ndarray:
         parts = cv2.cvtColor(photo.pixels, cv2.COLOR_RGB2GRAY) if is_grey else photo.pixels
-        if alpha is not None:
+        if photo.alpha is not None:
             parts = np.dstack((parts, photo.alpha))
         return parts.reshape(array.shape).astype(array.dtype, copy=False)
 

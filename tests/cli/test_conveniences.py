@@ -11,17 +11,11 @@ import wxr_plugin
 from wxr_plugin.cli import main as cli
 from wxr_plugin.cli.completion import script, walk
 from wxr_plugin.errors import WxrError
-from wxr_plugin.utils import verbosity
 from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.progress import progress_bar
+from wxr_plugin.utils.verbosity import printing
 
 BASH = shutil.which("bash")
-
-
-@pytest.fixture(autouse=True)
-def normal_verbosity():
-    yield
-    verbosity.set_verbosity()
 
 
 @pytest.mark.parametrize(
@@ -53,9 +47,8 @@ def test_quiet_may_stand_before_or_after_the_command(line):
 
 
 def test_quiet_leaves_out_bars():
-    verbosity.set_verbosity(quiet=True)
-    assert progress_bar().disable
-    verbosity.set_verbosity()
+    with printing(quiet=True):
+        assert progress_bar().disable
     assert not progress_bar().disable
 
 
@@ -65,8 +58,8 @@ def test_verbose_adds_the_traceback_of_an_error(capsys):
 
     assert run_command("wxr restore", job) == 2
     assert capsys.readouterr().err == "wxr restore: no network; give one\n"
-    verbosity.set_verbosity(verbose=True)
-    assert run_command("wxr restore", job) == 2
+    with printing(verbose=True):
+        assert run_command("wxr restore", job) == 2
     err = capsys.readouterr().err
     assert err.startswith("Traceback") and err.endswith("wxr restore: no network; give one\n")
 

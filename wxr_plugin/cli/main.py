@@ -9,7 +9,7 @@ from wxr_plugin import __version__
 from wxr_plugin.cli.parsers import CommandParser, add_verbosity
 from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.help_text import HelpFormatter
-from wxr_plugin.utils.verbosity import set_verbosity
+from wxr_plugin.utils.verbosity import printing
 
 COMMANDS = (
     "train",
@@ -49,8 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # argparse ends the process with code 2 by itself.
     args = build_parser().parse_args(argv)
-    set_verbosity(getattr(args, "quiet", False), getattr(args, "verbose", False))
-    return run_command(f"wxr {args.command}", lambda: args.func(args))
+    quiet, verbose = getattr(args, "quiet", False), getattr(args, "verbose", False)
+    with printing(quiet, verbose):
+        return run_command(f"wxr {args.command}", lambda: args.func(args))
 
 
 def build_parser() -> argparse.ArgumentParser:

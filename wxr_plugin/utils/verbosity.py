@@ -1,16 +1,26 @@
-"""How much commands print besides their results: set by -q and -v, read by bars and errors."""
+"""How much a command prints besides its results: set by -q and -v, read by bars and errors."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _NORMAL, _QUIET, _VERBOSE = range(3)
 _state = {"level": _NORMAL}
 
 
-def set_verbosity(quiet: bool = False, verbose: bool = False) -> None:
-    """Set what this process prints; by default bars and warnings, without tracebacks."""
+@contextmanager
+def printing(quiet: bool = False, verbose: bool = False) -> Iterator[None]:
+    """Leave out bars and warnings (`quiet`), or add tracebacks (`verbose`), within the block."""
+    logger = logging.getLogger("basicsr")
+    before, log_level = _state["level"], logger.level
     _state["level"] = _QUIET if quiet else _VERBOSE if verbose else _NORMAL
     if quiet:
-        logging.getLogger("basicsr").setLevel(logging.ERROR)
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        _state["level"] = before
+        logger.setLevel(log_level)
 
 
 def is_quiet() -> bool:

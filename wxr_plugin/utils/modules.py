@@ -27,7 +27,11 @@ def module_names(package: str, suffix: str) -> list[str]:
     return [f"{package}.{stem}" for stem in sorted(stems)]
 
 
-def import_all(package: str, suffix: str) -> None:
-    """Import each module of `package` whose file name ends in `suffix`."""
-    for name in module_names(package, suffix):
-        importlib.import_module(name)
+def import_all(package: str, folder: str, suffix: str) -> None:
+    """Import each module of `package` whose file in `folder` ends in `suffix`, such as `_arch`.
+
+    Importing a module registers its classes; the packages that `wxr new arch` writes call this.
+    """
+    files = Path(folder).glob(f"*{suffix}.py")
+    for file in sorted(files):
+        importlib.import_module(f"{package}.{file.stem}")

@@ -1,7 +1,7 @@
 """Count the moves between modules that one value makes on its way through the package.
 
     python tools/measure_walk.py
-    python tools/measure_walk.py wxr_plugin/cli/restore.py:run:args --list
+    python tools/measure_walk.py wxr_plugin/cli/restore_run.py:run:args --list
 
 The default is a photo through `wxr restore`. The value and all that is computed from it are
 followed into every function of the package that a call passes them to, in the order of the source:
@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "wxr_plugin"
-DEFAULT = f"{PACKAGE}/cli/restore.py:run:args"
+DEFAULT = f"{PACKAGE}/cli/restore_run.py:run:args"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 

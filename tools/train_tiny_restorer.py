@@ -21,8 +21,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from wxr_plugin.checkpoints.containers import load_weights
 from wxr_plugin.data.images.io import list_images, read_image
 from wxr_plugin.data.lmdb.build import build
-from wxr_plugin.data.weather.synthesis import KINDS, STYLES, add_weather
-from wxr_plugin.inference.loading import TINY
+from wxr_plugin.data.weather.kinds import KINDS
+from wxr_plugin.data.weather.synthesis import STYLES, add_weather
+from wxr_plugin.inference.packaged import TINY
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.options import files as option_files
 from wxr_plugin.utils.files import write_bytes, write_text

@@ -15,11 +15,17 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 from basicsr.utils.registry import Registry as HostRegistry
 from mmengine.registry import MODELS, Registry
 
+from wxr_plugin.utils.modules import modules_of
 from wxr_plugin.utils.namesakes import is_ours
 
 T = TypeVar("T", bound=Callable)
 
-OURS = Registry("model", parent=MODELS, scope="wxr_plugin")
+OURS = Registry(
+    "model",
+    parent=MODELS,
+    scope="wxr_plugin",
+    locations=[*modules_of("arch"), *modules_of("loss")],
+)
 """Registry of this package and its plug-ins, under a scope that no other package shares."""
 _LOG = logging.getLogger("basicsr")
 

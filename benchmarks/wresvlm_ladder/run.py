@@ -34,8 +34,8 @@ import table
 from rows import GATES, ROWS, place, train_block
 from training import Training, wxr
 
-from wxr_plugin.data.weather.synthesis import KINDS
-from wxr_plugin.inference.loading import TINY
+from wxr_plugin.data.weather.kinds import KINDS
+from wxr_plugin.inference.packaged import TINY
 
 RATER = {"type": "TransformersRater", "model": "tiny", "prompt": "visibility"}
 BOXES, REAL_SIZE, PAIR_SIZE = 2, 112, 80

@@ -157,7 +157,7 @@ def psnr_without_tone(restored: np.ndarray, truth: np.ndarray) -> float:
 
 def _visibility(real: Path, judge: str, restorer: Restorer) -> Scores:
     """Return (r - 1) / 4 of the restored real photos by `judge`, the mean over weathers."""
-    from wxr_plugin.cli.vlm_specs import rater_options
+    from wxr_plugin.options.vlm_specs import rater_options
     from wxr_plugin.vlm.rater import build_rater
 
     rater = build_rater(rater_options(judge))

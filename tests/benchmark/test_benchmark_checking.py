@@ -8,7 +8,7 @@ from bench_files import checkpoint, photos, run, write
 from wxr_plugin.benchmark.checking import check_benchmark, leave_out, load_benchmark
 from wxr_plugin.benchmark.metrics import known_metrics
 from wxr_plugin.cli import main as cli
-from wxr_plugin.cli.schema import option_file
+from wxr_plugin.cli.schema_text import option_file
 from wxr_plugin.errors import OptionError
 from wxr_plugin.options.files import load
 

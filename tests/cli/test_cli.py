@@ -10,7 +10,7 @@ from toy_option_files import make_folders, problems
 
 from wxr_plugin import train
 from wxr_plugin.cli import main as cli
-from wxr_plugin.cli import schema as schema_command
+from wxr_plugin.cli import schema, schema_text
 
 COMMANDS = {"train", "test", "restore", "lmdb", "label", "prompts", "demo", "check", "schema"}
 
@@ -97,11 +97,11 @@ def test_an_error_of_the_user_is_one_line(root, words, text, capsys):
 
 def test_schema_is_printed_written_and_found(root, capsys):
     assert cli.main(["schema"]) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads(schema_command.text())
+    assert json.loads(capsys.readouterr().out) == json.loads(schema_text.text())
     assert cli.main(["schema", "--write", "mine.json"]) == 0
-    assert Path("mine.json").read_text() == schema_command.text()
+    assert Path("mine.json").read_text() == schema_text.text()
     assert cli.main(["schema", "--path"]) == 0
-    assert Path(capsys.readouterr().out.strip().splitlines()[-1]).samefile(schema_command.SHIPPED)
+    assert Path(capsys.readouterr().out.strip().splitlines()[-1]).samefile(schema.SHIPPED)
 
 
 def test_train_takes_a_stock_file_and_trains(root, opt):

@@ -9,7 +9,7 @@ from torch import nn
 
 from wxr_plugin.archs.conditional_unet_arch import ConditionalUNet
 from wxr_plugin.cli import main as cli
-from wxr_plugin.cli import restore as restore_command
+from wxr_plugin.cli import restore_run as restore_command
 from wxr_plugin.cli.restore_display import RestoreBar, counted, duration, run_line
 from wxr_plugin.data.images.io import write_image
 from wxr_plugin.inference.diffusion import make_diffusion

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wxr_plugin.cli import main as cli
 from wxr_plugin.cli import restore_plan
 from wxr_plugin.cli.restore_plan import skipped_line
 from wxr_plugin.data.images.sources import read_source
@@ -131,3 +132,12 @@ def test_a_named_file_that_is_no_photo_is_refused_by_what_it_is(tmp_path, name, 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WxrError, match=f"{name}: {message}"):
         plan([tmp_path / name], tmp_path / "out")
+
+
+def test_a_dry_run_lists_what_is_missing_and_writes_nothing(folder, tmp_path, capsys):
+    output = tmp_path / "restored"
+    output.mkdir()
+    (output / "a.png").touch()
+    assert cli.main(["-q", "restore", str(folder), "-o", str(output), "--dry-run"]) == 0
+    assert capsys.readouterr().out == f"{folder / 'b.png'} -> {output / 'b.png'}\n"
+    assert [file.name for file in output.iterdir()] == ["a.png"]

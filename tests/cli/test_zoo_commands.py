@@ -14,7 +14,7 @@ from wxr_plugin.archs.nafnet_arch import NAFNet
 from wxr_plugin.archs.prenet_arch import PReNet
 from wxr_plugin.checkpoints.fitting import network_shapes
 from wxr_plugin.cli.main import main
-from wxr_plugin.inference.loading import TINY
+from wxr_plugin.inference.packaged import TINY
 from wxr_plugin.zoo import recognise
 from wxr_plugin.zoo.rows import Row, find_row, rows
 

@@ -14,8 +14,8 @@ from wxr_plugin.benchmark.options import BenchmarkOptions, MethodOptions, SetOpt
 from wxr_plugin.cli import main as cli
 from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.data.packaged_photos import packaged_photo, weathered
-from wxr_plugin.data.weather.synthesis import KINDS
-from wxr_plugin.inference.loading import PACKAGED, checkpoint_path
+from wxr_plugin.data.weather.kinds import KINDS
+from wxr_plugin.inference.packaged import PACKAGED, checkpoint_path
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.specs import read_spec
 

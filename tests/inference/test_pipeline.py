@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from wxr_plugin.cli import main as cli
-from wxr_plugin.cli import restore as restore_command
+from wxr_plugin.cli import restore_run as restore_command
 from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.data.images.photo import write_photo
 from wxr_plugin.inference import pipeline

@@ -4,7 +4,7 @@ import torch
 from basicsr.archs import build_network
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.loading import TINY
+from wxr_plugin.inference.packaged import TINY
 from wxr_plugin.inference.restorer import RestoreError, Restorer
 from wxr_plugin.inference.specs import read_spec
 

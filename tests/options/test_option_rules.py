@@ -10,7 +10,8 @@ import toy_option_files
 from toy_option_files import make_folders, problem_texts, problems
 
 from wxr_plugin import schema
-from wxr_plugin.cli import schema as schema_command
+from wxr_plugin.cli import schema_text
+from wxr_plugin.cli.schema import SHIPPED
 from wxr_plugin.options.checks import json_types, stock
 from wxr_plugin.options.checks.components import optimizers
 from wxr_plugin.options.checks.fields import check_block, check_component
@@ -224,7 +225,7 @@ def test_a_rater_inside_a_metric_is_checked_too():
 def test_editors_know_the_keys_of_a_rater_with_and_without_a_type():
     rules = {
         json.dumps(rule["if"], sort_keys=True): rule["then"]
-        for rule in schema_command.engine("rater")["allOf"]
+        for rule in schema_text.engine("rater")["allOf"]
     }
     absent = rules[json.dumps({"not": {"required": ["type"]}}, sort_keys=True)]
     named = next(then for rule, then in rules.items() if '"TransformersRater"' in rule)
@@ -234,7 +235,7 @@ def test_editors_know_the_keys_of_a_rater_with_and_without_a_type():
 
 
 def test_the_shipped_schema_is_current():
-    is_current = schema_command.SHIPPED.read_text(encoding="utf-8") == schema_command.text()
+    is_current = SHIPPED.read_text(encoding="utf-8") == schema_text.text()
     assert is_current, "write it again: wxr schema --write wxr_plugin/options.schema.json"
 
 
@@ -243,13 +244,11 @@ def test_the_schema_does_not_depend_on_msgspecs_version(monkeypatch):
         raise AssertionError("the output of msgspec.json.schema changes between versions")
 
     monkeypatch.setattr(msgspec.json, "schema", changed)
-    assert json.loads(schema_command.text()) == json.loads(
-        schema_command.SHIPPED.read_text(encoding="utf-8")
-    )
+    assert json.loads(schema_text.text()) == json.loads(SHIPPED.read_text(encoding="utf-8"))
 
 
 def test_suggested_optimizers_are_torchs():
-    assert set(schema_command.OPTIMIZERS) <= set(optimizers())
+    assert set(schema_text.OPTIMIZERS) <= set(optimizers())
 
 
 def test_no_block_declares_a_key_twice():
@@ -260,7 +259,7 @@ def test_no_block_declares_a_key_twice():
 
 
 def test_the_schema_has_descriptions_for_editors():
-    shipped = json.loads(schema_command.SHIPPED.read_text(encoding="utf-8"))
+    shipped = json.loads(SHIPPED.read_text(encoding="utf-8"))
     assert "SRModel" in shipped["properties"]["model_type"]["examples"]
     assert shipped["properties"]["num_gpu"]["description"].startswith("Number of GPUs")
     networks = {
@@ -291,8 +290,8 @@ def test_every_field_of_the_schemas_has_a_description():
         for item in vars(module).values()
         if isinstance(item, type(Block))
     ]
-    blocks += [stock.of_dataset(item) for item in schema_command.ours("dataset").values()]
-    for model in schema_command.ours("model").values():
+    blocks += [stock.of_dataset(item) for item in schema_text.ours("dataset").values()]
+    for model in schema_text.ours("model").values():
         blocks += stock.declared(model, "TrainOptions") + stock.declared(model, "TopOptions")
     bare = [
         f"{block.__name__}.{name}"

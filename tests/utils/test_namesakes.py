@@ -13,7 +13,7 @@ from wxr_plugin import registry
 from wxr_plugin.archs.nafnet_arch import NAFNet
 from wxr_plugin.checkpoints import mmengine_pickles
 from wxr_plugin.checkpoints.fitting import network_shapes
-from wxr_plugin.cli import schema as schema_command
+from wxr_plugin.cli import schema_text
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.options.checks.components import registered
 from wxr_plugin.utils import namesakes
@@ -130,7 +130,7 @@ def test_without_a_namesake_the_suffix_means_the_same_class():
     assert "NAFNet_wxr" in ARCH_REGISTRY and ARCH_REGISTRY.get("NAFNet_wxr") is NAFNet
     assert registered("loss")["PSNRLoss_wxr"] is LOSS_REGISTRY.get("PSNRLoss")
     assert namesakes.our_network({"type": "NAFNet", "width": 8}) == {"type": "NAFNet", "width": 8}
-    assert not [name for name in schema_command.ours("network") if name.endswith("_wxr")]
+    assert not [name for name in schema_text.ours("network") if name.endswith("_wxr")]
     assert "MSRResNet_wxr" not in ARCH_REGISTRY, "BasicSR's own are not ours"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wxr_plugin.utils.wording import listed, plural
+from wxr_plugin.utils.wording import listed, nearest, plural
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,8 @@ def test_plural_adds_an_s_except_for_one():
         "1 problem",
         "2 problems",
     ]
+
+
+def test_nearest_suggests_or_lists_all():
+    assert nearest("restor", ["restore", "train"]) == "did you mean restore?"
+    assert nearest("xyz", ["restore", "train"]) == "known: restore, train"

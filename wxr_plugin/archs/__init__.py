@@ -1,7 +1,1 @@
-"""Networks; importing this package adds every `*_arch.py` of it to BasicSR's registry."""
-
-from pathlib import Path
-
-from wxr_plugin.utils.modules import import_all
-
-import_all(__name__, str(Path(__file__).parent), "_arch")
+"""Networks; BasicSR's registry gets every `*_arch.py` of this folder at its first lookup."""

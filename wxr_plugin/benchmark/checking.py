@@ -10,7 +10,7 @@ from wxr_plugin.benchmark.options import INPUT, BenchmarkOptions, is_file_name
 from wxr_plugin.benchmark.sets import BenchmarkSet, find_set
 from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.loading import PACKAGED
+from wxr_plugin.inference.packaged import PACKAGED
 from wxr_plugin.options import files as option_files
 from wxr_plugin.options.checks.fields import check_block, check_component
 from wxr_plugin.options.checks.report import Problem, Report, add_duplicates, key_lines, suggest

@@ -12,7 +12,7 @@ from wxr_plugin.checkpoints.containers import load_network_options
 from wxr_plugin.data.images.io import list_images
 from wxr_plugin.data.images.store import keyed
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.loading import NAMES, checkpoint_path
+from wxr_plugin.inference.packaged import NAMES, checkpoint_path
 from wxr_plugin.inference.specs import RestorerSpec, checkpoint_spec, method_spec
 from wxr_plugin.utils.hashing import sha256_of
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-import numpy as np
-
 from wxr_plugin.cli.parsers import add_command, add_device, add_group
 from wxr_plugin.data.degradations.words import DEGRADATIONS
 from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from wxr_plugin.conditioning.daclip import DaClipGuide
 
-Read = Callable[[], np.ndarray]
+Read = Callable[[], "np.ndarray"]
 """Reads a photo as uint8 RGB (H, W, 3); may raise BadImageError."""
 
 DESCRIPTION = """

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wxr_plugin.data.weather.synthesis import KINDS
+from wxr_plugin.data.weather.kinds import KINDS
 from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ def run_describe(args: argparse.Namespace) -> int:
 
 def run_rewrite(args: argparse.Namespace) -> int:
     """Rewrite the newest descriptions that have no rewrite yet; return 1 on failures."""
-    from wxr_plugin.cli.vlm_specs import spec_options
     from wxr_plugin.labels import report
     from wxr_plugin.labels.rewriting import rewrite_descriptions, to_rewrite
     from wxr_plugin.labels.store import LabelStore
+    from wxr_plugin.options.vlm_specs import spec_options
     from wxr_plugin.utils.progress import counting_bar
     from wxr_plugin.vlm.rewriter import build_rewriter
 
@@ -234,7 +234,7 @@ def _title(args: argparse.Namespace) -> str:
 
 
 def _options(kind: str, args: argparse.Namespace) -> dict[str, Any]:
-    from wxr_plugin.cli.vlm_specs import spec_options
+    from wxr_plugin.options.vlm_specs import spec_options
 
     # Flags complete the options that the model is named with, and do not contradict them.
     block = spec_options(kind, args.model)
@@ -255,7 +255,7 @@ def _panel(specs: list[str], batch_size: int) -> dict[str, dict[str, Any]]:
 
     A YAML file may hold several raters, which are numbered.
     """
-    from wxr_plugin.cli.vlm_specs import panel_options
+    from wxr_plugin.options.vlm_specs import panel_options
 
     panel: dict[str, dict[str, Any]] = {}
     for spec in specs:

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from wxr_plugin import __version__
-from wxr_plugin.cli.parsers import CommandParser
+from wxr_plugin.cli.parsers import CommandParser, add_verbosity
 from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.help_text import HelpFormatter
+from wxr_plugin.utils.verbosity import printing
 
 COMMANDS = (
     "train",
@@ -27,6 +28,8 @@ COMMANDS = (
     "report",
     "demo",
     "new",
+    "env",
+    "completion",
 )
 """Modules of this package. `add_parser(subparsers)` of each adds its command, which sets
 `func(args) -> exit code`."""
@@ -46,18 +49,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # argparse ends the process with code 2 by itself.
     args = build_parser().parse_args(argv)
-    return run_command(f"wxr {args.command}", lambda: args.func(args))
+    quiet, verbose = getattr(args, "quiet", False), getattr(args, "verbose", False)
+    with printing(quiet, verbose):
+        return run_command(f"wxr {args.command}", lambda: args.func(args))
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `wxr` with all sub-commands."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         "wxr",
         description="Remove rain, haze and snow from photos, with BasicSR and vision-language "
         "models in the loop.",
         epilog=EXAMPLE,
         formatter_class=HelpFormatter,
     )
+    add_verbosity(parser)
     parser.add_argument("--version", action="version", version=f"wxr_plugin {__version__}")
     subparsers = parser.add_subparsers(
         title="commands",

@@ -29,7 +29,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run_new_arch(args: argparse.Namespace) -> int:
     """Write the files, and print them and the next steps."""
-    import wxr_plugin.archs  # noqa: F401  fills the registry, so that taken names are refused
     from wxr_plugin.contributing.new_arch import new_arch
 
     written = new_arch(args.name, Path.cwd(), args.into)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.cli.parsers import add_command, add_device, add_group
-from wxr_plugin.data.weather.synthesis import WEATHERS
+from wxr_plugin.data.weather.kinds import WEATHERS
 from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:

@@ -1,22 +1,15 @@
 """`wxr restore`: remove rain, haze and snow from photographs."""
 
 import argparse
-import time
-from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from wxr_plugin.cli.parsers import add_command, add_device
-from wxr_plugin.cli.restore_display import OTHERS, RestoreBar, counted, duration, run_line
-from wxr_plugin.cli.restore_network import load_restorer
-from wxr_plugin.cli.restore_plan import FORMATS, names_file, plan, result_kind, skipped_line
-from wxr_plugin.data.images.sources import check_sizes, read_source
-from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.fit import PRECISIONS
-from wxr_plugin.inference.memory import reuse_memory
-from wxr_plugin.inference.pipeline import restore_files
-from wxr_plugin.sampling.sampler import METHODS
+from wxr_plugin.inference.packaged import Precision
+from wxr_plugin.sampling.methods import METHODS
 
-QUALITY = 95
+FORMATS = ("png", "jpg", "webp", "same")
+"""Of results; `same` is each photo's own."""
 
 DESCRIPTION = """
 Restore photos of any size: remove rain, haze, snow, or any other degradation that the network was
@@ -28,6 +21,7 @@ into a folder that holds the photos.
 """
 EXAMPLES = """examples:
   wxr restore holiday/ -o restored/
+  wxr restore holiday/ -o restored/ --dry-run
   wxr restore rain.jpg -o dry.png
   wxr restore rain.jpg -o restored/ --checkpoint experiments/mine/models/net_g_latest.pth
   wxr restore holiday/ -o restored/ --method restormer-derain --format same --quality 90
@@ -60,6 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="output folder; for a single photo also an output file such as dry.png",
     )
     parser.add_argument("--overwrite", action="store_true", help="overwrite existing results")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list the photos and their results; restore nothing"
+    )
     _add_network(parser.add_argument_group("network"))
     _add_files(parser.add_argument_group("output files"))
     _add_computing(parser.add_argument_group("memory and speed"))
@@ -109,7 +106,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         "--quality",
         type=int,
         metavar="N",
-        help=f"quality of JPEG and WebP files, 1 to 100 (default: {QUALITY})",
+        help="quality of JPEG and WebP files, 1 to 100 (default: 95)",
     )
 
 
@@ -131,7 +128,10 @@ def _add_computing(group: argparse._ArgumentGroup) -> None:
         "--batch", type=int, default=1, metavar="N", help="tiles in one forward pass"
     )
     group.add_argument(
-        "--precision", choices=PRECISIONS, default="fp32", help="precision of the forward pass"
+        "--precision",
+        choices=get_args(Precision),
+        default="fp32",
+        help="precision of the forward pass",
     )
     add_device(group)
 
@@ -159,70 +159,8 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Restore every photo; list failures at the end and return 1 if there are any."""
-    started = time.monotonic()
-    check(args)
-    sources = [read_source(path, args.output) for path in args.photos]
-    if args.frames:
-        check_sizes(photo for source in sources for photo in source.photos)
-    jobs = plan(sources, args.output, args.format)
-    if others := [file for source in sources for file in source.others]:
-        print(skipped_line(others))
-    # target -> photo, for the results that do not exist yet.
-    pending = dict(jobs)
-    if not args.overwrite:
-        pending = {target: photo for target, photo in jobs.items() if not target.exists()}
-    if len(pending) < len(jobs):
-        print(_existing_line(len(jobs) - len(pending), len(jobs), args.output))
-    failures = restore_all(pending, args) if pending else []
-    for failure in failures:
-        print(f"failed: {failure}")
-    print(_summary(len(pending) - len(failures), time.monotonic() - started, args.output))
-    return 1 if failures else 0
+    """Restore every photo; return 1 if some failed."""
+    # Imported here, since it needs torch and the networks.
+    from wxr_plugin.cli import restore_run
 
-
-def check(args: argparse.Namespace) -> None:
-    """Raise WxrError with every option that is out of its range or has no effect."""
-    problems = []
-    if args.tile is not None and args.tile < 0:
-        problems.append(f"--tile {args.tile}: take a side in pixels, or 0 for whole photos")
-    elif args.overlap is not None and not 0 <= args.overlap < (args.tile or args.overlap + 1):
-        limit = f"smaller than --tile {args.tile}, and " if args.tile else ""
-        problems.append(f"--overlap {args.overlap} must be {limit}0 or more")
-    if args.batch < 1:
-        problems.append(f"--batch {args.batch}: take 1 or more")
-    if args.batch > 1 and args.tile == 0:
-        problems.append("--batch counts tiles, and --tile 0 cuts none: leave one of them out")
-    if args.quality is not None and not 1 <= args.quality <= 100:
-        problems.append(f"--quality {args.quality}: take 1 to 100")
-    if args.quality is not None and result_kind(args.output, args.format) == "png":
-        problems.append("--quality has no effect on PNG: leave it out, or add --format")
-    for flag, value, least in (("--steps", args.steps, 1), ("--seed", args.seed, 0)):
-        if value is not None and value < least:
-            problems.append(f"{flag} {value}: take {least} or more")
-    if problems:
-        raise WxrError("; ".join(problems))
-
-
-def _existing_line(count: int, total: int, output: Path) -> str:
-    if names_file(output):
-        return f"{output} exists (--overwrite restores it again)"
-    return f"{count} of {total} results exist in {output} (--overwrite restores them again)"
-
-
-def _summary(count: int, seconds: float, output: Path) -> str:
-    return f"{counted(count)} restored in {duration(seconds)}: {output}"
-
-
-def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> list[str]:
-    """Restore `jobs` (target -> photo) under a progress bar; return a line for each failure."""
-    restorer = load_restorer(args)
-    # On a GPU torch itself caches freed memory; on a CPU glibc has to be asked to.
-    if restorer.device.type == "cpu":
-        reuse_memory()
-    print(run_line(restorer, args.method, args.checkpoint))
-    if not args.method and not args.checkpoint:
-        print(OTHERS)
-    outcomes = restore_files(jobs, restorer, QUALITY if args.quality is None else args.quality)
-    with RestoreBar(restorer, len(jobs)) as bar:
-        return [outcome.error for outcome in bar.follow(outcomes) if outcome.error]
+    return restore_run.run(args)

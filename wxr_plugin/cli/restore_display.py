@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from wxr_plugin.inference.loading import DEFAULT, PACKAGED
+from wxr_plugin.inference.packaged import DEFAULT, PACKAGED
 from wxr_plugin.utils.progress import progress_bar
 
 if TYPE_CHECKING:

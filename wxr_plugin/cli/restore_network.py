@@ -6,7 +6,7 @@ from typing import Any
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion
-from wxr_plugin.inference.loading import DEFAULT
+from wxr_plugin.inference.packaged import DEFAULT
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.specs import RestorerSpec, checkpoint_spec, method_spec
 from wxr_plugin.sampling.options import SamplingOptions

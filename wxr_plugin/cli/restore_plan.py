@@ -8,8 +8,6 @@ from wxr_plugin.data.images.sources import Source
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.wording import listed
 
-FORMATS = ("png", "jpg", "webp", "same")
-"""Of results; `same` is each photo's own."""
 LISTED = 5
 """Number of skipped files that are named; further ones are counted."""
 

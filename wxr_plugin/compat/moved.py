@@ -8,10 +8,14 @@ import types
 COLOURS = ("rgb2ycbcr", "bgr2ycbcr", "ycbcr2rgb", "ycbcr2bgr")
 
 
-def restore_names() -> None:
-    """Make the dropped and moved names importable again."""
+def restore_modules() -> None:
+    """Make modules importable again that BasicSR imports and current packages lack."""
     alias_functional_tensor()
     alias_distutils()
+
+
+def restore_names() -> None:
+    """Make names importable again that BasicSR 1.4 has moved."""
     alias_moved_names()
 
 

@@ -87,7 +87,7 @@ def write_photos(folder: Path) -> None:
 
 def write_options(work: Path, photos: Path, real: Path, settings: Settings) -> Path:
     """Write the packaged option files with names and lengths filled in; return the run's file."""
-    from wxr_plugin.inference.loading import PACKAGED
+    from wxr_plugin.inference.packaged import PACKAGED
 
     folder = work / "options"
     files = {name: folder / f"{name}.yml" for name in ("run", "supervised", "round")}

@@ -1,7 +1,7 @@
 """Checks that network, guide, equation and precision of a restorer go together."""
 
 import inspect
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -9,11 +9,11 @@ from torch import nn
 from wxr_plugin.archs.context import context_inputs
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.diffusion import predicts_noise
+from wxr_plugin.inference.packaged import Precision
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.guides import Guide
 
-Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 

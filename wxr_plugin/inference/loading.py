@@ -11,30 +11,12 @@ from wxr_plugin.checkpoints.containers import load_network_options, load_weights
 from wxr_plugin.checkpoints.fitting import load_into
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion, make_diffusion
+from wxr_plugin.inference.packaged import NAMES, PACKAGED
 from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.utils.namesakes import our_network
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.guides import Guide
-
-_ASSETS = Path(__file__).parents[1] / "assets"
-TINY = _ASSETS / "tiny_restorer" / "tiny_restorer.safetensors"
-PACKAGED = {
-    "tiny": TINY,
-    "small": _ASSETS / "small_restorer" / "small_restorer.safetensors",
-}
-"""Name -> weights that are shipped with the package; the card is the README.md next to them.
-
-`tiny` serves the tests and the demo, `small` photos.
-"""
-DEFAULT = "small"
-"""Name of the packaged network that restores where none is named."""
-NAMES = " or ".join(f"'{name}'" for name in PACKAGED)
-
-
-def checkpoint_path(checkpoint: str | Path) -> Path:
-    """Return the weights of a packaged restorer, or `checkpoint` as a path with ~ expanded."""
-    return PACKAGED.get(str(checkpoint)) or Path(checkpoint).expanduser()
 
 
 def load_network(

@@ -15,21 +15,15 @@ from wxr_plugin.inference.cutting import AUTO, Cut, Cutter, Tile
 from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion
 from wxr_plugin.inference.fit import (
     PRECISIONS,
-    Precision,
     check_called,
     check_diffusion,
     check_guide,
     checked_precision,
 )
 from wxr_plugin.inference.layout import laid_out
-from wxr_plugin.inference.loading import (
-    DEFAULT,
-    checkpoint_path,
-    load_diffusion,
-    load_guide,
-    load_network,
-)
+from wxr_plugin.inference.loading import load_diffusion, load_guide, load_network
 from wxr_plugin.inference.memory import free, is_out_of_memory
+from wxr_plugin.inference.packaged import DEFAULT, Precision, checkpoint_path
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows, tile_count
 from wxr_plugin.sampling.options import SamplingOptions
@@ -146,7 +140,9 @@ class Restorer:
         return restored.clamp(0, 1)
 
     def restore(self, photo: np.ndarray, context: Context | None = None) -> np.ndarray:
-        """Restore one RGB photo (H, W, 3) of uint8 or uint16; return an array like it.
+        """Restore one RGB photo (H, W, 3) of uint8, uint16 or float32; return an array like it.
+
+        Floats are in [0, 1].
 
         A photo that is larger than `tile` stays in main memory, and only its tiles go to the
         device. With a `context` of the photo, embeddings (1, D), the guide is not run and need
@@ -348,11 +344,12 @@ class Restorer:
 
 
 def _check_photo(photo: np.ndarray) -> None:
-    """Raise ValueError unless the array is a photo (H, W, 3) of uint8 or uint16."""
+    """Raise ValueError unless the array is a photo (H, W, 3) of uint8, uint16 or float32."""
     is_rgb = photo.ndim == 3 and photo.shape[2] == 3
-    if photo.dtype not in (np.uint8, np.uint16) or not is_rgb or not photo.size:
+    if photo.dtype not in (np.uint8, np.uint16, np.float32) or not is_rgb or not photo.size:
         raise ValueError(
-            f"need an RGB array (H, W, 3) of uint8 or uint16, not {photo.dtype} {photo.shape}"
+            "need an RGB array (H, W, 3) of uint8, uint16 or float32, not "
+            f"{photo.dtype} {photo.shape}"
         )
 
 

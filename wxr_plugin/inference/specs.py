@@ -11,7 +11,7 @@ import msgspec
 from wxr_plugin.checkpoints.containers import load_network_options
 from wxr_plugin.conditioning.instructions import embed_instruction
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.loading import NAMES, PACKAGED, checkpoint_path
+from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.options import files as option_files
 from wxr_plugin.utils.hashing import sha256_of

@@ -1,10 +1,4 @@
-"""Metrics; importing this package adds every `*_metric.py` of it to BasicSR's registry."""
-
-from pathlib import Path
-
-from wxr_plugin.utils.modules import import_all
-
-import_all(__name__, str(Path(__file__).parent), "_metric")
+"""Metrics; BasicSR's registry gets every `*_metric.py` of this folder at its first lookup."""
 
 
 def forget() -> None:

@@ -4,6 +4,7 @@ A config reaches them with `custom_imports = dict(imports=["wxr_plugin.mm"])`. N
 mmagic; `wxr_plugin.mm.mmagic_bridge` is for those who have it.
 """
 
+from wxr_plugin.compat import fill_kind
 from wxr_plugin.mm import (  # noqa: F401
     checkpoints,
     datasets,
@@ -13,3 +14,7 @@ from wxr_plugin.mm import (  # noqa: F401
     semi_supervised,
     supervised,
 )
+
+# mmagic's registry looks into MMEngine's by name, without the imports that MMEngine's makes then.
+fill_kind("arch")
+fill_kind("loss")

@@ -1,7 +1,1 @@
-"""Models that BasicSR's registry knows after this import: every `*_model.py` of this folder."""
-
-from pathlib import Path
-
-from wxr_plugin.utils.modules import import_all
-
-import_all(__name__, str(Path(__file__).parent), "_model")
+"""Models; BasicSR's registry gets every `*_model.py` of this folder at its first lookup."""

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of BasicSR's train.py and test.py to `parser`."""
     parser.add_argument(
         "-opt",
+        "--opt",
         required=True,
         type=os.path.expanduser,
         metavar="FILE",

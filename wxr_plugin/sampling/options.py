@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from wxr_plugin.sampling.methods import Method
 from wxr_plugin.sampling.patch_ddim import TRAIN_STEPS
-from wxr_plugin.sampling.sampler import Method
 from wxr_plugin.sampling.schedules import STEPS, Schedule, make_schedule
 from wxr_plugin.schema import AtLeastOne, Block, NotNegative
 

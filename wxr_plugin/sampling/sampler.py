@@ -1,17 +1,15 @@
 """Sampling along an IR-SDE: from a degraded image to a clean one, one step per time."""
 
 from collections.abc import Callable, Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from wxr_plugin.sampling import sde
+from wxr_plugin.sampling.methods import METHODS, Method
 from wxr_plugin.sampling.noise import Generators, normal_like
 from wxr_plugin.sampling.schedules import Schedule, ScheduleError
 
-Method = Literal["posterior", "sde", "ode"]
-METHODS = ("posterior", "sde", "ode")
 PredictNoise = Callable[[Tensor, float], Tensor]
 """predict(x, time): noise in a state (N, 3, H, W) at a time in (0, T] of the training schedule."""
 

@@ -5,10 +5,12 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from wxr_plugin.errors import WxrError, plain
+from wxr_plugin.utils.verbosity import is_verbose
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -46,6 +48,8 @@ def run_command(name: str, job: Callable[[], int | None]) -> int:
         message = user_message(error)
         if message is None:
             raise
+        if is_verbose():
+            traceback.print_exc()
         print(f"{name}: {message}", file=sys.stderr)
         return 2
 

@@ -72,5 +72,6 @@ def our_network(block: Mapping[str, Any]) -> dict[str, Any]:
     from basicsr.utils.registry import ARCH_REGISTRY
 
     kind = str(block["type"]).removesuffix(SUFFIX)
-    taken = kind + SUFFIX in ARCH_REGISTRY._obj_map
+    # A lookup by name would find `NAFNet_wxr` also where ours has the bare name.
+    taken = kind + SUFFIX in dict(iter(ARCH_REGISTRY))
     return {**block, "type": kind + SUFFIX if taken else kind}

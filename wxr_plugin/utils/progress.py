@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from wxr_plugin.utils.verbosity import is_quiet
+
 T = TypeVar("T")
 Advance = Callable[[int, object], None]
 """Called with the number of items that were finished and a note, which is shown next to the bar."""
@@ -43,6 +45,7 @@ def progress_bar(
     ]
     if elapsed:
         columns.append(TimeElapsedColumn())
+    settings["disable"] = settings.get("disable", False) or is_quiet()
     return Progress(*columns, TimeRemainingColumn(), console=console, **settings)
 
 

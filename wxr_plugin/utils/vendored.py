@@ -8,12 +8,10 @@ reported.
 
 import importlib.util
 import logging
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 
 GUIDE = "docs/host.md, 'Moving a project that vendors BasicSR'"
@@ -90,6 +88,12 @@ def imported_folder() -> Path | None:
 
 def installed_folder() -> Path | None:
     """Return the folder of the installed basicsr; None if it is missing or installed with -e."""
+    imported = imported_folder()
+    # The usual case, without importlib.metadata, which is slow to import.
+    if imported and any(imported.parent.glob("basicsr-*.dist-info")):
+        return imported
+    from importlib import metadata
+
     try:
         located = metadata.distribution("basicsr").locate_file("basicsr")
     except metadata.PackageNotFoundError:
@@ -100,6 +104,8 @@ def installed_folder() -> Path | None:
 
 def _warn(text: str) -> None:
     """Log a warning once per run: on rank 0 only, and not in data-loading workers."""
+    import multiprocessing
+
     is_worker = multiprocessing.parent_process() is not None
     if not is_worker and os.environ.get("RANK", "0") == "0":
         _LOG.warning(text)

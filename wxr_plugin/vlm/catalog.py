@@ -1,8 +1,6 @@
 """Prompts (`prompts.yml`) and models (`models.yml`), keyed by name."""
 
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -11,6 +9,7 @@ import msgspec
 import yaml
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.wording import nearest
 
 _HERE = resources.files(__package__)
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -66,13 +65,6 @@ def find_model(name: str, kind: str = "vision-language model") -> ModelEntry:
         f"unknown {kind} '{name}', neither a name, nor a folder that exists, nor a hub id "
         f"(owner/name); {nearest(name, entries)}"
     )
-
-
-def nearest(name: str, choices: Iterable[str]) -> str:
-    """Return the end of an error message about `name`: the nearest of `choices`, or all of them."""
-    choices = list(choices)
-    close = get_close_matches(name, choices, n=3, cutoff=0.5)
-    return f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(choices)}"
 
 
 @lru_cache

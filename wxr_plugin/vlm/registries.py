@@ -7,7 +7,7 @@ from basicsr.utils.registry import Registry
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.schema import Block, convert
-from wxr_plugin.vlm.catalog import nearest
+from wxr_plugin.utils.wording import nearest
 
 RATER_REGISTRY = Registry("rater")
 """Raters: classes with `Options`, `rate` and `provenance` (see `rater.Rater`)."""

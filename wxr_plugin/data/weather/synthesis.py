@@ -44,11 +44,10 @@ from wxr_plugin.data.weather import (
 )
 from wxr_plugin.data.weather.camera import photographed
 from wxr_plugin.data.weather.depth import guess_edges
+from wxr_plugin.data.weather.kinds import KINDS, WEATHERS  # noqa: F401  both for importers
 from wxr_plugin.data.weather.styles import STYLES as _STYLES
 from wxr_plugin.data.weather.styles import Range, Style, Variants
 
-KINDS = ("rain", "haze", "snow")
-WEATHERS = ("clear", *KINDS)
 STYLES = tuple(_STYLES)
 """Names of the packaged styles; `styles.add_style` adds others."""
 LUMA = (0.299, 0.587, 0.114)

@@ -1,4 +1,4 @@
-"""Raters, describers and rewriters named by one word on the command line (docs/raters.md)."""
+"""Raters, describers and rewriters named by one word (docs/raters.md)."""
 
 from pathlib import Path
 from typing import Any

@@ -2,8 +2,8 @@
 
 import pytest
 
-from wxr_plugin.cli.vlm_specs import panel_options, rater_options, spec_options
 from wxr_plugin.errors import WxrError
+from wxr_plugin.options.vlm_specs import panel_options, rater_options, spec_options
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,4 @@
+"""The kinds of weather, by name."""
+
+KINDS = ("rain", "haze", "snow")
+WEATHERS = ("clear", *KINDS)

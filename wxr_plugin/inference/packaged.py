@@ -1,0 +1,25 @@
+"""The restorers that are shipped with the package, and the precisions that any restorer runs in."""
+
+from pathlib import Path
+from typing import Literal
+
+_ASSETS = Path(__file__).parents[1] / "assets"
+TINY = _ASSETS / "tiny_restorer" / "tiny_restorer.safetensors"
+PACKAGED = {
+    "tiny": TINY,
+    "small": _ASSETS / "small_restorer" / "small_restorer.safetensors",
+}
+"""Name -> weights that are shipped with the package; the card is the README.md next to them.
+
+`tiny` serves the tests and the demo, `small` photos.
+"""
+DEFAULT = "small"
+"""Name of the packaged network that restores where none is named."""
+NAMES = " or ".join(f"'{name}'" for name in PACKAGED)
+Precision = Literal["fp32", "bf16", "fp16"]
+"""Precision of a forward pass; bf16 and fp16 are torch's autocast."""
+
+
+def checkpoint_path(checkpoint: str | Path) -> Path:
+    """Return the weights of a packaged restorer, or `checkpoint` as a path with ~ expanded."""
+    return PACKAGED.get(str(checkpoint)) or Path(checkpoint).expanduser()

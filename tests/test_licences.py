@@ -4,7 +4,7 @@ import re
 
 import pytest
 from core_packages import needed_by
-from test_setup import keyword
+from setup_file import keyword
 
 from wxr_plugin.utils.extras import EXTRAS
 
@@ -16,10 +16,10 @@ PERMISSIVE = re.compile(
 )
 """Beginnings of permissive licences, as SPDX identifiers, trove classifiers or free text."""
 UNAVOIDABLE = {
-    "certifi": "MPL-2.0",  # of requests
-    "tqdm": "MPL-2.0",  # of basicsr, transformers
+    "certifi": "MPL",  # of requests
+    "tqdm": "MPL",  # of basicsr, transformers
 }
-"""Core packages whose files are under another licence, which concerns changes to them only."""
+"""Core packages under the Mozilla Public License, which concerns changes to their files only."""
 OF_NVIDIA = re.compile("nvidia-.*|cuda-.*")
 """Libraries of CUDA, proprietary, which PyPI's builds of torch need and CPU builds do not."""
 
@@ -45,9 +45,11 @@ def strings_attached(name, package) -> list[str]:
     stated = [licence for licence in licences(package) if licence]
     if not stated:
         return ["none stated"]
-    allowed = UNAVOIDABLE.get(name, "-")
+    exception = UNAVOIDABLE.get(name)
     return [
-        licence for licence in stated if not PERMISSIVE.match(licence) and allowed not in licence
+        licence
+        for licence in stated
+        if not PERMISSIVE.match(licence) and not (exception and exception in licence)
     ]
 
 

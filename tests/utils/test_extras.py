@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_setup import keyword
+from setup_file import keyword
 
 from wxr_plugin.archs.mprnet_arch import MPRNet
 from wxr_plugin.archs.restormer_arch import Restormer

@@ -86,11 +86,12 @@ lock: PYTHON := python3.11
 lock: newest  ## write constraints.txt: the newest version of every package
 	$(NEWEST)-mmagic/bin/python tools/lock.py constraints.txt
 
-lint: $(READY)  ## check style, formatting, the floors of the package, types
+lint: $(READY)  ## check style, formatting, the floors of the package, types, the Containerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/hadolint Containerfile
 
 clean-demo:  ## delete the results of make demo
 	rm -rf demo

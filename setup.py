@@ -46,12 +46,15 @@ setup(
         "pillow>=11.3; python_version >= '3.14'",
         "psutil>=5.9.4",
         "pyyaml>=6.0.1",
+        "pyyaml>=6.0.2; python_version >= '3.13'",
         "pyyaml>=6.0.3; python_version >= '3.14'",
         "rich>=13.7",
         "safetensors>=0.8",
         "scikit-image>=0.24",
+        "scikit-image>=0.25; python_version >= '3.13'",
         "scikit-image>=0.26; python_version >= '3.14'",
         "scipy>=1.13,<1.18",
+        "scipy>=1.14.1; python_version >= '3.13'",
         "scipy>=1.16.1; python_version >= '3.14'",
         "setuptools>=77",
         "spandrel>=0.4.1",
@@ -63,7 +66,11 @@ setup(
     extras_require={
         # utils/extras.py names these in its messages, README.md states their licences.
         "all": ["wxr_plugin[demo,extra-archs,metrics,quantized,server]"],
-        "demo": ["scikit-learn>=1.5", "scikit-learn>=1.7.2; python_version >= '3.14'"],
+        "demo": [
+            "scikit-learn>=1.5",
+            "scikit-learn>=1.5.2; python_version >= '3.13'",
+            "scikit-learn>=1.7.2; python_version >= '3.14'",
+        ],
         "extra-archs": ["spandrel_extra_arches>=0.2"],
         "metrics": ["icecream>=2.1.3", "pyiqa>=0.1.16"],
         "quantized": ["accelerate>=1.10", "bitsandbytes>=0.46.1"],

@@ -56,7 +56,7 @@ setup(
         "scipy>=1.13,<1.18",
         "scipy>=1.14.1; python_version >= '3.13'",
         "scipy>=1.16.1; python_version >= '3.14'",
-        "setuptools>=77",
+        "setuptools>=77.0.3",
         "spandrel>=0.4.1",
         "tokenizers>=0.23.1",
         "torch>=2.14",

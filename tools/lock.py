@@ -9,7 +9,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 HEADER = """\
-# The versions that `make install` installs, for Python 3.11 and 3.12. \
+# The versions that `make install` installs, for Python 3.11 to 3.14. \
 Written by `make lock` on Python {python}.
 # torch pins its own CUDA packages, which a CPU build of torch does not have.
 """

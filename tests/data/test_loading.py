@@ -8,6 +8,7 @@ from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.data.prefetch_dataloader import CPUPrefetcher
 from torch.utils.data import Dataset
 
+from wxr_plugin.data import loading
 from wxr_plugin.errors import OptionError
 
 SIZE = 10
@@ -122,6 +123,17 @@ def test_options_that_need_workers_or_a_gpu_are_left_out_without_them(monkeypatc
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     usable = loader(pin_memory=True, persistent_workers=True)
     assert not usable.pin_memory and not usable.persistent_workers
+
+
+def test_workers_are_forked_where_python_would_not(monkeypatch):
+    monkeypatch.setattr(loading, "worker_method", lambda: "fork")
+    assert loader(workers=1).multiprocessing_context.get_start_method() == "fork"
+    assert loader(workers=0).multiprocessing_context is None, "torch refuses one without workers"
+
+
+def test_the_platforms_start_method_is_left_to_torch(monkeypatch):
+    monkeypatch.setattr(loading, "worker_method", lambda: None)
+    assert loader(workers=1).multiprocessing_context is None
 
 
 def test_a_set_that_fills_no_batch_is_refused():

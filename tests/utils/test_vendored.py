@@ -35,6 +35,14 @@ def test_nothing_is_logged_without_a_copy():
     assert vendored.imported_copy() is None and vendored.unused_copies() == []
 
 
+def test_without_basicsr_the_import_names_the_commands_that_install_it(tmp_path):
+    code = "import sys; sys.modules['basicsr'] = None; import wxr_plugin"
+    done = run(code, tmp_path)
+    lines = [line.strip() for line in done.stderr.strip().splitlines()]
+    assert done.returncode == 1
+    assert lines[-3].endswith("installs it:") and lines[-2:] == list(vendored.INSTALL)
+
+
 def test_a_copy_without_init_is_named(tmp_path, monkeypatch, caplog):
     copy = write_copy(tmp_path, package=False)
     monkeypatch.chdir(tmp_path)

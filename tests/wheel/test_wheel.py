@@ -1,11 +1,19 @@
-"""The commands from an installed wheel, in a folder outside the repository: `make test-wheel`."""
+"""The commands from an installed wheel, in a folder outside the repository: `make test-wheel`.
 
+Unless a test says otherwise, only the packages of the core are installed, without any extra.
+"""
+
+import csv
+import math
 import zipfile
 
 import pytest
 from wheel_files import tracked
 
+from wxr_plugin.utils.extras import EXTRAS
+
 pytestmark = pytest.mark.slow
+EXTRA_MODULES = [name for modules in EXTRAS.values() for name in modules]
 BENCHMARK = """
 name: packaged
 device: cpu
@@ -14,7 +22,7 @@ methods:
   tiny: {checkpoint: tiny}
 sets:
   packaged: {set: packaged, task: weather, limit: 1}
-metrics: [psnr]
+metrics: [psnr, ssim, niqe, vlm_vis]
 """
 DEMO = """
 from pathlib import Path
@@ -70,13 +78,30 @@ def test_a_benchmark_has_a_report(run, tmp_path):
     (tmp_path / "benchmark.yml").write_text(BENCHMARK)
     run("wxr", "benchmark", "-opt", "benchmark.yml")
     (page,) = tmp_path.rglob("*.html")
+    with (page.parent / "rows.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    scores = [float(row[metric]) for row in rows for metric in ("psnr", "ssim", "niqe", "vlm_vis")]
+    assert len(scores) == 8 and all(map(math.isfinite, scores))
     page.unlink()
     run("wxr", "report", page.parent)
     assert "<style>" in page.read_text() and "<script>" in page.read_text()
 
 
-def test_the_demo_begins(run, tmp_path):
-    run("python", "-c", DEMO)
+def test_no_package_of_an_extra_is_installed(run):
+    code = f"""
+from importlib.util import find_spec
+print([name for name in {EXTRA_MODULES} if find_spec(name)])
+"""
+    assert run("python", "-c", code).strip() == "[]"
+
+
+def test_a_feature_names_its_extra(run, photo):
+    said = run("wxr", "label", "rate", photo, "--model", "pyiqa:musiq", "-o", "labels.lmdb", code=2)
+    assert 'pip install "wxr_plugin[metrics]"' in said and "Traceback" not in said
+
+
+def test_the_demo_begins(run_whole, tmp_path):
+    run_whole("python", "-c", DEMO)
     assert (tmp_path / "work" / "options" / "run.yml").is_file()
 
 

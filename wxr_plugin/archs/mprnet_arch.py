@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.extras import imported
 from wxr_plugin.utils.sizes import cropped, extended
 
 STRIDE = 8
@@ -12,10 +13,10 @@ STRIDE = 8
 class MPRNet(nn.Module):
     """MPRNet with the authors' state-dict names, so that their weights load.
 
-    The layers are those of the package spandrel_extra_arches. They and the weights carry the
-    authors' licence: the Academic Public License, for non-commercial use, passed on under the same
-    licence only. One PReLU serves all blocks, so a state dict repeats its one value under many
-    names.
+    The layers are those of the package spandrel_extra_arches (extra `extra-archs`). They and the
+    weights carry the authors' licence: the Academic Public License, for non-commercial use, passed
+    on under the same licence only. One PReLU serves all blocks, so a state dict repeats its one
+    value under many names.
 
     Args:
         n_feat: channels at full size: 40 for deraining, 96 for deblurring, 80 for denoising.
@@ -72,6 +73,4 @@ class MPRNet(nn.Module):
 
 def _published() -> type[nn.Module]:
     # Imported here, since the package imports all of its networks.
-    from spandrel_extra_arches.architectures.MPRNet import MPRNet
-
-    return MPRNet
+    return imported("spandrel_extra_arches.architectures.MPRNet").MPRNet

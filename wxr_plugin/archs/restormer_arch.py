@@ -10,6 +10,7 @@ from wxr_plugin.archs.context_hooks import ContextHooks
 from wxr_plugin.archs.cwp import WeatherPriors
 from wxr_plugin.archs.sar import Gate, Masked, SoftGates, with_masks
 from wxr_plugin.registry import register_arch
+from wxr_plugin.utils.extras import imported
 from wxr_plugin.utils.sizes import cropped, extended
 
 STRIDE = 8
@@ -19,8 +20,8 @@ STRIDE = 8
 class Restormer(nn.Module):
     """Restormer with the authors' state-dict names, so that their weights load.
 
-    The layers are those of the package spandrel_extra_arches, which carries the authors' licence
-    (academic use).
+    The layers are those of the package spandrel_extra_arches (extra `extra-archs`), which carries
+    the authors' licence (academic use).
 
     Args:
         dim: channels at full size; doubles with each of the four levels.
@@ -144,6 +145,4 @@ class Restormer(nn.Module):
 
 def _published(**arguments: object) -> nn.Module:
     # Imported here, since the package imports all of its networks.
-    from spandrel_extra_arches.architectures.Restormer import Restormer
-
-    return Restormer(**arguments)
+    return imported("spandrel_extra_arches.architectures.Restormer").Restormer(**arguments)

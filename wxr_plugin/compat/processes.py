@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wxr_plugin.compat.machinery import lacks, repairs, uses
+from wxr_plugin.utils.start_method import worker_method
 
 TIMEOUT = 1800
 """Seconds for which a process waits for the others.
@@ -20,17 +21,15 @@ def init_dist(original: Callable, launcher: str, backend: str = "nccl", **kwargs
     """Start the process group once, and keep the start method of the platform or the user.
 
     Stock forces spawn, so that each loading worker imports torch again at every epoch (see
-    benchmarks/dataloader_start.py). Fork, the default on Linux, is safe here: workers do not use
-    CUDA, torch gives them one thread, and LMDB environments are opened again. No upstream thread
-    known.
+    benchmarks/dataloader_start.py and `start_method.worker_method`). No upstream thread known.
     """
     import torch.distributed as dist
     import torch.multiprocessing as mp
 
     if dist.is_initialized():
         return
-    # Fixes the start method of the platform; BasicSR sets spawn only if none is fixed.
-    mp.get_start_method()
+    # BasicSR sets spawn only if no method is fixed; get_start_method fixes that of the platform.
+    mp.set_start_method(worker_method() or mp.get_start_method(), force=True)
     original(launcher, backend, **kwargs)
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from wxr_plugin.checkpoints.resuming import consumed
 from wxr_plugin.data.seeding import DrawSampler, SeededDataset, mixed
 from wxr_plugin.errors import OptionError
+from wxr_plugin.utils.start_method import worker_method
 
 
 def build_dataloader(
@@ -39,6 +40,9 @@ def build_dataloader(
         sampler = DrawSampler(sampler)
         dataset = SeededDataset(dataset, seed)
     loader = build(dataset, _usable(dataset_opt), num_gpu, dist, sampler, seed)
+    if loader.num_workers > 0:
+        # None leaves the choice to torch.
+        loader.multiprocessing_context = worker_method()
     if is_training and len(loader) == 0:
         raise OptionError(
             f"datasets.train: {len(loader.sampler)} samples a process fill no batch of "

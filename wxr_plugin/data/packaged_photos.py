@@ -7,6 +7,7 @@ import numpy as np
 
 from wxr_plugin.data.images.io import write_image
 from wxr_plugin.data.weather.synthesis import KINDS, add_weather
+from wxr_plugin.utils.extras import imported
 
 TRAIN = ("astronaut", "china", "flower", "motorcycle_left", "motorcycle_right", "rocket")
 HELD_OUT = ("chelsea", "coffee")
@@ -21,9 +22,7 @@ _STYLES = ("default", "shifted")
 def packaged_photo(name: str) -> np.ndarray:
     """Return one of the packaged colour photos, uint8 RGB (H, W, 3)."""
     if name in ("china", "flower"):
-        from sklearn.datasets import load_sample_image
-
-        return load_sample_image(f"{name}.jpg")
+        return imported("sklearn.datasets").load_sample_image(f"{name}.jpg")
     from skimage import data, io
 
     suffix = "jpg" if name == "rocket" else "png"

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.extras import imported
 from wxr_plugin.utils.feature_cache import FeatureCache
 from wxr_plugin.utils.patching import patched
 
@@ -36,10 +37,9 @@ def load_inception(weights: str | None, device: torch.device) -> nn.Module:
     Raises:
         WxrError: the file is missing (the message says how to provide it) or does not fit.
     """
-    from pyiqa.archs import inception
-
     from wxr_plugin.vlm.pyiqa_metrics import failure_message
 
+    inception = imported("pyiqa.archs.inception")
     # pyiqa always downloads its weights and cannot load a file.
     loading: contextlib.AbstractContextManager = contextlib.nullcontext()
     if weights:

@@ -15,7 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 GUIDE = "docs/host.md, 'Moving a project that vendors BasicSR'"
+BUILD = "install --no-build-isolation --no-deps basicsr==1.4.2"
+"""Arguments that build BasicSR; setuptools must be installed."""
+INSTALL = (
+    f"PYTHONPATH=$PWD/packaging/py313 pip {BUILD}",
+    f"PYTHONPATH=$PWD/packaging/py313 uv pip {BUILD}",
+)
+"""Commands for a clone of this repository, of which either installs BasicSR on any Python."""
 _LOG = logging.getLogger("basicsr")
+
+
+class MissingBasicsrError(ImportError):
+    """BasicSR is not installed."""
 
 
 class VendoredError(ImportError):
@@ -26,8 +37,11 @@ class VendoredError(ImportError):
 def explained() -> Iterator[None]:
     """Raise VendoredError for any error in the block if a copy is imported as basicsr.
 
-    Without an error, log a warning about the copy.
+    Without an error, log a warning about the copy. Without any basicsr, raise MissingBasicsrError,
+    which names the commands that install it.
     """
+    if imported_folder() is None:
+        raise MissingBasicsrError(_missing())
     copy = imported_copy()
     try:
         yield
@@ -46,6 +60,14 @@ def explained() -> Iterator[None]:
             f"{copy} is imported as basicsr; it is a copy in a project, not the installed BasicSR "
             f"1.4.2: see {GUIDE}"
         )
+
+
+def _missing() -> str:
+    lines = (
+        "basicsr 1.4.2 is not installed; one of these, in a clone of wxr_plugin, installs it:",
+        *INSTALL,
+    )
+    return "\n    ".join(lines)
 
 
 def warn_of_unused() -> None:

@@ -11,6 +11,7 @@ import torch
 from wxr_plugin.errors import WxrError
 from wxr_plugin.schema import AtLeastOne, Block
 from wxr_plugin.utils.devices import device_of
+from wxr_plugin.utils.extras import imported
 from wxr_plugin.utils.quiet import quiet_transformers
 from wxr_plugin.vlm.fetch import first_line
 
@@ -134,6 +135,8 @@ def _load_options(settings: Settings, device: torch.device) -> dict[str, Any]:
 def _quantization(bits: str, dtype: str) -> Any:
     from transformers import BitsAndBytesConfig
 
+    for package in ("accelerate", "bitsandbytes"):
+        imported(package)
     if bits == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.extras import imported
 from wxr_plugin.utils.patching import patched
 from wxr_plugin.vlm.catalog import nearest, read_data
 from wxr_plugin.vlm.fetch import first_line
@@ -72,14 +73,13 @@ def load_metric(name: str, weights: str | None, device: torch.device) -> torch.n
 
 def check_name(name: str, mode: Literal["NR", "FR"] = "NR") -> None:
     """Raise WxrError unless pyiqa has a metric `name` of the mode NR (one image) or FR (two)."""
-    from pyiqa.default_model_configs import DEFAULT_CONFIGS
-
-    names = [key for key, config in DEFAULT_CONFIGS.items() if config["metric_mode"] == mode]
+    configs = imported("pyiqa.default_model_configs").DEFAULT_CONFIGS
+    names = [key for key, config in configs.items() if config["metric_mode"] == mode]
     if name not in names:
         reason = "is not one of pyiqa's"
-        if name in DEFAULT_CONFIGS and mode == "NR":
+        if name in configs and mode == "NR":
             reason = "compares two images and cannot rate one"
-        elif name in DEFAULT_CONFIGS:
+        elif name in configs:
             reason = "rates one image and does not compare"
         raise WxrError(f"the metric '{name}' {reason}; {nearest(name, names)}")
     if name in read_data("metrics.yml")["not_of_one_image"]:
@@ -96,8 +96,7 @@ def _create(name: str, weights: str | None, device: torch.device) -> torch.nn.Mo
         clip_importable(),
         _bare_backbones(weights is not None),
     ):
-        import pyiqa
-
+        pyiqa = imported("pyiqa")
         options = {"pretrained_model_path": weights} if weights else {}
         return pyiqa.create_metric(name, device=device, **options)
 

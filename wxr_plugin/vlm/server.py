@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.schema import AtLeastOne, Block, NotNegative
+from wxr_plugin.utils.extras import imported
 from wxr_plugin.vlm.server_errors import advice, is_bad_request, is_retried, reason
 
 Item = TypeVar("Item")
@@ -57,6 +58,7 @@ class ChatServer:
     """
 
     def __init__(self, options: ServerOptions):
+        imported("openai")
         self.options = options
         self.url = _address(options.url)
         self.key = _key(options.api_key_env)

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from wxr_plugin.utils.help_text import HelpFormatter
+from wxr_plugin.utils.offline import set_offline
 
 Run = Callable[[argparse.Namespace], int | None]
 """Function of a command: parsed arguments -> exit code, None for 0."""
@@ -72,6 +73,25 @@ def add_device(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
         "--device",
         metavar="DEVICE",
         help="cpu, cuda or cuda:N (default: the first GPU if there is one, otherwise cpu)",
+    )
+
+
+class _Offline(argparse.Action):
+    """Action that ends all access to other machines as soon as the option is read."""
+
+    def __call__(self, *_: object) -> None:
+        """Set the offline mode; the parser's arguments are not needed."""
+        set_offline()
+
+
+def add_offline(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add `--offline`, which sets HF_HUB_OFFLINE."""
+    parser.add_argument(
+        "--offline",
+        action=_Offline,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="fetch nothing; use cached models only (the same as HF_HUB_OFFLINE=1)",
     )
 
 

@@ -103,7 +103,7 @@ def further_file(row: Row, name: str, folder: Path, option: str | None = None) -
         if path.is_file():
             return path
     how = f", or give its path with {option}" if option else ""
-    raise WxrError(f"{WEIGHTS / name}: no such file; fetch it from {row.source}{how}")
+    raise WxrError(f"{WEIGHTS / name}: no such file; {_fetch(row)}{how}")
 
 
 def _ranked(row: Row, official: str, given: Sequence[Path]) -> Iterator[Path]:
@@ -146,13 +146,16 @@ def _refuse_missing(row: Row, official: str, given: Sequence[Path]) -> NoReturn:
     if not row.official:
         expected = given[0] if given else WEIGHTS / f"{row.name}.pth"
         raise WxrError(
-            f"{expected}: no such file; the authors name none, see {row.source}, or give yours "
-            f"with --checkpoint"
+            f"{expected}: no such file; the authors name none, {_fetch(row)}, or give yours with "
+            "--checkpoint"
         )
     expected = (given[0] if given else WEIGHTS) / official
-    raise WxrError(
-        f"{expected}: no such file; fetch it from {row.source}, or give its path with --checkpoint"
-    )
+    raise WxrError(f"{expected}: no such file; {_fetch(row)}, or give its path with --checkpoint")
+
+
+def _fetch(row: Row) -> str:
+    """Return the part of a message that says how to get the files of a row."""
+    return f"fetch it from {row.source} with `wxr zoo get {row.name}`"
 
 
 @cache

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wxr_plugin.checkpoints.reading import CheckpointError
@@ -13,7 +13,7 @@ from wxr_plugin.utils.hashing import sha256_of
 from wxr_plugin.zoo.download.addresses import Address, WantedFile
 from wxr_plugin.zoo.download.archives import unpack
 from wxr_plugin.zoo.download.hosts import Transfer, fetch_from
-from wxr_plugin.zoo.download.http import TransferError, discard
+from wxr_plugin.zoo.download.http import TransferError
 from wxr_plugin.zoo.download.sums import NAME, read_sums, record_sum
 from wxr_plugin.zoo.places import existing
 
@@ -70,8 +70,12 @@ def _locked(folder: Path, wanted: WantedFile) -> Iterator[None]:
         lock.acquire()
     try:
         yield
+        # The file is in its place now, so a process that still waits for this lock takes it there.
+        Path(lock.lock_file).unlink(missing_ok=True)
     finally:
         lock.release()
+        with suppress(OSError):
+            work.rmdir()  # only if nothing else is on its way
 
 
 def _first_that_works(wanted: WantedFile, folder: Path, transfer: Transfer) -> Path:
@@ -90,9 +94,13 @@ def _first_that_works(wanted: WantedFile, folder: Path, transfer: Transfer) -> P
 
 def _from_address(address: Address, wanted: WantedFile, folder: Path, transfer: Transfer) -> Path:
     work = folder / WORK / _flat(wanted)
-    work.mkdir(exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
     part = work / "part"
-    fetch_from(address, wanted, part, transfer)
+    try:
+        fetch_from(address, wanted, part, transfer)
+    except BaseException:
+        _tidy(work)
+        raise
     # What is complete is either moved to its place or of no use.
     try:
         checked = _checked(address, wanted, part, folder)
@@ -102,8 +110,17 @@ def _from_address(address: Address, wanted: WantedFile, folder: Path, transfer: 
         record_sum(folder, wanted.target, sha256_of(target))
         return target
     finally:
-        discard(part)
         shutil.rmtree(work)
+
+
+def _tidy(work: Path) -> None:
+    """Remove the folder of a transfer unless the next one can go on with what is in it."""
+    for file in work.rglob("*"):
+        # part: ours and gdown's; .incomplete: huggingface_hub's
+        is_part = file.name.startswith("part") and file.suffix != ".json"
+        if (is_part or file.suffix == ".incomplete") and file.stat().st_size:
+            return
+    shutil.rmtree(work)
 
 
 def _checked(address: Address, wanted: WantedFile, part: Path, folder: Path) -> Path:

@@ -7,6 +7,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.offline import is_offline
 from wxr_plugin.zoo.download.addresses import WantedFile, hub_models, wanted_files
 from wxr_plugin.zoo.download.hosts import Transfer
+from wxr_plugin.zoo.download.licences import accept_licences, open_licences
 from wxr_plugin.zoo.download.mirrors import read_mirrors
 from wxr_plugin.zoo.download.obtain import obtain
 from wxr_plugin.zoo.places import WEIGHTS, existing
@@ -30,7 +31,8 @@ def download(
     Args:
         name: row of the zoo, such as "restormer-derain".
         folder: folder of the weights; None for WEIGHTS.
-        accept_licence: whether the licence of the method is accepted, if files are missing.
+        accept_licence: accept the licence of the method, if files are missing and it was not
+            accepted before.
         offline: whether nothing may be fetched; None: as HF_HUB_OFFLINE says.
         mirrors: YAML table of mirrors; None for that of WXR_MIRRORS.
         progress: whether bars are drawn on stderr.
@@ -42,12 +44,9 @@ def download(
     row = find_row(name)
     root = Path(folder).expanduser() if folder else WEIGHTS
     missing = missing_files([row], root)
-    if missing and not accept_licence:
-        raise WxrError(
-            f"{name}: its licence is '{row.licence}' ({row.source}); accept it with "
-            "accept_licence=True to fetch the weights"
-        )
     refuse_offline(missing, offline)
+    if missing:
+        _accept(row, root, accept_licence)
     transfer = Transfer(read_mirrors(mirrors), progress)
     for wanted in missing:
         obtain(wanted, root, transfer)
@@ -73,6 +72,16 @@ def missing_files(rows: Iterable[Row], folder: Path) -> list[WantedFile]:
             if existing(row, wanted.name, folder) is None:
                 missing.setdefault(wanted.target, wanted)
     return list(missing.values())
+
+
+def _accept(row: Row, folder: Path, is_accepted: bool) -> None:
+    """Record the licence of a row as accepted, or raise WxrError if it never was."""
+    if not is_accepted and open_licences([row], folder):
+        raise WxrError(
+            f"{row.name}: its licence is '{row.licence}' ({row.source}); accept it with "
+            "accept_licence=True to fetch the weights"
+        )
+    accept_licences([row], folder)
 
 
 def refuse_offline(missing: Iterable[WantedFile], offline: bool | None = None) -> None:

@@ -1,8 +1,10 @@
 """`wxr benchmark`: methods × sets × metrics, each cell computed once."""
 
 import argparse
+import sys
 
-from wxr_plugin.cli.parsers import add_command, add_overrides
+from wxr_plugin.cli.downloading import add_download, check_download, get_rows
+from wxr_plugin.cli.parsers import add_command, add_offline, add_overrides
 
 DESCRIPTION = """
 Restore every test set with every method, measure the results, and write tables and a report.
@@ -11,6 +13,7 @@ Results that exist are kept: only missing cells are computed, and an interrupted
 EXAMPLES = """examples:
   wxr benchmark -opt options/tiny/benchmark.yml
   wxr benchmark -opt options/benchmark/real_weather.yml --available
+  wxr benchmark -opt options/benchmark/real_weather.yml --download
   wxr benchmark -opt options/benchmark/real_weather.yml --list
   wxr benchmark --sets
 """
@@ -33,6 +36,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--list", action="store_true", help="list finished and missing cells; compute nothing"
     )
+    add_download(parser, "published methods")
+    add_offline(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,6 +55,9 @@ def run(args: argparse.Namespace) -> int:
     from wxr_plugin.benchmark.report.write import write_report
     from wxr_plugin.benchmark.run import Run
 
+    check_download(args)
+    if args.download:
+        _download(args)
     plan = load_benchmark(args.opt, args.force_yml, args.available)
     job = Run(plan, say=lambda line: print(line, flush=True))
     # With --available: methods and sets whose files are missing.
@@ -62,3 +70,17 @@ def run(args: argparse.Namespace) -> int:
     summary.print_results(job)
     print(f"\nOpen {write_report(job.folder)}")
     return 1 if job.failures else 0
+
+
+def _download(args: argparse.Namespace) -> None:
+    """Fetch the missing files of the published methods that the option file names.
+
+    A file that does not arrive is a line on stderr: the checks that follow treat it as missing.
+    """
+    from wxr_plugin.benchmark.checking import published_names
+    from wxr_plugin.zoo.places import WEIGHTS
+    from wxr_plugin.zoo.rows import rows
+
+    chosen = [rows()[name] for name in published_names(args.opt, args.force_yml) if name in rows()]
+    for failure in get_rows(chosen, WEIGHTS, args.accept_licence, args.mirrors):
+        print(f"wxr benchmark: {failure}", file=sys.stderr)

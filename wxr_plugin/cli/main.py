@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from wxr_plugin import __version__
-from wxr_plugin.cli.parsers import CommandParser
+from wxr_plugin.cli.parsers import CommandParser, add_offline
 from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.help_text import HelpFormatter
 
@@ -17,6 +17,7 @@ COMMANDS = (
     "schema",
     "restore",
     "zoo",
+    "models",
     "lmdb",
     "data",
     "label",
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"wxr_plugin {__version__}")
+    add_offline(parser)
     subparsers = parser.add_subparsers(
         title="commands",
         dest="command",

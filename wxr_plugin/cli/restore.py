@@ -5,7 +5,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from wxr_plugin.cli.parsers import add_command, add_device
+from wxr_plugin.cli.downloading import add_download, check_download
+from wxr_plugin.cli.parsers import add_command, add_device, add_offline
 from wxr_plugin.cli.restore_display import OTHERS, RestoreBar, counted, duration, run_line
 from wxr_plugin.cli.restore_network import load_restorer
 from wxr_plugin.cli.restore_plan import FORMATS, names_file, plan, result_kind, skipped_line
@@ -31,6 +32,7 @@ EXAMPLES = """examples:
   wxr restore rain.jpg -o dry.png
   wxr restore rain.jpg -o restored/ --checkpoint experiments/mine/models/net_g_latest.pth
   wxr restore holiday/ -o restored/ --method restormer-derain --format same --quality 90
+  wxr restore rain.jpg -o restored/ --method prenet-rain100h --download
   wxr restore panorama.tif -o restored/ --precision bf16 --tile 768 --overlap 96 --batch 4
   wxr restore frames/ -o restored/ --checkpoint experiments/irsde/models/net_g_latest.pth --frames
   wxr restore street.jpg -o restored/ --method daclip --guide daclip_ViT-B-32.pt --seed 1
@@ -86,6 +88,8 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help="published method with its official weights; see `wxr zoo list`",
     )
+    add_download(group, "--method")
+    add_offline(group)
     group.add_argument(
         "--instruction",
         metavar="TEXT",
@@ -162,6 +166,7 @@ def run(args: argparse.Namespace) -> int:
     """Restore every photo; list failures at the end and return 1 if there are any."""
     started = time.monotonic()
     check(args)
+    check_download(args)
     sources = [read_source(path, args.output) for path in args.photos]
     if args.frames:
         check_sizes(photo for source in sources for photo in source.photos)

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 
 import pytest
+from file_server import forget_proxies, serving
 
 import wxr_plugin  # noqa: F401
 
@@ -22,3 +23,13 @@ def warnings_said(caplog):
     get_root_logger().addHandler(caplog.handler)
     yield lambda: [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     get_root_logger().removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def site(monkeypatch):
+    """Gives a web server on this machine, which no proxy of the environment hides."""
+    forget_proxies(monkeypatch)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("WXR_MIRRORS", raising=False)
+    with serving() as site:
+        yield site

@@ -162,18 +162,18 @@ def _check(source: str, wanted: WantedFile, file: Path, folder: Path) -> None:
 
 
 def _check_weights(source: str, wanted: WantedFile, file: Path) -> None:
-    """Raise TransferError unless `wxr zoo verify` recognises the file as one of the row."""
+    """Raise TransferError unless the file is recognised, as by `wxr zoo verify`."""
     from wxr_plugin.zoo.recognise import recognise
 
     try:
-        report = recognise(file)
+        report = recognise(file, only=(wanted.row.name,))
     except CheckpointError as error:
         reason = str(error).replace(str(file), "it", 1)
         raise TransferError(f"{source}: not readable as a checkpoint: {reason}") from error
     if not wanted.is_network:
         fits = report.other is not None
     else:
-        fits = any(match.row == wanted.row.name for match in report.matches)
+        fits = any(match.part in (None, wanted.name) for match in report.matches)
     if not fits:
         differences = report.closest_differs or report.other or "the weights of another network"
         raise TransferError(f"{source}: does not fit {wanted.row.name}: {differences}")

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class Served:
     """Bytes of the body after which each of the next answers ends; then whole ones."""
     shift: int = 0
     """Bytes by which a range starts too early."""
+    delay: float = 0
+    """Seconds before the body."""
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -92,6 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_headers(served, status, start, len(body))
         if not with_body:
             return
+        time.sleep(served.delay)
         cut = served.cuts.pop(0) if served.cuts else None
         self.wfile.write(body[:cut])
         if cut is not None or not served.has_length:

@@ -1,0 +1,36 @@
+"""Offline mode, also for libraries that were imported before."""
+
+import os
+import urllib.error
+import urllib.request
+
+import huggingface_hub
+import pytest
+
+from wxr_plugin.utils import offline
+
+
+@pytest.fixture
+def online(monkeypatch):
+    """Keep the offline mode of a test from the next one."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(urllib.request, "_opener", None)
+
+
+def test_the_variable_of_the_hub_counts(online, monkeypatch):
+    assert not offline.is_offline()
+    for value in ("1", "ON", "Yes", "true"):
+        monkeypatch.setenv("HF_HUB_OFFLINE", value)
+        assert offline.is_offline()
+
+
+def test_nothing_but_this_machine_is_reached(online, site):
+    url = site.put("/a", b"here")
+    offline.set_offline()
+    assert offline.is_offline() and os.environ["HF_HUB_OFFLINE"] == "1"
+    assert huggingface_hub.is_offline_mode()
+    assert urllib.request.urlopen(url).read() == b"here"
+    for away in ("https://download.example/musiq.pth", "http://download.example:80/musiq.pth"):
+        with pytest.raises(urllib.error.URLError, match=f"offline .*{away} is not cached"):
+            urllib.request.urlopen(away)

@@ -10,14 +10,6 @@ import pytest
 from wxr_plugin.utils import offline
 
 
-@pytest.fixture
-def online(monkeypatch):
-    """Keep the offline mode of a test from the next one."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(urllib.request, "_opener", None)
-
-
 def test_the_variable_of_the_hub_counts(online, monkeypatch):
     assert not offline.is_offline()
     for value in ("1", "ON", "Yes", "true"):
@@ -25,9 +17,12 @@ def test_the_variable_of_the_hub_counts(online, monkeypatch):
         assert offline.is_offline()
 
 
-def test_nothing_but_this_machine_is_reached(online, site):
+def test_nothing_but_this_machine_is_reached(site, monkeypatch):
     url = site.put("/a", b"here")
-    offline.set_offline()
+    offline.apply_offline()
+    assert not huggingface_hub.is_offline_mode()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "yes")
+    offline.apply_offline()
     assert offline.is_offline() and os.environ["HF_HUB_OFFLINE"] == "1"
     assert huggingface_hub.is_offline_mode()
     assert urllib.request.urlopen(url).read() == b"here"

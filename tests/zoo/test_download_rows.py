@@ -8,7 +8,6 @@ import zipfile
 from collections import namedtuple
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
 from published_files import filled, publish
@@ -214,7 +213,6 @@ def test_google_drive_that_refuses_or_has_no_such_file(folder, publish_at, monke
 def hub(site, monkeypatch):
     """Return a function that serves a file as the hub does, from the site as HF_ENDPOINT."""
     monkeypatch.setenv("HF_ENDPOINT", site.url)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
 
     def serve(body, digest):
         headers = {"X-Repo-Commit": "1" * 40, "X-Linked-Size": str(len(body))}

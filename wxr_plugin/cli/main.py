@@ -9,6 +9,7 @@ from wxr_plugin import __version__
 from wxr_plugin.cli.parsers import CommandParser, add_offline
 from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.help_text import HelpFormatter
+from wxr_plugin.utils.offline import apply_offline
 
 COMMANDS = (
     "train",
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     An error that the user can fix is one line on stderr and code 2; see `run_command` for the other
     codes.
     """
+    # HF_HUB_OFFLINE holds for all libraries, not only for those of the hub.
+    apply_offline()
     # argparse ends the process with code 2 by itself.
     args = build_parser().parse_args(argv)
     return run_command(f"wxr {args.command}", lambda: args.func(args))

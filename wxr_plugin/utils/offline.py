@@ -5,16 +5,23 @@ import sys
 import urllib.error
 import urllib.request
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 VARIABLE = "HF_HUB_OFFLINE"
 """Environment variable of huggingface_hub, which transformers and open_clip respect as well."""
 _ON = ("1", "on", "yes", "true")
-_LOCAL = ("localhost", "127.0.0.1", "::1", "[::1]")
+_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def is_offline() -> bool:
     """Return whether nothing may be fetched in this process."""
     return os.environ.get(VARIABLE, "").lower() in _ON
+
+
+def apply_offline() -> None:
+    """Fetch nothing in this process if the environment says so (`is_offline`)."""
+    if is_offline():
+        set_offline()
 
 
 def set_offline() -> None:
@@ -39,8 +46,7 @@ class _Refusing(urllib.request.BaseHandler):
 
     def http_open(self, request: urllib.request.Request) -> None:
         """Refuse `request`, or leave it to the next handler if it is for this machine."""
-        host = request.host.rpartition(":")[0] or request.host
-        if host not in _LOCAL:
+        if urlsplit(request.full_url).hostname not in _LOCAL:
             _refuse(request.full_url)
 
     https_open = ftp_open = http_open

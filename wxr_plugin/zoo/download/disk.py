@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.commands import DISK_FULL
 
 MARGIN = 64 << 20
 """Bytes that stay free."""
@@ -22,6 +23,11 @@ def check_room(folder: Path, needed: int | None, name: str) -> None:
             f"{name}: needs {readable(needed)}, and {folder} has {readable(free)} free; free some "
             "space, or name another folder"
         )
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether `error` is that of a full disk."""
+    return isinstance(error, OSError) and error.errno in DISK_FULL
 
 
 def readable(size: int) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.hashing import sha256_of
 from wxr_plugin.utils.progress import byte_bar
 from wxr_plugin.zoo.download.addresses import Address, WantedFile
-from wxr_plugin.zoo.download.disk import check_room
+from wxr_plugin.zoo.download.disk import check_room, is_disk_full
 from wxr_plugin.zoo.download.http import ATTEMPTS, TIMEOUTS, TransferError, fetch
 from wxr_plugin.zoo.download.mirrors import mirrored
 
@@ -65,7 +66,6 @@ def _fetch_hub(address: Address, part: Path, transfer: Transfer) -> None:
     # Read here, as huggingface_hub reads it when it is imported.
     endpoint = os.environ.get("HF_ENDPOINT") or None
     url = hub.hf_hub_url(address.at, address.file, endpoint=endpoint)
-    # The class of a network error depends on the HTTP library of huggingface_hub.
     try:
         metadata = hub.get_hf_file_metadata(url)
         check_room(part.parent, metadata.size, address.file)
@@ -77,7 +77,12 @@ def _fetch_hub(address: Address, part: Path, transfer: Transfer) -> None:
         raise TransferError(
             f"{address.url}: needs the authors' consent: ask for it on {url}, then `hf auth login`"
         ) from error
-    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+    except WxrError:
+        raise
+    except Exception as error:
+        # The class of a network error depends on the HTTP library of huggingface_hub.
+        if is_disk_full(error):
+            raise
         raise TransferError(f"{url}: {_first_line(error)}") from error
     _check_etag(Path(file), metadata.etag, address)
     os.replace(file, part)
@@ -123,6 +128,8 @@ def _fetch_drive(address: Address, part: Path, transfer: Transfer) -> None:
             id=number, output=str(part), quiet=not transfer.progress, resume=True, **settings
         )
     except (gdown.exceptions.DownloadError, OSError, ValueError) as error:
+        if is_disk_full(error):
+            raise
         raise TransferError(
             f"{address.url}: Google Drive does not hand it out ({_first_line(error)}); try again "
             "in a day if it is a quota, or open the address in a browser"

@@ -123,14 +123,14 @@ def _session() -> "Iterator[Session]":
 
 def _fetch_in_attempts(job: _Job) -> None:
     """Resume after every cut, until ATTEMPTS of them in a row bring nothing new."""
-    fruitless = 0
+    fruitless = most = 0
     while True:
-        before = _bytes_here(job.part)
         try:
             _fetch_once(job)
             return
         except _CutError:
-            fruitless = 0 if _bytes_here(job.part) > before else fruitless + 1
+            fruitless = 0 if _bytes_here(job.part) > most else fruitless + 1
+            most = max(most, _bytes_here(job.part))
             if fruitless == ATTEMPTS:
                 raise
             time.sleep(PAUSE * 2**fruitless / 2)

@@ -12,6 +12,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.hashing import sha256_of
 from wxr_plugin.zoo.download.addresses import Address, WantedFile
 from wxr_plugin.zoo.download.archives import unpack
+from wxr_plugin.zoo.download.disk import is_disk_full
 from wxr_plugin.zoo.download.hosts import Transfer, fetch_from
 from wxr_plugin.zoo.download.http import TransferError
 from wxr_plugin.zoo.download.sums import NAME, read_sums, record_sum
@@ -98,8 +99,9 @@ def _from_address(address: Address, wanted: WantedFile, folder: Path, transfer: 
     part = work / "part"
     try:
         fetch_from(address, wanted, part, transfer)
-    except BaseException:
-        _tidy(work)
+    except BaseException as error:
+        if is_disk_full(error) or not _can_continue(work):
+            shutil.rmtree(work)
         raise
     # What is complete is either moved to its place or of no use.
     try:
@@ -113,14 +115,14 @@ def _from_address(address: Address, wanted: WantedFile, folder: Path, transfer: 
         shutil.rmtree(work)
 
 
-def _tidy(work: Path) -> None:
-    """Remove the folder of a transfer unless the next one can go on with what is in it."""
+def _can_continue(work: Path) -> bool:
+    """Return whether the next transfer can continue with what is in the folder of this one."""
     for file in work.rglob("*"):
         # part: ours and gdown's; .incomplete: huggingface_hub's
         is_part = file.name.startswith("part") and file.suffix != ".json"
         if (is_part or file.suffix == ".incomplete") and file.stat().st_size:
-            return
-    shutil.rmtree(work)
+            return True
+    return False
 
 
 def _checked(address: Address, wanted: WantedFile, part: Path, folder: Path) -> Path:

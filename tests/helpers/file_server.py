@@ -52,7 +52,7 @@ class Site:
 @contextmanager
 def serving() -> Iterator[Site]:
     """Yield a site on this machine, which ends with the block."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
     server.site = Site(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -68,6 +68,11 @@ def forget_proxies(monkeypatch) -> None:
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """Say nothing of a client that leaves early, as some tests do."""
 
 
 class _Handler(BaseHTTPRequestHandler):

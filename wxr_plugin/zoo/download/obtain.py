@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wxr_plugin.checkpoints.reading import CheckpointError
 from wxr_plugin.errors import WxrError
@@ -17,6 +18,9 @@ from wxr_plugin.zoo.download.hosts import Transfer, fetch_from
 from wxr_plugin.zoo.download.http import TransferError
 from wxr_plugin.zoo.download.sums import NAME, read_sums, record_sum
 from wxr_plugin.zoo.places import existing
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 WORK = ".download"
 """Folder below that of the weights for files on their way; those in it are resumed."""
@@ -59,16 +63,8 @@ def check_recorded(file: Path, folder: Path) -> None:
 @contextmanager
 def _locked(folder: Path, wanted: WantedFile) -> Iterator[None]:
     """Hold the lock of a file during the block; wait if another process has it."""
-    from filelock import FileLock, Timeout
-
     work = folder / WORK
-    work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(work / f"{_flat(wanted)}.lock")
-    try:
-        lock.acquire(timeout=0.1)
-    except Timeout:
-        print(f"{wanted.name}: another process is fetching it; waiting", file=sys.stderr)
-        lock.acquire()
+    lock = _acquired(work / f"{_flat(wanted)}.lock", wanted)
     try:
         yield
         # The file is in its place now, so a process that still waits for this lock takes it there.
@@ -77,6 +73,24 @@ def _locked(folder: Path, wanted: WantedFile) -> Iterator[None]:
         lock.release()
         with suppress(OSError):
             work.rmdir()  # only if nothing else is on its way
+
+
+def _acquired(path: Path, wanted: WantedFile) -> "FileLock":
+    """Return a lock that this process holds."""
+    from filelock import FileLock, Timeout
+
+    wait = 0.1
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=wait)
+            return lock
+        except Timeout:
+            print(f"{wanted.name}: another process is fetching it; waiting", file=sys.stderr)
+            wait = -1  # without end
+        except FileNotFoundError:
+            continue  # the other process is done and has removed the folder
 
 
 def _first_that_works(wanted: WantedFile, folder: Path, transfer: Transfer) -> Path:

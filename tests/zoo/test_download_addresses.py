@@ -2,7 +2,7 @@
 
 import tarfile
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import msgspec
@@ -38,6 +38,17 @@ def test_every_file_of_every_row_has_an_address_or_says_whom_to_ask():
             assert address.kind != "hub" or (address.at.count("/") == 1 and address.file)
             assert address.kind != "drive-folder" or address.file
             assert "/blob/" not in address.url and "/tree/" not in address.url
+
+
+def test_the_docs_count_the_files_of_each_kind():
+    kinds = {wanted.target: wanted.addresses[:1] for wanted in all_wanted()}
+    counts = Counter(address.kind for found in kinds.values() for address in found)
+    text = (Path(__file__).parents[2] / "docs/zoo.md").read_text(encoding="utf-8")
+    words = " ".join(text.split())
+    assert f"addresses of {counts.total()} of the {len(kinds)} files" in words
+    drive = counts["drive"] + counts["drive-folder"]
+    assert f"{counts['http']} are on the web, {counts['hub']} on the Hugging Face hub" in words
+    assert f"{drive} on Google Drive" in words
 
 
 def test_every_entry_of_the_table_is_a_file_of_a_row():

@@ -14,7 +14,7 @@ from wxr_plugin.utils.hashing import sha256_of
 from wxr_plugin.utils.progress import byte_bar
 from wxr_plugin.zoo.download.addresses import Address, WantedFile
 from wxr_plugin.zoo.download.disk import check_room, is_disk_full
-from wxr_plugin.zoo.download.http import ATTEMPTS, TIMEOUTS, TransferError, fetch
+from wxr_plugin.zoo.download.http import ATTEMPTS, TIMEOUTS, TransferError, discard, fetch
 from wxr_plugin.zoo.download.mirrors import mirrored
 
 EXTRA = "pip install 'wxr_plugin[download]'"
@@ -116,6 +116,8 @@ def _check_etag(file: Path, etag: str | None, address: Address) -> None:
 def _fetch_drive(address: Address, part: Path, transfer: Transfer) -> None:
     """Fetch with gdown, which confirms Google's questions and resumes."""
     gdown = _import_gdown(address)
+    # It takes a file that is there for a complete one; its own parts have other names.
+    discard(part)
     number = address.at
     settings = {"timeout": TIMEOUTS, "retries": ATTEMPTS, "use_cookies": False}
     try:

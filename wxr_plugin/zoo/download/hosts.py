@@ -7,14 +7,21 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.hashing import sha256_of
 from wxr_plugin.utils.progress import byte_bar
 from wxr_plugin.zoo.download.addresses import Address, WantedFile
 from wxr_plugin.zoo.download.disk import check_room, is_disk_full
-from wxr_plugin.zoo.download.http import ATTEMPTS, TIMEOUTS, TransferError, discard, fetch
+from wxr_plugin.zoo.download.http import (
+    ATTEMPTS,
+    TIMEOUTS,
+    TransferError,
+    discard,
+    errors_as_lines,
+    fetch,
+)
 from wxr_plugin.zoo.download.mirrors import mirrored
 
 EXTRA = "pip install 'wxr_plugin[download]'"
@@ -83,7 +90,9 @@ def _fetch_hub(address: Address, part: Path, transfer: Transfer) -> None:
         # The class of a network error depends on the HTTP library of huggingface_hub.
         if is_disk_full(error):
             raise
-        raise TransferError(f"{url}: {_first_line(error)}") from error
+        answered = isinstance(error, hub.errors.HfHubHTTPError)
+        advice = "" if answered else "; check the network, or set HF_ENDPOINT to a mirror"
+        raise TransferError(f"{url}: {_first_line(error)}{advice}") from error
     _check_etag(Path(file), metadata.etag, address)
     os.replace(file, part)
 
@@ -132,10 +141,22 @@ def _fetch_drive(address: Address, part: Path, transfer: Transfer) -> None:
     except (gdown.exceptions.DownloadError, OSError, ValueError) as error:
         if is_disk_full(error):
             raise
-        raise TransferError(
-            f"{address.url}: Google Drive does not hand it out ({_first_line(error)}); try again "
-            "in a day if it is a quota, or open the address in a browser"
-        ) from error
+        _refuse_drive(address, error)
+
+
+def _refuse_drive(address: Address, error: Exception) -> NoReturn:
+    """Raise TransferError for an error of gdown: of the network, or an answer of Google."""
+    from requests.exceptions import RequestException
+
+    # gdown wraps the last error after its own attempts.
+    for cause in (error, error.__cause__, error.__context__):
+        if isinstance(cause, RequestException) and cause.response is None:
+            with errors_as_lines(address.url):
+                raise cause
+    raise TransferError(
+        f"{address.url}: Google Drive does not hand it out ({_first_line(error)}); try again in a "
+        "day if it is a quota, or open the address in a browser"
+    ) from error
 
 
 def _import_gdown(address: Address) -> ModuleType:

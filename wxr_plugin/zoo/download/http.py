@@ -82,7 +82,7 @@ def fetch(
         OSError: the disk is full, in spite of the check.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
-    with _session() as session, _errors_as_lines(url):
+    with _session() as session, errors_as_lines(url):
         try:
             _fetch_in_attempts(_Job(session, url, part, size, is_hashed, report))
         except _CutError as error:
@@ -290,7 +290,7 @@ def _bytes_here(part: Path) -> int:
 
 
 @contextmanager
-def _errors_as_lines(url: str) -> Iterator[None]:
+def errors_as_lines(url: str) -> Iterator[None]:
     """Raise TransferError with one line of advice for the errors of requests."""
     from requests import exceptions
 
@@ -339,6 +339,8 @@ def _reason(error: BaseException) -> str:
             break
         error = inner
     text = " ".join(str(error).split())
-    # urllib3 puts the object in front: <...HTTPConnection object at 0x7f…>: reason
-    _, _, behind = text.rpartition(">: ")
-    return (behind or text or type(error).__name__).strip("'\"()")
+    # urllib3 puts the object in front: HTTPConnection(host=…): or <… object at 0x7f…>: reason
+    for end in (">: ", "): "):
+        _, found, behind = text.partition(end)
+        text = behind if found else text
+    return text.strip("'\"") or type(error).__name__

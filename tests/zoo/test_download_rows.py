@@ -90,6 +90,15 @@ def test_the_published_address_goes_through_the_mirror_table(site, body, folder,
     assert get(folder, mirrors=table).read_bytes() == body
 
 
+def test_a_mirror_of_google_drive_has_plain_files(site, body, folder, publish_at, tmp_path):
+    publish_at(Address("drive", "1"), Address("drive-folder", "5", file="in/best"))
+    site.put("/drive/folders/5/in/best", body)
+    table = tmp_path / "mirrors.yml"
+    table.write_text(f"https://drive.google.com/: {site.url}/")
+    assert get(folder, mirrors=table).read_bytes() == body
+    assert [path for _, path, _ in site.requests] == ["/uc?id=1", "/drive/folders/5/in/best"]
+
+
 def test_another_file_than_the_published_one_is_removed(site, folder, tmp_path):
     (wanted,) = wanted_files(find_row("prenet-rain100h"))
     path = wanted.addresses[0].at.removeprefix("https://github.com")

@@ -1,9 +1,12 @@
 """Single files out of zip and tar archives."""
 
+import gzip
+import lzma
 import re
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -30,8 +33,19 @@ def unpack(archive: Path, address: Address, target: Path) -> Iterator[str]:
             yield from _unpack_tar(archive, address, target)
         else:
             raise TransferError(f"{address.url}: no zip or tar archive came; ask the authors")
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+    except _DAMAGES as error:
         raise TransferError(f"{address.url}: the archive is damaged ({error})") from error
+
+
+_DAMAGES = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    RuntimeError,  # of zipfile: a password, or an unknown compression
+)
 
 
 def _unpack_zip(archive: Path, address: Address, target: Path) -> Iterator[str]:

@@ -48,7 +48,10 @@ def fetch_from(address: Address, wanted: WantedFile, part: Path, transfer: Trans
         note = f" ({address.note})" if address.note else ""
         raise TransferError(f"{address.at}: has to be opened in a browser{note}")
     # A mirror has plain files, whatever the host of the authors' ones is.
-    if address.kind == "http" or url != address.url:
+    is_mirrored = url != address.url
+    if is_mirrored and address.kind == "drive-folder":
+        url = f"{url}/{address.file}"
+    if address.kind == "http" or is_mirrored:
         _fetch_http(url, wanted, part, transfer, is_file=not address.member)
     elif address.kind == "hub":
         _fetch_hub(address, part, transfer)

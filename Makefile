@@ -36,7 +36,7 @@ $(READY): setup.py pyproject.toml $(CONSTRAINTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q $(PINNED) setuptools wheel cython torch torchvision "numpy>=2" "scipy<1.18"
-	$(call EDITABLE,$(VENV)) -e ".[dev]"
+	$(call EDITABLE,$(VENV)) -e ".[dev,download]"
 	$(BIN)/python -m pip install -q --force-reinstall --no-deps opencv-python-headless==$$( \
 	$(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))')
 	$(BIN)/python -c 'import cv2, wxr_plugin'

@@ -67,9 +67,9 @@ def _locked(folder: Path, wanted: WantedFile) -> Iterator[None]:
     lock = _acquired(work / f"{_flat(wanted)}.lock", wanted)
     try:
         yield
-        # The file is in its place now, so a process that still waits for this lock takes it there.
-        Path(lock.lock_file).unlink(missing_ok=True)
     finally:
+        # A process that waits opens the lock by its name each time that it looks.
+        Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
         with suppress(OSError):
             work.rmdir()  # only if nothing else is on its way

@@ -1,9 +1,8 @@
 """`wxr benchmark`: methods × sets × metrics, each cell computed once."""
 
 import argparse
-import sys
 
-from wxr_plugin.cli.downloading import add_download, check_download, get_rows
+from wxr_plugin.cli.downloading import add_download, after_download
 from wxr_plugin.cli.parsers import add_command, add_offline, add_overrides
 
 DESCRIPTION = """
@@ -37,6 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--list", action="store_true", help="list finished and missing cells; compute nothing"
     )
     add_download(parser, "published methods")
+    parser.set_defaults(func=after_download(run, downloads))
     add_offline(parser)
 
 
@@ -55,9 +55,6 @@ def run(args: argparse.Namespace) -> int:
     from wxr_plugin.benchmark.report.write import write_report
     from wxr_plugin.benchmark.run import Run
 
-    check_download(args)
-    if args.download:
-        _download(args)
     plan = load_benchmark(args.opt, args.force_yml, args.available)
     job = Run(plan, say=lambda line: print(line, flush=True))
     # With --available: methods and sets whose files are missing.
@@ -72,15 +69,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if job.failures else 0
 
 
-def _download(args: argparse.Namespace) -> None:
-    """Fetch the missing files of the published methods that the option file names.
-
-    A file that does not arrive is a line on stderr: the checks that follow treat it as missing.
-    """
+def downloads(args: argparse.Namespace) -> list[str]:
+    """Return the published methods whose files `--download` fetches: those of the option file."""
     from wxr_plugin.benchmark.checking import published_names
-    from wxr_plugin.zoo.places import WEIGHTS
     from wxr_plugin.zoo.rows import rows
 
-    chosen = [rows()[name] for name in published_names(args.opt, args.force_yml) if name in rows()]
-    for failure in get_rows(chosen, WEIGHTS, args.accept_licence, args.mirrors):
-        print(f"wxr benchmark: {failure}", file=sys.stderr)
+    names = published_names(args.opt, args.force_yml) if args.opt else []
+    # The checks of the option file report unknown names.
+    return [name for name in names if name in rows()]

@@ -2,10 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wxr_plugin.cli.parsers import Run
 from wxr_plugin.errors import WxrError
 
 if TYPE_CHECKING:
@@ -37,11 +38,37 @@ def add_download(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what
     add_licence(parser)
 
 
-def check_download(args: argparse.Namespace) -> None:
+def after_download(run: Run, names: Callable[[argparse.Namespace], list[str]]) -> Run:
+    """Return the function of a command that first downloads what `--download` asks for.
+
+    Args:
+        run: the function of the command, which treats a file that did not arrive as missing.
+        names: arguments -> published methods whose files are fetched.
+    """
+
+    def downloaded(args: argparse.Namespace) -> int | None:
+        _check_download(args)
+        if args.download:
+            _download(names(args), args)
+        return run(args)
+
+    return downloaded
+
+
+def _check_download(args: argparse.Namespace) -> None:
     """Raise WxrError if options of `--download` are given without it."""
     for flag, value in (("--accept-licence", args.accept_licence), ("--mirrors", args.mirrors)):
         if value and not args.download:
             raise WxrError(f"{flag} has no effect without --download")
+
+
+def _download(names: list[str], args: argparse.Namespace) -> None:
+    from wxr_plugin.zoo.places import WEIGHTS
+    from wxr_plugin.zoo.rows import find_row
+
+    rows = [find_row(name) for name in names]
+    for failure in get_rows(rows, WEIGHTS, args.accept_licence, args.mirrors):
+        print(f"wxr {args.command}: {failure}", file=sys.stderr)
 
 
 def get_rows(

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from wxr_plugin.cli.downloading import add_download, check_download
+from wxr_plugin.cli.downloading import add_download, after_download
 from wxr_plugin.cli.parsers import add_command, add_device, add_offline
 from wxr_plugin.cli.restore_display import OTHERS, RestoreBar, counted, duration, run_line
 from wxr_plugin.cli.restore_network import load_restorer
@@ -62,6 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="output folder; for a single photo also an output file such as dry.png",
     )
     parser.add_argument("--overwrite", action="store_true", help="overwrite existing results")
+    parser.set_defaults(func=after_download(run, downloads))
     _add_network(parser.add_argument_group("network"))
     _add_files(parser.add_argument_group("output files"))
     _add_computing(parser.add_argument_group("memory and speed"))
@@ -166,7 +167,6 @@ def run(args: argparse.Namespace) -> int:
     """Restore every photo; list failures at the end and return 1 if there are any."""
     started = time.monotonic()
     check(args)
-    check_download(args)
     sources = [read_source(path, args.output) for path in args.photos]
     if args.frames:
         check_sizes(photo for source in sources for photo in source.photos)
@@ -184,6 +184,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"failed: {failure}")
     print(_summary(len(pending) - len(failures), time.monotonic() - started, args.output))
     return 1 if failures else 0
+
+
+def downloads(args: argparse.Namespace) -> list[str]:
+    """Return the published methods whose files `--download` fetches."""
+    if not args.method:
+        raise WxrError("--download is for the weights of a --method; leave it out, or add one")
+    return [] if args.checkpoint else [args.method]
 
 
 def check(args: argparse.Namespace) -> None:

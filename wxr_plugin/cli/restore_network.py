@@ -4,15 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from wxr_plugin.cli.downloading import get_rows
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.diffusion import Diffusion, PatchDiffusion
 from wxr_plugin.inference.loading import DEFAULT
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.inference.specs import RestorerSpec, checkpoint_spec, method_spec
 from wxr_plugin.sampling.options import SamplingOptions
-from wxr_plugin.zoo.places import WEIGHTS
-from wxr_plugin.zoo.rows import find_row
 
 
 def load_restorer(args: argparse.Namespace) -> Restorer:
@@ -62,11 +59,7 @@ def _spec(args: argparse.Namespace) -> RestorerSpec:
     """Return the published method, or the checkpoint with the network of its option file."""
     if args.method and args.opt:
         raise WxrError("--method sets the network: leave out --opt, or --method")
-    if args.download and not args.method:
-        raise WxrError("--download is for the weights of a --method; leave it out, or add one")
     if args.method:
-        if args.download and not args.checkpoint:
-            _download(args)
         return method_spec(args.method, args.checkpoint, args.guide, args.instruction)
     checkpoints = args.checkpoint or [Path(DEFAULT)]
     if len(checkpoints) > 1:
@@ -74,11 +67,3 @@ def _spec(args: argparse.Namespace) -> RestorerSpec:
     if args.instruction:
         raise WxrError("--instruction is for a --method that takes one; leave it out")
     return checkpoint_spec("", checkpoints[0], args.opt, args.guide)
-
-
-def _download(args: argparse.Namespace) -> None:
-    """Fetch the files of the method that are missing; raise WxrError if one does not arrive."""
-    row = find_row(args.method)
-    failures = get_rows([row], WEIGHTS, args.accept_licence, args.mirrors)
-    if failures:
-        raise WxrError("; ".join(failures))

@@ -48,6 +48,7 @@ setup(
         "pyyaml>=6.0.1",
         "pyyaml>=6.0.2; python_version >= '3.13'",
         "pyyaml>=6.0.3; python_version >= '3.14'",
+        "requests>=2.31",
         "rich>=13.7",
         "safetensors>=0.8",
         "scikit-image>=0.24",
@@ -65,12 +66,13 @@ setup(
     ],
     extras_require={
         # utils/extras.py names these in its messages, README.md states their licences.
-        "all": ["wxr_plugin[demo,extra-archs,metrics,quantized,server]"],
+        "all": ["wxr_plugin[demo,download,extra-archs,metrics,quantized,server]"],
         "demo": [
             "scikit-learn>=1.5",
             "scikit-learn>=1.5.2; python_version >= '3.13'",
             "scikit-learn>=1.7.2; python_version >= '3.14'",
         ],
+        "download": ["gdown>=6.5"],
         "extra-archs": ["spandrel_extra_arches>=0.2"],
         "metrics": ["icecream>=2.1.3", "pyiqa>=0.1.16"],
         "quantized": ["accelerate>=1.10", "bitsandbytes>=0.46.1"],

@@ -2,8 +2,11 @@
 
 import importlib.util
 import logging
+import urllib.request
 
 import pytest
+from file_server import forget_proxies, serving
+from huggingface_hub import constants
 
 import wxr_plugin  # noqa: F401
 
@@ -22,3 +25,20 @@ def warnings_said(caplog):
     get_root_logger().addHandler(caplog.handler)
     yield lambda: [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     get_root_logger().removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def online(monkeypatch):
+    """Leave the offline mode for a test, and keep that of the test from the next one."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(urllib.request, "_opener", None)
+
+
+@pytest.fixture
+def site(monkeypatch, online):
+    """Gives a web server on this machine, which no proxy of the environment hides."""
+    forget_proxies(monkeypatch)
+    monkeypatch.delenv("WXR_MIRRORS", raising=False)
+    with serving() as site:
+        yield site

@@ -63,6 +63,17 @@ def load_benchmark(
     return plan._replace(left_out=left_out)
 
 
+def published_names(path: str | os.PathLike, overrides: Iterable[str] = ()) -> list[str]:
+    """Return the published methods of an option file whose official files are used."""
+    opt = option_files.load(path, overrides, warn=False)
+    names = []
+    for block in _blocks(opt, "methods").values():
+        # The file has not been checked yet, so a block may have any type.
+        if isinstance(block, dict) and not block.get("checkpoint"):
+            names.append(block.get("method"))
+    return [name for name in names if isinstance(name, str)]
+
+
 def check_benchmark(opt: Mapping[str, Any], path: str | os.PathLike) -> list[Problem]:
     """Return the problems of a benchmark's options `opt`; nothing is loaded."""
     return _examine(opt, path)[0]

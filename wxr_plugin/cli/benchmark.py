@@ -2,7 +2,8 @@
 
 import argparse
 
-from wxr_plugin.cli.parsers import add_command, add_overrides
+from wxr_plugin.cli.downloading import add_download, after_download
+from wxr_plugin.cli.parsers import add_command, add_offline, add_overrides
 
 DESCRIPTION = """
 Restore every test set with every method, measure the results, and write tables and a report.
@@ -11,6 +12,7 @@ Results that exist are kept: only missing cells are computed, and an interrupted
 EXAMPLES = """examples:
   wxr benchmark -opt options/tiny/benchmark.yml
   wxr benchmark -opt options/benchmark/real_weather.yml --available
+  wxr benchmark -opt options/benchmark/real_weather.yml --download
   wxr benchmark -opt options/benchmark/real_weather.yml --list
   wxr benchmark --sets
 """
@@ -33,6 +35,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--list", action="store_true", help="list finished and missing cells; compute nothing"
     )
+    add_download(parser, "published methods")
+    parser.set_defaults(func=after_download(run, downloads))
+    add_offline(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,3 +67,13 @@ def run(args: argparse.Namespace) -> int:
     summary.print_results(job)
     print(f"\nOpen {write_report(job.folder)}")
     return 1 if job.failures else 0
+
+
+def downloads(args: argparse.Namespace) -> list[str]:
+    """Return the published methods whose files `--download` fetches: those of the option file."""
+    from wxr_plugin.benchmark.checking import published_names
+    from wxr_plugin.zoo.rows import rows
+
+    names = published_names(args.opt, args.force_yml) if args.opt else []
+    # The checks of the option file report unknown names.
+    return [name for name in names if name in rows()]

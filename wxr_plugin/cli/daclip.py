@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from wxr_plugin.cli.parsers import add_command, add_device, add_group
+from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
 from wxr_plugin.data.degradations.words import DEGRADATIONS
 from wxr_plugin.errors import WxrError
 
@@ -70,6 +70,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--csv", type=Path, metavar="FILE", help="also write the probabilities of all words to FILE"
     )
     add_device(parser)
+    add_offline(parser)
 
 
 def classify(args: argparse.Namespace) -> int:

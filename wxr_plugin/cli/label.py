@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from wxr_plugin.cli import label_actions
-from wxr_plugin.cli.parsers import add_command, add_device, add_group
+from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
 
 DESCRIPTION = """
 Label photos with vision-language models, and choose their first pseudo-labels. Labels are written
@@ -121,6 +121,7 @@ def _add_rewrite(actions: argparse._SubParsersAction) -> None:
         default="rules",
         help="rules (no model), a model, http://HOST/v1#MODEL or a YAML file",
     )
+    add_offline(parser)
     _add_retry(parser)
 
 
@@ -161,6 +162,7 @@ def _add_init(actions: argparse._SubParsersAction) -> None:
         "--overlap", type=int, default=32, metavar="PIXELS", help="overlap of neighbouring tiles"
     )
     add_device(parser)
+    add_offline(parser)
     _add_batch_size(parser, "images in one call of a rater")
     _add_retry(parser)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the summary to FILE")
@@ -293,6 +295,7 @@ def _add_loading(parser: argparse.ArgumentParser) -> None:
         "--dtype", metavar="DTYPE", help="auto, float32, bfloat16 or float16 (default: auto)"
     )
     add_device(parser)
+    add_offline(parser)
     parser.add_argument(
         "--revision", metavar="REVISION", help="branch, tag or commit of a Hugging Face id"
     )

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from wxr_plugin import __version__
-from wxr_plugin.cli.parsers import CommandParser, add_verbosity
+from wxr_plugin.cli.parsers import CommandParser, add_offline, add_verbosity
 from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.help_text import HelpFormatter
+from wxr_plugin.utils.offline import apply_offline
 from wxr_plugin.utils.verbosity import printing
 
 COMMANDS = (
@@ -18,6 +19,7 @@ COMMANDS = (
     "schema",
     "restore",
     "zoo",
+    "models",
     "lmdb",
     "data",
     "label",
@@ -47,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     An error that the user can fix is one line on stderr and code 2; see `run_command` for the other
     codes.
     """
+    # HF_HUB_OFFLINE holds for all libraries, not only for those of the hub.
+    apply_offline()
     # argparse ends the process with code 2 by itself.
     args = build_parser().parse_args(argv)
     quiet, verbose = getattr(args, "quiet", False), getattr(args, "verbose", False)
@@ -65,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_verbosity(parser)
     parser.add_argument("--version", action="version", version=f"wxr_plugin {__version__}")
+    add_offline(parser)
     subparsers = parser.add_subparsers(
         title="commands",
         dest="command",

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from wxr_plugin.utils.help_text import HelpFormatter
+from wxr_plugin.utils.offline import set_offline
 from wxr_plugin.utils.wording import nearest
 
 OTHER_SPELLING = {"-opt": "--opt", "--opt": "-opt"}
@@ -116,6 +117,25 @@ def add_device(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
         "--device",
         metavar="DEVICE",
         help="cpu, cuda or cuda:N (default: the first GPU if there is one, otherwise cpu)",
+    )
+
+
+class _Offline(argparse.Action):
+    """Action that ends all access to other machines as soon as the option is read."""
+
+    def __call__(self, *_: object) -> None:
+        """Set the offline mode; the parser's arguments are not needed."""
+        set_offline()
+
+
+def add_offline(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add `--offline`, which sets HF_HUB_OFFLINE."""
+    parser.add_argument(
+        "--offline",
+        action=_Offline,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="fetch nothing; use cached models only (the same as HF_HUB_OFFLINE=1)",
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wxr_plugin.cli.parsers import add_command, add_device, add_group
+from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
 from wxr_plugin.data.weather.kinds import WEATHERS
 from wxr_plugin.errors import WxrError
 
@@ -114,6 +114,7 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
         help="seed of the held-out photos, crops, synthetic weather and initial prompts",
     )
     add_device(parser)
+    add_offline(parser)
 
 
 def learn(args: argparse.Namespace) -> int:

@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from wxr_plugin.cli.parsers import add_command, add_device
+from wxr_plugin.cli.downloading import add_download, after_download
+from wxr_plugin.cli.parsers import add_command, add_device, add_offline
+from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import Precision
 from wxr_plugin.sampling.methods import METHODS
 
@@ -25,6 +27,7 @@ EXAMPLES = """examples:
   wxr restore rain.jpg -o dry.png
   wxr restore rain.jpg -o restored/ --checkpoint experiments/mine/models/net_g_latest.pth
   wxr restore holiday/ -o restored/ --method restormer-derain --format same --quality 90
+  wxr restore rain.jpg -o restored/ --method prenet-rain100h --download
   wxr restore panorama.tif -o restored/ --precision bf16 --tile 768 --overlap 96 --batch 4
   wxr restore frames/ -o restored/ --checkpoint experiments/irsde/models/net_g_latest.pth --frames
   wxr restore street.jpg -o restored/ --method daclip --guide daclip_ViT-B-32.pt --seed 1
@@ -57,6 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="list the photos and their results; restore nothing"
     )
+    parser.set_defaults(func=after_download(run, downloads))
     _add_network(parser.add_argument_group("network"))
     _add_files(parser.add_argument_group("output files"))
     _add_computing(parser.add_argument_group("memory and speed"))
@@ -83,6 +87,8 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help="published method with its official weights; see `wxr zoo list`",
     )
+    add_download(group, "--method")
+    add_offline(group)
     group.add_argument(
         "--instruction",
         metavar="TEXT",
@@ -164,3 +170,10 @@ def run(args: argparse.Namespace) -> int:
     from wxr_plugin.cli import restore_run
 
     return restore_run.run(args)
+
+
+def downloads(args: argparse.Namespace) -> list[str]:
+    """Return the published methods whose files `--download` fetches."""
+    if not args.method:
+        raise WxrError("--download is for the weights of a --method; leave it out, or add one")
+    return [] if args.checkpoint else [args.method]

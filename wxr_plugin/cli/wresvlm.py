@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from wxr_plugin.cli.parsers import add_command, add_group, add_overrides
+from wxr_plugin.cli.parsers import add_command, add_group, add_offline, add_overrides
 
 if TYPE_CHECKING:
     from wxr_plugin.wresvlm.run import Run
@@ -53,6 +53,7 @@ def _add_run(actions: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--list", action="store_true", help="list the stages and their states; run nothing"
     )
+    add_offline(parser)
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:

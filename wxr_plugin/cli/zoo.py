@@ -1,4 +1,4 @@
-"""`wxr zoo list`, `wxr zoo show`, `wxr zoo verify` and `wxr zoo convert`."""
+"""`wxr zoo list`, `show`, `verify` and `convert`; `get` is in zoo_get.py."""
 
 import argparse
 import sys
@@ -6,22 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wxr_plugin.cli.parsers import add_command, add_group
+from wxr_plugin.cli.zoo_get import add_get
 from wxr_plugin.errors import WxrError, plain
 
 if TYPE_CHECKING:
     from wxr_plugin.zoo.recognise import Match, Recognised
     from wxr_plugin.zoo.rows import Row
 
-INSTRUCTION_HEAD = "lm_instructir-7d.pt"
-"""Second file of a method that takes an instruction."""
-
 DESCRIPTION = """
-List, identify and convert checkpoints. The zoo knows the published ones that `wxr restore --method`
-takes; it downloads nothing, but names the source and the licence of each file.
+List, fetch, identify and convert checkpoints. The zoo knows the published ones that `wxr restore
+--method` takes, with their addresses and licences.
 """
 EXAMPLES = """examples:
   wxr zoo list --task derain
   wxr zoo show restormer-derain
+  wxr zoo get restormer-derain
   wxr zoo verify deraining.pth
   wxr zoo convert net_g_latest.pth net_g.safetensors
 """
@@ -59,12 +58,13 @@ CONVERT_EXAMPLES = """examples:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `zoo` to the `wxr` command."""
-    summary = "list, identify and convert checkpoints"
+    summary = "list, fetch, identify and convert checkpoints"
     actions = add_group(subparsers, "zoo", summary, DESCRIPTION, EXAMPLES)
     _add_list(actions)
     summary = "show a published checkpoint and how to use it"
     parser = add_command(actions, "show", summary, show_row, examples=SHOW_EXAMPLES)
     parser.add_argument("name", metavar="NAME", help="name printed by `wxr zoo list`")
+    add_get(actions)
     _add_verify(actions)
     _add_convert(actions)
 
@@ -182,13 +182,10 @@ def show_row(args: argparse.Namespace) -> int:
     print(yaml.safe_dump(shown, **style), end="")
 
     # Files without an official name are searched by that of the row.
-    files = list(row.official or (f"{row.name}.pth",))
-    if row.guide:
-        files.append(row.guide)
-    if row.instruction:
-        files.append(INSTRUCTION_HEAD)
+    files = [*(row.official or (f"{row.name}.pth",)), *row.further]
     print("\nto use it:")
-    print(f"  fetch     {', '.join(files)} from {row.source}")
+    print(f"  fetch     wxr zoo get {row.name}")
+    print(f"  or        {', '.join(files)} from {row.source}")
     print(f"  put       {', '.join(str(WEIGHTS / file) for file in files)}")
     print(f"  restore   wxr restore PHOTOS -o restored --method {row.name}")
     if row.option:

@@ -24,6 +24,7 @@ from wxr_plugin.conditioning import clip_activation
 from wxr_plugin.conditioning.clip_activation import ClipError
 from wxr_plugin.conditioning.long_texts import shorten
 from wxr_plugin.data.weather.synthesis import WEATHERS
+from wxr_plugin.utils.offline import apply_offline
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
@@ -307,6 +308,7 @@ def build_clip(name: str) -> tuple[nn.Module, "SimpleTokenizer"]:
     source = clip_source(name)
     if source == architecture:
         _check_name(name)
+    apply_offline()
     try:
         with clip_activation.mismatch_as_error(name):
             model = _create(architecture, weights, source)

@@ -17,7 +17,7 @@ from wxr_plugin.options import files as option_files
 from wxr_plugin.utils.hashing import sha256_of
 from wxr_plugin.zoo.files import RowFiles, find_files, read_weights
 from wxr_plugin.zoo.places import further_file
-from wxr_plugin.zoo.rows import find_row, rows
+from wxr_plugin.zoo.rows import INSTRUCTION_HEAD, find_row, rows
 
 
 class RestorerSpec(msgspec.Struct, frozen=True):
@@ -171,10 +171,6 @@ def checkpoint_spec(
     return RestorerSpec(name, path, opt["network_g"], guide=guide, sde=opt.get("sde"))
 
 
-HEAD = "lm_instructir-7d.pt"
-"""Second file of InstructIR: the layers from embedded words to the input of its network."""
-
-
 def method_spec(
     name: str,
     checkpoint: Path | Sequence[Path] | None = None,
@@ -200,7 +196,7 @@ def method_spec(
     if row.guide and guide is None:
         guide = str(further_file(row, row.guide, folder, "--guide"))
     if row.instruction:
-        head = further_file(row, HEAD, folder)
+        head = further_file(row, INSTRUCTION_HEAD, folder)
         instruction = embed_instruction(words or row.instruction, head)
         files = files._replace(network=files.network | {"instruction": instruction})
     elif words:

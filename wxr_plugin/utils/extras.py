@@ -11,6 +11,7 @@ EXTRAS = {
     "quantized": ("accelerate", "bitsandbytes"),
     "server": ("openai",),
     "demo": ("sklearn",),
+    "download": ("gdown",),
 }
 """Extra -> top-level modules of its packages. The licences are in README.md."""
 

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 from wxr_plugin.utils.verbosity import is_quiet
@@ -86,6 +88,25 @@ def counting_bar(title: str, total: int) -> Iterator[Advance]:
             bar.update(task, advance=count, note=str(note))
 
         yield advance
+
+
+@contextmanager
+def byte_bar(title: str, shown: bool = True) -> Iterator[Callable[[int, int | None], None]]:
+    """Draw a bar of bytes on stderr and yield the function that sets it: done, total or None."""
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=40),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+        task = bar.add_task(title, total=None)
+
+        def update(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield update
 
 
 class TrainingBar:

@@ -17,6 +17,7 @@ import torch
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.extras import imported
+from wxr_plugin.utils.offline import apply_offline
 from wxr_plugin.utils.patching import patched
 from wxr_plugin.vlm.catalog import nearest, read_data
 from wxr_plugin.vlm.fetch import first_line
@@ -58,6 +59,7 @@ def load_metric(name: str, weights: str | None, device: torch.device) -> torch.n
         )
     if weights is not None:
         _refuse_code(name, weights)
+    apply_offline()
     try:
         metric = _create(name, weights, device)
     except _ERRORS as error:

@@ -12,31 +12,41 @@ WEIGHTS = Path("experiments") / "pretrained_models"
 """Folder of weights from elsewhere, as in BasicSR's projects."""
 
 
-def places(row: Row, official: str) -> list[Path]:
-    """Return the paths at which a file of `row` is searched.
+def places(row: Row, official: str, root: Path = WEIGHTS) -> list[Path]:
+    """Return the paths below `root` at which a file of `row` is searched.
 
     These are its official name; a folder or a file with the row's name; and the last part of its
     name if no other row has a file of that name.
     """
     last = Path(official).name
-    folder = WEIGHTS / row.name
-    paths = [WEIGHTS / official, folder / last]
+    folder = root / row.name
+    paths = [root / official, folder / last]
     # A file with the row's name and any suffix; with several files it would be ambiguous.
     if not row.files:
-        matching = WEIGHTS.glob(f"{row.name}.*")
+        matching = root.glob(f"{row.name}.*")
         paths += sorted(path for path in matching if path.is_file())
     owners = _owners()[last]
     if len(owners) == 1:
-        paths.append(WEIGHTS / last)
+        paths.append(root / last)
     return paths
+
+
+def existing(row: Row, name: str, root: Path = WEIGHTS) -> Path | None:
+    """Return the path below `root` of a file of `row`, unread; None if it does not exist.
+
+    `name` is its official name, or that of the row if it has none.
+    """
+    # Further files (`Row.further`) have one place; a file with the row's name is its network.
+    if name in row.further:
+        return _first_file([root / name])
+    return _first_file(places(row, name, root))
 
 
 def available(row: Row) -> list[Path]:
     """Return the row's files in WEIGHTS, unread; empty unless all exist."""
     files = []
     for official in row.official or (row.name,):
-        paths = places(row, official)
-        file = _first_file(paths)
+        file = existing(row, official)
         if file is None:
             return []
         files.append(file)
@@ -93,7 +103,7 @@ def further_file(row: Row, name: str, folder: Path, option: str | None = None) -
         if path.is_file():
             return path
     how = f", or give its path with {option}" if option else ""
-    raise WxrError(f"{WEIGHTS / name}: no such file; fetch it from {row.source}{how}")
+    raise WxrError(f"{WEIGHTS / name}: no such file; {_fetch(row)}{how}")
 
 
 def _ranked(row: Row, official: str, given: Sequence[Path]) -> Iterator[Path]:
@@ -136,13 +146,16 @@ def _refuse_missing(row: Row, official: str, given: Sequence[Path]) -> NoReturn:
     if not row.official:
         expected = given[0] if given else WEIGHTS / f"{row.name}.pth"
         raise WxrError(
-            f"{expected}: no such file; the authors name none, see {row.source}, or give yours "
-            f"with --checkpoint"
+            f"{expected}: no such file; the authors name none, {_fetch(row)}, or give yours with "
+            "--checkpoint"
         )
     expected = (given[0] if given else WEIGHTS) / official
-    raise WxrError(
-        f"{expected}: no such file; fetch it from {row.source}, or give its path with --checkpoint"
-    )
+    raise WxrError(f"{expected}: no such file; {_fetch(row)}, or give its path with --checkpoint")
+
+
+def _fetch(row: Row) -> str:
+    """Return the part of a message that says how to get the files of a row."""
+    return f"fetch it from {row.source} with `wxr zoo get {row.name}`"
 
 
 @cache

@@ -99,8 +99,11 @@ Containers = Mapping[str, Mapping[str, Tensor]]
 """Keys, joined by / -> the state dict there."""
 
 
-def recognise(path: Path) -> Recognised:
+def recognise(path: Path, only: tuple[str, ...] = ()) -> Recognised:
     """Recognise the network that the file `path` is for.
+
+    `only` are the names of the rows that it may be for; by default it is compared with all, which
+    takes longer.
 
     Raises CheckpointError if it cannot be read, FileNotFoundError if it does not exist.
     """
@@ -120,12 +123,12 @@ def recognise(path: Path) -> Recognised:
         stored_differs = _differences(weights, stored)
     matches: list[Match] = []
     for key, weights in containers.items():
-        matches += _matches(key, weights, sha256)
+        matches += _matches(key, weights, sha256, only)
     matches.sort(key=lambda match: match.part is not None)  # whole networks first
     closest, closest_differs = None, None
     # Only if nothing fits, because the search compares every network.
     if not matches and stored_differs != "":
-        closest, closest_differs = _closest(containers)
+        closest, closest_differs = _closest(containers, only)
     return report(
         matches,
         stored=stored,
@@ -218,10 +221,12 @@ def _differences(weights: Mapping[str, Tensor], network: Mapping[str, Any]) -> s
     return differences(shapes, expected)
 
 
-def _matches(key: str, raw: Mapping[str, Tensor], sha256: str) -> Iterator[Match]:
+def _matches(
+    key: str, raw: Mapping[str, Tensor], sha256: str, only: tuple[str, ...]
+) -> Iterator[Match]:
     """Yield the rows that the weights at `key` fit; `raw` have their names in the file."""
     weights = find_weights(dict(raw), None, key)
-    for target in _targets(_owners().get(sha256, ())):
+    for target in _targets(only or _owners().get(sha256, ())):
         if not _may_fit(weights, target.shapes):
             continue
         if not fits(aligned(weights, target.shapes), target.shapes):
@@ -268,12 +273,12 @@ def _prefix(raw: Mapping[str, Tensor], expected: Shapes) -> str:
     return min(prefixes, key=len, default="")
 
 
-def _closest(containers: Containers) -> tuple[str | None, str]:
+def _closest(containers: Containers, only: tuple[str, ...]) -> tuple[str | None, str]:
     """Return the row whose whole network shares most names and shapes with a container.
 
     With it come the differences. The share is that of common weights in those of either side.
     """
-    targets = [target for target in _targets() if not target.part]
+    targets = [target for target in _targets(only) if not target.part]
     best = LEAST
     closest, difference = None, "it has nothing in common with any network here"
     for key, raw in containers.items():

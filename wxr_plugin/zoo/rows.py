@@ -14,6 +14,8 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.namesakes import our_network
 
 DATA = resources.files(__package__)
+INSTRUCTION_HEAD = "lm_instructir-7d.pt"
+"""Second file of InstructIR: the layers from embedded words to the input of its network."""
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Task = Literal[
     "weather",
@@ -114,6 +116,12 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         # Several parts may be in one file.
         unique = dict.fromkeys(name for name in names if name)
         return tuple(unique)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Official names of the files that hold no weights of its network, such as its guide's."""
+        head = INSTRUCTION_HEAD if self.instruction else None
+        return tuple(name for name in (self.guide, head) if name)
 
     @property
     def whole(self) -> Part:

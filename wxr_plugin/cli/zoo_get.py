@@ -1,0 +1,139 @@
+"""`wxr zoo get`: fetch the published weights of methods."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wxr_plugin.cli.downloading import add_licence, get_rows
+from wxr_plugin.cli.parsers import add_command, add_offline
+from wxr_plugin.errors import WxrError
+
+if TYPE_CHECKING:
+    from wxr_plugin.zoo.download.addresses import WantedFile
+    from wxr_plugin.zoo.rows import Row
+
+DESCRIPTION = """
+Fetch published weights from where their authors put them: releases, the Hugging Face hub, Google
+Drive (with the extra `download`), or the web. The licence is shown and asked for once. A transfer
+that was cut continues; a file gets its name only after its size, its SHA-256 and its weights were
+checked.
+
+HF_ENDPOINT, http_proxy, https_proxy and no_proxy are respected.
+
+exit codes:
+  0  every file is here
+  1  some files did not arrive; the reasons are listed at the end
+  2  nothing could be done
+"""
+EXAMPLES = """examples:
+  wxr zoo get restormer-derain
+  wxr zoo get prenet-rain100h gcanet-derain --accept-licence
+  wxr zoo get --all-of desnow --dry-run
+"""
+
+
+def add_get(actions: argparse._SubParsersAction) -> None:
+    """Add `get` to `wxr zoo`."""
+    summary = "fetch the published weights of methods"
+    parser = add_command(actions, "get", summary, run, DESCRIPTION, EXAMPLES)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="name printed by `wxr zoo list`")
+    parser.add_argument(
+        "--all-of", metavar="TASK", help="also all methods of a task, such as derain"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        metavar="FOLDER",
+        help="folder to put the files into (default: experiments/pretrained_models)",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print addresses, sizes and licences; connect to nothing",
+    )
+    add_licence(parser)
+    add_offline(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch what is missing; return 1 if some of it did not arrive."""
+    from wxr_plugin.zoo.places import WEIGHTS
+
+    rows = named_rows(args.names, args.all_of)
+    folder = args.folder.expanduser() if args.folder else WEIGHTS
+    if args.dry_run:
+        print_plan(rows, folder)
+        return 0
+    print_present(rows, folder)
+    failures = get_rows(rows, folder, args.accept_licence, args.mirrors)
+    for failure in failures:
+        print(f"wxr zoo get: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def named_rows(names: list[str], task: str | None) -> "list[Row]":
+    """Return the rows of these names, and those of a task.
+
+    Raises:
+        WxrError: there is no such row or task, or nothing is named.
+    """
+    from wxr_plugin.zoo.rows import find_row, rows
+
+    chosen = [find_row(name) for name in names]
+    if task:
+        of_task = [row for row in rows().values() if row.task == task]
+        if not of_task:
+            tasks = ", ".join(sorted({row.task for row in rows().values()}))
+            raise WxrError(f"--all-of {task}: none; there are {tasks}")
+        chosen += of_task
+    if not chosen:
+        raise WxrError("nothing to get: name a method (`wxr zoo list`), or a task with --all-of")
+    return list({row.name: row for row in chosen}.values())
+
+
+def print_present(rows: "list[Row]", folder: Path) -> None:
+    """Print a line for each row whose files are here, after comparing them with their record."""
+    from wxr_plugin.zoo.download.addresses import wanted_files
+    from wxr_plugin.zoo.download.obtain import check_recorded
+    from wxr_plugin.zoo.places import existing
+
+    for row in rows:
+        files = [existing(row, wanted.name, folder) for wanted in wanted_files(row)]
+        present = [file for file in files if file]
+        for file in present:
+            check_recorded(file, folder)
+        if len(present) == len(files):
+            print(f"{row.name}: {', '.join(map(str, present))} (here)")
+
+
+def print_plan(rows: "list[Row]", folder: Path) -> None:
+    """Print what `wxr zoo get` would fetch, from where, and under which licence."""
+    from wxr_plugin.zoo.download.addresses import hub_models
+    from wxr_plugin.zoo.download.rows import missing_files
+
+    missing = missing_files(rows, folder)
+    for wanted in missing:
+        print(*_plan_lines(wanted, folder), sep="\n")
+    models = {model for wanted in missing for model in hub_models(wanted.row)}
+    for model in sorted(models):
+        print(f"{model}: model of the Hugging Face hub, into its cache")
+    known = [wanted.size for wanted in missing if wanted.size]
+    print(f"{len(missing)} files to fetch, {len(known)} of known size")
+
+
+def _plan_lines(wanted: "WantedFile", folder: Path) -> list[str]:
+    from wxr_plugin.zoo.download.disk import readable
+
+    size = readable(wanted.size) if wanted.size else "size unknown"
+    lines = [
+        f"{wanted.name}: {wanted.row.method}, {size}",
+        f"  licence  {wanted.row.licence}",
+        f"  to       {folder / wanted.target}",
+        f"  sha256   {wanted.sha256 or 'unknown; recorded when the file arrives'}",
+    ]
+    for address in wanted.addresses:
+        lines.append(f"  from     {address}")
+    if not wanted.addresses:
+        lines.append(f"  ask      {wanted.ask} (published nowhere)")
+    return lines

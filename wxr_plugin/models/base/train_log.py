@@ -23,7 +23,8 @@ Figures = dict[str, float]
 @master_only
 def append(folder: Path, iteration: int, figures: Mapping[str, float]) -> None:
     """Add the figures of `iteration` to the log in the experiment's folder."""
-    line = json.dumps({ITERATION: iteration, **_finite(figures)}) + "\n"
+    # It begins with a line break, which ends a line that a kill cut short.
+    line = "\n" + json.dumps({ITERATION: iteration, **_finite(figures)})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / FILE).open("a", encoding="utf-8") as file:

@@ -23,8 +23,7 @@ STYLES = ("default", "shifted")
 START = "small"
 """Packaged network that both trainings start from.
 
-In bf16 it takes less time than `tiny`, which gains nothing from it: 0.42 and 0.72 seconds of one
-core for a forward and a backward pass of six crops of 96 pixels.
+In bf16 it takes less time than `tiny` does (docs/measured.md).
 """
 JUDGE = "judge"
 """Name of the independent rater in the run's file."""
@@ -177,10 +176,7 @@ def _raters(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def computes_bf16() -> bool:
-    """Return whether the machine computes in bf16; a CPU without the instructions is slower in it.
-
-    On the CPU that measured the demo, bf16 takes 0.42 of float32's time.
-    """
+    """Return whether the machine has instructions for bf16; a CPU without is slower in it."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     cpu = Path("/proc/cpuinfo")

@@ -25,7 +25,7 @@ PACKAGED = {
 }
 """Name -> weights that are shipped with the package; the card is the README.md next to them.
 
-`tiny` serves the tests and the demo, `small` photos.
+`tiny` serves the tests and is a restorer of the demo's first vote, `small` restores photos.
 """
 DEFAULT = "small"
 """Name of the packaged network that restores where none is named."""

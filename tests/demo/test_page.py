@@ -135,7 +135,7 @@ def test_the_result_compares_with_both_networks(html, finished):
         "supervised only.",
         "PSNR, unlabelled photos: semi-supervised +2.000 against packaged, +1.000 against "
         "supervised only.",
-        "psnr, held out, default weather: semi-supervised +1.500 against packaged, +0.000 against "
+        "PSNR, default weather: semi-supervised +1.500 against packaged, +0.000 against "
         "supervised only.",
     ]
     text = page.text(results)

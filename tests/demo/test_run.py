@@ -122,7 +122,7 @@ def test_a_folder_without_photos_is_one_line(tmp_path, capsys):
     ("words", "line"),
     [
         (["--iterations", "0"], "'0' is not a whole number of at least 1"),
-        (["--judge", "pyiqa:nothing"], "nothing"),
+        (["--judge", "nowhere.yml"], "nowhere.yml"),
     ],
 )
 def test_a_wrong_option_is_one_line(tmp_path, capsys, words, line):

@@ -92,11 +92,10 @@ def result_table(results: Results) -> Table:
     columns, rows = [], {}
     for measure in _measures(results):
         of_measure = measure.table(titles)
-        place = _overall(of_measure)
-        heading = of_measure.columns[place]
-        columns.append(Heading(measure.title, heading.better))
+        # The last column is of all weathers.
+        columns.append(Heading(measure.title, measure.better))
         for name, cells in of_measure.rows:
-            rows.setdefault(name, {})[measure.title] = cells[place]
+            rows.setdefault(name, {})[measure.title] = cells[-1]
     table = Table("Result", columns, [], corner="network")
     for name, cells in rows.items():
         row = [cells.get(heading.title, Cell()) for heading in columns]
@@ -125,8 +124,12 @@ def _measures(results: Results) -> list[Scores]:
     measures = []
     for measure in scores.of_photos(results.rows, results.settings.options.report.metrics):
         measures.append(measure._replace(title=f"{measure.title}, unlabelled photos"))
-    pairs = [measure for measure in _held_out(results) if measure.title in results.packaged]
-    return [*measures, *pairs]
+    for measure in _held_out(results):
+        if measure.title in results.packaged:
+            # Of "psnr, held out, default weather" the end.
+            weather = measure.title.rpartition(", ")[2]
+            measures.append(measure._replace(title=f"PSNR, {weather}"))
+    return measures
 
 
 def _held_out(results: Results) -> list[Scores]:
@@ -149,13 +152,9 @@ def _titles(results: Results) -> Mapping[str, str]:
 
 def _mean(measure: Scores, step: str) -> float:
     """Return the mean of a step over all weathers."""
-    means = measure.values[step]
-    return means.get("overall") or list(means.values())[-1]
-
-
-def _overall(table: Table) -> int:
-    """Return the place of the column of all weathers: the last."""
-    return len(table.columns) - 1
+    # The last column of a table too: `overall`, or the only weather.
+    *_, mean = measure.values[step].values()
+    return mean
 
 
 def _result(results: Results) -> str:

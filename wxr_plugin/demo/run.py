@@ -51,15 +51,19 @@ def run(output: Path, real: Path | None, settings: Settings) -> Path:
         settings: lengths of the trainings, and the judge.
 
     Raises:
-        WxrError: no photos in `real`, or a stage fails.
+        WxrError: no photos in `real`, a wrong judge, or a stage fails.
     """
     from wxr_plugin.demo import page
+    from wxr_plugin.vlm.registries import chosen
     from wxr_plugin.wresvlm.checking import load_run
     from wxr_plugin.wresvlm.run import Run
 
     begin = time.monotonic()
+    # What the call names is checked before minutes are spent.
     if real:
         check_photos(real)
+    if settings.judge:
+        chosen("rater", settings.judge)
     output = output.resolve()
     photos = output / "photos"
     write_photos(photos)

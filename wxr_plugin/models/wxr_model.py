@@ -319,7 +319,9 @@ class WxrModel(SRModel):
     def get_current_log(self) -> dict[str, float]:
         """Return the figures of a log line, and add them to the training's log file."""
         figures = self.log_figures()
-        train_log.append(Path(self.opt["path"]["experiments_root"]), self.iteration, figures)
+        folder = self.opt["path"].get("experiments_root")
+        if folder:
+            train_log.append(Path(folder), self.iteration, figures)
         return figures
 
     def log_figures(self) -> dict[str, float]:

@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--gate", choices=("oracle", "random"), required=True)
     parser.add_argument("--iterations", type=int, default=200, metavar="N")
-    parser.add_argument("--rate", type=float, default=1e-4, help="learning rate at the start")
+    parser.add_argument("--rate", type=float, default=5e-5, help="learning rate at the start")
     args = parser.parse_args()
     return run_command(parser.prog, lambda: measure(args))
 

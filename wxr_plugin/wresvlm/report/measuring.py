@@ -238,7 +238,8 @@ def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
         return
     with counting_bar("measuring", len(rows)) as advance:
         for row in rows:
-            _score_photo(row, photos, metrics, None, failed)
+            if metrics:
+                _score_photo(row, photos, metrics, None, failed)
             if truth and row["photo"] in truth:
                 _score_photo(row, photos, PSNR, truth.read(row["photo"]), failed)
             advance(1, "")

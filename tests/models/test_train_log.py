@@ -16,7 +16,7 @@ def test_a_resumed_training_has_one_entry_of_each_iteration(tmp_path):
 def test_a_line_that_a_kill_cut_short_is_left_out(tmp_path):
     train_log.append(tmp_path, 5, {"l_pix": 1})
     with open(tmp_path / train_log.FILE, "a") as file:
-        file.write('{"iteration": 10, "l_p')
+        file.write('\n{"iteration": 10, "l_p')
     train_log.append(tmp_path, 10, {"l_pix": 2})
     train_log.append(tmp_path, 15, {"l_pix": 3})
     assert list(train_log.read(tmp_path)) == [5, 10, 15]

@@ -104,8 +104,10 @@ def _line(title: str, points: Sequence[Point], number: int, across: Axis, up: Ax
 def _legend_entry(title: str, number: int) -> str:
     dashes = DASHES[number % len(DASHES)]
     stroke = f'<line x1="0" x2="30" y1="5" y2="5" stroke-dasharray="{dashes}"/>'
-    key = f'<svg class="key" viewBox="0 0 30 10" aria-hidden="true">{stroke}</svg>'
-    return f'<li class="p{number % COLOURS}">{key}{escape(title)}</li>'
+    # The colour is the key's alone: the text of a legend has that of other texts.
+    kind = f"key p{number % COLOURS}"
+    key = f'<svg class="{kind}" viewBox="0 0 30 10" aria-hidden="true">{stroke}</svg>'
+    return f"<li>{key}{escape(title)}</li>"
 
 
 def _x(axis: Axis, value: float) -> float:

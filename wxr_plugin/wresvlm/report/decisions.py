@@ -11,6 +11,7 @@ from wxr_plugin.data.crops import crop
 from wxr_plugin.data.images.io import read_image
 from wxr_plugin.data.real_photos import RealPhotos, split_key
 from wxr_plugin.errors import WxrError
+from wxr_plugin.options.nested import block
 from wxr_plugin.pseudo_labelling.gate_examples import GateDecision, Image, gate_examples
 from wxr_plugin.utils.html import escape
 from wxr_plugin.wresvlm.report.measuring import spread, truth_of
@@ -52,6 +53,10 @@ def _section(settings: Settings, stage: str, decisions: Sequence[GateDecision]) 
     scenes = _Scenes(settings)
     title = settings.options.report.titles.get(stage, stage)
     parts = [_summary(title, decisions, scenes)]
+    margin = block(settings.losses, "rating").get("margin", 0)
+    if margin:
+        # Below 0, an accepted image may be rated a little lower than the label before.
+        parts.append(f"<p>Accepted: rated above the label by more than {margin:+g}.</p>")
     for accepted, name in ((True, "Accepted"), (False, "Refused")):
         of_outcome = [decision for decision in decisions if decision.accepted == accepted]
         of_outcome.sort(key=lambda decision: decision.iteration)

@@ -19,6 +19,7 @@ EDITABLE = PYTHONWARNINGS="ignore:Editable installation" $(1)/bin/python -m pip 
 # Threads that wait give their core away, so that a busy machine slows a training by its share and not tenfold.
 export OMP_WAIT_POLICY ?= passive
 REAL ?=
+JUDGE ?=
 TESTS ?= tests
 WORKERS ?= 2
 
@@ -47,8 +48,8 @@ $(READY): setup.py pyproject.toml packaging/py313/sitecustomize.py $(CONSTRAINTS
 	$(BIN)/python -c 'import cv2, wxr_plugin'
 	@touch $(READY)
 
-demo: $(READY)  ## train a small network with a vision-language model in the loop and show the result; REAL=FOLDER
-	$(BIN)/wxr demo -o demo $(if $(REAL),--real "$(REAL)")
+demo: $(READY)  ## train a small network with a vision-language model in the loop and show the result; REAL=FOLDER, JUDGE=RATER
+	$(BIN)/wxr demo -o demo $(if $(REAL),--real "$(REAL)") $(if $(JUDGE),--judge "$(JUDGE)")
 
 test: $(READY)  ## run the tests in two processes with one thread each; TESTS=…, WORKERS=0 for one process
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/wheel $(TESTS)

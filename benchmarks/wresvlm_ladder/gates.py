@@ -57,26 +57,51 @@ class TruthRaterOptions(Block):
 
 @RATER_REGISTRY.register()
 class TruthRater:
-    """Rater of crops by their PSNR, as 1 + 4 PSNR / BEST_PSNR."""
+    """Rater by PSNR, as 1 + 4 PSNR / BEST_PSNR: of crops by name, of whole photos by likeness."""
 
     Options = TruthRaterOptions
 
     def __init__(self, options: TruthRaterOptions):
         self.provenance = {"type": "oracle gate"}
-        photos = RealPhotos(options.truth)
-        self._photo = lru_cache(maxsize=8)(photos.read)
+        self._unique: list[np.ndarray] | None = None
+        self._photos = RealPhotos(options.truth)
+        self._photo = lru_cache(maxsize=8)(self._photos.read)
 
     def rate(self, images: list[np.ndarray]) -> Ratings:
-        """Raise: pixels alone do not say which crop they are of."""
-        raise TypeError("TruthRater needs the names of crops: use model_type: TruthGateModel")
+        """Return ratings of whole photos (a panel's), each by the truth that it is nearest to.
+
+        Raises:
+            TypeError: no truth has the size of an image; pixels do not say which crop they are of.
+        """
+        ratings = torch.tensor([self._rate_photo(image) for image in images])
+        return Ratings(ratings, torch.full((len(images), 5), torch.nan))
+
+    def _rate_photo(self, image: np.ndarray) -> float:
+        truths = [truth for truth in self._truths() if truth.shape == image.shape]
+        if not truths:
+            raise TypeError("TruthRater needs the names of crops: use model_type: TruthGateModel")
+        return max(rating(image, truth) for truth in truths)
+
+    def _truths(self) -> list[np.ndarray]:
+        """Return every truth once: a photo may be there under several weathers."""
+        if self._unique is None:
+            keys = self._photos.keys()
+            truths = [self._photos.read(key) for key in keys]
+            self._unique = list({content_hash(truth): truth for truth in truths}.values())
+        return self._unique
 
     def rate_crop(self, key: str, image: np.ndarray) -> ImageRating:
         """Return the rating of the uint8 RGB crop `image` (S, S, 3) called `key`."""
         name, box = split_key(key)
         truth = crop(self._photo(name), box, len(image))
-        error = np.mean((image.astype(np.float64) - truth) ** 2)
-        psnr = 10 * np.log10(255**2 / max(error, 1e-10))
-        return ImageRating(1 + 4 * min(float(psnr) / BEST_PSNR, 1.0), (np.nan,) * 5)
+        return ImageRating(rating(image, truth), (np.nan,) * 5)
+
+
+def rating(image: np.ndarray, truth: np.ndarray) -> float:
+    """Return the rating of a uint8 image (H, W, 3) by its PSNR to the truth."""
+    error = np.mean((image.astype(np.float64) - truth) ** 2)
+    psnr = 10 * np.log10(255**2 / max(error, 1e-10))
+    return float(1 + 4 * min(psnr / BEST_PSNR, 1.0))
 
 
 class TruthClient(SyncRatingClient):

@@ -3,11 +3,15 @@ import re
 import numpy as np
 import pytest
 
+from wxr_plugin.checkpoints.containers import load_network_options
 from wxr_plugin.cli import main as cli
 from wxr_plugin.data import packaged_photos
 from wxr_plugin.data.images.io import list_images, read_image, write_image
-from wxr_plugin.demo.run import Settings, write_options, write_photos
+from wxr_plugin.data.real_photos import RealPhotos
+from wxr_plugin.demo.run import START, Settings, write_options, write_photos
+from wxr_plugin.inference.loading import PACKAGED
 from wxr_plugin.wresvlm.checking import load_run
+from wxr_plugin.wresvlm.report.measuring import truth_of
 
 
 def test_packaged_photos_are_there_and_split():
@@ -55,10 +59,26 @@ def test_photos_are_written_once_and_completely(photos):
 def test_the_packaged_files_make_a_sound_run(photos, tmp_path, name):
     real = tmp_path / name
     write_image(real / "a.png", packaged_photos.packaged_photo("coffee")[:100, :120])
-    settings = load_run(write_options(tmp_path / "work", photos, real, Settings(7, 9)))
-    assert settings.real == str(real)
+    judge = {"type": "PyiqaRater", "metric": "piqe"}
+    settings = load_run(write_options(tmp_path / "work", photos, real, Settings(7, 9, judge)))
+    assert settings.real == str(real) and settings.options.report.truth is None
+    assert settings.options.report.judges == ["visibility", "judge"]
     assert settings.supervised["train"]["total_iter"] == settings.supervised["val"]["val_freq"] == 7
-    assert settings.round_options(1, "supervised", None)["train"]["total_iter"] == 9
+    opt = settings.round_options(1, None, None)
+    assert opt["train"]["total_iter"] == 9
+    # Both trainings start from one network, so that only the unlabelled photos differ.
+    for training in (opt, settings.supervised):
+        assert training["path"]["pretrain_network_g"] == str(PACKAGED[START])
+        assert training["network_g"] == load_network_options(PACKAGED[START])
+        assert training["train"]["optim_g"] == opt["train"]["optim_g"]
+
+
+def test_the_truth_of_the_packaged_photos_has_their_names(photos, tmp_path):
+    settings = load_run(write_options(tmp_path / "work", photos, None, Settings(7, 9)))
+    assert settings.options.start == "train" and settings.options.report.judges == ["visibility"]
+    truth = truth_of(settings)
+    assert truth.keys() == RealPhotos(settings.real).keys()
+    assert np.array_equal(truth.read("haze/china_8"), packaged_photos.packaged_photo("china"))
 
 
 @pytest.mark.slow
@@ -76,11 +96,13 @@ def test_a_folder_of_photos_becomes_a_report_and_a_second_call_skips_everything(
     output = capfd.readouterr().out
     assert re.search(r"psnr, held out, default weather\nstage +rain +haze +snow +overall", output)
     page = (tmp_path / "demo" / "index.html").read_text()
-    assert '"n":"coffee"' in page
+    assert '"n":"coffee"' in page and 'id="curves"' in page
+    assert re.search(r"network +VLM-Vis", output) and "Times: supervised" in output
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert cli.main(words) == 0
     output = capfd.readouterr().out
     assert "[round_1] done before, skipped" in output
+    assert re.search(r"network +VLM-Vis", output)
     assert "Training statistics" not in output
     options = tmp_path / "demo" / "runs" / "my photos" / "options" / "run.yml"
     assert cli.main(["wresvlm", "run", "-opt", str(options), "--list"]) == 0
@@ -94,3 +116,20 @@ def test_a_folder_without_photos_is_one_line(tmp_path, capsys):
     error = capsys.readouterr().err.strip()
     assert "nowhere: no such folder" in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--iterations", "0"], "'0' is not a whole number of at least 1"),
+        (["--judge", "nowhere.yml"], "nowhere.yml"),
+    ],
+)
+def test_a_wrong_option_is_one_line(tmp_path, capsys, words, line):
+    try:
+        code = cli.main(["demo", "-o", str(tmp_path / "demo"), *words])
+    except SystemExit as left:
+        code = left.code
+    assert code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line in last

@@ -15,7 +15,7 @@ def test_the_counts_are_those_of_the_gate(tmp_path):
     assert labels.counts(0) == GateCounts(0, 0, 0, 0, 0, None)
     labels.best(["a", "b"], grey(0.2, 0.4), 1, [0, 1], grey(0.6, 0.2))
     labels.write(1)
-    assert labels.counts(1) == GateCounts(1, 4, 1, 0, 2, pytest.approx(3.0))
+    assert labels.counts(1) == GateCounts(1, 4, 1, 0, 2, pytest.approx(3.0), 2)
 
 
 def test_a_resumed_training_counts_nothing_twice(tmp_path):

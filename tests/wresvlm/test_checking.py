@@ -61,6 +61,13 @@ def test_a_sound_file_has_no_problems(folder, capsys):
             ["raters.bright.type: no rater 'RunBrigth'", "RunBright?"],
         ),
         ({"report": {"rater": "judge"}}, ["report.rater: no rater 'judge'"]),
+        ({"report": {"raters": ["judge"]}}, ["report.raters[0]: no rater 'judge'"]),
+        (
+            {"report": {"truth": "photos/gt"}},
+            ["report.truth: no real photo is called 0", "name each like its photo"],
+        ),
+        ({"report": {"truth": "empty"}}, ["report.truth: empty: no images", "or take this out"]),
+        ({"start": "round_1"}, ["start:"]),
         (
             {"report": {"metrics": {"psnr": {"type": "calculate_psnr", "crop_border": 0}}}},
             ["compares with a ground"],

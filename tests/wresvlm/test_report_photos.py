@@ -1,6 +1,7 @@
 """Photos of the report: restorations, pseudo-labels and texts of each."""
 
 import numpy as np
+import pytest
 from run_files import write_files
 
 from wxr_plugin.benchmark.report.viewer import viewer
@@ -8,7 +9,7 @@ from wxr_plugin.data.images.io import write_image
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.wresvlm.checking import load_run
-from wxr_plugin.wresvlm.report import photos
+from wxr_plugin.wresvlm.report import measuring, photos
 
 BY = {"type": "test"}
 
@@ -92,6 +93,28 @@ def test_the_viewer_has_every_step_of_the_photos(folder):
     assert dict(images[0]["t"][0][1])["Description"] == "It <rains>." and images[1]["t"] == []
     page = viewer(data, "note")
     assert "<rains>" not in page and "It \\u003crains>." in page
+
+
+def test_the_truth_of_a_photo_is_shown_after_its_restorations_and_measured(folder):
+    write_image(folder / "truth/rain/0.png", grey(120, 22, 26))
+    report = {"rater": None, "truth": "truth", "titles": {"round_1": "ours"}}
+    write_files(folder, report=report)
+    settings = load_run("run.yml")
+    rows = []
+    for key in ("rain/0", "snow/1"):
+        file = folder / "restored" / f"{key}.png"
+        write_image(file, grey(130, 22, 26))
+        weather = key.split("/")[0]
+        rows.append(
+            {"photo": key, "weather": weather, "files": {"round_1": str(file)}, "values": {}}
+        )
+    measuring._score(settings, RealPhotos(settings.real), rows)
+    assert rows[0]["values"]["round_1"]["PSNR"] == pytest.approx(28.13, abs=0.01)
+    assert set(rows[0]["values"]) == {"input", "round_1"} and rows[1]["values"] == {}
+    data = photos.viewer_data(settings, [], rows)
+    assert data["sources"] == [("input", "input"), ("round_1", "ours"), ("truth", "truth")]
+    rain, snow = (part["images"][0] for part in data["sets"])
+    assert rain["d"][2] and snow["d"][2] is None
 
 
 def test_a_subset_keeps_the_order_it_is_given(folder):

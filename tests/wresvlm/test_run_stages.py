@@ -276,3 +276,12 @@ def test_photos_count_by_content(folder):
     write_image(photo, 255 - read_image(photo))
     changes = records.changes(before, run_inputs("round_1"))
     assert any(change.startswith("real rain photos changed from 2 images") for change in changes)
+
+
+@pytest.mark.parametrize(("start", "needed"), [("supervised", True), ("train", False)])
+def test_the_first_round_starts_from_supervised_training_or_next_to_it(folder, start, needed):
+    write_files(folder, supervised={"opt": "supervised.yml"}, start=start)
+    stages = {stage.name: stage for stage in Run(load_run("run.yml")).stages}
+    assert "supervised" in stages
+    assert ("supervised" in stages["round_1"].needs) == needed
+    assert "round_1" in stages["round_2"].needs

@@ -3,16 +3,18 @@
 import argparse
 from pathlib import Path
 
-from wxr_plugin.cli.parsers import add_command
+from wxr_plugin.cli.parsers import add_command, positive
+from wxr_plugin.cli.vlm_specs import rater_options
 
 DESCRIPTION = """
-Run the whole method at toy size: rate photos, learn prompts, train on pairs and then with
-pseudo-labels, restore, and write a report. Stages that are done are skipped, so an interrupted demo
-resumes.
+Run the whole method at toy size, from the packaged restorer: train it on pairs alone, and on pairs
+and photos without ground truth, whose pseudo-labels a vision-language model chooses; then compare
+all three on one page. Stages that are done are skipped, so an interrupted demo resumes.
 """
 EXAMPLES = """examples:
   wxr demo -o demo
   wxr demo -o demo --real my_photos/
+  wxr demo -o demo --judge llava-1.5-7b
 """
 
 
@@ -35,14 +37,23 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="your own weather photos, in the sub-folders rain, haze and snow",
     )
     parser.add_argument(
-        "--warmup", type=int, default=100, metavar="N", help="iterations of supervised training"
+        "--warmup",
+        type=positive,
+        metavar="N",
+        help="iterations of the supervised training that it is compared with; as many when absent",
     )
     parser.add_argument(
         "--iterations",
-        type=int,
-        default=150,
+        type=positive,
+        default=200,
         metavar="N",
-        help="iterations of semi-supervised training after the warm-up",
+        help="iterations of semi-supervised training",
+    )
+    parser.add_argument(
+        "--judge",
+        metavar="RATER",
+        help="a rater that takes no part in training, for a second VLM-Vis: MODEL, pyiqa:METRIC, "
+        "http://HOST:PORT/v1#MODEL or FILE.yml",
     )
 
 
@@ -50,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo, then print its table and the path of the page."""
     from wxr_plugin.demo import run as demo
 
-    settings = demo.Settings(warmup=args.warmup, iterations=args.iterations)
+    judge = rater_options(args.judge) if args.judge else {}
+    settings = demo.Settings(args.warmup or args.iterations, args.iterations, judge)
     page = demo.run(args.output, args.real, settings)
     print(f"\nOpen {page.resolve()}")
     return 0

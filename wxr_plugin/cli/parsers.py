@@ -61,6 +61,13 @@ class CommandParser(argparse.ArgumentParser):
         raise argparse.ArgumentError(action, f"no such {what}: {value!r}; {nearest(value, names)}")
 
 
+def positive(text: str) -> int:
+    """Return `text` as a whole number of at least 1; for `type` of an argument."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
 def add_command(
     subparsers: argparse._SubParsersAction,
     name: str,

@@ -61,6 +61,15 @@ def write_unlabelled(folder: Path, per_kind: int = 2) -> None:
         write_image(file, photo)
 
 
+def write_unlabelled_truth(folder: Path, per_kind: int = 2) -> None:
+    """Write the ground truth of the photos of `write_unlabelled`, with the same names.
+
+    Only reports and measurements may read it.
+    """
+    for number, (name, kind, _) in enumerate(_settings(TRAIN, per_kind)):
+        write_image(folder / kind / f"{name}_{number}.png", packaged_photo(name))
+
+
 def write_held_out(folder: Path, per_kind: int = 2) -> None:
     """Write pairs that training never sees: lq/ and gt/ with equal names, those of `held_out`."""
     for file, (name, *arguments) in held_out(per_kind).items():

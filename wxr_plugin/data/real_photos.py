@@ -67,6 +67,9 @@ class RealPhotos:
     def __len__(self) -> int:
         return len(self.photos)
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._by_key
+
     def keys(self) -> list[str]:
         """Return every key, in the order of `photos`."""
         return [photo.key for photo in self.photos]

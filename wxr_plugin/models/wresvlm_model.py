@@ -108,9 +108,9 @@ class WResVLMModel(WxrModel):
         """Restore the pseudo-labels of the checkpoint."""
         self.unlabelled.resume(state, self.iteration)
 
-    def get_current_log(self) -> dict[str, float]:
-        """Return WxrModel's log, mean rating, number of accepted labels and seconds of rating."""
-        return super().get_current_log() | self.unlabelled.log()
+    def log_figures(self) -> dict[str, float]:
+        """Return WxrModel's figures, the mean rating, counts of the gate and seconds of rating."""
+        return super().log_figures() | self.unlabelled.log()
 
     def _restore_both(self) -> tuple[Tensor, Tensor]:
         """Return the student's restorations of both streams."""

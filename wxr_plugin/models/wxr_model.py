@@ -22,6 +22,7 @@ from wxr_plugin.archs.context import Context
 from wxr_plugin.checkpoints.containers import fit_prefix, load_weights
 from wxr_plugin.checkpoints.fitting import load_into
 from wxr_plugin.errors import OptionError
+from wxr_plugin.models.base import train_log
 from wxr_plugin.models.base.checkpointer import Checkpointer, TrainingState, plain
 from wxr_plugin.models.base.conditioning import Conditioning, WxrTopOptions
 from wxr_plugin.models.base.guard import FiniteCheck, NanGuard
@@ -316,6 +317,14 @@ class WxrModel(SRModel):
             average.copy_(buffer)
 
     def get_current_log(self) -> dict[str, float]:
+        """Return the figures of a log line, and add them to the training's log file."""
+        figures = self.log_figures()
+        folder = self.opt["path"].get("experiments_root")
+        if folder:
+            train_log.append(Path(folder), self.iteration, figures)
+        return figures
+
+    def log_figures(self) -> dict[str, float]:
         """Return losses, seconds of computing per iteration and the number of dropped updates."""
         _, compute_time = self.clock.read()
         log = {**self.log_dict, "compute_time": compute_time}

@@ -24,6 +24,8 @@ class GateCounts(msgspec.Struct):
     """Pseudo-labels with a rating by this training's rater."""
     mean_rating: float | None
     """Their mean rating in [1, 5]; None without any."""
+    compared: int = 0
+    """Images of the teacher that were compared with a pseudo-label."""
 
 
 def gate_counts(folder: str | Path) -> list[GateCounts]:

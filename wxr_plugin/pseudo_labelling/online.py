@@ -24,6 +24,7 @@ from wxr_plugin.pseudo_labelling.gate import (
     to_arrays,
 )
 from wxr_plugin.pseudo_labelling.gate_counts import GateCounts
+from wxr_plugin.pseudo_labelling.gate_examples import GateExamples
 from wxr_plugin.pseudo_labelling.label_reader import LabelReader
 from wxr_plugin.pseudo_labelling.rating_client import FailureLog, RatingClient, check_memory
 from wxr_plugin.pseudo_labelling.rating_proxy import ProxySample, RatingProxy
@@ -73,6 +74,7 @@ class RankUpdate(NamedTuple):
     failures: list[str]
     out_of_memory: list[str]
     rated: int
+    compared: int
 
 
 class PseudoLabels:
@@ -96,11 +98,14 @@ class PseudoLabels:
         margin: how much higher a new image has to be rated than the label that it replaces; below
             0, how much lower it may be rated.
         view: how crops are shown to the rater.
+        examples: number of accepted, and of refused, images that are kept for reports.
 
     Attributes:
         ratings: on writers, key -> rating of the pseudo-label.
         accepted: on writers, number of images of the teacher that have become pseudo-labels.
         rated: number of images that were rated, by all ranks.
+        compared: number of images of the teacher that were compared with a label, by all ranks.
+        examples: decisions of this rank's gate.
         failures: counts and logs images without a rating.
     """
 
@@ -112,6 +117,7 @@ class PseudoLabels:
         proxy: RatingProxy | None = None,
         margin: float = 0.0,
         view: ViewSettings = PLAIN,
+        examples: int = 0,
     ):
         self.client = client
         self.every = every
@@ -125,7 +131,8 @@ class PseudoLabels:
         self.stored = LabelReader(self.store)
         self.failures = FailureLog(client.provenance)
         self.ratings: dict[str, float] = {}
-        self.accepted = self.rated = 0
+        self.accepted = self.rated = self.compared = 0
+        self.examples = GateExamples(examples)
         self._visited: dict[str, int] = {}
         self.discard()
 
@@ -209,6 +216,8 @@ class PseudoLabels:
         self._new_ratings: dict[str, LabelRating] = {}
         self._new_visits: dict[str, int] = {}
         self._samples: list[ProxySample] = []
+        self._new_compared = 0
+        self.examples.discard()
 
     def write(self, iteration: int) -> None:
         """Store, as of `iteration`, candidates of all ranks that are still better.
@@ -217,12 +226,14 @@ class PseudoLabels:
 
         Raises RatingMemoryError, on every rank, if the rater of any of them ran out of memory.
         """
+        self.examples.keep()
         updates = gathered(self._rank_update())
         self.discard()
         check_memory([line for update in updates for line in update.out_of_memory], iteration)
         for update in updates:
             self._visited |= update.visited
             self.rated += update.rated
+            self.compared += update.compared
             self.failures.add(update.failures)
         if self.proxy:
             self.proxy.learn([sample for update in updates for sample in update.samples])
@@ -244,7 +255,13 @@ class PseudoLabels:
         ratings = self.ratings.values()
         mean = sum(ratings) / len(ratings) if ratings else None
         return GateCounts(
-            iteration, self.rated, self.accepted, self.failures.count, len(ratings), mean
+            iteration,
+            self.rated,
+            self.accepted,
+            self.failures.count,
+            len(ratings),
+            mean,
+            self.compared,
         )
 
     def state(self) -> dict[str, Any]:
@@ -252,6 +269,7 @@ class PseudoLabels:
         return {
             "accepted": self.accepted,
             "rated": self.rated,
+            "compared": self.compared,
             "failures": self.failures.count,
             "ratings": dict(self.ratings),
             "asked": dict(self._visited),
@@ -266,6 +284,7 @@ class PseudoLabels:
         self.accepted = state["accepted"]
         self.ratings = dict(state["ratings"])
         self.rated = state.get("rated", 0)
+        self.compared = state.get("compared", 0)
         self.failures.count = state.get("failures", 0)
         self._visited = dict(state.get("asked", {}))
         if self.proxy and state.get("proxy"):
@@ -285,6 +304,7 @@ class PseudoLabels:
             client.failures,
             client.out_of_memory,
             client.rated,
+            self._new_compared,
         )
         # Every count enters one update only.
         client.failures = []
@@ -360,6 +380,7 @@ class PseudoLabels:
         # Rated by this run, and an image that a later panel sees again even if it loses now.
         if self.view.is_plain and label.logits and not is_from_teacher(label):
             self._new_ratings.setdefault(key, _label_rating(label))
+        is_accepted = False
         for candidate in request.valid():
             # A late answer may be about a crop that is not in this batch.
             waiting = labels.get(key) or self._better.get(key)
@@ -368,9 +389,13 @@ class PseudoLabels:
             margin = self.margin if candidate is offered else inf
             if is_better(candidate, current, margin):
                 labels[key] = self._better[key] = candidate
+                is_accepted = candidate is offered
         has_ratings = (
             label.rating is not None and offered is not None and offered.rating is not None
         )
+        if has_ratings:
+            self._new_compared += 1
+            self.examples.add(iteration, request, is_accepted)
         if self.proxy and has_ratings:
             self._samples.append(ProxySample(key, request.features, offered.rating, label.rating))
 

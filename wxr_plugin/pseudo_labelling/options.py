@@ -71,6 +71,12 @@ class RatingOptions(Block):
     """
     mirrored: bool = False
     """Rate the mean over an image and its mirror image, at twice the cost."""
+    examples: NotNegative = 0
+    """Keep this many accepted, and as many refused, images of the teacher for reports.
+
+    They are those of the last crops of each outcome, of the first rank, in gate_examples.msgpack of
+    the experiment's folder.
+    """
     async_: AsyncOptions | None = msgspec.field(default=None, name="async")
     """Rate in another process, for example on another GPU.
 
@@ -202,7 +208,7 @@ def _gate_errors(options: WResVLMTrainOptions) -> Iterator[str]:
         )
     changes_view = rating.context or rating.mirrored
     if options.gate == "teacher" and (
-        rating.async_ or rating.proxy or rating.every > 1 or changes_view
+        rating.async_ or rating.proxy or rating.every > 1 or changes_view or rating.examples
     ):
         yield "rating limits what is rated, and gate: teacher rates nothing: remove one of them"
     if options.gate == "strict" and not options.needs_labels:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wxr_plugin.errors import OptionError
 from wxr_plugin.labels.store import LabelStore
-from wxr_plugin.pseudo_labelling import gate_counts
+from wxr_plugin.pseudo_labelling import gate_counts, gate_examples
 from wxr_plugin.pseudo_labelling.async_rating_client import AsyncRatingClient
 from wxr_plugin.pseudo_labelling.guided_losses import GuidedLosses
 from wxr_plugin.pseudo_labelling.online import Labels, PseudoLabels
@@ -97,6 +97,7 @@ class Unlabelled:
             self.labels.start()
             if _is_first_rank():
                 gate_counts.clear(self.folder)
+                gate_examples.clear(self.folder)
 
     def view(self, photos: Tensor) -> Tensor:
         """Return the student's view of photos (N, 3, H, W) in [0, 1]."""
@@ -144,6 +145,8 @@ class Unlabelled:
         if self.labels:
             self.labels.commit(iteration, keep or CHECKPOINTS)
             self._record_counts(iteration)
+            if _is_first_rank():
+                self.labels.examples.write(self.folder)
             if last:
                 self.labels.close()
 
@@ -160,6 +163,8 @@ class Unlabelled:
             )
         if self.labels and "ratings" in state:
             self.labels.resume(state, iteration)
+            if _is_first_rank():
+                self.labels.examples.resume(self.folder, iteration)
             self._record_counts(iteration)  # drops those of iterations that were lost
 
     def log(self) -> dict[str, float]:
@@ -171,6 +176,7 @@ class Unlabelled:
             "rating": sum(ratings) / max(len(ratings), 1),
             "accepted": self.labels.accepted,
             "rated": self.labels.rated,
+            "compared": self.labels.compared,
             "rating_failures": self.labels.failures.count,
             "rating_time": self.seconds,
         }
@@ -221,7 +227,15 @@ class Unlabelled:
         rating = self.options.rating
         view = ViewSettings(rating.context, rating.mirrored)
         proxy = self._proxy()
-        labels = PseudoLabels(self.path, self._client(), rating.every, proxy, rating.margin, view)
+        labels = PseudoLabels(
+            self.path,
+            self._client(),
+            rating.every,
+            proxy,
+            rating.margin,
+            view,
+            rating.examples,
+        )
         get_root_logger().info(
             f"Pseudo-labels in {labels.store.path}, rated by {labels.client.provenance}."
         )

@@ -11,7 +11,7 @@ from wxr_plugin.vlm.registries import COST
 from wxr_plugin.wresvlm import label_stages, train_stages
 from wxr_plugin.wresvlm.inputs import Inputs, Values
 from wxr_plugin.wresvlm.report import pages
-from wxr_plugin.wresvlm.settings import Settings
+from wxr_plugin.wresvlm.settings import Settings, sorted_roots
 
 
 class Stage(NamedTuple):
@@ -55,11 +55,12 @@ class Chain:
         return self.stages
 
     def supervised(self) -> None:
-        """Add supervised training, whose network the first round starts from."""
+        """Add supervised training, whose network the first round starts from by default."""
         opt = self.settings.supervised_options()
         inputs = partial(self.inputs.training, opt, False)
         work = train_stages.train_supervised
-        self.add("supervised", (), inputs, work, becomes="start")
+        is_start = self.settings.options.start == "supervised"
+        self.add("supervised", (), inputs, work, becomes="start" if is_start else None)
 
     def first(self) -> None:
         """Add the stages between supervised training and the first round."""
@@ -196,6 +197,7 @@ class Chain:
         opt = msgspec.to_builtins(options)
         values = self.inputs.flat("report", opt)
         values |= self.inputs.real()
-        if options.rater:
-            values |= self.inputs.raters([options.rater])
+        if options.truth:
+            values |= self.inputs.photos("truth", sorted_roots(options.truth))
+        values |= self.inputs.raters(options.judges)
         return values

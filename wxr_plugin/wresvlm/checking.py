@@ -14,7 +14,7 @@ from wxr_plugin.options.kinds import is_run_file
 from wxr_plugin.options.plugins import import_into
 from wxr_plugin.schema import convert
 from wxr_plugin.wresvlm.options import RunOptions
-from wxr_plugin.wresvlm.settings import Settings
+from wxr_plugin.wresvlm.settings import Settings, sorted_roots
 
 START = "path.pretrain_network_g"
 FILLED = (START, "train.weather_prompt_opt.prompts_path", "train.labels")
@@ -69,7 +69,7 @@ def _check_parts(report: Report, options: RunOptions) -> list[Problem]:
         return report.problems
     # The other rules read blocks that a training file of the wrong kind does not have.
     if _kinds(report, settings):
-        for rule in (_photos, _restorers, _idle, _metrics):
+        for rule in (_photos, _truth, _restorers, _idle, _metrics):
             rule(report, settings)
     if report.problems:
         return report.problems
@@ -100,6 +100,8 @@ def _named_raters(options: RunOptions) -> Iterator[tuple[tuple, str]]:
     # A report without a rater leaves out VLM-Vis.
     if options.report.rater:
         yield ("report", "rater"), options.report.rater
+    for number, name in enumerate(options.report.raters):
+        yield ("report", "raters", number), name
 
 
 def _kinds(report: Report, settings: Settings) -> bool:
@@ -155,6 +157,29 @@ def _photos(report: Report, settings: Settings) -> None:
             report.add(keys, str(error), fix)
     if real:
         _weathers(report, settings, by_weather)
+
+
+def _truth(report: Report, settings: Settings) -> None:
+    """Report a ground truth without images, and one whose names are those of no real photo."""
+    from wxr_plugin.data.real_photos import RealPhotos
+
+    roots = settings.options.report.truth
+    if not (roots and settings.real):
+        return
+    keys = ("report", "truth")
+    try:
+        names = RealPhotos(sorted_roots(roots)).keys()
+    except WxrError as error:
+        report.add(keys, str(error), "put the ground truth there, or take this out")
+        return
+    try:
+        photos = RealPhotos(settings.real).keys()
+    except WxrError:
+        # `_photos` reports that.
+        return
+    if not set(names) & set(photos):
+        text = f"no real photo is called {names[0]}, nor like any other of the {len(names)}"
+        report.add(keys, text, "name each like its photo, below the same weather")
 
 
 def _weathers(report: Report, settings: Settings, by_weather: Iterable[str]) -> None:
@@ -241,8 +266,8 @@ def _filled_keys(settings: Settings, opt: Mapping[str, Any]) -> set[str]:
     if opt["name"] == settings.training_name("supervised"):
         return set()
     filled = set(FILLED)
-    # Without a supervised stage the first round starts from the file's own network.
-    if settings.supervised is None:
+    # These start from the file's own network.
+    if settings.supervised is None or settings.options.start == "train":
         filled.discard(START)
     return filled
 

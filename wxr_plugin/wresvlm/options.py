@@ -134,6 +134,15 @@ class ReportOptions(Block):
 
     No VLM-Vis when absent.
     """
+    raters: list[str] = []
+    """Names of further raters, each with a VLM-Vis of its own."""
+    truth: ExistingPath | dict[Literal["rain", "haze", "snow"], ExistingPath] | None = None
+    """Ground truth of the real photos where it is known, with their names below each weather.
+
+    Only the report reads it: the page shows it, and the PSNR to it is measured.
+    """
+    titles: dict[str, str] = {}
+    """Titles of steps on the page and in its tables: {start: packaged, round_1: ours}."""
     metrics: dict[str, Metric] = {}
     """No-reference metrics of the restored real photos, as in `val.metrics`."""
     photos: AtLeastOne | None = 200
@@ -142,6 +151,12 @@ class ReportOptions(Block):
     """Most photos on the page."""
     texts: NotNegative = 6
     """Most crops of a photo whose pseudo-labels and texts are shown next to it."""
+
+    @property
+    def judges(self) -> list[str]:
+        """Names of all raters of the report, each once."""
+        first = [self.rater] if self.rater else []
+        return list(dict.fromkeys([*first, *self.raters]))
 
 
 class LaunchOptions(Block):
@@ -171,6 +186,12 @@ class RunOptions(Block):
     """Training with L_sup alone, before the first round.
 
     When absent, the first round starts from path.pretrain_network_g of `train`.
+    """
+    start: Literal["supervised", "train"] = "supervised"
+    """Network that the first round starts from.
+
+    supervised: that of the stage. train: path.pretrain_network_g of `train`, so that the stage
+    `supervised` is trained next to the rounds: a comparison without real photos.
     """
     train: TrainingFile
     """Training of one round: a file with model_type WResVLMModel.

@@ -1,7 +1,7 @@
 """Measures of the real photos: each is restored by the network of every stage, rated and scored."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,14 @@ from wxr_plugin.metrics.vlm_vis_metric import visibility
 from wxr_plugin.options.nested import block
 from wxr_plugin.utils.progress import counting_bar
 from wxr_plugin.wresvlm.label_stages import trained
-from wxr_plugin.wresvlm.settings import Settings
+from wxr_plugin.wresvlm.settings import Settings, sorted_roots
 
 INPUT = "input"
 START = "start"
 VIS = "VLM-Vis"
+TRUTH = "truth"
+PSNR = {"PSNR": {"type": "calculate_psnr", "crop_border": 0, "better": "higher"}}
+"""Measure of a restoration where the ground truth is known."""
 BATCH = 8
 Row = dict[str, Any]
 """Keys: photo, weather, files (step -> its restoration), values (step -> measure -> number)."""
@@ -78,8 +81,8 @@ def measure(settings: Settings, networks: dict[str, RestorerSpec]) -> list[Row]:
                 "values": {},
             }
             rows.append(row)
-    if options.rater:
-        _rate(settings, photos, contents, rows, cache)
+    for name in options.judges:
+        _rate(settings, name, Results(photos, contents, rows), cache)
     _score(settings, photos, rows)
     return rows
 
@@ -172,31 +175,44 @@ class Results:
         return pictures
 
 
-def _rate(
-    settings: Settings,
-    photos: RealPhotos,
-    contents: dict[str, str],
-    rows: list[Row],
-    cache: Path,
-) -> None:
-    """Put VLM-Vis, (rating - 1) / 4, into the rows; images without a rating have none."""
+def vis_of(settings: Settings, name: str) -> str:
+    """Return the name of the VLM-Vis of the rater `name`."""
+    return VIS if name == settings.options.report.rater else f"{VIS} ({name})"
+
+
+def truth_of(settings: Settings) -> RealPhotos | None:
+    """Return the ground truth of the real photos, named like them; None without any."""
+    roots = settings.options.report.truth
+    return RealPhotos(sorted_roots(roots)) if roots else None
+
+
+def _rate(settings: Settings, name: str, source: Results, cache: Path) -> None:
+    """Put the VLM-Vis of one rater, (rating - 1) / 4, into the rows.
+
+    Images without a rating have none.
+    """
     from wxr_plugin.vlm.rater import build_rater
 
-    name = settings.options.report.rater
     rater = build_rater(settings.options.raters[name])
     task = RatingTask(rater)
-    source = Results(photos, contents, rows)
+    measure_name = vis_of(settings, name)
     count = len(source) * source.group_size
     with LabelStore(cache) as store:
         with counting_bar(f"rating: {name}", count) as advance:
             tally = label_photos(source, task, store, BATCH, progress=advance)
         for line in tally.failed:
             print(f"failed: {line}")
-        for row in rows:
-            _put_ratings(row, contents[row["photo"]], store, task)
+        for row in source.rows:
+            _put_ratings(row, measure_name, source.contents[row["photo"]], store, task)
 
 
-def _put_ratings(row: Row, photo_content: str, store: LabelStore, task: RatingTask) -> None:
+def _put_ratings(
+    row: Row,
+    measure_name: str,
+    photo_content: str,
+    store: LabelStore,
+    task: RatingTask,
+) -> None:
     """Put the stored ratings of a photo and of its restorations into its row."""
     # Ratings are keyed by content: an image that an earlier report rated is not rated again.
     contents = {INPUT: photo_content}
@@ -207,18 +223,25 @@ def _put_ratings(row: Row, photo_content: str, store: LabelStore, task: RatingTa
         rating = store.get_rating(row["photo"], content, task.provenance)
         if rating:
             values = row["values"].setdefault(step, {})
-            values[VIS] = visibility(rating.rating)
+            values[measure_name] = visibility(rating.rating)
 
 
 def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
-    """Put the no-reference metrics into the rows, except where a metric fails on an image."""
+    """Put the metrics into the rows, except where a metric fails on an image.
+
+    They are the no-reference ones and, where the ground truth is known, PSNR.
+    """
     metrics = settings.options.report.metrics
+    truth = truth_of(settings)
     failed: dict[str, list[str]] = {}
-    if not metrics:
+    if not (metrics or truth):
         return
     with counting_bar("measuring", len(rows)) as advance:
         for row in rows:
-            _score_photo(row, photos, metrics, failed)
+            if metrics:
+                _score_photo(row, photos, metrics, None, failed)
+            if truth and row["photo"] in truth:
+                _score_photo(row, photos, PSNR, truth.read(row["photo"]), failed)
             advance(1, "")
     for name, lines in failed.items():
         # One line a metric; its first reason stands for the others.
@@ -228,7 +251,8 @@ def _score(settings: Settings, photos: RealPhotos, rows: list[Row]) -> None:
 def _score_photo(
     row: Row,
     photos: RealPhotos,
-    metrics: dict[str, dict],
+    metrics: Mapping[str, dict],
+    truth: np.ndarray | None,
     failed: dict[str, list[str]],
 ) -> None:
     """Put the metrics of a photo and of its restorations into its row."""
@@ -239,13 +263,14 @@ def _score_photo(
     for step, image in images.items():
         place = f"{key} ({step})"
         values = row["values"]
-        for name, value in _measured(image, metrics, place, failed):
+        for name, value in _measured(image, truth, metrics, place, failed):
             values.setdefault(step, {})[name] = value
 
 
 def _measured(
     image: np.ndarray,
-    metrics: dict[str, dict],
+    truth: np.ndarray | None,
+    metrics: Mapping[str, dict],
     place: str,
     failed: dict[str, list[str]],
 ) -> Iterator[tuple[str, float]]:
@@ -253,9 +278,10 @@ def _measured(
 
     # BasicSR's metrics take (H, W, 3) in the order BGR.
     bgr = np.ascontiguousarray(image[..., ::-1])
+    bgr_truth = None if truth is None else np.ascontiguousarray(truth[..., ::-1])
     for name, metric in metrics.items():
         try:
-            values = measure_image(bgr, None, {name: metric})
+            values = measure_image(bgr, bgr_truth, {name: metric})
         # A metric may raise anything; one odd photo must not end the whole report.
         except Exception as error:
             reasons = failed.setdefault(name, [])

@@ -1,7 +1,7 @@
 """The report as a page, and its figures as a CSV file."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from wxr_plugin.benchmark.report.page import Section, page, titled_tables
@@ -12,7 +12,7 @@ from wxr_plugin.utils.csv_text import to_csv
 from wxr_plugin.utils.files import write_text
 from wxr_plugin.utils.html import WORSE, WORSE_NOTE, escape
 from wxr_plugin.vlm.registries import same_answers, same_model
-from wxr_plugin.wresvlm.report import measuring, photos, scores, tables
+from wxr_plugin.wresvlm.report import curves, decisions, measuring, photos, scores, tables
 from wxr_plugin.wresvlm.report.measuring import VIS, Row
 from wxr_plugin.wresvlm.report.scores import Scores, Table
 from wxr_plugin.wresvlm.settings import Settings
@@ -22,6 +22,14 @@ RANKS = (
     "<p>Means over the photos of each weather; “overall” is the unweighted mean over rain, haze "
     "and snow. “input” is the photo as it is. Best in <b>bold</b>, second <u>underlined</u>; "
     f'<span class="worse">{WORSE}</span> worse than the input.</p>'
+)
+NO_DECISIONS = (
+    "<p>None were kept; <code>train.rating.examples</code> in the training file keeps some.</p>"
+)
+CURVES = (
+    "<p>From train_log.jsonl of each training; each point is of one batch, or the mean of several. "
+    "Losses on real photos are weighted as in training. “Accepted” is the share of the teacher’s "
+    "images, since the point before, that became a pseudo-label.</p>"
 )
 GATES = (
     "<p>“rated”: images that the rater rated. “accepted”: images of the teacher that became a "
@@ -41,26 +49,27 @@ def report(settings: Settings, folder: Path, stages: Sequence[str]) -> None:
 
 def write(settings: Settings, folder: Path, stages: Sequence[str], rows: Sequence[Row]) -> None:
     """Write index.html and table.csv into `folder`, and print the tables of scores."""
-    metrics = settings.options.report.metrics
-    real = scores.of_photos(rows, metrics)
-    held_out = scores.of_validation(settings, stages)
-    measures = [*real, *held_out]
-    _print_scores(measures)
+    measures = [*_of_photos(settings, rows), *scores.of_validation(settings, stages)]
+    _print_scores(measures, settings.options.report.titles)
     note = judge_note(settings)
     if note:
         print(f"\n{note}")
     write_text(folder / "table.csv", _csv(measures))
-    sections = list(_sections(settings, stages, rows, real, held_out))
     title = f"WResVLM: {settings.options.name}"
-    html = page(title, _summary(settings, stages), sections)
+    html = page(title, summary(settings, stages), sections(settings, stages, rows))
     write_text(folder / "index.html", html)
 
 
-def _print_scores(measures: Sequence[Scores]) -> None:
+def _of_photos(settings: Settings, rows: Sequence[Row]) -> list[Scores]:
+    """Return the measures of the real photos."""
+    return scores.of_photos(rows, settings.options.report.metrics)
+
+
+def _print_scores(measures: Sequence[Scores], titles: Mapping[str, str]) -> None:
     """Print a table for each measure, then a note on the mark of worse cells if there are any."""
     has_worse = False
     for measure in measures:
-        table = measure.table()
+        table = measure.table(titles)
         text = scores.plain_text(table)
         print(f"\n{table.title}\n{text}")
         for _, cells in table.rows:
@@ -70,11 +79,14 @@ def _print_scores(measures: Sequence[Scores]) -> None:
 
 
 def judge_note(settings: Settings) -> str:
-    """Return a warning if the rater behind VLM-Vis took part in training; empty if it did not."""
+    """Return a warning for each rater behind VLM-Vis that took part in training; empty without."""
+    notes = [_note_of(settings, name) for name in settings.options.report.judges]
+    return " ".join(note for note in notes if note)
+
+
+def _note_of(settings: Settings, name: str) -> str:
+    """Return a warning if the rater `name` took part in training; empty if it did not."""
     options = settings.options
-    name = options.report.rater
-    if not name:
-        return ""
     judge = options.raters[name]
     # The rater of each round, then those that vote between the rounds; each of them once.
     of_rounds = [stage.rater for stage in options.rounds]
@@ -99,19 +111,25 @@ def judge_note(settings: Settings) -> str:
     return ""
 
 
-def _sections(
-    settings: Settings,
-    stages: Sequence[str],
-    rows: Sequence[Row],
-    real: Sequence[Scores],
-    held_out: Sequence[Scores],
-) -> Iterator[Section]:
+def sections(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) -> list[Section]:
+    """Return the sections of the page."""
+    return list(_sections(settings, stages, rows))
+
+
+def _sections(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) -> Iterator[Section]:
+    titles = settings.options.report.titles
     photo_viewer = _viewer(settings, stages, rows)
     yield Section("Photos", "Photos, stage by stage", photo_viewer)
     rater_note = escape(_rater_line(settings))
-    real_scores = f"{RANKS}\n<p>{rater_note}</p>\n{_scores(real)}"
-    yield Section("Scores", "Real photos, by stage", real_scores)
-    yield Section("Validation", "Validation, by stage", _scores(held_out))
+    real = _scores(_of_photos(settings, rows), titles)
+    yield Section("Scores", "Real photos, by stage", f"{RANKS}\n<p>{rater_note}</p>\n{real}")
+    held_out = scores.of_validation(settings, stages)
+    yield Section("Validation", "Validation, by stage", _scores(held_out, titles))
+    decided = decisions.section(settings, stages) or NO_DECISIONS
+    yield Section("Labels", "Pseudo-labels, accepted and refused", decided)
+    charts = "".join(curves.charts(settings, stages))
+    drawn = f'<div class="charts">{charts}</div>\n{CURVES}' if charts else NONE
+    yield Section("Curves", "Loss, rating and gate", drawn)
     gate_table = tables.gates(settings, stages)
     gates = _text_tables({"How often the gate opened": gate_table})
     yield Section("Gate", "Pseudo-labels from the teacher", f"{gates}\n{GATES}")
@@ -132,18 +150,25 @@ def _viewer(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) -> s
     note = (
         f"{count} of {len(rows)} measured photos, at most {photos.SIDE} pixels long, as lossy WebP."
     )
-    # A source is a pair of its name and its title, which are equal here.
-    has_labels = (photos.LABELS, photos.LABELS) in data["sources"]
-    if has_labels:
+    sources = [name for name, _ in data["sources"]]
+    if measuring.TRUTH in sources:
+        note += f" “{_title(settings, measuring.TRUTH)}”: no training saw it."
+    if photos.LABELS in sources:
         stage = photos.label_stage(settings, stages)
         note += (
-            f" “{photos.LABELS}” are those at the end of {stage}: crops at their places, over the "
-            "pseudo-label of the whole photo if there is one, else over the darkened photo."
+            f" “{_title(settings, photos.LABELS)}” are those at the end of {stage}: crops at their "
+            "places, over the pseudo-label of the whole photo if there is one, else over the "
+            "darkened photo."
         )
     return viewer(data, note)
 
 
-def _summary(settings: Settings, stages: Sequence[str]) -> str:
+def _title(settings: Settings, source: str) -> str:
+    return settings.options.report.titles.get(source, source)
+
+
+def summary(settings: Settings, stages: Sequence[str]) -> str:
+    """Return the run in a line: its rounds, its panel, and how many rounds are done."""
     options = settings.options
     rounds = []
     for opt in options.rounds:
@@ -158,14 +183,15 @@ def _summary(settings: Settings, stages: Sequence[str]) -> str:
 
 
 def _rater_line(settings: Settings) -> str:
-    judge = settings.options.report.rater
-    if not judge:
+    judges = settings.options.report.judges
+    if not judges:
         return ""
-    return f"{VIS} is (rating - 1) / 4 of the rater {judge}. {judge_note(settings)}"
+    names = [f"{measuring.vis_of(settings, name)}: {name}" for name in judges]
+    return f"{VIS} is (rating - 1) / 4 of a rater ({'; '.join(names)}). {judge_note(settings)}"
 
 
-def _scores(measures: Sequence[Scores]) -> str:
-    page_tables = [measure.table() for measure in measures]
+def _scores(measures: Sequence[Scores], titles: Mapping[str, str]) -> str:
+    page_tables = [measure.table(titles) for measure in measures]
     return titled_tables(page_tables) or NONE
 
 

@@ -12,7 +12,7 @@ from wxr_plugin.data.real_photos import RealPhotos, split_key
 from wxr_plugin.labels.store import LabelStore, PseudoLabel
 from wxr_plugin.wresvlm.options import REAL
 from wxr_plugin.wresvlm.report import scores
-from wxr_plugin.wresvlm.report.measuring import INPUT, Row, spread
+from wxr_plugin.wresvlm.report.measuring import INPUT, TRUTH, Row, spread, truth_of
 from wxr_plugin.wresvlm.settings import Settings
 
 LABELS = "pseudo-labels"
@@ -39,8 +39,8 @@ class Answers(NamedTuple):
 def viewer_data(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
     """Return the data of the viewer: up to `report.shown` photos, with one set for each weather.
 
-    The sources are the photo, its restoration after each step, and its pseudo-labels where there
-    are any; the last restoration is on the right.
+    The sources are the photo, its restoration after each step, its ground truth where it is known,
+    and its pseudo-labels where there are any; the last restoration is on the right.
     """
     options = settings.options.report
     shown = spread(rows, options.shown)
@@ -48,7 +48,12 @@ def viewer_data(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) 
     # Every row has the same steps: a photo that a network failed on has no row.
     files = shown[0]["files"] if shown else {}
     steps = [INPUT, *files]
-    sources = [*steps, LABELS] if answers.labels else steps
+    truth = truth_of(settings)
+    sources = [*steps]
+    if truth:
+        sources.append(TRUTH)
+    if answers.labels:
+        sources.append(LABELS)
     names = scores.measures(rows)
     photos = RealPhotos(settings.real)
     sets = []
@@ -56,7 +61,9 @@ def viewer_data(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) 
         images = []
         for row in shown:
             if row["weather"] == weather:
-                image = _image(photos, row, sources, names, answers, options.texts)
+                further = _further(row["photo"], photos, truth, answers)
+                texts = _texts(row["photo"], answers, options.texts)
+                image = _image(photos, row, sources, names, further, texts)
                 images.append(image)
         if images:
             # The page carries every image, so there are no addresses.
@@ -67,7 +74,7 @@ def viewer_data(settings: Settings, stages: Sequence[str], rows: Sequence[Row]) 
         end = scores.better(options.metrics, name)
         metrics.append((name, end, scores.DIGITS))
     return {
-        "sources": [(source, source) for source in sources],
+        "sources": [(source, options.titles.get(source, source)) for source in sources],
         "right": len(steps) - 1,
         "metrics": metrics,
         "sets": sets,
@@ -154,20 +161,18 @@ def _image(
     row: Row,
     sources: Sequence[str],
     names: Sequence[str],
-    answers: Answers,
-    most: int,
+    further: Mapping[str, np.ndarray],
+    texts: list[Part],
 ) -> dict[str, Any]:
-    """Return a photo as the viewer takes it."""
-    """Return a photo as the viewer's script takes it: short keys, lists in the order of sources."""
+    """Return a photo as the viewer's script takes it: short keys, lists in the order of sources.
+
+    `further` are its images other than the photo and its restorations.
+    """
     key = row["photo"]
     photo = photos.read(key)
-    labels = answers.labels.get(key, {})
-    texts = answers.texts.get(key, {})
-    images = {INPUT: photo}
+    images = {INPUT: photo, **further}
     for step, file in row["files"].items():
         images[step] = read_image(file)
-    if labels:
-        images[LABELS] = label_picture(photo, labels)
     data, figures = [], []
     for source in sources:
         # Not every photo has pseudo-labels, and no pseudo-label has figures.
@@ -181,8 +186,31 @@ def _image(
         "f": [None] * len(sources),
         "d": data,
         "v": figures,
-        "t": label_texts(labels, texts, most),
+        "t": texts,
     }
+
+
+def _further(
+    key: str,
+    photos: RealPhotos,
+    truth: RealPhotos | None,
+    answers: Answers,
+) -> dict[str, np.ndarray]:
+    """Return the ground truth and the pseudo-labels of a photo, as far as there are any."""
+    images = {}
+    photo = photos.read(key)
+    if truth and key in truth:
+        images[TRUTH] = truth.read(key)
+    labels = answers.labels.get(key)
+    if labels:
+        images[LABELS] = label_picture(photo, labels)
+    return images
+
+
+def _texts(key: str, answers: Answers, most: int) -> list[Part]:
+    labels = answers.labels.get(key, {})
+    texts = answers.texts.get(key, {})
+    return label_texts(labels, texts, most)
 
 
 def _figures(values: Mapping[str, float], names: Sequence[str]) -> list[float | None]:

@@ -22,6 +22,7 @@ GROUPS = (*REAL, "clear", "unknown", ALL)
 DIGITS = 3
 OF_INPUT = f"_{INPUT}"
 """End of the columns of a validation's table that hold the metrics of the degraded images."""
+NO_TITLES: Mapping[str, str] = {}
 Table = tuple[list[str], list[list[str]]]
 """Header and rows, as plain text."""
 
@@ -38,8 +39,11 @@ class Scores(NamedTuple):
     better: Literal["higher", "lower"] = "higher"
     """The metric's own `better`."""
 
-    def table(self) -> PageTable:
-        """Return a table with a row a step and a column a weather, its best and second marked."""
+    def table(self, titles: Mapping[str, str] = NO_TITLES) -> PageTable:
+        """Return a table with a row a step and a column a weather, its best and second marked.
+
+        `titles` rename steps.
+        """
         columns = [name for means in self.values.values() for name in means]
         weathers = list(dict.fromkeys(columns))
         headings = [Heading(weather, self.better) for weather in weathers]
@@ -50,7 +54,7 @@ class Scores(NamedTuple):
             for weather in weathers:
                 cell = self._cell(means.get(weather), baseline.get(weather))
                 cells.append(cell)
-            table.rows.append((step, cells))
+            table.rows.append((titles.get(step, step), cells))
         # A column is ranked when all of its rows are there.
         for place, heading in enumerate(headings):
             self._rank_column(table, place, heading)

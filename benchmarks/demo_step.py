@@ -12,7 +12,8 @@ import time
 import torch
 from torch import nn
 
-from wxr_plugin.inference.loading import PACKAGED, load_network
+from wxr_plugin.inference.loading import load_network
+from wxr_plugin.inference.packaged import PACKAGED
 
 SIDE, BATCH = 96, 6
 """Side of a crop in pixels, and crops in a batch."""

@@ -9,7 +9,7 @@ from wxr_plugin.data import packaged_photos
 from wxr_plugin.data.images.io import list_images, read_image, write_image
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.demo.run import START, Settings, write_options, write_photos
-from wxr_plugin.inference.loading import PACKAGED
+from wxr_plugin.inference.packaged import PACKAGED
 from wxr_plugin.wresvlm.checking import load_run
 from wxr_plugin.wresvlm.report.measuring import truth_of
 

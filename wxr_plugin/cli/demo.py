@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from wxr_plugin.cli.parsers import add_command, positive
-from wxr_plugin.cli.vlm_specs import rater_options
+from wxr_plugin.options.vlm_specs import rater_options
 
 DESCRIPTION = """
 Run the whole method at toy size, from the packaged restorer: train it on pairs alone, and on pairs

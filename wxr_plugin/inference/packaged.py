@@ -11,7 +11,7 @@ PACKAGED = {
 }
 """Name -> weights that are shipped with the package; the card is the README.md next to them.
 
-`tiny` serves the tests and the demo, `small` photos.
+`tiny` serves the tests and is a restorer of the first vote of the demo, `small` restores photos.
 """
 DEFAULT = "small"
 """Name of the packaged network that restores where none is named."""

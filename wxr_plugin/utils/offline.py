@@ -31,7 +31,7 @@ def set_offline() -> None:
     OpenAI's clip, which fetch with urllib, fail at once if a file is not cached.
     """
     os.environ[VARIABLE] = "1"
-    hub = sys.modules.get("huggingface_hub.constants")
+    hub: Any = sys.modules.get("huggingface_hub.constants")
     # The module reads the variable once, when it is imported.
     if hub is not None:
         hub.HF_HUB_OFFLINE = True

@@ -4,7 +4,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 VARIABLE = "HF_HUB_OFFLINE"

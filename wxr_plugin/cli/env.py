@@ -122,7 +122,7 @@ def _version(package: str) -> str:
 
 
 def _devices() -> dict[str, str]:
-    """Return the processors; the reason if torch cannot be imported, which `wxr env` must bear."""
+    """Return the processors, or the reason if torch cannot be imported, for `wxr env`."""
     devices = {"cpu": f"{os.cpu_count()} cores"}
     try:
         import torch

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wxr_plugin.cli.downloading import add_licence, get_rows
 from wxr_plugin.cli.parsers import add_command, add_offline
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.wording import plural
 
 if TYPE_CHECKING:
     from wxr_plugin.zoo.download.addresses import WantedFile
@@ -119,7 +120,7 @@ def print_plan(rows: "list[Row]", folder: Path) -> None:
     for model in sorted(models):
         print(f"{model}: model of the Hugging Face hub, into its cache")
     known = [wanted.size for wanted in missing if wanted.size]
-    print(f"{len(missing)} files to fetch, {len(known)} of known size")
+    print(f"{plural(len(missing), 'file')} to fetch, {len(known)} of known size")
 
 
 def _plan_lines(wanted: "WantedFile", folder: Path) -> list[str]:

@@ -259,7 +259,7 @@ def _total(response: "Response") -> int | None:
 
 
 def _validator(response: "Response") -> str | None:
-    """Return what tells two versions of the file apart: its strong ETag, or its date."""
+    """Return the mark of this version of the file: its strong ETag, or its date."""
     etag = response.headers.get("ETag")
     if etag and not etag.startswith("W/"):
         return etag

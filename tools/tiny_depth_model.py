@@ -1,7 +1,7 @@
 """The network of the packaged tiny depth encoder: Depth Anything's own classes, small."""
 
 import torch
-from tiny_llava_start import oriented_filters
+from tiny_depth_filters import oriented_filters
 from torch import Tensor
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 
@@ -15,7 +15,7 @@ def start_filters(model: DepthAnythingForDepthEstimation, pixels: Tensor) -> Non
     """Set the patch filters to a bank whose answers to `pixels` have mean 0 and one deviation.
 
     They are not trained (our choice): filters that learn from few photos become smooth, and then
-    neither noise nor blur reaches the tokens. See also tools/tiny_llava_start.py.
+    neither noise nor blur reaches the tokens.
     """
     filters = model.backbone.embeddings.patch_embeddings.projection
     with torch.no_grad():

@@ -9,28 +9,31 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
+from msgspec.structs import replace
+from numpy.lib.format import open_memmap
 from PIL import Image
 from scipy.ndimage import uniform_filter
 from tiny_data import LUMA, as_bytes, change_light, draw_view, recompress
 from tiny_llava_damage import draw_damage
-from tiny_llava_model import MEAN, PATCH, SIDE, STD
+from tiny_llava_model import MEAN, SIDE, STD
 from tiny_llava_scene import scene_traits
-from torch.nn.functional import conv2d
 from torchvision.transforms.v2 import functional as F
 
 from wxr_plugin.data.weather.synthesis import WEATHERS, add_weather
 from wxr_plugin.inference.restorer import Restorer
+from wxr_plugin.utils.files import write_with
+
+EFFECT = 32
+"""Side in pixels of the patches whose change is measured."""
+IMAGES, FACTS = "images.npy", "facts.npz"
+"""Names of the two files of a pool."""
 
 
 class Pool(msgspec.Struct):
-    """Training pictures, as the vision tower's patch filters see them.
+    """Training pictures and what is true of them, N of them."""
 
-    The filters are not trained, so their answers are computed once, and the pictures need not be
-    kept.
-    """
-
-    patches: np.ndarray
-    """The filters' answers, float16 (N, T, width)."""
+    images: np.ndarray
+    """The pictures as the model sees them, uint8 (N, 3, SIDE, SIDE); mapped from a file."""
     weather: np.ndarray
     """Index in WEATHERS, int64 (N,)."""
     severity: np.ndarray
@@ -41,16 +44,31 @@ class Pool(msgspec.Struct):
     """Traits of the clear view, int64 (N, 5); see tiny_llava_scene."""
     effect: np.ndarray
     """Effect of the weather on each patch, float16 (N, T, 3); see `patch_effect`."""
+    group: np.ndarray
+    """Number of the view, int64 (N,): pictures of one view are compared with each other."""
 
-    def rows(self, rows: np.ndarray, device: torch.device) -> list[torch.Tensor]:
-        """Return all fields of some pictures as tensors on `device`, float16 as float32."""
-        fields = (getattr(self, name)[rows] for name in self.__struct_fields__)
-        values = (torch.from_numpy(field).to(device) for field in fields)
-        return [value.float() if value.is_floating_point() else value for value in values]
+    @classmethod
+    def read(cls, folder: Path) -> "Pool":
+        """Return the pool that `make_pool` wrote into `folder`."""
+        with np.load(folder / FACTS) as facts:
+            return cls(np.load(folder / IMAGES, mmap_mode="r"), **facts)
+
+    def rows(self, rows: np.ndarray, device: torch.device) -> "Pool":
+        """Return some pictures as tensors on `device`, the images normalised, the rest float32."""
+        fields = {name: getattr(self, name)[rows] for name in self.__struct_fields__}
+        images = normalised(fields.pop("images")).to(device)
+        values = {name: torch.from_numpy(field).to(device) for name, field in fields.items()}
+        floats = {n: v.float() if v.is_floating_point() else v for n, v in values.items()}
+        return Pool(images, **floats)
 
 
-def read_photos(folder: str | Path, without: str | Path | None = None) -> list[np.ndarray]:
-    """Read the photos below a folder, except those below `without`; uint8 RGB (H, W, 3)."""
+def read_photos(
+    folder: str | Path, without: str | Path | None = None, longest: int | None = None
+) -> list[np.ndarray]:
+    """Read the photos below a folder, except those below `without`; uint8 RGB (H, W, 3).
+
+    `longest` reduces photos to that many pixels on their longer side.
+    """
     hidden = set() if without is None else set(Path(without).resolve().rglob("*"))
     images = (
         p
@@ -60,51 +78,70 @@ def read_photos(folder: str | Path, without: str | Path | None = None) -> list[n
     paths = sorted(set(images) - hidden)
     if not paths:
         raise FileNotFoundError(f"no .jpg or .png photos below {folder}")
-    return [np.array(Image.open(path).convert("RGB")) for path in paths]
+    return [_read(path, longest) for path in paths]
+
+
+def _read(path: Path, longest: int | None) -> np.ndarray:
+    image = Image.open(path).convert("RGB")
+    if longest:
+        image.thumbnail((longest, longest), Image.Resampling.BICUBIC)
+    return np.array(image)
 
 
 def make_pool(
     photos: Sequence[np.ndarray],
     rounds: int,
     seed: int,
-    filters: np.ndarray,
+    folder: Path,
     restorers: Sequence[str] = (),
     workers: int = 2,
 ) -> Pool:
-    """Draw `rounds` views of every photo, and the pictures of each view.
+    """Draw `rounds` views of every photo and the pictures of each view; write and return them.
 
-    `filters` are the vision tower's (width, 3, PATCH, PATCH); `restorers` are checkpoints.
+    `restorers` are packaged networks or checkpoints. The facts are written last, so a pool that
+    has them is complete.
     """
-    jobs = [(photo, (seed, index)) for index, photo in enumerate(photos)]
-    encode = partial(_encoded, rounds=rounds, filters=filters, restorers=tuple(restorers))
+    jobs = [(photo, (seed, number)) for number, photo in enumerate(photos)]
+    draw = partial(_drawn, rounds=rounds, restorers=tuple(restorers))
+    count = len(photos) * rounds * pictures_per_view(restorers)
+    folder.mkdir(parents=True, exist_ok=True)
+    images = open_memmap(folder / IMAGES, "w+", np.uint8, (count, 3, SIDE, SIDE))
+    facts, start = [], 0
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as executor:
-        parts = []
-        for part in executor.map(encode, jobs, chunksize=4):
-            parts.append(part)
-            if len(parts) % 50 == 0:
-                print(f"pictures of {len(parts)}/{len(photos)} photos", flush=True)
-    return Pool(*(np.concatenate(values) for values in zip(*parts)))
+        for squares, values in executor.map(draw, jobs, chunksize=4):
+            images[start : start + len(squares)] = squares
+            start += len(squares)
+            facts.append(values)
+            if len(facts) % 50 == 0:
+                print(f"pictures of {len(facts)}/{len(photos)} photos", flush=True)
+    images.flush()
+    joined = {name: np.concatenate([part[name] for part in facts]) for name in facts[0]}
+    # `_drawn` counts the views of its own photo.
+    joined["group"] += np.repeat(np.arange(len(photos)) * rounds * 2, count // len(photos))
+    write_with(folder / FACTS, lambda stream: np.savez(stream, **joined))
+    return Pool.read(folder)
 
 
-def _encoded(
-    job: tuple[np.ndarray, tuple[int, int]],
-    rounds: int,
-    filters: np.ndarray,
-    restorers: tuple[str, ...],
-) -> tuple[np.ndarray, ...]:
-    """Return the fields of Pool for the pictures of one photo."""
+def pictures_per_view(restorers: Sequence[str]) -> int:
+    """Return the number of pictures that `draw_pictures` makes of one view."""
+    return len(WEATHERS) + 1 + (RESTORATIONS + DAMAGED + 1 if restorers else 0)
+
+
+def _drawn(
+    job: tuple[np.ndarray, tuple[int, int]], rounds: int, restorers: tuple[str, ...]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the pictures of one photo, uint8 (n, 3, SIDE, SIDE), and the other fields of Pool."""
     torch.set_num_threads(1)
     samples = draw_pictures(*job, rounds, restorers)
-    squares = np.stack([sample.square for sample in samples])
-    answers = conv2d(normalised(squares), torch.from_numpy(filters), stride=PATCH)
-    return (
-        answers.flatten(2).transpose(1, 2).half().numpy(),
-        np.array([sample.weather for sample in samples]),
-        np.array([sample.severity for sample in samples], np.float32),
-        np.array([sample.loss for sample in samples], np.float32),
-        np.stack([sample.scene for sample in samples]),
-        np.stack([sample.effect for sample in samples]),
-    )
+    facts = {
+        "weather": np.array([sample.weather for sample in samples]),
+        "severity": np.array([sample.severity for sample in samples], np.float32),
+        "loss": np.array([sample.loss for sample in samples], np.float32),
+        "scene": np.stack([sample.scene for sample in samples]),
+        "effect": np.stack([sample.effect for sample in samples]),
+        "group": np.array([sample.group for sample in samples]),
+    }
+    return np.stack([sample.square for sample in samples]), facts
 
 
 class Sample(msgspec.Struct):
@@ -117,6 +154,8 @@ class Sample(msgspec.Struct):
     loss: float
     scene: np.ndarray
     effect: np.ndarray
+    group: int = 0
+    """Number of the set of comparable pictures within the photo."""
 
 
 def draw_pictures(
@@ -128,19 +167,22 @@ def draw_pictures(
     restorations of one degraded crop.
     """
     rng = np.random.default_rng(seed)
-    samples = []
-    for _ in range(rounds):
+    samples: list[Sample] = []
+    for number in range(rounds):
         view = draw_view(photo, rng, crop=0.45, scale=0.4)
-        samples += [draw_sample(view, kind, rng) for kind in WEATHERS]
-        samples.append(draw_sample(view, "clear", rng, damage=True))
+        drawn = [draw_sample(view, kind, rng) for kind in WEATHERS]
+        drawn.append(draw_sample(view, "clear", rng, damage=True))
+        samples += [replace(sample, group=2 * number) for sample in drawn]
         if restorers:
-            samples += draw_restorations(_part(view, rng), restorers, rng)
+            restored = draw_restorations(_part(view, rng), restorers, rng)
+            samples += [replace(sample, group=2 * number + 1) for sample in restored]
     return samples
 
 
 def _part(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a crop of at most RESTORED pixels a side: crops are rated in training, and fast."""
-    height, width = (min(side, RESTORED) for side in view.shape[:2])
+    """Return a crop with sides of one of RESTORED at most."""
+    longest = int(rng.choice(RESTORED))
+    height, width = (min(side, longest) for side in view.shape[:2])
     top = int(rng.integers(view.shape[0] - height + 1))
     left = int(rng.integers(view.shape[1] - width + 1))
     return np.ascontiguousarray(view[top : top + height, left : left + width])
@@ -158,14 +200,14 @@ def normalised(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images).float().sub_(mean).div_(std)
 
 
-RESTORED = 112
-"""Longest side in pixels of a crop that is restored: that of the crops in small trainings."""
+RESTORED = (112, 112, 320)
+"""Longest sides in pixels of what is restored: the crops of small trainings, or whole photos."""
 STYLES = ("default", "default", "realistic", "published", "dusk", "shifted")
 """Styles of the weather; each is drawn as often as it is listed."""
 
 
-RESTORATIONS, DAMAGED = 3, 2
-"""Restorations of one degraded crop, and how many more are damaged."""
+RESTORATIONS, DAMAGED = 4, 1
+"""Restorations of one degraded view, and how many more are damaged."""
 
 
 class Degraded(msgspec.Struct):
@@ -204,19 +246,35 @@ def draw_sample(
 def draw_restorations(
     view: np.ndarray, restorers: Sequence[str], rng: np.random.Generator
 ) -> list[Sample]:
-    """Draw restorations of one degraded view, the last DAMAGED of them damaged.
+    """Draw a degraded view and its restorations by two networks, the last DAMAGED damaged.
 
     Which of two restorations is better is what a gate asks, so there are several of each picture.
     """
     kind = str(rng.choice(WEATHERS, p=(0.1, 0.3, 0.3, 0.3)))
     drawn = draw_degraded(view, kind, rng)
-    samples = []
+    results = _results(drawn.image, restorers, rng)
+    samples = [_sample(drawn, drawn.image, drawn.severity, drawn.severity, rng, False)]
     for number in range(RESTORATIONS + DAMAGED):
-        restored = _restored(drawn.image, str(rng.choice(restorers)), rng)
+        # A part of the change alone stands for a network at an earlier stage; more than all of it
+        # for one that does too much.
+        share = np.float32(rng.uniform(0.3, 1.4))
+        result = results[number % len(results)]
+        restored = np.clip(drawn.image + share * (result - drawn.image), 0, 1)
         severity, loss = _left(restored, drawn)
-        is_damaged = number >= RESTORATIONS
-        samples.append(_sample(drawn, restored, severity, loss, rng, is_damaged))
+        samples.append(_sample(drawn, restored, severity, loss, rng, number >= RESTORATIONS))
     return samples
+
+
+def _results(
+    image: np.ndarray, restorers: Sequence[str], rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Return `image` as two of the restorers see it, float32 in [0, 1]; one perhaps twice."""
+    chosen = rng.choice(restorers, min(2, len(restorers)), replace=False)
+    networks = [load_restorer(str(name)) for name in chosen]
+    results = [network.restore(as_bytes(image)) for network in networks]
+    if rng.random() < 0.3:
+        results[-1] = networks[-1].restore(results[-1])
+    return [result / np.float32(255) for result in results]
 
 
 def _sample(
@@ -237,20 +295,6 @@ def _sample(
     square = to_square(as_bytes(image))
     effect = patch_effect(to_square(as_bytes(drawn.before)), square)
     return Sample(square, drawn.weather, severity, loss, scene_traits(drawn.before), effect)
-
-
-def _restored(image: np.ndarray, restorer: str, rng: np.random.Generator) -> np.ndarray:
-    """Return a restoration of `image`, float32 in [0, 1].
-
-    A part of the change alone stands for a network at an earlier stage; more than all of it, or
-    restoring twice, for one that does too much.
-    """
-    net = load_restorer(restorer)
-    pixels = net.restore(as_bytes(image))
-    if rng.random() < 0.2:
-        pixels = net.restore(pixels)
-    share = np.float32(rng.uniform(0.3, 1.4))
-    return np.clip(image + share * (pixels / np.float32(255) - image), 0, 1)
 
 
 def _left(restored: np.ndarray, drawn: Degraded) -> tuple[float, float]:
@@ -296,5 +340,5 @@ def patch_effect(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def _patches(grey: np.ndarray) -> np.ndarray:
-    rows = SIDE // PATCH
-    return grey.reshape(rows, PATCH, rows, PATCH).transpose(0, 2, 1, 3).reshape(rows, rows, -1)
+    rows = SIDE // EFFECT
+    return grey.reshape(rows, EFFECT, rows, EFFECT).transpose(0, 2, 1, 3).reshape(rows, rows, -1)

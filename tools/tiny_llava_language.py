@@ -7,8 +7,7 @@ import torch
 from tiny_llava_data import Pool
 from tiny_llava_model import TEXTS
 from tiny_llava_scene import scene_text
-from tiny_llava_steps import batches, optimizer_for, report, update
-from tiny_llava_vision import patch_tokens
+from tiny_llava_steps import batches, optimizer_for, order_loss, report, update
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -60,57 +59,110 @@ class Questions:
 
 
 def fit_language(
-    model: nn.Module, processor, pool: Pool, seed: int, epochs: float, rate: float, batch: int = 32
+    model: nn.Module,
+    processor,
+    pool: Pool,
+    seed: int,
+    epochs: float,
+    rate: float,
+    tokens: Tensor | None = None,
+    count: int = 8,
 ) -> None:
-    """Train all parameters with gradients to answer: half ratings, half descriptions."""
+    """Train all parameters with gradients to answer: half ratings, half descriptions.
+
+    `tokens` (N, T, width) are the pictures' image tokens, if the vision tower is frozen; `count` is
+    the number of groups of pictures a step.
+    """
     torch.manual_seed(seed)
     questions, rng = Questions(processor), np.random.default_rng(seed)
-    steps = int(epochs * len(pool.patches) / batch)
+    steps = int(epochs * (int(pool.group[-1]) + 1) / count)
     optimizer, schedule = optimizer_for([model], rate, steps)
     clock = time.monotonic()
-    for step, rows in enumerate(batches(len(pool.patches), batch, steps, seed + 1)):
-        loss = language_loss(model, questions, pool, rows, rng)
+    for step, rows in enumerate(batches(pool.group, count, steps, seed + 1)):
+        sample = pool.rows(rows, model.device)
+        # Statistics of the batch normalisation stay as the first training left them.
+        seen = image_tokens(model, sample.images) if tokens is None else tokens[rows].float()
+        loss = language_loss(model, questions, sample, seen.to(model.device), rng)
         update(loss, optimizer, schedule)
         report("language", step, steps, loss, clock)
 
 
+def image_tokens(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the vision tower's tokens (N, T, width) of normalised images."""
+    with torch.autocast(images.device.type, torch.bfloat16):
+        return model.model.vision_tower(images).last_hidden_state
+
+
+@torch.no_grad()
+def all_image_tokens(model: nn.Module, pool: Pool, batch: int = 64) -> Tensor:
+    """Return the vision tower's tokens of all pictures, float16 (N, T, width)."""
+    parts = []
+    for rows in np.array_split(np.arange(len(pool.images)), len(pool.images) // batch + 1):
+        parts.append(image_tokens(model, pool.rows(rows, model.device).images).half().cpu())
+    return torch.cat(parts)
+
+
 def language_loss(
-    model: nn.Module, questions: Questions, pool: Pool, rows: np.ndarray, rng: np.random.Generator
+    model: nn.Module, questions: Questions, sample: Pool, seen: Tensor, rng: np.random.Generator
 ) -> Tensor:
-    """Return the loss of one question on the pictures `rows`: a rating or a description.
+    """Return the loss of one question on some pictures: a rating or a description.
 
-    A rating has a soft cross-entropy on the first answer token, a description one on each token.
+    `seen` are the pictures' image tokens.
     """
-    device = model.device
-    patches, weather, severity, visibility_loss, scene, _ = pool.rows(rows, device)
-    rate = rng.random() < 0.5
-    asked = questions.rating if rate else questions.description
+    is_rating = rng.random() < 0.5
+    asked = questions.rating if is_rating else questions.description
     prompt = list(rng.choice(np.array(asked, dtype=object)))
-    if rate:
-        target = rating_target(visibility_loss)
-        texts = [TEXTS["words"][row] for row in target.argmax(1)]
-    else:
-        facts = zip(weather.tolist(), severity.tolist(), scene.cpu().numpy())
-        texts = [description(*fact) for fact in facts]
-    answers = [questions.answer(text) for text in texts]
+    return (rating_loss if is_rating else description_loss)(model, questions, sample, seen, prompt)
+
+
+def rating_loss(
+    model: nn.Module, questions: Questions, sample: Pool, seen: Tensor, prompt: list[int]
+) -> Tensor:
+    """Return the soft cross-entropy of the rating word, plus the loss of the groups' order."""
+    target = rating_target(sample.loss)
+    answers = [questions.answer(TEXTS["words"][row]) for row in target.argmax(1)]
+    logits, labels = _answer_logits(model, questions, seen, prompt, answers)
+    words = questions.words.to(logits.device)
+    full = torch.zeros_like(logits[:, 0]).index_copy_(1, words, target)
+    loss = F.cross_entropy(logits[:, 0], full) + 0.2 * _next_token(logits[:, 1:], labels[:, 1:])
+    # The rating that users get: the expectation over the five words, 5 for excellent.
+    rating = logits[:, 0, words].softmax(1) @ torch.arange(5.0, 0, -1, device=logits.device)
+    return loss + order_loss((5 - rating) / 4, sample.loss, sample.group)
+
+
+def description_loss(
+    model: nn.Module, questions: Questions, sample: Pool, seen: Tensor, prompt: list[int]
+) -> Tensor:
+    """Return the cross-entropy of each token of the description."""
+    facts = zip(sample.weather.tolist(), sample.severity.tolist(), sample.scene.cpu().numpy())
+    answers = [questions.answer(description(*fact)) for fact in facts]
+    return _next_token(*_answer_logits(model, questions, seen, prompt, answers))
+
+
+def _next_token(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100)
+
+
+def _answer_logits(
+    model: nn.Module,
+    questions: Questions,
+    seen: Tensor,
+    prompt: list[int],
+    answers: list[list[int]],
+) -> tuple[Tensor, Tensor]:
+    """Return the logits (N, L, V) of the answers' tokens and the tokens (N, L), -100 after them."""
     padded = _padded(prompt, answers, questions.tokenizer.pad_token_id)
-    token_rows, labels = (tokens.to(device) for tokens in padded)
-    with torch.autocast(device.type, torch.bfloat16):
-        inputs = _with_image(model, token_rows, patches, prompt.index(model.config.image_token_id))
+    rows, labels = (tokens.to(seen.device) for tokens in padded)
+    with torch.autocast(seen.device.type, torch.bfloat16):
+        inputs = _with_image(model, rows, seen, prompt.index(model.config.image_token_id))
         logits = model(inputs_embeds=inputs).logits[:, len(prompt) - 1 : -1].float()
-    usual = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100)
-    if not rate:
-        return usual
-    full = torch.zeros_like(logits[:, 0]).index_copy_(1, questions.words.to(device), target)
-    return F.cross_entropy(logits[:, 0], full) + 0.2 * F.cross_entropy(
-        logits[:, 1:].transpose(1, 2), labels[:, 1:]
-    )
+    return logits, labels
 
 
-def _with_image(model: nn.Module, rows: Tensor, patches: Tensor, start: int) -> Tensor:
-    """Return the language model's input: word vectors, with the patch tokens from `start` on."""
+def _with_image(model: nn.Module, rows: Tensor, seen: Tensor, start: int) -> Tensor:
+    """Return the language model's input: word vectors, with the image tokens from `start` on."""
     words = model.get_input_embeddings()(rows)
-    image = model.model.multi_modal_projector(patch_tokens(model.model.vision_tower, patches))
+    image = model.model.multi_modal_projector(seen)
     return torch.cat([words[:, :start], image, words[:, start + image.shape[1] :]], 1)
 
 

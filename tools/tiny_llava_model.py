@@ -7,13 +7,15 @@ import yaml
 
 TEXTS = yaml.safe_load(Path(__file__).with_name("tiny_llava_texts.yml").read_text(encoding="utf-8"))
 SIDE = 320
-PATCH = 32
+TOKEN = 64
+"""Side in pixels of what one image token stands for: 25 tokens in all."""
 VISION = {
-    "hidden_size": 192,
-    "intermediate_size": 576,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
+    "hidden_sizes": [128, 192, 256],
+    "depths": [1, 2, 2],
+    "num_attention_heads": [4, 6, 8],
 }
+"""Sizes of the LeViT (Graham et al., ICCV 2021). Its four convolutions see noise and thin streaks,
+which a linear map of 32-px patches loses."""
 LANGUAGE = {
     "hidden_size": 128,
     "intermediate_size": 384,
@@ -96,28 +98,24 @@ def build_processor():
     return LlavaProcessor(
         image_processor=images,
         tokenizer=build_tokenizer(),
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
+        patch_size=TOKEN,
+        vision_feature_select_strategy="full",
+        num_additional_image_tokens=0,
         chat_template=TEMPLATE,
     )
 
 
 def build_model(tokenizer) -> torch.nn.Module:
-    """Return an untrained LlavaForConditionalGeneration that reads the last layer's 100 tokens."""
-    from transformers import (
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-    )
+    """Return an untrained LlavaForConditionalGeneration that reads the last stage's 25 tokens."""
+    from transformers import LevitConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
     ids = {
         f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")
     }
     config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            image_size=SIDE, patch_size=PATCH, projection_dim=64, **VISION
+        # The projector asks for `hidden_size`, which LeViT has one of for each stage.
+        vision_config=LevitConfig(
+            image_size=SIDE, hidden_size=VISION["hidden_sizes"][-1], **VISION
         ),
         text_config=LlamaConfig(
             vocab_size=len(tokenizer),
@@ -127,8 +125,9 @@ def build_model(tokenizer) -> torch.nn.Module:
             **ids,
         ),
         image_token_index=tokenizer.image_token_id,
-        image_seq_length=(SIDE // PATCH) ** 2,
+        image_seq_length=(SIDE // TOKEN) ** 2,
         vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
         tie_word_embeddings=True,
     )
     return LlavaForConditionalGeneration(config)

@@ -1,4 +1,4 @@
-"""Common parts of the trainings of the tiny LLaVA: batches, optimiser, one step, progress."""
+"""Common parts of the trainings of the tiny LLaVA: batches, losses, optimiser, steps."""
 
 import time
 from collections.abc import Iterator
@@ -6,17 +6,37 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
-def batches(count: int, batch: int, steps: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield `steps` index batches out of `count` samples, shuffled again in each epoch."""
+def batches(groups: np.ndarray, count: int, steps: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield `steps` index batches, each the pictures of `count` groups, drawn without repeats.
+
+    All pictures of a group are in one batch, so that they can be compared.
+    """
     rng = np.random.default_rng(seed)
-    order = np.empty(0, np.int64)
+    ends = np.flatnonzero(np.diff(groups)) + 1
+    members = np.split(np.arange(len(groups)), ends)
+    order: list[int] = []
     for _ in range(steps):
-        if len(order) < batch:
-            order = np.concatenate([order, rng.permutation(count)])
-        rows, order = order[:batch], order[batch:]
-        yield rows
+        if len(order) < count:
+            order += rng.permutation(len(members)).tolist()
+        chosen, order = order[:count], order[count:]
+        yield np.concatenate([members[number] for number in chosen])
+
+
+def order_loss(losses: Tensor, target: Tensor, group: Tensor, margin: float = 0.02) -> Tensor:
+    """Return the loss of the order in which a model puts the pictures of each group.
+
+    `losses` are the model's losses of visibility (N,) in [0, 1], `target` the true ones. A pair
+    that differs by `margin` or more costs log(1 + exp(-20 d)), d being how far the model sets the
+    two apart in the right direction (RankNet, Burges et al., ICML 2005; 20 is our choice).
+    """
+    apart = target[:, None] - target[None]
+    pairs = (group[:, None] == group[None]) & (apart > margin)
+    right = (losses[:, None] - losses[None])[pairs]
+    weight = (apart[pairs] / 0.1).clamp(max=1)
+    return (weight * F.softplus(-20 * right)).sum() / weight.sum().clamp(min=1)
 
 
 def optimizer_for(modules: list[nn.Module], rate: float, steps: int) -> tuple:

@@ -1,79 +1,120 @@
 """The first training of the tiny LLaVA: its vision tower alone, with a supervised head."""
 
 import time
+from pathlib import Path
 
 import torch
 from tiny_llava_data import Pool
-from tiny_llava_model import TEXTS
-from tiny_llava_steps import batches, optimizer_for, report, update
+from tiny_llava_model import TEXTS, VISION
+from tiny_llava_steps import batches, optimizer_for, order_loss, report, update
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wxr_plugin.data.weather.synthesis import WEATHERS
+from wxr_plugin.utils.files import write_with
 
 TRAITS = [len(TEXTS["scene"][name]) for name in ("light", "colour", "colour", "detail", "layout")]
 """Number of values of each trait of a scene; see tiny_llava_scene."""
+KEEP_EVERY = 200
+"""Steps between two states of the training that are kept in a file."""
 
 
 class VisionHead(nn.Module):
-    """Heads on the patch tokens: weather (N, 4), severity and loss (N, 2), effect (N, T, 3).
+    """Heads on the tower: weather (N, 4), severity and loss (N, 2), effect (N, T, 3).
 
     And the traits of the scene, (N, sum of TRAITS). Thrown away after training.
     """
 
-    def __init__(self, width: int):
+    def __init__(self):
         super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.line = nn.Linear(width, len(WEATHERS) + 2)
-        self.effect = nn.Linear(width, 3)
-        self.scene = nn.Linear(width, sum(TRAITS))
+        _, middle, last = VISION["hidden_sizes"]
+        self.line = nn.Linear(last, len(WEATHERS) + 2)
+        self.effect = nn.Linear(middle, 3)
+        self.scene = nn.Linear(last, sum(TRAITS))
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        tokens = self.norm(tokens).float()
-        mean = tokens.mean(1)
-        outputs, scene = self.line(mean).float(), self.scene(mean).float()
-        return outputs[:, :-2], outputs[:, -2:], self.effect(tokens).float(), scene
+    def forward(self, patches: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        mean = tokens.float().mean(1)
+        outputs = self.line(mean)
+        return outputs[:, :-2], outputs[:, -2:], self.effect(patches.float()), self.scene(mean)
+
+
+class TrainedTower(nn.Module):
+    """The vision tower with its training heads, so that both are stored together."""
+
+    def __init__(self, tower: nn.Module):
+        super().__init__()
+        self.tower = tower
+        self.head = VisionHead()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        # Hidden states: the stem's 400 tokens, the 100 of the first stage, then 25, twice.
+        states = self.tower(images, output_hidden_states=True).hidden_states
+        return self.head(states[1], states[-1])
 
 
 def fit_vision(
-    tower: nn.Module, pool: Pool, seed: int, epochs: float, rate: float = 1.5e-3, batch: int = 48
+    tower: nn.Module,
+    pool: Pool,
+    seed: int,
+    epochs: float,
+    state: Path,
+    rate: float = 1.5e-3,
+    count: int = 8,
 ) -> None:
     """Train the vision tower on weather, severity, loss of visibility and effect on patches.
 
-    AdamW in bfloat16.
+    AdamW in bfloat16; `count` groups of pictures a step. The training is kept in the file `state`
+    now and then and resumes from it.
     """
     torch.manual_seed(seed)
     device = next(tower.parameters()).device
-    head = VisionHead(tower.config.hidden_size).to(device)
-    steps = int(epochs * len(pool.patches) / batch)
-    optimizer, schedule = optimizer_for([tower, head], rate, steps)
+    model = TrainedTower(tower).to(device).train()
+    steps = int(epochs * (int(pool.group[-1]) + 1) / count)
+    optimizer, schedule = optimizer_for([model], rate, steps)
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    done = _resume(state, parts)
     clock = time.monotonic()
-    for step, rows in enumerate(batches(len(pool.patches), batch, steps, seed)):
-        patches, weather, severity, visibility_loss, scene, effect = pool.rows(rows, device)
-        chosen = _some(patches.shape[1], 0.5 if step < 0.85 * steps else 1.0)
-        with torch.autocast(device.type, torch.bfloat16):
-            kind_logits, amounts, seen, traits = head(patch_tokens(tower, patches, chosen))
-        loss = vision_loss(kind_logits, amounts, weather, severity, visibility_loss)
-        loss = loss + 8 * F.smooth_l1_loss(seen, effect[:, chosen], beta=0.1)
-        loss = loss + 0.2 * scene_loss(traits, scene)
+    for step, rows in enumerate(batches(pool.group, count, steps, seed)):
+        if step < done:
+            continue
+        loss = pool_loss(model, pool.rows(rows, device))
         update(loss, optimizer, schedule)
         report("vision", step, steps, loss, clock)
+        if (step + 1) % KEEP_EVERY == 0:
+            _keep(state, parts, step + 1)
+    tower.eval()
+    state.unlink(missing_ok=True)
 
 
-def patch_tokens(tower: nn.Module, patches: Tensor, chosen: Tensor | slice = slice(None)) -> Tensor:
-    """Return the last layer's patch tokens (N, T, width), computed on the `chosen` patches alone.
+def pool_loss(model: TrainedTower, sample: Pool) -> Tensor:
+    """Return the loss of the heads on some pictures, a random half of the time all mirrored."""
+    images, effect = sample.images, sample.effect
+    if torch.rand(()) < 0.5:
+        side = int(effect.shape[1] ** 0.5)
+        images = images.flip(3)
+        effect = effect.unflatten(1, (side, side)).flip(2).flatten(1, 2)
+    with torch.autocast(images.device.type, torch.bfloat16):
+        kind_logits, amounts, seen, traits = model(images)
+    loss = vision_loss(kind_logits, amounts, sample.weather, sample.severity, sample.loss)
+    loss = loss + 8 * F.smooth_l1_loss(seen, effect, beta=0.1)
+    loss = loss + order_loss(amounts[:, 1].sigmoid(), sample.loss, sample.group)
+    return loss + 0.2 * scene_loss(traits, sample.scene)
 
-    Weather is everywhere in a picture, so half the patches show it too, at half the time (Li et
-    al., "Scaling language-image pre-training via masking", CVPR 2023).
-    """
-    places = tower.embeddings.position_embedding.weight
-    start = (tower.embeddings.class_embedding + places[0]).expand(len(patches), 1, -1)
-    tokens = torch.cat([start, (patches + places[1:])[:, chosen]], 1)
-    return tower.encoder(inputs_embeds=tower.pre_layrnorm(tokens)).last_hidden_state[:, 1:]
+
+def _keep(state: Path, parts: dict, step: int) -> None:
+    """Write the training atomically."""
+    values = {name: part.state_dict() for name, part in parts.items()} | {"step": step}
+    write_with(state, lambda stream: torch.save(values, stream))
 
 
-def _some(count: int, share: float) -> Tensor:
-    return torch.randperm(count)[: int(share * count)].sort().values
+def _resume(state: Path, parts: dict) -> int:
+    """Load the training from `state`; return the number of its steps, 0 without the file."""
+    if not state.is_file():
+        return 0
+    values = torch.load(state, weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(values[name])
+    return values["step"]
 
 
 def scene_loss(logits: Tensor, scene: Tensor) -> Tensor:

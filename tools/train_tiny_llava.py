@@ -15,14 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tiny_llava_data import Pool, draw_pictures, make_pool, normalised, read_photos
+from tiny_llava_data import FACTS, Pool, make_pool, read_photos
 from tiny_llava_evaluate import evaluate, table
-from tiny_llava_language import fit_language
+from tiny_llava_language import all_image_tokens, fit_language
 from tiny_llava_model import build_model, build_processor
-from tiny_llava_start import start_vision
 from tiny_llava_vision import fit_vision
 
 from wxr_plugin.utils.files import write_text, write_with
+
+LONGEST = 640
+"""Longest side in pixels of the photos that are trained on."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,23 +45,22 @@ def train(args: argparse.Namespace) -> dict:
     A finished stage is kept in `args.work`, and the same command after a stop reads it from there.
     """
     start = time.monotonic()
-    photos = [photo for folder in args.photos for photo in read_photos(folder, args.test)]
+    photos = [photo for folder in args.photos for photo in read_photos(folder, args.test, LONGEST)]
+    pool = pool_of(photos, args)
+    print(
+        f"{len(pool.images)} pictures of {len(photos)} photos, {time.monotonic() - start:.0f} s",
+        flush=True,
+    )
     torch.manual_seed(args.seed)
     processor = build_processor()
     model = build_model(processor.tokenizer)
     # On short rows in bfloat16 three times as fast as torch's own attention on a CPU.
-    model.set_attn_implementation("eager")
-    args.work.mkdir(parents=True, exist_ok=True)
-    pool = _stage_pool(model, photos, args)
-    print(
-        f"{len(pool.patches)} pictures of {len(photos)} photos, {time.monotonic() - start:.0f} s",
-        flush=True,
-    )
+    model.set_attn_implementation({"text_config": "eager"})
     fit(model.to(args.device), processor, pool, args)
     save(model, processor, args.out)
     facts = {
         "photos": len(photos),
-        "pictures": len(pool.patches),
+        "pictures": len(pool.images),
         "minutes": (time.monotonic() - start) / 60,
     }
     return (
@@ -69,26 +70,12 @@ def train(args: argparse.Namespace) -> dict:
     )
 
 
-def _stage_pool(model: torch.nn.Module, photos: list, args: argparse.Namespace) -> Pool:
-    """Set the patch filters and return the pictures, drawn once."""
-    tower, file = model.model.vision_tower, args.work / "pool.npz"
-
-    def set_filters() -> None:
-        samples = []
-        for index, photo in enumerate(photos[::4]):
-            samples += draw_pictures(photo, index, 1)
-        start_vision(tower, normalised(np.stack([sample.square for sample in samples])))
-
-    _stage(args.work / "filters.pth", model, set_filters)
-    tower.embeddings.patch_embedding.weight.requires_grad_(False)
-    if file.is_file():
-        with np.load(file) as arrays:
-            return Pool(**arrays)
-    filters = tower.embeddings.patch_embedding.weight.detach().numpy()
-    pool = make_pool(photos, args.rounds, args.seed, filters, args.restorers, args.workers)
-    arrays = {name: getattr(pool, name) for name in pool.__struct_fields__}
-    write_with(file, lambda stream: np.savez(stream, **arrays))
-    return pool
+def pool_of(photos: list[np.ndarray], args: argparse.Namespace) -> Pool:
+    """Return the pictures, drawn once."""
+    folder = args.work / "pool"
+    if (folder / FACTS).is_file():
+        return Pool.read(folder)
+    return make_pool(photos, args.rounds, args.seed, folder, args.restorers, args.workers)
 
 
 def _stage(file: Path, model: torch.nn.Module, run: Callable[[], None]) -> None:
@@ -102,18 +89,21 @@ def _stage(file: Path, model: torch.nn.Module, run: Callable[[], None]) -> None:
 
 def fit(model: torch.nn.Module, processor, pool: Pool, args: argparse.Namespace) -> None:
     """Train the vision tower, then the language model on the frozen tower, then both together."""
-    tower, seed = model.model.vision_tower, args.seed
+    tower, seed, work = model.model.vision_tower, args.seed, args.work
+    state = work / "vision_state.pth"
     _stage(
-        args.work / "vision.pth", model, lambda: fit_vision(tower, pool, seed, args.vision_epochs)
+        work / "vision.pth", model, lambda: fit_vision(tower, pool, seed, args.vision_epochs, state)
     )
-    tower.encoder.requires_grad_(False)
-    _stage(
-        args.work / "language.pth",
-        model,
-        lambda: fit_language(model, processor, pool, seed, args.language_epochs, rate=2e-3),
-    )
-    tower.encoder.requires_grad_(True)
-    fit_language(model, processor, pool, seed + 1, args.joint_epochs, rate=3e-4)
+    model.eval()
+    tower.requires_grad_(False)
+
+    def train_language() -> None:
+        tokens = all_image_tokens(model, pool)
+        fit_language(model, processor, pool, seed, args.language_epochs, 2e-3, tokens)
+
+    _stage(work / "language.pth", model, train_language)
+    tower.requires_grad_(True)
+    fit_language(model, processor, pool, seed + 1, args.joint_epochs, 3e-4)
 
 
 def save(model: torch.nn.Module, processor, folder: Path) -> None:
@@ -161,11 +151,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workers", type=int, default=2, help="processes that draw pictures")
     parser.add_argument(
-        "--rounds", type=int, default=10, help="views drawn from each photo, seven pictures each"
+        "--rounds", type=int, default=4, help="views drawn from each photo, eleven pictures each"
     )
-    parser.add_argument("--vision-epochs", type=float, default=10)
-    parser.add_argument("--language-epochs", type=float, default=0.8)
-    parser.add_argument("--joint-epochs", type=float, default=0.4)
+    parser.add_argument("--vision-epochs", type=float, default=8)
+    parser.add_argument("--language-epochs", type=float, default=3)
+    parser.add_argument("--joint-epochs", type=float, default=1)
     parser.add_argument("--evaluate", action="store_true", help="only score the model in --out")
     return parser
 

@@ -461,3 +461,14 @@ def test_killed_with_kill_9_the_same_holds(photos, tmp_path):
     words += f"test_initial.run_until_killed(pathlib.Path({str(tmp_path)!r}), {stage!r})"
     assert subprocess.run([sys.executable, "-c", words]).returncode == -signal.SIGKILL
     check_that_only_what_is_missing_is_done(tmp_path, stage)
+
+
+def test_another_precision_restores_again_and_the_first_results_are_kept(photos, double, tmp_path):
+    ends = []
+    for precision in ("fp32", "bf16", "fp32"):
+        bars = Bars()
+        settings = InitSettings(tile=None, device="cpu", precision=precision)
+        init_labels(photos, tmp_path / "l.lmdb", [double], {"bright": BRIGHT}, settings, bars=bars)
+        ends.append(bars.ends["restoring: double"])
+    made, reused = "restored 3, reused 0, failed 0", "restored 0, reused 3, failed 0"
+    assert ends == [made, made, reused]

@@ -172,3 +172,18 @@ def test_preconditioning_leaves_a_residual_of_unit_variance(t):
     assert residual.std().item() == pytest.approx(1, abs=0.02)
     # nothing that is linear in the state is left
     assert abs(torch.mean(residual * states[0])) < 0.02
+
+
+@pytest.mark.parametrize("t", [1, 50, 100])
+def test_every_time_counts_alike_in_the_loss_behind_preconditioning(t):
+    s = make_schedule(max_sigma=10)
+    torch.manual_seed(0)
+    lq, x0 = torch.rand(2, 2, 3, 64, 64).double()
+    x0 = lq + sde.CLEAN_STD * torch.randn_like(lq)
+    xt = sde.noisy_state(x0, lq, torch.randn_like(lq), t, s)
+    estimate = sde.preconditioned(torch.zeros_like, xt, lq, t, s)
+    loss = sde.preconditioned_loss(estimate, xt, x0, lq, t, s).item()
+    # The mean absolute value of a standard normal variable.
+    assert loss == pytest.approx((2 / torch.pi) ** 0.5, abs=0.02)
+    exact = (xt - sde.forward_mean(x0, lq, t, s)) / s.sigma_bar[t]
+    assert sde.preconditioned_loss(exact, xt, x0, lq, t, s).item() == 0

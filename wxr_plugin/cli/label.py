@@ -161,6 +161,12 @@ def _add_init(actions: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--overlap", type=int, default=32, metavar="PIXELS", help="overlap of neighbouring tiles"
     )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default="fp32",
+        help="precision of the restorers' forward pass",
+    )
     add_device(parser)
     add_offline(parser)
     _add_batch_size(parser, "images in one call of a rater")

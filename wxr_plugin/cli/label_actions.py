@@ -83,6 +83,7 @@ def run_init(args: argparse.Namespace) -> int:
         crops=_crops(args),
         tile=args.tile or None,
         overlap=args.overlap,
+        precision=args.precision,
         device=args.device,
         batch_size=_positive(args.batch_size, "--batch-size"),
         retry_failed=args.retry_failed,

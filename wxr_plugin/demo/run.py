@@ -151,6 +151,7 @@ def write_options(work: Path, photos: Path, real: Path | None, settings: Setting
         "start": PACKAGED[START],
         "network": load_network_options(PACKAGED[START]),
         "amp": "bf16" if computes_bf16() else None,
+        "precision": "bf16" if computes_bf16() else "fp32",
         "raters": _raters(settings),
         "judges": [JUDGE] if settings.judge else [],
         "supervised_file": files["supervised"],

@@ -16,6 +16,7 @@ import msgspec
 
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.errors import WxrError
+from wxr_plugin.inference.packaged import Precision
 from wxr_plugin.inference.specs import RestorerSpec
 from wxr_plugin.labels.candidates import INPUT, STORED, PanelCandidates
 from wxr_plugin.labels.copying import copy_store
@@ -48,6 +49,8 @@ class InitSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Restore larger photos in tiles of this side, in pixels; None: never."""
     overlap: int = 32
     """Pixels that neighbouring tiles share."""
+    precision: Precision = "fp32"
+    """Precision of the restorers."""
     device: str | None = None
     """Device of restorers: cpu, cuda, …; None: the GPU if there is one."""
     batch_size: int = 8
@@ -198,19 +201,27 @@ class _Run(NamedTuple):
         """Return photo -> file of its restoration by one restorer, which makes missing ones."""
         settings = self.settings
         folder = Restorations(self.store.path)
-        digest = spec.digest(tile=settings.tile, overlap=settings.overlap)
+        result = result_settings(settings)
+        digest = spec.digest(**result)
         files = {}
         for key, content in contents.items():
             files[key] = folder.file(spec, digest, key, content)
-        options = {
-            "tile": settings.tile,
-            "overlap": settings.overlap,
-            "device": settings.device,
-        }
+        options = {**result, "device": settings.device}
         with self.bars(f"restoring: {spec.name}", len(files)) as advance:
             restored = restore_photos(self.photos, files, spec, options, advance)
         self.result.failed += restored.failed
         return {key: file for key, file in files.items() if file.is_file()}
+
+
+def result_settings(settings: InitSettings) -> dict[str, Any]:
+    """Return the settings of a restorer that its results depend on.
+
+    The default precision is left out, so that the digests of stored restorations hold.
+    """
+    values: dict[str, Any] = {"tile": settings.tile, "overlap": settings.overlap}
+    if settings.precision != "fp32":
+        values["precision"] = settings.precision
+    return values
 
 
 def _forget_models() -> None:

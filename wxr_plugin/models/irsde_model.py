@@ -76,8 +76,9 @@ class IRSDEModel(WxrModel):
         noise = self.predict_noise(xt, lq, t, self.context(lq))
         # for the pictures of training alone, so it needs no gradient
         self.output = sde.x0_from_noise(xt, lq, noise.detach(), t, schedule)
-        loss = sde.matching_loss(noise, xt, gt, lq, t, schedule, self.cri_pix)
-        return OrderedDict(l_match=loss)
+        is_preconditioned = self.equation.precondition
+        loss_of = sde.preconditioned_loss if is_preconditioned else sde.matching_loss
+        return OrderedDict(l_match=loss_of(noise, xt, gt, lq, t, schedule, self.cri_pix))
 
     def predict_noise(self, xt: Tensor, lq: Tensor, t: Tensor, context: Context | None) -> Tensor:
         """Return the noise that net_g finds in `xt` (N, 3, H, W) at times `t` (N,), as float32."""

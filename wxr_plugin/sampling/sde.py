@@ -133,6 +133,27 @@ def matching_loss(
     return criterion(predicted, optimum)
 
 
+def preconditioned_loss(
+    noise: Tensor,
+    xt: Tensor,
+    x0: Tensor,
+    lq: Tensor,
+    t: Time,
+    s: Schedule,
+    criterion: Callable[[Tensor, Tensor], Tensor] = F.l1_loss,
+) -> Tensor:
+    """Return the loss of a network behind `preconditioned`, a scalar: on its own output.
+
+    `matching_loss` multiplies the error of that output by sigma^2 dt / sigma_bar times the output's
+    factor, which is sixteen times smaller at T than in the middle; but at T, where the state is
+    noise, the network has to restore. So every time counts alike here (lambda = 1 / c_out^2 of
+    Karras et al., NeurIPS 2022, section 5). t in 1 … T.
+    """
+    true_noise = (xt - forward_mean(x0, lq, t, s)) / _at(s.sigma_bar, t)
+    _, factor, _ = _scales(t, s)
+    return criterion(noise / factor, true_noise / factor)
+
+
 CLEAN_STD = 0.25
 """Assumed standard deviation of x0 - lq, in [0, 1] (our choice)."""
 
@@ -157,12 +178,17 @@ def preconditioned(
     of the rest (after Karras et al., NeurIPS 2022, section 5, where the clean image is predicted).
     t in 1 … T.
     """
+    linear, factor, std = _scales(t, s)
+    deviation = xt - lq
+    return linear * deviation + factor * network(lq + deviation / std)
+
+
+def _scales(t: Time, s: Schedule) -> tuple[Tensor, Tensor, Tensor]:
+    """Return sigma_bar / d, m / sqrt(d) and sqrt(d) of `preconditioned`."""
     spread = _at(s.sigma_bar, t)
     clean = CLEAN_STD * torch.exp(-_at(s.theta_cumsum, t) * s.dt)
     variance = spread**2 + clean**2
-    deviation = xt - lq
-    residual = network(lq + deviation / variance.sqrt())
-    return spread / variance * deviation + clean / variance.sqrt() * residual
+    return spread / variance, clean / variance.sqrt(), variance.sqrt()
 
 
 def _exponents(t: Time, s: Schedule) -> tuple[Tensor, Tensor, Tensor]:

@@ -78,12 +78,15 @@ class Inputs:
         return {"boxes_per_image": crops.count, "gt_size": crops.size}
 
     def restorers(self, specs: list[RestorerSpec]) -> Values:
-        """Return the tiling, and a digest of each restorer."""
+        """Return tiling and precision, and a digest of each restorer."""
         init = self.settings.options.init
         values: Values = {}
         if init:
             values["init.tile"] = init.tile or "none"
             values["init.overlap"] = init.overlap
+            # The default is left out, so that runs made without the option stay finished.
+            if init.precision != "fp32":
+                values["init.precision"] = init.precision
         for spec in specs:
             values[f"restorer {spec.name}"] = self.restorer(spec)
         return values

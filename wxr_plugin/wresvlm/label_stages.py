@@ -10,7 +10,7 @@ from wxr_plugin.labels.initial import InitSettings, init_labels
 from wxr_plugin.labels.labelling import DescriptionTask, label_photos
 from wxr_plugin.labels.restoring import Restorations
 from wxr_plugin.labels.rewriting import rewrite_descriptions
-from wxr_plugin.labels.sources import PhotoCrops, PseudoLabelImages, Source, WholePhotos
+from wxr_plugin.labels.sources import Crops, PhotoCrops, PseudoLabelImages, Source, WholePhotos
 from wxr_plugin.labels.store import LabelStore
 from wxr_plugin.utils.progress import counting_bar
 from wxr_plugin.wresvlm.settings import Settings
@@ -41,7 +41,7 @@ def trained(settings: Settings, stage: str, name: str) -> RestorerSpec:
 def choose_first(settings: Settings, folder: Path) -> None:
     """Let the panel choose the pseudo-label of each real photo, as `wxr label init` does."""
     restorers = specs(settings)
-    how = InitSettings(**_how(settings))
+    how = init_settings(settings)
     _vote(settings, folder, restorers, how, None)
 
 
@@ -52,7 +52,7 @@ def choose_again(settings: Settings, folder: Path, before: str) -> None:
     `before`.
     """
     teacher = trained(settings, before, before)
-    how = InitSettings(crops=settings.crops, **_how(settings))
+    how = init_settings(settings, settings.crops)
     start = settings.labels(before)
     _vote(settings, folder, [teacher], how, start)
 
@@ -106,14 +106,13 @@ def begin_labels(path: Path, labels: Path | None, texts: Path | None) -> None:
                 store.put_rows(rows)
 
 
-def _how(settings: Settings) -> dict:
-    """Return the arguments of InitSettings that every vote has in common."""
+def init_settings(settings: Settings, crops: Crops | None = None) -> InitSettings:
+    """Return the settings of a vote among restorations, of `crops` or of whole photos."""
     init = settings.options.init
-    arguments: dict = {"device": settings.options.launch.device}
+    values: dict = {"crops": crops, "device": settings.options.launch.device}
     if init:
-        arguments["tile"] = init.tile
-        arguments["overlap"] = init.overlap
-    return arguments
+        values |= {"tile": init.tile, "overlap": init.overlap, "precision": init.precision}
+    return InitSettings(**values)
 
 
 def _vote(

@@ -57,6 +57,8 @@ class InitOptions(Block):
     """Side of the tiles that larger photos are cut into, in pixels; ~: no tiles."""
     overlap: NotNegative = 32
     """Pixels that neighbouring tiles share."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Precision of the restorers, also in the report; bf16 and fp16 are torch's autocast."""
 
     def __post_init__(self) -> None:
         if not self.restorers:

@@ -13,6 +13,7 @@ from wxr_plugin.data.images.io import read_image
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.inference.specs import RestorerSpec
+from wxr_plugin.labels.initial import result_settings
 from wxr_plugin.labels.labelling import RatingTask, label_photos
 from wxr_plugin.labels.restoring import Restorations, photo_contents, restore_photos
 from wxr_plugin.labels.sources import Picture, of_pixels
@@ -20,7 +21,7 @@ from wxr_plugin.labels.store import LabelStore, content_hash
 from wxr_plugin.metrics.vlm_vis_metric import visibility
 from wxr_plugin.options.nested import block
 from wxr_plugin.utils.progress import counting_bar
-from wxr_plugin.wresvlm.label_stages import trained
+from wxr_plugin.wresvlm.label_stages import init_settings, trained
 from wxr_plugin.wresvlm.settings import Settings, sorted_roots
 
 INPUT = "input"
@@ -119,15 +120,12 @@ def restored(
 
     Where a network fails on a photo, the reason is printed and the file is missing.
     """
-    init = settings.options.init
-    tiles = {"tile": 1024, "overlap": 32}
-    # Tiled as for the first vote, if there is one.
-    if init:
-        tiles = {"tile": init.tile, "overlap": init.overlap}
-    options = {**tiles, "device": settings.options.launch.device}
+    # As for the first vote.
+    how = result_settings(init_settings(settings))
+    options = {**how, "device": settings.options.launch.device}
     restorations: dict[str, dict[str, str]] = {key: {} for key in contents}
     for name, spec in networks.items():
-        digest = spec.digest(**tiles)
+        digest = spec.digest(**how)
         files = {}
         for key, content in contents.items():
             files[key] = folder.file(spec, digest, key, content)

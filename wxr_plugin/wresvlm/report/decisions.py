@@ -54,9 +54,12 @@ def _section(settings: Settings, stage: str, decisions: Sequence[GateDecision]) 
     title = settings.options.report.titles.get(stage, stage)
     parts = [_summary(title, decisions, scenes)]
     margin = block(settings.losses, "rating").get("margin", 0)
-    if margin:
-        # Below 0, an accepted image may be rated a little lower than the label before.
-        parts.append(f"<p>Accepted: rated above the label by more than {margin:+g}.</p>")
+    if margin > 0:
+        parts.append(f"<p>Accepted: rated more than {margin:g} above the label before.</p>")
+    if margin < 0:
+        parts.append(
+            f"<p>Accepted: rated above the label before, or less than {-margin:g} below.</p>"
+        )
     for accepted, name in ((True, "Accepted"), (False, "Refused")):
         of_outcome = [decision for decision in decisions if decision.accepted == accepted]
         of_outcome.sort(key=lambda decision: decision.iteration)

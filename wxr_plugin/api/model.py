@@ -107,8 +107,9 @@ def load(
 
     Args:
         name: a packaged network ("small", "tiny"), a published method (`wxr zoo list`), a
-            checkpoint that stores its network (.pth, .safetensors), or an option file (.yml) with
-            `network_g` and `path.pretrain_network_g`.
+            checkpoint that stores its network (.pth, .safetensors), an option file (.yml) with
+            `network_g` and `path.pretrain_network_g`, or either of these on the Hugging Face hub:
+            hf://OWNER/NAME[@REVISION][/FILE], which is fetched unless it is cached.
         checkpoint: file or files of a published method, or their folder (default: where `wxr zoo
             get` puts them).
         device: cpu, cuda or cuda:N (default: a GPU if there is one).
@@ -133,8 +134,6 @@ def load(
     _check(tile, overlap, batch)
     _check_sampling(steps, seed)
     place = str(name)
-    if place.startswith("hf://"):
-        raise WxrError(f"{place}: addresses of the hub are not read yet; give the file's path")
     if download:
         _fetch(place, accept_licence)
     spec = _spec(place, checkpoint, guide, instruction)

@@ -1,6 +1,13 @@
 """Files on the Hugging Face hub: references, download, and errors."""
 
-from wxr_plugin.hub.fetching import cached_file, fetched_file, fetched_folder, pinned
+from wxr_plugin.hub.fetching import (
+    cached_file,
+    fetched_file,
+    fetched_folder,
+    pinned,
+    reference_of,
+    snapshot,
+)
 from wxr_plugin.hub.references import Reference, is_reference, read_reference
 
 __all__ = [
@@ -11,4 +18,6 @@ __all__ = [
     "is_reference",
     "pinned",
     "read_reference",
+    "reference_of",
+    "snapshot",
 ]

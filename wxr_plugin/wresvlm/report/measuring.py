@@ -12,6 +12,7 @@ from wxr_plugin.checkpoints.containers import load_network_options
 from wxr_plugin.data.images.io import read_image
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.data.weather.synthesis import WEATHERS
+from wxr_plugin.inference.packaged import checkpoint_path
 from wxr_plugin.inference.specs import RestorerSpec
 from wxr_plugin.labels.labelling import RatingTask, label_photos
 from wxr_plugin.labels.restoring import Restorations, photo_contents, restore_photos
@@ -50,7 +51,7 @@ def steps(settings: Settings, stages: Sequence[str]) -> dict[str, RestorerSpec]:
         return networks
     # A published file does not hold its network: it is the one that training names.
     network = None if load_network_options(first) else opt["network_g"]
-    start = RestorerSpec(START, Path(first), network)
+    start = RestorerSpec(START, checkpoint_path(first), network)
     return {START: start, **networks}
 
 

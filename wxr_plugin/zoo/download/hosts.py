@@ -10,10 +10,10 @@ from types import ModuleType
 from typing import NamedTuple, NoReturn
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.disk import check_room, is_disk_full
 from wxr_plugin.utils.hashing import sha256_of
 from wxr_plugin.utils.progress import byte_bar
 from wxr_plugin.zoo.download.addresses import Address, WantedFile
-from wxr_plugin.utils.disk import check_room, is_disk_full
 from wxr_plugin.zoo.download.http import (
     ATTEMPTS,
     TIMEOUTS,

@@ -38,9 +38,7 @@ def local_hub(monkeypatch, cache: Path) -> Iterator[Hub]:
 
 def forget() -> None:
     """Forget which references this process has resolved."""
-    fetching._fetched_file.cache_clear()
-    fetching._fetched_folder.cache_clear()
-    fetching._commit.cache_clear()
+    fetching._repository.cache_clear()
 
 
 def log_in(monkeypatch) -> None:

@@ -3,10 +3,10 @@
 import logging
 import os
 import sys
-from functools import cache
+from functools import cache, cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.hub.choosing import check_listed, model_files, only_weights
@@ -17,7 +17,7 @@ from wxr_plugin.utils.offline import is_offline
 from wxr_plugin.utils.verbosity import is_quiet
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi, ModelInfo
+    from huggingface_hub import ModelInfo
 
 TIMEOUT = 10
 """Seconds to wait for the first answer of the hub."""
@@ -36,7 +36,8 @@ def fetched_file(place: str | PathLike) -> Path:
     """
     if not is_reference(place):
         return Path(place).expanduser()
-    return _fetched_file(read_reference(place))
+    reference = read_reference(place)
+    return _repository(reference.repo, reference.revision).file(reference.file)
 
 
 def fetched_folder(place: str | PathLike) -> Path:
@@ -48,7 +49,7 @@ def fetched_folder(place: str | PathLike) -> Path:
     reference = read_reference(place)
     if reference.file:
         raise WxrError(f"{reference}: such a model is a whole repository; leave out the file")
-    return _fetched_folder(reference)
+    return _repository(reference.repo, reference.revision).folder()
 
 
 def cached_file(place: str | PathLike) -> Path | None:
@@ -59,14 +60,7 @@ def cached_file(place: str | PathLike) -> Path | None:
     if not is_reference(place):
         return Path(place).expanduser()
     reference = read_reference(place)
-    folder = snapshot(reference)
-    if folder is None:
-        return None
-    try:
-        path = folder / (reference.file or only_weights(_names(folder), reference))
-    except WxrError:
-        return None
-    return path if path.is_file() else None
+    return _repository(reference.repo, reference.revision).cached_file(reference.file)
 
 
 def pinned(place: str | PathLike) -> Reference:
@@ -79,7 +73,8 @@ def pinned(place: str | PathLike) -> Reference:
     reference = read_reference(place)
     if reference.is_pinned:
         return reference
-    return reference._replace(revision=_commit(reference))
+    commit = _repository(reference.repo, reference.revision).commit()
+    return reference._replace(revision=commit)
 
 
 def snapshot(reference: Reference) -> Path | None:
@@ -106,79 +101,118 @@ def reference_of(path: Path) -> Reference | None:
 
 
 @cache
-def _fetched_file(reference: Reference) -> Path:
-    cached = cached_file(reference_text := str(reference))
-    if cached and (reference.is_pinned or is_offline()):
-        return cached
-    _refuse_offline(reference)
-    try:
-        info = _info(reference)
-    except UnreachableError:
-        if cached is None:
-            raise
-        _report(f"{reference_text}: the hub does not answer; taking {reference_of(cached)}")
-        return cached
-    names = _listed_files(info)
-    check_listed(list(names), reference)
-    chosen = reference._replace(file=reference.file or only_weights(list(names), reference))
-    return _download(chosen, names, info)
+def _repository(repo: str, revision: str | None) -> "Repository":
+    return Repository(Reference(repo, revision))
 
 
-@cache
-def _fetched_folder(reference: Reference) -> Path:
-    cached = snapshot(reference)
-    is_complete = cached is not None and _has_weights(cached, reference)
-    if is_complete and (reference.is_pinned or is_offline()):
-        return cached  # type: ignore[return-value]
-    _refuse_offline(reference)
-    try:
-        info = _info(reference)
-    except UnreachableError:
-        if not is_complete:
-            raise
-        _report(f"{reference}: the hub does not answer; taking {reference_of(cached)}")  # type: ignore[arg-type]
-        return cached  # type: ignore[return-value]
-    names = _listed_files(info)
-    path = Path()
-    for name in model_files(list(names), reference):
-        path = _download(reference._replace(file=name), names, info)
-    return path.parent
+class Repository:
+    """A revision of a repository, about which the hub is asked once.
 
+    Args:
+        reference: repository and revision.
+    """
 
-@cache
-def _commit(reference: Reference) -> str:
-    folder = snapshot(reference)
-    if folder and is_offline():
-        return folder.name
-    _refuse_offline(reference)
-    try:
-        return str(_info(reference).sha)
-    except UnreachableError:
+    def __init__(self, reference: Reference):
+        self.reference = reference
+        self._fetched: dict[str | None, Path] = {}
+
+    def file(self, name: str | None) -> Path:
+        """Return the local path of a file, of the only weights for None; fetch it if necessary."""
+        if name not in self._fetched:
+            self._fetched[name] = self._file(name)
+        return self._fetched[name]
+
+    def folder(self) -> Path:
+        """Return the local folder with the files of a model; fetch it if necessary."""
+        cached = snapshot(self.reference)
+        has_weights = cached is not None and _has_weights(cached, self.reference)
+        if cached and has_weights and self._suffices(cached):
+            return cached
+        path = Path()
+        for name in model_files(list(self._sizes), self.reference):
+            path = self._download(name)
+        return path.parent
+
+    def cached_file(self, name: str | None) -> Path | None:
+        """Return the local path of a file, of the only weights for None; None if not cached."""
+        folder = snapshot(self.reference)
         if folder is None:
-            raise
-        return folder.name
+            return None
+        try:
+            path = folder / (name or only_weights(_names(folder), self.reference))
+        except WxrError:
+            return None
+        return path if path.is_file() else None
 
+    def commit(self) -> str:
+        """Return the commit of the revision, as the hub or else the cache has it."""
+        folder = snapshot(self.reference)
+        if folder and self._suffices(folder):
+            return folder.name
+        return str(self._info.sha)
 
-def _download(reference: Reference, sizes: dict[str, int | None], info: "ModelInfo") -> Path:
-    """Fetch one file, and report it unless it was cached."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.constants import HF_HUB_CACHE
+    def _file(self, name: str | None) -> Path:
+        cached = self.cached_file(name)
+        if cached and self._suffices(cached):
+            return cached
+        names = list(self._sizes)
+        check_listed(names, self.reference._replace(file=name))
+        return self._download(name or only_weights(names, self.reference))
 
-    file = str(reference.file)
-    folder = snapshot(reference._replace(revision=info.sha))
-    is_new = folder is None or not (folder / file).is_file()
-    with errors_as_lines(reference):
+    def _suffices(self, cached: Path) -> bool:
+        """Return whether a cached file or folder is taken without a comparison with the hub."""
+        if self.reference.is_pinned or is_offline():
+            return True
+        try:
+            return self._info is None
+        except UnreachableError:
+            _report(f"{self.reference}: the hub does not answer; taking {reference_of(cached)}")
+            return True
+
+    @cached_property
+    def _info(self) -> "ModelInfo":
+        """What the hub says of the revision."""
+        if is_offline():
+            raise WxrError(
+                f"{self.reference}: offline, and not cached here; fetch it once with `wxr models "
+                f"get {self.reference}`, without --offline and HF_HUB_OFFLINE"
+            )
+        with errors_as_lines(self.reference):
+            from huggingface_hub import HfApi
+
+            api = HfApi(endpoint=endpoint())
+            repo, revision = self.reference.repo, self.reference.revision
+            info = api.model_info(repo, revision=revision, timeout=TIMEOUT, files_metadata=True)
+            if not info.sha:
+                raise ValueError("an answer without a commit")
+            return info
+
+    @property
+    def _sizes(self) -> dict[str, int | None]:
+        """Path in the repository -> size in bytes."""
+        return {file.rfilename: file.size for file in self._info.siblings or ()}
+
+    def _download(self, name: str) -> Path:
+        """Fetch a file, and report it unless it was cached."""
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        reference = self.reference._replace(file=name)
+        folder = snapshot(reference._replace(revision=self._info.sha))
+        is_new = folder is None or not (folder / name).is_file()
+        with errors_as_lines(reference):
+            if is_new:
+                Path(HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)
+                check_room(Path(HF_HUB_CACHE), self._sizes[name], str(reference))
+            path = Path(
+                hf_hub_download(
+                    reference.repo, name, revision=reference.revision, endpoint=endpoint()
+                )
+            )
         if is_new:
-            Path(HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)
-            check_room(Path(HF_HUB_CACHE), sizes.get(file), str(reference))
-        path = hf_hub_download(
-            reference.repo, file, revision=reference.revision, endpoint=endpoint()
-        )
-    local = Path(path)
-    if is_new:
-        size = readable(local.stat().st_size)
-        _report(f"fetched {reference_of(local)}: {size}, licence {licence(info)}")
-    return local
+            size = readable(path.stat().st_size)
+            _report(f"fetched {reference_of(path)}: {size}, licence {licence(self._info)}")
+        return path
 
 
 def licence(info: "ModelInfo") -> str:
@@ -188,30 +222,6 @@ def licence(info: "ModelInfo") -> str:
     if isinstance(name, list):
         return ", ".join(map(str, name))
     return str(name) if name else "not stated (ask its authors)"
-
-
-def _info(reference: Reference) -> "ModelInfo":
-    with errors_as_lines(reference):
-        info = _api().model_info(
-            reference.repo,
-            revision=reference.revision,
-            timeout=TIMEOUT,
-            files_metadata=True,
-        )
-        if not info.sha:
-            raise ValueError("an answer without a commit")
-        return info
-
-
-def _api() -> "HfApi":
-    from huggingface_hub import HfApi
-
-    return HfApi(endpoint=endpoint())
-
-
-def _listed_files(info: Any) -> dict[str, int | None]:
-    """Return path in the repository -> size in bytes."""
-    return {file.rfilename: file.size for file in info.siblings or ()}
 
 
 def _names(folder: Path) -> list[str]:
@@ -225,14 +235,6 @@ def _has_weights(folder: Path, reference: Reference) -> bool:
         return bool(model_files(_names(folder), reference))
     except WxrError:
         return False
-
-
-def _refuse_offline(reference: Reference) -> None:
-    if is_offline():
-        raise WxrError(
-            f"{reference}: offline, and not cached here; fetch it once with `wxr models get "
-            f"{reference}`, without --offline and HF_HUB_OFFLINE"
-        )
 
 
 def _report(line: str) -> None:

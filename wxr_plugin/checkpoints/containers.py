@@ -9,6 +9,7 @@ import os
 import zipfile
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +24,6 @@ from wxr_plugin.checkpoints.reading import (
     read_content,
     read_dict,
 )
-from wxr_plugin.hub import fetched_file
 from wxr_plugin.utils.files import write_with
 
 CONTAINERS = (
@@ -74,9 +74,8 @@ def load_weights(
     """Read a network's weights from .safetensors or any common kind of .pth, .pt or .ckpt file.
 
     Args:
-        path: the file, or a reference to the hub (hf://OWNER/NAME). BasicSR's {'params',
-            'params_ema'}, {'state_dict'} (Lightning too), {'model'} and others of `CONTAINERS`,
-            bare state dicts and whole networks are read;
+        path: the file. BasicSR's {'params', 'params_ema'}, {'state_dict'} (Lightning too),
+            {'model'} and others of `CONTAINERS`, bare state dicts and whole networks are read;
             `module.` and `_orig_mod.` are removed from the names. An .npz holds JAX weights of
             MAXIM, which are converted.
         key: the container's key, such as 'params_ema', or a path of keys, 'state_dict/model_R'.
@@ -92,7 +91,7 @@ def load_weights(
         FileNotFoundError: there is no such file.
         CheckpointError: the file is broken, holds code, lacks `key`, or holds no weights.
     """
-    return find_weights(read_content(fetched_file(path), mapped), key, path)
+    return find_weights(read_content(path, mapped), key, path)
 
 
 def find_weights(
@@ -122,8 +121,7 @@ def load_network_options(path: StrPath, block: str = "network_g") -> dict[str, A
 
     Returns None if the file has no such block, or is a folder. Raises as `load_weights`.
     """
-    path = fetched_file(path)
-    if path.is_dir() or path.suffix == JAX:
+    if Path(path).is_dir() or Path(path).suffix == JAX:
         return None
     if os.fspath(path).endswith(".safetensors"):
         try:

@@ -27,7 +27,8 @@ def parse_options(original: Callable, root_path: str, is_train: bool = True) -> 
 
     torchrun is recognised without --launcher, the `plugins` of the file are imported, the process
     group gets `dist_params` (backend, timeout) under every launcher, and the ranks share one seed
-    if the file has none. References to the hub are fetched and get their commit. BasicSR's function does the rest with the options that are read here.
+    if the file has none. References to the hub are fetched and get their commit. BasicSR's
+    function does the rest with the options that are read here.
     """
     from wxr_plugin.options import command_line, pinning
 

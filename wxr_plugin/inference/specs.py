@@ -166,7 +166,7 @@ def checkpoint_spec(
 
     Args:
         name: its name.
-        checkpoint: its file.
+        checkpoint: its file, or a reference to it on the hub.
         opt_file: an option file that names network, guide and equation; None if the checkpoint
             does.
         guide: the DA-CLIP or CLIP in place of that of the option file.

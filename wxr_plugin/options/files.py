@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 import yaml
 
 from wxr_plugin.errors import OptionError, WxrError
-from wxr_plugin.hub import fetched_file
 from wxr_plugin.options import safe_yaml
 from wxr_plugin.options.checks.blocks import check_blocks
 from wxr_plugin.options.checks.calls import check_calls
@@ -51,7 +50,7 @@ def load(
     """Return the options of a YAML file, without running any code in it.
 
     Args:
-        path: the option file, or a reference to one on the hub.
+        path: the option file.
         overrides: changes such as `train:total_iter=10`.
         warn: warn of keys that stand twice; `check` reports them as problems instead.
 
@@ -63,7 +62,7 @@ def load(
         with warnings.catch_warnings():
             if not warn:
                 warnings.simplefilter("ignore", safe_yaml.DuplicateKeyWarning)
-            opt = safe_yaml.load(fetched_file(path))
+            opt = safe_yaml.load(Path(path).expanduser())
     except OSError as error:
         raise OptionError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

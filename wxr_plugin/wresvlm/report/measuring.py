@@ -50,8 +50,9 @@ def steps(settings: Settings, stages: Sequence[str]) -> dict[str, RestorerSpec]:
     if not first:
         return networks
     # A published file does not hold its network: it is the one that training names.
-    network = None if load_network_options(first) else opt["network_g"]
-    start = RestorerSpec(START, checkpoint_path(first), network)
+    file = checkpoint_path(first)
+    network = None if load_network_options(file) else opt["network_g"]
+    start = RestorerSpec(START, file, network)
     return {START: start, **networks}
 
 

@@ -14,8 +14,8 @@ LISTED = 8
 """Number of files that a message names; further ones are counted."""
 
 
-def only_weights(names: Sequence[str], reference: Reference) -> str:
-    """Return the one file of weights among the `names` of a repository.
+def only_weights(names: Sequence[str], place: Reference | str) -> str:
+    """Return the one file of weights among the `names` of a repository, or of the folder `place`.
 
     A .safetensors comes before files that are pickled.
 
@@ -28,12 +28,10 @@ def only_weights(names: Sequence[str], reference: Reference) -> str:
             return weights[0]
         if weights:
             raise WxrError(
-                f"{reference}: has several files of weights ({_listed(weights)}); name one, as in "
-                f"{reference._replace(file=weights[0])}"
+                f"{place}: has several files of weights ({_listed(weights)}); name one, as in "
+                f"{place}/{weights[0]}"
             )
-    raise WxrError(
-        f"{reference}: has no weights (.safetensors, .pth), only {_listed(sorted(names))}"
-    )
+    raise WxrError(f"{place}: has no weights (.safetensors, .pth), only {_listed(sorted(names))}")
 
 
 def model_files(names: Sequence[str], reference: Reference) -> list[str]:

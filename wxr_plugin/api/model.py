@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -44,7 +44,7 @@ class Model:
         *,
         revision: str | None = None,
         **settings: Any,
-    ) -> Self:
+    ) -> "Model":
         """Load a restorer from a folder of `save_pretrained`, or from the Hugging Face hub.
 
         Args:
@@ -56,7 +56,7 @@ class Model:
             WxrError: the folder or repository has no weights or several, or cannot be fetched.
         """
         place = str(pretrained_model_name_or_path)
-        return cls._of(load(_pretrained(place, revision), **settings))
+        return load(_pretrained(place, revision), **settings)
 
     def save_pretrained(
         self,
@@ -134,10 +134,6 @@ class Model:
             self.save_pretrained(temporary, repo_id=repo, licence=licence)
             reference = push_folder(Path(temporary), upload, lambda names: True)
         return f"{endpoint()}/{repo}/commit/{reference.revision}"
-
-    @classmethod
-    def _of(cls, model: "Model") -> Self:
-        return cls(model.restorer, model.name, model.spec)
 
     def _blocks(self) -> "Blocks":
         from wxr_plugin.publishing.weights import blocks_of

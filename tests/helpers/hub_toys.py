@@ -27,8 +27,6 @@ def local_hub(monkeypatch, cache: Path) -> Iterator[Hub]:
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "token"))
     # The transfer of Xet needs a server of its own.
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    # Logged by the tests of training, and printed otherwise.
-    monkeypatch.setattr(fetching._LOG, "handlers", [])
     with serving_hub() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         forget()

@@ -8,7 +8,7 @@ import pytest
 from hub_toys import NAME, WEIGHTS, forget, go_offline, left, local_hub, log_in
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.hub import cached_file, fetched_file, fetched_folder, fetching, pinned
+from wxr_plugin.hub import cached_file, fetched_file, fetched_folder, pinned
 
 CARD = b"---\nlicense: cc-by-4.0\n---\nA card.\n"
 FILES = {"README.md": CARD, "config.json": b"{}", "model.safetensors": WEIGHTS}
@@ -250,19 +250,22 @@ def test_offline_without_a_cache_is_refused(hub, monkeypatch, fetch):
     assert hub.requests == []
 
 
-def test_a_training_logs_what_it_fetches(hub, monkeypatch, capsys):
-    lines = []
+def test_a_training_logs_what_it_fetches(hub, tmp_path):
+    from basicsr.utils import get_root_logger
 
-    class Handler(logging.Handler):
-        def emit(self, record):
-            lines.append(record.getMessage())
-
-    monkeypatch.setattr(fetching._LOG, "handlers", [Handler()])
-    monkeypatch.setattr(fetching._LOG, "level", logging.INFO)
-    fetching._LOG.manager._clear_cache()
-    hub.add(NAME, FILES)
-    fetched_file(f"hf://{NAME}")
-    assert len(lines) == 1 and lines[0].startswith(f"fetched hf://{NAME}@")
+    handler = logging.FileHandler(tmp_path / "train.log")
+    logger = get_root_logger()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        hub.add(NAME, FILES)
+        fetched_file(f"hf://{NAME}")
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        handler.close()
+    assert (tmp_path / "train.log").read_text().startswith(f"fetched hf://{NAME}@")
 
 
 def test_only_rank_0_reports(hub, monkeypatch, capsys):

@@ -238,10 +238,10 @@ def _has_weights(folder: Path, reference: Reference) -> bool:
 
 
 def _report(line: str) -> None:
-    """Log a line, or print it to stderr before there is a log; on rank 0 alone."""
+    """Log a line in a training, and print it to stderr elsewhere; on rank 0 alone."""
     if int(os.environ.get("RANK") or 0):
         return
-    if _LOG.handlers:
+    if any(isinstance(handler, logging.FileHandler) for handler in _LOG.handlers):
         _LOG.info(line)
     elif not is_quiet():
         print(line, file=sys.stderr)

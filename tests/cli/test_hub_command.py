@@ -1,5 +1,7 @@
 """`wxr hub push`, and what is pushed used by its reference."""
 
+import io
+
 import pytest
 from experiment_toys import write_experiment
 from hub_toys import forget, go_offline, local_hub, log_in
@@ -35,6 +37,7 @@ def test_a_pushed_network_restores_by_its_reference(hub, monkeypatch, capsys, tm
         code, out, err = run(capsys, *words)
         assert code == 0, err
     assert "fetched hf://me/tiny@" in err and "licence mit" in err
+    assert "running MSBDN (hf://me/tiny)" in out + err
     one, two = (read_image(tmp_path / folder / "a.png") for folder in ("one", "two"))
     assert (one == two).all()
 
@@ -49,6 +52,20 @@ def test_a_dry_run_writes_the_folder_and_sends_nothing(hub, capsys, tmp_path):
     assert "no licence is stated; add --licence mit" in err
     code, _, err = run(capsys, *words)
     assert code == 2 and "is there already; name another folder" in err
+
+
+@pytest.mark.parametrize("answer, code", {"y": 0, "no": 2}.items())
+def test_on_a_terminal_the_command_asks(hub, monkeypatch, capsys, answer, code):
+    log_in(monkeypatch)
+    hub.add("me/tiny", {"README.md": b"mine"})
+    terminal = io.StringIO(f"{answer}\n")
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", terminal)
+    words = ("-q", "hub", "push", "tiny", "me/tiny")
+    returned, _, err = run(capsys, *words)
+    assert "Replace README.md of hf://me/tiny? [y/N]" in err
+    assert returned == code and (hub.files("me/tiny")["README.md"] == b"mine") == (code == 2)
+    assert "%" not in err
 
 
 def test_files_on_the_hub_are_replaced_only_when_asked_to(hub, monkeypatch, capsys):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub.bars import hub_bars
 from wxr_plugin.hub.choosing import check_listed, model_files, only_weights
 from wxr_plugin.hub.failures import UnreachableError, endpoint, errors_as_lines
 from wxr_plugin.hub.references import Reference, is_reference, read_reference
@@ -200,7 +201,8 @@ class Repository:
         reference = self.reference._replace(file=name)
         folder = snapshot(reference._replace(revision=self._info.sha))
         is_new = folder is None or not (folder / name).is_file()
-        with errors_as_lines(reference):
+        is_shown = is_new and not is_quiet()
+        with errors_as_lines(reference), hub_bars(is_shown):
             if is_new:
                 Path(HF_HUB_CACHE).mkdir(parents=True, exist_ok=True)
                 check_room(Path(HF_HUB_CACHE), self._sizes[name], str(reference))

@@ -55,6 +55,7 @@ def read_reference(place: str | PathLike) -> Reference:
     """
     match = _REFERENCE.fullmatch(str(place))
     if match is None or ".." in str(place):
-        raise WxrError(f"{place}: not a reference to the hub; write {FORM}")
+        text = _START.sub(SCHEME, str(place))
+        raise WxrError(f"{text}: not a reference to the hub; write {FORM}")
     revision = match["revision"]
     return Reference(match["repo"], unquote(revision) if revision else None, match["file"])

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub.bars import hub_bars
 from wxr_plugin.hub.failures import UnreachableError, endpoint, errors_as_lines
 from wxr_plugin.hub.references import SCHEME, Reference, is_reference, read_reference
 from wxr_plugin.utils.offline import is_offline
+from wxr_plugin.utils.verbosity import is_quiet
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -90,7 +92,7 @@ def _commit(api: "HfApi", upload: Upload, reference: Reference, files: dict[str,
 
     operations = [CommitOperationAdd(name, path) for name, path in files.items()]
     try:
-        with errors_as_lines(reference, "pushed"):
+        with errors_as_lines(reference, "pushed"), hub_bars(not is_quiet()):
             api.create_repo(upload.repo, private=upload.private, exist_ok=True)
             if upload.revision and upload.revision != "main":
                 api.create_branch(upload.repo, branch=upload.revision, exist_ok=True)

@@ -29,7 +29,8 @@ def write_experiment(folder: Path, stores_network: bool = True) -> Path:
         picture = np.full((8, 12, 3), grey, np.uint8)
         write_image(folder / "visualization" / "held" / f"a_{iteration}.png", picture)
     (folder / "validation").mkdir()
-    table = "iter,image,PSNR\n5,a,20.0\n10,a,30.0\n10,b,31.0\n"
+    # Names that are numbers are no values.
+    table = "iter,image,weather,PSNR\n5,1,rain,20.0\n10,1,rain,30.0\n10,2,rain,31.0\n"
     (folder / "validation" / "held.csv").write_text(table)
     options = {
         "name": "rain",

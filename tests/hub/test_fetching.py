@@ -91,6 +91,11 @@ def test_a_folder_has_one_format_of_weights(hub):
     assert cached_file(f"hf://{NAME}") == folder / "model.safetensors"
 
 
+def test_a_repository_with_a_pickle_is_fetched_as_a_folder_too(hub):
+    hub.add(NAME, {"net.pth": b"net", "README.md": CARD})
+    assert [path.name for path in fetched_folder(f"hf://{NAME}").iterdir()] == ["net.pth"]
+
+
 def test_several_candidates_are_listed(hub, cache):
     hub.add(NAME, {"a.pth": b"a", "b.pth": b"b"})
     text = refused(f"hf://{NAME}")

@@ -74,12 +74,14 @@ def test_the_card_has_what_the_hub_and_a_reader_want(experiment, tmp_path):
         "- pixel_opt: `L1Loss`, weight 2.0",
         "- batch size per GPU: 4",
         "- seed: 7",
+        "Where there are two, the left one is the input.",
         "- train: many, PairedWeatherDataset, dataroot_gt `clear`",
         "| held (iteration 10) | PSNR | 30.5000 |",
         "![left: the input, right: the result](pictures/held_a.jpg)",
         "`mit`. The licences of the training data",
     ):
         assert words in text
+    assert "image | 1.5" not in text
 
 
 def test_the_newest_result_is_shown_next_to_its_input(experiment, tmp_path):

@@ -43,7 +43,7 @@ def model_files(names: Sequence[str], reference: Reference) -> list[str]:
         WxrError: there are no weights.
     """
     top = sorted(name for name in names if "/" not in name)
-    for suffix in (".safetensors", ".bin", ".pt"):
+    for suffix in (*SAFE, ".bin", *PICKLED):
         weights = [name for name in top if name.endswith(suffix)]
         if weights:
             configs = [name for name in top if name.endswith(CONFIGS)]

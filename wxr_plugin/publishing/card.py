@@ -107,10 +107,7 @@ def front_matter(
 
 def _summary(facts: Facts, kind: str) -> str:
     count = sum(parameter.numel() for parameter in facts.network.parameters())
-    text = (
-        f"`{kind}`, {count / 1e6:.2f} million parameters: a network of wxr_plugin that restores "
-        "photographs."
-    )
+    text = f"`{kind}`, {count:,} parameters: a network that restores photographs, for wxr_plugin."
     guide = facts.blocks.get("guide", {}).get("model")
     return f"{text} It is guided by `{guide}`." if guide else text
 
@@ -134,8 +131,8 @@ def _pictures(pictures: Sequence[tuple[str, bool]]) -> str:
     for path, has_input in pictures:
         text = "left: the input, right: the result" if has_input else "a result"
         lines.append(f"![{text}]({path})")
-    if lines:
-        lines.append("Left: the input, right: the result." if pictures[0][1] else "Results.")
+    if any(has_input for _, has_input in pictures):
+        lines.append("Where there are two, the left one is the input.")
     return "\n\n".join(lines)
 
 

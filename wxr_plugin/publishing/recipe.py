@@ -17,6 +17,8 @@ MAX_PICTURES = 3
 """Photos of each set that a card shows."""
 _OMITTED = ("experiments_root", "models", "training_states", "log", "visualization", "root")
 """Keys of `path` that BasicSR fills in."""
+_NO_METRICS = ("iter", "image", "weather", "degradation")
+"""Columns of a table of validation that describe the image."""
 _RESULT = re.compile(r"(?P<image>.+)_(?P<iter>\d+)\.png")
 
 Rows = list[tuple[str, str, str]]
@@ -69,7 +71,7 @@ def validation_rows(experiment: Path) -> Rows:
         values = [row for row in table if row.get("iter") == last]
         for metric in table[-1]:
             numbers = [number for row in values for number in _number(row.get(metric))]
-            if metric != "iter" and numbers:
+            if metric not in _NO_METRICS and numbers:
                 mean = mean_without_nan(numbers)
                 rows.append((f"{file.stem} (iteration {last})", str(metric), f"{mean:.4f}"))
     return rows

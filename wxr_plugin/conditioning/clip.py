@@ -217,9 +217,10 @@ def load_clip(name: str = "tiny", device: torch.device | str | None = None) -> C
     Args:
         name: "tiny" (packaged), ARCHITECTURE:WEIGHTS with a model of open_clip and either one of
             its pretrained tags or a local file ("ViT-B-32:openai",
-            "ViT-B-32:/path/weights.safetensors"), "local-dir:FOLDER" or "hf-hub:ORG/NAME". A tag
-            sets the activation; a file has the activation of the architecture, so OpenAI's weights
-            in a file are "ViT-B-32-quickgelu:FILE".
+            "ViT-B-32:/path/weights.safetensors"), "local-dir:FOLDER", "hf-hub:ORG/NAME", or a
+            reference to the hub: "hf://OWNER/NAME" with its own configuration, or
+            "ViT-B-32:hf://OWNER/NAME/FILE". A tag sets the activation; a file has the activation of
+            the architecture, so OpenAI's weights in a file are "ViT-B-32-quickgelu:FILE".
         device: by default CUDA if available, else the CPU.
 
     Raises:
@@ -412,8 +413,8 @@ def _check_name(name: str) -> None:
     architecture, _, weights = name.partition(":")
     if architecture not in open_clip.list_models():
         raise ClipError(
-            f"unknown CLIP '{name}': take tiny, hf://OWNER/NAME, or ARCHITECTURE:WEIGHTS with a "
-            "model of open_clip"
+            f"unknown CLIP '{name}': take tiny, or ARCHITECTURE:WEIGHTS with a model of open_clip, "
+            "or hf://OWNER/NAME"
         )
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     is_file = is_reference(weights) or Path(weights).is_file()

@@ -20,7 +20,7 @@ def local_hub(monkeypatch, cache: Path) -> Iterator[Hub]:
     from huggingface_hub import constants
 
     forget_proxies(monkeypatch)
-    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "RANK"):
+    for name in ("HF_HUB_OFFLINE", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))

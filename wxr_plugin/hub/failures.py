@@ -57,7 +57,7 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _as_line(reference: Any, action: str, error: Exception) -> WxrError:
+def _as_line(reference: Any, action: str, error: BaseException) -> WxrError:
     from huggingface_hub import errors
 
     # hf_hub_download hides an error of the network behind a missing cache entry.

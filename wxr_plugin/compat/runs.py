@@ -31,6 +31,7 @@ def parse_options(original: Callable, root_path: str, is_train: bool = True) -> 
     function does the rest with the options that are read here.
     """
     from wxr_plugin.options import command_line, pinning
+    from wxr_plugin.utils.ranks import gathered
 
     parser = argparse.ArgumentParser()
     command_line.add_arguments(parser)
@@ -41,7 +42,8 @@ def parse_options(original: Callable, root_path: str, is_train: bool = True) -> 
     pins = pinning.fetch_references(options)
     if args.launcher != "none":
         _start_group(args.launcher, options)
-        pins = _of_rank_0(pins)
+        # A branch may have moved since rank 0 asked.
+        pins = gathered(pins)[0]
     options = pinning.replace_references(options, pins)
     line = command_line.words(args, overrides=False)
     with _options_in_place_of_file(options), command_line.command_line(line):
@@ -62,15 +64,6 @@ def _start_group(launcher: str, options: dict) -> None:
     if options.get("manual_seed") is None:
         dist.broadcast_object_list(seed)
         options["manual_seed"] = seed[0]
-
-
-def _of_rank_0(pins: dict[str, str]) -> dict[str, str]:
-    """Return the commits that rank 0 has found, in case that a branch has moved since."""
-    import torch.distributed as dist
-
-    shared = [pins]
-    dist.broadcast_object_list(shared)
-    return shared[0]
 
 
 @contextmanager

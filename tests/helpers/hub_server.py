@@ -245,10 +245,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def validate(self):
         content = json.loads(self.body)["content"]
-        if front_matter(content.encode()) is None:
-            self.reply({"errors": [{"message": "no metadata"}], "warnings": []}, 400)
+        metadata = front_matter(content.encode())
+        if isinstance(metadata, str):
+            self.reply({"errors": [{"message": "no block of keys"}], "warnings": []}, 400)
         else:
-            self.reply({"errors": [], "warnings": []})
+            empty = [] if metadata else [{"message": "empty metadata"}]
+            self.reply({"errors": [], "warnings": empty})
 
     def branch(self, repo, revision):
         if self.refused(repo, writes=True):

@@ -12,6 +12,8 @@ from hub_server import front_matter
 
 import wxr_plugin as wxr
 from wxr_plugin.checkpoints.containers import load_network_options, load_weights
+from wxr_plugin.conditioning.clip import TINY as CLIP
+from wxr_plugin.conditioning.daclip import TINY as DACLIP
 from wxr_plugin.conditioning.prompts import WeatherPrompts
 from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.data.packaged_photos import packaged_photo
@@ -178,10 +180,21 @@ def test_a_model_keeps_its_own_card(tmp_path):
     (model / "config.json").write_text("{}")
     (model / "model.safetensors").write_bytes(b"x")
     folder = published(model, tmp_path / "new")
-    assert 'model: "hf://me/rain"' in (folder / "README.md").read_text()
+    assert 'rater: {model: "hf://me/rain"}' in (folder / "README.md").read_text()
     (model / "README.md").write_text("its own")
-    folder = published(model, tmp_path / "newer")
-    assert (folder / "README.md").read_text() == "its own"
+    folder = published(model, tmp_path / "newer", licence="mit")
+    text = (folder / "README.md").read_text()
+    assert text.endswith("its own") and front_matter(text.encode())["license"] == "mit"
+    (model / "README.md").write_text("---\nlicense: other\n---\nits own")
+    folder = published(model, tmp_path / "newest", licence="mit")
+    assert front_matter((folder / "README.md").read_bytes())["license"] == "other"
+
+
+def test_a_guide_and_a_clip_are_copied(tmp_path):
+    folder = published(DACLIP, tmp_path / "guide")
+    assert (folder / DACLIP.name).read_bytes() == DACLIP.read_bytes()
+    assert f"--model hf://me/rain/{DACLIP.name}" in (folder / "README.md").read_text()
+    assert (published(CLIP, tmp_path / "clip") / "open_clip_config.json").is_file()
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path):

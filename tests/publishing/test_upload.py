@@ -95,6 +95,13 @@ def test_a_login_page_is_recognised(hub, folder, monkeypatch):
     assert "is it a login page or a proxy?" in refused(folder, Upload(NAME))
 
 
+def test_metadata_that_the_hub_refuses_are_one_line(hub, folder, monkeypatch):
+    log_in(monkeypatch)
+    (folder / "README.md").write_text("---\nnonsense\n---\n")
+    text = refused(folder, Upload(NAME))
+    assert "cannot be pushed: Invalid metadata in README.md. - no block of keys" in text
+
+
 def test_offline_nothing_is_pushed(hub, folder, monkeypatch):
     go_offline(monkeypatch)
     assert "leave out --offline and HF_HUB_OFFLINE to push" in refused(folder, Upload(NAME))

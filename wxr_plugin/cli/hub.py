@@ -22,8 +22,8 @@ named; `wxr models get` fetches it ahead.
 PUSH = """
 Write a network as a repository and send it to the hub in one commit: model.safetensors and
 config.json, which load without anything else, the option file without paths (recipe.yml), and a
-model card with recipe, data, validation, pictures and licence. Files of prompts and the folders of
-raters are sent as they are.
+model card with recipe, data, validation, pictures and licence. Files of prompts, DA-CLIPs, and the
+folders of raters and CLIPs are sent as they are.
 
 The token is that of `hf auth login`, or HF_TOKEN. HF_ENDPOINT and proxies are respected.
 
@@ -50,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "source",
         metavar="SOURCE",
         help="checkpoint, experiments/NAME (net_g_best.pth, else net_g_latest.pth), tiny, small, "
-        "file of prompts, or folder of a model of transformers",
+        "file of prompts, DA-CLIP, or folder of a model of transformers or open_clip",
     )
     parser.add_argument("repo", metavar="OWNER/NAME", help="repository; created if necessary")
     parser.add_argument("--private", action="store_true", help="create a private repository")

@@ -1,5 +1,6 @@
 """Errors of huggingface_hub as single lines that say what to do."""
 
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -76,6 +77,9 @@ def _as_line(reference: Any, action: str, error: BaseException) -> WxrError:
             f"{reference}: {endpoint()} does not answer as the hub does; is it a login page or a "
             "proxy? Open it in a browser, or correct HF_ENDPOINT"
         )
+    if isinstance(error, ValueError):
+        reason = " ".join(str(error).split())
+        return WxrError(f"{reference}: cannot be {action}: {reason}")
     if any(words in str(error) for words in CUT):
         return UnreachableError(
             f"{reference}: the connection was cut; nothing was kept, run the command again"
@@ -86,9 +90,9 @@ def _as_line(reference: Any, action: str, error: BaseException) -> WxrError:
     )
 
 
-def _is_bad_json(error: Exception) -> bool:
-    # Entries that the hub always sends are missing, or the text is not JSON.
-    return isinstance(error, ValueError | KeyError | TypeError | AttributeError)
+def _is_bad_json(error: BaseException) -> bool:
+    # The text is not JSON, or lacks entries that the hub always sends.
+    return isinstance(error, json.JSONDecodeError | UnicodeDecodeError | KeyError | TypeError)
 
 
 def _refusal(reference: Any, error: Any) -> str:

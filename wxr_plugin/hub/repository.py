@@ -104,7 +104,7 @@ class Repository:
             repo, revision = self.reference.repo, self.reference.revision
             info = api.model_info(repo, revision=revision, timeout=TIMEOUT, files_metadata=True)
             if not info.sha:
-                raise ValueError("an answer without a commit")
+                raise KeyError("sha")
             return info
 
     @property

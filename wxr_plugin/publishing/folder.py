@@ -161,30 +161,39 @@ def _small(image: np.ndarray) -> np.ndarray:
 
 
 def _copy(source: Source, settings: Settings, folder: Path) -> None:
-    """Copy prompts, or the files of a model of transformers, and write a card if there is none."""
-    if source.kind == "prompts":
-        shutil.copy(source.path, folder / source.path.name)
-        text = _PROMPTS.format(repo=settings.repo, file=source.path.name)
-        tags = ["weather-removal", "clip", "prompts"]
-    else:
+    """Copy prompts, a guide or the files of a model, and write a card if there is none."""
+    if source.kind == "model":
         shutil.copytree(source.path, folder, dirs_exist_ok=True)
-        text = _MODEL.format(repo=settings.repo)
-        tags = ["weather-removal", "image-quality"]
+    else:
+        shutil.copy(source.path, folder / source.path.name)
+    text = _TEXTS[source.kind].format(repo=settings.repo, file=source.path.name)
+    tags = ["weather-removal", source.kind]
     file = folder / card.NAME
     if not file.is_file():
         write_text(file, card.plain_card(settings.repo, settings.licence, text, tags))
+        return
+    own = file.read_text(encoding="utf-8")
+    # Without metadata the hub knows neither licence nor library.
+    if not own.startswith("---"):
+        write_text(file, card.front_matter(settings.licence, tags) + own)
 
 
-_PROMPTS = """\
+_TEXTS = {
+    "prompts": """\
 Four text prompts (clear, rain, haze, snow) for a frozen CLIP, learnt by `wxr prompts learn`. The \
 file names its CLIP.
 
 ```bash
 wxr prompts check hf://{repo}/{file}
-```"""
-_MODEL = """\
-A model that rates or describes photos for wxr_plugin:
+```""",
+    "guide": """\
+A DA-CLIP, which guides networks of wxr_plugin and names degradations:
 
-```yaml
-rating: {{type: TransformersRater, model: "hf://{repo}"}}
-```"""
+```bash
+wxr daclip classify photos/ --model hf://{repo}/{file}
+```""",
+    "model": """\
+A model for wxr_plugin. One that rates or describes photos is named in option files as
+`rater: {{model: "hf://{repo}"}}`, a CLIP as `clip: "hf://{repo}"`.""",
+}
+"""Kind of a source -> text of its card."""

@@ -13,14 +13,15 @@ from wxr_plugin.inference.packaged import NAMES, PACKAGED
 from wxr_plugin.inference.specs import RestorerSpec, checkpoint_spec
 from wxr_plugin.options import files as option_files
 
+CONFIGS = ("config.json", "open_clip_config.json")
 PREFERRED = ("net_g_best.pth", "net_g_latest.pth")
 
 
 class Source(NamedTuple):
     """Files that become a repository."""
 
-    kind: Literal["restorer", "prompts", "model"]
-    """`model` is one of transformers, with its folder."""
+    kind: Literal["restorer", "prompts", "guide", "model"]
+    """`guide` is a DA-CLIP; `model` is one of transformers or open_clip, with its folder."""
     name: str
     """Name for the card."""
     path: Path
@@ -84,16 +85,19 @@ def _of_folder(folder: Path, option_file: Path | None) -> Source:
     saved = sorted(models.glob("net_g_*.pth"), key=lambda path: path.stat().st_mtime)
     if saved:
         return _of_checkpoint(saved[-1], folder, option_file)
-    if (folder / "config.json").is_file():
+    if any((folder / name).is_file() for name in CONFIGS):
         return Source("model", folder.resolve().name, folder)
     raise WxrError(
-        f"{folder}: neither an experiment (models/net_g_*.pth) nor a model of transformers "
-        "(config.json); give one of these, or a checkpoint"
+        f"{folder}: neither an experiment (models/net_g_*.pth) nor a model of transformers or "
+        "open_clip (config.json); give one of these, or a checkpoint"
     )
 
 
 def _of_checkpoint(path: Path, experiment: Path | None, option_file: Path | None) -> Source:
     name = experiment.resolve().name if experiment else path.stem
+    network = load_network_options(path) or {}
+    if network.get("type") == "DaCLIP":
+        return Source("guide", name, path)
     found = option_file or (_option_file(experiment) if experiment else None)
     return Source("restorer", name, path, experiment, found)
 

@@ -31,6 +31,7 @@ def test_a_pushed_network_restores_by_its_reference(hub, monkeypatch, capsys, tm
     code, out, _ = run(capsys, "hub", "push", "tiny", "me/tiny", "--licence", "mit")
     assert code == 0 and "model.safetensors: " in out
     assert f"{hub.url}/me/tiny: commit {hub.repos['me/tiny'].branches['main']}" in out
+    assert out.endswith("wxr restore PHOTOS -o OUT --checkpoint hf://me/tiny\n")
     write_image(tmp_path / "a.png", packaged_photo("chelsea")[:48, :48])
     for place, folder in (("tiny", "one"), ("hf://me/tiny", "two")):
         words = ("restore", "a.png", "-o", folder, "--checkpoint", place, "--device", "cpu")

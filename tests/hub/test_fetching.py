@@ -252,6 +252,8 @@ def test_offline_without_a_cache_is_refused(hub, monkeypatch, fetch):
     go_offline(monkeypatch)
     text = refused(f"hf://{NAME}", fetch)
     assert f"fetch it once with `wxr models get hf://{NAME}`" in text
+    named = refused(f"hf://{NAME}/model.safetensors")
+    assert f"`wxr models get hf://{NAME}/model.safetensors`" in named
     assert hub.requests == []
 
 

@@ -133,7 +133,9 @@ def _push(args: argparse.Namespace, source: "Source", settings: "Settings", targ
         branch = f", branch {args.revision}" if args.revision else ""
         print(f"would be sent to hf://{settings.repo}{branch}{visibility}; now in {folder}")
         return 0
-    _send(args, folder, settings.repo)
+    reference = _send(args, folder, settings.repo)
+    if source.kind == "restorer":
+        print(f"wxr restore PHOTOS -o OUT --checkpoint {reference}")
     return 0
 
 
@@ -145,7 +147,8 @@ def _print_files(folder: Path) -> None:
             print(f"{path.relative_to(folder)}: {readable(path.stat().st_size)}")
 
 
-def _send(args: argparse.Namespace, folder: Path, repo: str) -> None:
+def _send(args: argparse.Namespace, folder: Path, repo: str) -> str:
+    """Send the folder, print the commit, and return the reference of the branch."""
     from wxr_plugin.hub.failures import endpoint
     from wxr_plugin.publishing.upload import MESSAGE, Upload, push_folder
 
@@ -157,8 +160,7 @@ def _send(args: argparse.Namespace, folder: Path, repo: str) -> None:
 
     reference = push_folder(folder, upload, may_replace)
     print(f"{endpoint()}/{repo}: commit {reference.revision}")
-    branch = f"@{args.revision}" if args.revision else ""
-    print(f"wxr restore PHOTOS -o OUT --checkpoint hf://{repo}{branch}")
+    return str(reference._replace(revision=args.revision))
 
 
 def _ask(names: Sequence[str], repo: str) -> bool:

@@ -75,8 +75,10 @@ class Repository:
         cached = self.cached_file(name)
         if cached and self._suffices(cached):
             return cached
+        reference = self.reference._replace(file=name)
+        _refuse_offline(reference)
         names = list(self._sizes)
-        check_listed(names, self.reference._replace(file=name))
+        check_listed(names, reference)
         return self._download(name or only_weights(names, self.reference))
 
     def _suffices(self, cached: Path) -> bool:
@@ -92,11 +94,7 @@ class Repository:
     @cached_property
     def _info(self) -> "ModelInfo":
         """What the hub says of the revision."""
-        if is_offline():
-            raise WxrError(
-                f"{self.reference}: offline, and not cached here; fetch it once with `wxr models "
-                f"get {self.reference}`, without --offline and HF_HUB_OFFLINE"
-            )
+        _refuse_offline(self.reference)
         with errors_as_lines(self.reference):
             from huggingface_hub import HfApi
 
@@ -143,6 +141,14 @@ def licence(info: "ModelInfo") -> str:
     if isinstance(name, list):
         return ", ".join(map(str, name))
     return str(name) if name else "not stated (ask its authors)"
+
+
+def _refuse_offline(reference: Reference) -> None:
+    if is_offline():
+        raise WxrError(
+            f"{reference}: offline, and not cached here; fetch it once with `wxr models get "
+            f"{reference}`, without --offline and HF_HUB_OFFLINE"
+        )
 
 
 def _report(line: str) -> None:

@@ -158,7 +158,7 @@ def test_a_login_page_is_recognised(hub, cache):
     assert left(cache) == []
 
 
-@pytest.mark.parametrize("status, words", {500: "error 500; try again later", 403: "403"}.items())
+@pytest.mark.parametrize("status, words", {500: "error 500; try later", 403: "403"}.items())
 def test_an_error_of_the_hub_is_one_line(hub, status, words):
     hub.add(NAME, FILES)
     hub.status = status
@@ -232,6 +232,24 @@ def test_without_a_network_the_cached_commit_is_taken(hub, no_network, capsys):
     assert str(pinned(f"hf://{NAME}")) == f"hf://{NAME}@{commit}"
     text = f"the hub does not answer; taking hf://{NAME}@{commit}/model.safetensors"
     assert text in capsys.readouterr().err
+
+
+def test_an_overloaded_hub_leaves_the_cached_commit(hub, capsys):
+    hub.add(NAME, FILES)
+    path = fetched_file(f"hf://{NAME}")
+    hub.status = 503
+    forget()
+    assert fetched_file(f"hf://{NAME}") == path
+    assert "the hub does not answer; taking" in capsys.readouterr().err
+
+
+def test_an_unchanged_file_is_asked_for_once(hub):
+    hub.add(NAME, FILES)
+    fetched_file(f"hf://{NAME}")
+    forget()
+    hub.requests.clear()
+    fetched_file(f"hf://{NAME}")
+    assert [path.partition("?")[0] for path in hub.asked()] == [f"/api/models/{NAME}"]
 
 
 def test_offline_the_cache_answers(hub, monkeypatch):

@@ -17,7 +17,7 @@ LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 class UnreachableError(WxrError):
-    """The hub does not answer, or something else answers in its place."""
+    """The hub does not answer, is overloaded, or something else answers in its place."""
 
 
 def endpoint() -> str:
@@ -67,6 +67,9 @@ def _as_line(reference: Any, action: str, error: BaseException) -> WxrError:
     if is_disk_full(error):
         cache = "free some space, or set HF_HOME to a folder on another disk"
         return WxrError(f"{reference}: cannot be {action}: the disk is full; {cache}")
+    if isinstance(error, errors.HfHubHTTPError) and _is_overloaded(error):
+        status = error.response.status_code
+        return UnreachableError(f"{reference}: the hub answers with error {status}; try later")
     if isinstance(error, errors.HfHubHTTPError):
         return WxrError(f"{reference}: {_refusal(reference, error)}")
     if isinstance(error, errors.HFValidationError):
@@ -95,6 +98,11 @@ def _is_bad_json(error: BaseException) -> bool:
     return isinstance(error, json.JSONDecodeError | UnicodeDecodeError | KeyError | TypeError)
 
 
+def _is_overloaded(error: Any) -> bool:
+    status = error.response.status_code
+    return status == 429 or status >= 500
+
+
 def _refusal(reference: Any, error: Any) -> str:
     """Return the part of a message for an answer of the hub with an error's status."""
     from huggingface_hub import errors
@@ -112,6 +120,4 @@ def _refusal(reference: Any, error: Any) -> str:
     status = error.response.status_code
     if status in (401, 403):
         return f"the hub refuses it ({status}): your token is missing or lacks the right; {LOGIN}"
-    if status == 429 or status >= 500:
-        return f"the hub answers with error {status}; try again later"
     return f"the hub answers with error {status}: {first_line(error)}"

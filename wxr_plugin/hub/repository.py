@@ -35,6 +35,7 @@ class Repository:
     def __init__(self, reference: Reference):
         self.reference = reference
         self._fetched: dict[str | None, Path] = {}
+        self._folder: Path | None = None
 
     def file(self, name: str | None) -> Path:
         """Return the local path of a file, of the only weights for None; fetch it if necessary."""
@@ -44,6 +45,11 @@ class Repository:
 
     def folder(self) -> Path:
         """Return the local folder with the files of a model; fetch it if necessary."""
+        if self._folder is None:
+            self._folder = self._fetched_folder()
+        return self._folder
+
+    def _fetched_folder(self) -> Path:
         cached = snapshot(self.reference)
         has_weights = cached is not None and has_model(cached, self.reference)
         if cached and has_weights and self._suffices(cached):
@@ -82,13 +88,14 @@ class Repository:
         return self._download(name or only_weights(names, self.reference))
 
     def _suffices(self, cached: Path) -> bool:
-        """Return whether a cached file or folder is taken without a comparison with the hub."""
+        """Return whether a cached file or folder is what the hub has, or it cannot be asked."""
         if self.reference.is_pinned or is_offline():
             return True
+        stored = reference_of(cached)
         try:
-            return self._info is None
+            return stored is not None and stored.revision == self._info.sha
         except UnreachableError:
-            _report(f"{self.reference}: the hub does not answer; taking {reference_of(cached)}")
+            _report(f"{self.reference}: the hub does not answer; taking {stored}")
             return True
 
     @cached_property

@@ -9,6 +9,7 @@ from hub_toys import forget, go_offline, local_hub, log_in
 from wxr_plugin.cli.main import main
 from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.data.packaged_photos import packaged_photo
+from wxr_plugin.inference.packaged import TINY
 
 
 @pytest.fixture
@@ -114,3 +115,13 @@ def test_a_model_can_be_fetched_ahead_for_later_offline_use(hub, monkeypatch, ca
     words = ("restore", "a.png", "-o", "out", "--checkpoint", "hf://me/tiny", "--device", "cpu")
     code, _, err = run(capsys, *words)
     assert code == 0, err
+
+
+def test_files_on_the_hub_are_identified_and_converted(hub, capsys, tmp_path):
+    hub.add("me/tiny", {"model.safetensors": TINY.read_bytes()})
+    _, out, err = run(capsys, "zoo", "verify", "hf://me/tiny")
+    assert "model.safetensors" in out + err and "no such file" not in err
+    code, out, err = run(capsys, "zoo", "convert", "hf://me/tiny", "a.pth", "--to", "basicsr")
+    assert code == 0 and (tmp_path / "a.pth").is_file(), err
+    code, _, err = run(capsys, "zoo", "verify", "hf://me/none")
+    assert code == 2 and "no such repository" in err

@@ -28,7 +28,7 @@ Rows = list[tuple[str, str, str]]
 def portable(options: Any) -> Any:
     """Return options in which absolute paths are reduced to their last part.
 
-    A path tells the name of a user and the layout of a machine, and helps nobody else.
+    A path shows the name of a user and the layout of a machine, and is of no use elsewhere.
     """
     if isinstance(options, Mapping):
         return {str(key): portable(item) for key, item in options.items() if key not in _OMITTED}

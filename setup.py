@@ -31,6 +31,7 @@ setup(
     install_requires=[
         "basicsr==1.4.2",
         "filelock>=3.12",
+        "huggingface_hub>=2.4",
         "lmdb>=3.0",
         "mmengine>=0.10.7",
         "msgspec>=0.20",

@@ -24,6 +24,7 @@ from basicsr.models.sr_model import SRModel
 from basicsr.utils import FileClient, MessageLogger, dist_util, get_root_logger
 from basicsr.utils import options as host_options
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
+from hub_toys import NAME, local_hub
 from stock_project import free_port, options, train_set, val_set, write_pairs, write_project
 from torch.utils.data import DataLoader
 
@@ -297,6 +298,16 @@ class TestProcesses:
             opt, args = host_options.parse_options(str(tmp_path))
         assert dist.is_initialized() and dist.get_backend() == "gloo"
         assert opt["dist"] and args.launcher == "pytorch" and isinstance(opt["manual_seed"], int)
+
+    def test_references_to_the_hub_get_their_commit(self, lone_group, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with local_hub(monkeypatch, tmp_path / "cache") as hub:
+            commit = hub.add(NAME, {"net.pth": b"net"})
+            path = {"pretrain_network_g": f"hf://{NAME}", "strict_load_g": True}
+            file = write_project(tmp_path, path=path)
+            with command_line(["-opt", str(file)]):
+                opt, _ = host_options.parse_options(str(tmp_path))
+        assert opt["path"]["pretrain_network_g"] == f"hf://{NAME}@{commit}/net.pth"
 
     def test_slurms_environment(self, lone_group, monkeypatch):
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):

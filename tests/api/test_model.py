@@ -52,7 +52,7 @@ def test_progress_counts_photos_and_tiles(tiny):
     ("arguments", "words"),
     [
         ({"name": "smal"}, "smal: no such file"),
-        ({"name": "hf://user/repo"}, "hf://user/repo"),
+        ({"name": "hf://user"}, "hf://user: not a reference"),
         ({"name": "restormer-derain"}, "deraining.pth: no such file"),
         ({"name": "restormer-derain"}, "checkpoint=, or add download=True"),
         ({"name": "restormer-derain", "checkpoint": "x.pth"}, "x.pth"),

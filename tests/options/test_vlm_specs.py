@@ -18,6 +18,11 @@ from wxr_plugin.options.vlm_specs import panel_options, rater_options, spec_opti
             "Qwen/Qwen3-VL-8B-Instruct",
             {"type": "TransformersRater", "model": "Qwen/Qwen3-VL-8B-Instruct"},
         ),
+        ("hf://me/rater@v1", {"type": "TransformersRater", "model": "hf://me/rater@v1"}),
+        (
+            "hf://me/rater:quality",
+            {"type": "TransformersRater", "model": "hf://me/rater", "prompt": "quality"},
+        ),
         ("pyiqa:clipiqa+", {"type": "PyiqaRater", "metric": "clipiqa+"}),
         (
             "http://host:8000/v1#llava",

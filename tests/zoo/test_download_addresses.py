@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.disk import readable
 from wxr_plugin.zoo.download.addresses import Address, hub_models, methods, wanted_files
 from wxr_plugin.zoo.download.archives import unpack
-from wxr_plugin.zoo.download.disk import readable
 from wxr_plugin.zoo.download.http import TransferError
 from wxr_plugin.zoo.download.licences import accept_licences, open_licences
 from wxr_plugin.zoo.download.mirrors import mirrored, read_mirrors

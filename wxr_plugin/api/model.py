@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wxr_plugin.api.images import is_several, joined, read_given
+from wxr_plugin.api.published import Published, pretrained_place
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import DEFAULT, Precision
 
@@ -20,16 +21,41 @@ Progress = Callable[[str, int, int], None]
 """progress(unit, done, total), with the unit "photo", "tile" or "step"; first with done 0."""
 
 
-class Model:
+class Model(Published):
     """A restorer that is called with an image, or with a list of images.
+
+    It is saved, published and loaded with the methods of huggingface_hub's `ModelHubMixin`:
+    `save_pretrained`, `push_to_hub`, `from_pretrained`.
 
     Args:
         restorer: the loaded restorer.
         name: the name that it was loaded by.
+        spec: what it was loaded from; None if it was not loaded by `load`.
     """
 
-    def __init__(self, restorer: "Restorer", name: str):
-        self.restorer, self.name = restorer, name
+    def __init__(self, restorer: "Restorer", name: str, spec: "RestorerSpec | None" = None):
+        self.restorer, self.name, self.spec = restorer, name, spec
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | PathLike,
+        *,
+        revision: str | None = None,
+        **settings: Any,
+    ) -> "Model":
+        """Load a restorer from a folder of `save_pretrained`, or from the Hugging Face hub.
+
+        Args:
+            pretrained_model_name_or_path: the folder, or OWNER/NAME on the hub.
+            revision: branch, tag or commit of a repository.
+            settings: further arguments of `load`, such as `device` and `tile`.
+
+        Raises:
+            WxrError: the folder or repository has no weights or several, or cannot be fetched.
+        """
+        place = str(pretrained_model_name_or_path)
+        return load(pretrained_place(place, revision), **settings)
 
     def __call__(self, image: Any, progress: Progress | None = None) -> Any:
         """Return the image restored, as the kind that was given.
@@ -107,8 +133,9 @@ def load(
 
     Args:
         name: a packaged network ("small", "tiny"), a published method (`wxr zoo list`), a
-            checkpoint that stores its network (.pth, .safetensors), or an option file (.yml) with
-            `network_g` and `path.pretrain_network_g`.
+            checkpoint that stores its network (.pth, .safetensors), an option file (.yml) with
+            `network_g` and `path.pretrain_network_g`, or either of these on the Hugging Face hub:
+            hf://OWNER/NAME[@REVISION][/FILE], which is fetched unless it is cached.
         checkpoint: file or files of a published method, or their folder (default: where `wxr zoo
             get` puts them).
         device: cpu, cuda or cuda:N (default: a GPU if there is one).
@@ -133,8 +160,6 @@ def load(
     _check(tile, overlap, batch)
     _check_sampling(steps, seed)
     place = str(name)
-    if place.startswith("hf://"):
-        raise WxrError(f"{place}: addresses of the hub are not read yet; give the file's path")
     if download:
         _fetch(place, accept_licence)
     spec = _spec(place, checkpoint, guide, instruction)
@@ -152,7 +177,7 @@ def load(
         raise WxrError(f"steps={steps}: {spec.name} is no diffusion network; leave it out")
     if guide and not restorer.guide:
         raise WxrError(f"guide={guide!r}: {spec.name} takes no context; leave it out")
-    return Model(restorer, spec.name)
+    return Model(restorer, spec.name, spec)
 
 
 def _check(tile: int | str | None, overlap: int | None, batch: int) -> None:

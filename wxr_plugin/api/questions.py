@@ -28,8 +28,8 @@ def rate(image: Any, rater: Spec = "tiny", *, device: str | None = None) -> Any:
 
     Args:
         image: a path, an image of Pillow, an array or a tensor; a list of these gives a list.
-        rater: "tiny" (packaged), MODEL or MODEL:PROMPT, pyiqa:METRIC, http://HOST:PORT/v1#MODEL,
-            FILE.yml, or a block of options.
+        rater: "tiny" (packaged), MODEL or MODEL:PROMPT, hf://OWNER/NAME, pyiqa:METRIC,
+            http://HOST:PORT/v1#MODEL, FILE.yml, or a block of options.
         device: device of a model that runs here (default: a GPU if there is one).
 
     Returns:

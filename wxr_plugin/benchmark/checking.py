@@ -10,6 +10,7 @@ from wxr_plugin.benchmark.options import INPUT, BenchmarkOptions, is_file_name
 from wxr_plugin.benchmark.sets import BenchmarkSet, find_set
 from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import is_reference
 from wxr_plugin.inference.packaged import PACKAGED
 from wxr_plugin.options import files as option_files
 from wxr_plugin.options.checks.fields import check_block, check_component
@@ -234,7 +235,8 @@ def _is_metric(report: Report, name: str, block: Mapping[str, Any], crop_border:
     whole = metric_block(name, block, crop_border)
     check_component(report, keys, whole, "metric")
     weights = block.get("weights")
-    if isinstance(weights, str) and not Path(weights).is_file():
+    is_here = is_reference(weights) or Path(str(weights)).is_file()
+    if isinstance(weights, str) and not is_here:
         report.add((*keys, "weights"), f"{weights} does not exist", "correct the path")
     return len(report.problems) == count_before
 
@@ -319,6 +321,7 @@ def _missing_file(block: Mapping[str, Any]) -> str:
 
 def _first_missing(files: Iterable[Any]) -> str:
     for file in files:
-        if not Path(str(file)).expanduser().exists():
+        is_here = is_reference(file) or Path(str(file)).expanduser().exists()
+        if not is_here:
             return f"{file} does not exist"
     return ""

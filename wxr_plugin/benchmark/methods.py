@@ -12,6 +12,7 @@ from wxr_plugin.checkpoints.containers import load_network_options
 from wxr_plugin.data.images.io import list_images
 from wxr_plugin.data.images.store import keyed
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import is_reference, pinned
 from wxr_plugin.inference.packaged import NAMES, checkpoint_path
 from wxr_plugin.inference.specs import RestorerSpec, checkpoint_spec, method_spec
 from wxr_plugin.utils.hashing import sha256_of
@@ -69,6 +70,8 @@ class Method:
             sampling = repr(self.options.sampling)
         # A guide is a name or a file; of a file the content counts.
         guide = self.spec.guide
+        if is_reference(guide):
+            guide = str(pinned(str(guide)))
         file = Path(guide or "")
         if file.is_file():
             guide = sha256_of(file)

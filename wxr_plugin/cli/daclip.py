@@ -54,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "photos", type=Path, metavar="PHOTOS", help="photo, folder of photos, or LMDB"
     )
     parser.add_argument(
-        "--model", default="tiny", metavar="MODEL", help="tiny, or the file of a checkpoint"
+        "--model", default="tiny", metavar="MODEL", help="tiny, a checkpoint, or hf://OWNER/NAME"
     )
     parser.add_argument(
         "--words",

@@ -82,7 +82,7 @@ def get_rows(
         WxrError: a licence is not accepted, nothing may be fetched, or the table of mirrors is
             wrong.
     """
-    from wxr_plugin.zoo.download.disk import readable
+    from wxr_plugin.utils.disk import readable
     from wxr_plugin.zoo.download.hosts import Transfer
     from wxr_plugin.zoo.download.mirrors import read_mirrors
     from wxr_plugin.zoo.download.obtain import obtain

@@ -65,7 +65,10 @@ CAPTION_EXAMPLES = """examples:
   wxr label caption clean/ --lq hazy=hazy/ --lq rainy=rainy/ --model blip-base -o captions.csv
 """
 
-MODEL = "model name, local folder, Hugging Face id, pyiqa:METRIC, http://HOST/v1#MODEL or YAML file"
+MODEL = (
+    "model name, local folder, Hugging Face id, hf://OWNER/NAME, pyiqa:METRIC, "
+    "http://HOST/v1#MODEL or YAML file"
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

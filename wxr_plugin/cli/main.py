@@ -20,6 +20,7 @@ COMMANDS = (
     "restore",
     "zoo",
     "models",
+    "hub",
     "lmdb",
     "data",
     "label",

@@ -13,7 +13,8 @@ caches that transformers, open_clip and pyiqa read at run time. After that they 
 GET = """
 Fetch models by name: vision-language and language models (llava-1.5-7b, qwen3-4b), Depth Anything
 (depth-anything-small), metrics of pyiqa (musiq, lpips), CLIPs of open_clip (ViT-B-32:openai) and
-any model of the Hugging Face hub (OWNER/NAME). Models that are cached are not fetched again.
+any model of the Hugging Face hub (OWNER/NAME, hf://OWNER/NAME@REVISION, or hf://OWNER/NAME/FILE for
+one file). Models that are cached are not fetched again.
 
 HF_ENDPOINT, HF_HOME, TORCH_HOME, http_proxy and https_proxy are respected.
 

@@ -45,7 +45,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     summary = "show a file of prompts and measure its accuracy on photos"
     parser = add_command(actions, "check", summary, check, CHECK, CHECK_EXAMPLES)
     parser.add_argument(
-        "prompts", type=Path, metavar="FILE", help="file written by `wxr prompts learn`"
+        "prompts",
+        type=Path,
+        metavar="FILE",
+        help="file written by `wxr prompts learn`, or hf://OWNER/NAME[@REVISION][/FILE]",
     )
     _add_photos(parser)
 
@@ -62,7 +65,10 @@ def _add_learn(actions: argparse._SubParsersAction) -> None:
         help="file to write (.safetensors)",
     )
     parser.add_argument(
-        "--clip", default="tiny", metavar="CLIP", help="tiny, or ARCHITECTURE:WEIGHTS of open_clip"
+        "--clip",
+        default="tiny",
+        metavar="CLIP",
+        help="tiny, ARCHITECTURE:WEIGHTS of open_clip, or hf://OWNER/NAME",
     )
     parser.add_argument(
         "--pseudo-labels",

@@ -26,6 +26,7 @@ EXAMPLES = """examples:
   wxr restore holiday/ -o restored/ --dry-run
   wxr restore rain.jpg -o dry.png
   wxr restore rain.jpg -o restored/ --checkpoint experiments/mine/models/net_g_latest.pth
+  wxr restore rain.jpg -o restored/ --checkpoint hf://OWNER/NAME
   wxr restore holiday/ -o restored/ --method restormer-derain --format same --quality 90
   wxr restore rain.jpg -o restored/ --method prenet-rain100h --download
   wxr restore panorama.tif -o restored/ --precision bf16 --tile 768 --overlap 96 --batch 4
@@ -73,8 +74,8 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         type=Path,
         action="append",
         metavar="FILE",
-        help="weights (.pth, .safetensors), or the packaged tiny or small; repeat for a method "
-        "with several files (default: small)",
+        help="weights (.pth, .safetensors), hf://OWNER/NAME[@REVISION][/FILE] on the hub, or the "
+        "packaged tiny or small; repeat for a method with several files (default: small)",
     )
     group.add_argument(
         "--opt",

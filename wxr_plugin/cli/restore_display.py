@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from wxr_plugin.hub import is_reference, read_reference
 from wxr_plugin.inference.packaged import DEFAULT, PACKAGED
 from wxr_plugin.utils.progress import progress_bar
 
@@ -24,10 +25,15 @@ OTHERS = (
 
 def run_line(restorer: "Restorer", method: str | None, checkpoints: "list[Path] | None") -> str:
     """Return a line with the network that runs, its weights, device, precision and tiles."""
-    weights = method or ", ".join(path.name for path in checkpoints or [PACKAGED[DEFAULT]])
+    weights = method or ", ".join(map(_short, checkpoints or [PACKAGED[DEFAULT]]))
     network = type(restorer.net).__name__
     place = f"{restorer.device}, {restorer.precision}, {_tiling(restorer)}"
     return f"running {network} ({weights}) on {place}"
+
+
+def _short(checkpoint: "Path") -> str:
+    """Return the name of a file, or a whole reference to the hub."""
+    return str(read_reference(checkpoint)) if is_reference(checkpoint) else checkpoint.name
 
 
 def _tiling(restorer: "Restorer") -> str:

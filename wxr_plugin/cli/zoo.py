@@ -195,6 +195,7 @@ def show_row(args: argparse.Namespace) -> int:
 
 def verify_files(args: argparse.Namespace) -> int:
     """Print what each file is; return the highest of their exit codes."""
+    from wxr_plugin.hub import fetched_file
     from wxr_plugin.zoo.recognise import recognise
 
     code = 0
@@ -203,7 +204,7 @@ def verify_files(args: argparse.Namespace) -> int:
         try:
             if path.is_dir():
                 raise WxrError(f"{path}: a folder; name the files in it")
-            file = recognise(path)
+            file = recognise(fetched_file(path))
         except (WxrError, OSError) as error:  # the other files are still identified
             print(f"wxr zoo verify: {plain(error)}", file=sys.stderr)
             code = 2
@@ -259,6 +260,7 @@ def _match_lines(matches: "list[Match]") -> list[str]:
 
 def convert_file(args: argparse.Namespace) -> int:
     """Convert the weights, and print what was written and what was left out."""
+    from wxr_plugin.hub import fetched_file
     from wxr_plugin.utils.wording import listed
     from wxr_plugin.zoo.convert import convert
 
@@ -267,7 +269,8 @@ def convert_file(args: argparse.Namespace) -> int:
         from wxr_plugin.options.files import load_with_network
 
         network = dict(load_with_network(args.opt)["network_g"])
-    result = convert(args.source, args.target, args.to, args.key, network, args.force)
+    source = fetched_file(args.source)
+    result = convert(source, args.target, args.to, args.key, network, args.force)
     # Only our own files and those of MMEngine name their network.
     owner = "a network that the file does not name"
     if result.network:

@@ -124,7 +124,7 @@ def print_plan(rows: "list[Row]", folder: Path) -> None:
 
 
 def _plan_lines(wanted: "WantedFile", folder: Path) -> list[str]:
-    from wxr_plugin.zoo.download.disk import readable
+    from wxr_plugin.utils.disk import readable
 
     size = readable(wanted.size) if wanted.size else "size unknown"
     lines = [

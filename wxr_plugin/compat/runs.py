@@ -27,17 +27,24 @@ def parse_options(original: Callable, root_path: str, is_train: bool = True) -> 
 
     torchrun is recognised without --launcher, the `plugins` of the file are imported, the process
     group gets `dist_params` (backend, timeout) under every launcher, and the ranks share one seed
-    if the file has none. BasicSR's function does the rest with the options that are read here.
+    if the file has none. References to the hub are fetched and get their commit. BasicSR's
+    function does the rest with the options that are read here.
     """
-    from wxr_plugin.options import command_line
+    from wxr_plugin.options import command_line, pinning
+    from wxr_plugin.utils.ranks import gathered
 
     parser = argparse.ArgumentParser()
     command_line.add_arguments(parser)
     args = parser.parse_args()
     args.launcher = command_line.launcher(args.launcher)
     options = command_line.read_options(args)
+    # Before the process group exists, whose time-out a long download would exceed.
+    pins = pinning.fetch_references(options)
     if args.launcher != "none":
         _start_group(args.launcher, options)
+        # A branch may have moved since rank 0 asked.
+        pins = gathered(pins)[0]
+    options = pinning.replace_references(options, pins)
     line = command_line.words(args, overrides=False)
     with _options_in_place_of_file(options), command_line.command_line(line):
         return original(root_path, is_train)[0], args

@@ -24,6 +24,7 @@ from wxr_plugin.conditioning import clip_activation
 from wxr_plugin.conditioning.clip_activation import ClipError
 from wxr_plugin.conditioning.long_texts import shorten
 from wxr_plugin.data.weather.synthesis import WEATHERS
+from wxr_plugin.hub import fetched_file, fetched_folder, is_reference, read_reference, snapshot
 from wxr_plugin.utils.offline import apply_offline
 
 if TYPE_CHECKING:
@@ -216,9 +217,10 @@ def load_clip(name: str = "tiny", device: torch.device | str | None = None) -> C
     Args:
         name: "tiny" (packaged), ARCHITECTURE:WEIGHTS with a model of open_clip and either one of
             its pretrained tags or a local file ("ViT-B-32:openai",
-            "ViT-B-32:/path/weights.safetensors"), "local-dir:FOLDER" or "hf-hub:ORG/NAME". A tag
-            sets the activation; a file has the activation of the architecture, so OpenAI's weights
-            in a file are "ViT-B-32-quickgelu:FILE".
+            "ViT-B-32:/path/weights.safetensors"), "local-dir:FOLDER", "hf-hub:ORG/NAME", or a
+            reference to the hub: "hf://OWNER/NAME" with its own configuration, or
+            "ViT-B-32:hf://OWNER/NAME/FILE". A tag sets the activation; a file has the activation of
+            the architecture, so OpenAI's weights in a file are "ViT-B-32-quickgelu:FILE".
         device: by default CUDA if available, else the CPU.
 
     Raises:
@@ -321,15 +323,23 @@ def clip_config(name: str) -> dict[str, Any] | None:
     """Return the configuration of the CLIP `name` (embed_dim, vision_cfg, quick_gelu, …).
 
     `quick_gelu` is that of a pretrained tag, if `name` has one. A model on the hub has no
-    configuration on this machine: for hf-hub the result is None.
+    configuration on this machine: for hf-hub, and for a reference that is not cached, the result is
+    None.
 
     Raises:
         ClipError: open_clip does not know the architecture, or the folder has no configuration.
     """
-    source = clip_source(name)
     architecture, _, weights = name.partition(":")
     if architecture == "hf-hub":
         return None
+    if is_reference(name):
+        # Fetched when the CLIP is loaded.
+        cached = snapshot(read_reference(name))
+        if cached is None:
+            return None
+        source = f"local-dir:{cached}"
+    else:
+        source = clip_source(name)
     if source == architecture:
         _check_name(name)
         return clip_activation.config_with_activation(architecture, weights)
@@ -345,7 +355,12 @@ def clip_config(name: str) -> dict[str, Any] | None:
 
 
 def clip_source(name: str) -> str:
-    """Return open_clip's name of the CLIP `name`: architecture, local-dir:FOLDER or hf-hub:ID."""
+    """Return open_clip's name of the CLIP `name`: architecture, local-dir:FOLDER or hf-hub:ID.
+
+    A reference to the hub (hf://OWNER/NAME) is fetched, and its folder named.
+    """
+    if is_reference(name):
+        return f"local-dir:{fetched_folder(name)}"
     architecture, _, _ = name.partition(":")
     if architecture == "tiny":
         return f"local-dir:{TINY}"
@@ -381,6 +396,8 @@ def _create(architecture: str, weights: str, source: str) -> nn.Module:
     # With a schema (local-dir, hf-hub) the model has its own configuration, activation included.
     if source != architecture:
         return open_clip.create_model(source, require_pretrained=True)
+    if is_reference(weights):
+        weights = str(fetched_file(weights))
     if Path(weights).is_file():
         clip_activation.check_file(architecture, Path(weights))
     quick_gelu = clip_activation.tag_has_quick_gelu(architecture, weights)
@@ -396,10 +413,12 @@ def _check_name(name: str) -> None:
     architecture, _, weights = name.partition(":")
     if architecture not in open_clip.list_models():
         raise ClipError(
-            f"unknown CLIP '{name}': take tiny, or ARCHITECTURE:WEIGHTS with a model of open_clip"
+            f"unknown CLIP '{name}': take tiny, or ARCHITECTURE:WEIGHTS with a model of open_clip, "
+            "or hf://OWNER/NAME"
         )
     tags = open_clip.list_pretrained_tags_by_model(architecture)
-    if weights not in tags and not Path(weights).is_file():
+    is_file = is_reference(weights) or Path(weights).is_file()
+    if weights not in tags and not is_file:
         raise ClipError(
             f"CLIP '{name}' has no such weights: after '{architecture}:' put a file, or one of "
             f"{', '.join(tags)}"

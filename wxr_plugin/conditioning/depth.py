@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from wxr_plugin.conditioning.clip import hash_weights, numbered
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import is_reference
 from wxr_plugin.utils.quiet import quiet_transformers
 
 _PACKAGE = Path(str(package_files("wxr_plugin")))
@@ -173,9 +174,9 @@ def _source(name: str) -> str:
     if name in sources:
         source = sources[name]
         return str(_PACKAGE / source) if source.startswith("assets/") else source
-    if Path(name).is_dir() or _HUB_ID.fullmatch(name):
+    if Path(name).is_dir() or _HUB_ID.fullmatch(name) or is_reference(name):
         return name
     raise DepthError(
-        f"unknown depth encoder '{name}': take {', '.join(sources)}, a folder that exists, or a "
-        "hub id"
+        f"unknown depth encoder '{name}': take {', '.join(sources)}, a folder that exists, a hub "
+        "id, or hf://OWNER/NAME"
     )

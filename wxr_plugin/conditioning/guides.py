@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -13,6 +12,7 @@ from wxr_plugin.archs.context import Context
 from wxr_plugin.conditioning.daclip import TINY, DaClipGuide
 from wxr_plugin.conditioning.daclip_checkpoint import read_daclip
 from wxr_plugin.conditioning.daclip_towers import DaClipError
+from wxr_plugin.hub import fetched_file
 
 
 class Guide(Protocol):
@@ -50,7 +50,8 @@ def load_daclip(name: str = "tiny", device: torch.device | str | None = None) ->
     """Return the DA-CLIP called `name`, loaded once per process and device.
 
     Args:
-        name: "tiny" (packaged) or a checkpoint, .pt, .pth or .safetensors: a published one
+        name: "tiny" (packaged) or a checkpoint, .pt, .pth or .safetensors, which may be a reference
+            to the hub (hf://OWNER/NAME/FILE): a published one
             (daclip_ViT-B-32.pt, wild-daclip_ViT-L-14.pt) or one written by DaCLIPModel. The
             architecture is inferred from its shapes.
         device: by default CUDA if available, else the CPU.
@@ -65,7 +66,7 @@ def load_daclip(name: str = "tiny", device: torch.device | str | None = None) ->
 
 @cache
 def _load(name: str, device: str) -> DaClipGuide:
-    path = TINY if name == "tiny" else Path(name).expanduser()
+    path = TINY if name == "tiny" else fetched_file(name)
     if not path.is_file():
         fix = "; take tiny, or a published file (`wxr zoo show daclip` says where it is)"
         if name == "tiny":

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import yaml
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import fetched_file, fetched_folder, is_reference, read_reference
 from wxr_plugin.vlm.catalog import find_model, nearest, read_data
 
 _DEPTH = resources.files(__package__) / "depth_models.yml"
@@ -40,7 +41,8 @@ def find_prefetch(name: str) -> Prefetch:
 
     Args:
         name: name of `models.yml` or `depth_models.yml`, metric of pyiqa (musiq, lpips, …),
-            ARCHITECTURE:TAG or hf-hub:OWNER/NAME of open_clip, or hub id (OWNER/NAME).
+            ARCHITECTURE:TAG or hf-hub:OWNER/NAME of open_clip, hub id (OWNER/NAME), or reference to
+            the hub: hf://OWNER/NAME is a model with its configuration, hf://OWNER/NAME/FILE a file.
 
     Raises:
         WxrError: there is no such model, or it is packaged; the message has the nearest names.
@@ -49,6 +51,9 @@ def find_prefetch(name: str) -> Prefetch:
     models = read_data("models.yml")
     if name == "tiny" or Path(name).is_dir():
         raise WxrError(f"{name}: is on this machine already, there is nothing to fetch")
+    if is_reference(name):
+        fetch = fetched_file if read_reference(name).file else fetched_folder
+        return Prefetch(name, name, _hub_cache(), partial(fetch, name))
     if ":" in name:
         return Prefetch(name, "open_clip", _hub_cache(), partial(_fetch_clip, name))
     if name in depth:

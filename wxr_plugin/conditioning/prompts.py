@@ -19,6 +19,7 @@ from torch import Tensor
 
 from wxr_plugin.data.weather.synthesis import WEATHERS
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import fetched_file
 from wxr_plugin.utils import files
 
 if TYPE_CHECKING:
@@ -92,15 +93,18 @@ class WeatherPrompts:
     def load(cls, path: str | Path, guide: "ClipGuide | None" = None) -> Self:
         """Read prompts that `save` wrote, and check them against `guide` if it is given.
 
+        `path` may be a reference to the hub (hf://OWNER/NAME).
+
         Raises:
             PromptError: the file is missing, does not hold weather prompts, or was learnt with
                 another CLIP.
         """
-        if not Path(path).is_file():
+        path = fetched_file(path)
+        if not path.is_file():
             raise PromptError(
                 f"no weather prompts at {path}: make them with `wxr prompts learn … -o {path}`"
             )
-        prompts = cls(*_read(Path(path)))
+        prompts = cls(*_read(path))
         if guide is not None:
             prompts.check(guide, where=f"the weather prompts in {path}")
         return prompts

@@ -33,7 +33,10 @@ def load_network(
         CheckpointError: the weights do not fit.
     """
     if not path.is_file() and weights is None:
-        raise WxrError(f"{path}: no such checkpoint; give a .pth or .safetensors file, or {NAMES}")
+        raise WxrError(
+            f"{path}: no such checkpoint; give a .pth or .safetensors file, "
+            f"hf://OWNER/NAME, or {NAMES}"
+        )
     network = network or load_network_options(path)
     if network is None:
         raise WxrError(

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from wxr_plugin.hub import fetched_file
+
 _ASSETS = Path(__file__).parents[1] / "assets"
 TINY = _ASSETS / "tiny_restorer" / "tiny_restorer.safetensors"
 PACKAGED = {
@@ -21,5 +23,9 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def checkpoint_path(checkpoint: str | Path) -> Path:
-    """Return the weights of a packaged restorer, or `checkpoint` as a path with ~ expanded."""
-    return PACKAGED.get(str(checkpoint)) or Path(checkpoint).expanduser()
+    """Return the weights of a packaged restorer, of a reference to the hub, or at a path.
+
+    Raises:
+        WxrError: the hub has no such file, or it cannot be fetched.
+    """
+    return PACKAGED.get(str(checkpoint)) or fetched_file(checkpoint)

@@ -11,6 +11,7 @@ import msgspec
 from wxr_plugin.checkpoints.containers import load_network_options
 from wxr_plugin.conditioning.instructions import embed_instruction
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import fetched_file, is_reference, read_reference
 from wxr_plugin.inference.packaged import NAMES, PACKAGED, checkpoint_path
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.options import files as option_files
@@ -89,7 +90,8 @@ def read_spec(text: str) -> RestorerSpec:
     """Return the restorer that `text` names.
 
     `text` is PATH or NAME=PATH, "tiny" or "small" for a packaged one, or a published method of
-    `wxr zoo list` whose files are in place. PATH is a checkpoint (.pth, .safetensors) that stores
+    `wxr zoo list` whose files are in place. PATH, which may be a reference to the hub
+    (hf://OWNER/NAME[@REVISION][/FILE]), is a checkpoint (.pth, .safetensors) that stores
     its network, or an option file (.yml), for training or testing, with `network_g` and
     `path.pretrain_network_g`, whose plug-ins are imported. The default NAME is that of the file.
 
@@ -104,12 +106,12 @@ def read_spec(text: str) -> RestorerSpec:
     if place in rows() and not Path(place).exists():
         return _published(place, name)
     path = checkpoint_path(place)
-    name = name or (place if place in PACKAGED else path.stem)
+    name = name or _short_name(place, path)
     if not path.is_file():
         problem = "a folder" if path.is_dir() else "no such file"
         raise WxrError(
             f"{place}: {problem}; a restorer is a checkpoint (.pth, .safetensors), an option file, "
-            f"{NAMES} or a published method (wxr zoo list)"
+            f"{NAMES}, a published method (wxr zoo list) or hf://OWNER/NAME"
         )
     if path.suffix.lower() in (".yml", ".yaml"):
         return _of_options(name, path)
@@ -120,6 +122,15 @@ def read_spec(text: str) -> RestorerSpec:
             "network_g and with path.pretrain_network_g instead"
         )
     return RestorerSpec(name, path)
+
+
+def _short_name(place: str, path: Path) -> str:
+    """Return the name of a restorer that was given none; files on the hub have the same names."""
+    if place in PACKAGED:
+        return place
+    if is_reference(place):
+        return read_reference(place).repo.rpartition("/")[2]
+    return path.stem
 
 
 def _published(method: str, name: str) -> RestorerSpec:
@@ -134,7 +145,7 @@ def _of_options(name: str, path: Path) -> RestorerSpec:
         raise WxrError(
             f"{path} does not say which weights to restore with: set path.pretrain_network_g"
         )
-    checkpoint = Path(weights).expanduser()
+    checkpoint = checkpoint_path(weights)
     if not checkpoint.is_file():
         raise WxrError(f"{path}: path.pretrain_network_g: {weights}: no such file")
     return RestorerSpec(
@@ -155,7 +166,7 @@ def checkpoint_spec(
 
     Args:
         name: its name.
-        checkpoint: its file.
+        checkpoint: its file, or a reference to it on the hub.
         opt_file: an option file that names network, guide and equation; None if the checkpoint
             does.
         guide: the DA-CLIP or CLIP in place of that of the option file.
@@ -191,7 +202,7 @@ def method_spec(
     """
     row = find_row(name)
     given = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint or ())
-    files = find_files(row, [Path(path).expanduser() for path in given])
+    files = find_files(row, [fetched_file(path) for path in given])
     folder = files.files[0].parent
     if row.guide and guide is None:
         guide = str(further_file(row, row.guide, folder, "--guide"))

@@ -28,7 +28,7 @@ class DepthFeatureLoss(GuidedLoss):
 
     Args:
         model: name of the depth encoder, as `load_depth` takes it: tiny, depth-anything-small, a
-            folder, a hub id.
+            folder, a hub id, hf://OWNER/NAME.
         loss_weight: factor on the loss.
         label_weight: weight of the distance to the pseudo-label.
         input_weight: weight of the distance to the unrestored photo. The paper aligns with both and

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import fetched_file
 from wxr_plugin.utils.extras import imported
 from wxr_plugin.utils.feature_cache import FeatureCache
 from wxr_plugin.utils.patching import patched
@@ -57,6 +58,7 @@ def load_inception(weights: str | None, device: torch.device) -> nn.Module:
 
 def _load(weights: str, net: nn.Module, url: str) -> None:
     """Load the state dict of a file into `net`, in place of pyiqa's download from `url`."""
+    weights = str(fetched_file(weights))
     if not Path(weights).is_file():
         raise WxrError(f"weights of the metric 'fid': {weights} does not exist; correct the path")
     net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))

@@ -15,6 +15,7 @@ from wxr_plugin.archs.context import context_inputs
 from wxr_plugin.checkpoints.containers import load_weights
 from wxr_plugin.checkpoints.fitting import load_into
 from wxr_plugin.errors import OptionError
+from wxr_plugin.hub import fetched_file
 from wxr_plugin.inference.diffusion import predicts_noise
 from wxr_plugin.mm.datasets import plain
 
@@ -45,7 +46,8 @@ class WxrSupervised(BaseModel):
             [0, 1].
         perceptual_loss: BasicSR's PerceptualLoss, or one that returns two terms as it does; off
             when None.
-        pretrained: file of weights to start from, BasicSR's or any other that `wxr restore` reads.
+        pretrained: file of weights to start from, BasicSR's or any other that `wxr restore`
+            reads, or a reference to the hub (hf://OWNER/NAME).
         data_preprocessor, init_cfg: as in MMEngine's BaseModel.
 
     Raises:
@@ -71,6 +73,7 @@ class WxrSupervised(BaseModel):
             built(perceptual_loss, LOSS_REGISTRY, build_loss) if perceptual_loss else None
         )
         if pretrained:
+            pretrained = str(fetched_file(pretrained))
             load_into(self.generator, load_weights(pretrained), pretrained)
 
     def forward(

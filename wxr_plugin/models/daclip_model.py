@@ -13,6 +13,7 @@ from wxr_plugin.checkpoints.containers import load_weights
 from wxr_plugin.conditioning import daclip_network  # noqa: F401 (registers the network)
 from wxr_plugin.data.caption_dataset import CaptionedDegradationDataset
 from wxr_plugin.errors import OptionError
+from wxr_plugin.hub import fetched_file
 from wxr_plugin.models.base.daclip_validator import DaClipValidator, check_metrics, texts_of
 from wxr_plugin.models.base.val_metrics import validation_metrics
 from wxr_plugin.models.wxr_model import WxrModel
@@ -127,7 +128,8 @@ class DaCLIPModel(WxrModel):
 
         if not strict:
             raise OptionError("path.strict_load_g: a DA-CLIP is loaded strictly; take it out")
-        fit_weights(self.get_bare_model(net), load_weights(load_path), load_path)
+        file = fetched_file(load_path)
+        fit_weights(self.get_bare_model(net), load_weights(file), file)
 
     def test(self) -> None:
         """Set `output` to content and degradation embedding of `lq`, (N, dim), of unit length."""

@@ -22,6 +22,7 @@ from wxr_plugin.archs.context import Context
 from wxr_plugin.checkpoints.containers import fit_prefix, load_weights
 from wxr_plugin.checkpoints.fitting import load_into
 from wxr_plugin.errors import OptionError
+from wxr_plugin.hub import fetched_file
 from wxr_plugin.models.base import train_log
 from wxr_plugin.models.base.checkpointer import Checkpointer, TrainingState, plain
 from wxr_plugin.models.base.conditioning import Conditioning, WxrTopOptions
@@ -407,9 +408,12 @@ class WxrModel(SRModel):
     ) -> None:
         """Load weights as SRModel does, from any container that `load_weights` reads.
 
+        `load_path` may be a reference to the hub (hf://OWNER/NAME).
+
         Raises CheckpointError, which names both sides, for weights of another network.
         """
         net = self.get_bare_model(net)
+        load_path = str(fetched_file(load_path))
         weights = fit_prefix(load_weights(load_path, param_key), net.state_dict())
         get_root_logger().info(f"Loading {type(net).__name__} from {load_path}, key {param_key}.")
         self._print_different_keys_loading(net, weights, strict)

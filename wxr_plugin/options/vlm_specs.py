@@ -6,6 +6,8 @@ from typing import Any
 import yaml
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import fetched_file
+from wxr_plugin.hub.references import SCHEME
 from wxr_plugin.options import safe_yaml
 
 SERVER = ("http://", "https://")
@@ -20,7 +22,8 @@ def spec_options(kind: str, spec: str) -> dict[str, Any]:
     """Return the options block of a "rater", "describer" or "rewriter" (`kind`) named by `spec`.
 
     `spec` is MODEL or MODEL:PROMPT (transformers), pyiqa:METRIC (raters),
-    http://HOST:PORT/v1#MODEL (a server), rules (rewriters), or FILE.yml with the block.
+    http://HOST:PORT/v1#MODEL (a server), rules (rewriters), or FILE.yml with the block. A MODEL or
+    FILE.yml may be on the hub: hf://OWNER/NAME, hf://OWNER/NAME:PROMPT, hf://OWNER/NAME/FILE.yml.
 
     Raises:
         WxrError: `spec` is none of these, or the kind has nothing of that name.
@@ -40,7 +43,7 @@ def panel_options(kind: str, specs: list[str]) -> list[dict[str, Any]]:
 
 def _blocks(kind: str, spec: str) -> list[dict[str, Any]]:
     if spec.endswith((".yml", ".yaml")):
-        return _from_file(kind, Path(spec))
+        return _from_file(kind, fetched_file(spec))
     # Types are registered as TransformersRater, ServerDescriber and so on.
     name = kind.title()
     if spec.startswith(SERVER):
@@ -57,8 +60,10 @@ def _blocks(kind: str, spec: str) -> list[dict[str, Any]]:
 
 
 def _model(kind: str, spec: str) -> dict[str, str]:
-    model, colon, prompt = spec.rpartition(":")
-    # The path of a local folder may contain a colon.
+    # The colon of hf:// begins no prompt, and the path of a local folder may contain one.
+    scheme = SCHEME if spec.startswith(SCHEME) else ""
+    model, colon, prompt = spec.removeprefix(scheme).rpartition(":")
+    model = scheme + model
     if not colon or Path(spec).exists():
         return {"model": spec}
     if not model or not prompt:

@@ -23,7 +23,7 @@ class PromptPhotoOptions(Block):
     """Options of the photos for weather prompts and of their encoding."""
 
     clip: str = "tiny"
-    """CLIP to use: tiny, or ARCHITECTURE:WEIGHTS of open_clip (see `load_clip`)."""
+    """CLIP to use: tiny, ARCHITECTURE:WEIGHTS of open_clip, hf://OWNER/NAME (see `load_clip`)."""
     photos: dict[Literal["clear", "rain", "haze", "snow"], str] = {}
     """Folder or .lmdb of photos of each weather."""
     synthetic: str | None = None

@@ -23,7 +23,10 @@ class BlipDescriberOptions(ModelOptions):
     type: Literal["BlipDescriber"] = "BlipDescriber"
     """Class of the describer."""
     model: str = "blip-large"
-    """A name of vlm/models.yml, a local folder, or a hub id; default as in clip-interrogator."""
+    """A name of vlm/models.yml, a local folder, a hub id, or hf://OWNER/NAME.
+
+    The default is that of clip-interrogator.
+    """
     max_tokens: AtLeastOne = 32
     """Longest caption, in the model's tokens."""
 

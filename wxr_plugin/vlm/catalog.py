@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import is_reference, read_reference
 from wxr_plugin.utils.wording import nearest
 
 _HERE = resources.files(__package__)
@@ -19,7 +20,7 @@ class ModelEntry(msgspec.Struct, forbid_unknown_fields=True):
     """A model of `models.yml`, or one that was named by its folder or hub id."""
 
     model: str
-    """Local folder or hub id."""
+    """Local folder, hub id, or reference to the hub."""
     system: str = ""
     """System message before the question; none when empty."""
     pad_to_square: bool = False
@@ -43,7 +44,9 @@ def prompt_text(kind: str, name: str) -> str:
 
 
 def find_model(name: str, kind: str = "vision-language model") -> ModelEntry:
-    """Return the model `name`: a name of `models.yml`, a local folder, or a hub id (`owner/name`).
+    """Return the model `name`: a name of `models.yml`, a local folder, or a model on the hub.
+
+    The latter is a hub id (`owner/name`) or a reference (`hf://owner/name@revision`).
 
     `kind` is used in the message.
 
@@ -59,6 +62,8 @@ def find_model(name: str, kind: str = "vision-language model") -> ModelEntry:
         return msgspec.structs.replace(entry, model=packaged)
     if Path(name).is_dir():
         return ModelEntry(model=str(Path(name)))
+    if is_reference(name):
+        return ModelEntry(model=str(read_reference(name)))
     if _HUB_ID.fullmatch(name) and not name.startswith("."):
         return ModelEntry(model=name)
     raise WxrError(

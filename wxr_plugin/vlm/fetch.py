@@ -4,13 +4,16 @@ import hashlib
 from pathlib import Path
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import fetched_folder, is_reference, read_reference
 
 _CONFIGS = ("*.json", "*.jinja", "*.model", "*.txt")
 _WEIGHTS = ("*.safetensors", "*.bin")
 
 
 def local_folder(model: str, revision: str | None = None) -> Path:
-    """Return the folder of `model`, a folder or a hub id; a hub model is downloaded if necessary.
+    """Return the folder of `model`, a folder, a hub id or a reference to the hub.
+
+    A model on the hub is downloaded if necessary.
 
     Raises:
         WxrError: the hub cannot be reached or does not have the model, and no copy is cached.
@@ -21,7 +24,14 @@ def local_folder(model: str, revision: str | None = None) -> Path:
                 f"revision '{revision}' given for the folder {model}; only a hub id has one"
             )
         return Path(model)
-    return _snapshot(model, revision)
+    if not is_reference(model):
+        return _snapshot(model, revision)
+    reference = read_reference(model)
+    if revision and reference.revision:
+        raise WxrError(f"{model} names a revision, and so does revision: {revision}; keep one")
+    if revision:
+        reference = reference._replace(revision=revision)
+    return fetched_folder(str(reference))
 
 
 def identity(folder: Path) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import fetched_file
 from wxr_plugin.utils.extras import imported
 from wxr_plugin.utils.offline import apply_offline
 from wxr_plugin.utils.patching import patched
@@ -45,14 +46,16 @@ def load_metric(name: str, weights: str | None, device: torch.device) -> torch.n
 
     Args:
         name: name of the metric in pyiqa.
-        weights: file for pyiqa's `pretrained_model_path` with all weights of the network; backbones
-            of timm and torchvision are not downloaded then. None means pyiqa's own files, in the
-            hub folder of torch.
+        weights: file, or reference to the hub, for pyiqa's `pretrained_model_path` with all weights
+            of the network; backbones of timm and torchvision are not downloaded then. None means
+            pyiqa's own files, in the hub folder of torch.
         device: device of the metric.
 
     Raises:
         WxrError: a file is missing (the message says where to put it), or weights do not fit.
     """
+    if weights is not None:
+        weights = str(fetched_file(weights))
     if weights is not None and not Path(weights).is_file():
         raise WxrError(
             f"weights of the metric '{name}': {weights} does not exist; correct the path"

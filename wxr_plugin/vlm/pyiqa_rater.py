@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import fetched_file
 from wxr_plugin.schema import AtLeastOne, Block
 from wxr_plugin.vlm.catalog import read_data
 from wxr_plugin.vlm.rater import Ratings
@@ -64,11 +65,10 @@ class PyiqaRater:
     def __init__(self, options: PyiqaRaterOptions):
         from wxr_plugin.vlm.pyiqa_scores import PyiqaScores, log_once
 
-        self.name, self.weights = options.metric, options.weights
+        self.name = options.metric
+        self.weights = str(fetched_file(options.weights)) if options.weights else None
         entry = read_data("metrics.yml")["metrics"].get(options.metric, {})
-        self.scores = PyiqaScores(
-            options.metric, options.weights, options.device, options.batch_size
-        )
+        self.scores = PyiqaScores(options.metric, self.weights, options.device, options.batch_size)
         if options.range is None and "range" not in entry:
             raise WxrError(
                 f"the metric '{options.metric}' has no range in vlm/metrics.yml; give "

@@ -25,7 +25,7 @@ class TransformersRaterOptions(ModelOptions):
     type: Literal["TransformersRater"] = "TransformersRater"
     """Class of the rater."""
     model: str = "tiny"
-    """A name of vlm/models.yml, a local folder, or a hub id."""
+    """A name of vlm/models.yml, a local folder, a hub id, or hf://OWNER/NAME."""
     prompt: str = "visibility"
     """A rating prompt of vlm/prompts.yml, or a complete question."""
 

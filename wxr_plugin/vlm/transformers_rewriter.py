@@ -20,7 +20,7 @@ class TransformersRewriterOptions(ModelOptions):
     type: Literal["TransformersRewriter"] = "TransformersRewriter"
     """Class of the rewriter."""
     model: str
-    """A name of vlm/models.yml, a local folder, or a hub id.
+    """A name of vlm/models.yml, a local folder, a hub id, or hf://OWNER/NAME.
 
     It is a text model or an image-text-to-text model.
     """

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from wxr_plugin.data.images.io import list_images
+from wxr_plugin.hub import fetched_file
 from wxr_plugin.utils.files import write_text
 
 DIGITS = 16
@@ -45,8 +46,11 @@ class FileDigests:
         return digest
 
     def path(self, path: str | Path) -> str | None:
-        """Return the digest of a file, an LMDB or a folder of images; None if it is missing."""
-        path = Path(path).expanduser()
+        """Return the digest of a file, an LMDB or a folder of images; None if it is missing.
+
+        A file on the hub is fetched.
+        """
+        path = fetched_file(path)
         if path.is_file():
             return self.file(path)
         if not path.is_dir():

@@ -7,6 +7,7 @@ import yaml
 
 from wxr_plugin.conditioning.clip import TINY as TINY_CLIP
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import is_reference, read_reference, snapshot
 from wxr_plugin.vlm.catalog import find_model
 from wxr_plugin.wresvlm.digests import FileDigests
 
@@ -61,6 +62,8 @@ def _depth(name: str) -> Path | None:
 
 
 def _clip(name: str) -> Path | None:
+    if is_reference(name):
+        return _local(name)
     architecture, _, place = name.partition(":")
     if architecture == "tiny":
         return TINY_CLIP
@@ -73,7 +76,9 @@ def _clip(name: str) -> Path | None:
 
 
 def _local(model: str) -> Path | None:
-    """Return a local folder, or the cached snapshot of a hub id; None without any."""
+    """Return a local folder, or the cached snapshot of a model on the hub; None without any."""
+    if is_reference(model):
+        return snapshot(read_reference(model))
     if Path(model).is_dir():
         return Path(model)
     from huggingface_hub import snapshot_download

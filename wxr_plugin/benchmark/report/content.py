@@ -12,6 +12,7 @@ from wxr_plugin.benchmark.report.tables import cost_table, published_tables, tit
 from wxr_plugin.benchmark.results import INPUT, PROTOCOL, Results
 from wxr_plugin.benchmark.results_files import Method
 from wxr_plugin.benchmark.tables import Cell, Heading, Table
+from wxr_plugin.hub import reference_of
 
 MOST_ROWS = 100
 """Rows of the tables of errors and of overlaps at most; the CSV files have all of them."""
@@ -70,11 +71,16 @@ def _text_table(title: str, corner: str, columns: list[str], rows: list[_TextRow
     return table
 
 
+def _short(checkpoint: Path) -> str:
+    """Return the name of a file, or the reference with its commit of one on the hub."""
+    return str(reference_of(checkpoint) or checkpoint.name)
+
+
 def _protocol(results: Results) -> Table:
     columns = ["Zoo", "Network", "Checkpoint", "sha256", "Precision", "Tile", "Overlap"]
     rows = []
     for name, method in results.methods.items():
-        checkpoint = method.checkpoint and Path(method.checkpoint).name
+        checkpoint = method.checkpoint and _short(Path(method.checkpoint))
         tile: int | str | None = method.tile
         # Methods that run no network have no tiles either.
         if not tile and checkpoint:

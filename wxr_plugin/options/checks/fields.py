@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
+from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import is_reference, read_reference
+from wxr_plugin.hub.references import FORM
 from wxr_plugin.options.checks.components import ENGINES, GIVEN, find
 from wxr_plugin.options.checks.report import Report, describe
 from wxr_plugin.options.nested import Keys, OptionMap
@@ -205,11 +208,27 @@ def _check_exists(report: Report, keys: Keys, value: Any) -> None:
     """Report a path at which there is nothing."""
     if not isinstance(value, str):
         return
+    if is_reference(value) and _may_be_on_the_hub(str(keys[-1])):
+        _check_reference(report, keys, value)
+        return
     # os.path.exists returns False for a name that is too long, where Path.exists raises.
     exists = os.path.exists(Path(value).expanduser())
     if not exists:
         fix = "correct the path or create the file"
         report.add(keys, f"{value} does not exist", fix)
+
+
+def _may_be_on_the_hub(key: str) -> bool:
+    """Return whether a key names a file of weights, prompts or options, and no photos."""
+    return key == "opt" or key.startswith("pretrain_network") or key.endswith("_path")
+
+
+def _check_reference(report: Report, keys: Keys, value: str) -> None:
+    """Report a reference to the hub that does not have its form; the hub is not asked."""
+    try:
+        read_reference(value)
+    except WxrError:
+        report.add(keys, f"{value} is not a reference to the hub", f"write {FORM}")
 
 
 def alternatives(hint: Any) -> list[Any]:

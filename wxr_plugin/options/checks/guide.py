@@ -6,10 +6,10 @@ shapes are read.
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from wxr_plugin.errors import OptionError, WxrError
+from wxr_plugin.hub import cached_file
 from wxr_plugin.options.checks.components import class_of, model_class, package_of
 from wxr_plugin.options.checks.fields import parameters_of, takes_any
 from wxr_plugin.options.checks.report import Report
@@ -155,10 +155,10 @@ def clip_width(name: str) -> int | None:
     return config["embed_dim"] if config else None
 
 
-def guide_width(name: str) -> int:
+def guide_width(name: str) -> int | None:
     """Return the length of the embeddings of the DA-CLIP `name` (a checkpoint or tiny).
 
-    Only shapes are read.
+    Only shapes are read. None for a reference to the hub that is not cached.
 
     Raises:
         WxrError: the file is missing, cannot be read, or holds no DA-CLIP.
@@ -167,7 +167,9 @@ def guide_width(name: str) -> int:
     from wxr_plugin.conditioning.daclip import TINY
     from wxr_plugin.conditioning.daclip_checkpoint import CONTROLLER
 
-    path = TINY if name == "tiny" else Path(name).expanduser()
+    path = TINY if name == "tiny" else cached_file(name)
+    if path is None:
+        return None
     if not path.is_file():
         raise WxrError(f"{path} does not exist; name the file of a DA-CLIP (docs/daclip.md)")
     weights = load_weights(path, mapped=True)

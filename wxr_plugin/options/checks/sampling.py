@@ -1,12 +1,12 @@
 """Check diffusion models: sampling steps, gaps between patches, and the equation of the weights."""
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from wxr_plugin.checkpoints.containers import load_network_options
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub import cached_file
 from wxr_plugin.options.checks.components import model_class
 from wxr_plugin.options.checks.report import Report
 from wxr_plugin.options.nested import OptionMap, block, integer
@@ -87,8 +87,12 @@ def _check_trained(report: Report, opt: OptionMap) -> None:
 
 
 def _stored(weights: str) -> dict[str, Any] | None:
-    """Return the `sde` block of a file of weights; None if there is no such block or file."""
+    """Return the `sde` block of a file of weights; None if there is no such block or file.
+
+    The hub is not asked.
+    """
     try:
-        return load_network_options(Path(weights).expanduser(), "sde")
+        file = cached_file(weights)
+        return load_network_options(file, "sde") if file else None
     except (OSError, WxrError):  # loading the weights reports it
         return None

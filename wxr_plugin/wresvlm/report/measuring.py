@@ -12,6 +12,7 @@ from wxr_plugin.checkpoints.containers import load_network_options
 from wxr_plugin.data.images.io import read_image
 from wxr_plugin.data.real_photos import RealPhotos
 from wxr_plugin.data.weather.synthesis import WEATHERS
+from wxr_plugin.inference.packaged import checkpoint_path
 from wxr_plugin.inference.specs import RestorerSpec
 from wxr_plugin.labels.initial import result_settings
 from wxr_plugin.labels.labelling import RatingTask, label_photos
@@ -50,8 +51,9 @@ def steps(settings: Settings, stages: Sequence[str]) -> dict[str, RestorerSpec]:
     if not first:
         return networks
     # A published file does not hold its network: it is the one that training names.
-    network = None if load_network_options(first) else opt["network_g"]
-    start = RestorerSpec(START, Path(first), network)
+    file = checkpoint_path(first)
+    network = None if load_network_options(file) else opt["network_g"]
+    start = RestorerSpec(START, file, network)
     return {START: start, **networks}
 
 

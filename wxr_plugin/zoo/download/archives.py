@@ -12,8 +12,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import BinaryIO
 
+from wxr_plugin.utils.disk import check_room
 from wxr_plugin.zoo.download.addresses import Address
-from wxr_plugin.zoo.download.disk import check_room
 from wxr_plugin.zoo.download.http import TransferError
 
 

@@ -1,19 +1,19 @@
 """Transfer from each kind of address: the web, the Hugging Face hub, and Google Drive."""
 
-import contextlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, NoReturn
 
 from wxr_plugin.errors import WxrError
+from wxr_plugin.hub.bars import hub_bars
+from wxr_plugin.utils.disk import check_room, is_disk_full
 from wxr_plugin.utils.hashing import sha256_of
 from wxr_plugin.utils.progress import byte_bar
 from wxr_plugin.zoo.download.addresses import Address, WantedFile
-from wxr_plugin.zoo.download.disk import check_room, is_disk_full
 from wxr_plugin.zoo.download.http import (
     ATTEMPTS,
     TIMEOUTS,
@@ -79,7 +79,7 @@ def _fetch_hub(address: Address, part: Path, transfer: Transfer) -> None:
     try:
         metadata = hub.get_hf_file_metadata(url)
         check_room(part.parent, metadata.size, address.file)
-        with _hub_bars(transfer.progress):
+        with hub_bars(transfer.progress):
             file = hub.hf_hub_download(
                 address.at, address.file, local_dir=part.parent, endpoint=endpoint
             )
@@ -98,24 +98,6 @@ def _fetch_hub(address: Address, part: Path, transfer: Transfer) -> None:
         raise TransferError(f"{url}: {_first_line(error)}{advice}") from error
     _check_etag(Path(file), metadata.etag, address)
     os.replace(file, part)
-
-
-@contextlib.contextmanager
-def _hub_bars(shown: bool) -> Iterator[None]:
-    from huggingface_hub.utils import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    if shown or are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        enable_progress_bars()
 
 
 def _check_etag(file: Path, etag: str | None, address: Address) -> None:

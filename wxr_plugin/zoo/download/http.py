@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.zoo.download.disk import check_room
+from wxr_plugin.utils.disk import check_room
 
 if TYPE_CHECKING:
     from requests import Response, Session

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from wxr_plugin.checkpoints.reading import CheckpointError
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.disk import is_disk_full
 from wxr_plugin.utils.hashing import sha256_of
 from wxr_plugin.zoo.download.addresses import Address, WantedFile
 from wxr_plugin.zoo.download.archives import unpack
-from wxr_plugin.zoo.download.disk import is_disk_full
 from wxr_plugin.zoo.download.hosts import Transfer, fetch_from
 from wxr_plugin.zoo.download.http import TransferError
 from wxr_plugin.zoo.download.sums import NAME, read_sums, record_sum

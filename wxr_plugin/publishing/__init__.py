@@ -1,0 +1,1 @@
+"""A trained network as a repository of the Hugging Face hub: weights, configuration, model card."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.data.weather.kinds import KINDS
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.json_output import json_result, print_json
+from wxr_plugin.utils.plans import print_plan
 
 if TYPE_CHECKING:
     from wxr_plugin.data.real_photos import RealPhotos
@@ -25,10 +27,9 @@ def run_rate(args: argparse.Namespace) -> int:
     from wxr_plugin.labels.labelling import RatingTask
     from wxr_plugin.vlm.rater import build_rater
 
+    options = _options("rater", args)
     # A function, because the photos are checked before the model is loaded.
-    return _label(
-        args, lambda: RatingTask(build_rater(_options("rater", args))), report.print_ratings
-    )
+    return _label(args, options, lambda: RatingTask(build_rater(options)), report.print_ratings)
 
 
 def run_describe(args: argparse.Namespace) -> int:
@@ -37,9 +38,11 @@ def run_describe(args: argparse.Namespace) -> int:
     from wxr_plugin.labels.labelling import DescriptionTask
     from wxr_plugin.vlm.describer import build_describer
 
+    options = _options("describer", args)
     return _label(
         args,
-        lambda: DescriptionTask(build_describer(_options("describer", args))),
+        options,
+        lambda: DescriptionTask(build_describer(options)),
         report.print_descriptions,
     )
 
@@ -57,12 +60,17 @@ def run_rewrite(args: argparse.Namespace) -> int:
     # Counted before the model is loaded, so that a store without descriptions fails at once.
     with LabelStore(args.store, readonly=True) as store:
         count = len(to_rewrite(store))
+    if args.dry_run:
+        plan = {"store": args.store, "texts": count, "rewriter": options}
+        print_plan(plan, args.json)
+        return 0
     rewriter = build_rewriter(options)
-    with LabelStore(args.store) as store:
+    with json_result(args.json) as result, LabelStore(args.store) as store:
         with counting_bar(f"rewrite {args.store}", count) as progress:
             tally = rewrite_descriptions(store, rewriter, args.retry_failed, progress)
-        report.print_rewrites(store, rewriter.provenance, tally)
+        result.update(report.print_rewrites(store, rewriter.provenance, tally))
         report.print_tally(store, tally, "texts")
+        result.update(report.tallied(store, tally))
     return 1 if tally.failed else 0
 
 
@@ -90,23 +98,49 @@ def run_init(args: argparse.Namespace) -> int:
     # Wrong names are refused here; models are loaded one by one in init_labels.
     restorers = [read_spec(text) for text in args.restorers]
     raters = _panel(args.raters, args.batch_size)
-    if args.source and store.exists():
-        print(f"{store} exists: resuming with it, nothing is copied from {args.source}")
-    result = init_labels(photos, store, restorers, raters, settings, args.source, counting_bar)
-    restorations = Restorations(store)
-    # Kept by default: a second call with another panel need not restore again.
-    if args.remove_candidates:
-        restorations.remove()
-    elif restorations.root.exists():
-        print(f"restorations are kept in {restorations.root}; --remove-candidates deletes them")
-    init_report.print_result(result, store)
-    if args.csv:
-        init_report.write_csv(result, args.csv)
+    if args.dry_run:
+        names = [restorer.name for restorer in restorers]
+        print_plan(_planned_init(photos, store, names, raters), args.json)
+        return 0
+    with json_result(args.json) as values:
+        if args.source and store.exists():
+            print(f"{store} exists: resuming with it, nothing is copied from {args.source}")
+        result = init_labels(photos, store, restorers, raters, settings, args.source, counting_bar)
+        restorations = Restorations(store)
+        # Kept by default: a second call with another panel need not restore again.
+        if args.remove_candidates:
+            restorations.remove()
+        elif restorations.root.exists():
+            print(f"restorations are kept in {restorations.root}; --remove-candidates deletes them")
+        init_report.print_result(result, store)
+        if args.csv:
+            init_report.write_csv(result, args.csv)
+        values.update(init_report.values(result, store))
     return 1 if result.failed or result.unrated else 0
 
 
+def _planned_init(
+    photos: "RealPhotos", store: Path, restorers: list[str], raters: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the plan of `wxr label init`, for `--dry-run`."""
+    from wxr_plugin.labels.restoring import Restorations
+
+    return {
+        "photos": len(photos),
+        "candidates": ["input", *restorers],
+        "raters": raters,
+        "store": _state_of(store),
+        "restorations": Restorations(store).root,
+    }
+
+
+def _state_of(store: Path) -> str:
+    """Return the path of a store, and whether it exists."""
+    return f"{store} ({'exists and is extended' if store.exists() else 'new'})"
+
+
 def run_show(args: argparse.Namespace) -> int:
-    """Print the rows as a table, or write them to a CSV file; return 0."""
+    """Print the rows as a table or JSON, or write them to a CSV file; return 0."""
     from wxr_plugin.labels import report
     from wxr_plugin.labels.store import LabelStore
 
@@ -115,6 +149,8 @@ def run_show(args: argparse.Namespace) -> int:
     if args.csv:
         report.write_csv(rows, args.csv)
         print(f"wrote {len(rows)} rows to {args.csv}")
+    elif args.json:
+        print_json(rows)
     else:
         report.print_rows(rows)
     return 0
@@ -128,7 +164,10 @@ def default_store(photos: Path) -> Path:
 
 
 def _label(
-    args: argparse.Namespace, build: Callable[[], "LabelTask"], summarise: Callable[..., None]
+    args: argparse.Namespace,
+    options: dict[str, Any],
+    build: Callable[[], "LabelTask"],
+    summarise: Callable[..., dict[str, Any]],
 ) -> int:
     from wxr_plugin.labels import report
     from wxr_plugin.labels.labelling import label_photos
@@ -142,20 +181,31 @@ def _label(
         # not created.
         source = None
         with LabelStore(path, readonly=True) as store:
-            _of_labels(args, store)
+            labels = _of_labels(args, store)
+            count = _count(labels)
     else:
         source = _of_photos(args)
+        count = _count(source)
+    if args.dry_run:
+        plan = {"images": count, "of": _title(args), "model": options, "store": _state_of(path)}
+        print_plan(plan, args.json)
+        return 0
     # Loading takes long, and stdout is for results.
     print(f"loading the model {args.model}", file=sys.stderr)
     task = build()
-    with LabelStore(path) as store:
+    with json_result(args.json) as result, LabelStore(path) as store:
         source = source or _of_labels(args, store)
-        count = len(source) * source.group_size
         with counting_bar(f"{args.action} {_title(args)}", count) as progress:
             tally = label_photos(source, task, store, batch_size, args.retry_failed, progress)
-        summarise(store, task, tally)
+        result.update(summarise(store, task, tally))
         report.print_tally(store, tally)
+        result.update(report.tallied(store, tally))
     return 1 if tally.failed else 0
+
+
+def _count(source: "Source") -> int:
+    """Return the number of images of a source."""
+    return len(source) * source.group_size
 
 
 def _describes_labels(args: argparse.Namespace) -> bool:

@@ -9,6 +9,7 @@ from wxr_plugin.cli.parsers import add_command, add_device, add_offline
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import Precision
 from wxr_plugin.sampling.methods import METHODS
+from wxr_plugin.utils.json_output import add_json
 
 FORMATS = ("png", "jpg", "webp", "same")
 """Of results; `same` is each photo's own."""
@@ -60,6 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="list the photos and their results; restore nothing"
     )
+    add_json(parser, "photos, results and failures")
     parser.set_defaults(func=after_download(run, downloads))
     _add_network(parser.add_argument_group("network"))
     _add_files(parser.add_argument_group("output files"))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from wxr_plugin.cli.parsers import add_command, add_group
 from wxr_plugin.cli.zoo_get import add_get
 from wxr_plugin.errors import WxrError, plain
+from wxr_plugin.utils.json_output import add_json, print_json
+from wxr_plugin.utils.tables import print_table
 
 if TYPE_CHECKING:
     from wxr_plugin.zoo.recognise import Match, Recognised
@@ -80,7 +82,7 @@ def _add_list(actions: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--method", metavar="METHOD", help="method to list, such as Restormer (default: all)"
     )
-    parser.add_argument("--json", action="store_true", help="print all fields as JSON")
+    add_json(parser, "all fields")
 
 
 def _add_verify(actions: argparse._SubParsersAction) -> None:
@@ -93,7 +95,7 @@ def _add_verify(actions: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="checkpoint (.pth, .pt, .ckpt, .tar, .safetensors, .npz, ...)",
     )
-    parser.add_argument("--json", action="store_true", help="print all fields as JSON")
+    add_json(parser, "all fields")
 
 
 def _add_convert(actions: argparse._SubParsersAction) -> None:
@@ -132,13 +134,13 @@ def list_rows(args: argparse.Namespace) -> int:
     chosen = _filtered(list(rows().values()), "task", args.task)
     chosen = _filtered(chosen, "method", args.method)
     if args.json:
-        _print_json([_with_files(row) for row in chosen])
+        print_json([_with_files(row) for row in chosen])
         return 0
     lines = []
     for row in chosen:
         here = "yes" if available(row) else ""
         lines.append((row.name, row.method, row.task, here, row.licence))
-    print_table(lines)
+    print_table(["name", "method", "task", "file here", "licence"], lines)
     return 0
 
 
@@ -152,19 +154,6 @@ def _filtered(candidates: "list[Row]", field: str, value: str | None) -> "list[R
         values = ", ".join(sorted({getattr(row, field) for row in candidates}))
         raise WxrError(f"--{field} {value}: none; there are {values}")
     return chosen
-
-
-def print_table(lines: list[tuple[str, ...]]) -> None:
-    """Print the table as wide as the terminal, or in whole lines if there is no terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("name", "method", "task", "file here", "licence", box=None, pad_edge=False)
-    for line in lines:
-        table.add_row(*line)
-    # None: the width of the terminal. A pipe has none, and rich would cut lines at 80 columns.
-    width = None if Console().is_terminal else 200
-    Console(width=width).print(table)
 
 
 def show_row(args: argparse.Namespace) -> int:
@@ -214,7 +203,7 @@ def verify_files(args: argparse.Namespace) -> int:
         if not args.json:
             print(described(file))
     if args.json:
-        _print_json(recognised)
+        print_json(recognised)
     return code
 
 
@@ -285,9 +274,3 @@ def _with_files(row: "Row") -> dict:
     from wxr_plugin.zoo.places import available
 
     return {**msgspec.to_builtins(row), "here": [str(path) for path in available(row)]}
-
-
-def _print_json(values: list) -> None:
-    import msgspec
-
-    print(msgspec.json.format(msgspec.json.encode(values)).decode())

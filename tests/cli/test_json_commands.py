@@ -65,7 +65,8 @@ def test_a_vote_has_a_line_for_each_candidate(run):
 def test_a_benchmark_has_its_means(run, tmp_path):
     file = bench_files.write(tmp_path, metrics=["psnr"])
     code, states = run("benchmark", "-opt", file, "--list")
-    assert code == 0 and states[0]["total"] == 4 and states[0]["done"] == 0
+    (net,) = [state for state in states if state["method"] == "net"]
+    assert code == 0 and net["total"] == 4 and net["done"] == 0
     code, values = run("benchmark", "-opt", file)
     means = {row["method"]: row["metrics"]["psnr"] for row in values["results"]}
     assert code == 0 and set(means) == {"input", "net"} and means["input"] > 0
@@ -94,7 +95,8 @@ def test_lmdbs_are_built_and_checked(run, tmp_path):
     code, values = run("lmdb", "build", "photos/gt", "gt.lmdb")
     assert code == 0 and values["images"] == 3 and values["already_built"] is False
     assert run("lmdb", "check", "gt.lmdb") == (0, {"lmdb": "gt.lmdb", "problems": []})
-    (tmp_path / "gt.lmdb/data.mdb").write_bytes(b"cut")
+    with (tmp_path / "gt.lmdb/meta_info.txt").open("a") as listing:
+        listing.write("gone.png (20,24,3) 1\n")
     code, values = run("lmdb", "check", "gt.lmdb")
     assert code == 1 and len(values["problems"]) == 1
 

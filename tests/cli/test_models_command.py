@@ -33,6 +33,9 @@ def test_every_kind_of_name_is_known(name, source):
 def test_unknown_and_packaged_names():
     with pytest.raises(WxrError, match="unknown model 'musik'; did you mean musiq"):
         find_prefetch("musik")
+    with pytest.raises(WxrError) as error:
+        find_prefetch("nothing")
+    assert "tiny" not in str(error.value) and "wxr models list" in str(error.value)
     with pytest.raises(WxrError, match="there is nothing to fetch"):
         find_prefetch("tiny")
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
 from wxr_plugin.data.degradations.words import DEGRADATIONS
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.files import check_file
 from wxr_plugin.utils.json_output import add_json, json_result
 from wxr_plugin.utils.tables import print_table
 
@@ -88,6 +89,8 @@ def classify(args: argparse.Namespace) -> int:
         raise WxrError(f"--words {' '.join(args.words)}: name each degradation once")
     if not all(word.strip() for word in args.words):
         raise WxrError(f"--words {args.words}: a word is blank; name a degradation such as hazy")
+    if args.csv:
+        check_file(args.csv)
     # Listed first: a wrong path is an error before the model is loaded.
     photos = list_photos(args.photos)
     guide = load_daclip(args.model, device_of(args.device))
@@ -156,6 +159,9 @@ def classified(
 
 def print_rows(rows: Sequence[Classification], top: int) -> None:
     """Print a line for each photo, and how often each word was the most probable one."""
+    if not rows:
+        print("no photo could be read")
+        return
     lines = []
     for row in rows:
         cells = [row.photo]

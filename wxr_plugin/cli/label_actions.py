@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.data.weather.kinds import KINDS
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.files import check_file, check_parents
 from wxr_plugin.utils.json_output import json_result, print_json
 from wxr_plugin.utils.plans import print_plan
 
@@ -87,6 +88,8 @@ def run_init(args: argparse.Namespace) -> int:
         raise WxrError(f"--overlap {args.overlap} must be smaller than --tile {args.tile}")
     photos = _photos(args)
     store = _store_path(args)
+    if args.csv:
+        check_file(args.csv)
     settings = InitSettings(
         crops=_crops(args),
         tile=args.tile or None,
@@ -268,7 +271,12 @@ def _crops(args: argparse.Namespace) -> "Crops | None":
 def _store_path(args: argparse.Namespace) -> Path:
     if args.output is None and args.photos is None:
         raise WxrError("name the label store: -o STORE")
-    return args.output or default_store(args.photos)
+    store = args.output or default_store(args.photos)
+    # Models load for minutes before the store is opened.
+    check_parents(store)
+    if store.is_file():
+        raise WxrError(f"{store}: exists and is not a label store; give another name")
+    return store
 
 
 def _positive(value: int, name: str) -> int:

@@ -3,9 +3,10 @@
 import argparse
 from dataclasses import asdict
 
-from wxr_plugin.cli.parsers import add_command, add_group
+from wxr_plugin.cli.parsers import add_command, add_group, not_negative, positive
 from wxr_plugin.utils.json_output import add_json, json_result
 from wxr_plugin.utils.plans import add_dry_run, print_plan
+from wxr_plugin.utils.wording import plural
 
 DESCRIPTION = """
 Build and check LMDBs in BasicSR's format: one file instead of thousands, read by every BasicSR
@@ -63,11 +64,11 @@ def _add_build(actions: argparse._SubParsersAction) -> None:
         help="distance between the squares (default: the crop size)",
     )
     parser.add_argument(
-        "--max-bad", type=int, default=10, metavar="N", help="unreadable files to tolerate"
+        "--max-bad", type=not_negative, default=10, metavar="N", help="unreadable files to tolerate"
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=positive,
         metavar="N",
         help="threads that read and encode (default: one per core)",
     )
@@ -103,6 +104,7 @@ def run_check(args: argparse.Namespace) -> int:
         problems = check(args.lmdb, progress=True)
         for problem in problems:
             print(problem)
-        print(f"{args.lmdb}: {len(problems)} problems" if problems else f"{args.lmdb}: sound")
+        verdict = plural(len(problems), "problem") if problems else "sound"
+        print(f"{args.lmdb}: {verdict}")
         result.update(lmdb=args.lmdb, problems=problems)
     return 1 if problems else 0

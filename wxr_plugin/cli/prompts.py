@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
 from wxr_plugin.data.weather.kinds import WEATHERS
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.files import check_file
 from wxr_plugin.utils.json_output import add_json, json_result
 from wxr_plugin.utils.plans import add_dry_run, print_plan
 from wxr_plugin.utils.tables import print_table
@@ -133,6 +134,8 @@ def learn(args: argparse.Namespace) -> int:
 
     if args.iterations < 1 or args.lr <= 0:
         raise WxrError("--iterations and --lr must be positive")
+    # Learning takes minutes.
+    check_file(args.output)
     options = PromptOptions(
         clip=args.clip,
         pseudo_labels=args.pseudo_labels,

@@ -13,6 +13,7 @@ from wxr_plugin.data.images.sources import check_sizes, read_source
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.memory import reuse_memory
 from wxr_plugin.inference.pipeline import restore_files
+from wxr_plugin.utils.files import check_parents
 from wxr_plugin.utils.json_output import json_result
 
 QUALITY = 95
@@ -60,7 +61,7 @@ def _restored(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise WxrError with every option that is out of its range or has no effect."""
+    """Raise WxrError with every option that cannot be used, or if -o cannot be written."""
     problems = []
     if args.tile is not None and args.tile < 0:
         problems.append(f"--tile {args.tile}: take a side in pixels, or 0 for whole photos")
@@ -80,6 +81,8 @@ def check(args: argparse.Namespace) -> None:
             problems.append(f"{flag} {value}: take {least} or more")
     if problems:
         raise WxrError("; ".join(problems))
+    # A result below -o stands for all of them.
+    check_parents(args.output if names_file(args.output) else args.output / "result")
 
 
 def _existing_line(count: int, total: int, output: Path) -> str:

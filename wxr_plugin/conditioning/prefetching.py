@@ -60,7 +60,8 @@ def find_prefetch(name: str) -> Prefetch:
         return _of_hub(name, _WHOLE[name])
     if name in metrics:
         return Prefetch(name, "pyiqa", _pyiqa_cache(), partial(_fetch_metric, name))
-    raise WxrError(f"unknown model {name!r}; {nearest(name, [*depth, *models, *metrics])}")
+    names = [known for known, *_ in list_prefetches()]
+    raise WxrError(f"unknown model {name!r}; {nearest(name, names)}; `wxr models list` lists all")
 
 
 def list_prefetches() -> list[tuple[str, str, str]]:

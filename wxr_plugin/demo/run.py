@@ -15,7 +15,7 @@ import torch
 from wxr_plugin.data import packaged_photos
 from wxr_plugin.data.images.io import list_images, write_image
 from wxr_plugin.errors import WxrError
-from wxr_plugin.utils.files import write_text
+from wxr_plugin.utils.files import check_parents, write_text
 
 HERE = resources.files(__package__)
 STYLES = ("default", "shifted")
@@ -59,7 +59,7 @@ def run(output: Path, real: Path | None, settings: Settings) -> Path:
 
     begin = time.monotonic()
     # What the call names is checked before minutes are spent.
-    _check(real, settings)
+    _check(output, real, settings)
     output = output.resolve()
     photos = output / "photos"
     write_photos(photos)
@@ -81,7 +81,7 @@ def planned(output: Path, real: Path | None, settings: Settings) -> dict[str, An
     Raises:
         WxrError: no photos in `real`, or a wrong judge.
     """
-    _check(real, settings)
+    _check(output, real, settings)
     output = output.resolve()
     work = _work_folder(output, real)
     done = [file.parent.name for file in sorted(work.glob("*/stage.json"))]
@@ -98,14 +98,15 @@ def planned(output: Path, real: Path | None, settings: Settings) -> dict[str, An
     }
 
 
-def _check(real: Path | None, settings: Settings) -> None:
-    """Raise WxrError if the photos or the judge cannot be used."""
-    from wxr_plugin.vlm.registries import chosen
+def _check(output: Path, real: Path | None, settings: Settings) -> None:
+    """Raise WxrError if the output folder, the photos or the judge cannot be used."""
+    from wxr_plugin.vlm.transformers_rater import check_names
 
+    check_parents(output / "photos")
     if real:
         check_photos(real)
     if settings.judge:
-        chosen("rater", settings.judge)
+        check_names(settings.judge)
 
 
 def _work_folder(output: Path, real: Path | None) -> Path:

@@ -17,6 +17,7 @@ from wxr_plugin.data.degradations.words import DEGRADATIONS
 from wxr_plugin.data.images.io import BadImageError
 from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.files import check_file
 from wxr_plugin.utils.json_output import json_result
 from wxr_plugin.utils.plans import print_plan
 
@@ -56,6 +57,7 @@ def run_caption(args: argparse.Namespace) -> int:
     if args.batch_size < 1:
         raise WxrError(f"--batch-size must be 1 or more, not {args.batch_size}")
     output = args.output
+    check_file(output)
     pairs = find_pairs(args.photos, args.lq, output.parent)
     count = len({pair.clean for pair in pairs})
     if args.dry_run:

@@ -1,5 +1,6 @@
 """Wrong paths and names: one line that says what to do, at once, and nothing is left behind."""
 
+import errno
 import os
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from wxr_plugin.cli.main import main
 from wxr_plugin.data.images.io import write_image
+from wxr_plugin.inference.packaged import TINY
 from wxr_plugin.utils import files
 
 RESTORE = ["restore", "photos", "--checkpoint", "tiny", "--device", "cpu", "-o"]
@@ -72,6 +74,31 @@ def test_a_folder_without_permission_is_known_before_the_work(folder, monkeypatc
     assert f"no permission to write into {folder}" in capsys.readouterr().err
     assert main([*LEARN, "p.safetensors"]) == 2
     assert os.listdir(folder / "empty") == []
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Let every file be the one that does not fit any more."""
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["schema", "--write", "out/x.json"], "out/x.json"),
+        (["zoo", "convert", TINY, "out/x.safetensors"], "out/x.safetensors"),
+        (["demo", "-o", "out"], "out/photos/.clear.partial/"),
+    ],
+)
+def test_a_full_disk_is_named_and_keeps_no_half(folder, full_disk, capsys, words, name):
+    assert main([*map(str, words)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{name}" in line and "no space left on device; free some space" in line
+    assert [path for path in folder.glob("out/**/*") if not path.is_dir()] == []
 
 
 def test_photos_that_cannot_be_read_have_no_table(folder, capsys):

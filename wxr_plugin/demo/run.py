@@ -156,8 +156,11 @@ def _write(name: str, folder: Path, write: Callable[[Path], None]) -> None:
     # It gets its name when it is complete, so a call that was killed leaves none.
     partial = folder / f".{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    write(partial)
-    partial.rename(target)
+    try:
+        write(partial)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_pairs(folder: Path) -> None:

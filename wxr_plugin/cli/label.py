@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from wxr_plugin.cli import label_actions
+from wxr_plugin.cli.label_inputs import ROOTS
 from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
 from wxr_plugin.utils.json_output import add_json
 from wxr_plugin.utils.plans import add_dry_run
@@ -259,7 +260,7 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
         metavar="PHOTOS",
         help="folder of photos, or an LMDB; sub-folders rain, haze, snow and clear set the weather",
     )
-    for weather in label_actions.ROOTS:
+    for weather in ROOTS:
         parser.add_argument(
             f"--{weather}",
             type=Path,

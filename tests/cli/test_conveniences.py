@@ -13,7 +13,7 @@ from wxr_plugin.cli.completion import script, walk
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.progress import progress_bar
-from wxr_plugin.utils.verbosity import printing
+from wxr_plugin.utils.verbosity import note, printing
 
 BASH = shutil.which("bash")
 
@@ -46,10 +46,14 @@ def test_quiet_may_stand_before_or_after_the_command(line):
     assert cli.build_parser().parse_args(line.split()).quiet
 
 
-def test_quiet_leaves_out_bars():
+def test_quiet_leaves_out_bars_and_notes(capsys):
     with printing(quiet=True):
         assert progress_bar().disable
+        note("loading")
+    assert capsys.readouterr().err == ""
     assert not progress_bar().disable
+    note("loading")
+    assert capsys.readouterr() == ("", "loading\n")
 
 
 def test_verbose_adds_the_traceback_of_an_error(capsys):

@@ -1,7 +1,6 @@
 """Actions of `wxr label`. Each returns the exit code: 0 if all succeeded, 1 if something failed."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.files import check_file
 from wxr_plugin.utils.json_output import json_result, print_json
 from wxr_plugin.utils.plans import print_plan
+from wxr_plugin.utils.verbosity import note
 
 if TYPE_CHECKING:
     from wxr_plugin.data.real_photos import RealPhotos
@@ -193,8 +193,8 @@ def _label(
         }
         print_plan(plan, args.json)
         return 0
-    # Loading takes long, and stdout is for results.
-    print(f"loading the model {args.model}", file=sys.stderr)
+    # Loading takes long.
+    note(f"loading the model {args.model}")
     task = build()
     with json_result(args.json) as result, LabelStore(path) as store:
         source = source or of_labels(args, store)

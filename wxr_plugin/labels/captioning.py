@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.files import check_file
 from wxr_plugin.utils.json_output import json_result
 from wxr_plugin.utils.plans import print_plan
+from wxr_plugin.utils.verbosity import note
 
 EVERY = 128
 """Number of clean photos after which the table is written."""
@@ -97,7 +97,7 @@ def _build(args: argparse.Namespace) -> Callable[[list[np.ndarray]], list[str]]:
         value = getattr(args, name)
         if value is not None:
             options[name] = value
-    print(f"loading the model {_model(args)}", file=sys.stderr)
+    note(f"loading the model {_model(args)}")
     return build_describer(options).describe
 
 

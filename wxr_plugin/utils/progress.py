@@ -101,7 +101,8 @@ def byte_bar(title: str, shown: bool = True) -> Iterator[Callable[[int, int | No
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+    disable = not shown or is_quiet()
+    with Progress(*columns, console=Console(stderr=True), disable=disable) as bar:
         task = bar.add_task(title, total=None)
 
         def update(done: int, total: int | None) -> None:

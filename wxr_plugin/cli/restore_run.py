@@ -4,7 +4,6 @@ import argparse
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from wxr_plugin.cli.restore_display import OTHERS, RestoreBar, counted, duration, run_line
 from wxr_plugin.cli.restore_network import load_restorer
@@ -13,24 +12,15 @@ from wxr_plugin.data.images.sources import check_sizes, read_source
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.memory import reuse_memory
 from wxr_plugin.inference.pipeline import restore_files
-from wxr_plugin.utils.files import check_parents
-from wxr_plugin.utils.json_output import json_result
 
 QUALITY = 95
 """Quality of JPEG and WebP files where none is given."""
 
 
-def run(args: argparse.Namespace) -> int:
-    """Restore every photo; list failures at the end and return 1 if there are any."""
-    check(args)
-    with json_result(args.json) as result:
-        result.update(_restored(args))
-    return 1 if result["failed"] else 0
-
-
-def _restored(args: argparse.Namespace) -> dict[str, Any]:
-    """Restore the photos without a result, print the outcome, and return it for JSON."""
+def run(args: argparse.Namespace) -> dict[str, list]:
+    """Restore every photo, list failures at the end, and return the outcome for JSON."""
     started = time.monotonic()
+    check(args)
     sources = [read_source(path, args.output) for path in args.photos]
     if args.frames:
         check_sizes(photo for source in sources for photo in source.photos)
@@ -45,12 +35,12 @@ def _restored(args: argparse.Namespace) -> dict[str, Any]:
     if len(pending) < len(jobs):
         _note(args, _existing_line(len(jobs) - len(pending), len(jobs), args.output))
     existing = [target for target in jobs if target not in pending]
-    result = {"existing": existing, "skipped": others, "failed": [], "restored": []}
+    result: dict[str, list] = {"existing": existing, "skipped": others}
     pairs = [{"photo": photo, "result": target} for target, photo in pending.items()]
     if args.dry_run:
         for target, photo in pending.items():
             print(f"{photo} -> {target}")
-        return {**result, "to_restore": pairs}
+        return {**result, "failed": [], "restored": [], "to_restore": pairs}
     failures = restore_all(pending, args) if pending else {}
     for failure in failures.values():
         print(f"failed: {failure}")
@@ -61,7 +51,7 @@ def _restored(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise WxrError with every option that cannot be used, or if -o cannot be written."""
+    """Raise WxrError with every option that is out of its range or has no effect."""
     problems = []
     if args.tile is not None and args.tile < 0:
         problems.append(f"--tile {args.tile}: take a side in pixels, or 0 for whole photos")
@@ -81,8 +71,6 @@ def check(args: argparse.Namespace) -> None:
             problems.append(f"{flag} {value}: take {least} or more")
     if problems:
         raise WxrError("; ".join(problems))
-    # A result below -o stands for all of them.
-    check_parents(args.output if names_file(args.output) else args.output / "result")
 
 
 def _existing_line(count: int, total: int, output: Path) -> str:

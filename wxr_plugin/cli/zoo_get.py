@@ -144,8 +144,8 @@ def print_plan(plan: dict[str, list]) -> None:
         _print_file(file)
     for model in plan["models"]:
         print(f"{model}: model of the Hugging Face hub, into its cache")
-    known = [file for file in plan["files"] if file["size"]]
-    print(f"{plural(len(plan['files']), 'file')} to fetch, {len(known)} of known size")
+    sizes = [file["size"] for file in plan["files"] if file["size"]]
+    print(f"{plural(len(plan['files']), 'file')} to fetch, {len(sizes)} of known size")
 
 
 def _print_file(file: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ def find_prefetch(name: str) -> Prefetch:
         return _of_hub(name, _WHOLE[name])
     if name in metrics:
         return Prefetch(name, "pyiqa", _pyiqa_cache(), partial(_fetch_metric, name))
-    names = [known for known, *_ in list_prefetches()]
+    names = [row[0] for row in list_prefetches()]
     raise WxrError(f"unknown model {name!r}; {nearest(name, names)}; `wxr models list` lists all")
 
 

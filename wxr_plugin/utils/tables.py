@@ -1,7 +1,7 @@
 """Tables on stdout: drawn with rich on a terminal, as whole aligned lines in pipes and files."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,7 +71,7 @@ def drawn(
         pad_edge=False,
     )
     for heading in headings:
-        justify = "right" if heading in numbers else "left"
+        justify: Literal["left", "right"] = "right" if heading in numbers else "left"
         # Folded: an ellipsis would hide the end of a path.
         table.add_column(_text(heading), justify=justify, overflow="fold")
     before = rows[0][0] if rows else ""
@@ -90,7 +90,8 @@ def plain_lines(
     from rich.cells import cell_len
 
     table = [list(headings)] if any(headings) else []
-    table += [[_plain(cell) for cell in row] for row in rows]
+    for row in rows:
+        table.append(list(map(_plain, row)))
     # Wide characters, as of Chinese file names, take two columns.
     widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
     lines = []

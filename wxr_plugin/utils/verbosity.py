@@ -1,4 +1,4 @@
-"""How much a command prints besides its results: set by -q and -v, read by bars and errors."""
+"""How much a command prints apart from its results: set by -q and -v, read by bars and errors."""
 
 import logging
 import sys

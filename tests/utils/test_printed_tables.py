@@ -45,6 +45,12 @@ def test_a_terminal_gets_every_character_within_its_width(terminal, capsys):
     assert "\x1b[1;31m1.5" in out
 
 
+def test_names_stay_whole_on_a_narrow_terminal(terminal, capsys):
+    rows = [("griddehazenet-outdoor", "word " * 30, "yes")]
+    print_table(["name", "licence", "here"], rows)
+    assert "griddehazenet-outdoor" in capsys.readouterr().out
+
+
 def test_no_color_removes_colours(terminal, monkeypatch, capsys):
     monkeypatch.setenv("NO_COLOR", "1")
     print_table(["file"], [(("a", "red"),)])

@@ -39,7 +39,7 @@ def print_table(
     rows = list(rows)
     console = Console()
     if console.is_terminal:
-        console.print(drawn(headings, rows, title, numbers, sections))
+        console.print(drawn(console.width, headings, rows, title, numbers, sections))
         return
     for line in filter(None, [title, *plain_lines(headings, rows, numbers)]):
         print(line)
@@ -52,14 +52,16 @@ def print_pairs(pairs: Iterable[tuple[str, Cell]], title: str = "") -> None:
 
 
 def drawn(
+    width: int,
     headings: Sequence[str],
     rows: Sequence[Sequence[Cell]],
     title: str = "",
     numbers: Collection[str] = (),
     sections: bool = False,
 ) -> "Table":
-    """Return the table of `print_table` for a terminal."""
+    """Return the table of `print_table` for a terminal of `width` columns."""
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
 
     table = Table(
@@ -70,10 +72,14 @@ def drawn(
         show_edge=False,
         pad_edge=False,
     )
-    for heading in headings:
+    # Names in the first column stay whole, for copying, unless they leave no room for the others.
+    names = [headings[0], *(_plain(row[0]) for row in rows)]
+    is_whole = max(map(cell_len, names)) <= width // 2
+    for place, heading in enumerate(headings):
+        no_wrap = place == 0 and is_whole
         justify: Literal["left", "right"] = "right" if heading in numbers else "left"
         # Folded: an ellipsis would hide the end of a path.
-        table.add_column(_text(heading), justify=justify, overflow="fold")
+        table.add_column(_text(heading), justify=justify, overflow="fold", no_wrap=no_wrap)
     before = rows[0][0] if rows else ""
     for row in rows:
         if sections and row[0] != before:

@@ -46,6 +46,8 @@ def folder(tmp_path, monkeypatch):
         (["lmdb", "check", "file"], "file: a file; name the folder of an LMDB"),
         (["lmdb", "build", "photos", "file/x.lmdb"], "a part of this path is a file"),
         (["train", "-opt", "photos"], "photos: a folder, where a file is needed"),
+        (["train", "-opt", "photos/a.png"], "a.png: not an option file: it is not text in UTF-8"),
+        (["demo", "-o", "demo", "--judge", "none.yml"], "none.yml: no such file or folder; name"),
         (["wresvlm", "run", "-opt", "none.yml"], "none.yml: no such file or folder"),
         (["benchmark", "-opt", "none.yml"], "none.yml: no such file or folder"),
         (["models", "get", "nothing"], "unknown model 'nothing'"),

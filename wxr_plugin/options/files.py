@@ -65,7 +65,9 @@ def load(
             opt = safe_yaml.load(Path(path).expanduser())
     except OSError as error:
         raise OptionError(plain(error)) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{path}: not an option file: it is not text in UTF-8") from error
+    except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise OptionError(f"{path}: not an option file: {reason}") from error
     if not isinstance(opt, dict):

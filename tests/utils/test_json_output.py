@@ -1,6 +1,7 @@
 """JSON of commands: alone on stdout, valid whatever the values."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,16 @@ def test_everything_else_goes_to_stderr(capsys):
         result["count"] = 2
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"count": 2} and captured.err == "loading\n"
+
+
+def test_other_processes_print_to_stderr_too(capfd):
+    with json_result(True) as result:
+        subprocess.run(["echo", "training"], check=True)
+        result["count"] = 2
+    subprocess.run(["echo", "after"], check=True)
+    captured = capfd.readouterr()
+    assert "after" in captured.out and captured.out.count("count") == 1
+    assert "training" not in captured.out and captured.err == "training\n"
 
 
 def test_without_json_nothing_changes(capsys):

@@ -71,6 +71,20 @@ def test_train_names_the_state_that_it_would_resume(plan, tmp_path):
     assert values["writes"] == [f"{tmp_path}/experiments/file (exists and is continued)"]
 
 
+def test_a_test_names_its_sets_and_folder(plan, tmp_path):
+    pairs = {"name": "held", "type": "PairedImageDataset", "io_backend": {"type": "disk"}}
+    options = run_files.training("WxrModel", {}, {}, 1)
+    del options["train"], options["logger"]
+    options["datasets"] = {"test_1": {**pairs, **run_files.PAIRS}}
+    options["path"] = {"pretrain_network_g": "dark.pth"}
+    options["val"] = {"save_img": False}
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(options))
+    values = plan("test", "-opt", "test.yml", "--json")
+    assert values["data_sets"] == {"test_1": {"name": "held", "images": 3}}
+    assert values["writes"] == [f"{tmp_path}/results/file"] and values["weights"] == "dark.pth"
+    assert "resumes" not in values
+
+
 def test_a_plan_of_a_wrong_file_is_its_problems(plan, tmp_path, capsys):
     options = yaml.safe_load((tmp_path / "supervised.yml").read_text())
     options["network_g"]["type"] = "RunNett"

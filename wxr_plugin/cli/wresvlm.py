@@ -42,7 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     actions = add_group(subparsers, "wresvlm", summary, DESCRIPTION, RUN_EXAMPLES)
     _add_run(actions)
     summary = "write the report of the stages that are done"
-    _add_file(add_command(actions, "report", summary, report, examples=REPORT_EXAMPLES))
+    parser = add_command(actions, "report", summary, report, examples=REPORT_EXAMPLES)
+    _add_file(parser)
+    add_json(parser, "the path of the report")
     summary = "check the option file of a run"
     _add_file(add_command(actions, "check", summary, check, CHECK, CHECK_EXAMPLES))
 
@@ -127,7 +129,9 @@ def planned(job: "Run", until: str | None, redo: Sequence[str]) -> dict[str, Any
 
 def report(args: argparse.Namespace) -> int:
     """Write the report of the stages that are done."""
-    print(f"\nOpen {_job(args).report_now()}")
+    with json_result(args.json) as result:
+        result["report"] = _job(args).report_now()
+        print(f"\nOpen {result['report']}")
     return 0
 
 

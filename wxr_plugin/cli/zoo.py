@@ -9,7 +9,7 @@ from wxr_plugin.cli.parsers import add_command, add_group
 from wxr_plugin.cli.zoo_get import add_get
 from wxr_plugin.errors import WxrError, plain
 from wxr_plugin.utils.json_output import add_json, print_json
-from wxr_plugin.utils.tables import print_table
+from wxr_plugin.utils.tables import print_pairs, print_table
 
 if TYPE_CHECKING:
     from wxr_plugin.zoo.recognise import Match, Recognised
@@ -66,6 +66,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     summary = "show a published checkpoint and how to use it"
     parser = add_command(actions, "show", summary, show_row, examples=SHOW_EXAMPLES)
     parser.add_argument("name", metavar="NAME", help="name printed by `wxr zoo list`")
+    add_json(parser, "all fields")
     add_get(actions)
     _add_verify(actions)
     _add_convert(actions)
@@ -157,13 +158,16 @@ def _filtered(candidates: "list[Row]", field: str, value: str | None) -> "list[R
 
 
 def show_row(args: argparse.Namespace) -> int:
-    """Print a row as YAML, then the commands that use it."""
+    """Print a row as YAML, then the commands that use it; or its fields as JSON."""
     import yaml
 
     from wxr_plugin.zoo.places import WEIGHTS
     from wxr_plugin.zoo.rows import find_row
 
     row = find_row(args.name)
+    if args.json:
+        print_json(_with_files(row))
+        return 0
     # Empty fields are left out.
     fields = _with_files(row).items()
     shown = {key: value for key, value in fields if value not in (None, (), [])}
@@ -172,13 +176,16 @@ def show_row(args: argparse.Namespace) -> int:
 
     # Files without an official name are searched by that of the row.
     files = [*(row.official or (f"{row.name}.pth",)), *row.further]
-    print("\nto use it:")
-    print(f"  fetch     wxr zoo get {row.name}")
-    print(f"  or        {', '.join(files)} from {row.source}")
-    print(f"  put       {', '.join(str(WEIGHTS / file) for file in files)}")
-    print(f"  restore   wxr restore PHOTOS -o restored --method {row.name}")
+    uses = [
+        ("fetch", f"wxr zoo get {row.name}"),
+        ("or", f"{', '.join(files)} from {row.source}"),
+        ("put", ", ".join(str(WEIGHTS / file) for file in files)),
+        ("restore", f"wxr restore PHOTOS -o restored --method {row.name}"),
+    ]
     if row.option:
-        print(f"  train     wxr train -opt {row.option}")
+        uses.append(("train", f"wxr train -opt {row.option}"))
+    print()
+    print_pairs(uses, "to use it:")
     return 0
 
 

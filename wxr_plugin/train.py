@@ -6,12 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from wxr_plugin.errors import WxrError
 from wxr_plugin.options import command_line
 from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.help_text import HelpFormatter
 from wxr_plugin.utils.json_output import add_json
-from wxr_plugin.utils.plans import add_dry_run, print_plan
+from wxr_plugin.utils.plans import add_dry_run, check_json, print_plan
 
 DESCRIPTION = """
 Train the network of an option file with BasicSR's pipeline. The file is checked first: if it has
@@ -78,8 +77,7 @@ def drive(pipeline: Callable[[str], None], args: argparse.Namespace, is_train: b
     from wxr_plugin.options.files import check_file
     from wxr_plugin.options.planning import planned
 
-    if args.json and not args.dry_run:
-        raise WxrError("--json prints the plan of --dry-run; add it, or leave --json out")
+    check_json(args)
     try:
         check_file(args.opt, is_train, args.force_yml or ())
         if args.dry_run:

@@ -4,10 +4,9 @@ import argparse
 from pathlib import Path
 
 from wxr_plugin.cli.parsers import add_command, positive
-from wxr_plugin.errors import WxrError
 from wxr_plugin.options.vlm_specs import rater_options
 from wxr_plugin.utils.json_output import add_json
-from wxr_plugin.utils.plans import add_dry_run, print_plan
+from wxr_plugin.utils.plans import add_dry_run, check_json, print_plan
 
 DESCRIPTION = """
 Run the whole method at toy size, from the packaged restorer: train it on pairs alone, and on pairs
@@ -67,13 +66,12 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo, then print its table and the path of the page."""
     from wxr_plugin.demo import run as demo
 
+    check_json(args)
     judge = rater_options(args.judge) if args.judge else {}
     settings = demo.Settings(args.warmup or args.iterations, args.iterations, judge)
     if args.dry_run:
         print_plan(demo.planned(args.output, args.real, settings), args.json)
         return 0
-    if args.json:
-        raise WxrError("--json prints the plan of --dry-run; add it, or leave --json out")
     page = demo.run(args.output, args.real, settings)
     print(f"\nOpen {page.resolve()}")
     return 0

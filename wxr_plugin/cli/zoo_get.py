@@ -9,6 +9,7 @@ from wxr_plugin.cli.downloading import add_licence, get_rows
 from wxr_plugin.cli.parsers import add_command, add_offline
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.json_output import add_json, print_json
+from wxr_plugin.utils.plans import check_json
 from wxr_plugin.utils.tables import print_pairs
 from wxr_plugin.utils.wording import plural
 
@@ -66,8 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
     rows = named_rows(args.names, args.all_of)
     folder = args.folder.expanduser() if args.folder else WEIGHTS
-    if args.json and not args.dry_run:
-        raise WxrError("--json prints the plan of --dry-run; add it, or leave --json out")
+    check_json(args)
     if args.dry_run:
         plan = planned(rows, folder)
         print_json(plan) if args.json else print_plan(plan)

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.json_output import print_json
 from wxr_plugin.utils.tables import print_pairs
 
@@ -17,6 +18,12 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print what would be done and where it would be written; run and write nothing",
     )
+
+
+def check_json(args: argparse.Namespace) -> None:
+    """Raise WxrError for `--json` without `--dry-run`, where only the plan is JSON."""
+    if args.json and not args.dry_run:
+        raise WxrError("--json prints the plan of --dry-run; add it, or leave --json out")
 
 
 def print_plan(plan: Mapping[str, Any], as_json: bool = False) -> None:

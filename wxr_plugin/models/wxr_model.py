@@ -476,7 +476,7 @@ class WxrModel(SRModel):
         if self.progress:
             return self.progress.track(indices, len(indices), description)
         shows_bar = get_dist_info()[0] == 0 and (self.opt.get("val") or {}).get("pbar", False)
-        return track(indices, description, transient=True) if shows_bar else iter(indices)
+        return track(indices, description) if shows_bar else iter(indices)
 
     def _show_progress(self, current_iter: int) -> None:
         if self.progress:

@@ -80,13 +80,12 @@ class TestMachinery:
         host.double = user.twice = lambda number: number + number
         monkeypatch.setitem(sys.modules, "some_host", host)
         monkeypatch.setitem(sys.modules, "some_project", user)
-        machinery.apply(
-            machinery.Repair(
-                "some_host:double",
-                lambda original: True,
-                lambda original, number: -original(number),
-            )
+        repair = machinery.Repair(
+            "some_host:double",
+            lambda original: True,
+            lambda original, number: -original(number),
         )
+        machinery.apply_all([repair])
         assert host.double is user.twice and user.twice(2) == -4
 
     def test_nothing_is_replaced_without_the_fault(self, monkeypatch):
@@ -94,7 +93,8 @@ class TestMachinery:
         host.double = sound = lambda number: 2 * number
         monkeypatch.setitem(sys.modules, "sound_host", host)
         fault = machinery.uses("current_device")
-        machinery.apply(machinery.Repair("sound_host:double", fault, lambda original, number: 0))
+        repair = machinery.Repair("sound_host:double", fault, lambda original, number: 0)
+        machinery.apply_all([repair])
         assert host.double is sound
 
 

@@ -31,6 +31,14 @@ def run(code):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_parsers_of_all_commands_import_nothing_heavy():
+    heavy = {"rich", "torch", "numpy", "cv2", "basicsr"}
+    run(
+        "import sys; from wxr_plugin.cli.main import build_parser; build_parser(); "
+        f"assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("use", USES)
 def test_one_import_of_the_package_is_enough_before(use):

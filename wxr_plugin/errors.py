@@ -34,4 +34,11 @@ def plain(error: BaseException) -> str:
     return reason if error.filename is None else f"{os.fsdecode(error.filename)}: {reason}"
 
 
-_REASONS = {errno.ENOENT: "no such file or folder"}
+_REASONS = {
+    errno.ENOENT: "no such file or folder",
+    errno.EISDIR: "a folder, where a file is needed",
+    errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.EEXIST: "exists and is not a folder",
+    errno.EROFS: "read-only file system; choose another folder",
+    errno.EACCES: "permission denied",
+}

@@ -8,6 +8,8 @@ from wxr_plugin.options import command_line
 from wxr_plugin.train import add_root, drive
 from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.help_text import HelpFormatter
+from wxr_plugin.utils.json_output import add_json
+from wxr_plugin.utils.plans import add_dry_run
 
 DESCRIPTION = """
 Restore the test sets of an option file with a trained network and compute its metrics, with
@@ -18,6 +20,7 @@ results/NAME in the current directory.
 """
 EXAMPLES = """examples:
   wxr test -opt options/test/tiny_restorer.yml
+  wxr test -opt options/test/tiny_restorer.yml --dry-run
   wxr test -opt options/test/tiny_restorer.yml --force_yml path:pretrain_network_g=net_g_latest.pth
 """
 
@@ -39,6 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     command_line.add_arguments(parser)
     add_root(parser, "results/")
+    add_dry_run(parser)
+    add_json(parser, "the plan of --dry-run")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from wxr_plugin.options import command_line
 from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.help_text import HelpFormatter
+from wxr_plugin.utils.json_output import add_json
+from wxr_plugin.utils.plans import add_dry_run, check_json, print_plan
 
 DESCRIPTION = """
 Train the network of an option file with BasicSR's pipeline. The file is checked first: if it has
@@ -22,6 +24,7 @@ is restored.
 """
 EXAMPLES = """examples:
   wxr train -opt options/train/wxr_paired_folder.yml
+  wxr train -opt options/train/wxr_paired_folder.yml --dry-run
   wxr train -opt options/train/wxr_paired_folder.yml --auto_resume
   wxr train -opt options/train/wxr_paired_folder.yml --force_yml train:total_iter=200000
   torchrun --nproc_per_node 2 -m wxr_plugin.train -opt options/train/wxr_paired_folder.yml
@@ -45,6 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     command_line.add_arguments(parser)
     add_root(parser, "experiments/ and tb_logger/")
+    add_dry_run(parser)
+    add_json(parser, "the plan of --dry-run")
 
 
 def add_root(parser: argparse.ArgumentParser, folders: str) -> None:
@@ -62,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def drive(pipeline: Callable[[str], None], args: argparse.Namespace, is_train: bool) -> int:
-    """Check the option file, run one of BasicSR's pipelines on it and return 0.
+    """Check the option file, run one of BasicSR's pipelines on it, or print the plan; return 0.
 
     The pipeline reads its arguments from `sys.argv`, which is replaced for that time.
 
@@ -70,9 +75,14 @@ def drive(pipeline: Callable[[str], None], args: argparse.Namespace, is_train: b
         WxrError: an error that the user can fix. Other errors of the pipeline pass through.
     """
     from wxr_plugin.options.files import check_file
+    from wxr_plugin.options.planning import planned
 
+    check_json(args)
     try:
         check_file(args.opt, is_train, args.force_yml or ())
+        if args.dry_run:
+            print_plan(planned(args, is_train), args.json)
+            return 0
         # BasicSR opens a log once a process; an open one would keep this run from writing its own.
         _release_log()
         with command_line.command_line(command_line.words(args)):

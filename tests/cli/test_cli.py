@@ -84,7 +84,7 @@ def test_a_bad_file_starts_nothing(root, opt, command, capsys):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["train", "-opt", "nowhere.yml"], "nowhere.yml: No such file or directory"),
+        (["train", "-opt", "nowhere.yml"], "nowhere.yml: no such file or folder"),
         (["restore", "nowhere.png", "-o", "out"], "nowhere.png: no such file or folder"),
         (["lmdb", "build", "nowhere", "out.lmdb"], "nowhere"),
     ],

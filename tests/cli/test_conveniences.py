@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,9 @@ from wxr_plugin.cli.completion import script, walk
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.commands import run_command
 from wxr_plugin.utils.progress import progress_bar
-from wxr_plugin.utils.verbosity import printing
+from wxr_plugin.utils.verbosity import note, printing
 
+REPOSITORY = Path(__file__).parents[2]
 BASH = shutil.which("bash")
 
 
@@ -46,10 +48,14 @@ def test_quiet_may_stand_before_or_after_the_command(line):
     assert cli.build_parser().parse_args(line.split()).quiet
 
 
-def test_quiet_leaves_out_bars():
+def test_quiet_leaves_out_bars_and_notes(capsys):
     with printing(quiet=True):
         assert progress_bar().disable
+        note("loading")
+    assert capsys.readouterr().err == ""
     assert not progress_bar().disable
+    note("loading")
+    assert capsys.readouterr() == ("", "loading\n")
 
 
 def test_verbose_adds_the_traceback_of_an_error(capsys):
@@ -73,6 +79,24 @@ def test_every_help_has_an_example():
         if "  wxr " not in (parser.epilog or "") + (parser.description or "")
     ]
     assert not bare
+
+
+@pytest.mark.parametrize("flag", ["--json", "--dry-run"])
+def test_every_json_and_dry_run_is_on_the_page_of_commands(flag):
+    page = (REPOSITORY / "docs/commands.md").read_text(encoding="utf-8")
+    commands = [name for name, parser in walk(cli.build_parser()) if flag in spellings(parser)]
+    assert len(commands) > 10
+    assert [name for name in commands if not named(name, page)] == []
+
+
+def spellings(parser):
+    return parser._option_string_actions
+
+
+def named(command, page):
+    """Return whether a page has the command in backticks, perhaps with options."""
+    words = command.removeprefix("wxr ")
+    return f"`{words}`" in page or f"`{words} --" in page
 
 
 def test_env_names_versions_and_devices_as_text_and_as_json(capsys):

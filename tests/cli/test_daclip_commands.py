@@ -1,6 +1,7 @@
 """`wxr daclip classify` as a user calls it, with an untrained controller."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_one_photo_and_an_lmdb(model, photos, tmp_path, capsys):
     build(photos, tmp_path / "photos.lmdb")
     capsys.readouterr()
     assert run(photos / "street 1/1.v2.png", "--model", model, "--words", "hazy", "rainy") == 0
-    one = capsys.readouterr().out.splitlines()[0].split()
+    one = capsys.readouterr().out.splitlines()[1].split()
     assert run(tmp_path / "photos.lmdb", "--model", model, "--words", "hazy", "rainy") == 0
     line = next(text for text in capsys.readouterr().out.splitlines() if "street 1" in text)
     assert (
@@ -76,6 +77,11 @@ def test_damaged_photos_are_skipped(model, photos, capsys):
     assert run(photos, "--model", model) == 1
     said = capsys.readouterr().out
     assert "2 photos" in said and "skipped:" in said and "1.v2.png" in said
+    assert run(photos, "--model", model, "--json") == 1
+    values = json.loads(capsys.readouterr().out)
+    shares = values["photos"]["street 0/0.v2.png"]
+    assert len(values["photos"]) == 2 and sum(shares.values()) == pytest.approx(1, abs=1e-4)
+    assert len(values["skipped"]) == 1
 
 
 @pytest.mark.parametrize(

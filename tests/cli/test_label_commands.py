@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 import small_models
 
-from wxr_plugin.cli.label_actions import default_store
+from wxr_plugin.cli.label_inputs import default_store
 from wxr_plugin.cli.main import main
 from wxr_plugin.data.images.io import write_image
 from wxr_plugin.data.lmdb.build import build

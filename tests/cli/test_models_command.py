@@ -1,5 +1,7 @@
 """`wxr models get`: names, sources, failures."""
 
+import json
+
 import pytest
 
 from wxr_plugin.cli.main import main
@@ -31,6 +33,9 @@ def test_every_kind_of_name_is_known(name, source):
 def test_unknown_and_packaged_names():
     with pytest.raises(WxrError, match="unknown model 'musik'; did you mean musiq"):
         find_prefetch("musik")
+    with pytest.raises(WxrError) as error:
+        find_prefetch("nothing")
+    assert "tiny" not in str(error.value) and "wxr models list" in str(error.value)
     with pytest.raises(WxrError, match="there is nothing to fetch"):
         find_prefetch("tiny")
 
@@ -42,7 +47,8 @@ def test_models_are_fetched_into_their_caches(monkeypatch, capsys):
     monkeypatch.setattr(prefetching, "_fetch_clip", fetched.append)
     names = ["llava-1.5-7b", "musiq", "ViT-B-32:openai", "musiq"]
     assert main(["models", "get", *names, "--dry-run"]) == 0 and fetched == []
-    assert "musiq: pyiqa, into " in capsys.readouterr().out
+    line = capsys.readouterr().out.splitlines()[2]
+    assert line.startswith("musiq ") and " pyiqa " in line and line.endswith("  to fetch")
     assert main(["models", "get", *names]) == 0
     assert fetched == ["llava-hf/llava-1.5-7b-hf", "musiq", "ViT-B-32:openai"]
     assert main(["models", "get", "llava-1.5-7b", "nonsense"]) == 2 and len(fetched) == 3
@@ -59,3 +65,17 @@ def test_a_model_that_cannot_be_fetched_does_not_keep_the_others(monkeypatch, ca
     assert main(["models", "get", "musiq", "blip-base"]) == 1
     assert "wxr models get: musiq: cannot get it" in capsys.readouterr().err
     assert fetched == ["Salesforce/blip-image-captioning-base"]
+    assert main(["models", "get", "musiq", "blip-base", "--json"]) == 1
+    states = {row["name"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+    assert states == {"musiq": "failed", "blip-base": "cached"}
+
+
+def test_the_list_has_every_name_that_can_be_fetched(capsys):
+    assert main(["models", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["depth-anything"]["use"] == "depth encoder" and "tiny" not in by_name
+    for name in ("llava-1.5-7b", "depth-anything", "musiq"):
+        assert find_prefetch(name).source == by_name[name]["source"]
+    assert main(["models", "list"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(rows)

@@ -59,6 +59,8 @@ def test_show_prints_commands(run_zoo):
     assert code == 0 and "either" not in out and "range: [0" in out
     assert "daclip_ViT-B-32.pt" in out and "wxr restore PHOTOS -o restored --method daclip" in out
     assert "wxr train -opt options/train/daclip_universal_ir.yml" in out
+    code, out, _ = run_zoo("show", "daclip", "--json")
+    assert code == 0 and json.loads(out)["name"] == "daclip" and json.loads(out)["here"] == []
     code, _, err = run_zoo("show", "restormer")
     assert code == 2 and "has the variants restormer-derain" in err
 

@@ -1,17 +1,17 @@
 """`wxr zoo get`, and `--download` of `wxr restore` and `wxr benchmark`, as a user calls them."""
 
 import io
+import json
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
-from published_files import publish
+from published_files import offer
 
 from wxr_plugin.cli.main import main
-from wxr_plugin.zoo.download import addresses, http
-from wxr_plugin.zoo.download.addresses import Address
-from wxr_plugin.zoo.rows import find_row, rows
+from wxr_plugin.zoo.download import http
+from wxr_plugin.zoo.rows import rows
 
 ROW = "griddehazenet-indoor"
 OFFICIAL = "indoor_haze_best_3_6"
@@ -36,13 +36,7 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture
 def published(site, tmp_path, monkeypatch):
     """Serve the row's file at its only address, and return the file's path there."""
-    folder = tmp_path / "published"
-    folder.mkdir()
-    url = site.put("/a", publish(find_row(ROW), folder).read_bytes())
-    files = {OFFICIAL: addresses._File(addresses=(Address("http", url),))}
-    table = {"GridDehazeNet": addresses._Method(ask="authors@example.org", files=files)}
-    monkeypatch.setattr(addresses, "methods", lambda: table)
-    return site
+    return offer(site, monkeypatch, ROW, OFFICIAL, tmp_path / "published")
 
 
 @pytest.fixture
@@ -65,6 +59,10 @@ def test_the_dry_run_names_everything_and_connects_to_nothing(run, site, tmp_pat
     assert f"to       {WEIGHTS}/checkpoints/domain3.pth" in out
     assert "from     https://github.com/cddlyf/GCANet/raw/" in out
     assert "ask      https://github.com/flyywh/JORDER-E" in out and "6 files to fetch" in out
+    code, out, _ = run("zoo", "get", "gcanet-dehaze", "--dry-run", "--json")
+    (file,) = json.loads(out)["files"]
+    assert file["sha256"].startswith("960c0967") and file["from"][0].startswith("https://")
+    assert file["to"] == f"{WEIGHTS}/models/wacv_gcanet_dehaze.pth"
     code, out, _ = run("zoo", "get", "--all-of", "desnow", "--dry-run")
     files = {row.file for row in rows().values() if row.task == "desnow"}
     of_task = files - {None}  # None: a row with several files

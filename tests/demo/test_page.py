@@ -128,7 +128,7 @@ def test_loss_rating_and_gate_are_drawn_over_the_iterations(html):
     assert "semi-supervised: 50 at iteration 5, 50 at 20" in section
 
 
-def test_the_result_compares_with_both_networks(html, finished):
+def test_the_result_compares_with_both_networks(html, finished, capsys):
     results = page.read(finished[0], STAGES, PACKAGED)
     assert page.verdicts(results) == [
         "VLM-Vis, unlabelled photos: semi-supervised +0.200 against packaged, +0.100 against "
@@ -138,7 +138,8 @@ def test_the_result_compares_with_both_networks(html, finished):
         "PSNR, default weather: semi-supervised +1.500 against packaged, +0.000 against "
         "supervised only.",
     ]
-    text = page.text(results)
+    page.print_result(results)
+    text = capsys.readouterr().out
     assert all(line in text for line in page.verdicts(results))
     assert re.search(r"packaged +0\.600 +21\.000 +20\.000", text)
     assert "supervised 12 s, round_1 12 s" in text

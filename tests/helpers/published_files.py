@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from file_server import Site
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from wxr_plugin.archs.instructir_arch import LMHead
 from wxr_plugin.checkpoints.fitting import Shapes, network_shapes
+from wxr_plugin.zoo.download import addresses
+from wxr_plugin.zoo.download.addresses import Address
 from wxr_plugin.zoo.files import part_shapes
-from wxr_plugin.zoo.rows import Part, Row
+from wxr_plugin.zoo.rows import Part, Row, find_row
 
 WORDS = [
     "[UNK]",
@@ -54,6 +57,17 @@ def publish(row: Row, folder: Path, make=hollow, network: dict | None = None) ->
         path = folder / Path(official).name
         torch.save(content, path.with_suffix(".pth") if path.suffix == ".npz" else path)
     return folder if row.files else next(path for path in folder.iterdir() if path.is_file())
+
+
+def offer(site: Site, monkeypatch, name: str, official: str, folder: Path) -> Site:
+    """Publish the file of the row `name` on `site` as its only address, and return the site."""
+    row = find_row(name)
+    folder.mkdir()
+    url = site.put("/a", publish(row, folder).read_bytes())
+    files = {official: addresses._File(addresses=(Address("http", url),))}
+    method = addresses._Method(ask="authors@example.org", files=files)
+    monkeypatch.setattr(addresses, "methods", lambda: {row.method: method})
+    return site
 
 
 def publish_jax(row: Row, path: Path) -> Path:

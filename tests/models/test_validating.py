@@ -51,6 +51,19 @@ def test_validation_has_a_row_an_image_and_metrics_of_its_own_set(build, photos,
     assert cv2.imread(str(tmp_path / "visualization/real/photo1_0.png")).shape == (14, 17, 3)
 
 
+@pytest.mark.parametrize("pbar", [True, False])
+def test_a_bar_counts_the_images_if_it_is_asked_for(build, photos, capsys, pbar):
+    # BasicSR's logger keeps the stderr of its first use.
+    with capsys.disabled():
+        model = build(val=[photos[0]])
+    model.opt["val"]["pbar"] = pbar
+    (loader,) = loaders(model)
+    model.validation(loader, 0, None)
+    captured = capsys.readouterr()
+    count = len(loader)
+    assert (f"{count}/{count}" in captured.err) is pbar and captured.out == ""
+
+
 def test_the_last_validation_bears_the_right_iteration_and_is_not_repeated(build, photos, tmp_path):
     model = build(val=photos[:1])
     (loader,) = loaders(model)

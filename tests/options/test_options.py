@@ -272,7 +272,7 @@ def test_check_file_prints_every_problem_on_rank_0_and_raises(opt, root, capsys,
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "No such file"),
+        (None, "no such file"),
         ("name: [", "line 1"),
         ("- a\n- b\n", "top level is not a block"),
         ("name: !!python/object/apply:os.system ['touch owned']", "never runs code"),

@@ -75,7 +75,11 @@ def test_files_hold_a_block_or_a_list(tmp_path):
         ("rater", "http://host:8000/v1", r"models: http://host:8000/v1#MODEL"),
         ("rater", "tiny:", "write MODEL or MODEL:PROMPT"),
         ("describer", "pyiqa:musiq", "a metric of pyiqa can only rate"),
-        ("rater", "nowhere.yml", "nowhere.yml: cannot read options of a rater"),
+        (
+            "rater",
+            "nowhere.yml",
+            "nowhere.yml: no such file or folder; name a file with the options of a rater",
+        ),
     ],
 )
 def test_an_unknown_spec_is_one_line(kind, spec, message):

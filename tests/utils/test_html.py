@@ -11,15 +11,6 @@ def test_a_page_escapes_its_title(tmp_path):
     assert "<p>rating 2 &amp; 3</p>" in page
 
 
-def test_tables_are_aligned_for_the_terminal():
-    rows = [["rain", "*21.00"], ["all weathers", "9.00"]]
-    assert report.text_table(["weather", "PSNR"], rows).splitlines() == [
-        "weather         PSNR",
-        "rain          *21.00",
-        "all weathers    9.00",
-    ]
-
-
 def test_large_photos_are_made_smaller():
     big, small = (
         len(report.data_uri(np.random.randint(0, 255, (h, h, 3), np.uint8))) for h in (1200, 640)

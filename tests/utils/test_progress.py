@@ -28,9 +28,10 @@ def test_track_takes_the_total_of_an_iterator():
 
 def test_batches_keep_order_and_count_from_those_that_were_done(capsys):
     assert list(batches([1, 2, 3, 4, 5], 2, "data", done=3)) == [[1, 2], [3, 4], [5]]
-    assert "8/8" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "8/8" in captured.err and captured.out == ""
     assert list(batches([1, 2], 2, "data", shown=False)) == [[1, 2]]
-    assert capsys.readouterr().out.strip() == ""
+    assert capsys.readouterr().err.strip() == ""
 
 
 def test_a_counting_bar_prints_its_final_state_to_stderr(capsys):

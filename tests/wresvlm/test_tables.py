@@ -1,6 +1,8 @@
 """Figures of a run and their page."""
 
+import io
 import re
+from contextlib import redirect_stdout
 from types import SimpleNamespace
 
 import numpy as np
@@ -51,7 +53,11 @@ def test_the_best_of_a_column_is_marked_as_the_metric_says():
 
 
 def lines(measure):
-    return scores.plain_text(measure.table()).splitlines()
+    """Return the lines of a measure's table as they are printed into a pipe, without the title."""
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        scores.print_figures(measure.table())
+    return printed.getvalue().splitlines()[1:]
 
 
 def test_the_inputs_validation_is_the_first_row_and_what_is_worse_is_marked(tmp_path, monkeypatch):

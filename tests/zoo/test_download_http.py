@@ -9,7 +9,8 @@ from collections import namedtuple
 import pytest
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.zoo.download import disk, http
+from wxr_plugin.utils import disk
+from wxr_plugin.zoo.download import http
 from wxr_plugin.zoo.download.http import TransferError, fetch
 
 BODY = bytes(range(256)) * 40

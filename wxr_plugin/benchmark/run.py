@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
@@ -31,6 +32,17 @@ from wxr_plugin.benchmark.sets import BenchmarkSet, Photo, write_packaged
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.devices import device_of
 from wxr_plugin.utils.progress import counting_bar
+
+
+class State(NamedTuple):
+    """Photos of a set that a method has restored, and reasons why others are restored again."""
+
+    method: str
+    set: str
+    done: int
+    total: int
+    reasons: dict[str, int]
+    """Reason -> number of photos that are not done."""
 
 
 class Run:
@@ -82,19 +94,14 @@ class Run:
             self.hashes.save()
             writing.write(self)
 
-    def states(self) -> Iterator[str]:
-        """Yield a line for each method and set: how much is done, and why the rest is not."""
+    def states(self) -> Iterator[State]:
+        """Yield the state of each method on each of its sets; nothing is made."""
         for method in self.plan.methods.values():
             for test_set in self.sets(method):
                 todo = self._todo(method, test_set)
                 total = len(test_set.photos)
-                done = total - len(todo)
                 reasons = Counter(reason for _, reason in todo)
-                counts = [f"{number}: {reason}" for reason, number in reasons.items()]
-                rest = "; ".join(counts)
-                cell = f"{method.name:<16} {test_set.name:<20}"
-                line = f"{cell} {done}/{total}  {rest}"
-                yield line.rstrip()
+                yield State(method.name, test_set.name, total - len(todo), total, dict(reasons))
 
     def sets(self, method: Method) -> list[BenchmarkSet]:
         """Return the sets that `method` restores."""

@@ -3,20 +3,18 @@
 from collections.abc import Iterable
 from math import isfinite
 from statistics import fmean
-from typing import TYPE_CHECKING, NamedTuple
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wxr_plugin.benchmark.cells import Restored
 from wxr_plugin.benchmark.metrics import Metric, known_metrics
 from wxr_plugin.benchmark.results import INPUT
 from wxr_plugin.benchmark.sets import BenchmarkSet, known_sets
 from wxr_plugin.utils.html import WORSE, WORSE_NOTE, is_worse
+from wxr_plugin.utils.tables import Cell, print_table
 
 if TYPE_CHECKING:
     from wxr_plugin.benchmark.methods import Method
-    from wxr_plugin.benchmark.run import Run
+    from wxr_plugin.benchmark.run import Run, State
 
 SHOWN = 20
 """Failures that are printed at most; rows.csv has all of them."""
@@ -34,7 +32,7 @@ class _Figures(NamedTuple):
 def print_results(run: "Run") -> None:
     """Print a table for each set, notes for the reader, failures, and the path of rows.csv."""
     for test_set in run.plan.sets.values():
-        _print(_table(run, test_set))
+        _print_set(run, test_set)
     print(f"bold: the best; {WORSE_NOTE}")
     for line in run.notes():
         # The lines on overlaps name their kind themselves.
@@ -66,33 +64,66 @@ def print_sets() -> None:
 
 def print_metrics() -> None:
     """Print the known metrics and the blocks that their names stand for."""
+    rows = []
     for name, metric in known_metrics().items():
-        print(f"{name:<12} {metric.title:<14} {metric.better:<7} {metric.block}")
+        rows.append((name, metric.title, metric.better, str(metric.block)))
+    print_table(["metric", "title", "better", "block"], rows)
 
 
-def _table(run: "Run", test_set: BenchmarkSet) -> Table:
+def print_states(states: "Iterable[State]") -> None:
+    """Print how many photos of each method and set are done, and why the others are not."""
+    rows = []
+    for state in states:
+        reasons = [f"{number}: {reason}" for reason, number in state.reasons.items()]
+        rows.append((state.method, state.set, f"{state.done}/{state.total}", "; ".join(reasons)))
+    print_table(["method", "set", "done", "to restore"], rows, numbers=["done"])
+
+
+def results(run: "Run") -> list[dict[str, Any]]:
+    """Return the figures of each method on each set as plain values, for JSON."""
+    figures = []
+    for test_set in run.plan.sets.values():
+        metrics = _metrics_of(run, test_set)
+        for name, row in _rows(run, test_set, metrics).items():
+            figures.append(
+                {
+                    "set": test_set.name,
+                    "method": name,
+                    "metrics": dict(zip(metrics, row.means)),
+                    "seconds_per_megapixel": row.seconds_per_megapixel,
+                    "photos": row.photos,
+                }
+            )
+    return figures
+
+
+def _print_set(run: "Run", test_set: BenchmarkSet) -> None:
+    """Print the table of one set: a row for each method, a column for each metric."""
     metrics = _metrics_of(run, test_set)
-    heads = []
-    for metric in metrics.values():
-        arrow = ARROWS[metric.better]
-        heads.append(f"{metric.title} {arrow}")
-    table = Table("method", *heads, "s/MP", "photos")
-    table.title = f"{test_set.title}, {len(test_set.photos)} photos"
+    heads = [f"{metric.title} {ARROWS[metric.better]}" for metric in metrics.values()]
+    rows = _rows(run, test_set, metrics)
+    columns = zip(*(row.means for row in rows.values()))
+    best = [_best(column, metric) for column, metric in zip(columns, metrics.values())]
+    lines = []
+    for name, row in rows.items():
+        inputs = _comparable_means(rows.get(INPUT), row)
+        cells = [_cell(*figures) for figures in zip(row.means, metrics.values(), best, inputs)]
+        speed = row.seconds_per_megapixel
+        time = "" if speed is None else f"{speed:.3g}"
+        lines.append((run.plan.methods[name].title, *cells, time, str(row.photos)))
+    title = f"{test_set.title}, {len(test_set.photos)} photos"
+    numbers = [*heads, "s/MP", "photos"]
+    print_table(["method", *numbers], lines, title, numbers)
+    print()
+
+
+def _rows(run: "Run", test_set: BenchmarkSet, metrics: dict[str, Metric]) -> dict[str, _Figures]:
+    """Return the figures of each method that restores the set, keyed by its name."""
     rows = {}
     for method in run.plan.methods.values():
         if method.takes(test_set):
             rows[method.name] = _figures(run, method, test_set, metrics)
-    columns = zip(*(row.means for row in rows.values()))
-    best = [_best(column, metric) for column, metric in zip(columns, metrics.values())]
-    for name, row in rows.items():
-        inputs = _comparable_means(rows.get(INPUT), row)
-        cells = [_cell(*figures) for figures in zip(row.means, metrics.values(), best, inputs)]
-        time = ""
-        if row.seconds_per_megapixel is not None:
-            time = f"{row.seconds_per_megapixel:.3g}"
-        title = run.plan.methods[name].title
-        table.add_row(title, *cells, time, str(row.photos))
-    return table
+    return rows
 
 
 def _metrics_of(run: "Run", test_set: BenchmarkSet) -> dict[str, Metric]:
@@ -155,8 +186,8 @@ def _best(means: Iterable[float | None], metric: Metric) -> float | None:
     return choose(values, default=None)
 
 
-def _cell(value: float | None, metric: Metric, best: float | None, before: float | None) -> str:
-    """Return a figure with its marks.
+def _cell(value: float | None, metric: Metric, best: float | None, before: float | None) -> Cell:
+    """Return a figure with its mark and style.
 
     `before` is the figure of the input, None if it cannot be compared.
     """
@@ -165,15 +196,5 @@ def _cell(value: float | None, metric: Metric, best: float | None, before: float
     text = f"{value:.{metric.digits}f}"
     # A figure that is worse than the photo itself is no success, even if it is the best.
     if before is not None and is_worse(value, before, metric.better, metric.digits):
-        return f"[red]{text} {WORSE}[/red]"
-    if value == best:
-        return f"[bold]{text}[/bold]"
-    return text
-
-
-def _print(table: Table) -> None:
-    console = Console()
-    # Off a terminal rich folds tables into 80 columns, which tools such as grep cannot read.
-    if not console.is_terminal:
-        console = Console(width=240)
-    console.print(table)
+        return f"{text} {WORSE}", "red"
+    return text, "bold" if value == best else ""

@@ -48,17 +48,27 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     Raises:
         ResumeError: there are states, but none can be read, or the requested one cannot.
     """
-    files = _states(opt["path"]["training_states"]) if opt["auto_resume"] else []
-    if not files and opt["path"].get("resume_state"):
-        files = [Path(opt["path"]["resume_state"])]
-    if not files:
+    resumed = find_state(opt)
+    if resumed is None:
         return None
-    path, state = _newest_readable(files, opt)
+    path, state = resumed
     opt["path"]["resume_state"] = str(path)
     _restore_paths(opt, state)
     _restore_seed(opt, state)
     opt["datasets"]["train"]["resume"] = {"epoch": state["epoch"], "iter": state["iter"]}
     return state
+
+
+def find_state(opt: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
+    """Return path and content of the state that `load_resume_state` loads; change nothing.
+
+    Raises:
+        ResumeError: as `load_resume_state`.
+    """
+    files = _states(opt["path"]["training_states"]) if opt["auto_resume"] else []
+    if not files and opt["path"].get("resume_state"):
+        files = [Path(opt["path"]["resume_state"])]
+    return _newest_readable(files, opt) if files else None
 
 
 def consumed(resume: dict[str, int], batches: int) -> int | None:

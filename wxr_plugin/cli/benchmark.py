@@ -1,9 +1,15 @@
 """`wxr benchmark`: methods × sets × metrics, each cell computed once."""
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.cli.downloading import add_download, after_download
 from wxr_plugin.cli.parsers import add_command, add_offline, add_overrides
+from wxr_plugin.utils.json_output import add_json, json_result, print_json
+from wxr_plugin.utils.plans import add_dry_run, print_plan
+
+if TYPE_CHECKING:
+    from wxr_plugin.benchmark.run import Run
 
 DESCRIPTION = """
 Restore every test set with every method, measure the results, and write tables and a report.
@@ -14,6 +20,7 @@ EXAMPLES = """examples:
   wxr benchmark -opt options/benchmark/real_weather.yml --available
   wxr benchmark -opt options/benchmark/real_weather.yml --download
   wxr benchmark -opt options/benchmark/real_weather.yml --list
+  wxr benchmark -opt options/benchmark/real_weather.yml --json > results.json
   wxr benchmark --sets
 """
 
@@ -35,6 +42,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--list", action="store_true", help="list finished and missing cells; compute nothing"
     )
+    add_dry_run(parser)
+    add_json(parser, "the results, or what is listed,")
     add_download(parser, "published methods")
     parser.set_defaults(func=after_download(run, downloads))
     add_offline(parser)
@@ -44,29 +53,76 @@ def run(args: argparse.Namespace) -> int:
     """Run the benchmark; return 1 if something could not be restored or measured."""
     from wxr_plugin.benchmark import summary
 
-    if args.sets:
-        summary.print_sets()
-        return 0
-    if args.metrics:
-        summary.print_metrics()
+    if args.sets or args.metrics:
+        _print_known(args)
         return 0
     # Not needed for the lists above, and slow to import.
     from wxr_plugin.benchmark.checking import load_benchmark
-    from wxr_plugin.benchmark.report.write import write_report
     from wxr_plugin.benchmark.run import Run
 
     plan = load_benchmark(args.opt, args.force_yml, args.available)
     job = Run(plan, say=lambda line: print(line, flush=True))
-    # With --available: methods and sets whose files are missing.
-    for line in plan.left_out:
-        print(line)
-    if args.list:
-        print(*job.states(), sep="\n")
+    if args.dry_run:
+        print_plan(planned(job), args.json)
         return 0
+    if args.list and args.json:
+        print_json([state._asdict() for state in job.states()])
+        return 0
+    with json_result(args.json) as result:
+        # With --available: methods and sets whose files are missing.
+        for line in plan.left_out:
+            print(line)
+        if args.list:
+            summary.print_states(job.states())
+            return 0
+        result.update(_make(job))
+    return 1 if job.failures else 0
+
+
+def _print_known(args: argparse.Namespace) -> None:
+    """Print the known sets or metrics."""
+    from wxr_plugin.benchmark import summary
+    from wxr_plugin.benchmark.metrics import known_metrics
+    from wxr_plugin.benchmark.sets import known_sets
+
+    if args.json:
+        print_json(known_sets() if args.sets else known_metrics())
+    elif args.sets:
+        summary.print_sets()
+    else:
+        summary.print_metrics()
+
+
+def _make(job: "Run") -> dict[str, Any]:
+    """Run the benchmark, print its results, and return them for JSON."""
+    from wxr_plugin.benchmark import summary
+    from wxr_plugin.benchmark.report.write import write_report
+
     job.make()
     summary.print_results(job)
-    print(f"\nOpen {write_report(job.folder)}")
-    return 1 if job.failures else 0
+    page = write_report(job.folder)
+    print(f"\nOpen {page}")
+    return {
+        "folder": job.folder,
+        "results": summary.results(job),
+        "notes": job.notes(),
+        "left_out": job.plan.left_out,
+        "failures": job.failures,
+        "report": page,
+    }
+
+
+def planned(job: "Run") -> dict[str, Any]:
+    """Return the plan of a benchmark, for `--dry-run`."""
+    states = [state._asdict() for state in job.states()]
+    return {
+        "folder": job.folder,
+        "device": job.device_name,
+        "metrics": list(job.plan.metrics),
+        "cells": states,
+        "photos_to_restore": sum(state["total"] - state["done"] for state in states),
+        "left_out": job.plan.left_out,
+    }
 
 
 def downloads(args: argparse.Namespace) -> list[str]:

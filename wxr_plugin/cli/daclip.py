@@ -11,6 +11,9 @@ from urllib.parse import unquote
 from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
 from wxr_plugin.data.degradations.words import DEGRADATIONS
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.files import check_file
+from wxr_plugin.utils.json_output import add_json, json_result
+from wxr_plugin.utils.tables import print_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +72,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="also write the probabilities of all words to FILE"
     )
+    add_json(parser, "the probabilities of all words")
     add_device(parser)
     add_offline(parser)
 
@@ -85,17 +89,22 @@ def classify(args: argparse.Namespace) -> int:
         raise WxrError(f"--words {' '.join(args.words)}: name each degradation once")
     if not all(word.strip() for word in args.words):
         raise WxrError(f"--words {args.words}: a word is blank; name a degradation such as hazy")
+    if args.csv:
+        check_file(args.csv)
     # Listed first: a wrong path is an error before the model is loaded.
     photos = list_photos(args.photos)
     guide = load_daclip(args.model, device_of(args.device))
     unreadable: list[str] = []
-    rows = list(classified(photos, guide, args.words, unreadable))
-    print_rows(rows, args.top)
-    for reason in unreadable:
-        print(f"skipped: {reason}")
-    if args.csv:
-        write_rows(args.csv, rows, args.words)
-        print(f"wrote {len(rows)} rows to {args.csv}")
+    with json_result(args.json) as result:
+        rows = list(classified(photos, guide, args.words, unreadable))
+        print_rows(rows, args.top)
+        for reason in unreadable:
+            print(f"skipped: {reason}")
+        if args.csv:
+            write_rows(args.csv, rows, args.words)
+            print(f"wrote {len(rows)} rows to {args.csv}")
+        by_photo = {row.photo: dict(zip(row.words, row.probabilities)) for row in rows}
+        result.update(photos=by_photo, skipped=unreadable)
     return 1 if unreadable else 0
 
 
@@ -131,12 +140,11 @@ def classified(
     Photos differ in size, so they are classified one at a time.
     """
     import torch
-    from rich.console import Console
 
     from wxr_plugin.data.images.io import BadImageError
     from wxr_plugin.utils.progress import track
 
-    for name, read in track(photos, "classify", transient=True, console=Console(stderr=True)):
+    for name, read in track(photos, "classify", transient=True):
         try:
             pixels = read()
         except BadImageError as error:
@@ -151,15 +159,27 @@ def classified(
 
 def print_rows(rows: Sequence[Classification], top: int) -> None:
     """Print a line for each photo, and how often each word was the most probable one."""
-    width = max((len(row.photo) for row in rows), default=0)
+    if not rows:
+        print("no photo could be read")
+        return
+    lines = []
     for row in rows:
-        pairs = zip(row.words[:top], row.probabilities)
-        shares = "  ".join(f"{word:<15} {value:6.1%}" for word, value in pairs)
-        print(f"{row.photo:<{width}}  {shares.rstrip()}")
+        cells = [row.photo]
+        for word, value in zip(row.words[:top], row.probabilities):
+            cells += [word, f"{value:.1%}"]
+        lines.append(cells)
+    headings = ["photo", *(part for number in range(1, top + 1) for part in _columns(number))]
+    print_table(headings, lines, numbers=headings[2::2])
     counts = Counter(row.words[0] for row in rows)
     # The most frequent word first, equal ones by name.
     by_count = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     print(f"{len(rows)} photos: " + ", ".join(f"{count} {word}" for word, count in by_count))
+
+
+def _columns(rank: int) -> tuple[str, str]:
+    """Return the headings of the word of a rank and of its probability."""
+    end = "" if rank == 1 else f" {rank}"
+    return f"degradation{end}", f"probability{end}"
 
 
 def write_rows(path: Path, rows: Sequence[Classification], words: Sequence[str]) -> None:

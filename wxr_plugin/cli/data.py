@@ -3,9 +3,11 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.cli.parsers import add_command, add_group
+from wxr_plugin.utils.json_output import add_json, json_result
+from wxr_plugin.utils.tables import print_table
 
 if TYPE_CHECKING:
     from wxr_plugin.data.degradations.check import DegradationCheck
@@ -50,41 +52,52 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         action="store_true",
         help=f"print every broken pair (default: {MOST_SHOWN} of each degradation)",
     )
+    add_json(parser, "all numbers and broken pairs")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table and the broken pairs; return 1 if there are any, else build the LMDBs."""
     from wxr_plugin.data.degradations.check import check_tree, strangers
 
-    entries = check_tree(args.root, args.set)
-    print(*table(entries), sep="\n")
-    print(*_totals(entries, args.set), sep="\n")
-    for line in strangers(args.root):
-        print(f"note: {line}")
-    broken = [line for entry in entries for line in _shown(entry.broken, args.all)]
-    for line in broken:
-        print(f"broken: {line}")
-    print(_verdict(entries))
-    # An LMDB of broken pairs would only hide the problem.
-    if args.lmdb and not broken:
-        _build(Path(args.root).expanduser(), Path(args.lmdb).expanduser())
-    return 1 if broken else 0
+    with json_result(args.json) as result:
+        entries = check_tree(args.root, args.set)
+        notes = list(strangers(args.root))
+        _print_table(entries)
+        print(*_totals(entries, args.set), sep="\n")
+        for line in notes:
+            print(f"note: {line}")
+        for entry in entries:
+            for line in _shown(entry.broken, args.all):
+                print(f"broken: {line}")
+        print(_verdict(entries))
+        is_broken = any(entry.broken for entry in entries)
+        # An LMDB of broken pairs would only hide the problem.
+        if args.lmdb and not is_broken:
+            _build(Path(args.root).expanduser(), Path(args.lmdb).expanduser())
+        result.update(degradations=[_values(entry) for entry in entries], notes=notes)
+    return 1 if is_broken else 0
 
 
-def table(entries: "Sequence[DegradationCheck]") -> list[str]:
-    """Return lines with the columns split, degradation, pairs, published pairs and comment."""
-    rows = [("split", "degradation", "pairs", "published", "")]
+def _print_table(entries: "Sequence[DegradationCheck]") -> None:
+    """Print a line for each degradation: split, name, pairs, published pairs and comment."""
+    rows = []
     for entry in entries:
         counts = str(entry.pairs), str(entry.published)
         rows.append((entry.split, entry.word, *counts, _comment(entry)))
-    # Columns are as wide as their widest cell.
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = []
-    for split, word, pairs, published, comment in rows:
-        names = f"{split:{widths[0]}}  {word:{widths[1]}}"
-        numbers = f"{pairs:>{widths[2]}}  {published:>{widths[3]}}"
-        lines.append(f"{names}  {numbers}  {comment}".rstrip())
-    return lines
+    numbers = ("pairs", "published")
+    print_table(["split", "degradation", *numbers, ""], rows, numbers=numbers)
+
+
+def _values(entry: "DegradationCheck") -> dict[str, Any]:
+    """Return the check of a degradation for JSON."""
+    return {
+        "split": entry.split,
+        "degradation": entry.word,
+        "pairs": entry.pairs,
+        "published": entry.published,
+        "comment": _comment(entry),
+        "broken": entry.broken,
+    }
 
 
 def _totals(entries: "Sequence[DegradationCheck]", name: str) -> Iterator[str]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from wxr_plugin.cli.parsers import add_command, positive
 from wxr_plugin.options.vlm_specs import rater_options
+from wxr_plugin.utils.json_output import add_json
+from wxr_plugin.utils.plans import add_dry_run, check_json, print_plan
 
 DESCRIPTION = """
 Run the whole method at toy size, from the packaged restorer: train it on pairs alone, and on pairs
@@ -13,6 +15,7 @@ all three on one page. Stages that are done are skipped, so an interrupted demo 
 """
 EXAMPLES = """examples:
   wxr demo -o demo
+  wxr demo -o demo --dry-run
   wxr demo -o demo --real my_photos/
   wxr demo -o demo --judge llava-1.5-7b
 """
@@ -55,14 +58,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="a rater that takes no part in training, for a second VLM-Vis: MODEL, pyiqa:METRIC, "
         "http://HOST:PORT/v1#MODEL or FILE.yml",
     )
+    add_dry_run(parser)
+    add_json(parser, "the plan of --dry-run")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo, then print its table and the path of the page."""
     from wxr_plugin.demo import run as demo
 
+    check_json(args)
     judge = rater_options(args.judge) if args.judge else {}
     settings = demo.Settings(args.warmup or args.iterations, args.iterations, judge)
+    if args.dry_run:
+        print_plan(demo.planned(args.output, args.real, settings), args.json)
+        return 0
     page = demo.run(args.output, args.real, settings)
     print(f"\nOpen {page.resolve()}")
     return 0

@@ -1,7 +1,6 @@
 """`wxr env`: versions, devices and paths, for reports of problems."""
 
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -12,6 +11,8 @@ from typing import Any
 
 from wxr_plugin import __version__
 from wxr_plugin.cli.parsers import add_command
+from wxr_plugin.utils.json_output import add_json, print_json
+from wxr_plugin.utils.tables import print_pairs
 
 PACKAGES = (
     "basicsr",
@@ -60,20 +61,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add `env` to the `wxr` command."""
     summary = "print versions, devices and paths for a report of a problem"
     parser = add_command(subparsers, "env", summary, run, DESCRIPTION, EXAMPLES)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser, "all of it")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the facts as text or JSON; return 0."""
     sections = facts()
     if args.json:
-        print(json.dumps(sections, indent=2))
+        print_json(sections)
         return 0
-    width = max(len(name) for section in sections.values() for name in section)
     for title, section in sections.items():
-        print(f"{title}:")
-        for name, value in section.items():
-            print(f"  {name:<{width}}  {value}")
+        print_pairs(section.items(), f"{title}:")
     return 0
 
 

@@ -4,7 +4,10 @@ import argparse
 from pathlib import Path
 
 from wxr_plugin.cli import label_actions
+from wxr_plugin.cli.label_inputs import ROOTS
 from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
+from wxr_plugin.utils.json_output import add_json
+from wxr_plugin.utils.plans import add_dry_run
 
 DESCRIPTION = """
 Label photos with vision-language models, and choose their first pseudo-labels. Labels are written
@@ -23,6 +26,7 @@ Rate every photo of a folder or LMDB from 1 (bad) to 5 (excellent).
 RATE_EXAMPLES = """examples:
   wxr label rate photos/
   wxr label rate photos/ --model llava-1.5-7b --prompt quality -o labels.lmdb
+  wxr label rate photos/ --json > ratings.json
 """
 DESCRIBE = """
 Describe the content and the weather of every photo of a folder or LMDB.
@@ -126,6 +130,7 @@ def _add_rewrite(actions: argparse._SubParsersAction) -> None:
     )
     add_offline(parser)
     _add_retry(parser)
+    _add_output(parser)
 
 
 def _add_init(actions: argparse._SubParsersAction) -> None:
@@ -181,6 +186,7 @@ def _add_init(actions: argparse._SubParsersAction) -> None:
         help="delete the restorations (STORE.candidates) at the end, which a second call would "
         "reuse",
     )
+    _add_output(parser)
 
 
 def _add_show(actions: argparse._SubParsersAction) -> None:
@@ -190,6 +196,7 @@ def _add_show(actions: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="write all columns to FILE instead"
     )
+    add_json(parser, "all columns of the rows")
 
 
 def _add_rescue(actions: argparse._SubParsersAction) -> None:
@@ -245,6 +252,7 @@ def _add_caption(actions: argparse._SubParsersAction) -> None:
     )
     _add_batch_size(parser, "photos in one forward pass")
     _add_loading(parser)
+    _add_output(parser)
 
 
 def _run_caption(args: argparse.Namespace) -> int:
@@ -261,7 +269,7 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
         metavar="PHOTOS",
         help="folder of photos, or an LMDB; sub-folders rain, haze, snow and clear set the weather",
     )
-    for weather in label_actions.ROOTS:
+    for weather in ROOTS:
         parser.add_argument(
             f"--{weather}",
             type=Path,
@@ -293,6 +301,12 @@ def _add_model(parser: argparse.ArgumentParser, prompt: str) -> None:
     _add_batch_size(parser, "photos in one forward pass")
     _add_loading(parser)
     _add_retry(parser)
+    _add_output(parser)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    add_dry_run(parser)
+    add_json(parser, "the counts and statistics, or the plan,")
 
 
 def _add_batch_size(parser: argparse.ArgumentParser, meaning: str) -> None:

@@ -1,8 +1,12 @@
 """`wxr lmdb build` and `wxr lmdb check`."""
 
 import argparse
+from dataclasses import asdict
 
-from wxr_plugin.cli.parsers import add_command, add_group
+from wxr_plugin.cli.parsers import add_command, add_group, not_negative, positive
+from wxr_plugin.utils.json_output import add_json, json_result
+from wxr_plugin.utils.plans import add_dry_run, print_plan
+from wxr_plugin.utils.wording import plural
 
 DESCRIPTION = """
 Build and check LMDBs in BasicSR's format: one file instead of thousands, read by every BasicSR
@@ -37,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     summary = "find corrupt, missing and surplus entries"
     check = add_command(actions, "check", summary, run_check, CHECK, CHECK_EXAMPLES)
     check.add_argument("lmdb", metavar="LMDB", help="LMDB built by `wxr lmdb build` or by BasicSR")
+    add_json(check, "the problems")
 
 
 def _add_build(actions: argparse._SubParsersAction) -> None:
@@ -59,28 +64,35 @@ def _add_build(actions: argparse._SubParsersAction) -> None:
         help="distance between the squares (default: the crop size)",
     )
     parser.add_argument(
-        "--max-bad", type=int, default=10, metavar="N", help="unreadable files to tolerate"
+        "--max-bad", type=not_negative, default=10, metavar="N", help="unreadable files to tolerate"
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=positive,
         metavar="N",
         help="threads that read and encode (default: one per core)",
     )
+    add_dry_run(parser)
+    add_json(parser, "the counts, or the plan,")
 
 
 def run_build(args: argparse.Namespace) -> int:
     """Build the LMDB, then print its size and the files that were left out."""
-    from wxr_plugin.data.lmdb.build import build
+    from wxr_plugin.data.lmdb.build import build, planned
 
-    # An earlier build that was interrupted resumes.
-    result = build(args.src, args.dst, args.crop_size, args.step, args.max_bad, args.workers)
-    for bad in result.bad:
-        print(f"left out: {bad}")
-    if result.damage:
-        print(f"built again, since the earlier one was damaged: {result.damage}")
-    state = "was built already and holds" if result.already_built else "holds"
-    print(f"{args.dst} {state} {result.images} images")
+    if args.dry_run:
+        print_plan(planned(args.src, args.dst, args.crop_size, args.step), args.json)
+        return 0
+    with json_result(args.json) as values:
+        # An earlier build that was interrupted resumes.
+        result = build(args.src, args.dst, args.crop_size, args.step, args.max_bad, args.workers)
+        for bad in result.bad:
+            print(f"left out: {bad}")
+        if result.damage:
+            print(f"built again, since the earlier one was damaged: {result.damage}")
+        state = "was built already and holds" if result.already_built else "holds"
+        print(f"{args.dst} {state} {result.images} images")
+        values.update(asdict(result), lmdb=args.dst)
     return 0
 
 
@@ -88,8 +100,11 @@ def run_check(args: argparse.Namespace) -> int:
     """Print each problem of the LMDB as a line; return 1 if there is one."""
     from wxr_plugin.data.lmdb.check import check
 
-    problems = check(args.lmdb, progress=True)
-    for problem in problems:
-        print(problem)
-    print(f"{args.lmdb}: {len(problems)} problems" if problems else f"{args.lmdb}: sound")
+    with json_result(args.json) as result:
+        problems = check(args.lmdb, progress=True)
+        for problem in problems:
+            print(problem)
+        verdict = plural(len(problems), "problem") if problems else "sound"
+        print(f"{args.lmdb}: {verdict}")
+        result.update(lmdb=args.lmdb, problems=problems)
     return 1 if problems else 0

@@ -1,10 +1,17 @@
-"""`wxr models get`: fetch the models of raters, guides and metrics into their caches."""
+"""`wxr models get` and `list`: models of raters, guides and metrics, and their caches."""
 
 import argparse
 import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
 
 from wxr_plugin.cli.parsers import add_command, add_group, add_offline
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.json_output import add_json, print_json
+from wxr_plugin.utils.tables import print_table
+
+if TYPE_CHECKING:
+    from wxr_plugin.conditioning.prefetching import Prefetch
 
 DESCRIPTION = """
 Fetch the models that raters, describers, rewriters, guides and metrics load by name, into the
@@ -27,6 +34,17 @@ EXAMPLES = """examples:
   wxr models get llava-1.5-7b musiq depth-anything
   wxr models get ViT-B-32:openai lpips --dry-run
 """
+LIST = """
+List the models that `wxr models get` knows by name: vision-language and language models, depth
+encoders, and the metrics of pyiqa. Names of open_clip (ARCHITECTURE:WEIGHTS) and of the Hugging
+Face hub (OWNER/NAME) work, too.
+"""
+LIST_EXAMPLES = """examples:
+  wxr models list
+  wxr models list --json
+"""
+FAILED = "failed"
+"""State of a model that could not be fetched."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -40,7 +58,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         action="store_true",
         help="print the source and the cache of each model; connect to nothing",
     )
+    add_json(parser, "source, cache and state of each model")
     add_offline(parser)
+    summary = "list the models that have a name"
+    parser = add_command(actions, "list", summary, list_models, LIST, LIST_EXAMPLES)
+    add_json(parser, "name, source and use")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,16 +71,38 @@ def run(args: argparse.Namespace) -> int:
 
     # All names are checked before the first gigabyte is on its way.
     models = [find_prefetch(name) for name in dict.fromkeys(args.names)]
-    code = 0
+    rows = []
     for model in models:
-        if args.dry_run:
-            print(f"{model.name}: {model.source}, into {model.cache}")
-            continue
-        try:
+        state = "to fetch" if args.dry_run else _fetch(model)
+        rows.append((model.name, model.source, model.cache, state))
+    headings = ("name", "source", "cache", "state")
+    if args.json:
+        print_json([dict(zip(headings, row)) for row in rows])
+    else:
+        print_table(headings, rows)
+    return 1 if any(state == FAILED for *_, state in rows) else 0
+
+
+def _fetch(model: "Prefetch") -> str:
+    """Fetch a model and return its state; an error is printed to stderr."""
+    try:
+        # Progress of the libraries is no result.
+        with redirect_stdout(sys.stderr):
             model.fetch()
-        except WxrError as error:  # the other models are still fetched
-            print(f"wxr models get: {model.name}: {error}", file=sys.stderr)
-            code = 1
-        else:
-            print(f"{model.name}: {model.source}, in {model.cache}")
-    return code
+    except WxrError as error:  # the other models are still fetched
+        print(f"wxr models get: {model.name}: {error}", file=sys.stderr)
+        return FAILED
+    return "cached"
+
+
+def list_models(args: argparse.Namespace) -> int:
+    """Print the models that can be fetched by name; return 0."""
+    from wxr_plugin.conditioning.prefetching import list_prefetches
+
+    headings = ("name", "source", "use")
+    rows = list_prefetches()
+    if args.json:
+        print_json([dict(zip(headings, row)) for row in rows])
+    else:
+        print_table(headings, rows)
+    return 0

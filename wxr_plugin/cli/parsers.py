@@ -68,6 +68,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def not_negative(text: str) -> int:
+    """Return `text` as a whole number of at least 0; for `type` of an argument."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
 def add_command(
     subparsers: argparse._SubParsersAction,
     name: str,

@@ -1,16 +1,22 @@
 """`wxr prompts`: learn the weather prompts of WResVLM, and measure their accuracy."""
 
 import argparse
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
 from wxr_plugin.data.weather.kinds import WEATHERS
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.files import check_file
+from wxr_plugin.utils.json_output import add_json, json_result
+from wxr_plugin.utils.plans import add_dry_run, print_plan
+from wxr_plugin.utils.tables import print_table
 
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.clip import ClipGuide
     from wxr_plugin.conditioning.prompts import WeatherPrompts
+    from wxr_plugin.prompt_learning.learning import PromptOptions
     from wxr_plugin.prompt_learning.restored import EncodedRestorations
 
 
@@ -50,6 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="file written by `wxr prompts learn`, or hf://OWNER/NAME[@REVISION][/FILE]",
     )
+    add_json(parser, "cosines and accuracies")
     _add_photos(parser)
 
 
@@ -84,6 +91,8 @@ def _add_learn(actions: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--iterations", type=int, default=200, metavar="N", help="steps of Adam")
     parser.add_argument("--lr", type=float, default=2e-3, metavar="RATE", help="learning rate")
+    add_dry_run(parser)
+    add_json(parser, "the accuracies, or the plan,")
     _add_photos(parser)
 
 
@@ -131,6 +140,8 @@ def learn(args: argparse.Namespace) -> int:
 
     if args.iterations < 1 or args.lr <= 0:
         raise WxrError("--iterations and --lr must be positive")
+    # Learning takes minutes.
+    check_file(args.output)
     options = PromptOptions(
         clip=args.clip,
         pseudo_labels=args.pseudo_labels,
@@ -139,14 +150,38 @@ def learn(args: argparse.Namespace) -> int:
         lr=args.lr,
         **_photo_options(args),
     )
-    learnt = learn_prompts(options, track, device_of(args.device))
-    learnt.prompts.save(args.output)
-    _print_skipped(learnt.bad)
-    if learnt.restored:
-        _print_restored(learnt.restored)
-    _print_accuracy(learnt.accuracy, f"held-out accuracy ({learnt.held_out} photos and crops)")
-    print(f"wrote {args.output}")
+    device = device_of(args.device)
+    if args.dry_run:
+        print_plan(_planned(options, device, args.output), args.json)
+        return 0
+    with json_result(args.json) as result:
+        learnt = learn_prompts(options, track, device)
+        learnt.prompts.save(args.output)
+        _print_skipped(learnt.bad)
+        if learnt.restored:
+            _print_restored(learnt.restored)
+        _print_accuracy(learnt.accuracy, f"held-out accuracy ({learnt.held_out} photos and crops)")
+        print(f"wrote {args.output}")
+        result.update(output=args.output, held_out=learnt.held_out, accuracy=learnt.accuracy)
+        result["skipped"] = learnt.bad
     return 0
+
+
+def _planned(options: "PromptOptions", device: object, output: Path) -> dict[str, Any]:
+    """Return the plan of `wxr prompts learn`, for `--dry-run`."""
+    from wxr_plugin.prompt_learning.photos import list_photos
+
+    photos = list_photos(options.photos, options.synthetic, options.seed)
+    counts = Counter(photo.weather for photo in photos)
+    return {
+        "photos": dict(counts),
+        "held_out": sum(photo.held_out for photo in photos),
+        "pseudo_labels": options.pseudo_labels,
+        "clip": options.clip,
+        "iterations": options.iterations,
+        "device": str(device),
+        "output": f"{output}{' (exists and is replaced)' if output.exists() else ''}",
+    }
 
 
 def check(args: argparse.Namespace) -> int:
@@ -162,16 +197,19 @@ def check(args: argparse.Namespace) -> int:
     clip = WeatherPrompts.load(args.prompts).clip
     guide = load_clip(clip, device_of(args.device))
     prompts = WeatherPrompts.load(args.prompts, guide)
-    print(f"{args.prompts}: {', '.join(WEATHERS)}; CLIP '{clip}', weights {prompts.sha256[:12]}")
-    _print_cosines(prompts, guide)
-    # Without photos only the file is described.
-    if args.synthetic or any(getattr(args, weather) for weather in WEATHERS):
-        options = PromptPhotoOptions(**_photo_options(args))
-        photos = list_photos(options.photos, options.synthetic, options.seed)
-        data = encode_photos(options, guide, photos, track)
-        _print_skipped(data.bad)
-        shares = accuracy(prompts, data.features, data.classes, guide)
-        _print_accuracy(shares, f"accuracy ({len(data.classes)} views)")
+    with json_result(args.json) as result:
+        names = ", ".join(WEATHERS)
+        print(f"{args.prompts}: {names}; CLIP '{clip}', weights {prompts.sha256[:12]}")
+        result.update(clip=clip, weights=prompts.sha256, cosines=_print_cosines(prompts, guide))
+        # Without photos only the file is described.
+        if args.synthetic or any(getattr(args, weather) for weather in WEATHERS):
+            options = PromptPhotoOptions(**_photo_options(args))
+            photos = list_photos(options.photos, options.synthetic, options.seed)
+            data = encode_photos(options, guide, photos, track)
+            _print_skipped(data.bad)
+            shares = accuracy(prompts, data.features, data.classes, guide)
+            _print_accuracy(shares, f"accuracy ({len(data.classes)} views)")
+            result.update(accuracy=shares, views=len(data.classes), skipped=data.bad)
     return 0
 
 
@@ -209,14 +247,17 @@ def _print_restored(restored: "EncodedRestorations") -> None:
 
 
 def _print_accuracy(shares: dict[str, float], title: str) -> None:
-    print(title)
-    for weather, share in shares.items():
-        print(f"  {weather:<6} {share:6.1%}")
+    rows = [(weather, f"{share:.1%}") for weather, share in shares.items()]
+    print_table(["weather", "accuracy"], rows, title, numbers=["accuracy"])
 
 
-def _print_cosines(prompts: "WeatherPrompts", guide: "ClipGuide") -> None:
+def _print_cosines(prompts: "WeatherPrompts", guide: "ClipGuide") -> dict[str, dict[str, float]]:
+    """Print the cosines of the prompts and return them, keyed by two weathers."""
     features = prompts.features(guide)
     # Features have unit length, so their products are cosines, (4, 4).
-    print("cosines of the prompts")
-    for weather, row in zip(WEATHERS, (features @ features.T).tolist()):
-        print(f"  {weather:<6}" + "".join(f" {value:6.3f}" for value in row))
+    cosines = (features @ features.T).tolist()
+    rows = []
+    for weather, row in zip(WEATHERS, cosines):
+        rows.append((weather, *(f"{value:.3f}" for value in row)))
+    print_table(["", *WEATHERS], rows, "cosines of the prompts", numbers=WEATHERS)
+    return {weather: dict(zip(WEATHERS, row)) for weather, row in zip(WEATHERS, cosines)}

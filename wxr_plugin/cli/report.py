@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from wxr_plugin.cli.parsers import add_command
+from wxr_plugin.utils.json_output import add_json, print_json
 
 MAX_IMAGES, MAX_SIDE = 12, 1024
 """The defaults of wxr_plugin.benchmark.report.write, whose import takes too long for --help."""
@@ -42,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="PIXELS",
         help="longest side of embedded photos",
     )
+    add_json(parser, "the paths of the files")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +51,10 @@ def run(args: argparse.Namespace) -> int:
     from wxr_plugin.benchmark.report.write import LATEX, MARKDOWN, write_report
 
     page = write_report(args.folder, args.output, args.max_images, args.max_side)
-    megabytes = page.stat().st_size / 1e6
-    others = f"{page.with_name(MARKDOWN)}, {page.with_name(LATEX)}"
-    print(f"{page} ({megabytes:.1f} MB), {others}")
+    size = page.stat().st_size
+    markdown, latex = page.with_name(MARKDOWN), page.with_name(LATEX)
+    if args.json:
+        print_json({"html": page, "bytes": size, "markdown": markdown, "latex": latex})
+    else:
+        print(f"{page} ({size / 1e6:.1f} MB), {markdown}, {latex}")
     return 0

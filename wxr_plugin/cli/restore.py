@@ -9,6 +9,8 @@ from wxr_plugin.cli.parsers import add_command, add_device, add_offline
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import Precision
 from wxr_plugin.sampling.methods import METHODS
+from wxr_plugin.utils.files import check_parents
+from wxr_plugin.utils.json_output import add_json, json_result
 
 FORMATS = ("png", "jpg", "webp", "same")
 """Of results; `same` is each photo's own."""
@@ -61,6 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="list the photos and their results; restore nothing"
     )
+    add_json(parser, "photos, results and failures")
     parser.set_defaults(func=after_download(run, downloads))
     _add_network(parser.add_argument_group("network"))
     _add_files(parser.add_argument_group("output files"))
@@ -169,8 +172,13 @@ def run(args: argparse.Namespace) -> int:
     """Restore every photo; return 1 if some failed."""
     # Imported here, since it needs torch and the networks.
     from wxr_plugin.cli import restore_run
+    from wxr_plugin.cli.restore_plan import names_file
 
-    return restore_run.run(args)
+    # A result below -o stands for all of them.
+    check_parents(args.output if names_file(args.output) else args.output / "result")
+    with json_result(args.json) as result:
+        result.update(restore_run.run(args))
+    return 1 if result["failed"] else 0
 
 
 def downloads(args: argparse.Namespace) -> list[str]:

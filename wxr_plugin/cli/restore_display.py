@@ -72,7 +72,7 @@ class RestoreBar:
     Args:
         restorer: its `on_part` is set to this bar until `close`.
         count: photos to restore.
-        console: where to draw; stdout by default.
+        console: where to draw; stderr by default.
     """
 
     def __init__(self, restorer: "Restorer", count: int, console: Console | None = None):

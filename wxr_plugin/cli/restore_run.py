@@ -17,15 +17,16 @@ QUALITY = 95
 """Quality of JPEG and WebP files where none is given."""
 
 
-def run(args: argparse.Namespace) -> int:
-    """Restore every photo; list failures at the end and return 1 if there are any."""
+def run(args: argparse.Namespace) -> dict[str, list]:
+    """Restore every photo, list failures at the end, and return the outcome for JSON."""
     started = time.monotonic()
     check(args)
     sources = [read_source(path, args.output) for path in args.photos]
     if args.frames:
         check_sizes(photo for source in sources for photo in source.photos)
     jobs = plan(sources, args.output, args.format)
-    if others := [file for source in sources for file in source.others]:
+    others = [file for source in sources for file in source.others]
+    if others:
         _note(args, skipped_line(others))
     # target -> photo, for the results that do not exist yet.
     pending = dict(jobs)
@@ -33,15 +34,20 @@ def run(args: argparse.Namespace) -> int:
         pending = {target: photo for target, photo in jobs.items() if not target.exists()}
     if len(pending) < len(jobs):
         _note(args, _existing_line(len(jobs) - len(pending), len(jobs), args.output))
+    existing = [target for target in jobs if target not in pending]
+    result: dict[str, list] = {"existing": existing, "skipped": others}
+    pairs = [{"photo": photo, "result": target} for target, photo in pending.items()]
     if args.dry_run:
         for target, photo in pending.items():
             print(f"{photo} -> {target}")
-        return 0
-    failures = restore_all(pending, args) if pending else []
-    for failure in failures:
+        return {**result, "failed": [], "restored": [], "to_restore": pairs}
+    failures = restore_all(pending, args) if pending else {}
+    for failure in failures.values():
         print(f"failed: {failure}")
     _note(args, _summary(len(pending) - len(failures), time.monotonic() - started, args.output))
-    return 1 if failures else 0
+    failed = [{"photo": photo, "error": error} for photo, error in failures.items()]
+    restored = [pair for pair in pairs if pair["photo"] not in failures]
+    return {**result, "failed": failed, "restored": restored}
 
 
 def check(args: argparse.Namespace) -> None:
@@ -77,8 +83,8 @@ def _summary(count: int, seconds: float, output: Path) -> str:
     return f"{counted(count)} restored in {duration(seconds)}: {output}"
 
 
-def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> list[str]:
-    """Restore `jobs` (target -> photo) under a progress bar; return a line for each failure."""
+def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> dict[Path, str]:
+    """Restore `jobs` (target -> photo) under a progress bar; return photo -> line of a failure."""
     restorer = load_restorer(args)
     # On a GPU torch itself caches freed memory; on a CPU glibc has to be asked to.
     if restorer.device.type == "cpu":
@@ -88,7 +94,7 @@ def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> list[str
         _note(args, OTHERS)
     outcomes = restore_files(jobs, restorer, QUALITY if args.quality is None else args.quality)
     with RestoreBar(restorer, len(jobs)) as bar:
-        return [outcome.error for outcome in bar.follow(outcomes) if outcome.error]
+        return {outcome.photo: outcome.error for outcome in bar.follow(outcomes) if outcome.error}
 
 
 def _note(args: argparse.Namespace, line: str) -> None:

@@ -1,9 +1,13 @@
 """`wxr wresvlm`: the whole method, from folders of photos to a report."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.cli.parsers import add_command, add_group, add_offline, add_overrides
+from wxr_plugin.utils.json_output import add_json, json_result, print_json
+from wxr_plugin.utils.plans import add_dry_run, print_plan
+from wxr_plugin.utils.tables import print_table
 
 if TYPE_CHECKING:
     from wxr_plugin.wresvlm.run import Run
@@ -38,7 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     actions = add_group(subparsers, "wresvlm", summary, DESCRIPTION, RUN_EXAMPLES)
     _add_run(actions)
     summary = "write the report of the stages that are done"
-    _add_file(add_command(actions, "report", summary, report, examples=REPORT_EXAMPLES))
+    parser = add_command(actions, "report", summary, report, examples=REPORT_EXAMPLES)
+    _add_file(parser)
+    add_json(parser, "the path of the report")
     summary = "check the option file of a run"
     _add_file(add_command(actions, "check", summary, check, CHECK, CHECK_EXAMPLES))
 
@@ -53,6 +59,8 @@ def _add_run(actions: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--list", action="store_true", help="list the stages and their states; run nothing"
     )
+    add_dry_run(parser)
+    add_json(parser, "the stages, the plan or the path of the report")
     add_offline(parser)
 
 
@@ -66,23 +74,64 @@ def run(args: argparse.Namespace) -> int:
     from wxr_plugin.wresvlm.report.pages import judge_note
 
     job = _job(args)
-    if args.list:
-        for state in job.states():
-            print(f"{state.name:<12} {state.word:<9} {state.why}".rstrip())
+    if args.dry_run:
+        print_plan(planned(job, args.until, args.redo), args.json)
         return 0
-    # Printed first: a judge that is also the rater would flatter its own training.
-    if note := judge_note(job.settings):
-        print(note)
-    job.make(args.until, args.redo)
-    # Other stages have no page.
-    if args.until in (None, "report"):
-        print(f"\nOpen {job.settings.folder('report') / 'index.html'}")
+    if args.list:
+        _print_states(job, args.json)
+        return 0
+    with json_result(args.json) as result:
+        # Printed first: a judge that is also the rater would flatter its own training.
+        if note := judge_note(job.settings):
+            print(note)
+        job.make(args.until, args.redo)
+        # Other stages have no page.
+        if args.until in (None, "report"):
+            result["report"] = job.settings.folder("report") / "index.html"
+            print(f"\nOpen {result['report']}")
     return 0
+
+
+def _print_states(job: "Run", as_json: bool) -> None:
+    """Print the stages and their states."""
+    headings = ("stage", "state", "reason")
+    states = job.states()
+    if as_json:
+        print_json([dict(zip(headings, state)) for state in states])
+    else:
+        print_table(headings, states)
+
+
+def planned(job: "Run", until: str | None, redo: Sequence[str]) -> dict[str, Any]:
+    """Return the plan of `wxr wresvlm run`, for `--dry-run`.
+
+    Raises:
+        WxrError: there is no such stage.
+    """
+    from wxr_plugin.wresvlm.report.pages import judge_note
+
+    last = job.index(until) if until else len(job.stages) - 1
+    again = {job.stages[job.index(name)].name for name in redo}
+    stages = {}
+    for state in job.states()[: last + 1]:
+        is_done = state.word == "done" and state.name not in again
+        action = "skip" if is_done else "make again" if state.name in again else "make"
+        reason = f" ({state.word}{', ' if state.why else ''}{state.why})"
+        stages[state.name] = action + reason
+    return {
+        "work_folder": job.settings.work,
+        "stages": stages,
+        "photos": job.settings.real,
+        "device": job.settings.device or "the default of each stage",
+        "warning": judge_note(job.settings),
+    }
 
 
 def report(args: argparse.Namespace) -> int:
     """Write the report of the stages that are done."""
-    print(f"\nOpen {_job(args).report_now()}")
+    with json_result(args.json) as result:
+        result["report"] = _job(args).report_now()
+        print(f"\nOpen {result['report']}")
     return 0
 
 

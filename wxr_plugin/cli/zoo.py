@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from wxr_plugin.cli.parsers import add_command, add_group
 from wxr_plugin.cli.zoo_get import add_get
 from wxr_plugin.errors import WxrError, plain
+from wxr_plugin.utils.json_output import add_json, print_json
+from wxr_plugin.utils.tables import print_pairs, print_table
 
 if TYPE_CHECKING:
     from wxr_plugin.zoo.recognise import Match, Recognised
@@ -64,6 +66,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     summary = "show a published checkpoint and how to use it"
     parser = add_command(actions, "show", summary, show_row, examples=SHOW_EXAMPLES)
     parser.add_argument("name", metavar="NAME", help="name printed by `wxr zoo list`")
+    add_json(parser, "all fields")
     add_get(actions)
     _add_verify(actions)
     _add_convert(actions)
@@ -80,7 +83,7 @@ def _add_list(actions: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--method", metavar="METHOD", help="method to list, such as Restormer (default: all)"
     )
-    parser.add_argument("--json", action="store_true", help="print all fields as JSON")
+    add_json(parser, "all fields")
 
 
 def _add_verify(actions: argparse._SubParsersAction) -> None:
@@ -93,7 +96,7 @@ def _add_verify(actions: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="checkpoint (.pth, .pt, .ckpt, .tar, .safetensors, .npz, ...)",
     )
-    parser.add_argument("--json", action="store_true", help="print all fields as JSON")
+    add_json(parser, "all fields")
 
 
 def _add_convert(actions: argparse._SubParsersAction) -> None:
@@ -132,13 +135,13 @@ def list_rows(args: argparse.Namespace) -> int:
     chosen = _filtered(list(rows().values()), "task", args.task)
     chosen = _filtered(chosen, "method", args.method)
     if args.json:
-        _print_json([_with_files(row) for row in chosen])
+        print_json([_with_files(row) for row in chosen])
         return 0
     lines = []
     for row in chosen:
         here = "yes" if available(row) else ""
         lines.append((row.name, row.method, row.task, here, row.licence))
-    print_table(lines)
+    print_table(["name", "method", "task", "file here", "licence"], lines)
     return 0
 
 
@@ -154,27 +157,17 @@ def _filtered(candidates: "list[Row]", field: str, value: str | None) -> "list[R
     return chosen
 
 
-def print_table(lines: list[tuple[str, ...]]) -> None:
-    """Print the table as wide as the terminal, or in whole lines if there is no terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("name", "method", "task", "file here", "licence", box=None, pad_edge=False)
-    for line in lines:
-        table.add_row(*line)
-    # None: the width of the terminal. A pipe has none, and rich would cut lines at 80 columns.
-    width = None if Console().is_terminal else 200
-    Console(width=width).print(table)
-
-
 def show_row(args: argparse.Namespace) -> int:
-    """Print a row as YAML, then the commands that use it."""
+    """Print a row as YAML, then the commands that use it; or its fields as JSON."""
     import yaml
 
     from wxr_plugin.zoo.places import WEIGHTS
     from wxr_plugin.zoo.rows import find_row
 
     row = find_row(args.name)
+    if args.json:
+        print_json(_with_files(row))
+        return 0
     # Empty fields are left out.
     fields = _with_files(row).items()
     shown = {key: value for key, value in fields if value not in (None, (), [])}
@@ -183,13 +176,16 @@ def show_row(args: argparse.Namespace) -> int:
 
     # Files without an official name are searched by that of the row.
     files = [*(row.official or (f"{row.name}.pth",)), *row.further]
-    print("\nto use it:")
-    print(f"  fetch     wxr zoo get {row.name}")
-    print(f"  or        {', '.join(files)} from {row.source}")
-    print(f"  put       {', '.join(str(WEIGHTS / file) for file in files)}")
-    print(f"  restore   wxr restore PHOTOS -o restored --method {row.name}")
+    uses = [
+        ("fetch", f"wxr zoo get {row.name}"),
+        ("or", f"{', '.join(files)} from {row.source}"),
+        ("put", ", ".join(str(WEIGHTS / file) for file in files)),
+        ("restore", f"wxr restore PHOTOS -o restored --method {row.name}"),
+    ]
     if row.option:
-        print(f"  train     wxr train -opt {row.option}")
+        uses.append(("train", f"wxr train -opt {row.option}"))
+    print()
+    print_pairs(uses, "to use it:")
     return 0
 
 
@@ -215,7 +211,7 @@ def verify_files(args: argparse.Namespace) -> int:
         if not args.json:
             print(described(file))
     if args.json:
-        _print_json(recognised)
+        print_json(recognised)
     return code
 
 
@@ -288,9 +284,3 @@ def _with_files(row: "Row") -> dict:
     from wxr_plugin.zoo.places import available
 
     return {**msgspec.to_builtins(row), "here": [str(path) for path in available(row)]}
-
-
-def _print_json(values: list) -> None:
-    import msgspec
-
-    print(msgspec.json.format(msgspec.json.encode(values)).decode())

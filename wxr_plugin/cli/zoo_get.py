@@ -3,11 +3,14 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.cli.downloading import add_licence, get_rows
 from wxr_plugin.cli.parsers import add_command, add_offline
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.json_output import add_json, print_json
+from wxr_plugin.utils.plans import check_json
+from wxr_plugin.utils.tables import print_pairs
 from wxr_plugin.utils.wording import plural
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ def add_get(actions: argparse._SubParsersAction) -> None:
         action="store_true",
         help="print addresses, sizes and licences; connect to nothing",
     )
+    add_json(parser, "the plan of --dry-run")
     add_licence(parser)
     add_offline(parser)
 
@@ -63,8 +67,10 @@ def run(args: argparse.Namespace) -> int:
 
     rows = named_rows(args.names, args.all_of)
     folder = args.folder.expanduser() if args.folder else WEIGHTS
+    check_json(args)
     if args.dry_run:
-        print_plan(rows, folder)
+        plan = planned(rows, folder)
+        print_json(plan) if args.json else print_plan(plan)
         return 0
     print_present(rows, folder)
     failures = get_rows(rows, folder, args.accept_licence, args.mirrors)
@@ -108,33 +114,50 @@ def print_present(rows: "list[Row]", folder: Path) -> None:
             print(f"{row.name}: {', '.join(map(str, present))} (here)")
 
 
-def print_plan(rows: "list[Row]", folder: Path) -> None:
-    """Print what `wxr zoo get` would fetch, from where, and under which licence."""
+def planned(rows: "list[Row]", folder: Path) -> dict[str, list]:
+    """Return what `wxr zoo get` would fetch, from where, and under which licence."""
     from wxr_plugin.zoo.download.addresses import hub_models
     from wxr_plugin.zoo.download.rows import missing_files
 
     missing = missing_files(rows, folder)
-    for wanted in missing:
-        print(*_plan_lines(wanted, folder), sep="\n")
     models = {model for wanted in missing for model in hub_models(wanted.row)}
-    for model in sorted(models):
+    return {"files": [_values(wanted, folder) for wanted in missing], "models": sorted(models)}
+
+
+def _values(wanted: "WantedFile", folder: Path) -> dict[str, Any]:
+    return {
+        "name": wanted.name,
+        "row": wanted.row.name,
+        "method": wanted.row.method,
+        "size": wanted.size,
+        "licence": wanted.row.licence,
+        "to": folder / wanted.target,
+        "sha256": wanted.sha256,
+        "from": [str(address) for address in wanted.addresses],
+        "ask": wanted.ask,
+    }
+
+
+def print_plan(plan: dict[str, list]) -> None:
+    """Print some lines about each file to fetch, then the models of the hub."""
+    for file in plan["files"]:
+        _print_file(file)
+    for model in plan["models"]:
         print(f"{model}: model of the Hugging Face hub, into its cache")
-    known = [wanted.size for wanted in missing if wanted.size]
-    print(f"{plural(len(missing), 'file')} to fetch, {len(known)} of known size")
+    sizes = [file["size"] for file in plan["files"] if file["size"]]
+    print(f"{plural(len(plan['files']), 'file')} to fetch, {len(sizes)} of known size")
 
 
-def _plan_lines(wanted: "WantedFile", folder: Path) -> list[str]:
+def _print_file(file: dict[str, Any]) -> None:
     from wxr_plugin.utils.disk import readable
 
-    size = readable(wanted.size) if wanted.size else "size unknown"
-    lines = [
-        f"{wanted.name}: {wanted.row.method}, {size}",
-        f"  licence  {wanted.row.licence}",
-        f"  to       {folder / wanted.target}",
-        f"  sha256   {wanted.sha256 or 'unknown; recorded when the file arrives'}",
+    size = readable(file["size"]) if file["size"] else "size unknown"
+    pairs = [
+        ("licence", file["licence"]),
+        ("to", str(file["to"])),
+        ("sha256", file["sha256"] or "unknown; recorded when the file arrives"),
+        *(("from", address) for address in file["from"]),
     ]
-    for address in wanted.addresses:
-        lines.append(f"  from     {address}")
-    if not wanted.addresses:
-        lines.append(f"  ask      {wanted.ask} (published nowhere)")
-    return lines
+    if not file["from"]:
+        pairs.append(("ask", f"{file['ask']} (published nowhere)"))
+    print_pairs(pairs, f"{file['name']}: {file['method']}, {size}")

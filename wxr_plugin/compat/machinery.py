@@ -5,7 +5,7 @@ import importlib
 import inspect
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Fault = Callable[[Any], bool]
@@ -55,14 +55,21 @@ def lacks(*words: str) -> Fault:
     return lambda original: not uses(*words)(original)
 
 
-def apply_all() -> None:
-    """Apply the registered repairs in the order of their registration."""
-    for repair in REPAIRS:
-        apply(repair)
+def apply_all(repairs: Sequence[Repair] = REPAIRS) -> None:
+    """Apply repairs in their order, by default all that are registered."""
+    replaced = {}
+    for repair in repairs:
+        replaced |= _apply(repair)
+    # Once for all: torch alone has a thousand modules.
+    _rebind(replaced)
 
 
-def apply(repair: Repair) -> None:
-    """Replace the function at `repair.place`, unless it is repaired or has no fault."""
+def _apply(repair: Repair) -> dict[int, tuple[Any, Any]]:
+    """Replace the function at `repair.place`, unless it is repaired or has no fault.
+
+    Returns:
+        id of the function -> itself and its replacement, if it may have been imported by name.
+    """
     module_name, _, path = repair.place.partition(":")
     owner = importlib.import_module(module_name)
     *parents, name = path.split(".")
@@ -71,7 +78,7 @@ def apply(repair: Repair) -> None:
     original = getattr(owner, name)
     # wraps() keeps the original as __wrapped__, and repaired_by marks a place that is done.
     if hasattr(original, "repaired_by") or not repair.fault(original):
-        return
+        return {}
 
     @functools.wraps(original)
     def repaired(*args: Any, **kwargs: Any) -> Any:
@@ -80,14 +87,13 @@ def apply(repair: Repair) -> None:
     repaired.repaired_by = repair.function
     setattr(owner, name, repaired)
     # Methods are found through their class; functions may have been imported by name.
-    if isinstance(owner, types.ModuleType):
-        _rebind(original, repaired)
+    return {id(original): (original, repaired)} if isinstance(owner, types.ModuleType) else {}
 
 
-def _rebind(old: Any, new: Any) -> None:
-    """Replace `old` by `new` in every loaded module that has imported it by name."""
-    for module in list(sys.modules.values()):
+def _rebind(replaced: Mapping[int, tuple[Any, Any]]) -> None:
+    """Replace functions in every loaded module that has imported them by name."""
+    for module in list(sys.modules.values()) if replaced else ():
         namespace = getattr(module, "__dict__", {})
-        names = [name for name, value in list(namespace.items()) if value is old]
+        names = [name for name, value in list(namespace.items()) if id(value) in replaced]
         for name in names:
-            namespace[name] = new
+            _, namespace[name] = replaced[id(namespace[name])]

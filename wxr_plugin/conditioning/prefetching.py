@@ -65,7 +65,21 @@ def find_prefetch(name: str) -> Prefetch:
         return _of_hub(name, _WHOLE[name])
     if name in metrics:
         return Prefetch(name, "pyiqa", _pyiqa_cache(), partial(_fetch_metric, name))
-    raise WxrError(f"unknown model {name!r}; {nearest(name, [*depth, *models, *metrics])}")
+    names = [row[0] for row in list_prefetches()]
+    raise WxrError(f"unknown model {name!r}; {nearest(name, names)}; `wxr models list` lists all")
+
+
+def list_prefetches() -> list[tuple[str, str, str]]:
+    """Return name, source and use of every model that can be fetched by a name."""
+    models = {name: entry["model"] for name, entry in read_data("models.yml").items()}
+    depth = yaml.safe_load(_DEPTH.read_text(encoding="utf-8"))
+    metrics = {name: _WHOLE.get(name, "pyiqa") for name in _metric_names()}
+    uses = {"vision-language or language model": models, "depth encoder": depth, "metric": metrics}
+    rows = []
+    for use, sources in uses.items():
+        rows += [(name, source, use) for name, source in sources.items()]
+    # Packaged models need not be fetched.
+    return [row for row in rows if not row[1].startswith("assets/")]
 
 
 def _of_hub(name: str, model: str) -> Prefetch:

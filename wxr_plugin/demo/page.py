@@ -77,13 +77,13 @@ def html(results: Results, call: Call) -> str:
     return report_page.page(TITLE, _summary(results.settings), sections, note)
 
 
-def text(results: Results) -> str:
-    """Return the result and the times of the stages for a terminal."""
+def print_result(results: Results) -> None:
+    """Print the result and the times of the stages."""
     _, times = tables.times(results.settings, [*results.stages, "report"])
     stages = ", ".join(f"{name} {seconds}" for name, seconds, _ in times)
-    table = scores.plain_text(result_table(results))
-    lines = ["", "Result", table, *verdicts(results), f"Times: {stages}."]
-    return "\n".join(lines)
+    print()
+    scores.print_figures(result_table(results))
+    print(*verdicts(results), f"Times: {stages}.", sep="\n")
 
 
 def result_table(results: Results) -> Table:

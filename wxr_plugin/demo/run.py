@@ -15,7 +15,7 @@ import torch
 from wxr_plugin.data import packaged_photos
 from wxr_plugin.data.images.io import list_images, write_image
 from wxr_plugin.errors import WxrError
-from wxr_plugin.utils.files import write_text
+from wxr_plugin.utils.files import check_parents, write_text
 
 HERE = resources.files(__package__)
 STYLES = ("default", "shifted")
@@ -54,32 +54,69 @@ def run(output: Path, real: Path | None, settings: Settings) -> Path:
         WxrError: no photos in `real`, a wrong judge, or a stage fails.
     """
     from wxr_plugin.demo import page
-    from wxr_plugin.vlm.registries import chosen
     from wxr_plugin.wresvlm.checking import load_run
     from wxr_plugin.wresvlm.run import Run
 
     begin = time.monotonic()
     # What the call names is checked before minutes are spent.
-    if real:
-        check_photos(real)
-    if settings.judge:
-        chosen("rater", settings.judge)
+    _check(output, real, settings)
     output = output.resolve()
     photos = output / "photos"
     write_photos(photos)
-    # Every folder of photos has a working folder, so that calls with and without it do not undo
-    # each other's stages. Other changes are found by the run itself.
-    name = (real.resolve().name or "real") if real else "packaged"
-    work = output / "runs" / name
+    work = _work_folder(output, real)
     file = write_options(work, photos, real and real.resolve(), settings)
     job = Run(load_run(file), say=lambda line: print(line, flush=True))
     job.make()
     stages = [stage.name for stage in job.stages if stage.name != "report"]
     results = page.read(job.settings, stages, packaged_means(photos, output))
     write_text(output / "index.html", page.html(results, page.Call(output, file, real)))
-    print(page.text(results))
+    page.print_result(results)
     print(f"{time.monotonic() - begin:.0f} s for this call")
     return output / "index.html"
+
+
+def planned(output: Path, real: Path | None, settings: Settings) -> dict[str, Any]:
+    """Return what `run` would do with these arguments, for `--dry-run`; nothing is written.
+
+    Raises:
+        WxrError: no photos in `real`, or a wrong judge.
+    """
+    _check(output, real, settings)
+    output = output.resolve()
+    work = _work_folder(output, real)
+    done = [file.parent.name for file in sorted(work.glob("*/stage.json"))]
+    return {
+        "photos": f"{real.resolve()} ({len(list_images(real))})" if real else "packaged",
+        "starts_from": START,
+        "supervised_iterations": settings.supervised,
+        "semi_supervised_iterations": settings.iterations,
+        "judge": settings.judge or None,
+        "precision": "bf16" if computes_bf16() else "fp32",
+        "work_folder": work,
+        "stages_begun_before": done,
+        "page": output / "index.html",
+    }
+
+
+def _check(output: Path, real: Path | None, settings: Settings) -> None:
+    """Raise WxrError if the output folder, the photos or the judge cannot be used."""
+    from wxr_plugin.vlm.transformers_rater import check_names
+
+    check_parents(output / "photos")
+    if real:
+        check_photos(real)
+    if settings.judge:
+        check_names(settings.judge)
+
+
+def _work_folder(output: Path, real: Path | None) -> Path:
+    """Return the working folder, one for each folder of photos.
+
+    Calls with and without it thus do not undo each other's stages. Other changes are found by the
+    run itself.
+    """
+    name = (real.resolve().name or "real") if real else "packaged"
+    return output / "runs" / name
 
 
 def packaged_means(photos: Path, output: Path) -> dict[str, dict[str, float]]:
@@ -119,8 +156,11 @@ def _write(name: str, folder: Path, write: Callable[[Path], None]) -> None:
     # It gets its name when it is complete, so a call that was killed leaves none.
     partial = folder / f".{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    write(partial)
-    partial.rename(target)
+    try:
+        write(partial)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_pairs(folder: Path) -> None:

@@ -23,7 +23,7 @@ from wxr_plugin.sampling.schedules import Schedule
 Noise = Callable[..., Tensor]
 """Noise predictor with the arguments (xt, lq, time) or (xt, lq, time, context)."""
 Progress = Callable[[Iterable[int]], Iterable[int]]
-"""Wraps the times of the sampling steps, as tqdm does."""
+"""Wraps the times of the sampling steps, as a progress bar does."""
 
 
 class Diffusion(NamedTuple):

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,10 @@ from wxr_plugin.data.degradations.words import DEGRADATIONS
 from wxr_plugin.data.images.io import BadImageError
 from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.errors import WxrError
+from wxr_plugin.utils.files import check_file
+from wxr_plugin.utils.json_output import json_result
+from wxr_plugin.utils.plans import print_plan
+from wxr_plugin.utils.verbosity import note
 
 EVERY = 128
 """Number of clean photos after which the table is written."""
@@ -54,19 +57,35 @@ def run_caption(args: argparse.Namespace) -> int:
     if args.batch_size < 1:
         raise WxrError(f"--batch-size must be 1 or more, not {args.batch_size}")
     output = args.output
+    check_file(output)
     pairs = find_pairs(args.photos, args.lq, output.parent)
     count = len({pair.clean for pair in pairs})
-    build = partial(_build, args)
-    with counting_bar(f"caption {args.photos}", count) as progress:
-        done = caption(pairs, output, build, args.batch_size, lambda n: progress(n, ""))
-    for line in done.failed:
-        print(f"no caption: {line}")
-    failed = len(done.failed)
-    print(f"{done.new} clean photos captioned, {done.reused} known before, {failed} failed")
-    # Without any caption there may be no table.
-    rows = len(read_table(output)) if output.is_file() else 0
-    print(f"{rows} rows in {output}")
+    if args.dry_run:
+        rows = _count_rows(output)
+        plan = {"clean_photos": count, "degraded_photos": len(pairs)}
+        print_plan({**plan, "model": _model(args), "table": output, "rows": rows}, args.json)
+        return 0
+    with json_result(args.json) as result:
+        build = partial(_build, args)
+        with counting_bar(f"caption {args.photos}", count) as progress:
+            done = caption(pairs, output, build, args.batch_size, lambda n: progress(n, ""))
+        for line in done.failed:
+            print(f"no caption: {line}")
+        failed = len(done.failed)
+        print(f"{done.new} clean photos captioned, {done.reused} known before, {failed} failed")
+        rows = _count_rows(output)
+        print(f"{rows} rows in {output}")
+        result.update(done._asdict(), table=output, rows=rows)
     return 1 if done.failed else 0
+
+
+def _count_rows(table: Path) -> int:
+    # Without any caption there may be no table.
+    return len(read_table(table)) if table.is_file() else 0
+
+
+def _model(args: argparse.Namespace) -> str:
+    return args.model or "blip-large"
 
 
 def _build(args: argparse.Namespace) -> Callable[[list[np.ndarray]], list[str]]:
@@ -78,7 +97,7 @@ def _build(args: argparse.Namespace) -> Callable[[list[np.ndarray]], list[str]]:
         value = getattr(args, name)
         if value is not None:
             options[name] = value
-    print(f"loading the model {args.model or 'blip-large'}", file=sys.stderr)
+    note(f"loading the model {_model(args)}")
     return build_describer(options).describe
 
 

@@ -3,13 +3,12 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.table import Table
+from typing import Any
 
 from wxr_plugin.labels.outcomes import InitResult, Line, summary
-from wxr_plugin.labels.report import print_table
 from wxr_plugin.utils import files
 from wxr_plugin.utils.csv_text import to_csv
+from wxr_plugin.utils.tables import print_table
 
 NAMED = 5
 """Number of photos without any rating that are named."""
@@ -31,7 +30,7 @@ def print_result(result: InitResult, store: Path) -> None:
         print(f"no rater rated {len(unrated)} of {count}: {names}; they are unchanged")
     lines = summary(result)
     if lines:
-        print_table(_table(lines, result.raters))
+        _print_lines(lines, result.raters)
     voted = count - len(unrated)
     print(f"{store}: {voted} pseudo-labels chosen, {result.stored} of them new or changed")
 
@@ -51,20 +50,29 @@ def write_csv(result: InitResult, path: Path) -> None:
 _COLUMNS = ("weather", "method", "images", "won", "share", "mean rank")
 
 
-def _table(lines: Sequence[Line], raters: Sequence[str]) -> Table:
-    """Return the lines as a table with a section for each weather."""
-    table = Table(*_header(raters))
-    weather = lines[0].weather
+def values(result: InitResult, store: Path) -> dict[str, Any]:
+    """Return the outcome for JSON."""
+    return {
+        "store": store,
+        "photos": len(result.outcomes),
+        "stored": result.stored,
+        "unrated": result.unrated,
+        "failed": result.failed,
+        "summary": summary(result),
+    }
+
+
+def _print_lines(lines: Sequence[Line], raters: Sequence[str]) -> None:
+    """Print the lines as a table with a section for each weather."""
+    header = _header(raters)
+    rows = []
     for line in lines:
-        if line.weather != weather:
-            table.add_section()
-        weather = line.weather
         cells = [line.weather, line.method, f"{line.images}", f"{line.won}"]
         cells.append(f"{line.share:.1%}")
         cells.append(f"{line.mean_rank:.2f}")
         cells += [_shown(rating) for rating in line.ratings.values()]
-        table.add_row(*cells)
-    return table
+        rows.append(cells)
+    print_table(header, rows, numbers=header[2:], sections=True)
 
 
 def _header(raters: Sequence[str]) -> list[str]:

@@ -113,17 +113,12 @@ def init_labels(
 
 def _check_raters(raters: Mapping[str, dict[str, Any]]) -> None:
     """Check the raters' options and names now: the raters are loaded after hours of restoring."""
-    from wxr_plugin.vlm.catalog import find_model, prompt_text
-    from wxr_plugin.vlm.registries import chosen
-    from wxr_plugin.vlm.transformers_rater import TransformersRaterOptions
+    from wxr_plugin.vlm.transformers_rater import check_names
 
     if not raters:
         raise WxrError("a panel needs at least one rater")
     for opt in raters.values():
-        _, options = chosen("rater", opt)
-        if isinstance(options, TransformersRaterOptions):
-            find_model(options.model)
-            prompt_text("rating", options.prompt)
+        check_names(opt)
 
 
 def _check(store: LabelStore, restorers: Sequence[RestorerSpec]) -> None:

@@ -6,9 +6,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from wxr_plugin.labels.labelling import LabelTask, Tally
 from wxr_plugin.labels.rewriting import without_description
 from wxr_plugin.labels.store import (
@@ -22,6 +19,7 @@ from wxr_plugin.labels.store import (
 )
 from wxr_plugin.utils import files
 from wxr_plugin.utils.csv_text import dicts_to_csv
+from wxr_plugin.utils.tables import print_histogram, print_table
 from wxr_plugin.vlm.rater import RATING_WORDS
 
 COLUMNS = ("kind", "image", "rating", "text", "model", "prompt", "time")
@@ -30,47 +28,65 @@ EXTREMES = 3
 """Number of the worst, and of the best, photos that a summary names."""
 
 
-def print_ratings(store: LabelStore, task: LabelTask, tally: Tally) -> None:
-    """Print mean, histogram, worst and best of the photos that were just labelled."""
+def print_ratings(store: LabelStore, task: LabelTask, tally: Tally) -> dict[str, Any]:
+    """Print mean, histogram, worst and best of the photos that were just labelled.
+
+    Returns:
+        The same as plain values, for JSON; empty without a rating.
+    """
     rows = []
     for key, content in tally.seen:
         row = store.get_rating(key, content, task.provenance)
         if row:
             rows.append(row)
     if not rows:
-        return
+        return {}
     rows.sort(key=lambda row: row.rating)
     ratings = [row.rating for row in rows]
     mean = sum(ratings) / len(ratings)
+    intervals = histogram(ratings)
     print(f"mean rating {mean:.3f} over {len(ratings)} photos")
-    for line in histogram(ratings):
-        print(line)
+    print_histogram(list(intervals.items()))
     worst = rows[:EXTREMES]
     best = rows[::-1][:EXTREMES]
     print(f"worst: {_listed(worst)}")
     print(f"best:  {_listed(best)}")
+    return {
+        "mean": mean,
+        "count": len(ratings),
+        "histogram": intervals,
+        "worst": {row.key: row.rating for row in worst},
+        "best": {row.key: row.rating for row in best},
+    }
 
 
-def print_descriptions(store: LabelStore, task: LabelTask, tally: Tally) -> None:
-    """Print the first few descriptions of the photos that were just labelled."""
+def print_descriptions(store: LabelStore, task: LabelTask, tally: Tally) -> dict[str, Any]:
+    """Print the first few descriptions of the photos that were just labelled, and return all."""
     rows = (store.get_description(*photo, task.provenance) for photo in tally.seen)
-    existing = filter(None, rows)
-    for row in islice(existing, EXTREMES):
-        print(f"{row.key}: {row.text}")
+    texts = {row.key: row.text for row in rows if row}
+    for key, text in islice(texts.items(), EXTREMES):
+        print(f"{key}: {text}")
+    return {"texts": texts}
 
 
-def print_rewrites(store: LabelStore, provenance: dict[str, Any], tally: Tally) -> None:
-    """Print the first few descriptions with their rewrites, and photos without a description."""
+def print_rewrites(store: LabelStore, provenance: dict[str, Any], tally: Tally) -> dict[str, Any]:
+    """Print the first few descriptions with their rewrites, and photos without a description.
+
+    Returns:
+        All of them as plain values, for JSON.
+    """
     newest = store.descriptions()
     # A rewrite belongs to the text that it rewrites.
     rows = (store.get_rewrite(key, newest[key].text, provenance) for key, _ in tally.seen)
-    existing = filter(None, rows)
-    for row in islice(existing, EXTREMES):
+    existing = list(filter(None, rows))
+    for row in existing[:EXTREMES]:
         print(f"{row.key}: {row.source}\n  -> {row.text}")
     missing = without_description(store)
     if missing:
         names = _first_names(missing)
         print(f"without description: {len(missing)} ({names}); `wxr label describe` makes them")
+    texts = {row.key: row.text for row in existing}
+    return {"texts": texts, "without_description": missing}
 
 
 def _first_names(names: list[str]) -> str:
@@ -93,22 +109,21 @@ def print_tally(store: LabelStore, tally: Tally, asked_about: str = "photos") ->
     print(f"{store.path}: {asked}, reused {tally.reused}, failed {failed}")
 
 
-def histogram(ratings: list[float], width: int = 40) -> list[str]:
-    """Return a line with a bar for each half point from 1 to 5; the longest has `width` signs."""
+def tallied(store: LabelStore, tally: Tally) -> dict[str, Any]:
+    """Return the counts and the failures as plain values, for JSON."""
+    counts = {"asked": tally.asked, "calls": tally.calls, "reused": tally.reused}
+    return {"store": store.path, **counts, "failed": tally.failed}
+
+
+def histogram(ratings: list[float]) -> dict[str, int]:
+    """Return the number of ratings in each half point from 1 to 5, keyed by interval: 1.0-1.5."""
     counts = [0] * 8
     for rating in ratings:
         interval = int((rating - 1) * 2)
         interval = min(interval, 7)  # 5 itself belongs to the last interval
         counts[interval] += 1
-    scale = width / max(counts)
-    lines = []
-    for interval, count in enumerate(counts):
-        start = 1 + interval / 2
-        end = start + 0.5
-        length = max(round(count * scale), count > 0)  # at least one sign for a count above 0
-        bar = "█" * length
-        lines.append(f"  {start:.1f}-{end:.1f} {bar} {count}")
-    return lines
+    starts = [1 + interval / 2 for interval in range(8)]
+    return {f"{start:.1f}-{start + 0.5:.1f}": count for start, count in zip(starts, counts)}
 
 
 def rows(store: LabelStore) -> list[dict[str, Any]]:
@@ -122,21 +137,11 @@ def rows(store: LabelStore) -> list[dict[str, Any]]:
 def print_rows(rows: list[dict[str, Any]]) -> None:
     """Print the rows as a table, without time and DETAILS."""
     columns = COLUMNS[:-1]
-    table = Table(*columns)
+    lines = []
     for row in rows:
-        cells = [_text(row.get(name)) for name in columns]
-        table.add_row(*cells)
-    print_table(table)
+        lines.append([_text(row.get(name)) for name in columns])
+    print_table(columns, lines, numbers=["rating"])
     print(f"{len(rows)} rows")
-
-
-def print_table(table: Table) -> None:
-    """Print `table` as wide as the terminal, or wide enough for whole lines in a file."""
-    # Rich folds a table into 80 columns when its output goes to a file, which breaks grep.
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=240)
-    console.print(table)
 
 
 def write_csv(rows: list[dict[str, Any]], path: Path) -> None:

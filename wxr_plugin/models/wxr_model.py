@@ -16,7 +16,6 @@ from basicsr.utils.dist_util import get_dist_info, master_only
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from wxr_plugin.archs.context import Context
 from wxr_plugin.checkpoints.containers import fit_prefix, load_weights
@@ -36,7 +35,7 @@ from wxr_plugin.models.base.val_table import is_of
 from wxr_plugin.models.base.validator import Validator, missed_loaders
 from wxr_plugin.options.train import WxrTrainOptions
 from wxr_plugin.utils.gpus import check_one_gpu, note_idle_gpus
-from wxr_plugin.utils.progress import TrainingBar
+from wxr_plugin.utils.progress import TrainingBar, track
 from wxr_plugin.utils.rng import preserved_rng
 
 CONSTANT = {"type": "MultiStepLR", "milestones": []}
@@ -481,7 +480,7 @@ class WxrModel(SRModel):
         if self.progress:
             return self.progress.track(indices, len(indices), description)
         shows_bar = get_dist_info()[0] == 0 and (self.opt.get("val") or {}).get("pbar", False)
-        return iter(tqdm(indices, desc=description, unit="image", disable=not shows_bar))
+        return track(indices, description) if shows_bar else iter(indices)
 
     def _show_progress(self, current_iter: int) -> None:
         if self.progress:

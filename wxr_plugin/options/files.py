@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from wxr_plugin.errors import OptionError, WxrError
+from wxr_plugin.errors import OptionError, WxrError, plain
 from wxr_plugin.options import safe_yaml
 from wxr_plugin.options.checks.blocks import check_blocks
 from wxr_plugin.options.checks.calls import check_calls
@@ -64,8 +64,10 @@ def load(
                 warnings.simplefilter("ignore", safe_yaml.DuplicateKeyWarning)
             opt = safe_yaml.load(Path(path).expanduser())
     except OSError as error:
-        raise OptionError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise OptionError(plain(error)) from error
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{path}: not an option file: it is not text in UTF-8") from error
+    except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise OptionError(f"{path}: not an option file: {reason}") from error
     if not isinstance(opt, dict):

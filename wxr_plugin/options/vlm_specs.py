@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from wxr_plugin.errors import WxrError
+from wxr_plugin.errors import WxrError, plain
 from wxr_plugin.hub import fetched_file
 from wxr_plugin.hub.references import SCHEME
 from wxr_plugin.options import safe_yaml
@@ -82,7 +82,9 @@ def _served(spec: str) -> dict[str, str]:
 def _from_file(kind: str, path: Path) -> list[dict[str, Any]]:
     try:
         content = safe_yaml.load(path)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise WxrError(f"{plain(error)}; name a file with the options of a {kind}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise WxrError(f"{path}: cannot read options of a {kind} ({reason})") from error
     # One block, or the list of a panel.

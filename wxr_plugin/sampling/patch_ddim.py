@@ -155,7 +155,7 @@ def sample_in_patches(
         train_steps: number of times that the network was trained for.
         generator: source of the initial noise; the steps add none.
         start: the initial noise itself, (N, 3, H, W), with sides of at least a patch.
-        progress: wraps the times, for example tqdm.
+        progress: wraps the times, for example in a progress bar.
 
     Raises:
         ValueError: the patches leave gaps.

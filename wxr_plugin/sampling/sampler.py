@@ -47,7 +47,7 @@ def sample(
         train_steps: T of the training's schedule; by default that of `schedule`.
         generator: source of the noise at the start and in each step.
         start: the state at T; by default lq with noise of max_sigma.
-        progress: wraps the times, for example tqdm.
+        progress: wraps the times, for example in a progress bar.
 
     Raises:
         ScheduleError: the schedule has more steps than the network was trained for, or `method` is

@@ -1,10 +1,9 @@
-"""Self-contained HTML pages with images in them, and tables as plain text."""
+"""Self-contained HTML pages with images in them, and marks of figures that are worse."""
 
 import base64
 import html
 import io
 import math
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -33,18 +32,6 @@ def data_uri(
     image.save(buffer, kind, quality=quality, method=2)
     encoded = base64.b64encode(buffer.getvalue()).decode()
     return f"data:image/{kind.lower()};base64,{encoded}"
-
-
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as plain text with aligned columns."""
-    table = [list(header), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for row in table:
-        name = row[0].ljust(widths[0])
-        figures = map(str.rjust, row[1:], widths[1:])
-        lines.append("  ".join([name, *figures]).rstrip())
-    return "\n".join(lines)
 
 
 def page(title: str, body: Path, head: str = "", **parts: str) -> str:

@@ -1,4 +1,4 @@
-"""Progress bars, drawn with rich on a terminal; elsewhere only their final state is printed."""
+"""Progress bars on stderr, drawn with rich on a terminal; elsewhere only their end is printed."""
 
 import atexit
 import logging
@@ -32,7 +32,7 @@ def progress_bar(
     """Return rich's Progress with the columns that all bars of this package share.
 
     Args:
-        console: where to draw; stdout by default.
+        console: where to draw; stderr by default, since stdout is for results.
         elapsed: show the time so far in addition to the time that remains.
         width: characters of the bar; None fills the line.
         settings: further arguments of Progress, such as `transient`.
@@ -48,6 +48,7 @@ def progress_bar(
     if elapsed:
         columns.append(TimeElapsedColumn())
     settings["disable"] = settings.get("disable", False) or is_quiet()
+    console = console or Console(stderr=True)
     return Progress(*columns, TimeRemainingColumn(), console=console, **settings)
 
 
@@ -80,8 +81,8 @@ def batches(
 
 @contextmanager
 def counting_bar(title: str, total: int) -> Iterator[Advance]:
-    """Draw a bar on stderr during the block and yield the function that advances it."""
-    with progress_bar(Console(stderr=True)) as bar:
+    """Draw a bar during the block and yield the function that advances it."""
+    with progress_bar() as bar:
         task = bar.add_task(title, total=total, note="")
 
         def advance(count: int, note: object) -> None:
@@ -100,7 +101,8 @@ def byte_bar(title: str, shown: bool = True) -> Iterator[Callable[[int, int | No
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+    disable = not shown or is_quiet()
+    with Progress(*columns, console=Console(stderr=True), disable=disable) as bar:
         task = bar.add_task(title, total=None)
 
         def update(done: int, total: int | None) -> None:

@@ -1,6 +1,7 @@
-"""How much a command prints besides its results: set by -q and -v, read by bars and errors."""
+"""How much a command prints apart from its results: set by -q and -v, read by bars and errors."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,12 @@ def printing(quiet: bool = False, verbose: bool = False) -> Iterator[None]:
     finally:
         _state["level"] = before
         logger.setLevel(log_level)
+
+
+def note(line: str) -> None:
+    """Print a line that is no result to stderr, unless -q was given."""
+    if not is_quiet():
+        print(line, file=sys.stderr)
 
 
 def is_quiet() -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from wxr_plugin.errors import WxrError
-from wxr_plugin.vlm.catalog import prompt_text
+from wxr_plugin.vlm.catalog import find_model, prompt_text
 from wxr_plugin.vlm.inputs import batches, to_uint8
 from wxr_plugin.vlm.loading import ModelOptions, settings_of
 from wxr_plugin.vlm.rater import (
@@ -16,7 +16,7 @@ from wxr_plugin.vlm.rater import (
     finite_images,
     rating_from_logits,
 )
-from wxr_plugin.vlm.registries import RATER_REGISTRY
+from wxr_plugin.vlm.registries import RATER_REGISTRY, chosen
 
 
 class TransformersRaterOptions(ModelOptions):
@@ -89,6 +89,20 @@ class TransformersRater:
             "maths": MATHS_VERSION,
             **self.vlm.provenance(self.prompt),
         }
+
+
+def check_names(opt: dict[str, Any] | None) -> None:
+    """Check the block of a rater, and the names of its model and prompt; nothing is loaded.
+
+    For runs that load the model after hours.
+
+    Raises:
+        WxrError: the block cannot be built, or there is no such model or prompt.
+    """
+    _, options = chosen("rater", opt)
+    if isinstance(options, TransformersRaterOptions):
+        find_model(options.model)
+        prompt_text("rating", options.prompt)
 
 
 def _first_id(tokenizer: Any, word: str) -> int:

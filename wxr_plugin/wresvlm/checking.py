@@ -62,6 +62,7 @@ def check_run(opt: Mapping[str, Any], path: str | os.PathLike) -> list[Problem]:
 
 def _check_parts(report: Report, options: RunOptions) -> list[Problem]:
     _names(report, options)
+    _models(report, options)
     try:
         settings = Settings(options)
     except OptionError as error:
@@ -89,6 +90,17 @@ def _names(report: Report, options: RunOptions) -> None:
     elif different < len(options.panel):
         text = "names a rater twice, which would count double"
         report.add(("panel",), text, "name each once")
+
+
+def _models(report: Report, options: RunOptions) -> None:
+    """Report raters with a model or prompt that does not exist; some load after hours."""
+    from wxr_plugin.vlm.transformers_rater import check_names
+
+    for name, opt in options.raters.items():
+        try:
+            check_names(opt)
+        except WxrError as error:
+            report.add(("raters", name), str(error))
 
 
 def _named_raters(options: RunOptions) -> Iterator[tuple[tuple, str]]:

@@ -71,6 +71,7 @@ class Run:
         """Make one stage, whose needs are done, unless it is done and nothing changed."""
         folder = self.settings.folder(stage.name)
         inputs = self.inputs(stage)
+        self.digests.save()
         record = records.read(folder)
         reasons = ["it holds no record"]
         if again:
@@ -95,6 +96,7 @@ class Run:
         seconds = time.monotonic() - start
         # Inputs are collected again: the work may have downloaded weights that were unknown before.
         inputs = self.inputs(stage)
+        self.digests.save()
         records.finish(folder, record, inputs, seconds)
         self.say(f"[{stage.name}] {seconds:.0f} s")
 
@@ -112,7 +114,6 @@ class Run:
             if not is_done:
                 raise WxrError(f"{stage.name} needs {need}, which is not done")
             values[f"stage {need}"] = record.made
-        self.digests.save()
         return values
 
     def report_now(self) -> Path:

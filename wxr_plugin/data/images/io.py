@@ -115,7 +115,8 @@ def list_files(folder: str | PathLike) -> list[Path]:
         WxrError: there is no such folder.
     """
     if not Path(folder).is_dir():
-        raise WxrError(f"{folder}: no such folder")
+        fault = "a file; name its folder" if Path(folder).is_file() else "no such folder"
+        raise WxrError(f"{folder}: {fault}")
     paths = []
     for place, folders, names in os.walk(folder, followlinks=True):
         # os.walk visits what is left in `folders`, so the others are removed in place.

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lmdb
 from filelock import FileLock, Timeout
@@ -73,16 +74,7 @@ def build(
     """
     src = Path(src)
     dst = Path(dst)
-    if dst.suffix != ".lmdb":
-        raise WxrError(f"{dst}: BasicSR knows an LMDB by its name; let it end in .lmdb")
-    if min(crop_size, step) < 0 or (step and not crop_size):
-        raise WxrError(
-            f"crop size {crop_size} and step {step} must not be negative, and a step needs a crop "
-            f"size"
-        )
-    if not step:
-        step = crop_size
-    plan = Plan(str(src.resolve()), crop_size, step)
+    plan = _plan(src, dst, crop_size, step)
     sources = _sources(src)
     # The lock is held while the folder is checked, too: two builds must not both find it empty.
     with _only_writer(dst):
@@ -95,6 +87,42 @@ def build(
     images = sum(len(row.entries) for row in rows)
     bad = [row.bad for row in rows if row.bad]
     return BuildResult(images, already_built, bad, damage)
+
+
+def planned(
+    src: str | os.PathLike, dst: str | os.PathLike, crop_size: int = 0, step: int = 0
+) -> dict[str, Any]:
+    """Return what `build` would do with these arguments, for `--dry-run`; nothing is written.
+
+    Raises:
+        WxrError: as `build`, before it writes anything.
+    """
+    src, dst = Path(src), Path(dst)
+    plan = _plan(src, dst, crop_size, step)
+    sources = _sources(src)
+    rows = _earlier_rows(dst, plan, sources) if dst.is_dir() else []
+    finished = (dst / META_INFO).is_file()
+    stored = [row for row in rows if row.entries and _is_unchanged(row, sources)]
+    return {
+        "images": len(sources),
+        "lmdb": dst,
+        "crop_size": plan.crop_size,
+        "step": plan.step,
+        "state": "built already" if finished else "resumes" if rows else "new",
+        "images_to_store": 0 if finished else len(sources) - len(stored),
+    }
+
+
+def _plan(src: Path, dst: Path, crop_size: int, step: int) -> Plan:
+    """Return the plan of a build; raise WxrError if its arguments do not fit."""
+    if dst.suffix != ".lmdb":
+        raise WxrError(f"{dst}: BasicSR knows an LMDB by its name; let it end in .lmdb")
+    if min(crop_size, step) < 0 or (step and not crop_size):
+        raise WxrError(
+            f"crop size {crop_size} and step {step} must not be negative, and a step needs a crop "
+            f"size"
+        )
+    return Plan(str(src.resolve()), crop_size, step or crop_size)
 
 
 def _sources(src: Path) -> dict[str, Path]:

@@ -32,7 +32,8 @@ def check(dst: str | PathLike, progress: bool = False) -> list[str]:
     """
     dst = Path(dst)
     if not dst.is_dir():
-        raise WxrError(f"{dst}: no such folder")
+        fault = "a file; name the folder of an LMDB" if dst.is_file() else "no such folder"
+        raise WxrError(f"{dst}: {fault}")
     try:
         shapes = read_meta_info(dst)
         refuse_cut_database(dst)

@@ -70,8 +70,8 @@ def _print_scores(measures: Sequence[Scores], titles: Mapping[str, str]) -> None
     has_worse = False
     for measure in measures:
         table = measure.table(titles)
-        text = scores.plain_text(table)
-        print(f"\n{table.title}\n{text}")
+        print()
+        scores.print_figures(table)
         for _, cells in table.rows:
             has_worse |= any(cell.worse for cell in cells)
     if has_worse:

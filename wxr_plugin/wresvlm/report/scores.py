@@ -11,7 +11,8 @@ from wxr_plugin.benchmark.tables import Table as PageTable
 from wxr_plugin.options.nested import block
 from wxr_plugin.utils.csv_text import read_dicts
 from wxr_plugin.utils.grouping import group_means
-from wxr_plugin.utils.html import WORSE, is_worse, text_table
+from wxr_plugin.utils.html import WORSE, is_worse
+from wxr_plugin.utils.tables import print_table
 from wxr_plugin.wresvlm.options import REAL
 from wxr_plugin.wresvlm.report.measuring import INPUT, Row, steps
 from wxr_plugin.wresvlm.settings import Settings
@@ -82,24 +83,23 @@ class Scores(NamedTuple):
         return Cell(text, worse=is_marked)
 
 
-def plain_text(table: PageTable) -> str:
-    """Return the table for a terminal: * marks the best of a column, ▼ is worse than the input."""
+def print_figures(table: PageTable) -> None:
+    """Print the table on stdout: * marks the best of a column, ▼ is worse than the input."""
     titles = [heading.title for heading in table.columns]
-    header = [table.corner, *titles]
     rows = []
     for name, cells in table.rows:
-        texts = [_marked(cell) for cell in cells]
-        rows.append([name, *texts])
-    return text_table(header, rows)
+        rows.append([name, *map(_marked, cells)])
+    print_table([table.corner, *titles], rows, table.title, numbers=titles)
 
 
-def _marked(cell: Cell) -> str:
+def _marked(cell: Cell) -> tuple[str, str]:
+    """Return a cell's text with its mark, and its style on a terminal."""
     text = cell.text
     if cell.rank == "best":
         text = f"*{text}"
     if cell.worse:
-        text = f"{text} {WORSE}"
-    return text
+        return f"{text} {WORSE}", "red"
+    return text, "bold" if cell.rank == "best" else ""
 
 
 def of_photos(rows: Sequence[Row], metrics: Mapping[str, Mapping]) -> list[Scores]:

@@ -136,7 +136,8 @@ def test_the_command_tells_what_it_took_for_the_degradation(folder, tmp_path, ca
         )
         == 0
     )
-    said = capsys.readouterr().out
+    printed = capsys.readouterr()
+    said = printed.out + printed.err  # the progress, which names the degradation, is on stderr
     assert any(f"a.png: {word} " in said for word in DEGRADATIONS) and "2 photos restored" in said
     again = [
         "restore",

@@ -37,7 +37,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         # An error of `write`, such as a full disk, names no file.
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno and error.filename is None:
             error.filename = str(path)
         raise
 

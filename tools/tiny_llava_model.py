@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 import yaml
+from transformers.models.levit.modeling_levit import LevitAttention, LevitResidualLayer
 
 TEXTS = yaml.safe_load(Path(__file__).with_name("tiny_llava_texts.yml").read_text(encoding="utf-8"))
 SIDE = 320
@@ -130,4 +131,21 @@ def build_model(tokenizer) -> torch.nn.Module:
         vision_feature_select_strategy="full",
         tie_word_embeddings=True,
     )
-    return LlavaForConditionalGeneration(config)
+    model = LlavaForConditionalGeneration(config)
+    start_tower(model.model.vision_tower)
+    return model
+
+
+def start_tower(tower: torch.nn.Module) -> None:
+    """Set LeViT's starting weights: He's initialisation, and blocks that add nothing at first.
+
+    transformers' own, of a deviation of 0.02 with full residuals, has gradients of norm 80000 at
+    the start, and the tower learnt nothing in 1800 steps; with these they are near 100.
+    """
+    for module in tower.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if isinstance(module, LevitResidualLayer):
+            block = module.module
+            last = block.projection if isinstance(block, LevitAttention) else block.linear_down
+            torch.nn.init.zeros_(last.batch_norm.weight)

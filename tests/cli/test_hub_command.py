@@ -108,7 +108,8 @@ def test_a_model_can_be_fetched_ahead_for_later_offline_use(hub, monkeypatch, ca
     log_in(monkeypatch)
     run(capsys, "hub", "push", "tiny", "me/tiny", "--licence", "mit")
     code, out, _ = run(capsys, "models", "get", "hf://me/tiny")
-    assert code == 0 and "hf://me/tiny: hf://me/tiny, in" in out
+    row = out.splitlines()[-1].split()
+    assert code == 0 and row[0] == "hf://me/tiny" and row[-1] == "cached"
     go_offline(monkeypatch)
     forget()
     write_image(tmp_path / "a.png", packaged_photo("chelsea")[:48, :48])

@@ -1,5 +1,6 @@
 """A hub on this machine in place of the real one, and an empty cache."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ def local_hub(monkeypatch, cache: Path) -> Iterator[Hub]:
     from huggingface_hub import constants
 
     forget_proxies(monkeypatch)
+    # A test before may have set up BasicSR's logger, which then takes the lines.
+    monkeypatch.setattr(logging.getLogger("basicsr"), "handlers", [])
     for name in ("HF_HUB_OFFLINE", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

@@ -1,5 +1,3 @@
-import logging
-
 import pytest
 from hub_toys import local_hub
 
@@ -12,8 +10,6 @@ def cache(tmp_path):
 
 @pytest.fixture
 def hub(monkeypatch, cache):
-    """Gives an empty hub on this machine, outside a training."""
-    # A test before may have set up BasicSR's logger, which then takes the lines.
-    monkeypatch.setattr(logging.getLogger("basicsr"), "handlers", [])
+    """Gives an empty hub on this machine."""
     with local_hub(monkeypatch, cache) as hub:
         yield hub

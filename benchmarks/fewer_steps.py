@@ -8,7 +8,8 @@ Synthetic weather is drawn on the clean photos (rain, haze, snow in turn), the s
 middle is cut out. Columns: PSNR and SSIM (RGB) by BasicSR, GMSD by pyiqa (a distance of gradients
 without weights; lower is better), and the processor's seconds a crop with one thread, network and
 sampler (time.process_time; on a GPU they say nothing). Images are compared as saved, with 8 bits.
-The first row is the degraded crop itself.
+The first row is the degraded crop itself. A posterior of one step is the clean image that the
+network estimates from noise alone, as a regressor would; `--mean-of` adds the mean of N samples.
 """
 
 import argparse
@@ -108,6 +109,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 50, 20, 10, 5])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--mean-of", type=int, default=0, metavar="N", help="also a row of the mean of N samples"
+    )
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--save", type=Path, help="folder for pictures of the crops")
     args = parser.parse_args()
@@ -119,12 +123,24 @@ def main() -> None:
     print(line("degraded", "", scores(lq, gt), 0), flush=True)
     for method in args.methods:
         for steps in args.steps:
-            how = SamplingOptions(method=method, steps=steps, seed=args.seed)
-            restored, cost = sample(
-                Restorer.from_checkpoint(args.checkpoint, sampling=how), lq, args.batch
-            )
-            save(args.save, f"{method}_{steps}", restored)
-            print(line(method, steps, scores(restored, gt), cost), flush=True)
+            for count in filter(None, (1, args.mean_of)):
+                restored, cost = mean_sample(args, lq, method, steps, count)
+                name = method if count == 1 else f"{method}, mean of {count}"
+                save(args.save, f"{method}_{steps}_{count}", restored)
+                print(line(name, steps, scores(restored, gt), cost), flush=True)
+
+
+def mean_sample(
+    args: argparse.Namespace, lq: Tensor, method: str, steps: int, count: int
+) -> tuple[Tensor, float]:
+    """Return the mean of `count` samples of each crop, and the seconds for each crop."""
+    total, seconds = torch.zeros_like(lq), 0.0
+    for seed in range(args.seed, args.seed + count):
+        how = SamplingOptions(method=method, steps=steps, seed=seed)
+        restorer = Restorer.from_checkpoint(args.checkpoint, sampling=how)
+        restored, cost = sample(restorer, lq, args.batch)
+        total, seconds = total + restored / count, seconds + cost
+    return total, seconds
 
 
 if __name__ == "__main__":

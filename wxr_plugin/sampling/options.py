@@ -24,8 +24,8 @@ class SDEOptions(Block):
     eps: Annotated[float, Meta(gt=0, lt=1)] = 0.005
     """Share of the clean image that is left at the last time."""
     precondition: bool = False
-    """Scale the network's input and output to unit variance, which short trainings need where
-    max_sigma is small (docs/irsde.md). Published weights were trained without it."""
+    """Scale the network's input and output to unit variance, and count every time alike in the loss
+    (docs/irsde.md). Published weights were trained without it."""
 
     def make(self, steps: int | None = None) -> Schedule:
         """Return the schedule, by default with `self.steps` steps."""

@@ -24,8 +24,9 @@ setup(
     package_data={"": ["*"]},
     # All of these and what they require have permissive licences (tests/test_licences.py); other
     # packages belong to an extra.
-    # Every floor is a version that tests passed with, or the least that transformers (tokenizers,
-    # safetensors) or the build (setuptools) asks for, or the first with wheels for that Python.
+    # Every floor is a version that tests passed with, or the least that huggingface_hub
+    # (tokenizers), transformers (safetensors) or the build (setuptools) asks for, or the first with
+    # wheels for that Python.
     # What failed: msgspec 0.19, lmdb 1.5, open_clip 2.30, opencv 4.10 and transformers 5.0.
     # constraints.txt has the versions that `make` installs.
     install_requires=[
@@ -60,7 +61,7 @@ setup(
         "scipy>=1.16.1; python_version >= '3.14'",
         "setuptools>=77.0.3",
         "spandrel>=0.4.1",
-        "tokenizers>=0.23.1",
+        "tokenizers>=0.23.3",
         "torch>=2.14",
         "torchvision>=0.29",
         "transformers>=5.23",

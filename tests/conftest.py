@@ -19,6 +19,15 @@ _mmagic = importlib.util.find_spec(
 collect_ignore = [] if _mmagic and _mmagic.origin else ["mmagic"]  # for make test-mmagic
 
 
+@pytest.fixture(autouse=True)
+def open_log_streams():
+    """Remove handlers of BasicSR's log whose stream, the stderr of a test before, is closed."""
+    logger = logging.getLogger("basicsr")
+    for handler in list(logger.handlers):
+        if getattr(getattr(handler, "stream", None), "closed", False):
+            logger.removeHandler(handler)
+
+
 @pytest.fixture
 def warnings_said(caplog):
     """Gives the warnings in BasicSR's log, which does not propagate."""

@@ -66,7 +66,7 @@ def fit_language(
     epochs: float,
     rate: float,
     tokens: Tensor | None = None,
-    count: int = 8,
+    count: int = 22,
 ) -> None:
     """Train all parameters with gradients to answer: half ratings, half descriptions.
 

@@ -33,9 +33,9 @@ class VisionHead(nn.Module):
         self.scene = nn.Linear(last, sum(TRAITS))
 
     def forward(self, patches: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        mean = tokens.float().mean(1)
+        mean = tokens.mean(1)
         outputs = self.line(mean)
-        return outputs[:, :-2], outputs[:, -2:], self.effect(patches.float()), self.scene(mean)
+        return outputs[:, :-2], outputs[:, -2:], self.effect(patches), self.scene(mean)
 
 
 class TrainedTower(nn.Module):
@@ -49,7 +49,9 @@ class TrainedTower(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         # Hidden states: the stem's 400 tokens, the 100 of the first stage, then 25, twice.
         states = self.tower(images, output_hidden_states=True).hidden_states
-        return self.head(states[1], states[-1])
+        # The heads and their losses are in float32: bfloat16 has 8 bits for a rating.
+        with torch.autocast(images.device.type, enabled=False):
+            return self.head(states[1].float(), states[-1].float())
 
 
 def fit_vision(
@@ -58,8 +60,8 @@ def fit_vision(
     seed: int,
     epochs: float,
     state: Path,
-    rate: float = 1.5e-3,
-    count: int = 8,
+    rate: float = 8e-4,
+    count: int = 22,
 ) -> None:
     """Train the vision tower on weather, severity, loss of visibility and effect on patches.
 

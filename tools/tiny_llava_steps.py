@@ -15,8 +15,7 @@ PAIRED = 2
 def batches(groups: np.ndarray, count: int, steps: int, seed: int) -> Iterator[np.ndarray]:
     """Yield `steps` index batches, each PAIRED pictures of each of `count` groups.
 
-    Pictures of a group can be compared; but batch normalisation needs many groups in a batch, of
-    eight groups with all their pictures the tower learnt next to nothing.
+    Pictures of a group can be compared; but batch normalisation needs many scenes in a batch.
     """
     rng = np.random.default_rng(seed)
     ends = np.flatnonzero(np.diff(groups)) + 1

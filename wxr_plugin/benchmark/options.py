@@ -2,8 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from wxr_plugin.inference.packaged import Precision
 from wxr_plugin.sampling.options import SamplingOptions
 from wxr_plugin.schema import AtLeastOne, Block, NotNegative, PlainName
 
@@ -11,7 +12,6 @@ INPUT = "input"
 """The method that restores nothing: the photos as they are."""
 PACKAGED = "packaged"
 """The set of photos that need not be fetched."""
-Precision = Literal["fp32", "bf16", "fp16"]
 _SOURCES = ("method", "checkpoint", "folder")
 
 

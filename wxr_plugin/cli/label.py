@@ -2,10 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from wxr_plugin.cli import label_actions
 from wxr_plugin.cli.label_inputs import ROOTS
 from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
+from wxr_plugin.inference.packaged import Precision
 from wxr_plugin.utils.json_output import add_json
 from wxr_plugin.utils.plans import add_dry_run
 
@@ -171,7 +173,7 @@ def _add_init(actions: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("fp32", "bf16", "fp16"),
+        choices=get_args(Precision),
         default="fp32",
         help="precision of the restorers' forward pass",
     )

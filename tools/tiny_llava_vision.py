@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from tiny_llava_data import Pool
-from tiny_llava_model import TEXTS, VISION
+from tiny_llava_model import TEXTS, VISION, image_tokens
 from tiny_llava_steps import batches, optimizer_for, order_loss, report, update
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,13 +27,14 @@ class VisionHead(nn.Module):
 
     def __init__(self):
         super().__init__()
-        _, middle, last = VISION["hidden_sizes"]
-        self.line = nn.Linear(last, len(WEATHERS) + 2)
-        self.effect = nn.Linear(middle, 3)
-        self.scene = nn.Linear(last, sum(TRAITS))
+        width = VISION["hidden_size"]
+        self.norm = nn.LayerNorm(width)
+        self.line = nn.Linear(width, len(WEATHERS) + 2)
+        self.effect = nn.Linear(width, 3)
+        self.scene = nn.Linear(width, sum(TRAITS))
 
     def forward(self, patches: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        mean = tokens.mean(1)
+        mean = self.norm(tokens).mean(1)
         outputs = self.line(mean)
         return outputs[:, :-2], outputs[:, -2:], self.effect(patches), self.scene(mean)
 
@@ -46,12 +47,11 @@ class TrainedTower(nn.Module):
         self.tower = tower
         self.head = VisionHead()
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        # Hidden states: the stem's 400 tokens, the 100 of the first stage, then 25, twice.
-        states = self.tower(images, output_hidden_states=True).hidden_states
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        patches, tokens = image_tokens(self.tower, maps)
         # The heads and their losses are in float32: bfloat16 has 8 bits for a rating.
-        with torch.autocast(images.device.type, enabled=False):
-            return self.head(states[1].float(), states[-1].float())
+        with torch.autocast(maps.device.type, enabled=False):
+            return self.head(patches.float(), tokens.float())
 
 
 def fit_vision(
@@ -60,17 +60,18 @@ def fit_vision(
     seed: int,
     epochs: float,
     state: Path,
-    rate: float = 8e-4,
+    rate: float = 6e-4,
     count: int = 22,
 ) -> None:
     """Train the vision tower on weather, severity, loss of visibility and effect on patches.
 
-    AdamW in bfloat16; `count` groups of pictures a step. The training is kept in the file `state`
-    now and then and resumes from it.
+    AdamW in bfloat16; `count` groups of pictures a step; the pool holds frozen maps. Statistics of
+    the normalisation stay those of ImageNet. The training is kept in the file `state` now and then
+    and resumes from it.
     """
     torch.manual_seed(seed)
     device = next(tower.parameters()).device
-    model = TrainedTower(tower).to(device).train()
+    model = TrainedTower(tower).to(device).eval()
     steps = int(epochs * (int(pool.group[-1]) + 1) / count)
     optimizer, schedule = optimizer_for([model], rate, steps)
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
@@ -84,21 +85,15 @@ def fit_vision(
         report("vision", step, steps, loss, clock)
         if (step + 1) % KEEP_EVERY == 0:
             _keep(state, parts, step + 1)
-    tower.eval()
     state.unlink(missing_ok=True)
 
 
 def pool_loss(model: TrainedTower, sample: Pool) -> Tensor:
-    """Return the loss of the heads on some pictures, a random half of the time all mirrored."""
-    images, effect = sample.images, sample.effect
-    if torch.rand(()) < 0.5:
-        side = int(effect.shape[1] ** 0.5)
-        images = images.flip(3)
-        effect = effect.unflatten(1, (side, side)).flip(2).flatten(1, 2)
-    with torch.autocast(images.device.type, torch.bfloat16):
-        kind_logits, amounts, seen, traits = model(images)
+    """Return the loss of the heads on some pictures."""
+    with torch.autocast(sample.images.device.type, torch.bfloat16):
+        kind_logits, amounts, seen, traits = model(sample.images)
     loss = vision_loss(kind_logits, amounts, sample.weather, sample.severity, sample.loss)
-    loss = loss + 8 * F.smooth_l1_loss(seen, effect, beta=0.1)
+    loss = loss + 8 * F.smooth_l1_loss(seen, sample.effect, beta=0.1)
     loss = loss + order_loss(amounts[:, 1].sigmoid(), sample.loss, sample.group)
     return loss + 0.2 * scene_loss(traits, sample.scene)
 

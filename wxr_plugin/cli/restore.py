@@ -20,6 +20,9 @@ Restore photos of any size: remove rain, haze, snow, or any other degradation th
 trained for. Greyscale and 16-bit photos keep their format, transparency is preserved, and the EXIF
 orientation is applied. A network guided by a DA-CLIP also prints the degradation that it detected.
 
+A video (.mp4, .mkv, .mov, .webm and others, or a pattern such as frames/%04d.png) is restored
+frame by frame; sound and subtitles are copied.
+
 Existing results are kept, so the same call resumes an interrupted one. Results are never written
 into a folder that holds the photos.
 """
@@ -33,6 +36,7 @@ EXAMPLES = """examples:
   wxr restore rain.jpg -o restored/ --method prenet-rain100h --download
   wxr restore panorama.tif -o restored/ --precision bf16 --tile 768 --overlap 96 --batch 4
   wxr restore frames/ -o restored/ --checkpoint experiments/irsde/models/net_g_latest.pth --frames
+  wxr restore drive.mp4 -o clear.mp4 --smooth 0.8
   wxr restore street.jpg -o restored/ --method daclip --guide daclip_ViT-B-32.pt --seed 1
 
 exit codes:
@@ -49,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     summary = "restore photos with a trained network"
     parser = add_command(subparsers, "restore", summary, run, DESCRIPTION, EXAMPLES)
     parser.add_argument(
-        "photos", nargs="+", type=Path, metavar="PHOTOS", help="photo, or folder of photos"
+        "photos", nargs="+", type=Path, metavar="PHOTOS", help="photo, folder of photos, or video"
     )
     parser.add_argument(
         "-o",
@@ -69,6 +73,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _add_files(parser.add_argument_group("output files"))
     _add_computing(parser.add_argument_group("memory and speed"))
     _add_sampling(parser.add_argument_group("diffusion networks"))
+    _add_video(parser.add_argument_group("videos"))
 
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
@@ -168,16 +173,35 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_video(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--smooth",
+        type=float,
+        default=0.0,
+        metavar="A",
+        help="average the network's change of brightness and contrast over time, against flicker: "
+        "c[t] = A c[t-1] + (1 - A) of the frame's own (default: 0, off)",
+    )
+    group.add_argument(
+        "--rate",
+        type=float,
+        metavar="N",
+        help="frames a second of a sequence of images (default: 25)",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Restore every photo; return 1 if some failed."""
-    # Imported here, since it needs torch and the networks.
-    from wxr_plugin.cli import restore_run
+    # Imported here, since they need torch and the networks.
+    from wxr_plugin.cli import restore_run, restore_video
     from wxr_plugin.cli.restore_plan import names_file
 
-    # A result below -o stands for all of them.
-    check_parents(args.output if names_file(args.output) else args.output / "result")
+    is_video = restore_video.names_video(args.photos)
+    if not is_video:
+        # A result below -o stands for all of them.
+        check_parents(args.output if names_file(args.output) else args.output / "result")
     with json_result(args.json) as result:
-        result.update(restore_run.run(args))
+        result.update(restore_video.run(args) if is_video else restore_run.run(args))
     return 1 if result["failed"] else 0
 
 

@@ -12,6 +12,7 @@ EXTRAS = {
     "server": ("openai",),
     "demo": ("sklearn",),
     "download": ("gdown",),
+    "video": ("av",),
 }
 """Extra -> top-level modules of its packages. The licences are in README.md."""
 

@@ -1,0 +1,1 @@
+"""Videos: frames are streamed through a restorer, and sound and subtitles are copied."""

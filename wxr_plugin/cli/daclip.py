@@ -29,10 +29,15 @@ Run DA-CLIP, a CLIP that separates the content of a photo from its degradation.
 CLASSIFY = """
 Name the degradation of each photo, zero-shot: the word whose embedding is nearest to that of the
 photo. Exit code 1 if a photo cannot be read.
+
+With --compare, the photos lie in sub-folders named after their degradations (hazy/,
+motion-blurry/); the accuracy of DA-CLIP for each is printed next to that of the plain CLIP within
+it.
 """
 EXAMPLES = """examples:
   wxr daclip classify photos/ --model daclip_ViT-B-32.pt
   wxr daclip classify street.jpg --model daclip_ViT-B-32.pt --top 3 --csv degradations.csv
+  wxr daclip classify sorted/ --model daclip_ViT-B-32.pt --compare --chart accuracy.svg
   wxr daclip classify photos/ --model experiments/mine/models/net_g_latest.pth --words hazy snowy
 """
 
@@ -72,7 +77,18 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="also write the probabilities of all words to FILE"
     )
-    add_json(parser, "the probabilities of all words")
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="print the accuracy by degradation of DA-CLIP and of the plain CLIP within it",
+    )
+    parser.add_argument(
+        "--chart",
+        type=Path,
+        metavar="FILE",
+        help="also draw that accuracy as bars into an SVG file",
+    )
+    add_json(parser, "the probabilities of all words, or the accuracy of --compare")
     add_device(parser)
     add_offline(parser)
 
@@ -89,10 +105,21 @@ def classify(args: argparse.Namespace) -> int:
         raise WxrError(f"--words {' '.join(args.words)}: name each degradation once")
     if not all(word.strip() for word in args.words):
         raise WxrError(f"--words {args.words}: a word is blank; name a degradation such as hazy")
-    if args.csv:
-        check_file(args.csv)
+    if args.chart and not args.compare:
+        raise WxrError("--chart draws the accuracy of --compare: add --compare, or leave it out")
+    if args.chart and args.chart.suffix.lower() != ".svg":
+        raise WxrError(
+            f"--chart {args.chart}: the chart is an SVG file; name one, such as chart.svg"
+        )
+    for file in (args.csv, args.chart):
+        if file:
+            check_file(file)
     # Listed first: a wrong path is an error before the model is loaded.
     photos = list_photos(args.photos)
+    if args.compare:
+        from wxr_plugin.cli.daclip_compare import compare
+
+        return compare(args, photos)
     guide = load_daclip(args.model, device_of(args.device))
     unreadable: list[str] = []
     with json_result(args.json) as result:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from wxr_plugin.cli.parsers import add_command
+from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.json_output import add_json, print_json
 
 MAX_IMAGES, MAX_SIDE = 12, 1024
@@ -16,6 +17,7 @@ is a single file with all tables and some photos; it links to the files of the o
 EXAMPLES = """examples:
   wxr report runs/real_weather
   wxr report runs/real_weather -o paper/ --max-images 40 --max-side 1600
+  wxr report runs/ablation --photo rtts/AM_Bing_211.png --figure rows.pdf
 """
 
 
@@ -43,11 +45,33 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="PIXELS",
         help="longest side of embedded photos",
     )
+    parser.add_argument(
+        "--photo",
+        metavar="SET/IMAGE",
+        help="draw this photo by all methods next to each other, with its figures, into --figure",
+    )
+    parser.add_argument(
+        "--figure",
+        type=Path,
+        metavar="FILE",
+        help="file of --photo: .png, .pdf or .svg; the report itself is not written again",
+    )
     add_json(parser, "the paths of the files")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the report and print its files."""
+    if bool(args.photo) != bool(args.figure):
+        raise WxrError("--photo names what --figure shows: give both, or neither")
+    if args.photo:
+        from wxr_plugin.benchmark.report.strip import write_strip
+
+        write_strip(args.folder, args.photo, args.figure)
+        if args.json:
+            print_json({"figure": args.figure})
+        else:
+            print(args.figure)
+        return 0
     from wxr_plugin.benchmark.report.write import LATEX, MARKDOWN, write_report
 
     page = write_report(args.folder, args.output, args.max_images, args.max_side)

@@ -211,6 +211,19 @@ class DaClipGuide:
         context = self.embed(images)
         return self.probabilities(context.degradation, words)
 
+    def classify_without_controller(
+        self, images: Tensor, words: Sequence[str] | None = None
+    ) -> Tensor:
+        """Return the probabilities of `classify` by the plain CLIP within this DA-CLIP.
+
+        The paper compares the two: the same words, and the CLIP's own image embedding in place of
+        the degradation.
+        """
+        with torch.inference_mode():
+            prepared = self._model.prepare(images.float()).to(self.device)
+            embedding = self._model.encode_image(prepared)
+        return self.probabilities(embedding, words)
+
     def probabilities(self, degradation: Tensor, words: Sequence[str] | None = None) -> Tensor:
         """Return the probabilities of `classify` for degradation embeddings (N, dim) of `embed`."""
         if words is None:

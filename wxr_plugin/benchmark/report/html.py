@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from wxr_plugin.benchmark.report.charts import picks_table, quality_charts
 from wxr_plugin.benchmark.report.content import Content
 from wxr_plugin.benchmark.report.images import counts
 from wxr_plugin.benchmark.report.page import Section, html_table, page, titled_tables
@@ -38,6 +39,7 @@ def to_html(content: Content, results: Results, data: dict[str, Any], side: int)
 def _sections(content: Content, results: Results, photos: str) -> Iterator[Section]:
     quality = [RANKS, _compared(content), titled_tables(content.quality)]
     yield Section("Quality", "Quality", "\n".join(quality))
+    yield Section("Charts", "Charts and picks", _quality_charts(results))
     yield Section("Photos", "Photos", photos)
     charts = _charts(results)
     cost = titled_tables([content.cost])
@@ -84,6 +86,13 @@ def _compared(content: Content) -> str:
     )
     notes = [f'<p class="note">{escape(note)}</p>' for note in content.comparable]
     return explanation + "".join(notes)
+
+
+def _quality_charts(results: Results) -> str:
+    charts = "".join(f"<figure>{chart}</figure>" for chart in quality_charts(results))
+    if not charts:
+        return "<p>Nothing was measured.</p>"
+    return f'<div class="charts drawn">{charts}</div>\n{titled_tables([picks_table(results)])}'
 
 
 def _charts(results: Results) -> str:

@@ -46,18 +46,23 @@ def viewer_data(results: Results, shown: Shown) -> dict[str, Any]:
 
     `sources` and `metrics` name the items of the lists `f`, `d` and `v` of an image: the rest of
     its address after the `base` of its set, its data URI if the page carries it, and the values of
-    all metrics. Missing items are None.
+    all metrics. Missing items are None. `picks` are the places of the metrics without ground truth,
+    which may choose among candidates.
     """
     embedded = _embedded(results, shown.images)
     sources = _sources(results)
     metrics = []
-    for key, metric in _image_metrics(results).items():
+    picks = []
+    for place, (key, metric) in enumerate(_image_metrics(results).items()):
         metrics.append([metric.title or key, metric.better, metric.digits])
+        if not metric.needs_gt:
+            picks.append(place)
     # A set of which nothing is restored yet has nothing to show.
     filled = [name for name in results.sets if _image_names(results, name)]
     return {
         "sources": [list(source) for source in sources],
         "metrics": metrics,
+        "picks": picks,
         "sets": [_set(results, name, sources, embedded, shown) for name in filled],
     }
 

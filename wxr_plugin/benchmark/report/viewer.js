@@ -177,7 +177,22 @@
       const values = figures(source).map((value, place) => value === null ? "" :
         data.metrics[place][0] + " " + value.toFixed(data.metrics[place][2])).filter(Boolean);
       caption.replaceChildren(inside("b", sources[source][1]), inside("span", values.join(" · ")));
+      const picking = pickers(source);
+      if (picking.length) {
+        const mark = inside("span", "picked by " + picking.join(", "));
+        mark.className = "picked";
+        caption.append(mark);
+      }
     });
+  }
+
+  /* The metrics that rate this source best of all methods on this photo; `data.picks` names their places. */
+  function pickers(source) {
+    return (data.picks || []).filter((place) => {
+      const values = sources.map((_, other) => figures(other)[place]);
+      const given = values.filter((value) => value !== null);
+      return given.length > 1 && values[source] !== null && values[source] === best(given, data.metrics[place][1]);
+    }).map((place) => data.metrics[place][0]);
   }
 
   function inside(kind, text) {

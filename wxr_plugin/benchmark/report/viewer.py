@@ -21,8 +21,9 @@ def viewer(data: dict[str, Any], note: str) -> str:
     Args:
         data: `sources`, pairs of key and title: the images of a photo; `right`, the place of the
             source that is shown on the right at first (optional); `metrics`, triples of title,
-            better (higher or lower) and digits; `sets`, each with a `title`, `base` (the start of
-            the addresses of each source) and `images`. An image has its name `n`, its size `s` in
+            better (higher or lower) and digits; `picks`, the places of those whose best value is
+            marked (optional); `sets`, each with a `title`, `base` (the start of the addresses of
+            each source) and `images`. An image has its name `n`, its size `s` in
             pixels (width, height), and a value for each source: `f`, the rest of its address, `d`,
             its data URI, and `v`, its values of all metrics; None where there is none. It may have
             texts, `t`: pairs of a title and pairs of name and text.

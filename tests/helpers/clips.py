@@ -16,12 +16,14 @@ def write_clip(
     variable: bool = False,
     sound: str = "aac",
     pixel_format: str = "yuv420p",
-    gains: list[float] | None = None,
+    rotation: int = 0,
+    aspect: Fraction | None = None,
 ) -> Path:
     """Write moving blocks at 30 frames a second, tagged BT.709, with a tone; return `path`.
 
-    `variable` shows every third frame three times as long; `gains` scales the brightness of each
-    frame; `sound` is a codec, or empty for none.
+    `variable` shows every third frame three times as long; `sound` is a codec, or empty for none;
+    `rotation`, in degrees, is the mark that a phone held upright writes; `aspect` is the width of a
+    pixel over its height.
     """
     import av
 
@@ -32,11 +34,15 @@ def write_clip(
         video.codec_context.time_base = TICK
         video.codec_context.colorspace = video.codec_context.color_primaries = 1
         video.codec_context.color_trc = 1
+        if rotation:
+            video.set_display_rotation(rotation)
+        if aspect:
+            video.codec_context.sample_aspect_ratio = aspect
         audio = container.add_stream(sound, rate=48000) if sound else None
         time = 0
         for number in range(count):
-            pixels = _blocks(size, number) * (1 if gains is None else gains[number])
-            frame = av.VideoFrame.from_ndarray(pixels.astype(np.uint8), format="rgb24")
+            pixels = _blocks(size, number).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame = frame.reformat(format=pixel_format, dst_colorspace=1)
             frame.pts, frame.time_base = time, TICK
             container.mux(video.encode(frame))

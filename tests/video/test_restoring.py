@@ -1,5 +1,7 @@
 """Restoring videos: times, colours, sound, resume, and damaged files."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -105,6 +107,62 @@ def test_deep_video_reaches_the_network_with_16_bits(tmp_path):
     difference = read_clip(source)[0].astype(int) - read_clip(tmp_path / "out.mkv")[0]
     assert abs(difference).mean() < 6
     assert abs(difference.mean((0, 1, 2))).max() < 0.5
+
+
+def _with_subtitles(clip, path):
+    """Copy `clip` to `path` with two lines of subtitles."""
+    import av
+
+    text = "1\n00:00:00,000 --> 00:00:00,100\nRain\n\n2\n00:00:00,200 --> 00:00:00,300\nSun\n"
+    path.with_suffix(".srt").write_text(text)
+    sources = [av.open(str(clip)), av.open(str(path.with_suffix(".srt")))]
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream_from_template(source.streams[0]) for source in sources]
+        for source, stream in zip(sources, streams):
+            for packet in source.demux(source.streams[0]):
+                if packet.size:
+                    packet.stream = stream
+                    container.mux(packet)
+
+
+def _subtitles(path) -> list[bytes]:
+    import av
+
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(subtitles=0) if packet.size]
+
+
+def test_subtitles_are_copied_where_the_format_holds_them(tmp_path):
+    source = tmp_path / "talk.mkv"
+    _with_subtitles(write_clip(tmp_path / "clip.mkv", sound=""), source)
+    restored = restore_video(source, tmp_path / "out.mkv", _same, SETTINGS)
+    assert not restored.notes
+    assert _subtitles(tmp_path / "out.mkv") == _subtitles(source) == [b"Rain", b"Sun"]
+    restored = restore_video(source, tmp_path / "out.mp4", _same, SETTINGS)
+    assert "subtitle" in restored.notes[0]
+
+
+def test_turned_video_is_written_upright(tmp_path):
+    import av
+
+    source = write_clip(tmp_path / "clip.mp4", rotation=90, sound="")
+    shapes = set()
+    restore_video(source, tmp_path / "out.mp4", lambda x: (shapes.add(x.shape), x)[1], SETTINGS)
+    assert shapes == {(64, 48, 3)}
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert next(container.decode(video=0)).rotation == 0
+    # Positive degrees turn counterclockwise, as np.rot90 does.
+    upright = np.rot90(read_clip(source)[0], 1, (1, 2))
+    assert abs(upright.astype(int) - read_clip(tmp_path / "out.mp4")[0]).mean() < 6
+
+
+def test_shape_of_the_pixels_is_kept(tmp_path):
+    import av
+
+    source = write_clip(tmp_path / "clip.mp4", aspect=Fraction(4, 3), sound="")
+    restore_video(source, tmp_path / "out.mp4", _same, SETTINGS)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
 
 
 def test_odd_sides(tmp_path):

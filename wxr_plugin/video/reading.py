@@ -46,6 +46,8 @@ class VideoInfo(msgspec.Struct):
     """Number of frames; 0 if the file does not say and has no duration."""
     deep: bool
     """Whether a channel has more than 8 bits."""
+    aspect: Fraction
+    """Width of a pixel of the upright frames over its height."""
     duration: float
     """Of the whole file with its sound, in seconds; 0 if the file does not say."""
     tags: dict[str, int]
@@ -111,14 +113,16 @@ def video_info(container: "InputContainer", path: Path) -> VideoInfo:
     container.seek(0)
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     width, height = first.width, first.height
+    aspect = stream.sample_aspect_ratio or Fraction(1)
     if first.rotation % 180:
-        width, height = height, width
+        width, height, aspect = height, width, 1 / aspect
     return VideoInfo(
         width=width,
         height=height,
         time_base=stream.time_base,
         rate=rate,
         count=_count(stream, container, rate),
+        aspect=aspect,
         deep=max(part.bits for part in first.format.components) > DEPTH,
         duration=(container.duration or 0) / 1_000_000,
         tags={name: int(getattr(first, name)) for name in TAGS},

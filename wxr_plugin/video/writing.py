@@ -69,6 +69,7 @@ def encoded_stream(container: "OutputContainer", info: VideoInfo, suffix: str) -
     context = stream.codec_context
     context.time_base = info.time_base
     context.max_b_frames = 0
+    context.sample_aspect_ratio = info.aspect
     context.colorspace = conversion(info)["src_colorspace"]
     context.color_primaries = info.tags["color_primaries"]
     context.color_trc = info.tags["color_trc"]
@@ -157,9 +158,11 @@ def _copied_packets(
             packet = next(packets)
         except (StopIteration, av.FFmpegError):  # a cut file: the sound ends where the file does
             return
-        if packet.dts is None:
+        # The last packet of a stream is empty; sound and subtitles are in the order of their times.
+        time = packet.pts if packet.dts is None else packet.dts
+        if time is None or not packet.size:
             continue
-        seconds = packet.dts * packet.time_base
+        seconds = time * packet.time_base
         packet.stream = copies[packet.stream.index]
         yield seconds, packet
 

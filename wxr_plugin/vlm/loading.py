@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from wxr_plugin.errors import WxrError
 from wxr_plugin.schema import AtLeastOne, Block
@@ -107,6 +108,9 @@ def load(
     # A quantised model is on its device already, and cannot be moved.
     if settings.quantization == "none":
         model = model.to(device)
+    if device.type == "cpu":
+        # Convolutions of a vision tower are half again as fast so; the result agrees to rounding.
+        convert_conv2d_weight_memory_format(model, torch.channels_last)
     return processor, model.eval().requires_grad_(False)
 
 

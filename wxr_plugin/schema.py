@@ -190,7 +190,7 @@ class PathOptions(Block):
     """
 
     pretrain_network_g: ExistingPath | None = None
-    """Initial weights of network_g: .pth, .safetensors, or hf://OWNER/NAME[@REVISION][/FILE]."""
+    """Initial weights of network_g: .pth, .safetensors, or `hf://OWNER/NAME[@REVISION][/FILE]`."""
     param_key_g: str | None = "params"
     """Entry of the weights file: params, params_ema, or none for a bare state dict."""
     strict_load_g: bool = True

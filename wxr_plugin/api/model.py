@@ -135,7 +135,7 @@ def load(
         name: a packaged network ("small", "tiny"), a published method (`wxr zoo list`), a
             checkpoint that stores its network (.pth, .safetensors), an option file (.yml) with
             `network_g` and `path.pretrain_network_g`, or either of these on the Hugging Face hub:
-            hf://OWNER/NAME[@REVISION][/FILE], which is fetched unless it is cached.
+            `hf://OWNER/NAME[@REVISION][/FILE]`, which is fetched unless it is cached.
         checkpoint: file or files of a published method, or their folder (default: where `wxr zoo
             get` puts them).
         device: cpu, cuda or cuda:N (default: a GPU if there is one).

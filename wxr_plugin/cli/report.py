@@ -54,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--figure",
         type=Path,
         metavar="FILE",
-        help="file of --photo: .png, .pdf or .svg; the report itself is not written again",
+        help="file of --photo: .png, .jpg, .pdf or .svg; the report itself is not written again",
     )
     add_json(parser, "the paths of the files")
 

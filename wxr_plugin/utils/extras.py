@@ -14,7 +14,7 @@ EXTRAS = {
     "download": ("gdown",),
     "video": ("av",),
 }
-"""Extra -> top-level modules of its packages. The licences are in README.md."""
+"""Extra -> top-level modules of its packages. The licences are in docs/install.md."""
 
 
 class MissingExtraError(WxrError):

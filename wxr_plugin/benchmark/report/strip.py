@@ -14,7 +14,7 @@ from wxr_plugin.data.images.io import read_image
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.files import check_file
 
-SUFFIXES = (".png", ".pdf", ".svg")
+SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 COLUMNS = 4
 """Photos in a row of the figure at most."""
 WIDTH = 2.4
@@ -83,7 +83,7 @@ def draw(panel_list: Sequence[Panel], output: Path) -> None:
         if panel.caption:
             place = {"ha": "center", "va": "top", "transform": axes.transAxes}
             axes.text(0.5, -0.02, panel.caption, fontsize=7, **place)
-    figure.savefig(output, dpi=200)
+    figure.savefig(output, dpi=150)
 
 
 def _figures(results: Results, row: Row | None) -> str:

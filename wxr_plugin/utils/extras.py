@@ -12,6 +12,8 @@ EXTRAS = {
     "server": ("openai",),
     "demo": ("sklearn",),
     "download": ("gdown",),
+    "onnx": ("onnxruntime", "onnx", "onnxscript"),
+    "openvino": ("openvino",),
 }
 """Extra -> top-level modules of its packages. The licences are in README.md."""
 

@@ -17,7 +17,8 @@ SIGMA = 2 / 3
 """Standard deviation of the Gaussian in pixels: a third of the factor of two."""
 REACH = 3
 """Radius of the Gaussian in pixels: 4 sigma, rounded."""
-_DISTANCES = torch.arange(-REACH, REACH + 1.0) / SIGMA
+# On the CPU, also where this module is imported for a network on torch's meta device.
+_DISTANCES = torch.arange(-REACH, REACH + 1.0, device="cpu") / SIGMA
 GAUSSIAN = torch.softmax(-0.5 * _DISTANCES**2, dim=0).tolist()
 """exp(-d^2 / 2), normalised to a sum of 1."""
 

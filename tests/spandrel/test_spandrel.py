@@ -137,6 +137,6 @@ def test_a_preferred_row_decides_between_equal_shapes():
 def test_weights_that_do_not_fit_are_one_line(registry):
     state_dict = published("GridDehazeNet").state_dict()
     state_dict["conv_out.weight"] = torch.zeros(3, 5, 3, 3)
-    with pytest.raises(WxrError, match="look like those of GridDehazeNet.*conv_out.weight") as why:
+    with pytest.raises(WxrError, match=r"look like those of GridDehazeNet.*conv_out") as why:
         ModelLoader(registry=registry).load_from_state_dict(state_dict)
     assert "\n" not in str(why.value)

@@ -139,6 +139,9 @@ def check_rows(names: Sequence[str]) -> None:
 
 
 def _prefix(state_dict: StateDict, key: str) -> str | None:
-    """Return the prefix with which a state dict has `key`; None if it lacks it."""
-    prefixes = [name.removesuffix(key) for name in state_dict if name.endswith(key)]
-    return min(prefixes, key=len, default=None)
+    """Return the prefix of all names of a state dict that has `key`; None if it lacks the key."""
+    for name in state_dict:
+        prefix = name.removesuffix(key)
+        if name.endswith(key) and all(other.startswith(prefix) for other in state_dict):
+            return prefix
+    return None

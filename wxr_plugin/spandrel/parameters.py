@@ -60,6 +60,5 @@ def _value(rule: str, shapes: Shapes) -> int:
 
 def _members(prefix: str, shapes: Mapping[str, Any]) -> set[str]:
     """Return the next parts of the names that begin with `prefix`."""
-    return {
-        name.removeprefix(prefix).partition(".")[0] for name in shapes if name.startswith(prefix)
-    }
+    names = [name.removeprefix(prefix) for name in shapes if name.startswith(prefix)]
+    return {name.partition(".")[0] for name in names}

@@ -68,7 +68,7 @@ setup(
     ],
     extras_require={
         # utils/extras.py names these in its messages, docs/install.md states their licences.
-        "all": ["wxr_plugin[app,demo,download,extra-archs,metrics,quantized,server,video]"],
+        "all": ["wxr_plugin[app,demo,download,extra-archs,metrics,onnx,openvino,quantized,server,video]"],
         "app": ["gradio>=6.29.1"],
         "demo": [
             "scikit-learn>=1.5",
@@ -78,6 +78,9 @@ setup(
         "download": ["gdown>=6.5"],
         "extra-archs": ["spandrel_extra_arches>=0.2"],
         "metrics": ["icecream>=2.1.3", "pyiqa>=0.1.16"],
+        # onnxruntime-gpu in place of onnxruntime runs on NVIDIA GPUs.
+        "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "onnxscript>=0.7"],
+        "openvino": ["onnx>=1.23", "onnxscript>=0.7", "openvino>=2026.4"],
         "quantized": ["accelerate>=1.10", "bitsandbytes>=0.46.1"],
         "server": ["openai>=1.98"],
         "video": ["av>=15.1"],

@@ -11,7 +11,7 @@ import msgspec
 from wxr_plugin.api.images import is_several, joined, read_given
 from wxr_plugin.api.published import Published, pretrained_place
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.packaged import DEFAULT, Precision
+from wxr_plugin.inference.packaged import DEFAULT, Engine, Precision
 
 if TYPE_CHECKING:
     from wxr_plugin.inference.restorer import Restorer
@@ -93,6 +93,11 @@ class Model(Published):
         return sum(parameter.numel() for parameter in self.restorer.net.parameters())
 
     @property
+    def engine(self) -> str:
+        """Return the engine that runs the network."""
+        return self.restorer.engine
+
+    @property
     def device(self) -> str:
         """Return the device that the network runs on."""
         return str(self.restorer.device)
@@ -101,7 +106,8 @@ class Model(Published):
         restorer = self.restorer
         tile = "whole photos" if restorer.tile is None else f"tile {restorer.tile}"
         facts = f"{self.network}, {self.parameters / 1e6:.2f} million parameters"
-        return f"Model({self.name!r}: {facts}, {self.device}, {restorer.precision}, {tile})"
+        place = self.device if self.engine == "torch" else f"{self.engine}, {self.device}"
+        return f"Model({self.name!r}: {facts}, {place}, {restorer.precision}, {tile})"
 
     def _restored(self, image: Any, progress: Progress | None) -> Any:
         given = read_given(image)
@@ -122,6 +128,7 @@ def load(
     overlap: int | None = None,
     batch: int = 1,
     precision: Precision = "fp32",
+    engine: Engine = "torch",
     guide: str | None = None,
     instruction: str | None = None,
     steps: int | None = None,
@@ -144,6 +151,8 @@ def load(
         overlap: pixels that neighbouring tiles share (default: from the receptive field).
         batch: tiles in one forward pass.
         precision: fp32, bf16 or fp16.
+        engine: torch, onnxruntime, openvino, tensorrt, or auto for the fastest one that is
+            installed and verified for this network on this machine (docs/engines.md).
         guide: DA-CLIP or CLIP of a network with a context (default: the one that it names).
         instruction: instruction for a method that takes one (default: the published one).
         steps: sampling steps of a diffusion network (default: the steps of the training).
@@ -169,6 +178,7 @@ def load(
         overlap=overlap,
         batch=batch,
         precision=precision,
+        engine=engine,
         sampling=SamplingOptions(steps=steps, seed=seed),
     )
     if restorer.diffusion:

@@ -17,6 +17,10 @@ SIGMA = 2 / 3
 """Standard deviation of the Gaussian in pixels: a third of the factor of two."""
 REACH = 3
 """Radius of the Gaussian in pixels: 4 sigma, rounded."""
+# On the CPU, also where this module is imported for a network on torch's meta device.
+_DISTANCES = torch.arange(-REACH, REACH + 1.0, device="cpu") / SIGMA
+GAUSSIAN = torch.softmax(-0.5 * _DISTANCES**2, dim=0).tolist()
+"""exp(-d^2 / 2), normalised to a sum of 1."""
 
 
 class ResidualBlock(nn.Module):
@@ -141,14 +145,22 @@ def pyramid(image: Tensor, scales: int) -> list[Tensor]:
 def _smoothed(x: Tensor) -> Tensor:
     """Smooth the rows by a Gaussian; borders are mirrored, the last pixel included."""
     width = x.shape[-1]
+    padded = _mirrored(x, REACH)
+    shifted = [padded[..., start : start + width] for start in range(len(GAUSSIAN))]
+    return sum(weight * pixels for weight, pixels in zip(GAUSSIAN, shifted))
+
+
+def _mirrored(x: Tensor, margin: int) -> Tensor:
+    """Return `x` (N, C, H, W) with `margin` mirrored pixels on either side of each row."""
+    width = x.shape[-1]
+    # Slices in place of an index, which exported graphs cannot make of a size.
+    if width >= margin:
+        left = x[..., :margin].flip(-1)
+        right = x[..., width - margin :].flip(-1)
+        return torch.cat((left, x, right), dim=-1)
     # Mirroring has the period 2 width: 0 1 2 2 1 0 0 1 2 ... for a width of 3.
-    places = torch.arange(-REACH, width + REACH, device=x.device) % (2 * width)
-    padded = x[..., torch.minimum(places, 2 * width - 1 - places)]
-    distances = torch.arange(-REACH, REACH + 1.0) / SIGMA
-    # exp(-d^2 / 2), normalised to a sum of 1.
-    weights = torch.softmax(-0.5 * distances**2, dim=0).tolist()
-    shifted = [padded[..., start : start + width] for start in range(len(weights))]
-    return sum(weight * pixels for weight, pixels in zip(weights, shifted))
+    places = torch.arange(-margin, width + margin, device=x.device) % (2 * width)
+    return x[..., torch.minimum(places, 2 * width - 1 - places)]
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:

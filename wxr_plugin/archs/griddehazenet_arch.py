@@ -67,11 +67,15 @@ class UpSample(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.deconv = nn.ConvTranspose2d(channels, channels, 3, stride=2, padding=1)
+        # Twice the input; the last row or column is cut off where `size` is odd.
+        self.deconv = nn.ConvTranspose2d(
+            channels, channels, 3, stride=2, padding=1, output_padding=1
+        )
         self.conv = nn.Conv2d(channels, channels // 2, 3, padding=1)
 
     def forward(self, x: Tensor, size: torch.Size) -> Tensor:
-        x = F.relu(self.deconv(x, output_size=size))
+        height, width = size
+        x = F.relu(self.deconv(x)[..., :height, :width])
         return F.relu(self.conv(x))
 
 

@@ -18,6 +18,7 @@ COMMANDS = (
     "check",
     "schema",
     "restore",
+    "export",
     "zoo",
     "models",
     "hub",

@@ -7,7 +7,7 @@ from typing import get_args
 from wxr_plugin.cli.downloading import add_download, after_download
 from wxr_plugin.cli.parsers import add_command, add_device, add_offline
 from wxr_plugin.errors import WxrError
-from wxr_plugin.inference.packaged import Precision
+from wxr_plugin.inference.packaged import ENGINES, Precision
 from wxr_plugin.sampling.methods import METHODS
 from wxr_plugin.utils.files import check_parents
 from wxr_plugin.utils.json_output import add_json, json_result
@@ -35,6 +35,7 @@ EXAMPLES = """examples:
   wxr restore holiday/ -o restored/ --method restormer-derain --format same --quality 90
   wxr restore rain.jpg -o restored/ --method prenet-rain100h --download
   wxr restore panorama.tif -o restored/ --precision bf16 --tile 768 --overlap 96 --batch 4
+  wxr restore holiday/ -o restored/ --engine openvino --precision bf16
   wxr restore frames/ -o restored/ --checkpoint experiments/irsde/models/net_g_latest.pth --frames
   wxr restore drive.mp4 -o clear.mp4 --smooth 0.8
   wxr restore street.jpg -o restored/ --method daclip --guide daclip_ViT-B-32.pt --seed 1
@@ -147,6 +148,13 @@ def _add_computing(group: argparse._ArgumentGroup) -> None:
         choices=get_args(Precision),
         default="fp32",
         help="precision of the forward pass",
+    )
+    group.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="torch",
+        help="what runs the network; auto: the fastest one that is installed and verified "
+        "(default: torch)",
     )
     add_device(group)
 

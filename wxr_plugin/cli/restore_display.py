@@ -28,6 +28,8 @@ def run_line(restorer: "Restorer", method: str | None, checkpoints: "list[Path] 
     weights = method or ", ".join(map(_short, checkpoints or [PACKAGED[DEFAULT]]))
     network = type(restorer.net).__name__
     place = f"{restorer.device}, {restorer.precision}, {_tiling(restorer)}"
+    if restorer.engine != "torch":
+        place = f"{restorer.engine}, {place}"
     return f"running {network} ({weights}) on {place}"
 
 

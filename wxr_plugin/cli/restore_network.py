@@ -26,6 +26,7 @@ def load_restorer(args: argparse.Namespace) -> Restorer:
         overlap=args.overlap,
         batch=args.batch,
         precision=args.precision,
+        engine=args.engine,
         sampling=SamplingOptions.read(sampling),
     )
     if restorer.diffusion:

@@ -1,7 +1,7 @@
 """The restorers that are shipped with the package, and the precisions that any restorer runs in."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from wxr_plugin.hub import fetched_file
 
@@ -20,6 +20,9 @@ DEFAULT = "small"
 NAMES = " or ".join(f"'{name}'" for name in PACKAGED)
 Precision = Literal["fp32", "bf16", "fp16"]
 """Precision of a forward pass; bf16 and fp16 are torch's autocast."""
+Engine = Literal["torch", "onnxruntime", "openvino", "tensorrt", "auto"]
+"""What runs a network; auto: the fastest engine that is installed and verified for it."""
+ENGINES: tuple[Engine, ...] = get_args(Engine)
 
 
 def checkpoint_path(checkpoint: str | Path) -> Path:

@@ -23,7 +23,7 @@ from wxr_plugin.inference.fit import (
 from wxr_plugin.inference.layout import laid_out
 from wxr_plugin.inference.loading import load_diffusion, load_guide, load_network
 from wxr_plugin.inference.memory import free, is_out_of_memory
-from wxr_plugin.inference.packaged import DEFAULT, Precision, checkpoint_path
+from wxr_plugin.inference.packaged import DEFAULT, Engine, Precision, checkpoint_path
 from wxr_plugin.inference.pixels import shrunk, to_pixels, to_tensor
 from wxr_plugin.inference.tiling import blended_rows, tile_count
 from wxr_plugin.sampling.options import SamplingOptions
@@ -32,6 +32,7 @@ from wxr_plugin.utils.devices import device_of
 if TYPE_CHECKING:
     from wxr_plugin.conditioning.daclip import DaClipGuide
     from wxr_plugin.conditioning.guides import Guide
+    from wxr_plugin.inference.engines.session import Session
 
 SMALLEST_TILE = 32
 """Side in pixels below which tiles are not halved when memory runs out."""
@@ -58,6 +59,9 @@ class Restorer:
         overlap: pixels that neighbouring tiles share; None: chosen from the reach of the network.
         precision: fp32, or bf16 or fp16 under torch's autocast.
         batch: tiles that go through the network together.
+        engine: torch, or another engine that runs the network (docs/engines.md). Reach and memory
+            are measured in torch for every engine. Images of sizes that an engine does not take,
+            and tiles with a view of the whole photo, run in torch.
 
     Where memory runs out, `batch` and then `tile`, or the patches that are sampled at a time, are
     halved for this and all later photos, and the log says so.
@@ -77,6 +81,7 @@ class Restorer:
         diffusion: Diffusion | PatchDiffusion | None = None,
         precision: Precision = "fp32",
         batch: int = 1,
+        engine: Engine = "torch",
     ):
         self.device = device_of(device)
         self.precision = checked_precision(precision, self.device)
@@ -93,6 +98,7 @@ class Restorer:
         check_called(net)
         check_guide(net, guide)
         check_diffusion(net, bool(diffusion))
+        self._session = self._session_of(engine)
 
     @classmethod
     def from_checkpoint(
@@ -165,6 +171,11 @@ class Restorer:
             free()  # outside of the handler, where no traceback holds the tensors
 
     @property
+    def engine(self) -> str:
+        """Name of the engine that runs the network; never `auto`."""
+        return self._session.name if self._session else "torch"
+
+    @property
     def names_degradations(self) -> bool:
         """Whether the guide names degradations: a DA-CLIP does, a CLIP does not."""
         return hasattr(self.guide, "probabilities")
@@ -192,6 +203,16 @@ class Restorer:
         longest = max(size)
         pixels = height * width
         return self._cutter.choose(longest, pixels, self.tile, self.overlap, self.batch)
+
+    def _session_of(self, engine: Engine) -> "Session | None":
+        if engine == "torch":
+            return None
+        # Imported here: engines are extras, and few need them.
+        from wxr_plugin.inference.engines.choosing import session_of
+
+        return session_of(
+            self.net, engine, self.device, self.precision, lambda image: self._in_torch(image, None)
+        )
 
     def _restored(self, photo: np.ndarray, context: Context | None) -> np.ndarray:
         self.cut = self.cut_of(photo.shape[:2])
@@ -295,6 +316,11 @@ class Restorer:
         return self.seen
 
     def _call(self, lq: Tensor, steering: Any) -> Tensor:
+        if self._session and steering is None and self._session.fits(lq):
+            return self._session(lq)
+        return self._in_torch(lq, steering)
+
+    def _in_torch(self, lq: Tensor, steering: Any) -> Tensor:
         arguments = [lq]
         if steering is not None:
             arguments.append(_repeated(steering, len(lq)))

@@ -14,6 +14,8 @@ EXTRAS = {
     "download": ("gdown",),
     "video": ("av",),
     "app": ("gradio",),
+    "onnx": ("onnxruntime", "onnx", "onnxscript"),
+    "openvino": ("openvino",),
 }
 """Extra -> top-level modules of its packages. The licences are in docs/install.md."""
 

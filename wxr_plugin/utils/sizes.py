@@ -1,5 +1,6 @@
 """Padding and cropping of images for networks that accept only certain sizes."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -15,7 +16,8 @@ def extended(lq: Tensor, multiple: int, least: int = 0, mode: str = "reflect") -
     smallest = least + -least % multiple  # `least`, rounded up to a multiple
     right = max(-width % multiple, smallest - width)
     below = max(-height % multiple, smallest - height)
-    if right == below == 0:
+    # An exported graph holds for all sizes, so it always pads, perhaps by nothing.
+    if not torch.compiler.is_exporting() and right == below == 0:
         return lq
     # Reflection needs more pixels than it adds.
     reflectable = below < height and right < width

@@ -68,7 +68,9 @@ setup(
     ],
     extras_require={
         # utils/extras.py names these in its messages, docs/install.md states their licences.
-        "all": ["wxr_plugin[app,demo,download,extra-archs,metrics,onnx,openvino,quantized,server,video]"],
+        "all": [
+            "wxr_plugin[app,demo,download,extra-archs,metrics,onnx,openvino,quantized,server,video]"
+        ],
         "app": ["gradio>=6.29.1"],
         "demo": [
             "scikit-learn>=1.5",

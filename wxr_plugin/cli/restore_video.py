@@ -18,7 +18,7 @@ from wxr_plugin.video.writing import check_output
 
 RESULT_OPTIONS = (
     *("method", "checkpoint", "opt", "guide", "instruction", "precision", "tile", "overlap"),
-    *("steps", "sampler", "stride", "seed"),
+    *("steps", "sampler", "stride", "seed", "engine"),
 )
 """Options of the command line that change the result."""
 

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from wxr_plugin.app import restoring
+from wxr_plugin.app.folders import Folders
+from wxr_plugin.app.page import answer_folder
 from wxr_plugin.cli.main import main
 from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import WxrError
@@ -48,6 +50,27 @@ def test_packaged_restorers_come_first_and_the_rest_can_be_fetched():
     assert restoring.choices()[:2] == ["small", "tiny"]
     assert "restormer-derain" in restoring.missing()
     assert "Apache-2.0" in restoring.licence("maxim-rain13k")
+
+
+def test_photos_of_equal_names_keep_a_result_each(tmp_path):
+    photos = [tmp_path / "a" / "p.png", tmp_path / "b" / "p.png", tmp_path / "b" / "p.jpg"]
+    for photo in photos:
+        write_image(photo, np.zeros((48, 64, 3), np.uint8))
+    results = restoring.restore(photos, restoring.Job(["tiny"], 0, "fp32", "cpu"))
+    assert len({result.label for result in results}) == 3
+    with zipfile.ZipFile(restoring.zipped(results)) as archive:
+        assert archive.namelist() == ["tiny/p.png", "tiny/p-2.png", "tiny/p-3.png"]
+
+
+def test_answers_are_not_written_through_a_link_that_leads_out(tmp_path):
+    (tmp_path / "open" / "study").mkdir(parents=True)
+    (tmp_path / "secret").write_text("")
+    folders = Folders([tmp_path / "open"])
+    study = tmp_path / "open" / "study"
+    assert answer_folder(folders, str(study)) == study.resolve()
+    (study / "answers.jsonl").symlink_to(tmp_path / "secret")
+    with pytest.raises(WxrError, match="not below an allowed folder"):
+        answer_folder(folders, str(study))
 
 
 @pytest.mark.parametrize(

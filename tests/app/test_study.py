@@ -109,3 +109,22 @@ def test_wrong_studies(methods, tmp_path):
     study = Study(tmp_path / "s", methods, "me")
     with pytest.raises(WxrError, match="left, right or tie"):
         study.answer(study.next(), "both")
+
+
+def test_links_out_of_a_folder_of_results_are_left_out(tmp_path):
+    photo = np.zeros((8, 8, 3), np.uint8)
+    for name in ("a", "b"):
+        write_image(tmp_path / name / "1.png", photo)
+    write_image(tmp_path / "secret.png", photo)
+    for name in ("a", "b"):
+        (tmp_path / name / "2.png").symlink_to(tmp_path / "secret.png")
+    study = Study(tmp_path / "s", {name: tmp_path / name for name in ("a", "b")}, "me")
+    assert {question.photo for question in study.questions} == {"1"}
+
+
+def test_a_negative_seed_is_refused(tmp_path):
+    for name in ("a", "b"):
+        write_image(tmp_path / name / "1.png", np.zeros((8, 8, 3), np.uint8))
+    methods = {name: tmp_path / name for name in ("a", "b")}
+    with pytest.raises(WxrError, match="seed -1: take 0 or more"):
+        Study(tmp_path / "s", methods, "me", -1)

@@ -11,10 +11,11 @@ import numpy as np
 
 from wxr_plugin.app import correcting, restoring
 from wxr_plugin.app.folders import Folders
-from wxr_plugin.app.study import Question, Study
+from wxr_plugin.app.study import ANSWERS, Question, Study
 from wxr_plugin.data.images.io import read_image
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.extras import imported
+from wxr_plugin.utils.files import write_text
 
 # Read when gradio is imported.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -274,8 +275,11 @@ def _study_tab(gr: Any, folders: Folders) -> None:
         methods = {}
         for line in filter(None, map(str.strip, text.splitlines())):
             method, _, path = line.rpartition("=")
-            methods[method or Path(path).name] = folders.checked(path)
-        return Study(_answer_folder(folders, folder), methods, name, int(number or 0))
+            title = method.strip() or Path(path.strip()).name
+            if title in methods:
+                raise WxrError(f"two methods are named {title}: write NAME=FOLDER for each")
+            methods[title] = folders.checked(path)
+        return Study(answer_folder(folders, folder), methods, name, int(number or 0))
 
     def ask(current: Study) -> Any:
         asked = current.next()
@@ -301,8 +305,7 @@ def _study_tab(gr: Any, folders: Folders) -> None:
     def summary(*values: Any) -> Any:
         current = study(*values)
         path = current.folder / "scores.csv"
-        current.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(current.csv(), encoding="utf-8")
+        write_text(path, current.csv())
         rows = [
             [s.method, s.wins, s.shown, *(round(v, 3) for v in s[3:])] for s in current.scores()
         ]
@@ -315,13 +318,13 @@ def _study_tab(gr: Any, folders: Folders) -> None:
     finish.click(one_line(summary), setting, [table, file])
 
 
-def _answer_folder(folders: Folders, text: str) -> Path:
+def answer_folder(folders: Folders, text: str) -> Path:
     """Return the folder of the answers, which need not exist but lies below an allowed one."""
     path = Path(text.strip()).expanduser()
     if not text.strip():
         raise WxrError("name a folder for the answers")
-    return (
-        folders.checked(str(path.parent)) / path.name
-        if not path.exists()
-        else folders.checked(text)
-    )
+    if not path.exists():
+        return folders.checked(str(path.parent)) / path.name
+    if (path / ANSWERS).is_symlink():
+        folders.checked(str(path / ANSWERS))
+    return folders.checked(text)

@@ -89,17 +89,31 @@ def restore(photos: Sequence[Path], job: Job, progress: Any = None) -> list[Resu
         raise WxrError(f"tile {job.tile}: take a side in pixels, or 0")
     folder = Path(tempfile.mkdtemp(prefix="wxr_app_"))
     results = []
-    steps = [(photo, name) for photo in photos for name in job.restorers]
-    for done, (photo, name) in enumerate(steps):
-        show = _shown(progress, done, len(steps), f"{photo.name} by {name}")
+    stems = _stems(photos)
+    steps = [(place, name) for place in range(len(photos)) for name in job.restorers]
+    for done, (place, name) in enumerate(steps):
+        photo = photos[place]
+        title = f"{stems[place]}{photo.suffix}"
+        show = _shown(progress, done, len(steps), f"{title} by {name}")
         model = _model(name, job.tile, job.precision, job.device)
-        target = folder / name.replace("/", "_") / f"{photo.stem}.png"
+        target = folder / name.replace("/", "_") / f"{stems[place]}.png"
         target.parent.mkdir(exist_ok=True)
         after = model(photo, progress=show).save(target)
-        facts = [_facts(photo.name, "input", photo, job.device)] if name == job.restorers[0] else []
-        facts.append(_facts(photo.name, name, after, job.device))
-        results.append(Result(f"{photo.name} by {name}", photo, Path(after), facts))
+        facts = [_facts(title, "input", photo, job.device)] if name == job.restorers[0] else []
+        facts.append(_facts(title, name, after, job.device))
+        results.append(Result(f"{title} by {name}", photo, Path(after), facts))
     return results
+
+
+def _stems(photos: Sequence[Path]) -> list[str]:
+    """Return a name for the result of each photo; equal ones get a number, as in p-2."""
+    names: list[str] = []
+    for photo in photos:
+        name, number = photo.stem, 2
+        while name in names:
+            name, number = f"{photo.stem}-{number}", number + 1
+        names.append(name)
+    return names
 
 
 @lru_cache(maxsize=4)

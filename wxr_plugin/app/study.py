@@ -50,6 +50,8 @@ class Study:
             raise WxrError("a study compares two methods or more: name two folders of results")
         if not person.strip():
             raise WxrError("name yourself, so that your answers are kept apart from others'")
+        if seed < 0:
+            raise WxrError(f"seed {seed}: take 0 or more")
         self.folder, self.methods, self.person = folder, methods, person.strip()
         self.files = {name: _results(path) for name, path in methods.items()}
         shared = set.intersection(*(set(files) for files in self.files.values()))
@@ -142,10 +144,15 @@ class Study:
 
 
 def _results(folder: Path) -> dict[str, Path]:
-    """Return name without suffix -> file of the results in a folder."""
+    """Return name without suffix -> file of the results in a folder; links out are left out."""
     from wxr_plugin.data.images.io import SUFFIXES
 
     if not folder.is_dir():
         raise WxrError(f"{folder}: no such folder")
-    files = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES]
+    root = folder.resolve()
+    files = [
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in SUFFIXES and file.resolve().is_relative_to(root)
+    ]
     return {str(file.relative_to(folder).with_suffix("")): file for file in files}

@@ -189,7 +189,7 @@ def test_study_is_blind_and_works_by_keyboard(page, root, tmp_path_factory):
     page.keyboard.press("Space")
     page.get_by_text("All 2 questions are answered").wait_for()
     answers = (root / f"study{width}" / "answers.jsonl").read_text().splitlines()
-    assert len(answers) == 2 and '"choice": "left"' in answers[0]
+    assert len(answers) == 2 and '"choice":"left"' in answers[0]
     page.click("#study-scores")
     page.wait_for_selector("a[href*='scores.csv']")
 

@@ -34,8 +34,8 @@ def test_table_versions_and_votes(store):
     ]
     captions = [caption for _, caption in correcting.versions(store, "street")]
     assert captions == ["teacher, rated 3.60, iteration 40", "small, rated 3.50, iteration 0"]
-    # The refused candidate has a rating and no label.
-    assert [row[1:] for row in correcting.votes(store, "street")] == [(3.5, "tiny"), (2.5, "tiny")]
+    states = [row[1:] for row in correcting.votes(store, "street")]
+    assert states == [(3.5, "tiny", "label in force"), (2.5, "tiny", "refused")]
 
 
 def test_correction_is_stored_with_its_provenance(store):

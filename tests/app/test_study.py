@@ -68,7 +68,7 @@ def test_answer_that_a_crash_cut_is_asked_again(methods, tmp_path):
     again = Study(tmp_path / "s", methods, "me")
     assert again.next() == second
     again.answer(second, "tie")
-    assert [row["choice"] for row in again.answers() if row] == ["left", "tie"]
+    assert [row.choice for row in again.answers()] == ["left", "tie"]
 
 
 def test_damaged_line_in_the_middle_is_named(methods, tmp_path):
@@ -96,6 +96,14 @@ def test_answers_have_person_and_time(methods, tmp_path):
     study.answer(study.next(), "left")
     (row,) = map(json.loads, (tmp_path / "s" / ANSWERS).read_text().splitlines())
     assert row["person"] == "me" and row["time"] > 1e9 and row["choice"] == "left"
+
+
+def test_second_answer_of_a_double_click_is_dropped(methods, tmp_path):
+    study = Study(tmp_path / "s", methods, "me")
+    question = study.next()
+    study.answer(question, "left")
+    study.answer(question, "right")
+    assert [row.choice for row in study.answers()] == ["left"]
 
 
 def test_wrong_studies(methods, tmp_path):

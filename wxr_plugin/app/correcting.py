@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,18 +59,24 @@ def versions(store: Path, key: str) -> list[tuple[np.ndarray, str]]:
     ]
 
 
-def votes(store: Path, key: str) -> list[tuple[str, float, str]]:
-    """Return the ratings that the store holds of an image: content, rating and rater, newest last.
+def votes(store: Path, key: str) -> list[tuple[str, float, str, str]]:
+    """Return the ratings of an image's candidates: content, rating, rater, and what became of it.
 
-    Those of its candidates are among them; refused candidates have a rating and no label.
+    A candidate is the label in force, was one before, or was refused, in which case the store
+    holds its rating alone.
     """
     with LabelStore(store, readonly=True) as labels:
         provenances = labels.provenances()
         ratings = [row for row in labels.answers("rating") if row.key == key]
+        history = [label.content for label in labels.pseudo_history(key)]
     table = []
     for row in ratings:
-        name = provenances.get(row.provenance, {}).get("model", row.provenance)
-        table.append((row.content, round(getattr(row, "rating", float("nan")), 3), str(name)))
+        name = str(provenances.get(row.provenance, {}).get("model", row.provenance))
+        if history and row.content == history[-1]:
+            state = "label in force"
+        else:
+            state = "earlier label" if row.content in history else "refused"
+        table.append((row.content[:8], round(getattr(row, "rating", math.nan), 3), name, state))
     return table
 
 

@@ -212,7 +212,9 @@ def _label_tab(gr: Any, folders: Folders) -> None:
     table = gr.Dataframe(headers=heads, interactive=False, label="Pseudo-labels in force")
     key = gr.Dropdown([], label="Photo", interactive=True)
     versions = gr.Gallery(label="Stored versions, newest first", columns=4, object_fit="contain")
-    votes = gr.Dataframe(headers=["image", "rating", "rater"], interactive=False, label="Votes")
+    votes = gr.Dataframe(
+        headers=["image", "rating", "rater", "state"], interactive=False, label="Votes"
+    )
     with gr.Accordion("Correct this label", open=False):
         image = gr.Image(label="The better restoration, of the same size", type="numpy")
         with gr.Row():

@@ -3,7 +3,7 @@
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def restore(photos: Sequence[Path], job: Job, progress: Any = None) -> list[Resu
         raise WxrError("choose at least one restorer")
     if job.tile < 0:
         raise WxrError(f"tile {job.tile}: take a side in pixels, or 0")
-    folder = Path(tempfile.mkdtemp(prefix="wxr_app_"))
+    folder = Path(tempfile.mkdtemp(dir=_workplace().name))
     results = []
     stems = _stems(photos)
     steps = [(place, name) for place in range(len(photos)) for name in job.restorers]
@@ -114,6 +114,12 @@ def _stems(photos: Sequence[Path]) -> list[str]:
             name, number = f"{photo.stem}-{number}", number + 1
         names.append(name)
     return names
+
+
+@cache
+def _workplace() -> tempfile.TemporaryDirectory:
+    """Return the folder of all results, which is removed when the page ends."""
+    return tempfile.TemporaryDirectory(prefix="wxr_app_")
 
 
 @lru_cache(maxsize=4)

@@ -2,14 +2,14 @@
 
 import csv
 import io
-import json
 import os
 import time
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
 from wxr_plugin.app.bradley_terry import Score, scores
@@ -27,6 +27,18 @@ class Question(NamedTuple):
     left: str
     """Method shown on the left; the page does not name it."""
     right: str
+
+
+class Answer(msgspec.Struct):
+    """A line of the answers' file: the question, the choice, who answered and when."""
+
+    photo: str
+    left: str
+    right: str
+    choice: Literal["left", "right", "tie"]
+    person: str
+    time: float
+    """Seconds since 1970."""
 
 
 class Study:
@@ -59,68 +71,64 @@ class Study:
             raise WxrError("no photo has a result in every folder; results need equal names")
         self.questions = self._drawn(sorted(shared), seed)
 
-    def answers(self) -> list[dict]:
+    def answers(self) -> list["Answer"]:
         """Return all answers of all persons, in the order in which they were given."""
         path = self.folder / ANSWERS
         if not path.is_file():
             return []
-        rows = []
-        lines = path.read_text(encoding="utf-8").splitlines()
+        answers = []
+        lines = path.read_bytes().splitlines()
         for number, line in enumerate(lines, 1):
             try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
+                answers.append(msgspec.json.decode(line, type=Answer))
+            except msgspec.DecodeError as error:
                 # A line that was cut by a crash is the last one; it was never confirmed.
                 if number < len(lines):
                     raise WxrError(f"{path}:{number}: not an answer of this study") from error
-        return rows
+        return answers
 
     def next(self) -> Question | None:
         """Return the first question that this person has not answered; None at the end."""
-        done = {
-            (row["photo"], frozenset((row["left"], row["right"])))
-            for row in self.answers()
-            if row["person"] == self.person
-        }
+        answered = self._answered()
         for question in self.questions:
-            if (question.photo, frozenset(question[1:])) not in done:
+            if _asked(question) not in answered:
                 return question
         return None
 
     def answer(self, question: Question, choice: str) -> None:
-        """Append an answer, "left", "right" or "tie", and wait until it is on the disk."""
+        """Append an answer, "left", "right" or "tie", and wait until it is on the disk.
+
+        A second answer of the same person to a question, such as of a double click, is dropped.
+        """
         if choice not in SHARES:
             raise WxrError(f"{choice}: answer left, right or tie")
+        if _asked(question) in self._answered():
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
-        row = {**question._asdict(), "choice": choice, "person": self.person, "time": time.time()}
+        row = Answer(*question, choice, self.person, time.time())
         path = self.folder / ANSWERS
-        with path.open("a+", encoding="utf-8") as stream:
+        with path.open("ab+") as stream:
             # A line that a crash cut was never confirmed, and its question is asked again.
             whole = path.read_bytes().rpartition(b"\n")
             stream.truncate(len(whole[0]) + len(whole[1]))
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            stream.write(msgspec.json.encode(row) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
 
     def progress(self) -> tuple[int, int]:
         """Return the number of questions that this person answered, and of all questions."""
-        done = {
-            (row["photo"], frozenset((row["left"], row["right"])))
-            for row in self.answers()
-            if row["person"] == self.person
-        }
-        asked = {(question.photo, frozenset(question[1:])) for question in self.questions}
-        return len(done & asked), len(asked)
+        asked = {_asked(question) for question in self.questions}
+        return len(self._answered() & asked), len(asked)
 
     def scores(self) -> list[Score]:
         """Return the methods' scores from the answers of all persons, best first."""
-        known = set(self.methods)
+        methods = set(self.methods)
         choices = [
-            (row["left"], row["right"], SHARES[row["choice"]])
+            (row.left, row.right, SHARES[row.choice])
             for row in self.answers()
-            if {row["left"], row["right"]} <= known
+            if {row.left, row.right} <= methods
         ]
-        return scores(sorted(known), choices)
+        return scores(sorted(methods), choices)
 
     def csv(self) -> str:
         """Return the scores as CSV: wins, win rate, Bradley-Terry score with its 95 % interval."""
@@ -133,6 +141,9 @@ class Study:
             writer.writerow([row.method, row.wins, row.shown, f"{rate:.4f}", *bounds])
         return stream.getvalue()
 
+    def _answered(self) -> set[tuple[str, frozenset[str]]]:
+        return {_asked(row) for row in self.answers() if row.person == self.person}
+
     def _drawn(self, photos: Sequence[str], seed: int) -> list[Question]:
         rng = np.random.default_rng([seed, *self.person.encode()])
         questions = []
@@ -141,6 +152,11 @@ class Study:
                 left, right = pair if rng.random() < 0.5 else pair[::-1]
                 questions.append(Question(photo, left, right))
         return [questions[place] for place in rng.permutation(len(questions))]
+
+
+def _asked(question: Question | Answer) -> tuple[str, frozenset[str]]:
+    """Return photo and methods of a question, whatever their sides."""
+    return question.photo, frozenset((question.left, question.right))
 
 
 def _results(folder: Path) -> dict[str, Path]:

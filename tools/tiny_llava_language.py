@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from wxr_plugin.data.weather.synthesis import WEATHERS
 
+WEATHER = 6
+"""Weight of the words of the weather and its strength in a description, of about twenty words."""
 JUST_SEEN = 0.1
 """Below this severity weather is described as clear."""
 
@@ -44,6 +46,8 @@ class Questions:
         self.rating = [self._question(text) for text in TEXTS["rating"]]
         self.description = [self._question(text) for text in TEXTS["description"]]
         self.words = torch.tensor([self.ids(word)[0] for word in TEXTS["words"]])
+        weather = [*WEATHERS, *TEXTS["strengths"]]
+        self.weather = torch.tensor([self.ids(word)[0] for word in weather])
 
     def ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False).input_ids
@@ -132,10 +136,14 @@ def rating_loss(
 def description_loss(
     model: nn.Module, questions: Questions, sample: Pool, seen: Tensor, prompt: list[int]
 ) -> Tensor:
-    """Return the cross-entropy of each token of the description."""
+    """Return the cross-entropy of each token of the description; the weather counts WEATHER."""
     facts = zip(sample.weather.tolist(), sample.severity.tolist(), sample.scene.cpu().numpy())
     answers = [questions.answer(description(*fact)) for fact in facts]
-    return _next_token(*_answer_logits(model, questions, seen, prompt, answers))
+    logits, labels = _answer_logits(model, questions, seen, prompt, answers)
+    loss = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
+    is_weather = torch.isin(labels, questions.weather.to(labels.device))
+    weight = (1 + (WEATHER - 1) * is_weather) * (labels >= 0)
+    return (loss * weight).sum() / weight.sum()
 
 
 def _next_token(logits: Tensor, labels: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tiny_llava_audit import audit
 from tiny_llava_data import FACTS, Pool, make_pool, read_photos, with_maps
 from tiny_llava_evaluate import evaluate, table
 from tiny_llava_language import all_tokens, fit_language
@@ -36,7 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     rows = evaluate(args.out, args.test, args.real)
     print(table(rows))
     if facts:
-        write_card(args, facts | {"table": table(rows), "test_photos": rows[0].real})
+        checks = audit(args.out, read_photos(args.test)[::10], ["tiny", "small"])
+        figures = {"table": table(rows), "audit": checks, "test_photos": rows[0].real}
+        write_card(args, facts | figures)
     return 0
 
 

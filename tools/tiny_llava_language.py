@@ -142,6 +142,7 @@ def description_loss(
     logits, labels = _answer_logits(model, questions, seen, prompt, answers)
     loss = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
     is_weather = torch.isin(labels, questions.weather.to(labels.device))
+    is_weather[:, 0] = True  # the first word already says whether there is any
     weight = (1 + (WEATHER - 1) * is_weather) * (labels >= 0)
     return (loss * weight).sum() / weight.sum()
 

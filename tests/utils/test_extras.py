@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from setup_file import keyword
 
 from wxr_plugin.app.page import Settings, build
 from wxr_plugin.archs.mprnet_arch import MPRNet
 from wxr_plugin.archs.restormer_arch import Restormer
 from wxr_plugin.data.packaged_photos import packaged_photo
+from wxr_plugin.inference.engines.building import check_engine
 from wxr_plugin.metrics.fid_features import load_inception
 from wxr_plugin.metrics.full_reference_metric import calculate_fr_iqa
 from wxr_plugin.metrics.no_reference_metric import calculate_iqa
@@ -21,6 +23,7 @@ from wxr_plugin.video.reading import open_video
 from wxr_plugin.vlm.loading import _quantization
 from wxr_plugin.vlm.rater import build_rater
 
+CPU = torch.device("cpu")
 GREY = np.full((64, 64, 3), 128, np.uint8)
 SERVER = {"type": "ServerRater", "url": "http://localhost:1/v1", "model": "any"}
 USES = [
@@ -33,6 +36,9 @@ USES = [
     ("accelerate", lambda: _quantization("8bit", "float16")),
     ("bitsandbytes", lambda: _quantization("4bit", "float16")),
     ("openai", lambda: build_rater(SERVER)),
+    ("onnxruntime", lambda: check_engine("onnxruntime", CPU, "fp32")),
+    ("onnx", lambda: check_engine("onnxruntime", CPU, "fp32")),
+    ("openvino", lambda: check_engine("openvino", CPU, "fp32")),
     ("gradio", lambda: build(Settings([]))),
     ("av", lambda: open_video(Path("clip.mp4"))),
     ("sklearn", lambda: packaged_photo("china")),

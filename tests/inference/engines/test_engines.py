@@ -1,6 +1,7 @@
 """A photo restored by an engine equals that of torch; engines refuse what they cannot compute."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.engines import building, cache, choosing, openvino_session
 from wxr_plugin.inference.engines.graphs import Sides
 from wxr_plugin.inference.engines.session import EngineError, Session
+from wxr_plugin.inference.engines.table import exports
 from wxr_plugin.inference.restorer import Restorer
 from wxr_plugin.utils.extras import MissingExtraError
 
@@ -191,3 +193,13 @@ def test_tiles_are_halved_where_an_engine_runs_out_of_memory(photo, caplog):
     restorer._session = Greedy(Sides())
     assert np.array_equal(restorer.restore(photo), photo)
     assert restorer.tile == 66 and "out of memory" in caplog.text
+
+
+def test_page_has_the_table_of_exports():
+    page = (Path(__file__).parents[3] / "docs/engines.md").read_text(encoding="utf-8")
+    for name, export in exports().items():
+        cells = []
+        for value in (export.onnx, export.pt2):
+            size = "any size" if value == 1 else f"multiples of {value}"
+            cells.append(size if isinstance(value, int) else f"no: {value}")
+        assert f"| {name} | {cells[0]} | {cells[1]} |" in page

@@ -4,7 +4,8 @@
     to 12 megapixels python benchmarks/restore_speed.py --photos PHOTOS --count 6 --smallest 0.5
     --largest 2         # slow machines
 
-All four run the same NAFNet (random weights, or --checkpoint, a file that spandrel knows) over the
+With `--engines openvino-bf16` and others the network runs in exported engines as well. All run the
+same NAFNet (random weights, or --checkpoint, a file that spandrel knows) over the
 same JPEGs and write
 PNGs: ours whole and in tiles, spandrel's descriptor called whole on each photo by a loop of imread,
 model and imwrite, and a tiler as Real-ESRGAN has it (image and result on the device, tiles padded
@@ -37,7 +38,17 @@ from torch import Tensor
 from wxr_plugin.data.images.io import list_images, read_image, write_image
 
 ENGINES = ("wxr_whole", "spandrel_whole", "wxr_tiled", "esrgan_tiled")
+EXPORTED = {
+    "onnxruntime": ("onnxruntime", "fp32"),
+    "openvino": ("openvino", "fp32"),
+    "openvino-bf16": ("openvino", "bf16"),
+}
+"""Word of --engines -> engine and precision of `wxr restore`."""
 PAIRS = (("wxr_whole", "spandrel_whole", 1.0), ("wxr_tiled", "esrgan_tiled", 1.2))
+AIMS = {"onnxruntime": 3.0, "openvino": 3.0, "openvino-bf16": 3.5}
+"""Times as fast as spandrel's loop that an exported engine shall be, in tiles."""
+TILES_AIM = 2.5
+"""Times as fast as the tiler."""
 TILE_PAD = 10
 
 
@@ -70,9 +81,13 @@ def make_checkpoint(file: Path, width: int) -> None:
 
 
 def ours(
-    checkpoint: Path, tile: int | None, args: argparse.Namespace
+    checkpoint: Path,
+    tile: int | None,
+    args: argparse.Namespace,
+    engine: str = "torch",
+    precision: str | None = None,
 ) -> Callable[[list[Path], Path], object]:
-    """Run the engine of `wxr restore`."""
+    """Run `wxr restore` with an engine."""
     from wxr_plugin.inference.memory import reuse_memory
     from wxr_plugin.inference.pipeline import restore_files
     from wxr_plugin.inference.restorer import Restorer
@@ -83,8 +98,9 @@ def ours(
         device=args.device,
         tile=tile,
         overlap=args.overlap,
-        precision=args.precision,
+        precision=precision or args.precision,
         batch=args.batch,
+        engine=engine,
     )
 
     def restore(photos: list[Path], output: Path) -> None:
@@ -149,9 +165,13 @@ def esrgan_tiles(model: Callable[[Tensor], Tensor], lq: Tensor, tile: int) -> Te
 def work(engine: str, folder: Path, args: argparse.Namespace) -> None:
     """Restore the photos of `folder` with one engine and print seconds and MiB."""
     torch.set_num_threads(args.threads)
-    make = ours if engine.startswith("wxr") else theirs
-    tile = args.tile if engine.endswith("tiled") else None
-    restore = make(args.checkpoint, tile, args)
+    word, _, cut = engine.rpartition("_")
+    tile = args.tile if cut == "tiled" else None
+    if word in EXPORTED:
+        restore = ours(args.checkpoint, tile, args, *EXPORTED[word])
+    else:
+        make = ours if word == "wxr" else theirs
+        restore = make(args.checkpoint, tile, args)
     photos = list_images(folder / "photos")
     with tempfile.TemporaryDirectory() as output:
         restore([folder / "warm.jpg"], Path(output))
@@ -172,7 +192,9 @@ def rounds(folder: Path, args: argparse.Namespace) -> Iterator[dict[str, dict[st
     """Yield, for each round, the printed result of each engine's process."""
     for number in range(args.rounds):
         results = {}
-        for engine in [*ENGINES, *ENGINES][number % 4 : number % 4 + 4]:
+        engines = engines_of(args)
+        turn = number % len(engines)
+        for engine in [*engines[turn:], *engines[:turn]]:
             command = [
                 sys.executable,
                 __file__,
@@ -190,13 +212,31 @@ def rounds(folder: Path, args: argparse.Namespace) -> Iterator[dict[str, dict[st
         yield results
 
 
-def report(results: list[dict[str, dict[str, float]]], megapixels: float) -> None:
+def engines_of(args: argparse.Namespace) -> list[str]:
+    """Return the four engines, then each of --engines whole and in tiles."""
+    exported = [f"{word}_{cut}" for word in args.engines for cut in ("whole", "tiled")]
+    return [*ENGINES, *exported]
+
+
+def pairs_of(args: argparse.Namespace) -> Iterator[tuple[str, str, float]]:
+    """Yield (ours, rival, aim): both ways against spandrel's loop, tiles against the tiler."""
+    yield from PAIRS
+    for word in args.engines:
+        yield f"{word}_whole", "spandrel_whole", AIMS[word]
+        yield f"{word}_tiled", "spandrel_whole", AIMS[word]
+        yield f"{word}_tiled", "esrgan_tiled", TILES_AIM
+        yield f"{word}_tiled", "wxr_tiled", 1.5
+
+
+def report(
+    results: list[dict[str, dict[str, float]]], megapixels: float, args: argparse.Namespace
+) -> None:
     """Print a line an engine, and the ratios of pairs."""
-    for engine in ENGINES:
+    for engine in engines_of(args):
         speed = statistics.median(megapixels / row[engine]["seconds"] for row in results)
         mib = statistics.median(row[engine]["mib"] for row in results)
-        print(f"{engine:15} {speed:7.2f} megapixels/s {mib:8.0f} MiB")
-    for mine, rival, aim in PAIRS:
+        print(f"{engine:19} {speed:7.2f} megapixels/s {mib:8.0f} MiB")
+    for mine, rival, aim in pairs_of(args):
         ratios = [row[rival]["seconds"] / row[mine]["seconds"] for row in results]
         low, middle, high = (
             statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
@@ -229,10 +269,17 @@ def main() -> None:
     )
     parser.add_argument("--batch", type=int, default=1, help="tiles at once, ours")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of all")
+    parser.add_argument(
+        "--engines",
+        nargs="*",
+        default=[],
+        choices=EXPORTED,
+        help="exported engines of `wxr restore`, whole and in tiles, in addition",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--worker", choices=ENGINES, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
@@ -246,7 +293,7 @@ def main() -> None:
         if not args.checkpoint.exists():
             make_checkpoint(args.checkpoint, args.width)
         sizes = (read_image(photo).size / 3e6 for photo in list_images(folder / "photos"))
-        report(list(rounds(folder, args)), sum(sizes))
+        report(list(rounds(folder, args)), sum(sizes), args)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from setup_file import keyword
 
 from wxr_plugin.archs.mprnet_arch import MPRNet
 from wxr_plugin.archs.restormer_arch import Restormer
 from wxr_plugin.data.packaged_photos import packaged_photo
+from wxr_plugin.inference.engines.building import check_engine
 from wxr_plugin.metrics.fid_features import load_inception
 from wxr_plugin.metrics.full_reference_metric import calculate_fr_iqa
 from wxr_plugin.metrics.no_reference_metric import calculate_iqa
@@ -30,6 +32,8 @@ USES = [
     ("accelerate", lambda: _quantization("8bit", "float16")),
     ("bitsandbytes", lambda: _quantization("4bit", "float16")),
     ("openai", lambda: build_rater(SERVER)),
+    ("onnxruntime", lambda: check_engine("onnxruntime", torch.device("cpu"), "fp32")),
+    ("openvino", lambda: check_engine("openvino", torch.device("cpu"), "fp32")),
     ("sklearn", lambda: packaged_photo("china")),
 ]
 

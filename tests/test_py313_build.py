@@ -61,9 +61,9 @@ def test_without_the_file_the_version_is_missing():
     assert "KeyError: 'number'" in done.stderr
 
 
-def test_the_readme_and_the_makefile_have_the_commands_of_the_import_error():
-    readme = (REPOSITORY / "README.md").read_text()
-    assert [command for command in INSTALL if f"    {command}\n" not in readme] == []
+def test_the_page_and_the_makefile_have_the_commands_of_the_import_error():
+    page = (REPOSITORY / "docs/install.md").read_text()
+    assert [command for command in INSTALL if f"    {command}\n" not in page] == []
     _, _, arguments = INSTALL[0].partition(" pip install ")
     makefile = (REPOSITORY / "Makefile").read_text()
     assert "PYTHONPATH=$$PWD/packaging/py313 $(BIN)/python -m pip install -q " in makefile

@@ -80,12 +80,9 @@ def test_two_videos_may_differ_in_size(restore, clip, tmp_path):
     assert code == 1 and "6 photos restored" in said and "2.png: damaged" in said
 
 
-def test_a_videos_file_is_no_photo(restore, tmp_path):
+def test_folder_of_videos_has_no_photos(restore, tmp_path):
     video = tmp_path / "holiday.MP4"
     video.write_bytes(b"\x00\x00\x00\x18ftypmp42")
-    code, said = restore(video, "--frames")
-    assert code == 2
-    assert f"{video} is a video, not a photo; write the frames of a video to a folder" in said
     (tmp_path / "videos").mkdir()
     video.rename(tmp_path / "videos" / "holiday.mp4")
     code, said = restore(tmp_path / "videos")

@@ -1,4 +1,4 @@
-"""Folders that the page may read: those that the command line names, and nothing beside them."""
+"""Folders that the page may read: only those that the command line names."""
 
 from collections.abc import Sequence
 from pathlib import Path

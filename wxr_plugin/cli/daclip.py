@@ -2,12 +2,11 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote
 
+from wxr_plugin.cli.daclip_photos import Read, list_photos, read_photos
 from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
 from wxr_plugin.data.degradations.words import DEGRADATIONS
 from wxr_plugin.errors import WxrError
@@ -16,12 +15,7 @@ from wxr_plugin.utils.json_output import add_json, json_result
 from wxr_plugin.utils.tables import print_table
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from wxr_plugin.conditioning.daclip import DaClipGuide
-
-Read = Callable[[], "np.ndarray"]
-"""Reads a photo as uint8 RGB (H, W, 3); may raise BadImageError."""
 
 DESCRIPTION = """
 Run DA-CLIP, a CLIP that separates the content of a photo from its degradation.
@@ -135,50 +129,14 @@ def classify(args: argparse.Namespace) -> int:
     return 1 if unreadable else 0
 
 
-def list_photos(path: Path) -> list[tuple[str, Read]]:
-    """Return (name, reader) of a photo, or of every photo of a folder or LMDB.
-
-    Raises:
-        WxrError: there is no photo.
-    """
-    from wxr_plugin.data.images.io import read_image
-    from wxr_plugin.data.images.store import ImageStore
-
-    if path.is_file():
-        return [(path.name, partial(read_image, path))]
-    store = ImageStore(path)
-    keys = store.keys()
-    if store.is_lmdb:
-        # Keys are percent-encoded file names, see data/lmdb.
-        names = [unquote(key) for key in keys]
-    else:
-        names = [str(Path(store.path(key)).relative_to(store.root)) for key in keys]
-    return [(name, partial(store.read, key)) for name, key in zip(names, keys)]
-
-
 def classified(
     photos: Sequence[tuple[str, Read]],
     guide: "DaClipGuide",
     words: Sequence[str],
     unreadable: list[str],
 ) -> Iterator[Classification]:
-    """Yield the classification of each photo; append a reason to `unreadable` for each bad one.
-
-    Photos differ in size, so they are classified one at a time.
-    """
-    import torch
-
-    from wxr_plugin.data.images.io import BadImageError
-    from wxr_plugin.utils.progress import track
-
-    for name, read in track(photos, "classify", transient=True):
-        try:
-            pixels = read()
-        except BadImageError as error:
-            unreadable.append(str(error))
-            continue
-        # (H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]
-        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    """Yield the classification of each photo; append a reason to `unreadable` for each bad one."""
+    for name, image in read_photos(photos, unreadable):
         # (K,) each; a stable order, so that equal words keep that of the command line.
         values, places = guide.classify(image, words)[0].sort(descending=True, stable=True)
         yield Classification(name, [words[place] for place in places.tolist()], values.tolist())

@@ -2,18 +2,19 @@
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
+from wxr_plugin.cli.daclip_photos import Read, read_photos
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.json_output import json_result
 from wxr_plugin.utils.tables import print_table
 
 METHODS = ("CLIP", "DA-CLIP")
-Photos = Sequence[tuple[str, Callable[[], np.ndarray]]]
+Photos = Sequence[tuple[str, Read]]
 """Name and reader of each photo."""
 
 
@@ -72,22 +73,10 @@ def _hits(
     unreadable: list[str],
 ) -> dict[str, list[tuple[bool, bool]]]:
     """Return, for each word with photos, whether CLIP and DA-CLIP name each photo rightly."""
-    import torch
-
-    from wxr_plugin.data.images.io import BadImageError
-    from wxr_plugin.utils.progress import track
-
     hits: dict[str, list[tuple[bool, bool]]] = {
         word: [] for word in words if word in truths.values()
     }
-    for name, read in track(photos, "classify", transient=True):
-        try:
-            pixels = read()
-        except BadImageError as error:
-            unreadable.append(str(error))
-            continue
-        # (H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]
-        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    for name, image in read_photos(photos, unreadable):
         plain = guide.classify_without_controller(image, words)[0].argmax()
         controlled = guide.classify(image, words)[0].argmax()
         truth = words.index(truths[name])

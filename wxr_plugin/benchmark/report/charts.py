@@ -11,7 +11,7 @@ from wxr_plugin.utils.charts import bar_chart, radar_chart, scaled
 LEAST_AXES = 3
 """Sets from which on a radar chart says more than bars."""
 MOST_SERIES = 8
-"""Methods of a chart; more cannot be told apart."""
+"""Methods of a chart; more are hard to distinguish."""
 
 
 def quality_charts(results: Results) -> Iterator[str]:

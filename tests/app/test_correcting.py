@@ -29,8 +29,8 @@ def store(tmp_path):
 
 def test_table_versions_and_votes(store):
     assert [tuple(row) for row in correcting.rows(store)] == [
-        ("lake", 4.0, "small", 0, 1),
-        ("street", 3.6, "teacher", 40, 2),
+        ("lake", 4.0, "small", 0),
+        ("street", 3.6, "teacher", 40),
     ]
     captions = [caption for _, caption in correcting.versions(store, "street")]
     assert captions == ["teacher, rated 3.60, iteration 40", "small, rated 3.50, iteration 0"]

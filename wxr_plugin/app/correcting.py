@@ -28,23 +28,16 @@ class LabelRow(NamedTuple):
     rating: float
     source: str
     iteration: int
-    versions: int
 
 
 def rows(store: Path) -> list[LabelRow]:
     """Return the newest pseudo-label of every image of a store."""
     with LabelStore(store, readonly=True) as labels:
         index = labels.pseudo_index()
-        return [
-            LabelRow(
-                key,
-                round(info.rating, 3),
-                info.source,
-                info.iteration,
-                len(labels.pseudo_history(key)),
-            )
-            for key, info in index.items()
-        ]
+    return [
+        LabelRow(key, round(info.rating, 3), info.source, info.iteration)
+        for key, info in index.items()
+    ]
 
 
 def versions(store: Path, key: str) -> list[tuple[np.ndarray, str]]:

@@ -208,7 +208,7 @@ def _label_tab(gr: Any, folders: Folders) -> None:
     with gr.Row():
         path = gr.Textbox(label="Label store", placeholder="/photos/rain.labels.lmdb", scale=3)
         button = gr.Button("Open", variant="primary", elem_id="open-store", scale=1)
-    heads = ["photo", "rating", "source", "iteration", "versions"]
+    heads = ["photo", "rating", "source", "iteration"]
     table = gr.Dataframe(headers=heads, interactive=False, label="Pseudo-labels in force")
     key = gr.Dropdown([], label="Photo", interactive=True)
     versions = gr.Gallery(label="Stored versions, newest first", columns=4, object_fit="contain")

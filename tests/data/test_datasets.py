@@ -138,6 +138,22 @@ def test_clear_weather_changes_nothing(clean):
     assert torch.equal(item["lq"], item["gt"]) and item["weather"] == 0 and item["severity"] == 0
 
 
+def test_weather_is_drawn_on_a_larger_crop_than_the_item(clean):
+    block = {"kinds": ["haze"], "severity": [0.8, 0.8]}
+    opt = synthetic(clean, use_hflip=False, synthetic=block | {"drawn_on": 48})
+    items = [dataset(opt).draw(0, rng(seed)) for seed in range(8)]
+    assert {item["lq"].shape for item in items} == {(3, 32, 32)}
+    assert all(item["gt"].shape == item["lq"].shape for item in items)
+    # The crop of the clear photo is the same place as that of the hazy one: haze keeps the order of
+    # bright and dark pixels within a small area.
+    for item in items:
+        lq, gt = (item[name].mean(0).flatten() for name in ("lq", "gt"))
+        assert np.corrcoef(lq, gt)[0, 1] > 0.5
+    equal = dataset(opt | {"synthetic": block | {"drawn_on": 32}}).draw(0, rng(1))
+    plain = dataset(opt | {"synthetic": block}).draw(0, rng(1))
+    assert torch.equal(equal["lq"], plain["lq"])
+
+
 def test_of_several_styles_one_is_drawn_for_every_picture(clean):
     block = {"kinds": ["haze"], "severity": [0.9, 0.9]}
     several = dataset(synthetic(clean, synthetic=block | {"style": ["default", "shifted"]}))
@@ -391,6 +407,13 @@ def test_lmdbs_serve_workers_and_the_main_process_at_once(clean, real, tmp_path)
     assert same(epoch(opt, 2), epoch(opt, 0))
 
 
+def test_workers_inherit_no_threads_of_opencv(clean):
+    """A worker that is forked while OpenCV has a pool of threads may wait for it forever."""
+    cv2.setNumThreads(4)
+    dataset(synthetic(clean))
+    assert cv2.getNumThreads() == 1
+
+
 def test_cached_folders_give_the_same_samples(clean, real):
     opt = semi(clean, real)
     cached = deepcopy(opt)
@@ -486,6 +509,7 @@ def test_pairs_of_two_sizes_are_bad(clean, tmp_path):
         ({"synthetic": None}, "either dataroot_lq or synthetic"),
         ({"dataroot_lq": "."}, "either dataroot_lq or synthetic"),
         ({"synthetic": {"severity": [0.9, 0.1]}}, "swap the two"),
+        ({"synthetic": {"drawn_on": 8}}, "8 px, is smaller than gt_size, 32 px"),
         ({"weather": "rain"}, "take weather out"),
         ({"gt_size": None}, "training needs gt_size"),
         ({"scale": 4}, "set scale: 1"),

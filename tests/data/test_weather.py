@@ -213,6 +213,30 @@ class TestPublished:
         ]
         assert min(change) < 0.3 and max(change) > 0.7
 
+    def test_noise_streaks_cover_the_share_they_are_given(self):
+        """At severity 1 a share `cover` of a normal distribution is above the threshold."""
+        normal = np.sort(np.random.default_rng(1).standard_normal(200_000))
+        for cover in (0.1, 0.5, 0.9):
+            threshold = normal[int((1 - cover) * len(normal))]
+            expected = 0.5 * np.clip((normal - threshold) / fields.NOISE_RANGE, 0, 1).mean()
+            mask = self.noise_streaks(cover, severity=1.0)
+            assert mask.mean() == pytest.approx(expected, rel=0.1)
+            assert mask.max() <= 0.5
+
+    def test_noise_streaks_follow_the_direction_of_fall(self):
+        """Neighbours along the fall are alike, neighbours across are not."""
+        mask = self.noise_streaks(0.8, severity=0.8)
+        along, across = (np.abs(np.diff(mask, axis=axis)).mean() for axis in (0, 1))
+        assert across > 3 * along
+
+    @staticmethod
+    def noise_streaks(cover: float, severity: float) -> np.ndarray:
+        layer = styles.Layer(
+            width=(1, 1), length=(20, 20), cover=(cover,) * 2, opacity=(0.5, 0.5), shape="noise"
+        )
+        rng = np.random.default_rng(0)
+        return fields.particle_layer((200, 300), layer, 0.0, severity, rng)
+
     def test_haze_is_neutral(self, photo):
         grey = np.full_like(photo, 0.4)
         hazy = weathered(grey, "haze", 0.8, style="published")

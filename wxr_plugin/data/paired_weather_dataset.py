@@ -9,7 +9,7 @@ import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from wxr_plugin.data.choice import UNKNOWN, weather_of
-from wxr_plugin.data.crops import Turn, augmented, random_box, to_float, to_tensor
+from wxr_plugin.data.crops import Turn, augmented, crop, random_box, to_float, to_tensor
 from wxr_plugin.data.images.store import ImageStore
 from wxr_plugin.data.pairs import partner, unpaired
 from wxr_plugin.data.weather.styles import STYLES
@@ -43,6 +43,12 @@ class SyntheticOptions(Block):
     realistic is closest to photographs, published to the synthetic sets of papers; shifted differs
     from default in directions, sizes and colours, and is harder. From a list, a style is drawn for
     every picture.
+    """
+    drawn_on: AtLeastOne | None = None
+    """Side in pixels of the crop that gets the weather in training; gt_size is cut out of it.
+
+    gt_size by default. With a larger side, a training crop shows a part of a scene's veil and
+    depth, as a crop of a photo does, instead of all of it.
     """
 
     def __post_init__(self) -> None:
@@ -142,6 +148,14 @@ class PairedWeatherDataset(WeatherDataset):
         photos = [(self.gt, key) for key in keys]
         self.use(photos, self._weathers(keys))
 
+    @property
+    def side(self) -> int:
+        """Side in pixels of the crop that is cut out of a photo in training, before the weather."""
+        synthetic = self.options.synthetic
+        if synthetic is None or synthetic.drawn_on is None:
+            return self.options.gt_size
+        return synthetic.drawn_on
+
     def _weathers(self, keys: list[str]) -> list[int]:
         if self.lq is None:
             return [UNKNOWN] * len(keys)  # drawn for every sample
@@ -197,6 +211,9 @@ class PairedWeatherDataset(WeatherDataset):
         severity = UNKNOWN_SEVERITY
         if lq is None:
             lq, weather, severity = self._add_weather(gt, depth, index, rng)
+            if self.training and self.side > self.options.gt_size:
+                box = random_box(*gt.shape[:2], self.options.gt_size, rng)
+                gt, lq = (crop(image, box, self.options.gt_size) for image in (gt, lq))
         return {
             "lq": to_tensor(lq),
             "gt": to_tensor(gt),
@@ -235,9 +252,9 @@ class PairedWeatherDataset(WeatherDataset):
         """Apply one box and one turn to all of `images`, while they still have 8 bits."""
         options = self.options
         height, width = images[0].shape[:2]
-        box = random_box(height, width, options.gt_size, rng)
+        box = random_box(height, width, self.side, rng)
         turn = Turn.draw(rng, options.use_hflip, options.use_rot)
-        return augmented(images, box, options.gt_size, turn)
+        return augmented(images, box, self.side, turn)
 
     def _add_weather(
         self,
@@ -286,4 +303,10 @@ def _check(name: str | None, options: PairedWeatherOptions, training: bool) -> N
     if training and options.gt_size is None:
         raise OptionError(
             f"dataset {name}: training needs gt_size, the side of the crops in pixels"
+        )
+    drawn_on = options.synthetic and options.synthetic.drawn_on
+    if training and drawn_on and drawn_on < options.gt_size:
+        raise OptionError(
+            f"dataset {name}: synthetic.drawn_on, {drawn_on} px, is smaller than gt_size, "
+            f"{options.gt_size} px; raise it or leave it out"
         )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -32,6 +33,9 @@ class WeatherDataset(Dataset):
         self.opt = opt
         self.options = self.Options.read(opt)
         self.training = opt["phase"] == "train"
+        # A loader forks its workers. One that inherits OpenCV's pool of threads, which the parent
+        # may just have used, waits for it forever now and then; without threads there is no pool.
+        cv2.setNumThreads(0)
         _refuse_unused_options(opt)
 
     def use(self, photos: list[tuple[ImageStore, str]], weathers: list[int]) -> None:

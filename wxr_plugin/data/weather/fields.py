@@ -1,6 +1,7 @@
 """Maps of which the synthetic weather is made: smooth noise, a guessed depth, particle layers."""
 
 import math
+from statistics import NormalDist
 
 import cv2
 import numpy as np
@@ -9,6 +10,8 @@ from wxr_plugin.data.weather.styles import Layer
 
 NORMAL_AREA = 400.0 * 400.0
 """Area in pixels up to which the sizes in the styles hold."""
+NOISE_RANGE = np.float32(2.5)
+"""Standard deviations of noise from the threshold to full opacity."""
 SMALL = 48
 """Side in pixels of the map on which the depth is guessed."""
 
@@ -86,7 +89,7 @@ def particle_layer(
     if layer.blur[1]:
         blur = rng.uniform(*layer.blur)
     form = (length, angle, blur, cover, opacity)
-    draw = _flakes if layer.shape == "flake" else _streaks
+    draw = {"streak": _streaks, "flake": _flakes, "noise": _noise_streaks}[layer.shape]
     return draw(shape, thickness, form, severity, rng)
 
 
@@ -115,6 +118,33 @@ def _streaks(
         layer_map = cv2.GaussianBlur(layer_map, (0, 0), sigma)
     # Where streaks overlap, their sum may exceed the opacity of one.
     return np.minimum(layer_map, np.float32(opacity))
+
+
+def _noise_streaks(
+    shape: tuple[int, int],
+    thickness: float,
+    form: tuple[float, ...],
+    severity: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return the opacity of motion-blurred noise above a threshold: (H, W) float32 in [0, 1].
+
+    It is how rain is drawn in image editors (noise, motion blur, levels). `form` is (length, angle,
+    blur, cover, opacity); of severity 1 a share `cover` of the noise, at most 0.98, is above the
+    threshold. A lower severity raises the threshold.
+    """
+    length, angle, _, cover, opacity = form
+    height, width = shape
+    grid, turn = _turned_grid(shape, angle, thickness, rng)
+    noise = rng.standard_normal(grid, dtype=np.float32)
+    streaks = cv2.blur(noise, (1, length)) * np.float32(math.sqrt(length))
+    # `streaks` has a standard deviation of 1; the mask reaches 1 two deviations above zero cover.
+    share = min(cover * severity**0.8, 0.98)
+    threshold = NormalDist().inv_cdf(1 - share) if share > 0 else np.inf
+    mask = np.clip((streaks - np.float32(threshold)) / NOISE_RANGE, 0.0, 1.0)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    layer_map = cv2.warpAffine(mask, turn, (width, height), flags=flags)
+    return layer_map * np.float32(opacity)
 
 
 def _flakes(

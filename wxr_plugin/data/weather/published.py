@@ -80,7 +80,25 @@ RAIN = (
         additive=1.0,
         share=0.45,
     ),
-    # Rain14000: dense thin streaks from blurred noise, half transparent, and a thin veil
+    # Rain14000: noise with motion blur, blended like light on a screen, which brightens the scene
+    Style(
+        **_RAIN,
+        extinction=(0.0, 0.3),
+        angle=(0.0, 50.0),
+        particle_light=(0.9, 1.0),
+        layers=(
+            Layer(
+                width=(0.7, 1.7),
+                length=(12.0, 60.0),
+                cover=(0.25, 0.98),
+                opacity=(0.25, 0.9),
+                shape="noise",
+                turn=2.0,
+            ),
+        ),
+        share=0.35,
+    ),
+    # dense thin streaks, half transparent, and a thin veil
     Style(
         **_RAIN,
         extinction=(0.0, 0.3),

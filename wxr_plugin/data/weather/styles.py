@@ -23,10 +23,11 @@ class Layer(msgspec.Struct, frozen=True):
     """Sum of the particles' areas over the image's area, at severity 1."""
     opacity: Range
     """Share of the scene's light behind a particle that it hides, in [0, 1], at severity 1."""
-    shape: Literal["streak", "flake"] = "streak"
+    shape: Literal["streak", "flake", "noise"] = "streak"
     """Shape of the particles: a streak is a tapered line, a flake a defocused, smeared disc.
 
-    All streaks of a layer have one length.
+    All streaks of a layer have one length. `noise` is a field of motion-blurred white noise, of
+    which the part above a threshold shows; `cover` is the share of the noise above it.
     """
     blur: Range = (0.0, 0.0)
     """Defocus: sigma of a Gaussian in pixels (streaks), or in radii of the particle (flakes)."""

@@ -131,15 +131,15 @@ def _noise_streaks(
 
     It is how rain is drawn in image editors (noise, motion blur, levels). `form` is (length, angle,
     blur, cover, opacity); of severity 1 a share `cover` of the noise, at most 0.98, is above the
-    threshold. A lower severity raises the threshold.
+    threshold. A lower severity raises the threshold a little.
     """
     length, angle, _, cover, opacity = form
     height, width = shape
     grid, turn = _turned_grid(shape, angle, thickness, rng)
     noise = rng.standard_normal(grid, dtype=np.float32)
     streaks = cv2.blur(noise, (1, length)) * np.float32(math.sqrt(length))
-    # `streaks` has a standard deviation of 1; the mask reaches 1 two deviations above zero cover.
-    share = min(cover * severity**0.8, 0.98)
+    # Severity acts on the opacity; even faint rain of this kind covers most of the picture.
+    share = min(cover * severity**0.2, 0.98)
     threshold = NormalDist().inv_cdf(1 - share) if share > 0 else np.inf
     mask = np.clip((streaks - np.float32(threshold)) / NOISE_RANGE, 0.0, 1.0)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

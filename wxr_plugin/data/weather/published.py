@@ -7,11 +7,11 @@ the direction of the difference between degraded and clear photos of their sampl
 - haze: RESIDE (Li et al., IEEE TIP 2019), a neutral veil over a depth.
 - snow: Snow100K (Liu et al., IEEE TIP 2018), opaque flakes without a veil.
 
-Unlike in `realistic`, the scene keeps its light and colour and the camera adds nothing, so what is
-left to learn is to remove the particles.
+Unlike in `realistic`, the scene keeps its light and colour and the camera adds nothing, except for
+the JPEG of one rain, so what is left to learn is to remove the particles.
 """
 
-from wxr_plugin.data.weather.styles import STYLES, Layer, Style
+from wxr_plugin.data.weather.styles import STYLES, Camera, Layer, Style
 
 _SCENE = {
     "warmth": (0.0, 0.0),
@@ -88,15 +88,17 @@ RAIN = (
         particle_light=(0.9, 1.0),
         layers=(
             Layer(
-                width=(0.7, 1.7),
-                length=(12.0, 60.0),
-                cover=(0.25, 0.98),
-                opacity=(0.25, 0.9),
+                width=(0.7, 2.0),
+                length=(8.0, 50.0),
+                cover=(0.3, 0.98),
+                opacity=(0.2, 0.9),
                 shape="noise",
                 turn=2.0,
             ),
         ),
-        share=0.35,
+        # the set is stored as JPEG
+        camera=Camera(share=0.5, noise=(0.0, 0.0), loss=(3.0, 20.0)),
+        share=0.45,
     ),
     # dense thin streaks, half transparent, and a thin veil
     Style(

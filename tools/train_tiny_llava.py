@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         "--rounds", type=int, default=4, help="views drawn from each photo, eleven pictures each"
     )
     parser.add_argument("--vision-epochs", type=float, default=8)
-    parser.add_argument("--language-epochs", type=float, default=3)
+    parser.add_argument("--language-epochs", type=float, default=26)
     parser.add_argument("--joint-epochs", type=float, default=1)
     parser.add_argument("--evaluate", action="store_true", help="only score the model in --out")
     return parser

@@ -76,8 +76,9 @@ def test_every_checkpoint_and_set_is_listed(pages):
     for name in rows():
         assert f"| `{name}` |" in pages["reference/checkpoints.md"]
     sets = yaml.safe_load((REPOSITORY / "wxr_plugin/benchmark/sets.yml").read_text())
-    for name in sets:
-        assert f"| `{name}` |" in pages["reference/data_sets.md"]
+    for name, facts in sets.items():
+        cells = (f"`{name}`", facts["title"], facts["task"], facts["count"], facts["licence"])
+        assert f"| {' | '.join(map(str, cells))} |" in pages["reference/data_sets.md"]
 
 
 def test_hardware_is_computed_for_every_training():

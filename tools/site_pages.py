@@ -22,7 +22,8 @@ schema`). How to write them: [options](../options.md)."""
 CHECKPOINTS = """{} published checkpoints; how to fetch and apply them: [zoo](../zoo.md). A
 licence of none means that the authors name none."""
 DATA_SETS = """Test sets that `wxr benchmark` knows by name, with the number of photos of the
-official download. Their licences are those of their authors: see the source."""
+official download, and the licence of the photos as the page of the source states it. Not stated:
+it states none, so ask the authors; unchecked: that page was not read for a licence."""
 HARDWARE = """Computed, not measured: `python tools/hardware_table.py docs/hardware.csv`. Memory
 is that of weights, gradients, two moments of Adam and the EMA (20 bytes a parameter) plus the
 activations that the backward pass keeps for one batch on one GPU in float32; frozen guides and
@@ -157,9 +158,10 @@ def data_sets() -> str:
     text = (PACKAGE / "benchmark/sets.yml").read_text(encoding="utf-8")
     sets = yaml.safe_load(text)
     lines = ["# Data sets", "", DATA_SETS, ""]
-    lines += ["| name | set | task | photos | paper | source |", "|---|---|---|---|---|---|"]
+    keys = ("title", "task", "count", "licence", "paper", "source")
+    lines += ["| name | set | task | photos | licence | paper | source |", "|---" * 7 + "|"]
     for name, facts in sets.items():
-        cells = [facts.get(key, "") for key in ("title", "task", "count", "paper", "source")]
+        cells = [facts[key] for key in keys]
         row = " | ".join(_cell(str(cell)) for cell in cells)
         lines.append(f"| `{name}` | {row} |")
     return "\n".join([*lines, ""])

@@ -15,14 +15,17 @@ import pytest
 
 from wxr_plugin.app import restoring
 from wxr_plugin.app.folders import Folders
-from wxr_plugin.app.page import answer_folder
+from wxr_plugin.app.study_tab import answer_folder
 from wxr_plugin.cli.main import main
 from wxr_plugin.data.images.io import write_image
 from wxr_plugin.errors import WxrError
+from wxr_plugin.labels.store import LabelStore, content_hash
 
 pytest.importorskip("gradio")
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+OLD, REFUSED, NEW = (np.full((48, 64, 3), level, np.uint8) for level in (50, 20, 90))
+"""Images of a label store."""
 SIZES = {"desk": {"width": 1280, "height": 1000}, "phone": {"width": 390, "height": 844}}
 
 
@@ -44,6 +47,15 @@ def test_results_facts_and_archive(root):
     assert all(1 <= float(row[2]) <= 5 and row[3] and row[4] for row in result.facts)
     with zipfile.ZipFile(restoring.zipped([result])) as archive:
         assert archive.namelist() == ["tiny/p1.png"]
+
+
+def test_facts_of_the_input_are_there_for_every_restorer(root):
+    job = restoring.Job(["tiny", "small"], 0, "fp32", "cpu")
+    results = restoring.restore([root / "ours/p1.png", root / "ours/p2.png"], job)
+    versions = [[row[1] for row in result.facts] for result in results]
+    assert versions == [["input", "tiny"], ["input", "small"]] * 2
+    first, second, third, _ = (result.facts[0] for result in results)
+    assert first == second and first[0] == "p1.png" and third[0] == "p2.png"
 
 
 def test_packaged_restorers_come_first_and_the_rest_can_be_fetched():
@@ -192,6 +204,63 @@ def test_study_is_blind_and_works_by_keyboard(page, root, tmp_path_factory):
     assert len(answers) == 2 and '"choice":"left"' in answers[0]
     page.click("#study-scores")
     page.wait_for_selector("a[href*='scores.csv']")
+
+
+def label_store(path: Path) -> Path:
+    """Write a store with one label in force, an accepted and a refused candidate, and a second."""
+    rater = {"model": "tiny"}
+    with LabelStore(path) as labels:
+        for image, rating in ((OLD, 3.6), (REFUSED, 2.5)):
+            labels.put_rating("street", content_hash(image), rater, rating, (1, 2, 3, 4, 5))
+        digest = labels.put_provenance(rater)
+        labels.put_pseudo("street", OLD, 3.6, "small", 0, digest)
+        labels.put_pseudo("lake", OLD, 4.0, "input", 0, digest)
+    return path
+
+
+def wait_for_cell(page, table: str, text: str) -> None:
+    """Wait until a cell of a table shows a text; gradio measures tables in hidden copies."""
+    page.locator(f"#{table}").get_by_text(text).locator("visible=true").first.wait_for()
+
+
+@pytest.mark.slow
+def test_label_is_shown_and_corrected_by_keyboard(page, root):
+    store = label_store(root / f"rain{page.viewport_size['width']}.labels.lmdb")
+    better = store.with_suffix(".png")
+    write_image(better, NEW)
+    page.get_by_role("tab", name="Labels").click()
+    page.get_by_label("Label store").fill(str(store))
+    page.keyboard.press("Enter")
+    # The first label of the store is that of the lake; one arrow leads to the street.
+    wait_for_cell(page, "provenance", "tiny")
+    photo = page.get_by_label("Photo", exact=True)
+    assert photo.input_value() == "lake"
+    photo.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    for state in ("label in force", "refused"):
+        wait_for_cell(page, "votes", state)
+    page.get_by_text("small, rated 3.60, iteration 0").first.wait_for()
+    page.get_by_role("button", name="Correct this label").press("Enter")
+    page.set_input_files("#better input[type=file]", str(better))
+    page.wait_for_selector("#better img")
+    page.locator("#corrector").locator("input, textarea").fill("Ada")
+    page.locator("#correct").press("Enter")
+    page.get_by_text("street is corrected").wait_for()
+    wait_for_cell(page, "provenance", "Ada")
+    with LabelStore(store, readonly=True) as labels:
+        label = labels.get_pseudo("street")
+    assert (label.source, label.rating) == ("person", 5.0)
+    assert np.array_equal(label.image, NEW)
+
+
+@pytest.mark.slow
+def test_label_store_outside_is_refused_in_one_line(page):
+    page.get_by_role("tab", name="Labels").click()
+    page.get_by_label("Label store").fill("/etc")
+    page.click("#open-store")
+    page.get_by_text("is not below an allowed folder").wait_for()
+    assert "Traceback" not in page.content()
 
 
 @pytest.mark.slow

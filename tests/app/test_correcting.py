@@ -49,6 +49,14 @@ def test_correction_is_stored_with_its_provenance(store):
     assert facts["after"] == content_hash(NEW)
 
 
+def test_provenance_is_listed_by_name(store):
+    assert correcting.provenance(store, "lake") == []
+    correcting.correct(store, "street", NEW, 4.5, "Ada")
+    facts = dict(correcting.provenance(store, "street"))
+    assert facts["model"] == "person" and facts["who"] == "Ada"
+    assert facts["before.source"] == "teacher" and facts["before.rating"] == "3.6"
+
+
 def test_what_was_replaced_is_kept(store):
     correcting.correct(store, "street", NEW, 4.5, "Ada")
     correcting.correct(store, "street", OLD // 2, 4.6, "Bob")

@@ -10,6 +10,7 @@ from wxr_plugin.checkpoints.containers import save_state
 from wxr_plugin.cli.main import main
 from wxr_plugin.data.images.io import read_image, write_image
 from wxr_plugin.data.images.sources import read_source
+from wxr_plugin.video.flicker import Smoother
 
 PHOTO = astronaut()[:24, :32]
 NAMES = ["1", "2", "3", "4", "10", "11"]
@@ -92,3 +93,51 @@ def test_folder_of_videos_has_no_photos(restore, tmp_path):
 def test_a_network_that_is_not_sampled_has_no_noise_to_share(clip, tmp_path, capsys):
     assert main(["restore", str(clip), "-o", str(tmp_path / "out"), "--frames"]) == 2
     assert "which this one is not: leave them out" in " ".join(capsys.readouterr().err.split())
+
+
+def _smoothed(clip, output, *options: str) -> int:
+    call = ["restore", str(clip), "-o", str(output), "--checkpoint", "tiny", "--smooth", "0.5"]
+    return main([*call, *options])
+
+
+def test_a_folder_is_smoothed_as_a_clip_is(clip, tmp_path):
+    assert main(["restore", str(clip), "-o", str(tmp_path / "plain"), "--checkpoint", "tiny"]) == 0
+    assert _smoothed(clip, tmp_path / "out") == 0
+    smoother, changed = Smoother(0.5), 0
+    for name in NAMES:
+        before, plain, after = (
+            read_image(folder / f"{name}.png")
+            for folder in (clip, tmp_path / "plain", tmp_path / "out")
+        )
+        assert np.array_equal(after, smoother.smooth(before, plain))
+        changed += not np.array_equal(after, plain)
+    assert changed
+
+
+def test_a_part_of_the_frames_is_not_smoothed(clip, tmp_path, capsys):
+    write_image(tmp_path / "out" / "2.png", PHOTO)
+    assert _smoothed(clip, tmp_path / "out") == 2
+    assert "1 of 6 results exist" in capsys.readouterr().err
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["2.png"]
+    assert _smoothed(clip, tmp_path / "out", "--overwrite") == 0
+    assert len(list((tmp_path / "out").iterdir())) == 6
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("clip/1.png", (), "1.png is a photo"),
+        ("clip", ("--smooth", "1"), "less than 1"),
+        ("clip", ("--rate", "25"), "leave it out"),
+    ],
+)
+def test_wrong_calls(clip, tmp_path, capsys, source, options, message):
+    assert _smoothed(tmp_path / source, tmp_path / "out", *options) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_smoothed_frames_have_one_size(clip, tmp_path, capsys):
+    write_image(clip / "3.png", np.ascontiguousarray(PHOTO[:20, :20]))
+    assert _smoothed(clip, tmp_path / "out") == 2
+    assert "leave out --frames and --smooth" in " ".join(capsys.readouterr().err.split())

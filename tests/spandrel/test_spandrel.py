@@ -114,6 +114,19 @@ def test_each_state_dict_is_of_one_architecture(registry):
         assert matches == [f"wxr_plugin.{name}"]
 
 
+def test_tkl_and_msbdn_differ_by_the_dense_blocks(registry):
+    ours = [entry for entry in registry if entry.architecture.id.startswith("wxr_plugin.")]
+    with torch.device("meta"):
+        dff, rdff = (build_network({"type": "MSBDN", "variant": v}) for v in ("dff", "rdff"))
+        tkl = build_network({"type": "TKL"})
+    assert dff.state_dict().keys() < tkl.state_dict().keys() == rdff.state_dict().keys()
+    for net, name in ((dff, "MSBDN"), (rdff, "TKL"), (tkl, "TKL")):
+        for prefix in ("", "module."):
+            weights = {prefix + key: tensor for key, tensor in net.state_dict().items()}
+            matches = [entry.architecture.id for entry in ours if entry.detect(weights)]
+            assert matches == [f"wxr_plugin.{name}"]
+
+
 def test_installing_twice_adds_nothing():
     registry = ArchRegistry()
     assert len(wxr_plugin.spandrel.install(registry=registry)) == len(entries())

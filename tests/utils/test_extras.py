@@ -8,7 +8,8 @@ import pytest
 import torch
 from setup_file import keyword
 
-from wxr_plugin.app.page import Settings, build
+from wxr_plugin.app.page import build
+from wxr_plugin.app.settings import Settings
 from wxr_plugin.archs.mprnet_arch import MPRNet
 from wxr_plugin.archs.restormer_arch import Restormer
 from wxr_plugin.data.packaged_photos import packaged_photo

@@ -1,9 +1,11 @@
 """The measure of flicker, and smoothing against it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from wxr_plugin.video.flicker import FlickerMeter, Smoother
+from wxr_plugin.video.flicker import FlickerMeter, FolderSmoother, Smoother
 
 
 def _frames(levels: list[float]) -> list[np.ndarray]:
@@ -70,3 +72,14 @@ def test_new_scene_starts_again():
 def test_no_smoothing_returns_the_frame_itself():
     frame = _frames([0.1])[0]
     assert Smoother(0.0).smooth(frame, frame) is frame
+
+
+def test_each_folder_is_smoothed_as_a_video_of_its_own():
+    before = _frames([0.1] * 4)
+    after = _frames([0.1, 0.15, 0.1, 0.15])
+    alone, folders = Smoother(0.5), FolderSmoother(0.5)
+    for number, (frame, restored) in enumerate(zip(before, after)):
+        smoothed = folders.smooth(Path("a") / f"{number}.png", frame, restored)
+        assert np.array_equal(smoothed, alone.smooth(frame, restored))
+        # Frames of another video in between change nothing.
+        folders.smooth(Path("b") / f"{number}.png", frame, frame)

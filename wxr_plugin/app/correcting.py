@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +72,25 @@ def votes(store: Path, key: str) -> list[tuple[str, float, str, str]]:
             state = "earlier label" if row.content in history else "refused"
         table.append((row.content[:8], round(getattr(row, "rating", math.nan), 3), name, state))
     return table
+
+
+def provenance(store: Path, key: str) -> list[tuple[str, str]]:
+    """Return the provenance of the label in force of `key`: names and values.
+
+    Blocks are flattened, as in `before.source`. A label without a rater has no provenance.
+    """
+    with LabelStore(store, readonly=True) as labels:
+        label = labels.get_pseudo(key)
+        facts = labels.provenances().get(label.rater or "", {}) if label else {}
+    return list(_flat(facts))
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, str(value)
 
 
 def correct(store: Path, key: str, image: np.ndarray, rating: float, who: str) -> None:

@@ -32,7 +32,7 @@ class Result(msgspec.Struct):
     before: Path
     after: Path
     facts: list[list[str]]
-    """Rows of the table: photo, version, rating, degradation, description."""
+    """Rows of the table, the input's first: photo, version, rating, degradation, description."""
 
 
 def choices() -> list[str]:
@@ -88,7 +88,9 @@ def restore(photos: Sequence[Path], job: Job, progress: Any = None) -> list[Resu
     if job.tile < 0:
         raise WxrError(f"tile {job.tile}: take a side in pixels, or 0")
     folder = Path(tempfile.mkdtemp(dir=_workplace().name))
-    results = []
+    results: list[Result] = []
+    # Place of a photo -> facts of the photo itself, which are the same for every restorer.
+    inputs: dict[int, list[str]] = {}
     stems = _stems(photos)
     steps = [(place, name) for place in range(len(photos)) for name in job.restorers]
     for done, (place, name) in enumerate(steps):
@@ -99,8 +101,9 @@ def restore(photos: Sequence[Path], job: Job, progress: Any = None) -> list[Resu
         target = folder / name.replace("/", "_") / f"{stems[place]}.png"
         target.parent.mkdir(exist_ok=True)
         after = model(photo, progress=show).save(target)
-        facts = [_facts(title, "input", photo, job.device)] if name == job.restorers[0] else []
-        facts.append(_facts(title, name, after, job.device))
+        if place not in inputs:
+            inputs[place] = _facts(title, "input", photo, job.device)
+        facts = [inputs[place], _facts(title, name, after, job.device)]
         results.append(Result(f"{title} by {name}", photo, Path(after), facts))
     return results
 

@@ -42,6 +42,7 @@ class KnownSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: int
     paper: str
     source: str
+    licence: str
     layouts: list[Layout]
     note: str = ""
     trained_on: str = ""

@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
         raise WxrError(f"--port {args.port}: take 1 to 65535")
     if args.upload_mb < 1:
         raise WxrError(f"--upload-mb {args.upload_mb}: take 1 or more")
-    from wxr_plugin.app.page import Settings, build, launch
+    from wxr_plugin.app.page import build, launch
+    from wxr_plugin.app.settings import Settings
 
     settings = Settings(args.folder, args.device, args.upload_mb)
     blocks = build(settings)

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wxr_plugin.cli.restore_display import OTHERS, RestoreBar, counted, duration, run_line
@@ -12,6 +12,7 @@ from wxr_plugin.data.images.sources import check_sizes, read_source
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.memory import reuse_memory
 from wxr_plugin.inference.pipeline import restore_files
+from wxr_plugin.video.flicker import FolderSmoother
 
 QUALITY = 95
 """Quality of JPEG and WebP files where none is given."""
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> dict[str, list]:
     started = time.monotonic()
     check(args)
     sources = [read_source(path, args.output) for path in args.photos]
-    if args.frames:
+    if args.frames or args.smooth:
         check_sizes(photo for source in sources for photo in source.photos)
     jobs = plan(sources, args.output, args.format)
     others = [file for source in sources for file in source.others]
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> dict[str, list]:
     if len(pending) < len(jobs):
         _note(args, _existing_line(len(jobs) - len(pending), len(jobs), args.output))
     existing = [target for target in jobs if target not in pending]
+    if args.smooth:
+        _check_whole(existing, pending, args.output)
     result: dict[str, list] = {"existing": existing, "skipped": others}
     pairs = [{"photo": photo, "result": target} for target, photo in pending.items()]
     if args.dry_run:
@@ -69,8 +72,25 @@ def check(args: argparse.Namespace) -> None:
     for flag, value, least in (("--steps", args.steps, 1), ("--seed", args.seed, 0)):
         if value is not None and value < least:
             problems.append(f"{flag} {value}: take {least} or more")
+    if not 0 <= args.smooth < 1:
+        problems.append(f"--smooth {args.smooth}: take 0 or more, and less than 1")
+    files = [path for path in args.photos if path.is_file()] if args.smooth else []
+    if files:
+        problems.append(f"--smooth is for videos and folders of frames, and {files[0]} is a photo")
+    if args.rate is not None:
+        problems.append("--rate is for a sequence of images such as frames/%04d.png: leave it out")
     if problems:
         raise WxrError("; ".join(problems))
+
+
+def _check_whole(existing: Sequence[Path], pending: Mapping[Path, Path], output: Path) -> None:
+    """Raise WxrError if only some frames are to be restored, since each depends on those before."""
+    if existing and pending:
+        total = len(existing) + len(pending)
+        raise WxrError(
+            f"{len(existing)} of {total} results exist in {output}, and --smooth averages over all "
+            "frames before: add --overwrite, or name another folder with -o"
+        )
 
 
 def _existing_line(count: int, total: int, output: Path) -> str:
@@ -92,7 +112,9 @@ def restore_all(jobs: Mapping[Path, Path], args: argparse.Namespace) -> dict[Pat
     _note(args, run_line(restorer, args.method, args.checkpoint))
     if not args.method and not args.checkpoint:
         _note(args, OTHERS)
-    outcomes = restore_files(jobs, restorer, QUALITY if args.quality is None else args.quality)
+    quality = QUALITY if args.quality is None else args.quality
+    finish = FolderSmoother(args.smooth).smooth if args.smooth else None
+    outcomes = restore_files(jobs, restorer, quality, finish)
     with RestoreBar(restorer, len(jobs)) as bar:
         return {outcome.photo: outcome.error for outcome in bar.follow(outcomes) if outcome.error}
 

@@ -2,10 +2,12 @@
 
 import errno
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from wxr_plugin.data.images.photo import Photo, read_photo, write_photo
 from wxr_plugin.errors import WxrError
@@ -18,6 +20,10 @@ AHEAD = 1
 WRITERS = 2
 """Number of threads that write results; the network waits before there are more."""
 HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+Finish = Callable[[Path, np.ndarray, np.ndarray], np.ndarray]
+"""Takes a photo's file, its pixels and the restored ones; returns the pixels that are written."""
 
 
 class Outcome(NamedTuple):
@@ -33,9 +39,14 @@ class Outcome(NamedTuple):
 
 
 def restore_files(
-    jobs: Mapping[Path, Path], restorer: "Restorer", quality: int = 95
+    jobs: Mapping[Path, Path],
+    restorer: "Restorer",
+    quality: int = 95,
+    finish: Finish | None = None,
 ) -> Iterator[Outcome]:
     """Restore the photo of each result file of `jobs` and yield an outcome for each.
+
+    `finish` is called for one photo after another, in the order of `jobs`.
 
     At most AHEAD + 1 photos and WRITERS + 1 results are in memory. Results are written atomically.
     If the caller stops, or is stopped by Ctrl-C, computed results are still written.
@@ -48,7 +59,7 @@ def restore_files(
         writing: deque[tuple[Outcome, Path, Future]] = deque()
         try:
             for target, source, future in reading:
-                outcome, restored = _restored(source, future, restorer)
+                outcome, restored = _restored(source, future, restorer, finish)
                 # Wait for the oldest result: a slow disk must not fill the memory with results.
                 while len(writing) >= WRITERS:
                     yield _written(*writing.popleft())
@@ -77,11 +88,15 @@ def _read_ahead(
     yield from waiting
 
 
-def _restored(source: Path, future: Future, restorer: "Restorer") -> tuple[Outcome, Photo | None]:
+def _restored(
+    source: Path, future: Future, restorer: "Restorer", finish: Finish | None
+) -> tuple[Outcome, Photo | None]:
     """Restore a photo; return None and the reason if it fails, so that the others are restored."""
     try:
         photo = future.result()
         pixels = restorer.restore(photo.pixels)
+        if finish is not None:
+            pixels = finish(source, photo.pixels, pixels)
         outcome = Outcome(source, photo.pixels.size // 3, note=_note(photo, restorer))
         return outcome, photo._replace(pixels=pixels)
     except WxrError as error:

@@ -27,7 +27,7 @@ from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.reach import whole_image_part
 from wxr_plugin.spandrel.parameters import Entry, arguments_of, entries
 from wxr_plugin.utils.namesakes import our_network
-from wxr_plugin.zoo.rows import Row, find_row, networks, rows
+from wxr_plugin.zoo.rows import find_row, networks, rows
 
 
 class WeatherArchitecture(Architecture[nn.Module]):
@@ -71,7 +71,9 @@ class WeatherArchitecture(Architecture[nn.Module]):
 
     def _has_keys(self, state_dict: StateDict) -> bool:
         prefix = _prefix(state_dict, self.entry.keys[0])
-        return prefix is not None and all(prefix + key in state_dict for key in self.entry.keys)
+        if prefix is None or any(prefix + key in state_dict for key in self.entry.without):
+            return False
+        return all(prefix + key in state_dict for key in self.entry.keys)
 
     def _fitted(self, state_dict: StateDict) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return the `network_g` block that the weights fit, and the weights under its names."""
@@ -102,19 +104,15 @@ class WeatherArchitecture(Architecture[nn.Module]):
 
     def _published(self) -> Iterator[dict[str, Any]]:
         """Yield each block of the rows of the zoo once, those of preferred rows first."""
-        ours = (self.network, *self.entry.also)
-        chosen = [row for row in rows().values() if row.network_g["type"] in ours]
+        chosen = [row for row in rows().values() if row.network_g["type"] == self.network]
         seen = set()
-        for row in sorted(chosen, key=self._rank):
+        # Preferred rows are False, which sorts first.
+        for row in sorted(chosen, key=lambda row: row.name not in self.prefer):
             for block in networks(row):
                 text = json.dumps(block, sort_keys=True)
                 if text not in seen:
                     seen.add(text)
                     yield block
-
-    def _rank(self, row: Row) -> tuple[bool, bool]:
-        """Return the place of a row: preferred ones first, then those of the network itself."""
-        return row.name not in self.prefer, row.network_g["type"] != self.network
 
 
 def all_supports(prefer: tuple[str, ...] = ()) -> list[ArchSupport]:

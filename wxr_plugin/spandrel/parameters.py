@@ -22,7 +22,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     before: tuple[str, ...] = ()
     arguments: dict[str, str | list[str]] = {}
     bf16: bool = True
-    also: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 @cache

@@ -1,5 +1,6 @@
 """Flicker of a restored video: its measure, and smoothing of what a network adds over time."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -94,6 +95,23 @@ class Smoother:
         pairs = {name: (getattr(last, name), getattr(now, name)) for name in ("shift", "gain")}
         mixed = {name: _mixed(*pair, self.amount) for name, pair in pairs.items()}
         return Change(**mixed, brightness=now.brightness)
+
+
+class FolderSmoother:
+    """Smoothing of frames that are files: each folder is a video of its own.
+
+    Args:
+        amount: that of `Smoother`.
+    """
+
+    def __init__(self, amount: float):
+        self.amount = amount
+        self._smoothers: dict[Path, Smoother] = {}
+
+    def smooth(self, frame: Path, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Return the restored frame `after` of the file `frame`, corrected as by `Smoother`."""
+        smoother = self._smoothers.setdefault(frame.parent, Smoother(self.amount))
+        return smoother.smooth(before, after)
 
 
 def _mixed(last: list[float], now: list[float], amount: float) -> list[float]:

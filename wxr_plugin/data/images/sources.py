@@ -75,7 +75,7 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def check_sizes(frames: Iterable[Path]) -> None:
-    """Raise WxrError if frames of one folder differ in size, since their noise would differ.
+    """Raise WxrError if frames of one folder differ in size: they are not of one video.
 
     Only headers are read. Files that cannot be read are skipped.
     """
@@ -92,7 +92,7 @@ def check_sizes(frames: Iterable[Path]) -> None:
             ]
             raise WxrError(
                 f"{frame.parent}: {' and '.join(sizes)} pixels, but the frames of a video have one "
-                "size; give each video a folder of its own, or leave --frames out"
+                "size; give each video a folder of its own, or leave out --frames and --smooth"
             )
 
 

@@ -198,7 +198,8 @@ def _label(
     note(f"loading the model {args.model}")
     task = build()
     with json_result(args.json) as result, LabelStore(path) as store:
-        source = source or of_labels(args, store)
+        # A shard without photos is a source of length 0.
+        source = of_labels(args, store) if source is None else source
         with counting_bar(f"{args.action} {source_title(args)}", count) as progress:
             tally = label_photos(source, task, store, batch_size, args.retry_failed, progress)
         result.update(summarise(store, task, tally))

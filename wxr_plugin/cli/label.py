@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from wxr_plugin.cli import label_actions
+from wxr_plugin.cli import label_actions, label_stores
 from wxr_plugin.cli.label_inputs import ROOTS
 from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
 from wxr_plugin.cli.sharding import add_shard, named_shard
@@ -88,6 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _add_rewrite(actions)
     _add_init(actions)
     _add_show(actions)
+    label_stores.add_parsers(actions)
     _add_rescue(actions)
     _add_caption(actions)
 

@@ -1,11 +1,12 @@
 """`wxr label merge`, `export` and `import`: label stores as a whole."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.cli.parsers import add_command
-from wxr_plugin.utils.files import check_parents
+from wxr_plugin.utils.files import check_file, check_parents
 from wxr_plugin.utils.json_output import add_json, json_result
 from wxr_plugin.utils.plans import add_dry_run, print_plan
 
@@ -21,13 +22,60 @@ MERGE_EXAMPLES = """examples:
   wxr label merge photos.labels.*-of-4.lmdb -o photos.labels.lmdb
   wxr label merge a.lmdb b.lmdb -o all.lmdb --prefer last
 """
+EXPORT = """
+Write a label store to a Parquet file, without loss: images of pseudo-labels and provenances
+included. It needs the extra `parquet`.
+"""
+EXPORT_EXAMPLES = """example:
+  wxr label export photos.labels.lmdb -o labels.parquet
+"""
+IMPORT = """
+Add the rows of Parquet files, which `wxr label export` wrote, to a label store. Files are merged as
+`wxr label merge` merges stores; importing again changes nothing. It needs the extra `parquet`.
+"""
+IMPORT_EXAMPLES = """examples:
+  wxr label import labels.parquet -o photos.labels.lmdb
+  wxr label import parts/*.parquet -o photos.labels.lmdb --prefer last
+"""
 
 
 def add_parsers(actions: argparse._SubParsersAction) -> None:
     """Add the commands to `wxr label`."""
+    _add_merge(actions)
+    _add_export(actions)
+    _add_import(actions)
+
+
+def _add_merge(actions: argparse._SubParsersAction) -> None:
     summary = "merge label stores, such as those of shards"
     parser = add_command(actions, "merge", summary, run_merge, MERGE, MERGE_EXAMPLES)
     parser.add_argument("stores", nargs="+", type=Path, metavar="STORE", help="label stores")
+    _add_target(parser)
+    add_dry_run(parser)
+    add_json(parser, "the counts and conflicts, or the plan,")
+
+
+def _add_export(actions: argparse._SubParsersAction) -> None:
+    summary = "write a label store to a Parquet file"
+    parser = add_command(actions, "export", summary, run_export, EXPORT, EXPORT_EXAMPLES)
+    parser.add_argument("store", type=Path, metavar="STORE", help="label store")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE.parquet", help="file to write"
+    )
+    add_json(parser, "the number of rows")
+
+
+def _add_import(actions: argparse._SubParsersAction) -> None:
+    summary = "add the rows of Parquet files to a label store"
+    parser = add_command(actions, "import", summary, run_import, IMPORT, IMPORT_EXAMPLES)
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE.parquet", help="files of `wxr label export`"
+    )
+    _add_target(parser)
+    add_json(parser, "the counts and conflicts")
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="NEW", help="label store to write"
     )
@@ -36,22 +84,47 @@ def add_parsers(actions: argparse._SubParsersAction) -> None:
         choices=("first", "last"),
         help="of different answers take that of the first or last store; an existing NEW is first",
     )
-    add_dry_run(parser)
-    add_json(parser, "the counts and conflicts, or the plan,")
 
 
 def run_merge(args: argparse.Namespace) -> int:
     """Merge the stores; return 1 if answers differ and nothing was written."""
-    from wxr_plugin.labels.merging import MergeConflictError, merge_stores, planned_merge
+    from wxr_plugin.labels.merging import merge_stores, planned_merge
 
     check_parents(args.output)
     if args.dry_run:
         merged = planned_merge(args.stores, args.output, args.prefer)
         print_plan(_counts(merged, args.output), args.json)
         return 1 if merged.conflicts and not args.prefer else 0
+    return _report(args, lambda: merge_stores(args.stores, args.output, args.prefer))
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write the store to a Parquet file; return 0."""
+    from wxr_plugin.labels.parquet import export_store
+
+    check_file(args.output)
+    with json_result(args.json) as result:
+        count = export_store(args.store, args.output)
+        print(f"wrote {count} rows to {args.output}")
+        result.update(file=args.output, rows=count)
+    return 0
+
+
+def run_import(args: argparse.Namespace) -> int:
+    """Add the rows of Parquet files to the store; return 1 if nothing was written."""
+    from wxr_plugin.labels.parquet import import_files
+
+    check_parents(args.output)
+    return _report(args, lambda: import_files(args.files, args.output, args.prefer))
+
+
+def _report(args: argparse.Namespace, merge: Callable[[], "Merged"]) -> int:
+    """Merge, and print the counts and conflicts; return 1 if answers differ."""
+    from wxr_plugin.labels.merging import MergeConflictError
+
     with json_result(args.json) as result:
         try:
-            merged = merge_stores(args.stores, args.output, args.prefer)
+            merged = merge()
         except MergeConflictError as error:
             merged = error.merged
             _print_conflicts(merged)

@@ -147,18 +147,19 @@ def _planned_init(
 
 def run_show(args: argparse.Namespace) -> int:
     """Print the rows as a table or JSON, or write them to a CSV file; return 0."""
-    from wxr_plugin.labels import report
+    from wxr_plugin.labels import listing
     from wxr_plugin.labels.store import LabelStore
 
     with LabelStore(args.store, readonly=True) as store:
-        rows = report.rows(store)
-    if args.csv:
-        report.write_csv(rows, args.csv)
-        print(f"wrote {len(rows)} rows to {args.csv}")
-    elif args.json:
+        if args.csv:
+            count = listing.write_csv(listing.each_row(store), args.csv)
+            print(f"wrote {count} rows to {args.csv}")
+            return 0
+        rows = listing.rows(store)
+    if args.json:
         print_json(rows)
     else:
-        report.print_rows(rows)
+        listing.print_rows(rows)
     return 0
 
 

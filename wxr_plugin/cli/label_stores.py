@@ -1,4 +1,4 @@
-"""`wxr label merge`, `export` and `import`: label stores as a whole."""
+"""`wxr label merge`, `export`, `import` and `report`: label stores as a whole."""
 
 import argparse
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.cli.parsers import add_command
 from wxr_plugin.utils.files import check_file, check_parents
-from wxr_plugin.utils.json_output import add_json, json_result
+from wxr_plugin.utils.json_output import add_json, json_result, print_json
 from wxr_plugin.utils.plans import add_dry_run, print_plan
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ IMPORT_EXAMPLES = """examples:
   wxr label import labels.parquet -o photos.labels.lmdb
   wxr label import parts/*.parquet -o photos.labels.lmdb --prefer last
 """
+REPORT_EXAMPLES = """examples:
+  wxr label report photos.labels.lmdb
+  wxr label report photos.labels.lmdb --json | jq '.[] | select(.kind == "failure")'
+"""
 
 
 def add_parsers(actions: argparse._SubParsersAction) -> None:
@@ -44,6 +48,7 @@ def add_parsers(actions: argparse._SubParsersAction) -> None:
     _add_merge(actions)
     _add_export(actions)
     _add_import(actions)
+    _add_report(actions)
 
 
 def _add_merge(actions: argparse._SubParsersAction) -> None:
@@ -73,6 +78,13 @@ def _add_import(actions: argparse._SubParsersAction) -> None:
     )
     _add_target(parser)
     add_json(parser, "the counts and conflicts")
+
+
+def _add_report(actions: argparse._SubParsersAction) -> None:
+    summary = "count the rows of a label store by kind and model"
+    parser = add_command(actions, "report", summary, run_report, examples=REPORT_EXAMPLES)
+    parser.add_argument("store", type=Path, metavar="STORE", help="label store")
+    add_json(parser, "the counts")
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +128,20 @@ def run_import(args: argparse.Namespace) -> int:
 
     check_parents(args.output)
     return _report(args, lambda: import_files(args.files, args.output, args.prefer))
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Print the number of rows, and the mean rating, of each kind and model; return 0."""
+    from wxr_plugin.labels.store import LabelStore
+    from wxr_plugin.labels.summary import print_summary, summary
+
+    with LabelStore(args.store, readonly=True) as store:
+        groups = summary(store)
+    if args.json:
+        print_json(groups)
+    else:
+        print_summary(groups)
+    return 0
 
 
 def _report(args: argparse.Namespace, merge: Callable[[], "Merged"]) -> int:

@@ -122,3 +122,12 @@ def test_a_video_has_no_shards(tmp_path, capsys):
     (tmp_path / "clip.mp4").write_bytes(b"")
     assert wxr("restore", tmp_path / "clip.mp4", "-o", tmp_path / "out.mp4", "--shard", "1/2") == 2
     assert "a video, which has no shards" in capsys.readouterr().err
+
+
+def test_one_photo_of_another_shard_is_left_alone(photos, tmp_path, capsys):
+    planned = []
+    for number in (1, 2):
+        restore = ("restore", photos / "rain" / "1.png", "-o", tmp_path / "dry.png")
+        assert wxr(*restore, "--shard", f"{number}/2", "--dry-run", "--json") == 0
+        planned.append(len(json.loads(capsys.readouterr().out)["to_restore"]))
+    assert sorted(planned) == [0, 1]

@@ -6,7 +6,7 @@ from typing import get_args
 
 from wxr_plugin.cli.downloading import add_download, after_download
 from wxr_plugin.cli.parsers import add_command, add_device, add_offline
-from wxr_plugin.cli.sharding import add_shard, named_shard
+from wxr_plugin.cli.sharding import add_shard
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import ENGINES, Precision
 from wxr_plugin.sampling.methods import METHODS
@@ -208,7 +208,7 @@ def run(args: argparse.Namespace) -> int:
     from wxr_plugin.cli.restore_plan import names_file
 
     is_video = restore_video.names_video(args.photos)
-    if is_video and named_shard(args):
+    if is_video and args.shard:
         raise WxrError(f"{args.photos[0]} is a video, which has no shards; leave out --shard")
     if not is_video:
         # A result below -o stands for all of them.

@@ -9,9 +9,7 @@ from wxr_plugin.cli.restore_display import OTHERS, RestoreBar, counted, duration
 from wxr_plugin.cli.restore_network import load_restorer
 from wxr_plugin.cli.restore_plan import names_file, plan, result_kind, skipped_line
 from wxr_plugin.cli.sharding import named_shard
-from wxr_plugin.data.images.io import image_size
-from wxr_plugin.data.images.sources import check_sizes, read_source
-from wxr_plugin.data.sharding import Shard, shard_keys
+from wxr_plugin.data.images.sources import check_sizes, in_shard, read_source
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.memory import reuse_memory
 from wxr_plugin.inference.pipeline import restore_files
@@ -28,9 +26,9 @@ def run(args: argparse.Namespace) -> dict[str, list]:
     sources = [read_source(path, args.output) for path in args.photos]
     if args.frames:
         check_sizes(photo for source in sources for photo in source.photos)
-    jobs = plan(sources, args.output, args.format)
     if shard:
-        jobs = in_shard(jobs, args.output, shard)
+        sources = in_shard(sources, shard)
+    jobs = plan(sources, args.output, args.format)
     others = [file for source in sources for file in source.others]
     if others:
         _note(args, skipped_line(others))
@@ -54,21 +52,6 @@ def run(args: argparse.Namespace) -> dict[str, list]:
     failed = [{"photo": photo, "error": error} for photo, error in failures.items()]
     restored = [pair for pair in pairs if pair["photo"] not in failures]
     return {**result, "failed": failed, "restored": restored}
-
-
-def in_shard(jobs: Mapping[Path, Path], output: Path, shard: Shard) -> dict[Path, Path]:
-    """Return the jobs (target -> photo) of `shard`, chosen by the targets' names below `output`."""
-    # Without the suffix, so that --format moves no photo.
-    root = output.parent if names_file(output) else output
-    keys = {target: target.relative_to(root).with_suffix("").as_posix() for target in jobs}
-    photos = {key: jobs[target] for target, key in keys.items()}
-
-    def pixels(key: str) -> int | None:
-        size = image_size(photos[key])
-        return size[0] * size[1] if size else None
-
-    chosen = shard_keys(photos, shard, pixels)
-    return {target: photo for target, photo in jobs.items() if keys[target] in chosen}
 
 
 def check(args: argparse.Namespace) -> None:

@@ -69,7 +69,8 @@ setup(
     extras_require={
         # utils/extras.py names these in its messages, docs/install.md states their licences.
         "all": [
-            "wxr_plugin[app,demo,download,extra-archs,metrics,onnx,openvino,quantized,server,video]"
+            "wxr_plugin[app,demo,download,extra-archs,metrics,onnx,openvino,parquet,quantized,server,"
+            "video]"
         ],
         "app": ["gradio>=6.29.1"],
         "demo": [
@@ -84,6 +85,8 @@ setup(
         "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "onnxscript>=0.7"],
         "openvino": ["onnx>=1.23", "onnxscript>=0.7", "openvino>=2026.4"],
         "quantized": ["accelerate>=1.10", "bitsandbytes>=0.46.1"],
+        # The version that tests passed with.
+        "parquet": ["pyarrow>=26.0"],
         "server": ["openai>=1.98"],
         "video": ["av>=15.1"],
         "dev": [

@@ -19,6 +19,7 @@ from wxr_plugin.data.caption_dataset import CaptionedDegradationDataset
 from wxr_plugin.data.caption_table import CaptionRow, read_table, write_table
 from wxr_plugin.data.images.io import write_image
 from wxr_plugin.data.lmdb.build import build
+from wxr_plugin.data.sharding import Shard
 from wxr_plugin.errors import WxrError
 from wxr_plugin.labels import captioning
 from wxr_plugin.vlm.blip_describer import BlipDescriber
@@ -139,6 +140,26 @@ def test_a_clean_photo_is_captioned_once_for_all_its_versions(blip, layout, tmp_
     captions = [row.caption for row in rows]
     assert len(captions) == 6 and captions[:3] == captions[3:]
     assert rows[0] == CaptionRow("set/hazy/LQ/0.png", f"photo {photo(0)[0, 0, 0]}", "hazy")
+
+
+def test_shards_of_the_pairs_keep_the_versions_of_a_photo_together(layout, tmp_path):
+    pairs = captioning.find_pairs(layout, [], tmp_path)
+    for balance in ("name", "pixels"):
+        shards = [captioning.in_shard(pairs, Shard(number, 2, balance)) for number in (1, 2)]
+        assert sorted(pair.file for shard in shards for pair in shard) == sorted(
+            pair.file for pair in pairs
+        )
+        assert not {pair.key for pair in shards[0]} & {pair.key for pair in shards[1]}
+        assert all(shards)
+
+
+def test_the_captions_of_all_shards_are_those_of_one_call(blip, layout, tmp_path):
+    assert run(layout, "--model", blip, "-o", layout / "all.csv") == 0
+    for number in (1, 2):
+        shard = ("--shard", f"{number}/2")
+        assert run(layout, "--model", blip, "-o", layout / "parts.csv", *shard) == 0
+    tables = [read_table(layout / f"{name}.csv").values() for name in ("parts", "all")]
+    assert sorted(tables[0]) == sorted(tables[1])
 
 
 def test_it_resumes_where_it_was_stopped(layout, tmp_path, monkeypatch):

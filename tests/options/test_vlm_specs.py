@@ -38,6 +38,8 @@ def test_raters_by_one_word(spec, expected):
 def test_describers_and_rewriters_by_one_word():
     assert spec_options("describer", "tiny:describe")["type"] == "TransformersDescriber"
     assert spec_options("rewriter", "rules") == {"type": "RuleRewriter"}
+    several = spec_options("rater", "http://a/v1,http://b:8000#m")
+    assert several["url"] == ["http://a/v1", "http://b:8000"] and several["model"] == "m"
     assert spec_options("rewriter", "http://h/v1#m") == {
         "type": "ServerRewriter",
         "url": "http://h/v1",

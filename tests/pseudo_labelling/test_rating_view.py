@@ -9,7 +9,7 @@ from wxr_plugin.data.crops import Box
 from wxr_plugin.data.images.io import write_image
 from wxr_plugin.data.real_weather_dataset import RealWeatherDataset
 from wxr_plugin.errors import OptionError
-from wxr_plugin.labels.report import rows
+from wxr_plugin.labels.listing import rows
 from wxr_plugin.labels.store import LabelStore, provenance_hash
 from wxr_plugin.pseudo_labelling.gate import Candidate, ImageRating, RatingRequest
 from wxr_plugin.pseudo_labelling.online import PseudoLabels

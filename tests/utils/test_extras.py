@@ -14,6 +14,7 @@ from wxr_plugin.archs.mprnet_arch import MPRNet
 from wxr_plugin.archs.restormer_arch import Restormer
 from wxr_plugin.data.packaged_photos import packaged_photo
 from wxr_plugin.inference.engines.building import check_engine
+from wxr_plugin.labels.parquet import arrow_schema
 from wxr_plugin.metrics.fid_features import load_inception
 from wxr_plugin.metrics.full_reference_metric import calculate_fr_iqa
 from wxr_plugin.metrics.no_reference_metric import calculate_iqa
@@ -42,6 +43,7 @@ USES = [
     ("openvino", lambda: check_engine("openvino", CPU, "fp32")),
     ("gradio", lambda: build(Settings([]))),
     ("av", lambda: open_video(Path("clip.mp4"))),
+    ("pyarrow", arrow_schema),
     ("sklearn", lambda: packaged_photo("china")),
 ]
 

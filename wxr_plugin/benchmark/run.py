@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from filelock import FileLock, Timeout
 
-from wxr_plugin.benchmark import overlaps, scoring, writing
+from wxr_plugin.benchmark import overlaps, scoring, shards, writing
 from wxr_plugin.benchmark.cells import Cells
 from wxr_plugin.benchmark.checking import Plan
 from wxr_plugin.benchmark.hashes import Hashes
@@ -84,6 +84,7 @@ class Run:
         with self._locked():
             self._hash_photos()
             self._find_overlaps()
+            shards.adopt(self)
             for method in self.plan.methods.values():
                 self._restore(method)
             self._gather()
@@ -98,7 +99,7 @@ class Run:
         """Yield the state of each method on each of its sets; nothing is made."""
         for method in self.plan.methods.values():
             for test_set in self.sets(method):
-                todo = self._todo(method, test_set)
+                todo = self.todo(method, test_set)
                 total = len(test_set.photos)
                 reasons = Counter(reason for _, reason in todo)
                 yield State(method.name, test_set.name, total - len(todo), total, dict(reasons))
@@ -215,7 +216,7 @@ class Run:
         self.hashes.save()
         overlaps.write(self.folder, self.overlaps)
 
-    def _todo(self, method: Method, test_set: BenchmarkSet) -> list[tuple[Photo, str]]:
+    def todo(self, method: Method, test_set: BenchmarkSet) -> list[tuple[Photo, str]]:
         """Return the photos to restore, each with the reason."""
         if method.spec is None:
             return []
@@ -224,13 +225,14 @@ class Run:
         for photo in test_set.photos:
             file = image_file(self.folder, method.name, test_set.name, photo.name)
             entry = cells.restored.get(photo.name)
-            content = self._hash(photo.lq)
+            content = self.content(photo.lq)
             reason = stale_reason(method, entry, content, file)
             if reason:
                 todo.append((photo, reason))
         return todo
 
-    def _hash(self, file: Path | None) -> str:
+    def content(self, file: Path | None) -> str:
+        """Return the hash of a file; empty without one, or if it cannot be read."""
         if file is None:
             return ""
         # An unreadable file is reported when the photo is restored or measured.
@@ -265,7 +267,7 @@ class Run:
                     self.errors.setdefault(key, "the method cannot be run")
 
     def _job(self, method: Method, test_set: BenchmarkSet) -> Job:
-        todo = self._todo(method, test_set)
+        todo = self.todo(method, test_set)
         reasons = [reason for _, reason in todo if reason != NEW]
         for reason, number in Counter(reasons).items():
             cell = f"{method.name}, {test_set.name}"
@@ -299,7 +301,7 @@ class Run:
                     test_set=test_set,
                     cells=self.cells(method, test_set),
                     images=self._images(method, test_set),
-                    gt={photo.name: self._hash(photo.gt) for photo in with_gt},
+                    gt={photo.name: self.content(photo.gt) for photo in with_gt},
                     fail=partial(self._fail, method, test_set),
                 )
 
@@ -307,7 +309,7 @@ class Run:
         """Return the files of the restorations that are up to date, keyed by photo."""
         images = {}
         restored = self.cells(method, test_set).restored
-        outdated = {photo.name for photo, _ in self._todo(method, test_set)}
+        outdated = {photo.name for photo, _ in self.todo(method, test_set)}
         # Without a network, the images are those of a folder or the photos themselves.
         existing = {} if method.spec else self._existing(method, test_set)
         for photo in test_set.photos:

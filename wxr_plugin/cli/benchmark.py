@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from wxr_plugin.cli.downloading import add_download, after_download
 from wxr_plugin.cli.parsers import add_command, add_offline, add_overrides
+from wxr_plugin.cli.sharding import add_shard, named_shard
 from wxr_plugin.utils.json_output import add_json, json_result, print_json
 from wxr_plugin.utils.plans import add_dry_run, print_plan
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """
 Restore every test set with every method, measure the results, and write tables and a report.
-Results that exist are kept: only missing cells are computed, and an interrupted run resumes.
+Results that exist are kept: only missing cells are computed, and an interrupted run resumes. With
+--shard, photos are restored and measured in FOLDER/shards/I-of-N; the call without --shard takes
+these results over and makes the tables.
 """
 EXAMPLES = """examples:
   wxr benchmark -opt options/tiny/benchmark.yml
@@ -21,6 +24,7 @@ EXAMPLES = """examples:
   wxr benchmark -opt options/benchmark/real_weather.yml --download
   wxr benchmark -opt options/benchmark/real_weather.yml --list
   wxr benchmark -opt options/benchmark/real_weather.yml --json > results.json
+  wxr benchmark -opt options/benchmark/real_weather.yml --shard 1/4
   wxr benchmark --sets
 """
 
@@ -42,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--list", action="store_true", help="list finished and missing cells; compute nothing"
     )
+    add_shard(parser)
     add_dry_run(parser)
     add_json(parser, "the results, or what is listed,")
     add_download(parser, "published methods")
@@ -59,8 +64,15 @@ def run(args: argparse.Namespace) -> int:
     # Not needed for the lists above, and slow to import.
     from wxr_plugin.benchmark.checking import load_benchmark
     from wxr_plugin.benchmark.run import Run
+    from wxr_plugin.benchmark.shards import plan_of_shard, write_shared
 
+    shard = named_shard(args)
     plan = load_benchmark(args.opt, args.force_yml, args.available)
+    if shard:
+        whole = plan
+        plan = plan_of_shard(plan, shard)
+        if not args.dry_run and not args.list:
+            write_shared(whole)
     job = Run(plan, say=lambda line: print(line, flush=True))
     if args.dry_run:
         print_plan(planned(job), args.json)
@@ -75,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         if args.list:
             summary.print_states(job.states())
             return 0
-        result.update(_make(job))
+        result.update(_make_shard(job) if shard else _make(job))
     return 1 if job.failures else 0
 
 
@@ -110,6 +122,17 @@ def _make(job: "Run") -> dict[str, Any]:
         "failures": job.failures,
         "report": page,
     }
+
+
+def _make_shard(job: "Run") -> dict[str, Any]:
+    """Restore and measure the photos of a shard, and return what was done for JSON."""
+    count = sum(len(test_set.photos) for test_set in job.plan.sets.values())
+    if count:
+        job.make()
+    for line in job.failures:
+        print(f"failed: {line}")
+    print(f"{count} photos in {job.folder}; the same command without --shard makes the tables")
+    return {"folder": job.folder, "photos": count, "failures": job.failures}
 
 
 def planned(job: "Run") -> dict[str, Any]:

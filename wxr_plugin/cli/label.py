@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from wxr_plugin.cli import label_actions
+from wxr_plugin.cli import label_actions, label_stores
 from wxr_plugin.cli.label_inputs import ROOTS
 from wxr_plugin.cli.parsers import add_command, add_device, add_group, add_offline
+from wxr_plugin.cli.sharding import add_shard, named_shard
 from wxr_plugin.inference.packaged import Precision
 from wxr_plugin.utils.json_output import add_json
 from wxr_plugin.utils.plans import add_dry_run
@@ -29,6 +30,7 @@ RATE_EXAMPLES = """examples:
   wxr label rate photos/
   wxr label rate photos/ --model llava-1.5-7b --prompt quality -o labels.lmdb
   wxr label rate photos/ --json > ratings.json
+  wxr label rate photos/ --shard 1/4
 """
 DESCRIBE = """
 Describe the content and the weather of every photo of a folder or LMDB.
@@ -86,6 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _add_rewrite(actions)
     _add_init(actions)
     _add_show(actions)
+    label_stores.add_parsers(actions)
     _add_rescue(actions)
     _add_caption(actions)
 
@@ -253,6 +256,7 @@ def _add_caption(actions: argparse._SubParsersAction) -> None:
         "--max-tokens", type=int, metavar="N", help="tokens of a caption (default: 32)"
     )
     _add_batch_size(parser, "photos in one forward pass")
+    add_shard(parser)
     _add_loading(parser)
     _add_output(parser)
 
@@ -260,7 +264,7 @@ def _add_caption(actions: argparse._SubParsersAction) -> None:
 def _run_caption(args: argparse.Namespace) -> int:
     from wxr_plugin.labels.captioning import run_caption
 
-    return run_caption(args)
+    return run_caption(args, named_shard(args))
 
 
 def _add_photos(parser: argparse.ArgumentParser) -> None:
@@ -295,6 +299,7 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, metavar="PIXELS", help="side of the crops, the gt_size of training"
     )
+    add_shard(parser)
 
 
 def _add_model(parser: argparse.ArgumentParser, prompt: str) -> None:

@@ -147,18 +147,19 @@ def _planned_init(
 
 def run_show(args: argparse.Namespace) -> int:
     """Print the rows as a table or JSON, or write them to a CSV file; return 0."""
-    from wxr_plugin.labels import report
+    from wxr_plugin.labels import listing
     from wxr_plugin.labels.store import LabelStore
 
     with LabelStore(args.store, readonly=True) as store:
-        rows = report.rows(store)
-    if args.csv:
-        report.write_csv(rows, args.csv)
-        print(f"wrote {len(rows)} rows to {args.csv}")
-    elif args.json:
+        if args.csv:
+            count = listing.write_csv(listing.each_row(store), args.csv)
+            print(f"wrote {count} rows to {args.csv}")
+            return 0
+        rows = listing.rows(store)
+    if args.json:
         print_json(rows)
     else:
-        report.print_rows(rows)
+        listing.print_rows(rows)
     return 0
 
 
@@ -198,7 +199,8 @@ def _label(
     note(f"loading the model {args.model}")
     task = build()
     with json_result(args.json) as result, LabelStore(path) as store:
-        source = source or of_labels(args, store)
+        # A shard without photos is a source of length 0.
+        source = of_labels(args, store) if source is None else source
         with counting_bar(f"{args.action} {source_title(args)}", count) as progress:
             tally = label_photos(source, task, store, batch_size, args.retry_failed, progress)
         result.update(summarise(store, task, tally))

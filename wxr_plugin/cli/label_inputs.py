@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wxr_plugin.cli.sharding import named_shard
+from wxr_plugin.data.sharding import Shard, shard_keys
 from wxr_plugin.data.weather.kinds import KINDS
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.files import check_parents
@@ -17,11 +19,15 @@ ROOTS = (*KINDS, "clear")
 """Weathers whose photos may be named apart: --rain ROOT and so on."""
 
 
-def default_store(photos: Path) -> Path:
-    """Return the default label store of a folder or LMDB: NAME.labels.lmdb next to it."""
+def default_store(photos: Path, shard: Shard | None = None) -> Path:
+    """Return the default label store of a folder or LMDB: NAME.labels.lmdb next to it.
+
+    A shard has a store of its own, NAME.labels.I-of-N.lmdb, since one process writes a store.
+    """
     # The folder "." has no name of its own.
     photos = photos.absolute()
-    return photos.with_name(f"{photos.name.removesuffix('.lmdb')}.labels.lmdb")
+    part = f".{shard.number}-of-{shard.count}" if shard else ""
+    return photos.with_name(f"{photos.name.removesuffix('.lmdb')}.labels{part}.lmdb")
 
 
 def of_photos(args: argparse.Namespace) -> "Source":
@@ -39,6 +45,11 @@ def of_labels(args: argparse.Namespace, store: "LabelStore") -> "Source":
 
     if args.boxes is not None or args.size is not None:
         raise WxrError("--pseudo-labels are taken as they are stored; leave out --boxes and --size")
+    if named_shard(args):
+        raise WxrError(
+            "--pseudo-labels are those of one store: describe them in the store of each shard, "
+            "and leave out --shard"
+        )
     return PseudoLabelImages(store)
 
 
@@ -48,9 +59,10 @@ def count_images(source: "Source") -> int:
 
 
 def named_photos(args: argparse.Namespace) -> "RealPhotos":
-    """Return the photos of PHOTOS, or of the roots by weather."""
+    """Return the photos of PHOTOS, or of the roots by weather; with --shard those of the shard."""
     from wxr_plugin.data.real_photos import RealPhotos
 
+    shard = named_shard(args)
     roots = _roots(args)
     # Exactly one of the two forms: PHOTOS, or roots by weather.
     if bool(roots) == bool(args.photos):
@@ -65,7 +77,11 @@ def named_photos(args: argparse.Namespace) -> "RealPhotos":
     if photos.empty:
         empty = ", ".join(photos.empty)
         raise WxrError(f"{empty}: no images in it; put photos of this weather there, or remove it")
-    return photos
+    if shard is None:
+        return photos
+    keys = photos.keys()
+    chosen = shard_keys(keys, shard, photos.pixels)
+    return photos.subset(key for key in keys if key in chosen)
 
 
 def _roots(args: argparse.Namespace) -> dict[str, Path]:
@@ -90,7 +106,7 @@ def store_path(args: argparse.Namespace) -> Path:
     """Return the path of the label store, which need not exist; refuse one that cannot be."""
     if args.output is None and args.photos is None:
         raise WxrError("name the label store: -o STORE")
-    store = args.output or default_store(args.photos)
+    store = args.output or default_store(args.photos, named_shard(args))
     # Models load for minutes before the store is opened.
     check_parents(store)
     if store.is_file():

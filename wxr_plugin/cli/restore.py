@@ -6,6 +6,7 @@ from typing import get_args
 
 from wxr_plugin.cli.downloading import add_download, after_download
 from wxr_plugin.cli.parsers import add_command, add_device, add_offline
+from wxr_plugin.cli.sharding import add_shard
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.packaged import ENGINES, Precision
 from wxr_plugin.sampling.methods import METHODS
@@ -29,6 +30,7 @@ into a folder that holds the photos.
 EXAMPLES = """examples:
   wxr restore holiday/ -o restored/
   wxr restore holiday/ -o restored/ --dry-run
+  wxr restore holiday/ -o restored/ --shard 1/4
   wxr restore rain.jpg -o dry.png
   wxr restore rain.jpg -o restored/ --checkpoint experiments/mine/models/net_g_latest.pth
   wxr restore rain.jpg -o restored/ --checkpoint hf://OWNER/NAME
@@ -65,6 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="output folder; for a single photo also an output file such as dry.png",
     )
     parser.add_argument("--overwrite", action="store_true", help="overwrite existing results")
+    add_shard(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="list the photos and their results; restore nothing"
     )
@@ -205,6 +208,8 @@ def run(args: argparse.Namespace) -> int:
     from wxr_plugin.cli.restore_plan import names_file
 
     is_video = restore_video.names_video(args.photos)
+    if is_video and args.shard:
+        raise WxrError(f"{args.photos[0]} is a video, which has no shards; leave out --shard")
     if not is_video:
         # A result below -o stands for all of them.
         check_parents(args.output if names_file(args.output) else args.output / "result")

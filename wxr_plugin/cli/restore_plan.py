@@ -22,6 +22,8 @@ def plan(sources: list[Source], output: Path, kind: str | None = None) -> dict[P
         WxrError: two photos would become one file; a result would lie next to photos (where a later
             command would take it for one) or replace its photo.
     """
+    if not any(source.photos for source in sources):  # a shard may have none
+        return {}
     if names_file(output):
         photo = _only_photo(sources, output)
         _check_file(photo, output, kind)

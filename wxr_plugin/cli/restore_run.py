@@ -8,7 +8,8 @@ from pathlib import Path
 from wxr_plugin.cli.restore_display import OTHERS, RestoreBar, counted, duration, run_line
 from wxr_plugin.cli.restore_network import load_restorer
 from wxr_plugin.cli.restore_plan import names_file, plan, result_kind, skipped_line
-from wxr_plugin.data.images.sources import check_sizes, read_source
+from wxr_plugin.cli.sharding import named_shard
+from wxr_plugin.data.images.sources import check_sizes, in_shard, read_source
 from wxr_plugin.errors import WxrError
 from wxr_plugin.inference.memory import reuse_memory
 from wxr_plugin.inference.pipeline import restore_files
@@ -22,9 +23,12 @@ def run(args: argparse.Namespace) -> dict[str, list]:
     """Restore every photo, list failures at the end, and return the outcome for JSON."""
     started = time.monotonic()
     check(args)
+    shard = named_shard(args)
     sources = [read_source(path, args.output) for path in args.photos]
     if args.frames or args.smooth:
         check_sizes(photo for source in sources for photo in source.photos)
+    if shard:
+        sources = in_shard(sources, shard)
     jobs = plan(sources, args.output, args.format)
     others = [file for source in sources for file in source.others]
     if others:

@@ -81,6 +81,11 @@ class RealPhotos:
         chosen._by_key = {photo.key: photo for photo in chosen.photos}
         return chosen
 
+    def pixels(self, key: str) -> int | None:
+        """Return a photo's number of pixels without decoding it; None if unknown."""
+        photo = self._by_key[key]
+        return photo.store.pixels(photo.name)
+
     def path(self, key: str) -> str:
         """Return the path of a photo for messages and results: its file, or LMDB/name."""
         photo = self._by_key[key]

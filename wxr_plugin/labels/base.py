@@ -87,6 +87,22 @@ class StoreBase:
 
         self._own().read(look, buffers=True)
 
+    def rows(self, prefix: bytes = b"") -> Iterator[tuple[bytes, memoryview]]:
+        """Yield key and value of every row whose key starts with `prefix`, in order of keys.
+
+        They are of one consistent state. A value is only valid until the next row.
+        """
+        return self._own().rows(prefix)
+
+    def put_atomically(self, rows: Iterable[Change], room: int) -> None:
+        """Store rows as they are, all or none; they may not fit the memory.
+
+        `room` is the largest number of bytes that they may need.
+        """
+        if self.readonly:
+            raise LabelStoreError(f"{self.path}: opened for reading only")
+        self._own().write_all(rows, room)
+
     def put_rows(self, rows: Iterable[Change]) -> None:
         """Store rows as they are, in transactions of some CHUNK bytes.
 

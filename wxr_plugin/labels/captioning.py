@@ -15,6 +15,7 @@ from wxr_plugin.data.degradations.layout import paired, read_pairs, words_in
 from wxr_plugin.data.degradations.words import DEGRADATIONS
 from wxr_plugin.data.images.io import BadImageError
 from wxr_plugin.data.images.store import ImageStore
+from wxr_plugin.data.sharding import Shard, shard_keys
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils.files import check_file
 from wxr_plugin.utils.json_output import json_result
@@ -50,8 +51,8 @@ class Captioned(NamedTuple):
     """A line for each without a caption."""
 
 
-def run_caption(args: argparse.Namespace) -> int:
-    """Caption photos that are not in the table; return 1 if a photo has no caption, else 0."""
+def run_caption(args: argparse.Namespace, shard: Shard | None = None) -> int:
+    """Caption photos that are not in the table, or those of `shard`; return 1 on failures."""
     from wxr_plugin.utils.progress import counting_bar
 
     if args.batch_size < 1:
@@ -59,6 +60,8 @@ def run_caption(args: argparse.Namespace) -> int:
     output = args.output
     check_file(output)
     pairs = find_pairs(args.photos, args.lq, output.parent)
+    if shard:
+        pairs = in_shard(pairs, shard)
     count = len({pair.clean for pair in pairs})
     if args.dry_run:
         rows = _count_rows(output)
@@ -77,6 +80,13 @@ def run_caption(args: argparse.Namespace) -> int:
         print(f"{rows} rows in {output}")
         result.update(done._asdict(), table=output, rows=rows)
     return 1 if done.failed else 0
+
+
+def in_shard(pairs: Sequence[Pair], shard: Shard) -> list[Pair]:
+    """Return the pairs whose clean photo belongs to `shard`; it has all versions of a photo."""
+    stores = {pair.key: pair.store for pair in pairs}
+    keys = shard_keys(stores, shard, lambda key: stores[key].pixels(key))
+    return [pair for pair in pairs if pair.key in keys]
 
 
 def _count_rows(table: Path) -> int:

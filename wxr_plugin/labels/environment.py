@@ -4,7 +4,7 @@ import fcntl
 import mmap
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -112,6 +112,43 @@ class Environment:
                 with self._lmdb.begin(buffers=buffers) as transaction:
                     return look(transaction)
 
+    def rows(self, prefix: bytes = b"") -> Iterator[tuple[bytes, memoryview]]:
+        """Yield key and value of every row whose key starts with `prefix`, in order of keys.
+
+        They are of one consistent state. A value is only valid until the next row.
+
+        Raises:
+            LabelStoreError: pages of the store are damaged.
+        """
+        try:
+            # An empty transaction takes the size that another process has let the store grow to.
+            self.read(lambda transaction: None)
+            with self._lmdb.begin(buffers=True) as transaction, transaction.cursor() as cursor:
+                cursor.set_range(prefix)
+                for key, value in cursor.iternext():
+                    key = bytes(key)
+                    if not key.startswith(prefix):
+                        return
+                    yield key, value
+        except lmdb.Error as error:
+            raise damaged(self.path, error) from error
+
+    def write_all(self, changes: Iterable[Change], room: int) -> None:
+        """Make all `changes`, which may not fit the memory, in one transaction.
+
+        `room` is the largest number of bytes that they may need.
+
+        Raises:
+            LabelStoreError: the disk is full or fails; nothing of this transaction is stored.
+        """
+        with self._lock:
+            # Beforehand, since the size cannot change while the changes are read from this store.
+            self._lmdb.set_mapsize(self._lmdb.info()["map_size"] + room + FIRST_SIZE)
+            try:
+                self._apply(changes)
+            except lmdb.Error as error:
+                raise self._unwritable(error) from error
+
     def write(self, changes: Sequence[Change]) -> None:
         """Make all `changes` in one transaction, on the disk when this returns.
 
@@ -128,12 +165,15 @@ class Environment:
                 except lmdb.MapResizedError:
                     self._lmdb.set_mapsize(0)
                 except lmdb.Error as error:
-                    raise LabelStoreError(
-                        f"{self.path}: cannot be written ({error}); is the disk full? Rows that "
-                        "were stored before are safe"
-                    ) from error
+                    raise self._unwritable(error) from error
 
-    def _apply(self, changes: Sequence[Change]) -> None:
+    def _unwritable(self, error: Exception) -> LabelStoreError:
+        return LabelStoreError(
+            f"{self.path}: cannot be written ({error}); is the disk full? Rows that were stored "
+            "before are safe"
+        )
+
+    def _apply(self, changes: Iterable[Change]) -> None:
         with self._lmdb.begin(write=True) as transaction:
             for key, value in changes:
                 if value is None:

@@ -159,7 +159,8 @@ class _Run(NamedTuple):
         """Read every photo, and have each restorer restore those that it has not restored yet."""
         with self.bars("reading the photos", len(self.photos)) as advance:
             contents, self.result.failed = photo_contents(self.photos, advance)
-        if not contents:
+        # A shard may have no photos.
+        if len(self.photos) and not contents:
             raise WxrError("none of the photos can be read: " + "; ".join(self.result.failed[:3]))
         restored = {spec.name: self._restored(spec, contents) for spec in restorers}
         return PanelCandidates(self.photos, contents, restored, self.store, self.settings.crops)

@@ -1,6 +1,6 @@
 """Pseudo-labels with versions, so that a training resumes with exactly those of its checkpoint."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import lmdb
@@ -79,15 +79,20 @@ class PseudoLabelStore(StoreBase):
 
     def pseudo_index(self) -> dict[str, PseudoInfo]:
         """Return the newest pseudo-label of every image without its image, keyed by name."""
-        newest: dict[bytes, PseudoInfo] = {}
-
-        def take(key: bytes, value: memoryview) -> None:
-            if key.startswith(PSEUDO):
-                newest[_image(key)] = self._decoded(value, PseudoInfo)
-
-        self.each_row(take)
-        labels = sorted(newest.values(), key=lambda label: label.key)
+        labels = sorted(self.each_pseudo(), key=lambda label: label.key)
         return {label.key: label for label in labels}
+
+    def each_pseudo(self) -> Iterator[PseudoInfo]:
+        """Yield the newest pseudo-label of every image without its image, from one state."""
+        # Versions of one image are adjacent, in the order of their iterations.
+        image, newest = b"", None
+        for key, value in self.rows(PSEUDO):
+            if newest and _image(key) != image:
+                yield newest
+            image = _image(key)
+            newest = self._decoded(value, PseudoInfo)
+        if newest:
+            yield newest
 
     def commit_pseudo(self, iteration: int, keep: int = 3) -> None:
         """Drop rows that none of the last `keep` checkpoints needs, that of `iteration` included.

@@ -1,6 +1,6 @@
 """The label store: an LMDB of pseudo-labels and of models' answers about photos."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -178,6 +178,15 @@ class LabelStore(PseudoLabelStore):
             items = self._items(f"{prefix}/".encode())
             rows += [self._decoded(row, Answer) for _, row in items]
         return sorted(rows, key=lambda row: (row.key, row.time))
+
+    def each_answer(self) -> Iterator[Answer]:
+        """Yield every answer in order of its row's key; all of them may not fit the memory.
+
+        Each kind is read from one consistent state of the store.
+        """
+        for kind in KINDS:
+            for _, value in self.rows(f"{kind}/".encode()):
+                yield self._decoded(value, Answer)
 
     def put_provenance(self, provenance: Mapping[str, Any]) -> str:
         """Store the provenance of a rater, for `provenances`, and return its hash."""

@@ -22,8 +22,9 @@ def spec_options(kind: str, spec: str) -> dict[str, Any]:
     """Return the options block of a "rater", "describer" or "rewriter" (`kind`) named by `spec`.
 
     `spec` is MODEL or MODEL:PROMPT (transformers), pyiqa:METRIC (raters),
-    http://HOST:PORT/v1#MODEL (a server), rules (rewriters), or FILE.yml with the block. A MODEL or
-    FILE.yml may be on the hub: hf://OWNER/NAME, hf://OWNER/NAME:PROMPT, hf://OWNER/NAME/FILE.yml.
+    http://HOST:PORT/v1#MODEL (a server; commas separate several), rules (rewriters), or FILE.yml
+    with the block. A MODEL or FILE.yml may be on the hub: hf://OWNER/NAME, hf://OWNER/NAME:PROMPT,
+    hf://OWNER/NAME/FILE.yml.
 
     Raises:
         WxrError: `spec` is none of these, or the kind has nothing of that name.
@@ -71,12 +72,13 @@ def _model(kind: str, spec: str) -> dict[str, str]:
     return {"model": model, "prompt": prompt}
 
 
-def _served(spec: str) -> dict[str, str]:
+def _served(spec: str) -> dict[str, Any]:
     # A server may serve several models.
     url, _, model = spec.partition("#")
     if not model:
         raise WxrError(f"{spec}: name one of the server's models: {url.rstrip('/')}#MODEL")
-    return {"url": url, "model": model}
+    urls = url.split(",")
+    return {"url": urls if len(urls) > 1 else url, "model": model}
 
 
 def _from_file(kind: str, path: Path) -> list[dict[str, Any]]:

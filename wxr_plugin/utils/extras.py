@@ -10,6 +10,7 @@ EXTRAS = {
     "extra-archs": ("spandrel_extra_arches",),
     "quantized": ("accelerate", "bitsandbytes"),
     "server": ("openai",),
+    "parquet": ("pyarrow",),
     "demo": ("sklearn",),
     "download": ("gdown",),
     "video": ("av",),

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
+from wxr_plugin.utils.rating_words import RATING_WORDS as RATING_WORDS
 from wxr_plugin.vlm.registries import build
 
-RATING_WORDS = ("excellent", "good", "fair", "poor", "bad")
 MATHS_VERSION = 1
 """Version of the computation of ratings; a change invalidates stored ratings."""
 

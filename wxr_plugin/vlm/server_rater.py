@@ -139,12 +139,13 @@ class ServerRater:
         content = self._content(grey_image())
         for top in (20, 5):  # some servers have a limit of 5
             try:
-                choice = self.server.first(content, **self._request(top))
+                choices = self.server.first_of_each(content, **self._request(top))
             except WxrError as error:
                 if is_bad_request(error.__cause__):
                     continue
                 raise
-            if _top_logprobs(choice):
+            # Ratings must not depend on which server answers, so all have to support it.
+            if all(map(_top_logprobs, choices)):
                 return top
         self.server.first(content, **self._request(0))
         logging.getLogger("basicsr").warning(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wxr_plugin.data.images.io import HEAD, SUFFIXES, image_size, list_files, other_kind
+from wxr_plugin.data.sharding import Shard, shard_keys
 from wxr_plugin.errors import WxrError
 
 VIDEOS = (
@@ -72,6 +73,31 @@ def read_source(path: Path, results: Path) -> Source:
 def in_order(paths: Iterable[Path]) -> list[Path]:
     """Return `paths` in natural order: 2.png before 10.png."""
     return sorted(paths, key=_numbers)
+
+
+def in_shard(sources: Iterable[Source], shard: Shard) -> list[Source]:
+    """Return the sources with the photos of `shard` only.
+
+    A photo's key is its path below the root without the suffix, so photos whose results may clash
+    are in one shard.
+    """
+    sources = list(sources)
+    photos = {_key(source, photo): photo for source in sources for photo in source.photos}
+
+    def pixels(key: str) -> int | None:
+        size = image_size(photos[key])
+        return size[0] * size[1] if size else None
+
+    keys = shard_keys(photos, shard, pixels)
+    chosen = []
+    for source in sources:
+        of_shard = [photo for photo in source.photos if _key(source, photo) in keys]
+        chosen.append(source._replace(photos=of_shard))
+    return chosen
+
+
+def _key(source: Source, photo: Path) -> str:
+    return photo.relative_to(source.root).with_suffix("").as_posix()
 
 
 def check_sizes(frames: Iterable[Path]) -> None:

@@ -9,7 +9,14 @@ from urllib.parse import quote
 import lmdb
 import numpy as np
 
-from wxr_plugin.data.images.io import SUFFIXES, BadImageError, list_images, read_depth, read_image
+from wxr_plugin.data.images.io import (
+    SUFFIXES,
+    BadImageError,
+    image_size,
+    list_images,
+    read_depth,
+    read_image,
+)
 from wxr_plugin.errors import WxrError
 from wxr_plugin.utils import lmdb_cache
 from wxr_plugin.utils.safe_paths import refuse_unsafe_keys
@@ -49,6 +56,7 @@ class ImageStore:
             self._keys = sorted(self._files)
         if not self._keys:
             raise WxrError(f"{root}: no images in it (looked for {', '.join(SUFFIXES)})")
+        self._shapes: dict[str, tuple[int, int, int]] = {}
         self._cache: dict[str, bytes | None] = {}
         if cache:
             self._cache = {key: _bytes_or_none(file) for key, file in self._files.items()}
@@ -72,6 +80,16 @@ class ImageStore:
             return key
         file = self._files[key]
         return file.relative_to(self.root).as_posix()
+
+    def pixels(self, key: str) -> int | None:
+        """Return the image's number of pixels from its header or meta_info.txt; None if unknown."""
+        if not self.is_lmdb:
+            size = image_size(self._files[key])
+            return size[0] * size[1] if size else None
+        # Only this method needs the shapes, so they are read at its first call.
+        self._shapes = self._shapes or read_meta_info(self.root)
+        height, width, _ = self._shapes[key]
+        return height * width
 
     def encoded(self, key: str) -> bytes:
         """Return the bytes of the image's file. Raises BadImageError if they cannot be read."""

@@ -15,6 +15,8 @@ import torch
 from tiny_data import as_bytes
 from tiny_llava_damage import DAMAGES
 from tiny_llava_data import load_restorer, read_photos
+from tiny_llava_model import TEXTS
+from tiny_llava_scene import scene_text, scene_traits
 
 from wxr_plugin.data.weather.synthesis import KINDS, add_weather
 from wxr_plugin.vlm.describer import build_describer
@@ -46,6 +48,10 @@ def audit(model: str | Path, photos: list[np.ndarray], restorers: list[str]) -> 
         noisy = noise_preferred(rater, groups)
         rows.append((f"noise preferred, {name}", f"{noisy:.2f}", "at most 0.1"))
     rows.append(("distinct descriptions", *distinct_texts(model, photos)))
+    rows += [
+        (f"descriptions of clear photos with the right {trait}", f"{right:.2f}", "")
+        for trait, right in right_traits(model, photos).items()
+    ]
     rows.insert(1, ("---",) * 3)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -117,6 +123,27 @@ def distinct_texts(model: str | Path, photos: list[np.ndarray]) -> tuple[str, st
             images.append(as_bytes(add_weather(_as_float(photo), kind, rng.random(), rng)))
     texts = describer.describe(images)
     return f"{len(set(texts))} of {len(texts)}", "200 on 200 photos"
+
+
+def right_traits(model: str | Path, photos: list[np.ndarray]) -> dict[str, float]:
+    """Return the share of clear photos whose description names each trait of the scene rightly."""
+    texts = build_describer({"model": str(model), "max_tokens": 40}).describe(photos)
+    true = [scene_text(scene_traits(_as_float(photo))) for photo in photos]
+    pairs = [(named_traits(text), named_traits(truth)) for text, truth in zip(texts, true)]
+    return {
+        trait: float(np.mean([a[trait] == b[trait] for a, b in pairs])) for trait in pairs[0][0]
+    }
+
+
+def named_traits(text: str) -> dict[str, str]:
+    """Return the light, the first colour, the detail and the layout that a description names."""
+    words = TEXTS["scene"]
+    colours = [word for word in text.split() if word in words["colour"]]
+    named = {
+        trait: next((phrase for phrase in words[trait] if phrase and phrase in text), "")
+        for trait in ("light", "detail", "layout")
+    }
+    return named | {"first colour": colours[0] if colours else ""}
 
 
 def _cropped(image: np.ndarray, number: int) -> np.ndarray:

@@ -47,7 +47,7 @@ def evaluate(folder: str | Path, test: str | Path, real: str | Path, seed: int =
     """Score a saved model on the photos of `test`, clean and weathered, and of `real/KIND`."""
     models = (
         build_rater({"model": str(folder)}),
-        build_describer({"model": str(folder), "max_tokens": 16}),
+        build_describer({"model": str(folder), "max_tokens": 32}),
     )
     clean = read_photos(test)
     clean_rating, clean_text = models[0].rate(clean).rating.numpy(), models[1].describe(clean)

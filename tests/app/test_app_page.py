@@ -118,6 +118,18 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
+def wait_for(url: str, process: subprocess.Popen, seconds: float = 300) -> None:
+    """Return when `url` answers; fail if the process ends or `seconds` pass before."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(url, timeout=5)
+            return
+        assert process.poll() is None
+        time.sleep(0.2)
+    pytest.fail(f"{url} did not answer within {seconds:.0f} s")
+
+
 @pytest.fixture(scope="module")
 def address(root):
     """Serve the page in a process of its own; yield its address."""
@@ -127,12 +139,7 @@ def address(root):
     process = subprocess.Popen(command)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(url, timeout=5)
-                break
-            assert process.poll() is None
-            time.sleep(0.2)
+        wait_for(url, process)
         yield url
     finally:
         process.terminate()

@@ -48,7 +48,11 @@ def test_the_ratings_of_all_shards_are_those_of_one_call(photos, model, tmp_path
         assert wxr("label", "rate", photos, "--model", model, *shard) == 0
     stores = [tmp_path / f"photos.labels.{number}-of-3.lmdb" for number in (1, 2, 3)]
     assert all(answers(store) for store in stores)
-    assert answers(*stores) == answers(tmp_path / "all.lmdb")
+    shards, whole = answers(*stores), answers(tmp_path / "all.lmdb")
+    assert [row[:3] for row in shards] == [row[:3] for row in whole]
+    # Batches of other sizes may round differently.
+    ratings = [row[3] for row in whole]
+    assert [row[3] for row in shards] == pytest.approx(ratings, abs=1e-5)
 
 
 def test_a_shard_without_photos_is_done_at_once(photos, model, tmp_path, capsys):
